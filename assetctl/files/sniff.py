@@ -1,0 +1,75 @@
+"""What a file is that is not what its name says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from assetctl.errors import RefusedFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Names under which the field keeps pickles; the oldest protocols have no magic number.
+PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
+
+_PAGE = "Check the link, and that you are logged in where the source wants that; then fetch it again."
+_LFS = "Fetch the real file: `git lfs pull`, or `assetctl pull hf://ORG/REPO/FILE`."
+_PICKLE = "A pickle can run code when it is loaded: get the safetensors version, or convert it with a tool you trust."
+
+
+def sniff(start: bytes, size: int) -> str | None:
+    """Format of a file by its first bytes: `empty`, `html`, `lfs-pointer`, `pickle`, `gguf`, `json`,
+    an image's, an archive's, or `None` where they say nothing."""
+    if size == 0:
+        return "empty"
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<body", b"<script", b"<!--")):
+        return "html"
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "lfs-pointer"
+    for magic, name in _MAGIC:
+        if start.startswith(magic):
+            return name
+    if start[0] == 0x80 and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "pickle"
+    if text.startswith((b"{", b"[")) and start[:1] in (b"{", b"["):
+        return "json"
+    return None
+
+
+_MAGIC = (
+    (b"PK\x03\x04", "pickle"),  # torch.save writes a zip around a pickle
+    (b"GGUF", "gguf"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x1f\x8b", "gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!", "rar"),
+)
+
+_REASONS = {
+    "empty": ("is empty", "The download failed: fetch it again."),
+    "html": ("is a web page, not a model", _PAGE),
+    "lfs-pointer": ("is a Git LFS pointer, not the file it stands for", _LFS),
+    "pickle": ("is a pickle, which assetctl does not load", _PICKLE),
+    "json": ("is JSON, not a model: perhaps an error message saved under a model's name", _PAGE),
+    "gguf": ("is a GGUF file, which assetctl can not use yet", "Get the safetensors version."),
+}
+
+
+def refuse(path: Path, start: bytes, size: int) -> None:
+    """Raise if `start`, the first bytes of `path`, belong to something that is known and is no safetensors file.
+
+    Raises:
+        RefusedFileError: Says what the file is instead.
+    """
+    found = sniff(start, size) or ("pickle" if path.suffix.lower() in PICKLE_SUFFIXES else None)
+    if found is not None:
+        _raise(path, found)
+
+
+def _raise(path: Path, found: str) -> NoReturn:
+    reason, hint = _REASONS.get(
+        found, (f"is a {found.upper()} file, not a model", "Unpack it or get the safetensors version.")
+    )
+    raise RefusedFileError(f"{path} {reason}.", hint)

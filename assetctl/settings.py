@@ -1,0 +1,100 @@
+"""Configuration: flags over `ASSETCTL_*` variables over `config.toml` over defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG_NAME = "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person can set. Every field is a key of `config.toml` and a variable `ASSETCTL_FIELD`.
+
+    Attributes:
+        home: Folder of the catalog, the store and the outputs.
+        models: The store; `models/` in the home unless set.
+        outputs: Where pictures go; `outputs/` in the home unless set.
+        dtype: `auto`, `bf16`, `fp32` or `fp16`: the precision of generation.
+        device: `auto`, `cpu`, `cuda`, `mps`: where to generate.
+        offline: Never touch the network.
+    """
+
+    home: Path
+    models: Path
+    outputs: Path
+    dtype: str = "auto"
+    device: str = "auto"
+    offline: bool = False
+
+    @property
+    def catalog(self) -> Path:
+        """The SQLite file."""
+        return self.home / "catalog.db"
+
+    @classmethod
+    def load(cls, home: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings that apply to `home` (a flag) and `environ`.
+
+        Raises:
+            UsageError: `config.toml` or a variable does not make sense.
+        """
+        root = Path(home or environ.get("ASSETCTL_HOME") or default_home()).expanduser().absolute()
+        settings = cls(home=root, models=root / "models", outputs=root / "outputs")
+        given = _read_config(root / CONFIG_NAME)
+        given |= {
+            field.name: environ[variable]
+            for field in fields(cls)
+            if (variable := f"ASSETCTL_{field.name.upper()}") in environ and field.name != "home"
+        }
+        if environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+            given.setdefault("offline", True)
+        return replace(settings, **{name: _parse(name, value, root) for name, value in given.items()})  # type: ignore[arg-type]
+
+
+def default_home() -> Path:
+    """The platform's folder for user data."""
+    import platformdirs  # noqa: PLC0415 - costs 5 ms and is needed only when no home is named
+
+    return Path(platformdirs.user_data_dir("assetctl", appauthor=False))
+
+
+_CHOICES = {"dtype": ("auto", "bf16", "fp32", "fp16"), "device": ("auto", "cpu", "cuda", "mps")}
+
+
+def _read_config(path: Path) -> dict[str, object]:
+    try:
+        text = path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} can not be read: {error}.", "Mend or remove the file.") from error
+    try:
+        config = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", "Mend or remove the file.") from error
+    known = {field.name for field in fields(Settings)} - {"home"}
+    for key in config:
+        if key not in known:
+            raise UsageError(f"{path} sets {key!r}, which is no setting.", f"Settings are: {', '.join(sorted(known))}.")
+    return config
+
+
+def _parse(name: str, value: object, root: Path) -> object:
+    if name in ("models", "outputs"):
+        return (root / Path(str(value)).expanduser()).absolute()
+    if name == "offline":
+        return value if isinstance(value, bool) else str(value).lower() in {"1", "on", "yes", "true"}
+    choices = _CHOICES[name]
+    if value not in choices:
+        raise UsageError(f"The setting {name} is {value!r}.", f"Choose one of: {', '.join(choices)}.")
+    return value

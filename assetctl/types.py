@@ -1,0 +1,191 @@
+"""Frozen dataclasses that cross layers. They hold data and say nothing of where it came from.
+
+The words are those of the field: see the README's glossary. Sizes are in bytes, hashes are
+lower-case hex, times are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+Confidence = Literal["certain", "likely", "ambiguous", "unknown"]
+FileRole = Literal["main", "part", "copy"]
+
+#: What can take part in a generation, then what is merely recognised.
+KINDS = (
+    "checkpoint", "lora", "embedding", "vae", "controlnet",
+    "diffusion-model", "text-encoder", "image-encoder", "ip-adapter", "upscaler", "unknown",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason for one claim of an identification.
+
+    Attributes:
+        source: What spoke: `tensors`, `metadata`, `folder`, `file name` or `person`.
+        claim: What it says, as `field=value`, for example `family=sd1`.
+        detail: The observation itself, for a person.
+    """
+
+    source: str
+    claim: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """What a file is, and why we think so.
+
+    A field is `None` where the file does not say. Tensors outrank metadata, metadata outranks
+    the file's name; what loses stays in `evidence`.
+    """
+
+    kind: str = "unknown"
+    family: str | None = None
+    base_model: str | None = None
+    variant: str | None = None
+    prediction: str | None = None
+    format: str | None = None
+    layout: str | None = None
+    confidence: Confidence = "unknown"
+    trigger_words: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFile:
+    """One file of an asset.
+
+    `role` is `main` for a single-file asset, `part` for a file inside a diffusers folder, and
+    `copy` for another place where the same bytes lie. Hashes are `None` until computed.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    role: FileRole = "main"
+    sha256: str | None = None
+    autov3: str | None = None
+    blake3: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an asset came from: the reference as given, its exact revision, the URL, the time."""
+
+    source: str
+    reference: str
+    revision: str | None = None
+    url: str | None = None
+    fetched_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One thing that can be used in a generation: a file, or a diffusers folder.
+
+    `sha256` of a folder is that of the sorted lines `SHA256  RELATIVE/PATH` of its files.
+    `in_store` is false for a user's own file that is registered in place.
+    """
+
+    id: int
+    name: str
+    kind: str
+    family: str | None
+    base_model: str | None
+    variant: str | None
+    prediction: str | None
+    format: str | None
+    layout: str | None
+    size: int
+    sha256: str | None
+    autov3: str | None
+    trigger_words: tuple[str, ...]
+    tags: tuple[str, ...]
+    path: str
+    in_store: bool
+    source: str | None = None
+    default_weight: float | None = None
+    notes: str | None = None
+    added_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssetDetails:
+    """Everything that is known of one asset."""
+
+    asset: Asset
+    files: tuple[AssetFile, ...]
+    identification: Identification
+    overrides: dict[str, object]
+    origin: Origin | None
+    metadata: dict[str, str] = field(default_factory=dict)
+    generations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedAsset:
+    """An asset and how strongly it is applied; 1.0 is as trained."""
+
+    asset: Asset
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What one generation uses, with the prompts it is meant for."""
+
+    checkpoint: Asset | None = None
+    loras: tuple[WeightedAsset, ...] = ()
+    embeddings: tuple[Asset, ...] = ()
+    vae: Asset | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+
+    def assets(self) -> tuple[Asset, ...]:
+        """All assets of the selection, the checkpoint first."""
+        first = () if self.checkpoint is None else (self.checkpoint,)
+        last = () if self.vae is None else (self.vae,)
+        return (*first, *(use.asset for use in self.loras), *self.embeddings, *last)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one compatibility rule says of a selection."""
+
+    rule: str
+    severity: Severity
+    assets: tuple[str, ...]
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a LoRA would change in a checkpoint, from headers alone.
+
+    Attributes:
+        lora: Name of the LoRA.
+        modules: Modules of the checkpoint's networks that a LoRA can target.
+        matched: Those that this LoRA changes.
+        shape_conflicts: Modules that it names, but with other widths.
+        unmatched: Modules of the LoRA that the checkpoint does not have.
+    """
+
+    lora: str
+    modules: int
+    matched: int
+    shape_conflicts: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The verdict on a selection."""
+
+    ok: bool
+    findings: tuple[Finding, ...]
+    coverage: tuple[Coverage, ...] = ()
