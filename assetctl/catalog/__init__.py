@@ -1,0 +1,11 @@
+"""The catalog: what we know of every asset, in one SQLite file.
+
+Writes go through SQLAlchemy's typed ORM. Reads go through one SQL view and the standard library's
+`sqlite3`: importing SQLAlchemy costs more than listing a thousand assets, so that a command that
+only reads never pays for it. Rows never leave this folder; dataclasses do.
+"""
+
+from assetctl.catalog.catalog import Catalog
+from assetctl.catalog.entries import FileHashes, GenerationEntry, KnownFile, NewAsset
+
+__all__ = ["Catalog", "FileHashes", "GenerationEntry", "KnownFile", "NewAsset"]

@@ -1,0 +1,60 @@
+"""The catalog's one door: opens the file, reads through `reading`, writes through `writing`."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from assetctl.catalog import opening
+from assetctl.catalog.reading import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from assetctl.catalog.writing import Writer
+
+
+class Catalog:
+    """An open catalog. Reading costs `sqlite3` alone; the first write imports SQLAlchemy.
+
+    Raises:
+        CatalogError: The file is no catalog, or could not be upgraded.
+        CatalogTooNewError: A newer assetctl wrote it.
+        StorageError: The folder can not be written.
+    """
+
+    def __init__(self, path: Path, migrations: Path | None = None) -> None:
+        opening.ensure_schema(path, migrations)
+        self.path = path
+        self._open_writer: Any = None
+        with opening.explained(path):
+            self._connection = opening.connect(path)
+
+    @cached_property
+    def read(self) -> Reader:
+        """Everything that only reads."""
+        return Reader(self._connection, self.path)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Writer]:
+        """One transaction: all of it is kept when the block ends, none of it when the block raises."""
+        from assetctl.catalog.writing import WriterFactory  # noqa: PLC0415 - SQLAlchemy is paid for by writers alone
+
+        if self._open_writer is None:
+            self._open_writer = WriterFactory(self.path)
+        with self._open_writer.transaction() as writer:
+            yield writer
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+        if self._open_writer is not None:
+            self._open_writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

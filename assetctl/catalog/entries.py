@@ -1,0 +1,80 @@
+"""What goes into the catalog, and the little that comes out of it beside assets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from assetctl.types import AssetFile, Identification, Origin, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class NewAsset:
+    """An asset about to enter the catalog.
+
+    Attributes:
+        name: The wanted name; a taken one gets a number behind it.
+        path: The file, or the diffusers folder, absolute.
+        files: All its files; one of role `main`, or several of role `part`.
+        sha256: Of the file, or of the folder's list of files; `None` while not hashed.
+        in_store: Whether assetctl owns the bytes.
+    """
+
+    name: str
+    path: str
+    files: tuple[AssetFile, ...]
+    identification: Identification
+    in_store: bool
+    sha256: str | None = None
+    origin: Origin | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """All its bytes."""
+        return sum(file.size for file in self.files)
+
+
+class KnownFile(NamedTuple):
+    """A file as the catalog last saw it."""
+
+    asset_id: int
+    role: str
+    size: int
+    mtime_ns: int
+    sha256: str | None
+
+
+class FileHashes(NamedTuple):
+    """Hashes of one file; `None` leaves what was known."""
+
+    path: str
+    sha256: str | None = None
+    autov3: str | None = None
+    blake3: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEntry:
+    """One picture that was made.
+
+    Attributes:
+        selection: The assets and their weights.
+        image_path: Where the picture lies.
+        image_sha256: Of the picture's file.
+        record: Everything that was recorded in the picture.
+    """
+
+    selection: Selection
+    prompt: str
+    negative_prompt: str
+    steps: int
+    cfg_scale: float
+    sampler: str
+    seed: int
+    width: int
+    height: int
+    image_path: str
+    image_sha256: str
+    record: dict[str, object]

@@ -1,0 +1,47 @@
+"""Running Alembic; imported only when a catalog is made or upgraded."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from alembic.command import upgrade as alembic_upgrade
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from assetctl.catalog.engine import make_engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: What a failing migration raises.
+FAILURES = (SQLAlchemyError, sqlite3.Error, CommandError)
+
+
+def revisions(migrations: Path) -> set[str]:
+    """All schemas that the scripts in `migrations` know."""
+    return {script.revision for script in ScriptDirectory.from_config(_config(migrations)).walk_revisions()}
+
+
+def upgrade(path: Path, migrations: Path) -> None:
+    """Bring the catalog to the newest schema, in one transaction."""
+    engine = make_engine(path)
+    try:
+        with engine.connect() as connection:
+            # The journal mode belongs to the file: set once, before the transaction.
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            connection.rollback()
+            config = _config(migrations)
+            config.attributes["connection"] = connection
+            with connection.begin():
+                alembic_upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def _config(migrations: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    return config

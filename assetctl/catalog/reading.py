@@ -1,0 +1,231 @@
+"""Reading the catalog, through the view `asset_view` and the search table `asset_search`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.catalog.entries import KnownFile
+from assetctl.catalog.opening import explained
+from assetctl.errors import AmbiguousNameError, NotFoundError, UsageError
+from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Identification, Origin
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+_HASH = re.compile(r"[0-9a-f]{6,64}")
+_WORDS, _TAGS, _IN_STORE = 12, 13, 15
+_FILTERS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+
+
+class Reader:
+    """Questions to the catalog; every answer is made of frozen dataclasses."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def assets(self, *, tags: Iterable[str] = (), in_store: bool | None = None, **filters: str | None) -> list[Asset]:
+        """Assets in the order of their names; a filter of `None` is no filter, others ignore case.
+
+        Args:
+            tags: All of these must be there.
+            in_store: Only what assetctl owns, or only what lies elsewhere.
+            **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`.
+        """
+        where, values = _conditions(filters, tags=tags, in_store=in_store)
+        return self._assets(f"SELECT * FROM asset_view WHERE {where} ORDER BY name", values)  # noqa: S608 - columns are ours
+
+    def search(self, text: str, **filters: str | None) -> list[Asset]:
+        """Assets whose name, trigger words, tags or notes hold words that begin with those of `text`, best first.
+
+        Raises:
+            UsageError: There is nothing to look for.
+        """
+        words = re.findall(r"\w+", text)
+        if not words:
+            raise UsageError(f"There is no word in {text!r} to search for.", "Try a part of a name or a trigger word.")
+        where, values = _conditions(filters)
+        query = " ".join(f'"{word}"*' for word in words)
+        return self._assets(
+            "SELECT v.* FROM asset_search s JOIN asset_view v ON v.id = s.rowid "  # noqa: S608 - columns are ours
+            f"WHERE asset_search MATCH ? AND {where} ORDER BY bm25(asset_search, 10, 5, 5, 1), name",
+            [query, *values],
+        )
+
+    def find(self, name: str) -> Asset:
+        """The asset of this name, path, or hash of six digits or more.
+
+        Raises:
+            NotFoundError: There is none; the hint names similar ones.
+            AmbiguousNameError: There are several; the message lists them.
+        """
+        for candidates in (self._by_name(name), self._by_path(name), self._by_hash(name), self._by_file_name(name)):
+            if len(candidates) == 1:
+                return candidates[0]
+            if candidates:
+                listing = ", ".join(f"{asset.name} ({(asset.sha256 or asset.path)[:10]})" for asset in candidates)
+                raise AmbiguousNameError(
+                    f"{name!r} could be any of {len(candidates)} assets: {listing}.",
+                    "Use the full name, the path, or more digits of the hash.",
+                    [asset.name for asset in candidates],
+                )
+        raise NotFoundError(f"There is no asset {name!r}.", self._similar(name))
+
+    def by_id(self, asset_id: int) -> Asset:
+        """The asset of this number."""
+        (asset,) = self._assets("SELECT * FROM asset_view WHERE id = ?", [asset_id])
+        return asset
+
+    def by_sha256(self, sha256: str) -> Asset | None:
+        """The asset that has exactly these bytes, if there is one."""
+        found = self._assets("SELECT * FROM asset_view WHERE sha256 = ? ORDER BY id LIMIT 1", [sha256])
+        return found[0] if found else None
+
+    def details(self, asset: Asset) -> AssetDetails:
+        """All that the catalog knows of one asset; the file's own metadata is not among it."""
+        return AssetDetails(
+            asset=asset,
+            files=self.files(asset),
+            identification=self._identification(asset),
+            overrides=self._overrides(asset),
+            origin=self._origin(asset),
+            generations=self.generations_with(asset),
+        )
+
+    def files(self, asset: Asset) -> tuple[AssetFile, ...]:
+        """The asset's files, copies last."""
+        rows = self._rows(
+            "SELECT path, size, mtime_ns, role, sha256, autov3, blake3 FROM files WHERE asset_id = ? "
+            "ORDER BY role = 'copy', path",
+            [asset.id],
+        )
+        return tuple(AssetFile(**dict(row)) for row in rows)
+
+    def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:
+        """Every catalogued file by its path, or those under `folder`."""
+        query = "SELECT path, asset_id, role, size, mtime_ns, sha256 FROM files"
+        values: list[object] = []
+        if folder is not None:
+            query += " WHERE substr(path, 1, ?) = ?"
+            prefix = folder.rstrip(os.sep) + os.sep
+            values = [len(prefix), prefix]
+        return {row[0]: KnownFile(*row[1:]) for row in self._rows(query, values)}
+
+    def unhashed(self) -> list[str]:
+        """Paths of files whose SHA256 is not known yet."""
+        return [row[0] for row in self._rows("SELECT path FROM files WHERE sha256 IS NULL ORDER BY path", [])]
+
+    def generations_with(self, asset: Asset) -> int:
+        """How many pictures used the asset."""
+        query = "SELECT count(DISTINCT generation_id) FROM generation_assets WHERE asset_id = ?"
+        return int(self._rows(query, [asset.id])[0][0])
+
+    def generations(self, limit: int = 20) -> list[dict[str, object]]:
+        """The latest pictures, newest first."""
+        rows = self._rows("SELECT * FROM generations ORDER BY id DESC LIMIT ?", [limit])
+        return [{**dict(row), "record": orjson.loads(row["record"])} for row in rows]
+
+    def _by_name(self, name: str) -> list[Asset]:
+        stem = name.removesuffix(".safetensors")
+        return self._assets("SELECT * FROM asset_view WHERE name IN (?, ?) ORDER BY name <> ?", [name, stem, name])[:1]
+
+    def _by_path(self, name: str) -> list[Asset]:
+        if not name or "\0" in name:
+            return []
+        places = {os.path.abspath(Path(name).expanduser()), os.path.realpath(Path(name).expanduser())}  # noqa: PTH100 - keeps links
+        marks = ",".join("?" * len(places))
+        return self._assets(
+            f"SELECT * FROM asset_view WHERE path IN ({marks}) "  # noqa: S608 - question marks only
+            f"OR id IN (SELECT asset_id FROM files WHERE path IN ({marks}) AND role = 'copy')",
+            [*places, *places],
+        )
+
+    def _by_hash(self, name: str) -> list[Asset]:
+        digits = name.lower().removeprefix("sha256:")
+        if not _HASH.fullmatch(digits):
+            return []
+        end = digits + "g"  # just past every hash that begins with these digits
+        return self._assets(
+            "SELECT * FROM asset_view WHERE sha256 >= ?1 AND sha256 < ?2 OR id IN ("
+            "SELECT asset_id FROM files WHERE role <> 'part' AND "
+            "(autov3 >= ?1 AND autov3 < ?2 OR blake3 >= ?1 AND blake3 < ?2)) ORDER BY name",
+            [digits, end],
+        )
+
+    def _by_file_name(self, name: str) -> list[Asset]:
+        """Copies are known by their own file names too."""
+        return self._assets(
+            "SELECT * FROM asset_view WHERE id IN (SELECT asset_id FROM files WHERE role = 'copy' AND "
+            "(path LIKE ?1 ESCAPE '\\' OR path LIKE ?1 || '.safetensors' ESCAPE '\\')) ORDER BY name",
+            ["%" + os.sep + re.sub(r"([\\%_])", r"\\\1", name)],
+        )
+
+    def _similar(self, name: str) -> str:
+        names = [row[0] for row in self._rows("SELECT name FROM assets", [])]
+        lowered = {known.lower(): known for known in names}
+        close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+        if close:
+            return f"Did you mean {', '.join(lowered[match] for match in close)}? `assetctl list` shows all assets."
+        if not names:
+            return "The catalog is empty: `assetctl pull REFERENCE` or `assetctl import FOLDER` fills it."
+        return "`assetctl list` shows all assets, `assetctl search WORD` looks for one."
+
+    def _identification(self, asset: Asset) -> Identification:
+        rows = self._rows("SELECT * FROM identifications WHERE asset_id = ?", [asset.id])
+        if not rows:
+            return Identification()
+        result = orjson.loads(rows[0]["result"])
+        result["trigger_words"] = tuple(result["trigger_words"])
+        evidence = tuple(Evidence(**item) for item in orjson.loads(rows[0]["evidence"]))
+        return Identification(**result, confidence=rows[0]["confidence"], evidence=evidence)
+
+    def _overrides(self, asset: Asset) -> dict[str, object]:
+        rows = self._rows("SELECT field, value FROM overrides WHERE asset_id = ? ORDER BY field", [asset.id])
+        return {row[0]: orjson.loads(row[1]) for row in rows}
+
+    def _origin(self, asset: Asset) -> Origin | None:
+        query = "SELECT source, reference, revision, url, fetched_at FROM origins WHERE asset_id = ?"
+        rows = self._rows(query, [asset.id])
+        return Origin(*rows[0]) if rows else None
+
+    def _assets(self, query: str, values: Sequence[object]) -> list[Asset]:
+        return [_asset(row) for row in self._rows(query, values)]
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[sqlite3.Row]:
+        with explained(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+
+def _asset(row: sqlite3.Row) -> Asset:
+    """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
+    values: list[Any] = list(row)
+    values[_WORDS] = tuple(orjson.loads(values[_WORDS]))
+    values[_TAGS] = tuple(orjson.loads(values[_TAGS]))
+    values[_IN_STORE] = bool(values[_IN_STORE])
+    return Asset(*values)
+
+
+def _conditions(
+    filters: dict[str, str | None], *, tags: Iterable[str] = (), in_store: bool | None = None
+) -> tuple[str, list[object]]:
+    where, values = ["1"], list[object]()
+    for field, value in filters.items():
+        if field not in _FILTERS:
+            raise TypeError(f"no such filter: {field}")
+        if value is not None:
+            where.append(f"{field} = ? COLLATE NOCASE")
+            values.append(value)
+    for tag in tags:
+        where.append("id IN (SELECT asset_id FROM tags WHERE tag = ?)")
+        values.append(tag)
+    if in_store is not None:
+        where.append("in_store = ?")
+        values.append(in_store)
+    return " AND ".join(where), values

@@ -1,0 +1,338 @@
+"""Writing the catalog: one `Writer` a transaction, through SQLAlchemy's ORM."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from assetctl.catalog.engine import make_engine
+from assetctl.catalog.opening import explain
+from assetctl.catalog.rows import (
+    AssetRow,
+    FileRow,
+    GenerationAssetRow,
+    GenerationRow,
+    IdentificationRow,
+    OriginRow,
+    OverrideRow,
+    TagRow,
+    TriggerWordRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from assetctl.catalog.entries import FileHashes, GenerationEntry, NewAsset
+    from assetctl.types import AssetFile, Identification
+
+#: What identification fills in and a person may override.
+IDENTIFIED = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+
+
+class WriterFactory:
+    """Opens transactions on one catalog file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine = make_engine(path)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Writer]:
+        """One transaction, with SQLite's complaints turned into ours."""
+        try:
+            with Session(self._engine) as session, session.begin():
+                writer = Writer(session)
+                yield writer
+                writer.finish()
+        except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.Error):
+                raise explain(self._path, error.orig) from error
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+
+class Writer:
+    """Changes to the catalog within one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._touched: set[int] = set()
+
+    def add(self, entries: Sequence[NewAsset]) -> list[int]:
+        """Add assets and return their numbers; one whose path is known already keeps its number and is left alone."""
+        known = dict(self._session.execute(select(AssetRow.path, AssetRow.id)).tuples().all())
+        taken = {name.lower() for name in self._session.scalars(select(AssetRow.name))}
+        number = self._session.scalar(select(func.coalesce(func.max(AssetRow.id), 0))) or 0
+        rows = _Rows(_now())
+        ids = []
+        for entry in entries:
+            if entry.path not in known:
+                number += 1
+                known[entry.path] = number
+                rows.append(number, free_name(entry.name, taken), entry)
+            ids.append(known[entry.path])
+        for table, values in rows.tables.items():
+            if values:
+                self._session.execute(insert(table), values)
+        self._touched.update(ids)
+        return ids
+
+    def set_hashes(self, rows: Sequence[FileHashes]) -> None:
+        """Keep hashes of many files; the SHA256 of a main file is its asset's own."""
+        values = [{"at": row.path, "new": row.sha256, "v3": row.autov3, "b3": row.blake3} for row in rows]
+        if not values:
+            return
+        connection = self._session.connection()
+        keep = "sha256 = coalesce(:new, sha256), autov3 = coalesce(:v3, autov3), blake3 = coalesce(:b3, blake3)"
+        connection.execute(text(f"UPDATE files SET {keep} WHERE path = :at"), values)  # noqa: S608 - a constant
+        connection.execute(
+            text(
+                "UPDATE assets SET sha256 = coalesce(:new, sha256) "
+                "WHERE id = (SELECT asset_id FROM files WHERE path = :at AND role = 'main')"
+            ),
+            values,
+        )
+        self._session.expire_all()
+
+    def set_folder_hash(self, asset_id: int, sha256: str) -> None:
+        """Keep the hash of a whole diffusers folder."""
+        self._asset(asset_id).sha256 = sha256
+
+    def add_copy(self, asset_id: int, file: AssetFile) -> None:
+        """Remember one more place where the asset's bytes lie."""
+        self._session.execute(delete(FileRow).where(FileRow.path == file.path))
+        self._session.add(FileRow(**_file_values(asset_id, file) | {"role": "copy"}))
+
+    def merge_duplicates(self, newcomers: Iterable[int]) -> dict[int, int]:
+        """Make one asset of those with the same bytes: a newcomer's file becomes a copy of the older asset's.
+
+        Returns:
+            The newcomers that are gone, each with the asset that took its file.
+        """
+        twins = select(AssetRow.id, func.min(AssetRow.id).over(partition_by=AssetRow.sha256)).where(
+            AssetRow.sha256.is_not(None)
+        )
+        candidates = set(newcomers)
+        merged = {new: old for new, old in self._session.execute(twins).tuples() if new != old and new in candidates}
+        pairs = [{"new": new, "old": old} for new, old in merged.items()]
+        if pairs:
+            connection = self._session.connection()
+            connection.execute(text("UPDATE files SET asset_id = :old, role = 'copy' WHERE asset_id = :new"), pairs)
+            connection.execute(text("UPDATE generation_assets SET asset_id = :old WHERE asset_id = :new"), pairs)
+            connection.execute(text("DELETE FROM assets WHERE id = :new"), pairs)
+            self._session.expire_all()
+            self._touched.update(merged)
+        return merged
+
+    def replace_file(self, asset_id: int, file: AssetFile) -> None:
+        """The file at a known path is another one now: its size, time and hashes."""
+        values = _file_values(asset_id, file)
+        self._session.execute(update(FileRow).where(FileRow.path == file.path).values(**values))
+        if file.role == "main":
+            asset = self._asset(asset_id)
+            asset.size, asset.sha256, asset.updated_at = file.size, file.sha256, _now()
+
+    def forget_file(self, path: str) -> None:
+        """Forget one file, not its asset."""
+        self._session.execute(delete(FileRow).where(FileRow.path == path))
+
+    def set_location(self, asset_id: int, path: str, *, in_store: bool) -> None:
+        """The asset's main file lies here from now on: the copy at `path` becomes the main file."""
+        asset = self._asset(asset_id)
+        main = FileRow.asset_id == asset_id, FileRow.role == "main"
+        self._session.execute(delete(FileRow).where(*main))
+        self._session.execute(update(FileRow).where(FileRow.path == path).values(role="main"))
+        asset.path, asset.in_store = path, in_store
+
+    def set_identification(self, asset_id: int, found: Identification) -> None:
+        """Keep what the file says of itself; what a person set stays on top."""
+        self._session.execute(delete(IdentificationRow).where(IdentificationRow.asset_id == asset_id))
+        self._session.execute(insert(IdentificationRow), [_identification_values(asset_id, found, _now())])
+        overrides = self._overrides(asset_id)
+        asset = self._asset(asset_id)
+        for field in IDENTIFIED:
+            setattr(asset, field, overrides.get(field, getattr(found, field)))
+        self._set_words(asset_id, overrides.get("trigger_words", found.trigger_words))
+
+    def override(self, asset_id: int, field: str, value: Any) -> None:  # noqa: ANN401 - stored as JSON
+        """Set `field` by a person's word."""
+        self._session.merge(OverrideRow(asset_id=asset_id, field=field, value=value, set_at=_now()))
+        if field == "trigger_words":
+            self._set_words(asset_id, value)
+        else:
+            setattr(self._asset(asset_id), field, value)
+
+    def clear_override(self, asset_id: int, field: str) -> None:
+        """Take a person's word back: what the file says counts again."""
+        self._session.execute(delete(OverrideRow).where(OverrideRow.asset_id == asset_id, OverrideRow.field == field))
+        identified = self._session.get(IdentificationRow, asset_id)
+        value = None if identified is None else identified.result.get(field)
+        if field == "trigger_words":
+            self._set_words(asset_id, value or ())
+        else:
+            setattr(self._asset(asset_id), field, value)
+
+    def rename(self, asset_id: int, name: str) -> None:
+        """Give the asset another name; the caller has seen to it that it is free."""
+        self._asset(asset_id).name = name
+
+    def set_notes(self, asset_id: int, notes: str | None) -> None:
+        """Replace the notes."""
+        self._asset(asset_id).notes = notes
+
+    def set_default_weight(self, asset_id: int, weight: float | None) -> None:
+        """The weight used where none is named."""
+        self._asset(asset_id).default_weight = weight
+
+    def change_tags(self, asset_id: int, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        """Add and remove tags."""
+        for tag in remove:
+            self._session.execute(delete(TagRow).where(TagRow.asset_id == asset_id, TagRow.tag == tag))
+        self._session.flush()
+        for tag in add:
+            if self._session.get(TagRow, (asset_id, tag)) is None:
+                self._session.add(TagRow(asset_id=asset_id, tag=tag))
+                self._session.flush()
+        self._asset(asset_id)
+
+    def remove(self, asset_id: int) -> None:
+        """Forget the asset; pictures made with it stay, and keep its name and hash."""
+        self._touched.add(asset_id)
+        self._session.execute(delete(AssetRow).where(AssetRow.id == asset_id))
+
+    def record_generation(self, entry: GenerationEntry) -> int:
+        """Keep one picture and what it was made of; returns its number."""
+        plain = ("prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height")
+        values: dict[str, Any] = {field: getattr(entry, field) for field in plain}
+        row = GenerationRow(
+            created_at=_now(),
+            image_path=entry.image_path,
+            image_sha256=entry.image_sha256,
+            record=entry.record,
+            **values,
+        )
+        self._session.add(row)
+        self._session.flush()
+        chosen = entry.selection
+        uses: list[tuple[str, Any, float | None]] = []
+        if chosen.checkpoint is not None:
+            uses.append(("checkpoint", chosen.checkpoint, None))
+        uses += [("lora", use.asset, use.weight) for use in chosen.loras]
+        uses += [("embedding", asset, None) for asset in chosen.embeddings]
+        if chosen.vae is not None:
+            uses.append(("vae", chosen.vae, None))
+        for position, (role, asset, weight) in enumerate(uses):
+            # An asset may have been removed while the picture was made: its name and hash remain.
+            known = self._session.get(AssetRow, asset.id)
+            self._session.add(
+                GenerationAssetRow(
+                    generation_id=row.id, position=position, asset_id=None if known is None else asset.id,
+                    role=role, name=asset.name, sha256=asset.sha256, weight=weight,
+                )
+            )  # fmt: skip
+        return row.id
+
+    def names(self) -> set[str]:
+        """All names in use, in lower case."""
+        return {name.lower() for name in self._session.scalars(select(AssetRow.name))}
+
+    def finish(self) -> None:
+        """Bring the search index up to date with what was touched."""
+        self._session.flush()
+        ids = [{"id": number} for number in self._touched]
+        if ids:
+            connection = self._session.connection()
+            connection.execute(text("DELETE FROM asset_search WHERE rowid = :id"), ids)
+            connection.execute(
+                text(
+                    "INSERT INTO asset_search (rowid, name, trigger_words, tags, notes) "
+                    "SELECT id, name, trigger_words, tags, notes FROM asset_view WHERE id = :id"
+                ),
+                ids,
+            )
+
+    def _asset(self, asset_id: int) -> AssetRow:
+        row = self._session.get_one(AssetRow, asset_id)
+        row.updated_at = _now()
+        self._touched.add(asset_id)
+        return row
+
+    def _overrides(self, asset_id: int) -> dict[str, Any]:
+        rows = self._session.scalars(select(OverrideRow).where(OverrideRow.asset_id == asset_id))
+        return {row.field: row.value for row in rows}
+
+    def _set_words(self, asset_id: int, words: Iterable[str]) -> None:
+        self._session.execute(delete(TriggerWordRow).where(TriggerWordRow.asset_id == asset_id))
+        if words:
+            self._session.execute(insert(TriggerWordRow), _word_values(asset_id, words))
+        self._asset(asset_id)
+
+
+class _Rows:
+    """The rows of many new assets, table by table, for bulk insertion."""
+
+    def __init__(self, now: str) -> None:
+        self._now = now
+        self.tables: dict[type, list[dict[str, Any]]] = {
+            table: [] for table in (AssetRow, FileRow, TriggerWordRow, TagRow, OriginRow, IdentificationRow)
+        }
+
+    def append(self, number: int, name: str, entry: NewAsset) -> None:
+        found = entry.identification
+        self.tables[AssetRow].append(
+            {field: getattr(found, field) for field in IDENTIFIED}
+            | {"id": number, "name": name, "path": entry.path, "size": entry.size, "sha256": entry.sha256}
+            | {"in_store": entry.in_store, "added_at": self._now, "updated_at": self._now}
+        )
+        self.tables[FileRow] += [_file_values(number, file) for file in entry.files]
+        self.tables[TriggerWordRow] += _word_values(number, found.trigger_words)
+        self.tables[TagRow] += [{"asset_id": number, "tag": tag} for tag in entry.tags]
+        self.tables[IdentificationRow].append(_identification_values(number, found, self._now))
+        if entry.origin is not None:
+            fields = ("source", "reference", "revision", "url", "fetched_at")
+            values = {field: getattr(entry.origin, field) for field in fields}
+            self.tables[OriginRow].append({"asset_id": number} | values)
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or `wanted-2` and so on if it is taken; `taken` is in lower case and is added to."""
+    name, number = wanted, 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    taken.add(name.lower())
+    return name
+
+
+def _file_values(asset_id: int, file: AssetFile) -> dict[str, Any]:
+    fields = ("path", "role", "size", "mtime_ns", "sha256", "autov3", "blake3")
+    return {"asset_id": asset_id} | {field: getattr(file, field) for field in fields}
+
+
+def _word_values(asset_id: int, words: Iterable[str]) -> list[dict[str, Any]]:
+    unique = dict.fromkeys(words)
+    return [{"asset_id": asset_id, "position": n, "word": word} for n, word in enumerate(unique)]
+
+
+def _identification_values(asset_id: int, found: Identification, now: str) -> dict[str, Any]:
+    result: dict[str, Any] = {field: getattr(found, field) for field in IDENTIFIED}
+    result["trigger_words"] = list(found.trigger_words)
+    evidence = [{"source": e.source, "claim": e.claim, "detail": e.detail} for e in found.evidence]
+    return {
+        "asset_id": asset_id, "confidence": found.confidence, "result": result, "evidence": evidence,
+        "identified_at": now,
+    }  # fmt: skip
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
