@@ -1,0 +1,63 @@
+"""assetctl: a package manager for Stable Diffusion assets.
+
+    from assetctl import Registry
+
+    with Registry.open() as registry:
+        registry.pull("hf://ORG/REPO/FILE.safetensors")
+
+Names are loaded when they are first used, so that `import assetctl` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assetctl import errors
+    from assetctl.errors import AssetctlError
+    from assetctl.generation.plan import GenerationRequest
+    from assetctl.identify import identify
+    from assetctl.operations.edit import Changes
+    from assetctl.operations.selecting import Choice
+    from assetctl.registry import Registry
+    from assetctl.types import Asset, CheckReport, Finding, Identification
+
+__all__ = [
+    "Asset",
+    "AssetctlError",
+    "Changes",
+    "CheckReport",
+    "Choice",
+    "Finding",
+    "GenerationRequest",
+    "Identification",
+    "Registry",
+    "errors",
+    "identify",
+]
+
+_HOMES = {
+    "Asset": "types",
+    "AssetctlError": "errors",
+    "Changes": "operations.edit",
+    "CheckReport": "types",
+    "Choice": "operations.selecting",
+    "Finding": "types",
+    "GenerationRequest": "generation.plan",
+    "Identification": "types",
+    "Registry": "registry",
+    "identify": "identify",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "errors":
+        return importlib.import_module("assetctl.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,89 @@
+"""Edit: what a person knows better than the file."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from assetctl.errors import UsageError
+from assetctl.operations.naming import checked_name
+from assetctl.types import KINDS
+
+if TYPE_CHECKING:
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset
+
+#: Fields that outrank the file when set, and that `reset` gives back to it.
+OVERRIDABLE = ("kind", "family", "base_model", "variant", "prediction", "trigger_words")
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to change; `None` leaves a thing as it is, an empty text takes it away.
+
+    Attributes:
+        trigger_words: All of them, in order.
+        reset: Names of fields for which the file's own word counts again.
+    """
+
+    name: str | None = None
+    kind: str | None = None
+    family: str | None = None
+    base_model: str | None = None
+    variant: str | None = None
+    prediction: str | None = None
+    trigger_words: tuple[str, ...] | None = None
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+    notes: str | None = None
+    default_weight: float | None = None
+    reset: tuple[str, ...] = ()
+
+
+def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
+    """Change what the catalog says of an asset; its file is left alone.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: The name.
+        UsageError: A value that makes no sense, or a name that is taken.
+    """
+    asset = workspace.catalog.read.find(name)
+    _check(changes)
+    with workspace.catalog.write() as writer:
+        if changes.name is not None and changes.name != asset.name:
+            if changes.name.lower() in writer.names() - {asset.name.lower()}:
+                raise UsageError(f"Another asset is called {changes.name!r}.", "Choose another name.")
+            writer.rename(asset.id, checked_name(changes.name))
+        for field in changes.reset:
+            writer.clear_override(asset.id, field)
+        for field in OVERRIDABLE:
+            value = getattr(changes, field)
+            if value is not None:
+                writer.override(asset.id, field, list(value) if field == "trigger_words" else value or None)
+        if changes.notes is not None:
+            writer.set_notes(asset.id, changes.notes or None)
+        if changes.default_weight is not None:
+            writer.set_default_weight(asset.id, changes.default_weight)
+        writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
+    return workspace.catalog.read.by_id(asset.id)
+
+
+def _check(changes: Changes) -> None:
+    if changes.kind is not None and changes.kind not in KINDS:
+        raise UsageError(f"{changes.kind!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
+    if changes.family and not _WORD.fullmatch(changes.family):
+        raise UsageError(f"{changes.family!r} can not be a family.", "Families are written like sd1, sdxl, flux1.")
+    if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
+        raise UsageError(f"{changes.prediction!r} is no prediction type.", "Use epsilon, v_prediction or flow.")
+    if changes.default_weight is not None and not math.isfinite(changes.default_weight):
+        raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
+    for field in changes.reset:
+        if field not in OVERRIDABLE:
+            raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(OVERRIDABLE)}.")
+    for text in (*(changes.trigger_words or ()), *changes.add_tags):
+        if not text.strip() or not text.isprintable():
+            raise UsageError(f"{text!r} can not be a trigger word or a tag.", "Use words without control characters.")

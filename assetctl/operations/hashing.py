@@ -1,0 +1,101 @@
+"""Hashing many files in threads while the caller goes on; results come in batches."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from assetctl.errors import AssetctlError
+from assetctl.files.hashing import hash_file, tree_sha256
+from assetctl.sources import FetchProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from assetctl.types import Asset, AssetFile
+
+#: How often results are handed over, in seconds: what an interruption may lose.
+INTERVAL = 1.0
+
+
+class HashRun:
+    """SHA256 of files, computed by as many threads as there are cores; leaving the block stops them.
+
+    Attributes:
+        failures: Files that could not be read, each with its error.
+    """
+
+    def __init__(self, report: Callable[[FetchProgress], None]) -> None:
+        self.failures: list[tuple[str, AssetctlError]] = []
+        self._report = report
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="hash")
+        self._jobs: dict[Future[str], str] = {}
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._total = 0
+        self._bytes = 0
+
+    def submit(self, path: str, size: int) -> None:
+        """Start on one more file."""
+        self._total += size
+        self._jobs[self._pool.submit(self._hash, path)] = path
+
+    def batches(self) -> Iterator[list[tuple[str, str]]]:
+        """Path and SHA256 of what is done, about once a second, until all is done."""
+        batch: list[tuple[str, str]] = []
+        since = time.monotonic()
+        for job in as_completed(self._jobs):
+            try:
+                batch.append((self._jobs[job], job.result()))
+            except AssetctlError as error:
+                self.failures.append((self._jobs[job], error))
+            if time.monotonic() - since > INTERVAL:
+                yield batch
+                batch, since = [], time.monotonic()
+        if batch:
+            yield batch
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _hash(self, path: str) -> str:
+        digests = hash_file(Path(path), frozenset({"sha256"}), on_bytes=self._count, cancelled=self._stop.is_set)
+        return str(digests.sha256)
+
+    def _count(self, number: int) -> None:
+        with self._lock:
+            self._bytes += number
+            self._report(FetchProgress("hashing", self._bytes, self._total))
+
+
+def folder_hash(folder: str, files: Iterable[AssetFile]) -> str | None:
+    """The hash of a diffusers folder from those of its files, or `None` while one is missing."""
+    entries = [(Path(file.path).relative_to(folder).as_posix(), file.sha256) for file in files if file.role == "part"]
+    hashed = [(path, sha256) for path, sha256 in entries if sha256 is not None]
+    return tree_sha256(hashed) if len(hashed) == len(entries) else None
+
+
+def with_all_hashes(asset: Asset, files: Sequence[AssetFile]) -> list[AssetFile]:
+    """Those of an asset's main files that lack a hash, with all three; the others are left out.
+
+    SHA256 comes with registration; AutoV3 and BLAKE3 cost another pass over the bytes, and are
+    computed when they are first asked for.
+    """
+    completed = []
+    for file in files:
+        lacking = file.sha256 is None or file.blake3 is None or (file.autov3 is None and asset.format == "safetensors")
+        if file.role == "main" and lacking:
+            digests = hash_file(Path(file.path))
+            completed.append(
+                replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3),
+            )
+    return completed

@@ -1,0 +1,174 @@
+"""Import: register files and whole folders where they lie, and leave them as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from assetctl.catalog import FileHashes, NewAsset
+from assetctl.errors import AssetctlError
+from assetctl.identify import identify
+from assetctl.operations.hashing import HashRun, folder_hash
+from assetctl.operations.naming import asset_name
+from assetctl.operations.scanning import Candidate, scan
+from assetctl.types import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from assetctl.catalog import KnownFile
+    from assetctl.operations.workspace import Workspace
+    from assetctl.sources import FetchProgress
+    from assetctl.types import Asset, Identification
+
+
+@dataclass(slots=True)
+class ImportResult:
+    """What an import came to.
+
+    Attributes:
+        assets: Every asset that was named or found, new or known, once.
+        added: How many are new.
+        unchanged: How many files and folders were known, and lie there as they did.
+        changed: How many were known and hold other bytes now.
+        duplicates: Paths that hold the bytes of an asset already there, with that asset's name.
+        refused: Files inside folders that are no assets, each with its reason.
+        pickles: Files inside folders that are pickles.
+    """
+
+    assets: list[Asset] = field(default_factory=list)
+    added: int = 0
+    unchanged: int = 0
+    changed: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[tuple[str, AssetctlError]] = field(default_factory=list)
+    pickles: list[Path] = field(default_factory=list)
+
+
+def import_files(
+    workspace: Workspace,
+    paths: Sequence[Path],
+    *,
+    hashes: bool = True,
+    tags: Iterable[str] = (),
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> ImportResult:
+    """Register what lies at `paths`: files, diffusers folders, and folders full of either.
+
+    A named file that is refused stops the import before anything is registered; one that is found
+    inside a folder is reported and passed over.
+
+    Raises:
+        NotFoundError: A path does not exist.
+        FileError: A named file is refused or corrupt.
+    """
+    found = scan(paths)
+    run = _Import(workspace, tuple(tags))
+    with HashRun(report) as hashing:
+        run.register(found.candidates, hashing if hashes else None)
+        if hashes:
+            run.keep_hashes(hashing)
+    result = run.result
+    result.pickles = found.pickles
+    result.refused += hashing.failures
+    result.assets = workspace.catalog.read.by_ids(run.numbers)
+    names = {asset.id: asset.name for asset in result.assets}
+    result.duplicates = [(path, names[number]) for path, number in run.twins]
+    return result
+
+
+class _Import:
+    """One run: parts what is new from what changed and what is known, registers it, keeps its hashes."""
+
+    def __init__(self, workspace: Workspace, tags: tuple[str, ...]) -> None:
+        self.result = ImportResult()
+        self.numbers: dict[int, None] = {}  # of all assets met, in order
+        self.twins: list[tuple[str, int]] = []
+        self._catalog = workspace.catalog
+        self._known = self._catalog.read.known_files()
+        self._tags = tags
+        self._added: dict[int, str] = {}
+
+    def register(self, candidates: Sequence[Candidate], hashing: HashRun | None) -> None:
+        """Bring the catalog in line with the disk; files without hashes go to `hashing` meanwhile."""
+        new: list[NewAsset] = []
+        changed: list[tuple[int, Candidate, Identification]] = []
+        for candidate, found in self._identified(candidates, hashing):
+            known = self._known_as(candidate)
+            if known is None or known.role == "copy":
+                new.append(self._entry(candidate, found))
+            else:
+                changed.append((known.asset_id, candidate, found))
+        if new or changed:
+            self._write(new, changed)
+
+    def keep_hashes(self, hashing: HashRun) -> None:
+        """Store hashes as they come; then let assets with the same bytes become one."""
+        for batch in hashing.batches():
+            with self._catalog.write() as writer:
+                writer.set_hashes([FileHashes(path, sha256) for path, sha256 in batch])
+        folders = [asset for asset in self._catalog.read.by_ids(self.numbers) if asset.format == "diffusers"]
+        hashed = {asset.id: folder_hash(asset.path, self._catalog.read.files(asset)) for asset in folders}
+        if not hashed and not self._added:
+            return
+        with self._catalog.write() as writer:
+            for number, sha256 in hashed.items():
+                writer.set_folder_hash(number, sha256)
+            merged = writer.merge_duplicates(self._added)
+        for new, old in merged.items():
+            del self.numbers[new]
+            self.numbers[old] = None
+            self.twins.append((self._added[new], old))
+            self.result.added -= 1
+
+    def _identified(
+        self, candidates: Sequence[Candidate], hashing: HashRun | None
+    ) -> Iterator[tuple[Candidate, Identification]]:
+        """What is new or changed, identified; named files come first, so that a bad one stops all."""
+        for candidate in sorted(candidates, key=lambda candidate: not candidate.named):
+            known = self._known_as(candidate)
+            if known is not None and self._is_same(candidate):
+                self.result.unchanged += 1
+                self.numbers[known.asset_id] = None
+            else:
+                try:
+                    yield candidate, identify(candidate.path)
+                except AssetctlError as error:
+                    if candidate.named:
+                        raise
+                    self.result.refused.append((str(candidate.path), error))
+                    continue
+            if hashing is not None:
+                self._hash(candidate, hashing)
+
+    def _known_as(self, candidate: Candidate) -> KnownFile | None:
+        return next((self._known[file.path] for file in candidate.files if file.path in self._known), None)
+
+    def _is_same(self, candidate: Candidate) -> bool:
+        known = [self._known.get(file.path) for file in candidate.files]
+        there = [None if file is None else (file.size, file.mtime_ns) for file in known]
+        return there == [(file.size, file.mtime_ns) for file in candidate.files]
+
+    def _hash(self, candidate: Candidate, hashing: HashRun) -> None:
+        for file in candidate.files:
+            known = self._known.get(file.path)
+            current = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
+            if not current or (known is not None and known.sha256 is None):
+                hashing.submit(file.path, file.size)
+
+    def _entry(self, candidate: Candidate, found: Identification) -> NewAsset:
+        path = str(candidate.path)
+        origin = Origin("path", path)
+        name = asset_name(candidate.path)
+        return NewAsset(name, path, candidate.files, found, in_store=False, origin=origin, tags=self._tags)
+
+    def _write(self, new: list[NewAsset], changed: list[tuple[int, Candidate, Identification]]) -> None:
+        with self._catalog.write() as writer:
+            for number, candidate, found in changed:
+                writer.replace_files(number, candidate.files)
+                writer.set_identification(number, found)
+            numbers = writer.add(new)
+        self._added = {number: entry.path for number, entry in zip(numbers, new, strict=True)}
+        self.numbers |= dict.fromkeys([*(number for number, _, _ in changed), *numbers])
+        self.result.added, self.result.changed = len(new), len(changed)

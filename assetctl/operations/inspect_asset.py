@@ -1,0 +1,52 @@
+"""Inspect: everything that is known of one asset."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.catalog import FileHashes
+from assetctl.errors import FileError, StorageError
+from assetctl.files.safetensors import read_header
+from assetctl.operations.hashing import with_all_hashes
+
+if TYPE_CHECKING:
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset, AssetDetails
+
+
+def inspect_asset(workspace: Workspace, name: str, *, hashes: bool = True) -> AssetDetails:
+    """All that the catalog knows of an asset, with its file's own metadata.
+
+    Hashes that were left for later are computed now, and kept, unless `hashes` is false.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: The name.
+    """
+    read = workspace.catalog.read
+    asset = read.find(name)
+    if hashes:
+        _complete_hashes(workspace, asset)
+        asset = read.by_id(asset.id)
+    return replace(read.details(asset), metadata=_metadata(asset))
+
+
+def _complete_hashes(workspace: Workspace, asset: Asset) -> None:
+    try:
+        completed = with_all_hashes(asset, workspace.catalog.read.files(asset))
+    except (FileError, StorageError):  # the file is gone or changes: `verify` says so, and what is known is shown
+        return
+    if completed:
+        with workspace.catalog.write() as writer:
+            writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
+
+
+def _metadata(asset: Asset) -> dict[str, str]:
+    """The header's own metadata: read from the file, because they can be larger than the whole catalog."""
+    if asset.format != "safetensors":
+        return {}
+    try:
+        return dict(read_header(Path(asset.path)).metadata)
+    except (FileError, StorageError):
+        return {}

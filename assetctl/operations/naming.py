@@ -1,0 +1,34 @@
+"""Names of assets: what a person types, so nothing that a shell or a prompt would trip over."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from assetctl.errors import UsageError
+from assetctl.store import safe_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# `:` parts a name from its weight, `<>` enclose a LoRA tag.
+_SPECIAL = re.compile(r"[:<>]")
+
+
+def asset_name(path: Path) -> str:
+    """The name that an asset at `path` gets: its stem, made safe."""
+    stem = path.name.removesuffix(".safetensors") if path.suffix == ".safetensors" else path.name
+    return safe_name(_SPECIAL.sub("-", stem))
+
+
+def checked_name(name: str) -> str:
+    """`name`, if an asset can be called so.
+
+    Raises:
+        UsageError: It is empty, or has characters that a prompt or a path would trip over.
+    """
+    safe = safe_name(_SPECIAL.sub("-", name))
+    if name != safe:
+        hint = f"Leave out slashes, colons, angle brackets and control characters: {safe!r}."
+        raise UsageError(f"{name!r} can not be an asset's name.", hint)
+    return name

@@ -1,0 +1,124 @@
+"""Finding assets on disk: files and diffusers folders, and how the catalog knew them before."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import NotFoundError, StorageError
+from assetctl.files.sniff import PICKLE_SUFFIXES
+from assetctl.identify import is_diffusers_folder
+from assetctl.types import AssetFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SUFFIX = ".safetensors"
+
+#: What belongs to a diffusers folder; pickles and everything else stay out.
+FOLDER_SUFFIXES = (SUFFIX, ".json", ".txt", ".model")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something on disk that could be an asset.
+
+    Attributes:
+        path: Absolute; links in it are kept, so that the person recognises it.
+        files: What it consists of, with sizes and times, and no hashes.
+        named: Whether the person named it, rather than a folder that holds it.
+    """
+
+    path: Path
+    files: tuple[AssetFile, ...]
+    named: bool = False
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a walk found: candidates, and pickles that were passed over."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    pickles: list[Path] = field(default_factory=list)
+
+
+def scan(paths: Iterable[Path]) -> Scan:
+    """Look at files and whole folders, in the order of their names.
+
+    Raises:
+        NotFoundError: A path that was named does not exist.
+        StorageError: A folder that was named can not be read.
+    """
+    found = Scan()
+    for path in paths:
+        absolute = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` would follow links
+        if not absolute.exists():
+            raise NotFoundError(f"There is no file or folder {path}.", "Check the path.")
+        if absolute.is_file():
+            found.candidates.append(Candidate(absolute, (_file(absolute, absolute.stat()),), named=True))
+        elif is_diffusers_folder(absolute):
+            found.candidates.append(_folder(absolute, named=True))
+        else:
+            _walk(absolute, found, set())
+    return found
+
+
+def folder_files(folder: Path) -> tuple[AssetFile, ...]:
+    """The files of a diffusers folder."""
+    files = [
+        _file(path, path.stat(), "part")
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in FOLDER_SUFFIXES and path.is_file() and not _hidden(path.relative_to(folder))
+    ]
+    return tuple(files)
+
+
+def single_file(path: Path) -> AssetFile:
+    """A single file as it lies on disk now."""
+    return _file(path, path.stat())
+
+
+def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
+    real = os.path.realpath(folder)
+    if real in seen:  # a link that leads back up
+        return
+    seen.add(real)
+    try:
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+    except OSError as error:
+        raise StorageError(f"{folder} can not be read: {error.strerror}.", "Check its permissions.") from error
+    for entry in _visible(entries):
+        if entry.name.endswith(SUFFIX) and entry.is_file():
+            found.candidates.append(Candidate(Path(entry.path), (_file(entry.path, entry.stat()),)))
+        elif entry.is_dir():
+            _enter(Path(entry.path), found, seen)
+        elif entry.name.endswith(PICKLE_SUFFIXES) and entry.is_file():
+            found.pickles.append(Path(entry.path))
+
+
+def _enter(folder: Path, found: Scan, seen: set[str]) -> None:
+    if folder.suffix == ".config":  # the companion of a single-file checkpoint
+        return
+    if is_diffusers_folder(folder):
+        found.candidates.append(_folder(folder))
+    else:
+        _walk(folder, found, seen)
+
+
+def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    return (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
+
+
+def _folder(folder: Path, *, named: bool = False) -> Candidate:
+    return Candidate(folder, folder_files(folder), named)
+
+
+def _file(path: str | Path, stat: os.stat_result, role: str = "main") -> AssetFile:
+    return AssetFile(str(path), stat.st_size, stat.st_mtime_ns, role)  # type: ignore[arg-type]

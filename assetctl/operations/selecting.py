@@ -1,0 +1,96 @@
+"""Selecting: names that a person gave become a selection of assets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from assetctl.errors import UsageError
+from assetctl.prompt import parse_prompt
+from assetctl.types import Selection, WeightedAsset
+
+if TYPE_CHECKING:
+    from assetctl.catalog.reading import Reader
+    from assetctl.types import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person chose, by name, path or hash.
+
+    Attributes:
+        names: Assets of any kind, each of which finds its own place by its kind.
+        loras: Each `NAME` or `NAME:WEIGHT`; those in the prompt's `<lora:…>` tags come on top.
+        prompt: `None` where there is no prompt to check against.
+    """
+
+    checkpoint: str | None = None
+    loras: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    vae: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    names: tuple[str, ...] = field(default=())
+
+
+def select(read: Reader, choice: Choice) -> Selection:
+    """Find everything that was chosen.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+        UsageError: A weight that is no number, or two checkpoints.
+    """
+    loras = [_weighted(read, text) for text in choice.loras]
+    tags = [tag for text in (choice.prompt, choice.negative_prompt) if text for tag in parse_prompt(text).loras]
+    loras += [_use(read.find(name), weight) for name, weight in tags]
+    selection = Selection(
+        checkpoint=None if choice.checkpoint is None else read.find(choice.checkpoint),
+        loras=tuple(loras),
+        embeddings=tuple(read.find(name) for name in choice.embeddings),
+        vae=None if choice.vae is None else read.find(choice.vae),
+        prompt=choice.prompt,
+        negative_prompt=choice.negative_prompt,
+    )
+    return _with_named(read, selection, choice.names)
+
+
+def _weighted(read: Reader, text: str) -> WeightedAsset:
+    """`NAME:WEIGHT`; only a number behind the last colon is a weight, so that paths with colons work."""
+    name, colon, number = text.rpartition(":")
+    if not colon:
+        return _use(read.find(text), None)
+    try:
+        weight = float(number)
+    except ValueError:
+        return _use(read.find(text), None)
+    if not math.isfinite(weight):
+        raise UsageError(f"The weight of {name!r} is {number}.", "Weights are numbers, usually between 0 and 1.5.")
+    return _use(read.find(name), weight)
+
+
+def _use(asset: Asset, weight: float | None) -> WeightedAsset:
+    """A weight that was not named is the asset's own, or 1."""
+    if weight is None:
+        weight = 1.0 if asset.default_weight is None else asset.default_weight
+    return WeightedAsset(asset, weight)
+
+
+def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> Selection:
+    checkpoint, vae = selection.checkpoint, selection.vae
+    loras, embeddings = list(selection.loras), list(selection.embeddings)
+    for text in names:
+        use = _weighted(read, text)
+        asset = use.asset
+        if asset.kind == "lora":
+            loras.append(use)
+        elif asset.kind == "embedding":
+            embeddings.append(asset)
+        elif asset.kind == "vae" and vae is None:
+            vae = asset
+        elif asset.kind == "checkpoint" and checkpoint is None:
+            checkpoint = asset
+        else:
+            hint = "A selection has one checkpoint, LoRAs, embeddings and one VAE; `assetctl edit` sets a wrong kind."
+            raise UsageError(f"{asset.name} is a {asset.kind}, and there is no place for it in this selection.", hint)
+    return Selection(checkpoint, tuple(loras), tuple(embeddings), vae, selection.prompt, selection.negative_prompt)

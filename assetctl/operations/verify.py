@@ -1,0 +1,115 @@
+"""Verify: whether every file is still there, and still what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from assetctl.catalog import FileHashes
+from assetctl.errors import FileError, StorageError
+from assetctl.files.hashing import hash_file
+from assetctl.operations.hashing import folder_hash
+from assetctl.sources import FetchProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from assetctl.files.hashing import Digests
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset, AssetFile
+
+Status = Literal["ok", "missing", "changed", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The state of one file.
+
+    Attributes:
+        name: Its asset's name.
+        path: The file.
+        status: `ok`, `missing`, `changed` (another size, or other bytes) or `unreadable`.
+        detail: What exactly differs, for a person.
+    """
+
+    name: str
+    path: str
+    status: Status
+    detail: str
+
+
+def verify(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> list[Verification]:
+    """Compare the files of the named assets, or of all, with what the catalog knows.
+
+    Sizes come first, and then, unless `quick`, all hashes; those that were not known yet are kept.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+    """
+    read = workspace.catalog.read
+    assets = [read.find(name) for name in names] if names else read.assets()
+    files = {asset.id: read.files(asset) for asset in assets}
+    progress = _Progress(report, sum(file.size for group in files.values() for file in group))
+    return [result for asset in assets for result in _verify(workspace, asset, files[asset.id], progress, quick=quick)]
+
+
+class _Progress:
+    """Adds up the bytes of all files."""
+
+    def __init__(self, report: Callable[[FetchProgress], None], total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
+
+    def advance(self, number: int) -> None:
+        self._done += number
+        self._report(FetchProgress("verifying", self._done, self._total))
+
+
+def _verify(
+    workspace: Workspace, asset: Asset, files: Sequence[AssetFile], progress: _Progress, *, quick: bool
+) -> Iterator[Verification]:
+    learnt: list[FileHashes] = []
+    for file in files:
+        problem = _size_problem(file)
+        digests = None
+        if problem is None and not quick:
+            problem, digests = _hash_problem(file, progress)
+        if digests is not None:
+            learnt.append(FileHashes(file.path, digests.sha256, digests.autov3, digests.blake3))
+        status, detail = problem or ("ok", "size" if quick else "size and hash")
+        yield Verification(asset.name, file.path, status, detail)
+    if learnt:
+        with workspace.catalog.write() as writer:
+            writer.set_hashes(learnt)
+        if asset.format == "diffusers" and asset.sha256 is None:
+            whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
+            with workspace.catalog.write() as writer:
+                writer.set_folder_hash(asset.id, whole)
+
+
+def _size_problem(file: AssetFile) -> tuple[Status, str] | None:
+    try:
+        size = Path(file.path).stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing", "there is no such file any more"
+    except OSError as error:
+        return "unreadable", str(error.strerror)
+    if size != file.size:
+        return "changed", f"it has {size} bytes and had {file.size}"
+    return None
+
+
+def _hash_problem(file: AssetFile, progress: _Progress) -> tuple[tuple[Status, str] | None, Digests | None]:
+    try:
+        digests = hash_file(Path(file.path), on_bytes=progress.advance)
+    except (FileError, StorageError) as error:
+        return ("unreadable", error.message), None
+    if file.sha256 is not None and digests.sha256 != file.sha256:
+        return ("changed", f"its SHA256 is {digests.sha256} and was {file.sha256}"), None
+    return None, digests

@@ -1,0 +1,206 @@
+"""Registry: assetctl as a Python library. Every method is one use case; none prints anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from assetctl.operations.workspace import Workspace
+from assetctl.settings import Settings
+
+# Each operation is imported by the method that runs it, so that listing assets does not pay for
+# fetching or generating them: ruff's rule against local imports is off for this file.
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from assetctl.generation.plan import Backend, GenerationRequest, Plan, Progress
+    from assetctl.operations.demo import DemoStep
+    from assetctl.operations.edit import Changes
+    from assetctl.operations.generate import GenerationResult
+    from assetctl.operations.import_files import ImportResult
+    from assetctl.operations.pull import PullResult
+    from assetctl.operations.remove import Removal
+    from assetctl.operations.selecting import Choice
+    from assetctl.operations.verify import Verification
+    from assetctl.sources import FetchProgress
+    from assetctl.types import Asset, AssetDetails, CheckReport
+
+type PathLike = str | Path
+
+
+def _ignore(_: object) -> None:
+    """Report nothing."""
+
+
+class Registry:
+    """One home: a catalog of assets, the store they lie in, and what can be done with them.
+
+    Use it as a context manager:
+
+        with Registry.open() as registry:
+            for asset in registry.list(kind="lora", family="sd1"):
+                print(asset.name, asset.trigger_words)
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._workspace = Workspace(settings)
+
+    @classmethod
+    def open(cls, home: PathLike | None = None) -> Self:
+        """Open the registry in `home`, or where `ASSETCTL_HOME` and the platform say.
+
+        Raises:
+            UsageError: The configuration makes no sense.
+        """
+        return cls(Settings.load(home))
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._workspace.settings
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+        self._workspace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, name: str) -> Asset:
+        """The asset of this name, path, or hash from six digits up.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: There is none, or there are several.
+        """
+        return self._workspace.catalog.read.find(name)
+
+    def list(
+        self,
+        *,
+        kind: str | None = None,
+        family: str | None = None,
+        base_model: str | None = None,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        **filters: str | None,
+    ) -> list[Asset]:
+        """Assets in the order of their names; filters add up, and ignore case."""
+        filters |= {"kind": kind, "family": family, "base_model": base_model}
+        return self._workspace.catalog.read.assets(tags=tags, in_store=in_store, **filters)
+
+    def search(self, text: str, **filters: str | None) -> Sequence[Asset]:
+        """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first."""
+        return self._workspace.catalog.read.search(text, **filters)
+
+    def inspect(self, name: str, *, hashes: bool = True) -> AssetDetails:
+        """Everything that is known of an asset; hashes that were left for later are computed, unless told not to."""
+        from assetctl.operations.inspect_asset import inspect_asset
+
+        return inspect_asset(self._workspace, name, hashes=hashes)
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        report: Callable[[FetchProgress], None] = _ignore,
+    ) -> PullResult:
+        """Bring an asset into the store: a path, `hf://ORG/REPO[@REVISION][/FILE]`, or a page's URL."""
+        from assetctl.operations.pull import pull
+
+        return pull(self._workspace, reference, name=name, tags=tags, report=report)
+
+    def pull_tokenizer(self, report: Callable[[FetchProgress], None] = _ignore) -> Path:
+        """Fetch the vocabulary that single-file checkpoints of sd1, sd2 and sdxl need to generate."""
+        from assetctl.operations.pull import pull_tokenizer
+
+        return pull_tokenizer(self._workspace, report)
+
+    def import_files(
+        self,
+        *paths: PathLike,
+        hashes: bool = True,
+        tags: Iterable[str] = (),
+        report: Callable[[FetchProgress], None] = _ignore,
+    ) -> ImportResult:
+        """Register files and folders where they lie; they are never moved, rewritten or deleted."""
+        from assetctl.operations.import_files import import_files
+
+        wanted = [Path(path) for path in paths]
+        return import_files(self._workspace, wanted, hashes=hashes, tags=tags, report=report)
+
+    def edit(self, name: str, changes: Changes) -> Asset:
+        """Change what the catalog says of an asset."""
+        from assetctl.operations.edit import edit
+
+        return edit(self._workspace, name, changes)
+
+    def plan_removal(self, name: str, *, delete_files: bool = False) -> Removal:
+        """Say what removing an asset would mean."""
+        from assetctl.operations.remove import plan_removal
+
+        return plan_removal(self._workspace, name, delete_files=delete_files)
+
+    def remove(self, removal: Removal) -> None:
+        """Do what `plan_removal` said."""
+        from assetctl.operations.remove import remove
+
+        remove(self._workspace, removal)
+
+    def verify(
+        self, *names: str, quick: bool = False, report: Callable[[FetchProgress], None] = _ignore
+    ) -> Sequence[Verification]:
+        """Compare files with what the catalog knows of them: sizes, and then hashes unless `quick`."""
+        from assetctl.operations.verify import verify
+
+        return verify(self._workspace, names, quick=quick, report=report)
+
+    def identify_again(self, *names: str) -> Sequence[Asset]:
+        """Identify assets of the catalog once more; what a person set stays on top."""
+        from assetctl.operations.identify_files import identify_again
+
+        return identify_again(self._workspace, names)
+
+    def check(self, choice: Choice) -> CheckReport:
+        """Whether a selection can work together."""
+        from assetctl.operations.check import check
+
+        return check(self._workspace, choice)
+
+    def plan(self, request: GenerationRequest, choice: Choice) -> tuple[Plan, CheckReport]:
+        """Make a request exact and check it, without loading anything."""
+        from assetctl.operations.generate import plan_generation
+
+        return plan_generation(self._workspace, request, choice)
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        choice: Choice,
+        *,
+        out: PathLike | None = None,
+        backend: Backend | None = None,
+        progress: Callable[[Progress], None] = _ignore,
+    ) -> GenerationResult:
+        """Make pictures, save them with their parameters inside, and record them."""
+        from assetctl.generation import default_backend
+        from assetctl.operations.generate import generate, plan_generation
+
+        plan, report = plan_generation(self._workspace, request, choice)
+        target = None if out is None else Path(out)
+        return generate(self._workspace, plan, report, backend or default_backend(), out=target, progress=progress)
+
+    def history(self, limit: int = 20) -> Sequence[dict[str, object]]:
+        """The latest pictures, newest first, each with all that was recorded of it."""
+        return self._workspace.catalog.read.generations(limit)
+
+    def demo_steps(self) -> Sequence[DemoStep]:
+        """Make the demo's assets and say what to do with them, step by step."""
+        from assetctl.operations.demo import demo_steps
+
+        return demo_steps(self._workspace)
