@@ -14,10 +14,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from assetctl import errors
+    from assetctl import errors, identify
     from assetctl.errors import AssetctlError
     from assetctl.generation.plan import GenerationRequest
-    from assetctl.identify import identify
     from assetctl.operations.edit import Changes
     from assetctl.operations.selecting import Choice
     from assetctl.registry import Registry
@@ -47,13 +46,12 @@ _HOMES = {
     "GenerationRequest": "generation.plan",
     "Identification": "types",
     "Registry": "registry",
-    "identify": "identify",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name == "errors":
-        return importlib.import_module("assetctl.errors")
+    if name in ("errors", "identify"):
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

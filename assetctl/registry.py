@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from assetctl.operations.workspace import Workspace
 from assetctl.settings import Settings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from assetctl.sources import FetchProgress
     from assetctl.types import Asset, AssetDetails, CheckReport
 
-type PathLike = str | Path
+PathLike: TypeAlias = str | Path
 
 
 def _ignore(_: object) -> None:
@@ -133,6 +133,18 @@ class Registry:
 
         wanted = [Path(path) for path in paths]
         return import_files(self._workspace, wanted, hashes=hashes, tags=tags, report=report)
+
+    def take_in(
+        self,
+        *paths: PathLike,
+        move: bool = False,
+        tags: Iterable[str] = (),
+        report: Callable[[FetchProgress], None] = _ignore,
+    ) -> Sequence[PullResult]:
+        """Copy files and folders into the store, or move them there."""
+        from assetctl.operations.take_in import take_in
+
+        return take_in(self._workspace, [Path(path) for path in paths], move=move, tags=tags, report=report)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""

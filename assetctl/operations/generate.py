@@ -238,7 +238,9 @@ def _targets(out: Path, seeds: tuple[int, ...]) -> Iterator[Path]:
     out = Path(out).expanduser().absolute()
     named = out.suffix.lower() == ".png"
     if out.suffix.lower() in (".jpg", ".jpeg", ".webp"):
-        raise UsageError(f"{out.name} would be a {out.suffix} file.", "Pictures are saved as PNG: name one, or a folder.")
+        raise UsageError(
+            f"{out.name} would be a {out.suffix} file.", "Pictures are saved as PNG: name one, or a folder."
+        )
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for number, seed in enumerate(seeds):
         base = out.with_name(f"{out.stem}-{number + 1}") if named and number else out.with_suffix("") if named else None

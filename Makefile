@@ -1,0 +1,40 @@
+# `make demo` and `make test` set everything up by themselves, in .venv, and can be run again at any time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench clean
+
+help:  ## Show this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## Set up .venv with everything
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "==> Making $(VENV) and installing assetctl with its extras, as pinned in constraints.txt"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[generate,dev]'
+	@touch $@
+	@echo "==> Installed: $$($(BIN)/assetctl --version)"
+
+demo: install  ## Pull, list, inspect, check and generate with small assets, in ./demo-home
+	@echo "==> The tour, in ./demo-home (delete it whenever you like)"
+	@$(BIN)/assetctl --home demo-home demo
+
+test: install  ## Run the tests
+	@echo "==> Running the tests"
+	@$(BIN)/python -m pytest
+
+lint: install  ## Lint, type-check, and check the import direction
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install  ## Print the benchmarks' ratios
+	$(BIN)/python benchmarks/run.py
+
+clean:  ## Remove what the other targets made
+	rm -rf $(VENV) demo-home build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The command line: parse, call the Registry, render one result."""

@@ -1,0 +1,43 @@
+"""assetctl check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.findings import report_data, show_report
+from assetctl.cli.selection import CheckpointOption, EmbeddingsOption, LorasOption, VaeOption
+from assetctl.cli.session import Session, command
+from assetctl.errors import IncompatibleError
+from assetctl.operations.selecting import Choice
+
+
+@command(
+    examples=[
+        "assetctl check dreamshaper whiskers:0.8 easynegative",
+        "assetctl check --checkpoint dreamshaper --lora whiskers --prompt 'a cat with long whiskers'",
+        "assetctl check dreamshaper some-sdxl-lora --json",
+    ]
+)
+def app(
+    session: Session,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Assets of any kind; a LoRA may be NAME:WEIGHT.")
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    loras: LorasOption = None,
+    embeddings: EmbeddingsOption = None,
+    vae: VaeOption = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Also check the prompt against trigger words.")] = None,
+    negative: Annotated[str | None, typer.Option("--negative", help="The negative prompt.")] = None,
+) -> None:
+    """Prove whether a selection can work together, before anything is loaded.
+
+    Exits with 4 if it can not.
+    """
+    choice = Choice(checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae, prompt, negative, tuple(names or ()))
+    report = session.registry.check(choice)
+    session.out.result(report_data(report), lambda: show_report(report), ["ok" if report.ok else "incompatible"])
+    if not report.ok:
+        raise typer.Exit(IncompatibleError.exit_code)

@@ -1,0 +1,57 @@
+"""assetctl edit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.render import show_assets
+from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
+from assetctl.operations.edit import Changes
+
+
+@command(
+    examples=[
+        "assetctl edit whiskers --family sd1 --trigger-word 'long whiskers'",
+        "assetctl edit whiskers --name cat-whiskers --tag cats --untag todo",
+        "assetctl edit whiskers --default-weight 0.7 --notes 'good with portraits'",
+        "assetctl edit whiskers --reset family",
+    ]
+)
+def app(
+    session: Session,
+    asset: Annotated[str, typer.Argument(metavar="NAME", help="A name, a path, or a hash from 6 digits up.")],
+    name: Annotated[str | None, typer.Option("--name", help="Call it so.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="checkpoint, lora, embedding, vae, controlnet…")] = None,
+    family: Annotated[str | None, typer.Option("--family", help="sd1, sd2, sdxl, flux1…; '' for unknown.")] = None,
+    base_model: Annotated[str | None, typer.Option("--base-model", help="\"SD 1.5\", Pony…; '' for none.")] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="inpainting, turbo…; '' for none.")] = None,
+    prediction: Annotated[str | None, typer.Option("--prediction", help="epsilon, v_prediction or flow.")] = None,
+    trigger_words: Annotated[
+        list[str] | None, typer.Option("--trigger-word", help="Replace all of them; repeat for several, '' for none.")
+    ] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="Add a tag; can be repeated.")] = None,
+    untags: Annotated[list[str] | None, typer.Option("--untag", help="Take a tag away; can be repeated.")] = None,
+    notes: Annotated[str | None, typer.Option("--notes", help="Replace the notes; '' for none.")] = None,
+    default_weight: Annotated[
+        float | None, typer.Option("--default-weight", help="The LoRA's weight where none is named.")
+    ] = None,
+    reset: Annotated[
+        list[str] | None, typer.Option("--reset", metavar="FIELD", help="Let the file speak again; can be repeated.")
+    ] = None,
+) -> None:
+    """Correct and complete what the catalog says of an asset; its file is left alone.
+
+    What you set outranks what the file says, and survives `assetctl identify --again`.
+    """
+    words = None if trigger_words is None else tuple(word for word in trigger_words if word)
+    changes = Changes(
+        name=name, kind=kind, family=family, base_model=base_model, variant=variant, prediction=prediction,
+        trigger_words=words, add_tags=tuple(tags or ()), remove_tags=tuple(untags or ()), notes=notes,
+        default_weight=default_weight, reset=tuple(field.replace("-", "_") for field in reset or ()),
+    )  # fmt: skip
+    if changes == Changes():
+        raise UsageError("There is nothing to change.", "See `assetctl edit --help` for what can be set.")
+    show_assets(session.out, [session.registry.edit(asset, changes)])

@@ -1,0 +1,74 @@
+"""assetctl identify."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from assetctl.cli.render import show_assets
+from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
+from assetctl.operations.identify_files import Identified, identify_files
+
+_FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout", "confidence")
+
+
+@command(
+    examples=[
+        "assetctl identify mystery.safetensors",
+        "assetctl identify ~/Downloads --json",
+        "assetctl identify --again",
+    ]
+)
+def app(
+    session: Session,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files and folders.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Identify assets of the catalog once more; names may be given as PATH.")
+    ] = False,
+) -> None:
+    """Say what files are, from their headers alone; no catalog is needed.
+
+    Exits with 5 if a file that you named could not be identified.
+    """
+    if again:
+        show_assets(session.out, session.registry.identify_again(*map(str, paths or ())))
+        return
+    if not paths:
+        raise UsageError("There is nothing to identify.", "Name a file or a folder.")
+    results = identify_files(paths)
+    if len(results) == 1 and results[0].error is not None and not session.out.json:
+        raise results[0].error
+    session.out.result(
+        list(map(_data, results)),
+        lambda: session.out.table(("PATH", "KIND", "FAMILY", "BASE MODEL", "LAYOUT", "CONFIDENCE"), map(_row, results)),
+        (f"{result.path}\t{result.identification.kind}\t{result.identification.family or '-'}" for result in results),
+    )
+    if len(results) == 1 and not (session.out.json or session.out.quiet):
+        for item in results[0].identification.evidence:
+            session.out.line(f"  {item.source}: {item.claim}: {item.detail}")
+    failed = [result.error for result in results if result.error is not None]
+    if failed and len(failed) == len(results):
+        raise typer.Exit(failed[0].exit_code)
+
+
+def _data(result: Identified) -> dict[str, Any]:
+    found = result.identification
+    error = result.error
+    return (
+        {"path": result.path}
+        | {field: getattr(found, field) for field in _FIELDS}
+        | {"trigger_words": list(found.trigger_words)}
+        | {"evidence": [dataclasses.asdict(item) for item in found.evidence]}
+        | {"error": error and {"code": error.code, "message": error.message, "hint": error.hint}}
+    )
+
+
+def _row(result: Identified) -> tuple[str, ...]:
+    found = result.identification
+    if result.error is not None:
+        return result.path, "-", "-", "-", "-", result.error.code
+    return result.path, found.kind, found.family or "-", found.base_model or "-", found.layout or "-", found.confidence

@@ -1,0 +1,75 @@
+"""assetctl import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.output import Output
+from assetctl.cli.render import show_assets
+from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
+from assetctl.operations.import_files import ImportResult
+
+
+@command(
+    examples=[
+        "assetctl import ~/stable-diffusion-webui/models",
+        "assetctl import whiskers.safetensors --tag cats",
+        "assetctl import /data/loras --no-hash",
+        "assetctl import ~/Downloads/whiskers.safetensors --move",
+    ]
+)
+def app(
+    session: Session,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, diffusers folders, folders of them.")],
+    no_hash: Annotated[
+        bool, typer.Option("--no-hash", help="Leave hashes for later: fast, but no duplicates found.")
+    ] = False,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="Label new assets; can be repeated.")] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy into the store instead of registering in place.")] = False,
+    move: Annotated[bool, typer.Option("--move", help="Move into the store instead of registering in place.")] = False,
+) -> None:
+    """Register assets where they lie: nothing is moved, rewritten or deleted.
+
+    Folders are scanned. Run it again after adding files: what is unchanged is recognised by its
+    size and time, without being opened.
+    """
+    if (copy or move) and no_hash:
+        raise UsageError("--no-hash does not go with --copy or --move.", "The store keeps verified files only.")
+    if copy or move:
+        _into_store(session, paths, tags or [], move=move)
+        return
+    with session.out.byte_progress() as report:
+        result = session.registry.import_files(*paths, hashes=not no_hash, tags=tags or (), report=report)
+    _tell(session.out, result)
+    if session.out.json or session.out.quiet:
+        show_assets(session.out, result.assets)
+    elif result.assets:
+        session.out.hint("`assetctl list` shows them.")
+
+
+def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: bool) -> None:
+    with session.out.byte_progress() as report:
+        results = session.registry.take_in(*paths, move=move, tags=tags, report=report)
+    for result in results:
+        session.out.note(f"{result.asset.name}: {'already here' if result.known else 'stored'}, {result.asset.path}")
+        for text in result.warnings:
+            session.out.warning(text)
+    show_assets(session.out, [result.asset for result in results])
+
+
+def _tell(out: Output, result: ImportResult) -> None:
+    for path, error in result.refused:
+        out.warning(f"{error.message} It was passed over." if path in error.message else f"{path}: {error.message}")
+    if result.pickles:
+        some = ", ".join(path.name for path in result.pickles[:3]) + (", …" if len(result.pickles) > 3 else "")
+        out.warning(f"{len(result.pickles)} pickles were passed over, because loading one can run code: {some}.")
+    for path, name in result.duplicates[:10]:
+        out.note(f"{path} holds the same bytes as {name}: one asset, two places.")
+    if len(result.duplicates) > 10:
+        out.note(f"…and {len(result.duplicates) - 10} more duplicates.")
+    counts = {"new": result.added, "changed": result.changed, "unchanged": result.unchanged}
+    out.note(", ".join(f"{number} {word}" for word, number in counts.items() if number) or "No assets were found.")

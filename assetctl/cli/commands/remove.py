@@ -1,0 +1,51 @@
+"""assetctl rm."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.session import Session, command
+
+
+@command(examples=["assetctl rm whiskers", "assetctl rm old-1 old-2 --yes", "assetctl rm whiskers --delete-files"])
+def app(
+    session: Session,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names, paths, or hashes from 6 digits up.")],
+    delete_files: Annotated[
+        bool, typer.Option("--delete-files", help="Delete your own files too, not only those in the store.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Forget assets, and delete their files from the store.
+
+    Your own files, registered by `assetctl import`, stay where they are unless you say --delete-files.
+    Pictures that were made with an asset stay, and keep its name and hash.
+    """
+    removals = {removal.asset.id: removal for removal in (
+        session.registry.plan_removal(name, delete_files=delete_files) for name in names
+    )}  # fmt: skip
+    for removal in removals.values():
+        if removal.generations:
+            session.out.warning(f"{removal.asset.name} was used in {removal.generations} recorded pictures.")
+        for path in removal.deletes:
+            session.out.note(f"deletes {path}")
+        for path in removal.keeps:
+            session.out.note(f"keeps {path}, which is yours")
+    used = any(removal.generations for removal in removals.values())
+    if (delete_files or used) and not yes and sys.stdin.isatty():
+        typer.confirm(f"Remove {', '.join(removal.asset.name for removal in removals.values())}?", abort=True, err=True)
+    for removal in removals.values():
+        session.registry.remove(removal)
+    data = [
+        {
+            "name": removal.asset.name,
+            "deleted": [str(path) for path in removal.deletes],
+            "kept": [str(path) for path in removal.keeps],
+            "generations": removal.generations,
+        }
+        for removal in removals.values()
+    ]
+    session.out.result(data, lambda: session.out.line(f"removed {len(data)} {'asset' if len(data) == 1 else 'assets'}"))

@@ -1,0 +1,40 @@
+"""assetctl verify."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.session import Session, command
+from assetctl.errors import FileError
+
+
+@command(examples=["assetctl verify", "assetctl verify whiskers", "assetctl verify --quick --json"])
+def app(
+    session: Session,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only.")] = False,
+) -> None:
+    """Say which files are missing or changed: sizes first, then hashes.
+
+    Exits with 5 if any file is not as it was.
+    """
+    with session.out.byte_progress() as report:
+        results = session.registry.verify(*(names or ()), quick=quick, report=report)
+    bad = [result for result in results if result.status != "ok"]
+
+    def render() -> None:
+        for result in bad:
+            session.out.line(f"{result.status:>10}  {result.name}: {result.path}: {result.detail}")
+        session.out.line(f"{len(results) - len(bad)} of {len(results)} files are as they were.")
+
+    session.out.result([dataclasses.asdict(result) for result in results], render, [result.name for result in bad])
+    if not bad:
+        return
+    if any(result.status == "missing" for result in bad):
+        session.out.hint("Pull a missing asset again, `assetctl import` it from its new place, or `assetctl rm` it.")
+    if any(result.status == "changed" for result in bad):
+        session.out.hint("If you changed a file yourself, `assetctl import` it again; otherwise fetch it anew.")
+    raise typer.Exit(FileError.exit_code)

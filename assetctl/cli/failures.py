@@ -1,0 +1,78 @@
+"""Errors on their way out: one sentence, one hint, one exit code; a JSON document where one was asked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import typer
+
+from assetctl.cli.output import print_json, to_stderr
+from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+# Typer carries its own copy of Click; this is the public class that leads to its base of usage errors.
+_TyperUsageError = typer.BadParameter.__mro__[1]
+
+
+def report(error: BaseException, arguments: Sequence[str]) -> int:
+    """Tell the person what went wrong and return the exit code.
+
+    Args:
+        error: What ended the command.
+        arguments: The command line: `--json` and `--debug` in it decide how the error is told.
+    """
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
+        return 0
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    wants_json = "--json" in arguments
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        _tell("interrupted", "Interrupted.", "What was done is kept: run the same command to go on.", wants_json)
+        return INTERRUPTED
+    known = _understood(error, arguments)
+    if isinstance(known, IncompatibleError) and not wants_json:
+        from assetctl.cli.findings import show_findings  # noqa: PLC0415 - only where there are findings
+
+        show_findings(known.findings)
+    _tell(known.code, known.message, known.hint, wants_json)
+    return known.exit_code
+
+
+def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError:
+    if isinstance(error, AssetctlError):
+        return error
+    if isinstance(error, _TyperUsageError):
+        command = next((argument for argument in arguments if not argument.startswith("-")), "")
+        message = str(getattr(error, "message", error)) or type(error).__name__
+        if hasattr(error, "format_message"):
+            message = error.format_message()
+        return UsageError(message, f"See `assetctl {command} --help`." if command else "See `assetctl --help`.")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return StorageError("The disk is full.", "Free some space and run the command again; nothing is half-done.")
+    if isinstance(error, OSError) and error.errno is not None:
+        place = f"{error.filename}: " if error.filename else ""
+        return StorageError(f"{place}{error.strerror}.", "Check the path and its permissions.")
+    return InternalError(
+        f"assetctl has a defect: {type(error).__name__}: {error}",
+        "Run the same command with --debug and report what it prints.",
+    )
+
+
+def _tell(code: str, message: str, hint: str | None, wants_json: bool) -> None:
+    if wants_json:
+        print_json({"version": 1, "error": {"code": code, "message": message, "hint": hint}})
+        return
+    to_stderr("error", message)
+    if hint:
+        to_stderr("hint", hint)

@@ -1,0 +1,58 @@
+"""Findings of a check, for a person and for a script."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
+
+from assetctl.cli.output import to_stderr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from assetctl.types import CheckReport, Finding
+
+_MARKS = {"error": "✗", "warning": "!", "info": "·"}
+
+
+def report_data(report: CheckReport) -> dict[str, Any]:
+    """A report as the JSON contract has it."""
+    return {
+        "ok": report.ok,
+        "findings": findings_data(report.findings),
+        "coverage": [dataclasses.asdict(coverage) for coverage in report.coverage],
+    }
+
+
+def findings_data(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Findings as the JSON contract has them."""
+    return [dataclasses.asdict(finding) for finding in findings]
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Findings on stderr, worst first, each with what to do."""
+    for finding in findings:
+        to_stderr(*_line(finding))
+        if finding.hint:
+            to_stderr("hint", finding.hint)
+
+
+def _line(finding: Finding) -> tuple[str, str]:
+    label = "note" if finding.severity == "info" else finding.severity
+    return label, f"{finding.message} [{finding.rule}]"
+
+
+def show_report(report: CheckReport) -> None:
+    """A report as a page on stdout."""
+    write = sys.stdout.write
+    for finding in report.findings:
+        write(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]\n")
+        if finding.hint:
+            write(f"    {finding.hint}\n")
+    for coverage in report.coverage:
+        write(f"  {coverage.lora}: changes {coverage.matched} of {coverage.modules} modules")
+        if coverage.unmatched or coverage.shape_conflicts:
+            write(f", {len(coverage.unmatched)} match nothing, {len(coverage.shape_conflicts)} have other shapes")
+        write("\n")
+    write("✓ This selection fits.\n" if report.ok else "✗ This selection can not work together.\n")

@@ -1,0 +1,108 @@
+"""The entry point: finds a command by its name, runs it, and turns every error into words and an exit code."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from assetctl.cli.failures import report
+from assetctl.cli.session import DebugOption, HomeOption, remember
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Every command and the module of `cli/commands` that holds it, in the order of `--help`.
+COMMANDS = {
+    "pull": "pull",
+    "import": "import_files",
+    "list": "list_assets",
+    "search": "search",
+    "inspect": "inspect_asset",
+    "edit": "edit",
+    "rm": "remove",
+    "verify": "verify",
+    "identify": "identify",
+    "check": "check",
+    "prompt": "prompt",
+    "generate": "generate",
+    "demo": "demo",
+}
+
+
+class LazyCommands(dict[str, Any]):
+    """Commands by name; a command's module is imported when it is asked for."""
+
+    def __missing__(self, name: str) -> object:
+        """Load a command that is asked for the first time."""
+        if name not in COMMANDS:
+            raise KeyError(name)
+        module = importlib.import_module(f"assetctl.cli.commands.{COMMANDS[name]}")
+        self[name] = command = typer.main.get_command(module.app)
+        command.name = name
+        return command
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name before it has loaded any."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever Typer passes on
+        super().__init__(**attributes)
+        self.commands = LazyCommands(dict.fromkeys(()))
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - Typer's signature
+        """Names, in the order of `--help`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - Typer's signature
+        """The command of this name, loaded now."""
+        return self.commands[cmd_name] if cmd_name in COMMANDS else None
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="assetctl",
+    help="A package manager for Stable Diffusion assets: pull them, know them, prove what fits, and generate.",
+    epilog="Start with `assetctl demo` or `assetctl import ~/models`. Every command has examples: `assetctl pull --help`.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - 10 ms that only --version pays
+
+        sys.stdout.write(f"assetctl {version('assetctl')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    home: HomeOption = None,
+    debug: DebugOption = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    remember(home, debug=debug)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; nothing but a defect in Python itself raises."""
+    try:
+        code = app(args=list(arguments), prog_name="assetctl", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001 - the one place where everything ends
+        return report(error, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    gc.disable()  # a short-lived process: collecting while importing costs a tenth of the start-up
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,101 @@
+"""Where words go: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+_COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "hint": "\x1b[36m", "note": "\x1b[2m"}
+
+#: Wide enough for any table, where no terminal sets a width: what is piped is never cut.
+UNLIMITED = 10_000
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document; for a person at a terminal, indented."""
+    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
+    sys.stdout.write(orjson.dumps(document, option=option).decode() + "\n")
+    sys.stdout.flush()
+
+
+def to_stderr(label: str, text: str) -> None:
+    """One line for the person: an error, a warning, a hint or a note."""
+    colour = _COLOURS[label] if sys.stderr.isatty() else ""
+    prefix = "" if label == "note" else f"{label}: "
+    sys.stderr.write(
+        f"{colour}{prefix}{text}{colour and '\x1b[0m'}\n" if not colour else f"{colour}{prefix}\x1b[0m{text}\n"
+    )
+
+
+class Output:
+    """How one command speaks.
+
+    Args:
+        json: Print one document, and nothing else, on stdout.
+        quiet: Print names alone; keep hints and notes to ourselves.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+
+    def result(self, data: object, render: Callable[[], None], names: Iterable[str] = ()) -> None:
+        """Give the command's result: as data, as names, or rendered for a person."""
+        if self.json:
+            print_json({"version": 1, "data": data})
+        elif self.quiet:
+            for name in names:
+                sys.stdout.write(f"{name}\n")
+        else:
+            render()
+
+    def line(self, text: str) -> None:
+        """One line of a result for a person."""
+        sys.stdout.write(text + "\n")
+
+    def warning(self, text: str) -> None:
+        """Something the person should know."""
+        to_stderr("warning", text)
+
+    def hint(self, text: str) -> None:
+        """What the person could do next."""
+        if not (self.quiet or self.json):
+            to_stderr("hint", text)
+
+    def note(self, text: str) -> None:
+        """What was done."""
+        if not (self.quiet or self.json):
+            to_stderr("note", text)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+        """A table of plain text; `right` names columns that are aligned to the right."""
+        from rich import box  # noqa: PLC0415 - 60 ms that only tables pay
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else UNLIMITED
+        table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console(width=width, highlight=False).print(table)
+
+    @contextlib.contextmanager
+    def byte_progress(self) -> Iterator[Callable[[object], None]]:
+        """A bar of bytes on stderr, for a person at a terminal; the callback takes a `FetchProgress`."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        from assetctl.cli.progress import byte_bar  # noqa: PLC0415 - needs Rich
+
+        with byte_bar() as advance:
+            yield advance

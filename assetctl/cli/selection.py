@@ -1,0 +1,16 @@
+"""Options that name the assets of a selection, shared by `check` and `generate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", "-c", metavar="NAME", help="The model.")]
+LorasOption = Annotated[
+    list[str] | None, typer.Option("--lora", "-l", metavar="NAME[:WEIGHT]", help="A LoRA; can be repeated.")
+]
+EmbeddingsOption = Annotated[
+    list[str] | None, typer.Option("--embedding", "-e", metavar="NAME", help="An embedding; can be repeated.")
+]
+VaeOption = Annotated[str | None, typer.Option("--vae", metavar="NAME", help="A VAE instead of the checkpoint's own.")]
