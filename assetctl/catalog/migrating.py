@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -27,12 +28,11 @@ def revisions(migrations: Path) -> set[str]:
 
 def upgrade(path: Path, migrations: Path) -> None:
     """Bring the catalog to the newest schema, in one transaction."""
+    with contextlib.closing(sqlite3.connect(path)) as plain:  # a property of the file, set outside any transaction
+        plain.execute("PRAGMA journal_mode = WAL")
     engine = make_engine(path)
     try:
         with engine.connect() as connection:
-            # The journal mode belongs to the file: set once, before the transaction.
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-            connection.rollback()
             config = _config(migrations)
             config.attributes["connection"] = connection
             with connection.begin():

@@ -83,9 +83,22 @@ class Reader:
         (asset,) = self._assets("SELECT * FROM asset_view WHERE id = ?", [asset_id])
         return asset
 
+    def by_ids(self, ids: Iterable[int]) -> list[Asset]:
+        """The assets of these numbers, in this order; numbers that are gone are left out."""
+        wanted = list(ids)
+        query = "SELECT * FROM asset_view WHERE id IN (SELECT value FROM json_each(?))"
+        found = {asset.id: asset for asset in self._assets(query, [orjson.dumps(wanted).decode()])}
+        return [found[number] for number in wanted if number in found]
+
     def by_sha256(self, sha256: str) -> Asset | None:
         """The asset that has exactly these bytes, if there is one."""
         found = self._assets("SELECT * FROM asset_view WHERE sha256 = ? ORDER BY id LIMIT 1", [sha256])
+        return found[0] if found else None
+
+    def by_origin(self, source: str, url: str | None, revision: str) -> Asset | None:
+        """The asset that came from exactly there, if there is one."""
+        where = "id IN (SELECT asset_id FROM origins WHERE source = ? AND url IS ? AND revision = ?)"
+        found = self._assets(f"SELECT * FROM asset_view WHERE {where} ORDER BY id LIMIT 1", [source, url, revision])  # noqa: S608 - constants
         return found[0] if found else None
 
     def details(self, asset: Asset) -> AssetDetails:
@@ -117,10 +130,6 @@ class Reader:
             prefix = folder.rstrip(os.sep) + os.sep
             values = [len(prefix), prefix]
         return {row[0]: KnownFile(*row[1:]) for row in self._rows(query, values)}
-
-    def unhashed(self) -> list[str]:
-        """Paths of files whose SHA256 is not known yet."""
-        return [row[0] for row in self._rows("SELECT path FROM files WHERE sha256 IS NULL ORDER BY path", [])]
 
     def generations_with(self, asset: Asset) -> int:
         """How many pictures used the asset."""

@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -70,8 +70,9 @@ class Writer:
 
     def add(self, entries: Sequence[NewAsset]) -> list[int]:
         """Add assets and return their numbers; one whose path is known already keeps its number and is left alone."""
-        known = dict(self._session.execute(select(AssetRow.path, AssetRow.id)).tuples().all())
-        taken = {name.lower() for name in self._session.scalars(select(AssetRow.name))}
+        known = dict(self._session.execute(select(AssetRow.path, AssetRow.id)).all())
+        copies = set(self._session.scalars(select(FileRow.path).where(FileRow.role == "copy")))
+        taken = self.names()
         number = self._session.scalar(select(func.coalesce(func.max(AssetRow.id), 0))) or 0
         rows = _Rows(_now())
         ids = []
@@ -81,6 +82,9 @@ class Writer:
                 known[entry.path] = number
                 rows.append(number, free_name(entry.name, taken), entry)
             ids.append(known[entry.path])
+        for file in rows.tables[FileRow]:  # a copy whose bytes changed has become an asset of its own
+            if file["path"] in copies:
+                self.forget_file(file["path"])
         for table, values in rows.tables.items():
             if values:
                 self._session.execute(insert(table), values)
@@ -104,7 +108,7 @@ class Writer:
         )
         self._session.expire_all()
 
-    def set_folder_hash(self, asset_id: int, sha256: str) -> None:
+    def set_folder_hash(self, asset_id: int, sha256: str | None) -> None:
         """Keep the hash of a whole diffusers folder."""
         self._asset(asset_id).sha256 = sha256
 
@@ -123,7 +127,7 @@ class Writer:
             AssetRow.sha256.is_not(None)
         )
         candidates = set(newcomers)
-        merged = {new: old for new, old in self._session.execute(twins).tuples() if new != old and new in candidates}
+        merged = {new: old for new, old in self._session.execute(twins) if new != old and new in candidates}
         pairs = [{"new": new, "old": old} for new, old in merged.items()]
         if pairs:
             connection = self._session.connection()
@@ -134,25 +138,22 @@ class Writer:
             self._touched.update(merged)
         return merged
 
-    def replace_file(self, asset_id: int, file: AssetFile) -> None:
-        """The file at a known path is another one now: its size, time and hashes."""
-        values = _file_values(asset_id, file)
-        self._session.execute(update(FileRow).where(FileRow.path == file.path).values(**values))
-        if file.role == "main":
-            asset = self._asset(asset_id)
-            asset.size, asset.sha256, asset.updated_at = file.size, file.sha256, _now()
+    def replace_files(self, asset_id: int, files: Sequence[AssetFile]) -> None:
+        """The asset's own files are these now, and whatever was known of the old bytes is forgotten."""
+        self._session.execute(delete(FileRow).where(FileRow.asset_id == asset_id, FileRow.role != "copy"))
+        self._session.execute(insert(FileRow), [_file_values(asset_id, file) for file in files])
+        asset = self._asset(asset_id)
+        asset.size = sum(file.size for file in files)
+        asset.sha256 = next((file.sha256 for file in files if file.role == "main"), None)
 
     def forget_file(self, path: str) -> None:
         """Forget one file, not its asset."""
         self._session.execute(delete(FileRow).where(FileRow.path == path))
 
-    def set_location(self, asset_id: int, path: str, *, in_store: bool) -> None:
-        """The asset's main file lies here from now on: the copy at `path` becomes the main file."""
+    def set_location(self, asset_id: int, path: str, *, sha256: str | None, in_store: bool) -> None:
+        """The asset lies here from now on."""
         asset = self._asset(asset_id)
-        main = FileRow.asset_id == asset_id, FileRow.role == "main"
-        self._session.execute(delete(FileRow).where(*main))
-        self._session.execute(update(FileRow).where(FileRow.path == path).values(role="main"))
-        asset.path, asset.in_store = path, in_store
+        asset.path, asset.sha256, asset.in_store = path, sha256, in_store
 
     def set_identification(self, asset_id: int, found: Identification) -> None:
         """Keep what the file says of itself; what a person set stays on top."""
@@ -245,6 +246,10 @@ class Writer:
     def names(self) -> set[str]:
         """All names in use, in lower case."""
         return {name.lower() for name in self._session.scalars(select(AssetRow.name))}
+
+    def flush(self) -> None:
+        """Send what was changed to SQLite, so that what can fail fails now."""
+        self._session.flush()
 
     def finish(self) -> None:
         """Bring the search index up to date with what was touched."""

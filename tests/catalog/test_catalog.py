@@ -1,0 +1,201 @@
+"""The catalog through its own door: what is written is read back, and two writers queue."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from assetctl.catalog import Catalog, FileHashes, GenerationEntry, NewAsset
+from assetctl.errors import AmbiguousNameError, NotFoundError, UsageError
+from assetctl.types import AssetFile, Evidence, Identification, Origin, Selection, WeightedAsset
+
+FOUND = Identification(
+    kind="lora", family="sd1", format="safetensors", layout="kohya", confidence="certain",
+    trigger_words=("long whiskers", "cat"), evidence=(Evidence("tensors", "family=sd1", "768"),),
+)  # fmt: skip
+
+
+def entry(name: str, path: str | None = None, *, sha256: str | None = None, tags: tuple[str, ...] = ()) -> NewAsset:
+    place = path or f"/loras/{name}.safetensors"
+    files = (AssetFile(place, 10, 1, "main", sha256),)
+    return NewAsset(name, place, files, FOUND, in_store=False, sha256=sha256, tags=tags, origin=Origin("path", place))
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    with Catalog(tmp_path / "catalog.db") as opened:
+        yield opened
+
+
+def add(catalog: Catalog, *entries: NewAsset) -> list[int]:
+    with catalog.write() as writer:
+        return writer.add(entries)
+
+
+def test_an_asset_is_read_back_as_it_was_written(catalog):
+    add(catalog, entry("whiskers", sha256="ab" * 32, tags=("cats", "wip")))
+    asset = catalog.read.find("whiskers")
+    assert (asset.kind, asset.family, asset.layout, asset.size) == ("lora", "sd1", "kohya", 10)
+    assert asset.trigger_words == ("long whiskers", "cat")
+    assert asset.tags == ("cats", "wip")
+    details = catalog.read.details(asset)
+    assert details.identification == FOUND
+    assert details.origin == Origin("path", "/loras/whiskers.safetensors")
+
+
+def test_an_asset_is_found_by_name_path_and_any_hash(catalog):
+    add(catalog, entry("whiskers", sha256="ab12" * 16))
+    with catalog.write() as writer:
+        writer.set_hashes([FileHashes("/loras/whiskers.safetensors", autov3="cd34cd34cd34", blake3="ef56" * 16)])
+    spellings = (
+        "WHISKERS",
+        "whiskers.safetensors",
+        "/loras/whiskers.safetensors",
+        "ab12ab",
+        "AB12" * 16,
+        "cd34cd",
+        "ef56ef",
+    )
+    for spelling in spellings:
+        assert catalog.read.find(spelling).name == "whiskers", spelling
+
+
+def test_an_unknown_name_suggests_a_similar_one(catalog):
+    add(catalog, entry("whiskers"))
+    with pytest.raises(NotFoundError) as error:
+        catalog.read.find("wiskers")
+    assert "whiskers" in str(error.value.hint)
+
+
+def test_an_ambiguous_hash_lists_the_candidates(catalog):
+    add(catalog, entry("one", sha256="abcdef1" + "0" * 57), entry("two", sha256="abcdef2" + "0" * 57))
+    with pytest.raises(AmbiguousNameError) as error:
+        catalog.read.find("abcdef")
+    assert error.value.candidates == ("one", "two")
+    assert catalog.read.find("abcdef2").name == "two"
+
+
+def test_a_taken_name_gets_a_number(catalog):
+    add(catalog, entry("cat", "/a/cat.safetensors"), entry("Cat", "/b/Cat.safetensors"))
+    assert [asset.name for asset in catalog.read.assets()] == ["cat", "Cat-2"]
+
+
+def test_adding_a_known_path_again_changes_nothing(catalog):
+    assert add(catalog, entry("cat")) == add(catalog, entry("other", "/loras/cat.safetensors"))
+    assert [asset.name for asset in catalog.read.assets()] == ["cat"]
+
+
+def test_filters_add_up_and_ignore_case(catalog):
+    add(catalog, entry("a", tags=("x",)), entry("b", tags=("x", "Y")), entry("c"))
+    assert [asset.name for asset in catalog.read.assets(kind="LoRA", family="SD1", tags=["X", "y"])] == ["b"]
+    assert catalog.read.assets(family="sdxl") == []
+
+
+def test_search_finds_beginnings_of_words_and_follows_edits(catalog):
+    (number, _) = add(catalog, entry("dog_style"), entry("cat-style"))
+    assert [asset.name for asset in catalog.read.search("dog sty")] == ["dog_style"]
+    assert {asset.name for asset in catalog.read.search("whisk")} == {"dog_style", "cat-style"}
+    with catalog.write() as writer:
+        writer.set_notes(number, "très bon for portraits")
+        writer.override(number, "trigger_words", ["woof"])
+    assert [asset.name for asset in catalog.read.search("tres portr")] == ["dog_style"]
+    assert [asset.name for asset in catalog.read.search("whisk")] == ["cat-style"]
+    with catalog.write() as writer:
+        writer.remove(number)
+    assert catalog.read.search("woof") == []
+
+
+@pytest.mark.parametrize("text", ["a OR b*", "NEAR(", "x'); DROP TABLE assets;--", '"cat'])
+def test_search_takes_any_text_as_words(catalog, text):
+    add(catalog, entry("cat"))
+    assert len(catalog.read.search(text)) == (text == '"cat')
+
+
+def test_a_search_for_no_word_is_refused(catalog):
+    with pytest.raises(UsageError, match="no word"):
+        catalog.read.search('"*()')
+
+
+def test_what_a_person_set_survives_identification_and_can_be_taken_back(catalog):
+    (number,) = add(catalog, entry("cat"))
+    with catalog.write() as writer:
+        writer.override(number, "family", "sdxl")
+        writer.override(number, "trigger_words", ["mine"])
+    with catalog.write() as writer:
+        writer.set_identification(number, FOUND)
+    asset = catalog.read.by_id(number)
+    assert (asset.family, asset.trigger_words) == ("sdxl", ("mine",))
+    with catalog.write() as writer:
+        writer.clear_override(number, "family")
+        writer.clear_override(number, "trigger_words")
+    asset = catalog.read.by_id(number)
+    assert (asset.family, asset.trigger_words) == ("sd1", ("long whiskers", "cat"))
+
+
+def test_assets_with_the_same_bytes_become_one_with_two_places(catalog):
+    old, new = add(catalog, entry("old", sha256="ab" * 32), entry("new", sha256="ab" * 32))
+    with catalog.write() as writer:
+        assert writer.merge_duplicates([new]) == {new: old}
+    (asset,) = catalog.read.assets()
+    assert [file.role for file in catalog.read.files(asset)] == ["main", "copy"]
+    assert catalog.read.find("/loras/new.safetensors").name == "old"
+    assert catalog.read.find("new").name == "old"
+
+
+def test_a_failing_transaction_leaves_nothing(catalog):
+    def fail() -> None:
+        with catalog.write() as writer:
+            writer.add([entry("cat")])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert catalog.read.assets() == []
+
+
+def test_a_generation_outlives_its_assets(catalog):
+    (number,) = add(catalog, entry("cat", sha256="ab" * 32))
+    asset = catalog.read.by_id(number)
+    made = GenerationEntry(
+        Selection(loras=(WeightedAsset(asset, 0.7),)),
+        "a cat",
+        "",
+        20,
+        7.0,
+        "Euler a",
+        1,
+        64,
+        64,
+        "/x.png",
+        "cd" * 32,
+        {"a": 1},
+    )
+    with catalog.write() as writer:
+        writer.record_generation(made)
+    assert catalog.read.generations_with(asset) == 1
+    with catalog.write() as writer:
+        writer.remove(number)
+    (kept,) = catalog.read.generations()
+    assert (kept["prompt"], kept["record"]) == ("a cat", {"a": 1})
+
+
+def _write_many(path: Path, prefix: str, count: int) -> None:
+    with Catalog(path) as catalog:
+        for number in range(count):
+            with catalog.write() as writer:
+                writer.add([entry(f"{prefix}{number}")])
+
+
+def test_two_processes_writing_at_once_both_succeed(tmp_path):
+    path = tmp_path / "catalog.db"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(path, prefix, 25)) for prefix in ("a", "b")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    with Catalog(path) as catalog:
+        assert len(catalog.read.assets()) == 50
