@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assetctl.operations.remove import Removal
     from assetctl.operations.selecting import Choice
     from assetctl.operations.verify import Verification
-    from assetctl.sources import FetchProgress
+    from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, AssetDetails, CheckReport
 
 PathLike: TypeAlias = str | Path
@@ -200,12 +200,12 @@ class Registry:
         progress: Callable[[Progress], None] = _ignore,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them."""
-        from assetctl.generation import default_backend
+        from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.generate import generate, plan_generation
 
         plan, report = plan_generation(self._workspace, request, choice)
         target = None if out is None else Path(out)
-        return generate(self._workspace, plan, report, backend or default_backend(), out=target, progress=progress)
+        return generate(self._workspace, plan, report, backend or DiffusersBackend(), out=target, progress=progress)
 
     def history(self, limit: int = 20) -> Sequence[dict[str, object]]:
         """The latest pictures, newest first, each with all that was recorded of it."""

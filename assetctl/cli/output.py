@@ -12,7 +12,10 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from assetctl.sources.base import FetchProgress
+
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "hint": "\x1b[36m", "note": "\x1b[2m"}
+_PLAIN = "\x1b[0m"
 
 #: Wide enough for any table, where no terminal sets a width: what is piped is never cut.
 UNLIMITED = 10_000
@@ -27,11 +30,11 @@ def print_json(document: object) -> None:
 
 def to_stderr(label: str, text: str) -> None:
     """One line for the person: an error, a warning, a hint or a note."""
-    colour = _COLOURS[label] if sys.stderr.isatty() else ""
     prefix = "" if label == "note" else f"{label}: "
-    sys.stderr.write(
-        f"{colour}{prefix}{text}{colour and '\x1b[0m'}\n" if not colour else f"{colour}{prefix}\x1b[0m{text}\n"
-    )
+    if sys.stderr.isatty():
+        prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"
+        text += _PLAIN
+    sys.stderr.write(f"{prefix}{text}\n")
 
 
 class Output:
@@ -90,7 +93,7 @@ class Output:
         Console(width=width, highlight=False).print(table)
 
     @contextlib.contextmanager
-    def byte_progress(self) -> Iterator[Callable[[object], None]]:
+    def byte_progress(self) -> Iterator[Callable[[FetchProgress], None]]:
         """A bar of bytes on stderr, for a person at a terminal; the callback takes a `FetchProgress`."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda _: None

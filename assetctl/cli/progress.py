@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from assetctl.generation.plan import Progress
-    from assetctl.sources import FetchProgress
+    from assetctl.sources.base import FetchProgress
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + common
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        del run.__wrapped__  # type: ignore[attr-defined]
+        del run.__wrapped__
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         epilog = "Examples:\n\n" + "\n\n".join(f"$ {example}" for example in examples)
         app.command(epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)

@@ -29,7 +29,7 @@ def demo_steps(workspace: Workspace) -> list[DemoStep]:
         StorageError: The home can not be written.
     """
     made = make_demo_assets(workspace.settings.home / "demo")
-    files = (made.checkpoint, made.style_lora, made.subject_lora, made.embedding, made.sdxl_lora)
+    files = (made.checkpoint, made.style, made.subject, made.embedding, made.sdxl_lora)
     checkpoint, style, subject, embedding, sdxl = (path.stem for path in files)
     loras = ("--lora", f"{style}:0.8", "--lora", subject)
     size = ("--steps", "4", "--size", "128x128", "--seed", "7")

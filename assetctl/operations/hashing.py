@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from assetctl.errors import AssetctlError
 from assetctl.files.hashing import hash_file, tree_sha256
-from assetctl.sources import FetchProgress
+from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

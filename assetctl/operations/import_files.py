@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from assetctl.catalog import KnownFile
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources import FetchProgress
+    from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, Identification
 
 

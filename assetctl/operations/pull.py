@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources import FetchProgress, Resolution
+    from assetctl.sources.base import FetchProgress, Resolution
     from assetctl.types import Asset, AssetFile, Identification
 
 #: Families whose single-file checkpoints need CLIP's vocabulary beside them.
@@ -176,7 +176,7 @@ def _keep(workspace: Workspace, arrival: _Arrival) -> PullResult:
     assert arrival.found is not None  # noqa: S101 - told by the caller
     store = workspace.store
     with workspace.catalog.write() as writer:
-        placed = store.place(arrival.path, arrival.found.kind, arrival.found.format, arrival.name)
+        placed = store.place(arrival.path, arrival.found.kind, arrival.found.format or "", arrival.name)
         try:
             if known is None:
                 (number,) = writer.add([arrival.entry(placed)])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.pull import PullResult
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources import FetchProgress
+    from assetctl.sources.base import FetchProgress
 
 
 def take_in(

@@ -10,7 +10,7 @@ from assetctl.catalog import FileHashes
 from assetctl.errors import FileError, StorageError
 from assetctl.files.hashing import hash_file
 from assetctl.operations.hashing import folder_hash
-from assetctl.sources import FetchProgress
+from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

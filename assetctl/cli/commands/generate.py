@@ -16,6 +16,7 @@ from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
 from assetctl.generation.plan import GenerationRequest, Plan
 from assetctl.operations.selecting import Choice
+from assetctl.types import CheckReport
 
 _PANEL = "Picture"
 
@@ -64,22 +65,23 @@ def app(
     choice = Choice(checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae)
     if dry_run:
         plan, report = session.registry.plan(request, choice)
-        data = {"images": [], "selection": _selection(plan), "findings": findings_data(report.findings), "timings": {}}
-        session.out.result(data | {"plan": _parameters(plan)}, lambda: _show_plan(session, plan))
+        data = _data(plan, report) | {"plan": _parameters(plan)}
+        session.out.result(data, lambda: _show_plan(session, plan))
         show_findings(() if session.out.json else report.findings)
         return
     with _bar(session) as progress:
         result = session.registry.generate(request, choice, out=out, progress=progress)
     show_findings(() if session.out.json else result.report.findings)
-    data = {
-        "images": [{"path": image.path, "seed": image.seed} for image in result.images],
-        "selection": _selection(result.plan),
-        "findings": findings_data(result.report.findings),
-        "timings": result.timings,
-    }
+    images = [{"path": image.path, "seed": image.seed} for image in result.images]
+    data = _data(result.plan, result.report) | {"images": images, "timings": result.timings}
     paths = [image.path for image in result.images]
-    session.out.result(data, lambda: sys.stdout.write("".join(f"{path}\n" for path in paths)) and None, paths)
+    session.out.result(data, lambda: session.out.line("\n".join(paths)), paths)
     session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")
+
+
+def _data(plan: Plan, report: CheckReport) -> dict[str, Any]:
+    findings = findings_data(report.findings)
+    return {"images": [], "selection": _selection(plan), "findings": findings, "timings": {}}
 
 
 def _size(text: str | None) -> tuple[int | None, int | None]:

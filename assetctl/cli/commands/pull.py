@@ -23,7 +23,7 @@ def app(
     session: Session,
     references: Annotated[
         list[str] | None,
-        typer.Argument(metavar="REF...", help="hf://ORG/REPO[@REVISION][/FILE], a Hugging Face page, or a path."),
+        typer.Argument(metavar="REF...", help=r"hf://ORG/REPO[@REVISION]\[/FILE], a Hugging Face page, or a path."),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Call the asset so.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="Label it; can be repeated.")] = None,

@@ -1,0 +1,22 @@
+"""Print every ratio: `python benchmarks/run.py [startup importing checking generating]`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+ALL = ("startup", "importing", "checking", "generating")
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all."""
+    for name in names or ALL:
+        with tempfile.TemporaryDirectory(prefix="assetctl-bench-") as folder:
+            for row in importlib.import_module(name).rows(Path(folder)):
+                print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

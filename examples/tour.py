@@ -1,0 +1,53 @@
+"""Everything the command line does, from Python.
+
+Usage: python examples/tour.py HOME
+Makes small assets in HOME, pulls, imports, edits, checks, generates, verifies and removes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from assetctl import Changes, Choice, GenerationRequest, Registry
+from assetctl.demo import make_demo_assets
+from assetctl.errors import IncompatibleError
+
+
+def main(home: Path) -> None:
+    """Take the tour in `home`."""
+    made = make_demo_assets(home / "material")
+    with Registry.open(home) as registry:
+        checkpoint = registry.pull(str(made.checkpoint)).asset
+        print(f"pulled {checkpoint.name}: {checkpoint.kind} of {checkpoint.family}, {checkpoint.size} bytes")
+
+        imported = registry.import_files(made.style, made.subject, made.embedding, made.sdxl_lora)
+        print(f"registered {imported.added} assets in place")
+
+        style = registry.edit("demo-style", Changes(add_tags=("favourites",), default_weight=0.8))
+        print(f"{style.name} is woken by {', '.join(style.trigger_words)}")
+        print(f"the search finds {[asset.name for asset in registry.search('demo')]}")
+        details = registry.inspect(style.sha256 or style.name)
+        print(f"its AutoV3 is {details.files[0].autov3}")
+
+        chosen = Choice(checkpoint=checkpoint.name, loras=("demo-style", "demo-subject:0.5"))
+        print(f"this fits: {registry.check(chosen).ok}")
+        for finding in registry.check(Choice(checkpoint=checkpoint.name, loras=("demo-sdxl-lora",))).findings:
+            print(f"{finding.severity}: {finding.message}")
+
+        request = GenerationRequest("demo style, a (red: 1.2) circle", steps=2, seed=7, width=64, height=64)
+        try:
+            result = registry.generate(request, chosen)
+        except IncompatibleError as error:
+            print(error.message, [finding.message for finding in error.findings])
+            raise
+        print(f"made {result.images[0].path} in {result.timings['total']:.1f} s")
+        print(f"recorded: {registry.history()[0]['prompt']}")
+
+        print(f"all as it was: {all(file.status == 'ok' for file in registry.verify())}")
+        registry.remove(registry.plan_removal("demo-sdxl-lora"))
+        print(f"left: {[asset.name for asset in registry.list()]}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

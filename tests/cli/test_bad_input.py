@@ -1,0 +1,194 @@
+"""Bad input: one sentence, one hint, one exit code, and nothing changed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+from material import write_lora
+
+SAFETENSORS = "x.safetensors"
+
+
+def snapshot(home) -> dict[str, bytes]:
+    """Every file of the home that could lose something, by name."""
+    files = [path for path in home.rglob("*") if path.is_file() and not path.name.endswith(("-shm", "-wal", ".lock"))]
+    return {str(path.relative_to(home)): path.read_bytes() for path in files}
+
+
+def truncated(path):
+    write_lora(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def lfs_pointer(path):
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:" + "a" * 64 + "\nsize 12345\n")
+
+
+def web_page(path):
+    path.write_text("<!DOCTYPE html><html><title>Log in</title></html>")
+
+
+def pickle(path):
+    path.write_bytes(b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94.")
+
+
+def noise(path):
+    path.write_bytes(b"\xff" * 5000)
+
+
+FILES = {
+    truncated: "file_corrupt",
+    empty: "file_refused",
+    lfs_pointer: "file_refused",
+    web_page: "file_refused",
+    pickle: "file_refused",
+    noise: "file_corrupt",
+}
+
+
+@pytest.mark.parametrize("command", ["identify", "import", "pull"])
+@pytest.mark.parametrize(("make", "code"), FILES.items(), ids=lambda value: getattr(value, "__name__", value))
+def test_a_bad_file_is_refused_and_changes_nothing(assetctl, home, tmp_path, command, make, code):
+    assetctl("list")  # makes the catalog
+    before = snapshot(home)
+    make(tmp_path / SAFETENSORS)
+    plain = assetctl(command, tmp_path / SAFETENSORS)
+    assert plain.code == 5
+    assert plain.err.count("error: ") == 1
+    assert plain.err.count("hint: ") == 1
+    assert SAFETENSORS in plain.err
+    ended = assetctl(command, tmp_path / SAFETENSORS, "--json")
+    reported = ended.data[0]["error"] if command == "identify" else ended.error
+    assert (ended.code, reported["code"]) == (5, code)
+    assert snapshot(home) == before
+
+
+@pytest.mark.parametrize("command", ["identify", "import", "pull"])
+def test_a_path_that_is_not_there(assetctl, command):
+    ended = assetctl(command, "./nowhere.safetensors", "--json")
+    assert (ended.code, ended.error["code"]) == (3, "not_found")
+
+
+def test_a_folder_can_not_be_pulled(assetctl, tmp_path):
+    (tmp_path / "folder").mkdir()
+    ended = assetctl("pull", tmp_path / "folder", "--json")
+    assert ended.code == 5
+    assert "assetctl import" in ended.error["hint"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("inspect", "nobody"), ("edit", "nobody", "--tag", "x"), ("rm", "nobody"), ("check", "nobody"), ("verify", "nobody"),
+     ("generate", "a cat", "--checkpoint", "nobody", "--dry-run"), ("generate", "a cat", "--dry-run")],
+)  # fmt: skip
+def test_an_unknown_name(assetctl, arguments):
+    ended = assetctl(*arguments, "--json")
+    assert (ended.code, ended.error["code"]) == (3, "not_found")
+    assert ended.error["hint"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list", "--nonsense"), ("nonsense",), ("inspect",), ("pull",), ("search", "***"), ("list", "--kind"),
+     ("pull", "htp://what"), ("generate", "x", "--size", "wide")],
+)  # fmt: skip
+def test_wrong_usage(assetctl, arguments):
+    ended = assetctl(*arguments, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "usage")
+
+
+def test_a_catalog_that_is_not_sqlite(assetctl, home):
+    home.mkdir()
+    (home / "catalog.db").write_text("my diary, " * 100)
+    ended = assetctl("list", "--json")
+    assert (ended.code, ended.error["code"]) == (1, "catalog_error")
+    assert (home / "catalog.db").read_text().startswith("my diary")
+
+
+def test_a_broken_configuration_names_the_key(assetctl, home):
+    home.mkdir()
+    (home / "config.toml").write_text("dtpye = 'bf16'")
+    ended = assetctl("list", "--json")
+    assert ended.code == 2
+    assert "dtpye" in ended.error["message"]
+
+
+def start(home, *arguments, **options):
+    environment = {**os.environ, "ASSETCTL_HOME": str(home)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "assetctl", *map(str, arguments)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+    )  # fmt: skip
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_done(assetctl, home, tmp_path):
+    assetctl("list")
+    before = snapshot(home)
+    lora = write_lora(tmp_path / "big.safetensors", rank=64)
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    process = start(home, "pull", lora, preexec_fn=limit)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert err.count("error: ") == 1
+    assert "Traceback" not in err
+    stored = [path for path in (home / "models").rglob("*.safetensors") if ".staging" not in path.parts]
+    assert stored == []
+    assert snapshot(home)["catalog.db"] == before["catalog.db"]
+    assert assetctl("pull", lora).code == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_no_permission(assetctl, tmp_path):
+    lora = write_lora(tmp_path / SAFETENSORS)
+    lora.chmod(0)
+    assert assetctl("import", lora).code == 1
+
+
+def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(home, assetctl, tmp_path):
+    folder = tmp_path / "loras"
+    for number in range(4):
+        write_sparse(folder / f"{number}.safetensors", (4 + number) * 2**28)
+    process = start(home, "import", folder)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not registered(home):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert len(assetctl("list", "--json").data) == 4
+    again = assetctl("import", folder, "--no-hash")
+    assert "4 unchanged" in again.err
+
+
+def write_sparse(path, size: int) -> None:
+    """A valid file with one huge tensor of zeros: hashed for seconds, and takes no space."""
+    path.parent.mkdir(exist_ok=True)
+    header = f'{{"emb_params":{{"dtype":"F16","shape":[{size // 1536},768],"data_offsets":[0,{size // 1536 * 1536}]}}}}'
+    raw = header.encode()
+    with path.open("wb") as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        file.truncate(8 + len(raw) + size // 1536 * 1536)
+
+
+def registered(home) -> bool:
+    try:
+        with sqlite3.connect(home / "catalog.db") as connection:
+            return connection.execute("SELECT count(*) FROM assets").fetchone()[0] == 4
+    except sqlite3.Error:
+        return False

@@ -1,0 +1,37 @@
+"""What a command that only reads may import."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "diffusers", "transformers", "peft", "alembic", "sqlalchemy", "huggingface_hub", "numpy", "PIL"}
+
+
+def imported(tmp_path, *arguments: str) -> set[str]:
+    """Top-level packages that `python -m assetctl ARGUMENTS` imports, as `-X importtime` names them."""
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "assetctl", *arguments],
+        env={**os.environ, "ASSETCTL_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("import time:")]
+    assert lines
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("list", "--json"), ("search", "cat"), ("--version",), ("--help",)])
+def test_reading_commands_import_nothing_heavy(tmp_path, arguments):
+    imported(tmp_path, "list")  # makes the catalog
+    assert imported(tmp_path, *arguments) & HEAVY == set()
+
+
+def test_importing_the_package_costs_next_to_nothing():
+    code = "import sys, assetctl; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ended.stdout.split()) & (HEAVY | {"typer", "rich", "sqlite3"}) == set()
