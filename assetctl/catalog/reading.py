@@ -13,7 +13,7 @@ import orjson
 from assetctl.catalog.entries import KnownFile
 from assetctl.catalog.opening import explained
 from assetctl.errors import AmbiguousNameError, NotFoundError, UsageError
-from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Identification, Origin
+from assetctl.types import KINDS, Asset, AssetDetails, AssetFile, Evidence, Identification, Origin
 
 if TYPE_CHECKING:
     import sqlite3
@@ -228,6 +228,8 @@ def _conditions(
     for field, value in filters.items():
         if field not in _FILTERS:
             raise TypeError(f"no such filter: {field}")
+        if field == "kind" and value is not None and value.lower() not in KINDS:
+            raise UsageError(f"{value!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
         if value is not None:
             where.append(f"{field} = ? COLLATE NOCASE")
             values.append(value)

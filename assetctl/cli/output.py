@@ -30,6 +30,7 @@ def print_json(document: object) -> None:
 
 def to_stderr(label: str, text: str) -> None:
     """One line for the person: an error, a warning, a hint or a note."""
+    sys.stdout.flush()  # results and remarks in the order they were made
     prefix = "" if label == "note" else f"{label}: "
     if sys.stderr.isatty():
         prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"

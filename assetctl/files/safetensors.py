@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter, mul, sub
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,7 +19,8 @@ from assetctl.errors import CorruptFileError, StorageError
 from assetctl.files.sniff import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 #: Limit on the header's length in bytes. The reference library takes 100 MB; no real model comes near this.
 MAX_HEADER = 32 * 2**20
@@ -36,7 +36,10 @@ DTYPE_BITS = {
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 }  # fmt: skip
 
-_ENTRY = itemgetter("dtype", "shape", "data_offsets")
+#: Bytes of one element. Halves and quarters of a byte are exact as floats.
+_DTYPE_SIZES = {name: bits // 8 if bits % 8 == 0 else bits / 8 for name, bits in DTYPE_BITS.items()}
+
+_COLUMNS = tuple(map(itemgetter, ("dtype", "shape", "data_offsets")))
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,11 @@ def read_header(path: Path) -> Header:
         metadata = tensors.pop("__metadata__", {})
     except orjson.JSONDecodeError as error:
         raise _corrupt(path, "its header is not JSON") from error
-    problem = _problem(tensors, metadata, size - 8 - length)
-    if problem:
-        raise _corrupt(path, problem, truncated="bytes of tensors" in problem)
+    try:
+        _verify(tensors, metadata, size - 8 - length)
+    except _MalformedError as error:
+        why = str(error)
+        raise _corrupt(path, why, truncated="bytes of tensors" in why) from error
     return Header(path, size, 8 + length, tensors, metadata)
 
 
@@ -114,31 +119,58 @@ def _corrupt(path: Path, why: str, *, truncated: bool = False) -> CorruptFileErr
     return CorruptFileError(f"{path} is not a valid safetensors file: {why}.", hint)
 
 
-def _problem(tensors: dict[str, Any], metadata: Any, data_size: int) -> str | None:
-    """What is wrong with a parsed header, or `None`. Works on whole columns: a header has thousands of rows."""
+class _MalformedError(Exception):
+    """What is wrong with a parsed header."""
+
+
+def _verify(tensors: dict[str, Any], metadata: object, data_size: int) -> None:
+    """Check a parsed header by whole columns, for it has thousands of rows.
+
+    Raises:
+        _MalformedError: With what is wrong.
+    """
     if not isinstance(metadata, dict) or not set(map(type, metadata.values())) <= {str}:
-        return "its metadata are not all strings"
-    if not tensors:
-        return None if data_size == 0 else f"it holds {data_size} bytes that no tensor names"
+        raise _MalformedError("its metadata are not all strings")
+    begins, ends, sizes = _columns(tensors) if tensors else ((0,), (0,), [0])
+    if not _tiles(begins, ends):
+        raise _MalformedError("its tensors overlap or leave gaps")
+    if max(ends) != data_size:
+        raise _MalformedError(f"it should hold {max(ends)} bytes of tensors and holds {data_size}")
+    if sizes != list(map(sub, ends, begins)):
+        raise _MalformedError("a tensor's shape does not fit its byte range")
+
+
+def _columns(tensors: dict[str, Any]) -> tuple[Sequence[int], Sequence[int], list[float]]:
+    """First byte, end and wanted size of every tensor."""
     try:
-        dtypes, shapes, offsets = zip(*map(_ENTRY, tensors.values()), strict=True)
-        bits = list(map(DTYPE_BITS.__getitem__, dtypes))
-        begins, ends = zip(*sorted(map(tuple, offsets)), strict=True)
-        dimensions = [n for shape in shapes for n in shape]
-    except (KeyError, TypeError, ValueError):
-        return "a tensor lacks a known dtype, a shape or a byte range"
-    if max(map(len, shapes)) > MAX_DIMENSIONS:
-        return "a tensor has more dimensions than any model has"
-    if (
-        not {type(n) for column in (begins, ends, dimensions) for n in column} <= {int}
-        or min(dimensions, default=0) < 0
-    ):
-        return "a shape or byte range is not a whole number"
-    if begins[0] != 0 or begins[1:] != ends[:-1]:
-        return "its tensors overlap or leave gaps"
-    if ends[-1] != data_size:
-        return f"it should hold {ends[-1]} bytes of tensors and holds {data_size}"
-    wanted = list(map(mul, map(math.prod, shapes), bits))
-    if wanted != [8 * sub(end, begin) for begin, end in offsets]:
-        return "a tensor's shape does not fit its byte range"
-    return None
+        dtypes, shapes, offsets = (list(map(column, tensors.values())) for column in _COLUMNS)
+        begins, ends = zip(*offsets, strict=True)
+        element_sizes = list(map(_DTYPE_SIZES.__getitem__, dtypes))
+        dimensions, positions = _skeleton(shapes), _skeleton((begins, ends))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _MalformedError("a tensor lacks a known dtype, a shape or a byte range") from error
+    if b"," * MAX_DIMENSIONS in dimensions:
+        raise _MalformedError("a tensor has more dimensions than any model has")
+    if dimensions.replace(b",", b"") != b"[]" * len(shapes) or positions.replace(b",", b"") != b"[][]":
+        raise _MalformedError("a shape or byte range is not a whole number")
+    try:
+        return begins, ends, list(map(mul, map(math.prod, shapes), element_sizes))
+    except OverflowError as error:
+        raise _MalformedError("a tensor's shape does not fit its byte range") from error
+
+
+def _skeleton(rows: Sequence[Any]) -> bytes:
+    """What is left of rows of numbers, as JSON, without digits: `[,][,,,]`.
+
+    A sign, a point, a word, a string or a nested list leaves something else. One pass at C speed, where looking at
+    each number's type and sign would take several.
+    """
+    return orjson.dumps(rows).translate(None, b"0123456789")[1:-1].replace(b"],[", b"][")
+
+
+def _tiles(begins: Sequence[int], ends: Sequence[int]) -> bool:
+    """Whether the ranges follow each other from 0 on, in whatever order, without overlap or gap."""
+    if begins[0] == 0 and begins[1:] == ends[:-1]:
+        return True  # they stand in order, as in most files
+    first, last = zip(*sorted(zip(begins, ends, strict=True)), strict=True)
+    return bool(first[0] == 0 and first[1:] == last[:-1])

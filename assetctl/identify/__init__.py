@@ -1,1 +1,58 @@
-"""What a file is, told from its header alone."""
+"""What a file is, from its header alone.
+
+A *kind* (`kinds/`, one file each) reduces a header to features; a *family* (`families/`, one file each) matches
+features. Tensors outrank metadata, metadata outrank the file's name; what loses is kept as evidence, and
+`unknown` or `ambiguous` is an answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from assetctl.files.safetensors import Header
+    from assetctl.types import Identification
+
+
+def identify(path: Path) -> Identification:
+    """What the file or diffusers folder at `path` is.
+
+    Raises:
+        RefusedFileError: It is something else: a pickle, a web page, a folder of files.
+        CorruptFileError: It is damaged or cut short.
+        StorageError: It can not be opened.
+    """
+    if path.is_dir():
+        return identify_folder(path)
+    from assetctl.files.safetensors import read_header  # noqa: PLC0415 - `import assetctl` stays cheap
+
+    return identify_header(read_header(path))
+
+
+def identify_header(header: Header) -> Identification:
+    """What the file with this header is."""
+    from assetctl.identify.identification import identify_tensors  # noqa: PLC0415 - as above
+
+    return identify_tensors(header)
+
+
+def identify_folder(path: Path) -> Identification:
+    """What the diffusers folder at `path` is, by its configuration and the headers of its weights.
+
+    Raises:
+        RefusedFileError: It is no diffusers folder.
+        CorruptFileError: Its configuration or weights are damaged.
+        StorageError: A file in it can not be opened.
+    """
+    from assetctl.identify.folder import identify_diffusers  # noqa: PLC0415 - as above
+
+    return identify_diffusers(path)
+
+
+def is_diffusers_folder(path: Path) -> bool:
+    """Whether `path` is a folder with a diffusers pipeline or one component of one."""
+    from assetctl.identify.folder import is_diffusers  # noqa: PLC0415 - as above
+
+    return is_diffusers(path)

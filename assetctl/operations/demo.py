@@ -10,7 +10,7 @@ from assetctl.demo import make_demo_assets
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
 
-PROMPT = "demo style, a (red circle: 1.2) beside demo-embedding"
+PROMPT = "demo style, demo subject, a (red circle: 1.2) beside demo-embedding"
 
 
 @dataclass(frozen=True, slots=True)

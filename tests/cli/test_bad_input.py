@@ -100,7 +100,7 @@ def test_an_unknown_name(assetctl, arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("list", "--nonsense"), ("nonsense",), ("inspect",), ("pull",), ("search", "***"), ("list", "--kind"),
+    [("list", "--nonsense"), ("nonsense",), ("inspect",), ("pull",), ("search", "***"), ("list", "--kind", "loras"),
      ("pull", "htp://what"), ("generate", "x", "--size", "wide")],
 )  # fmt: skip
 def test_wrong_usage(assetctl, arguments):

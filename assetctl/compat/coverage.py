@@ -1,0 +1,53 @@
+"""Which modules of a checkpoint a LoRA would change, told from the headers of both."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from assetctl.compat.adapters import ADAPTERS
+from assetctl.compat.naming import kohya_name
+from assetctl.types import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from assetctl.compat.modules import Modules
+    from assetctl.files.safetensors import Header
+
+_TAIL = 12
+_tail = itemgetter(slice(-_TAIL, None))
+
+
+def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
+    """Compare the LoRA named `lora`, whose header is `header`, with a checkpoint's modules.
+
+    What a LoRA does to norms is compared but not counted: `modules` and `matched` count linear
+    layers and convolutions.
+    """
+    tensors, modules_by_name = header.tensors, modules.by_kohya_name
+    matched: set[str] = set()
+    conflicts: set[str] = set()
+    unmatched: set[str] = set()
+    for ending in _endings(tensors):
+        fits, end = ADAPTERS[ending], -len(ending)
+        for key, entry in tensors.items():
+            if not key.endswith(ending):
+                continue
+            named = key[:end]
+            module = modules_by_name.get(named) or modules_by_name.get(kohya_name(named))
+            if module is None:
+                unmatched.add(named)
+                continue
+            name, weight = module
+            if not fits(tensors, named, entry["shape"], weight):
+                conflicts.add(name)
+            elif len(weight) > 1:
+                matched.add(name)
+    return Coverage(lora, modules.targets, len(matched - conflicts), tuple(sorted(conflicts)), tuple(sorted(unmatched)))
+
+
+def _endings(names: Iterable[str]) -> list[str]:
+    """Those of `ADAPTERS` that may occur: a few tails stand for thousands of names."""
+    tails = "\n".join({*map(_tail, names)}) + "\n"
+    return [ending for ending in ADAPTERS if f"{ending[-_TAIL:]}\n" in tails]

@@ -1,0 +1,52 @@
+"""LoRAs that do not reach the checkpoint, or only in part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Asset, Coverage, Finding
+
+RULE = Rule(
+    "coverage",
+    "Every module that a LoRA changes is in the checkpoint, and as wide.",
+    {
+        "error": "A LoRA changes nothing in the checkpoint, or a module of another width.",
+        "warning": "Some of the LoRA's modules are not in the checkpoint, and have no effect.",
+    },
+)
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Judge what each LoRA would change."""
+    for lora, covered in context.coverage:
+        checkpoint = context.selection.checkpoint
+        finding = None if checkpoint is None else _judged(lora, covered, checkpoint)
+        if finding is not None:
+            yield finding
+
+
+def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None:
+    conflicts, unmatched = covered.shape_conflicts, covered.unmatched
+    if not covered.matched and not conflicts:
+        message = f"{lora.name} changes nothing in {checkpoint.name}: none of its modules is there."
+    elif conflicts:
+        message = f"{lora.name} has other widths than {checkpoint.name} in {_some(conflicts)}."
+    elif unmatched:
+        message = f"{lora.name} has modules that {checkpoint.name} lacks, and that have no effect: {_some(unmatched)}."
+        hint = "The rest of it works; look for a version made for this base model if the effect is weak."
+        return RULE.finding("warning", message, hint, lora, checkpoint)
+    else:
+        return None
+    hint = f"It was made for another architecture: `assetctl inspect {lora.name}` shows what is known of it."
+    return RULE.finding("error", message, hint, lora, checkpoint)
+
+
+def _some(modules: tuple[str, ...]) -> str:
+    rest = len(modules) - 2
+    return ", ".join(modules[:2]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,24 @@
+"""The same asset twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Finding
+
+RULE = Rule("duplicates", "No asset is selected twice.", {"warning": "An asset is selected more than once."})
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Count assets."""
+    for asset, count in Counter(context.selection.assets()).items():
+        if count > 1:
+            message = f"{asset.name} is selected {count} times."
+            yield RULE.finding("warning", message, "Name it once, with the weight you want.", asset)

@@ -1,0 +1,54 @@
+"""Embeddings that do not fit the text encoders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.files.safetensors import Header
+    from assetctl.types import Finding
+
+RULE = Rule(
+    "embedding_width",
+    "Every embedding is as wide as what the checkpoint's text encoders make of a word.",
+    {"error": "An embedding's vectors have another width."},
+)
+
+#: Width of a word by family: the sum over the text encoders.
+_WIDTHS = {"sd1": 768, "sd2": 1024, "sdxl": 768 + 1280, "sdxl-refiner": 1280}
+
+#: How the tensors of an embedding for two encoders are called.
+_PARTS = ("clip_l", "clip_g")
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Compare widths; the checkpoint's own cross-attention is believed before its family."""
+    checkpoint = context.selection.checkpoint
+    if checkpoint is None:
+        return
+    own = None if context.modules is None else context.modules.context_width
+    wanted = own or _WIDTHS.get(checkpoint.family or "")
+    if wanted is None:
+        return
+    for asset in dict.fromkeys(context.selection.embeddings):
+        header = context.header(asset) if asset.kind == "embedding" else None
+        width = None if header is None else _width(header)
+        if width is not None and width != wanted:
+            message = f"The vectors of {asset.name} are {width} wide, and {checkpoint.name} needs {wanted}."
+            hint = f"Choose one that `assetctl list --kind embedding --family {checkpoint.family or 'sd1'}` shows."
+            yield RULE.finding("error", message, hint, asset, checkpoint)
+
+
+def _width(header: Header) -> int | None:
+    """Width of an embedding's vectors over all text encoders, or `None` where its tensors disagree."""
+    shapes = {name: header.shape(name) or () for name in header.tensors}
+    parts = [shape[-1] for name, shape in shapes.items() if name.endswith(_PARTS) and shape]
+    if parts:
+        return sum(parts)
+    widths = {shape[-1] for shape in shapes.values() if 1 <= len(shape) <= 2}
+    return widths.pop() if len(widths) == 1 else None

@@ -1,0 +1,50 @@
+"""An asset in a role that its kind does not fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Asset, Finding, Selection
+
+RULE = Rule(
+    "kind",
+    "Every asset is of the kind that its place in the selection asks for.",
+    {"error": "An asset is of another kind, or nobody knows of which."},
+)
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Compare each asset's kind with its role."""
+    for role, asset in _roles(context.selection):
+        if asset.kind == role:
+            continue
+        if asset.kind == "unknown":
+            message = f"{asset.name} is used as {_a(role)}, and its kind is unknown."
+            yield RULE.finding(
+                "error", message, f"If it is one, say so: `assetctl edit {asset.name} --kind {role}`.", asset
+            )
+        else:
+            message = f"{asset.name} is used as {_a(role)}, and is {_a(asset.kind)}."
+            yield RULE.finding("error", message, f"Choose one that `assetctl list --kind {role}` shows.", asset)
+
+
+def _roles(selection: Selection) -> Iterator[tuple[str, Asset]]:
+    if selection.checkpoint is not None:
+        yield "checkpoint", selection.checkpoint
+    for use in selection.loras:
+        yield "lora", use.asset
+    for asset in selection.embeddings:
+        yield "embedding", asset
+    if selection.vae is not None:
+        yield "vae", selection.vae
+
+
+def _a(kind: str) -> str:
+    word = {"lora": "LoRA", "vae": "VAE"}.get(kind, kind)
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -1,0 +1,47 @@
+"""Files that are gone, or are not what they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Asset, Finding
+
+RULE = Rule(
+    "missing_file",
+    "Every asset is where the catalog says, and as large.",
+    {"error": "A file or folder is gone, or its size has changed."},
+)
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Look at every path once."""
+    for asset in dict.fromkeys(context.selection.assets()):
+        problem = _problem(asset)
+        if problem is not None:
+            yield RULE.finding("error", f"{asset.path}, the place of {asset.name}, {problem}.", _hint(asset), asset)
+
+
+def _problem(asset: Asset) -> str | None:
+    try:
+        path = Path(asset.path)
+        if asset.format == "diffusers":
+            return None if path.is_dir() else "is gone"
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return "is gone"
+    except OSError as error:
+        return f"can not be read: {error.strerror}"
+    return None if size == asset.size else f"has {size} bytes and had {asset.size}"
+
+
+def _hint(asset: Asset) -> str:
+    if asset.source is None:
+        return f"`assetctl verify {asset.name}` tells more; `assetctl import` registers it at another place."
+    return f"`assetctl verify {asset.name}` tells more; `assetctl pull {asset.source}` fetches it again."

@@ -1,0 +1,35 @@
+"""Trigger words that are not in the prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+from assetctl.prompt import words_present
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Finding
+
+RULE = Rule(
+    "trigger_words",
+    "The prompt has one of each LoRA's trigger words.",
+    {"warning": "None of a LoRA's trigger words is in the prompt."},
+)
+
+_SHOWN = 5
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Look for trigger words, if there is a prompt to look at."""
+    prompt = context.selection.prompt
+    if prompt is None:
+        return
+    for asset in dict.fromkeys(use.asset for use in context.selection.loras):
+        words = asset.trigger_words
+        if words and not words_present(prompt, words):
+            shown = ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
+            message = f"None of the trigger words of {asset.name} is in the prompt, so it may do little: {shown}."
+            yield RULE.finding("warning", message, f"Add to the prompt, for example: {words[0]}", asset)

@@ -1,0 +1,125 @@
+"""What the disk refuses, said plainly; and copies that share their bytes where the filesystem can."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from assetctl.errors import CorruptFileError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import IO
+
+COPY_CHUNK = 2**20
+
+#: Linux's request to share extents between two files: see `man 2 ioctl_ficlone`.
+_FICLONE = 0x40049409
+
+_FULL = ("the disk is full", "Free some space and run the command again: what was fetched so far is kept.")
+_DENIED = ("permission denied", "Check who owns the folder, or set ASSETCTL_MODELS to one that you may write.")
+_READ_ONLY = ("the disk is read-only", "Set ASSETCTL_MODELS to a folder on a disk that can be written.")
+_TOO_LARGE = (
+    "the file is too large for this disk",
+    "Set ASSETCTL_MODELS to a folder on another disk: FAT ends at 4 GB.",
+)
+_REASONS = {
+    errno.EFBIG: _TOO_LARGE,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: _READ_ONLY,
+}
+
+
+@contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Turn what the disk refuses inside the block into a `StorageError`; `doing` completes "Can not …".
+
+    No network call belongs in the block: those errors are `OSError`s too.
+    """
+    try:
+        yield
+    except OSError as error:
+        otherwise = (error.strerror or "the disk failed", "Check the disk and the path.")
+        reason, hint = _REASONS.get(error.errno or 0, otherwise)
+        raise StorageError(f"Can not {doing}: {reason}.", hint) from error
+
+
+def copy_file(source: Path, target: Path, on_bytes: Callable[[int], None] | None = None) -> None:
+    """Copy the bytes of `source` to `target`, sharing them on filesystems that copy on write.
+
+    Args:
+        source: Followed if it is a link.
+        target: Created, or overwritten.
+        on_bytes: Told of every piece by its length.
+
+    Raises:
+        CorruptFileError: `source` changed meanwhile.
+        OSError: The disk refused.
+    """
+    with source.open("rb") as reading, target.open("wb") as writing:
+        before = os.fstat(reading.fileno())
+        if _clone(reading, writing):
+            if on_bytes:
+                on_bytes(before.st_size)
+        else:
+            _copy_bytes(reading, writing, on_bytes)
+        after = os.fstat(reading.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        target.unlink()
+        raise CorruptFileError(f"{source} changed while it was copied.", "Wait until it is complete; then try again.")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` another name of the same bytes, or a copy where the filesystem has no hard links.
+
+    Raises:
+        OSError: The disk refused, or `target` exists.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
+
+
+#: What filesystems say that have no hard links, or none from there to here.
+NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut, where the system can sync folders."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _copy_bytes(reading: IO[bytes], writing: IO[bytes], on_bytes: Callable[[int], None] | None) -> None:
+    while chunk := reading.read(COPY_CHUNK):
+        writing.write(chunk)
+        if on_bytes:
+            on_bytes(len(chunk))
+
+
+def _clone(reading: IO[bytes], writing: IO[bytes]) -> bool:
+    if sys.platform != "linux":
+        return False
+    import fcntl  # noqa: PLC0415 - exists on Unix alone
+
+    try:
+        fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
+    except OSError:
+        return False
+    return True

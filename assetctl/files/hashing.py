@@ -1,0 +1,161 @@
+"""The field's hashes of a file, in one pass; and one hash for a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING, Protocol
+
+from assetctl.errors import CorruptFileError, StorageError
+from assetctl.files.safetensors import MAX_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
+    from io import FileIO
+    from pathlib import Path
+
+    Update = Callable[[memoryview, int], None]
+
+ALL = frozenset({"sha256", "autov3", "blake3"})
+
+#: Bytes read at a time: large enough that threads pay, small enough to stay near the processor.
+CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Hashes of one file, lower-case hex; `None` for what was not wanted or does not exist.
+
+    Attributes:
+        sha256: The identity of a file.
+        autov3: First 12 digits of the SHA256 of what follows a safetensors header, as A1111 has it.
+        blake3: As Civitai lists it.
+    """
+
+    sha256: str | None = None
+    autov3: str | None = None
+    blake3: str | None = None
+
+
+def hash_file(
+    path: Path,
+    wanted: frozenset[str] = ALL,
+    data_start: int | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Digests:
+    """Compute the `wanted` digests of `path` in one pass; each has its own thread.
+
+    Args:
+        path: The file.
+        wanted: Some of `sha256`, `autov3`, `blake3`.
+        data_start: Where the tensors begin, if known; found in the file otherwise.
+        on_bytes: Told of every piece by its length.
+        cancelled: Asked at every piece; `True` ends the work with `KeyboardInterrupt`.
+
+    Raises:
+        CorruptFileError: The file changed meanwhile.
+        StorageError: It can not be read.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            if "autov3" in wanted and data_start is None:
+                data_start = _data_start(file, before.st_size)
+            digests = _Digests(wanted, data_start)
+            _feed(file, before.st_size, digests.updates, on_bytes, cancelled)
+        after = path.stat()
+    except OSError as error:
+        raise StorageError(
+            f"{path} can not be read: {error.strerror}.", "Check the path and its permissions."
+        ) from error
+    if _identity(before) != _identity(after):
+        raise CorruptFileError(f"{path} changed while it was read.", "Wait until it is complete; then try again.")
+    return digests.result()
+
+
+def tree_sha256(entries: Iterable[tuple[str, str]]) -> str:
+    """Identity of a folder: the SHA256 of its sorted lines `SHA256  RELATIVE/PATH`.
+
+    Args:
+        entries: Relative path (with `/`) and SHA256 of every file.
+    """
+    lines = sorted(f"{sha256}  {path}\n" for path, sha256 in entries)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class _Digests:
+    """The hashes under way."""
+
+    def __init__(self, wanted: frozenset[str], data_start: int | None) -> None:
+        self._hashes: dict[str, _Hash] = {}
+        self.updates: list[Update] = []
+        if "sha256" in wanted:
+            self._add("sha256", hashlib.sha256())
+        if "autov3" in wanted and data_start is not None:
+            self._add("autov3", hashlib.sha256(), data_start)
+        if "blake3" in wanted:
+            from blake3 import blake3  # noqa: PLC0415 - costs 13 ms and is seldom wanted
+
+            self._add("blake3", blake3())
+
+    def _add(self, name: str, digest: _Hash, start: int = 0) -> None:
+        self._hashes[name] = digest
+
+        def update(data: memoryview, position: int) -> None:
+            digest.update(data[max(0, start - position) :])
+
+        self.updates.append(update)
+
+    def result(self) -> Digests:
+        found = {name: digest.hexdigest() for name, digest in self._hashes.items()}
+        autov3 = found.get("autov3")
+        return Digests(found.get("sha256"), autov3 and autov3[:12], found.get("blake3"))
+
+
+def _feed(
+    file: FileIO,
+    size: int,
+    updates: list[Update],
+    on_bytes: Callable[[int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> None:
+    """Read the next piece while the threads hash the last one: two buffers take turns."""
+    position = 0
+    file.seek(0)
+    with ThreadPoolExecutor(max(1, len(updates))) as pool:
+        pending: list[Future[None]] = []
+        for buffer in cycle([memoryview(bytearray(CHUNK)) for _ in range(2)]):
+            length = file.readinto(buffer)
+            for future in pending:
+                future.result()
+            if not length or position > size:  # a file that grows as fast as it is read would never end
+                return
+            if cancelled and cancelled():
+                raise KeyboardInterrupt
+            pending = [pool.submit(update, buffer[:length], position) for update in updates]
+            position += length
+            if on_bytes:
+                on_bytes(length)
+
+
+def _data_start(file: FileIO, size: int) -> int | None:
+    """Where the tensors of a safetensors file begin, or `None` for another file."""
+    start = file.read(9)
+    length = int.from_bytes(start[:8], "little")
+    is_header = start[8:] == b"{" and 2 <= length <= min(size - 8, MAX_HEADER)
+    return 8 + length if is_header else None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,62 @@
+"""The diffusers backend. Importing this module is cheap; torch comes with the first picture."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from typing import TYPE_CHECKING
+
+from assetctl.errors import MissingExtraError
+from assetctl.generation.plan import Picture, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from assetctl.generation.plan import Plan
+
+_PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "PIL")
+_VERSIONS = ("assetctl", "torch", "diffusers", "transformers", "peft")
+
+
+class DiffusersBackend:
+    """Makes pictures with diffusers pipelines, on the CPU or a GPU.
+
+    A picture is a function of its plan, its seed and its environment: every seed runs alone, with its own
+    scheduler and a generator on the CPU.
+    """
+
+    name = "diffusers"
+
+    def generate(self, plan: Plan, report: Callable[[Progress], None]) -> Iterator[Picture]:
+        """Make the plan's pictures one by one, telling `report` of every step.
+
+        Raises:
+            MissingExtraError: torch, diffusers or what they need is not installed.
+            UsageError: The device or precision can not be had here.
+            GenerationError: The assets could not be loaded, or a picture could not be made.
+            FileError: A file is refused or corrupt.
+        """
+        _require_packages()
+        report(Progress("load"))
+        from assetctl.generation.diffusers.devices import choose_device, choose_dtype  # noqa: PLC0415 - imports torch
+        from assetctl.generation.diffusers.session import Session  # noqa: PLC0415 - imports torch and diffusers
+
+        device = choose_device(plan.device)
+        dtype = choose_dtype(plan.dtype, device)
+        session = Session.load(plan, device, dtype)
+        environment = session.environment() | {"device": device, "dtype": dtype} | _versions()
+        for number, seed in enumerate(plan.seeds, 1):
+            yield Picture(session.picture(seed, number, report), seed, environment)
+
+
+def _require_packages() -> None:
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"Generating needs packages that are not installed: {', '.join(missing)}.",
+            "Install them with `pip install 'assetctl[generate]'`.",
+        )
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _VERSIONS}

@@ -1,0 +1,67 @@
+"""LoRAs: any number, each with its weight, and none that is only partly understood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import GenerationError
+from assetctl.files.safetensors import read_header
+from assetctl.generation.diffusers.failures import told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from diffusers import DiffusionPipeline
+
+    from assetctl.types import Asset, WeightedAsset
+
+#: Methods that diffusers refuses, or takes for a plain LoRA and so gets wrong, by part of a tensor's name;
+#: a newline is a name's end.
+_METHODS = {
+    ".hada_": "LoHa",
+    ".lokr_": "LoKr",
+    ".dora_scale": "DoRA",
+    "lora_magnitude_vector": "DoRA",
+    ".oft_": "OFT",
+    ".boft_": "BOFT",
+    ".glora_": "GLoRA",
+    ".on_input\n": "IA3",
+    ".diff\n": "full difference",
+    ".diff_b\n": "full difference",
+}
+
+
+def add_loras(pipeline: DiffusionPipeline, uses: Sequence[WeightedAsset]) -> None:
+    """Load LoRAs into a pipeline. One of weight 0 changes nothing and is not loaded.
+
+    Raises:
+        GenerationError: One is of a method that diffusers does not know, or fits no module of the checkpoint.
+        FileError: Its file is refused or corrupt.
+    """
+    live = [use for use in uses if use.weight != 0]
+    for use in live:
+        _check(use.asset)
+    names = [f"lora_{index}" for index in range(len(live))]
+    for name, use in zip(names, live, strict=True):
+        _load(pipeline, name, use.asset)
+    if live:
+        pipeline.set_adapters(names, [use.weight for use in live])
+
+
+def _check(lora: Asset) -> None:
+    header = read_header(Path(lora.path))
+    for part, method in _METHODS.items():
+        if header.has(part):
+            raise GenerationError(
+                f"The LoRA {lora.name} is a {method}, which can not be applied faithfully.",
+                "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts.",
+            )
+
+
+def _load(pipeline: DiffusionPipeline, name: str, lora: Asset) -> None:
+    hint = f"See what it fits with `assetctl inspect {lora.name}` and `assetctl check`."
+    with told(f"The LoRA {lora.name} does not fit the checkpoint", hint):
+        pipeline.load_lora_weights(lora.path, adapter_name=name, local_files_only=True, use_safetensors=True)
+    if not any(name in names for names in pipeline.get_list_adapters().values()):
+        raise GenerationError(f"The LoRA {lora.name} fits no module of the checkpoint.", hint)

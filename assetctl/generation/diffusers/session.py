@@ -1,0 +1,105 @@
+"""One loaded plan: its pipeline with LoRAs and embeddings, and its prompts encoded once for all pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from assetctl.generation.diffusers.embeddings import add_embeddings
+from assetctl.generation.diffusers.failures import told
+from assetctl.generation.diffusers.loras import add_loras
+from assetctl.generation.diffusers.pipeline import load_pipeline, make_scheduler
+from assetctl.generation.diffusers.quiet import quiet
+from assetctl.generation.diffusers.text import Conditioning, encode, encoders_of
+from assetctl.generation.plan import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from diffusers import DiffusionPipeline
+    from PIL.Image import Image
+
+    from assetctl.generation.diffusers.text import Encoder
+    from assetctl.generation.plan import Plan
+
+_Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A pipeline that is ready to make a plan's pictures."""
+
+    plan: Plan
+    pipeline: DiffusionPipeline
+    scheduler_config: Any
+    prompts: _Tensors
+
+    @classmethod
+    def load(cls, plan: Plan, device: str, dtype: str) -> Session:
+        """Load everything that a plan names.
+
+        Raises:
+            GenerationError: Something does not fit.
+            FileError: A file is refused or corrupt.
+        """
+        with quiet(), told("The pipeline could not be loaded", "See what is chosen with `assetctl check`."):
+            pipeline = load_pipeline(plan, device, dtype)
+            encoders = encoders_of(pipeline)
+            add_embeddings(plan.selection.embeddings, encoders)
+            add_loras(pipeline, plan.selection.loras)
+            prompts = _prompt_arguments(plan, pipeline, encoders)
+        return cls(plan, pipeline, pipeline.scheduler.config, prompts)
+
+    def environment(self) -> dict[str, str]:
+        """What the bytes of a picture depend on beside the plan: another number of threads gives others."""
+        return {"threads": str(torch.get_num_threads())}
+
+    def picture(self, seed: int, number: int, report: Callable[[Progress], None]) -> Image:
+        """Make one picture.
+
+        Raises:
+            GenerationError: It could not be made.
+        """
+        plan, pipeline = self.plan, self.pipeline
+
+        def on_step(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, _tensors: _Tensors) -> _Tensors:
+            # samplers of second order take two turns a step
+            step = math.ceil((index + 1) * plan.steps / running.num_timesteps)
+            report(Progress("sample", number, len(plan.seeds), step, plan.steps))
+            return {}
+
+        with quiet(), told("The picture could not be made", "Try another --sampler or --size."):
+            pipeline.scheduler = make_scheduler(self.scheduler_config, plan.sampler, plan.prediction)
+            result = pipeline(
+                **self.prompts,
+                num_inference_steps=plan.steps,
+                guidance_scale=plan.cfg_scale,
+                width=plan.width,
+                height=plan.height,
+                generator=torch.Generator("cpu").manual_seed(seed),
+                callback_on_step_end=on_step,
+                callback_on_step_end_tensor_inputs=[],
+            )
+        image: Image = result.images[0]
+        return image
+
+
+def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> _Tensors:
+    """The prompts as a pipeline takes them encoded."""
+    guided = plan.cfg_scale > 1
+    prompt, *negative = encode(encoders, [plan.prompt, plan.negative_prompt] if guided else [plan.prompt])
+    unasked = not any(text.strip() for text, _ in plan.negative_prompt.segments)
+    if negative and unasked and pipeline.config.get("force_zeros_for_empty_prompt"):
+        # SDXL was trained with zeros, not with the encoding of nothing
+        negative = [_zeros(prompt)]
+    named = dict(zip(("", "negative_"), (prompt, *negative), strict=False))
+    arguments = {f"{name}prompt_embeds": each.states for name, each in named.items()}
+    pooled = {f"{name}pooled_prompt_embeds": each.pooled for name, each in named.items() if each.pooled is not None}
+    return arguments | pooled
+
+
+def _zeros(like: Conditioning) -> Conditioning:
+    return Conditioning(torch.zeros_like(like.states), None if like.pooled is None else torch.zeros_like(like.pooled))

@@ -1,0 +1,175 @@
+"""Prompts to text conditioning, weighted as A1111 does it.
+
+A prompt is cut into chunks of 75 tokens, each encoded alone and joined along the tokens. A weight scales the states
+of its tokens, and the chunk is then scaled back to the mean that it had. A prompt without weights that fits one chunk
+gives, bit for bit, what the pipeline itself would encode.
+
+Behaviour: `modules/sd_hijack_clip.py` and `modules/sd_emphasis.py` ("Original") of
+https://github.com/AUTOMATIC1111/stable-diffusion-webui
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from assetctl.prompt import split_at_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from diffusers import DiffusionPipeline
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from assetctl.prompt import ParsedPrompt
+
+#: A chunk that fills up is cut after a comma if one is among its last so many tokens.
+_BACKTRACK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One text encoder of a pipeline.
+
+    Attributes:
+        tokenizer: Its tokenizer, which knows nothing of embeddings.
+        model: The transformers model.
+        embeddings: Token of each embedding to the numbers of its vectors in the model's table.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel
+    embeddings: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Tokens of a whole chunk, its start and end included: 77."""
+        return min(int(self.tokenizer.model_max_length), int(self.model.config.max_position_embeddings))
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Tokens that are encoded together, without start, end and padding, and the weight of each."""
+
+    ids: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """What the UNet is told: `states` is (1, tokens, width); `pooled` is (1, width) for SDXL."""
+
+    states: torch.Tensor
+    pooled: torch.Tensor | None = None
+
+
+def encoders_of(pipeline: DiffusionPipeline) -> tuple[Encoder, ...]:
+    """The text encoders of a pipeline, SDXL's two in order."""
+    first = Encoder(pipeline.tokenizer, pipeline.text_encoder)
+    second = getattr(pipeline, "text_encoder_2", None)
+    return (first,) if second is None else (first, Encoder(pipeline.tokenizer_2, second))
+
+
+def encode(encoders: Sequence[Encoder], prompts: Iterable[ParsedPrompt]) -> list[Conditioning]:
+    """Encode prompts, all to the same number of chunks: shorter ones end in empty chunks."""
+    chunked = [[cut(prompt, encoder) for encoder in encoders] for prompt in prompts]
+    most = max(len(chunks) for each in chunked for chunks in each)
+    with torch.no_grad():
+        return [_encode_one(encoders, each, most) for each in chunked]
+
+
+def _encode_one(encoders: Sequence[Encoder], chunked: Sequence[list[Chunk]], most: int) -> Conditioning:
+    states, pooled = [], None
+    for encoder, chunks in zip(encoders, chunked, strict=True):
+        padded = chunks + [Chunk() for _ in range(most - len(chunks))]
+        encoded = [_encode_chunk(encoder, chunk, penultimate=len(encoders) > 1) for chunk in padded]
+        states.append(torch.cat([each for each, _ in encoded], dim=1))
+        pooled = encoded[0][1]
+    # SDXL's two encoders stand side by side, and the second one's pooled output counts
+    return Conditioning(torch.cat(states, dim=-1), pooled)
+
+
+def _encode_chunk(encoder: Encoder, chunk: Chunk, *, penultimate: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    tokenizer, model = encoder.tokenizer, encoder.model
+    padding = encoder.length - 2 - len(chunk.ids)
+    ids = [tokenizer.bos_token_id, *chunk.ids, tokenizer.eos_token_id] + [tokenizer.pad_token_id] * padding
+    batch = torch.tensor([ids], device=model.device)
+    output = model(batch, output_hidden_states=True) if penultimate else model(batch)
+    states = output.hidden_states[-2] if penultimate else output[0]
+    return emphasise(states, [1.0, *chunk.weights, *[1.0] * (padding + 1)]), output[0] if penultimate else None
+
+
+def emphasise(states: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
+    """Scale each token's state by its weight, then the whole chunk back to the mean that it had.
+
+    Args:
+        states: (1, tokens, width).
+        weights: One per token.
+    """
+    if all(weight == 1.0 for weight in weights):
+        return states
+    exact = states.float()
+    scaled = exact * torch.tensor(weights, device=states.device)[:, None]
+    return (scaled * (exact.mean() / scaled.mean())).to(states.dtype)
+
+
+def cut(prompt: ParsedPrompt, encoder: Encoder) -> list[Chunk]:
+    """Tokenise a prompt and cut it into chunks. There is always at least one."""
+    cutter = _Cutter(encoder.length - 2, encoder.tokenizer.convert_tokens_to_ids(",</w>"))
+    for text, weight in prompt.segments:
+        if text == "BREAK" and weight < 0:
+            cutter.finish()
+            continue
+        for piece, token in split_at_tokens(text, encoder.embeddings):
+            if token is None:
+                for word in encoder.tokenizer(piece, add_special_tokens=False, verbose=False).input_ids:
+                    cutter.add(word, weight)
+            else:
+                cutter.add_vectors(encoder.embeddings[token], weight)
+    if cutter.current.ids or not cutter.done:
+        cutter.finish()
+    return cutter.done
+
+
+@dataclass(slots=True)
+class _Cutter:
+    """Cuts tokens into chunks of `length`, after a comma where one is near the end."""
+
+    length: int
+    comma_id: int
+    done: list[Chunk] = field(default_factory=list)
+    current: Chunk = field(default_factory=Chunk)
+    comma: int = -1
+
+    def add(self, token: int, weight: float) -> None:
+        size = len(self.current.ids)
+        if token == self.comma_id:
+            self.comma = size
+        elif size == self.length and self.comma != -1 and size - self.comma <= _BACKTRACK:
+            self._finish_after_comma()
+        if len(self.current.ids) == self.length:
+            self.finish()
+        self._append([token], weight)
+
+    def add_vectors(self, ids: Sequence[int], weight: float) -> None:
+        """Add an embedding, which is never cut in two."""
+        if len(self.current.ids) + len(ids) > self.length:
+            self.finish()
+        self._append(ids, weight)
+
+    def finish(self) -> None:
+        self.done.append(self.current)
+        self.current, self.comma = Chunk(), -1
+
+    def _append(self, ids: Sequence[int], weight: float) -> None:
+        self.current.ids += ids
+        self.current.weights += [weight] * len(ids)
+
+    def _finish_after_comma(self) -> None:
+        keep = self.comma + 1
+        rest = Chunk(self.current.ids[keep:], self.current.weights[keep:])
+        del self.current.ids[keep:], self.current.weights[keep:]
+        self.finish()
+        self.current = rest

@@ -1,0 +1,1 @@
+"""One file for each family, with a `FAMILY`: found by being here."""

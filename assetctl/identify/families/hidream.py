@@ -1,0 +1,14 @@
+"""HiDream-I1: double and single stream blocks with experts. Source: HiDream-ai/HiDream-I1."""
+
+from __future__ import annotations
+
+from assetctl.identify.features import Family, Features, Match, certain
+
+_BLOCKS = ("double_stream_blocks.", "single_stream_blocks.")
+
+
+def _match(features: Features) -> Match | None:
+    return certain(features.transformer and features.outline.begins(*_BLOCKS), "it is built of HiDream's stream blocks")
+
+
+FAMILY = Family("hidream", _match, said=r"hi-?dream", classes=("HiDreamImageTransformer2DModel",), prediction="flow")

@@ -1,0 +1,31 @@
+"""Stable Diffusion 1: a UNet that attends to CLIP-L's 768 features. Source: CompVis/stable-diffusion."""
+
+from __future__ import annotations
+
+from assetctl.identify.features import Family, Features, Match, certain, possible
+from assetctl.identify.unet import unet_variant
+
+
+def _match(features: Features) -> Match | None:
+    unet = features.unet
+    if unet is not None and unet.context is not None:
+        return certain(unet.context == 768, "its cross-attention takes text of width 768")
+    if features.encoders.get("only") is not None:
+        return certain(features.encoders["only"] == 768, "its only text encoder has width 768")
+    if unet is not None and unet.first_attention:
+        return certain(unet.linear is False, "its first level attends, between 1x1 convolutions") or possible(
+            unet.linear is None, "its first level attends, as in SD 1 and SD 2"
+        )
+    only_clip_l = set(features.vectors.values()) == {768} and "clip_l" not in features.vectors
+    return certain(only_clip_l, "its vectors have width 768") or possible(
+        features.latent == 4 and not features.volumetric, "its latents have 4 channels"
+    )
+
+
+FAMILY = Family(
+    "sd1",
+    _match,
+    said=r"stable-diffusion-v1|sd_?v?1(?!\d)|sd ?1\.\d",
+    lineages=((r"v1-5|sd[-_ ]?v?1[._-]?5", "SD 1.5"), (r"v1-4|sd[-_ ]?v?1[._-]?4", "SD 1.4")),
+    variant=unet_variant,
+)

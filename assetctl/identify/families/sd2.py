@@ -1,0 +1,37 @@
+"""Stable Diffusion 2: a UNet that attends to OpenCLIP-H's 1024 features. Source: Stability-AI/stablediffusion."""
+
+from __future__ import annotations
+
+from assetctl.identify.features import Family, Features, Match, certain, possible
+from assetctl.identify.unet import unet_variant
+
+
+def _match(features: Features) -> Match | None:
+    unet = features.unet
+    if unet is not None and unet.context is not None:
+        return certain(unet.context == 1024, "its cross-attention takes text of width 1024")
+    if features.encoders.get("only") is not None:
+        return certain(features.encoders["only"] == 1024, "its only text encoder has width 1024")
+    if unet is not None and unet.first_attention:
+        return certain(unet.linear, "its first level attends, between matrices") or possible(
+            unet.linear is None, "its first level attends, as in SD 1 and SD 2"
+        )
+    return certain(set(features.vectors.values()) == {1024}, "its vectors have width 1024") or possible(
+        features.latent == 4 and not features.volumetric, "its latents have 4 channels"
+    )
+
+
+def _variant(features: Features) -> str | None:
+    unet = features.unet
+    if unet is not None and unet.condition in (1536, 2048) and features.kind in {"checkpoint", "diffusion-model"}:
+        return "unclip"
+    return unet_variant(features)
+
+
+FAMILY = Family(
+    "sd2",
+    _match,
+    said=r"stable-diffusion-v2|sd_?v?2(?!\d)|sd ?2\.\d",
+    lineages=((r"v2-1|sd[-_ ]?v?2[._-]?1", "SD 2.1"), (r"512-base-ema|sd[-_ ]?v?2[._-]?0", "SD 2.0")),
+    variant=_variant,
+)

@@ -1,0 +1,45 @@
+"""Stable Diffusion XL: a UNet that attends to CLIP-L and OpenCLIP-G side by side, 2048 features.
+
+Source: Stability-AI/generative-models. Pony, Illustrious and NoobAI are lineages of it.
+"""
+
+from __future__ import annotations
+
+from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+from assetctl.identify.unet import unet_variant
+
+
+def _match(features: Features) -> Match | None:
+    unet = features.unet
+    if unet is not None and unet.context is not None:
+        kolors = features.outline.begins("encoder_hid_proj.")
+        return certain(unet.context == 2048 and not kolors, "its cross-attention takes text of width 2048")
+    if unet is not None and unet.condition is not None:
+        return certain(unet.condition == 2816, "its time embedding takes sizes and pooled text, 2816 together")
+    if features.encoders.get("second") is not None:
+        return certain(features.encoders["second"] == 1280, "its second text encoder has width 1280")
+    if unet is not None and unet.depth is not None and not unet.first_attention:
+        return certain(unet.depth > 3, "its attention modules hold up to ten transformer blocks") or possible(
+            unet.depth >= 0, "its first level does not attend, as in SDXL"
+        )
+    widths = set(features.vectors.values())
+    return (
+        certain(widths == {768, 1280}, "its vectors have widths 768 and 1280")
+        or likely(widths == {1280}, "its vectors have width 1280")
+        or possible(features.latent == 4 and not features.volumetric, "its latents have 4 channels")
+    )
+
+
+FAMILY = Family(
+    "sdxl",
+    _match,
+    said=r"stable-diffusion-xl(?!.*refiner)|sd_?xl(?!.*refiner)|pony(?!.*v7)|illustrious|noob",
+    lineages=(
+        (r"noob", "NoobAI"),
+        (r"illustrious|ilxl", "Illustrious"),
+        (r"pony", "Pony"),
+        (r"sd_?xl_base_v?1[._-]0\.|sd_?xl_1\.0|stable-diffusion-xl-base-1\.0", "SDXL 1.0"),
+        (r"sd_?xl_base_v?0[._-]9", "SDXL 0.9"),
+    ),
+    variant=unet_variant,
+)

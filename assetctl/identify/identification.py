@@ -1,0 +1,178 @@
+"""From features to an answer: tensors decide; metadata decide only between what tensors leave open."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from assetctl.identify import metadata, plugins
+from assetctl.identify.features import Match
+from assetctl.identify.kinds.embedding import NAMELESS
+from assetctl.identify.outline import Outline
+from assetctl.types import Evidence, Identification
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from assetctl.files.safetensors import Header
+    from assetctl.identify.features import Family, Features, Kind
+    from assetctl.types import Confidence
+
+#: Kinds that several families use as they are: to have no family is no gap in what is known of them.
+_SHARED = frozenset({"text-encoder", "image-encoder", "upscaler"})
+
+_PREDICTS = frozenset({"checkpoint", "diffusion-model", "lora"})
+
+
+@dataclass(slots=True)
+class Answer:
+    """A family, how sure it is, and why."""
+
+    family: Family | None = None
+    confidence: Confidence = "unknown"
+    evidence: list[Evidence] = field(default_factory=list)
+
+
+def identify_tensors(header: Header) -> Identification:
+    """What a safetensors file is, by its header alone."""
+    outline = Outline(header)
+    kind, evidence = _kind(outline)
+    if kind is None:
+        return Identification(format="safetensors", evidence=tuple(evidence))
+    features = kind.read(outline)
+    evidence += [Evidence("tensors", f"contains={part}", "found beside the rest") for part in features.contains]
+    return conclude(features, header.metadata, evidence, format_="safetensors")
+
+
+def conclude(features: Features, said: Mapping[str, str], evidence: list[Evidence], *, format_: str) -> Identification:
+    """The identification that features and a file's own metadata come to."""
+    answer = decide(features, said)
+    words = _words(features, said)
+    family = answer.family
+    base_model = _base_model(family, said) if family is not None else None
+    named = [] if base_model is None else [base_model]
+    return Identification(
+        kind=features.kind,
+        family=family.name if family else None,
+        base_model=base_model.claim.partition("=")[2] if base_model else None,
+        variant=family.variant(features) if family and family.variant else None,
+        prediction=_prediction(features, family, said),
+        format=format_,
+        layout=features.layout,
+        confidence=answer.confidence,
+        trigger_words=words.words,
+        evidence=(*evidence, *answer.evidence, *named, *words.evidence),
+    )
+
+
+def decide(features: Features, said: Mapping[str, str]) -> Answer:
+    """The family of `features`; metadata choose only among those that the tensors leave open."""
+    matches = _matches(features)
+    claimed = {family.name: (key, text) for key, text in metadata.claims(said) for family in _named(text)}
+    chosen, confidence = _weigh(matches, claimed)
+    if chosen is None and not matches and features.kind in _SHARED:
+        confidence = "certain"
+    evidence = [Evidence("tensors", f"family={family.name}", match.detail) for family, match in matches]
+    return Answer(chosen, confidence, evidence + _hearsay(chosen, matches, claimed))
+
+
+def _weigh(
+    matches: list[tuple[Family, Match]], claimed: Mapping[str, tuple[str, str]]
+) -> tuple[Family | None, Confidence]:
+    """Choose what is certain; else what metadata claim of the rest; else what is likely; else nothing."""
+    certain = [family for family, match in matches if match.strength == "certain"]
+    if len(certain) == 1:
+        return certain[0], "certain"
+    matches = [item for item in matches if item[0] in certain] or matches
+    for candidates in (
+        [family for family, _ in matches if family.name in claimed],
+        [family for family, match in matches if match.strength != "possible"],
+    ):
+        if len(candidates) == 1:
+            return candidates[0], "likely"
+    return None, "ambiguous" if matches else "unknown"
+
+
+def _rank(kind: Kind) -> int:
+    """Kinds that outrank more come first, only to spare looking at those that they outrank."""
+    return -len(kind.over)
+
+
+def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
+    left: dict[str, tuple[Kind, str]] = {}
+    outranked: set[str] = set()
+    for kind in sorted(plugins.kinds(), key=_rank):
+        mark = None if kind.name in outranked else kind.marks(outline)
+        if mark:
+            left[kind.name] = (kind, mark)
+            outranked.update(kind.over)
+    found = [item for name, item in left.items() if name not in outranked]
+    evidence = [Evidence("tensors", f"kind={kind.name}", mark) for kind, mark in found]
+    if not found:
+        evidence = [Evidence("tensors", "kind=unknown", "its tensors are those of no kind that is known")]
+    return (found[0][0] if len(found) == 1 else None), evidence
+
+
+def _matches(features: Features) -> list[tuple[Family, Match]]:
+    return [(family, match) for family in plugins.families() if (match := _match(family, features)) is not None]
+
+
+def _match(family: Family, features: Features) -> Match | None:
+    if features.model_class is not None and features.model_class in family.classes:
+        return Match("certain", f"the network is a {features.model_class}")
+    return family.match(features)
+
+
+@lru_cache(maxsize=1024)
+def _named(text: str) -> tuple[Family, ...]:
+    """Families that a trainer's word for an architecture can mean."""
+    return tuple(family for family in plugins.families() if family.said and re.search(family.said, text))
+
+
+def _hearsay(
+    chosen: Family | None, matches: list[tuple[Family, Match]], claimed: Mapping[str, tuple[str, str]]
+) -> list[Evidence]:
+    """What metadata claim of the family, and whether tensors bear it out."""
+    open_ = {family.name for family, _ in matches}
+    evidence = []
+    for name, (key, text) in claimed.items():
+        if chosen is not None and name == chosen.name:
+            verdict = "which fits"
+        elif name in open_ and chosen is None:
+            verdict = "which the tensors allow"
+        else:
+            verdict = "which the tensors contradict" if open_ else "which no tensor bears out"
+        evidence.append(Evidence("metadata", f"family={name}", f"{key} is {text!r}, {verdict}"))
+    return evidence
+
+
+def _base_model(family: Family, said: Mapping[str, str]) -> Evidence | None:
+    for key, text in metadata.trained_on(said):
+        for pattern, base_model in family.lineages:
+            if re.search(pattern, text):
+                return Evidence("metadata", f"base_model={base_model}", f"{key} is {text!r}")
+    return None
+
+
+def _prediction(features: Features, family: Family | None, said: Mapping[str, str]) -> str | None:
+    if features.kind not in _PREDICTS:
+        return None
+    if family is not None and family.prediction:
+        return family.prediction
+    marked = features.kind != "lora" and features.outline.header.shape("v_pred") is not None
+    return "v_prediction" if marked else metadata.prediction(said)
+
+
+def _words(features: Features, said: Mapping[str, str]) -> metadata.Words:
+    if features.kind == "embedding":
+        own = [name for name in features.vectors if name not in NAMELESS]
+        tokens = own or [features.outline.header.path.stem]
+        words = tuple(filter(None, map(metadata.clean, tokens)))[: metadata.MAX_WORDS]
+        detail = "the file names its tokens" if own else "the token is the file's name"
+        source = "tensors" if own else "file name"
+        return metadata.Words(words, [Evidence(source, f"trigger_words={', '.join(words)}", detail)])
+    if features.kind in {"lora", "checkpoint", "diffusion-model"}:
+        return metadata.trigger_words(said)
+    return metadata.Words()

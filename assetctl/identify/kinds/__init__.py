@@ -1,0 +1,1 @@
+"""One file for each kind, with a `KIND`: found by being here."""

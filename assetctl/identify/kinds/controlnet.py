@@ -1,0 +1,44 @@
+"""ControlNets and their relatives: they steer a network by a picture of edges, depth, pose.
+
+Sources: lllyasviel/ControlNet, diffusers, kohya-ss (LLLite), TencentARC/T2I-Adapter, XLabs-AI/x-flux.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.identify.blocks import read_blocks
+from assetctl.identify.features import Features, Kind
+from assetctl.identify.unet import read_unet
+
+if TYPE_CHECKING:
+    from assetctl.identify.outline import Outline
+
+_NAMES = (
+    "controlnet", "zero_convs", "input_hint_block", "lllite_", "control_all_x_embedder", "control_layers.0",
+)  # fmt: skip
+_T2I = ("adapter.body.", "body.0.block1", "body.0.resnets", "body.0.in_conv")
+
+
+def _marks(outline: Outline) -> str | None:
+    if outline.has(*_NAMES):
+        return "it has a ControlNet's connections"
+    return "it is laid out as a T2I-Adapter" if outline.begins(*_T2I) else None
+
+
+def _layout(outline: Outline) -> str:
+    if outline.begins(*_T2I):
+        return "t2i-adapter"
+    if outline.has("lllite_"):
+        return "lllite"
+    ldm = outline.has("zero_convs", "input_hint_block", "lora_controlnet")
+    return "ldm" if ldm else "diffusers"
+
+
+def _read(outline: Outline) -> Features:
+    return Features("controlnet", _layout(outline), outline, unet=read_unet(outline), blocks=read_blocks(outline))
+
+
+KIND = Kind(
+    "controlnet", _marks, _read, over=("lora", "checkpoint", "diffusion-model", "vae", "text-encoder", "upscaler")
+)

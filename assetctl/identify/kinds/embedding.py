@@ -1,0 +1,53 @@
+"""Embeddings (textual inversions): a few learned vectors, each as wide as a text encoder's own token vectors.
+
+Sources: AUTOMATIC1111/stable-diffusion-webui, kohya-ss/sd-scripts, diffusers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.identify.features import Features, Kind
+
+if TYPE_CHECKING:
+    from assetctl.identify.outline import Outline
+
+#: Token widths of CLIP-L, of OpenCLIP-H, of OpenCLIP-G, of T5-XXL.
+WIDTHS = frozenset({768, 1024, 1280, 4096})
+
+#: Vectors without a token of their own: they go by the file's name.
+NAMELESS = frozenset({
+    "emb_params", "clip_l", "clip_g", "t5", "t5xxl", "string_to_param.*", "*", "text_encoders_0", "text_encoders_1",
+})  # fmt: skip
+
+_MOST_TENSORS = 64
+
+
+def vectors(outline: Outline) -> dict[str, int]:
+    """Name and width of each vector; empty if any tensor is none."""
+    tensors = outline.header.tensors
+    if not 0 < len(tensors) <= _MOST_TENSORS:
+        return {}
+    shapes = {name: outline.header.shape(name) or () for name in tensors}
+    fits = all(len(shape) in (1, 2) and shape[-1] in WIDTHS for shape in shapes.values())
+    modules = any(name.endswith((".weight", ".bias", "_weight", "_scale")) or "lora" in name for name in shapes)
+    return {name: shape[-1] for name, shape in shapes.items()} if fits and not modules else {}
+
+
+def _marks(outline: Outline) -> str | None:
+    return "it holds nothing but token vectors" if vectors(outline) else None
+
+
+def _read(outline: Outline) -> Features:
+    found = vectors(outline)
+    names = found.keys()
+    if "emb_params" in names:
+        layout = "kohya"
+    elif names & {"clip_l", "clip_g", "text_encoders_0"}:
+        layout = "sdxl"
+    else:
+        layout = "a1111" if names & NAMELESS else "diffusers"
+    return Features("embedding", layout, outline, vectors=found)
+
+
+KIND = Kind("embedding", _marks, _read)

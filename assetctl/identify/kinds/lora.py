@@ -1,0 +1,91 @@
+"""LoRAs and their relatives: small changes to a network, as products of matrices or the like.
+
+Sources: kohya-ss/sd-scripts, huggingface/peft, KohakuBlueleaf/LyCORIS, Nerogar/OneTrainer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from assetctl.identify.blocks import read_blocks
+from assetctl.identify.features import Features, Kind
+from assetctl.identify.unet import read_unet
+
+if TYPE_CHECKING:
+    from assetctl.identify.outline import Outline
+
+_LORA = ("_lora_down.", "_lora_up.", "_lora_A", "_lora_linear_layer.", ".dora_scale")
+_LYCORIS = (".hada_w1_a", ".lokr_w1", ".oft_", ".boft_", ".on_input")
+
+#: Trainers' prefixes, which also mark whole-matrix differences.
+_TRAINERS = ("lora_unet_", "lora_te_", "lora_transformer_", "lycoris_")
+
+#: How names begin where diffusers wrote them. (An outline can not tell `transformer.` from `transformer_`.)
+_DIFFUSERS = ("transformer.", "unet.", "text_encoder.", "text_encoder_2.")
+
+#: How names in text encoders begin: in the only one of SD 1 and 2, in the first and the second of others.
+_ENCODERS = (
+    ("only", "lora_te_text_model"),
+    ("first", "lora_te1_text_model"), ("first", "text_encoder.text_model"), ("first", "text_encoders.clip_l."),
+    ("second", "lora_te2_text_model"), ("second", "text_encoder_2.text_model"), ("second", "text_encoders.clip_g."),
+)  # fmt: skip
+
+#: Modules of a text encoder that take in as much as it is wide.
+_PART = r"[^\n]*?[._](?:self_attn[._][qkv]_proj|mlp[._]fc1)(?=[._])"
+_MODULES = {beginning: re.compile(re.escape(beginning) + _PART) for _, beginning in _ENCODERS}
+
+
+def _marks(outline: Outline) -> str | None:
+    if outline.has(*_LORA):
+        return "its tensors are the down and up halves of a LoRA"
+    if outline.has(*_LYCORIS):
+        return "its tensors are those of a LyCORIS algorithm"
+    if outline.prefixed(*_TRAINERS):
+        return "its tensors have a LoRA trainer's prefix"
+    return None
+
+
+def _layout(outline: Outline) -> str:
+    if outline.has(*_LYCORIS) or outline.prefixed("lycoris_"):
+        return "lycoris"
+    if outline.prefixed("lora_transformer_", "lora_prior_"):
+        return "onetrainer"
+    if outline.prefixed("lora_unet_", "lora_te"):
+        return "kohya"
+    if outline.prefixed("base_model.model."):
+        return "peft"
+    if next(iter(outline.header.tensors)).startswith(_DIFFUSERS) or outline.has(".processor."):
+        return "diffusers"
+    return "peft" if outline.has("_lora_A") else "kohya"
+
+
+def _encoders(outline: Outline) -> dict[str, int]:
+    """Widths of the text encoders that it changes."""
+    widths = {
+        name: outline.width_taken(beginning, _MODULES[beginning])
+        for name, beginning in _ENCODERS
+        if outline.prefixed(beginning)
+    }
+    return {name: width for name, width in widths.items() if width is not None}
+
+
+def _read(outline: Outline) -> Features:
+    unet = read_unet(outline)
+    changes_text = outline.prefixed("lora_te", "text_encoder", "base_model.model.text_encoder")
+    telling = unet is not None and unet.context is not None
+    contains = (("changes to a text encoder", changes_text), ("an embedding", outline.prefixed("bundle_emb.")))
+    return Features(
+        "lora",
+        _layout(outline),
+        outline,
+        unet=unet,
+        blocks=read_blocks(outline),
+        encoders=_encoders(outline) if changes_text and not telling else {},
+        contains=tuple(what for what, there in contains if there),
+    )
+
+
+KIND = Kind(
+    "lora", _marks, _read, over=("checkpoint", "diffusion-model", "vae", "text-encoder", "image-encoder", "upscaler")
+)

@@ -1,0 +1,140 @@
+"""What a file's writer says of it: trigger words, base model, prediction. All of it is from outside and may be wrong.
+
+Sources: kohya-ss/sd-scripts (`ss_…`), Stability-AI/ModelSpec (`modelspec.…`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+
+from assetctl.types import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+#: Limits, so that hostile metadata cost little: of JSON in characters, of a word, of words in all, of folders.
+MAX_JSON = 8 * 2**20
+MAX_WORD = 100
+MAX_WORDS = 8
+MAX_FOLDERS = 256
+
+#: A tag is a trigger word if it is on this share of a folder's pictures; the folder's own name on fewer.
+_NEARLY_ALL = 0.9
+_OWN_NAME = 0.5
+
+#: Keys that name what a file was trained on or is, the most telling first.
+_ARCHITECTURE = ("modelspec.architecture", "ss_base_model_version")
+_TRAINED_ON = (
+    "ss_sd_model_name",
+    "ss_pretrained_model_name_or_path",
+    "modelspec.architecture",
+    "ss_base_model_version",
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+
+
+@dataclass(slots=True)
+class Words:
+    """Trigger words, and what was wrong with the metadata that should hold them."""
+
+    words: tuple[str, ...] = ()
+    evidence: list[Evidence] = field(default_factory=list)
+
+
+def clean(text: str, limit: int = MAX_WORD) -> str:
+    """Text from outside without control characters, in one line, of bounded length."""
+    return " ".join(_CONTROL.sub(" ", text[: 4 * limit]).split())[:limit]
+
+
+def claims(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Keys and lower-case values by which metadata name an architecture."""
+    for key in _ARCHITECTURE:
+        if metadata.get(key):
+            yield key, clean(metadata[key]).lower()
+
+
+def trained_on(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Keys and lower-case values by which metadata name the model that a file was trained on."""
+    for key in _TRAINED_ON:
+        if metadata.get(key):
+            name = metadata[key][-400:].replace("\\", "/").rsplit("/", 2)
+            yield key, clean("/".join(name[-2:])).lower()
+
+
+def prediction(metadata: Mapping[str, str]) -> str | None:
+    """`epsilon` or `v_prediction`, if metadata say so."""
+    said = metadata.get("modelspec.prediction_type", "").strip().lower()
+    if said in {"v", "v_prediction", "v-prediction"}:
+        return "v_prediction"
+    if re.search(r"-768-v(?:/|$)", metadata.get("modelspec.architecture", "")[:MAX_WORD]):
+        return "v_prediction"
+    return "epsilon" if said in {"epsilon", "eps"} else None
+
+
+def trigger_words(metadata: Mapping[str, str]) -> Words:
+    """Words that a file was trained on: the phrase that its author gave, else tags on nearly all pictures."""
+    phrase = metadata.get("modelspec.trigger_phrase", "")
+    if phrase.strip():
+        found = Words(_distinct(re.split(r"[,\n]", phrase[: MAX_WORD * MAX_WORDS * 2])))
+        found.evidence.append(_evidence("modelspec.trigger_phrase gives them", found.words))
+        return found
+    if "ss_tag_frequency" not in metadata:
+        return Words()
+    return _from_tags(metadata)
+
+
+def _from_tags(metadata: Mapping[str, str]) -> Words:
+    folders = _json_object(metadata, "ss_tag_frequency")
+    if folders is None:
+        return Words(evidence=[_evidence("ss_tag_frequency is not the JSON that it should be", ("?",))])
+    counts, ours = _json_object(metadata, "ss_dataset_dirs") or {}, []
+    regular = _json_object(metadata, "ss_reg_dataset_dirs") or {}
+    for folder, tags in list(folders.items())[:MAX_FOLDERS]:
+        if isinstance(tags, dict) and folder not in regular:
+            ours += _tags_on_nearly_all(folder, tags, counts.get(folder))
+    words = _distinct(ours)
+    if not words:
+        return Words()
+    return Words(words, [_evidence("ss_tag_frequency has them on nearly all training pictures", words)])
+
+
+def _tags_on_nearly_all(folder: str, tags: dict[str, object], described: object) -> list[str]:
+    """Tags on nearly all pictures of one training folder, the most frequent first."""
+    uses = {tag: count for tag, count in tags.items() if isinstance(count, int) and count > 0}
+    if not uses:
+        return []
+    pictures = described.get("img_count") if isinstance(described, dict) else None
+    if not isinstance(pictures, int) or pictures <= 0:
+        pictures = max(uses.values())
+    own_name = folder.partition("_")[2].strip().lower()
+    found = [
+        tag
+        for tag, count in uses.items()
+        if count >= (_OWN_NAME if tag.strip().lower() == own_name else _NEARLY_ALL) * pictures
+    ]
+    return sorted(found, key=lambda tag: -uses[tag])
+
+
+def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, object] | None:
+    text = metadata.get(key, "")
+    if not text or len(text) > MAX_JSON:
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _distinct(words: Iterable[str]) -> tuple[str, ...]:
+    cleaned = (clean(word) for word in words)
+    return tuple(dict.fromkeys(word for word in cleaned if word))[:MAX_WORDS]
+
+
+def _evidence(detail: str, words: Iterable[str]) -> Evidence:
+    return Evidence("metadata", f"trigger_words={', '.join(words)}", detail)

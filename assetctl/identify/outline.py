@@ -1,0 +1,194 @@
+"""The outline of a header: its distinct module names, without block numbers and without the layout's own spelling.
+
+A network of 60 equal blocks has thousands of tensors and some thirty distinct names. `double_blocks.7.img_attn.qkv`
+(as its authors write it), `lora_unet_double_blocks_7_img_attn_qkv` (as kohya's trainer does) and
+`model.diffusion_model.double_blocks.7…` (inside a checkpoint) are all one line here, so that what is asked of an
+outline need not know layouts. It is made by a few passes at C speed, as thousands of files may be identified in a row.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property, lru_cache
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assetctl.files.safetensors import Header
+
+_DOTS = bytes.maketrans(b".", b"_")
+_DIGITS = b"0123456789"
+
+#: What stands before a network's own module names. `transformer_blocks` is a name, not a prefix.
+_PREFIX = re.compile(
+    rb"\n(?:(?:base_model_model|model_diffusion_model|diffusion_model|lora_unet|lora_transformer|lora_prior|lycoris"
+    rb"|control_model|unet|net|transformer(?!_blocks__|_resblocks|_text_model|_h__))_)+"
+)
+
+#: Length of the beginnings that are kept apart: few are distinct, so that a search for one is short.
+_HEAD = 32
+
+_START = itemgetter(slice(3))
+_NUMBER = re.compile(r"\d+")
+
+#: Prefixes of layouts that write a module's whole path with underscores.
+_FLAT = ("lora_unet_", "lora_te", "lora_transformer_", "lora_prior_", "lllite_", "lycoris_")
+
+#: Ways to write the half of a change that reads a module's input.
+_INPUTS = (
+    ".weight", ".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".lora.down.weight",
+    "_lora.down.weight", ".lora_linear_layer.down.weight", ".lora_A", ".hada_w1_b", ".diff",
+)  # fmt: skip
+#: Likewise for the half that writes its output.
+_OUTPUTS = (
+    ".weight", ".lora_up.weight", ".lora_B.weight", ".lora_B.default.weight", ".lora.up.weight",
+    "_lora.up.weight", ".lora_linear_layer.up.weight", ".lora_B", ".hada_w1_a", ".diff",
+)  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def canonical(name: str) -> str:
+    """Spelling of a module's name in an outline: no digits, and underscores for dots."""
+    return name.encode().translate(_DOTS, _DIGITS).decode()
+
+
+@lru_cache(maxsize=4096)
+def _start(name: str) -> str:
+    return "\n" + canonical(name)
+
+
+class Outline:
+    r"""What a header names, and how wide it is.
+
+    Names are asked for as the network's authors write them, `attn.to_k`, and found in every layout's spelling.
+
+    Attributes:
+        header: The header.
+        text: One line for each distinct name from its network's root on, `\n` before and after each.
+        written: The same with whatever prefix the layout gives them.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._lines = header.names[1:-1].encode().translate(_DOTS, _DIGITS).split(b"\n")
+        written = b"\n" + b"\n".join(sorted(set(self._lines))) + b"\n"
+        self.text = _PREFIX.sub(b"\n", written).decode()
+        if "\ntransformer_blocks__" in self.text and "\ntransformer.blocks." in header.names:
+            self.text = self.text.replace("\ntransformer_blocks__", "\nblocks__")  # here it was a prefix after all
+        self.written = written.decode()
+        self._flat = self.prefixed(*_FLAT)
+        self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
+
+    def has(self, *names: str) -> bool:
+        """Whether some module's path contains one of `names`."""
+        text = self.text
+        for name in names:  # noqa: SIM110 - a generator would double the cost, and this is asked a hundred times
+            if canonical(name) in text:
+                return True
+        return False
+
+    def has_all(self, *names: str) -> bool:
+        """Whether each of `names` is contained in some module's path."""
+        return all(canonical(name) in self.text for name in names)
+
+    def begins(self, *names: str) -> bool:
+        """Whether some module's path, counted from its network's root, begins with one of `names`."""
+        for name in names:
+            start = _start(name)
+            if start in (self._heads if len(start) <= _HEAD else self.text):
+                return True
+        return False
+
+    def prefixed(self, *prefixes: str) -> bool:
+        """Whether some name, as it is written, begins with one of `prefixes`."""
+        return any(_start(prefix) in self.written for prefix in prefixes)
+
+    def input_width(self, *modules: str) -> int | None:
+        """Width of what a module takes in, for the first of `modules` that shows it."""
+        return self._first_width(modules, _INPUTS, 1)
+
+    def width_taken(self, beginning: str, pattern: re.Pattern[str]) -> int | None:
+        """Width of what the first module takes whose name, as written, has `beginning` and matches `pattern`."""
+        names = self.header.names
+        at = names.find(beginning)
+        found = pattern.search(names, at) if at >= 0 else None
+        if found is None:
+            return None
+        return self._width(names[names.rfind("\n", 0, found.end()) + 1 : found.end()], _INPUTS, 1)
+
+    def output_width(self, *modules: str) -> int | None:
+        """Width of what a module gives out, for the first of `modules` that shows it."""
+        return self._first_width(modules, _OUTPUTS, 0)
+
+    def shape(self, *modules: str) -> tuple[int, ...] | None:
+        """Shape of the weights of the first of `modules` that has any."""
+        found = (self.header.shape(f"{name}.weight") for name in map(self.module, modules) if name)
+        return next(filter(None, found), None)
+
+    def module(self, name: str) -> str | None:
+        """Full name, as written, of the first module whose path ends in `name`; `#` in it is any block's number."""
+        path = canonical(name.replace("#", "0"))
+        if path not in self.text:
+            return None
+        block, _, part = name.rpartition("#.")
+        return self._in_block(path, part) if block else self._ending_in(name)
+
+    def highest(self, stack: str) -> int:
+        """Highest number of a block in `stack` (`double_blocks`), or -1 if there is none."""
+        if not self.has(f"{stack}.0"):
+            return -1
+        names = self.header.names.replace(f"single_{stack}", "")
+        separator = "_" if self._flat else "."
+        parts = names.split(f"{stack}{separator}")[1:]
+        starts = set(map(_START, parts))
+        return max((int(digits[0]) for digits in map(_NUMBER.match, starts) if digits), default=-1)
+
+    def _ending_in(self, name: str) -> str | None:
+        names = self.header.names
+        spelling = self._spell(name)
+        at = names.find(spelling)
+        while at >= 0 and names[at + len(spelling)] not in "._":
+            at = names.find(spelling, at + 1)
+        return names[names.rfind("\n", 0, at) + 1 : at + len(spelling)] if at >= 0 else None
+
+    def _in_block(self, path: str, part: str) -> str | None:
+        start = self.text.find("\n" + path + "_")
+        if start < 0:
+            return None
+        line = self.text[start + 1 : self.text.index("\n", start + 1) + 1]
+        end = self.written.index(line) + len(line) - 1
+        example = self._examples.get(self.written[self.written.rfind("\n", 0, end) + 1 : end].encode(), "")
+        at = example.rfind(self._spell(part))
+        return example[: at + len(part)] if at >= 0 else None
+
+    def _spell(self, name: str) -> str:
+        return name.replace(".", "_") if self._flat else name
+
+    @cached_property
+    def _examples(self) -> dict[bytes, str]:
+        return dict(zip(self._lines, self.header.tensors, strict=False))
+
+    def _first_width(self, modules: tuple[str, ...], endings: tuple[str, ...], axis: int) -> int | None:
+        found = (self._width(name, endings, axis) for name in map(self.module, modules) if name)
+        return next(filter(None, found), None)
+
+    def _width(self, module: str, endings: tuple[str, ...], axis: int) -> int | None:
+        for ending in endings:
+            shape = self.header.shape(module + ending)
+            packed = ending == ".weight" and shape is not None and shape[1:] == (1,)  # four-bit weights are [n, 1]
+            if shape is not None and len(shape) > 1 and not packed:
+                return shape[axis]
+        bias = self.header.shape(module + ".bias")
+        if axis == 0 and bias is not None and len(bias) == 1:
+            return bias[0]
+        return self._kronecker_width(module, axis)
+
+    def _kronecker_width(self, module: str, axis: int) -> int | None:
+        """LoKr: a change is the Kronecker product of two matrices, each whole or itself a product `a` times `b`."""
+        width = 1
+        for factor in (".lokr_w1", ".lokr_w2"):
+            shape = self.header.shape(module + factor) or self.header.shape(module + factor + "_" + "ab"[axis])
+            if shape is None or len(shape) < 2:
+                return None
+            width *= shape[axis]
+        return width

@@ -1,0 +1,46 @@
+"""Where bytes come from: each module here with a function `source(settings)` is one source.
+
+Sources of others are found by the entry point group `assetctl.sources`, which names such functions.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+from assetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from assetctl.settings import Settings
+    from assetctl.sources.base import Source
+
+_FORMS = (
+    "Give hf://ORG/REPO[@REVISION][/FILE], ORG/REPO, the address of a huggingface.co page, "
+    "or the path of a file or a diffusers folder."
+)
+
+
+def find_source(reference: str, settings: Settings) -> Source:
+    """The source in whose way `reference` is written.
+
+    Raises:
+        UsageError: It is written in no source's way.
+    """
+    for make in _sources():
+        source = make(settings)
+        if source.accepts(reference):
+            return source
+    raise UsageError(f"{reference!r} is nothing that assetctl can fetch.", _FORMS)
+
+
+def _sources() -> Iterator[Callable[[Settings], Source]]:
+    for module in iter_modules(__path__):
+        make = getattr(import_module(f"{__name__}.{module.name}"), "source", None) if module.name[0] != "_" else None
+        if make is not None:
+            yield make
+    for entry in entry_points(group="assetctl.sources"):
+        yield entry.load()

@@ -1,0 +1,139 @@
+"""Which files of a repository or folder make up the asset. Pure: names in, names out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+INDEX = "model_index.json"
+
+#: What a diffusers folder holds besides weights: configurations, vocabularies, sentencepiece models.
+TEXT_SUFFIXES = (".json", ".txt", ".model")
+
+#: Weights that are never loaded: pickles first, then other frameworks' own.
+REFUSED_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5", ".onnx", ".gguf")
+
+#: How diffusers names weights: base, shard and variant, with the shard before or after the variant.
+_WEIGHTS = re.compile(
+    r"(?P<base>[^.]+?)(-\d{5}-of-\d{5})?(\.(?P<variant>[^.]+?))?(-\d{5}-of-\d{5})?\.safetensors", re.ASCII
+)
+_WEIGHTS_INDEX = re.compile(r"[^.]+\.safetensors\.index(\.(?P<variant>[^.]+))?\.json", re.ASCII)
+
+#: Names that many repositories share and that say nothing of the asset.
+_GENERIC = ("diffusion_pytorch_model", "pytorch_lora_weights", "adapter_model", "learned_embeds", "model")
+
+_SAFETENSORS_HINT = "A pickle can run code when it is loaded: look for a repository with safetensors files."
+
+
+def single_file(paths: Iterable[str], where: str, prefix: str) -> str:
+    """The one model file of a repository that is no diffusers folder.
+
+    Args:
+        paths: All files.
+        where: The repository, for messages.
+        prefix: What turns a path into a reference.
+
+    Raises:
+        AmbiguousNameError: There are several.
+        RefusedFileError: There are only pickles.
+        SourceNotFoundError: There is none.
+    """
+    paths = sorted(paths)
+    models = [path for path in paths if path.endswith((".safetensors", ".sft"))]
+    top = [path for path in models if "/" not in path]
+    if len(top) == 1:
+        return top[0]
+    if models:
+        found = [prefix + path for path in top or models]
+        raise AmbiguousNameError(
+            f"{where} has {len(found)} model files: {', '.join(top or models)}.",
+            f"Name one of them, for example: assetctl pull {found[0]}",
+            candidates=found,
+        )
+    if any(path.endswith(REFUSED_SUFFIXES) for path in paths):
+        raise RefusedFileError(f"{where} has no safetensors file.", _SAFETENSORS_HINT)
+    raise SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
+
+
+def named_file(path: str, paths: Sequence[str], where: str, prefix: str) -> str:
+    """`path`, if there is such a file and it can be a model.
+
+    Raises:
+        SourceNotFoundError: There is no such file.
+        RefusedFileError: It is a pickle or another framework's.
+    """
+    if path not in paths:
+        below = [prefix + other for other in paths if other.endswith(".safetensors") and other.startswith(path + "/")]
+        hint = f"Name a file of that folder: {', '.join(below[:5])}" if below else "Check the name on its page."
+        raise SourceNotFoundError(f"{where} has no file {path}.", hint)
+    if path.lower().endswith(REFUSED_SUFFIXES):
+        raise RefusedFileError(f"{where} has {path}, which is no safetensors file.", _SAFETENSORS_HINT)
+    return path
+
+
+def file_name(path: str, repository: str) -> str:
+    """What to call the asset in `path`: its own name, unless that is one which all share."""
+    file = PurePosixPath(path)
+    if not file.stem.startswith(_GENERIC):
+        return file.stem
+    return "-".join((repository, *file.parts[:-1]))
+
+
+def diffusers_files(paths: Sequence[str], index: object, where: str) -> tuple[str, ...]:
+    """The files of a diffusers folder that a pipeline loads, and no others.
+
+    Args:
+        paths: All files, relative, with `/`.
+        index: The parsed `model_index.json`.
+        where: The repository or folder, for messages.
+
+    Raises:
+        RefusedFileError: A component is missing, or has no safetensors weights.
+    """
+    chosen = [INDEX]
+    for component in _components(index, where):
+        inside = [path for path in paths if path.count("/") == 1 and path.startswith(component + "/")]
+        if not inside:
+            raise RefusedFileError(
+                f"{where} has no folder {component}, which its {INDEX} names.", "Get a complete repository."
+            )
+        chosen += _component_files(inside, f"{where}/{component}")
+    return tuple(sorted(chosen))
+
+
+def _components(index: object, where: str) -> list[str]:
+    """Names in `model_index.json` that stand for a folder: those with a library and a class."""
+    if not isinstance(index, dict):
+        raise RefusedFileError(f"{where} has a {INDEX} that is no JSON object.", "Get a complete repository.")
+    return [
+        name
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and all(value) and not name.startswith("_")
+    ]
+
+
+def _component_files(paths: list[str], where: str) -> list[str]:
+    """Texts and weights of one component: the plain weights, else those of the one variant to be had."""
+    variants = [match["variant"] for path in paths if (match := _WEIGHTS.fullmatch(PurePosixPath(path).name))]
+    if not variants and any(path.endswith(REFUSED_SUFFIXES) for path in paths):
+        raise RefusedFileError(f"{where} has no safetensors weights.", _SAFETENSORS_HINT)
+    variant = next((wanted for wanted in (None, "fp16", "bf16") if wanted in variants), "")
+    if variants and variant == "":
+        raise RefusedFileError(
+            f"{where} has weights only as {', '.join(sorted({v for v in variants if v}))}.",
+            "Get a repository with plain or fp16 weights.",
+        )
+    return [path for path in paths if _belongs(PurePosixPath(path).name, variant)]
+
+
+def _belongs(name: str, variant: str | None) -> bool:
+    match = _WEIGHTS.fullmatch(name) or _WEIGHTS_INDEX.fullmatch(name)
+    if match:
+        return match["variant"] == variant
+    return name.endswith(TEXT_SUFFIXES) and ".index." not in name

@@ -1,0 +1,207 @@
+"""What we ask of the Hub's API, by its own client; and its errors in our words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import httpx2
+from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_for_status
+from huggingface_hub.errors import (
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but lazily exported
+
+from assetctl.errors import (
+    HashMismatchError,
+    OfflineError,
+    SourceError,
+    SourceNotFoundError,
+    UnauthorizedError,
+    UsageError,
+)
+from assetctl.sources.base import RemoteFile, safe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from huggingface_hub.hf_api import RepoSibling
+
+constants.HF_HUB_DISABLE_TELEMETRY = True  # what else is installed here is nobody's business
+logging.getLogger("huggingface_hub").setLevel(
+    logging.ERROR
+)  # we say ourselves what went wrong, and show our own progress
+
+#: Limit on a file that is read to decide what to fetch.
+SMALL = 2**20
+
+_LIBRARY = "assetctl"
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_COMMIT = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_AGAIN = "Run the command again: what was fetched so far is kept, and it goes on from there."
+
+
+def endpoint() -> str:
+    """The Hub's address: `HF_ENDPOINT`, else its usual one."""
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def headers() -> dict[str, str]:
+    """Headers of a download: the person's token as the Hub's client finds it, and bytes as they are."""
+    return {**build_hf_headers(library_name=_LIBRARY), "accept-encoding": "identity"}
+
+
+def file_url(repo: str, revision: str, path: str) -> str:
+    """Where a file of a repository can be had."""
+    return hf_hub_url(repo, path, revision=revision, endpoint=endpoint())
+
+
+def page(repo: str, revision: str, path: str | None) -> str:
+    """The page that shows a file, or the whole repository, to people."""
+    address = f"{endpoint()}/{repo}"
+    return f"{address}/blob/{revision}/{quote(path)}" if path else f"{address}/tree/{revision}"
+
+
+def list_files(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
+    """The commit that `revision` stands for now, and all its files by path.
+
+    Raises:
+        SourceError: Of the kind that fits; the Hub failed or has no such thing.
+        RefusedFileError: A file's name is unsafe.
+    """
+    with hub_errors(repo):
+        try:
+            info = HfApi(endpoint=endpoint(), library_name=_LIBRARY).model_info(
+                repo, revision=revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _no_hub() from error
+    if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
+        raise _no_hub()
+    files = [_remote_file(sibling, repo, info.sha) for sibling in info.siblings or ()]
+    return info.sha, {file.path: file for file in files}
+
+
+def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
+    """`file` with the hash and size that its ETag promises, where the listing promised none."""
+    if file.sha256 or file.git_oid:
+        return file
+    with hub_errors(f"{repo}/{file.path}"):
+        promise = HfApi(endpoint=endpoint(), library_name=_LIBRARY).get_hf_file_metadata(
+            url=file_url(repo, commit, file.path), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+        )
+    size = promise.size if file.size is None else file.size
+    return replace(file, size=size, sha256=_hash(_SHA256, promise.etag), git_oid=_hash(_SHA1, promise.etag))
+
+
+def read_small(repo: str, commit: str, file: RemoteFile) -> bytes:
+    """The content of a small file.
+
+    Raises:
+        HashMismatchError: It is not small.
+        SourceError: Of the kind that fits.
+    """
+    content = b""
+    url = file_url(repo, commit, file.path)
+    with (
+        hub_errors(f"{repo}/{file.path}"),
+        get_session().stream(
+            "GET", url, headers=headers(), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, follow_redirects=True
+        ) as response,
+    ):
+        hf_raise_for_status(response)
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > SMALL:
+                raise HashMismatchError(f"{repo}/{file.path} is larger than {SMALL} bytes.", "Report the repository.")
+    return content
+
+
+@contextmanager
+def hub_errors(what: str) -> Iterator[None]:
+    """Say in our words what the Hub or the way to it refuses; `what` was asked for.
+
+    The client's own messages are not passed on: they can hold signed addresses, or what a server likes to say.
+
+    Raises:
+        UnauthorizedError: A token is missing, or may not.
+        SourceNotFoundError: There is no such repository, revision or file.
+        OfflineError: The network is switched off.
+        SourceError: Anything else.
+        UsageError: The name can not be one.
+    """
+    try:
+        yield
+    except OfflineModeIsEnabled as error:
+        raise OfflineError(
+            f"{what} can not be fetched: HF_HUB_OFFLINE is set.", "Unset it, or give the path of a local file."
+        ) from error
+    except HfHubHTTPError as error:
+        raise _refusal(what, error) from error
+    except HFValidationError as error:
+        raise UsageError(
+            f"{what!r} can not be a repository's name.", "Write hf://ORG/REPO[@REVISION][/FILE]."
+        ) from error
+    except UnicodeEncodeError as error:
+        raise UnauthorizedError("The Hugging Face token has characters that no token has.", "Mend HF_TOKEN.") from error
+    except (FileMetadataError, ValueError, httpx2.DecodingError) as error:
+        raise _no_hub() from error
+    except httpx2.TimeoutException as error:
+        raise SourceError(f"{what}: the Hub did not answer in time.", _AGAIN) from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+        raise SourceError(f"{what}: the connection to {endpoint()} failed.", _AGAIN) from error
+
+
+def _refusal(what: str, error: HfHubHTTPError) -> SourceError:
+    """Our error for the Hub's answer."""
+    status = error.response.status_code
+    if isinstance(error, GatedRepoError):
+        return UnauthorizedError(
+            f"{what} is gated: its owner asks you to accept a licence first.",
+            f"Accept the licence on {endpoint()}/{'/'.join(what.split('/')[:2])}; "
+            "then set HF_TOKEN or run `hf auth login`.",
+        )
+    if status in (401, 403):
+        return UnauthorizedError(
+            f"{what} is not for everyone: it is private or gated, does not exist, or the token may not read it.",
+            "Check the name; accept the licence on the repository's page; set HF_TOKEN or run `hf auth login`.",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return SourceNotFoundError(f"{what} has no such revision.", "Check the branches and tags on its page.")
+    if status in (404, 410):
+        return SourceNotFoundError(f"There is no {what} on the Hub.", "Check the spelling of its name.")
+    hint = "Try again in a few minutes." if status == HTTPStatus.TOO_MANY_REQUESTS else _AGAIN
+    return SourceError(f"{what}: the Hub answered with status {status}.", hint)
+
+
+def _no_hub() -> SourceError:
+    return SourceError(f"{endpoint()} does not answer as the Hub does.", "Check HF_ENDPOINT and your proxy.")
+
+
+def _remote_file(sibling: RepoSibling, repo: str, commit: str) -> RemoteFile:
+    path = safe_path(str(sibling.rfilename), repo)
+    lfs = sibling.lfs
+    size = sibling.size if lfs is None else lfs.size
+    return RemoteFile(
+        path,
+        size if isinstance(size, int) and size >= 0 else None,
+        None if lfs is None else _hash(_SHA256, lfs.sha256),
+        _hash(_SHA1, sibling.blob_id) if lfs is None else None,
+        file_url(repo, commit, path),
+    )
+
+
+def _hash(form: re.Pattern[str], value: object) -> str | None:
+    return value if isinstance(value, str) and form.fullmatch(value) else None

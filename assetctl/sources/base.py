@@ -1,0 +1,143 @@
+"""What a source is, and what it says of the files that it has."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from assetctl.errors import RefusedFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Report = Callable[["FetchProgress"], None]
+
+#: Names under which models lie; a reference that ends so is never a repository.
+MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+
+_UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_LONGEST_PATH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file at a source; `None` where the source does not say. Names and hashes are seen to be such.
+
+    Attributes:
+        path: Relative, with `/`, seen to be safe.
+        size: In bytes.
+        sha256: Hash of the content.
+        git_oid: SHA1 of the content as a git blob, for small files on the Hub.
+        url: Where it can be had, for people and lockfiles.
+    """
+
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+    git_oid: str | None = None
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        safe_path(self.path, "A source")
+        for digest, length in ((self.sha256, 64), (self.git_oid, 40)):
+            if digest is not None and not re.fullmatch(rf"[0-9a-f]{{{length}}}", digest, re.ASCII):
+                raise RefusedFileError(f"{self.path} is promised the hash {digest[:80]!r}, which is none.")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Exactly what a reference stands for now.
+
+    Attributes:
+        source: Name of the source.
+        reference: As it was given.
+        revision: The commit, where there are commits.
+        url: A page or file for people.
+        name: What the asset may be called.
+        format: `file` or `diffusers`.
+        files: The one file, or those of the folder.
+    """
+
+    source: str
+    reference: str
+    revision: str | None
+    url: str | None
+    name: str
+    format: str
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, of the files that say."""
+        return sum(file.size or 0 for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchProgress:
+    """How far one file is, in bytes."""
+
+    file: str
+    done: int
+    total: int | None
+
+
+class Source(Protocol):
+    """Somewhere that assets come from. A module of this folder with `source(settings)` is one."""
+
+    name: str
+
+    def accepts(self, reference: str) -> bool:
+        """Whether this reference is written in the source's way. Cheap: no network."""
+        ...
+
+    def resolve(self, reference: str) -> Resolution:
+        """Find out what a reference stands for; nothing is fetched but names and hashes.
+
+        Raises:
+            UsageError: The reference does not make sense.
+            NotFoundError: There is no such file here.
+            SourceError: The source does not have it, or can not be reached.
+            RefusedFileError: What is there is of a kind that is never loaded.
+            AmbiguousNameError: Several files could be meant.
+        """
+        ...
+
+    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
+        """Fetch into the folder `into` and verify; what an earlier try left there is gone on with.
+
+        Returns:
+            The file or folder inside `into`.
+
+        Raises:
+            HashMismatchError: The bytes are not those that were promised; they are gone.
+            CorruptFileError: A file changed while it was copied.
+            SourceError: The source failed; what came so far is kept.
+            StorageError: The disk refused.
+        """
+        ...
+
+
+def safe_path(path: str, where: str) -> str:
+    """`path` itself, if it stays below whatever folder it is put into.
+
+    Args:
+        path: A relative path from outside.
+        where: What it came from, for the message.
+
+    Raises:
+        RefusedFileError: It is absolute, climbs, or names a drive or something invisible.
+    """
+    parts = path.split("/")
+    if (
+        _UNSAFE_CHARACTER.search(path)
+        or len(path) > _LONGEST_PATH
+        or any(part in ("", ".", "..") or _DRIVE.match(part) for part in parts)
+    ):
+        raise RefusedFileError(
+            f"{where} has a file by the unsafe name {path[:200]!r}.",
+            "Such a name could write outside the folder it is meant for: report the repository, and do not use it.",
+        )
+    return path

@@ -1,0 +1,164 @@
+"""The Hugging Face Hub: `hf://ORG/REPO[@REVISION][/PATH]`, `ORG/REPO`, or the address of a page."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from assetctl.errors import OfflineError, RefusedFileError, UsageError
+from assetctl.files.disk import storage_errors
+from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, single_file
+from assetctl.sources.base import MODEL_SUFFIXES, FetchProgress, Resolution
+
+if TYPE_CHECKING:
+    from assetctl.settings import Settings
+    from assetctl.sources.base import Report
+
+_REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)"
+_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@]+))?"
+_HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>.*))?", re.ASCII)
+_BARE = re.compile(rf"{_REPOSITORY}{_REVISION}", re.ASCII)
+_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
+_FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE]."
+
+
+def source(settings: Settings) -> HuggingFaceSource:
+    """The Hub as a source."""
+    return HuggingFaceSource(offline=settings.offline)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A repository, perhaps at a revision, perhaps one file of it."""
+
+    repo: str
+    revision: str | None = None
+    path: str | None = None
+
+    def prefix(self) -> str:
+        """What turns a path in the repository into a reference."""
+        return f"hf://{self.repo}{f'@{self.revision}' if self.revision else ''}/"
+
+
+class HuggingFaceSource:
+    """Resolves to a commit, and fetches with resume and verification, outside of the Hub's own cache."""
+
+    name = "huggingface"
+
+    def __init__(self, *, offline: bool = False) -> None:
+        self._offline = offline
+
+    def accepts(self, reference: str) -> bool:
+        """Whether it starts with `hf://`, is a page of the Hub, or has the form `ORG/REPO` and no file is there."""
+        if reference.startswith("hf://") or _is_page(reference):
+            return True
+        is_bare = _BARE.fullmatch(reference) and not reference.lower().endswith(MODEL_SUFFIXES)
+        return bool(is_bare) and not Path(reference).exists()
+
+    def resolve(self, reference: str) -> Resolution:
+        """Ask the Hub for the commit and its files; see `Source`."""
+        wanted = parse(reference)
+        self._need_network(reference)
+        from assetctl.sources import _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        commit, files = _hub.list_files(wanted.repo, wanted.revision)
+        paths = sorted(files)
+        repository = wanted.repo.split("/")[1]
+        if wanted.path is None and INDEX in files:
+            index = _parse_index(_hub.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
+            chosen = diffusers_files(paths, index, wanted.repo)
+            name, form = repository, "diffusers"
+        else:
+            path = (
+                single_file(paths, wanted.repo, wanted.prefix())
+                if wanted.path is None
+                else named_file(wanted.path, paths, wanted.repo, wanted.prefix())
+            )
+            chosen, name, form = (path,), file_name(path, repository), "file"
+        complete = tuple(_hub.with_hash(wanted.repo, commit, files[path]) for path in chosen)
+        page = _hub.page(wanted.repo, commit, chosen[0] if form == "file" else None)
+        return Resolution(self.name, reference, commit, page, name, form, complete)
+
+    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
+        """Fetch what is not there yet, and verify it; see `Source`."""
+        from assetctl.sources import _fetch  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        repo = parse(resolution.reference).repo
+        is_folder = resolution.format == "diffusers"
+        name = repo.split("/")[1] if is_folder else PurePosixPath(resolution.files[0].path).name
+        target = into / "asset" / name
+        for file in resolution.files:
+            place = target / file.path if is_folder else target
+            if not _fetch.is_there(place, file) and not _fetch.from_hub_cache(repo, file, place):
+                self._need_network(resolution.reference)
+                _fetch.download(repo, resolution.revision or "main", file, place, into / "partial", report)
+            report(FetchProgress(file.path, place.stat().st_size, file.size))
+        if is_folder:
+            _prune(target, {file.path for file in resolution.files})
+        return target
+
+    def _need_network(self, reference: str) -> None:
+        if self._offline:
+            raise OfflineError(
+                f"{reference} can not be fetched: the network is switched off.",
+                "Unset HF_HUB_OFFLINE and ASSETCTL_OFFLINE, or give the path of a local file.",
+            )
+
+
+def parse(reference: str) -> Reference:
+    """Read a reference to the Hub.
+
+    Raises:
+        UsageError: It does not make sense.
+    """
+    if _is_page(reference):
+        return _parse_page(reference)
+    match = _HF.fullmatch(reference) or _BARE.fullmatch(reference)
+    if match is None or match["repo"].startswith(tuple(f"{other}/" for other in _OTHER_TYPES)):
+        raise UsageError(f"{reference!r} does not name a model repository on the Hub.", _FORM_HINT)
+    parts = match.groupdict()
+    revision = unquote(parts["revision"]) if parts["revision"] else None
+    return Reference(parts["repo"], revision, (parts.get("path") or "").strip("/") or None)
+
+
+def _is_page(reference: str) -> bool:
+    if not reference.startswith(("https://", "http://")):
+        return False
+    own = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
+    return urlsplit(reference).netloc.lower() in _HOSTS | ({own} if own else set())
+
+
+def _parse_page(address: str) -> Reference:
+    """Read the address of a repository, a folder or a file as the browser shows it."""
+    parts = [unquote(part) for part in urlsplit(address).path.split("/") if part]
+    repo = "/".join(parts[:2])
+    if len(parts) < 2 or parts[0] in _OTHER_TYPES or not _BARE.fullmatch(repo):
+        raise UsageError(f"{address} is not the page of a model.", _FORM_HINT)
+    if len(parts) == 2:
+        return Reference(repo)
+    if parts[2] not in ("blob", "resolve", "raw", "tree") or len(parts) == 3:
+        raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
+    end = 6 if parts[3] == "refs" else 4
+    return Reference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)
+
+
+def _parse_index(raw: bytes, repo: str) -> object:
+    try:
+        index: object = json.loads(raw)
+    except ValueError as error:
+        raise RefusedFileError(f"{repo} has a {INDEX} that is not JSON.", "Get a complete repository.") from error
+    return index
+
+
+def _prune(folder: Path, wanted: set[str]) -> None:
+    """Remove what an earlier try at another revision left behind."""
+    with storage_errors(f"tidy {folder}"):
+        for file in folder.rglob("*"):
+            if file.is_file() and file.relative_to(folder).as_posix() not in wanted:
+                file.unlink()

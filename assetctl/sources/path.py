@@ -1,0 +1,130 @@
+"""A file or diffusers folder on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, UsageError
+from assetctl.files.disk import copy_file, storage_errors
+from assetctl.files.hashing import hash_file
+from assetctl.files.sniff import refuse
+from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files
+from assetctl.sources.base import MODEL_SUFFIXES, FetchProgress, RemoteFile, Resolution, safe_path
+
+if TYPE_CHECKING:
+    from assetctl.settings import Settings
+    from assetctl.sources.base import Report
+
+_WRITTEN_AS_PATH = re.compile(r"[/~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
+
+
+def source(_settings: Settings) -> PathSource:
+    """This machine as a source."""
+    return PathSource()
+
+
+class PathSource:
+    """Copies what a person has, and leaves the original as it is."""
+
+    name = "path"
+
+    def accepts(self, reference: str) -> bool:
+        """Whether it exists, or is written like a path."""
+        if "://" in reference:
+            return False
+        return bool(
+            _WRITTEN_AS_PATH.match(reference) or reference.lower().endswith(MODEL_SUFFIXES) or _exists(reference)
+        )
+
+    def resolve(self, reference: str) -> Resolution:
+        """See what lies there; see `Source`."""
+        path = _expand(reference)
+        with storage_errors(f"read {path}"):
+            if not path.exists():
+                raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
+            return self._folder(reference, path) if path.is_dir() else self._file(reference, path)
+
+    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
+        """Copy it; see `Source`."""
+        path = _expand(resolution.reference)
+        is_folder = resolution.format == "diffusers"
+        base = path if is_folder else path.parent
+        target = into / "asset" / path.name
+        for file in resolution.files:
+            self._copy(base / file.path, (target if is_folder else target.parent) / file.path, file, report)
+        return target
+
+    def _file(self, reference: str, path: Path) -> Resolution:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RefusedFileError(f"{path} is not a regular file.", "Give the path of a model file.")
+        with path.open("rb") as file:
+            refuse(path, file.read(4096), path.stat().st_size)
+        files = (path, *_companion_files(path))
+        return self._resolution(reference, path.stem, "file", path.parent, files)
+
+    def _folder(self, reference: str, path: Path) -> Resolution:
+        if not (path / INDEX).is_file():
+            raise RefusedFileError(
+                f"{path} is a folder without {INDEX}, so it is no diffusers model.", f"Try: assetctl import {reference}"
+            )
+        try:
+            index = json.loads((path / INDEX).read_bytes())
+        except ValueError as error:
+            raise RefusedFileError(f"{path / INDEX} is not JSON.", "Get a complete copy of the model.") from error
+        names = [file.relative_to(path).as_posix() for file in path.glob("*/*") if file.is_file()]
+        chosen = [path / name for name in diffusers_files(names, index, str(path))]
+        return self._resolution(reference, path.name, "diffusers", path, chosen)
+
+    def _resolution(
+        self, reference: str, name: str, form: str, base: Path, files: list[Path] | tuple[Path, ...]
+    ) -> Resolution:
+        remote = tuple(
+            RemoteFile(safe_path(file.relative_to(base).as_posix(), str(base)), file.stat().st_size) for file in files
+        )
+        return Resolution(self.name, reference, None, None, name, form, remote)
+
+    def _copy(self, source: Path, target: Path, file: RemoteFile, report: Report) -> None:
+        done = 0
+
+        def tell(length: int) -> None:
+            nonlocal done
+            done += length
+            report(FetchProgress(file.path, done, file.size))
+
+        incoming = target.with_name(f".{target.name}.incoming")
+        with storage_errors(f"copy {source} to {target}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy_file(source, incoming, tell)
+            found = hash_file(incoming, frozenset({"sha256"})).sha256 if file.sha256 else None
+            if found != file.sha256:
+                incoming.unlink()
+                raise HashMismatchError(
+                    f"{source} has the SHA256 {found}, and {file.sha256} was wanted.", "Find the file it once was."
+                )
+            incoming.replace(target)
+
+
+def _companion_files(path: Path) -> tuple[Path, ...]:
+    """Texts in the folder `NAME.config` beside a single file: its configuration in diffusers' form."""
+    folder = path.with_name(f"{path.stem}.config")
+    found = (*folder.glob("*"), *folder.glob("*/*"))
+    return tuple(sorted(file for file in found if file.suffix in TEXT_SUFFIXES and file.is_file()))
+
+
+def _expand(reference: str) -> Path:
+    try:
+        return Path(os.path.abspath(Path(reference).expanduser()))  # noqa: PTH100 - `..` must go, links must stay
+    except RuntimeError as error:
+        raise UsageError(f"{reference} names a home folder that does not exist.", "Write the path in full.") from error
+
+
+def _exists(reference: str) -> bool:
+    try:
+        return bool(reference) and Path(reference).exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,87 @@
+"""Small files that many checkpoints need and few carry: CLIP's vocabulary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from assetctl.files.disk import storage_errors
+from assetctl.files.hashing import hash_file
+from assetctl.sources.base import RemoteFile
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from assetctl.sources.base import Report
+
+_REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+_KEY = "clip vocabulary"
+
+#: The vocabulary of CLIP's tokenizer, which the single files of sd1, sd2 and sdxl lack; pinned by content.
+TOKENIZER_FILES = (
+    RemoteFile("tokenizer/vocab.json", sha256="e089ad92ba36837a0d31433e555c8f45fe601ab5c221d4f607ded32d9f7a4349"),
+    RemoteFile("tokenizer/merges.txt", sha256="9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a"),
+)
+
+
+class Place(Protocol):
+    """What of a store is needed here."""
+
+    root: Path
+
+    def staging(self, key: str) -> Path:
+        """A folder to get `key` ready in."""
+        ...
+
+    def discard(self, key: str) -> None:
+        """Remove that folder."""
+        ...
+
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """Hold `key` against others."""
+        ...
+
+
+def installed_tokenizer(store: Place) -> Path | None:
+    """Folder with CLIP's `vocab.json` and `merges.txt`, if both are there and right."""
+    folder = _folder(store)
+    return folder if all(_is_right(folder, file) for file in TOKENIZER_FILES) else None
+
+
+def fetch_tokenizer(store: Place, report: Report) -> Path:
+    """Folder with CLIP's vocabulary; fetched once.
+
+    Raises:
+        HashMismatchError: The Hub has other files than these by now.
+        SourceError: The Hub can not be reached.
+        StorageError: The disk refused.
+    """
+    with store.lock(_KEY):
+        if (found := installed_tokenizer(store)) is not None:
+            return found
+        from assetctl.sources import _fetch  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        staging = store.staging(_KEY)
+        ready = [staging / _name(file) for file in TOKENIZER_FILES]
+        for file, path in zip(TOKENIZER_FILES, ready, strict=True):
+            _fetch.download(_REPOSITORY, "main", file, path, staging / "partial", report)
+        folder = _folder(store)
+        with storage_errors(f"write to {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in ready:
+                path.replace(folder / path.name)
+        store.discard(_KEY)
+    return folder
+
+
+def _folder(store: Place) -> Path:
+    return store.root / "configs" / "clip"
+
+
+def _name(file: RemoteFile) -> str:
+    return file.path.rpartition("/")[2]
+
+
+def _is_right(folder: Path, file: RemoteFile) -> bool:
+    path = folder / _name(file)
+    return path.is_file() and hash_file(path, frozenset({"sha256"})).sha256 == file.sha256

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import pkgutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from compat.sparse import low_rank, tiny_checkpoint
+
+from assetctl.compat import list_rules, rules, run_rules
+from assetctl.types import Selection, WeightedAsset
+
+if TYPE_CHECKING:
+    from compat.sparse import Make
+
+    from assetctl.types import Asset, Finding
+
+MODULE = "lora_unet_down_blocks_0_resnets_0_conv1"
+
+
+def checkpoint_of(asset: Make, **other: object) -> Asset:
+    return asset("base", "checkpoint", "sd1", tiny_checkpoint(), **other)
+
+
+def lora_of(asset: Make, name: str = "style", family: str | None = "sd1", **other: object) -> Asset:
+    return asset(name, "lora", family, low_rank(MODULE, 8, [8, 3, 3]), **other)
+
+
+def embedding_of(asset: Make, width: int = 768, **other: object) -> Asset:
+    return asset("token", "embedding", "sd1", {"emb_params": [2, width]}, **other)
+
+
+def found(rule: str, checkpoint: Asset | None, *loras: Asset, **other: object) -> list[Finding]:
+    selection = Selection(checkpoint, tuple(map(WeightedAsset, loras)), **other)
+    return [finding for finding in run_rules(selection).findings if finding.rule == rule]
+
+
+def test_what_fits_has_no_findings(asset: Make):
+    lora, embedding = lora_of(asset, trigger_words=("ink wash",)), embedding_of(asset, trigger_words=("tok",))
+    vae = asset("vae", "vae", None, {"decoder.conv_in.weight": [4, 4, 3, 3]})
+    selection = Selection(checkpoint_of(asset), (WeightedAsset(lora),), (embedding,), vae, "(ink wash:1.2), tok", "")
+    report = run_rules(selection)
+    assert (report.ok, report.findings, len(report.coverage)) == (True, (), 1)
+
+
+def test_findings_stand_by_severity_and_only_errors_spoil_the_report(asset: Make):
+    lora = lora_of(asset, family=None, trigger_words=("ink",))
+    warned = run_rules(Selection(None, (WeightedAsset(lora),), prompt="a cat"))
+    assert warned.ok
+    assert [finding.severity for finding in warned.findings] == ["warning", "warning", "info"]
+    spoilt = run_rules(Selection(replace(lora, family="sd1"), (WeightedAsset(lora),), prompt="a cat"))
+    assert not spoilt.ok
+    assert [finding.severity for finding in spoilt.findings] == sorted(finding.severity for finding in spoilt.findings)
+
+
+@pytest.mark.parametrize("kind", ["lora", "unknown", "diffusion-model"])
+def test_asset_of_another_kind_is_an_error(asset: Make, kind: str):
+    (finding,) = found("kind", replace(checkpoint_of(asset), kind=kind))
+    assert (finding.severity, finding.assets) == ("error", ("base",))
+    assert "checkpoint" in str(finding.hint)
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd2", "flux1"])
+def test_lora_of_another_family_is_an_error(asset: Make, family: str):
+    (finding,) = found("family", checkpoint_of(asset), lora_of(asset, family=family))
+    assert (finding.severity, finding.assets) == ("error", ("style", "base"))
+    assert family in finding.message
+    assert "sd1" in finding.message
+
+
+def test_refiner_is_another_family_than_sdxl(asset: Make):
+    refiner = replace(checkpoint_of(asset), family="sdxl-refiner")
+    assert len(found("family", refiner, lora_of(asset, family="sdxl"))) == 1
+
+
+def test_without_a_checkpoint_loras_are_compared_with_each_other(asset: Make):
+    first, second = lora_of(asset), lora_of(asset, "other", "sdxl")
+    assert [finding.assets for finding in found("family", None, first, second)] == [("other", "style")]
+    assert [finding.severity for finding in found("no_checkpoint", None, first)] == ["info"]
+
+
+@pytest.mark.parametrize(("family", "count"), [(None, 0), ("sd1", 0), ("sd2", 0), ("sdxl", 1)])
+def test_vae_fits_every_family_with_the_same_latents(asset: Make, family: str | None, count: int):
+    vae = asset("vae", "vae", family, {"decoder.conv_in.weight": [4, 4, 3, 3]})
+    assert len(found("family", checkpoint_of(asset), vae=vae)) == count
+
+
+def test_unknown_family_is_a_warning_with_the_command_that_sets_it(asset: Make):
+    (finding,) = found("unknown_family", checkpoint_of(asset), lora_of(asset, family=None))
+    assert finding.severity == "warning"
+    assert "assetctl edit style --family sd1" in str(finding.hint)
+
+
+def test_width_of_an_embedding_is_compared_with_what_the_checkpoint_reads(asset: Make):
+    narrow = replace(checkpoint_of(asset), family=None)
+    assert found("embedding_width", narrow, embeddings=(embedding_of(asset),)) == []
+    (finding,) = found("embedding_width", narrow, embeddings=(embedding_of(asset, 1024),))
+    assert finding.severity == "error"
+    assert "1024" in finding.message
+    assert "768" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("shapes", "count"),
+    [
+        ({"clip_l": [1, 768], "clip_g": [1, 1280]}, 0),
+        ({"clip_l": [1, 768]}, 1),
+        ({"<token>": [768]}, 1),
+        ({"<one>": [768], "<two>": [1280]}, 0),
+        ({"nothing": []}, 0),
+    ],
+    ids=str,
+)
+def test_sdxl_wants_vectors_for_both_text_encoders(asset: Make, shapes: dict[str, list[int]], count: int):
+    checkpoint = asset("base", "checkpoint", "sdxl", tiny_checkpoint(context=2048))
+    embedding = asset("token", "embedding", "sdxl", shapes)
+    assert len(found("embedding_width", checkpoint, embeddings=(embedding,))) == count
+
+
+def test_width_is_that_of_the_family_where_the_checkpoint_does_not_tell(asset: Make):
+    checkpoint = asset("base", "checkpoint", "sd2", {"some.weight": [2, 2]})
+    (finding,) = found("embedding_width", checkpoint, embeddings=(embedding_of(asset),))
+    assert "1024" in finding.message
+
+
+def test_file_that_is_gone_is_an_error_that_leads_to_its_source(asset: Make):
+    lora = lora_of(asset, source="civitai:1@2")
+    Path(lora.path).unlink()
+    report = run_rules(Selection(checkpoint_of(asset), (WeightedAsset(lora),)))
+    (finding,) = report.findings
+    assert (finding.rule, finding.severity, report.coverage) == ("missing_file", "error", ())
+    assert "assetctl pull civitai:1@2" in str(finding.hint)
+
+
+def test_file_of_another_size_is_an_error(asset: Make):
+    (finding,) = found("missing_file", replace(checkpoint_of(asset), size=5))
+    assert "had 5" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [(b"<!DOCTYPE html>", "web page"), (b"", "empty"), (b"\x80\x02}q\x00.", "pickle"), (b"\x09" * 40, "not a valid")],
+    ids=["page", "empty", "pickle", "noise"],
+)
+def test_file_that_can_not_be_read_is_a_finding_and_other_rules_go_on(asset: Make, damage: bytes, sentence: str):
+    checkpoint, lora = checkpoint_of(asset), lora_of(asset, family="sdxl")
+    Path(lora.path).write_bytes(damage)
+    report = run_rules(Selection(checkpoint, (WeightedAsset(replace(lora, size=len(damage))),)))
+    assert [finding.rule for finding in report.findings] == ["family", "unreadable_file"]
+    assert sentence in report.findings[1].message
+    assert report.findings[1].assets == ("style",)
+
+
+def test_checkpoint_cut_short_is_told_of_once(asset: Make):
+    checkpoint = checkpoint_of(asset)
+    with Path(checkpoint.path).open("r+b") as file:
+        file.truncate(checkpoint.size - 2)
+    report = run_rules(Selection(replace(checkpoint, size=checkpoint.size - 2), (WeightedAsset(lora_of(asset)),)))
+    assert [(finding.rule, finding.assets) for finding in report.findings] == [("unreadable_file", ("base",))]
+
+
+def test_prompt_without_any_trigger_word_is_a_warning_that_lists_five(asset: Make):
+    lora = lora_of(asset, trigger_words=("one", "two", "three", "four", "five", "six"))
+    (finding,) = found("trigger_words", checkpoint_of(asset), lora, prompt="someone")
+    assert finding.severity == "warning"
+    assert "five" in finding.message
+    assert "six" not in finding.message
+
+
+@pytest.mark.parametrize("prompt", [None, "a ((six)) pack"])
+def test_no_warning_without_a_prompt_or_with_one_trigger_word(asset: Make, prompt: str | None):
+    lora = lora_of(asset, trigger_words=("one", "six"))
+    assert found("trigger_words", checkpoint_of(asset), lora, prompt=prompt) == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "count"),
+    [(None, None, 0), ("a cat", "bad", 1), ("tok", None, 0), ("a cat", "(tok:1.3)", 0), ("tokens", "", 1)],
+)
+def test_embedding_whose_token_is_in_neither_prompt_has_no_effect(
+    asset: Make, prompt: str | None, negative: str | None, count: int
+):
+    embedding = embedding_of(asset, trigger_words=("tok",))
+    prompts = {"prompt": prompt, "negative_prompt": negative}
+    assert len(found("embedding_in_prompt", checkpoint_of(asset), embeddings=(embedding,), **prompts)) == count
+
+
+def test_token_of_an_embedding_without_trigger_words_is_its_name(asset: Make):
+    assert found("embedding_in_prompt", None, embeddings=(embedding_of(asset),), prompt="a token") == []
+
+
+def test_same_lora_twice_is_a_warning(asset: Make):
+    lora = lora_of(asset)
+    (finding,) = found("duplicates", checkpoint_of(asset), lora, lora)
+    assert (finding.severity, finding.assets) == ("warning", ("style",))
+
+
+def test_lora_that_changes_nothing_is_an_error(asset: Make):
+    lora = asset("style", "lora", "sd1", low_rank("lora_unet_double_blocks_0_img_mlp_0", 8, [8]))
+    (finding,) = found("coverage", checkpoint_of(asset), lora)
+    assert finding.severity == "error"
+    assert "changes nothing" in finding.message
+
+
+def test_lora_of_another_width_is_an_error(asset: Make):
+    lora = asset("style", "lora", "sd1", low_rank(MODULE, 16, [16, 3, 3]))
+    (finding,) = found("coverage", checkpoint_of(asset), lora)
+    assert finding.severity == "error"
+    assert "unet_down_blocks_0_resnets_0_conv1" in finding.message
+
+
+def test_lora_that_fits_in_part_is_a_warning(asset: Make):
+    other = low_rank("lora_unet_mid_block_resnets_0_conv1", 8, [8, 3, 3])
+    lora = asset("style", "lora", "sd1", low_rank(MODULE, 8, [8, 3, 3]) | other)
+    (finding,) = found("coverage", checkpoint_of(asset), lora)
+    assert finding.severity == "warning"
+    assert "mid_block" in finding.message
+
+
+def test_empty_selection_is_checked_without_complaint():
+    assert run_rules(Selection()).ok
+
+
+def test_every_file_in_the_folder_is_a_rule_of_that_name():
+    assert [rule.name for rule in list_rules()] == sorted(
+        module.name for module in pkgutil.iter_modules(rules.__path__)
+    )
+
+
+def test_every_finding_says_what_to_do_next(asset: Make):
+    lora = lora_of(asset, family="sdxl", trigger_words=("ink",))
+    broken = replace(embedding_of(asset), size=3)
+    selection = Selection(checkpoint_of(asset), (WeightedAsset(lora),) * 2, (broken,), prompt="a", negative_prompt="b")
+    findings = run_rules(selection).findings
+    assert len({finding.rule for finding in findings}) == 5
+    assert all(finding.hint and finding.message.endswith((".", "ink")) for finding in findings)

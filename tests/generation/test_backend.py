@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from generation import tiny
+
+from assetctl.errors import GenerationError, RefusedFileError, UsageError
+from assetctl.generation.diffusers import DiffusersBackend
+from assetctl.generation.plan import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from generation.conftest import Models
+
+    from assetctl.generation.plan import Plan
+
+# what diffusers and peft warn of in a plain script is not ours to mend
+pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
+
+NEGATIVE = "dog, blurry"
+PROMPT = "a photo of a cat, dog!"
+
+
+def ours(plan: Plan) -> list[bytes]:
+    return [picture.image.tobytes() for picture in DiffusersBackend().generate(plan, lambda _: None)]
+
+
+def script(pipe: Any, scheduler: str = "EulerAncestralDiscreteScheduler", **arguments: Any) -> bytes:
+    """What a person would write by hand."""
+    import diffusers
+    import torch
+
+    pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+    defaults = {"prompt": PROMPT, "num_inference_steps": 2, "guidance_scale": 7.0, "width": 64, "height": 64}
+    generator = torch.Generator("cpu").manual_seed(5)
+    return bytes(pipe(**(defaults | arguments), generator=generator).images[0].tobytes())
+
+
+def load(family: str, folder: str, file: str | None = None) -> Any:
+    """A pipeline from a folder, or from a single file and a folder's configuration."""
+    import diffusers
+
+    pipeline = getattr(diffusers, "StableDiffusionXLPipeline" if family == "sdxl" else "StableDiffusionPipeline")
+    if file is None:
+        return pipeline.from_pretrained(folder)
+    return pipeline.from_single_file(file, config=folder, local_files_only=True)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_a_folder_and_a_single_file_give_the_picture_that_a_script_gives(models: Models, family: str):
+    folder, file = models.folder(family), models.file(family)
+    for negative in ("", NEGATIVE):
+        asked = {"negative_prompt": negative} if negative else {}
+        common = {"negative": negative, "prediction": "epsilon"}
+        assert ours(tiny.plan(folder, PROMPT, **common)) == [script(load(family, folder.path), **asked)]
+        derived = tiny.plan(file, PROMPT, tokenizer=models.vocabulary, **common)
+        assert ours(derived) == [script(load(family, folder.path, file.path), **asked)]
+
+
+def test_a_companion_configuration_is_used_as_it_is(models: Models, tmp_path: Path):
+    companion = tmp_path / "model.config"
+    shutil.copytree(models.folder("sdxl").path, companion, ignore=shutil.ignore_patterns("*.safetensors"))
+    (companion / "scheduler" / "scheduler_config.json").write_text('{"beta_schedule": "linear"}', "utf-8")
+    plan = tiny.plan(models.file("sdxl"), PROMPT, tokenizer=companion)
+    assert ours(plan) == [script(load("sdxl", str(companion), models.file("sdxl").path))]
+
+
+def test_each_seed_runs_alone_and_gives_the_same_bytes_again(models: Models):
+    checkpoint = models.folder("sd1")
+    together = ours(tiny.plan(checkpoint, seeds=(5, 6, 5)))
+    assert together[0] == together[2] != together[1]
+    assert ours(tiny.plan(checkpoint, seeds=(6,))) == [together[1]]
+
+
+def test_progress_counts_pictures_and_steps_also_for_samplers_of_second_order(models: Models):
+    seen: list[Progress] = []
+    list(
+        DiffusersBackend().generate(tiny.plan(models.folder("sd1"), sampler="Heun", steps=3, seeds=(1, 2)), seen.append)
+    )
+    assert seen[0] == Progress("load")
+    assert seen[-1] == Progress("sample", 2, 2, 3, 3)
+    steps = [each.step for each in seen if each.picture == 1]
+    assert steps == [1, 2, 2, 3, 3]
+
+
+def test_loras_give_the_picture_that_a_script_gives(models: Models, tmp_path: Path):
+    pipe = load("sd1", models.folder("sd1").path)
+    paths = [tmp_path / "first.safetensors", tmp_path / "second.v2.safetensors"]
+    for seed, path in enumerate(paths):
+        tiny.write_lora(path, pipe, seed)
+    plain = script(pipe)
+    loras = [tiny.asset(path, "lora", "sd1") for path in paths]
+    uses = list(zip(loras, (0.8, -0.5), strict=True))
+    for name, path in zip("ab", paths, strict=True):
+        pipe.load_lora_weights(str(path), adapter_name=name)
+    pipe.set_adapters(["a", "b"], [0.8, -0.5])
+    both = script(pipe)
+    assert both != plain
+    assert ours(tiny.plan(models.folder("sd1"), PROMPT, loras=uses)) == [both]
+    assert ours(tiny.plan(models.folder("sd1"), PROMPT, loras=[(loras[0], 0.0)])) == [plain]
+
+
+@pytest.mark.parametrize(
+    ("key", "word"),
+    [("x.hada_w1_a", "LoHa"), ("x.lokr_w1", "LoKr"), ("x.dora_scale", "DoRA"), ("x.lora_magnitude_vector", "DoRA")],
+)
+def test_a_lora_that_would_be_dropped_or_misread_is_refused_by_name(
+    models: Models, tmp_path: Path, key: str, word: str
+):
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "odd.safetensors"
+    save_file({key: torch.zeros(2, 2), "x.lora_down.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(GenerationError, match=f"odd is a {word}"):
+        ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(path, "lora", "sd1"), 1.0)]))
+
+
+def test_a_lora_of_another_family_is_an_error_that_names_it(models: Models, tmp_path: Path, capfd: Any):
+    path = tmp_path / "wide.safetensors"
+    tiny.write_lora(path, load("sd2", models.folder("sd2").path), 1)
+    capfd.readouterr()
+    with pytest.raises(GenerationError, match="wide"):
+        ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(path, "lora", "sd2"), 1.0)]))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("key", ["emb_params", "<token>"])
+def test_an_embedding_gives_the_picture_that_load_textual_inversion_gives(models: Models, tmp_path: Path, key: str):
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "style.safetensors"
+    save_file({key: torch.randn(3, 64)}, path)
+    pipe = load("sd1", models.folder("sd1").path)
+    pipe.load_textual_inversion(str(path), token="qstyle")
+    prompt, negative = "a cat, qstyle, dog", "qstyle"
+    wanted = script(pipe, prompt=prompt, negative_prompt=negative)
+    embedding = tiny.asset(path, "embedding", "sd1", trigger_words=("qstyle",))
+    assert ours(tiny.plan(models.folder("sd1"), prompt, negative=negative, embeddings=[embedding])) == [wanted]
+
+
+def test_an_sdxl_embedding_reaches_both_encoders(models: Models, tmp_path: Path):
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "qstyle.safetensors"
+    vectors = {"clip_l": torch.randn(2, 64), "clip_g": torch.randn(2, 128)}
+    save_file(vectors, path)
+    pipe = load("sdxl", models.folder("sdxl").path)
+    for key, suffix in (("clip_l", ""), ("clip_g", "_2")):
+        parts = {part: getattr(pipe, part + suffix) for part in ("tokenizer", "text_encoder")}
+        pipe.load_textual_inversion({key: vectors[key]}, token="qstyle", **parts)
+    embedding = tiny.asset(path, "embedding", "sdxl")
+    wanted = script(pipe, prompt="a qstyle cat")
+    assert ours(tiny.plan(models.folder("sdxl"), "a qstyle cat", embeddings=[embedding])) == [wanted]
+
+
+def test_an_embedding_of_another_width_is_an_error_that_names_it(models: Models, tmp_path: Path):
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "wide.safetensors"
+    save_file({"emb_params": torch.zeros(1, 768)}, path)
+    with pytest.raises(GenerationError, match=r"wide .* 768 wide, .* 64"):
+        ours(tiny.plan(models.folder("sd1"), embeddings=[tiny.asset(path, "embedding", "sd1")]))
+    with pytest.raises(GenerationError, match="wide"):
+        ours(tiny.plan(models.folder("sdxl"), embeddings=[tiny.asset(path, "embedding", "sd1")]))
+
+
+@pytest.mark.parametrize("layout", ["original", "diffusers", "folder"])
+def test_another_vae_decodes_the_picture(models: Models, tmp_path: Path, layout: str):
+    import torch
+    from diffusers import AutoencoderKL
+    from safetensors.torch import save_file
+
+    pipe = load("sd1", models.folder("sd1").path)
+    torch.manual_seed(11)
+    pipe.vae = AutoencoderKL.from_config(pipe.vae.config)
+    path = tmp_path / "other.safetensors"
+    if layout == "folder":
+        path = tmp_path / "other"
+        pipe.vae.save_pretrained(path)
+    elif layout == "diffusers":
+        save_file(pipe.vae.state_dict(), path)
+    else:
+        tensors = {name: each for name, each in tiny.single_file("sd1", pipe).items() if name.startswith("first_stage")}
+        save_file(tensors, path)
+    plan = tiny.plan(
+        models.file("sd1"), PROMPT, vae=tiny.asset(path, "vae", "sd1"), tokenizer=models.vocabulary, prediction=None
+    )
+    assert ours(plan) == [script(pipe)]
+
+
+def test_a_checkpoint_without_a_vae_says_how_to_name_one(models: Models, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(models.file("sd1").path)
+    path = tmp_path / "bare.safetensors"
+    save_file({name: each for name, each in tensors.items() if not name.startswith("first_stage")}, path)
+    with pytest.raises(GenerationError, match="lacks a VAE") as raised:
+        ours(tiny.plan(tiny.asset(path, "checkpoint", "sd1"), tokenizer=models.vocabulary))
+    assert "--vae" in str(raised.value.hint)
+
+
+def test_a_checkpoint_that_lacks_weights_is_an_error(models: Models, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(models.file("sd1").path)
+    del tensors["model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight"]
+    path = tmp_path / "holed.safetensors"
+    save_file(tensors, path)
+    with pytest.raises(GenerationError, match="holed could not be loaded: it lacks weights"):
+        ours(tiny.plan(tiny.asset(path, "checkpoint", "sd1"), tokenizer=models.vocabulary))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_folder_that_lacks_weights_is_an_error_and_none_are_made_up(models: Models, tmp_path: Path, part: str):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "holed"
+    shutil.copytree(models.folder("sd1").path, folder)
+    (path,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(path)
+    tensors.pop(next(name for name in sorted(tensors) if name.endswith("weight")))
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(GenerationError, match="holed"):
+        ours(tiny.plan(tiny.asset(folder, "checkpoint", "sd1")))
+
+
+def test_a_folder_of_a_variant_loads_and_one_of_pickles_does_not(models: Models, tmp_path: Path):
+    import torch
+
+    pipe = load("sd1", models.folder("sd1").path)
+    pipe.save_pretrained(tmp_path / "half", variant="fp16")
+    assert len(ours(tiny.plan(tiny.asset(tmp_path / "half", "checkpoint", "sd1")))) == 1
+    pipe.save_pretrained(tmp_path / "old")
+    for path in (tmp_path / "old").glob("*/*.safetensors"):
+        torch.save({}, path.with_suffix(".bin"))
+        path.unlink()
+    with pytest.raises(GenerationError, match="old could not be loaded"):
+        ours(tiny.plan(tiny.asset(tmp_path / "old", "checkpoint", "sd1")))
+
+
+def test_a_folder_without_its_tokenizer_is_refused(models: Models, tmp_path: Path):
+    folder = tmp_path / "mute"
+    shutil.copytree(models.folder("sd1").path, folder)
+    for path in (folder / "tokenizer").iterdir():
+        path.unlink()
+    with pytest.raises(GenerationError, match="mute"):
+        ours(tiny.plan(tiny.asset(folder, "checkpoint", "sd1")))
+
+
+def test_a_pickle_under_a_safetensors_name_is_refused(models: Models, tmp_path: Path):
+    path = tmp_path / "evil.safetensors"
+    path.write_bytes(b"\x80\x04" + b"." * 200)
+    with pytest.raises(RefusedFileError, match="pickle"):
+        ours(tiny.plan(tiny.asset(path, "checkpoint", "sd1"), tokenizer=models.vocabulary))
+
+
+@pytest.mark.usefixtures("models")
+def test_precision_follows_the_device():
+    from assetctl.generation.diffusers.devices import choose_device, choose_dtype
+
+    assert choose_dtype("auto", "cpu") in ("bf16", "fp32")
+    assert choose_dtype("fp32", "cpu") == "fp32"
+    assert choose_dtype("fp16", "cuda") == "fp16"
+    with pytest.raises(UsageError, match="fp16"):
+        choose_dtype("fp16", "cpu")
+    with pytest.raises(UsageError, match="quantum"):
+        choose_device("quantum")
+
+
+def test_generating_is_silent_and_leaves_logging_as_it_was(models: Models, tmp_path: Path, capfd: Any):
+    import logging
+
+    import diffusers
+
+    paths = [tmp_path / f"{seed}.safetensors" for seed in range(2)]
+    for seed, path in enumerate(paths):
+        tiny.write_lora(path, load("sd1", models.folder("sd1").path), seed)
+    before = diffusers.utils.logging.get_verbosity(), logging.getLogger("transformers").level
+    capfd.readouterr()
+    loras = [(tiny.asset(path, "lora", "sd1"), 0.5) for path in paths]
+    ours(tiny.plan(models.file("sd1"), "cat " * 200, loras=loras, tokenizer=models.vocabulary))
+    assert capfd.readouterr() == ("", "")
+    assert (diffusers.utils.logging.get_verbosity(), logging.getLogger("transformers").level) == before
+    assert diffusers.utils.logging.is_progress_bar_enabled()
+
+
+def test_a_picture_says_what_its_bytes_depend_on(models: Models):
+    picture = next(DiffusersBackend().generate(tiny.plan(models.folder("sd1")), lambda _: None))
+    assert picture.seed == 5
+    assert picture.environment["dtype"] == "fp32"
+    assert picture.environment.keys() >= {
+        "device",
+        "dtype",
+        "threads",
+        "torch",
+        "diffusers",
+        "transformers",
+        "peft",
+        "assetctl",
+    }
+
+
+def test_without_torch_the_error_says_what_to_install():
+    code = """
+import sys
+sys.modules["torch"] = None
+from assetctl.errors import MissingExtraError
+from assetctl.generation.diffusers import DiffusersBackend
+try:
+    next(DiffusersBackend().generate(None, print))
+except MissingExtraError as error:
+    print(error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "assetctl[generate]" in done.stdout

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generation import tiny
+
+from assetctl.errors import GenerationError
+from assetctl.files.safetensors import Header
+from assetctl.generation.configuration import (
+    check_folder,
+    model_index,
+    scheduler_config,
+    text_encoder_configs,
+    unet_config,
+    vae_config,
+    write_configuration,
+)
+
+#: Keys that a configuration has without a say in what is computed.
+NOTES = {"_class_name", "_diffusers_version", "_name_or_path", "architectures", "transformers_version", "torch_dtype"}
+#: Real ones number the ends of CLIP's text wrongly (https://github.com/huggingface/transformers/pull/24773).
+WRONG = {"bos_token_id", "eos_token_id"}
+
+
+def header_of(corpus: Path, name: str) -> Header:
+    tensors = json.loads((corpus / "headers" / f"{name}.json").read_text("utf-8"))["tensors"]
+    return Header(Path(f"{name}.safetensors"), 0, 0, tensors, {})
+
+
+@pytest.mark.parametrize(("name", "family", "folder"), [("sd15", "sd1", "sd15"), ("sdxl-base", "sdxl", "sdxl")])
+def test_derived_configurations_equal_the_published_ones(corpus: Path, name: str, family: str, folder: str):
+    header = header_of(corpus, name)
+    encoders = text_encoder_configs(header, family)
+    derived = {"unet": unet_config(header, family, encoders), "vae": vae_config(header, family), **encoders}
+    for part, config in derived.items():
+        published = json.loads((corpus / "diffusers-configs" / folder / part / "config.json").read_text("utf-8"))
+        shared = (config.keys() & published.keys()) - NOTES - WRONG
+        assert {key: config[key] for key in shared} == {key: published[key] for key in shared}
+        told = published.keys() - config.keys() - NOTES - WRONG
+        assert not told & {
+            "block_out_channels",
+            "layers_per_block",
+            "cross_attention_dim",
+            "hidden_size",
+            "scaling_factor",
+        }
+
+
+def test_sd2_keeps_all_but_the_last_layer_of_its_text_encoder(corpus: Path):
+    header = header_of(corpus, "sd21")
+    encoders = text_encoder_configs(header, "sd2")
+    assert encoders["text_encoder"]["num_hidden_layers"] == 23
+    assert encoders["text_encoder"]["num_attention_heads"] == 16
+    unet = unet_config(header, "sd2", encoders)
+    assert unet["attention_head_dim"] == [5, 10, 20, 20]
+    assert unet["use_linear_projection"]
+    assert scheduler_config(header, "sd2", None)["prediction_type"] == "v_prediction"
+
+
+@pytest.mark.parametrize("name", ["vae-ldm", "vae-diffusers-juggernaut"])
+def test_a_vae_alone_is_described_in_either_layout(corpus: Path, name: str):
+    config = vae_config(header_of(corpus, name), "sdxl")
+    assert config["block_out_channels"] == [128, 256, 512, 512]
+    assert (config["layers_per_block"], config["latent_channels"], config["scaling_factor"]) == (2, 4, 0.13025)
+
+
+def test_tensors_say_that_a_checkpoint_predicts_velocities_from_pure_noise():
+    empty: dict[str, Any] = {"v_pred": {"shape": []}, "ztsnr": {"shape": []}}
+    config = scheduler_config(Header(Path("x"), 0, 0, empty, {}), "sdxl", None)
+    assert config["prediction_type"] == "v_prediction"
+    assert config["rescale_betas_zero_snr"]
+
+
+def test_a_written_tokenizer_pads_and_splits_as_the_published_one(corpus: Path, tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    from assetctl.generation.tokenizers import TokenizerSource, write_tokenizer
+
+    real = corpus / "diffusers-configs" / "sdxl"
+    text = "Wow! a  photo, of a (cat):1.2 -- émigré 猫!! it's <b>"
+    for part, pad in (("tokenizer", "<|endoftext|>"), ("tokenizer_2", "!")):
+        write_tokenizer(TokenizerSource(real / "tokenizer", own=False), tmp_path / part, pad, 77)
+        ids = [
+            transformers.CLIPTokenizer.from_pretrained(folder / part)(
+                text, padding="max_length", truncation=True
+            ).input_ids
+            for folder in (real, tmp_path)
+        ]
+        assert ids[0] == ids[1]
+
+
+def small_header(rows: int) -> Header:
+    """As much of an SD 1 checkpoint as a configuration is read from."""
+    unet, vae, text = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model."
+    shapes = {
+        unet + "input_blocks.0.0.weight": (32, 4, 3, 3),
+        unet + "input_blocks.1.0.in_layers.2.weight": (32, 32, 3, 3),
+        unet + "input_blocks.1.1.proj_in.weight": (32, 32, 1, 1),
+        unet + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (32, 64),
+        unet + "input_blocks.2.0.op.weight": (32, 32, 3, 3),
+        unet + "input_blocks.3.0.in_layers.2.weight": (64, 32, 3, 3),
+        unet + "out.2.weight": (4, 32, 3, 3),
+        vae + "encoder.conv_in.weight": (32, 3, 3, 3),
+        vae + "encoder.conv_out.weight": (8, 32, 3, 3),
+        vae + "encoder.down.0.block.0.conv1.weight": (32, 32, 3, 3),
+        vae + "decoder.conv_out.weight": (3, 32, 3, 3),
+        text + "embeddings.token_embedding.weight": (rows, 64),
+        text + "embeddings.position_embedding.weight": (77, 64),
+        text + "encoder.layers.0.mlp.fc1.weight": (128, 64),
+    }
+    tensors = {name: {"dtype": "F32", "shape": list(shape)} for name, shape in shapes.items()}
+    return Header(Path("small.safetensors"), 0, 0, tensors, {})
+
+
+def test_a_level_without_attention_at_the_end_is_seen():
+    header = small_header(9)
+    # the last level has no downsampler after it
+    config = unet_config(header, "sd1", {})
+    assert config["block_out_channels"] == [32, 64]
+    assert config["down_block_types"] == ["CrossAttnDownBlock2D", "DownBlock2D"]
+    assert config["up_block_types"] == ["UpBlock2D", "CrossAttnUpBlock2D"]
+
+
+@pytest.mark.parametrize("inside", ["", "tokenizer"])
+def test_a_configuration_is_written_with_the_checkpoints_own_numbers(tmp_path: Path, inside: str):
+    tiny.write_vocabulary(tmp_path / "clip" / inside)
+    words = json.loads((tmp_path / "clip" / inside / "vocab.json").read_text("utf-8"))
+    folder = write_configuration(small_header(len(words)), "sd1", "v_prediction", tmp_path / "clip", tmp_path / "out")
+    text = json.loads((folder / "text_encoder" / "config.json").read_text("utf-8"))
+    assert (text["vocab_size"], text["eos_token_id"]) == (len(words), words["<|endoftext|>"])
+    assert (
+        json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))["prediction_type"]
+        == "v_prediction"
+    )
+    check_folder(folder, "sd1")
+
+
+def test_a_tokenizer_of_another_vocabulary_or_none_is_refused(tmp_path: Path):
+    tiny.write_vocabulary(tmp_path / "clip")
+    with pytest.raises(GenerationError, match="49408"):
+        write_configuration(small_header(49408), "sd1", None, tmp_path / "clip", tmp_path / "a")
+    with pytest.raises(GenerationError, match="no tokenizer"):
+        write_configuration(small_header(49408), "sd1", None, None, tmp_path / "b")
+
+
+def test_a_family_that_can_not_be_generated_with_is_refused(tmp_path: Path):
+    with pytest.raises(GenerationError, match="flux1"):
+        write_configuration(small_header(9), "flux1", None, None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry", [["os", "system"], ["evil", "UNet2DConditionModel"], None, "x", ["diffusers", "Evil"]]
+)
+def test_a_folder_that_names_strange_code_is_refused(tmp_path: Path, entry: Any):
+    (tmp_path / "model_index.json").write_text(json.dumps(model_index("sd1") | {"unet": entry}), "utf-8")
+    with pytest.raises(GenerationError, match="unet"):
+        check_folder(tmp_path, "sd1")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{"])
+def test_a_damaged_index_is_refused(tmp_path: Path, content: str):
+    (tmp_path / "model_index.json").write_text(content, "utf-8")
+    with pytest.raises(GenerationError, match=r"model_index\.json"):
+        check_folder(tmp_path, "sd1")

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generation import tiny
+
+from assetctl.errors import StorageError
+from assetctl.generation.metadata import infotext, read_png_record, record, save_png
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def plan() -> Any:
+    lora = tiny.asset(Path("detail, more.safetensors"), "lora", "sd1")
+    return tiny.plan(
+        tiny.asset(Path("dream.safetensors"), "checkpoint", "sd1", sha256="0123456789abcdef"),
+        "a (cat:1.2)\n<lora:detail, more:0.3>",
+        negative="blurry",
+        loras=[(lora, 0.75)],
+        embeddings=[tiny.asset(Path("easy.safetensors"), "embedding", "sd1")],
+        vae=tiny.asset(Path("clear.safetensors"), "vae", "sd1"),
+    )
+
+
+def test_the_text_is_what_a1111_writes(plan: Any):
+    lines = infotext(plan, 42).split("\n")
+    assert lines[0] == "a (cat:1.2) <lora:detail, more:0.75>"
+    assert lines[1] == "Negative prompt: blurry"
+    assert lines[2].startswith(
+        "Steps: 2, Sampler: Euler a, CFG scale: 7, Seed: 42, Size: 64x64, Model hash: 0123456789, Model: dream, "
+    )
+    assert 'Lora hashes: "detail, more: cdcdcdcdcdcd"' in lines[2]
+    assert 'TI hashes: "easy: abababababab"' in lines[2]
+    assert "VAE hash: ababababab, VAE: clear" in lines[2]
+
+
+def test_a_plain_plan_has_no_empty_fields():
+    text = infotext(tiny.plan(tiny.asset(Path("m.safetensors"), "checkpoint", "sd1", sha256=None)), 1)
+    assert "Negative prompt" not in text
+    assert "hash" not in text
+
+
+def test_the_record_names_every_asset_with_its_hashes(plan: Any):
+    found = record(plan, 42, {"torch": "2"})
+    assert [(each["role"], each["name"], each.get("weight")) for each in found["assets"]] == [
+        ("checkpoint", "dream", None),
+        ("lora", "detail, more", 0.75),
+        ("embedding", "easy", None),
+        ("vae", "clear", None),
+    ]
+    assert all(each["sha256"] and each["autov3"] for each in found["assets"])
+    assert (found["seed"], found["environment"]) == (42, {"torch": "2"})
+
+
+def test_a_picture_carries_its_text_and_record(tmp_path: Path):
+    path = tmp_path / "new" / "cat 猫.png"
+    save_png(Image.new("RGB", (8, 8), "red"), path, "a 猫\nSteps: 1", {"prompt": "é 猫", "seed": 1})
+    with Image.open(path) as image:
+        image.load()
+        assert image.text["parameters"] == "a 猫\nSteps: 1"
+        assert image.getpixel((0, 0)) == (255, 0, 0)
+    assert read_png_record(path) == {"prompt": "é 猫", "seed": 1}
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_an_existing_picture_is_never_overwritten(tmp_path: Path):
+    path = tmp_path / "cat.png"
+    path.write_bytes(b"mine")
+    with pytest.raises(StorageError, match="exists already"):
+        save_png(Image.new("RGB", (8, 8)), path, "", {})
+    assert path.read_bytes() == b"mine"
+    assert [each.name for each in tmp_path.iterdir()] == ["cat.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path):
+    import resource
+    import signal
+
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+    try:
+        with pytest.raises(StorageError, match="can not be written"):
+            save_png(Image.effect_noise((64, 64), 50), tmp_path / "cat.png", "", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n",
+        b"\x89PNG\r\n\x1a\n" + b"\xff\xff\xff\xfftEXtassetctl\0{}",
+        b"\x89PNG\r\n\x1a\n" + (12).to_bytes(4) + b"tEXtassetctl\0[1]",
+        b"\x89PNG\r\n\x1a\n" + (16).to_bytes(4) + b"tEXtassetctl\0not json",
+        b"\x89PNG\r\n\x1a\n" + (18).to_bytes(4) + b"iTXtassetctl\0\1\0\0\0bomb!",
+    ],
+)
+def test_a_strange_file_holds_no_record(tmp_path: Path, content: bytes):
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    assert read_png_record(path) is None

@@ -1,0 +1,67 @@
+"""A new family is one new file; a third party's is an entry point."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from headers import lora, write_safetensors
+
+FAMILY = """
+from assetctl.identify.features import Family, Features, Match, certain
+
+
+def _match(features: Features) -> Match | None:
+    return certain(features.denoiser and features.outline.begins("novel_blocks."), "it has novel blocks")
+
+
+FAMILY = Family("novel", _match, said="novel")
+"""
+IDENTIFY = (
+    "import pathlib, sys; from assetctl.identify import identify; print(identify(pathlib.Path(sys.argv[1])).family)"
+)
+
+
+def identified_with(tmp_path, extra, first=""):
+    path = write_safetensors(tmp_path / "a.safetensors", lora({"diffusion_model.novel_blocks.0.mixer": (8, 8)}))
+    root = Path(__file__).resolve().parents[2]
+    return subprocess.run(
+        [sys.executable, "-c", first + IDENTIFY, str(path)],
+        env={"PYTHONPATH": f"{extra}:{root}"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def provider(tmp_path, content):
+    (tmp_path / "novel.py").write_text(content)
+    (tmp_path / "novel-1.0.dist-info").mkdir()
+    (tmp_path / "novel-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: novel\nVersion: 1.0\n")
+    (tmp_path / "novel-1.0.dist-info/entry_points.txt").write_text("[assetctl.families]\nnovel = novel:FAMILY\n")
+
+
+def test_a_file_in_the_folder_is_a_family(tmp_path):
+    folder = tmp_path / "families"
+    folder.mkdir()
+    (folder / "novel.py").write_text(FAMILY)
+    first = f"import assetctl.identify.families as f; f.__path__.append({str(folder)!r}); "
+    assert identified_with(tmp_path, "", first).stdout == "novel\n"
+
+
+def test_an_entry_point_is_a_family(tmp_path):
+    provider(tmp_path, FAMILY)
+    assert identified_with(tmp_path, tmp_path).stdout == "novel\n"
+
+
+@pytest.mark.parametrize(
+    "content", ["import absent_module", "FAMILY = 1", "", FAMILY.replace('"novel", _', '"sd1", _')]
+)
+def test_a_broken_plug_in_is_named(tmp_path, content):
+    provider(tmp_path, content)
+    assert "UsageError: " in identified_with(tmp_path, tmp_path).stderr
+
+
+def test_importing_identify_loads_no_kind_or_family():
+    code = "import sys, assetctl.identify; print([m for m in sys.modules if m.startswith('assetctl.identify.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

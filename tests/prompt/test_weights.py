@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from assetctl.prompt import parse_weights
+
+CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus/prompts.json"
+
+
+def same(got: list[tuple[str, float]], wanted: list[tuple[str, float]]) -> bool:
+    return [text for text, _ in got] == [text for text, _ in wanted] and all(
+        math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9) for (_, one), (_, other) in zip(got, wanted, strict=True)
+    )
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="the shared corpus is not beside this checkout")
+def test_agrees_with_a1111_on_the_corpus():
+    cases = json.loads(CORPUS.read_text("utf-8"))
+    wrong = [case["input"] for case in cases if not same(parse_weights(case["input"]), case["a1111"])]
+    assert cases
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("", [("", 1.0)]),
+        ("a cat", [("a cat", 1.0)]),
+        ("a (cat) here", [("a ", 1.0), ("cat", 1.1), (" here", 1.0)]),
+        ("((cat))", [("cat", 1.21)]),
+        ("[cat]", [("cat", 1 / 1.1)]),
+        ("(cat:0.8)", [("cat", 0.8)]),
+        ("(cat: 0.8 )", [("cat", 0.8)]),
+        ("(cat:+1.5)", [("cat", 1.5)]),
+        ("(cat:-.5)", [("cat", -0.5)]),
+        ("(cat:2.)", [("cat", 2.0)]),
+        ("((cat:0.5) dog:2)", [("cat", 1.0), (" dog", 2.0)]),
+        (r"\(cat\) \[dog\] \\", [("(cat) [dog] \\", 1.0)]),
+        ("(cat", [("cat", 1.1)]),
+        ("cat)]", [("cat)]", 1.0)]),
+        ("cat:0.5)", [("cat:0.5)", 1.0)]),
+        ("sun BREAK moon", [("sun", 1.0), ("BREAK", -1.0), ("moon", 1.0)]),
+        ("OUTBREAK BREAKS", [("OUTBREAK BREAKS", 1.0)]),
+    ],
+)
+def test_weighs_segments_as_a1111_does(text: str, segments: list[tuple[str, float]]):
+    assert same(parse_weights(text), segments)
+
+
+def test_closes_brackets_at_a_number_that_is_none_and_keeps_it_as_text():
+    assert parse_weights("(a:1.2.3)") == [("a:1.2.3", 1.1)]
+    assert parse_weights("(a:nan)") == [("a:nan", 1.1)]
+    assert parse_weights("(a:inf)") == [("a:inf", 1.1)]
+    assert parse_weights("(a:.)") == [("a:.", 1.1)]
+
+
+def test_takes_a_number_too_large_for_a_float_as_text():
+    number = "9" * 400
+    assert parse_weights(f"(a:{number})") == [(f"a:{number}", 1.1)]
+
+
+def test_keeps_a_break_between_breaks_apart():
+    assert [text for text, _ in parse_weights("a BREAK BREAK b")] == ["a", "BREAK", "", "BREAK", "b"]
+
+
+def test_takes_any_text_and_gives_finite_weights():
+    noise = random.Random(20240607)
+    pieces = [*"()[]:\\<>lora 0.19,\n\t-+", "BREAK", "<lora:", "nan", "inf", "\x00", "\ud800", "\u0661"]
+    for _ in range(3000):
+        text = "".join(noise.choices(pieces, k=noise.randrange(60)))
+        segments = parse_weights(text)
+        assert segments, text
+        assert all(math.isfinite(weight) for _, weight in segments), text
+        assert all(one[1] != other[1] for one, other in itertools.pairwise(segments)), text
+
+
+def test_loses_no_letter():
+    noise = random.Random(5)
+    for _ in range(500):
+        text = "".join(noise.choices("()[]ab\\", k=noise.randrange(80)))
+        letters = "".join(each for each in text if each in "ab")
+        assert "".join(each for each in "".join(t for t, _ in parse_weights(text)) if each in "ab") == letters
+
+
+def test_weighs_a_long_prompt_like_a_short_one():
+    depth = 2500
+    segments = parse_weights("".join("(a" for _ in range(depth)) + ")" * depth + "[b](c:-0.5)")
+    assert len(segments) == depth + 2
+    assert all(
+        math.isclose(weight, 1.1 ** (index + 1), rel_tol=1e-9) for index, (_, weight) in enumerate(segments[:depth])
+    )
+    assert same(segments[depth:], [("b", 1 / 1.1), ("c", -0.5)])
+
+
+def test_weighs_zero_and_negative_brackets_in_a_long_prompt():
+    inner = "(a" * 2000 + ")" * 2000
+    assert {weight for _, weight in parse_weights(f"({inner}:0)")} == {0.0}
+    negative = parse_weights(f"({inner}:-1)")
+    assert all(weight < 0 for _, weight in negative)
+    assert math.isclose(negative[0][1], -1.1, rel_tol=1e-9)
+
+
+def test_stays_finite_when_brackets_overflow():
+    ((text, weight),) = parse_weights("(" * 20_000 + "a" + ")" * 20_000)
+    assert text == "a"
+    assert math.isfinite(weight)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "(",
+        "[",
+        ")",
+        "]",
+        "\\",
+        "\\(",
+        ":",
+        ": ",
+        ":1",
+        " ",
+        "9",
+        "(a",
+        "[a",
+        "([a",
+        "(a:1",
+        "(a)",
+        "(a:1)",
+        "BREAK ",
+        "<",
+    ],
+)
+@pytest.mark.parametrize("start", ["", "(a:"])
+def test_takes_time_linear_in_the_length(unit: str, start: str):
+    text = start + unit * (500_000 // len(unit))
+    begin = time.process_time()
+    parse_weights(text)
+    assert time.process_time() - begin < 1.5

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from servers.fixtures import hub
+
+__all__ = ["hub"]
