@@ -12,7 +12,7 @@ from measure import BIN, Row, interleaved, seconds
 LOOP = Path(__file__).with_name("bare_loop.py")
 
 
-def rows(folder: Path, runs: int = 5) -> list[Row]:
+def rows(folder: Path, runs: int = 3) -> list[Row]:
     """Whole processes; for the loop, each less its own time for an empty folder."""
     loras, nothing = folder / "loras", folder / "nothing"
     small_loras(loras, 1000)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError, StorageError
-from assetctl.identify import identify
+from assetctl.errors import AssetctlError
+from assetctl.operations.identifying import identify_each
 from assetctl.operations.scanning import scan
 from assetctl.types import Identification
 
@@ -34,8 +34,7 @@ def identify_files(paths: Sequence[Path]) -> list[Identified]:
         NotFoundError: A path does not exist.
     """
     found = scan(paths)
-    results = [_identify(candidate.path) for candidate in found.candidates]
-    return results + [_identify(path) for path in found.pickles]
+    return _identify([candidate.path for candidate in found.candidates] + found.pickles)
 
 
 def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asset]:
@@ -46,20 +45,18 @@ def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asse
     """
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
-    results = [(asset, _identify(Path(asset.path))) for asset in assets]
+    results = _identify([Path(asset.path) for asset in assets])
     with workspace.catalog.write() as writer:
-        for asset, result in results:
+        for asset, result in zip(assets, results, strict=True):
             if result.error is None:
                 writer.set_identification(asset.id, result.identification)
-    return read.by_ids(asset.id for asset, _ in results)
+    return read.by_ids(asset.id for asset in assets)
 
 
-def _identify(path: Path) -> Identified:
-    try:
-        return Identified(str(path), identify(path))
-    except AssetctlError as error:
-        return Identified(str(path), Identification(), error)
-    except FileNotFoundError as error:
-        return Identified(
-            str(path), Identification(), StorageError(f"{path}: {error.strerror}.", "Run `assetctl verify`.")
-        )
+def _identify(paths: Sequence[Path]) -> list[Identified]:
+    return [
+        Identified(str(path), Identification(), found)
+        if isinstance(found, AssetctlError)
+        else Identified(str(path), found)
+        for path, found in zip(paths, identify_each(paths), strict=True)
+    ]

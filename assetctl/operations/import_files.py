@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from assetctl.catalog import FileHashes, NewAsset
 from assetctl.errors import AssetctlError
-from assetctl.identify import identify
 from assetctl.operations.hashing import HashRun, folder_hash
+from assetctl.operations.identifying import identify_each
 from assetctl.operations.naming import asset_name
 from assetctl.operations.scanning import Candidate, scan
 from assetctl.types import Origin
@@ -126,21 +126,27 @@ class _Import:
         self, candidates: Sequence[Candidate], hashing: HashRun | None
     ) -> Iterator[tuple[Candidate, Identification]]:
         """What is new or changed, identified; named files come first, so that a bad one stops all."""
-        for candidate in sorted(candidates, key=lambda candidate: not candidate.named):
-            known = self._known_as(candidate)
-            if known is not None and self._is_same(candidate):
-                self.result.unchanged += 1
-                self.numbers[known.asset_id] = None
-            else:
-                try:
-                    yield candidate, identify(candidate.path)
-                except AssetctlError as error:
-                    if candidate.named:
-                        raise
-                    self.result.refused.append((str(candidate.path), error))
-                    continue
-            if hashing is not None:
+        ordered = sorted(candidates, key=lambda candidate: not candidate.named)
+        fresh = [candidate for candidate in ordered if not self._is_unchanged(candidate)]
+        results = identify_each([candidate.path for candidate in fresh])
+        if hashing is not None:
+            for candidate in ordered:
                 self._hash(candidate, hashing)
+        for candidate, found in zip(fresh, results, strict=True):
+            if not isinstance(found, AssetctlError):
+                yield candidate, found
+            elif candidate.named:
+                raise found
+            else:
+                self.result.refused.append((str(candidate.path), found))
+
+    def _is_unchanged(self, candidate: Candidate) -> bool:
+        known = self._known_as(candidate)
+        if known is None or not self._is_same(candidate):
+            return False
+        self.result.unchanged += 1
+        self.numbers[known.asset_id] = None
+        return True
 
     def _known_as(self, candidate: Candidate) -> KnownFile | None:
         return next((self._known[file.path] for file in candidate.files if file.path in self._known), None)

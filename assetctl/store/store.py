@@ -163,7 +163,7 @@ class Store:
             free = shutil.disk_usage(there).free
         if needed > free:
             raise StorageError(
-                f"{_gigabytes(needed)} of free space are needed in {self.root}, and {_gigabytes(free)} are there.",
+                f"{_readable(needed)} of free space are needed in {self.root}, and {_readable(free)} are there.",
                 "Free some space, or set ASSETCTL_MODELS to a folder on another disk.",
             )
 
@@ -228,5 +228,5 @@ def _move_to(near: Path, final: Path) -> bool:
     return True
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+def _readable(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

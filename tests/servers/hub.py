@@ -107,7 +107,7 @@ class Hub:
 def serve_hub() -> Iterator[Hub]:
     """Run both servers as long as the block lasts."""
     hub = Hub()
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub, name)) for name in ("hub", "cdn")]
+    servers = [_Server(("127.0.0.1", 0), _handler(hub, name)) for name in ("hub", "cdn")]
     hub.url, hub.cdn_url = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
     threads = [threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True) for server in servers]
     for thread in threads:
@@ -129,6 +129,13 @@ def git_oid(content: bytes) -> str:
 
 def _handler(hub: Hub, server: str) -> type[BaseHTTPRequestHandler]:
     return type("Handler", (_Handler,), {"hub": hub, "server_name": server})
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_args: object) -> None:
+        """Clients that hang up are what the tests are about."""
 
 
 class _Handler(BaseHTTPRequestHandler):

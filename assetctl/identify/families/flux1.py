@@ -46,11 +46,11 @@ def _blocks(features: Features) -> Match | None:
     outline, blocks = features.outline, features.blocks
     if blocks is None or blocks.width != _WIDTH or blocks.feed_forward == "gated":
         return None
-    if blocks.double > _DOUBLE or blocks.single > _SINGLE or not outline.begins(*_BLOCKS):
+    if not outline.begins(*_BLOCKS) or blocks.single > _SINGLE or (not blocks.single and blocks.double > _DOUBLE):
         return None
     if not outline.begins(*_DOUBLE_OR_SINGLE) and not outline.has(*_OWN):
         return possible(True, "its joint blocks are 3072 wide, as in FLUX.1 and others")
-    detail = f"its double and single blocks are 3072 wide, up to {blocks.double} and {blocks.single}"
+    detail = "its double and single blocks are 3072 wide and no more than FLUX.1's"
     if outline.has(*_MODULATION):
         return certain(True, detail)
     beyond_klein = blocks.double > _KLEIN[0] or blocks.single > _KLEIN[1]

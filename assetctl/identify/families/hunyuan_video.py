@@ -21,8 +21,8 @@ def _match(features: Features) -> Match | None:
     blocks = features.blocks
     if blocks is None or blocks.width != 3072 or not outline.begins(*_BLOCKS) or outline.has(*_AURAFLOW):
         return None
-    counts = (blocks.double, blocks.single)
-    return certain(counts in ((20, 40), (20, 0), (0, 40)), "it has 20 double or 40 single blocks, 3072 wide")
+    as_many = blocks.single == 40 if blocks.single else blocks.double == 20
+    return certain(as_many, "it has 20 double or 40 single blocks, 3072 wide")
 
 
 FAMILY = Family(
