@@ -47,6 +47,10 @@ class Catalog:
         with self._open_writer.transaction() as writer:
             yield writer
 
+    def prepare_to_write(self) -> None:
+        """Import what writing needs now, while other work goes on elsewhere."""
+        from assetctl.catalog import writing  # noqa: F401, PLC0415 - imported for later
+
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()

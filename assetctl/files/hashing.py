@@ -130,9 +130,32 @@ def _feed(
     on_bytes: Callable[[int], None] | None,
     cancelled: Callable[[], bool] | None,
 ) -> None:
+    """Hand every piece to every digest, each in a thread of its own if there are several."""
+    file.seek(0)
+    if len(updates) == 1:
+        (update,) = updates
+        buffer = memoryview(bytearray(CHUNK))
+        position = 0
+        while (length := file.readinto(buffer)) and position <= size:
+            if cancelled and cancelled():
+                raise KeyboardInterrupt
+            update(buffer[:length], position)
+            position += length
+            if on_bytes:
+                on_bytes(length)
+        return
+    _feed_threads(file, size, updates, on_bytes, cancelled)
+
+
+def _feed_threads(
+    file: FileIO,
+    size: int,
+    updates: list[Update],
+    on_bytes: Callable[[int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> None:
     """Read the next piece while the threads hash the last one: two buffers take turns."""
     position = 0
-    file.seek(0)
     with ThreadPoolExecutor(max(1, len(updates))) as pool:
         pending: list[Future[None]] = []
         for buffer in cycle([memoryview(bytearray(CHUNK)) for _ in range(2)]):

@@ -17,6 +17,7 @@ import orjson
 
 from assetctl.errors import CorruptFileError, StorageError
 from assetctl.files.sniff import refuse
+from assetctl.files.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,12 +103,7 @@ def read_header(path: Path) -> Header:
         refuse(path, length.to_bytes(8, "little") + raw[:4088], size)
         raise _corrupt(path, "its header is not JSON")
     try:
-        tensors = orjson.loads(raw)
-        metadata = tensors.pop("__metadata__", {})
-    except orjson.JSONDecodeError as error:
-        raise _corrupt(path, "its header is not JSON") from error
-    try:
-        _verify(tensors, metadata, size - 8 - length)
+        tensors, metadata = _parse(raw, size - 8 - length)
     except _MalformedError as error:
         why = str(error)
         raise _corrupt(path, why, truncated="bytes of tensors" in why) from error
@@ -123,14 +119,35 @@ class _MalformedError(Exception):
     """What is wrong with a parsed header."""
 
 
-def _verify(tensors: dict[str, Any], metadata: object, data_size: int) -> None:
-    """Check a parsed header by whole columns, for it has thousands of rows.
+_tables = Tables()
+
+
+def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """Tensors and metadata of a header, verified."""
+    known = _tables.find(raw, data_size)
+    if known is not None:
+        return known[0], _verified_metadata(known[1])
+    try:
+        tensors = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _MalformedError("its header is not JSON") from error
+    metadata = _verified_metadata(tensors.pop("__metadata__", {}))
+    _verify(tensors, data_size)
+    return _tables.keep(raw, data_size, tensors), metadata
+
+
+def _verified_metadata(metadata: object) -> Mapping[str, str]:
+    if not isinstance(metadata, dict) or not set(map(type, metadata.values())) <= {str}:
+        raise _MalformedError("its metadata are not all strings")
+    return metadata
+
+
+def _verify(tensors: dict[str, Any], data_size: int) -> None:
+    """Check a parsed table by whole columns, for it has thousands of rows.
 
     Raises:
         _MalformedError: With what is wrong.
     """
-    if not isinstance(metadata, dict) or not set(map(type, metadata.values())) <= {str}:
-        raise _MalformedError("its metadata are not all strings")
     begins, ends, sizes = _columns(tensors) if tensors else ((0,), (0,), [0])
     if not _tiles(begins, ends):
         raise _MalformedError("its tensors overlap or leave gaps")

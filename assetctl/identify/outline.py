@@ -57,6 +57,21 @@ def _start(name: str) -> str:
     return "\n" + canonical(name)
 
 
+@lru_cache(maxsize=16)
+def _lines_of(names: str) -> tuple[list[bytes], str, str, str]:
+    """The lines of all names, and an outline's `written`, `text` and beginnings.
+
+    Files that one trainer made have the same names: in a folder of them this is done once.
+    """
+    lines = names[1:-1].encode().translate(_DOTS, _DIGITS).split(b"\n")
+    written = b"\n" + b"\n".join(sorted(set(lines))) + b"\n"
+    text = _PREFIX.sub(b"\n", written).decode()
+    if "\ntransformer_blocks__" in text and "\ntransformer.blocks." in names:
+        text = text.replace("\ntransformer_blocks__", "\nblocks__")  # here it was a prefix after all
+    heads = "\n" + "\n".join({line[:_HEAD] for line in text.split("\n")})
+    return lines, written.decode(), text, heads
+
+
 class Outline:
     r"""What a header names, and how wide it is.
 
@@ -70,14 +85,8 @@ class Outline:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._lines = header.names[1:-1].encode().translate(_DOTS, _DIGITS).split(b"\n")
-        written = b"\n" + b"\n".join(sorted(set(self._lines))) + b"\n"
-        self.text = _PREFIX.sub(b"\n", written).decode()
-        if "\ntransformer_blocks__" in self.text and "\ntransformer.blocks." in header.names:
-            self.text = self.text.replace("\ntransformer_blocks__", "\nblocks__")  # here it was a prefix after all
-        self.written = written.decode()
+        self._lines, self.written, self.text, self._heads = _lines_of(header.names)
         self._flat = self.prefixed(*_FLAT)
-        self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""

@@ -132,6 +132,8 @@ class _Import:
         if hashing is not None:
             for candidate in ordered:
                 self._hash(candidate, hashing)
+        if fresh:
+            self._catalog.prepare_to_write()
         for candidate, found in zip(fresh, results, strict=True):
             if not isinstance(found, AssetctlError):
                 yield candidate, found
