@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import orjson
 
 def main(folder: Path) -> None:
     """Read and parse."""
-    for entry in sorted(os.listdir(folder)):
-        with (folder / entry).open("rb") as file:
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
             orjson.loads(file.read(int.from_bytes(file.read(8), "little")))
 
 

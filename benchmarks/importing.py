@@ -40,7 +40,9 @@ def rows(folder: Path, runs: int = 3) -> list[Row]:
         lambda: seconds(["openssl", "dgst", "-sha256", *files], environment),
     )
     return [
-        Row("import --no-hash, less start-up", "read + orjson loop, less start-up", bare - empty, loop - loop_empty, 2.0),
+        Row(
+            "import --no-hash, less start-up", "read + orjson loop, less start-up", bare - empty, loop - loop_empty, 2.0
+        ),
         Row("import with hashes", "openssl dgst -sha256", hashed, openssl, 1.15),
         Row("second import, unchanged", "first import with hashes", second, hashed, 0.2),
         Row("second import, unchanged", "first import --no-hash", second, bare, 0.2),

@@ -48,7 +48,9 @@ def sdxl_selection(folder: Path) -> list[Path]:
 
 def _load(name: str) -> tuple[dict[str, Any], dict[str, str]]:
     document = json.loads((CORPUS / f"{name}.json").read_text())
-    metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in document["metadata"].items()}
+    metadata = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in document["metadata"].items()
+    }
     return document["tensors"], metadata
 
 
@@ -66,7 +68,7 @@ def _at_rank(tensors: dict[str, Any], rank: int) -> dict[str, Any]:
 
 
 def _own_lora() -> dict[str, Any]:
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for block in range(264):
         module = f"lora_unet_down_blocks_{block % 3}_attentions_{block % 2}_transformer_blocks_0_attn2_to_k_{block}"
         tensors[f"{module}.alpha"] = {"dtype": "F16", "shape": []}

@@ -133,7 +133,7 @@ def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, 
         raise _MalformedError("its header is not JSON") from error
     metadata = _verified_metadata(tensors.pop("__metadata__", {}))
     _verify(tensors, data_size)
-    return _tables.keep(raw, data_size, tensors), metadata
+    return _tables.keep(raw, data_size, tensors, metadata), metadata
 
 
 def _verified_metadata(metadata: object) -> Mapping[str, str]:

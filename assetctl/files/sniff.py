@@ -30,6 +30,10 @@ def sniff(start: bytes, size: int) -> str | None:
     for magic, name in _MAGIC:
         if start.startswith(magic):
             return name
+    return _by_grammar(start, text)
+
+
+def _by_grammar(start: bytes, text: bytes) -> str | None:
     if start[0] == 0x80 and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "pickle"
     if text.startswith((b"{", b"[")) and start[:1] in (b"{", b"["):

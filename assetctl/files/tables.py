@@ -42,12 +42,14 @@ class Tables:
                     return table.tensors, before
         return None
 
-    def keep(self, raw: bytes, data_size: int, tensors: dict[str, Any]) -> Mapping[str, Any]:
+    def keep(
+        self, raw: bytes, data_size: int, tensors: dict[str, Any], metadata: Mapping[str, str]
+    ) -> Mapping[str, Any]:
         """Remember the table of a verified header; returns its tensors, read-only, as they may be shared."""
         shared = MappingProxyType(tensors)
         first = next(iter(tensors), None)
         start = -1 if first is None else raw.find(b"," + orjson.dumps(first) + b":")
-        if start > 0 and len(raw) - start <= LONGEST and _metadata_alone(raw[:start]) is not None:
+        if start > 0 and len(raw) - start <= LONGEST and _metadata_alone(raw[:start]) == metadata:
             self._tables = (Table(raw[start:], data_size, shared), *self._tables[: MOST - 1])
         return shared
 

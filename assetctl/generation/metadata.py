@@ -190,7 +190,7 @@ def _asset_record(role: str, asset: Asset, weight: float | None) -> dict[str, An
         "base_model": asset.base_model,
         "sha256": asset.sha256,
         "autov3": asset.autov3,
-        "source": asset.source,
+        "source": _public(asset.source),
         "trigger_words": list(asset.trigger_words),
     } | ({} if weight is None else {"weight": weight})
 
@@ -235,3 +235,8 @@ def _text(kind: bytes, chunk: bytes) -> tuple[str, bytes]:
         return name, zlib.decompressobj().decompress(text, _MAX_TEXT)
     except zlib.error:
         return name, b""
+
+
+def _public(source: str | None) -> str | None:
+    """Where others could get the asset; a path would tell them of this machine, and nothing else."""
+    return source if source is not None and source.startswith(("hf://", "https://", "civitai:", "urn:air:")) else None

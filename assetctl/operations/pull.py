@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import NewAsset
-from assetctl.errors import FileError, NotFoundError, SourceError
+from assetctl.errors import FileError, NotFoundError, OfflineError, SourceError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.identify import identify
 from assetctl.operations.naming import asset_name, checked_name
@@ -71,6 +71,8 @@ def pull(
         if here is not None:
             return PullResult(here, known=True)
         staging = workspace.store.staging(key)
+        fetched = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
+        workspace.store.free_space_check(resolution.size - fetched)
         staged = source.fetch(resolution, staging, report)
         arrival = _Arrival.of(resolution, staged, wanted_name, tuple(tags))
         try:
@@ -90,6 +92,10 @@ def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None]
     Raises:
         SourceError: It could not be fetched.
     """
+    if workspace.settings.offline and installed_tokenizer(workspace.store) is None:
+        raise OfflineError(
+            "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
+        )
     return fetch_tokenizer(workspace.store, report)
 
 
@@ -207,7 +213,7 @@ def _bring_tokenizer(
     if not needed or Path(asset.path).with_suffix(".config").is_dir() or installed_tokenizer(workspace.store):
         return
     advice = f"To generate with {asset.name}, fetch CLIP's vocabulary once: `assetctl pull --support {asset.family}`."
-    if not remote:
+    if not remote or workspace.settings.offline:
         result.warnings.append(advice)
         return
     try:

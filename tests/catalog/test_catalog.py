@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from assetctl.catalog import Catalog, FileHashes, GenerationEntry, NewAsset
 from assetctl.errors import AmbiguousNameError, NotFoundError, UsageError
 from assetctl.types import AssetFile, Evidence, Identification, Origin, Selection, WeightedAsset
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FOUND = Identification(
     kind="lora", family="sd1", format="safetensors", layout="kohya", confidence="certain",

@@ -89,8 +89,9 @@ def test_a_folder_can_not_be_pulled(assetctl, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("inspect", "nobody"), ("edit", "nobody", "--tag", "x"), ("rm", "nobody"), ("check", "nobody"), ("verify", "nobody"),
-     ("generate", "a cat", "--checkpoint", "nobody", "--dry-run"), ("generate", "a cat", "--dry-run")],
+    [("inspect", "nobody"), ("edit", "nobody", "--tag", "x"), ("rm", "nobody"), ("check", "nobody"),
+     ("verify", "nobody"), ("generate", "a cat", "--checkpoint", "nobody", "--dry-run"),
+     ("generate", "a cat", "--dry-run")],
 )  # fmt: skip
 def test_an_unknown_name(assetctl, arguments):
     ended = assetctl(*arguments, "--json")

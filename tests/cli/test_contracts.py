@@ -9,10 +9,13 @@ from material import write_embedding, write_lora
 
 from assetctl.cli.main import COMMANDS
 
-ASSET_KEYS = set(
-    "name kind family base_model variant prediction format layout size sha256 trigger_words tags path source".split()
-)
-IDENTIFY_KEYS = set("path kind family base_model variant prediction format layout confidence evidence error".split())
+ASSET_KEYS = {
+    "name", "kind", "family", "base_model", "variant", "prediction", "format", "layout", "size", "sha256",
+    "trigger_words", "tags", "path", "source",
+}  # fmt: skip
+IDENTIFY_KEYS = ASSET_KEYS - {"name", "size", "sha256", "trigger_words", "tags", "source"} | {
+    "confidence", "evidence", "error",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_edit_outranks_the_file_and_survives_identification(assetctl, lora):
     assert (asset["name"], asset["family"], asset["tags"]) == ("cat", "sd1", [])
 
 
-def test_rm_keeps_a_persons_file_and_deletes_ours(assetctl, home, tmp_path, lora):
+def test_rm_keeps_a_persons_file_and_deletes_ours(assetctl, home, lora):
     assetctl("import", lora)
     assert assetctl("rm", "whiskers").code == 0
     assert lora.is_file()
@@ -135,7 +138,7 @@ def test_quiet_prints_names_alone(assetctl, lora):
     assert assetctl("list", "--quiet").out == "whiskers\n"
 
 
-def test_a_second_import_opens_nothing(assetctl, tmp_path, lora):
+def test_a_second_import_opens_nothing(assetctl, lora):
     assetctl("import", lora)
     lora.chmod(0)
     again = assetctl("import", lora.parent)

@@ -32,6 +32,10 @@ _METHODS = {
 }
 
 
+#: Blocks of the UNet as the original code counts them.
+_ORIGINAL_NAMES = ("lora_unet_input_blocks_", "lora_unet_middle_block_", "lora_unet_output_blocks_")
+
+
 def add_loras(pipeline: DiffusionPipeline, uses: Sequence[WeightedAsset]) -> None:
     """Load LoRAs into a pipeline. One of weight 0 changes nothing and is not loaded.
 
@@ -41,7 +45,7 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[WeightedAsset]) -> Non
     """
     live = [use for use in uses if use.weight != 0]
     for use in live:
-        _check(use.asset)
+        _check(use.asset, pipeline)
     names = [f"lora_{index}" for index in range(len(live))]
     for name, use in zip(names, live, strict=True):
         _load(pipeline, name, use.asset)
@@ -49,8 +53,13 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[WeightedAsset]) -> Non
         pipeline.set_adapters(names, [use.weight for use in live])
 
 
-def _check(lora: Asset) -> None:
+def _check(lora: Asset, pipeline: DiffusionPipeline) -> None:
     header = read_header(Path(lora.path))
+    if header.has(*_ORIGINAL_NAMES) and not hasattr(pipeline, "text_encoder_2"):
+        raise GenerationError(
+            f"The LoRA {lora.name} has the original names of blocks, which diffusers understands for SDXL alone.",
+            "Leave it out, or convert it to diffusers' names with a tool such as sd-scripts.",
+        )
     for part, method in _METHODS.items():
         if header.has(part):
             raise GenerationError(
