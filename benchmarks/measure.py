@@ -19,19 +19,21 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report: what, against what, the ratio, and the ratio that is asked for."""
+    """One line of the report: what, against what, the ratio, and the ratio that is asked for; in seconds or `unit`."""
 
     what: str
     against: str
     ours: float
     theirs: float
     goal: float
+    unit: str = "ms"
 
     def __str__(self) -> str:
         ratio = self.ours / self.theirs
+        ours, theirs = (1000 * value if self.unit == "ms" else value for value in (self.ours, self.theirs))
         verdict = "ok" if ratio <= self.goal else "MISSED"
         return (
-            f"{self.what:<44} {self.ours * 1000:9.1f} ms   {self.against:<40} {self.theirs * 1000:9.1f} ms"
+            f"{self.what:<44} {ours:9.1f} {self.unit}   {self.against:<40} {theirs:9.1f} {self.unit}"
             f"   ratio {ratio:5.2f}   goal {self.goal:5.2f}   {verdict}"
         )
 

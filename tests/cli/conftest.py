@@ -38,7 +38,7 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def assetctl(home, capsys):  # noqa: ARG001 - the home is set by it
+def assetctl(home, capsys):
     """Run `assetctl ARGUMENTS…` in a fresh home."""
 
     def call(*arguments: object) -> Ended:

@@ -1,0 +1,142 @@
+"""Arrivals: something fetched and verified enters the store and the catalog; both, or neither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.catalog import NewAsset
+from assetctl.files.hashing import hash_file, tree_sha256
+from assetctl.identify import identify
+from assetctl.operations.naming import asset_name
+from assetctl.operations.scanning import folder_files, single_file
+from assetctl.types import Origin
+
+if TYPE_CHECKING:
+    from assetctl.catalog.writing import Writer
+    from assetctl.operations.workspace import Workspace
+    from assetctl.sources.base import Resolution
+    from assetctl.types import Asset, AssetFile, Identification
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Something that lies in the staging folder, hashed and identified.
+
+    Attributes:
+        path: The file or folder.
+        name: What the asset is to be called.
+        files: Its files, with all hashes.
+        sha256: Of the file, or of the folder as a whole.
+    """
+
+    resolution: Resolution
+    path: Path
+    name: str
+    tags: tuple[str, ...]
+    found: Identification
+    files: tuple[AssetFile, ...]
+    sha256: str
+
+    @classmethod
+    def of(cls, resolution: Resolution, path: Path, name: str | None, tags: tuple[str, ...]) -> Arrival:
+        """Hash and identify what came; all hashes at once, while the bytes are still in memory.
+
+        Raises:
+            FileError: It is nothing that assetctl keeps.
+        """
+        found = identify(path)
+        files = _hashed_files(path)
+        wanted = name or asset_name(Path(resolution.name))
+        return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))
+
+    def entry(self, placed: Path) -> NewAsset:
+        """How it enters the catalog, once it lies at `placed`."""
+        came = self.resolution
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        origin = Origin(came.source, came.reference, came.revision, came.url, now)
+        files = tuple(self._moved(file, placed) for file in self.files)
+        return NewAsset(
+            self.name, str(placed), files, self.found, in_store=True, sha256=self.sha256, origin=origin, tags=self.tags
+        )
+
+    def _moved(self, file: AssetFile, placed: Path) -> AssetFile:
+        path = placed / Path(file.path).relative_to(self.path) if file.role == "part" else placed
+        return replace(file, path=str(path), mtime_ns=path.stat().st_mtime_ns)
+
+
+def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
+    """Place an arrival and register it, unless the catalog has its bytes; also says whether it had them.
+
+    Raises:
+        StorageError: The disk is full or may not be written; store and catalog are as they were.
+    """
+    read, store = workspace.catalog.read, workspace.store
+    with store.lock(f"bytes {arrival.sha256}"):
+        known = read.by_sha256(arrival.sha256)
+        if known is not None and is_intact(workspace, known):
+            return known, True
+        orphan = _orphan(workspace, arrival)
+        kind, form = arrival.found.kind, arrival.found.format or ""
+        placed = orphan or store.place(arrival.path, kind, form, arrival.name)
+        try:
+            with workspace.catalog.write() as writer:
+                number = _register(writer, arrival.entry(placed), known)
+        except BaseException:
+            if orphan is None:
+                store.remove(placed)
+            raise
+    return read.by_id(number), False
+
+
+def is_intact(workspace: Workspace, asset: Asset) -> bool:
+    """Whether all files of an asset are there, in their sizes."""
+    for file in workspace.catalog.read.files(asset):
+        path = Path(file.path)
+        if file.role != "copy" and not (path.is_file() and path.stat().st_size == file.size):
+            return False
+    return True
+
+
+def _register(writer: Writer, entry: NewAsset, known: Asset | None) -> int:
+    if known is None:
+        (number,) = writer.add([entry])
+        return number
+    # Its files are gone or damaged: the same asset, with all that a person set, gets good ones.
+    writer.replace_files(known.id, entry.files)
+    writer.set_location(known.id, entry.path, sha256=entry.sha256, in_store=True)
+    return known.id
+
+
+def _orphan(workspace: Workspace, arrival: Arrival) -> Path | None:
+    """The same bytes in the store that no asset names: a process was killed before it could register them."""
+    folder = workspace.store.folder(arrival.found.kind, arrival.found.format or "")
+    if not folder.is_dir():
+        return None
+    known = workspace.catalog.read.known_files(str(folder))
+    size = sum(file.size for file in arrival.files)
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        files = (single_file(path),) if path.is_file() else folder_files(path) if path.is_dir() else ()
+        if files and sum(file.size for file in files) == size and not any(file.path in known for file in files):
+            hashed = tuple(_hashed(file) for file in files)
+            if path.is_dir() == arrival.path.is_dir() and _whole_hash(path, hashed) == arrival.sha256:
+                return path
+    return None
+
+
+def _hashed_files(path: Path) -> tuple[AssetFile, ...]:
+    files = folder_files(path) if path.is_dir() else (single_file(path),)
+    return tuple(_hashed(file) for file in files)
+
+
+def _hashed(file: AssetFile) -> AssetFile:
+    digests = hash_file(Path(file.path))
+    return replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3)
+
+
+def _whole_hash(path: Path, files: tuple[AssetFile, ...]) -> str:
+    if path.is_dir():
+        return tree_sha256((Path(file.path).relative_to(path).as_posix(), str(file.sha256)) for file in files)
+    return str(files[0].sha256)

@@ -1,0 +1,136 @@
+"""Pulling from a Hub that runs on the loopback, by the whole command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from material import write_lora, write_safetensors
+from servers.hub import Repository
+
+REPO = "cats/whiskers"
+
+
+@pytest.fixture
+def content(tmp_path):
+    return write_lora(tmp_path / "source.safetensors", rank=64).read_bytes()
+
+
+@pytest.fixture
+def repository(hub, content):
+    hub.repositories[REPO] = Repository({"whiskers.safetensors": content, "README.md": b"# Whiskers"})
+    return hub.repositories[REPO]
+
+
+def test_one_file_is_pulled_verified_and_kept_once(assetctl, home, hub, repository, content, tmp_path):
+    (asset,) = assetctl("pull", f"hf://{REPO}/whiskers.safetensors", "--json").data
+    assert (asset["name"], asset["kind"], asset["source"]) == ("whiskers", "lora", f"hf://{REPO}/whiskers.safetensors")
+    assert (home / "models" / "loras" / "whiskers.safetensors").read_bytes() == content
+    details = assetctl("inspect", "whiskers", "--json").data
+    assert details["origin"]["revision"] == repository.commit
+    everywhere = [path for folder in (home, tmp_path / "hf-home", tmp_path / "hf-cache") for path in folder.rglob("*")]
+    assert sum(path.is_file() and path.stat().st_size >= len(content) for path in everywhere) == 1
+
+
+def test_pulling_again_fetches_nothing(assetctl, hub, repository):
+    assetctl("pull", REPO)
+    before = len(hub.downloads("whiskers.safetensors"))
+    again = assetctl("pull", f"hf://{REPO}@{repository.commit}/whiskers.safetensors")
+    assert "already here" in again.err
+    assert len(hub.downloads("whiskers.safetensors")) == before
+
+
+def test_a_diffusers_repository_is_one_asset(assetctl, home, hub):
+    weights = write_safetensors(home.parent / "w.safetensors", {"conv_in.weight": (4, 4, 3, 3)}).read_bytes()
+    unet = b'{"_class_name": "UNet2DConditionModel", "cross_attention_dim": 768, "in_channels": 4}'
+    index = b'{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}'
+    files = {
+        "model_index.json": index,
+        "unet/config.json": unet,
+        "unet/diffusion_pytorch_model.safetensors": weights,
+        "unet/diffusion_pytorch_model.bin": b"a pickle",
+    }
+    hub.repositories["cats/pipeline"] = Repository(files)
+    (asset,) = assetctl("pull", "cats/pipeline", "--json").data
+    assert (asset["kind"], asset["family"], asset["format"]) == ("checkpoint", "sd1", "diffusers")
+    folder = home / "models" / "diffusers" / "pipeline"
+    assert asset["path"] == str(folder)
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [
+        "config.json", "diffusion_pytorch_model.safetensors", "model_index.json",
+    ]  # fmt: skip
+    assert assetctl("verify").code == 0
+
+
+def test_a_killed_pull_goes_on_where_it_stopped(assetctl, home, hub, repository, content):
+    hub.throttle = len(content) // 3
+    command = [sys.executable, "-m", "assetctl", "pull", f"hf://{REPO}/whiskers.safetensors"]
+    environment = {**os.environ, "ASSETCTL_HOME": str(home)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not arrived(home, len(content) // 10):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert assetctl("list", "--json").data == []
+    hub.throttle = None
+    assert assetctl("pull", f"hf://{REPO}/whiskers.safetensors").code == 0
+    assert (home / "models" / "loras" / "whiskers.safetensors").read_bytes() == content
+    ranges = [request.range for request in hub.downloads("whiskers.safetensors") if request.range]
+    assert len(ranges) == 1
+    assert not ranges[0].startswith("bytes=0-")
+
+
+def arrived(home, size: int) -> bool:
+    return any(path.is_file() and path.stat().st_size > size for path in home.glob("models/.staging/*/partial/**/*"))
+
+
+def test_wrong_bytes_are_refused_and_nothing_stays(assetctl, home, hub, repository):
+    hub.wrong.add("whiskers.safetensors")
+    ended = assetctl("pull", REPO, "--json")
+    assert (ended.code, ended.error["code"]) == (5, "hash_mismatch")
+    assert assetctl("list", "--json").data == []
+    assert list(home.glob("models/*/*.safetensors")) == []
+    hub.wrong.clear()
+    assert assetctl("pull", REPO).code == 0
+
+
+@pytest.mark.parametrize(
+    ("reference", "code"),
+    [("hf://cats/nobody", "source_not_found"), (f"hf://{REPO}/nothing.safetensors", "source_not_found"),
+     (f"hf://{REPO}@no-such-branch/whiskers.safetensors", "source_not_found")],
+)  # fmt: skip
+@pytest.mark.usefixtures("repository")
+def test_what_the_hub_does_not_have(assetctl, hub, monkeypatch, reference, code):
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    ended = assetctl("pull", reference, "--json")
+    assert (ended.code, ended.error["code"]) == (6, code)
+
+
+def test_a_gated_repository_says_what_to_do(assetctl, hub, repository):
+    repository.gated = True
+    ended = assetctl("pull", REPO, "--json")
+    assert (ended.code, ended.error["code"]) == (6, "unauthorized")
+    assert "HF_TOKEN" in ended.error["hint"]
+
+
+def test_no_network(assetctl, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    ended = assetctl("pull", "hf://cats/whiskers", "--json")
+    assert ended.code == 6
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    ended = assetctl("pull", "hf://cats/whiskers", "--json")
+    assert (ended.code, ended.error["code"]) == (6, "offline")
+
+
+def test_four_at_once_fetch_the_bytes_once(home, hub, repository, content):
+    hub.throttle = len(content)
+    command = [sys.executable, "-m", "assetctl", "pull", f"hf://{REPO}/whiskers.safetensors", "--quiet"]
+    environment = {**os.environ, "ASSETCTL_HOME": str(home)}
+    pulls = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [pull.communicate(timeout=60)[0] for pull in pulls] == ["whiskers\n"] * 4
+    assert len(list((home / "models" / "loras").glob("*.safetensors"))) == 1
+    assert sum(request.sent for request in hub.downloads("whiskers.safetensors")) == len(content)

@@ -1,5 +1,0 @@
-from __future__ import annotations
-
-from servers.fixtures import hub
-
-__all__ = ["hub"]
