@@ -92,6 +92,12 @@ class Registry:
         filters |= {"kind": kind, "family": family, "base_model": base_model}
         return self._workspace.catalog.read.assets(tags=tags, in_store=in_store, **filters)
 
+    def families(self) -> Sequence[str]:
+        """Names of all families that can be identified."""
+        from assetctl.identify.plugins import families
+
+        return [family.name for family in families()]
+
     def search(self, text: str, **filters: str | None) -> Sequence[Asset]:
         """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first."""
         return self._workspace.catalog.read.search(text, **filters)

@@ -6,6 +6,7 @@ lower-case hex, times are ISO 8601 in UTC.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -112,6 +113,11 @@ class Asset:
     notes: str | None = None
     added_at: str | None = None
 
+    @property
+    def typed(self) -> str:
+        """The name as one types it in a shell."""
+        return shlex.quote(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class AssetDetails:
@@ -136,7 +142,10 @@ class WeightedAsset:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What one generation uses, with the prompts it is meant for."""
+    """What one generation uses, with the prompts it is meant for.
+
+    `others` are embeddings at hand that were not chosen: a prompt may name one by mistake.
+    """
 
     checkpoint: Asset | None = None
     loras: tuple[WeightedAsset, ...] = ()
@@ -144,6 +153,7 @@ class Selection:
     vae: Asset | None = None
     prompt: str | None = None
     negative_prompt: str | None = None
+    others: tuple[Asset, ...] = ()
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""

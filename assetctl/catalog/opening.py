@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,15 +42,14 @@ def ensure_schema(path: Path, migrations: Path | None = None) -> None:
             if revision != HEAD:
                 _upgrade(path, revision, migrations or migrations_folder())
     except OSError as error:
-        raise StorageError(
-            f"The catalog {path} can not be made: {error.strerror or error}.",
-            "Free some space or choose another folder with --home or ASSETCTL_HOME.",
-        ) from error
+        full = error.errno == errno.ENOSPC
+        hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
+        raise StorageError(f"The catalog {path} can not be made: {error.strerror or error}.", hint) from error
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Connect for reading."""
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
     connection.row_factory = sqlite3.Row
     return connection
@@ -89,11 +90,18 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection; where the folder can not be written, one that needs no files beside the catalog."""
+    if os.access(path.parent, os.W_OK):
+        return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+
 def _revision(path: Path) -> str | None:
     """The schema of the file: `None` if there is no file, or an empty one."""
     if not path.exists():
         return None
-    with explained(path), contextlib.closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as connection:
+    with explained(path), contextlib.closing(_connect(path)) as connection:
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "alembic_version" in tables:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()

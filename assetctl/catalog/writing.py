@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -154,6 +154,14 @@ class Writer:
         """The asset lies here from now on."""
         asset = self._asset(asset_id)
         asset.path, asset.sha256, asset.in_store = path, sha256, in_store
+
+    def relocate(self, asset_id: int, path: str) -> None:
+        """The asset's file is gone from its place, and its copy at `path` counts as the asset from now on."""
+        gone = FileRow.asset_id == asset_id, FileRow.role == "main"
+        self._session.execute(delete(FileRow).where(*gone))
+        self._session.execute(update(FileRow).where(FileRow.path == path).values(role="main"))
+        asset = self._asset(asset_id)
+        asset.path, asset.in_store = path, False
 
     def set_identification(self, asset_id: int, found: Identification) -> None:
         """Keep what the file says of itself; what a person set stays on top."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assetctl.cli.commands import COMMANDS
 from assetctl.cli.output import print_json, to_stderr
 from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StorageError, UsageError
 
@@ -53,7 +54,7 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
     if isinstance(error, AssetctlError):
         return error
     if isinstance(error, _TyperUsageError):
-        command = next((argument for argument in arguments if not argument.startswith("-")), "")
+        command = next((argument for argument in arguments if argument in COMMANDS), "")
         message = str(getattr(error, "message", error)) or type(error).__name__
         if hasattr(error, "format_message"):
             message = error.format_message()

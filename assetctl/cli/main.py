@@ -10,28 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from assetctl.cli.failures import report
+from assetctl.cli.commands import COMMANDS
+from assetctl.cli.failures import INTERRUPTED, report
 from assetctl.cli.session import DebugOption, HomeOption, remember
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-#: Every command and the module of `cli/commands` that holds it, in the order of `--help`.
-COMMANDS = {
-    "pull": "pull",
-    "import": "import_files",
-    "list": "list_assets",
-    "search": "search",
-    "inspect": "inspect_asset",
-    "edit": "edit",
-    "rm": "remove",
-    "verify": "verify",
-    "identify": "identify",
-    "check": "check",
-    "prompt": "prompt",
-    "generate": "generate",
-    "demo": "demo",
-}
 
 
 class LazyCommands(dict[str, Any]):
@@ -99,6 +83,8 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="assetctl", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the one place where everything ends
         return report(error, arguments)
+    if code == INTERRUPTED:  # Typer has caught the interrupt itself, and said nothing
+        return report(KeyboardInterrupt(), arguments)
     return code if isinstance(code, int) else 0
 
 

@@ -6,6 +6,7 @@ Source: https://huggingface.co/docs/diffusers/using-diffusers/other-formats
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def identify_diffusers(path: Path) -> Identification:
     if kind is None:
         raise RefusedFileError(
             f"{path} is a folder, and no diffusers model.",
-            f"`assetctl import {path}` registers the files inside a folder.",
+            f"`assetctl import {shlex.quote(str(path))}` registers the files inside a folder.",
         )
     return _identify_network(path, kind, config, [])
 

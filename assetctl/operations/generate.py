@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: What `generate` drives, and the width and height that each family was trained on, in pixels.
 NATIVE_SIZE = {"sd1": 512, "sd2": 768, "sdxl": 1024}
 
+#: A1111's word for a seed by chance.
+RANDOM = -1
+
 MAX_STEPS, MAX_COUNT, MAX_SEED, MAX_SIDE = 200, 64, 2**32 - 1, 4096
 
 
@@ -135,18 +138,18 @@ def _only_checkpoint(workspace: Workspace) -> str:
             "There is no checkpoint to generate with.",
             "Pull one with `assetctl pull REFERENCE`, or try `assetctl demo`.",
         )
-    names = ", ".join(asset.name for asset in checkpoints[:5])
-    raise UsageError(f"There are {len(checkpoints)} checkpoints.", f"Choose one with --checkpoint: {names}…")
+    names = ", ".join(asset.typed for asset in checkpoints[:5])
+    raise UsageError(f"There are {len(checkpoints)} checkpoints.", f"Choose one with --checkpoint: {names}.")
 
 
 def _check_numbers(request: GenerationRequest) -> None:
     bounds = {
         "steps": (request.steps, 1, MAX_STEPS),
         "count": (request.count, 1, MAX_COUNT),
-        "cfg": (request.cfg_scale, 0, 100),
-        "seed": (request.seed or 0, 0, MAX_SEED),
-        "width": (request.width or 512, 64, MAX_SIDE),
-        "height": (request.height or 512, 64, MAX_SIDE),
+        "CFG": (request.cfg_scale, 0, 100),
+        "seed": (request.seed or 0, RANDOM, MAX_SEED),
+        "width": (512 if request.width is None else request.width, 64, MAX_SIDE),
+        "height": (512 if request.height is None else request.height, 64, MAX_SIDE),
     }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
@@ -163,9 +166,9 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
         family = checkpoint.family or "unknown"
         raise GenerationError(
             f"{checkpoint.name} is of family {family}, which assetctl can not generate with yet.",
-            f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.name} --family` sets a wrong one right.",
+            f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
         )
-    first = secrets.randbelow(MAX_SEED - request.count) if request.seed is None else request.seed
+    first = secrets.randbelow(MAX_SEED - request.count) if request.seed in (None, RANDOM) else request.seed
     side = NATIVE_SIZE[checkpoint.family]
     return Plan(
         selection=selection,
@@ -175,8 +178,8 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
         cfg_scale=request.cfg_scale,
         sampler=canonical_sampler(request.sampler),
         seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(request.count)),
-        width=request.width or side,
-        height=request.height or side,
+        width=side if request.width is None else request.width,
+        height=side if request.height is None else request.height,
         prediction=checkpoint.prediction,
         tokenizer=_tokenizer(workspace, checkpoint),
         device=workspace.settings.device,

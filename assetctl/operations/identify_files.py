@@ -28,13 +28,18 @@ class Identified:
 
 
 def identify_files(paths: Sequence[Path]) -> list[Identified]:
-    """What lies at `paths`: files, diffusers folders, or folders full of either.
-
-    Raises:
-        NotFoundError: A path does not exist.
-    """
-    found = scan(paths)
-    return _identify([candidate.path for candidate in found.candidates] + found.pickles)
+    """What lies at `paths`: files, diffusers folders, or folders full of either; a path that fails has its error."""
+    places: list[Path] = []
+    failed: list[Identified] = []
+    for path in paths:
+        try:
+            found = scan([path])
+        except AssetctlError as error:
+            failed.append(Identified(str(path), Identification(), error))
+            continue
+        places += [candidate.path for candidate in found.candidates] + found.pickles
+        failed += [Identified(folder, Identification(), error) for folder, error in found.unreadable]
+    return _identify(places) + failed
 
 
 def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asset]:

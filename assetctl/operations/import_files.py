@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import FileHashes, NewAsset
@@ -15,7 +16,6 @@ from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from assetctl.catalog import KnownFile
     from assetctl.operations.workspace import Workspace
@@ -31,7 +31,8 @@ class ImportResult:
         assets: Every asset that was named or found, new or known, once.
         added: How many are new.
         unchanged: How many files and folders were known, and lie there as they did.
-        changed: How many were known and hold other bytes now.
+        changed: Paths that were known and hold other bytes now.
+        moved: Assets whose file was gone and lies at another path now, as pairs of name and path.
         duplicates: Paths that hold the bytes of an asset already there, with that asset's name.
         refused: Files inside folders that are no assets, each with its reason.
         pickles: Files inside folders that are pickles.
@@ -40,7 +41,8 @@ class ImportResult:
     assets: list[Asset] = field(default_factory=list)
     added: int = 0
     unchanged: int = 0
-    changed: int = 0
+    changed: list[str] = field(default_factory=list)
+    moved: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     refused: list[tuple[str, AssetctlError]] = field(default_factory=list)
     pickles: list[Path] = field(default_factory=list)
@@ -71,10 +73,11 @@ def import_files(
             run.keep_hashes(hashing)
     result = run.result
     result.pickles = found.pickles
-    result.refused += hashing.failures
+    result.refused += [*hashing.failures, *found.unreadable]
     result.assets = workspace.catalog.read.by_ids(run.numbers)
     names = {asset.id: asset.name for asset in result.assets}
-    result.duplicates = [(path, names[number]) for path, number in run.twins]
+    result.duplicates = [(path, names[number]) for path, number in run.twins if path not in run.moved]
+    result.moved = [(names[number], path) for path, number in run.moved.items()]
     return result
 
 
@@ -85,6 +88,7 @@ class _Import:
         self.result = ImportResult()
         self.numbers: dict[int, None] = {}  # of all assets met, in order
         self.twins: list[tuple[str, int]] = []
+        self.moved: dict[str, int] = {}
         self._catalog = workspace.catalog
         self._known = self._catalog.read.known_files()
         self._tags = tags
@@ -121,6 +125,19 @@ class _Import:
             self.numbers[old] = None
             self.twins.append((self._added[new], old))
             self.result.added -= 1
+        self._follow_moves()
+
+    def _follow_moves(self) -> None:
+        """An asset whose file is gone, and whose bytes have turned up elsewhere, lies there now."""
+        keepers = {asset.id: asset for asset in self._catalog.read.by_ids({number for _, number in self.twins})}
+        for path, number in self.twins:
+            asset = keepers[number]
+            if asset.format != "diffusers" and number not in self.moved.values() and not Path(asset.path).exists():
+                self.moved[path] = number
+        if self.moved:
+            with self._catalog.write() as writer:
+                for path, number in self.moved.items():
+                    writer.relocate(number, path)
 
     def _identified(
         self, candidates: Sequence[Candidate], hashing: HashRun | None
@@ -179,4 +196,5 @@ class _Import:
             numbers = writer.add(new)
         self._added = {number: entry.path for number, entry in zip(numbers, new, strict=True)}
         self.numbers |= dict.fromkeys([*(number for number, _, _ in changed), *numbers])
-        self.result.added, self.result.changed = len(new), len(changed)
+        self.result.added = len(new)
+        self.result.changed = [str(candidate.path) for _, candidate, _ in changed]

@@ -79,7 +79,7 @@ def pull(
     result = PullResult(asset, known)
     if asset.kind == "unknown":
         result.warnings.append(
-            f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.name} --kind KIND`."
+            f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.typed} --kind KIND`."
         )
     _bring_tokenizer(workspace, result, report, remote=resolution.source != "path")
     return result

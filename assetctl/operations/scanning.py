@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import NotFoundError, StorageError
+from assetctl.errors import AssetctlError, NotFoundError, StorageError
 from assetctl.files.sniff import PICKLE_SUFFIXES
 from assetctl.identify import is_diffusers_folder
 from assetctl.types import AssetFile
@@ -38,10 +38,11 @@ class Candidate:
 
 @dataclass(slots=True)
 class Scan:
-    """What a walk found: candidates, and pickles that were passed over."""
+    """What a walk found: candidates, pickles that were passed over, and folders that could not be read."""
 
     candidates: list[Candidate] = field(default_factory=list)
     pickles: list[Path] = field(default_factory=list)
+    unreadable: list[tuple[str, AssetctlError]] = field(default_factory=list)
 
 
 def scan(paths: Iterable[Path]) -> Scan:
@@ -58,10 +59,8 @@ def scan(paths: Iterable[Path]) -> Scan:
             raise NotFoundError(f"There is no file or folder {path}.", "Check the path.")
         if absolute.is_file():
             found.candidates.append(Candidate(absolute, (_file(absolute, absolute.stat()),), named=True))
-        elif is_diffusers_folder(absolute):
-            found.candidates.append(_folder(absolute, named=True))
         else:
-            _walk(absolute, found, set())
+            _enter(absolute, found, set(), named=True)
     return found
 
 
@@ -80,16 +79,29 @@ def single_file(path: Path) -> AssetFile:
     return _file(path, path.stat())
 
 
+def _enter(folder: Path, found: Scan, seen: set[str], *, named: bool = False) -> None:
+    """Take a folder as an asset, or look into it; only one that was named must be readable."""
+    if folder.suffix == ".config" and not named:  # the companion of a single-file checkpoint
+        return
+    try:
+        if is_diffusers_folder(folder):
+            found.candidates.append(Candidate(folder, folder_files(folder), named))
+        else:
+            _walk(folder, found, seen)
+    except OSError as error:
+        refusal = StorageError(f"{folder} can not be read: {error.strerror}.", "Check its permissions.")
+        if named:
+            raise refusal from error
+        found.unreadable.append((str(folder), refusal))
+
+
 def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
     real = os.path.realpath(folder)
     if real in seen:  # a link that leads back up
         return
     seen.add(real)
-    try:
-        with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
-    except OSError as error:
-        raise StorageError(f"{folder} can not be read: {error.strerror}.", "Check its permissions.") from error
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in _visible(entries):
         if entry.name.endswith(SUFFIX) and entry.is_file():
             found.candidates.append(Candidate(Path(entry.path), (_file(entry.path, entry.stat()),)))
@@ -99,25 +111,12 @@ def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
             found.pickles.append(Path(entry.path))
 
 
-def _enter(folder: Path, found: Scan, seen: set[str]) -> None:
-    if folder.suffix == ".config":  # the companion of a single-file checkpoint
-        return
-    if is_diffusers_folder(folder):
-        found.candidates.append(_folder(folder))
-    else:
-        _walk(folder, found, seen)
-
-
 def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
     return (entry for entry in entries if not entry.name.startswith("."))
 
 
 def _hidden(relative: Path) -> bool:
     return any(part.startswith(".") for part in relative.parts)
-
-
-def _folder(folder: Path, *, named: bool = False) -> Candidate:
-    return Candidate(folder, folder_files(folder), named)
 
 
 def _file(path: str | Path, stat: os.stat_result, role: str = "main") -> AssetFile:

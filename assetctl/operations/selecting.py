@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
@@ -52,7 +52,16 @@ def select(read: Reader, choice: Choice) -> Selection:
         prompt=choice.prompt,
         negative_prompt=choice.negative_prompt,
     )
-    return _with_named(read, selection, choice.names)
+    return _with_others(read, _with_named(read, selection, choice.names))
+
+
+def _with_others(read: Reader, selection: Selection) -> Selection:
+    """Note which embeddings are at hand and not chosen, if there is a prompt that could name them."""
+    if not (selection.prompt or selection.negative_prompt):
+        return selection
+    chosen = {asset.id for asset in selection.embeddings}
+    others = tuple(asset for asset in read.assets(kind="embedding") if asset.id not in chosen)
+    return replace(selection, others=others)
 
 
 def _weighted(read: Reader, text: str) -> WeightedAsset:
@@ -93,4 +102,4 @@ def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> S
         else:
             hint = "A selection has one checkpoint, LoRAs, embeddings and one VAE; `assetctl edit` sets a wrong kind."
             raise UsageError(f"{asset.name} is a {asset.kind}, and there is no place for it in this selection.", hint)
-    return Selection(checkpoint, tuple(loras), tuple(embeddings), vae, selection.prompt, selection.negative_prompt)
+    return replace(selection, checkpoint=checkpoint, loras=tuple(loras), embeddings=tuple(embeddings), vae=vae)

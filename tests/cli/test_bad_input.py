@@ -77,7 +77,8 @@ def test_a_bad_file_is_refused_and_changes_nothing(assetctl, home, tmp_path, com
 @pytest.mark.parametrize("command", ["identify", "import", "pull"])
 def test_a_path_that_is_not_there(assetctl, command):
     ended = assetctl(command, "./nowhere.safetensors", "--json")
-    assert (ended.code, ended.error["code"]) == (3, "not_found")
+    reported = ended.data[0]["error"] if command == "identify" else ended.error
+    assert (ended.code, reported["code"]) == (3, "not_found")
 
 
 def test_a_folder_can_not_be_pulled(assetctl, tmp_path):
@@ -172,6 +173,7 @@ def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(home, assetctl, tmp_path)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in err
+    assert err.count("error: ") == 1
     assert len(assetctl("list", "--json").data) == 4
     again = assetctl("import", folder, "--no-hash")
     assert "4 unchanged" in again.err

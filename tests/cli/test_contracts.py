@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
 from material import write_embedding, write_lora
 
-from assetctl.cli.main import COMMANDS
+from assetctl.cli.commands import COMMANDS
 
 ASSET_KEYS = {
     "name", "kind", "family", "base_model", "variant", "prediction", "format", "layout", "size", "sha256",
@@ -66,6 +67,18 @@ def test_a_missing_file_is_replaced_and_what_was_edited_stays(assetctl, tmp_path
     assert (asset["name"], asset["tags"], asset["in_store"]) == ("whiskers", ["cats"], True)
 
 
+def test_a_moved_file_is_followed_by_the_next_import(assetctl, tmp_path, lora):
+    assetctl("import", lora)
+    assetctl("edit", "whiskers", "--tag", "cats")
+    new = tmp_path / "files" / "sub" / "renamed.safetensors"
+    new.parent.mkdir()
+    lora.rename(new)
+    assert f"whiskers has moved to {new}" in assetctl("import", tmp_path / "files").err
+    (asset,) = assetctl("list", "--json").data
+    assert (asset["name"], asset["path"], asset["tags"]) == ("whiskers", str(new), ["cats"])
+    assert assetctl("verify").code == 0
+
+
 def test_twins_in_a_folder_are_one_asset_with_two_places(assetctl, tmp_path):
     write_lora(tmp_path / "loras" / "a.safetensors")
     write_lora(tmp_path / "loras" / "deep" / "b.safetensors")
@@ -113,6 +126,14 @@ def test_rm_keeps_a_persons_file_and_deletes_ours(assetctl, home, lora):
     assetctl("import", lora)
     assert assetctl("rm", "whiskers", "--delete-files", "--yes").code == 0
     assert not lora.exists()
+
+
+def test_rm_of_a_persons_file_takes_a_word_of_theirs(assetctl, monkeypatch, lora):
+    assetctl("import", lora)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    ended = assetctl("rm", "whiskers", "--delete-files", "--json")
+    assert (ended.code, ended.error["code"]) == (2, "usage")
+    assert lora.is_file()
 
 
 def test_verify_tells_missing_from_changed(assetctl, tmp_path):

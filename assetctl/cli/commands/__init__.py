@@ -1,1 +1,18 @@
 """The commands, one a file."""
+
+#: Every command and the module of `cli/commands` that holds it, in the order of `--help`.
+COMMANDS = {
+    "pull": "pull",
+    "import": "import_files",
+    "list": "list_assets",
+    "search": "search",
+    "inspect": "inspect_asset",
+    "edit": "edit",
+    "rm": "remove",
+    "verify": "verify",
+    "identify": "identify",
+    "check": "check",
+    "prompt": "prompt",
+    "generate": "generate",
+    "demo": "demo",
+}

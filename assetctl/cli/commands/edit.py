@@ -48,10 +48,14 @@ def app(
     """
     words = None if trigger_words is None else tuple(word for word in trigger_words if word)
     changes = Changes(
-        name=name, kind=kind, family=family, base_model=base_model, variant=variant, prediction=prediction,
+        name=name, kind=kind and kind.lower(), family=family and family.lower(), base_model=base_model,
+        variant=variant, prediction=prediction,
         trigger_words=words, add_tags=tuple(tags or ()), remove_tags=tuple(untags or ()), notes=notes,
         default_weight=default_weight, reset=tuple(field.replace("-", "_") for field in reset or ()),
     )  # fmt: skip
     if changes == Changes():
         raise UsageError("There is nothing to change.", "See `assetctl edit --help` for what can be set.")
     show_assets(session.out, [session.registry.edit(asset, changes)])
+    known = session.registry.families() if changes.family else ()
+    if changes.family and changes.family not in known:
+        session.out.warning(f"{changes.family} is no family that assetctl knows: {', '.join(known)}.")

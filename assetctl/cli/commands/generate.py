@@ -130,8 +130,9 @@ def _show_plan(session: Session, plan: Plan) -> None:
     for item in _selection(plan):
         weight = "" if item["weight"] is None else f" at {item['weight']:g}"
         session.out.line(f"{item['role']:>12}  {item['name']}{weight}  ({item['family'] or 'family unknown'})")
-    segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in plan.prompt.segments)
-    session.out.line(f"{'prompt':>12}  {segments}")
+    for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
+        segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
+        session.out.line(f"{label:>12}  {segments}")
     seeds = ", ".join(map(str, plan.seeds))
     size = f"{plan.width}x{plan.height}"
     session.out.line(

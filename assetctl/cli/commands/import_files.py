@@ -71,5 +71,9 @@ def _tell(out: Output, result: ImportResult) -> None:
         out.note(f"{path} holds the same bytes as {name}: one asset, two places.")
     if len(result.duplicates) > 10:
         out.note(f"…and {len(result.duplicates) - 10} more duplicates.")
-    counts = {"new": result.added, "changed": result.changed, "unchanged": result.unchanged}
+    for name, path in result.moved:
+        out.note(f"{name} has moved to {path}.")
+    for path in result.changed:
+        out.note(f"{path} holds other bytes than it did, and was identified anew.")
+    counts = {"new": result.added, "changed": len(result.changed), "unchanged": result.unchanged}
     out.note(", ".join(f"{number} {word}" for word, number in counts.items() if number) or "No assets were found.")

@@ -16,7 +16,7 @@ _EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl im
     examples=[
         "assetctl list --kind lora --family sdxl",
         "assetctl list --tag cats --json",
-        "assetctl list --kind lora --quiet | xargs -n1 assetctl inspect",
+        "assetctl list --kind lora --quiet | xargs -d '\\n' -n1 assetctl inspect",
     ]
 )
 def app(
@@ -41,3 +41,6 @@ def app(
     if not assets:
         filtered = any((kind, family, base_model, tags, format, in_store is not None))
         session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY)
+        known = session.registry.families() if family else ()
+        if family and family.lower() not in known:
+            session.out.hint(f"{family} is no family that assetctl knows: {', '.join(known)}.")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
+from assetctl.operations.remove import Removal
 
 
 @command(examples=["assetctl rm whiskers", "assetctl rm old-1 old-2 --yes", "assetctl rm whiskers --delete-files"])
@@ -34,9 +37,9 @@ def app(
             session.out.note(f"deletes {path}")
         for path in removal.keeps:
             session.out.note(f"keeps {path}, which is yours")
-    used = any(removal.generations for removal in removals.values())
-    if (delete_files or used) and not yes and sys.stdin.isatty():
-        typer.confirm(f"Remove {', '.join(removal.asset.name for removal in removals.values())}?", abort=True, err=True)
+    if not (yes or _confirmed(list(removals.values()), delete_files=delete_files)):
+        session.out.note("Nothing was removed.")
+        raise typer.Exit(1)
     for removal in removals.values():
         session.registry.remove(removal)
     data = [
@@ -49,3 +52,14 @@ def app(
         for removal in removals.values()
     ]
     session.out.result(data, lambda: session.out.line(f"removed {len(data)} {'asset' if len(data) == 1 else 'assets'}"))
+
+
+def _confirmed(removals: Sequence[Removal], *, delete_files: bool) -> bool:
+    """Ask before a person's own files go, or what pictures were made with; a script must say --yes for the former."""
+    if not (delete_files or any(removal.generations for removal in removals)):
+        return True
+    if sys.stdin.isatty():
+        return typer.confirm(f"Remove {', '.join(removal.asset.name for removal in removals)}?", err=True)
+    if delete_files:
+        raise UsageError("Deleting your own files takes a word of yours.", "Add --yes if you mean it.")
+    return True

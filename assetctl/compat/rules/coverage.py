@@ -43,7 +43,7 @@ def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None
         return RULE.finding("warning", message, hint, lora, checkpoint)
     else:
         return None
-    hint = f"It was made for another architecture: `assetctl inspect {lora.name}` shows what is known of it."
+    hint = f"It was made for another architecture: `assetctl inspect {lora.typed}` shows what is known of it."
     return RULE.finding("error", message, hint, lora, checkpoint)
 
 

@@ -43,6 +43,6 @@ def _finding(asset: Asset, first: Asset) -> Finding:
     message = f"{asset.name} is of family {asset.family}, and {first.name} is {first.family}."
     hint = (
         f"`assetctl list --kind {asset.kind} --family {first.family}` shows what fits; "
-        f"`assetctl edit {asset.name} --family {first.family}` if the family is wrong."
+        f"`assetctl edit {asset.typed} --family {first.family}` if the family is wrong."
     )
     return RULE.finding("error", message, hint, asset, first)

@@ -27,7 +27,7 @@ def check(context: Context) -> Iterator[Finding]:
         if asset.kind == "unknown":
             message = f"{asset.name} is used as {_a(role)}, and its kind is unknown."
             yield RULE.finding(
-                "error", message, f"If it is one, say so: `assetctl edit {asset.name} --kind {role}`.", asset
+                "error", message, f"If it is one, say so: `assetctl edit {asset.typed} --kind {role}`.", asset
             )
         else:
             message = f"{asset.name} is used as {_a(role)}, and is {_a(asset.kind)}."

@@ -25,5 +25,5 @@ def check(context: Context) -> Iterator[Finding]:
         if asset.family is None and asset.kind != "vae":
             message = f"The family of {asset.name} is unknown, so nobody can tell what it works with."
             yield RULE.finding(
-                "warning", message, f"If you know it, set it: `assetctl edit {asset.name} --family sd1`.", asset
+                "warning", message, f"If you know it, set it: `assetctl edit {asset.typed} --family sd1`.", asset
             )

@@ -63,7 +63,7 @@ def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
 def _misfit(asset: Asset, why: str) -> GenerationError:
     return GenerationError(
         f"The embedding {asset.name} does not fit the checkpoint: {why}.",
-        f"See its family with `assetctl inspect {asset.name}`.",
+        f"See its family with `assetctl inspect {asset.typed}`.",
     )
 
 

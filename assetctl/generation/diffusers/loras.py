@@ -69,7 +69,7 @@ def _check(lora: Asset, pipeline: DiffusionPipeline) -> None:
 
 
 def _load(pipeline: DiffusionPipeline, name: str, lora: Asset) -> None:
-    hint = f"See what it fits with `assetctl inspect {lora.name}` and `assetctl check`."
+    hint = f"See what it fits with `assetctl inspect {lora.typed}` and `assetctl check`."
     with told(f"The LoRA {lora.name} does not fit the checkpoint", hint):
         pipeline.load_lora_weights(lora.path, adapter_name=name, local_files_only=True, use_safetensors=True)
     if not any(name in names for names in pipeline.get_list_adapters().values()):

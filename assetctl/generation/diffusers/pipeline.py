@@ -148,7 +148,7 @@ def _variant(folder: Path) -> str | None:
 
 
 def _loading(asset: Asset) -> AbstractContextManager[None]:
-    return told(f"{asset.name} could not be loaded", f"See what it is with `assetctl inspect {asset.name}`.")
+    return told(f"{asset.name} could not be loaded", f"See what it is with `assetctl inspect {asset.typed}`.")
 
 
 def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:
