@@ -48,16 +48,16 @@ class Settings:
         Raises:
             UsageError: `config.toml` or a variable does not make sense.
         """
-        root = Path(home or environ.get("ASSETCTL_HOME") or default_home()).expanduser().absolute()
+        root = _path(home or environ.get("ASSETCTL_HOME") or default_home(), Path.cwd())
         settings = cls(home=root, models=root / "models", outputs=root / "outputs")
         given = _read_config(root / CONFIG_NAME)
         given |= {
             field.name: environ[variable]
             for field in fields(cls)
-            if (variable := f"ASSETCTL_{field.name.upper()}") in environ and field.name != "home"
+            if environ.get(variable := f"ASSETCTL_{field.name.upper()}") and field.name != "home"
         }
-        if environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-            given.setdefault("offline", True)
+        if environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE and "ASSETCTL_OFFLINE" not in environ:
+            given["offline"] = True
         return replace(settings, **{name: _parse(name, value, root) for name, value in given.items()})  # type: ignore[arg-type]
 
 
@@ -68,6 +68,7 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("assetctl", appauthor=False))
 
 
+_TRUE, _FALSE = frozenset({"1", "on", "yes", "true"}), frozenset({"0", "off", "no", "false"})
 _CHOICES = {"dtype": ("auto", "bf16", "fp32", "fp16"), "device": ("auto", "cpu", "cuda", "mps")}
 
 
@@ -91,10 +92,25 @@ def _read_config(path: Path) -> dict[str, object]:
 
 def _parse(name: str, value: object, root: Path) -> object:
     if name in ("models", "outputs"):
-        return (root / Path(str(value)).expanduser()).absolute()
+        if not isinstance(value, str):
+            raise UsageError(f"The setting {name} is {value!r}.", "It must be the path of a folder.")
+        return _path(value, root)
     if name == "offline":
-        return value if isinstance(value, bool) else str(value).lower() in {"1", "on", "yes", "true"}
+        if isinstance(value, bool) or str(value).lower() in _TRUE | _FALSE:
+            return str(value).lower() in _TRUE
+        raise UsageError(f"The setting offline is {value!r}.", "Write true or false.")
     choices = _CHOICES[name]
     if value not in choices:
         raise UsageError(f"The setting {name} is {value!r}.", f"Choose one of: {', '.join(choices)}.")
     return value
+
+
+def _path(text: str | Path, root: Path) -> Path:
+    try:
+        path = (root / Path(text).expanduser()).absolute()
+        path.exists()
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"{str(text)!r} can not be used as a path: {error}.", "Name another folder.") from error
+    except OSError:  # it may not be looked at, which whoever uses it will say
+        return (root / Path(text).expanduser()).absolute()
+    return path

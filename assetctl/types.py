@@ -121,7 +121,7 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class AssetDetails:
-    """Everything that is known of one asset."""
+    """Everything that is known of one asset; `problem` says what is wrong with its file, if anything is."""
 
     asset: Asset
     files: tuple[AssetFile, ...]
@@ -130,6 +130,7 @@ class AssetDetails:
     origin: Origin | None
     metadata: dict[str, str] = field(default_factory=dict)
     generations: int = 0
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

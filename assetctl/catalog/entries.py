@@ -40,6 +40,7 @@ class KnownFile(NamedTuple):
     """A file as the catalog last saw it."""
 
     asset_id: int
+    asset_path: str
     role: str
     size: int
     mtime_ns: int

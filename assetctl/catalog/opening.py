@@ -72,7 +72,7 @@ def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
             "Restore a backup, or move the file away: assetctl then starts a new catalog and `import` fills it again."
         )
         return CatalogError(f"{path} is not a catalog, or is damaged ({text}).", hint)
-    if "disk is full" in text:
+    if "disk is full" in text or "disk I/O error" in text:
         return StorageError(f"The disk is full: {path} could not be written.", "Free some space; nothing was changed.")
     if "readonly" in text or "unable to open" in text:
         hint = "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME."
@@ -129,6 +129,9 @@ def _upgrade(path: Path, revision: str | None, migrations: Path) -> None:
     except migrating.FAILURES as error:
         if backup is None:
             path.unlink(missing_ok=True)
+            original = getattr(error, "orig", error)
+            if isinstance(original, sqlite3.Error):
+                raise explain(path, original) from error
             raise CatalogError(f"The catalog {path} could not be made: {error}.", "Run again with --debug.") from error
         _copy(backup, path)
         raise CatalogError(

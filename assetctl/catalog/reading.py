@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,6 +17,7 @@ from assetctl.types import KINDS, Asset, AssetDetails, AssetFile, Evidence, Iden
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 _WORDS, _TAGS, _IN_STORE = 12, 13, 15
@@ -123,10 +123,13 @@ class Reader:
 
     def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:
         """Every catalogued file by its path, or those under `folder`."""
-        query = "SELECT path, asset_id, role, size, mtime_ns, sha256 FROM files"
+        query = (
+            "SELECT f.path, f.asset_id, a.path, f.role, f.size, f.mtime_ns, f.sha256 "
+            "FROM files f JOIN assets a ON a.id = f.asset_id"
+        )
         values: list[object] = []
         if folder is not None:
-            query += " WHERE substr(path, 1, ?) = ?"
+            query += " WHERE substr(f.path, 1, ?) = ?"
             prefix = folder.rstrip(os.sep) + os.sep
             values = [len(prefix), prefix]
         return {row[0]: KnownFile(*row[1:]) for row in self._rows(query, values)}
@@ -148,7 +151,8 @@ class Reader:
     def _by_path(self, name: str) -> list[Asset]:
         if not name or "\0" in name:
             return []
-        places = {os.path.abspath(Path(name).expanduser()), os.path.realpath(Path(name).expanduser())}  # noqa: PTH100 - keeps links
+        path = os.path.expanduser(name)  # noqa: PTH111 - leaves an unknown user's home as it is
+        places = {os.path.abspath(path), os.path.realpath(path)}  # noqa: PTH100 - the first keeps links
         marks = ",".join("?" * len(places))
         return self._assets(
             f"SELECT * FROM asset_view WHERE path IN ({marks}) "  # noqa: S608 - question marks only

@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -138,9 +138,12 @@ class Writer:
             self._touched.update(merged)
         return merged
 
-    def replace_files(self, asset_id: int, files: Sequence[AssetFile]) -> None:
-        """The asset's own files are these now, and whatever was known of the old bytes is forgotten."""
-        self._session.execute(delete(FileRow).where(FileRow.asset_id == asset_id, FileRow.role != "copy"))
+    def replace_files(self, asset_id: int, files: Sequence[AssetFile], *, same_bytes: bool = False) -> None:
+        """The asset's own files are these now; unless they hold the `same_bytes`, its copies are no copies any more."""
+        gone = FileRow.asset_id == asset_id
+        if same_bytes:
+            gone &= or_(FileRow.role != "copy", FileRow.path.in_([file.path for file in files]))
+        self._session.execute(delete(FileRow).where(gone))
         self._session.execute(insert(FileRow), [_file_values(asset_id, file) for file in files])
         asset = self._asset(asset_id)
         asset.size = sum(file.size for file in files)

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from assetctl.cli.commands import COMMANDS
 from assetctl.cli.failures import INTERRUPTED, report
 from assetctl.cli.session import DebugOption, HomeOption, remember
+from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +81,21 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing but a defect in Python itself raises."""
     try:
+        _check_text(arguments)
         code = app(args=list(arguments), prog_name="assetctl", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the one place where everything ends
         return report(error, arguments)
     if code == INTERRUPTED:  # Typer has caught the interrupt itself, and said nothing
         return report(KeyboardInterrupt(), arguments)
     return code if isinstance(code, int) else 0
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{argument!a} is no valid text.", "Rename the file, or write UTF-8.") from error
 
 
 def main() -> None:

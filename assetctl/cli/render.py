@@ -66,6 +66,7 @@ def details_data(details: AssetDetails) -> dict[str, Any]:
         "origin": None if details.origin is None else dataclasses.asdict(details.origin),
         "metadata": details.metadata,
         "generations": details.generations,
+        "problem": details.problem,
     }
 
 
@@ -82,6 +83,8 @@ def show_details(out: Output, details: AssetDetails) -> None:
             out.line(f"{item.source:>14}  {item.claim}: {item.detail}")
 
     out.result(details_data(details) if out.json else None, render, [details.asset.name])
+    if details.problem:
+        out.warning(details.problem)
 
 
 def _lines(details: AssetDetails) -> list[tuple[str, str | None]]:

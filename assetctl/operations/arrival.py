@@ -80,7 +80,8 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
             return known, True
         orphan = _orphan(workspace, arrival)
         kind, form = arrival.found.kind, arrival.found.format or ""
-        placed = orphan or store.place(arrival.path, kind, form, arrival.name)
+        claimed = frozenset(read.known_files(str(store.folder(kind, form))))
+        placed = orphan or store.place(arrival.path, kind, form, arrival.name, claimed)
         try:
             with workspace.catalog.write() as writer:
                 number = _register(writer, arrival.entry(placed), known)
@@ -88,16 +89,26 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
             if orphan is None:
                 store.remove(placed)
             raise
+        if known is not None and known.in_store and known.path != str(placed):
+            store.remove(Path(known.path))  # what was damaged is replaced
     return read.by_id(number), False
 
 
 def is_intact(workspace: Workspace, asset: Asset) -> bool:
-    """Whether all files of an asset are there, in their sizes."""
-    for file in workspace.catalog.read.files(asset):
-        path = Path(file.path)
-        if file.role != "copy" and not (path.is_file() and path.stat().st_size == file.size):
-            return False
-    return True
+    """Whether all files of an asset are as they were: in their sizes and, where a time differs, by their hashes."""
+    return all(_is_as_it_was(file) for file in workspace.catalog.read.files(asset) if file.role != "copy")
+
+
+def _is_as_it_was(file: AssetFile) -> bool:
+    try:
+        status = Path(file.path).stat()
+    except OSError:
+        return False
+    if status.st_size != file.size:
+        return False
+    if status.st_mtime_ns == file.mtime_ns or file.sha256 is None:
+        return True
+    return hash_file(Path(file.path), frozenset({"sha256"})).sha256 == file.sha256
 
 
 def _register(writer: Writer, entry: NewAsset, known: Asset | None) -> int:
@@ -105,7 +116,7 @@ def _register(writer: Writer, entry: NewAsset, known: Asset | None) -> int:
         (number,) = writer.add([entry])
         return number
     # Its files are gone or damaged: the same asset, with all that a person set, gets good ones.
-    writer.replace_files(known.id, entry.files)
+    writer.replace_files(known.id, entry.files, same_bytes=True)
     writer.set_location(known.id, entry.path, sha256=entry.sha256, in_store=True)
     return known.id
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.operations.naming import checked_name
+from assetctl.operations.naming import checked_name, checked_words
 from assetctl.types import KINDS
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _check(changes: Changes) -> None:
     for field in changes.reset:
         if field not in OVERRIDABLE:
             raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(OVERRIDABLE)}.")
-    for text in (*(changes.trigger_words or ()), *changes.add_tags):
-        if not text.strip() or not text.isprintable():
-            raise UsageError(f"{text!r} can not be a trigger word or a tag.", "Use words without control characters.")
+    checked_words((*(changes.trigger_words or ()), *changes.add_tags))
+    for text in (changes.base_model, changes.variant, changes.notes):
+        if text is not None and not text.replace("\n", " ").isprintable():
+            raise UsageError(f"{text!r} holds control characters.", "Leave them out.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from assetctl.catalog import FileHashes, GenerationEntry
 from assetctl.compat import run_rules
-from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, UsageError
+from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
+from assetctl.files.paths import absolute
 from assetctl.generation import metadata
 from assetctl.generation.plan import Plan, Progress
 from assetctl.generation.samplers import canonical_sampler
@@ -100,8 +102,8 @@ def generate(
         GenerationError: The assets could not be loaded, or a picture could not be made.
         StorageError: A picture could not be saved.
     """
+    targets = _targets(_checked_target(out or workspace.settings.outputs), plan.seeds)
     plan = replace(plan, selection=_hashed(workspace, plan.selection))
-    targets = _targets(out or workspace.settings.outputs, plan.seeds)
     clock = _Clock(progress)
     saved = []
     for picture, target in zip(backend.generate(plan, clock.report), targets, strict=True):
@@ -236,14 +238,27 @@ def _wants_autov3(asset: Asset) -> bool:
     return asset.autov3 is None and asset.kind in ("lora", "embedding") and asset.format == "safetensors"
 
 
-def _targets(out: Path, seeds: tuple[int, ...]) -> Iterator[Path]:
-    """Free names for the pictures, each asked for only when its picture is there."""
-    out = Path(out).expanduser().absolute()
-    named = out.suffix.lower() == ".png"
-    if out.suffix.lower() in (".jpg", ".jpeg", ".webp"):
+def _checked_target(out: Path) -> Path:
+    """`out`, absolute, with its folder made: found wanting now rather than when the picture is done."""
+    target = absolute(out)
+    if target.suffix.lower() in (".jpg", ".jpeg", ".webp"):
         raise UsageError(
             f"{out.name} would be a {out.suffix} file.", "Pictures are saved as PNG: name one, or a folder."
         )
+    folder = target.parent if target.suffix.lower() == ".png" else target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "Name a folder that can be written with --out."
+        raise StorageError(f"The folder {folder} can not be made: {error.strerror}.", hint) from error
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"The folder {folder} can not be written.", "Name another one with --out.")
+    return target
+
+
+def _targets(out: Path, seeds: tuple[int, ...]) -> Iterator[Path]:
+    """Free names for the pictures, each asked for only when its picture is there."""
+    named = out.suffix.lower() == ".png"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for number, seed in enumerate(seeds):
         base = out.with_name(f"{out.stem}-{number + 1}") if named and number else out.with_suffix("") if named else None

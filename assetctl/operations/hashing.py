@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -10,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from assetctl.errors import AssetctlError
+from assetctl.errors import AssetctlError, HashMismatchError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.sources.base import FetchProgress
 
@@ -87,6 +88,9 @@ def folder_hash(folder: str, files: Iterable[AssetFile]) -> str | None:
 def with_all_hashes(asset: Asset, files: Sequence[AssetFile]) -> list[AssetFile]:
     """Those of an asset's main files that lack a hash, with all three; the others are left out.
 
+    Raises:
+        HashMismatchError: The file is not the one that was registered.
+
     SHA256 comes with registration; AutoV3 and BLAKE3 cost another pass over the bytes, and are
     computed when they are first asked for.
     """
@@ -95,6 +99,11 @@ def with_all_hashes(asset: Asset, files: Sequence[AssetFile]) -> list[AssetFile]
         lacking = file.sha256 is None or file.blake3 is None or (file.autov3 is None and asset.format == "safetensors")
         if file.role == "main" and lacking:
             digests = hash_file(Path(file.path))
+            if file.sha256 is not None and digests.sha256 != file.sha256:
+                raise HashMismatchError(
+                    f"{file.path} holds other bytes than it did when {asset.name} was registered.",
+                    f"`assetctl import {shlex.quote(file.path)}` registers what it holds now; or fetch it anew.",
+                )
             completed.append(
                 replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3),
             )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import FileHashes, NewAsset
-from assetctl.errors import AssetctlError
+from assetctl.errors import AssetctlError, UsageError
 from assetctl.operations.hashing import HashRun, folder_hash
 from assetctl.operations.identifying import identify_each
-from assetctl.operations.naming import asset_name
+from assetctl.operations.naming import asset_name, checked_words
 from assetctl.operations.scanning import Candidate, scan
 from assetctl.types import Origin
 
@@ -66,7 +67,7 @@ def import_files(
         FileError: A named file is refused or corrupt.
     """
     found = scan(paths)
-    run = _Import(workspace, tuple(tags))
+    run = _Import(workspace, checked_words(tags))
     with HashRun(report) as hashing:
         run.register(found.candidates, hashing if hashes else None)
         if hashes:
@@ -91,6 +92,7 @@ class _Import:
         self.moved: dict[str, int] = {}
         self._catalog = workspace.catalog
         self._known = self._catalog.read.known_files()
+        self._parts = Counter(file.asset_id for file in self._known.values() if file.role == "part")
         self._tags = tags
         self._added: dict[int, str] = {}
 
@@ -143,7 +145,7 @@ class _Import:
         self, candidates: Sequence[Candidate], hashing: HashRun | None
     ) -> Iterator[tuple[Candidate, Identification]]:
         """What is new or changed, identified; named files come first, so that a bad one stops all."""
-        ordered = sorted(candidates, key=lambda candidate: not candidate.named)
+        ordered = sorted(filter(self._disjoint, candidates), key=lambda candidate: not candidate.named)
         fresh = [candidate for candidate in ordered if not self._is_unchanged(candidate)]
         results = identify_each([candidate.path for candidate in fresh])
         if hashing is not None:
@@ -168,12 +170,41 @@ class _Import:
         return True
 
     def _known_as(self, candidate: Candidate) -> KnownFile | None:
-        return next((self._known[file.path] for file in candidate.files if file.path in self._known), None)
+        """How the catalog knows a candidate; a copy of bytes that are no longer its asset's counts as new."""
+        known = next((self._known[file.path] for file in candidate.files if file.path in self._known), None)
+        if known is not None and known.role == "copy" and self._has_changed(known.asset_path):
+            return None
+        return known
+
+    def _disjoint(self, candidate: Candidate) -> bool:
+        """Whether no other asset claims files of a candidate: a part of a folder is no asset of its own as well."""
+        known = [self._known[file.path] for file in candidate.files if file.path in self._known]
+        other = next((k.asset_path for k in known if k.role != "copy" and k.asset_path != str(candidate.path)), None)
+        if other is None:
+            return True
+        message = f"{candidate.path} overlaps with {other}, which is an asset already."
+        refusal = UsageError(message, "`assetctl rm` the one that you do not want; your files stay.")
+        if candidate.named:
+            raise refusal
+        self.result.refused.append((str(candidate.path), refusal))
+        return False
+
+    def _has_changed(self, path: str) -> bool:
+        known = self._known.get(path)
+        try:
+            status = Path(path).stat()
+        except OSError:
+            return False
+        return known is not None and (known.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns)
 
     def _is_same(self, candidate: Candidate) -> bool:
+        """Whether a candidate has the files that it had, as they were."""
         known = [self._known.get(file.path) for file in candidate.files]
         there = [None if file is None else (file.size, file.mtime_ns) for file in known]
-        return there == [(file.size, file.mtime_ns) for file in candidate.files]
+        if there != [(file.size, file.mtime_ns) for file in candidate.files]:
+            return False
+        first = known[0]
+        return first is None or first.role != "part" or self._parts[first.asset_id] == len(candidate.files)
 
     def _hash(self, candidate: Candidate, hashing: HashRun) -> None:
         for file in candidate.files:

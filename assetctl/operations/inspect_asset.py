@@ -26,20 +26,21 @@ def inspect_asset(workspace: Workspace, name: str, *, hashes: bool = True) -> As
     """
     read = workspace.catalog.read
     asset = read.find(name)
-    if hashes:
-        _complete_hashes(workspace, asset)
-        asset = read.by_id(asset.id)
-    return replace(read.details(asset), metadata=_metadata(asset))
+    problem = _complete_hashes(workspace, asset) if hashes else None
+    details = read.details(read.by_id(asset.id))
+    return replace(details, metadata=_metadata(asset), problem=problem)
 
 
-def _complete_hashes(workspace: Workspace, asset: Asset) -> None:
+def _complete_hashes(workspace: Workspace, asset: Asset) -> str | None:
+    """Compute what is lacking; what is wrong with the file is told, and does not keep the rest from being shown."""
     try:
         completed = with_all_hashes(asset, workspace.catalog.read.files(asset))
-    except (FileError, StorageError):  # the file is gone or changes: `verify` says so, and what is known is shown
-        return
+    except (FileError, StorageError) as error:
+        return error.message
     if completed:
         with workspace.catalog.write() as writer:
             writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
+    return None
 
 
 def _metadata(asset: Asset) -> dict[str, str]:

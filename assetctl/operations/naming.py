@@ -9,6 +9,7 @@ from assetctl.errors import UsageError
 from assetctl.store import safe_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 # `:` parts a name from its weight, `<>` enclose a LoRA tag.
@@ -17,7 +18,7 @@ _SPECIAL = re.compile(r"[:<>]")
 
 def asset_name(path: Path) -> str:
     """The name that an asset at `path` gets: its stem, made safe."""
-    stem = path.name.removesuffix(".safetensors") if path.suffix == ".safetensors" else path.name
+    stem = path.stem if path.suffix.lower() == ".safetensors" else path.name
     return safe_name(_SPECIAL.sub("-", stem))
 
 
@@ -32,3 +33,17 @@ def checked_name(name: str) -> str:
         hint = f"Leave out slashes, colons, angle brackets and control characters: {safe!r}."
         raise UsageError(f"{name!r} can not be an asset's name.", hint)
     return name
+
+
+def checked_words(words: Iterable[str]) -> tuple[str, ...]:
+    """Tags or trigger words without repetition, whatever their case.
+
+    Raises:
+        UsageError: One is empty, or holds control characters.
+    """
+    unique: dict[str, str] = {}
+    for word in words:
+        if not word.strip() or not word.isprintable():
+            raise UsageError(f"{word!r} can not be a trigger word or a tag.", "Use words without control characters.")
+        unique.setdefault(word.lower(), word)
+    return tuple(unique.values())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import FileError, NotFoundError, OfflineError, SourceError
 from assetctl.operations.arrival import Arrival, is_intact, keep
-from assetctl.operations.naming import checked_name
+from assetctl.operations.naming import checked_name, checked_words
 from assetctl.sources import find_source
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 
@@ -58,25 +59,28 @@ def pull(
         StorageError: The disk is full or may not be written.
     """
     wanted_name = None if name is None else checked_name(name)
+    labels = checked_words(tags)
     source = find_source(reference, workspace.settings)
     resolution = source.resolve(reference)
     key = f"{resolution.source} {resolution.url or resolution.reference} {resolution.revision or ''}"
     with workspace.store.lock(key):
         here = _already_here(workspace, resolution)
         if here is not None:
-            return PullResult(here, known=True)
+            return _known(workspace, here, wanted_name, labels)
         staging = workspace.store.staging(key)
         fetched = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
         workspace.store.free_space_check(resolution.size - fetched)
         staged = source.fetch(resolution, staging, report)
         try:
-            arrival = Arrival.of(resolution, staged, wanted_name, tuple(tags))
+            arrival = Arrival.of(resolution, staged, wanted_name, labels)
         except FileError:
             workspace.store.discard(key)  # it is whole, and it is nothing to keep
             raise
         asset, known = keep(workspace, arrival)
         workspace.store.discard(key)
-    result = PullResult(asset, known)
+    if known:
+        return _known(workspace, asset, wanted_name, labels)
+    result = PullResult(asset)
     if asset.kind == "unknown":
         result.warnings.append(
             f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.typed} --kind KIND`."
@@ -96,6 +100,18 @@ def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None]
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
     return fetch_tokenizer(workspace.store, report)
+
+
+def _known(workspace: Workspace, asset: Asset, name: str | None, tags: tuple[str, ...]) -> PullResult:
+    """A known asset gets the tags that were asked for, and keeps its name."""
+    if tags:
+        with workspace.catalog.write() as writer:
+            writer.change_tags(asset.id, tags)
+    result = PullResult(workspace.catalog.read.by_id(asset.id), known=True)
+    if name is not None and name != asset.name:
+        advice = f"`assetctl edit {asset.typed} --name {shlex.quote(name)}` renames it."
+        result.warnings.append(f"These bytes are here already, as {asset.name}: {advice}")
+    return result
 
 
 def _already_here(workspace: Workspace, resolution: Resolution) -> Asset | None:

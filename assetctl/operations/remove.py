@@ -56,7 +56,7 @@ def remove(workspace: Workspace, removal: Removal) -> None:
         writer.remove(removal.asset.id)
         writer.flush()
         for path in removal.deletes:
-            if workspace.store.contains(path):
+            if removal.asset.in_store and str(path) == removal.asset.path:
                 workspace.store.remove(path)
             else:
                 _delete(path)

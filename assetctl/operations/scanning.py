@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, NotFoundError, StorageError
+from assetctl.files.paths import absolute
 from assetctl.files.sniff import PICKLE_SUFFIXES
 from assetctl.identify import is_diffusers_folder
 from assetctl.types import AssetFile
@@ -54,13 +55,13 @@ def scan(paths: Iterable[Path]) -> Scan:
     """
     found = Scan()
     for path in paths:
-        absolute = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` would follow links
-        if not absolute.exists():
+        place = absolute(path)
+        if not place.exists():
             raise NotFoundError(f"There is no file or folder {path}.", "Check the path.")
-        if absolute.is_file():
-            found.candidates.append(Candidate(absolute, (_file(absolute, absolute.stat()),), named=True))
+        if place.is_file():
+            found.candidates.append(Candidate(place, (_file(place, place.stat()),), named=True))
         else:
-            _enter(absolute, found, set(), named=True)
+            _enter(place, found, set(), named=True)
     return found
 
 
@@ -103,12 +104,25 @@ def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
     with os.scandir(folder) as scanned:
         entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in _visible(entries):
-        if entry.name.endswith(SUFFIX) and entry.is_file():
+        name = entry.name.lower()
+        if not entry.name.isprintable() and not _encodes(entry.name):
+            refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
+            found.unreadable.append((ascii(entry.path), refusal))
+        elif name.endswith(SUFFIX) and entry.is_file():
             found.candidates.append(Candidate(Path(entry.path), (_file(entry.path, entry.stat()),)))
         elif entry.is_dir():
             _enter(Path(entry.path), found, seen)
-        elif entry.name.endswith(PICKLE_SUFFIXES) and entry.is_file():
+        elif name.endswith(PICKLE_SUFFIXES) and entry.is_file():
             found.pickles.append(Path(entry.path))
+
+
+def _encodes(name: str) -> bool:
+    """Whether a name is text: file systems allow any bytes."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:

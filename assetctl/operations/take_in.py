@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import StorageError
@@ -11,9 +11,9 @@ from assetctl.operations.scanning import scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from assetctl.operations.pull import PullResult
+    from assetctl.operations.scanning import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import FetchProgress
 
@@ -39,19 +39,24 @@ def take_in(
         result = pull(workspace, str(candidate.path), tags=labels, report=report)
         results.append(result)
         if move and result.asset.in_store and not workspace.store.contains(candidate.path):
-            _delete(candidate.path)
+            _delete(candidate)
     return results
 
 
-def _delete(path: Path) -> None:
-    companion = path.with_suffix(".config")
+def _delete(candidate: Candidate) -> None:
+    """Delete what was taken in, and folders that are empty then; whatever else lies there stays."""
     try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-            if companion.is_dir():
-                shutil.rmtree(companion)
+        for file in candidate.files:
+            Path(file.path).unlink()
+        if candidate.path.is_dir():
+            for folder in sorted((path for path in candidate.path.rglob("*") if path.is_dir()), reverse=True):
+                _remove_if_empty(folder)
+            _remove_if_empty(candidate.path)
     except OSError as error:
         hint = "Its bytes are in the store; delete it yourself."
-        raise StorageError(f"{path} can not be deleted: {error.strerror}.", hint) from error
+        raise StorageError(f"{candidate.path} can not be deleted: {error.strerror}.", hint) from error
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -102,7 +102,14 @@ class Store:
         finally:
             lock.release()
 
-    def place(self, staged: Path, kind: str, format: str, name: str) -> Path:  # noqa: A002 - the field's word for it
+    def place(
+        self,
+        staged: Path,
+        kind: str,
+        format: str,  # noqa: A002 - the field's word for it
+        name: str,
+        claimed: frozenset[str] = frozenset(),
+    ) -> Path:
         """Move a ready file or folder to its final place; if its name is taken it becomes `NAME-2`, and so on.
 
         A folder `STEM.config` beside a staged file moves along under the file's new name.
@@ -112,6 +119,7 @@ class Store:
             kind: Its kind.
             format: Its format.
             name: What to call it, without suffix; made safe.
+            claimed: Paths that count as taken although nothing lies there.
 
         Returns:
             Where it lies now.
@@ -125,7 +133,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             with brought_near(staged, folder) as near:
                 settle(near, usual_mode(folder))
-                final = _take_name(near, folder, safe_name(name))
+                final = _take_name(near, folder, safe_name(name), claimed)
             for leftover in leftovers:
                 remove_any(leftover)
             sync_folder(folder)
@@ -197,13 +205,13 @@ class Store:
         remove_any(path)
 
 
-def _take_name(near: Path, folder: Path, stem: str) -> Path:
+def _take_name(near: Path, folder: Path, stem: str, claimed: frozenset[str]) -> Path:
     """Move `near` and its companion to the first name that is free."""
     is_file = near.is_file()
     suffix = near.suffix.lower() if is_file else ""
     for number in count(1):
         final = folder / f"{stem}{'' if number == 1 else f'-{number}'}{suffix}"
-        if os.path.lexists(final) or (is_file and os.path.lexists(companion(final))):
+        if str(final) in claimed or os.path.lexists(final) or (is_file and os.path.lexists(companion(final))):
             continue
         if _move_to(near, final):
             return final

@@ -7,7 +7,7 @@ import shlex
 import typer
 
 from assetctl.cli.session import Session, command
-from assetctl.errors import GenerationError
+from assetctl.errors import GenerationError, UsageError
 
 
 @command(examples=["assetctl demo", "assetctl --home /tmp/demo demo"])
@@ -16,6 +16,8 @@ def app(session: Session) -> None:
 
     It works in your home; every command is printed as you would type it. Needs no network.
     """
+    if session.out.json or session.out.quiet:
+        raise UsageError("The demo is a tour for people.", "Leave out --json and --quiet.")
     from assetctl.cli.main import run  # noqa: PLC0415 - the tour runs the command line itself
 
     home = str(session.registry.settings.home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,6 +70,7 @@ def app(
         session.out.result(data, lambda: _show_plan(session, plan))
         show_findings(() if session.out.json else report.findings)
         return
+    gc.enable()  # it was off for a short life, and this one is long
     with _bar(session) as progress:
         result = session.registry.generate(request, choice, out=out, progress=progress)
     show_findings(() if session.out.json else result.report.findings)
@@ -87,6 +89,7 @@ def _data(plan: Plan, report: CheckReport) -> dict[str, Any]:
 def _size(text: str | None) -> tuple[int | None, int | None]:
     if text is None:
         return None, None
+    text = text[:20]
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"{text!r} is no size.", "Write width and height in pixels, like 768x512.")

@@ -42,6 +42,6 @@ def _problem(asset: Asset) -> str | None:
 
 
 def _hint(asset: Asset) -> str:
-    if asset.source is None or asset.source == asset.path or "/" == asset.source[:1]:
+    if asset.source is None or asset.source == asset.path or asset.source[:1] == "/":
         return f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers it at another place."
     return f"`assetctl verify {asset.typed}` tells more; `assetctl pull {asset.source}` fetches it again."
