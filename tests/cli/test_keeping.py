@@ -124,7 +124,8 @@ def test_one_unreadable_name_does_not_stop_a_folder(assetctl, lora):
 
 def test_a_read_only_home_can_be_read(assetctl, home, lora):
     assetctl("import", lora)
-    code = "import os, sys; os.access = lambda *a: False; from assetctl.cli.main import run; sys.exit(run(['list', '--quiet']))"
+    deny = "import os, sys; os.access = lambda *_: False; from assetctl.cli.main import run;"
+    code = f"{deny} sys.exit(run(['list', '--quiet']))"
     environment = {**os.environ, "ASSETCTL_HOME": str(home)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "whiskers\n"), ended.stderr
