@@ -46,7 +46,7 @@ def infotext(plan: Plan, seed: int) -> str:
     The prompt names every LoRA with its weight, wherever the request named it.
     """
     lines = [_prompt_with_loras(plan)]
-    negative = plan.negative_prompt.text
+    negative = _TAG.sub("", plan.negative_prompt.text).strip()  # its LoRAs are named with the prompt's
     if negative:
         lines.append(f"Negative prompt: {negative}")
     fields = (f"{key}: {_quote(value)}" for key, value in _fields(plan, seed).items() if value)

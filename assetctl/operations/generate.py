@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING
 
 from assetctl.catalog import FileHashes, GenerationEntry
 from assetctl.compat import run_rules
-from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UsageError
+from assetctl.errors import (
+    GenerationError,
+    HashMismatchError,
+    IncompatibleError,
+    NotFoundError,
+    StorageError,
+    UsageError,
+)
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.generation import metadata
 from assetctl.generation.plan import Plan, Progress
 from assetctl.generation.samplers import canonical_sampler
+from assetctl.operations.arrival import is_intact
 from assetctl.operations.hashing import with_all_hashes
 from assetctl.operations.selecting import Choice, select
 from assetctl.prompt import parse_prompt
@@ -34,6 +42,9 @@ NATIVE_SIZE = {"sd1": 512, "sd2": 768, "sdxl": 1024}
 
 #: A1111's word for a seed by chance.
 RANDOM = -1
+
+#: Variants that start from a picture, which `generate` does not take yet.
+NEEDS_PICTURE = ("inpainting", "pix2pix", "depth", "upscaler")
 
 MAX_STEPS, MAX_COUNT, MAX_SEED, MAX_SIDE = 200, 64, 2**32 - 1, 4096
 
@@ -74,8 +85,8 @@ def plan_generation(workspace: Workspace, request: GenerationRequest, choice: Ch
     selection = select(workspace.catalog.read, chosen)
     _check_numbers(request)
     report = run_rules(selection)
-    if not report.ok:
-        count = sum(finding.severity == "error" for finding in report.findings)
+    count = sum(finding.severity == "error" or finding.rule == "method" for finding in report.findings)
+    if count:
         raise IncompatibleError(
             f"This selection can not work together: {count} {'problem' if count == 1 else 'problems'}.",
             "Mend what the findings name; `assetctl check` tries a selection without generating.",
@@ -103,6 +114,10 @@ def generate(
         StorageError: A picture could not be saved.
     """
     targets = _targets(_checked_target(out or workspace.settings.outputs), plan.seeds)
+    for asset in plan.selection.assets():
+        if not is_intact(workspace, asset):
+            hint = f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers what it holds now."
+            raise HashMismatchError(f"{asset.name} is not what it was when it was registered: {asset.path}.", hint)
     plan = replace(plan, selection=_hashed(workspace, plan.selection))
     clock = _Clock(progress)
     saved = []
@@ -170,6 +185,11 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
             f"{checkpoint.name} is of family {family}, which assetctl can not generate with yet.",
             f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
         )
+    if checkpoint.variant in NEEDS_PICTURE:
+        raise GenerationError(
+            f"{checkpoint.name} is an {checkpoint.variant} model, and makes no picture from text alone.",
+            "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
+        )
     first = secrets.randbelow(MAX_SEED - request.count) if request.seed in (None, RANDOM) else request.seed
     side = NATIVE_SIZE[checkpoint.family]
     return Plan(
@@ -182,11 +202,17 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
         seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(request.count)),
         width=side if request.width is None else request.width,
         height=side if request.height is None else request.height,
-        prediction=checkpoint.prediction,
+        prediction=_prediction(checkpoint),
         tokenizer=_tokenizer(workspace, checkpoint),
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
     )
+
+
+def _prediction(checkpoint: Asset) -> str | None:
+    """What the checkpoint predicts; SD 2 in a single file can not say, and most of those predict v."""
+    assumed = "v_prediction" if checkpoint.family == "sd2" and checkpoint.format != "diffusers" else None
+    return checkpoint.prediction or assumed
 
 
 def _tokenizer(workspace: Workspace, checkpoint: Asset) -> Path | None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from material import write_lora, write_safetensors
+from material import write_embedding, write_lora, write_safetensors
 
 
 @pytest.fixture
@@ -107,6 +107,17 @@ def test_pulling_the_same_bytes_by_different_names_at_once_makes_one_asset(home,
     names = {pull.communicate(timeout=60)[0] for pull in pulls}
     assert len(names) == 1
     assert len(list((home / "models" / "loras").iterdir())) == 1
+
+
+def test_two_embeddings_with_one_token_do_not_fit_together(assetctl, tmp_path):
+    for seed in (1, 2):
+        write_embedding(tmp_path / "emb" / f"{seed}.safetensors", seed=seed)
+    assetctl("import", tmp_path / "emb")
+    for name in ("1", "2"):
+        assetctl("edit", name, "--trigger-word", "same")
+    ended = assetctl("check", "1", "2", "--json")
+    assert ended.code == 4
+    assert "shared_token" in [finding["rule"] for finding in ended.data["findings"]]
 
 
 def test_one_unreadable_name_does_not_stop_a_folder(assetctl, lora):

@@ -74,6 +74,8 @@ def app(
     with _bar(session) as progress:
         result = session.registry.generate(request, choice, out=out, progress=progress)
     show_findings(() if session.out.json else result.report.findings)
+    if out is not None and out.suffix.lower() == ".png" and Path(result.images[0].path).name != out.name:
+        session.out.warning(f"{out} was there already, so the picture is {result.images[0].path}.")
     images = [{"path": image.path, "seed": image.seed} for image in result.images]
     data = _data(result.plan, result.report) | {"images": images, "timings": result.timings}
     paths = [image.path for image in result.images]

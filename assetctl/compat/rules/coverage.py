@@ -39,7 +39,7 @@ def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None
         message = f"{lora.name} has other widths than {checkpoint.name} in {_some(conflicts)}."
     elif unmatched:
         message = f"{lora.name} has modules that {checkpoint.name} lacks, and that have no effect: {_some(unmatched)}."
-        hint = "The rest of it works; look for a version made for this base model if the effect is weak."
+        hint = "Look for a version made for this base model: `generate` may refuse what does not match whole."
         return RULE.finding("warning", message, hint, lora, checkpoint)
     else:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 from typing import TYPE_CHECKING
 
 from assetctl.errors import MissingExtraError
@@ -38,8 +39,14 @@ class DiffusersBackend:
         """
         _require_packages()
         report(Progress("load"))
-        from assetctl.generation.diffusers.devices import choose_device, choose_dtype  # noqa: PLC0415 - imports torch
-        from assetctl.generation.diffusers.session import Session  # noqa: PLC0415 - imports torch and diffusers
+        for package in ("DIFFUSERS", "TRANSFORMERS"):
+            os.environ[f"{package}_VERBOSITY"] = "error"  # read when they are imported, before anything can hush them
+        try:
+            from assetctl.generation.diffusers.devices import choose_device, choose_dtype  # noqa: PLC0415 - torch
+            from assetctl.generation.diffusers.session import Session  # noqa: PLC0415 - torch and diffusers
+        except (ImportError, OSError) as error:
+            hint = "Reinstall them: `pip install --force-reinstall 'assetctl[generate]'`."
+            raise MissingExtraError(f"torch or diffusers is installed and can not be loaded: {error}.", hint) from error
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device)

@@ -153,7 +153,7 @@ def _loading(asset: Asset) -> AbstractContextManager[None]:
 
 def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:
     """Refuse what diffusers loads without a word: an inpainting UNet, a tokenizer of two words."""
-    if pipeline.unet.config.in_channels != pipeline.vae.config.latent_channels:
+    if pipeline.unet.config.in_channels != pipeline.unet.config.out_channels:
         raise GenerationError(
             f"{checkpoint.name} paints over a given picture and can not make one from text alone.",
             "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from assetctl.errors import GenerationError
 from assetctl.generation.diffusers.embeddings import add_embeddings
 from assetctl.generation.diffusers.failures import told
 from assetctl.generation.diffusers.loras import add_loras
@@ -65,7 +66,12 @@ class Session:
         """
         plan, pipeline = self.plan, self.pipeline
 
-        def on_step(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, _tensors: _Tensors) -> _Tensors:
+        def on_step(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, tensors: _Tensors) -> _Tensors:
+            if index + 1 == running.num_timesteps and not torch.isfinite(tensors["latents"]).all():
+                raise GenerationError(
+                    "The picture came out as no numbers at all (NaN), which would be black.",
+                    "Lower the weights of LoRAs and words, or try ASSETCTL_DTYPE=fp32; `assetctl verify` finds damage.",
+                )
             # samplers of second order take two turns a step
             step = math.ceil((index + 1) * plan.steps / running.num_timesteps)
             report(Progress("sample", number, len(plan.seeds), step, plan.steps))
@@ -81,7 +87,7 @@ class Session:
                 height=plan.height,
                 generator=torch.Generator("cpu").manual_seed(seed),
                 callback_on_step_end=on_step,
-                callback_on_step_end_tensor_inputs=[],
+                callback_on_step_end_tensor_inputs=["latents"],
             )
         image: Image = result.images[0]
         return image
