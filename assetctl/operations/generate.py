@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from assetctl.catalog import FileHashes, GenerationEntry
 from assetctl.compat import run_rules
 from assetctl.errors import (
+    CorruptFileError,
     GenerationError,
     HashMismatchError,
     IncompatibleError,
@@ -77,6 +78,7 @@ def plan_generation(workspace: Workspace, request: GenerationRequest, choice: Ch
     Raises:
         NotFoundError, AmbiguousNameError: A name.
         UsageError: A number out of bounds, or an unknown sampler.
+        FileError: A file is gone or damaged.
         IncompatibleError: The selection can not work together.
     """
     chosen = replace(choice, prompt=request.prompt, negative_prompt=request.negative_prompt)
@@ -85,6 +87,7 @@ def plan_generation(workspace: Workspace, request: GenerationRequest, choice: Ch
     selection = select(workspace.catalog.read, chosen)
     _check_numbers(request)
     report = run_rules(selection)
+    _refuse_damage(report)
     count = sum(finding.severity == "error" or finding.rule == "method" for finding in report.findings)
     if count:
         raise IncompatibleError(
@@ -144,6 +147,13 @@ class _Clock:
         loaded = self._loaded or now
         parts = {"load": loaded - self._start, "sample": now - loaded, "total": now - self._start}
         return {name: round(seconds, 3) for name, seconds in parts.items()}
+
+
+def _refuse_damage(report: CheckReport) -> None:
+    """A file that is gone or damaged is no question of what fits."""
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    if errors and all(finding.rule in ("missing_file", "unreadable_file") for finding in errors):
+        raise CorruptFileError(errors[0].message, errors[0].hint)
 
 
 def _only_checkpoint(workspace: Workspace) -> str:

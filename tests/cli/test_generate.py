@@ -53,6 +53,14 @@ def test_a_checkpoint_that_changed_is_refused(assetctl, home):
     assert (ended.code, ended.error["code"]) == (5, "hash_mismatch")
 
 
+@pytest.mark.parametrize("keep", [0, 1000])
+def test_a_checkpoint_that_was_cut_short_or_removed_is_refused(assetctl, home, keep):
+    path = home / "models" / "checkpoints" / "demo-checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:keep]) if keep else path.unlink()
+    ended = assetctl("generate", "a cat", *SMALL, "--dry-run", "--json")
+    assert (ended.code, ended.error["code"]) == (5, "file_corrupt")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("--steps", "0"), ("--steps", "201"), ("--size", "0x0"), ("--size", "65x64"), ("--seed", "-2"), ("--count", "0"),
