@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
@@ -58,7 +59,9 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
         message = str(getattr(error, "message", error)) or type(error).__name__
         if hasattr(error, "format_message"):
             message = error.format_message()
-        return UsageError(message, f"See `assetctl {command} --help`." if command else "See `assetctl --help`.")
+        if not command or message.startswith("No such command"):
+            return UsageError(message, _nearest_command(arguments))
+        return UsageError(message, f"See `assetctl {command} --help`.")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return StorageError("The disk is full.", "Free some space and run the command again; nothing is half-done.")
     if isinstance(error, OSError) and error.errno is not None:
@@ -68,6 +71,13 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
         f"assetctl has a defect: {type(error).__name__}: {error}",
         "Run the same command with --debug and report what it prints.",
     )
+
+
+def _nearest_command(arguments: Sequence[str]) -> str:
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    unknown = [word for word in words if word not in COMMANDS]
+    near = [match for word in unknown for match in difflib.get_close_matches(word, COMMANDS, n=1)]
+    return f"Did you mean `assetctl {near[0]}`?" if near else "See `assetctl --help`."
 
 
 def _tell(code: str, message: str, hint: str | None, wants_json: bool) -> None:

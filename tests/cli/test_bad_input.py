@@ -110,6 +110,10 @@ def test_wrong_usage(assetctl, arguments):
     assert (ended.code, ended.error["code"]) == (2, "usage")
 
 
+def test_a_mistyped_command_suggests_the_near_one(assetctl):
+    assert "assetctl inspect" in assetctl("inspct", "demo", "--json").error["hint"]
+
+
 def test_a_catalog_that_is_not_sqlite(assetctl, home):
     home.mkdir()
     (home / "catalog.db").write_text("my diary, " * 100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.rule import Rule
+from assetctl.identify.methods import unsupported_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,26 +19,12 @@ RULE = Rule(
     {"warning": "A LoRA is a LoHa, LoKr, DoRA or another method that diffusers refuses or gets wrong."},
 )
 
-#: Part of a tensor's name, and the method it belongs to; a newline is a name's end.
-METHODS = {
-    ".hada_": "LoHa",
-    ".lokr_": "LoKr",
-    ".dora_scale": "DoRA",
-    "lora_magnitude_vector": "DoRA",
-    ".oft_": "OFT",
-    ".boft_": "BOFT",
-    ".glora_": "GLoRA",
-    ".on_input\n": "IA3",
-    ".diff\n": "full difference",
-    ".diff_b\n": "full difference",
-}
-
 
 def check(context: Context) -> Iterator[Finding]:
     """Look into each LoRA's header."""
     for asset in dict.fromkeys(use.asset for use in context.selection.loras if use.asset.kind == "lora"):
         header = context.header(asset)
-        method = None if header is None else next((name for part, name in METHODS.items() if header.has(part)), None)
+        method = None if header is None else unsupported_method(header)
         if method is not None:
             message = f"{asset.name} is a {method}, which `generate` can not apply faithfully and will refuse."
             hint = "Leave it out of what you generate here, or convert it to a plain LoRA, for example with sd-scripts."

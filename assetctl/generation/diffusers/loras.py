@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import GenerationError
 from assetctl.files.safetensors import read_header
 from assetctl.generation.diffusers.failures import told
+from assetctl.identify.methods import unsupported_method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,22 +16,6 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from assetctl.types import Asset, WeightedAsset
-
-#: Methods that diffusers refuses, or takes for a plain LoRA and so gets wrong, by part of a tensor's name;
-#: a newline is a name's end.
-_METHODS = {
-    ".hada_": "LoHa",
-    ".lokr_": "LoKr",
-    ".dora_scale": "DoRA",
-    "lora_magnitude_vector": "DoRA",
-    ".oft_": "OFT",
-    ".boft_": "BOFT",
-    ".glora_": "GLoRA",
-    ".on_input\n": "IA3",
-    ".diff\n": "full difference",
-    ".diff_b\n": "full difference",
-}
-
 
 #: Blocks of the UNet as the original code counts them.
 _ORIGINAL_NAMES = ("lora_unet_input_blocks_", "lora_unet_middle_block_", "lora_unet_output_blocks_")
@@ -60,12 +45,12 @@ def _check(lora: Asset, pipeline: DiffusionPipeline) -> None:
             f"The LoRA {lora.name} has the original names of blocks, which diffusers understands for SDXL alone.",
             "Leave it out, or convert it to diffusers' names with a tool such as sd-scripts.",
         )
-    for part, method in _METHODS.items():
-        if header.has(part):
-            raise GenerationError(
-                f"The LoRA {lora.name} is a {method}, which can not be applied faithfully.",
-                "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts.",
-            )
+    method = unsupported_method(header)
+    if method is not None:
+        raise GenerationError(
+            f"The LoRA {lora.name} is a {method}, which can not be applied faithfully.",
+            "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts.",
+        )
 
 
 def _load(pipeline: DiffusionPipeline, name: str, lora: Asset) -> None:
