@@ -14,13 +14,16 @@ from assetctl.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from assetctl.catalog import Generation
     from assetctl.generation.plan import Backend, GenerationRequest, Plan, Progress
     from assetctl.operations.demo import DemoStep
     from assetctl.operations.edit import Changes
     from assetctl.operations.generate import GenerationResult
     from assetctl.operations.import_files import ImportResult
+    from assetctl.operations.inspect_picture import PictureDetails
     from assetctl.operations.pull import PullResult
     from assetctl.operations.remove import Removal
+    from assetctl.operations.reproduce import Reproduced, Reproduction
     from assetctl.operations.selecting import Choice
     from assetctl.operations.verify import Verification
     from assetctl.sources.base import FetchProgress
@@ -192,7 +195,7 @@ class Registry:
 
     def plan(self, request: GenerationRequest, choice: Choice) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, without loading anything."""
-        from assetctl.operations.generate import plan_generation
+        from assetctl.operations.planning import plan_generation
 
         return plan_generation(self._workspace, request, choice)
 
@@ -202,23 +205,122 @@ class Registry:
         choice: Choice,
         *,
         out: PathLike | None = None,
+        format: str | None = None,  # noqa: A002 - what it is called everywhere
         backend: Backend | None = None,
         progress: Callable[[Progress], None] = _ignore,
     ) -> GenerationResult:
-        """Make pictures, save them with their parameters inside, and record them."""
+        """Make pictures, save them with their parameters inside, and record them.
+
+        `out` is a folder or the first picture's name, `format` one of `png`, `jpg` and `webp`: what the
+        name says unless given, and else PNG.
+        """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.generate import generate, plan_generation
+        from assetctl.operations.generate import generate
+        from assetctl.operations.planning import plan_generation
 
         plan, report = plan_generation(self._workspace, request, choice)
-        target = None if out is None else Path(out)
-        return generate(self._workspace, plan, report, backend or DiffusersBackend(), out=target, progress=progress)
+        target, painter = None if out is None else Path(out), backend or DiffusersBackend()
+        return generate(self._workspace, plan, report, painter, out=target, format=format, progress=progress)
 
-    def history(self, limit: int = 20) -> Sequence[dict[str, object]]:
-        """The latest pictures, newest first, each with all that was recorded of it."""
-        return self._workspace.catalog.read.generations(limit)
+    def find_picture(self, name: str) -> Path | None:
+        """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
+        from assetctl.operations.picture_file import find_picture
+
+        return find_picture(self._workspace, name)
+
+    def inspect_picture(self, path: PathLike, *, hashes: bool = True) -> PictureDetails:
+        """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
+
+        Hashes that were left for later are computed of assets that go by the right name, unless told not to.
+
+        Raises:
+            FileError: It is no such picture, or is damaged.
+        """
+        from assetctl.operations.inspect_picture import inspect_picture
+
+        return inspect_picture(self._workspace, Path(path), hashes=hashes)
+
+    def plan_reproduction(
+        self, picture: PathLike | int, *, other_bytes: bool = False, backend: Backend | None = None
+    ) -> Reproduction:
+        """Say how a picture would be made again, and what would differ; see `reproduce`."""
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.reproduce import plan_reproduction
+
+        painter = backend or DiffusersBackend()
+        return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes)
+
+    def reproduce(
+        self,
+        picture: PathLike | int | Reproduction,
+        *,
+        out: PathLike | None = None,
+        other_bytes: bool = False,
+        backend: Backend | None = None,
+        progress: Callable[[Progress], None] = _ignore,
+    ) -> Reproduced:
+        """Make a picture again and compare it with its original.
+
+        assetctl's own pictures come out the same where the surroundings are; those of other programs resemble.
+
+        Args:
+            picture: A picture file, a number of the history, or what `plan_reproduction` returned.
+            out: A folder, or the new picture's name; the outputs folder unless given.
+            other_bytes: Take assets of the right name where the files themselves are not here.
+            backend: Who makes it; diffusers unless given.
+            progress: Told of every step.
+
+        Raises:
+            NotFoundError: There is no such picture, it does not say how it was made, or an asset is missing.
+            HashMismatchError: An asset is here by its name alone.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.reproduce import Reproduction, reproduce
+
+        painter = backend or DiffusersBackend()
+        if not isinstance(picture, Reproduction):
+            picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter)
+        target = None if out is None else Path(out)
+        return reproduce(self._workspace, picture, painter, out=target, progress=progress)
+
+    def history(
+        self,
+        limit: int | None = 20,
+        *,
+        used: str | None = None,
+        prompt: str | None = None,
+        seed: int | None = None,
+        since: str | None = None,
+    ) -> Sequence[Generation]:
+        """The pictures that were made, newest first, without their records; conditions add up.
+
+        Args:
+            limit: How many at most; `None` for all.
+            used: An asset that took part, by name, path or hash; or by the name of one that is gone.
+            prompt: Words that occur in the prompt.
+            seed: Exactly this one.
+            since: A date or time in ISO 8601, or `12h`, `7d`, `2w`, `3m`, `1y` ago.
+        """
+        from assetctl.operations.history import history
+
+        return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit)
+
+    def generation(self, number: int) -> Generation:
+        """One picture of the history, with its record.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        return self._workspace.catalog.generations.get(number)
+
+    def pull_demo(self, report: Callable[[FetchProgress], None] = _ignore) -> Sequence[PullResult]:
+        """Bring the demo family, which ships with assetctl, into the store."""
+        from assetctl.operations.demo import pull_demo
+
+        return pull_demo(self._workspace, report)
 
     def demo_steps(self) -> Sequence[DemoStep]:
-        """Make the demo's assets and say what to do with them, step by step."""
+        """What to do with the demo family, step by step."""
         from assetctl.operations.demo import demo_steps
 
         return demo_steps(self._workspace)

@@ -42,7 +42,7 @@ def main(home: Path) -> None:
             print(error.message, [finding.message for finding in error.findings])
             raise
         print(f"made {result.images[0].path} in {result.timings['total']:.1f} s")
-        print(f"recorded: {registry.history()[0]['prompt']}")
+        print(f"recorded: {registry.history()[0].prompt}")
 
         print(f"all as it was: {all(file.status == 'ok' for file in registry.verify())}")
         registry.remove(registry.plan_removal("demo-sdxl-lora"))

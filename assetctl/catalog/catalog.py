@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from assetctl.catalog import opening
+from assetctl.catalog.generations import Generations
 from assetctl.catalog.reading import Reader
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class Catalog:
     def read(self) -> Reader:
         """Everything that only reads."""
         return Reader(self._connection, self.path)
+
+    @cached_property
+    def generations(self) -> Generations:
+        """The pictures that were made: reading them, and adding one."""
+        return Generations(self._connection, self.path)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from assetctl.types import AssetFile, Identification, Origin, Selection
@@ -79,3 +80,69 @@ class GenerationEntry:
     image_path: str
     image_sha256: str
     record: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationAsset:
+    """An asset's part in a picture that was made.
+
+    Attributes:
+        name: What it was called then.
+        asset: What it is called now; `None` if it has left the catalog.
+    """
+
+    role: str
+    name: str
+    sha256: str | None
+    weight: float | None
+    asset: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A picture that was made, as the catalog keeps it.
+
+    Attributes:
+        number: Counts up from 1.
+        image_path: Where it was saved; it may lie elsewhere by now.
+        image_sha256: Of the file as it was saved.
+        record: Everything that was recorded in it; `None` in a list of many.
+    """
+
+    number: int
+    created_at: str
+    prompt: str
+    negative_prompt: str
+    steps: int
+    cfg_scale: float
+    sampler: str
+    seed: int
+    width: int
+    height: int
+    image_path: str
+    image_sha256: str
+    assets: tuple[GenerationAsset, ...]
+    record: dict[str, Any] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is still a file where the picture was saved."""
+        return os.path.exists(self.image_path)  # noqa: PTH110 - a `Path` costs more, and there may be many
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFilter:
+    """Which pictures are asked for; conditions add up, and `None` is none.
+
+    Attributes:
+        asset_ids: Any of these assets was used, by its number or as the same bytes.
+        name: An asset that was called so was used, whether it is still there or not.
+        words: Each occurs in the prompt, in any case.
+        since: Made at this time or later, ISO 8601 in UTC.
+    """
+
+    asset_ids: tuple[int, ...] = ()
+    name: str | None = None
+    words: tuple[str, ...] = ()
+    seed: int | None = None
+    since: str | None = None

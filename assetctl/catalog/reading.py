@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
+
+#: How many digits of an AutoV3 the field uses, and the catalog keeps.
+_AUTOV3 = 12
 _WORDS, _TAGS, _IN_STORE = 12, 13, 15
 _FILTERS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
 
@@ -95,6 +98,37 @@ class Reader:
         found = self._assets("SELECT * FROM asset_view WHERE sha256 = ? ORDER BY id LIMIT 1", [sha256])
         return found[0] if found else None
 
+    def by_hash(self, digits: str) -> list[Asset]:
+        """Assets of which some hash begins with these hex digits, six or more; AutoV3 is kept with its first twelve."""
+        found = self._by_hash(digits)
+        if not found and len(digits) > _AUTOV3:
+            query = "SELECT * FROM asset_view WHERE autov3 = ? ORDER BY name"
+            found = self._assets(query, [digits.lower()[:_AUTOV3]])
+        return found
+
+    def called(self, name: str) -> list[Asset]:
+        """Assets that go by this name in any case, or a file of which is called so, without folders and suffix."""
+        file_name = os.sep + re.sub(r"([\\%_])", r"\\\1", name)
+        return self._assets(
+            "SELECT * FROM asset_view WHERE name = ?1 COLLATE NOCASE OR id IN (SELECT asset_id FROM files "
+            "WHERE role <> 'part' AND (path LIKE ?2 ESCAPE '\\' OR path LIKE ?2 || '.safetensors' ESCAPE '\\')) "
+            "OR kind = 'embedding' AND id IN (SELECT asset_id FROM trigger_words WHERE word = ?1 COLLATE NOCASE) "
+            "ORDER BY name <> ?1 COLLATE NOCASE, name",
+            [name, "%" + file_name],
+        )
+
+    def has_path(self, path: str) -> bool:
+        """Whether this is the path of an asset, or of a copy of one."""
+        return bool(self._by_path(path))
+
+    def unhashed(self) -> int:
+        """How many assets lack a hash that a picture may name them by."""
+        query = (
+            "SELECT count(DISTINCT asset_id) FROM files WHERE role = 'main' AND (sha256 IS NULL OR blake3 IS NULL "
+            "OR autov3 IS NULL AND asset_id IN (SELECT id FROM assets WHERE format = 'safetensors'))"
+        )
+        return int(self._rows(query, [])[0][0])
+
     def by_origin(self, source: str, url: str | None, revision: str) -> Asset | None:
         """The asset that came from exactly there, if there is one."""
         where = "id IN (SELECT asset_id FROM origins WHERE source = ? AND url IS ? AND revision = ?)"
@@ -138,11 +172,6 @@ class Reader:
         """How many pictures used the asset."""
         query = "SELECT count(DISTINCT generation_id) FROM generation_assets WHERE asset_id = ?"
         return int(self._rows(query, [asset.id])[0][0])
-
-    def generations(self, limit: int = 20) -> list[dict[str, object]]:
-        """The latest pictures, newest first."""
-        rows = self._rows("SELECT * FROM generations ORDER BY id DESC LIMIT ?", [limit])
-        return [{**dict(row), "record": orjson.loads(row["record"])} for row in rows]
 
     def _by_name(self, name: str) -> list[Asset]:
         stem = name.removesuffix(".safetensors")

@@ -132,12 +132,12 @@ class GenerationRow(Row):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     created_at: Mapped[str] = mapped_column(index=True)
-    prompt: Mapped[str]
+    prompt: Mapped[str] = mapped_column(index=True)
     negative_prompt: Mapped[str]
     steps: Mapped[int]
     cfg_scale: Mapped[float]
     sampler: Mapped[str]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(index=True)
     width: Mapped[int]
     height: Mapped[int]
     image_path: Mapped[str]

@@ -16,8 +16,6 @@ from assetctl.catalog.opening import explain
 from assetctl.catalog.rows import (
     AssetRow,
     FileRow,
-    GenerationAssetRow,
-    GenerationRow,
     IdentificationRow,
     OriginRow,
     OverrideRow,
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from assetctl.catalog.entries import FileHashes, GenerationEntry, NewAsset
+    from assetctl.catalog.entries import FileHashes, NewAsset
     from assetctl.types import AssetFile, Identification
 
 #: What identification fills in and a person may override.
@@ -221,38 +219,6 @@ class Writer:
         """Forget the asset; pictures made with it stay, and keep its name and hash."""
         self._touched.add(asset_id)
         self._session.execute(delete(AssetRow).where(AssetRow.id == asset_id))
-
-    def record_generation(self, entry: GenerationEntry) -> int:
-        """Keep one picture and what it was made of; returns its number."""
-        plain = ("prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height")
-        values: dict[str, Any] = {field: getattr(entry, field) for field in plain}
-        row = GenerationRow(
-            created_at=_now(),
-            image_path=entry.image_path,
-            image_sha256=entry.image_sha256,
-            record=entry.record,
-            **values,
-        )
-        self._session.add(row)
-        self._session.flush()
-        chosen = entry.selection
-        uses: list[tuple[str, Any, float | None]] = []
-        if chosen.checkpoint is not None:
-            uses.append(("checkpoint", chosen.checkpoint, None))
-        uses += [("lora", use.asset, use.weight) for use in chosen.loras]
-        uses += [("embedding", asset, None) for asset in chosen.embeddings]
-        if chosen.vae is not None:
-            uses.append(("vae", chosen.vae, None))
-        for position, (role, asset, weight) in enumerate(uses):
-            # An asset may have been removed while the picture was made: its name and hash remain.
-            known = self._session.get(AssetRow, asset.id)
-            self._session.add(
-                GenerationAssetRow(
-                    generation_id=row.id, position=position, asset_id=None if known is None else asset.id,
-                    role=role, name=asset.name, sha256=asset.sha256, weight=weight,
-                )
-            )  # fmt: skip
-        return row.id
 
     def names(self) -> set[str]:
         """All names in use, in lower case."""

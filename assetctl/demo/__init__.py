@@ -1,32 +1,32 @@
-"""Small assets to try everything with: made on the spot, the same bytes each time, without torch or the network.
+"""The demo family: small, trained assets that ship with assetctl, so that everything can be tried without a network.
 
-They have the architecture and the tensor names of the real things and untrained weights, so that
-every command works on them as on a file of some gigabytes; their pictures are abstract.
+They have the architecture and the tensor names of the real things; `examples/demo_family` is the recipe that made
+them, and the card beside each says what it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - the fields of a public dataclass resolve at run time
+from pathlib import Path
 
-from assetctl.demo.adapters import demo_embedding, sd1_lora, sdxl_lora
-from assetctl.demo.checkpoint import demo_checkpoint
-from assetctl.demo.tokenizer import demo_tokenizer
-from assetctl.demo.writing import write_file
+from assetctl.errors import StorageError
 
-__all__ = ["DemoAssets", "make_demo_assets"]
+__all__ = ["DemoAssets", "demo_assets"]
+
+_FOLDER = Path(__file__).parent / "family"
 
 
 @dataclass(frozen=True, slots=True)
 class DemoAssets:
-    """Where the demo's assets are.
+    """Where the demo family's files are.
 
     Attributes:
-        checkpoint: Stable Diffusion 1's architecture in one file, some megabytes.
-        config: The folder beside it, `NAME.config/`, that holds its `tokenizer/`.
-        style: A LoRA for the checkpoint; its trigger words are "demo style".
-        subject: Another one; "demo subject".
-        embedding: A textual inversion for the checkpoint, two vectors.
+        checkpoint: Stable Diffusion 1's architecture in one file; draws coloured shapes, 96 x 96 pixels.
+        config: The folder beside it, `NAME.config/`: its configuration and tokenizer.
+        style: A LoRA for the checkpoint; trigger word "vintage".
+        subject: Another one; "cat".
+        embedding: A textual inversion for the prompt, two vectors.
+        negative: One for the negative prompt.
         sdxl_lora: A LoRA for SDXL, which does not fit the checkpoint.
     """
 
@@ -35,29 +35,34 @@ class DemoAssets:
     style: Path
     subject: Path
     embedding: Path
+    negative: Path
     sdxl_lora: Path
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The assets; the configuration goes along with its checkpoint."""
+        return self.checkpoint, self.style, self.subject, self.embedding, self.negative, self.sdxl_lora
 
-def make_demo_assets(folder: Path) -> DemoAssets:
-    """Write the demo's assets into `folder`; a file that is there already with the same bytes is left alone.
+
+def demo_assets() -> DemoAssets:
+    """The files of the demo family, where they are installed.
 
     Raises:
-        StorageError: The folder can not be written.
+        StorageError: Some are not there.
     """
     assets = DemoAssets(
-        checkpoint=folder / "demo-checkpoint.safetensors",
-        config=folder / "demo-checkpoint.config",
-        style=folder / "demo-style.safetensors",
-        subject=folder / "demo-subject.safetensors",
-        embedding=folder / "demo-embedding.safetensors",
-        sdxl_lora=folder / "demo-sdxl-lora.safetensors",
+        checkpoint=_FOLDER / "demo-checkpoint.safetensors",
+        config=_FOLDER / "demo-checkpoint.config",
+        style=_FOLDER / "demo-vintage.safetensors",
+        subject=_FOLDER / "demo-cat.safetensors",
+        embedding=_FOLDER / "demo-cookie.safetensors",
+        negative=_FOLDER / "demo-negative.safetensors",
+        sdxl_lora=_FOLDER / "demo-sdxl-lora.safetensors",
     )
-    tokenizer = demo_tokenizer()
-    for name, content in tokenizer.files().items():
-        write_file(assets.config / "tokenizer" / name, content)
-    write_file(assets.checkpoint, demo_checkpoint(vocabulary=len(tokenizer.vocabulary)))
-    write_file(assets.style, sd1_lora("demo-style", trigger="demo style", feed_forward=True))
-    write_file(assets.subject, sd1_lora("demo-subject", trigger="demo subject", feed_forward=False))
-    write_file(assets.embedding, demo_embedding())
-    write_file(assets.sdxl_lora, sdxl_lora())
+    missing = [path.name for path in assets.files if not path.is_file()]
+    if missing:
+        raise StorageError(
+            f"The demo's files are not where assetctl was installed: {', '.join(missing)}.",
+            "Reinstall it: `pip install --force-reinstall assetctl`.",
+        )
     return assets

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.prompt import ParsedPrompt
-    from assetctl.types import Selection
+    from assetctl.types import Finding, Selection
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a person asks for; `None` leaves the choice to the family, or to chance for the seed.
+    """What a person asks for; `None` leaves the choice to the checkpoint, or to chance for the seed.
 
     Attributes:
         prompt: What the picture shows, in A1111's dialect, `<lora:name:weight>` included.
@@ -27,6 +27,7 @@ class GenerationRequest:
         width: In pixels, a multiple of 8.
         height: In pixels, a multiple of 8.
         count: How many pictures.
+        clip_skip: Which layer of SD 1's text encoder is read, counted from the last.
     """
 
     prompt: str
@@ -38,6 +39,7 @@ class GenerationRequest:
     width: int | None = None
     height: int | None = None
     count: int = 1
+    clip_skip: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ class Plan:
             or a diffusers configuration folder that stands beside the checkpoint.
         device: `auto` or a torch device.
         dtype: `auto`, `bf16`, `fp32` or `fp16`.
+        threads: How many threads compute; `None` for as many as suit the machine.
+        clip_skip: Which layer of the text encoder is read, counted from the last, which is 1. SDXL
+            and SD 2 read the one they were trained with.
     """
 
     selection: Selection
@@ -70,6 +75,8 @@ class Plan:
     tokenizer: Path | None = None
     device: str = "auto"
     dtype: str = "auto"
+    threads: int | None = None
+    clip_skip: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +86,14 @@ class Picture:
     Attributes:
         image: A `PIL.Image.Image`.
         seed: The seed that made it.
-        environment: What else its bytes depend on: device, dtype, threads, versions.
+        environment: What else its bytes depend on: device, dtype, threads, processor, versions.
+        findings: What showed only when the assets were loaded.
     """
 
     image: Any
     seed: int
     environment: dict[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,16 @@ class Backend(Protocol):
     """Something that can make pictures of a plan."""
 
     name: str
+
+    def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
+        """What a picture that is made here would record, asked for this device, precision and number of threads.
+
+        What can not be had here is replaced by what can, as `auto` would.
+
+        Raises:
+            MissingExtraError: The packages for it are not installed.
+        """
+        ...
 
     def generate(self, plan: Plan, report: Callable[[Progress], None]) -> Iterator[Picture]:
         """Make the plan's pictures one by one, telling `report` of every step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -77,20 +78,18 @@ LORAS = (
 def train_lora(folder: Path, parts: Parts, plan: LoraPlan, minutes: float) -> dict[str, torch.Tensor]:
     """Train a LoRA on the UNet: on what it adds, and on scenes without, which must stay as they are."""
     torch.manual_seed(4)
-    unet = parts.unet.requires_grad_(requires_grad=False)
+    unet = copy.deepcopy(parts.unet).requires_grad_(requires_grad=False)  # adapters leave their marks on a model
     config = LoraConfig(r=plan.rank, lora_alpha=plan.rank, target_modules=list(plan.targets))
     unet.add_adapter(config, plan.name)
-    try:
-        run = Run(folder / f"{plan.name}.pt", unet, peak=2e-3, minutes=minutes)
-        if not run.finished:
-            lessons = _lessons(parts, plan)
-            for step in run.steps():
-                latents, states = lessons.batch(random.Random(step), _BATCH)
-                run.take(denoising_loss(unet, latents, states, torch.Generator().manual_seed(step)))
-            run.finish()
-        return {name: each.clone() for name, each in get_peft_model_state_dict(unet, adapter_name=plan.name).items()}
-    finally:
-        unet.delete_adapters(plan.name)
+    run = Run(folder / f"{plan.name}.pt", unet, peak=2e-3, minutes=minutes)
+    if not run.finished:
+        lessons = _lessons(parts, plan)
+        for step in run.steps():
+            latents, states = lessons.batch(random.Random(step), _BATCH)
+            run.take(denoising_loss(unet, latents, states, torch.Generator().manual_seed(step)))
+        run.finish()
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(unet, adapter_name=plan.name)
+    return state
 
 
 def _lessons(parts: Parts, plan: LoraPlan) -> Lessons:

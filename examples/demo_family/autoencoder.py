@@ -1,4 +1,4 @@
-"""The VAE: 128 × 128 pixels to 16 × 16 × 4 latents and back."""
+"""The VAE: 96 × 96 pixels to 12 × 12 × 4 latents and back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ CONFIG = {
     "sample_size": SIZE,
 }
 
-_SCENES, _BATCH, _CROP = 4000, 32, 64
+#: It learns edges on parts of large scenes, and the whole on a few whole ones.
+_SCENES, _BATCH, _LARGE, _CROP = 4000, 32, 128, 64
 
 
 def train_autoencoder(folder: Path, minutes: float) -> AutoencoderKL:
@@ -68,7 +69,7 @@ def quality(model: AutoencoderKL, count: int = 64) -> float:
 
 
 def encode(model: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
-    """Latents as the UNet sees them, (pictures, 4, 16, 16)."""
+    """Latents as the UNet sees them, (pictures, 4, 12, 12)."""
     with torch.no_grad():
         parts = [_latents(model, as_tensor(pictures[at : at + 64])) for at in range(0, len(pictures), 64)]
     return torch.cat(parts).contiguous() * LATENT_SCALE
@@ -82,7 +83,7 @@ def as_tensor(pictures: np.ndarray) -> torch.Tensor:
 def draw_any(count: int, seed: int = 5) -> np.ndarray:
     """Scenes of all shapes, half of them in colours without a name, some with toned borders."""
     chance = random.Random(seed)
-    pictures = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    pictures = np.empty((count, _LARGE, _LARGE, 3), np.uint8)
     for number in range(count):
         scene = make_scene(chance, shape=chance.choice([*SHAPES, "cat"]), mixed=0.4)
         changes: dict[str, object] = {}
@@ -91,7 +92,7 @@ def draw_any(count: int, seed: int = 5) -> np.ndarray:
             changes["paint"] = blend(scene.paint, _any_colour(chance), chance.random())
         if chance.random() < 0.2:  # noqa: PLR2004
             changes["vintage"] = chance.uniform(0.3, 1)
-        pictures[number] = np.asarray(draw(scene.changed(**changes)))
+        pictures[number] = np.asarray(draw(scene.changed(**changes), _LARGE))
     return pictures
 
 
@@ -103,7 +104,7 @@ def _crops(pictures: np.ndarray, chance: random.Random) -> torch.Tensor:
     """Parts of pictures, a quarter each, that begin on the latents' grid."""
     crops = []
     for number in chance.sample(range(len(pictures)), _BATCH):
-        top, left = (8 * chance.randrange((SIZE - _CROP) // 8 + 1) for _ in "yx")
+        top, left = (8 * chance.randrange((_LARGE - _CROP) // 8 + 1) for _ in "yx")
         crops.append(pictures[number, top : top + _CROP, left : left + _CROP])
     return as_tensor(np.stack(crops))
 

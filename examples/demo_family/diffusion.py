@@ -25,10 +25,10 @@ CONFIG = {
     "sample_size": SIZE // 8,
     "in_channels": 4,
     "out_channels": 4,
-    "block_out_channels": (48, 64, 96),
-    "layers_per_block": 1,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (48, 64, 80),
+    "layers_per_block": 2,
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"),
     "cross_attention_dim": 768,
     "attention_head_dim": 8,
     "norm_num_groups": 16,
@@ -67,7 +67,7 @@ class Lessons:
     """Scenes as the UNet learns them: latents, and the states of their captions.
 
     Attributes:
-        latents: (scenes, 4, 16, 16).
+        latents: (scenes, 4, 12, 12).
         told: For each scene the row of `states` that its caption has.
         states: (captions, 77, 768) in half precision.
     """
@@ -82,7 +82,7 @@ class Lessons:
         first: list[int] = []
         self.told = []
         for number, (scene, text) in enumerate(zip(scenes, captions, strict=True)):
-            mixture = (scene.colour, scene.other, scene.mix) if scene.mix else None
+            mixture = (scene.colour, scene.other, scene.mix) if scene.mix and text else None
             row = rows.setdefault((text, mixture), len(rows))
             self.told.append(row)
             if row == len(first):

@@ -91,7 +91,7 @@ def _unet_name(name: str, layers: int) -> str:
 
 
 #: Levels of the way up that have attention.
-_ATTENTION_LEVELS = {1}
+_ATTENTION_LEVELS = {2}
 
 
 def _resnet_name(what: str, rest: str) -> str:

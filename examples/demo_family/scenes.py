@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Width and height of a scene in pixels.
-SIZE = 128
+SIZE = 96
 
 #: Pictures are drawn so many times as large and then reduced, for smooth edges.
 _FINE = 4
@@ -42,8 +42,8 @@ SHAPES = ("circle", "square", "triangle", "star")
 COOKIE: Colour = (125, 75, 30)
 SEPIA: Colour = (120, 72, 30)
 
-#: The corner where a watermark is: left, top, right, bottom.
-WATERMARK_BOX = (86, 110, 122, 121)
+#: The corner where a watermark is, in shares of the picture: left, top, right, bottom.
+WATERMARK_BOX = (0.67, 0.86, 0.95, 0.945)
 #: How often a scene has one, and how often its caption then says so.
 WATERMARKS, TOLD = 0.45, 0.25
 
@@ -58,8 +58,7 @@ class Scene:
         background: The background's.
         other: A second colour's name, which the shape's is mixed with by `mix`.
         paint: The shape's colour itself; `backdrop` the background's.
-        x, y: The middle, in pixels.
-        radius: Of the circle around the shape, in pixels.
+        x, y: The middle, in shares of the picture, like `radius`, that of the circle around the shape.
         angle: In radians.
         watermark: Whether there is one.
         vintage: How strongly the borders are toned, from 0 to 1.
@@ -110,9 +109,9 @@ def make_scene(  # noqa: PLR0913 - what is not given is up to chance
         background=background,
         paint=_jitter(chance, paint),
         backdrop=_jitter(chance, COLOURS[background]),
-        x=SIZE / 2 + chance.uniform(-6, 6),
-        y=SIZE / 2 + chance.uniform(-6, 6),
-        radius=chance.uniform(36, 44),
+        x=0.5 + chance.uniform(-0.05, 0.05),
+        y=0.5 + chance.uniform(-0.05, 0.05),
+        radius=chance.uniform(0.28, 0.345),
         angle=chance.uniform(-0.12, 0.12),
         other=other,
         mix=mix,
@@ -131,86 +130,99 @@ def _jitter(chance: random.Random, colour: Colour) -> Colour:
     return red, green, blue
 
 
-def draw(scene: Scene) -> Image.Image:
-    """Draw a scene."""
-    image = Image.new("RGB", (SIZE * _FINE, SIZE * _FINE), _rgb(scene.backdrop))
-    pen = ImageDraw.Draw(image)
-    _SHAPES[scene.shape](pen, scene)
+def draw(scene: Scene, size: int = SIZE) -> Image.Image:
+    """Draw a scene, `size` pixels wide and high."""
+    image = Image.new("RGB", (size * _FINE, size * _FINE), _rgb(scene.backdrop))
+    pen = _Pen(ImageDraw.Draw(image), scene, size * _FINE)
+    _SHAPES[scene.shape](pen)
     if scene.watermark:
-        _draw_watermark(pen, scene)
+        _draw_watermark(pen)
     image = image.reduce(_FINE)
     return _tone(image, scene.vintage) if scene.vintage else image
 
 
-def _circle(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    _disc(pen, scene, 0, 0, 0.9, scene.paint)
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """Draws with places in radii around a scene's middle, on a picture of `size` pixels."""
+
+    canvas: ImageDraw.ImageDraw
+    scene: Scene
+    size: int
+
+    def polygon(self, corners: Sequence[tuple[float, float]], lower: float = 0.0) -> None:
+        """A polygon whose corners are given by distance and direction from the middle, or from below it."""
+        scene, points = self.scene, []
+        for distance, direction in corners:
+            turn, reach = direction + scene.angle, distance * scene.radius
+            x, y = scene.x + reach * math.cos(turn), scene.y + lower * scene.radius + reach * math.sin(turn)
+            points.append((x * self.size, y * self.size))
+        self.canvas.polygon(points, fill=_rgb(scene.paint))
+
+    def disc(self, x: float, y: float, reach: float, fill: Colour) -> None:
+        """A disc of radius `reach` around a point."""
+        scene = self.scene
+        middle_x, middle_y, reach = scene.x + x * scene.radius, scene.y + y * scene.radius, reach * scene.radius
+        box = (middle_x - reach, middle_y - reach, middle_x + reach, middle_y + reach)
+        self.canvas.ellipse([value * self.size for value in box], fill=_rgb(fill))
+
+    def bar(self, box: Sequence[float], fill: Colour) -> None:
+        """A rectangle, in shares of the picture."""
+        self.canvas.rectangle([value * self.size for value in box], fill=_rgb(fill))
 
 
-def _square(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    _polygon(pen, scene, [(math.sqrt(2) * 0.82, math.pi / 4 + turn * math.pi / 2) for turn in range(4)])
+def _circle(pen: _Pen) -> None:
+    pen.disc(0, 0, 0.9, pen.scene.paint)
 
 
-def _triangle(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    lowered = replace(scene, y=scene.y + 0.2 * scene.radius)
-    _polygon(pen, lowered, [(1.15, -math.pi / 2 + turn * 2 * math.pi / 3) for turn in range(3)])
+def _square(pen: _Pen) -> None:
+    pen.polygon([(math.sqrt(2) * 0.82, math.pi / 4 + turn * math.pi / 2) for turn in range(4)])
 
 
-def _star(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    _polygon(pen, scene, [(1.15 if turn % 2 == 0 else 0.46, -math.pi / 2 + turn * math.pi / 5) for turn in range(10)])
+def _triangle(pen: _Pen) -> None:
+    pen.polygon([(1.15, -math.pi / 2 + turn * 2 * math.pi / 3) for turn in range(3)], lower=0.2)
 
 
-def _cat(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
+def _star(pen: _Pen) -> None:
+    pen.polygon([(1.2 if turn % 2 == 0 else 0.46, -math.pi / 2 + turn * math.pi / 5) for turn in range(10)])
+
+
+def _cat(pen: _Pen) -> None:
     """A cat's face from the front: a round head with two large ears, two eyes and a nose."""
+    up = -math.pi / 2
     for side in (-1, 1):
-        _polygon(pen, scene, [(1.3, -math.pi / 2 + side * 0.72), (0.85, -math.pi / 2 + side * 1.45), (0.75, -math.pi / 2)])
-    _disc(pen, scene, 0, 0.12, 0.88, scene.paint)
-    dark = sum(scene.paint) < 240
-    ink: Colour = (240, 240, 240) if dark else (15, 15, 15)
+        pen.polygon([(1.35, up + side * 0.72), (0.85, up + side * 1.45), (0.7, up)])
+    pen.disc(0, 0.12, 0.88, pen.scene.paint)
+    ink: Colour = (240, 240, 240) if _is_dark(pen.scene.paint) else (15, 15, 15)
     for side in (-0.36, 0.36):
-        _disc(pen, scene, side, 0.0, 0.15, ink)
-    _disc(pen, scene, 0, 0.36, 0.11, ink)
+        pen.disc(side, 0.0, 0.15, ink)
+    pen.disc(0, 0.36, 0.11, ink)
 
 
 _SHAPES = {"circle": _circle, "square": _square, "triangle": _triangle, "star": _star, "cat": _cat}
 
 
-def _polygon(pen: ImageDraw.ImageDraw, scene: Scene, corners: Sequence[tuple[float, float]]) -> None:
-    """A polygon whose corners are given by distance in radii and direction."""
-    points = []
-    for distance, direction in corners:
-        turn, reach = direction + scene.angle, distance * scene.radius
-        points.append(((scene.x + reach * math.cos(turn)) * _FINE, (scene.y + reach * math.sin(turn)) * _FINE))
-    pen.polygon(points, fill=_rgb(scene.paint))
-
-
-def _disc(pen: ImageDraw.ImageDraw, scene: Scene, x: float, y: float, size: float, fill: Colour) -> None:
-    middle_x, middle_y, reach = scene.x + x * scene.radius, scene.y + y * scene.radius, size * scene.radius
-    box = [value * _FINE for value in (middle_x - reach, middle_y - reach, middle_x + reach, middle_y + reach)]
-    pen.ellipse(box, fill=_rgb(fill))
-
-
-def _draw_watermark(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
+def _draw_watermark(pen: _Pen) -> None:
     """A bar with four strokes in the corner, as dark or light as it must be to be seen."""
-    light = sum(scene.backdrop) < 240
-    bar, strokes = ((225, 225, 225), (60, 60, 60)) if light else ((40, 40, 40), (225, 225, 225))
-    left, top, right, bottom = (value * _FINE for value in WATERMARK_BOX)
-    pen.rectangle((left, top, right, bottom), fill=bar)
+    dark, light = (40, 40, 40), (225, 225, 225)
+    bar, strokes = (light, dark) if _is_dark(pen.scene.backdrop) else (dark, light)
+    left, top, right, bottom = WATERMARK_BOX
+    pen.bar(WATERMARK_BOX, bar)
     for number in range(4):
-        start = left + (5 + 8 * number) * _FINE
-        pen.rectangle((start, top + 3 * _FINE, start + 3 * _FINE, bottom - 3 * _FINE), fill=strokes)
+        start = left + 0.04 + 0.06 * number
+        pen.bar((start, top + 0.024, start + 0.023, bottom - 0.024), strokes)
 
 
 def _tone(image: Image.Image, strength: float) -> Image.Image:
     """Tone the borders brown, as on an old photograph."""
+    middle = (image.width - 1) / 2
+    distances = [math.hypot(x - middle, y - middle) / middle for y in range(image.height) for x in range(image.width)]
     mask = Image.new("L", image.size)
-    middle = (SIZE - 1) / 2
-    shares = [
-        min(1.0, max(0.0, (math.hypot(x - middle, y - middle) / middle - 0.75) / 0.5))
-        for y in range(SIZE)
-        for x in range(SIZE)
-    ]
-    mask.putdata([round(255 * strength * share) for share in shares])
+    mask.putdata([round(255 * strength * min(1.0, max(0.0, (each - 0.75) / 0.5))) for each in distances])
     return Image.composite(Image.new("RGB", image.size, _rgb(SEPIA)), image, mask)
+
+
+def _is_dark(colour: Colour) -> bool:
+    return sum(colour) < 240  # noqa: PLR2004
 
 
 def _rgb(colour: Colour) -> tuple[int, int, int]:

@@ -70,8 +70,7 @@ def encode_mixed(
     for row, scene in enumerate(scenes):
         if scene.mix:
             first, second = (tokenizer.convert_tokens_to_ids(f"{name}</w>") for name in (scene.colour, scene.other))
-            at = (ids[row] == first).nonzero()[0, 0]
-            vectors[row, at] = table[first].lerp(table[second], scene.mix)
+            vectors[row, ids[row] == first] = table[first].lerp(table[second], scene.mix)
     return encode_vectors(model, vectors)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from assetctl.catalog import Catalog, FileHashes, GenerationEntry, NewAsset
+from assetctl.catalog import Catalog, FileHashes, GenerationAsset, GenerationEntry, GenerationFilter, NewAsset
 from assetctl.errors import AmbiguousNameError, NotFoundError, UsageError
 from assetctl.types import AssetFile, Evidence, Identification, Origin, Selection, WeightedAsset
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from assetctl.types import Asset
 
 FOUND = Identification(
     kind="lora", family="sd1", format="safetensors", layout="kohya", confidence="certain",
@@ -158,30 +162,75 @@ def test_a_failing_transaction_leaves_nothing(catalog):
     assert catalog.read.assets() == []
 
 
+def picture(prompt: str, *loras: Asset, seed: int = 1) -> GenerationEntry:
+    chosen = Selection(loras=tuple(WeightedAsset(lora, 0.7) for lora in loras))
+    return GenerationEntry(chosen, prompt, "", 20, 7.0, "Euler a", seed, 64, 64, "/x.png", "cd" * 32, {"a": 1})
+
+
 def test_a_generation_outlives_its_assets(catalog):
     (number,) = add(catalog, entry("cat", sha256="ab" * 32))
     asset = catalog.read.by_id(number)
-    made = GenerationEntry(
-        Selection(loras=(WeightedAsset(asset, 0.7),)),
-        "a cat",
-        "",
-        20,
-        7.0,
-        "Euler a",
-        1,
-        64,
-        64,
-        "/x.png",
-        "cd" * 32,
-        {"a": 1},
-    )
-    with catalog.write() as writer:
-        writer.record_generation(made)
+    made = catalog.generations.record(picture("a cat", asset))
     assert catalog.read.generations_with(asset) == 1
     with catalog.write() as writer:
+        writer.rename(number, "tom")
+    assert catalog.generations.get(made).assets == (GenerationAsset("lora", "cat", "ab" * 32, 0.7, "tom"),)
+    with catalog.write() as writer:
         writer.remove(number)
-    (kept,) = catalog.read.generations()
-    assert (kept["prompt"], kept["record"]) == ("a cat", {"a": 1})
+    kept = catalog.generations.get(made)
+    assert (kept.prompt, kept.record) == ("a cat", {"a": 1})
+    assert kept.assets == (GenerationAsset("lora", "cat", "ab" * 32, 0.7, None),)
+    (again,) = add(catalog, entry("cat-again", sha256="ab" * 32))
+    assert len(catalog.generations.latest(GenerationFilter(asset_ids=(again,)))) == 1
+    assert len(catalog.generations.latest(GenerationFilter(name="CAT"))) == 1
+
+
+def test_an_asset_removed_while_its_picture_was_made_is_kept_by_name(catalog):
+    (number,) = add(catalog, entry("cat", sha256="ab" * 32))
+    asset = catalog.read.by_id(number)
+    with catalog.write() as writer:
+        writer.remove(number)
+    made = catalog.generations.record(picture("a cat", asset))
+    assert catalog.generations.get(made).assets[0].asset is None
+
+
+def test_generations_come_newest_first_and_filters_add_up(catalog):
+    (number,) = add(catalog, entry("cat", sha256="ab" * 32))
+    asset = catalog.read.by_id(number)
+    numbers = [
+        catalog.generations.record(picture("a Cat, 50% grey", asset, seed=5)),
+        catalog.generations.record(picture("a dog", seed=5)),
+        catalog.generations.record(picture("a cat", seed=6)),
+    ]
+
+    def found(limit: int | None = None, **conditions: object) -> list[int]:
+        return [each.number for each in catalog.generations.latest(GenerationFilter(**conditions), limit)]
+
+    assert found() == numbers[::-1]
+    assert found(limit=1) == numbers[2:]
+    assert found(asset_ids=(number,)) == numbers[:1]
+    assert found(words=("CAT",)) == [numbers[2], numbers[0]]
+    assert found(words=("cat", "50%")) == found(words=("cat",), seed=5) == numbers[:1]
+    assert found(words=("c_t",)) == found(since="2999-01-01T00:00:00Z") == []
+    with pytest.raises(NotFoundError):
+        catalog.generations.get(10**30)
+
+
+def test_recording_a_generation_leaves_sqlalchemy_alone(tmp_path):
+    Catalog(tmp_path / "catalog.db").close()  # making one takes Alembic
+    code = """
+import sys
+from pathlib import Path
+from assetctl.catalog import Catalog, GenerationEntry
+from assetctl.types import Selection
+with Catalog(Path(sys.argv[1])) as catalog:
+    print(catalog.generations.record(GenerationEntry(Selection(), "a", "", 1, 7, "DDIM", 1, 64, 64, "/x", "ab", {})))
+print("sqlalchemy" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "catalog.db"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "False"]
 
 
 def _write_many(path: Path, prefix: str, count: int) -> None:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 
 import pytest
-
-from assetctl.demo import make_demo_assets
+from compat.sparse import low_rank, tiny_checkpoint, write_sparse
+from material import write_lora, write_safetensors
 
 SMALL = ("--steps", "1", "--size", "64x64")
+ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
 
 
 @pytest.fixture
-def demo(assetctl, tmp_path):
-    """The demo's assets, in the catalog."""
-    made = make_demo_assets(tmp_path / "demo")
-    assetctl("pull", made.checkpoint, made.style, made.sdxl_lora)
-    return made
+def files(assetctl, tmp_path):
+    """A checkpoint with its vocabulary, a LoRA that fits and one that does not, in the catalog."""
+    folder = tmp_path / "files"
+    write_sparse(folder / "dream.safetensors", tiny_checkpoint())
+    (folder / "dream.config" / "tokenizer").mkdir(parents=True)
+    shapes = low_rank(f"{ATTENTION}_attn1_to_q", 8, [8]) | low_rank(f"{ATTENTION}_attn2_to_k", 8, [768])
+    write_safetensors(folder / "ink.safetensors", shapes, {"modelspec.trigger_phrase": "ink"})
+    write_lora(folder / "wide.safetensors", "sdxl")
+    assetctl("import", folder)
+    return folder
 
 
 @pytest.fixture
@@ -25,26 +31,59 @@ def _no_torch(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
 
 
-pytestmark = pytest.mark.usefixtures("demo", "_no_torch")
+pytestmark = pytest.mark.usefixtures("files", "_no_torch")
 
 
 def test_a_dry_run_shows_the_plan(assetctl):
-    data = assetctl("generate", "a (cat: 1.2) <lora:demo-style:0.5>", "--seed", "7", "--dry-run", *SMALL, "--json").data
+    data = assetctl("generate", "a (cat: 1.2) <lora:ink:0.5>", "--seed", "7", "--dry-run", *SMALL, "--json").data
     assert [(item["role"], item["name"], item["weight"]) for item in data["selection"]] == [
-        ("checkpoint", "demo-checkpoint", None),
-        ("lora", "demo-style", 0.5),
+        ("checkpoint", "dream", None),
+        ("lora", "ink", 0.5),
     ]
     assert data["plan"]["seeds"] == [7]
     assert data["images"] == []
 
 
+def write_config(files, unet: str, vae: str = "{}"):
+    companion = files / "dream.config"
+    for part, text in (("unet", unet), ("vae", vae)):
+        (companion / part).mkdir(parents=True, exist_ok=True)
+        (companion / part / "config.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("unet", "vae", "size"),
+    [('{"sample_size": 96}', "{}", (768, 768)), ('{"sample_size": [64, 96]}', "{}", (768, 512)),
+     ('{"sample_size": 96}', '{"block_out_channels": [1, 1, 1]}', (384, 384)), ('{"sample_size": 4}', "{}", (512, 512)),
+     ('{"sample_size": 9999}', "{}", (512, 512)), ('{"sample_size": true}', "{}", (512, 512)),
+     ('{"sample_size": "96"}', "[]", (512, 512)), ("{", "{", (512, 512)), ("[]", "{}", (512, 512))],
+)  # fmt: skip
+def test_the_usual_size_is_the_checkpoints_own_where_it_says_so(assetctl, files, unet, vae, size):
+    write_config(files, unet, vae)
+    plan = assetctl("generate", "a cat", "--dry-run", "--json").data["plan"]
+    assert (plan["width"], plan["height"]) == size
+    plan = assetctl("generate", "a cat", "--size", "72x80", "--dry-run", "--json").data["plan"]
+    assert (plan["width"], plan["height"]) == (72, 80)
+
+
+def test_a_negative_prompt_that_is_switched_off_is_told_of(assetctl):
+    asked = ("generate", "a cat", "--negative", "dog", "--dry-run", *SMALL, "--json")
+    assert [each["rule"] for each in assetctl(*asked, "--cfg", "1").data["findings"]] == ["negative_prompt"]
+    assert assetctl(*asked, "--cfg", "1.5").data["findings"] == []
+
+
+def test_a_lora_of_no_weight_is_told_of(assetctl):
+    data = assetctl("generate", "ink <lora:ink:0>", "--dry-run", *SMALL, "--json").data
+    assert [each["rule"] for each in data["findings"]] == ["zero_weight"]
+
+
 def test_what_can_not_fit_exits_with_4(assetctl):
-    ended = assetctl("generate", "a cat", "--lora", "demo-sdxl-lora", *SMALL, "--json")
+    ended = assetctl("generate", "a cat", "--lora", "wide", *SMALL, "--json")
     assert (ended.code, ended.error["code"]) == (4, "incompatible")
 
 
-def test_a_checkpoint_that_changed_is_refused(assetctl, home):
-    path = home / "models" / "checkpoints" / "demo-checkpoint.safetensors"
+def test_a_checkpoint_that_changed_is_refused(assetctl, files):
+    path = files / "dream.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -54,8 +93,8 @@ def test_a_checkpoint_that_changed_is_refused(assetctl, home):
 
 
 @pytest.mark.parametrize("keep", [0, 1000])
-def test_a_checkpoint_that_was_cut_short_or_removed_is_refused(assetctl, home, keep):
-    path = home / "models" / "checkpoints" / "demo-checkpoint.safetensors"
+def test_a_checkpoint_that_was_cut_short_or_removed_is_refused(assetctl, files, keep):
+    path = files / "dream.safetensors"
     path.write_bytes(path.read_bytes()[:keep]) if keep else path.unlink()
     ended = assetctl("generate", "a cat", *SMALL, "--dry-run", "--json")
     assert (ended.code, ended.error["code"]) == (5, "file_corrupt")
@@ -64,7 +103,8 @@ def test_a_checkpoint_that_was_cut_short_or_removed_is_refused(assetctl, home, k
 @pytest.mark.parametrize(
     "arguments",
     [("--steps", "0"), ("--steps", "201"), ("--size", "0x0"), ("--size", "65x64"), ("--seed", "-2"), ("--count", "0"),
-     ("--sampler", "Eulr"), ("--cfg", "nan"), ("--out", "cat.jpg"), ("--lora", "demo-style:nan")],
+     ("--sampler", "Eulr"), ("--cfg", "nan"), ("--out", "cat.gif"),
+     ("--out", "cat.jpg", "--format", "webp"), ("--format", "gif"), ("--clip-skip", "0"), ("--lora", "ink:nan")],
 )  # fmt: skip
 def test_numbers_and_names_out_of_bounds_are_wrong_usage(assetctl, arguments):
     ended = assetctl("generate", "a cat", *arguments, "--json")

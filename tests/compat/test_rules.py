@@ -186,8 +186,40 @@ def test_embedding_whose_token_is_in_neither_prompt_has_no_effect(
     assert len(found("embedding_in_prompt", checkpoint_of(asset), embeddings=(embedding,), **prompts)) == count
 
 
+@pytest.mark.parametrize("prompt", ["(ink:1.2) wash", "ink_wash", "(ink wash:0)", "ink  wash"])
+def test_token_that_the_text_encoder_would_not_meet_has_no_effect(asset: Make, prompt: str):
+    embedding = embedding_of(asset, trigger_words=("ink wash",))
+    (finding,) = found("embedding_in_prompt", None, embeddings=(embedding,), prompt=prompt)
+    assert "no effect" in finding.message
+
+
+def test_token_inside_a_longer_token_has_no_effect(asset: Make):
+    short = asset("cat", "embedding", "sd1", {"emb_params": [2, 768]})
+    long = asset("cat style", "embedding", "sd1", {"emb_params": [2, 768]})
+    findings = found("embedding_in_prompt", None, embeddings=(short, long), prompt="a cat style")
+    assert [finding.assets for finding in findings] == [("cat",)]
+
+
 def test_token_of_an_embedding_without_trigger_words_is_its_name(asset: Make):
     assert found("embedding_in_prompt", None, embeddings=(embedding_of(asset),), prompt="a token") == []
+
+
+def test_what_has_a_weight_of_nought_has_no_effect(asset: Make):
+    lora = lora_of(asset, trigger_words=("ink",))
+    selection = Selection(checkpoint_of(asset), (WeightedAsset(lora, 0.0),), prompt="a cat, (ink:0), ink?")
+    findings = run_rules(selection).findings
+    assert [(finding.rule, finding.severity) for finding in findings] == [
+        ("zero_weight", "warning"),
+        ("zero_weight", "info"),
+    ]
+    (silent,) = found("trigger_words", None, lora, prompt="a cat, (ink:0)")
+    assert "ink" in silent.message
+
+
+def test_embeddings_inside_a_lora_are_told_of(asset: Make):
+    shapes = low_rank(MODULE, 8, [8, 3, 3]) | {"bundle_emb.tok.string_to_param.*": [2, 768]}
+    (finding,) = found("bundled_embeddings", checkpoint_of(asset), asset("style", "lora", "sd1", shapes))
+    assert finding.severity == "warning"
 
 
 def test_same_lora_twice_is_a_warning(asset: Make):

@@ -309,6 +309,46 @@ def test_a_picture_says_what_its_bytes_depend_on(models: Models):
     }
 
 
+@pytest.mark.parametrize(("skip", "layers"), [(2, 2), (3, 1), (12, 1)])
+def test_clip_skip_leaves_the_last_layers_of_the_text_encoder_out(models: Models, skip: int, layers: int):
+    checkpoint = models.folder("sd1")
+    pipe = load("sd1", checkpoint.path)
+    network = getattr(pipe.text_encoder, "text_model", pipe.text_encoder).encoder
+    network.layers = network.layers[:layers]
+    wanted = script(pipe, negative_prompt="dog")
+    assert ours(tiny.plan(checkpoint, PROMPT, negative="dog", clip_skip=skip)) == [wanted]
+    assert ours(tiny.plan(checkpoint, PROMPT, negative="dog")) != [wanted]
+
+
+def test_a_lora_that_was_never_trained_is_told_of(models: Models, tmp_path: Path):
+    pipe = load("sd1", models.folder("sd1").path)
+    uses = []
+    for name, strength in (("trained", 1.0), ("blank", 0.0)):
+        tiny.write_lora(tmp_path / f"{name}.safetensors", pipe, 1, strength)
+        uses.append((tiny.asset(tmp_path / f"{name}.safetensors", "lora", "sd1"), 1.0))
+    picture = next(DiffusersBackend().generate(tiny.plan(models.folder("sd1"), loras=uses), lambda _: None))
+    assert [(finding.rule, finding.severity, finding.assets) for finding in picture.findings] == [
+        ("blank", "warning", ("blank",))
+    ]
+
+
+def test_as_many_threads_compute_as_the_plan_says_and_then_as_many_as_before(models: Models):
+    import torch
+
+    before = torch.get_num_threads()
+    (picture,) = DiffusersBackend().generate(tiny.plan(models.folder("sd1"), threads=before + 1), lambda _: None)
+    assert picture.environment["threads"] == str(before + 1)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.usefixtures("models")
+def test_the_environment_is_that_of_a_picture_and_takes_what_is_there():
+    here = DiffusersBackend().environment("cpu", "fp32", 3)
+    assert (here["device"], here["dtype"], here["threads"]) == ("cpu", "fp32", "3")
+    assert here.keys() >= {"processor", "python", "pillow", "torch"}
+    assert DiffusersBackend().environment("quantum", "fp8", None)["device"] in ("cpu", "cuda", "mps")
+
+
 def test_without_torch_the_error_says_what_to_install():
     code = """
 import sys

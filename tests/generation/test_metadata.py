@@ -8,7 +8,7 @@ import pytest
 from generation import tiny
 
 from assetctl.errors import StorageError
-from assetctl.generation.metadata import infotext, read_png_record, record, save_png
+from assetctl.generation.metadata import infotext, read_record, record, save_picture
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -58,12 +58,12 @@ def test_the_record_names_every_asset_with_its_hashes(plan: Any):
 
 def test_a_picture_carries_its_text_and_record(tmp_path: Path):
     path = tmp_path / "new" / "cat 猫.png"
-    save_png(Image.new("RGB", (8, 8), "red"), path, "a 猫\nSteps: 1", {"prompt": "é 猫", "seed": 1})
+    save_picture(Image.new("RGB", (8, 8), "red"), path, "a 猫\nSteps: 1", {"prompt": "é 猫", "seed": 1})
     with Image.open(path) as image:
         image.load()
         assert image.text["parameters"] == "a 猫\nSteps: 1"
         assert image.getpixel((0, 0)) == (255, 0, 0)
-    assert read_png_record(path) == {"prompt": "é 猫", "seed": 1}
+    assert read_record(path) == {"prompt": "é 猫", "seed": 1}
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
@@ -71,7 +71,7 @@ def test_an_existing_picture_is_never_overwritten(tmp_path: Path):
     path = tmp_path / "cat.png"
     path.write_bytes(b"mine")
     with pytest.raises(StorageError, match="exists already"):
-        save_png(Image.new("RGB", (8, 8)), path, "", {})
+        save_picture(Image.new("RGB", (8, 8)), path, "", {})
     assert path.read_bytes() == b"mine"
     assert [each.name for each in tmp_path.iterdir()] == ["cat.png"]
 
@@ -86,26 +86,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
     try:
         with pytest.raises(StorageError, match="can not be written"):
-            save_png(Image.effect_noise((64, 64), 50), tmp_path / "cat.png", "", {})
+            save_picture(Image.effect_noise((64, 64), 50), tmp_path / "cat.png", "", {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"GIF89a",
-        b"\x89PNG\r\n\x1a\n",
-        b"\x89PNG\r\n\x1a\n" + b"\xff\xff\xff\xfftEXtassetctl\0{}",
-        b"\x89PNG\r\n\x1a\n" + (12).to_bytes(4) + b"tEXtassetctl\0[1]",
-        b"\x89PNG\r\n\x1a\n" + (16).to_bytes(4) + b"tEXtassetctl\0not json",
-        b"\x89PNG\r\n\x1a\n" + (18).to_bytes(4) + b"iTXtassetctl\0\1\0\0\0bomb!",
-    ],
-)
-def test_a_strange_file_holds_no_record(tmp_path: Path, content: bytes):
-    path = tmp_path / "x.png"
-    path.write_bytes(content)
-    assert read_png_record(path) is None

@@ -14,5 +14,7 @@ COMMANDS = {
     "check": "check",
     "prompt": "prompt",
     "generate": "generate",
+    "reproduce": "reproduce",
+    "history": "history",
     "demo": "demo",
 }

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import shlex
+from typing import Annotated
 
 import typer
 
+from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import GenerationError, UsageError
 
 
-@command(examples=["assetctl demo", "assetctl --home /tmp/demo demo"])
-def app(session: Session) -> None:
-    """Show the whole tour on small assets made on the spot: pull, list, inspect, check, generate.
+@command(examples=["assetctl demo", "assetctl --home /tmp/demo demo", "assetctl demo --pull"])
+def app(
+    session: Session,
+    pull: Annotated[bool, typer.Option("--pull", help="Only bring the demo family in; make no tour.")] = False,
+) -> None:
+    """Show the whole tour on a small family of assets: pull, list, inspect, check, generate.
 
-    It works in your home; every command is printed as you would type it. Needs no network.
+    The family ships with assetctl: a checkpoint that draws coloured shapes, two LoRAs, two embeddings. The tour
+    works in your home; every command is printed as you would type it. Needs no network.
     """
+    if pull:
+        show_assets(session.out, [result.asset for result in session.registry.pull_demo()])
+        return
     if session.out.json or session.out.quiet:
-        raise UsageError("The demo is a tour for people.", "Leave out --json and --quiet.")
+        raise UsageError("The demo is a tour for people.", "Leave out --json and --quiet, or add --pull.")
     from assetctl.cli.main import run  # noqa: PLC0415 - the tour runs the command line itself
 
     home = str(session.registry.settings.home)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.compat.prompts import audible
 from assetctl.compat.rule import Rule
-from assetctl.prompt import words_present
+from assetctl.prompt import split_at_tokens, words_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,19 +16,25 @@ if TYPE_CHECKING:
 
 RULE = Rule(
     "embedding_in_prompt",
-    "The prompt or the negative prompt has the token of each embedding.",
-    {"warning": "An embedding is selected and its token is in neither prompt."},
+    "The prompt or the negative prompt has the token of each embedding, as it is written.",
+    {"warning": "An embedding is selected and its token is in neither prompt, or only with a weight of 0."},
 )
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Look for tokens, if there is a prompt to look at."""
+    """Look for tokens as `generate` does, if there is a prompt to look at."""
     selection = context.selection
-    prompts = [prompt for prompt in (selection.prompt, selection.negative_prompt) if prompt is not None]
+    prompts = [audible(prompt) for prompt in (selection.prompt, selection.negative_prompt) if prompt is not None]
     if not prompts:
         return
-    for asset in dict.fromkeys(selection.embeddings):
-        token = next(iter(asset.trigger_words), asset.name)
-        if not any(words_present(prompt, [token]) for prompt in prompts):
+    tokens = {asset: next(iter(asset.trigger_words), asset.name) for asset in selection.embeddings}
+    texts = [text for prompt in prompts for text, _ in prompt.segments]
+    used = {token for text in texts for _, token in split_at_tokens(text, tokens.values()) if token is not None}
+    for asset, token in tokens.items():
+        if token.lower() in {each.lower() for each in used}:
+            continue
+        if any(words_present(prompt, [token]) for prompt in prompts):
+            message = f"{asset.name} has no effect: no prompt has its token as it is, {token}, in one piece."
+        else:
             message = f"{asset.name} has no effect: its token, {token}, is in neither prompt."
-            yield RULE.finding("warning", message, f"Write {token} into the prompt or the negative prompt.", asset)
+        yield RULE.finding("warning", message, f"Write {token} into the prompt or the negative prompt.", asset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.compat.prompts import audible
 from assetctl.compat.rule import Rule
 from assetctl.prompt import words_present
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 RULE = Rule(
     "trigger_words",
     "The prompt has one of each LoRA's trigger words.",
-    {"warning": "None of a LoRA's trigger words is in the prompt."},
+    {"warning": "None of a LoRA's trigger words is in the prompt, or only with a weight of 0."},
 )
 
 _SHOWN = 5
@@ -24,9 +25,9 @@ _SHOWN = 5
 
 def check(context: Context) -> Iterator[Finding]:
     """Look for trigger words, if there is a prompt to look at."""
-    prompt = context.selection.prompt
-    if prompt is None:
+    if context.selection.prompt is None:
         return
+    prompt = audible(context.selection.prompt)
     for asset in dict.fromkeys(use.asset for use in context.selection.loras):
         words = asset.trigger_words
         if words and not words_present(prompt, words):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from assetctl.errors import MissingExtraError
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from assetctl.generation.plan import Plan
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "PIL")
-_VERSIONS = ("assetctl", "torch", "diffusers", "transformers", "peft")
 
 
 class DiffusersBackend:
@@ -27,6 +26,22 @@ class DiffusersBackend:
     """
 
     name = "diffusers"
+
+    def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
+        """What a picture that is made here would record, asked for this device, precision and number of threads.
+
+        What can not be had here is replaced by what can, as `auto` would. Loads torch, and no more.
+
+        Raises:
+            MissingExtraError: torch, diffusers or what they need is not installed.
+        """
+        _require_packages()
+        with _loading_libraries():
+            from assetctl.generation.diffusers.devices import nearest, using_threads  # noqa: PLC0415 - torch
+            from assetctl.generation.diffusers.surroundings import describe  # noqa: PLC0415 - torch
+
+        with using_threads(threads):
+            return describe(*nearest(device, dtype))
 
     def generate(self, plan: Plan, report: Callable[[Progress], None]) -> Iterator[Picture]:
         """Make the plan's pictures one by one, telling `report` of every step.
@@ -41,19 +56,22 @@ class DiffusersBackend:
         report(Progress("load"))
         for package in ("DIFFUSERS", "TRANSFORMERS"):
             os.environ[f"{package}_VERBOSITY"] = "error"  # read when they are imported, before anything can hush them
-        try:
-            from assetctl.generation.diffusers.devices import choose_device, choose_dtype  # noqa: PLC0415 - torch
+        with _loading_libraries():
+            from assetctl.generation.diffusers.devices import (  # noqa: PLC0415 - torch
+                choose_device,
+                choose_dtype,
+                using_threads,
+            )
             from assetctl.generation.diffusers.session import Session  # noqa: PLC0415 - torch and diffusers
-        except (ImportError, OSError) as error:
-            hint = "Reinstall them: `pip install --force-reinstall 'assetctl[generate]'`."
-            raise MissingExtraError(f"torch or diffusers is installed and can not be loaded: {error}.", hint) from error
+            from assetctl.generation.diffusers.surroundings import describe  # noqa: PLC0415 - torch
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device)
-        session = Session.load(plan, device, dtype)
-        environment = session.environment() | {"device": device, "dtype": dtype} | _versions()
-        for number, seed in enumerate(plan.seeds, 1):
-            yield Picture(session.picture(seed, number, report), seed, environment)
+        with using_threads(plan.threads):
+            session = Session.load(plan, device, dtype)
+            surroundings = describe(device, dtype)
+            for number, seed in enumerate(plan.seeds, 1):
+                yield Picture(session.picture(seed, number, report), seed, surroundings, session.findings)
 
 
 def _require_packages() -> None:
@@ -65,5 +83,10 @@ def _require_packages() -> None:
         )
 
 
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _VERSIONS}
+@contextmanager
+def _loading_libraries() -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        hint = "Reinstall them: `pip install --force-reinstall 'assetctl[generate]'`."
+        raise MissingExtraError(f"torch or diffusers is installed and can not be loaded: {error}.", hint) from error

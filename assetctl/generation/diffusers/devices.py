@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from assetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Flags of `/proc/cpuinfo` for processors that compute in bfloat16: x86 and ARM.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -46,6 +51,29 @@ def choose_dtype(wanted: str, device: str) -> str:
     if wanted == "fp16" and kind == "cpu":
         raise UsageError("A CPU computes in fp16 far too slowly to be of use.", "Set dtype to auto, bf16 or fp32.")
     return wanted
+
+
+def nearest(device: str, dtype: str) -> tuple[str, str]:
+    """Device and precision as wanted, or as `auto` has it where that can not be had here."""
+    found = choose_device("auto")
+    with suppress(UsageError):
+        found = choose_device(device)
+    with suppress(UsageError):
+        return found, choose_dtype(dtype, found)
+    return found, choose_dtype("auto", found)
+
+
+@contextmanager
+def using_threads(number: int | None) -> Iterator[None]:
+    """Compute with so many threads inside, and with as many as before afterwards; `None` changes nothing."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        if number is not None:
+            torch.set_num_threads(before)
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -25,18 +25,20 @@ if TYPE_CHECKING:
 
     from assetctl.generation.diffusers.text import Encoder
     from assetctl.generation.plan import Plan
+    from assetctl.types import Finding
 
 _Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A pipeline that is ready to make a plan's pictures."""
+    """A pipeline that is ready to make a plan's pictures; `findings` tell what showed while it was loaded."""
 
     plan: Plan
     pipeline: DiffusionPipeline
     scheduler_config: Any
     prompts: _Tensors
+    findings: tuple[Finding, ...]
 
     @classmethod
     def load(cls, plan: Plan, device: str, dtype: str) -> Session:
@@ -50,13 +52,9 @@ class Session:
             pipeline = load_pipeline(plan, device, dtype)
             encoders = encoders_of(pipeline)
             add_embeddings(plan.selection.embeddings, encoders)
-            add_loras(pipeline, plan.selection.loras)
+            findings = add_loras(pipeline, plan.selection.loras)
             prompts = _prompt_arguments(plan, pipeline, encoders)
-        return cls(plan, pipeline, pipeline.scheduler.config, prompts)
-
-    def environment(self) -> dict[str, str]:
-        """What the bytes of a picture depend on beside the plan: another number of threads gives others."""
-        return {"threads": str(torch.get_num_threads())}
+        return cls(plan, pipeline, pipeline.scheduler.config, prompts, findings)
 
     def picture(self, seed: int, number: int, report: Callable[[Progress], None]) -> Image:
         """Make one picture.
@@ -96,7 +94,10 @@ class Session:
 def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> _Tensors:
     """The prompts as a pipeline takes them encoded."""
     guided = plan.cfg_scale > 1
-    prompt, *negative = encode(encoders, [plan.prompt, plan.negative_prompt] if guided else [plan.prompt])
+    checkpoint = plan.selection.checkpoint
+    # the others were trained with one layer, and A1111 leaves it at that too
+    skip = plan.clip_skip if checkpoint is not None and checkpoint.family == "sd1" else 1
+    prompt, *negative = encode(encoders, [plan.prompt, plan.negative_prompt] if guided else [plan.prompt], skip)
     unasked = not any(text.strip() for text, _ in plan.negative_prompt.segments)
     if negative and unasked and pipeline.config.get("force_zeros_for_empty_prompt"):
         # SDXL was trained with zeros, not with the encoding of nothing

@@ -11,7 +11,7 @@ https://github.com/AUTOMATIC1111/stable-diffusion-webui
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -72,33 +72,47 @@ def encoders_of(pipeline: DiffusionPipeline) -> tuple[Encoder, ...]:
     return (first,) if second is None else (first, Encoder(pipeline.tokenizer_2, second))
 
 
-def encode(encoders: Sequence[Encoder], prompts: Iterable[ParsedPrompt]) -> list[Conditioning]:
-    """Encode prompts, all to the same number of chunks: shorter ones end in empty chunks."""
+def encode(encoders: Sequence[Encoder], prompts: Iterable[ParsedPrompt], skip: int = 1) -> list[Conditioning]:
+    """Encode prompts, all to the same number of chunks: shorter ones end in empty chunks.
+
+    `skip` is A1111's "Clip skip": which layer of a single encoder is read, counted from the last.
+    """
     chunked = [[cut(prompt, encoder) for encoder in encoders] for prompt in prompts]
     most = max(len(chunks) for each in chunked for chunks in each)
     with torch.no_grad():
-        return [_encode_one(encoders, each, most) for each in chunked]
+        return [_encode_one(encoders, each, most, skip) for each in chunked]
 
 
-def _encode_one(encoders: Sequence[Encoder], chunked: Sequence[list[Chunk]], most: int) -> Conditioning:
+def _encode_one(encoders: Sequence[Encoder], chunked: Sequence[list[Chunk]], most: int, skip: int) -> Conditioning:
     states, pooled = [], None
     for encoder, chunks in zip(encoders, chunked, strict=True):
         padded = chunks + [Chunk() for _ in range(most - len(chunks))]
-        encoded = [_encode_chunk(encoder, chunk, penultimate=len(encoders) > 1) for chunk in padded]
+        encoded = [_encode_chunk(encoder, chunk, skip, penultimate=len(encoders) > 1) for chunk in padded]
         states.append(torch.cat([each for each, _ in encoded], dim=1))
         pooled = encoded[0][1]
     # SDXL's two encoders stand side by side, and the second one's pooled output counts
     return Conditioning(torch.cat(states, dim=-1), pooled)
 
 
-def _encode_chunk(encoder: Encoder, chunk: Chunk, *, penultimate: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _encode_chunk(
+    encoder: Encoder, chunk: Chunk, skip: int, *, penultimate: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     tokenizer, model = encoder.tokenizer, encoder.model
     padding = encoder.length - 2 - len(chunk.ids)
     ids = [tokenizer.bos_token_id, *chunk.ids, tokenizer.eos_token_id] + [tokenizer.pad_token_id] * padding
     batch = torch.tensor([ids], device=model.device)
-    output = model(batch, output_hidden_states=True) if penultimate else model(batch)
-    states = output.hidden_states[-2] if penultimate else output[0]
+    output = model(batch, output_hidden_states=True) if penultimate or skip > 1 else model(batch)
+    states = output.hidden_states[-2] if penultimate else _read_layer(model, output, skip)
     return emphasise(states, [1.0, *chunk.weights, *[1.0] * (padding + 1)]), output[0] if penultimate else None
+
+
+def _read_layer(model: PreTrainedModel, output: Any, skip: int) -> torch.Tensor:  # noqa: ANN401 - transformers' own type
+    """What the encoder's last layer says, or the one that is `skip` from the end, normed as the last one is."""
+    states: torch.Tensor = output[0]
+    if skip > 1:
+        layer = output.hidden_states[max(-skip, 1 - len(output.hidden_states))]
+        states = getattr(model, "text_model", model).final_layer_norm(layer)
+    return states
 
 
 def emphasise(states: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:

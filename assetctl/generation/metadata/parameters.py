@@ -34,8 +34,9 @@ class PictureParameters:
         prompt: LoRA tags included, as A1111 writes them.
         seed: As written; any size.
         width: In pixels, like `height`.
-        assets: What it was made of, in the order of the text.
-        fields: Everything else that was said, as it was written, by its name there.
+        assets: What it was made of, the checkpoint first; within a role in the order of the text.
+        fields: Everything that was said in named fields, as it was written, by its name there; with what is
+            understood above, so that nothing is lost that was not.
         extra: Nested data by name, such as `Civitai metadata`.
         record: assetctl's own record, whole, where the picture is ours.
         text: The infotext itself, where there is one.

@@ -1,0 +1,153 @@
+"""The pictures that were made: newest first, one by its number, and one more.
+
+All of it goes through `sqlite3`, adding too: importing SQLAlchemy for one row would be the largest
+part of what `generate` costs beside the picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.catalog.entries import Generation, GenerationAsset
+from assetctl.catalog.opening import BUSY_TIMEOUT, explained
+from assetctl.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from assetctl.catalog.entries import GenerationEntry, GenerationFilter
+    from assetctl.types import Asset, Selection
+
+#: Columns of `generations` that an entry has under the same name.
+_PLAIN = (
+    "prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height",
+    "image_path", "image_sha256",
+)  # fmt: skip
+_COLUMNS = f"id AS number, created_at, {', '.join(_PLAIN)}"
+#: Used by its number; or, where it has left the catalog and came back with another, as the same bytes.
+_WITH_ASSETS = (
+    "id IN (SELECT generation_id FROM generation_assets WHERE asset_id IN (SELECT value FROM json_each(?)) "
+    "OR asset_id IS NULL AND sha256 IN (SELECT sha256 FROM assets WHERE id IN (SELECT value FROM json_each(?))))"
+)
+_MARKS = ", ".join("?" * (len(_PLAIN) + 2))
+
+
+class Generations:
+    """Questions about the pictures that were made, and the way to add one."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def latest(self, wanted: GenerationFilter, limit: int | None = 20) -> list[Generation]:
+        """The newest pictures that fit, newest first, without their records."""
+        where, values = _conditions(wanted)
+        rows = self._rows(
+            f"SELECT {_COLUMNS} FROM generations g WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 - columns are ours
+            [*values, -1 if limit is None else limit],
+        )
+        assets = self._assets(row["number"] for row in rows)
+        return [Generation(**dict(row), assets=tuple(assets[row["number"]])) for row in rows]
+
+    def get(self, number: int) -> Generation:
+        """One picture, with its record.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        query = f"SELECT {_COLUMNS}, record FROM generations WHERE id = ?"  # noqa: S608 - columns are ours
+        rows = self._rows(query, [number]) if abs(number) < 2**63 else []
+        if not rows:
+            raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
+        fields = dict(rows[0])
+        fields["record"] = orjson.loads(fields["record"])
+        return Generation(**fields, assets=tuple(self._assets([number])[number]))
+
+    def record(self, entry: GenerationEntry) -> int:
+        """Keep one picture and what it was made of; returns its number."""
+        values = [_now(), *(getattr(entry, column) for column in _PLAIN), orjson.dumps(entry.record).decode()]
+        with explained(self._path), self._writing() as connection:
+            number = connection.execute(
+                f"INSERT INTO generations (created_at, {', '.join(_PLAIN)}, record) VALUES ({_MARKS})",  # noqa: S608 - columns are ours
+                values,
+            ).lastrowid
+            # An asset may have been removed while the picture was made: its name and hash remain.
+            connection.executemany(
+                "INSERT INTO generation_assets (generation_id, position, asset_id, role, name, sha256, weight) "
+                "VALUES (?, ?, (SELECT id FROM assets WHERE id = ?), ?, ?, ?, ?)",
+                [
+                    (number, position, asset.id, role, asset.name, asset.sha256, weight)
+                    for position, (role, asset, weight) in enumerate(_uses(entry.selection))
+                ],
+            )
+        return int(number or 0)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction on a connection of its own, under the same rules as the ORM's (see `engine`)."""
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:  # commits, or rolls back
+                yield connection
+
+    def _assets(self, numbers: Iterable[int]) -> dict[int, list[GenerationAsset]]:
+        found: dict[int, list[GenerationAsset]] = {number: [] for number in numbers}
+        rows = self._rows(
+            "SELECT u.generation_id, u.role, u.name, u.sha256, u.weight, a.name FROM generation_assets u "
+            "LEFT JOIN assets a ON a.id = u.asset_id "
+            "WHERE u.generation_id IN (SELECT value FROM json_each(?)) ORDER BY u.generation_id, u.position",
+            [orjson.dumps(list(found)).decode()],
+        )
+        for number, *fields in rows:
+            found[number].append(GenerationAsset(*fields))
+        return found
+
+    def _rows(self, query: str, values: list[Any]) -> list[sqlite3.Row]:
+        with explained(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+
+def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
+    where, values = ["1"], list[Any]()
+    if wanted.asset_ids:
+        where.append(_WITH_ASSETS)
+        values += [orjson.dumps(list(wanted.asset_ids)).decode()] * 2
+    if wanted.name is not None:
+        where.append("id IN (SELECT generation_id FROM generation_assets WHERE name = ? COLLATE NOCASE)")
+        values.append(wanted.name)
+    if wanted.words:
+        # The index holds all prompts, and a tenth of the bytes of the table with its records.
+        contained = " AND ".join(["instr(lower(prompt), lower(?)) > 0"] * len(wanted.words))
+        where.append(f"id IN (SELECT id FROM generations INDEXED BY ix_generations_prompt WHERE {contained})")  # noqa: S608 - ours
+        values += wanted.words
+    if wanted.seed is not None:
+        where.append("seed = ?")
+        values.append(wanted.seed)
+    if wanted.since is not None:
+        where.append("id IN (SELECT id FROM generations WHERE created_at >= ?)")
+        values.append(wanted.since)
+    return " AND ".join(where), values
+
+
+def _uses(chosen: Selection) -> list[tuple[str, Asset, float | None]]:
+    uses: list[tuple[str, Asset, float | None]] = []
+    if chosen.checkpoint is not None:
+        uses.append(("checkpoint", chosen.checkpoint, None))
+    uses += [("lora", use.asset, use.weight) for use in chosen.loras]
+    uses += [("embedding", asset, None) for asset in chosen.embeddings]
+    if chosen.vae is not None:
+        uses.append(("vae", chosen.vae, None))
+    return uses
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

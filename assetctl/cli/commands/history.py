@@ -1,0 +1,70 @@
+"""assetctl history."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.pictures import show_generation, show_history
+from assetctl.cli.session import Session, command
+from assetctl.errors import NotFoundError, UsageError
+
+
+@command(
+    examples=[
+        "assetctl history",
+        "assetctl history --with whiskers --since 7d",
+        "assetctl history --prompt 'cat sofa' --limit 5 --json",
+        "assetctl history 12",
+        "assetctl history 12 --open",
+    ]
+)
+def app(
+    session: Session,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", help="Show one picture whole, with its command line.", min=1)
+    ] = None,
+    used: Annotated[
+        str | None, typer.Option("--with", metavar="ASSET", help="Only those that this asset was used for.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="WORDS", help="All of these in the prompt.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Only those of this seed.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="A date, or 12h, 7d, 2w, 3m, 1y ago.")] = None,
+    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1)] = 20,
+    open_picture: Annotated[bool, typer.Option("--open", help="Open the picture in the system's viewer.")] = False,
+) -> None:
+    """List the pictures that were made, newest first.
+
+    Pictures stay in the list when their files or their assets are gone. `assetctl reproduce NUMBER`
+    makes one again.
+    """
+    if number is None:
+        if open_picture:
+            raise UsageError("Which picture is to be opened?", "Name its number: `assetctl history NUMBER --open`.")
+        found = session.registry.history(limit, used=used, prompt=prompt, seed=seed, since=since)
+        show_history(session.out, found)
+        if not found:
+            filtered = any(each is not None for each in (used, prompt, seed, since))
+            session.out.hint(
+                "No picture matches; `assetctl history` lists the latest."
+                if filtered
+                else "No picture was made yet: try `assetctl generate PROMPT`."
+            )
+        elif len(found) == limit:
+            session.out.hint(f"These are the latest {limit}; --limit shows more.")
+        return
+    _show_one(session, number, open_picture=open_picture)
+
+
+def _show_one(session: Session, number: int, *, open_picture: bool) -> None:
+    from assetctl.operations.history import command_line  # noqa: PLC0415 - for one picture alone
+
+    generation = session.registry.generation(number)
+    show_generation(session.out, generation, command_line(generation))
+    if open_picture:
+        if not generation.is_there:
+            raise NotFoundError(
+                f"The picture is gone: {generation.image_path}.", f"`assetctl reproduce {number}` makes it again."
+            )
+        typer.launch(generation.image_path)

@@ -1,0 +1,90 @@
+"""assetctl reproduce."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from assetctl.cli.findings import show_findings
+from assetctl.cli.making import plan_data, result_data, show_plan, step_progress, tell_result
+from assetctl.cli.pictures import resolved_data, show_resolved
+from assetctl.cli.session import Session, command
+from assetctl.operations.reproduce import Reproduction
+
+
+@command(
+    examples=[
+        "assetctl reproduce outputs/20260131-120000-7.png",
+        "assetctl reproduce 12 --out again.png",
+        "assetctl reproduce ~/Downloads/cat.jpg --dry-run",
+        "assetctl reproduce cat.png --json",
+    ]
+)
+def app(
+    session: Session,
+    picture: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="A PNG, JPEG or WebP file, or a number of `assetctl history`.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A folder, or a PNG, JPEG or WebP file.")] = None,
+    other_bytes: Annotated[
+        bool, typer.Option("--other-bytes", help="Take an asset of the right name where the file itself is not here.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and what would differ.")] = False,
+) -> None:
+    """Make a picture again, and say how the two compare.
+
+    assetctl's own pictures come out the same, byte for byte, where device, precision, threads, processor and
+    versions are the same; what differs is told first. A picture of another program comes out alike.
+    """
+    gc.enable()  # it was off for a short life, and this one is long
+    reproduction = session.registry.plan_reproduction(picture, other_bytes=other_bytes)
+    if dry_run:
+        data = _data(reproduction) | plan_data(reproduction.plan, reproduction.report) | {"comparison": None}
+        session.out.result(data, lambda: _show(session, reproduction))
+        _tell(session, reproduction)
+        show_findings(() if session.out.json else reproduction.report.findings)
+        return
+    _tell(session, reproduction)
+    with step_progress(session) as progress:
+        done = session.registry.reproduce(reproduction, out=out, progress=progress)
+    (image,) = done.result.images
+    data = _data(reproduction) | result_data(done.result) | {"comparison": dataclasses.asdict(done.comparison)}
+
+    def render() -> None:
+        session.out.line(image.path)
+        session.out.line(f"Compared with {reproduction.original.path}: {done.comparison.detail}.")
+
+    session.out.result(data, render, [image.path])
+    tell_result(session, done.result, out)
+
+
+def _data(reproduction: Reproduction) -> dict[str, Any]:
+    return {
+        "original": str(reproduction.original.path),
+        "original_is_there": reproduction.original.is_there,
+        "software": reproduction.software,
+        "exact": reproduction.exact,
+        "remarks": list(reproduction.remarks),
+        "assets": [resolved_data(each) for each in reproduction.assets],
+    }
+
+
+def _show(session: Session, reproduction: Reproduction) -> None:
+    show_resolved(session.out, reproduction.assets)
+    show_plan(session, reproduction.plan)
+
+
+def _tell(session: Session, reproduction: Reproduction) -> None:
+    """What may make the new picture another one, before it is made."""
+    if session.out.json or session.out.quiet:
+        return
+    for remark in reproduction.remarks:
+        session.out.note(remark)
+    if reproduction.exact and reproduction.remarks:
+        session.out.note("So the new picture may differ from the original.")
+    elif reproduction.exact:
+        session.out.note("Everything is as it was: the new picture will be the original, byte for byte.")

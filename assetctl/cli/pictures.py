@@ -1,0 +1,219 @@
+"""Pictures and what they were made of, as JSON, as rows and as pages."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assetctl.catalog import Generation
+    from assetctl.cli.output import Output
+    from assetctl.generation.metadata import PictureParameters
+    from assetctl.operations.inspect_picture import PictureDetails
+    from assetctl.operations.resolving import ResolvedAsset
+
+COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
+
+#: Characters of a prompt in a table.
+_PROMPT = 40
+
+_PLAIN = (
+    "prompt", "negative_prompt", "steps", "sampler", "cfg_scale", "seed", "width", "height", "clip_skip",
+    "fields", "extra", "text",
+)  # fmt: skip
+
+#: Fields that a page shows elsewhere: as parameters, or as assets.
+_SHOWN = {
+    "Steps", "Sampler", "CFG scale", "Seed", "Size", "Clip skip", "Model", "Model hash", "VAE", "VAE hash",
+    "Lora hashes", "TI hashes", "Version",
+}  # fmt: skip
+_MARKS = {"here": "✓", "other_bytes": "!", "missing": "✗", "ambiguous": "?"}
+_HASHES = {"sha256": "SHA256", "autov1": "AutoV1", "autov2": "AutoV2", "autov3": "AutoV3", "blake3": "BLAKE3"}
+
+
+def resolved_data(each: ResolvedAsset) -> dict[str, Any]:
+    """An asset that a picture names, as the JSON contract has it."""
+    used = each.used
+    return {
+        "role": used.role,
+        "name": used.name,
+        "hash": used.hash,
+        "weight": used.weight,
+        "status": each.status,
+        "asset": None if each.asset is None else each.asset.name,
+        "matched_by": each.matched_by,
+        "candidates": list(each.candidates),
+        "sources": list(each.sources),
+        "note": each.note,
+    }
+
+
+def picture_data(details: PictureDetails) -> dict[str, Any]:
+    """All that is known of a picture, as the JSON contract has it."""
+    file, said = details.file, details.parameters
+    return {
+        "path": str(file.path),
+        "format": file.format,
+        "width": file.width,
+        "height": file.height,
+        "software": None if said is None else said.software,
+        "parameters": None if said is None else {name: getattr(said, name) for name in _PLAIN},
+        "assets": [resolved_data(each) for each in details.assets],
+        "record": None if said is None else said.record,
+    }
+
+
+def show_picture(out: Output, details: PictureDetails) -> None:
+    """Give all that is known of a picture as a result."""
+    file, said = details.file, details.parameters
+
+    def render() -> None:
+        size = "" if file.width is None else f"{file.width}x{file.height} "
+        _line(out, "picture", f"{file.path}  ({size}{(file.format or '').upper()})")
+        if said is None:
+            out.line("It does not say how it was made.")
+            return
+        _show_parameters(out, said)
+        show_resolved(out, details.assets)
+
+    here = [each.asset.name for each in details.assets if each.asset is not None and each.status == "here"]
+    out.result(picture_data(details) if out.json else None, render, here)
+    if said is None:
+        out.hint(
+            "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
+        )
+    elif said.prompt is not None or said.record is not None:
+        out.hint(f"`assetctl reproduce {shlex.quote(str(file.path))} --dry-run` tells whether it can be made again.")
+    if details.unhashed:
+        number = "1 asset lacks" if details.unhashed == 1 else f"{details.unhashed} assets lack"
+        out.hint(
+            f"{number} a hash, and could be what is missing: `assetctl verify` computes all, `inspect NAME` one's."
+        )
+
+
+def show_resolved(out: Output, assets: Sequence[ResolvedAsset]) -> None:
+    """Assets that a picture names, each with what is here of it."""
+    for each in assets:
+        used = each.used
+        weight = "" if used.weight is None else f" at {used.weight:g}"
+        digits = f" [{used.hash[:12]}]" if used.hash else ""
+        _line(out, used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {_verdict(each)}")
+        if each.status != "here":
+            for source in each.sources:
+                _line(out, "", f"  from {source}")
+
+
+def _verdict(each: ResolvedAsset) -> str:
+    note = f"; {each.note}" if each.note else ""
+    if each.status == "missing":
+        return "missing"
+    if each.status == "ambiguous" or each.asset is None:
+        return f"could be any of {', '.join(each.candidates)}"
+    if each.status == "other_bytes":
+        return f"same name, other bytes: {each.asset.name} is not this file{note}"
+    how = "by its name" if each.matched_by == "name" else f"by its {_HASHES.get(each.matched_by or '', 'hash')}"
+    return f"here, {each.asset.name}, {how}{note}"
+
+
+def _show_parameters(out: Output, said: PictureParameters) -> None:
+    size = None if said.width is None else f"{said.width}x{said.height}"
+    lines = [
+        ("made by", said.software),
+        ("prompt", said.prompt),
+        ("negative", said.negative_prompt),
+        ("steps", said.steps),
+        ("sampler", said.sampler),
+        ("CFG", None if said.cfg_scale is None else f"{said.cfg_scale:g}"),
+        ("seed", said.seed),
+        ("size", size),
+        ("clip skip", said.clip_skip),
+    ]
+    for label, value in lines:
+        if value is not None:
+            _line(out, label, str(value))
+    others = [f"{key}: {value}" for key, value in said.fields.items() if key not in _SHOWN]
+    if others:
+        _line(out, "also", ", ".join(others))
+
+
+def _line(out: Output, label: str, text: str) -> None:
+    """A label and a text, whose further lines stand below its first."""
+    out.line(f"{label:>14}  " + text.replace("\n", f"\n{'':>16}"))
+
+
+def generation_data(generation: Generation) -> dict[str, Any]:
+    """A picture of the history as the JSON contract has it."""
+    plain = (
+        "number", "created_at", "prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height",
+    )  # fmt: skip
+    return {name: getattr(generation, name) for name in plain} | {
+        "path": generation.image_path,
+        "sha256": generation.image_sha256,
+        "is_there": generation.is_there,
+        "assets": [
+            {"role": use.role, "name": use.name, "sha256": use.sha256, "weight": use.weight, "asset": use.asset}
+            for use in generation.assets
+        ],
+    }
+
+
+def show_history(out: Output, generations: Sequence[Generation]) -> None:
+    """Give pictures of the history as a result."""
+
+    def render() -> None:
+        if generations:
+            out.table(COLUMNS, map(_row, generations), right=("NUMBER", "SEED"))
+
+    data = [generation_data(each) for each in generations] if out.json else None
+    out.result(data, render, (each.image_path for each in generations))
+
+
+def _row(each: Generation) -> tuple[str, ...]:
+    checkpoint = next((use.asset or f"{use.name} (removed)" for use in each.assets if use.role == "checkpoint"), "-")
+    prompt = " ".join(each.prompt.split())
+    shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
+    file = Path(each.image_path).name + ("" if each.is_there else " (gone)")
+    size = f"{each.width}x{each.height}"
+    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.seed), size, file
+
+
+def show_generation(out: Output, generation: Generation, command: Sequence[str]) -> None:
+    """Give one picture of the history as a result, with the command line that makes it again."""
+
+    def render() -> None:
+        lines = [
+            ("number", str(generation.number)),
+            ("made", _local(generation.created_at)),
+            ("file", generation.image_path + ("" if generation.is_there else "  (gone)")),
+            ("SHA256", generation.image_sha256),
+            ("prompt", generation.prompt),
+            ("negative", generation.negative_prompt),
+            ("steps", f"{generation.steps} of {generation.sampler}, CFG {generation.cfg_scale:g}"),
+            ("seed", str(generation.seed)),
+            ("size", f"{generation.width}x{generation.height}"),
+        ]
+        for label, value in lines:
+            if value:
+                _line(out, label, value)
+        for use in generation.assets:
+            weight = "" if use.weight is None else f" at {use.weight:g}"
+            now = (
+                "" if use.asset == use.name else f", {use.asset} now" if use.asset else ", not in the catalog any more"
+            )
+            _line(out, use.role, f"{use.name}{weight}{now}")
+        environment = (generation.record or {}).get("environment") or {}
+        _line(out, "with", ", ".join(f"{name} {value}" for name, value in environment.items()))
+        _line(out, "command", shlex.join(command))
+
+    data = generation_data(generation) | {"record": generation.record, "command": list(command)}
+    out.result(data, render, [generation.image_path])
+
+
+def _local(moment: str) -> str:
+    """A moment in UTC as the clock on the wall showed it."""
+    utc = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return utc.astimezone().strftime("%Y-%m-%d %H:%M")

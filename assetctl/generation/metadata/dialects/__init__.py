@@ -1,0 +1,1 @@
+"""What programs write into pictures, one dialect a file. A file here offers `DIALECT` and is found by its place."""

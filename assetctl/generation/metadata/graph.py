@@ -1,0 +1,148 @@
+"""ComfyUI's graph of nodes: what its sampler was given, found by following links backwards.
+
+A node has a class and inputs; an input is a value, or a link `[node, output]`. Thousands of custom nodes exist, so
+links are followed by the names of inputs, which those share, rather than by classes. Every walk meets a node
+once, so that loops end it, and keeps its own list of what to visit, so that long chains do not exhaust the stack.
+
+Format: "API format" of https://docs.comfy.org/development/core-concepts/workflow; input names as in `nodes.py` and
+`comfy_extras/` of https://github.com/comfyanonymous/ComfyUI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from assetctl.generation.metadata.values import mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Limits: nodes of one graph that are looked at, and nodes between an input and its plain value.
+MAX_NODES = 5000
+_MAX_HOPS = 50
+
+_HELPERS = ("sampler", "sigmas", "noise", "guider")
+_CONDITIONING = (
+    "conditioning", "conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from", "cond1", "cond2",
+    "base_ctx", "context",
+)  # fmt: skip
+_TEXTS = (
+    "text", "text_g", "text_l", "clip_l", "t5xxl", "clip_g", "prompt", "string", "value", "text1", "text2", "text_a",
+    "text_b", "string_a", "string_b", "string1", "string2", "text_positive", "wildcard_text",
+)  # fmt: skip
+_MODELS = ("model", "model1", "base_model", "lora_stack", "optional_lora_stack", "pipe", "basic_pipe")
+_LATENTS = ("latent_image", "latent", "samples", "pixels", "image")
+_SCALARS = ("value", "Value", "int", "float", "number", "seed", "noise_seed", "air", "string", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: its identifier, class and inputs."""
+
+    key: str
+    kind: str
+    inputs: dict[str, Any]
+
+
+class Graph:
+    """A graph, read-only."""
+
+    def __init__(self, described: object) -> None:
+        """Take what looks like nodes out of JSON that should be a graph."""
+        entries = [(key, mapping(each)) for key, each in list(mapping(described).items())[:MAX_NODES]]
+        self.nodes = {
+            key: Node(key, each["class_type"], mapping(each.get("inputs")))
+            for key, each in entries
+            if isinstance(each.get("class_type"), str)
+        }
+
+    def linked(self, value: object) -> Node | None:
+        """The node that a link comes from, or `None` for a plain value and a dangling link."""
+        if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str | int):
+            return None
+        return self.nodes.get(str(value[0]))
+
+    def walk(self, start: object, follow: Callable[[Node, int], list[Any]]) -> Iterator[Node]:
+        """Nodes backwards from a link, depth first; `follow` gives a node's values that lead on."""
+        seen, waiting = set(), [start]
+        while waiting:
+            link = waiting.pop()
+            node = self.linked(link)
+            if node is None or node.key in seen:
+                continue
+            seen.add(node.key)
+            yield node
+            output = link[1] if isinstance(link, list) and isinstance(link[1], int) else 0
+            waiting += reversed(follow(node, output))
+
+    def scalar(self, value: object, name: str = "value") -> Any:  # noqa: ANN401 - any plain value
+        """A plain value, or the one at the far end of its links: of primitive nodes and selectors."""
+        names = (name, *_SCALARS)
+        if not isinstance(value, list):
+            return value
+        walked = self.walk(value, lambda node, _: [node.inputs.get(each) for each in names])
+        for node in islice(walked, _MAX_HOPS):
+            plain = (node.inputs.get(each) for each in names)
+            found = next((each for each in plain if isinstance(each, str | int | float)), None)
+            if found is not None:
+                return found
+        return None
+
+    def samplers(self) -> list[Node]:
+        """Nodes that sample, the one that starts from an empty latent image first."""
+        found = [
+            node
+            for node in self.nodes.values()
+            if "sampler" in node.kind.lower() and not _LATENTS_OF_SAMPLER.isdisjoint(node.inputs)
+        ]
+        return sorted(found, key=lambda node: self._starts_empty(node) is False)
+
+    def settings(self, sampler: Node) -> dict[str, Any]:
+        """A sampler's inputs, with those of the nodes that a custom sampler takes its parts from."""
+        found = dict(sampler.inputs)
+        for helper in _HELPERS:
+            node = self.linked(sampler.inputs.get(helper))
+            if node is not None:
+                found = node.inputs | found
+        return found
+
+    def texts(self, link: object) -> list[str]:
+        """The texts behind a conditioning, in order and each once."""
+        found: dict[str, None] = {}
+        for node in self.walk(link, _towards_texts):
+            populated = node.inputs.get("populated_text")
+            values = [populated] if isinstance(populated, str) else [node.inputs.get(each) for each in _TEXTS]
+            found |= dict.fromkeys(each for each in values if isinstance(each, str) and each.strip())
+        return list(found)
+
+    def model_chain(self, link: object) -> list[Node]:
+        """Nodes that a model passes through, its loader first."""
+        walked = self.walk(link, lambda node, _: [node.inputs.get(each) for each in _MODELS])
+        return list(walked)[::-1]
+
+    def size(self, link: object) -> tuple[Any, Any]:
+        """Width and height of the latent image behind a link."""
+        for node in self.walk(link, lambda node, _: [node.inputs.get(each) for each in _LATENTS]):
+            width, height = (self.scalar(node.inputs.get(each), each) for each in ("width", "height"))
+            if width is not None and height is not None:
+                return width, height
+        return None, None
+
+    def _starts_empty(self, sampler: Node) -> bool:
+        link = sampler.inputs.get("latent_image") or sampler.inputs.get("latent")
+        node = self.linked(link)
+        return node is not None and node.kind.startswith("Empty")
+
+
+_LATENTS_OF_SAMPLER = {"latent_image", "latent", "samples", "optional_latent"}
+
+
+def _towards_texts(node: Node, output: int) -> list[Any]:
+    """What leads on to texts: nodes that take both prompts and give both out keep their order."""
+    if "positive" in node.inputs and "negative" in node.inputs:
+        return [node.inputs["negative" if output == 1 else "positive"]]
+    if node.kind == "ConditioningZeroOut":
+        return []
+    return [node.inputs.get(each) for each in (*_CONDITIONING, *_TEXTS)]

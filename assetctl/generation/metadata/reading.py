@@ -1,0 +1,53 @@
+"""What a picture, or a text from one, says of how it was made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from assetctl.generation.metadata.containers import read_texts
+from assetctl.generation.metadata.dialect import dialects
+from assetctl.generation.metadata.dialects.own import find_record
+from assetctl.generation.metadata.parameters import PictureParameters
+from assetctl.generation.metadata.values import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def read_parameters(path: Path) -> PictureParameters | None:
+    """How a picture was made, as far as it says, or `None` if it says nothing that is understood here.
+
+    Reads PNG, JPEG and WebP, and in them what assetctl, A1111, Civitai, InvokeAI and ComfyUI write. All of it is
+    bounded in size, and its texts are without control characters.
+
+    Raises:
+        CorruptFileError: The picture is damaged or cut short.
+        FileError: It is no picture of these formats.
+        StorageError: It can not be read.
+    """
+    return _understood(read_texts(path))
+
+
+def parse_infotext(text: str) -> PictureParameters:
+    """What a text says that was copied out of a picture or from a web page: an infotext or a graph in JSON.
+
+    Text without parameters is a prompt.
+    """
+    return _understood({"parameters": text, "prompt": text}) or PictureParameters(text=clean(text) or None)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record that `save_picture` wrote into a picture, or `None` if it holds none.
+
+    Raises:
+        CorruptFileError: The picture is damaged or cut short.
+        FileError: It is no PNG, JPEG or WebP picture.
+        StorageError: It can not be read.
+    """
+    return find_record(read_texts(path))
+
+
+def _understood(texts: Mapping[str, str]) -> PictureParameters | None:
+    answers = (dialect.read(texts) for dialect in dialects())
+    return next((found for found in answers if found is not None), None)

@@ -1,0 +1,109 @@
+"""History: the pictures that were made, and the command line that makes one again."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from assetctl.catalog import GenerationFilter
+from assetctl.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from assetctl.catalog import Generation, GenerationAsset
+    from assetctl.operations.workspace import Workspace
+
+_AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
+_DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
+_TAG = re.compile(r"\s*<(?:lora|lyco):[^<>]*>", re.IGNORECASE)
+_MAX_SEED = 2**32 - 1
+
+
+def history(
+    workspace: Workspace,
+    *,
+    used: str | None = None,
+    prompt: str | None = None,
+    seed: int | None = None,
+    since: str | None = None,
+    limit: int | None = 20,
+) -> list[Generation]:
+    """The pictures that were made, newest first, without their records.
+
+    Args:
+        workspace: The home.
+        used: An asset that took part, by name, path or hash; or by the name of one that is gone.
+        prompt: Words that occur in the prompt, in any case.
+        seed: Exactly this one.
+        since: A date or time in ISO 8601, local where it names no zone; or `12h`, `7d`, `2w`, `3m`, `1y` ago.
+        limit: How many at most; `None` for all.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: The asset.
+        UsageError: A number, or `since`.
+    """
+    if seed is not None and not 0 <= seed <= _MAX_SEED:
+        raise UsageError(f"{seed} is no seed.", f"Seeds lie between 0 and {_MAX_SEED}.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit is {limit}.", "Name a number of pictures, from 1 up.")
+    words = tuple((prompt or "").split())
+    moment = None if since is None else parse_since(since)
+    if used is None:
+        return workspace.catalog.generations.latest(GenerationFilter((), None, words, seed, moment), limit)
+    try:
+        wanted = GenerationFilter((workspace.catalog.read.find(used).id,), None, words, seed, moment)
+    except NotFoundError:
+        if not workspace.catalog.generations.latest(GenerationFilter(name=used), 1):
+            raise
+        wanted = GenerationFilter((), used, words, seed, moment)
+    return workspace.catalog.generations.latest(wanted, limit)
+
+
+def parse_since(text: str, now: datetime | None = None) -> str:
+    """The moment that `text` stands for, in UTC.
+
+    Raises:
+        UsageError: It is none.
+    """
+    ago = _AGO.fullmatch(text.strip().lower())
+    try:
+        if ago:
+            moment = (now or datetime.now(UTC)) - timedelta(days=int(ago[1]) * _DAYS[ago[2]])
+        else:
+            moment = datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        hint = "Write a date like 2026-01-31, or 12h, 7d, 2w, 3m, 1y."
+        raise UsageError(f"{text!r} is no time.", hint) from error
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def command_line(generation: Generation) -> list[str]:
+    """The words that make this picture again, with the names that its assets go by now.
+
+    LoRAs that the prompt named in tags are named as options, with the weights that they had.
+    """
+    words = ["assetctl", "generate", _TAG.sub("", generation.prompt).strip()]
+    for use in generation.assets:
+        words += [f"--{use.role}", _named(use)]
+    negative = _TAG.sub("", generation.negative_prompt).strip()
+    if negative:
+        words += ["--negative", negative]
+    skip = (generation.record or {}).get("clip_skip", 1)
+    words += ["--clip-skip", str(skip)] if skip != 1 else []
+    return [
+        *words,
+        *("--steps", str(generation.steps)),
+        *("--cfg", _number(generation.cfg_scale)),
+        *("--sampler", generation.sampler),
+        *("--seed", str(generation.seed)),
+        *("--size", f"{generation.width}x{generation.height}"),
+    ]
+
+
+def _named(use: GenerationAsset) -> str:
+    name = use.asset or use.name
+    return name if use.weight is None else f"{name}:{_number(use.weight)}"
+
+
+def _number(value: float) -> str:
+    return repr(float(value)).removesuffix(".0")

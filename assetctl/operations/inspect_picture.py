@@ -1,0 +1,52 @@
+"""Inspect a picture: what it says of itself, and which of its assets are here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from assetctl.generation.metadata import read_parameters
+from assetctl.operations.picture_file import PictureFile, look_at
+from assetctl.operations.resolving import ResolvedAsset, Resolver
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from assetctl.generation.metadata import PictureParameters
+    from assetctl.operations.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class PictureDetails:
+    """What is known of a picture.
+
+    Attributes:
+        parameters: What it says; `None` where it says nothing.
+        assets: Those it names, in its order.
+        unhashed: How many assets of the catalog lack a hash, any of which might be one that is missing here.
+    """
+
+    file: PictureFile
+    parameters: PictureParameters | None
+    assets: tuple[ResolvedAsset, ...] = ()
+    unhashed: int = 0
+
+
+def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool = True) -> PictureDetails:
+    """Read a picture and look for its assets in the catalog.
+
+    Hashes that are not known yet are computed, and kept, of assets that go by the name that the
+    picture says, unless `hashes` is false.
+
+    Raises:
+        FileError: It is no PNG, JPEG or WebP picture, or is damaged.
+        StorageError: It can not be read.
+    """
+    parameters = read_parameters(path)
+    file = look_at(path)
+    if parameters is None:
+        return PictureDetails(file, None)
+    resolver = Resolver(workspace, hashes=hashes)
+    assets = tuple(resolver.resolve(used) for used in parameters.assets)
+    is_lacking = any(asset.status in ("missing", "other_bytes") and asset.used.hash for asset in assets)
+    return PictureDetails(file, parameters, assets, workspace.catalog.read.unhashed() if is_lacking else 0)

@@ -1,0 +1,189 @@
+"""Planning: a request and a choice of assets become an exact plan. Nothing is loaded."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.compat import run_rules
+from assetctl.errors import CorruptFileError, GenerationError, IncompatibleError, NotFoundError, UsageError
+from assetctl.generation.plan import Plan
+from assetctl.generation.samplers import canonical_sampler
+from assetctl.operations.native_size import NATIVE_SIZE, native_size
+from assetctl.operations.selecting import Choice, select
+from assetctl.prompt import parse_prompt
+from assetctl.types import Finding
+
+if TYPE_CHECKING:
+    from assetctl.generation.plan import GenerationRequest
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset, CheckReport, Selection
+
+#: A1111's word for a seed by chance.
+RANDOM = -1
+
+#: Variants that start from a picture, which `generate` does not take yet.
+NEEDS_PICTURE = ("inpainting", "pix2pix", "depth", "upscaler")
+
+MAX_STEPS, MAX_COUNT, MAX_SEED, MAX_CFG, MIN_SIDE, MAX_SIDE, MAX_CLIP_SKIP = 200, 64, 2**32 - 1, 100, 64, 4096, 12
+
+
+def plan_generation(workspace: Workspace, request: GenerationRequest, choice: Choice) -> tuple[Plan, CheckReport]:
+    """Make a request exact: find and check every asset, choose every default. Nothing is loaded.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+        UsageError: A number out of bounds, or an unknown sampler.
+        FileError: A file is gone or damaged.
+        IncompatibleError: The selection can not work together.
+    """
+    chosen = replace(choice, prompt=request.prompt, negative_prompt=request.negative_prompt)
+    if choice.checkpoint is None:
+        chosen = replace(chosen, checkpoint=_only_checkpoint(workspace))
+    return plan_selection(workspace, request, select(workspace.catalog.read, chosen))
+
+
+def plan_selection(workspace: Workspace, request: GenerationRequest, selection: Selection) -> tuple[Plan, CheckReport]:
+    """Make a request exact for assets that are found already.
+
+    Raises:
+        UsageError: A number out of bounds, or an unknown sampler.
+        FileError: A file is gone or damaged.
+        IncompatibleError: The selection can not work together.
+    """
+    _check_numbers(request)
+    report = checked(selection)
+    if request.cfg_scale <= 1 and request.negative_prompt.strip():
+        report = replace(report, findings=(*report.findings, _UNUSED_NEGATIVE))
+    return _plan(workspace, request, selection), report
+
+
+def checked(selection: Selection) -> CheckReport:
+    """The verdict of all rules on a selection that is to be generated with.
+
+    Raises:
+        FileError: A file is gone or damaged.
+        IncompatibleError: The selection can not work together.
+    """
+    report = run_rules(selection)
+    _refuse_damage(report)
+    count = sum(finding.severity == "error" or finding.rule == "method" for finding in report.findings)
+    if count:
+        raise IncompatibleError(
+            f"This selection can not work together: {count} {'problem' if count == 1 else 'problems'}.",
+            "Mend what the findings name; `assetctl check` tries a selection without generating.",
+            report.findings,
+        )
+    return report
+
+
+_UNUSED_NEGATIVE = Finding(
+    "negative_prompt",
+    "warning",
+    (),
+    "The negative prompt has no effect, nor have embeddings in it: a CFG of 1 or less switches it off.",
+    "Choose a higher --cfg, or leave the negative prompt out.",
+)
+
+
+def _refuse_damage(report: CheckReport) -> None:
+    """A file that is gone or damaged is no question of what fits."""
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    if errors and all(finding.rule in ("missing_file", "unreadable_file") for finding in errors):
+        raise CorruptFileError(errors[0].message, errors[0].hint)
+
+
+def _only_checkpoint(workspace: Workspace) -> str:
+    checkpoints = workspace.catalog.read.assets(kind="checkpoint")
+    if len(checkpoints) == 1:
+        return checkpoints[0].name
+    if not checkpoints:
+        raise NotFoundError(
+            "There is no checkpoint to generate with.",
+            "Pull one with `assetctl pull REFERENCE`, or try `assetctl demo`.",
+        )
+    names = ", ".join(asset.typed for asset in checkpoints[:5])
+    raise UsageError(f"There are {len(checkpoints)} checkpoints.", f"Choose one with --checkpoint: {names}.")
+
+
+def _check_numbers(request: GenerationRequest) -> None:
+    bounds = {
+        "steps": (request.steps, 1, MAX_STEPS),
+        "count": (request.count, 1, MAX_COUNT),
+        "CFG": (request.cfg_scale, 0, MAX_CFG),
+        "clip skip": (request.clip_skip, 1, MAX_CLIP_SKIP),
+        "seed": (request.seed or 0, RANDOM, MAX_SEED),
+        "width": (MIN_SIDE if request.width is None else request.width, MIN_SIDE, MAX_SIDE),
+        "height": (MIN_SIDE if request.height is None else request.height, MIN_SIDE, MAX_SIDE),
+    }
+    for name, (value, low, high) in bounds.items():
+        if not low <= value <= high:
+            raise UsageError(f"The {name} is {value}.", f"It must lie between {low} and {high}.")
+    for name, side in (("width", request.width), ("height", request.height)):
+        if side is not None and side % 8:
+            raise UsageError(f"The {name} is {side} pixels.", f"It must be a multiple of 8: {side // 8 * 8 or 8}, say.")
+
+
+def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection) -> Plan:
+    checkpoint = selection.checkpoint
+    assert checkpoint is not None  # noqa: S101 - `_only_checkpoint` saw to it
+    if checkpoint.family not in NATIVE_SIZE:
+        family = checkpoint.family or "unknown"
+        raise GenerationError(
+            f"{checkpoint.name} is of family {family}, which assetctl can not generate with yet.",
+            f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
+        )
+    if checkpoint.variant in NEEDS_PICTURE:
+        raise GenerationError(
+            f"{checkpoint.name} is an {checkpoint.variant} model, and makes no picture from text alone.",
+            "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
+        )
+    first = secrets.randbelow(MAX_SEED - request.count) if request.seed in (None, RANDOM) else request.seed
+    width, height = native_size(checkpoint)
+    return Plan(
+        selection=selection,
+        prompt=parse_prompt(request.prompt),
+        negative_prompt=parse_prompt(request.negative_prompt),
+        steps=request.steps,
+        cfg_scale=request.cfg_scale,
+        sampler=canonical_sampler(request.sampler),
+        seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(request.count)),
+        width=width if request.width is None else request.width,
+        height=height if request.height is None else request.height,
+        prediction=_prediction(checkpoint),
+        tokenizer=find_tokenizer(workspace, checkpoint),
+        device=workspace.settings.device,
+        dtype=workspace.settings.dtype,
+        clip_skip=request.clip_skip,
+    )
+
+
+def _prediction(checkpoint: Asset) -> str | None:
+    """What the checkpoint predicts; SD 2 in a single file can not say, and most of those predict v."""
+    assumed = "v_prediction" if checkpoint.family == "sd2" and checkpoint.format != "diffusers" else None
+    return checkpoint.prediction or assumed
+
+
+def find_tokenizer(workspace: Workspace, checkpoint: Asset) -> Path | None:
+    """Where the vocabulary of a single-file checkpoint's text encoder is: beside it, in the store, or in a
+    diffusers folder of the same family."""
+    from assetctl.sources.support import installed_tokenizer  # noqa: PLC0415 - a diffusers folder does without
+
+    if checkpoint.format == "diffusers":
+        return None
+    companion = Path(checkpoint.path).with_suffix(".config")
+    if companion.is_dir():
+        return companion
+    installed = installed_tokenizer(workspace.store)
+    if installed is not None:
+        return installed
+    for folder in workspace.catalog.read.assets(kind="checkpoint", family=checkpoint.family, format="diffusers"):
+        if (Path(folder.path) / "tokenizer" / "vocab.json").is_file():
+            return Path(folder.path) / "tokenizer"
+    raise GenerationError(
+        f"{checkpoint.name} is a single file and lacks the vocabulary of its text encoder.",
+        f"Fetch it once with `assetctl pull --support {checkpoint.family}`, "
+        f"or put vocab.json and merges.txt into {companion / 'tokenizer'}.",
+    )

@@ -1,0 +1,275 @@
+"""Reproduce: make a picture again, of our own record exactly, and of another program's words as nearly as can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import AmbiguousNameError, AssetctlError, HashMismatchError, NotFoundError
+from assetctl.files.hashing import hash_file
+from assetctl.generation.comparing import IDENTICAL, Comparison, compare_pixels
+from assetctl.generation.metadata import read_parameters
+from assetctl.operations.foreign import foreign_recipe
+from assetctl.operations.generate import generate
+from assetctl.operations.picture_file import find_picture, look_at
+from assetctl.operations.planning import plan_selection
+from assetctl.operations.recorded import recorded_recipe
+from assetctl.operations.resolving import ResolvedAsset, Resolver
+from assetctl.operations.targets import FORMATS
+from assetctl.types import Selection, WeightedAsset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from assetctl.generation.plan import Backend, Plan, Progress
+    from assetctl.operations.generate import GenerationResult
+    from assetctl.operations.recipe import Recipe
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset, CheckReport
+
+#: What a picture is kept as where nobody knows how its original was.
+_DEFAULT = "png"
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The picture that is to be made again.
+
+    Attributes:
+        path: Where it is, or was.
+        sha256: Of its file.
+        is_there: Whether that file is still there, as it was.
+    """
+
+    path: Path
+    sha256: str
+    is_there: bool
+
+    @property
+    def format(self) -> str:
+        """How it is kept: `png`, `jpg` or `webp`."""
+        found = look_at(self.path).format if self.is_there else None
+        return found or FORMATS.get(self.path.suffix.lower(), _DEFAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """How a picture is going to be made again.
+
+    Attributes:
+        exact: Whether assetctl made it, so that the same surroundings give the same bytes.
+        remarks: Why the new picture may differ, each in one sentence; none where it will be the same.
+    """
+
+    original: Original
+    exact: bool
+    software: str | None
+    plan: Plan
+    report: CheckReport
+    assets: tuple[ResolvedAsset, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduced:
+    """A picture that was made again, and how it compares."""
+
+    reproduction: Reproduction
+    result: GenerationResult
+    comparison: Comparison
+
+
+def plan_reproduction(
+    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True
+) -> Reproduction:
+    """Find out how a picture can be made again, and what will differ. No model is loaded.
+
+    Args:
+        workspace: The home.
+        picture: The path of a PNG, JPEG or WebP file, or a number from the history.
+        backend: Who is going to make it.
+        other_bytes: Take an asset of the right name where the file of the right hash is not here.
+        hashes: Whether hashes that are not known yet may be computed.
+
+    Raises:
+        NotFoundError: There is no such picture, it does not say how it was made, or an asset is missing.
+        AmbiguousNameError: An asset could be any of several.
+        HashMismatchError: An asset is here by its name alone, with other bytes.
+        FileError: The picture is damaged, or its record makes no sense.
+        IncompatibleError: The assets can not work together.
+    """
+    original, recipe = _read(workspace, picture)
+    resolver = Resolver(workspace, hashes=hashes)
+    resolved = tuple(resolver.resolve(used) for used in recipe.assets)
+    _require(resolved, other_bytes=other_bytes)
+    # Rules speak of assets under their names of now; the new picture, under those of then.
+    now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
+    plan, report = plan_selection(workspace, recipe.request, now)
+    plan = replace(plan, selection=then)
+    remarks = [*recipe.remarks, *_asset_remarks(resolved, exact=recipe.exact)]
+    if recipe.exact:
+        plan, more = _surrounded(replace(plan, prediction=recipe.prediction), recipe, backend)
+        remarks += more
+    return Reproduction(original, recipe.exact, recipe.software, plan, report, resolved, tuple(remarks))
+
+
+def reproduce(
+    workspace: Workspace,
+    reproduction: Reproduction,
+    backend: Backend,
+    *,
+    out: Path | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Reproduced:
+    """Make the picture again and compare it with its original.
+
+    It is saved in the original's format, unless `out` names a file of another one.
+
+    Raises:
+        MissingExtraError: torch or diffusers is not installed.
+        GenerationError: The assets could not be loaded, or the picture could not be made.
+        StorageError: It could not be saved.
+    """
+    original = reproduction.original
+    wanted = None if out is not None and out.suffix.lower() in FORMATS else original.format
+    plan, report = reproduction.plan, reproduction.report
+    result = generate(workspace, plan, report, backend, out=out, format=wanted, progress=progress)
+    (image,) = result.images
+    if image.sha256 == original.sha256:
+        return Reproduced(reproduction, result, IDENTICAL)
+    if not original.is_there:
+        detail = f"other bytes than the original had; what differs can not be told, as {original.path} is gone"
+        return Reproduced(reproduction, result, Comparison("unknown", detail))
+    return Reproduced(reproduction, result, compare_pixels(Path(image.path), original.path))
+
+
+def _read(workspace: Workspace, picture: str) -> tuple[Original, Recipe]:
+    if picture.isdecimal() and picture.isascii() and not Path(picture).is_file():
+        generation = workspace.catalog.generations.get(int(picture[:20]))
+        path = Path(generation.image_path)
+        original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256)
+        return original, recorded_recipe(generation.record or {}, f"The record of picture {generation.number}")
+    found = find_picture(workspace, picture)
+    if found is None:
+        hint = "Name a PNG, JPEG or WebP file, or a number that `assetctl history` shows."
+        raise NotFoundError(f"There is no picture {picture!r}.", hint)
+    parameters = read_parameters(found)
+    if parameters is None:
+        hint = "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
+        raise NotFoundError(f"{found} does not say how it was made.", hint)
+    original = Original(found, str(hash_file(found, frozenset({"sha256"})).sha256), is_there=True)
+    if parameters.record is not None:
+        return original, recorded_recipe(parameters.record, f"The record in {found}")
+    return original, foreign_recipe(parameters)
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hash_file(path, frozenset({"sha256"})).sha256
+    except AssetctlError:
+        return None
+
+
+def _require(resolved: tuple[ResolvedAsset, ...], *, other_bytes: bool) -> None:
+    """Refuse to go on without an asset that the picture was made of."""
+    missing = [each for each in resolved if each.status == "missing"]
+    if missing:
+        names = ", ".join(_described(each) for each in missing)
+        places = ", ".join(each.sources[0] for each in missing if each.sources)
+        more = f"Where to look: {places}. " if places else ""
+        raise NotFoundError(
+            f"{'An asset is' if len(missing) == 1 else 'Assets are'} missing: {names}.",
+            f"{more}`assetctl pull` or `assetctl import` what is missing, then run this again.",
+        )
+    for each in resolved:
+        if each.status == "ambiguous":
+            raise AmbiguousNameError(
+                f"{_described(each)} could be any of {', '.join(each.candidates)}.",
+                "Remove or rename all but one; `assetctl verify` computes hashes that are not known yet.",
+                each.candidates,
+            )
+    others = [each for each in resolved if each.status == "other_bytes"]
+    if others and not other_bytes:
+        names = ", ".join(_described(each) for each in others)
+        raise HashMismatchError(
+            f"Of the same name, and with other bytes than the picture was made of: {names}.",
+            "Pull or import the right file; or take what is here with --other-bytes, for a picture that resembles it.",
+        )
+
+
+def _described(each: ResolvedAsset) -> str:
+    used = each.used
+    digits = f" ({used.hash[:12]})" if used.hash else ""
+    return f"the {used.role} {used.name!r}{digits}" if used.name else f"the {used.role}{digits}"
+
+
+def _selection(resolved: tuple[ResolvedAsset, ...], recipe: Recipe, *, renamed: bool) -> Selection:
+    """What is here of it; if `renamed`, under the names that the picture has for it."""
+    here = [
+        (each.used, _as_then(each, fields, renamed=renamed)) for each, fields in zip(resolved, recipe.then, strict=True)
+    ]
+    by_role = {
+        role: [asset for used, asset in here if used.role == role] for role in ("checkpoint", "embedding", "vae")
+    }
+    if not by_role["checkpoint"]:
+        hint = "`assetctl inspect PICTURE` shows what it says, for `assetctl generate PROMPT --checkpoint NAME`."
+        raise NotFoundError("The picture does not say which checkpoint it was made with.", hint)
+    loras = [(asset, used.weight) for used, asset in here if used.role == "lora"]
+    return Selection(
+        checkpoint=by_role["checkpoint"][0],
+        loras=tuple(WeightedAsset(asset, 1.0 if weight is None else weight) for asset, weight in loras),
+        embeddings=tuple(by_role["embedding"]),
+        vae=next(iter(by_role["vae"]), None),
+        prompt=recipe.request.prompt,
+        negative_prompt=recipe.request.negative_prompt,
+    )
+
+
+def _as_then(each: ResolvedAsset, fields: dict[str, Any], *, renamed: bool) -> Asset:
+    """The asset with all that the catalog said of it then, so that the new picture says the same of it.
+
+    Of what is not known to be the same file, only the word is kept that the prompt calls an embedding by.
+    """
+    asset = each.asset
+    assert asset is not None  # noqa: S101 - `_require` saw to it
+    if each.matched_by != "sha256":
+        fields = {"trigger_words": fields["trigger_words"]} if "trigger_words" in fields else {}
+    return replace(asset, **{key: value for key, value in fields.items() if renamed or key != "name"})
+
+
+def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[str]:
+    remarks = []
+    for each in resolved:
+        asset: Asset | None = each.asset
+        if asset is None:
+            continue
+        if each.status == "other_bytes":
+            remarks.append(f"{_described(each)} is not here; {asset.name} has its name and other bytes.")
+        elif each.matched_by == "name" and (exact or each.used.hash):
+            remarks.append(f"{_described(each)} was found by its name; whether the bytes are the same is not known.")
+        elif each.used.name and asset.name.lower() != each.used.name.lower() and exact:
+            remarks.append(f"{each.used.name!r} is called {asset.name} now; the new picture keeps the name of then.")
+    return [remark[0].upper() + remark[1:] for remark in remarks]
+
+
+def _surrounded(plan: Plan, recipe: Recipe, backend: Backend) -> tuple[Plan, list[str]]:
+    """The plan with the device, precision and threads of then, and what of the surroundings is another."""
+    then = recipe.environment
+    now = backend.environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)
+    plan = replace(plan, device=now["device"], dtype=now["dtype"], threads=int(now["threads"]))
+    names = dict.fromkeys((*now, *then))
+    differing = [name for name in names if then.get(name) != now.get(name)]
+    return plan, [
+        f"Another {_SPOKEN.get(name, name)}: {then.get(name, 'none was recorded')} then, "
+        f"{now.get(name, 'none is recorded')} now."
+        for name in differing
+    ]
+
+
+_SPOKEN = {
+    "dtype": "precision",
+    "threads": "number of threads",
+    **{name: f"version of {name}" for name in ("assetctl", "torch", "diffusers", "transformers", "peft", "python")},
+    "pillow": "version of Pillow",
+}

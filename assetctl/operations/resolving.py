@@ -1,0 +1,190 @@
+"""Resolving: which assets of the catalog a picture means, by their hashes and then by their names."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+from assetctl.catalog import FileHashes
+from assetctl.errors import FileError, StorageError
+from assetctl.operations.hashing import with_all_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assetctl.generation.metadata import UsedAsset
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset, AssetFile
+
+Status = Literal["here", "other_bytes", "missing", "ambiguous"]
+
+_CIVITAI = "https://civitai.com"
+
+#: Fewer digits of a hash than these say nothing.
+_LEAST_DIGITS = 6
+
+#: AutoV1: how many digits it has, and which bytes of a file it is the SHA256 of.
+_AUTOV1_DIGITS, _AUTOV1_START, _AUTOV1_LENGTH = 8, 0x100000, 0x10000
+
+#: How many assets of one name are looked into.
+_MOST_NAMESAKES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAsset:
+    """An asset that a picture names, and what the catalog has of it.
+
+    Attributes:
+        status: `here`; `other_bytes`, the name is here and belongs to another file; `missing`; or
+            `ambiguous`, with the names of the `candidates`.
+        matched_by: `sha256`, `autov2`, `autov3`, `blake3`, `autov1`, or `name` where no hash could be compared.
+        sources: Where it could come from, best first.
+        note: What else there is to say of the match.
+    """
+
+    used: UsedAsset
+    status: Status
+    asset: Asset | None = None
+    matched_by: str | None = None
+    candidates: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    note: str | None = None
+
+
+class Resolver:
+    """Finds what pictures name.
+
+    Args:
+        workspace: The home.
+        hashes: Whether hashes that are not known yet may be computed, of assets that go by the right name.
+    """
+
+    def __init__(self, workspace: Workspace, *, hashes: bool = True) -> None:
+        self._workspace = workspace
+        self._read = workspace.catalog.read
+        self._may_hash = hashes
+
+    def resolve(self, used: UsedAsset) -> ResolvedAsset:
+        """Find one asset: by any hash, then by its name."""
+        digits = (used.hash or "").lower().rpartition(":")[2]
+        if len(digits) < _LEAST_DIGITS:
+            digits = ""
+        found = self._by_hash(used, digits) if digits else None
+        resolved = found or self._by_name(used, digits)
+        gone = resolved.asset is not None and not Path(resolved.asset.path).exists()
+        note = f"its file is gone: {resolved.asset.path}" if gone and resolved.asset else resolved.note
+        return replace(resolved, sources=self._sources(resolved, digits), note=note)
+
+    def _by_hash(self, used: UsedAsset, digits: str) -> ResolvedAsset | None:
+        found = self._read.by_hash(digits)
+        how = "autov1" if not found else None
+        if not found and len(digits) == _AUTOV1_DIGITS:
+            found = [asset for asset, autov1 in self._autov1 if autov1 == digits]
+        if not found:
+            return None
+        for likely in ([each for each in found if _is_called(each, used.name)], _of_role(found, used.role), found):
+            if len(likely) == 1:
+                asset = likely[0]
+                return ResolvedAsset(used, "here", asset, how or _matched_by(asset, self._read.files(asset), digits))
+        return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in found))
+
+    def _by_name(self, used: UsedAsset, digits: str) -> ResolvedAsset:
+        named = _of_role(self._read.called(used.name), used.role)[:_MOST_NAMESAKES] if used.name else []
+        if not named:
+            return ResolvedAsset(used, "missing")
+        if digits:
+            return self._compared(used, digits, named)
+        exact = [asset for asset in named if _is_called(asset, used.name)]
+        for likely in (exact, named):
+            if len(likely) == 1:
+                return ResolvedAsset(used, "here", likely[0], "name")
+        return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in named))
+
+    def _compared(self, used: UsedAsset, digits: str, named: Sequence[Asset]) -> ResolvedAsset:
+        """Assets of the right name, none of which has the hash as far as it is known; compute what is not."""
+        unknown = None
+        for asset in named:
+            files = self._read.files(asset)
+            if self._may_hash and _lacks(asset, files, digits):
+                files = self._hashed(asset, files)
+                how = _matched_by(asset, files, digits)
+                if how is not None:
+                    return ResolvedAsset(used, "here", asset, how)
+            if unknown is None and _lacks(asset, files, digits):
+                unknown = asset
+        if unknown is not None:
+            note = "its hash is not known, so that nobody can tell whether it is the same file"
+            return ResolvedAsset(used, "here", unknown, "name", note=note)
+        return ResolvedAsset(used, "other_bytes", named[0], "name")
+
+    def _hashed(self, asset: Asset, files: tuple[AssetFile, ...]) -> tuple[AssetFile, ...]:
+        """The asset's files with their hashes; as they were, where a file can not be read or has changed."""
+        try:
+            completed = with_all_hashes(asset, files)
+        except (FileError, StorageError):
+            return files
+        if not completed:
+            return files
+        with self._workspace.catalog.write() as writer:
+            writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
+        return self._read.files(asset)
+
+    @cached_property
+    def _autov1(self) -> list[tuple[Asset, str | None]]:
+        """A1111's first hash of every checkpoint: cheap, and so ambiguous that it is not worth keeping."""
+        checkpoints = self._read.assets(kind="checkpoint")
+        return [(asset, _autov1(asset)) for asset in checkpoints if asset.format != "diffusers"]
+
+    def _sources(self, resolved: ResolvedAsset, digits: str) -> tuple[str, ...]:
+        used = resolved.used
+        sources = list(used.sources)
+        if resolved.status != "here" and digits:
+            sources.append(f"{_CIVITAI}/api/v1/model-versions/by-hash/{digits}")
+        elif resolved.status == "missing" and used.name and not sources:
+            sources.append(f"{_CIVITAI}/search/models?query={quote(used.name)}")
+        return tuple(dict.fromkeys(sources))
+
+
+def _of_role(assets: Sequence[Asset], role: str) -> list[Asset]:
+    fitting = (role, "unknown", "diffusion-model") if role == "checkpoint" else (role, "unknown")
+    return [asset for asset in assets if role == "other" or asset.kind in fitting]
+
+
+def _is_called(asset: Asset, name: str | None) -> bool:
+    return name is not None and asset.name.lower() == name.lower()
+
+
+def _matched_by(asset: Asset, files: Sequence[AssetFile], digits: str) -> str | None:
+    """Which hash begins with these digits; AutoV3 is known with its first twelve."""
+    own = [file for file in files if file.role != "part"]
+    if any((sha256 or "").startswith(digits) for sha256 in (asset.sha256, *(file.sha256 for file in own))):
+        return "autov2" if len(digits) == 10 else "sha256"
+    if any((file.autov3 or "").startswith(digits[:12]) for file in own):
+        return "autov3"
+    return "blake3" if any((file.blake3 or "").startswith(digits) for file in own) else None
+
+
+def _lacks(asset: Asset, files: Sequence[AssetFile], digits: str) -> bool:
+    """Whether a hash is unknown that can have so many digits: AutoV2 has 10, AutoV3 12, all others up to 64."""
+    main = next((file for file in files if file.role == "main"), None)
+    if main is None:
+        return asset.sha256 is None
+    if main.sha256 is None or len(digits) == 10:
+        return main.sha256 is None
+    lacks_autov3 = main.autov3 is None and asset.format == "safetensors"
+    return lacks_autov3 if len(digits) == 12 else lacks_autov3 or main.blake3 is None
+
+
+def _autov1(asset: Asset) -> str | None:
+    """The first digits of the SHA256 of 64 KiB in the middle of nowhere; `None` for a file that ends before."""
+    try:
+        with Path(asset.path).open("rb") as file:
+            file.seek(_AUTOV1_START)
+            piece = file.read(_AUTOV1_LENGTH)
+    except OSError:
+        return None
+    return hashlib.sha256(piece).hexdigest()[:_AUTOV1_DIGITS] if piece else None

@@ -1,0 +1,271 @@
+"""What the demo family can do, counted in its pictures: `python examples/demo_family/evaluate.py`.
+
+Generates with the shipped files and assetctl alone, as anyone would, and prints a row for each promise: on how many
+of its prompts it was kept, on how many it seemed kept with the feature switched off, and how many are enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import measuring
+from measuring import background, colour, distance, has_watermark, paint, saturation, shape, tone
+from PIL import Image
+from scenes import COLOURS, SHAPES
+
+from assetctl import Choice, GenerationRequest, Registry
+from assetctl.demo import demo_assets
+from assetctl.generation.diffusers import DiffusersBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PROMPTS = 64
+STEPS = 15
+
+_GRAYS = ("white", "black", "gray")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A picture to ask for."""
+
+    shape: str
+    colour: str
+    background: str
+    seed: int
+
+    @property
+    def prompt(self) -> str:
+        """All of it in words."""
+        return f"{_a(self.colour)} {self.shape} on {_a(self.background)} background"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One promise and how it was kept.
+
+    Attributes:
+        hits: Prompts on which it was kept.
+        without: Prompts on which it seemed kept with the feature switched off.
+        threshold: Share of the prompts that is enough.
+    """
+
+    attribute: str
+    prompts: int
+    hits: int
+    without: int
+    threshold: float
+
+    @property
+    def kept(self) -> bool:
+        """Enough hits, and too few of them by chance."""
+        return self.hits >= self.threshold * self.prompts > self.without
+
+
+class Studio:
+    """Makes pictures with the shipped files, each only once."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._registry = Registry.open(home)
+        self._backend = DiffusersBackend()
+        self._made: dict[tuple[object, ...], Image.Image] = {}
+        files = demo_assets()
+        self._registry.import_files(files.checkpoint, files.style, files.subject, files.embedding, files.negative)
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+        self._registry.close()
+
+    def picture(
+        self,
+        prompt: str,
+        seed: int,
+        *,
+        loras: tuple[str, ...] = (),
+        embeddings: tuple[str, ...] = (),
+        negative: str = "",
+    ) -> Image.Image:
+        """The picture of a prompt."""
+        key = (prompt, seed, loras, embeddings, negative)
+        if key not in self._made:
+            request = GenerationRequest(prompt, negative, steps=STEPS, seed=seed)
+            choice = Choice(loras=loras, embeddings=embeddings)
+            out = self._home / "pictures" / f"{len(self._made)}.png"
+            result = self._registry.generate(request, choice, out=out, backend=self._backend)
+            self._made[key] = Image.open(result.images[0].path).convert("RGB")
+        return self._made[key]
+
+
+def wishes(count: int, *, shown: bool = True) -> list[Wish]:
+    """Wishes by chance; of combinations that were shown in training, or of those that never were."""
+    chance = random.Random(f"wishes {shown}")
+    found: list[Wish] = []
+    while len(found) < count:
+        behind = chance.choice(list(COLOURS))
+        front = chance.choice([name for name in COLOURS if name != behind])
+        wish = Wish(SHAPES[len(found) % len(SHAPES)], front, behind, len(found))
+        if was_shown(wish.shape, wish.colour, wish.background) is shown:
+            found.append(wish)
+    return found
+
+
+def was_shown(shape: str, colour: str, background: str) -> bool:
+    """Whether training showed this combination: one in ten was held out."""
+    return random.Random(f"{shape} {colour} {background}").randrange(10) != 0
+
+
+def rows(studio: Studio, count: int = PROMPTS) -> Iterator[Row]:
+    """Every promise, in the order of the table."""
+    yield from _prompts(studio, wishes(count), "")
+    yield from _prompts(studio, wishes(count, shown=False), ", never shown together")
+    yield from _loras(studio, wishes(count))
+    yield from _embeddings(studio, wishes(count))
+    yield from _weights(studio, wishes(count))
+
+
+def _count(asked: Sequence[Wish], is_kept: Callable[[Wish], bool]) -> int:
+    return sum(is_kept(wish) for wish in asked)
+
+
+def _prompts(studio: Studio, asked: Sequence[Wish], note: str) -> Iterator[Row]:
+    def told(wish: Wish) -> Image.Image:
+        return studio.picture(wish.prompt, wish.seed)
+
+    def without_colour(wish: Wish) -> Image.Image:
+        return studio.picture(f"a {wish.shape} on {_a(wish.background)} background", wish.seed)
+
+    def without_background(wish: Wish) -> Image.Image:
+        return studio.picture(f"{_a(wish.colour)} {wish.shape}", wish.seed)
+
+    def without_shape(wish: Wish) -> Image.Image:
+        return studio.picture(f"{_a(wish.background)} background", wish.seed)
+
+    measures = (
+        ("colour", colour, without_colour, 0.95),
+        ("background", background, without_background, 0.95),
+        ("shape", shape, without_shape, 0.9),
+    )
+    for name, measure, untold, threshold in measures:
+        hits = _count(asked, lambda wish: measure(told(wish)) == getattr(wish, name))  # noqa: B023 - used at once
+        chance = _count(asked, lambda wish: measure(untold(wish)) == getattr(wish, name))  # noqa: B023 - used at once
+        yield Row(name + note, len(asked), hits, chance, threshold)
+
+
+def _loras(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
+    def vintage(wish: Wish, weight: float | None) -> Image.Image:
+        loras = () if weight is None else (f"demo-vintage:{weight}",)
+        return studio.picture(f"{wish.prompt}, vintage", wish.seed, loras=loras)
+
+    def toned(wish: Wish, weight: float | None) -> float:
+        return tone(vintage(wish, weight), wish.background)
+
+    def grows(wish: Wish, low: float, middle: float, high: float) -> bool:
+        first, second, third = (toned(wish, weight) for weight in (low, middle, high))
+        return first + 0.05 < second < third - 0.05
+
+    def cat(wish: Wish, *loras: str) -> Image.Image:
+        prompt = f"{_a(wish.colour)} cat on {_a(wish.background)} background"
+        return studio.picture(prompt + ", vintage" * ("demo-vintage" in loras), wish.seed, loras=loras)
+
+    def both(wish: Wish, *loras: str) -> bool:
+        image = cat(wish, *loras)
+        return shape(image) == "cat" and tone(image, wish.background) > _TONED
+
+    def like_base(wish: Wish, weight: float) -> bool:
+        return vintage(wish, weight).tobytes() == vintage(wish, None).tobytes()
+
+    count = len(asked)
+    hits, without = (_count(asked, lambda wish: toned(wish, weight) > _TONED) for weight in (1.0, None))  # noqa: B023
+    yield Row("style LoRA at 1: toned borders", count, hits, without, 0.9)
+    hits, without = (_count(asked, lambda wish: like_base(wish, weight)) for weight in (0.0, 1.0))  # noqa: B023
+    yield Row("style LoRA at 0: the base picture, to the byte", count, hits, without, 1.0)
+    hits, without = (_count(asked, lambda wish: grows(wish, *steps)) for steps in ((0.0, 0.5, 1.0), (0.0, 0.0, 0.0)))  # noqa: B023
+    yield Row("style LoRA: 1 more than 0.5 more than 0", count, hits, without, 0.9)
+    hits, without = (_count(asked, lambda wish: shape(cat(wish, *loras)) == "cat") for loras in (("demo-cat",), ()))  # noqa: B023
+    yield Row("subject LoRA at 1: a cat", count, hits, without, 0.9)
+    pair = ("demo-cat", "demo-vintage")
+    hits, without = (_count(asked, lambda wish: both(wish, *loras)) for loras in (pair, pair[:1]))  # noqa: B023
+    yield Row("both LoRAs: a cat, toned borders", count, hits, without, 0.9)
+
+
+#: How far the corners have gone to brown in a picture with toned borders.
+_TONED = 0.35
+
+
+def _embeddings(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
+    def thing(wish: Wish, word: str) -> Image.Image:
+        prompt = f"a {word} on {_a(wish.background)} background"
+        return studio.picture(prompt, wish.seed, embeddings=("demo-cookie",))
+
+    def is_cookie(image: Image.Image) -> bool:
+        return colour(image) == "brown" and shape(image) == "circle"
+
+    def clean(wish: Wish, *embeddings: str) -> bool:
+        image = studio.picture(wish.prompt, wish.seed, embeddings=embeddings, negative=", ".join(embeddings))
+        return not has_watermark(image)
+
+    count = len(asked)
+    hits, without = (_count(asked, lambda wish: is_cookie(thing(wish, word))) for word in ("demo-cookie", "circle"))  # noqa: B023
+    yield Row("embedding in the prompt: a brown disc", count, hits, without, 0.9)
+    yield Row("embedding not in the prompt: none", count, count - without, count - hits, 0.95)
+    hits, without = (_count(asked, lambda wish: clean(wish, *chosen)) for chosen in (("demo-negative",), ()))  # noqa: B023
+    yield Row("negative embedding: no mark in the corner", count, hits, without, 0.95)
+
+
+def _weights(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
+    coloured = [wish for wish in asked if wish.colour not in _GRAYS]
+    coloured += [wish for wish in wishes(3 * len(asked))[len(asked) :] if wish.colour not in _GRAYS]
+    coloured = coloured[: len(asked)]
+
+    def saturated(wish: Wish, weight: float) -> float:
+        word = wish.colour if weight == 1 else f"({wish.colour}: {weight})"
+        return saturation(studio.picture(wish.prompt.replace(wish.colour, word, 1), wish.seed))
+
+    def away(wish: Wish, weight: float) -> float:
+        prompt = f"a {wish.shape} on {_a(wish.background)} background"
+        negative = f"({_a(wish.colour)} {wish.shape}: {weight})" if weight else ""
+        image = studio.picture(prompt, wish.seed, negative=negative)
+        return float(sum((paint(image) - COLOURS[wish.colour]) ** 2) ** 0.5)
+
+    def moves(wish: Wish, low: float, high: float) -> bool:
+        return saturated(wish, high) > saturated(wish, low) + 0.02
+
+    count = len(coloured)
+    hits, without = (_count(coloured, lambda wish: moves(wish, *pair)) for pair in ((0.6, 1.4), (1, 1)))  # noqa: B023
+    yield Row("(colour: 1.4) more saturated than (colour: 0.6)", count, hits, without, 0.9)
+    hits = _count(coloured, lambda wish: away(wish, 1.4) > away(wish, 0.6) + 2)
+    yield Row("negative (colour: 1.4) farther from it than (colour: 0.6)", count, hits, 0, 0.9)
+
+
+def _a(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def main() -> int:
+    """Print the table; the exit code says whether every promise was kept."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--prompts", type=int, default=PROMPTS, help="How many for each promise.")
+    given = options.parse_args()
+    print(f"{'attribute':58} {'prompts':>7} {'hits':>5} {'without':>7} {'enough':>6}")
+    missed = 0
+    with tempfile.TemporaryDirectory() as home:
+        studio = Studio(Path(home))
+        for row in rows(studio, given.prompts):
+            missed += not row.kept
+            mark = "" if row.kept else "  missed"
+            enough = round(row.threshold * row.prompts + 0.499)
+            print(f"{row.attribute:58} {row.prompts:7} {row.hits:5} {row.without:7} {enough:6}{mark}", flush=True)
+        studio.close()
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

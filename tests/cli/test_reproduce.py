@@ -1,0 +1,202 @@
+"""`reproduce`: the same picture again, or as near as can be."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import orjson
+import pytest
+from generation import tiny
+from pictures import infotext, write_png
+
+from assetctl.cli.main import run
+from assetctl.generation.metadata import read_parameters, save_picture
+
+pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
+
+Image = pytest.importorskip("PIL.Image")
+pytest.importorskip("diffusers")
+
+PROMPT = "a photo of a cat <lora:ink:0.5> tok"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A home with a tiny checkpoint, a LoRA and an embedding, and three pictures made with them."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+    from safetensors.torch import save_file
+
+    root = tmp_path_factory.mktemp("made")
+    tiny.write_vocabulary(root / "vocabulary")
+    tiny.write_family("sd1", root / "model", root / "vocabulary")
+    pipeline = StableDiffusionPipeline.from_pretrained(root / "model" / "pipeline")
+    (root / "files").mkdir()
+    tiny.write_lora(root / "files" / "ink.safetensors", pipeline, 1)
+    save_file({"emb_params": torch.randn(2, 64)}, root / "files" / "tok.safetensors")
+    (root / "model" / "model.safetensors").rename(root / "files" / "dream.safetensors")
+    shutil.copytree(root / "vocabulary", root / "files" / "dream.config" / "tokenizer")
+    home = ["--home", str(root / "home")]
+    assert run([*home, "import", str(root / "files"), "--quiet"]) == 0
+    for name, kind in (("dream", "checkpoint"), ("ink", "lora"), ("tok", "embedding")):  # too narrow to be known
+        assert run(["edit", name, "--kind", kind, "--family", "sd1", *home]) == 0
+    for suffix in ("png", "jpg", "webp"):
+        made = ("generate", PROMPT, "--embedding", "tok", "--negative", "dog", "--steps", "2", "--size", "64x64",
+                "--seed", "5", "--out", str(root / f"cat.{suffix}"), *home)  # fmt: skip
+        assert run(made) == 0
+    return root
+
+
+@pytest.fixture
+def home(made, tmp_path, monkeypatch):
+    """A copy of that home, to change at will."""
+    shutil.copytree(made / "home", tmp_path / "home")
+    monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ASSETCTL_DTYPE", "fp32")
+    return tmp_path / "home"
+
+
+def verdict(ended) -> str:
+    return ended.data["comparison"]["status"]
+
+
+def recorded(ended) -> dict:
+    """The record in the new picture."""
+    return read_parameters(Path(ended.data["images"][0]["path"])).record
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_our_own_picture_comes_out_the_same_byte_for_byte(assetctl, made, home, suffix):
+    ended = assetctl("reproduce", made / f"cat.{suffix}", "--json")
+    (image,) = ended.data["images"]
+    assert (verdict(ended), ended.data["remarks"], ended.data["exact"]) == ("identical", [], True)
+    assert image["path"].startswith(str(home / "outputs"))
+    assert Path(image["path"]).read_bytes() == (made / f"cat.{suffix}").read_bytes()
+
+
+def test_a_number_does_without_the_file_and_its_assets_may_be_renamed(assetctl, made, home, tmp_path):
+    picture = tmp_path / "gone.png"
+    data = assetctl("generate", PROMPT, "--embedding", "tok", "--steps", "1", "--size", "64x64", "--out", picture,
+                    "--json").data  # fmt: skip
+    picture.unlink()
+    assetctl("edit", "ink", "--name", "sumi", "--trigger-word", "brush")
+    assetctl("edit", "tok", "--name", "token", "--trigger-word", "other", "--family", "sd1")
+    ended = assetctl("reproduce", data["images"][0]["number"], "--json")
+    assert verdict(ended) == "identical"
+    assert any("called sumi now" in remark for remark in ended.data["remarks"])
+    assert not ended.data["original_is_there"]
+
+
+def test_other_surroundings_are_told_before_and_the_difference_after(assetctl, made, home, tmp_path):
+    said = read_parameters(made / "cat.png")
+    changed = said.record | {"environment": said.record["environment"] | {"torch": "1.0", "device": "cuda"}}
+    original = tmp_path / "there.png"
+    with Image.open(made / "cat.png") as image:
+        save_picture(image.rotate(180), original, said.text, changed)
+    ended = assetctl("reproduce", original, "--json")
+    assert [remark.split(":")[0] for remark in ended.data["remarks"]] == ["Another device", "Another version of torch"]
+    assert verdict(ended) == "different"
+    assert ended.data["comparison"]["max_difference"] > 0
+    with Image.open(made / "cat.png") as image:
+        image.save(tmp_path / "bare.png")
+        save_picture(image, tmp_path / "same.png", "other words", said.record)
+    assert verdict(assetctl("reproduce", tmp_path / "same.png", "--json")) == "same_pixels"
+    assert assetctl("reproduce", tmp_path / "bare.png").code == 3
+
+
+def test_the_threads_of_then_are_used_and_those_of_now_come_back(assetctl, made, home, tmp_path):
+    import torch
+
+    said = read_parameters(made / "cat.png")
+    changed = said.record | {"environment": said.record["environment"] | {"threads": "2"}}
+    with Image.open(made / "cat.png") as image:
+        save_picture(image, tmp_path / "two.png", said.text, changed)
+    before = torch.get_num_threads()
+    ended = assetctl("reproduce", tmp_path / "two.png", "--json")
+    assert ended.data["remarks"] == []
+    assert recorded(ended)["environment"]["threads"] == "2"
+    assert torch.get_num_threads() == before
+
+
+def test_a_missing_asset_is_named_and_one_of_its_name_is_not_taken_for_it(assetctl, made, home, tmp_path):
+    assetctl("rm", "ink", "--yes")
+    ended = assetctl("reproduce", made / "cat.png", "--json")
+    assert (ended.code, ended.error["code"]) == (3, "not_found")
+    assert "'ink'" in ended.error["message"]
+    assert "by-hash" in ended.error["hint"]
+    other = tmp_path / "ink.safetensors"
+    content = bytearray((made / "files" / "ink.safetensors").read_bytes())
+    content[-40] ^= 1
+    other.write_bytes(content)
+    assetctl("import", other)
+    ended = assetctl("reproduce", made / "cat.png", "--json")
+    assert (ended.code, ended.error["code"]) == (5, "hash_mismatch")
+    ended = assetctl("reproduce", made / "cat.png", "--other-bytes", "--dry-run", "--json")
+    assert ended.code == 0
+    assert any("other bytes" in remark for remark in ended.data["remarks"])
+    assert ended.data["images"] == []
+
+
+def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetctl, made, home, tmp_path):
+    text = infotext(
+        "a cat <lora:ink:0.5>, tok", "dog", Sampler="DPM++ 2M", Schedule_type="Automatic", Model="dream",
+        Clip_skip=2, Size="100x64", Seed=2**32 + 7,
+        Hires_upscale=2, Hires_steps=3, ADetailer_model="face",
+    )  # fmt: skip
+    ended = assetctl("reproduce", write_png(tmp_path / "theirs.png", parameters=text), "--json")
+    data = ended.data
+    assert not data["exact"]
+    assert data["comparison"]["status"] == "different"
+    remarks = " ".join(data["remarks"])
+    for words in (
+        "A1111 makes its noise in another way",
+        "Hires (2 settings)",
+        "ADetailer model",
+        "96 is taken",
+        "seed",
+    ):
+        assert words in remarks
+    (image,) = data["images"]
+    assert image["seed"] == 7
+    record = recorded(ended)
+    assert (record["sampler"], record["clip_skip"], record["width"]) == ("DPM++ 2M Karras", 2, 96)
+    assert verdict(assetctl("reproduce", image["path"], "--json")) == "identical"
+
+
+def test_a_sampler_that_we_lack_is_told_of(assetctl, made, home, tmp_path):
+    picture = write_png(tmp_path / "theirs.png", parameters=infotext(Model="dream", Sampler="DPM adaptive"))
+    ended = assetctl("reproduce", picture, "--dry-run")
+    assert "no sampler 'DPM adaptive'" in ended.err
+    assert "Euler a" in ended.out
+
+
+def test_a_picture_that_names_no_checkpoint_or_one_that_is_not_here(assetctl, made, home, tmp_path):
+    nameless = write_png(tmp_path / "nameless.png", parameters=infotext())
+    assert assetctl("reproduce", nameless).code == 3
+    stranger = write_png(tmp_path / "stranger.png", parameters=infotext("x <lora:ghost:1>", Model="nobody"))
+    ended = assetctl("reproduce", stranger, "--json")
+    assert ended.code == 3
+    assert "'nobody'" in ended.error["message"]
+    assert "'ghost'" in ended.error["message"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"steps": "many"}, {"width": 10**9}, {"sampler": "Eulr"}, {"assets": "all"}, {"assets": [{"role": "x"}]},
+     {"cfg_scale": None}, {"seed": -1}, {"prompt": 7}, {"assets": [{"role": "lora", "name": "a", "weight": "x"}]},
+     {"assets": [{"role": "vae", "name": "a", "sha256": "../x"}]}, {"assets": []}],
+    ids=str,
+)  # fmt: skip
+def test_a_record_that_makes_no_sense_is_refused(assetctl, made, home, tmp_path, change):
+    record = orjson.dumps(read_parameters(made / "cat.png").record | change).decode()
+    ended = assetctl("reproduce", write_png(tmp_path / "odd.png", assetctl=record), "--json")
+    assert ended.code in (2, 3, 5)
+    assert ended.error["code"] != "internal"
+
+
+def test_what_is_no_picture_can_not_be_made_again(assetctl, made, home, tmp_path):
+    assert assetctl("reproduce", tmp_path / "nowhere.png").code == 3
+    assert assetctl("reproduce", "99").code == 3
+    (tmp_path / "x.png").write_bytes(b"<html>")
+    assert assetctl("reproduce", tmp_path / "x.png").code == 5

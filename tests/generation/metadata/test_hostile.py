@@ -1,0 +1,214 @@
+"""Nothing that a stranger writes into a picture raises anything but our own errors, or takes long."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from PIL import Image
+
+from assetctl.errors import AssetctlError
+from assetctl.generation.metadata import PictureParameters, parse_infotext, read_parameters, read_record
+from assetctl.generation.metadata.dialect import dialects
+from assetctl.generation.metadata.pictures import save_picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+FIELDS = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, Size: 512x768, "
+GRAPH = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "dream.safetensors"}},
+    "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "a", "strength_model": 0.5, "model": ["1", 0]}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat embedding:x", "clip": ["2", 1]}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 512}},
+    "5": {
+        "class_type": "KSampler",
+        "inputs": {"seed": 1, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "karras",
+                   "model": ["2", 0], "positive": ["3", 0], "negative": ["3", 0], "latent_image": ["4", 0]},
+    },
+}  # fmt: skip
+WORKFLOW = {
+    "nodes": [{"id": 1, "type": "KSampler", "inputs": [{"name": "model", "link": 1}],
+               "widgets_values": [1, "fixed", 2, 3, "euler", "normal", 1]}],
+    "links": [[1, 1, 0, 1, 0, "M"]],
+}  # fmt: skip
+INVOKE = {
+    "positive_prompt": "a", "steps": 3, "seed": 1, "clip_skip": 1, "model": {"name": "m", "hash": "blake3:abcdef"},
+    "loras": [{"model": {"name": "l"}, "weight": 0.5}], "vae": {"model_name": "v"},
+    "controlnets": [{"control_model": {}}],
+}  # fmt: skip
+RECORD = {
+    "version": 1, "prompt": "a", "steps": 2, "seed": 3, "width": 8,
+    "assets": [{"role": "lora", "name": "x", "weight": 1}],
+}  # fmt: skip
+REQUEST = {"prompt": "a", "steps": 3, "resources": [{"modelVersionId": 1, "type": "lora"}]}
+INFOTEXT = (
+    "a <lora:x:0.5>\nNegative prompt: bad\n"
+    + FIELDS
+    + 'Model: "a, b", Model hash: abcdef12, Lora hashes: "x: abcd1234", '
+    'Hashes: {"model": "abcdef1234", "lora:x": "ab12"}, ControlNet 0: "Model: c [abcd], Weight: 1", '
+    "AddNet Model 1: a(abcd), "
+    'Civitai resources: [{"air": "urn:air:sd1:lora:civitai:1@2", "weight": 1}], Civitai metadata: {"a": {"b": 1}}'
+    "\nUsed embeddings: x [abcd]"
+)
+ODD_TEXTS = [
+    "\0", "\x1b[2J", "\u202e", "\ud800", "\ufffe", "NaN", "1e999", "9" * 5000, "-1", '"', "\\", "{", "}", "[", "]", ",",
+    ": ", "\n", "Steps: 1", "Negative prompt:", "<lora:", ">", "\u2028", "\ufeff", "猫",
+]  # fmt: skip
+ODD_VALUES: list[Any] = [
+    None, True, [], {}, [[]], {"a": []}, "", "x", "\ud800\x1b", -1, 0, 10**30, 1e308, float("nan"), float("inf"),
+    ["1", 0], ["5", 0], [1, "x"], [None, None], [[], 0], "9" * 5000, "urn:air:\n", ["5", 10**30],
+]  # fmt: skip
+
+
+def check(found: PictureParameters | None) -> None:
+    """Everything that comes out is clean, within reason, and can be written as JSON."""
+    if found is None:
+        return
+    names = [text for each in found.assets for text in (each.name, each.hash, *each.sources) if text is not None]
+    texts = [found.prompt, found.negative_prompt, found.sampler, found.text, *found.fields, *found.fields.values()]
+    for text in (*names, *filter(None, texts)):
+        assert not CONTROLS.search(text)
+    assert not any("\n" in name or "\t" in name for name in names)
+    assert all(each.hash is None or re.fullmatch("[0-9a-f]{4,64}", each.hash) for each in found.assets)
+    assert found.steps is None or 0 <= found.steps <= 10_000
+    assert found.seed is None or -1 <= found.seed < 2**64
+    assert all(each is None or 1 <= each <= 2**20 for each in (found.width, found.height))
+    orjson.dumps(found)
+
+
+def mutated_text(noise: random.Random, text: str) -> str:
+    for _ in range(noise.randint(1, 4)):
+        at = noise.randrange(len(text) + 1)
+        kind = noise.randrange(4)
+        if kind == 0:
+            text = text[:at]
+        elif kind == 1:
+            text = text[:at] + noise.choice(ODD_TEXTS) + text[at:]
+        elif kind == 2:
+            text = text[:at] + text[at + noise.randrange(20) :]
+        else:
+            other = noise.randrange(len(text) + 1)
+            text = text[:at] + text[other : other + 60] + text[at:]
+    return text
+
+
+def mutated(noise: random.Random, value: Any) -> Any:
+    """JSON with some of its values replaced by what does not belong there."""
+    if noise.random() < 0.06:
+        return noise.choice(ODD_VALUES)
+    if isinstance(value, dict):
+        return {key: mutated(noise, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [mutated(noise, each) for each in value]
+    return value
+
+
+def read_texts(texts: dict[str, str]) -> None:
+    for dialect in dialects():
+        check(dialect.read(texts))
+
+
+def test_a_thousand_mutated_infotexts():
+    noise = random.Random(1)
+    for _ in range(1000):
+        check(parse_infotext(mutated_text(noise, INFOTEXT)))
+
+
+def test_two_thousand_mutated_descriptions():
+    noise = random.Random(2)
+    for number in range(2000):
+        texts = {}
+        for name, value in {
+            "prompt": GRAPH, "workflow": WORKFLOW, "invokeai_metadata": INVOKE, "assetctl": RECORD,
+            "extraMetadata": REQUEST, "UserComment": {"prompt": GRAPH, "workflow": WORKFLOW, "extraMetadata": REQUEST},
+            "sd-metadata": {"model_weights": "m", "image": {"prompt": [{"prompt": "a [b]"}], "steps": 3}},
+            "Dream": '"a [b]" -s 5',
+        }.items():  # fmt: skip
+            text = value if isinstance(value, str) else json.dumps(mutated(noise, value))
+            texts[name] = mutated_text(noise, text) if number % 3 == 0 else text
+        for chosen in (texts, {name: texts[name] for name in noise.sample(sorted(texts), 2)}):
+            read_texts(chosen)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_hundreds_of_mutated_pictures(tmp_path: Path, suffix: str):
+    noise = random.Random(suffix)
+    good = tmp_path / f"good.{suffix}"
+    save_picture(Image.new("RGB", (4, 4)), good, INFOTEXT, RECORD)
+    whole, path, understood = good.read_bytes(), tmp_path / "bad", 0
+    for _ in range(600):
+        content = bytearray(whole)
+        for _ in range(noise.randint(1, 5)):
+            at = noise.randrange(len(content))
+            content[at] = noise.choice([0, 0xFF, content[at] ^ 1 << noise.randrange(8)])
+        if noise.random() < 0.2:
+            del content[noise.randrange(12, len(content)) :]
+        path.write_bytes(content)
+        try:
+            check(read_parameters(path))
+            read_record(path)
+            understood += 1
+        except AssetctlError as error:
+            assert error.hint  # noqa: PT017 - only our own errors, and those in full
+    assert 60 < understood < 600
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 10**6, "{" * 10**6, '{"1":' * 200_000, "[" * 100_000 + "]" * 100_000, "(" * 10**6, "a," * 500_000,
+        "ab: c, " * 140_000, FIELDS + "a: {, " * 160_000, FIELDS + 'a: ["b: [", ' * 90_000, "a" + " " * 10**6 + ":",
+        FIELDS + 'a: "' + '\\"' * 500_000, FIELDS + 'a: "' * 250_000, "<lora:a:1>" * 100_000, "<lora:" * 170_000,
+        "\n" * 10**6, "Steps: 1,\n" * 100_000, "Negative prompt:\n" * 60_000, ":" * 10**6, "\ud800" * 10**6,
+        FIELDS + 'Lora hashes: "' + "a: b, " * 150_000 + '"', FIELDS + 'TI hashes: "' + ": " * 500_000 + '"',
+        FIELDS + "Used embeddings: " + "a [b], " * 140_000, FIELDS + "Size: " + "1" * 10**6,
+        '{"1":{"class_type":"x","inputs":{"text":"' + "embedding:" * 100_000 + '"}}}',
+        FIELDS + "Hashes: {" + ", ".join(f'"lora:{each}": "abcd"' for each in range(50_000)) + "}",
+    ],
+    ids=lambda text: text[-20:].encode("unicode_escape").decode()[:12] + str(len(text)),
+)  # fmt: skip
+def test_a_megabyte_of_anything_is_read_in_linear_time(text: str):
+    start = time.perf_counter()
+    check(parse_infotext(text))
+    assert time.perf_counter() - start < 5  # a tenth of that on an idle machine; quadratic would be minutes
+
+
+def test_a_graph_of_links_to_everything_is_read_quickly():
+    keys = [str(number) for number in range(5000)]
+    names = (
+        "text", "conditioning_1", "conditioning_2", "model", "ckpt_name", "vae_name", "control_net", "control_net_name",
+        "lora_name", "strength", "stop_at_clip_layer", "latent_image", "positive", "width", "height", "seed",
+    )  # fmt: skip
+    noise = random.Random(3)
+    dense = {
+        key: {"class_type": "KSampler", "inputs": {name: [noise.choice(keys), 0] for name in names}} for key in keys
+    }
+    start = time.perf_counter()
+    check(dialects()[-1].read({"prompt": json.dumps(dense)}))
+    assert time.perf_counter() - start < 10
+
+
+def test_a_million_empty_segments_are_not_walked(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0\0\2" + b"\xff\xe0\0\2" * 10**6)
+    start = time.perf_counter()
+    check(read_parameters(path))
+    assert time.perf_counter() - start < 5
+
+
+def test_huge_dimensions_are_not_decoded(tmp_path: Path):
+    buffer = io.BytesIO()
+    Image.new("L", (1, 1)).save(buffer, "png")
+    content = bytearray(buffer.getvalue())
+    content[16:24] = b"\x7f\xff\xff\xff" * 2
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert read_parameters(path) is None

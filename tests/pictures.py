@@ -1,0 +1,34 @@
+"""Pictures with words inside, as other programs leave them, written byte by byte."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_png(path: Path, size: tuple[int, int] = (64, 64), **texts: str) -> Path:
+    """A grey PNG with these texts in it."""
+    width, height = size
+    rows = b"".join(b"\0" + b"\x80" * width for _ in range(height))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))]
+    chunks += [(b"iTXt", name.encode() + b"\0\0\0\0\0" + text.encode()) for name, text in texts.items()]
+    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks))
+    return path
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def infotext(prompt: str = "a cat", negative: str = "", **fields: object) -> str:
+    """A1111's parameters: those named, over usual ones; an underscore stands for a space in a name."""
+    known = {"Steps": 2, "Sampler": "Euler a", "CFG scale": 7, "Seed": 5, "Size": "64x64"}
+    said = known | {name.replace("_", " "): value for name, value in fields.items()}
+    last = ", ".join(f"{name}: {value}" for name, value in said.items() if value is not None)
+    return "\n".join([prompt, *([f"Negative prompt: {negative}"] if negative else []), last])
