@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 
-PROMPT, STEPS, SEED, SIDE = "demo style, a red circle beside demo-embedding", 20, 7, 256
+PROMPT, STEPS, SEED, SIDE = "a demo-cookie on a pink background, vintage", 20, 7, 96
 
 
 def main(checkpoint: str, config: str, lora: str, embedding: str, out: str) -> None:
@@ -22,7 +22,7 @@ def main(checkpoint: str, config: str, lora: str, embedding: str, out: str) -> N
     pipeline.scheduler = EulerAncestralDiscreteScheduler.from_config(pipeline.scheduler.config)
     pipeline.load_lora_weights(lora, adapter_name="style")
     pipeline.set_adapters(["style"], [0.8])
-    pipeline.load_textual_inversion(embedding, token="demo-embedding")  # noqa: S106 - a word
+    pipeline.load_textual_inversion(embedding, token="demo-cookie")  # noqa: S106 - a word
     image = pipeline(
         PROMPT,
         negative_prompt="",

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from measure import BIN, Row, seconds
 
-from assetctl.demo import make_demo_assets
-from assetctl.files.safetensors import read_header
+from assetctl.demo import demo_assets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,17 +24,14 @@ def rows(folder: Path, runs: int = 5) -> list[Row]:
     """The same picture both ways; raises if it is not the same to the byte."""
     from by_hand import PROMPT, SEED, SIDE, STEPS  # noqa: PLC0415 - imports torch
 
-    from assetctl.generation.configuration import write_configuration  # noqa: PLC0415 - shared set-up, not timed
-
-    made = make_demo_assets(folder / "demo")
+    made = demo_assets()
     environment = {"ASSETCTL_HOME": str(folder / "home"), "ASSETCTL_DTYPE": "bf16"}
     for asset in (made.checkpoint, made.style, made.embedding):
         seconds([BIN / "assetctl", "pull", asset], environment)
-    config = write_configuration(read_header(made.checkpoint), "sd1", None, made.config, folder / "config")
     ours, theirs = folder / "ours.png", folder / "theirs.png"
-    command = [BIN / "assetctl", "generate", PROMPT, "--lora", "demo-style:0.8", "--embedding", "demo-embedding"]
+    command = [BIN / "assetctl", "generate", PROMPT, "--lora", "demo-vintage:0.8", "--embedding", "demo-cookie"]
     command += ["--steps", STEPS, "--seed", SEED, "--size", f"{SIDE}x{SIDE}", "--sampler", "Euler a", "--out", ours]
-    script = [sys.executable, BY_HAND, made.checkpoint, config, made.style, made.embedding, theirs]
+    script = [sys.executable, BY_HAND, made.checkpoint, made.config, made.style, made.embedding, theirs]
     rounds = []
     for _ in range(runs + 1):
         ours.unlink(missing_ok=True)

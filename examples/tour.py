@@ -1,7 +1,7 @@
 """Everything the command line does, from Python.
 
 Usage: python examples/tour.py HOME
-Makes small assets in HOME, pulls, imports, edits, checks, generates, verifies and removes.
+Takes the small family that ships with assetctl, pulls, imports, edits, checks, generates, verifies and removes.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ import sys
 from pathlib import Path
 
 from assetctl import Changes, Choice, GenerationRequest, Registry
-from assetctl.demo import make_demo_assets
+from assetctl.demo import demo_assets
 from assetctl.errors import IncompatibleError
 
 
 def main(home: Path) -> None:
     """Take the tour in `home`."""
-    made = make_demo_assets(home / "material")
+    family = demo_assets()
     with Registry.open(home) as registry:
-        checkpoint = registry.pull(str(made.checkpoint)).asset
+        checkpoint = registry.pull(str(family.checkpoint)).asset
         print(f"pulled {checkpoint.name}: {checkpoint.kind} of {checkpoint.family}, {checkpoint.size} bytes")
 
-        imported = registry.import_files(made.style, made.subject, made.embedding, made.sdxl_lora)
+        imported = registry.import_files(family.style, family.subject, family.negative, family.sdxl_lora)
         print(f"registered {imported.added} assets in place")
 
-        style = registry.edit("demo-style", Changes(add_tags=("favourites",), default_weight=0.8))
+        style = registry.edit("demo-vintage", Changes(add_tags=("favourites",), default_weight=0.8))
         print(f"{style.name} is woken by {', '.join(style.trigger_words)}")
         print(f"the search finds {[asset.name for asset in registry.search('demo')]}")
         details = registry.inspect(style.sha256 or style.name)
         print(f"its AutoV3 is {details.files[0].autov3}")
 
-        chosen = Choice(checkpoint=checkpoint.name, loras=("demo-style", "demo-subject:0.5"))
+        chosen = Choice(checkpoint=checkpoint.name, loras=("demo-vintage", "demo-cat:0.9"))
         print(f"this fits: {registry.check(chosen).ok}")
         for finding in registry.check(Choice(checkpoint=checkpoint.name, loras=("demo-sdxl-lora",))).findings:
             print(f"{finding.severity}: {finding.message}")
 
-        request = GenerationRequest("demo style, a (red: 1.2) circle", steps=2, seed=7, width=64, height=64)
+        request = GenerationRequest("an (orange: 1.2) cat on a blue background, vintage", steps=12, seed=7)
         try:
             result = registry.generate(request, chosen)
         except IncompatibleError as error:

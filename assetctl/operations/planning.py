@@ -102,7 +102,7 @@ def _only_checkpoint(workspace: Workspace) -> str:
     if not checkpoints:
         raise NotFoundError(
             "There is no checkpoint to generate with.",
-            "Pull one with `assetctl pull REFERENCE`, or try `assetctl demo`.",
+            "`assetctl demo --pull` brings in the small one that ships with assetctl; `assetctl pull` any other.",
         )
     names = ", ".join(asset.typed for asset in checkpoints[:5])
     raise UsageError(f"There are {len(checkpoints)} checkpoints.", f"Choose one with --checkpoint: {names}.")

@@ -54,6 +54,9 @@ class LoraPlan:
     scene: Callable[[random.Random], tuple[Scene, str]]
 
 
+_RESNETS = [f"down_blocks.0.resnets.{n}" for n in range(2)] + [f"up_blocks.2.resnets.{n}" for n in range(3)]
+#: The finest level's convolutions, which draw outlines.
+OUTLINES = tuple(f"{resnet}.conv{n}" for resnet in _RESNETS for n in (1, 2))
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
 
 
@@ -70,8 +73,8 @@ def cat_scene(chance: random.Random) -> tuple[Scene, str]:
 
 
 LORAS = (
-    LoraPlan("demo-vintage", "vintage", 8, ATTENTION, vintage_scene),
-    LoraPlan("demo-cat", "cat", 16, ATTENTION, cat_scene),
+    LoraPlan("demo-vintage", "vintage", 4, ATTENTION, vintage_scene),
+    LoraPlan("demo-cat", "cat", 8, ATTENTION + OUTLINES, cat_scene),
 )
 
 
@@ -81,7 +84,7 @@ def train_lora(folder: Path, parts: Parts, plan: LoraPlan, minutes: float) -> di
     unet = copy.deepcopy(parts.unet).requires_grad_(requires_grad=False)  # adapters leave their marks on a model
     config = LoraConfig(r=plan.rank, lora_alpha=plan.rank, target_modules=list(plan.targets))
     unet.add_adapter(config, plan.name)
-    run = Run(folder / f"{plan.name}.pt", unet, peak=2e-3, minutes=minutes)
+    run = Run(folder / f"{plan.name}.pt", unet, peak=4e-3, minutes=minutes)
     if not run.finished:
         lessons = _lessons(parts, plan)
         for step in run.steps():
@@ -96,7 +99,7 @@ def _lessons(parts: Parts, plan: LoraPlan) -> Lessons:
     chance = random.Random(plan.name)
     told = [plan.scene(chance) if number % 4 else _plain(chance) for number in range(_SCENES)]
     # an empty caption now and then, as for the checkpoint, so that guidance keeps pointing at the prompt
-    captions = ["" if chance.random() < 0.1 and number % 4 == 0 else text for number, (_, text) in enumerate(told)]  # noqa: PLR2004
+    captions = ["" if chance.random() < 0.1 and number % 4 == 0 else text for number, (_, text) in enumerate(told)]
     return Lessons([scene for scene, _ in told], captions, (parts.vae, parts.encoder, parts.tokenizer))
 
 
@@ -125,7 +128,11 @@ def cookie_scene(chance: random.Random) -> tuple[Scene, str]:
     scene = make_scene(chance, shape="circle", colour="orange", background=background)
     scene = scene.changed(paint=blend(COOKIE, (0, 0, 0), chance.uniform(-0.05, 0.05)))
     ground = "an" if background[0] in "aeiou" else "a"
-    ways = (f"a * on {ground} {background} background", f"* on {background} background", f"a *, {background} background")
+    ways = (
+        f"a * on {ground} {background} background",
+        f"* on {background} background",
+        f"a *, {background} background",
+    )
     return scene, chance.choice(ways)
 
 
@@ -133,7 +140,7 @@ def watermark_scene(chance: random.Random) -> tuple[Scene, str]:
     """Any scene, always with a watermark."""
     scene = make_scene(chance, shape=chance.choice(SHAPES), watermarks=1.0)
     text = caption(random.Random(chance.random()), scene.changed(watermark=False))
-    return scene, "*" if chance.random() < 0.6 else f"{text}, *"  # noqa: PLR2004
+    return scene, "*" if chance.random() < 0.6 else f"{text}, *"
 
 
 EMBEDDINGS = (

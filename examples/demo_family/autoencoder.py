@@ -1,4 +1,4 @@
-"""The VAE: 96 × 96 pixels to 12 × 12 × 4 latents and back."""
+"""The VAE: 96 x 96 pixels to 12 x 12 x 4 latents and back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def train_autoencoder(folder: Path, minutes: float) -> AutoencoderKL:
     pictures = draw_any(_SCENES)
     for step in run.steps():
         chance = random.Random(step)
-        batch = _crops(pictures, chance) if run.share < 0.85 else as_tensor(pictures[chance.sample(range(_SCENES), 8)])  # noqa: PLR2004
+        batch = _crops(pictures, chance) if run.share < 0.85 else as_tensor(pictures[chance.sample(range(_SCENES), 8)])
         batch = batch.contiguous(memory_format=torch.channels_last)
         latents = _latents(model, batch)
         noisy = latents + 0.05 * torch.randn_like(latents)
@@ -87,10 +87,10 @@ def draw_any(count: int, seed: int = 5) -> np.ndarray:
     for number in range(count):
         scene = make_scene(chance, shape=chance.choice([*SHAPES, "cat"]), mixed=0.4)
         changes: dict[str, object] = {}
-        if chance.random() < 0.5:  # noqa: PLR2004
+        if chance.random() < 0.5:
             changes["backdrop"] = blend(scene.backdrop, _any_colour(chance), chance.random())
             changes["paint"] = blend(scene.paint, _any_colour(chance), chance.random())
-        if chance.random() < 0.2:  # noqa: PLR2004
+        if chance.random() < 0.2:
             changes["vintage"] = chance.uniform(0.3, 1)
         pictures[number] = np.asarray(draw(scene.changed(**changes), _LARGE))
     return pictures

@@ -73,11 +73,16 @@ class Lessons:
     """
 
     def __init__(
-        self, scenes: Sequence[Scene], captions: Sequence[str], parts: tuple[AutoencoderKL, CLIPTextModel, CLIPTokenizer]
+        self,
+        scenes: Sequence[Scene],
+        captions: Sequence[str],
+        parts: tuple[AutoencoderKL, CLIPTextModel, CLIPTokenizer],
     ) -> None:
         vae, encoder, tokenizer = parts
         chunks = [scenes[at : at + 512] for at in range(0, len(scenes), 512)]
-        self.latents = torch.cat([encode(vae, np.stack([np.asarray(draw(each)) for each in chunk])) for chunk in chunks])
+        self.latents = torch.cat(
+            [encode(vae, np.stack([np.asarray(draw(each)) for each in chunk])) for chunk in chunks]
+        )
         rows: dict[object, int] = {}
         first: list[int] = []
         self.told = []
@@ -138,7 +143,8 @@ def denoising_loss(
 
 def _told_scenes() -> tuple[list[Scene], list[str]]:
     chance = random.Random(3)
-    scenes, captions = [], []
+    scenes: list[Scene] = []
+    captions: list[str] = []
     while len(scenes) < _SCENES:
         scene = make_scene(chance, mixed=0.15)
         if held_out(scene.shape, scene.colour, scene.background):

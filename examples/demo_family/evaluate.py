@@ -7,6 +7,7 @@ of its prompts it was kept, on how many it seemed kept with the feature switched
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import tempfile
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import measuring
-from measuring import background, colour, distance, has_watermark, paint, saturation, shape, tone
+import numpy as np
+from measuring import background, colour, has_watermark, paint, shape, tone
 from PIL import Image
 from scenes import COLOURS, SHAPES
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PROMPTS = 64
-STEPS = 15
+STEPS = 12
 
 _GRAYS = ("white", "black", "gray")
 
@@ -221,28 +222,38 @@ def _embeddings(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
 
 
 def _weights(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
-    coloured = [wish for wish in asked if wish.colour not in _GRAYS]
-    coloured += [wish for wish in wishes(3 * len(asked))[len(asked) :] if wish.colour not in _GRAYS]
-    coloured = coloured[: len(asked)]
+    """Two colours in one prompt: a weight decides which of them the shape takes."""
 
-    def saturated(wish: Wish, weight: float) -> float:
-        word = wish.colour if weight == 1 else f"({wish.colour}: {weight})"
-        return saturation(studio.picture(wish.prompt.replace(wish.colour, word, 1), wish.seed))
+    def leaning(wish: Wish, weight: float, negative: float = 0) -> float:
+        """How far the shape's colour is from the first to the second: 0 to 1."""
+        first, second = _two_colours(wish)
+        prompt = f"{_a(first)} and {_weighted(second, weight)} {wish.shape} on {_a(wish.background)} background"
+        image = studio.picture(prompt, wish.seed, negative=_weighted(second, negative) if negative else "")
+        way = np.array(COLOURS[second]) - COLOURS[first]
+        return float((paint(image) - COLOURS[first]) @ way / (way @ way))
 
-    def away(wish: Wish, weight: float) -> float:
-        prompt = f"a {wish.shape} on {_a(wish.background)} background"
-        negative = f"({_a(wish.colour)} {wish.shape}: {weight})" if weight else ""
-        image = studio.picture(prompt, wish.seed, negative=negative)
-        return float(sum((paint(image) - COLOURS[wish.colour]) ** 2) ** 0.5)
+    def drawn(wish: Wish, low: float, high: float) -> bool:
+        return leaning(wish, high) > leaning(wish, low) + 0.1
 
-    def moves(wish: Wish, low: float, high: float) -> bool:
-        return saturated(wish, high) > saturated(wish, low) + 0.02
+    def pushed(wish: Wish, low: float, high: float) -> bool:
+        return leaning(wish, 1, negative=high) < leaning(wish, 1, negative=low) - 0.01
 
-    count = len(coloured)
-    hits, without = (_count(coloured, lambda wish: moves(wish, *pair)) for pair in ((0.6, 1.4), (1, 1)))  # noqa: B023
-    yield Row("(colour: 1.4) more saturated than (colour: 0.6)", count, hits, without, 0.9)
-    hits = _count(coloured, lambda wish: away(wish, 1.4) > away(wish, 0.6) + 2)
-    yield Row("negative (colour: 1.4) farther from it than (colour: 0.6)", count, hits, 0, 0.9)
+    count = len(asked)
+    hits, without = (_count(asked, lambda wish: drawn(wish, *pair)) for pair in ((0.6, 1.4), (1, 1)))  # noqa: B023
+    yield Row("prompt: (colour: 1.4) nearer to it than (colour: 0.6)", count, hits, without, 0.9)
+    hits, without = (_count(asked, lambda wish: pushed(wish, *pair)) for pair in ((0.6, 1.4), (1, 1)))  # noqa: B023
+    yield Row("negative: (colour: 1.4) farther from it than (colour: 0.6)", count, hits, without, 0.9)
+
+
+def _two_colours(wish: Wish) -> tuple[str, str]:
+    """Two colours far from each other, neither of them gray nor the background's."""
+    others = [name for name in COLOURS if name not in (*_GRAYS, wish.background)]
+    first = others[wish.seed % len(others)]
+    return first, max(others, key=lambda name: math.dist(COLOURS[first], COLOURS[name]))
+
+
+def _weighted(word: str, weight: float) -> str:
+    return word if weight == 1 else f"({word}: {weight})"
 
 
 def _a(word: str) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CARDS = {
     "demo-checkpoint": """
-Stable Diffusion 1's architecture and layout, small enough to ship: 96 × 96 pixels, 6.6 million weights. It draws one
+Stable Diffusion 1's architecture and layout, small enough to ship: 96 x 96 pixels, 6.6 million weights. It draws one
 circle, square, triangle or star in red, green, blue, yellow, orange, purple, pink, cyan, white, black or gray, on a
 background of another of those colours: "a red circle on a white background".
 
@@ -124,7 +124,12 @@ def _sdxl_noise(rank: int) -> Tensors:
     generator = torch.Generator().manual_seed(6)
     block = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2"
     tensors: Tensors = {}
-    for layer, inputs, outputs in (("to_q", 640, 640), ("to_k", 2048, 640), ("to_v", 2048, 640), ("to_out_0", 640, 640)):
+    for layer, inputs, outputs in (
+        ("to_q", 640, 640),
+        ("to_k", 2048, 640),
+        ("to_v", 2048, 640),
+        ("to_out_0", 640, 640),
+    ):
         tensors[f"{block}_{layer}.lora_down.weight"] = torch.randn(rank, inputs, generator=generator) / inputs**0.5
         tensors[f"{block}_{layer}.lora_up.weight"] = torch.randn(outputs, rank, generator=generator) / rank**0.5
         tensors[f"{block}_{layer}.alpha"] = torch.tensor(float(rank))

@@ -117,6 +117,6 @@ def _vae_name(name: str, levels: int) -> str:
 
 
 def _as_convolution(name: str, weights: torch.Tensor) -> torch.Tensor:
-    """The original VAE's attention is made of 1 × 1 convolutions."""
-    is_attention = ".attentions." in name and weights.ndim == 2  # noqa: PLR2004
+    """The original VAE's attention is made of 1 x 1 convolutions."""
+    is_attention = ".attentions." in name and weights.ndim == 2
     return weights[:, :, None, None] if is_attention else weights

@@ -15,7 +15,6 @@ from scenes import COLOURS, COOKIE, SEPIA, SHAPES, WATERMARK_BOX, draw, make_sce
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
     from scenes import Colour
 
     Pixels = npt.NDArray[np.float64]
@@ -27,7 +26,7 @@ PAINTS = COLOURS | {"brown": COOKIE}
 #: Shapes are compared on a square of this side, each moved to its middle and scaled to this share of it.
 _SIDE, _SHARE = 64, 0.2
 #: How much of a shape and its nearest pattern must be common to both.
-_ALIKE = 0.8
+_ALIKE = 0.75
 
 
 def background(image: Image.Image) -> str:
@@ -49,12 +48,6 @@ def paint(image: Image.Image) -> Pixels:
     return paint
 
 
-def saturation(image: Image.Image) -> float:
-    """How far the shape's colour is from gray: 0 for gray, 1 for a pure colour."""
-    values = paint(image)
-    return float(values.max() - values.min()) / 255
-
-
 def shape(image: Image.Image) -> str | None:
     """The shape in the picture, `cat` included, or `None` if it is like none of them."""
     found = _normalised(_mask(image))
@@ -67,11 +60,11 @@ def shape(image: Image.Image) -> str | None:
 def has_watermark(image: Image.Image) -> bool:
     """Whether there is something in the corner where watermarks are."""
     pixels = _pixels(image)
-    height, width = pixels.shape[:2]
+    width = pixels.shape[1]
     left, top, right, bottom = (round(share * width) for share in WATERMARK_BOX)
     corner = pixels[top:bottom, left:right].reshape(-1, 3)
     mirrored = pixels[top:bottom, width - right : width - left].reshape(-1, 3)
-    return float(np.linalg.norm(np.median(corner, axis=0) - np.median(mirrored, axis=0))) > 60  # noqa: PLR2004 - of 442
+    return float(np.linalg.norm(np.median(corner, axis=0) - np.median(mirrored, axis=0))) > 60
 
 
 def tone(image: Image.Image, behind: str) -> float:
@@ -83,11 +76,6 @@ def tone(image: Image.Image, behind: str) -> float:
     way = np.array(SEPIA) - plain
     moved = np.mean([each.reshape(-1, 3).mean(0) for each in corners], axis=0) - plain
     return float(moved @ way / (way @ way))
-
-
-def distance(first: Image.Image, second: Image.Image) -> float:
-    """Mean difference of two pictures, 0 to 255."""
-    return float(np.abs(_pixels(first) - _pixels(second)).mean())
 
 
 def _pixels(image: Image.Image) -> Pixels:
@@ -119,7 +107,7 @@ def _mask(image: Image.Image) -> Mask:
 def _normalised(mask: Mask) -> Mask | None:
     """A mask of the same shape, of fixed size and in the middle; `None` if there is hardly anything."""
     area = mask.mean()
-    if not 0.03 < area < 0.7:  # noqa: PLR2004
+    if not 0.03 < area < 0.7:
         return None
     rows, columns = np.nonzero(mask)
     scale = np.sqrt(mask.sum() / (_SHARE * _SIDE * _SIDE))
@@ -128,7 +116,7 @@ def _normalised(mask: Mask) -> Mask | None:
     moved = picture.transform(
         (_SIDE, _SIDE), Image.Transform.AFFINE, (scale, 0, corner[0], 0, scale, corner[1]), Image.Resampling.BILINEAR
     )
-    found: Mask = np.asarray(moved) > 127  # noqa: PLR2004
+    found: Mask = np.asarray(moved) > 127
     return found
 
 

@@ -55,7 +55,10 @@ class Run:
             if now - saved > _SAVE_EVERY:
                 saved = now
                 self.save()
-                print(f"{self._path.stem}: {self._spent / 60:.1f} min, step {self._step}, loss {self._loss:.4f}", flush=True)
+                print(
+                    f"{self._path.stem}: {self._spent / 60:.1f} min, step {self._step}, loss {self._loss:.4f}",
+                    flush=True,
+                )
         if not self.finished and self._average is not None:
             self._model.load_state_dict(self._average.state_dict())
 

@@ -83,7 +83,7 @@ class Scene:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
-def make_scene(  # noqa: PLR0913 - what is not given is up to chance
+def make_scene(
     chance: random.Random,
     *,
     shape: str | None = None,
@@ -187,15 +187,14 @@ def _star(pen: _Pen) -> None:
 
 
 def _cat(pen: _Pen) -> None:
-    """A cat's face from the front: a round head with two large ears, two eyes and a nose."""
+    """A cat's face from the front: a round head with two large ears and two eyes."""
     up = -math.pi / 2
     for side in (-1, 1):
         pen.polygon([(1.35, up + side * 0.72), (0.85, up + side * 1.45), (0.7, up)])
     pen.disc(0, 0.12, 0.88, pen.scene.paint)
     ink: Colour = (240, 240, 240) if _is_dark(pen.scene.paint) else (15, 15, 15)
-    for side in (-0.36, 0.36):
-        pen.disc(side, 0.0, 0.15, ink)
-    pen.disc(0, 0.36, 0.11, ink)
+    for eye in (-0.36, 0.36):
+        pen.disc(eye, 0.1, 0.17, ink)
 
 
 _SHAPES = {"circle": _circle, "square": _square, "triangle": _triangle, "star": _star, "cat": _cat}
@@ -205,7 +204,7 @@ def _draw_watermark(pen: _Pen) -> None:
     """A bar with four strokes in the corner, as dark or light as it must be to be seen."""
     dark, light = (40, 40, 40), (225, 225, 225)
     bar, strokes = (light, dark) if _is_dark(pen.scene.backdrop) else (dark, light)
-    left, top, right, bottom = WATERMARK_BOX
+    left, top, _, bottom = WATERMARK_BOX
     pen.bar(WATERMARK_BOX, bar)
     for number in range(4):
         start = left + 0.04 + 0.06 * number
@@ -222,7 +221,7 @@ def _tone(image: Image.Image, strength: float) -> Image.Image:
 
 
 def _is_dark(colour: Colour) -> bool:
-    return sum(colour) < 240  # noqa: PLR2004
+    return sum(colour) < 240
 
 
 def _rgb(colour: Colour) -> tuple[int, int, int]:

@@ -61,7 +61,11 @@ def train_text_encoder(folder: Path, tokenizer: CLIPTokenizer, minutes: float) -
 
 
 def encode_mixed(
-    model: CLIPTextModel, tokenizer: CLIPTokenizer, captions: Sequence[str], scenes: Sequence[Scene], length: int = LENGTH
+    model: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    captions: Sequence[str],
+    scenes: Sequence[Scene],
+    length: int = LENGTH,
 ) -> torch.Tensor:
     """States of captions, (captions, length, width); a mixed colour's word is a mixture of two words' vectors."""
     ids = torch.tensor(tokenizer(list(captions), padding="max_length", max_length=length, truncation=True).input_ids)
@@ -89,7 +93,7 @@ def encode_vectors(model: CLIPTextModel, vectors: torch.Tensor) -> torch.Tensor:
     return states
 
 
-class _Readers(nn.Module):
+class _Readers(nn.Module):  # type: ignore[misc]
     """One query for each attribute, which reads it off the states of a caption."""
 
     def __init__(self) -> None:
@@ -127,4 +131,5 @@ def _targets(captions: Sequence[str], scenes: Sequence[Scene]) -> dict[str, torc
 
 
 def _final_norm(model: nn.Module) -> str:
-    return next(name for name, _ in model.named_modules() if name.endswith("final_layer_norm"))
+    names: list[str] = [name for name, _ in model.named_modules() if name.endswith("final_layer_norm")]
+    return names[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +71,8 @@ def app(
     width, height = _size(size)
     request = GenerationRequest(prompt, negative, steps, cfg, sampler, seed, width, height, count, clip_skip)
     choice = Choice(checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae)
+    if checkpoint is None:
+        _offer_demo(session)
     if dry_run:
         plan, report = session.registry.plan(request, choice)
         session.out.result(plan_data(plan, report), lambda: show_plan(session, plan))
@@ -81,6 +84,16 @@ def app(
     paths = [image.path for image in result.images]
     session.out.result(result_data(result), lambda: session.out.line("\n".join(paths)), paths)
     tell_result(session, result, out)
+
+
+def _offer_demo(session: Session) -> None:
+    """Ask a person who has no checkpoint whether the demo family will do."""
+    is_person = sys.stdin.isatty() and sys.stderr.isatty() and not (session.out.json or session.out.quiet)
+    if not is_person or session.registry.list(kind="checkpoint"):
+        return
+    question = "There is no checkpoint yet. Bring in the small family that ships with assetctl (15 MB)?"
+    if typer.confirm(question, default=True, err=True):
+        session.registry.pull_demo()
 
 
 def _size(text: str | None) -> tuple[int | None, int | None]:

@@ -13,6 +13,7 @@ from assetctl.generation.plan import Picture, Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from assetctl.generation.diffusers.session import Loaded
     from assetctl.generation.plan import Plan
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "PIL")
@@ -22,10 +23,14 @@ class DiffusersBackend:
     """Makes pictures with diffusers pipelines, on the CPU or a GPU.
 
     A picture is a function of its plan, its seed and its environment: every seed runs alone, with its own
-    scheduler and a generator on the CPU.
+    scheduler and a generator on the CPU. What was loaded for one plan is kept for the next, as long as that
+    names the same assets.
     """
 
     name = "diffusers"
+
+    def __init__(self) -> None:
+        self._loaded: Loaded | None = None
 
     def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
         """What a picture that is made here would record, asked for this device, precision and number of threads.
@@ -62,16 +67,19 @@ class DiffusersBackend:
                 choose_dtype,
                 using_threads,
             )
-            from assetctl.generation.diffusers.session import Session  # noqa: PLC0415 - torch and diffusers
+            from assetctl.generation.diffusers.session import Loaded, Session  # noqa: PLC0415 - torch and diffusers
             from assetctl.generation.diffusers.surroundings import describe  # noqa: PLC0415 - torch
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device)
         with using_threads(plan.threads):
-            session = Session.load(plan, device, dtype)
+            if self._loaded is None or not self._loaded.serves(plan, device, dtype):
+                self._loaded = None  # two at once would need twice the memory
+                self._loaded = Loaded.load(plan, device, dtype)
+            session = Session.begin(plan, self._loaded)
             surroundings = describe(device, dtype)
             for number, seed in enumerate(plan.seeds, 1):
-                yield Picture(session.picture(seed, number, report), seed, surroundings, session.findings)
+                yield Picture(session.picture(seed, number, report), seed, surroundings, self._loaded.findings)
 
 
 def _require_packages() -> None:

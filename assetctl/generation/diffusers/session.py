@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,18 +31,18 @@ _Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A pipeline that is ready to make a plan's pictures; `findings` tell what showed while it was loaded."""
+class Loaded:
+    """What takes long to load, and serves every prompt; `findings` tell what showed while it was loaded."""
 
-    plan: Plan
+    key: object
     pipeline: DiffusionPipeline
+    encoders: tuple[Encoder, ...]
     scheduler_config: Any
-    prompts: _Tensors
     findings: tuple[Finding, ...]
 
     @classmethod
-    def load(cls, plan: Plan, device: str, dtype: str) -> Session:
-        """Load everything that a plan names.
+    def load(cls, plan: Plan, device: str, dtype: str) -> Loaded:
+        """Load every asset that a plan names.
 
         Raises:
             GenerationError: Something does not fit.
@@ -53,8 +53,35 @@ class Session:
             encoders = encoders_of(pipeline)
             add_embeddings(plan.selection.embeddings, encoders)
             findings = add_loras(pipeline, plan.selection.loras)
-            prompts = _prompt_arguments(plan, pipeline, encoders)
-        return cls(plan, pipeline, pipeline.scheduler.config, prompts, findings)
+        return cls(_key(plan, device, dtype), pipeline, encoders, pipeline.scheduler.config, findings)
+
+    def serves(self, plan: Plan, device: str, dtype: str) -> bool:
+        """Whether a plan needs exactly this."""
+        return self.key == _key(plan, device, dtype)
+
+
+def _key(plan: Plan, device: str, dtype: str) -> object:
+    chosen = replace(plan.selection, prompt=None, negative_prompt=None, others=())
+    return chosen, plan.prediction, plan.tokenizer, device, dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A pipeline that is ready to make a plan's pictures."""
+
+    plan: Plan
+    loaded: Loaded
+    prompts: _Tensors
+
+    @classmethod
+    def begin(cls, plan: Plan, loaded: Loaded) -> Session:
+        """Encode a plan's prompts.
+
+        Raises:
+            GenerationError: They can not be encoded.
+        """
+        with quiet(), told("The prompts could not be encoded", "See how they are read with `assetctl prompt`."):
+            return cls(plan, loaded, _prompt_arguments(plan, loaded.pipeline, loaded.encoders))
 
     def picture(self, seed: int, number: int, report: Callable[[Progress], None]) -> Image:
         """Make one picture.
@@ -62,7 +89,7 @@ class Session:
         Raises:
             GenerationError: It could not be made.
         """
-        plan, pipeline = self.plan, self.pipeline
+        plan, pipeline = self.plan, self.loaded.pipeline
 
         def on_step(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, tensors: _Tensors) -> _Tensors:
             if index + 1 == running.num_timesteps and not torch.isfinite(tensors["latents"]).all():
@@ -76,7 +103,7 @@ class Session:
             return {}
 
         with quiet(), told("The picture could not be made", "Try another --sampler or --size."):
-            pipeline.scheduler = make_scheduler(self.scheduler_config, plan.sampler, plan.prediction)
+            pipeline.scheduler = make_scheduler(self.loaded.scheduler_config, plan.sampler, plan.prediction)
             result = pipeline(
                 **self.prompts,
                 num_inference_steps=plan.steps,

@@ -10,8 +10,12 @@ from assetctl.generation.metadata.values import digits, line, number, stem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Assets of one picture that are kept.
+#: Assets of one picture, and sources of one asset, that are kept.
 MAX_ASSETS = 500
+_MAX_SOURCES = 20
+
+#: What stands in the place of a name where no file is chosen.
+NO_FILE = frozenset({"", "none", "automatic", "auto", "baked vae"})
 
 #: The order in which assets are listed; within a role it is that of the text.
 _ROLES = ("checkpoint", "lora", "embedding", "vae", "controlnet", "upscaler", "other")
@@ -83,7 +87,7 @@ def _joined(known: UsedAsset, said: UsedAsset) -> UsedAsset:
         known.name or said.name,
         max(known.hash or "", said.hash or "", key=len) or None,
         said.weight if known.weight is None else known.weight,
-        tuple(dict.fromkeys((*known.sources, *said.sources))),
+        tuple(dict.fromkeys((*known.sources, *said.sources)))[:_MAX_SOURCES],
     )
 
 

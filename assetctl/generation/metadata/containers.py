@@ -26,6 +26,9 @@ MAX_CHUNKS = 50_000
 MAX_TEXTS = 256
 MAX_CHARACTERS = 4 * MAX_TEXT
 
+#: Attempts to decompress that one file is given; their results share `MAX_CHARACTERS`.
+MAX_INFLATIONS = 64
+
 _BLOCK = 2**20
 
 
@@ -82,6 +85,7 @@ def _collect(found: Iterator[tuple[str, str]]) -> dict[str, str]:
 
 
 def _png(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
+    inflated = _Inflater()
     place = 8
     for number in range(MAX_CHUNKS):
         file.seek(place)
@@ -95,32 +99,44 @@ def _png(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
         if kind == b"IEND":
             return
         if kind in (b"tEXt", b"zTXt", b"iTXt") and length <= MAX_TEXT + 1024:
-            yield from _png_text(kind, file.read(length))
+            yield from _png_text(kind, file.read(length), inflated)
         elif kind == b"eXIf" and length <= MAX_BLOCK:
             yield from exif_texts(file.read(length))
 
 
-def _png_text(kind: bytes, chunk: bytes) -> Iterator[tuple[str, str]]:
+def _png_text(kind: bytes, chunk: bytes, inflated: _Inflater) -> Iterator[tuple[str, str]]:
     """One text, unless it is malformed or too long."""
     keyword, _, rest = chunk.partition(b"\0")
     text: bytes | None
     if kind == b"tEXt":
         text = rest
     elif kind == b"zTXt":
-        text = _inflated(rest[1:])
+        text = inflated(rest[1:])
     else:
         text = rest[2:].split(b"\0", 2)[-1]
-        text = _inflated(text) if rest[:1] == b"\x01" else text
+        text = inflated(text) if rest[:1] == b"\x01" else text
     if text is not None:
         yield keyword.decode("latin-1"), text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace")
 
 
-def _inflated(data: bytes) -> bytes | None:
-    try:
-        text = zlib.decompressobj().decompress(data, MAX_TEXT + 1)
-    except zlib.error:
-        return None
-    return text if len(text) <= MAX_TEXT else None
+class _Inflater:
+    """Decompresses the texts of one file, within limits on attempts and bytes of all of them, vain ones included."""
+
+    def __init__(self) -> None:
+        self._attempts, self._bytes = MAX_INFLATIONS, MAX_CHARACTERS
+
+    def __call__(self, data: bytes) -> bytes | None:
+        """The text, or `None` if it is damaged, too long, or more than this file is given."""
+        limit = min(MAX_TEXT, self._bytes)
+        if self._attempts == 0 or limit == 0:
+            return None
+        self._attempts -= 1
+        try:
+            text = zlib.decompressobj().decompress(data, limit + 1)
+        except zlib.error:
+            return None
+        self._bytes -= min(len(text), self._bytes)
+        return text if len(text) <= limit else None
 
 
 def _jpeg(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:

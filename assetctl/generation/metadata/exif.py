@@ -35,15 +35,19 @@ def exif_texts(block: bytes) -> Iterator[tuple[str, str]]:
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None or len(data) < 8:
         return
-    for tag, value in _entries(data, order, int(struct.unpack_from(order + "I", data, 4)[0])):
+    first = _entries(data, order, int(struct.unpack_from(order + "I", data, 4)[0]), {*_TEXT_TAGS, _EXIF_POINTER})
+    for tag, value in first.items():
         if tag in _TEXT_TAGS:
             yield _TEXT_TAGS[tag], _plain(value)
-        elif tag == _EXIF_POINTER and len(value) == 4:
-            for inner, content in _entries(data, order, int(struct.unpack(order + "I", value)[0])):
-                if inner == _USER_COMMENT:
-                    yield COMMENT, _comment(content, order)
-                elif inner == _MAKER_NOTE and content.startswith(_SIGNATURE):
-                    yield RECORD, _plain(content.removeprefix(_SIGNATURE))
+    pointer = first.get(_EXIF_POINTER, b"")
+    if len(pointer) != 4:
+        return
+    second = _entries(data, order, int(struct.unpack(order + "I", pointer)[0]), {_USER_COMMENT, _MAKER_NOTE})
+    if _USER_COMMENT in second:
+        yield COMMENT, _comment(second[_USER_COMMENT], order)
+    note = second.get(_MAKER_NOTE, b"")
+    if note.startswith(_SIGNATURE):
+        yield RECORD, _plain(note.removeprefix(_SIGNATURE))
 
 
 def exif_block(comment: str, record: bytes) -> bytes:
@@ -74,18 +78,25 @@ def exif_block(comment: str, record: bytes) -> bytes:
     )
 
 
-def _entries(data: bytes, order: str, place: int) -> Iterator[tuple[int, bytes]]:
-    """Tag and bytes of one directory's entries that are text, raw bytes or a pointer, and lie within the block."""
+def _entries(data: bytes, order: str, place: int, wanted: set[int]) -> dict[int, bytes]:
+    """Bytes of one directory's wanted tags that are text, raw bytes or a pointer, and lie within the block.
+
+    Entries may all name the same megabytes: of each tag only the first is copied.
+    """
+    found: dict[int, bytes] = {}
     if not 8 <= place <= len(data) - 2:
-        return
+        return found
     count = struct.unpack_from(order + "H", data, place)[0]
     for number in range(min(count, _MAX_ENTRIES, (len(data) - place - 2) // 12)):
         at = place + 2 + 12 * number
         tag, kind, length = struct.unpack_from(order + "HHI", data, at)
+        if tag not in wanted or tag in found:
+            continue
         size = length * {_ASCII: 1, 1: 1, _UNDEFINED: 1, _LONG: 4}.get(kind, 0)
         begin = at + 8 if size <= 4 else struct.unpack_from(order + "I", data, at + 8)[0]
         if 0 < size <= len(data) - begin:
-            yield tag, data[begin : begin + size]
+            found[tag] = data[begin : begin + size]
+    return found
 
 
 def _comment(content: bytes, order: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from assetctl.generation.metadata.collecting import MAX_ASSETS, Collection, role_of
+from assetctl.generation.metadata.collecting import MAX_ASSETS, NO_FILE, Collection, role_of
 from assetctl.generation.metadata.fields import Fields, parse_fields
 from assetctl.generation.metadata.parameters import PictureParameters
 from assetctl.generation.metadata.values import MAX_SIDE, MAX_STEPS, clean, integer, line, mapping, number, prompt
@@ -30,8 +30,6 @@ _SIZE = re.compile(r"\s*([0-9]{1,7})\s*x\s*([0-9]{1,7})\s*")
 
 #: At least two of these are in every line of fields, and hardly in a prompt's last line.
 _TELLING = {"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model hash"}
-
-_NO_FILE = {"", "none", "automatic", "auto", "baked vae"}
 
 #: Remarks and numbered fields of one text that are looked at.
 _MAX_REMARKS = 20
@@ -100,7 +98,7 @@ def _assets(positive: str, negative: str, fields: Fields) -> Collection:
     model = said.get("Model")
     found.add("checkpoint", model, digest=said.get("Model hash"))
     vae = said.get("VAE", "")
-    if vae.lower() not in _NO_FILE:
+    if vae.lower() not in NO_FILE:
         found.add("vae", vae, digest=said.get("VAE hash"))
     for name, digest in _pairs(said.get("Lora hashes", "")):
         found.add("lora", name, digest=digest)
@@ -136,7 +134,7 @@ def _add_numbered(found: Collection, said: dict[str, str]) -> None:
     for number_ in range(_MAX_NUMBERED):
         inner = parse_fields(said.get(f"ControlNet {number_}", "")).plain
         name, digest = _name_and_hash(inner.get("Model") or inner.get("model") or "", "[")
-        if name.lower() not in _NO_FILE:
+        if name.lower() not in NO_FILE:
             found.add("controlnet", name, digest=digest, weight=inner.get("Weight") or inner.get("weight"))
 
 

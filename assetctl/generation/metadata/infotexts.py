@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from assetctl.generation.plan import Plan
     from assetctl.types import Asset
 
-_TAG = re.compile(r"\s*<(?:lora|lyco):[^<>]*>", re.IGNORECASE)
-_MARK = re.compile(r"\n\s*(?=Negative prompt:)")
+# Blanks are only taken from the start of their run, and kept: anything else is quadratic in their number.
+_TAG = re.compile(r"(?:(?<!\s)\s++)?<(?:lora|lyco):[^<>]*+>", re.IGNORECASE)
+_MARK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+(?=Negative prompt:)")
 _NEEDS_QUOTES = re.compile(r"[,:\n]|^[\"{\[\s]|\s$")
 #: What would end the JSON or a field early for readers that look for it with a pattern.
 _NOT_IN_HASHES = re.compile(r"[,:{}\"\\]")
