@@ -43,6 +43,7 @@ class Generations:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        connection.create_function("casefold", 1, str.casefold, deterministic=True)  # its `lower` knows ASCII alone
         self._path = path
 
     def latest(self, wanted: GenerationFilter, limit: int | None = 20) -> list[Generation]:
@@ -56,7 +57,7 @@ class Generations:
         return [Generation(**dict(row), assets=tuple(assets[row["number"]])) for row in rows]
 
     def get(self, number: int) -> Generation:
-        """One picture, with its record.
+        """One picture, with its record, or without where that is damaged.
 
         Raises:
             NotFoundError: No picture has this number.
@@ -66,8 +67,12 @@ class Generations:
         if not rows:
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
         fields = dict(rows[0])
-        fields["record"] = orjson.loads(fields["record"])
+        fields["record"] = _record(fields["record"])
         return Generation(**fields, assets=tuple(self._assets([number])[number]))
+
+    def has_file(self, sha256: str) -> bool:
+        """Whether a picture was saved as exactly these bytes."""
+        return bool(self._rows("SELECT 1 FROM generations WHERE image_sha256 = ? LIMIT 1", [sha256]))
 
     def record(self, entry: GenerationEntry) -> int:
         """Keep one picture and what it was made of; returns its number."""
@@ -126,9 +131,9 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
         values.append(wanted.name)
     if wanted.words:
         # The index holds all prompts, and a tenth of the bytes of the table with its records.
-        contained = " AND ".join(["instr(lower(prompt), lower(?)) > 0"] * len(wanted.words))
+        contained = " AND ".join(["instr(casefold(prompt), ?) > 0"] * len(wanted.words))
         where.append(f"id IN (SELECT id FROM generations INDEXED BY ix_generations_prompt WHERE {contained})")  # noqa: S608 - ours
-        values += wanted.words
+        values += [word.casefold() for word in wanted.words]
     if wanted.seed is not None:
         where.append("seed = ?")
         values.append(wanted.seed)
@@ -136,6 +141,14 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
         where.append("id IN (SELECT id FROM generations WHERE created_at >= ?)")
         values.append(wanted.since)
     return " AND ".join(where), values
+
+
+def _record(text: str) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _uses(chosen: Selection) -> list[tuple[str, Asset, float | None]]:

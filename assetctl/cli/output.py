@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "hint": "\x1b[36m", "note": "\x1b[2m"}
 _PLAIN = "\x1b[0m"
 
+#: What would speak to the terminal, or turn the order of what it shows: all but tabs and line ends.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 #: Wide enough for any table, where no terminal sets a width: what is piped is never cut.
 UNLIMITED = 10_000
+
+
+def safe(text: str) -> str:
+    """The text without characters that a terminal obeys rather than shows."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def print_json(document: object) -> None:
@@ -31,6 +40,7 @@ def print_json(document: object) -> None:
 def to_stderr(label: str, text: str) -> None:
     """One line for the person: an error, a warning, a hint or a note."""
     sys.stdout.flush()  # results and remarks in the order they were made
+    text = safe(text)
     prefix = "" if label == "note" else f"{label}: "
     if sys.stderr.isatty():
         prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"
@@ -62,7 +72,7 @@ class Output:
 
     def line(self, text: str) -> None:
         """One line of a result for a person."""
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(safe(text) + "\n")
 
     def warning(self, text: str) -> None:
         """Something the person should know."""
@@ -90,7 +100,7 @@ class Output:
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(safe(cell)) for cell in row))
         Console(width=width, highlight=False).print(table)
 
     @contextlib.contextmanager

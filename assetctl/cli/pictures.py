@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assetctl.operations.resolving import is_page
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,6 +66,7 @@ def picture_data(details: PictureDetails) -> dict[str, Any]:
         "parameters": None if said is None else {name: getattr(said, name) for name in _PLAIN},
         "assets": [resolved_data(each) for each in details.assets],
         "record": None if said is None else said.record,
+        "unread": list(details.unread),
     }
 
 
@@ -75,18 +78,21 @@ def show_picture(out: Output, details: PictureDetails) -> None:
         size = "" if file.width is None else f"{file.width}x{file.height} "
         _line(out, "picture", f"{file.path}  ({size}{(file.format or '').upper()})")
         if said is None:
-            out.line("It does not say how it was made.")
+            if details.unread:
+                out.line(f"It holds texts ({', '.join(details.unread)}) that assetctl does not understand.")
+            else:
+                out.line("It does not say how it was made.")
             return
         _show_parameters(out, said)
         show_resolved(out, details.assets)
 
     here = [each.asset.name for each in details.assets if each.asset is not None and each.status == "here"]
     out.result(picture_data(details) if out.json else None, render, here)
-    if said is None:
+    if said is None and not details.unread:
         out.hint(
             "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
         )
-    elif said.prompt is not None or said.record is not None:
+    elif said is not None and (said.prompt is not None or said.record is not None):
         out.hint(f"`assetctl reproduce {shlex.quote(str(file.path))} --dry-run` tells whether it can be made again.")
     if details.unhashed:
         number = "1 asset lacks" if details.unhashed == 1 else f"{details.unhashed} assets lack"
@@ -104,7 +110,11 @@ def show_resolved(out: Output, assets: Sequence[ResolvedAsset]) -> None:
         _line(out, used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {_verdict(each)}")
         if each.status != "here":
             for source in each.sources:
-                _line(out, "", f"  from {source}")
+                _line(out, "", f"  from {source}{_how(source)}")
+
+
+def _how(source: str) -> str:
+    return " (open in a browser, then `assetctl import`)" if is_page(source) else ""
 
 
 def _verdict(each: ResolvedAsset) -> str:
@@ -215,5 +225,8 @@ def show_generation(out: Output, generation: Generation, command: Sequence[str])
 
 def _local(moment: str) -> str:
     """A moment in UTC as the clock on the wall showed it."""
-    utc = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    try:
+        utc = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return moment  # a damaged row
     return utc.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -83,7 +83,7 @@ def _request(parameters: PictureParameters, remarks: list[str]) -> GenerationReq
         steps=int(_bounded("steps", parameters.steps, usual.steps, (1, MAX_STEPS), remarks)),
         cfg_scale=_bounded("CFG", parameters.cfg_scale, usual.cfg_scale, (0, MAX_CFG), remarks),
         sampler=_sampler(parameters, usual.sampler, remarks),
-        seed=None if parameters.seed is None else parameters.seed % (MAX_SEED + 1),
+        seed=_seed(parameters.seed, remarks),
         width=width,
         height=height,
         clip_skip=int(_bounded("clip skip", parameters.clip_skip or 1, 1, (1, MAX_CLIP_SKIP), remarks)),
@@ -98,6 +98,14 @@ def _bounded(name: str, value: float | None, usual: float, bounds: tuple[float, 
     if nearest != value:
         remarks.append(f"Its {name}, {value:g}, is out of our bounds: {nearest:g} is taken.")
     return nearest
+
+
+def _seed(value: int | None, remarks: list[str]) -> int | None:
+    """A seed of ours; a negative one stands for chance."""
+    if value is None or value < 0:
+        remarks.append("It does not say its seed: one by chance is taken.")
+        return None
+    return value % (MAX_SEED + 1)
 
 
 def _side(value: int | None, name: str, remarks: list[str]) -> int | None:
@@ -137,10 +145,12 @@ def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> s
 
 def _left_out(parameters: PictureParameters, assets: list[UsedAsset]) -> list[str]:
     """One sentence on what is not carried over, if anything is: fields by the word they begin with."""
-    others = [f"the {used.role} {used.name or used.hash}" for used in assets if used.role not in _ROLES]
+    unfit = [used for used in assets if used.role not in _ROLES]
+    others = [f"the {used.role} {used.name or used.hash}" for used in unfit]
     named = set[str]()
     for key in (*parameters.fields, *parameters.extra):
-        if key not in _UNDERSTOOD and not key.startswith("AddNet"):
+        is_told = any(used.name and used.name in parameters.fields.get(key, "") for used in unfit)
+        if not (is_told or key in parameters.understood or key in _UNDERSTOOD or key.startswith("AddNet")):
             named.add(key)
     groups: dict[str, list[str]] = {}
     for key in sorted(named):

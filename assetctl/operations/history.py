@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
-_TAG = re.compile(r"\s*<(?:lora|lyco):[^<>]*>", re.IGNORECASE)
-_MAX_SEED = 2**32 - 1
+_TAG = re.compile(r"(?<!\s)\s*+<(?:lora|lyco):\s*+[^<>:]++(?::[^<>]*+)?>", re.IGNORECASE)
+_MAX_SEED, _MAX_LIMIT = 2**32 - 1, 2**31 - 1
 
 
 def history(
@@ -44,8 +44,8 @@ def history(
     """
     if seed is not None and not 0 <= seed <= _MAX_SEED:
         raise UsageError(f"{seed} is no seed.", f"Seeds lie between 0 and {_MAX_SEED}.")
-    if limit is not None and limit < 1:
-        raise UsageError(f"The limit is {limit}.", "Name a number of pictures, from 1 up.")
+    if limit is not None and not 1 <= limit <= _MAX_LIMIT:
+        raise UsageError(f"The limit is {limit}.", f"Name a number of pictures, from 1 to {_MAX_LIMIT}.")
     words = tuple((prompt or "").split())
     moment = None if since is None else parse_since(since)
     if used is None:
@@ -74,7 +74,7 @@ def parse_since(text: str, now: datetime | None = None) -> str:
     except (ValueError, OverflowError) as error:
         hint = "Write a date like 2026-01-31, or 12h, 7d, 2w, 3m, 1y."
         raise UsageError(f"{text!r} is no time.", hint) from error
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"  # pads a year as `strftime` does not
 
 
 def command_line(generation: Generation) -> list[str]:
@@ -82,12 +82,12 @@ def command_line(generation: Generation) -> list[str]:
 
     LoRAs that the prompt named in tags are named as options, with the weights that they had.
     """
-    words = ["assetctl", "generate", _TAG.sub("", generation.prompt).strip()]
+    words = ["assetctl", "generate"]
     for use in generation.assets:
         words += [f"--{use.role}", _named(use)]
     negative = _TAG.sub("", generation.negative_prompt).strip()
     if negative:
-        words += ["--negative", negative]
+        words += [f"--negative={negative}"] if negative.startswith("-") else ["--negative", negative]
     skip = (generation.record or {}).get("clip_skip", 1)
     words += ["--clip-skip", str(skip)] if skip != 1 else []
     return [
@@ -97,6 +97,7 @@ def command_line(generation: Generation) -> list[str]:
         *("--sampler", generation.sampler),
         *("--seed", str(generation.seed)),
         *("--size", f"{generation.width}x{generation.height}"),
+        *("--", _TAG.sub("", generation.prompt).strip()),
     ]
 
 

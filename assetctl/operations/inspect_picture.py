@@ -24,12 +24,14 @@ class PictureDetails:
         parameters: What it says; `None` where it says nothing.
         assets: Those it names, in its order.
         unhashed: How many assets of the catalog lack a hash, any of which might be one that is missing here.
+        unread: Names of texts in it that are not understood.
     """
 
     file: PictureFile
     parameters: PictureParameters | None
     assets: tuple[ResolvedAsset, ...] = ()
     unhashed: int = 0
+    unread: tuple[str, ...] = ()
 
 
 def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool = True) -> PictureDetails:
@@ -46,7 +48,8 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool = True) ->
     file = look_at(path)
     if parameters is None:
         return PictureDetails(file, None)
-    resolver = Resolver(workspace, hashes=hashes)
+    if parameters.unread:
+        return PictureDetails(file, None, unread=parameters.unread)
+    resolver = Resolver(workspace, hashes=hashes, software=parameters.software)
     assets = tuple(resolver.resolve(used) for used in parameters.assets)
-    is_lacking = any(asset.status in ("missing", "other_bytes") and asset.used.hash for asset in assets)
-    return PictureDetails(file, parameters, assets, workspace.catalog.read.unhashed() if is_lacking else 0)
+    return PictureDetails(file, parameters, assets, resolver.unhashed(assets))

@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from assetctl.errors import CorruptFileError
+from assetctl.errors import CorruptFileError, FileError
 from assetctl.generation.metadata import UsedAsset
 from assetctl.generation.plan import GenerationRequest
 from assetctl.operations.recipe import Recipe
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ROLES = ("checkpoint", "lora", "embedding", "vae")
-_PREDICTIONS = ("epsilon", "v_prediction", "flow")
+_PREDICTIONS = (None, "epsilon", "v_prediction")
+
+#: The version of a record that is understood.
+_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AUTOV3 = re.compile(r"[0-9a-f]{12}")
 
@@ -32,8 +35,10 @@ def recorded_recipe(record: Mapping[str, Any], what: str) -> Recipe:
 
     Raises:
         CorruptFileError: It does not make sense.
+        FileError: A newer assetctl wrote it.
     """
     reader = _Reader(record, what)
+    _check_version(reader, record, what)
     request = GenerationRequest(
         prompt=reader.text("prompt"),
         negative_prompt=reader.text("negative_prompt"),
@@ -52,16 +57,24 @@ def recorded_recipe(record: Mapping[str, Any], what: str) -> Recipe:
     found = record.get("environment")
     environment = {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
     prediction = record.get("prediction")
+    if prediction not in _PREDICTIONS:
+        raise reader.nonsense("prediction")
     return Recipe(
         exact=True,
         software="assetctl",
         request=request,
         assets=tuple(entry.used() for entry in assets),
         then=tuple(entry.then() for entry in assets),
-        prediction=prediction if prediction in _PREDICTIONS else None,
+        prediction=prediction,
         environment=environment,
         threads=_threads(environment.get("threads", "")),
     )
+
+
+def _check_version(reader: _Reader, record: Mapping[str, Any], what: str) -> None:
+    if reader.whole("version", _VERSION) > _VERSION:
+        message = f"{what} was made by a newer assetctl: its version is {record['version']}."
+        raise FileError(message, "Upgrade with `pip install -U assetctl`.")
 
 
 def _threads(text: str) -> int | None:

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetctl.errors import AmbiguousNameError, AssetctlError, HashMismatchError, NotFoundError
+from assetctl.errors import (
+    AmbiguousNameError,
+    AssetctlError,
+    CorruptFileError,
+    HashMismatchError,
+    NotFoundError,
+    UsageError,
+)
 from assetctl.files.hashing import hash_file
 from assetctl.generation.comparing import IDENTICAL, Comparison, compare_pixels
 from assetctl.generation.metadata import read_parameters
@@ -15,7 +22,7 @@ from assetctl.operations.generate import generate
 from assetctl.operations.picture_file import find_picture, look_at
 from assetctl.operations.planning import plan_selection
 from assetctl.operations.recorded import recorded_recipe
-from assetctl.operations.resolving import ResolvedAsset, Resolver
+from assetctl.operations.resolving import ResolvedAsset, Resolver, is_page
 from assetctl.operations.targets import FORMATS
 from assetctl.types import Selection, WeightedAsset
 
@@ -40,11 +47,13 @@ class Original:
         path: Where it is, or was.
         sha256: Of its file.
         is_there: Whether that file is still there, as it was.
+        is_saved: Whether it is known to be a file that assetctl saved, and nobody changed.
     """
 
     path: Path
     sha256: str
     is_there: bool
+    is_saved: bool = False
 
     @property
     def format(self) -> str:
@@ -100,14 +109,19 @@ def plan_reproduction(
         IncompatibleError: The assets can not work together.
     """
     original, recipe = _read(workspace, picture)
-    resolver = Resolver(workspace, hashes=hashes)
+    resolver = Resolver(workspace, hashes=hashes, software=recipe.software)
     resolved = tuple(resolver.resolve(used) for used in recipe.assets)
     _require(resolved, other_bytes=other_bytes)
     # Rules speak of assets under their names of now; the new picture, under those of then.
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
-    plan, report = plan_selection(workspace, recipe.request, now)
+    plan, report = _planned(workspace, recipe, now, original)
     plan = replace(plan, selection=then)
-    remarks = [*recipe.remarks, *_asset_remarks(resolved, exact=recipe.exact)]
+    remarks = [
+        *recipe.remarks,
+        *_size_remarks(original, recipe),
+        *_asset_remarks(resolved, exact=recipe.exact),
+        *_family_remarks(resolved, recipe),
+    ]
     if recipe.exact:
         plan, more = _surrounded(replace(plan, prediction=recipe.prediction), recipe, backend)
         remarks += more
@@ -148,20 +162,52 @@ def _read(workspace: Workspace, picture: str) -> tuple[Original, Recipe]:
     if picture.isdecimal() and picture.isascii() and not Path(picture).is_file():
         generation = workspace.catalog.generations.get(int(picture[:20]))
         path = Path(generation.image_path)
-        original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256)
+        original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256, is_saved=True)
         return original, recorded_recipe(generation.record or {}, f"The record of picture {generation.number}")
     found = find_picture(workspace, picture)
     if found is None:
         hint = "Name a PNG, JPEG or WebP file, or a number that `assetctl history` shows."
         raise NotFoundError(f"There is no picture {picture!r}.", hint)
     parameters = read_parameters(found)
-    if parameters is None:
+    if parameters is None or parameters.unread:
         hint = "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
         raise NotFoundError(f"{found} does not say how it was made.", hint)
-    original = Original(found, str(hash_file(found, frozenset({"sha256"})).sha256), is_there=True)
+    sha256 = str(hash_file(found, frozenset({"sha256"})).sha256)
+    original = Original(found, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
     if parameters.record is not None:
         return original, recorded_recipe(parameters.record, f"The record in {found}")
     return original, foreign_recipe(parameters)
+
+
+def _planned(workspace: Workspace, recipe: Recipe, now: Selection, original: Original) -> tuple[Plan, CheckReport]:
+    try:
+        return plan_selection(workspace, recipe.request, now)
+    except UsageError as error:
+        if not recipe.exact:
+            raise
+        message = f"{original.path} can not be made again, as its record is damaged. {error.message}"
+        raise CorruptFileError(message, "`assetctl inspect PICTURE` shows what it says.") from error
+
+
+def _size_remarks(original: Original, recipe: Recipe) -> list[str]:
+    """Whether the file was cropped or scaled since, and kept its record."""
+    if not (recipe.exact and original.is_there):
+        return []
+    file, then = look_at(original.path), recipe.request
+    if (file.width, file.height) in ((None, None), (then.width, then.height)):
+        return []
+    sizes = f"it is {file.width}x{file.height} pixels, and its record says {then.width}x{then.height}"
+    return [f"The picture was changed since it was made: {sizes}."]
+
+
+def _family_remarks(resolved: tuple[ResolvedAsset, ...], recipe: Recipe) -> list[str]:
+    """Families are believed of the catalog alone; those of the record may be anyone's words."""
+    pairs = ((each.asset, then.get("family")) for each, then in zip(resolved, recipe.then, strict=True))
+    return [
+        f"{asset.name} is of family {asset.family} here; the record says {family}."
+        for asset, family in pairs
+        if asset is not None and recipe.exact and family != asset.family
+    ]
 
 
 def _sha256(path: Path) -> str | None:
@@ -176,7 +222,7 @@ def _require(resolved: tuple[ResolvedAsset, ...], *, other_bytes: bool) -> None:
     missing = [each for each in resolved if each.status == "missing"]
     if missing:
         names = ", ".join(_described(each) for each in missing)
-        places = ", ".join(each.sources[0] for each in missing if each.sources)
+        places = ", ".join(_place(each.sources[0]) for each in missing if each.sources)
         more = f"Where to look: {places}. " if places else ""
         raise NotFoundError(
             f"{'An asset is' if len(missing) == 1 else 'Assets are'} missing: {names}.",
@@ -196,6 +242,10 @@ def _require(resolved: tuple[ResolvedAsset, ...], *, other_bytes: bool) -> None:
             f"Of the same name, and with other bytes than the picture was made of: {names}.",
             "Pull or import the right file; or take what is here with --other-bytes, for a picture that resembles it.",
         )
+
+
+def _place(source: str) -> str:
+    return f"{source} (open in a browser, then `assetctl import`)" if is_page(source) else source
 
 
 def _described(each: ResolvedAsset) -> str:
@@ -235,7 +285,9 @@ def _as_then(each: ResolvedAsset, fields: dict[str, Any], *, renamed: bool) -> A
     assert asset is not None  # noqa: S101 - `_require` saw to it
     if each.matched_by != "sha256":
         fields = {"trigger_words": fields["trigger_words"]} if "trigger_words" in fields else {}
-    return replace(asset, **{key: value for key, value in fields.items() if renamed or key != "name"})
+    return replace(
+        asset, **{key: value for key, value in fields.items() if key != "family" and (renamed or key != "name")}
+    )
 
 
 def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[str]:

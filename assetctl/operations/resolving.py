@@ -61,23 +61,32 @@ class Resolver:
     Args:
         workspace: The home.
         hashes: Whether hashes that are not known yet may be computed, of assets that go by the right name.
+        software: Who made the picture.
     """
 
-    def __init__(self, workspace: Workspace, *, hashes: bool = True) -> None:
+    def __init__(self, workspace: Workspace, *, hashes: bool = True, software: str | None = None) -> None:
         self._workspace = workspace
         self._read = workspace.catalog.read
         self._may_hash = hashes
+        # InvokeAI hashes with BLAKE3 and names; a record of ours has its own source, or the file was a local one.
+        self._knows_civitai = software not in ("InvokeAI", "assetctl")
 
     def resolve(self, used: UsedAsset) -> ResolvedAsset:
         """Find one asset: by any hash, then by its name."""
-        digits = (used.hash or "").lower().rpartition(":")[2]
-        if len(digits) < _LEAST_DIGITS:
-            digits = ""
+        digits = _digits(used)
         found = self._by_hash(used, digits) if digits else None
         resolved = found or self._by_name(used, digits)
         gone = resolved.asset is not None and not Path(resolved.asset.path).exists()
         note = f"its file is gone: {resolved.asset.path}" if gone and resolved.asset else resolved.note
         return replace(resolved, sources=self._sources(resolved, digits), note=note)
+
+    def unhashed(self, resolved: Sequence[ResolvedAsset]) -> int:
+        """How many assets lack a hash of the sort by which one is named that was not found."""
+        wanted = {_digits(each.used) for each in resolved if each.status in ("missing", "other_bytes")} - {""}
+        if not wanted or not self._read.unhashed():
+            return 0
+        known = ((asset, self._read.files(asset)) for asset in self._read.assets())
+        return sum(any(_lacks(asset, files, digits) for digits in wanted) for asset, files in known)
 
     def _by_hash(self, used: UsedAsset, digits: str) -> ResolvedAsset | None:
         found = self._read.by_hash(digits)
@@ -142,11 +151,20 @@ class Resolver:
     def _sources(self, resolved: ResolvedAsset, digits: str) -> tuple[str, ...]:
         used = resolved.used
         sources = list(used.sources)
-        if resolved.status != "here" and digits:
-            sources.append(f"{_CIVITAI}/api/v1/model-versions/by-hash/{digits}")
-        elif resolved.status == "missing" and used.name and not sources:
-            sources.append(f"{_CIVITAI}/search/models?query={quote(used.name)}")
+        sought = digits or (used.name if resolved.status == "missing" else None)
+        if sought and not sources and self._knows_civitai and resolved.status != "here":
+            sources.append(f"{_CIVITAI}/search/models?query={quote(sought)}")
         return tuple(dict.fromkeys(sources))
+
+
+def is_page(source: str) -> bool:
+    """Whether a source is a page for people, which `pull` can not follow."""
+    return source.startswith(_CIVITAI)
+
+
+def _digits(used: UsedAsset) -> str:
+    digits = (used.hash or "").lower().rpartition(":")[2]
+    return digits if len(digits) >= _LEAST_DIGITS else ""
 
 
 def _of_role(assets: Sequence[Asset], role: str) -> list[Asset]:

@@ -95,12 +95,15 @@ def _nearest(colour: Pixels, names: dict[str, Colour]) -> str:
 
 
 def _mask(image: Image.Image) -> Mask:
-    """Pixels that are nearer to the shape's colour than to the background's, eyes and nose filled in."""
+    """Pixels that are not the background's, around which the border, toned or not, is left out."""
     pixels = _pixels(image)
-    behind, front = _border(pixels), paint(image)
+    side = pixels.shape[0]
+    away = np.hypot(*(np.indices((side, side)) - (side - 1) / 2)) / side
+    behind, front = np.median(pixels[(away > 0.36) & (away < 0.42)], axis=0), paint(image)
     mask: Mask = np.linalg.norm(pixels - behind, axis=2) > 0.5 * np.linalg.norm(front - behind)
-    left, top = (round(share * mask.shape[0]) for share in WATERMARK_BOX[:2])
+    left, top = (round(share * side) for share in WATERMARK_BOX[:2])
     mask[top:, left:] = False
+    mask[away > 0.47] = False
     return mask
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +12,7 @@ from material import write_lora
 
 from assetctl.catalog import GenerationEntry
 from assetctl.errors import UsageError
-from assetctl.operations.history import parse_since
+from assetctl.operations.history import command_line, parse_since
 from assetctl.registry import Registry
 from assetctl.types import Selection, WeightedAsset
 
@@ -71,8 +73,8 @@ def test_pictures_outlive_their_assets(assetctl, made):
 def test_one_picture_comes_with_the_command_line_that_makes_it_again(assetctl, made):
     data = assetctl("history", "2", "--json").data
     assert data["command"] == [
-        "assetctl", "generate", "a Cat on a sofa", "--lora", "whiskers:0.7", "--negative", "bad", "--steps", "20",
-        "--cfg", "7.5", "--sampler", "Euler a", "--seed", "2", "--size", "512x768",
+        "assetctl", "generate", "--lora", "whiskers:0.7", "--negative", "bad", "--steps", "20",
+        "--cfg", "7.5", "--sampler", "Euler a", "--seed", "2", "--size", "512x768", "--", "a Cat on a sofa",
     ]  # fmt: skip
     assert data["record"]["environment"] == {"threads": "2"}
     assert shlex.join(data["command"]) in assetctl("history", "2").out
@@ -87,7 +89,9 @@ def test_an_empty_history_says_how_to_fill_it(assetctl):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(("99",), 3), (("99999999999999999999",), 3), (("0",), 2), (("x",), 2), (("--since", "soon"), 2),
-     (("--since", "99999y"), 2), (("--seed", "-1"), 2), (("--limit", "0"), 2), (("--open",), 2), (("1", "--open"), 3)],
+     (("--since", "99999y"), 2), (("--seed", "-1"), 2), (("--limit", "0"), 2), (("--open",), 2),
+     (("--limit", "9" * 20), 2),
+     (("--seed", "9" * 20), 2), (("1", "--seed", "99"), 2), (("1", "--open"), 3)],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(assetctl, made, arguments, code):
     assert assetctl("history", *arguments).code == code
@@ -103,3 +107,52 @@ def test_since_takes_dates_times_and_spans():
     assert timedelta(0) <= now - datetime.fromisoformat(parse_since("1y", now)) <= timedelta(days=366)
     with pytest.raises(UsageError):
         parse_since("0000-00-00")
+    assert parse_since("0300-01-01T00:00:00+00:00") == "0300-01-01T00:00:00Z"
+    assert parse_since("1500y", now).startswith("05")
+
+
+def change(home, **columns):
+    """Write into the first picture's row what assetctl would not."""
+    connection = sqlite3.connect(home / "catalog.db")
+    for name, value in columns.items():
+        connection.execute(f"UPDATE generations SET {name} = ? WHERE id = 1", [value])  # noqa: S608 - names of ours
+    connection.commit()
+    connection.close()
+
+
+def command(assetctl) -> list[str]:
+    return assetctl("history", "1", "--json").data["command"]
+
+
+def test_a_prompt_may_begin_with_a_hyphen_and_hold_what_is_almost_a_tag(assetctl, made, home):
+    change(home, prompt="--no cat<lora::1> <lora:a:1>, x", negative_prompt="-dog")
+    assert command(assetctl)[-2:] == ["--", "--no cat<lora::1>, x"]
+    assert "--negative=-dog" in command(assetctl)
+
+
+def test_a_prompt_of_spaces_takes_no_time(home, assetctl, made):
+    change(home, prompt="a" + " " * 50_000 + "b")
+    with Registry.open(home) as registry:
+        generation = registry.generation(1)
+    start = time.perf_counter()
+    command_line(generation)
+    assert time.perf_counter() - start < 1
+
+
+def test_prompts_are_sought_in_any_case_of_any_script(assetctl, made, home):
+    change(home, prompt="ЯБЛОКО Éclair")
+    assert numbers(assetctl("history", "--prompt", "яблоко éCLAIR", "--json")) == [1]
+
+
+def test_words_of_strangers_do_nothing_to_the_terminal(assetctl, made, home):
+    change(home, prompt="a \x1b[31mred \x07\u202e [bold]x")
+    for ended in (assetctl("history"), assetctl("history", "1")):
+        assert "[bold]x" in ended.out
+        assert not set("\x1b\x07\u202e") & set(ended.out)
+
+
+@pytest.mark.parametrize("record", ["{bad", "null", "[]"])
+def test_a_damaged_row_is_shown_as_far_as_it_goes(assetctl, made, home, record):
+    change(home, record=record, created_at="x")
+    assert assetctl("history").code == 0
+    assert "a dog" in assetctl("history", "1").out

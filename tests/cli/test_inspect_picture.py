@@ -37,7 +37,7 @@ def test_a_picture_tells_what_it_says_and_needs_no_catalog(inspect, tmp_path):
     assert (said["prompt"], said["negative_prompt"], said["steps"], said["seed"]) == ("a [cat]", "bad", 2, 5)
     assert (said["sampler"], said["cfg_scale"], said["clip_skip"]) == ("Euler a", 7.0, 2)
     assert assets["dream"]["status"] == "missing"
-    assert assets["dream"]["sources"] == ["https://civitai.com/api/v1/model-versions/by-hash/0123456789"]
+    assert assets["dream"]["sources"] == ["https://civitai.com/search/models?query=0123456789"]
 
 
 @pytest.mark.parametrize(
@@ -144,3 +144,16 @@ def test_words_of_strangers_do_nothing_to_the_terminal(assetctl, tmp_path):
 def test_quiet_prints_the_names_of_what_is_here(assetctl, loras, tmp_path):
     picture = write_png(tmp_path / "cat.png", parameters=infotext("<lora:paws:1> <lora:ghost:1>"))
     assert assetctl("inspect", picture, "--quiet").out == "paws\n"
+
+
+def test_only_hashes_of_the_sort_that_is_sought_are_lacking(assetctl, loras, tmp_path):
+    picture = write_png(tmp_path / "cat.png", parameters=infotext(Model="dream", Model_hash="0123456789"))
+    assert "lack" not in assetctl("inspect", picture).err
+
+
+def test_texts_that_are_not_understood_are_named(assetctl, tmp_path):
+    picture = write_png(tmp_path / "cat.png", parameters="{}", mystery='{"steps": 3}')
+    ended = assetctl("inspect", picture)
+    assert "mystery" in ended.out
+    assert "does not understand" in ended.out
+    assert assetctl("inspect", picture, "--json").data["parameters"] is None

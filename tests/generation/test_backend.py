@@ -362,3 +362,13 @@ except MissingExtraError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "assetctl[generate]" in done.stdout
+
+
+def test_what_is_loaded_for_one_plan_serves_the_next_and_changes_nothing(models: Models):
+    first = tiny.plan(models.folder("sd1"), PROMPT)
+    second = tiny.plan(models.folder("sd1"), "a dog (barking: 1.3)", negative=NEGATIVE)
+    other = tiny.plan(models.folder("sd2"), PROMPT, prediction="epsilon")
+    backend = DiffusersBackend()
+    for plan in (first, second, first, other, second):
+        kept = [picture.image.tobytes() for picture in backend.generate(plan, lambda _: None)]
+        assert kept == ours(plan)

@@ -54,6 +54,9 @@ def app(
         elif len(found) == limit:
             session.out.hint(f"These are the latest {limit}; --limit shows more.")
         return
+    if any(each is not None for each in (used, prompt, seed, since)):
+        hint = f"`assetctl history {number}` shows that picture; filters are for the list."
+        raise UsageError("A number and a filter do not go together.", hint)
     _show_one(session, number, open_picture=open_picture)
 
 
@@ -67,4 +70,13 @@ def _show_one(session: Session, number: int, *, open_picture: bool) -> None:
             raise NotFoundError(
                 f"The picture is gone: {generation.image_path}.", f"`assetctl reproduce {number}` makes it again."
             )
-        typer.launch(generation.image_path)
+        _open(session, generation.image_path)
+
+
+def _open(session: Session, path: str) -> None:
+    try:
+        failed = typer.launch(path) != 0
+    except OSError:
+        failed = True
+    if failed:
+        session.out.warning(f"No viewer could be started: the picture is {path}.")

@@ -14,6 +14,7 @@ from assetctl.cli.making import plan_data, result_data, show_plan, step_progress
 from assetctl.cli.pictures import resolved_data, show_resolved
 from assetctl.cli.session import Session, command
 from assetctl.operations.reproduce import Reproduction
+from assetctl.operations.targets import FORMATS, find_target
 
 
 @command(
@@ -45,10 +46,11 @@ def app(
     if dry_run:
         data = _data(reproduction) | plan_data(reproduction.plan, reproduction.report) | {"comparison": None}
         session.out.result(data, lambda: _show(session, reproduction))
-        _tell(session, reproduction)
+        _tell(session, reproduction, out)
         show_findings(() if session.out.json else reproduction.report.findings)
         return
-    _tell(session, reproduction)
+    find_target(out or session.registry.settings.outputs)  # found wanting before anything is promised
+    _tell(session, reproduction, out)
     with step_progress(session) as progress:
         done = session.registry.reproduce(reproduction, out=out, progress=progress)
     (image,) = done.result.images
@@ -78,7 +80,7 @@ def _show(session: Session, reproduction: Reproduction) -> None:
     show_plan(session, reproduction.plan)
 
 
-def _tell(session: Session, reproduction: Reproduction) -> None:
+def _tell(session: Session, reproduction: Reproduction, out: Path | None) -> None:
     """What may make the new picture another one, before it is made."""
     if session.out.json or session.out.quiet:
         return
@@ -87,4 +89,13 @@ def _tell(session: Session, reproduction: Reproduction) -> None:
     if reproduction.exact and reproduction.remarks:
         session.out.note("So the new picture may differ from the original.")
     elif reproduction.exact:
-        session.out.note("Everything is as it was: the new picture will be the original, byte for byte.")
+        session.out.note(f"Everything is as it was: the new picture will be {_promise(reproduction, out)}.")
+
+
+def _promise(reproduction: Reproduction, out: Path | None) -> str:
+    """What the new picture will be where nothing differs."""
+    original = reproduction.original
+    suffix = "" if out is None else out.suffix.lower()
+    if FORMATS.get(suffix, original.format) != original.format:
+        return f"the picture that the record describes, as a {FORMATS[suffix].upper()} file"
+    return "the original, byte for byte" if original.is_saved else "the picture that the record describes"

@@ -33,6 +33,7 @@ _TEXTS = (
     "text_b", "string_a", "string_b", "string1", "string2", "text_positive", "wildcard_text",
 )  # fmt: skip
 _MODELS = ("model", "model1", "base_model", "lora_stack", "optional_lora_stack", "pipe", "basic_pipe")
+_SIZES = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
 _LATENTS = ("latent_image", "latent", "samples", "pixels", "image")
 _SCALARS = ("value", "Value", "int", "float", "number", "seed", "noise_seed", "air", "string", "text")
 
@@ -111,11 +112,25 @@ class Graph:
     def texts(self, link: object) -> list[str]:
         """The texts behind a conditioning, in order and each once."""
         found: dict[str, None] = {}
-        for node in self.walk(link, _towards_texts):
+
+        def follow(node: Node, output: int) -> list[Any]:
+            leads = _towards_texts(node, output)
+            if "positive" in node.inputs:  # loaders that take both prompts take them as texts
+                found.update(dict.fromkeys(each for each in leads if isinstance(each, str) and each.strip()))
+            return leads
+
+        for node in self.walk(link, follow):
             populated = node.inputs.get("populated_text")
             values = [populated] if isinstance(populated, str) else [node.inputs.get(each) for each in _TEXTS]
             found |= dict.fromkeys(each for each in values if isinstance(each, str) and each.strip())
         return list(found)
+
+    def behind(self, link: object, name: str) -> Any:  # noqa: ANN401 - any plain value
+        """The first value of one name on the way to a conditioning's texts."""
+        for node in self.walk(link, _towards_texts):
+            if node.inputs.get(name) is not None:
+                return self.scalar(node.inputs[name], name)
+        return None
 
     def model_chain(self, link: object) -> list[Node]:
         """Nodes that a model passes through, its loader first."""
@@ -125,9 +140,10 @@ class Graph:
     def size(self, link: object) -> tuple[Any, Any]:
         """Width and height of the latent image behind a link."""
         for node in self.walk(link, lambda node, _: [node.inputs.get(each) for each in _LATENTS]):
-            width, height = (self.scalar(node.inputs.get(each), each) for each in ("width", "height"))
-            if width is not None and height is not None:
-                return width, height
+            for names in _SIZES:
+                width, height = (self.scalar(node.inputs.get(each), each) for each in names)
+                if width is not None and height is not None:
+                    return width, height
         return None, None
 
     def _starts_empty(self, sampler: Node) -> bool:
@@ -140,9 +156,13 @@ _LATENTS_OF_SAMPLER = {"latent_image", "latent", "samples", "optional_latent"}
 
 
 def _towards_texts(node: Node, output: int) -> list[Any]:
-    """What leads on to texts: nodes that take both prompts and give both out keep their order."""
+    """What leads on to texts: nodes that take both prompts and give both out keep their order.
+
+    Loaders, which take them as texts, give out a model first.
+    """
     if "positive" in node.inputs and "negative" in node.inputs:
-        return [node.inputs["negative" if output == 1 else "positive"]]
+        second = 2 if isinstance(node.inputs["positive"], str) else 1
+        return [node.inputs["negative" if output == second else "positive"]]
     if node.kind == "ConditioningZeroOut":
         return []
     return [node.inputs.get(each) for each in (*_CONDITIONING, *_TEXTS)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.generation.metadata.collecting import MAX_ASSETS, NO_FILE, Collection, role_of
 from assetctl.generation.metadata.fields import Fields, parse_fields
-from assetctl.generation.metadata.parameters import PictureParameters
+from assetctl.generation.metadata.parameters import PictureParameters, with_understood
 from assetctl.generation.metadata.values import MAX_SIDE, MAX_STEPS, clean, integer, line, mapping, number, prompt
 from assetctl.prompt import parse_prompt
 
@@ -31,6 +31,16 @@ _SIZE = re.compile(r"\s*([0-9]{1,7})\s*x\s*([0-9]{1,7})\s*")
 #: At least two of these are in every line of fields, and hardly in a prompt's last line.
 _TELLING = {"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model hash"}
 
+#: Fields by the attribute, or the role of the assets, that expresses them.
+_ATTRIBUTES = {
+    "Steps": "steps", "Sampler": "sampler", "CFG scale": "cfg_scale", "Seed": "seed", "Size": "width",
+    "Clip skip": "clip_skip", "Version": "software",
+}  # fmt: skip
+_ROLES = {
+    "Model": "checkpoint", "Model hash": "checkpoint", "VAE": "vae", "VAE hash": "vae", "Lora hashes": "lora",
+    "TI hashes": "embedding", "Used embeddings": "embedding", "Hashes": "checkpoint",
+}  # fmt: skip
+
 #: Remarks and numbered fields of one text that are looked at.
 _MAX_REMARKS = 20
 _MAX_NUMBERED = 20
@@ -45,7 +55,7 @@ def parse(text: str) -> tuple[PictureParameters, bool]:
             fields.plain.setdefault(remark[1], remark[2])
     positive, negative = _prompts(lines[:at])
     said, size = fields.plain, _SIZE.fullmatch(fields.plain.get("Size", ""))
-    return PictureParameters(
+    found = PictureParameters(
         software=None if at is None else _software(said.get("Version", "")),
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
@@ -60,7 +70,19 @@ def parse(text: str) -> tuple[PictureParameters, bool]:
         fields=said,
         extra=fields.nested,
         text=clean(text),
-    ), at is not None
+        understood=_neutral(said),
+    )
+    return with_understood(found, _ATTRIBUTES, _ROLES), at is not None
+
+
+def _neutral(said: dict[str, str]) -> frozenset[str]:
+    """Fields that say no more than that something is as usual, or that belong to one that is read."""
+    names = {key for key in said if key.startswith("AddNet")}
+    if said.get("VAE", "x").lower() in NO_FILE:
+        names.add("VAE")
+    if said.get("Schedule type", "").lower() in ("automatic", "karras", "exponential"):
+        names.add("Schedule type")
+    return frozenset(names)
 
 
 def _fields_line(lines: list[str]) -> tuple[int | None, Fields]:

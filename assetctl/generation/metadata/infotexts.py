@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from assetctl.generation.plan import Plan
     from assetctl.types import Asset
 
-# Blanks are only taken from the start of their run, and kept: anything else is quadratic in their number.
+# Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
 _TAG = re.compile(r"(?:(?<!\s)\s++)?<(?:lora|lyco):[^<>]*+>", re.IGNORECASE)
 _MARK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+(?=Negative prompt:)")
 _NEEDS_QUOTES = re.compile(r"[,:\n]|^[\"{\[\s]|\s$")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,11 @@ class PictureParameters:
         fields: Everything that was said in named fields, as it was written, by its name there; with what is
             understood above, so that nothing is lost that was not.
         extra: Nested data by name, such as `Civitai metadata`.
-        record: assetctl's own record, whole, where the picture is ours.
+        understood: Those names in `fields` and `extra` that say nothing beyond the attributes above.
+        record: assetctl's own record, whole and exactly as it was written, where the picture is ours. Its texts are
+            not clean: they are for making the picture again.
         text: The infotext itself, where there is one.
+        unread: Names of texts that may be parameters, of a program that is not known here. All else is empty then.
     """
 
     software: str | None = None
@@ -57,3 +64,15 @@ class PictureParameters:
     extra: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] | None = None
     text: str | None = None
+    understood: frozenset[str] = frozenset()
+    unread: tuple[str, ...] = ()
+
+
+def with_understood(
+    found: PictureParameters, attributes: Mapping[str, str], roles: Mapping[str, str] = MappingProxyType({})
+) -> PictureParameters:
+    """Parameters that know which of their fields they express: by an attribute, or by assets of a role."""
+    here = {each.role for each in found.assets}
+    names = {name for name, attribute in attributes.items() if getattr(found, attribute) is not None}
+    names |= {name for name, role in roles.items() if role in here}
+    return replace(found, understood=found.understood | (names & (found.fields.keys() | found.extra.keys())))

@@ -8,15 +8,23 @@ from assetctl.generation.metadata.containers import read_texts
 from assetctl.generation.metadata.dialect import dialects
 from assetctl.generation.metadata.dialects.own import find_record
 from assetctl.generation.metadata.parameters import PictureParameters
-from assetctl.generation.metadata.values import clean
+from assetctl.generation.metadata.values import clean, line, mapping, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+#: Names that pictures of any origin have: the keywords of PNG and the tags of EXIF.
+_REMARKS = frozenset({
+    "Title", "Author", "Description", "Copyright", "Creation Time", "Software", "Disclaimer", "Warning", "Source",
+    "Comment", "UserComment", "ImageDescription", "Make", "Model",
+})  # fmt: skip
+
 
 def read_parameters(path: Path) -> PictureParameters | None:
-    """How a picture was made, as far as it says, or `None` if it says nothing that is understood here.
+    """How a picture was made, as far as it says, or `None` if it says nothing.
+
+    Where it holds texts that may be parameters, and none is understood, their names are all there is: `unread`.
 
     Reads PNG, JPEG and WebP, and in them what assetctl, A1111, Civitai, InvokeAI and ComfyUI write. All of it is
     bounded in size, and its texts are without control characters.
@@ -26,7 +34,10 @@ def read_parameters(path: Path) -> PictureParameters | None:
         FileError: It is no picture of these formats.
         StorageError: It can not be read.
     """
-    return _understood(read_texts(path))
+    texts = read_texts(path)
+    found = _understood(texts)
+    unread = _unread(texts) if found is None else ()
+    return PictureParameters(unread=unread) if unread else found
 
 
 def parse_infotext(text: str) -> PictureParameters:
@@ -46,6 +57,16 @@ def read_record(path: Path) -> dict[str, Any] | None:
         StorageError: It can not be read.
     """
     return find_record(read_texts(path))
+
+
+def _unread(texts: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of texts that may be parameters: JSON by any name, and all that has no usual name."""
+    found = (
+        line(name)
+        for name, text in texts.items()
+        if text.strip() and ((name not in _REMARKS and ":" not in name) or mapping(parse_json(text)))
+    )
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _understood(texts: Mapping[str, str]) -> PictureParameters | None:

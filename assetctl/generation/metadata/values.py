@@ -10,6 +10,8 @@ import math
 import re
 from typing import Any
 
+import orjson
+
 #: Limits on one text, in characters, and on what is taken out of it.
 MAX_TEXT = 2 * 2**20
 MAX_LINE = 500
@@ -118,6 +120,28 @@ def parse_json(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
         return _tidy(json.loads(text, parse_constant=lambda _: None, strict=False), 0)
     except (ValueError, RecursionError):
         return None
+
+
+def parse_exactly(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
+    """JSON as the standard has it, with every character as it was written; `None` for anything else.
+
+    Lone surrogates, numbers that JSON can not hold, and deep nesting are refused. Its texts may hold anything that
+    Unicode has: whoever shows one must clean it.
+    """
+    if text is None or len(text) > MAX_TEXT:
+        return None
+    try:
+        found = orjson.loads(text)
+    except ValueError:
+        return None
+    return found if _is_bearable(found, 0) else None
+
+
+def _is_bearable(value: object, depth: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return depth < MAX_DEPTH and all(_is_bearable(each, depth + 1) for each in inner)
+    return not isinstance(value, float) or (math.isfinite(value) and abs(value) < 2.0**64)
 
 
 def _tidy(value: object, depth: int) -> object:

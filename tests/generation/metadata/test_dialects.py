@@ -47,7 +47,7 @@ def test_comfyui_graph(tmp_path: Path):
     found = read(tmp_path, prompt=graph(), workflow={"nodes": []})
     assert found == PictureParameters(
         software="ComfyUI",
-        prompt="a cat, embedding:easy and (embedding:neg/bad.pt:1.2)",
+        prompt="a cat, easy and (bad:1.2)",
         negative_prompt="ugly",
         steps=20,
         sampler="DPM++ 2M Karras",
@@ -64,6 +64,7 @@ def test_comfyui_graph(tmp_path: Path):
             UsedAsset("vae", "clear"),
         ),
         fields={"sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": "1"},
+        understood=frozenset({"sampler_name", "scheduler", "denoise"}),
     )
 
 
@@ -112,7 +113,7 @@ def test_comfyui_follows_prompts_through_controlnets_and_combinations(tmp_path: 
         }),
     )  # fmt: skip
     assert found is not None
-    assert found.prompt == "a cat, embedding:easy and (embedding:neg/bad.pt:1.2)\nbig\nsmall"
+    assert found.prompt == "a cat, easy and (bad:1.2)\nbig\nsmall"
     assert found.negative_prompt == "ugly"
     assert UsedAsset("controlnet", "canny", weight=0.4) in found.assets
 
@@ -260,6 +261,7 @@ def test_invokeai(tmp_path: Path):
     assert (found.software, found.prompt, found.negative_prompt, found.steps) == ("InvokeAI", "a cat", "bad", 30)
     assert (found.sampler, found.clip_skip, found.width, found.height) == ("DPM++ 2M Karras", 2, 1024, 768)
     assert found.fields["app_version"] == "5.0.0"
+    assert found.understood == found.fields.keys()
     assert found.assets == (
         UsedAsset("checkpoint", "dream", digits.lower()),
         UsedAsset("lora", "new", weight=0.5),
@@ -285,5 +287,64 @@ def test_invokeai_before_its_third_version(tmp_path: Path):
 def test_a_picture_may_say_nothing(tmp_path: Path):
     assert read(tmp_path) is None
     assert read(tmp_path, Comment="On the beach: 3 of us, 2 dogs", Software="GIMP") is None
-    assert read(tmp_path, prompt="[1, 2]", workflow="{", invokeai_metadata="null") is None
-    assert read(tmp_path, assetctl="[1]") is None
+    assert read(tmp_path, Title="A walk", Description="By the sea") is None
+
+
+def test_texts_of_programs_that_are_not_known_are_named(tmp_path: Path):
+    swarm = {"sui_image_params": {"prompt": "a cat", "seed": 1}}
+    assert read(tmp_path, parameters=swarm) == PictureParameters(unread=("parameters",))
+    novel = read(tmp_path, Title="AI generated image", Software="NovelAI", Comment={"prompt": "a cat", "steps": 28})
+    assert novel == PictureParameters(unread=("Comment",))
+    assert read(tmp_path, seed="1", num_steps="2") == PictureParameters(unread=("seed", "num_steps"))
+    assert read(tmp_path, prompt="[1, 2]", assetctl="[1]") == PictureParameters(unread=("prompt", "assetctl"))
+
+
+def test_comfyui_loras_that_are_not_chosen_are_left_out(tmp_path: Path):
+    stack = {"lora_name_1": "on.safetensors", "lora_name_2": "None", "lora_name_3": "beyond.safetensors"}
+    found = read(
+        tmp_path,
+        prompt={
+            "1": node(
+                "Efficient Loader", ckpt_name="dream.ckpt", vae_name="Baked VAE", clip_skip=-2, lora_name="None",
+                lora_model_strength=1, positive="a cat", negative="bad", empty_latent_width=640,
+                empty_latent_height=448, lora_stack=["2", 0],
+            ),
+            "2": node(
+                "LoRA Stacker", input_mode="advanced", lora_count=2, lora_wt_1=1, model_str_1=0.4, lora_wt_3=1, **stack
+            ),
+            "3": node(
+                "KSampler (Efficient)", seed=3, steps=4, cfg=5, sampler_name="euler", scheduler="sgm_uniform",
+                denoise=0.5, model=["1", 0], positive=["1", 1], negative=["1", 2], latent_image=["1", 3],
+            ),
+        },
+    )  # fmt: skip
+    assert found is not None
+    assert (found.prompt, found.negative_prompt, found.clip_skip) == ("a cat", "bad", 2)
+    assert (found.width, found.height) == (640, 448)
+    assert found.assets == (UsedAsset("checkpoint", "dream"), UsedAsset("lora", "on", weight=0.4))
+    assert found.understood == {"sampler_name"}
+
+
+def test_comfyui_guidance_and_a_refiner(tmp_path: Path):
+    found = read(
+        tmp_path,
+        prompt=graph(**{
+            "4": node("FluxGuidance", guidance=3.5, conditioning=["20", 0]),
+            "20": node("CLIPTextEncode", text="a dog"),
+            "21": node("CheckpointLoaderSimple", ckpt_name="refine.safetensors"),
+            "22": node("KSamplerAdvanced", model=["21", 0], latent_image=["7", 0], noise_seed=1),
+        }),
+    )  # fmt: skip
+    assert found is not None
+    assert (found.prompt, found.fields["guidance"]) == ("a dog", "3.5")
+    assert "guidance" not in found.understood
+    assert UsedAsset("other", "refine") in found.assets
+    assert found.assets[0] == UsedAsset("checkpoint", "dream")
+
+
+def test_infotext_fields_that_attributes_express():
+    found = parse_infotext(
+        "a\nSteps: 4, Sampler: Euler, Schedule type: Automatic, CFG scale: 7, Seed: 1, Size: 8x8, Model: m, "
+        'VAE: None, Hires upscale: 2, Version: v1.9, Hashes: {"model": "abcdef12"}'
+    )
+    assert {*found.fields, *found.extra} - found.understood == {"Hires upscale"}

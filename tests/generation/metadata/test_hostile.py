@@ -6,15 +6,18 @@ import io
 import json
 import random
 import re
+import struct
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from generation import tiny
 from PIL import Image
 
 from assetctl.errors import AssetctlError
-from assetctl.generation.metadata import PictureParameters, parse_infotext, read_parameters, read_record
+from assetctl.generation.metadata import PictureParameters, infotext, parse_infotext, read_parameters, read_record
 from assetctl.generation.metadata.dialect import dialects
 from assetctl.generation.metadata.pictures import save_picture
 
@@ -81,7 +84,8 @@ def check(found: PictureParameters | None) -> None:
     assert found.steps is None or 0 <= found.steps <= 10_000
     assert found.seed is None or -1 <= found.seed < 2**64
     assert all(each is None or 1 <= each <= 2**20 for each in (found.width, found.height))
-    orjson.dumps(found)
+    assert found.understood <= {*found.fields, *found.extra}
+    orjson.dumps(found, default=sorted)
 
 
 def mutated_text(noise: random.Random, text: str) -> str:
@@ -212,3 +216,57 @@ def test_huge_dimensions_are_not_decoded(tmp_path: Path):
     path = tmp_path / "a.png"
     path.write_bytes(content)
     assert read_parameters(path) is None
+
+
+def in_seconds(path: Path) -> float:
+    start = time.perf_counter()
+    check(read_parameters(path))
+    return time.perf_counter() - start
+
+
+def chunks(*kinds_and_data: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks; checksums are not looked at."""
+    whole = ((b"IHDR", bytes(13)), *kinds_and_data, (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + bytes(4) for kind, data in whole
+    )
+
+
+@pytest.mark.parametrize("tag", [0x1234, 0x9286, 0x927C])
+def test_a_thousand_pointers_to_a_thousand_large_entries_are_not_followed(tmp_path: Path, tag: int):
+    second = 8 + 2 + 12 * 1000 + 4
+    large = 2**22
+    block = b"MM\0*" + struct.pack(">IH", 8, 1000) + struct.pack(">HHII", 0x8769, 4, 1, second) * 1000 + bytes(4)
+    block += struct.pack(">H", 1000) + struct.pack(">HHII", tag, 7, large, 8) * 1000 + bytes(large)
+    path = tmp_path / "a.png"
+    path.write_bytes(chunks((b"eXIf", block)))
+    assert in_seconds(path) < 3
+
+
+@pytest.mark.parametrize("ending", [b"", b"x"])
+def test_thousands_of_texts_that_inflate_to_megabytes_are_not_inflated(tmp_path: Path, ending: bytes):
+    bomb = zlib.compress(bytes(2**21 + 2))
+    bomb = bomb[: len(bomb) // 2] + ending * 50 if ending else bomb  # damaged ones cost as much
+    path = tmp_path / "a.png"
+    path.write_bytes(chunks(*[(b"zTXt", b"a\0\0" + bomb)] * 3000))
+    assert in_seconds(path) < 3
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\n ", " \n"])
+def test_a_record_of_a_million_blanks_is_read_in_linear_time(tmp_path: Path, blank: str):
+    path = tmp_path / "a.png"
+    prompt = "a" + blank * (10**6 // len(blank)) + "b"
+    save_picture(Image.new("L", (1, 1)), path, "a", {"prompt": prompt})
+    assert in_seconds(path) < 3
+    start = time.perf_counter()
+    tiny_plan = tiny.plan(tiny.asset(path, "checkpoint", "sd1"), prompt, negative=prompt)
+    infotext(tiny_plan, 1)
+    assert time.perf_counter() - start < 3
+
+
+def test_an_asset_with_thousands_of_sources_keeps_some():
+    resources = ", ".join(f'{{"air": "urn:air:{each}", "modelName": "x"}}' for each in range(40_000))
+    start = time.perf_counter()
+    found = parse_infotext(f"{FIELDS}Civitai resources: [{resources}]")
+    assert [len(each.sources) for each in found.assets] == [20]
+    assert time.perf_counter() - start < 5

@@ -194,3 +194,21 @@ def test_what_can_not_be_read_is_told_so(tmp_path: Path):
         read_parameters(tmp_path / "missing.png")
     with pytest.raises(FileError, match="no regular file"):
         read_record(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_record_comes_back_with_every_character(tmp_path: Path, suffix: str):
+    text = "a\u200b cat\r\n\u202eb\x1b\ufeff \x85 "
+    said = {"version": 1, "prompt": text, "negative_prompt": "\r", "seed": 2**64 - 1, "cfg_scale": 0.1}
+    path = tmp_path / f"a.{suffix}"
+    save_picture(noise(), path, TEXT, said)
+    found = read_parameters(path)
+    assert found is not None
+    assert found.record == read_record(path) == said
+    assert (found.prompt, found.negative_prompt) == ("a cat\nb", None)
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "1e300", "1" + "0" * 30, "[" * 100 + "]" * 100])
+def test_a_record_that_could_not_have_been_written_is_none(tmp_path: Path, value: str):
+    path = write(tmp_path, png(chunk(b"tEXt", b'assetctl\0{"prompt": ' + value.encode() + b"}")))
+    assert read_record(path) is None

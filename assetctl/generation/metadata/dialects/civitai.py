@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.generation.metadata.collecting import Collection, civitai_sources, role_of
 from assetctl.generation.metadata.dialect import Dialect
 from assetctl.generation.metadata.dialects import a1111, comfyui
-from assetctl.generation.metadata.parameters import PictureParameters
+from assetctl.generation.metadata.parameters import PictureParameters, with_understood
 from assetctl.generation.metadata.values import (
     MAX_SIDE,
     MAX_STEPS,
@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 
 _RESOURCES, _METADATA, _REQUEST = "Civitai resources", "Civitai metadata", "extraMetadata"
 
+#: A request's fields by the attribute that expresses them.
+_ATTRIBUTES = {
+    "prompt": "prompt", "negativePrompt": "negative_prompt", "steps": "steps", "sampler": "sampler",
+    "cfgScale": "cfg_scale", "seed": "seed", "width": "width", "height": "height", "clipSkip": "clip_skip",
+    _REQUEST: "software",
+}  # fmt: skip
+
 
 def read(texts: Mapping[str, str]) -> PictureParameters | None:
     """An infotext with Civitai's fields, or a graph with its request."""
@@ -45,7 +52,8 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     if not resources and not metadata:
         return None
     assets = _with_resources(found, resources or sequence(metadata.get("resources")))
-    return replace(found, software="Civitai", assets=assets)
+    found = replace(found, software="Civitai", assets=assets)
+    return with_understood(found, {_RESOURCES: "software", _METADATA: "software", "Created Date": "software"})
 
 
 def _from_request(texts: Mapping[str, str]) -> PictureParameters | None:
@@ -55,7 +63,7 @@ def _from_request(texts: Mapping[str, str]) -> PictureParameters | None:
     if not request:
         return None
     graph = comfyui.read(texts) or PictureParameters()
-    return replace(
+    found = replace(
         graph,
         software="Civitai",
         prompt=prompt(request.get("prompt")) or graph.prompt,
@@ -71,6 +79,7 @@ def _from_request(texts: Mapping[str, str]) -> PictureParameters | None:
         fields=graph.fields | {key: text for key, value in request.items() if (text := written(value))},
         extra={**graph.extra, _REQUEST: request},
     )
+    return with_understood(found, _ATTRIBUTES)
 
 
 def _first(value: Any, other: Any) -> Any:  # noqa: ANN401 - two numbers of one type

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from assetctl.generation.metadata.collecting import Collection
+from assetctl.generation.metadata.collecting import NO_FILE, Collection
 from assetctl.generation.metadata.dialect import Dialect
 from assetctl.generation.metadata.graph import Graph, Node
 from assetctl.generation.metadata.parameters import PictureParameters
@@ -23,6 +23,7 @@ from assetctl.generation.metadata.values import (
     number,
     parse_json,
     prompt,
+    stem,
     written,
 )
 from assetctl.generation.metadata.workflow import to_api
@@ -46,14 +47,16 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     samplers = graph.samplers()
     settings = graph.settings(samplers[0]) if samplers else {}
     plain = {key: graph.scalar(value, key) for key, value in settings.items()}
+    plain.setdefault("guidance", graph.behind(settings.get("positive", settings.get("conditioning")), "guidance"))
     positive = _text(graph, settings, "positive", "conditioning")
     negative = _text(graph, settings, "negative")
     width, height = graph.size(settings.get("latent_image") or settings.get("latent") or settings.get("samples"))
     seed = plain.get("noise_seed") if plain.get("seed") is None else plain["seed"]
+    fields = {key: text for key in _FIELDS if (text := written(plain.get(key)))}
     return PictureParameters(
         software="ComfyUI",
-        prompt=positive,
-        negative_prompt=negative,
+        prompt=_with_tokens(positive),
+        negative_prompt=_with_tokens(negative),
         steps=integer(plain.get("steps"), 0, MAX_STEPS),
         sampler=a1111_name(line(plain.get("sampler_name")), line(plain.get("scheduler"))),
         cfg_scale=number(plain.get("cfg")),
@@ -61,9 +64,28 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         width=integer(width, 1, MAX_SIDE),
         height=integer(height, 1, MAX_SIDE),
         clip_skip=_clip_skip(graph),
-        assets=_assets(graph, settings, f"{positive or ''}\n{negative or ''}").assets(),
-        fields={key: text for key in _FIELDS if (text := written(plain.get(key)))},
+        assets=_assets(graph, samplers, settings, f"{positive or ''}\n{negative or ''}").assets(),
+        fields=fields,
+        understood=_understood(fields, plain.get("steps")),
     )
+
+
+def _understood(fields: dict[str, str], steps: object) -> frozenset[str]:
+    """Fields that the sampler's name tells, or that are as they are for a picture made whole by one sampler."""
+    last, count = integer(fields.get("end_at_step")), integer(steps)
+    tells = {
+        "sampler_name": True,
+        "scheduler": fields.get("scheduler") in ("normal", "karras", "exponential"),
+        "denoise": fields.get("denoise") == "1",
+        "start_at_step": fields.get("start_at_step") == "0",
+        "end_at_step": last is not None and count is not None and last >= count,
+    }
+    return frozenset(key for key in fields if tells.get(key, False))
+
+
+def _with_tokens(text: str | None) -> str | None:
+    """A prompt where embeddings stand by their bare names, as in other programs."""
+    return None if text is None else _EMBEDDING.sub(lambda match: stem(match[1]) or match[1], text)
 
 
 def _graph(texts: Mapping[str, str]) -> Graph:
@@ -103,25 +125,27 @@ def _text(graph: Graph, settings: dict[str, Any], *names: str) -> str | None:
 def _clip_skip(graph: Graph) -> int | None:
     """As A1111 counts: ComfyUI's -2 is 2."""
     for node in graph.nodes.values():
-        layer = integer(graph.scalar(node.inputs.get("stop_at_clip_layer")), -100, -1)
-        if layer is not None:
-            return -layer
+        for key in ("stop_at_clip_layer", "clip_skip"):
+            layer = integer(graph.scalar(node.inputs.get(key)), -100, -1)
+            if layer is not None:
+                return -layer
     return None
 
 
-def _assets(graph: Graph, settings: dict[str, Any], prompts: str) -> Collection:
+def _assets(graph: Graph, samplers: list[Node], settings: dict[str, Any], prompts: str) -> Collection:
     found = Collection()
     chain = graph.model_chain(settings.get("model"))
     if not any(_MODEL_NAMES & node.inputs.keys() for node in chain):  # the way to the loader leads through custom nodes
         chain += [node for node in graph.nodes.values() if _MODEL_NAMES & node.inputs.keys()][: 1 if settings else None]
     for node in (*chain, Node("", "", settings)):
         for key in sorted(_MODEL_NAMES & node.inputs.keys()):
-            found.add("checkpoint", graph.scalar(node.inputs[key], key))
+            found.add("checkpoint", _named(graph, node.inputs[key], key))
     for node in chain if settings else graph.nodes.values():
         for name, weight in _loras(node.inputs):
             strength = number(graph.scalar(weight, "strength_model"))
             if strength != 0:
-                found.add("lora", graph.scalar(name, "lora_name"), weight=strength)
+                found.add("lora", _named(graph, name, "lora_name"), weight=strength)
+    _add_refiners(found, graph, samplers[1:_MAX_SAMPLERS])
     for match in _EMBEDDING.finditer(prompts):
         found.add("embedding", match[1])
     strengths = _control_strengths(graph)
@@ -132,9 +156,35 @@ def _assets(graph: Graph, settings: dict[str, Any], prompts: str) -> Collection:
 
 _MODEL_NAMES = {"ckpt_name", "unet_name"}
 
+#: Samplers whose models are looked at.
+_MAX_SAMPLERS = 8
+
+
+def _named(graph: Graph, value: object, key: str) -> object:
+    """A file's name; `None` where a loader says that there is none."""
+    name = graph.scalar(value, key)
+    return None if isinstance(name, str) and name.strip().lower() in NO_FILE else name
+
+
+def _add_refiners(found: Collection, graph: Graph, samplers: list[Node]) -> None:
+    """Checkpoints of samplers that come after the first, where they have others."""
+    first = {each.name for each in found.assets() if each.role == "checkpoint"}
+    for sampler in samplers:
+        for node in graph.model_chain(graph.settings(sampler).get("model")):
+            for key in sorted(_MODEL_NAMES & node.inputs.keys()):
+                name = _named(graph, node.inputs[key], key)
+                if stem(name) not in first:
+                    found.add("other", name)
+
 
 def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object]]:
-    """Name and strength of a loader's LoRAs: of the usual one, of stacks, and of rgthree's."""
+    """Name and strength of a loader's LoRAs: of the usual one, of stacks, and of rgthree's.
+
+    A stack keeps the names beyond its count, which it does not use.
+    """
+    count = integer(inputs.get("lora_count"))
+    is_advanced = inputs.get("input_mode") == "advanced"
+    weights = (*(() if is_advanced else ("lora_wt_",)), "model_str_", "model_weight_")
     for key, value in inputs.items():
         each = mapping(value)
         if each:
@@ -143,8 +193,10 @@ def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object]]:
         elif key == "lora_name":
             yield value, inputs.get("strength_model", inputs.get("lora_model_strength"))
         elif key.startswith("lora_name_"):
-            number_ = key.removeprefix("lora_name_")
-            yield value, inputs.get(f"lora_wt_{number_}", inputs.get(f"model_str_{number_}"))
+            place = key.removeprefix("lora_name_")
+            is_beyond = count is not None and (integer(place) or 0) > count
+            if not is_beyond and inputs.get(f"switch_{place}") != "Off":
+                yield value, next((inputs[each + place] for each in weights if each + place in inputs), None)
 
 
 def _control_strengths(graph: Graph) -> dict[str, object]:
@@ -156,14 +208,12 @@ def _control_strengths(graph: Graph) -> dict[str, object]:
 def _add_others(found: Collection, graph: Graph, node: Node, strengths: dict[str, object]) -> None:
     inputs = node.inputs
     if "vae_name" in inputs:
-        name = graph.scalar(inputs["vae_name"], "vae_name")
-        if name != "Baked VAE":
-            found.add("vae", name)
+        found.add("vae", _named(graph, inputs["vae_name"], "vae_name"))
     if "control_net_name" in inputs:
         strength = graph.scalar(strengths.get(node.key), "strength")
-        found.add("controlnet", graph.scalar(inputs["control_net_name"], "control_net_name"), weight=strength)
+        found.add("controlnet", _named(graph, inputs["control_net_name"], "control_net_name"), weight=strength)
     if node.kind == "UpscaleModelLoader":
-        found.add("upscaler", graph.scalar(inputs.get("model_name"), "model_name"))
+        found.add("upscaler", _named(graph, inputs.get("model_name"), "model_name"))
 
 
 DIALECT = Dialect("ComfyUI", 40, read)

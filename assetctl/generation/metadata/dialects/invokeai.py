@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.generation.metadata.collecting import Collection
 from assetctl.generation.metadata.dialect import Dialect
-from assetctl.generation.metadata.parameters import PictureParameters
+from assetctl.generation.metadata.parameters import PictureParameters, with_understood
 from assetctl.generation.metadata.sampler_names import a1111_name
 from assetctl.generation.metadata.values import (
     MAX_SIDE,
@@ -34,6 +34,20 @@ _NEGATIVE = re.compile(r"\[([^\[\]]*)\]")
 
 #: Letters of the command line that `Dream` keeps, and the fields that they stand for.
 _FLAGS = {"s": "steps", "S": "seed", "W": "width", "H": "height", "C": "cfg_scale", "A": "sampler"}
+
+#: Fields by the attribute, or the role of the assets, that expresses them.
+_ATTRIBUTES = {
+    "positive_prompt": "prompt", "prompt": "prompt", "negative_prompt": "negative_prompt", "steps": "steps",
+    "scheduler": "sampler", "sampler": "sampler", "cfg_scale": "cfg_scale", "seed": "seed", "width": "width",
+    "height": "height", "clip_skip": "clip_skip", "app_version": "software", "app_id": "software",
+}  # fmt: skip
+_ROLES = {"model": "checkpoint", "model_weights": "checkpoint", "model_hash": "checkpoint", "vae": "vae"}
+
+#: Values of fields that change nothing.
+_USUAL: dict[str, tuple[object, ...]] = {
+    "generation_mode": ("txt2img", "sdxl_txt2img"), "cfg_rescale_multiplier": (0,), "seamless_x": (False,),
+    "seamless_y": (False,), "seamless": (False,), "hires_fix": (False,), "type": ("txt2img",),
+}  # fmt: skip
 
 
 def read(texts: Mapping[str, str]) -> PictureParameters | None:
@@ -86,7 +100,7 @@ def _parameters(
     said: dict[str, Any], positive: object, negative: object, sampler: object, assets: Collection,
     clip_skip: int | None = None,
 ) -> PictureParameters:  # fmt: skip
-    return PictureParameters(
+    found = PictureParameters(
         software="InvokeAI",
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
@@ -99,7 +113,9 @@ def _parameters(
         clip_skip=clip_skip,
         assets=assets.assets(),
         fields={key: text for key, value in list(said.items())[:500] if (text := written(value))},
+        understood=frozenset(key for key, value in said.items() if key in _USUAL and value in _USUAL[key]),
     )
+    return with_understood(found, _ATTRIBUTES, _ROLES)
 
 
 def _add(assets: Collection, role: str, model: object, weight: object = None) -> None:

@@ -19,7 +19,7 @@ from assetctl.generation.metadata.values import (
     line,
     mapping,
     number,
-    parse_json,
+    parse_exactly,
     prompt,
     sequence,
 )
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 def find_record(texts: Mapping[str, str]) -> dict[str, Any] | None:
-    """The record among a picture's texts, or `None`."""
-    found = parse_json(texts.get(RECORD))
+    """The record among a picture's texts, exactly as it was written, or `None`."""
+    found = parse_exactly(texts.get(RECORD))
     return found if isinstance(found, dict) else None
 
 
 def read(texts: Mapping[str, str]) -> PictureParameters | None:
-    """What the record says, with the infotext's fields; prompts exactly as they were given."""
+    """What the record says, with the infotext's fields; the record itself is exact, all else is clean."""
     record = find_record(texts)
     if record is None or "prompt" not in record:
         return None
