@@ -168,7 +168,9 @@ def test_no_permission(assetctl, tmp_path):
 def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(home, assetctl, tmp_path):
     folder = tmp_path / "loras"
     for number in range(4):
-        write_sparse(folder / f"{number}.safetensors", (4 + number) * 2**28)
+        write_sparse(
+            folder / f"{number}.safetensors", (4 + number) * 2**30
+        )  # more than is hashed before the signal comes
     process = start(home, "import", folder)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not registered(home):
@@ -195,7 +197,7 @@ def write_sparse(path, size: int) -> None:
 
 def registered(home) -> bool:
     try:
-        with sqlite3.connect(home / "catalog.db") as connection:
+        with sqlite3.connect(home / "catalog.db", timeout=0.1) as connection:
             return connection.execute("SELECT count(*) FROM assets").fetchone()[0] == 4
     except sqlite3.Error:
         return False
