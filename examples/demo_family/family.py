@@ -9,6 +9,7 @@ import torch
 from diffusers import PNDMScheduler, StableDiffusionPipeline
 from layout import Tensors, checkpoint_tensors, halved, lora_tensors
 from safetensors.torch import save
+from vocabulary import make_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +89,9 @@ def _write_configuration(folder: Path, parts: Parts) -> None:
     )
     pipeline.save_config(folder)
     pipeline.scheduler.save_pretrained(folder / "scheduler")
-    pipeline.tokenizer.save_pretrained(folder / "tokenizer")
+    (folder / "tokenizer").mkdir(exist_ok=True)
+    for name, content in make_vocabulary().files().items():  # the files that every program reads
+        (folder / "tokenizer" / name).write_bytes(content)
     pipeline.unet.save_config(folder / "unet")
     pipeline.vae.save_config(folder / "vae")
     parts.encoder.config.save_pretrained(folder / "text_encoder")

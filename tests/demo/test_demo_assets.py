@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-import assetctl
 from assetctl.demo import demo_assets
 from assetctl.files.safetensors import read_header
+from assetctl.identify import identify
 
 FOLDER = demo_assets().checkpoint.parent
 
@@ -25,15 +25,15 @@ def test_all_of_it_takes_no_more_than_15_megabytes():
         ("checkpoint", "checkpoint", "sd1", ()),
         ("style", "lora", "sd1", ("vintage",)),
         ("subject", "lora", "sd1", ("cat",)),
-        ("embedding", "embedding", "sd1", ()),
-        ("negative", "embedding", "sd1", ()),
+        ("embedding", "embedding", "sd1", ("x",)),  # the file's name is the token
+        ("negative", "embedding", "sd1", ("x",)),
         ("sdxl_lora", "lora", "sdxl", ("demo sdxl",)),
     ],
 )
 def test_the_ordinary_rules_tell_what_each_file_is(tmp_path, name, kind, family, words):
     anonymous = tmp_path / "x.safetensors"  # no help from the name
     anonymous.write_bytes(getattr(demo_assets(), name).read_bytes())
-    found = assetctl.identify(anonymous)
+    found = identify(anonymous)
     assert (found.kind, found.family, found.trigger_words, found.confidence) == (kind, family, words, "certain")
 
 
