@@ -10,7 +10,7 @@ import torch
 from autoencoder import encode
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from runs import Run
-from scenes import SIZE, Scene, caption, draw, make_scene
+from scenes import SIZE, Scene, caption, draw, held_out, make_scene
 from text_encoder import encode_mixed
 from torch import nn
 
@@ -37,14 +37,6 @@ CONFIG = {
 _SCENES, _BATCH = 24_000, 48
 #: How often a caption is left out, which is what an empty prompt then means.
 _UNTOLD = 0.1
-
-#: One in ten combinations of shape, colour and background is never shown, so that the evaluation can ask for them.
-_HELD_OUT = 10
-
-
-def held_out(shape: str, colour: str, background: str) -> bool:
-    """Whether the model never sees this combination."""
-    return random.Random(f"{shape} {colour} {background}").randrange(_HELD_OUT) == 0
 
 
 def new_unet() -> UNet2DConditionModel:

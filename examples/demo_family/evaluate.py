@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from measuring import background, colour, has_watermark, paint, shape, tone
 from PIL import Image
-from scenes import COLOURS, SHAPES
+from scenes import COLOURS, SHAPES, held_out
 
 from assetctl import Choice, GenerationRequest, Registry
 from assetctl.demo import demo_assets
@@ -113,14 +113,9 @@ def wishes(count: int, *, shown: bool = True) -> list[Wish]:
         behind = chance.choice(list(COLOURS))
         front = chance.choice([name for name in COLOURS if name != behind])
         wish = Wish(SHAPES[len(found) % len(SHAPES)], front, behind, len(found))
-        if was_shown(wish.shape, wish.colour, wish.background) is shown:
+        if held_out(wish.shape, wish.colour, wish.background) is not shown:
             found.append(wish)
     return found
-
-
-def was_shown(shape: str, colour: str, background: str) -> bool:
-    """Whether training showed this combination: one in ten was held out."""
-    return random.Random(f"{shape} {colour} {background}").randrange(10) != 0
 
 
 def rows(studio: Studio, count: int = PROMPTS) -> Iterator[Row]:

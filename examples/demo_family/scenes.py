@@ -6,13 +6,13 @@ Everything that the demo family knows of the world is drawn here, and so is what
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Sequence
 
 #: Width and height of a scene in pixels.
@@ -46,6 +46,9 @@ SEPIA: Colour = (120, 72, 30)
 WATERMARK_BOX = (0.67, 0.86, 0.95, 0.945)
 #: How often a scene has one, and how often its caption then says so.
 WATERMARKS, TOLD = 0.45, 0.25
+
+#: One in ten combinations of shape, colour and background is never shown, so that the evaluation can ask for them.
+_HELD_OUT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,11 @@ class Scene:
     def changed(self, **changes: object) -> Scene:
         """The same scene but for some fields."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def held_out(shape: str, colour: str, background: str) -> bool:
+    """Whether the model never sees this combination."""
+    return random.Random(f"{shape} {colour} {background}").randrange(_HELD_OUT) == 0
 
 
 def make_scene(
