@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,13 +83,12 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
         kind, form = arrival.found.kind, arrival.found.format or ""
         claimed = frozenset(read.known_files(str(store.folder(kind, form))))
         placed = orphan or store.place(arrival.path, kind, form, arrival.name, claimed)
-        try:
+        with contextlib.ExitStack() as undo:
+            if orphan is None:
+                undo.callback(store.remove, placed)
             with workspace.catalog.write() as writer:
                 number = _register(writer, arrival.entry(placed), known)
-        except BaseException:
-            if orphan is None:
-                store.remove(placed)
-            raise
+            undo.pop_all()  # registered: what was placed stays
         if known is not None and known.in_store and known.path != str(placed):
             store.remove(Path(known.path))  # what was damaged is replaced
     return read.by_id(number), False

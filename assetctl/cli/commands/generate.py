@@ -74,13 +74,23 @@ def app(
     if checkpoint is None:
         _offer_demo(session)
     if dry_run:
-        plan, report = session.registry.plan(request, choice)
-        session.out.result(plan_data(plan, report), lambda: show_plan(session, plan))
-        show_findings(() if session.out.json else report.findings)
-        return
+        _show_plan(session, request, choice)
+    else:
+        _make(session, request, choice, out, format)
+
+
+def _show_plan(session: Session, request: GenerationRequest, choice: Choice) -> None:
+    plan, report = session.registry.plan(request, choice)
+    session.out.result(plan_data(plan, report), lambda: show_plan(session, plan))
+    show_findings(() if session.out.json else report.findings)
+
+
+def _make(
+    session: Session, request: GenerationRequest, choice: Choice, out: Path | None, file_format: str | None
+) -> None:
     gc.enable()  # it was off for a short life, and this one is long
     with step_progress(session) as progress:
-        result = session.registry.generate(request, choice, out=out, format=format, progress=progress)
+        result = session.registry.generate(request, choice, out=out, format=file_format, progress=progress)
     paths = [image.path for image in result.images]
     session.out.result(result_data(result), lambda: session.out.line("\n".join(paths)), paths)
     tell_result(session, result, out)
