@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from assetctl.operations.generate import GenerationResult
     from assetctl.operations.import_files import ImportResult
     from assetctl.operations.inspect_picture import PictureDetails
+    from assetctl.operations.prompting import PromptReading
     from assetctl.operations.pull import PullResult
     from assetctl.operations.remove import Removal
     from assetctl.operations.reproduce import Reproduced, Reproduction
@@ -89,11 +90,50 @@ class Registry:
         base_model: str | None = None,
         tags: Iterable[str] = (),
         in_store: bool | None = None,
+        limit: int | None = None,
         **filters: str | None,
     ) -> list[Asset]:
-        """Assets in the order of their names; filters add up, and ignore case."""
+        """Assets in the order of their names, `limit` at most; filters add up, and ignore case."""
         filters |= {"kind": kind, "family": family, "base_model": base_model}
-        return self._workspace.catalog.read.assets(tags=tags, in_store=in_store, **filters)
+        return self._workspace.catalog.read.assets(tags=tags, in_store=in_store, limit=limit, **filters)
+
+    def fitting(
+        self,
+        checkpoint: str,
+        *,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        limit: int | None = None,
+        **filters: str | None,
+    ) -> Sequence[tuple[Asset, str]]:
+        """LoRAs, embeddings, VAEs and ControlNets that can be used with a checkpoint, best first, and how well.
+
+        How well is `same base model`, `same family`, `same latents` (a VAE of a family that shares them),
+        `other lineage`, or `perhaps` (a VAE whose file leaves several families open).
+
+        Raises:
+            UsageError: It is no checkpoint, or nobody knows its family.
+            NotFoundError, AmbiguousNameError: There is none, or there are several.
+        """
+        from assetctl.operations.fitting import checkpoint_to_fit
+
+        read, asset = self._workspace.catalog.read, checkpoint_to_fit(self._workspace, checkpoint)
+        return read.fitting(asset, tags=tags, in_store=in_store, limit=limit, **filters)
+
+    def count(
+        self,
+        most: int,
+        *,
+        fits: str | None = None,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        **filters: str | None,
+    ) -> int:
+        """How many assets `list` would give, or `fitting` for a checkpoint; `most` if there are more."""
+        read = self._workspace.catalog.read
+        if fits is None:
+            return read.count(most, tags=tags, in_store=in_store, **filters)
+        return read.count_fitting(self.get(fits), most, tags=tags, in_store=in_store, **filters)
 
     def families(self) -> Sequence[str]:
         """Names of all families that can be identified."""
@@ -101,9 +141,13 @@ class Registry:
 
         return [family.name for family in families()]
 
-    def search(self, text: str, **filters: str | None) -> Sequence[Asset]:
+    def search(self, text: str, *, limit: int | None = None, **filters: str | None) -> Sequence[Asset]:
         """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first."""
-        return self._workspace.catalog.read.search(text, **filters)
+        return self._workspace.catalog.read.search(text, limit=limit, **filters)
+
+    def count_matches(self, text: str, **filters: str | None) -> int:
+        """How many assets `search` would find, counted up to 1,001."""
+        return self._workspace.catalog.read.count_matches(text, **filters)
 
     def inspect(self, name: str, *, hashes: bool = True) -> AssetDetails:
         """Everything that is known of an asset; hashes that were left for later are computed, unless told not to."""
@@ -192,6 +236,19 @@ class Registry:
         from assetctl.operations.check import check
 
         return check(self._workspace, choice)
+
+    def prompt(self, text: str, *, checkpoint: str | None = None, embeddings: Iterable[str] = ()) -> PromptReading:
+        """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
+
+        Works without a catalog, and makes none.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
+            FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
+        """
+        from assetctl.operations.prompting import read_prompt
+
+        return read_prompt(self._workspace, text, checkpoint=checkpoint, embeddings=embeddings)
 
     def plan(self, request: GenerationRequest, choice: Choice) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, without loading anything."""

@@ -145,7 +145,8 @@ class WeightedAsset:
 class Selection:
     """What one generation uses, with the prompts it is meant for.
 
-    `others` are embeddings at hand that were not chosen: a prompt may name one by mistake.
+    `others` are embeddings at hand that were not chosen: a prompt may name one by mistake. `tokenizer` is the folder
+    with the `vocab.json` and `merges.txt` of the checkpoint's text encoder, where it is known.
     """
 
     checkpoint: Asset | None = None
@@ -155,6 +156,7 @@ class Selection:
     prompt: str | None = None
     negative_prompt: str | None = None
     others: tuple[Asset, ...] = ()
+    tokenizer: str | None = None
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""

@@ -5,62 +5,29 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from assetctl.catalog.entries import KnownFile
-from assetctl.catalog.opening import explained
-from assetctl.errors import AmbiguousNameError, NotFoundError, UsageError
-from assetctl.types import KINDS, Asset, AssetDetails, AssetFile, Evidence, Identification, Origin
+from assetctl.catalog.listing import Lists
+from assetctl.errors import AmbiguousNameError, NotFoundError
+from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Identification, Origin
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 
 #: How many digits of an AutoV3 the field uses, and the catalog keeps.
 _AUTOV3 = 12
-_WORDS, _TAGS, _IN_STORE = 12, 13, 15
-_FILTERS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+
+#: Among how many names to each side a similar one is looked for: comparing is slow.
+_NEIGHBOURS = 1000
 
 
-class Reader:
+class Reader(Lists):
     """Questions to the catalog; every answer is made of frozen dataclasses."""
-
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
-
-    def assets(self, *, tags: Iterable[str] = (), in_store: bool | None = None, **filters: str | None) -> list[Asset]:
-        """Assets in the order of their names; a filter of `None` is no filter, others ignore case.
-
-        Args:
-            tags: All of these must be there.
-            in_store: Only what assetctl owns, or only what lies elsewhere.
-            **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`.
-        """
-        where, values = _conditions(filters, tags=tags, in_store=in_store)
-        return self._assets(f"SELECT * FROM asset_view WHERE {where} ORDER BY name", values)  # noqa: S608 - columns are ours
-
-    def search(self, text: str, **filters: str | None) -> list[Asset]:
-        """Assets whose name, trigger words, tags or notes hold words that begin with those of `text`, best first.
-
-        Raises:
-            UsageError: There is nothing to look for.
-        """
-        words = re.findall(r"\w+", text)
-        if not words:
-            raise UsageError(f"There is no word in {text!r} to search for.", "Try a part of a name or a trigger word.")
-        where, values = _conditions(filters)
-        query = " ".join(f'"{word}"*' for word in words)
-        return self._assets(
-            "SELECT v.* FROM asset_search s JOIN asset_view v ON v.id = s.rowid "  # noqa: S608 - columns are ours
-            f"WHERE asset_search MATCH ? AND {where} ORDER BY bm25(asset_search, 10, 5, 5, 1), name",
-            [query, *values],
-        )
 
     def find(self, name: str) -> Asset:
         """The asset of this name, path, or hash of six digits or more.
@@ -69,7 +36,8 @@ class Reader:
             NotFoundError: There is none; the hint names similar ones.
             AmbiguousNameError: There are several; the message lists them.
         """
-        for candidates in (self._by_name(name), self._by_path(name), self._by_hash(name), self._by_file_name(name)):
+        for meaning in (self._by_name, self._by_path, self._by_hash, self._by_file_name):
+            candidates = meaning(name)
             if len(candidates) == 1:
                 return candidates[0]
             if candidates:
@@ -88,10 +56,7 @@ class Reader:
 
     def by_ids(self, ids: Iterable[int]) -> list[Asset]:
         """The assets of these numbers, in this order; numbers that are gone are left out."""
-        wanted = list(ids)
-        query = "SELECT * FROM asset_view WHERE id IN (SELECT value FROM json_each(?))"
-        found = {asset.id: asset for asset in self._assets(query, [orjson.dumps(wanted).decode()])}
-        return [found[number] for number in wanted if number in found]
+        return self._in_order(ids)
 
     def by_sha256(self, sha256: str) -> Asset | None:
         """The asset that has exactly these bytes, if there is one."""
@@ -210,7 +175,11 @@ class Reader:
         )
 
     def _similar(self, name: str) -> str:
-        names = [row[0] for row in self._rows("SELECT name FROM assets", [])]
+        names = [
+            row[0]
+            for order in (">= ? ORDER BY name", "< ? ORDER BY name DESC")  # those next to it in the alphabet
+            for row in self._rows(f"SELECT name FROM assets WHERE name {order} LIMIT {_NEIGHBOURS}", [name])  # noqa: S608 - constants
+        ]
         lowered = {known.lower(): known for known in names}
         close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
         if close:
@@ -236,40 +205,3 @@ class Reader:
         query = "SELECT source, reference, revision, url, fetched_at FROM origins WHERE asset_id = ?"
         rows = self._rows(query, [asset.id])
         return Origin(*rows[0]) if rows else None
-
-    def _assets(self, query: str, values: Sequence[object]) -> list[Asset]:
-        return [_asset(row) for row in self._rows(query, values)]
-
-    def _rows(self, query: str, values: Sequence[object]) -> list[sqlite3.Row]:
-        with explained(self._path):
-            return self._connection.execute(query, values).fetchall()
-
-
-def _asset(row: sqlite3.Row) -> Asset:
-    """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
-    values: list[Any] = list(row)
-    values[_WORDS] = tuple(orjson.loads(values[_WORDS]))
-    values[_TAGS] = tuple(orjson.loads(values[_TAGS]))
-    values[_IN_STORE] = bool(values[_IN_STORE])
-    return Asset(*values)
-
-
-def _conditions(
-    filters: dict[str, str | None], *, tags: Iterable[str] = (), in_store: bool | None = None
-) -> tuple[str, list[object]]:
-    where, values = ["1"], list[object]()
-    for field, value in filters.items():
-        if field not in _FILTERS:
-            raise TypeError(f"no such filter: {field}")
-        if field == "kind" and value is not None and value.lower() not in KINDS:
-            raise UsageError(f"{value!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
-        if value is not None:
-            where.append(f"{field} = ? COLLATE NOCASE")
-            values.append(value)
-    for tag in tags:
-        where.append("id IN (SELECT asset_id FROM tags WHERE tag = ?)")
-        values.append(tag)
-    if in_store is not None:
-        where.append("in_store = ?")
-        values.append(in_store)
-    return " AND ".join(where), values

@@ -28,12 +28,20 @@ class AssetRow(Row):
     """One asset, as it counts: what was identified, with what a person overrode on top."""
 
     __tablename__ = "assets"
-    __table_args__ = (CheckConstraint("size >= 0", name="size"), CheckConstraint("name <> ''", name="name"))
+    __table_args__ = (
+        CheckConstraint("size >= 0", name="size"),
+        CheckConstraint("name <> ''", name="name"),
+        # the migration gives the first columns of the indexes NOCASE, which the ORM can not compare
+        Index(None, "kind", "name"),
+        Index(None, "family", "name"),
+        Index(None, "base_model", "name"),
+        Index(None, "family", "kind", "name", "base_model"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(collation="NOCASE"), unique=True)
-    kind: Mapped[str] = mapped_column(index=True)
-    family: Mapped[str | None] = mapped_column(index=True)
+    kind: Mapped[str]
+    family: Mapped[str | None]
     base_model: Mapped[str | None]
     variant: Mapped[str | None]
     prediction: Mapped[str | None]

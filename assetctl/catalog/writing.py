@@ -7,6 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -19,6 +20,7 @@ from assetctl.catalog.rows import (
     IdentificationRow,
     OriginRow,
     OverrideRow,
+    Row,
     TagRow,
     TriggerWordRow,
 )
@@ -83,9 +85,10 @@ class Writer:
         for file in rows.tables[FileRow]:  # a copy whose bytes changed has become an asset of its own
             if file["path"] in copies:
                 self.forget_file(file["path"])
-        for table, values in rows.tables.items():
+        connection = self._session.connection()  # the ORM would part rows by which of their columns are null
+        for row, values in rows.tables.items():
             if values:
-                self._session.execute(insert(table), values)
+                connection.execute(insert(Row.metadata.tables[row.__tablename__]), values)
         self._touched.update(ids)
         return ids
 
@@ -114,6 +117,12 @@ class Writer:
         """Remember one more place where the asset's bytes lie."""
         self._session.execute(delete(FileRow).where(FileRow.path == file.path))
         self._session.add(FileRow(**_file_values(asset_id, file) | {"role": "copy"}))
+
+    def untouched(self, asset_ids: Iterable[int]) -> list[int]:
+        """Which of these assets are as they were added: nobody has renamed, tagged or set anything since."""
+        wanted = orjson.dumps(list(asset_ids)).decode()
+        query = "SELECT id FROM assets WHERE updated_at = added_at AND id IN (SELECT value FROM json_each(:ids))"
+        return list(self._session.connection().scalars(text(query), {"ids": wanted}))
 
     def merge_duplicates(self, newcomers: Iterable[int]) -> dict[int, int]:
         """Make one asset of those with the same bytes: a newcomer's file becomes a copy of the older asset's.
@@ -231,16 +240,17 @@ class Writer:
     def finish(self) -> None:
         """Bring the search index up to date with what was touched."""
         self._session.flush()
-        ids = [{"id": number} for number in self._touched]
-        if ids:
+        if self._touched:
             connection = self._session.connection()
-            connection.execute(text("DELETE FROM asset_search WHERE rowid = :id"), ids)
+            touched = {"ids": orjson.dumps(sorted(self._touched)).decode()}
+            these = "(SELECT value FROM json_each(:ids))"
+            connection.execute(text(f"DELETE FROM asset_search WHERE rowid IN {these}"), touched)  # noqa: S608 - a constant
             connection.execute(
                 text(
-                    "INSERT INTO asset_search (rowid, name, trigger_words, tags, notes) "
-                    "SELECT id, name, trigger_words, tags, notes FROM asset_view WHERE id = :id"
+                    "INSERT INTO asset_search (rowid, name, trigger_words, tags, notes) "  # noqa: S608 - likewise
+                    f"SELECT id, name, trigger_words, tags, notes FROM asset_view WHERE id IN {these}"
                 ),
-                ids,
+                touched,
             )
 
     def _asset(self, asset_id: int) -> AssetRow:
@@ -265,7 +275,7 @@ class _Rows:
 
     def __init__(self, now: str) -> None:
         self._now = now
-        self.tables: dict[type, list[dict[str, Any]]] = {
+        self.tables: dict[type[Row], list[dict[str, Any]]] = {
             table: [] for table in (AssetRow, FileRow, TriggerWordRow, TagRow, OriginRow, IdentificationRow)
         }
 

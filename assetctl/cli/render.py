@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assetctl.cli.output import Output
     from assetctl.types import Asset, AssetDetails
 
 COLUMNS = ("NAME", "KIND", "FAMILY", "BASE MODEL", "SIZE", "TRIGGER WORDS", "TAGS")
+
+#: How many assets a person is shown unless asked for more, and how many are counted to say how many there are.
+SHOWN, COUNTED = 100, 100_000
+
+#: How many entries of a file's metadata a person is shown, and how long a number in them can be.
+METADATA_SHOWN, _LONGEST_NUMBER = 20, 8
 
 
 def asset_data(asset: Asset) -> dict[str, Any]:
@@ -20,14 +27,39 @@ def asset_data(asset: Asset) -> dict[str, Any]:
     return data | {"trigger_words": list(asset.trigger_words), "tags": list(asset.tags)}
 
 
-def show_assets(out: Output, assets: Sequence[Asset]) -> None:
-    """Give a list of assets as a result."""
+def show_assets(out: Output, assets: Sequence[Asset], fits: Sequence[str] = ()) -> None:
+    """Give a list of assets as a result; `fits` says of each how well it fits a checkpoint."""
 
     def render() -> None:
-        if assets:
+        if assets and fits:
+            rows = ((asset.name, fit, *_row(asset)[1:]) for asset, fit in zip(assets, fits, strict=True))
+            out.table((COLUMNS[0], "FIT", *COLUMNS[1:]), rows, right=("SIZE",))
+        elif assets:
             out.table(COLUMNS, map(_row, assets), right=("SIZE",))
 
-    out.result([asset_data(asset) for asset in assets] if out.json else None, render, (asset.name for asset in assets))
+    out.result(_list_data(assets, fits) if out.json else None, render, (asset.name for asset in assets))
+
+
+def _list_data(assets: Sequence[Asset], fits: Sequence[str]) -> list[dict[str, Any]]:
+    data = [asset_data(asset) for asset in assets]
+    return [item | {"fit": fit} for item, fit in zip(data, fits, strict=True)] if fits else data
+
+
+def list_limit(out: Output, limit: int | None) -> int | None:
+    """How many assets to ask for: what was said, 0 being all; for a person 100, and all for a program."""
+    if limit is None:
+        return None if out.json or out.quiet else SHOWN
+    return limit or None
+
+
+def tell_rest(out: Output, shown: int, limit: int | None, count: Callable[[int], int], *, most: int = COUNTED) -> None:
+    """Say that a list was cut short, and how long it is; `count` counts up to its argument."""
+    if limit is None or shown < limit or out.json or out.quiet:
+        return
+    there = count(most + 1)
+    if there > shown:
+        total = f"more than {most:,}" if there > most else f"{there:,}"
+        out.note(f"{shown:,} of {total} shown; `--limit 0` shows all.")
 
 
 def _row(asset: Asset) -> tuple[str, ...]:
@@ -71,46 +103,87 @@ def details_data(details: AssetDetails) -> dict[str, Any]:
 
 
 def show_details(out: Output, details: AssetDetails) -> None:
-    """Give all of one asset as a result."""
+    """Give all of one asset as a result: for a person what it is first, and why and whence after."""
 
     def render() -> None:
-        for label, value in _lines(details):
-            if value:
-                out.line(f"{label:>14}  {value}")
+        _show_block(out, _at_a_glance(details))
         out.line("")
-        out.line("      evidence")
-        for item in details.identification.evidence:
-            out.line(f"{item.source:>14}  {item.claim}: {item.detail}")
+        _show_block(out, _on_record(details))
+        out.line("")
+        _show_block(out, [("evidence", details.identification.confidence)])
+        _show_block(out, [(item.source, f"{item.claim}: {item.detail}") for item in details.identification.evidence])
+        if details.metadata:
+            out.line("")
+            _show_block(out, _metadata_lines(details.metadata))
 
     out.result(details_data(details) if out.json else None, render, [details.asset.name])
     if details.problem:
         out.warning(details.problem)
 
 
-def _lines(details: AssetDetails) -> list[tuple[str, str | None]]:
-    asset, files = details.asset, details.files
+def _show_block(out: Output, lines: Iterable[tuple[str, str | None]]) -> None:
+    for label, value in lines:
+        if value:
+            out.line(f"{label:>14}  {value}")
+
+
+def _at_a_glance(details: AssetDetails) -> list[tuple[str, str | None]]:
+    """What one needs to use it."""
+    asset = details.asset
     family = " ".join(filter(None, (asset.family, asset.base_model and f"({asset.base_model})", asset.variant)))
-    main = next((file for file in files if file.role == "main"), None)
     weight = None if asset.default_weight is None else f"{asset.default_weight:g}"
     return [
         ("name", asset.name),
         ("kind", asset.kind),
         ("family", family or "unknown"),
-        ("prediction", asset.prediction),
-        ("format", ", ".join(filter(None, (asset.format, asset.layout)))),
         ("size", f"{readable_size(asset.size)} ({asset.size} bytes)"),
         ("trigger words", ", ".join(asset.trigger_words)),
         ("default weight", weight),
+        ("path", asset.path + ("" if asset.in_store else "  (yours: assetctl leaves it alone)")),
+        ("source", asset.source),
+        ("rank", _rank(details)),
+        ("format", ", ".join(filter(None, (asset.format, asset.layout)))),
+        ("prediction", asset.prediction),
         ("tags", ", ".join(asset.tags)),
         ("notes", asset.notes),
-        ("path", asset.path + ("" if asset.in_store else "  (yours: assetctl leaves it alone)")),
-        ("copies", ", ".join(file.path for file in files if file.role == "copy")),
-        ("source", asset.source),
+    ]
+
+
+def _on_record(details: AssetDetails) -> list[tuple[str, str | None]]:
+    """What tells it apart, and what became of it here."""
+    asset, files = details.asset, details.files
+    main = next((file for file in files if file.role == "main"), None)
+    return [
         ("SHA256", asset.sha256),
         ("AutoV2", asset.sha256 and asset.sha256[:10]),
         ("AutoV3", main.autov3 if main else None),
         ("BLAKE3", main.blake3 if main else None),
+        ("copies", ", ".join(file.path for file in files if file.role == "copy")),
         ("set by you", ", ".join(f"{field}={value}" for field, value in details.overrides.items())),
         ("generations", str(details.generations) if details.generations else None),
-        ("confidence", details.identification.confidence),
     ]
+
+
+def _rank(details: AssetDetails) -> str | None:
+    """A LoRA's rank and alpha, as kohya's trainer wrote them into the file."""
+    rank, alpha = (details.metadata.get(f"ss_network_{name}", "") for name in ("dim", "alpha"))
+    if details.asset.kind != "lora" or not (rank.isdecimal() and len(rank) < _LONGEST_NUMBER):
+        return None
+    return f"{rank}, alpha {alpha}" if alpha and len(alpha) < _LONGEST_NUMBER else rank
+
+
+def _metadata_lines(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The file's own words, each on one line: they can be larger than all the rest together."""
+    yield "metadata", f"{len(metadata)} entries"
+    for key, value in islice(metadata.items(), METADATA_SHOWN):
+        yield "", f"{_one_line(key, 40)}: {_one_line(value, 100)}"
+    if len(metadata) > METADATA_SHOWN:
+        yield "", f"… and {len(metadata) - METADATA_SHOWN} more: `--json` shows all"
+
+
+def _one_line(text: str, most: int) -> str:
+    """The beginning of a text, with its spaces and line ends made one space each."""
+    beginning = " ".join(text[: 2 * most].split())
+    if len(beginning) <= most and len(text) <= 2 * most:
+        return beginning
+    return f"{beginning[:most]}… ({len(text):,} characters)"

@@ -20,7 +20,7 @@ _TAKES = (
     "single_transformer_blocks.#.attn.to_q", "single_transformer_blocks.#.attn.to_k",
     "single_transformer_blocks.#.attn.to_v", "single_transformer_blocks.#.attn.to_qkv_mlp_proj",
     "single_transformer_blocks.#.proj_mlp", "img_attn.qkv", "img_attn.proj", "txt_attn.qkv", "linear1",
-    "img_mlp.0", "txt_mlp.0",
+    "img_mlp.0", "txt_mlp.0", "processor.qkv_lora1", "processor.qkv_lora2",
 )  # fmt: skip
 _GIVES = ("single_transformer_blocks.#.proj_out", "linear2", "img_attn.proj", "txt_attn.proj", "img_mlp.2", "txt_mlp.2")
 
@@ -37,6 +37,7 @@ _LAYERS = tuple(
     for part in ("attention", "feed_forward")
 )
 _TAKES_LAYER = ("attention.qkv", "attention.to_q", "attention.to_k", "attention.to_v", "feed_forward.w1")
+_GIVES_LAYER = ("attention.out", "attention.to_out.0", "feed_forward.w2")
 
 
 class Blocks:
@@ -80,4 +81,6 @@ def read_blocks(outline: Outline) -> Blocks | None:
 
 def width_of_layers(outline: Outline) -> int | None:
     """Width of the stream in a network of Lumina's build, or `None` if it has none."""
-    return outline.input_width(*_TAKES_LAYER) if outline.begins(*_LAYERS) else None
+    if not outline.begins(*_LAYERS):
+        return None
+    return outline.input_width(*_TAKES_LAYER) or outline.output_width(*_GIVES_LAYER)

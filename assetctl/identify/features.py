@@ -130,6 +130,7 @@ class Family:
         prediction: What its networks predict, where all of them predict the same.
         lineages: Regular expression for the name of the model trained on, to its base model in Civitai's spelling.
         variant: What variant of the family the features show, or `None`.
+        contract: What tensors must show for it to be certain or likely, in a line for people.
     """
 
     name: str
@@ -139,3 +140,4 @@ class Family:
     prediction: str | None = None
     lineages: tuple[tuple[str, str], ...] = ()
     variant: Callable[[Features], str | None] | None = None
+    contract: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify import metadata, plugins
@@ -95,15 +95,16 @@ def _weigh(
     return None, "ambiguous" if matches else "unknown"
 
 
-def _rank(kind: Kind) -> int:
+@cache
+def _ranked() -> tuple[Kind, ...]:
     """Kinds that outrank more come first, only to spare looking at those that they outrank."""
-    return -len(kind.over)
+    return tuple(sorted(plugins.kinds(), key=lambda kind: -len(kind.over)))
 
 
 def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
     left: dict[str, tuple[Kind, str]] = {}
     outranked: set[str] = set()
-    for kind in sorted(plugins.kinds(), key=_rank):
+    for kind in _ranked():
         mark = None if kind.name in outranked else kind.marks(outline)
         if mark:
             left[kind.name] = (kind, mark)

@@ -15,7 +15,7 @@ _METHODS = {
     "lora_magnitude_vector": "DoRA",
     ".oft_": "OFT",
     ".boft_": "BOFT",
-    ".glora_": "GLoRA",
+    ".a1.weight\n": "GLoRA",
     ".on_input\n": "IA3",
     ".diff\n": "full difference",
     ".diff_b\n": "full difference",

@@ -37,12 +37,12 @@ _FLAT = ("lora_unet_", "lora_te", "lora_transformer_", "lora_prior_", "lllite_",
 #: Ways to write the half of a change that reads a module's input.
 _INPUTS = (
     ".weight", ".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".lora.down.weight",
-    "_lora.down.weight", ".lora_linear_layer.down.weight", ".lora_A", ".hada_w1_b", ".diff",
+    "_lora.down.weight", ".lora_linear_layer.down.weight", ".down.weight", ".lora_A", ".hada_w1_b", ".diff",
 )  # fmt: skip
 #: Likewise for the half that writes its output.
 _OUTPUTS = (
     ".weight", ".lora_up.weight", ".lora_B.weight", ".lora_B.default.weight", ".lora.up.weight",
-    "_lora.up.weight", ".lora_linear_layer.up.weight", ".lora_B", ".hada_w1_a", ".diff",
+    "_lora.up.weight", ".lora_linear_layer.up.weight", ".up.weight", ".lora_B", ".hada_w1_a", ".diff",
 )  # fmt: skip
 
 
@@ -57,19 +57,59 @@ def _start(name: str) -> str:
     return "\n" + canonical(name)
 
 
+class _Text:
+    """The distinct names of a header, and what was asked of them before.
+
+    Files about one network have few sets of names between them, however much their ranks and blocks differ: what the
+    names alone answer is answered once.
+    """
+
+    def __init__(self, written: bytes, *, prefixed: bool) -> None:
+        self.written = written.decode()
+        text = _PREFIX.sub(b"\n", written).decode()
+        self.text = text.replace("\ntransformer_blocks__", "\nblocks__") if prefixed else text
+        self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
+        self._has: dict[tuple[str, ...], bool] = {}
+        self._begins: dict[tuple[str, ...], bool] = {}
+        self._prefixed: dict[tuple[str, ...], bool] = {}
+
+    def has(self, names: tuple[str, ...]) -> bool:
+        known = self._has.get(names)
+        if known is None:
+            known = self._has[names] = any(canonical(name) in self.text for name in names)
+        return known
+
+    def begins(self, names: tuple[str, ...]) -> bool:
+        known = self._begins.get(names)
+        if known is None:
+            starts = map(_start, names)
+            known = any(start in (self._heads if len(start) <= _HEAD else self.text) for start in starts)
+            self._begins[names] = known
+        return known
+
+    def prefixed(self, prefixes: tuple[str, ...]) -> bool:
+        known = self._prefixed.get(prefixes)
+        if known is None:
+            known = self._prefixed[prefixes] = any(_start(prefix) in self.written for prefix in prefixes)
+        return known
+
+
 @lru_cache(maxsize=16)
-def _lines_of(names: str) -> tuple[list[bytes], str, str, str]:
-    """The lines of all names, and an outline's `written`, `text` and beginnings.
+def _lines_of(names: str) -> tuple[list[bytes], _Text]:
+    """The lines of all names, and their distinct ones.
 
     Files that one trainer made have the same names: in a folder of them this is done once.
     """
     lines = names[1:-1].encode().translate(_DOTS, _DIGITS).split(b"\n")
     written = b"\n" + b"\n".join(sorted(set(lines))) + b"\n"
-    text = _PREFIX.sub(b"\n", written).decode()
-    if "\ntransformer_blocks__" in text and "\ntransformer.blocks." in names:
-        text = text.replace("\ntransformer_blocks__", "\nblocks__")  # here it was a prefix after all
-    heads = "\n" + "\n".join({line[:_HEAD] for line in text.split("\n")})
-    return lines, written.decode(), text, heads
+    # `transformer.` may be a prefix after all, before a network's own `blocks`.
+    prefixed = "\ntransformer.blocks." in names
+    return lines, _text_of(written, prefixed=prefixed)
+
+
+@lru_cache(maxsize=64)
+def _text_of(written: bytes, *, prefixed: bool) -> _Text:
+    return _Text(written, prefixed=prefixed)
 
 
 class Outline:
@@ -85,16 +125,13 @@ class Outline:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._lines, self.written, self.text, self._heads = _lines_of(header.names)
+        self._lines, self._distinct = _lines_of(header.names)
+        self.written, self.text = self._distinct.written, self._distinct.text
         self._flat = self.prefixed(*_FLAT)
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""
-        text = self.text
-        for name in names:  # noqa: SIM110 - a generator would double the cost, and this is asked a hundred times
-            if canonical(name) in text:
-                return True
-        return False
+        return self._distinct.has(names)
 
     def has_all(self, *names: str) -> bool:
         """Whether each of `names` is contained in some module's path."""
@@ -102,15 +139,11 @@ class Outline:
 
     def begins(self, *names: str) -> bool:
         """Whether some module's path, counted from its network's root, begins with one of `names`."""
-        for name in names:
-            start = _start(name)
-            if start in (self._heads if len(start) <= _HEAD else self.text):
-                return True
-        return False
+        return self._distinct.begins(names)
 
     def prefixed(self, *prefixes: str) -> bool:
         """Whether some name, as it is written, begins with one of `prefixes`."""
-        return any(_start(prefix) in self.written for prefix in prefixes)
+        return self._distinct.prefixed(prefixes)
 
     def input_width(self, *modules: str) -> int | None:
         """Width of what a module takes in, for the first of `modules` that shows it."""
@@ -190,7 +223,7 @@ class Outline:
         bias = self.header.shape(module + ".bias")
         if axis == 0 and bias is not None and len(bias) == 1:
             return bias[0]
-        return self._kronecker_width(module, axis)
+        return self._kronecker_width(module, axis) or self._glora_width(module, axis)
 
     def _kronecker_width(self, module: str, axis: int) -> int | None:
         """LoKr: a change is the Kronecker product of two matrices, each whole or itself a product `a` times `b`."""
@@ -201,3 +234,13 @@ class Outline:
                 return None
             width *= shape[axis]
         return width
+
+    def _glora_width(self, module: str, axis: int) -> int | None:
+        """GLoRA: `W a + b`, each a product; older files hold the halves of both the other way round."""
+        first = self.header.shape(module + ".a1.weight")
+        if first is None or len(first) != 2:
+            return None
+        if axis == 1:
+            return max(first)
+        last = self.header.shape(module + (".b1.weight" if first[0] > first[1] else ".b2.weight"))
+        return last[0] if last else None

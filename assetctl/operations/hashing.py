@@ -47,17 +47,21 @@ class HashRun:
         self._jobs[self._pool.submit(self._hash, path)] = path
 
     def batches(self) -> Iterator[list[tuple[str, str]]]:
-        """Path and SHA256 of what is done, about once a second, until all is done."""
+        """Path and SHA256 of what is done, about once a second, until all is done or someone interrupts."""
         batch: list[tuple[str, str]] = []
         since = time.monotonic()
-        for job in as_completed(self._jobs):
-            try:
-                batch.append((self._jobs[job], job.result()))
-            except AssetctlError as error:
-                self.failures.append((self._jobs[job], error))
-            if time.monotonic() - since > INTERVAL:
-                yield batch
-                batch, since = [], time.monotonic()
+        try:
+            for job in as_completed(self._jobs):
+                try:
+                    batch.append((self._jobs[job], job.result()))
+                except AssetctlError as error:
+                    self.failures.append((self._jobs[job], error))
+                if time.monotonic() - since > INTERVAL:
+                    yield batch
+                    batch, since = [], time.monotonic()
+        except KeyboardInterrupt:
+            yield batch
+            raise
         if batch:
             yield batch
 

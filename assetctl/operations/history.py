@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.catalog import GenerationFilter
 from assetctl.errors import NotFoundError, UsageError
+from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
     from assetctl.catalog import Generation, GenerationAsset
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
-_TAG = re.compile(r"(?<!\s)\s*+<(?:lora|lyco):\s*+[^<>:]++(?::[^<>]*+)?>", re.IGNORECASE)
 _MAX_SEED, _MAX_LIMIT = 2**32 - 1, 2**31 - 1
 
 
@@ -85,7 +85,7 @@ def command_line(generation: Generation) -> list[str]:
     words = ["assetctl", "generate"]
     for use in generation.assets:
         words += [f"--{use.role}", _named(use)]
-    negative = _TAG.sub("", generation.negative_prompt).strip()
+    negative = without_tags(generation.negative_prompt).strip()
     if negative:
         words += [f"--negative={negative}"] if negative.startswith("-") else ["--negative", negative]
     skip = (generation.record or {}).get("clip_skip", 1)
@@ -97,7 +97,7 @@ def command_line(generation: Generation) -> list[str]:
         *("--sampler", generation.sampler),
         *("--seed", str(generation.seed)),
         *("--size", f"{generation.width}x{generation.height}"),
-        *("--", _TAG.sub("", generation.prompt).strip()),
+        *("--", without_tags(generation.prompt).strip()),
     ]
 
 

@@ -95,6 +95,7 @@ class _Import:
         self._parts = Counter(file.asset_id for file in self._known.values() if file.role == "part")
         self._tags = tags
         self._added: dict[int, str] = {}
+        self._late: dict[int, str] = {}  # assets that an earlier import left without a hash
 
     def register(self, candidates: Sequence[Candidate], hashing: HashRun | None) -> None:
         """Bring the catalog in line with the disk; files without hashes go to `hashing` meanwhile."""
@@ -110,23 +111,29 @@ class _Import:
             self._write(new, changed)
 
     def keep_hashes(self, hashing: HashRun) -> None:
-        """Store hashes as they come; then let assets with the same bytes become one."""
-        for batch in hashing.batches():
-            with self._catalog.write() as writer:
-                writer.set_hashes([FileHashes(path, sha256) for path, sha256 in batch])
+        """Store hashes as they come; then, interrupted or not, let assets with the same bytes become one."""
+        try:
+            for batch in hashing.batches():
+                with self._catalog.write() as writer:
+                    writer.set_hashes([FileHashes(path, sha256) for path, sha256 in batch])
+        finally:
+            self._merge()
+
+    def _merge(self) -> None:
         folders = [asset for asset in self._catalog.read.by_ids(self.numbers) if asset.format == "diffusers"]
         hashed = {asset.id: folder_hash(asset.path, self._catalog.read.files(asset)) for asset in folders}
-        if not hashed and not self._added:
+        if not hashed and not self._added and not self._late:
             return
         with self._catalog.write() as writer:
             for number, sha256 in hashed.items():
                 writer.set_folder_hash(number, sha256)
-            merged = writer.merge_duplicates(self._added)
+            merged = writer.merge_duplicates([*self._added, *writer.untouched(self._late)])
+        paths = self._added | self._late
         for new, old in merged.items():
             del self.numbers[new]
             self.numbers[old] = None
-            self.twins.append((self._added[new], old))
-            self.result.added -= 1
+            self.twins.append((paths[new], old))
+            self.result.added -= new in self._added
         self._follow_moves()
 
     def _follow_moves(self) -> None:
@@ -212,6 +219,8 @@ class _Import:
             current = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
             if not current or (known is not None and known.sha256 is None):
                 hashing.submit(file.path, file.size)
+            if current and known is not None and known.sha256 is None and known.role == "main":
+                self._late[known.asset_id] = file.path
 
     def _entry(self, candidate: Candidate, found: Identification) -> NewAsset:
         path = str(candidate.path)

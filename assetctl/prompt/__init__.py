@@ -1,12 +1,13 @@
 """Prompts in A1111's dialect: weights, chunk breaks, LoRA tags, and the words that wake assets up.
 
-Pure functions. None of them raises for any text, and all take time linear in its length.
+Pure functions. None of them raises for any text, and all take time linear in its length. `clip` and `chunks` tell
+which tokens a prompt becomes.
 """
 
 from __future__ import annotations
 
-from assetctl.prompt.tags import ParsedPrompt, parse_prompt
+from assetctl.prompt.tags import ParsedPrompt, parse_prompt, without_tags
 from assetctl.prompt.weights import parse_weights
 from assetctl.prompt.words import split_at_tokens, words_present
 
-__all__ = ["ParsedPrompt", "parse_prompt", "parse_weights", "split_at_tokens", "words_present"]
+__all__ = ["ParsedPrompt", "parse_prompt", "parse_weights", "split_at_tokens", "without_tags", "words_present"]

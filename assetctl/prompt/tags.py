@@ -10,6 +10,8 @@ from assetctl.prompt.weights import parse_weights
 
 # `lyco` is A1111's other word for the same thing.
 _TAG = re.compile(r"<(?:lora|lyco):\s*+(?P<name>[^<>:]++)(?::(?P<fields>[^<>]*+))?>", re.IGNORECASE)
+# Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
+_TAG_AND_BLANKS = re.compile(rf"(?:(?<!\s)\s++)?{_TAG.pattern}", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 
 #: Named fields that are weights; others, such as `dyn`, are not.
@@ -39,6 +41,11 @@ def parse_prompt(text: str) -> ParsedPrompt:
     """
     loras = tuple((tag["name"].strip(), _weight(tag["fields"])) for tag in _TAG.finditer(text))
     return ParsedPrompt(text, tuple(parse_weights(_TAG.sub("", text))), loras)
+
+
+def without_tags(text: str) -> str:
+    """The text without its LoRA tags, and without the blanks before each."""
+    return _TAG_AND_BLANKS.sub("", text)
 
 
 def _weight(fields: str | None) -> float | None:

@@ -16,8 +16,10 @@ from assetctl.catalog.engine import make_engine
 from assetctl.catalog.rows import Row
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
+DATA = Path(__file__).parent / "data"
+
 #: A catalog as the first schema wrote it, with one asset in it.
-OLD = Path(__file__).parent / "data" / "catalog-0001.sql"
+OLD = DATA / "catalog-0001.sql"
 
 
 @pytest.fixture
@@ -71,6 +73,18 @@ def test_an_older_catalog_is_backed_up_and_upgraded(old):
     with contextlib.closing(sqlite3.connect(backup)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
         assert connection.execute("SELECT name FROM assets").fetchone() == ("whiskers",)
+
+
+def test_a_catalog_of_the_third_schema_keeps_its_assets_and_is_listed_by_index(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0003.sql").read_text())
+    with Catalog(path) as catalog:
+        assert [asset.name for asset in catalog.read.assets(kind="lora", limit=10)] == ["whiskers"]
+        assert [asset.name for asset in catalog.read.search("whisk")] == ["whiskers"]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        indexes = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+    assert {"ix_assets_kind_name", "ix_assets_family_kind_name_base_model"} <= indexes
+    assert path.with_name("catalog.db.backup-0003").is_file()
 
 
 def test_a_failing_upgrade_restores_the_catalog(old):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from assetctl.demo import demo_assets
 from assetctl.prompt import parse_prompt
 
 if TYPE_CHECKING:
@@ -95,6 +96,24 @@ def test_a_chunk_that_fills_up_is_cut_after_the_last_near_comma(pipes: dict[str,
     assert [len(chunk.ids) for chunk in near] == [61, 20]
     far = chunks(pipes["sd1"], "cat " * 40 + ", " + "dog " * 40)
     assert [len(chunk.ids) for chunk in far] == [75, 6]
+
+
+def test_what_is_shown_of_a_prompt_is_what_is_encoded(pipes: dict[str, Any]):
+    from dataclasses import replace
+
+    from transformers import CLIPTokenizer
+
+    from assetctl.generation.diffusers.text import cut, encoders_of
+    from assetctl.prompt.clip import load_tokenizer
+
+    folder = demo_assets().config / "tokenizer"
+    tokenizer, theirs = load_tokenizer(folder), CLIPTokenizer.from_pretrained(folder)
+    vectors = tuple(range(tokenizer.words, tokenizer.words + 4))
+    encoder = replace(encoders_of(pipes["sd1"])[0], tokenizer=theirs, embeddings={"tok": vectors})
+    text = "a (tok:1.2), " * 9 + "émigré 猫 🐱 " * 12 + "BREAK [it's] a  photo, " * 30 + "tok" * 9
+    shown, encoded = tokenizer.cut(parse_prompt(text), {"tok": 4}), cut(parse_prompt(text), encoder)
+    assert len(shown) > 3
+    assert [(chunk.ids, chunk.weights) for chunk in shown] == [(chunk.ids, chunk.weights) for chunk in encoded]
 
 
 def test_the_pooled_output_is_that_of_the_first_chunk(pipes: dict[str, Any]):

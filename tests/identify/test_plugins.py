@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,35 @@ def identified_with(tmp_path, extra, first=""):
         [sys.executable, "-c", first + IDENTIFY, str(path)],
         env={"PYTHONPATH": f"{extra}:{root}"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_the_family_that_contributing_shows_is_a_family(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE).group(1)
+    (tmp_path / "novel.py").write_text(shown)
+    code = (
+        f"import sys, pathlib, assetctl.identify.families as f; f.__path__.append({str(tmp_path)!r})\n"
+        "from assetctl.identify import identify\n"
+        "for path in sys.argv[1:]:\n"
+        "    found = identify(pathlib.Path(path))\n"
+        "    print(found.family, found.confidence, found.base_model, found.prediction)"
+    )
+    to_q = {"novel_blocks.0.attn.to_q": (1792, 1792)}
+    files = {
+        "bare": lora({f"diffusion_model.{name}": size for name, size in to_q.items()}, down="lora_A", up="lora_B"),
+        "kohya": lora({"lora_unet_novel_blocks_0_attn_to_q": (1792, 1792)}),
+        "narrow": lora({"diffusion_model.novel_blocks.0.attn.to_q": (64, 64)}),
+        "other": lora({"diffusion_model.other_blocks.0.attn.to_q": (1792, 1792)}),
+    }
+    said = {"ss_sd_model_name": "novel-2.safetensors"}
+    paths = [write_safetensors(tmp_path / f"{name}.safetensors", shapes, said) for name, shapes in files.items()]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "novel certain Novel 2 flow",
+        "novel certain Novel 2 flow",
+        "None unknown None None",
+        "None unknown None None",
+    ]
 
 
 def provider(tmp_path, content):

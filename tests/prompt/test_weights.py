@@ -73,8 +73,9 @@ def test_keeps_a_break_between_breaks_apart():
 def test_takes_any_text_and_gives_finite_weights():
     noise = random.Random(20240607)
     pieces = [*"()[]:\\<>lora 0.19,\n\t-+", "BREAK", "<lora:", "nan", "inf", "\x00", "\ud800", "\u0661"]
-    for _ in range(3000):
-        text = "".join(noise.choices(pieces, k=noise.randrange(60)))
+    plain = [*"()[]:\\.,<>|0123456789 a", "BREAK", "lora"]
+    for number in range(20_000):
+        text = "".join(noise.choices(plain if number % 4 else pieces, k=noise.randrange(60)))
         segments = parse_weights(text)
         assert segments, text
         assert all(math.isfinite(weight) for _, weight in segments), text
@@ -133,13 +134,21 @@ def test_stays_finite_when_brackets_overflow():
         "(a:1",
         "(a)",
         "(a:1)",
+        ":1)",
+        "\\\\",
+        "()",
+        "[(",
+        "([)]",
+        "[a:1)",
+        "BREAK",
         "BREAK ",
+        "<lora:",
         "<",
     ],
 )
 @pytest.mark.parametrize("start", ["", "(a:"])
 def test_takes_time_linear_in_the_length(unit: str, start: str):
-    text = start + unit * (500_000 // len(unit))
+    text = start + unit * (1_000_000 // len(unit))
     begin = time.process_time()
     parse_weights(text)
-    assert time.process_time() - begin < 1.5
+    assert time.process_time() - begin < 3  # a second here; what is not linear takes minutes

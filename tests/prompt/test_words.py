@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from assetctl.prompt import parse_prompt, split_at_tokens, words_present
@@ -63,3 +65,15 @@ def test_a_phrase_does_not_reach_across_a_chunk_break():
 
 def test_an_empty_word_is_never_present():
     assert words_present("a cat", ["", " ", "()"]) == set()
+
+
+@pytest.mark.parametrize(
+    "unit", ["(", "[a:1)", ":1)", "\\", " ", "\t ", "_", ", ", "-", "a", "tok ", "tok-", "<lora:", "BREAK "]
+)
+def test_takes_time_linear_in_the_length(unit: str):
+    text = unit * (1_000_000 // len(unit))
+    words = ["tok", "a-b", "-" * 30 + "x", "blue dress, a", "tok tok", "a , b"]
+    begin = time.process_time()
+    assert "".join(piece for piece, _ in split_at_tokens(text, words)) == text
+    words_present(text, words)
+    assert time.process_time() - begin < 5  # a second here; what is not linear takes minutes

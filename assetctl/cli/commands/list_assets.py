@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from assetctl.cli.render import show_assets
+from assetctl.cli.render import list_limit, show_assets, tell_rest
 from assetctl.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIMIT = typer.Option("--limit", min=0, help="How many at most; 0 for all. A table shows 100 unless told otherwise.")
 
 _EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl import FOLDER`, or try `assetctl demo`."
 
@@ -16,6 +21,7 @@ _EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl im
     examples=[
         "assetctl list --kind lora --family sdxl",
         "assetctl list --tag cats --json",
+        "assetctl list --fits demo-checkpoint --kind lora",
         "assetctl list --kind lora --quiet | xargs -d '\\n' -n1 assetctl inspect",
     ]
 )
@@ -32,15 +38,58 @@ def app(
         bool | None,
         typer.Option("--in-store/--in-place", help="Only what assetctl keeps, or only what lies elsewhere."),
     ] = None,
+    fits: Annotated[
+        str | None, typer.Option("--fits", metavar="CHECKPOINT", help="Only what can be used with it, best first.")
+    ] = None,
+    limit: Annotated[int | None, LIMIT] = None,
 ) -> None:
     """List assets; filters add up."""
-    assets = session.registry.list(
-        kind=kind, family=family, base_model=base_model, tags=tags or (), in_store=in_store, format=format
-    )
+    wanted = Wanted(tags or (), in_store, {"kind": kind, "family": family, "base_model": base_model, "format": format})
+    most = list_limit(session.out, limit)
+    shown = _show_all(session, wanted, most) if fits is None else _show_fitting(session, fits, wanted, most)
+    if not shown:
+        _explain_nothing(session, wanted, fits)
+
+
+class Wanted(NamedTuple):
+    """The filters."""
+
+    tags: Sequence[str]
+    in_store: bool | None
+    fields: dict[str, str | None]
+
+
+def _show_all(session: Session, wanted: Wanted, limit: int | None) -> int:
+    tags, in_store, fields = wanted
+    assets = session.registry.list(tags=tags, in_store=in_store, limit=limit, **fields)
     show_assets(session.out, assets)
-    if not assets:
-        filtered = any((kind, family, base_model, tags, format, in_store is not None))
-        session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY)
-        known = session.registry.families() if family else ()
-        if family and family.lower() not in known:
-            session.out.hint(f"{family} is no family that assetctl knows: {', '.join(known)}.")
+    tell_rest(
+        session.out,
+        len(assets),
+        limit,
+        lambda most: session.registry.count(most, tags=tags, in_store=in_store, **fields),
+    )
+    return len(assets)
+
+
+def _show_fitting(session: Session, checkpoint: str, wanted: Wanted, limit: int | None) -> int:
+    tags, in_store, fields = wanted
+    found = session.registry.fitting(checkpoint, tags=tags, in_store=in_store, limit=limit, **fields)
+    show_assets(session.out, [asset for asset, _ in found], [fit for _, fit in found])
+    tell_rest(
+        session.out,
+        len(found),
+        limit,
+        lambda most: session.registry.count(most, fits=checkpoint, tags=tags, in_store=in_store, **fields),
+        most=10_000,
+    )
+    return len(found)
+
+
+def _explain_nothing(session: Session, wanted: Wanted, fits: str | None) -> None:
+    filtered = fits or wanted.tags or wanted.in_store is not None or any(wanted.fields.values())
+    session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY)
+    family = wanted.fields["family"]
+    known = session.registry.families() if family else ()
+    if family and family.lower() not in known:
+        session.out.hint(f"{family} is no family that assetctl knows: {', '.join(known)}.")

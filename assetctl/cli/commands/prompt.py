@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli.selection import CheckpointOption, EmbeddingsOption
 from assetctl.cli.session import Session, command
-from assetctl.prompt import parse_prompt
+
+if TYPE_CHECKING:
+    from assetctl.cli.output import Output
+    from assetctl.operations.prompting import PromptReading
 
 
-@command(examples=["assetctl prompt 'a cat with (long whiskers: 0.8) <lora:whiskers:0.7>'"])
+@command(
+    examples=[
+        "assetctl prompt 'a cat with (long whiskers: 0.8) <lora:whiskers:0.7>'",
+        "assetctl prompt 'a cat, bad-hands' --checkpoint dream --embedding bad-hands --json",
+    ]
+)
 def app(
     session: Session,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A prompt.")],
+    checkpoint: CheckpointOption = None,
+    embedding: EmbeddingsOption = None,
 ) -> None:
-    """Show how a prompt is read: its segments with their weights, and its LoRAs."""
-    parsed = parse_prompt(text)
-    data = {"segments": [list(segment) for segment in parsed.segments], "loras": dict(parsed.loras)}
+    """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
+    reading = session.registry.prompt(text, checkpoint=checkpoint, embeddings=embedding or ())
+    parsed = reading.parsed
+    session.out.result(_data(reading), lambda: _render(session.out, reading), (part for part, _ in parsed.segments))
 
-    def render() -> None:
-        session.out.table(("WEIGHT", "SEGMENT"), [(f"{weight:.4g}", repr(part)) for part, weight in parsed.segments])
-        for name, weight in parsed.loras:
-            session.out.line(f"LoRA {name}: {'its default weight' if weight is None else f'{weight:g}'}")
 
-    session.out.result(data, render, (part for part, _ in parsed.segments))
+def _data(reading: PromptReading) -> dict[str, Any]:
+    chunks = reading.chunks
+    return {
+        "segments": [list(segment) for segment in reading.parsed.segments],
+        "loras": dict(reading.parsed.loras),
+        "unknown_loras": None if reading.unknown_loras is None else list(reading.unknown_loras),
+        "embeddings": list(reading.embeddings),
+        "chunks": None if chunks is None else [{"tokens": len(chunk.tokens), "text": chunk.text} for chunk in chunks],
+    }
+
+
+def _render(out: Output, reading: PromptReading) -> None:
+    out.table(("WEIGHT", "SEGMENT"), [(f"{weight:.4g}", repr(part)) for part, weight in reading.parsed.segments])
+    for name, weight in reading.parsed.loras:
+        lost = ", which is not in the catalog" if name in (reading.unknown_loras or ()) else ""
+        out.line(f"LoRA {name}: {'its default weight' if weight is None else f'{weight:g}'}{lost}")
+    for token in reading.embeddings:
+        read = f"mere words without --embedding {token}" if token in reading.unused else "chosen"
+        out.line(f"embedding {token}: {read}")
+    if reading.chunks is None:
+        out.note(reading.why_none or "")
+        out.hint(reading.hint or "")
+        return
+    rows = [
+        (str(number), f"{len(chunk.tokens)}/75", repr(chunk.text)) for number, chunk in enumerate(reading.chunks, 1)
+    ]
+    out.table(("CHUNK", "TOKENS", "TEXT"), rows, right=("CHUNK", "TOKENS"))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assetctl.prompt import split_at_tokens
+from assetctl.prompt.chunks import Chunk, Token, cut_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from assetctl.prompt import ParsedPrompt
-
-#: A chunk that fills up is cut after a comma if one is among its last so many tokens.
-_BACKTRACK = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,6 @@ class Encoder:
     def length(self) -> int:
         """Tokens of a whole chunk, its start and end included: 77."""
         return min(int(self.tokenizer.model_max_length), int(self.model.config.max_position_embeddings))
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Tokens that are encoded together, without start, end and padding, and the weight of each."""
-
-    ids: list[int] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,59 +120,9 @@ def emphasise(states: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
 
 def cut(prompt: ParsedPrompt, encoder: Encoder) -> list[Chunk]:
     """Tokenise a prompt and cut it into chunks. There is always at least one."""
-    cutter = _Cutter(encoder.length - 2, encoder.tokenizer.convert_tokens_to_ids(",</w>"))
-    for text, weight in prompt.segments:
-        if text == "BREAK" and weight < 0:
-            cutter.finish()
-            continue
-        for piece, token in split_at_tokens(text, encoder.embeddings):
-            if token is None:
-                for word in encoder.tokenizer(piece, add_special_tokens=False, verbose=False).input_ids:
-                    cutter.add(word, weight)
-            else:
-                cutter.add_vectors(encoder.embeddings[token], weight)
-    if cutter.current.ids or not cutter.done:
-        cutter.finish()
-    return cutter.done
 
+    def tokenize(text: str) -> list[Token]:
+        return [Token(word) for word in encoder.tokenizer(text, add_special_tokens=False, verbose=False).input_ids]
 
-@dataclass(slots=True)
-class _Cutter:
-    """Cuts tokens into chunks of `length`, after a comma where one is near the end."""
-
-    length: int
-    comma_id: int
-    done: list[Chunk] = field(default_factory=list)
-    current: Chunk = field(default_factory=Chunk)
-    comma: int = -1
-
-    def add(self, token: int, weight: float) -> None:
-        size = len(self.current.ids)
-        if token == self.comma_id:
-            self.comma = size
-        elif size == self.length and self.comma != -1 and size - self.comma <= _BACKTRACK:
-            self._finish_after_comma()
-        if len(self.current.ids) == self.length:
-            self.finish()
-        self._append([token], weight)
-
-    def add_vectors(self, ids: Sequence[int], weight: float) -> None:
-        """Add an embedding, which is never cut in two."""
-        if len(self.current.ids) + len(ids) > self.length:
-            self.finish()
-        self._append(ids, weight)
-
-    def finish(self) -> None:
-        self.done.append(self.current)
-        self.current, self.comma = Chunk(), -1
-
-    def _append(self, ids: Sequence[int], weight: float) -> None:
-        self.current.ids += ids
-        self.current.weights += [weight] * len(ids)
-
-    def _finish_after_comma(self) -> None:
-        keep = self.comma + 1
-        rest = Chunk(self.current.ids[keep:], self.current.weights[keep:])
-        del self.current.ids[keep:], self.current.weights[keep:]
-        self.finish()
-        self.current = rest
+    comma = encoder.tokenizer.convert_tokens_to_ids(",</w>")
+    return cut_prompt(prompt, tokenize, comma, encoder.embeddings, encoder.length - 2)

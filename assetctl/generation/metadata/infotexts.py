@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from assetctl.generation.metadata.values import clean, line
+from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from assetctl.types import Asset
 
 # Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
-_TAG = re.compile(r"(?:(?<!\s)\s++)?<(?:lora|lyco):[^<>]*+>", re.IGNORECASE)
 _MARK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+(?=Negative prompt:)")
 _NEEDS_QUOTES = re.compile(r"[,:\n]|^[\"{\[\s]|\s$")
 #: What would end the JSON or a field early for readers that look for it with a pattern.
@@ -36,7 +36,7 @@ def infotext(plan: Plan, seed: int) -> str:
     """
     loras = [(use.asset.name, use.weight) for use in plan.selection.loras]
     lines = [_MARK.sub(" ", with_loras(clean(plan.prompt.text), loras))]
-    negative = _TAG.sub("", clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
+    negative = without_tags(clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
     if negative:
         lines.append(f"Negative prompt: {_MARK.sub(' ', negative)}")
     fields = [f"{key}: {_quote(value)}" for key, value in _fields(plan, seed).items() if value]
@@ -49,7 +49,7 @@ def infotext(plan: Plan, seed: int) -> str:
 def with_loras(prompt: str, loras: Iterable[tuple[str, float]]) -> str:
     """A prompt with these LoRA tags at its end, and no others."""
     tags = [f"<lora:{clean(name)}:{weight:g}>" for name, weight in loras]
-    return " ".join([_TAG.sub("", prompt).strip(), *tags]).strip()
+    return " ".join([without_tags(prompt).strip(), *tags]).strip()
 
 
 def autov2(asset: Asset | None) -> str:

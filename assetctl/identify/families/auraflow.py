@@ -18,4 +18,5 @@ FAMILY = Family(
     classes=("AuraFlowTransformer2DModel",),
     prediction="flow",
     lineages=((r"pony.*v7", "Pony V7"), (r"aura", "AuraFlow")),
+    contract="Double and single layers by name: certain.",
 )

@@ -29,4 +29,5 @@ FAMILY = Family(
     classes=("ChromaTransformer2DModel",),
     prediction="flow",
     lineages=((r"chroma", "Chroma"),),
+    contract="A guidance network of its own: certain. Its LoRAs are shared with FLUX.1.",
 )

@@ -11,4 +11,10 @@ def _match(features: Features) -> Match | None:
     return certain(features.transformer and features.outline.begins(*_OWN), "its blocks are Cosmos's")
 
 
-FAMILY = Family("cosmos", _match, said=r"cosmos|anima(?:$|[^a-z])", classes=("CosmosTransformer3DModel",))
+FAMILY = Family(
+    "cosmos",
+    _match,
+    said=r"cosmos|anima(?:$|[^a-z])",
+    classes=("CosmosTransformer3DModel",),
+    contract="Blocks that attend by `q_proj`, or are modulated by `adaln_modulation`: certain.",
+)

@@ -13,6 +13,8 @@ _DOUBLE, _SINGLE = 19, 38
 _KLEIN = (5, 20)  # blocks of the one FLUX.2 that is 3072 wide
 
 _MODULATION = ("img_mod.lin.", "txt_mod.lin.", "modulation.lin.", "norm.linear.", "norm_context.linear.")
+#: Of XLabs's trainer, which knows FLUX.1 alone.
+_XLABS = ("processor.qkv_lora", "processor.proj_lora")
 _OWN = ("proj_mlp.", "single_transformer_blocks.0.proj_out.", "ff.net.", "ff_context.net.", "vector_in.")
 _DOUBLE_OR_SINGLE = ("double_blocks.", "single_blocks.", "single_transformer_blocks.")
 _BLOCKS = (*_DOUBLE_OR_SINGLE, "transformer_blocks.0.attn.to_", "transformer_blocks.0.attn.add_")
@@ -51,7 +53,7 @@ def _blocks(features: Features) -> Match | None:
     if not outline.begins(*_DOUBLE_OR_SINGLE) and not outline.has(*_OWN):
         return possible(True, "its joint blocks are 3072 wide, as in FLUX.1 and others")
     detail = "its double and single blocks are 3072 wide and no more than FLUX.1's"
-    if outline.has(*_MODULATION):
+    if outline.has(*_MODULATION, *_XLABS):
         return certain(True, detail)
     beyond_klein = blocks.double > _KLEIN[0] or blocks.single > _KLEIN[1]
     plain = blocks.feed_forward == "plain" or outline.has(*_OWN)
@@ -77,4 +79,8 @@ FAMILY = Family(
         (r"flux-?1-dev|flux1-dev", "Flux.1 D"),
     ),
     variant=_variant,
+    contract=(
+        "Double or single blocks 3072 wide, at most 19 and 38, with modulation of their own: certain. "
+        "Without modulation: likely if plain or more than FLUX.2 Klein has, else shared."
+    ),
 )

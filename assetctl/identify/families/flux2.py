@@ -14,6 +14,9 @@ _OWN = (
 _BLOCKS = ("double_blocks.", "single_blocks.", "single_transformer_blocks.")
 _OTHER = ("img_mod.", "txt_mod.", "modulation.lin", "norm.linear", "norm1.linear", "img_mlp.fc1", "proj_mlp", "ff.net")
 
+#: Attention of joint blocks to text, as diffusers names it.
+_JOINT = tuple(f"transformer_blocks.0.attn.{part}" for part in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"))
+
 
 def _match(features: Features) -> Match | None:
     outline = features.outline
@@ -24,6 +27,9 @@ def _match(features: Features) -> Match | None:
     if outline.begins("double_stream_modulation", "single_stream_modulation") or outline.has(*_OWN):
         return certain(True, "its blocks share their modulation, or fuse attention and feed-forward")
     blocks = features.blocks
+    if blocks is not None and outline.begins(*_JOINT) and not outline.has(*_OTHER, "attn.to_gate"):
+        fits = blocks.double <= 8 and not blocks.single and blocks.width in (4096, 6144)
+        return likely(fits, f"it has no more than 8 joint blocks, {blocks.width} wide")
     if blocks is None or not outline.begins(*_BLOCKS) or outline.has(*_OTHER) or blocks.feed_forward == "plain":
         return None
     return (
@@ -43,5 +49,9 @@ FAMILY = Family(
         (r"klein.*9b", "Flux.2 Klein 9B"),
         (r"klein.*4b", "Flux.2 Klein 4B"),
         (r"flux[-_.]?2[-_. ]dev", "Flux.2 D"),
+    ),
+    contract=(
+        "Shared modulation, or a gated feed-forward in double and single blocks: certain. Attention "
+        "4096 or 6144 wide alone: likely."
     ),
 )

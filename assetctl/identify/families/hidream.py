@@ -11,4 +11,11 @@ def _match(features: Features) -> Match | None:
     return certain(features.transformer and features.outline.begins(*_BLOCKS), "it is built of HiDream's stream blocks")
 
 
-FAMILY = Family("hidream", _match, said=r"hi-?dream", classes=("HiDreamImageTransformer2DModel",), prediction="flow")
+FAMILY = Family(
+    "hidream",
+    _match,
+    said=r"hi-?dream",
+    classes=("HiDreamImageTransformer2DModel",),
+    prediction="flow",
+    contract="Double and single stream blocks by name: certain.",
+)

@@ -32,4 +32,5 @@ FAMILY = Family(
     classes=("HunyuanVideoTransformer3DModel",),
     prediction="flow",
     lineages=((r"hunyuan", "Hunyuan Video"),),
+    contract=("A token refiner or `fc1` in double blocks, or 20 double or 40 single blocks 3072 wide: certain."),
 )

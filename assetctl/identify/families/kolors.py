@@ -10,4 +10,10 @@ def _match(features: Features) -> Match | None:
     return certain(projected and features.unet and features.unet.context == 2048, "it projects its text states")
 
 
-FAMILY = Family("kolors", _match, said=r"kolors", lineages=((r"kolors", "Kolors"),))
+FAMILY = Family(
+    "kolors",
+    _match,
+    said=r"kolors",
+    lineages=((r"kolors", "Kolors"),),
+    contract="Text of width 2048 behind a projection of text states: certain.",
+)

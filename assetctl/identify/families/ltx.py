@@ -19,4 +19,14 @@ def _match(features: Features) -> Match | None:
     )
 
 
-FAMILY = Family("ltx", _match, said=r"\bltx", classes=("LTXVideoTransformer3DModel",), prediction="flow")
+FAMILY = Family(
+    "ltx",
+    _match,
+    said=r"\bltx",
+    classes=("LTXVideoTransformer3DModel",),
+    prediction="flow",
+    contract=(
+        "A projection of patches, or a VAE of 128 channels over time: certain. Blocks that attend "
+        "twice, 2048 or 4096 wide: likely."
+    ),
+)

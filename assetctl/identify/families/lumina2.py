@@ -10,4 +10,11 @@ def _match(features: Features) -> Match | None:
     return certain(features.transformer and width_of_layers(features.outline) == 2304, "its layers are 2304 wide")
 
 
-FAMILY = Family("lumina2", _match, said=r"lumina", classes=("Lumina2Transformer2DModel",), prediction="flow")
+FAMILY = Family(
+    "lumina2",
+    _match,
+    said=r"lumina",
+    classes=("Lumina2Transformer2DModel",),
+    prediction="flow",
+    contract="Layers 2304 wide: certain.",
+)

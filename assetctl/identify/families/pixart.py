@@ -16,4 +16,11 @@ def _match(features: Features) -> Match | None:
     )
 
 
-FAMILY = Family("pixart", _match, said=r"pixart", classes=("PixArtTransformer2DModel",), prediction="epsilon")
+FAMILY = Family(
+    "pixart",
+    _match,
+    said=r"pixart",
+    classes=("PixArtTransformer2DModel",),
+    prediction="epsilon",
+    contract="Blocks that attend twice, 1152 wide: certain.",
+)

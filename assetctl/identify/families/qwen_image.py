@@ -37,4 +37,8 @@ FAMILY = Family(
     classes=("QwenImageTransformer2DModel", "QwenImageControlNetModel"),
     prediction="flow",
     lineages=((r"qwen", "Qwen"),),
+    contract=(
+        "Feed-forwards for picture and text, or more than 20 joint blocks 3072 wide: certain. "
+        "Attention of fewer: likely or shared, by how it is named."
+    ),
 )

@@ -13,4 +13,11 @@ def _match(features: Features) -> Match | None:
     )
 
 
-FAMILY = Family("sana", _match, said=r"\bsana", classes=("SanaTransformer2DModel",), prediction="flow")
+FAMILY = Family(
+    "sana",
+    _match,
+    said=r"\bsana",
+    classes=("SanaTransformer2DModel",),
+    prediction="flow",
+    contract="Inverted convolutions as feed-forward: certain.",
+)

@@ -34,4 +34,8 @@ FAMILY = Family(
     said=r"stable-diffusion-v2|sd_?v?2(?!\d)|sd ?2\.\d",
     lineages=((r"v2-1|sd[-_ ]?v?2[._-]?1", "SD 2.1"), (r"512-base-ema|sd[-_ ]?v?2[._-]?0", "SD 2.0")),
     variant=_variant,
+    contract=(
+        "Text of width 1024 in cross-attention, or in its only text encoder: certain. Attention "
+        "between matrices in the first level: certain."
+    ),
 )

@@ -34,4 +34,8 @@ FAMILY = Family(
         (r"3\.5[-_ ]?medium", "SD 3.5 Medium"),
         (r"sd_?3(?![._]?5)|diffusion-3-", "SD 3"),
     ),
+    contract=(
+        "Joint blocks by name, or blocks 1536 or 2432 wide: certain. An embedding for CLIP-L, "
+        "OpenCLIP-G and T5: certain."
+    ),
 )

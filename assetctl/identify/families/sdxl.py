@@ -42,4 +42,8 @@ FAMILY = Family(
         (r"sd_?xl_base_v?0[._-]9", "SDXL 0.9"),
     ),
     variant=unet_variant,
+    contract=(
+        "Text of width 2048, a condition of 2816, a second text encoder of width 1280, or more than "
+        "four transformer blocks in one attention module: certain."
+    ),
 )

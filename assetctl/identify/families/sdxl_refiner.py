@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from assetctl.identify.features import Family, Features, Match, certain, possible
+from assetctl.identify.unet import unet_variant
 
 
 def _match(features: Features) -> Match | None:
@@ -17,4 +18,10 @@ def _match(features: Features) -> Match | None:
     return possible(shallow and not unet.first_attention, "its attention modules hold up to four transformer blocks")
 
 
-FAMILY = Family("sdxl-refiner", _match, said=r"xl.*refiner")
+FAMILY = Family(
+    "sdxl-refiner",
+    _match,
+    said=r"xl.*refiner",
+    variant=unet_variant,
+    contract=("Text of width 1280, or a condition of 2560: certain. Attention without either is shared with SDXL."),
+)

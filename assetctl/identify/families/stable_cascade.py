@@ -12,4 +12,10 @@ def _match(features: Features) -> Match | None:
     return certain(named, "it has Stable Cascade's mappers or channel-wise blocks")
 
 
-FAMILY = Family("stable-cascade", _match, said=r"stable-cascade", classes=("StableCascadeUNet",))
+FAMILY = Family(
+    "stable-cascade",
+    _match,
+    said=r"stable-cascade",
+    classes=("StableCascadeUNet",),
+    contract="Mappers of CLIP or EfficientNet, or channel-wise blocks: certain.",
+)

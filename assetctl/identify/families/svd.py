@@ -10,4 +10,10 @@ def _match(features: Features) -> Match | None:
     return certain(over_time, "its attention modules mix over time")
 
 
-FAMILY = Family("svd", _match, said=r"stable-video|svd", classes=("UNetSpatioTemporalConditionModel",))
+FAMILY = Family(
+    "svd",
+    _match,
+    said=r"stable-video|svd",
+    classes=("UNetSpatioTemporalConditionModel",),
+    contract="Attention that mixes over time: certain.",
+)

@@ -17,4 +17,5 @@ FAMILY = Family(
     classes=("ZImageTransformer2DModel", "ZImageControlNetModel"),
     prediction="flow",
     lineages=((r"z[-_ ]?image[-_ ]?turbo", "ZImageTurbo"),),
+    contract="Layers 3840 wide: certain.",
 )

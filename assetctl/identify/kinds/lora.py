@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 _LORA = ("_lora_down.", "_lora_up.", "_lora_A", "_lora_linear_layer.", ".dora_scale")
 _LYCORIS = (".hada_w1_a", ".lokr_w1", ".oft_", ".boft_", ".on_input")
 
+#: GLoRA's, which mark it only among a trainer's names.
+_GLORA = (".a1.weight",)
+
 #: Trainers' prefixes, which also mark whole-matrix differences.
 _TRAINERS = ("lora_unet_", "lora_te_", "lora_transformer_", "lycoris_")
+
+#: Channels that FLUX.1 takes where the latents of a picture of edges or depth stand beside its own 64.
+_WITH_CONTROL = 128
 
 #: How names begin where diffusers wrote them. (An outline can not tell `transformer.` from `transformer_`.)
 _DIFFUSERS = ("transformer.", "unet.", "text_encoder.", "text_encoder_2.")
@@ -47,17 +53,18 @@ def _marks(outline: Outline) -> str | None:
 
 
 def _layout(outline: Outline) -> str:
-    if outline.has(*_LYCORIS) or outline.prefixed("lycoris_"):
+    if outline.has(*_LYCORIS) or outline.prefixed("lycoris_") or outline.has(*_GLORA):
         return "lycoris"
+    if outline.has("processor.qkv_lora", "processor.proj_lora"):
+        return "xlabs"
     if outline.prefixed("lora_transformer_", "lora_prior_"):
         return "onetrainer"
     if outline.prefixed("lora_unet_", "lora_te"):
         return "kohya"
-    if outline.prefixed("base_model.model."):
-        return "peft"
-    if next(iter(outline.header.tensors)).startswith(_DIFFUSERS) or outline.has(".processor."):
+    peft = outline.prefixed("base_model.model.")
+    if not peft and (next(iter(outline.header.tensors)).startswith(_DIFFUSERS) or outline.has(".processor.")):
         return "diffusers"
-    return "peft" if outline.has("_lora_A") else "kohya"
+    return "peft" if peft or outline.has("_lora_A") else "kohya"
 
 
 def _encoders(outline: Outline) -> dict[str, int]:
@@ -74,7 +81,11 @@ def _read(outline: Outline) -> Features:
     unet = read_unet(outline)
     changes_text = outline.prefixed("lora_te", "text_encoder", "base_model.model.text_encoder")
     telling = unet is not None and unet.context is not None
-    contains = (("changes to a text encoder", changes_text), ("an embedding", outline.prefixed("bundle_emb.")))
+    contains = (
+        ("changes to a text encoder", changes_text),
+        ("an embedding", outline.prefixed("bundle_emb.")),
+        ("an input for control pictures", outline.input_width("x_embedder", "img_in") == _WITH_CONTROL),
+    )
     return Features(
         "lora",
         _layout(outline),

@@ -19,6 +19,8 @@ def _marks(outline: Outline) -> str | None:
         return "it is an OpenCLIP text encoder"
     if outline.has_all("layers.0.self_attn.q_proj", "embed_tokens"):
         return "it is a language model"
+    if outline.has_all("blocks.0.pos_embedding", "token_embedding") or outline.has_all("query_key_value", "word_emb"):
+        return "it is a text encoder of Wan or Kolors"
     return None
 
 

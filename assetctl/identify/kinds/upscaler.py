@@ -12,8 +12,21 @@ if TYPE_CHECKING:
 _NAMES = ("RDB1.conv", "rdb1.conv", "RRDB_trunk", "residual_group.")
 
 
+def _compact(outline: Outline) -> bool:
+    """Real-ESRGAN's compact network: one stack of convolutions and slopes, and nothing beside it."""
+    return (
+        set(outline.text.split()) == {"body__weight", "body__bias"}
+        and outline.header.shape("body.0.weight") is not None
+    )
+
+
 def _marks(outline: Outline) -> str | None:
-    enlarges = outline.has(*_NAMES) or outline.has_all("conv_first.", "conv_last.")
+    enlarges = (
+        outline.has(*_NAMES)
+        or outline.has_all("conv_first.", "conv_last.")
+        or outline.has_all("conv_first.", "conv_after_body.")
+    )
+    enlarges = enlarges or _compact(outline)
     return "it has the blocks of a network that enlarges pictures" if enlarges else None
 
 

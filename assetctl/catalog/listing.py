@@ -1,0 +1,230 @@
+"""Lists of assets, whole or cut short: what is asked first is which assets, and only then all about those.
+
+A list that is cut short must not cost what the whole one would: the numbers of its assets come from
+an index, and the view `asset_view`, with its lists of words and tags, is read for those alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from assetctl.catalog.opening import explained
+from assetctl.errors import UsageError
+from assetctl.types import KINDS, Asset
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+#: How many matches of a search are weighed against each other where the list is cut short.
+WEIGHED = 1000
+
+#: Kinds that are used with a checkpoint, and so fit it or do not.
+FITTING = ("lora", "embedding", "vae", "controlnet")
+
+#: How well an asset fits a checkpoint, best first.
+FITS = ("same base model", "same family", "same latents", "other lineage", "perhaps")
+
+#: Families whose latents are the same, so that they share VAEs.
+_SAME_LATENTS = {"sd1": "sd2", "sd2": "sd1", "sdxl": "sdxl-refiner", "sdxl-refiner": "sdxl"}
+
+_WORDS, _TAGS, _IN_STORE = 12, 13, 15
+_FILTERS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+
+
+class Question(NamedTuple):
+    """Which assets: SQL that gives their numbers, best first, and its parameters."""
+
+    sql: str
+    values: dict[str, object]
+
+
+class Lists:
+    """Questions that are answered by many assets."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def assets(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        limit: int | None = None,
+        **filters: str | None,
+    ) -> list[Asset]:
+        """Assets in the order of their names; a filter of `None` is no filter, others ignore case.
+
+        Args:
+            tags: All of these must be there.
+            in_store: Only what assetctl owns, or only what lies elsewhere.
+            limit: How many at most; `None` for all.
+            **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`.
+        """
+        where, values = conditions(filters, tags=tags, in_store=in_store)
+        if limit is not None:
+            where = f"id IN (SELECT id FROM assets WHERE {where} ORDER BY name LIMIT :limit)"  # noqa: S608 - ours
+        query = f"SELECT * FROM asset_view WHERE {where} ORDER BY name"  # noqa: S608 - columns are ours
+        return self._assets(query, values | {"limit": limit})
+
+    def count(self, most: int, *, tags: Iterable[str] = (), in_store: bool | None = None, **filters: str | None) -> int:
+        """How many assets `assets` would list; `most` where there are as many or more."""
+        where, values = conditions(filters, tags=tags, in_store=in_store)
+        return self._count(Question(f"SELECT id FROM assets WHERE {where}", values), most)  # noqa: S608 - ours
+
+    def search(self, text: str, *, limit: int | None = None, **filters: str | None) -> list[Asset]:
+        """Assets whose name, trigger words, tags or notes hold words that begin with those of `text`, best first.
+
+        Names that begin with `text` come first. Where the list is cut short, and a word is so common that more
+        than a thousand assets match, those with the words in their names come before the rest.
+
+        Raises:
+            UsageError: There is nothing to look for.
+        """
+        matches = _matches(text, filters)
+        if limit is None or self._count(matches, WEIGHED + 1) <= WEIGHED:
+            best = "bm25(asset_search, 10, 5, 5, 1)"
+            query = matches.sql.replace("SELECT s.rowid", f"SELECT s.rowid, a.name, {best} AS score")
+            query += " ORDER BY substr(a.name, 1, length(:text)) <> :text COLLATE NOCASE, score, a.name LIMIT :limit"
+            most = -1 if limit is None else limit  # to SQLite, a negative limit is none
+            return self._in_order(row[0] for row in self._rows(query, matches.values | {"limit": most}))
+        return self._in_order(self._common(matches, filters, limit))
+
+    def count_matches(self, text: str, **filters: str | None) -> int:
+        """How many assets `search` would find; one more than `WEIGHED` where there are more than that."""
+        return self._count(_matches(text, filters), WEIGHED + 1)
+
+    def fitting(
+        self,
+        checkpoint: Asset,
+        *,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        limit: int | None = None,
+        **filters: str | None,
+    ) -> list[tuple[Asset, str]]:
+        """What can be used with a checkpoint of a known family, best first, each with one of `FITS`."""
+        also = conditions(filters, tags=tags, in_store=in_store)
+        fits: dict[int, str] = {}
+        for question in (_fitting(checkpoint, also), _perhaps_fitting(checkpoint, also)):
+            if limit is None or len(fits) < limit:
+                query = f"{question.sql} ORDER BY fit, name LIMIT :limit"
+                left = -1 if limit is None else limit - len(fits)
+                rows = self._rows(query, question.values | {"limit": left})
+                fits |= {row["id"]: FITS[row["fit"]] for row in rows}
+        return [(asset, fits[asset.id]) for asset in self._in_order(fits)]
+
+    def count_fitting(
+        self,
+        checkpoint: Asset,
+        most: int,
+        *,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        **filters: str | None,
+    ) -> int:
+        """How many assets `fitting` would list; `most` where there are as many or more."""
+        also = conditions(filters, tags=tags, in_store=in_store)
+        certain = self._count(_fitting(checkpoint, also), most)
+        return certain + self._count(_perhaps_fitting(checkpoint, also), most - certain)
+
+    def _common(self, matches: Question, filters: Mapping[str, str | None], limit: int) -> list[int]:
+        """Matches of common words: weighing all of them would take as long as there are assets."""
+        where, _ = conditions(filters)
+        begin = f"SELECT id FROM assets WHERE name >= :text AND name < :end AND {where} ORDER BY name"  # noqa: S608 - ours
+        end = {"end": str(matches.values["text"]) + "\U0010ffff"}  # just past every name that begins with the text
+        in_name = {"query": f"name : ({matches.values['query']})"}
+        found: dict[int, None] = {}
+        for sql, values in ((begin, end), (matches.sql, in_name), (matches.sql, {})):
+            if len(found) < limit:
+                rows = self._rows(f"{sql} LIMIT :limit", matches.values | values | {"limit": limit})
+                found.update(dict.fromkeys(row[0] for row in rows))
+        return list(found)[:limit]
+
+    def _in_order(self, ids: Iterable[int]) -> list[Asset]:
+        """The assets of these numbers, in this order; numbers that are gone are left out."""
+        wanted = list(ids)
+        query = "SELECT * FROM asset_view WHERE id IN (SELECT value FROM json_each(:ids))"
+        found = {asset.id: asset for asset in self._assets(query, {"ids": orjson.dumps(wanted).decode()})}
+        return [found[number] for number in wanted if number in found]
+
+    def _count(self, question: Question, most: int) -> int:
+        query = f"SELECT count(*) FROM ({question.sql} LIMIT :most)"  # noqa: S608 - the question is ours
+        return int(self._rows(query, question.values | {"most": most})[0][0])
+
+    def _assets(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
+        return [_asset(row) for row in self._rows(query, values)]
+
+    def _rows(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[sqlite3.Row]:
+        with explained(self._path):
+            return self._connection.execute(query, values).fetchall()
+
+
+def conditions(
+    filters: Mapping[str, str | None], *, tags: Iterable[str] = (), in_store: bool | None = None
+) -> tuple[str, dict[str, object]]:
+    """What follows `WHERE`, over the columns of `assets`, and its parameters."""
+    where, values = ["1"], dict[str, object]()
+    for field, value in filters.items():
+        if field not in _FILTERS:
+            raise TypeError(f"no such filter: {field}")
+        if field == "kind" and value is not None and value.lower() not in KINDS:
+            raise UsageError(f"{value!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
+        if value is not None:  # kinds are kept in lower case
+            where.append(f"{field} = :{field}" if field == "kind" else f"{field} = :{field} COLLATE NOCASE")
+            values[field] = value.lower() if field == "kind" else value
+    for number, tag in enumerate(tags):
+        where.append(f"id IN (SELECT asset_id FROM tags WHERE tag = :tag{number})")  # noqa: S608 - a number
+        values[f"tag{number}"] = tag
+    if in_store is not None:
+        where.append("in_store = :in_store")
+        values["in_store"] = in_store
+    return " AND ".join(where), values
+
+
+def _matches(text: str, filters: Mapping[str, str | None]) -> Question:
+    words = re.findall(r"\w+", text)
+    if not words:
+        raise UsageError(f"There is no word in {text!r} to search for.", "Try a part of a name or a trigger word.")
+    where, values = conditions(filters)
+    values |= {"query": " ".join(f'"{word}"*' for word in words), "text": text.strip()}
+    source = "asset_search s JOIN assets a ON a.id = s.rowid"
+    return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)  # noqa: S608 - ours
+
+
+def _fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> Question:
+    """Assets of the checkpoint's family, and VAEs of families with the same latents."""
+    where, values = also
+    kinds = ", ".join(f"'{kind}'" for kind in FITTING)
+    family = f"""
+        SELECT id, name, CASE WHEN base_model = :lineage COLLATE NOCASE THEN 0
+            WHEN base_model IS NULL OR :lineage IS NULL OR kind = 'vae' THEN 1 ELSE 3 END AS fit
+        FROM assets WHERE family = :of COLLATE NOCASE AND kind IN ({kinds}) AND {where}"""  # noqa: S608 - all of it is ours
+    twin = f"""
+        SELECT id, name, 2 FROM assets WHERE family = :twin COLLATE NOCASE AND kind = 'vae' AND {where}"""  # noqa: S608
+    twins = _SAME_LATENTS.get(checkpoint.family or "")
+    own = {"lineage": checkpoint.base_model, "of": checkpoint.family, "twin": twins}
+    return Question(f"{family} UNION ALL {twin}", values | own)
+
+
+def _perhaps_fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> Question:
+    """VAEs whose files leave several families open: their evidence names each of those."""
+    where, values = also
+    query = f"""
+        SELECT id, name, 4 AS fit FROM assets a WHERE family IS NULL AND kind = 'vae' AND {where} AND EXISTS
+            (SELECT 1 FROM identifications WHERE asset_id = a.id AND instr(evidence, :claim))"""  # noqa: S608 - ours
+    return Question(query, values | {"claim": f'"family={checkpoint.family}"'})
+
+
+def _asset(row: sqlite3.Row) -> Asset:
+    """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
+    values: list[Any] = list(row)
+    values[_WORDS] = tuple(orjson.loads(values[_WORDS]))
+    values[_TAGS] = tuple(orjson.loads(values[_TAGS]))
+    values[_IN_STORE] = bool(values[_IN_STORE])
+    return Asset(*values)

@@ -1,0 +1,78 @@
+"""Importing 10,000 headers of 12 KB, against a loop that only reads and parses them; and hashing eight large files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from headers import all_different, grown
+from measure import BIN, Row, interleaved, seconds
+
+LOOP = Path(__file__).with_name("bare_loop.py")
+COUNT = 10_000
+
+
+def rows(folder: Path, runs: int = 3, count: int = COUNT) -> list[Row]:
+    """Whole processes, of two folders; then the bytes of eight files of 256 MB."""
+    found = []
+    for name, write in (("all different", all_different), ("a grown folder", grown)):
+        write(folder / name, count)
+        found += _import_rows(folder, name, runs)
+        shutil.rmtree(folder / name)
+    return found + _hash_rows(folder, runs)
+
+
+def _import_rows(folder: Path, name: str, runs: int) -> list[Row]:
+    loras, home = folder / name, folder / "scale-home"
+    environment = {"ASSETCTL_HOME": str(home)}
+
+    def listing() -> float:
+        shutil.rmtree(home, ignore_errors=True)
+        seconds([BIN / "assetctl", "list"], environment)  # makes the catalog
+        return seconds([BIN / "assetctl", "list"], environment)
+
+    def imported(*options: str) -> float:
+        return seconds([BIN / "assetctl", "import", *options, loras], environment)
+
+    def fresh() -> float:
+        listing()
+        return imported()
+
+    startup, bare, second_bare, loop, hashed, second = interleaved(
+        runs,
+        listing,
+        lambda: imported("--no-hash"),
+        lambda: imported("--no-hash"),
+        lambda: seconds([sys.executable, LOOP, loras], environment),
+        fresh,
+        imported,
+    )
+    return [
+        Row(f"import --no-hash, {name}", "read + orjson loop", bare, loop, 2.0),
+        Row(f"import --no-hash, {name}, less `list`", "read + orjson loop", bare - startup, loop, 2.0),
+        Row(f"second import, {name}", "first import, with hashes", second, hashed, 0.5),
+        Row(f"second import --no-hash, {name}", "first import --no-hash", second_bare, bare, 0.5),
+    ]
+
+
+def _hash_rows(folder: Path, runs: int) -> list[Row]:
+    """SHA256 of eight files of 256 MB that are no holes."""
+    large, home = folder / "large", folder / "hash-home"
+    large.mkdir()
+    start = b'{"a":{"dtype":"U8","shape":[268435456],"data_offsets":[0,268435456]}}'
+    for number in range(8):
+        with (large / f"{number}.safetensors").open("wb") as file:
+            file.write(len(start).to_bytes(8, "little") + start)
+            file.writelines(os.urandom(2**20) for _ in range(256))
+    environment = {"ASSETCTL_HOME": str(home)}
+
+    def imported() -> float:
+        shutil.rmtree(home, ignore_errors=True)
+        seconds([BIN / "assetctl", "list"], environment)
+        return seconds([BIN / "assetctl", "import", large], environment)
+
+    files = sorted(large.iterdir())
+    hashed, openssl = interleaved(runs, imported, lambda: seconds(["openssl", "dgst", "-sha256", *files], environment))
+    return [Row("import of eight files of 256 MB", "openssl dgst -sha256", hashed, openssl, 1.15)]

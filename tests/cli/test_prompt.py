@@ -1,0 +1,120 @@
+"""How `assetctl prompt` reads a prompt."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from compat.sparse import tiny_checkpoint, write_sparse
+from material import write_safetensors
+
+from assetctl.demo import demo_assets
+
+
+@pytest.fixture(autouse=True)
+def _no_torch(monkeypatch):
+    """Anything that reaches for torch or transformers fails."""
+    for name in ("torch", "transformers", "diffusers"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.fixture
+def demo(assetctl):
+    """The demo checkpoint, which carries a tokenizer, and its embedding."""
+    family = demo_assets()
+    assert assetctl("import", family.checkpoint, family.embedding, family.style).code == 0
+    return family
+
+
+def test_works_without_a_home_and_makes_none(assetctl, home):
+    ended = assetctl("prompt", "a (cat:1.2) <lora:ink:0.5>", "--json")
+    assert ended.data == {
+        "segments": [["a ", 1.0], ["cat", 1.2], [" ", 1.0]],
+        "loras": {"ink": 0.5},
+        "unknown_loras": None,
+        "embeddings": [],
+        "chunks": None,
+    }
+    assert not home.exists()
+
+
+def test_says_why_there_are_no_chunks(assetctl):
+    ended = assetctl("prompt", "a cat")
+    assert "No tokenizer is known" in ended.err
+    assert "assetctl pull --support" in ended.err
+
+
+@pytest.mark.usefixtures("demo")
+def test_shows_the_chunks_of_the_only_checkpoint(assetctl):
+    text = "cat " * 60 + ", " + "Dog " * 20 + "BREAK (a cat:1.3)"
+    chunks = assetctl("prompt", text, "--json").data["chunks"]
+    assert chunks == assetctl("prompt", text, "--checkpoint", "demo-checkpoint", "--json").data["chunks"]
+    assert [chunk["text"] for chunk in chunks][-1] == "a cat"
+    assert chunks[0]["text"].endswith("cat ,")
+    assert chunks[0]["tokens"] == 61
+    assert all(chunk["tokens"] <= 75 for chunk in chunks)
+    shown = assetctl("prompt", text).out
+    assert "61/75" in shown
+
+
+def test_shows_embeddings_and_counts_chosen_ones_by_their_vectors(assetctl, demo):
+    token = demo.embedding.stem
+    plain = assetctl("prompt", f"a {token}", "--json").data
+    chosen = assetctl("prompt", f"a {token}", "--embedding", token, "--json").data
+    assert plain["embeddings"] == chosen["embeddings"] == [token]
+    assert chosen["chunks"] == [{"tokens": 3, "text": f"a {token}"}]
+    assert plain["chunks"][0]["tokens"] > 3
+    assert "mere words" in assetctl("prompt", f"a {token}").out
+
+
+def test_tells_which_loras_are_not_in_the_catalog(assetctl, demo):
+    text = f"a cat <lora:{demo.style.stem}:0.5> <lora:lost:1>"
+    assert assetctl("prompt", text, "--json").data["unknown_loras"] == ["lost"]
+    assert "LoRA lost: 1, which is not in the catalog" in assetctl("prompt", text).out
+
+
+def test_a_wrong_name_is_not_found(assetctl):
+    assert assetctl("prompt", "a cat", "--checkpoint", "lost", "--json").code == 3
+    assert assetctl("prompt", "a cat", "--embedding", "lost", "--json").code == 3
+
+
+def test_a_damaged_tokenizer_is_refused(assetctl, tmp_path):
+    path = write_sparse(tmp_path / "files" / "dream.safetensors", tiny_checkpoint())
+    folder = path.with_suffix(".config") / "tokenizer"
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").write_text("{")
+    (folder / "merges.txt").write_text("")
+    assetctl("import", path)
+    ended = assetctl("prompt", "a cat", "--checkpoint", "dream", "--json")
+    assert (ended.code, ended.error["code"]) == (5, "file_corrupt")
+    assert "vocab.json" in ended.error["message"]
+
+
+@pytest.mark.usefixtures("demo")
+def test_check_tells_of_a_prompt_that_takes_several_chunks(assetctl):
+    short = assetctl("check", "demo-checkpoint", "--prompt", "a cat, " * 9, "--json").data
+    assert short["findings"] == []
+    long = assetctl("check", "demo-checkpoint", "--prompt", "a cat, " * 30 + "BLUE", "--json").data
+    (finding,) = long["findings"]
+    assert (finding["rule"], finding["severity"]) == ("prompt_length", "info")
+    assert "2 chunks of 75 tokens" in finding["message"]
+    assert "BLUE" in finding["message"]
+    assert long["ok"]
+
+
+def test_takes_any_text(assetctl, tmp_path):
+    write_safetensors(tmp_path / "tok.safetensors", {"emb_params": [2, 768]})
+    assetctl("import", tmp_path / "tok.safetensors")
+    for text in ("", "((((", "\\", ":1)", "BREAK", "<lora:", "a\x1b[2J", "tok" * 9, "<lora:\x00:1>", "猫 🐱"):
+        assert assetctl("prompt", text, "--json").code == 0
+        assert "\x1b[2J" not in assetctl("prompt", text).out
+
+
+@pytest.mark.usefixtures("demo")
+@pytest.mark.parametrize("shape", [[10**12, 0], [0, 768], [76, 768], [1, 1, 768]])
+def test_what_fits_no_chunk_is_no_embedding(assetctl, tmp_path, shape):
+    write_sparse(tmp_path / "files" / "tok.safetensors", {"emb_params": shape})
+    assert assetctl("import", tmp_path / "files").code == 0
+    ended = assetctl("prompt", "a tok", "--embedding", "tok", "--json")
+    assert (ended.code, ended.error["code"]) == (5, "file_corrupt")
+    assert assetctl("check", "demo-checkpoint", "--prompt", "a tok " * 40, "--json").code == 0
