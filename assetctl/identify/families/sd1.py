@@ -26,7 +26,12 @@ FAMILY = Family(
     "sd1",
     _match,
     said=r"stable-diffusion-v1|sd_?v?1(?!\d)|sd ?1\.\d",
-    lineages=((r"v1-5|sd[-_ ]?v?1[._-]?5", "SD 1.5"), (r"v1-4|sd[-_ ]?v?1[._-]?4", "SD 1.4")),
+    lineages=(
+        (r"hyper-?sd", "SD 1.5 Hyper"),
+        (r"(?<![a-z])lcm(?![a-z])", "SD 1.5 LCM"),
+        (r"v1-5|sd[-_ ]?v?1[._-]?5", "SD 1.5"),
+        (r"v1-4|sd[-_ ]?v?1[._-]?4", "SD 1.4"),
+    ),
     variant=unet_variant,
     contract=(
         "Text of width 768 in cross-attention, or in its only text encoder: certain. Attention "
