@@ -125,7 +125,7 @@ class Writer:
         return list(self._session.connection().scalars(text(query), {"ids": wanted}))
 
     def merge_duplicates(self, newcomers: Iterable[int]) -> dict[int, int]:
-        """Make one asset of those with the same bytes: a newcomer's file becomes a copy of the older asset's.
+        """Make one asset of those with the same bytes: a newcomer's file and tags become the older asset's.
 
         Returns:
             The newcomers that are gone, each with the asset that took its file.
@@ -140,9 +140,11 @@ class Writer:
             connection = self._session.connection()
             connection.execute(text("UPDATE files SET asset_id = :old, role = 'copy' WHERE asset_id = :new"), pairs)
             connection.execute(text("UPDATE generation_assets SET asset_id = :old WHERE asset_id = :new"), pairs)
+            keep_tags = "INSERT OR IGNORE INTO tags (asset_id, tag) SELECT :old, tag FROM tags WHERE asset_id = :new"
+            connection.execute(text(keep_tags), pairs)
             connection.execute(text("DELETE FROM assets WHERE id = :new"), pairs)
             self._session.expire_all()
-            self._touched.update(merged)
+            self._touched.update(merged, merged.values())
         return merged
 
     def replace_files(self, asset_id: int, files: Sequence[AssetFile], *, same_bytes: bool = False) -> None:

@@ -88,6 +88,17 @@ def test_twins_in_a_folder_are_one_asset_with_two_places(assetctl, tmp_path):
     assert assetctl("inspect", "b", "--json").data["name"] == asset["name"] == "a"
 
 
+def test_a_twin_brings_its_tags_along(assetctl, tmp_path):
+    first = write_lora(tmp_path / "first.safetensors")
+    twin = write_lora(tmp_path / "twin.safetensors")
+    assetctl("import", first, "--tag", "old", "--no-hash")
+    assetctl("import", twin, "--tag", "cats", "--no-hash")
+    assetctl("import", first, twin)
+    (asset,) = assetctl("list", "--tag", "cats", "--json").data
+    assert sorted(asset["tags"]) == ["cats", "old"]
+    assert assetctl("search", "cats", "--json").data == [asset]
+
+
 def test_inspect_tells_files_hashes_and_evidence(assetctl, lora):
     assetctl("import", lora)
     data = assetctl("inspect", "whiskers", "--json").data
