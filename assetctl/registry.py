@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from assetctl.catalog import Generation
+    from assetctl.compat.rule import Rule
     from assetctl.generation.plan import Backend, GenerationRequest, Plan, Progress
     from assetctl.operations.demo import DemoStep
     from assetctl.operations.edit import Changes
@@ -236,6 +237,12 @@ class Registry:
         from assetctl.operations.check import check
 
         return check(self._workspace, choice)
+
+    def rules(self) -> Sequence[Rule]:
+        """What `check` looks for, by name."""
+        from assetctl.compat import list_rules
+
+        return list_rules()
 
     def prompt(self, text: str, *, checkpoint: str | None = None, embeddings: Iterable[str] = ()) -> PromptReading:
         """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.

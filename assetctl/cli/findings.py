@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from assetctl.cli.output import to_stderr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from assetctl.cli.output import Output
+    from assetctl.compat.rule import Rule
     from assetctl.types import CheckReport, Finding
 
 _MARKS = {"error": "✗", "warning": "!", "info": "·"}
@@ -41,6 +43,13 @@ def show_findings(findings: Iterable[Finding]) -> None:
 def _line(finding: Finding) -> tuple[str, str]:
     label = "note" if finding.severity == "info" else finding.severity
     return label, f"{finding.message} [{finding.rule}]"
+
+
+def show_rules(out: Output, rules: Sequence[Rule]) -> None:
+    """What a check looks for."""
+    data = [{"rule": rule.name, "description": rule.description, "severities": {**rule.severities}} for rule in rules]
+    rows = [(rule.name, ", ".join(rule.severities), rule.description) for rule in rules]
+    out.result(data, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
 
 
 def show_report(report: CheckReport) -> None:

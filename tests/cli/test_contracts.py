@@ -99,6 +99,13 @@ def test_a_twin_brings_its_tags_along(assetctl, tmp_path):
     assert assetctl("search", "cats", "--json").data == [asset]
 
 
+def test_check_lists_its_rules(assetctl):
+    rules = {rule["rule"]: rule for rule in assetctl("check", "--rules", "--json").data}
+    assert {"family", "coverage", "lineage", "shared_token", "vae_channels"} <= rules.keys()
+    assert all(rule["description"] and rule["severities"] for rule in rules.values())
+    assert "lineage" in assetctl("check", "--rules").out
+
+
 def test_inspect_tells_files_hashes_and_evidence(assetctl, lora):
     assetctl("import", lora)
     data = assetctl("inspect", "whiskers", "--json").data

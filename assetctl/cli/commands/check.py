@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.findings import report_data, show_report
+from assetctl.cli.findings import report_data, show_report, show_rules
 from assetctl.cli.selection import CheckpointOption, EmbeddingsOption, LorasOption, VaeOption
 from assetctl.cli.session import Session, command
 from assetctl.errors import IncompatibleError
@@ -18,6 +18,7 @@ from assetctl.operations.selecting import Choice
         "assetctl check dreamshaper whiskers:0.8 easynegative",
         "assetctl check --checkpoint dreamshaper --lora whiskers --prompt 'a cat with long whiskers'",
         "assetctl check dreamshaper some-sdxl-lora --json",
+        "assetctl check --rules",
     ]
 )
 def app(
@@ -31,11 +32,15 @@ def app(
     vae: VaeOption = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Also check the prompt against trigger words.")] = None,
     negative: Annotated[str | None, typer.Option("--negative", help="The negative prompt.")] = None,
+    rules: Annotated[bool, typer.Option("--rules", help="List what is checked, and check nothing.")] = False,
 ) -> None:
     """Prove whether a selection can work together, before anything is loaded.
 
     Exits with 4 if it can not.
     """
+    if rules:
+        show_rules(session.out, session.registry.rules())
+        return
     choice = Choice(checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae, prompt, negative, tuple(names or ()))
     report = session.registry.check(choice)
     session.out.result(report_data(report), lambda: show_report(report), ["ok" if report.ok else "incompatible"])

@@ -1,0 +1,47 @@
+"""Embeddings that were made for the negative prompt, and stand in the positive one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from assetctl.compat.prompts import audible
+from assetctl.compat.rule import Rule
+from assetctl.prompt import split_at_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Asset, Finding
+
+RULE = Rule(
+    "negative_embedding",
+    "Embeddings of what a picture should not show stand in the negative prompt.",
+    {"warning": "An embedding that is negative by its name or tags is in the positive prompt."},
+)
+
+#: How such embeddings are called: EasyNegative, bad-hands-5, FastNegativeV2, ng_deepnegative, verybadimagenegative.
+_NAMES = re.compile(
+    r"negative|(?:^|[^a-z])(?:neg|ng|bad)(?=[^a-z]|$)|(?:^|very)bad[-_]?(?:hand|image|artist|prompt|pict)"
+)
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Look for the tokens of embeddings that seem negative, if there is a prompt to look at."""
+    selection = context.selection
+    if not selection.prompt:
+        return
+    negative = [asset for asset in dict.fromkeys(selection.embeddings) if _seems_negative(asset)]
+    tokens = {asset: next(iter(asset.trigger_words), asset.name) for asset in negative}
+    pieces = (split_at_tokens(text, tokens.values()) for text, _ in audible(selection.prompt).segments)
+    used = {token.lower() for piece in pieces for _, token in piece if token is not None}
+    for asset, token in tokens.items():
+        if token.lower() in used:
+            message = f"{asset.name} seems to be made for the negative prompt, and {token} is in the prompt."
+            hint = f"Write it there: `--negative {asset.typed}`."
+            yield RULE.finding("warning", message, hint, asset)
+
+
+def _seems_negative(asset: Asset) -> bool:
+    return any(_NAMES.search(word.lower()) for word in (asset.name, *asset.trigger_words, *asset.tags))

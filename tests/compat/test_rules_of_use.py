@@ -1,0 +1,97 @@
+"""Rules about how assets go together that no tensor forbids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from compat.sparse import low_rank, tiny_checkpoint
+
+from assetctl.compat import run_rules
+from assetctl.types import Selection, WeightedAsset
+
+if TYPE_CHECKING:
+    from compat.sparse import Make
+
+    from assetctl.types import Asset, Finding
+
+
+def checkpoint_of(asset: Make, base_model: str | None = None, prediction: str | None = None) -> Asset:
+    made = asset("base", "checkpoint", "sdxl", tiny_checkpoint())
+    return replace(made, base_model=base_model, prediction=prediction)
+
+
+def lora_of(asset: Make, base_model: str | None = None, prediction: str | None = None) -> Asset:
+    made = asset("style", "lora", "sdxl", low_rank("lora_unet_down_blocks_0_resnets_0_conv1", 8, [8, 3, 3]))
+    return replace(made, base_model=base_model, prediction=prediction)
+
+
+def embedding_of(asset: Make, name: str, *words: str, tags: tuple[str, ...] = ()) -> Asset:
+    made = asset(name, "embedding", "sdxl", {"clip_l": [2, 768], "clip_g": [2, 1280]}, trigger_words=words)
+    return replace(made, tags=tags)
+
+
+def found(rule: str, selection: Selection) -> list[Finding]:
+    return [finding for finding in run_rules(selection).findings if finding.rule == rule]
+
+
+@pytest.mark.parametrize(
+    "pair", [("Pony", "SDXL 1.0"), ("SDXL 1.0", "Pony"), ("Pony", "NoobAI"), ("NoobAI", "Illustrious")]
+)
+def test_another_lineage_is_a_warning(asset: Make, pair: tuple[str, str]):
+    lora, embedding = lora_of(asset, pair[0]), replace(embedding_of(asset, "token"), base_model=pair[0])
+    findings = found("lineage", Selection(checkpoint_of(asset, pair[1]), (WeightedAsset(lora),), (embedding,)))
+    assert [(finding.severity, finding.assets) for finding in findings] == [
+        ("warning", ("style", "base")),
+        ("warning", ("token", "base")),
+    ]
+    assert "--fits base" in str(findings[0].hint)
+
+
+@pytest.mark.parametrize(
+    "pair", [("Pony", "Pony"), (None, "Pony"), ("Pony", None), ("Illustrious", "NoobAI"), ("SDXL 1.0", "SDXL Turbo")]
+)
+def test_the_same_lineage_or_an_unknown_one_is_no_finding(asset: Make, pair: tuple[str | None, str | None]):
+    selection = Selection(checkpoint_of(asset, pair[1]), (WeightedAsset(lora_of(asset, pair[0])),))
+    assert found("lineage", selection) == []
+
+
+def test_a_lora_for_another_prediction_is_a_warning(asset: Make):
+    lora = WeightedAsset(lora_of(asset, prediction="epsilon"))
+    (finding,) = found("prediction_mismatch", Selection(checkpoint_of(asset, prediction="v_prediction"), (lora,)))
+    assert (finding.severity, finding.assets) == ("warning", ("style", "base"))
+    for checkpoint in (checkpoint_of(asset, prediction="epsilon"), checkpoint_of(asset)):
+        assert found("prediction_mismatch", Selection(checkpoint, (lora,))) == []
+    assert (
+        found("prediction_mismatch", Selection(checkpoint_of(asset, None, "epsilon"), (WeightedAsset(lora_of(asset)),)))
+        == []
+    )
+
+
+def test_a_token_that_is_an_ordinary_word_is_a_warning(asset: Make):
+    (finding,) = found("shadowed_word", Selection(embeddings=(embedding_of(asset, "whiskers", "Cat"),)))
+    assert finding.severity == "warning"
+    assert "edit whiskers --trigger-word" in str(finding.hint)
+    assert found("shadowed_word", Selection(embeddings=(embedding_of(asset, "whiskers", "ohwx-cat"),))) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["EasyNegative", "bad-hands-5", "FastNegativeV2", "ng_deepnegative_v1_75t", "badhandv4"]
+)
+def test_a_negative_embedding_in_the_prompt_is_a_warning(asset: Make, name: str):
+    chosen = (embedding_of(asset, name, name),)
+    (finding,) = found("negative_embedding", Selection(embeddings=chosen, prompt=f"a cat, {name}", negative_prompt=""))
+    assert (finding.severity, finding.assets) == ("warning", (name,))
+    for prompt in ("a cat", f"a cat, ({name}:0)"):
+        assert found("negative_embedding", Selection(embeddings=chosen, prompt=prompt, negative_prompt=name)) == []
+
+
+@pytest.mark.parametrize("name", ["badge", "negroni", "angry", "sinbad", "baddie"])
+def test_what_only_sounds_negative_is_no_finding(asset: Make, name: str):
+    assert found("negative_embedding", Selection(embeddings=(embedding_of(asset, name, name),), prompt=name)) == []
+
+
+def test_a_tag_says_that_an_embedding_is_negative(asset: Make):
+    chosen = (embedding_of(asset, "token", "tok", tags=("negative",)),)
+    assert len(found("negative_embedding", Selection(embeddings=chosen, prompt="a cat, tok"))) == 1
