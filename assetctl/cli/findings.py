@@ -47,7 +47,14 @@ def _line(finding: Finding) -> tuple[str, str]:
 
 def show_rules(out: Output, rules: Sequence[Rule]) -> None:
     """What a check looks for."""
-    data = [{"rule": rule.name, "description": rule.description, "severities": {**rule.severities}} for rule in rules]
+    data = [
+        {
+            "rule": rule.name,
+            "description": rule.description,
+            "severities": {str(how): why for how, why in rule.severities.items()},
+        }
+        for rule in rules
+    ]
     rows = [(rule.name, ", ".join(rule.severities), rule.description) for rule in rules]
     out.result(data, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
 
