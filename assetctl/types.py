@@ -147,6 +147,7 @@ class Selection:
 
     `others` are embeddings at hand that were not chosen: a prompt may name one by mistake. `tokenizer` is the folder
     with the `vocab.json` and `merges.txt` of the checkpoint's text encoder, where it is known.
+    `unknown_loras` are names in the prompts' LoRA tags that no asset has, each with what may have been meant.
     """
 
     checkpoint: Asset | None = None
@@ -157,6 +158,7 @@ class Selection:
     negative_prompt: str | None = None
     others: tuple[Asset, ...] = ()
     tokenizer: str | None = None
+    unknown_loras: tuple[tuple[str, str], ...] = ()
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""

@@ -22,7 +22,7 @@ def check(workspace: Workspace, choice: Choice) -> CheckReport:
         NotFoundError, AmbiguousNameError: A name.
         UsageError: Nothing was chosen.
     """
-    selection = select(workspace.catalog.read, choice)
+    selection = select(workspace.catalog.read, choice, note_unknown_tags=True)
     if not selection.assets():
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."

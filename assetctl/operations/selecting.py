@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from assetctl.errors import UsageError
+from assetctl.errors import NotFoundError, UsageError
 from assetctl.prompt import parse_prompt
 from assetctl.types import Selection, WeightedAsset
 
@@ -34,8 +34,10 @@ class Choice:
     names: tuple[str, ...] = field(default=())
 
 
-def select(read: Reader, choice: Choice) -> Selection:
+def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> Selection:
     """Find everything that was chosen.
+
+    A LoRA tag with a name that no asset has is an error, or only noted in the selection.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -43,7 +45,14 @@ def select(read: Reader, choice: Choice) -> Selection:
     """
     loras = [_weighted(read, text) for text in choice.loras]
     tags = [tag for text in (choice.prompt, choice.negative_prompt) if text for tag in parse_prompt(text).loras]
-    loras += [_use(read.find(name), weight) for name, weight in tags]
+    unknown = []
+    for name, weight in tags:
+        try:
+            loras.append(_use(read.find(name), weight))
+        except NotFoundError as error:
+            if not note_unknown_tags:
+                raise
+            unknown.append((name, error.hint or ""))
     selection = Selection(
         checkpoint=None if choice.checkpoint is None else read.find(choice.checkpoint),
         loras=tuple(loras),
@@ -51,6 +60,7 @@ def select(read: Reader, choice: Choice) -> Selection:
         vae=None if choice.vae is None else read.find(choice.vae),
         prompt=choice.prompt,
         negative_prompt=choice.negative_prompt,
+        unknown_loras=tuple(unknown),
     )
     return _with_others(read, _with_named(read, selection, choice.names))
 

@@ -99,6 +99,15 @@ def test_a_twin_brings_its_tags_along(assetctl, tmp_path):
     assert assetctl("search", "cats", "--json").data == [asset]
 
 
+def test_check_tells_a_lora_tag_that_names_nothing_and_what_was_meant(assetctl, lora):
+    assetctl("import", lora)
+    checked = assetctl("check", "whiskers", "--prompt", "long whiskers <lora:whisker:0.7>", "--json")
+    assert checked.code == 4
+    (finding,) = [each for each in checked.data["findings"] if each["rule"] == "unknown_lora"]
+    assert (finding["severity"], "<lora:whisker>" in finding["message"]) == ("error", True)
+    assert "whiskers" in finding["hint"]
+
+
 def test_check_lists_its_rules(assetctl):
     rules = {rule["rule"]: rule for rule in assetctl("check", "--rules", "--json").data}
     assert {"family", "coverage", "lineage", "shared_token", "vae_channels"} <= rules.keys()

@@ -1,0 +1,25 @@
+"""LoRA tags in a prompt with names that no asset has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Finding
+
+RULE = Rule(
+    "unknown_lora",
+    "Every LoRA tag of the prompts names an asset of the catalog.",
+    {"error": "A tag names a LoRA that is not here."},
+)
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Tell each name once, with what may have been meant."""
+    for name, hint in dict.fromkeys(context.selection.unknown_loras):
+        yield RULE.finding("error", f"The prompt asks for <lora:{name}>, and there is no asset of that name.", hint)
