@@ -148,6 +148,7 @@ class Selection:
     `others` are embeddings at hand that were not chosen: a prompt may name one by mistake. `tokenizer` is the folder
     with the `vocab.json` and `merges.txt` of the checkpoint's text encoder, where it is known.
     `unknown_loras` are names in the prompts' LoRA tags that no asset has, each with what may have been meant.
+    `commercial` asks what the licences say of selling.
     """
 
     checkpoint: Asset | None = None
@@ -159,6 +160,7 @@ class Selection:
     others: tuple[Asset, ...] = ()
     tokenizer: str | None = None
     unknown_loras: tuple[tuple[str, str], ...] = ()
+    commercial: bool = False
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""

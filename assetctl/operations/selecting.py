@@ -23,6 +23,7 @@ class Choice:
         names: Assets of any kind, each of which finds its own place by its kind.
         loras: Each `NAME` or `NAME:WEIGHT`; those in the prompt's `<lora:…>` tags come on top.
         prompt: `None` where there is no prompt to check against.
+        commercial: Whether the pictures or the models are to be sold.
     """
 
     checkpoint: str | None = None
@@ -32,6 +33,7 @@ class Choice:
     prompt: str | None = None
     negative_prompt: str | None = None
     names: tuple[str, ...] = field(default=())
+    commercial: bool = False
 
 
 def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> Selection:
@@ -61,6 +63,7 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
         prompt=choice.prompt,
         negative_prompt=choice.negative_prompt,
         unknown_loras=tuple(unknown),
+        commercial=choice.commercial,
     )
     return _with_others(read, _with_named(read, selection, choice.names))
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from compat.sparse import low_rank, tiny_checkpoint
+from compat.sparse import asset_at, low_rank, tiny_checkpoint
+from headers import write_safetensors
 
 from assetctl.compat import run_rules
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from compat.sparse import Make
 
     from assetctl.types import Asset, Finding
@@ -95,3 +98,29 @@ def test_what_only_sounds_negative_is_no_finding(asset: Make, name: str):
 def test_a_tag_says_that_an_embedding_is_negative(asset: Make):
     chosen = (embedding_of(asset, "token", "tok", tags=("negative",)),)
     assert len(found("negative_embedding", Selection(embeddings=chosen, prompt="a cat, tok"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("licence", "severity"),
+    [
+        ("apache-2.0", None),
+        ("MIT", None),
+        ("CreativeML Open RAIL++-M", None),
+        ("creativeml-openrail-m", None),
+        ("CC-BY-4.0", None),
+        ("cc-by-nc-4.0", "error"),
+        ("CC BY-NC-SA 4.0", "error"),
+        ("FLUX-1-dev-Non-Commercial", "error"),
+        ("Stability AI Community License", "warning"),
+        ("Fair-AI-Public-License-1.0-SD", "warning"),
+        ("made of limits", "warning"),
+        (None, "warning"),
+    ],
+)
+def test_licences_speak_when_selling_is_asked(tmp_path: Path, licence: str | None, severity: str | None):
+    said = {} if licence is None else {"modelspec.license": licence}
+    path = write_safetensors(tmp_path / "base.safetensors", tiny_checkpoint(), said)
+    selection = Selection(asset_at(path, "checkpoint", "sdxl"))
+    found_then = found("licence", replace(selection, commercial=True))
+    assert [finding.severity for finding in found_then] == ([] if severity is None else [severity])
+    assert found("licence", selection) == []

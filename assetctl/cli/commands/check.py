@@ -32,6 +32,9 @@ def app(
     vae: VaeOption = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Also check the prompt against trigger words.")] = None,
     negative: Annotated[str | None, typer.Option("--negative", help="The negative prompt.")] = None,
+    commercial: Annotated[
+        bool, typer.Option("--commercial", help="Also ask the licences whether models and pictures may be sold.")
+    ] = False,
     rules: Annotated[bool, typer.Option("--rules", help="List what is checked, and check nothing.")] = False,
 ) -> None:
     """Prove whether a selection can work together, before anything is loaded.
@@ -41,7 +44,9 @@ def app(
     if rules:
         show_rules(session.out, session.registry.rules())
         return
-    choice = Choice(checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae, prompt, negative, tuple(names or ()))
+    choice = Choice(
+        checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae, prompt, negative, tuple(names or ()), commercial
+    )
     report = session.registry.check(choice)
     session.out.result(report_data(report), lambda: show_report(report), ["ok" if report.ok else "incompatible"])
     if not report.ok:

@@ -1,0 +1,52 @@
+"""Licences, where someone asks whether they allow to sell pictures or models.
+
+A file names its licence in its own metadata (`modelspec.license`); one that does not is not known to allow it.
+Sources: https://spdx.org/licenses, and the texts of the licences.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Finding
+
+RULE = Rule(
+    "licence",
+    "Where it is asked with --commercial: every licence allows commercial use.",
+    {"error": "A licence forbids commercial use.", "warning": "A licence sets terms for it, or is not known."},
+)
+
+_FORBIDS = re.compile(r"non-?commercial|(?:^|-)nc(?:-|$)|research-only")
+_TERMS = re.compile(r"stability-?ai|stabilityai|community|fair-ai-public|gpl")
+_ALLOWS = re.compile(
+    r"apache|(?:^|-)mit(?:-|$)|bsd|cc0|unlicense|open-?rail|cc-by-(?:sa-)?\d|cc-by(?:-sa)?$|attribution-(?:sharealike-)?\d"
+)
+_SHOWN = 80
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Read what each file says of its licence, if it is asked."""
+    if not context.selection.commercial:
+        return
+    for asset in dict.fromkeys(context.selection.assets()):
+        header = context.header(asset)
+        said = "" if header is None else header.metadata.get("modelspec.license", "").strip()
+        shown = " ".join(said[:_SHOWN].split())
+        words = re.sub(r"[\s_/+]+", "-", shown.lower())
+        where = f"Read its terms where it came from: {asset.source or asset.path}."
+        if _FORBIDS.search(words):
+            hint = "Leave it out, choose another, or ask its author."
+            yield RULE.finding("error", f"{asset.name} may not be used commercially: {shown}.", hint, asset)
+        elif _TERMS.search(words):
+            message = f"{asset.name} may be used commercially under conditions: {shown}."
+            yield RULE.finding("warning", message, where, asset)
+        elif not _ALLOWS.search(words):
+            message = f"{asset.name} does not say whether it may be used commercially{': ' + shown if shown else ''}."
+            yield RULE.finding("warning", message, where, asset)
