@@ -190,6 +190,8 @@ class Coverage:
         matched: Those that this LoRA changes.
         shape_conflicts: Modules that it names, but with other widths.
         unmatched: Modules of the LoRA that the checkpoint does not have.
+        ranks: The ranks that occur in the LoRA, smallest first.
+        alphas: The alphas that its metadata name, smallest first.
     """
 
     lora: str
@@ -197,6 +199,8 @@ class Coverage:
     matched: int
     shape_conflicts: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
+    ranks: tuple[int, ...] = ()
+    alphas: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from assetctl.cli.output import Output
     from assetctl.compat.rule import Rule
-    from assetctl.types import CheckReport, Finding
+    from assetctl.types import CheckReport, Coverage, Finding
 
 _MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
@@ -70,5 +70,17 @@ def show_report(report: CheckReport) -> None:
         write(f"  {coverage.lora}: changes {coverage.matched} of {coverage.modules} modules")
         if coverage.unmatched or coverage.shape_conflicts:
             write(f", {len(coverage.unmatched)} match nothing, {len(coverage.shape_conflicts)} have other shapes")
-        write("\n")
+        write(f"{_scaling(coverage)}\n")
     write("✓ This selection fits.\n" if report.ok else "✗ This selection can not work together.\n")
+
+
+def _scaling(coverage: Coverage) -> str:
+    """Rank and alpha as people write them, or the range of each."""
+    parts = [
+        f"{name} {_range(found)}" for name, found in (("rank", coverage.ranks), ("alpha", coverage.alphas)) if found
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _range(numbers: Sequence[float]) -> str:
+    return f"{numbers[0]:g}" if len(numbers) == 1 else f"{numbers[0]:g} to {numbers[-1]:g}"

@@ -74,8 +74,23 @@ def _whole(_tensors: Tensors, _module: str, difference: Shape, weight: Shape) ->
     return _flat(difference) == _flat(weight)
 
 
-def _unchecked(_tensors: Tensors, _module: str, _shape: Shape, _weight: Shape) -> bool:
-    return True
+def _skew(_tensors: Tensors, _module: str, halves: Shape, weight: Shape) -> bool:
+    """Whether blocks along the input fit, each written as the upper half of a skew-symmetric matrix (peft)."""
+    if len(halves) != 2 or not halves[0]:
+        return False
+    size = prod(weight[1:]) // halves[0]
+    return size * halves[0] == prod(weight[1:]) and size * (size - 1) // 2 == halves[1]
+
+
+def _generalised(_tensors: Tensors, _module: str, first: Shape, weight: Shape) -> bool:
+    """GLoRA's first matrix reads the input; old and new versions lay it on different sides."""
+    return len(weight) > 1 and weight[1] in first[:2]
+
+
+def _rescaling(tensors: Tensors, module: str, _flag: Shape, weight: Shape) -> bool:
+    """Whether (IA)³ has one factor for each input or output; which, a number that is not in the header says."""
+    factors = _shape(tensors, f"{module}.weight")
+    return bool(factors) and prod(factors) in weight[:2]
 
 
 def _shape(tensors: Tensors, name: str) -> Shape:
@@ -88,16 +103,15 @@ ADAPTERS: dict[str, Fits] = {
     ".lora_down.weight": _low_rank(".lora_up.weight", ".lora_mid.weight"),
     ".lora_A.weight": _low_rank(".lora_B.weight"),
     ".lora_A.default.weight": _low_rank(".lora_B.default.weight"),
-    ".lora.down.weight": _low_rank(".lora.up.weight"),
-    "_lora.down.weight": _low_rank("_lora.up.weight"),
-    ".lora_linear_layer.down.weight": _low_rank(".lora_linear_layer.up.weight"),
+    ".down.weight": _low_rank(".up.weight"),  # after `.lora`, `_lora`, `_lora1` or `.lora_linear_layer`
     ".hada_w1_a": _hadamard,
     ".lokr_w1": _kronecker,
     ".lokr_w1_a": _kronecker,
     ".oft_blocks": _orthogonal,
     ".oft_diag": _orthogonal,
+    ".oft_R.weight": _skew,
     ".diff": _whole,
     ".w_norm": _whole,
-    ".a1.weight": _unchecked,  # GLoRA
-    ".on_input": _unchecked,  # (IA)³
+    ".a1.weight": _generalised,
+    ".on_input": _rescaling,
 }

@@ -39,9 +39,9 @@ class Context:
 
     @cached_property
     def modules(self) -> Modules | None:
-        """Modules of the checkpoint; `None` without one, or where it is not of Stable Diffusion's kind."""
+        """Modules of the checkpoint; `None` without one, or where its names are none of those that we know."""
         checkpoint = self.selection.checkpoint
-        if checkpoint is None or checkpoint.kind != "checkpoint":
+        if checkpoint is None or checkpoint.kind not in ("checkpoint", "diffusion-model"):
             return None
         if checkpoint.format != "diffusers":
             header = self.header(checkpoint)

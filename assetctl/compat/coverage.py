@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat.adapters import ADAPTERS
 from assetctl.compat.naming import kohya_name
+from assetctl.compat.scaling import alphas, ranks
 from assetctl.types import Coverage
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from assetctl.compat.modules import Modules
     from assetctl.files.safetensors import Header
 
+_EMBEDDINGS = "bundle_emb."
 _TAIL = 12
 _tail = itemgetter(slice(-_TAIL, None))
 
@@ -23,7 +25,8 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
     """Compare the LoRA named `lora`, whose header is `header`, with a checkpoint's modules.
 
     What a LoRA does to norms is compared but not counted: `modules` and `matched` count linear
-    layers and convolutions.
+    layers and convolutions, of a fused one each part. Embeddings that come along (`bundle_emb.`)
+    are no modules.
     """
     tensors, modules_by_name = header.tensors, modules.by_kohya_name
     matched: set[str] = set()
@@ -32,19 +35,27 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
     for ending in _endings(tensors):
         fits, end = ADAPTERS[ending], -len(ending)
         for key, entry in tensors.items():
-            if not key.endswith(ending):
+            if not key.endswith(ending) or key.startswith(_EMBEDDINGS):
                 continue
             named = key[:end]
             module = modules_by_name.get(named) or modules_by_name.get(kohya_name(named))
             if module is None:
                 unmatched.add(named)
                 continue
-            name, weight = module
+            names, weight = module
             if not fits(tensors, named, entry["shape"], weight):
-                conflicts.add(name)
+                conflicts.update(names)
             elif len(weight) > 1:
-                matched.add(name)
-    return Coverage(lora, modules.targets, len(matched - conflicts), tuple(sorted(conflicts)), tuple(sorted(unmatched)))
+                matched.update(names)
+    return Coverage(
+        lora=lora,
+        modules=modules.targets,
+        matched=len(matched - conflicts),
+        shape_conflicts=tuple(sorted(conflicts)),
+        unmatched=tuple(sorted(unmatched)),
+        ranks=ranks(header),
+        alphas=alphas(header),
+    )
 
 
 def _endings(names: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from assetctl.files.safetensors import Header, read_header
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NETWORKS = ("unet", "text_encoder", "text_encoder_2")
+_NETWORKS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 
 #: `model.safetensors`, `model.fp16.safetensors`, `model.fp16-00001-of-00002.safetensors`.
 _WEIGHTS = re.compile(
@@ -21,7 +21,7 @@ _WEIGHTS = re.compile(
 
 
 def read_networks(folder: Path) -> dict[str, list[Header]]:
-    """Headers of the UNet's and the text encoders' weights, all shards of one variant each.
+    """Headers of the weights of the UNet or transformer and of the text encoders, all shards of one variant each.
 
     Raises:
         FileError: A network has no weights in safetensors, lacks a shard, or a file of it is damaged.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from assetctl.compat.flux import diffusers_parts, fused_names, stacked
 from assetctl.compat.naming import KOHYA, clip_names, diffusers_names, ldm_names
 
 if TYPE_CHECKING:
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
 
     Tensors = Mapping[str, Mapping[str, Any]]
     Shape = list[int]
+    #: Canonical names that one name of a LoRA stands for, and the shape of their weights as a whole.
+    Target = tuple[tuple[str, ...], Shape]
 
 _UNET = "model.diffusion_model."
+
+#: What a transformer of FLUX.1 has, in its authors' names and in diffusers'. FLUX.2 shares its modulations.
+_FLUX = "double_blocks.0.img_attn.qkv.weight\n"
+_FLUX_IN_DIFFUSERS = ("transformer_blocks.0.attn.add_q_proj.weight", "single_transformer_blocks.0.attn.to_q.weight")
+_FLUX2 = "double_stream_modulation_img."
+
+#: Weights of four bits lie in the file without their shapes.
+_PACKED = (".weight.quant_state.", ".weight.absmax\n")
 
 #: Where single files keep text encoders in Hugging Face's names, and what diffusers calls the encoder.
 _HUGGING_FACE = {
@@ -31,22 +42,38 @@ _OPEN_CLIP = {
     "conditioner.embedders.1.model.": "text_encoder_2",
 }
 
+#: Where full checkpoints of FLUX.1 keep theirs.
+_BESIDE_FLUX = {
+    "text_encoders.clip_l.transformer.": "text_encoder",
+    "text_encoders.t5xxl.transformer.": "text_encoder_2",
+}
+
+#: What LoRAs begin the names of a transformer's modules with: kohya's and OneTrainer's.
+_TRANSFORMER = ("lora_unet_", "lora_transformer_")
+
+#: Kohya counts FLUX.1's T5 as the third encoder, as SD 3 has it; OneTrainer and diffusers as the second.
+_KOHYA_T5 = "lora_te3_"
+
+#: T5's tables, which no LoRA changes.
+_EMBEDDINGS = (".embed_tokens.weight", ".relative_attention_bias.weight")
+
 #: SD 2 reads the output of the layer before: diffusers drops this one, and nothing trains it.
 _UNUSED_IN_SD2 = "transformer.resblocks.23."
 
 
 @dataclass(frozen=True)
 class Modules:
-    """Every module of a checkpoint's UNet and text encoders that has a weight.
+    """Every module of a checkpoint's UNet or transformer and text encoders that has a weight.
 
     Attributes:
         shapes: Canonical name to the shape of its weight, `[out, in, *kernel]`; a norm's is `[width]`.
-        by_kohya_name: Canonical name and shape by what kohya's LoRAs call the module, whether they count
-            a UNet's blocks as diffusers does or as LDM does.
+        by_kohya_name: Canonical names and shape by what LoRAs call the module, in kohya's spelling, whether
+            they name it as diffusers does or as the model's authors do. A module that the authors
+            fuse stands for several, and its shape is that of the whole.
     """
 
     shapes: Mapping[str, Shape]
-    by_kohya_name: Mapping[str, tuple[str, Shape]]
+    by_kohya_name: Mapping[str, Target]
 
     @cached_property
     def targets(self) -> int:
@@ -61,40 +88,57 @@ class Modules:
 
 
 def modules_of_file(header: Header) -> Modules | None:
-    """The modules of a single-file checkpoint, or `None` where it holds no UNet of Stable Diffusion's kind."""
-    if not header.has(f"\n{_UNET}input_blocks."):
+    """The modules of a single-file checkpoint, or `None` where it holds none that we know: see the families."""
+    if header.has(*_PACKED):
         return None
-    tensors = header.tensors
-    start = len(_UNET)
-    weights = {
-        key[start:-7]: entry["shape"]
-        for key, entry in tensors.items()
-        if key.startswith(_UNET) and key.endswith(".weight") and entry["shape"]
-    }
-    modules = _Collected()
-    modules.add_unet((diffusers, ldm, weights[path]) for path, ldm, diffusers in diffusers_names(weights))
-    for prefix, network in _HUGGING_FACE.items():
-        if header.has(f"\n{prefix}"):
-            modules.add_text_encoder(network, _hugging_face(_below(tensors, prefix)))
-    for prefix, network in _OPEN_CLIP.items():
-        if header.has(f"\n{prefix}"):
-            modules.add_text_encoder(network, _open_clip(_below(tensors, prefix), second=network == "text_encoder_2"))
-    return Modules(modules.shapes, modules.by_kohya_name)
+    if header.has(f"\n{_UNET}input_blocks."):
+        return _modules_of_ldm(header)
+    for prefix in (_UNET, ""):
+        if header.has(f"\n{prefix}{_FLUX}") and not header.has(f"\n{prefix}{_FLUX2}"):
+            return _modules_of_flux(header, prefix)
+    return modules_of_networks({"transformer": [header]}) if header.has("\ntransformer_blocks.0.") else None
 
 
 def modules_of_networks(networks: Mapping[str, list[Header]]) -> Modules | None:
-    """The modules of a diffusers folder, given the headers of each network's weights, or `None` if it has no UNet."""
+    """The modules of a diffusers folder, given the headers of each network's weights, or `None` as above."""
     shapes = {
         network: {key: entry["shape"] for header in headers for key, entry in header.tensors.items()}
         for network, headers in networks.items()
     }
-    weights = {key[:-7]: shape for key, shape in shapes.pop("unet", {}).items() if key.endswith(".weight") and shape}
-    if not weights:
-        return None
+    unet, transformer = _weights(shapes.pop("unet", {}).items()), shapes.pop("transformer", {})
     modules = _Collected()
-    modules.add_unet((diffusers, ldm, weights[path]) for path, diffusers, ldm in ldm_names(weights))
+    if unet:
+        modules.add_unet((diffusers, ldm, unet[path]) for path, diffusers, ldm in ldm_names(unet))
+    elif all(key in transformer for key in _FLUX_IN_DIFFUSERS):
+        modules.add_flux(_weights(transformer.items()))
+    else:
+        return None
     for network, tensors in shapes.items():
-        modules.add_text_encoder(network, _hugging_face(tensors.items()))
+        modules.add_text_encoder(network, tensors.items())
+    return Modules(modules.shapes, modules.by_kohya_name)
+
+
+def _modules_of_ldm(header: Header) -> Modules:
+    modules = _Collected()
+    weights = _weights(_below(header.tensors, _UNET))
+    modules.add_unet((diffusers, ldm, weights[path]) for path, ldm, diffusers in diffusers_names(weights))
+    for prefix, network in _HUGGING_FACE.items():
+        if header.has(f"\n{prefix}"):
+            modules.add_text_encoder(network, _below(header.tensors, prefix))
+    for prefix, network in _OPEN_CLIP.items():
+        if header.has(f"\n{prefix}"):
+            names = _open_clip(_below(header.tensors, prefix), second=network == "text_encoder_2")
+            modules.add(network, names, [KOHYA[network]])
+    return Modules(modules.shapes, modules.by_kohya_name)
+
+
+def _modules_of_flux(header: Header, prefix: str) -> Modules:
+    modules = _Collected()
+    modules.add_flux(diffusers_parts(_weights(_below(header.tensors, prefix))))
+    for place, network in _BESIDE_FLUX.items():
+        if header.has(f"\n{place}"):
+            used = ((key, shape) for key, shape in _below(header.tensors, place) if "text_projection" not in key)
+            modules.add_text_encoder(network, used)
     return Modules(modules.shapes, modules.by_kohya_name)
 
 
@@ -103,24 +147,47 @@ class _Collected:
 
     def __init__(self) -> None:
         self.shapes: dict[str, Shape] = {}
-        self.by_kohya_name: dict[str, tuple[str, Shape]] = {}
+        self.by_kohya_name: dict[str, Target] = {}
 
     def add_unet(self, modules: Iterable[tuple[str, str, Shape]]) -> None:
         """Take in modules by diffusers' name, LDM's name and shape."""
         for diffusers, ldm, shape in modules:
             name = f"unet_{diffusers}"
             self.shapes[name] = shape
-            self.by_kohya_name[f"lora_{name}"] = self.by_kohya_name[f"lora_unet_{ldm}"] = (name, shape)
+            self.by_kohya_name[f"lora_{name}"] = self.by_kohya_name[f"lora_unet_{ldm}"] = ((name,), shape)
 
-    def add_text_encoder(self, network: str, modules: Iterable[tuple[str, Shape]]) -> None:
-        """Take in modules of one text encoder by Hugging Face's path and shape."""
+    def add_flux(self, weights: Mapping[str, Shape]) -> None:
+        """Take in a transformer's modules by diffusers' path and shape, and what others call them."""
+        self.add("transformer", weights.items(), _TRANSFORMER)
+        for fused, paths in fused_names(weights):
+            shapes = [shape for path in paths if (shape := weights.get(path))]
+            if len(shapes) == len(paths):
+                names = tuple(f"transformer_{path.replace('.', '_')}" for path in paths)
+                for prefix in _TRANSFORMER:
+                    self.by_kohya_name.setdefault(prefix + fused.replace(".", "_"), (names, stacked(shapes)))
+
+    def add_text_encoder(self, network: str, tensors: Iterable[tuple[str, Shape]]) -> None:
+        """Take in a text encoder's tensors by Hugging Face's name and shape."""
+        tensors = list(tensors)
+        if any(".SelfAttention." in key for key, _ in tensors):
+            self.add(network, _t5(tensors), [KOHYA[network], _KOHYA_T5])
+        else:
+            self.add(network, _clip(tensors), [KOHYA[network]])
+
+    def add(self, network: str, modules: Iterable[tuple[str, Shape]], prefixes: Iterable[str]) -> None:
+        """Take in modules by path and shape, under each of the prefixes that LoRAs give the network."""
         for path, shape in modules:
-            if not shape:
-                continue
-            own = path.replace(".", "_")
-            name = f"{network}_{own}"
-            self.shapes[name] = shape
-            self.by_kohya_name[KOHYA[network] + own] = (name, shape)
+            if shape:
+                own = path.replace(".", "_")
+                name = f"{network}_{own}"
+                self.shapes[name] = shape
+                for prefix in prefixes:
+                    self.by_kohya_name[prefix + own] = ((name,), shape)
+
+
+def _weights(tensors: Iterable[tuple[str, Shape]]) -> dict[str, Shape]:
+    """Shapes by the modules' paths. BFL calls the weight of a norm its scale."""
+    return {key.rpartition(".")[0]: shape for key, shape in tensors if key.endswith((".weight", ".scale")) and shape}
 
 
 def _below(tensors: Tensors, prefix: str) -> Iterator[tuple[str, Shape]]:
@@ -128,7 +195,13 @@ def _below(tensors: Tensors, prefix: str) -> Iterator[tuple[str, Shape]]:
     return ((key[start:], entry["shape"]) for key, entry in tensors.items() if key.startswith(prefix))
 
 
-def _hugging_face(tensors: Iterable[tuple[str, Shape]]) -> Iterator[tuple[str, Shape]]:
+def _t5(tensors: Iterable[tuple[str, Shape]]) -> Iterator[tuple[str, Shape]]:
+    for key, shape in tensors:
+        if key.startswith("encoder.") and key.endswith(".weight") and not key.endswith(_EMBEDDINGS):
+            yield key[:-7], shape
+
+
+def _clip(tensors: Iterable[tuple[str, Shape]]) -> Iterator[tuple[str, Shape]]:
     for key, shape in tensors:
         path = key.removeprefix("text_model.")
         if path == "text_projection.weight":

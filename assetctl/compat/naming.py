@@ -60,13 +60,30 @@ _PREFIXES = (
     ("text_encoder.encoder.", "lora_te1_text_model_encoder_"),
     ("text_encoder.", "lora_te1_"),
     ("text_encoder_2.", "lora_te2_"),
+    ("text_encoder_3.", "lora_te3_"),
+    ("text_encoders.clip_l.transformer.", "lora_te1_"),
+    ("text_encoders.clip_g.transformer.", "lora_te2_"),
+    ("text_encoders.t5xxl.transformer.", "lora_te3_"),
+    ("clip_l.", "lora_te1_"),
+    ("clip_g.", "lora_te2_"),
+    ("t5.", "lora_te3_"),
+    ("transformer.", "lora_transformer_"),
     ("diffusion_model.", "lora_unet_"),
     ("lycoris_", "lora_unet_"),
     ("text_model.", "lora_te1_text_model_"),
+    ("lora_", "lora_"),
 )
 
+#: What stands between a module's name and `.down.weight`. XLabs counts its streams there: `_lora1` stays.
+_ENDINGS = (".lora", "_lora", ".lora_linear_layer")
+
 #: Kohya's prefix by the name of a network's folder.
-KOHYA = {"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}
+KOHYA = {
+    "unet": "lora_unet_",
+    "text_encoder": "lora_te1_",
+    "text_encoder_2": "lora_te2_",
+    "text_encoder_3": "lora_te3_",
+}
 
 
 def kohya_name(name: str) -> str:
@@ -76,6 +93,8 @@ def kohya_name(name: str) -> str:
     'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0'
     """
     name = name.removeprefix("base_model.model.")
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
     for prefix, kohya in _PREFIXES:
         if name.startswith(prefix):
             return kohya + _undotted(name[len(prefix) :])

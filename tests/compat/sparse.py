@@ -22,9 +22,10 @@ _BLANK = Asset(
 )  # fmt: skip
 
 
-def write_sparse(path: Path, shapes: Mapping[str, list[int]]) -> Path:
+def write_sparse(path: Path, shapes: Mapping[str, list[int]], metadata: Mapping[str, str] | None = None) -> Path:
     """A safetensors file of half-precision zeros that takes no room on disk."""
-    header, at = {}, 0
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    at = 0
     for name, shape in shapes.items():
         end = at + 2 * prod(shape)
         header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [at, end]}
