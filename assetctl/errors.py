@@ -77,9 +77,17 @@ class FileError(AssetctlError):
 
 
 class RefusedFileError(FileError):
-    """A file of a kind that is never loaded: a pickle, a web page, an LFS pointer."""
+    """A file that is never loaded: a web page, an LFS pointer, a pickle that would run code."""
 
     code = "file_refused"
+
+
+class ForeignFormatError(RefusedFileError):
+    """A model file in another format than safetensors; `format` is `pickle`, `gguf` or `png`."""
+
+    def __init__(self, message: str, hint: str | None = None, format: str = "pickle") -> None:  # noqa: A002 - the field
+        super().__init__(message, hint)
+        self.format = format
 
 
 class CorruptFileError(FileError):

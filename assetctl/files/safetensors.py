@@ -53,6 +53,7 @@ class Header:
         data_start: Where the tensors begin: eight bytes and the header's length.
         tensors: Tensor name to `{"dtype", "shape", "data_offsets"}`, in the file's order.
         metadata: What the writer said of the file; strings from outside, to be believed last.
+        format: `safetensors`, unless other formats were read as if they were: `pickle`, `gguf`, `png`.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Header:
     data_start: int
     tensors: Mapping[str, Mapping[str, Any]]
     metadata: Mapping[str, str]
+    format: str = "safetensors"
 
     @cached_property
     def names(self) -> str:

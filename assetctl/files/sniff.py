@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, NoReturn
 
-from assetctl.errors import RefusedFileError
+from assetctl.errors import ForeignFormatError, RefusedFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +15,7 @@ PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
 
 _PAGE = "Check the link, and that you are logged in where the source wants that; then fetch it again."
 _LFS = "Fetch the real file: `git lfs pull`, or `assetctl pull hf://ORG/REPO/FILE`."
-_PICKLE = "A pickle can run code when it is loaded: get the safetensors version, or convert it with a tool you trust."
+_CONVERT = "Make a safetensors file of it: assetctl convert {path}"
 
 
 def sniff(start: bytes, size: int) -> str | None:
@@ -43,6 +44,7 @@ def _by_grammar(start: bytes, text: bytes) -> str | None:
 
 _MAGIC = (
     (b"PK\x03\x04", "pickle"),  # torch.save writes a zip around a pickle
+    (b"\x93NUMPY", "pickle"),  # an array of objects holds one
     (b"GGUF", "gguf"),
     (b"\x89PNG\r\n\x1a\n", "png"),
     (b"\xff\xd8\xff", "jpeg"),
@@ -55,9 +57,14 @@ _REASONS = {
     "empty": ("is empty", "The download failed: fetch it again."),
     "html": ("is a web page, not a model", _PAGE),
     "lfs-pointer": ("is a Git LFS pointer, not the file it stands for", _LFS),
-    "pickle": ("is a pickle, which assetctl does not load", _PICKLE),
     "json": ("is JSON, not a model: perhaps an error message saved under a model's name", _PAGE),
-    "gguf": ("is a GGUF file, which assetctl can not use yet", "Get the safetensors version."),
+}
+
+#: Model files in other formats, which `identify` reads and nothing loads.
+_FOREIGN = {
+    "pickle": ("is a pickle, which could run code when it is loaded", _CONVERT),
+    "gguf": ("is a GGUF file, which assetctl does not load", "Get the safetensors version."),
+    "png": ("is a picture", "An embedding in it becomes a file: assetctl convert {path}"),
 }
 
 
@@ -65,6 +72,7 @@ def refuse(path: Path, start: bytes, size: int) -> None:
     """Raise if `start`, the first bytes of `path`, belong to something that is known and is no safetensors file.
 
     Raises:
+        ForeignFormatError: It is a model file in another format.
         RefusedFileError: Says what the file is instead.
     """
     found = sniff(start, size) or ("pickle" if path.suffix.lower() in PICKLE_SUFFIXES else None)
@@ -73,6 +81,9 @@ def refuse(path: Path, start: bytes, size: int) -> None:
 
 
 def _raise(path: Path, found: str) -> NoReturn:
+    if found in _FOREIGN:
+        reason, hint = _FOREIGN[found]
+        raise ForeignFormatError(f"{path} {reason}.", hint.format(path=shlex.quote(str(path))), found)
     reason, hint = _REASONS.get(
         found, (f"is a {found.upper()} file, not a model", "Unpack it or get the safetensors version.")
     )

@@ -20,15 +20,15 @@ def identify(path: Path) -> Identification:
     """What the file or diffusers folder at `path` is.
 
     Raises:
-        RefusedFileError: It is something else: a pickle, a web page, a folder of files.
+        RefusedFileError: It is something else: a web page, a folder of files, a pickle that would run code.
         CorruptFileError: It is damaged or cut short.
         StorageError: It can not be opened.
     """
     if path.is_dir():
         return identify_folder(path)
-    from assetctl.files.safetensors import read_header  # noqa: PLC0415 - `import assetctl` stays cheap
+    from assetctl.files.headers import read_any_header  # noqa: PLC0415 - `import assetctl` stays cheap
 
-    return identify_header(read_header(path))
+    return identify_header(read_any_header(path))
 
 
 def identify_header(header: Header) -> Identification:

@@ -36,14 +36,14 @@ class Answer:
 
 
 def identify_tensors(header: Header) -> Identification:
-    """What a safetensors file is, by its header alone."""
+    """What a file of tensors is, by its header alone."""
     outline = Outline(header)
     kind, evidence = _kind(outline)
     if kind is None:
-        return Identification(format="safetensors", evidence=tuple(evidence))
+        return Identification(format=header.format, evidence=tuple(evidence))
     features = kind.read(outline)
     evidence += [Evidence("tensors", f"contains={part}", "found beside the rest") for part in features.contains]
-    return conclude(features, header.metadata, evidence, format_="safetensors")
+    return conclude(features, header.metadata, evidence, format_=header.format)
 
 
 def conclude(features: Features, said: Mapping[str, str], evidence: list[Evidence], *, format_: str) -> Identification:

@@ -1,0 +1,36 @@
+"""The header of a model file in whatever format it is; its content decides, not its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assetctl.errors import ForeignFormatError
+from assetctl.files.safetensors import Header, read_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_any_header(path: Path) -> Header:
+    """Names, dtypes and shapes of the tensors of a safetensors, pickle or GGUF file, or of a PNG's embedding.
+
+    Raises:
+        RefusedFileError: It is none of these, or a pickle that would run code.
+        CorruptFileError: It is damaged or cut short.
+        StorageError: It can not be opened.
+    """
+    try:
+        return read_header(path)
+    except ForeignFormatError as foreign:
+        found = foreign.format
+    if found == "gguf":
+        from assetctl.files.gguf import read_gguf  # noqa: PLC0415 - most files are safetensors
+
+        return read_gguf(path)
+    if found == "png":
+        from assetctl.files.png_embeddings import read_png_embedding  # noqa: PLC0415 - as above
+
+        return read_png_embedding(path).header
+    from assetctl.files.pickles import read_pickle  # noqa: PLC0415 - as above
+
+    return read_pickle(path).header

@@ -1,0 +1,98 @@
+"""Embeddings inside pictures: A1111 writes a textual inversion into a PNG, so that it can be shared as its preview.
+
+The text chunk `sd-ti-embedding` holds Base64 of JSON: what an embedding's `.pt` holds, with a tensor written as
+`{"TORCHTENSOR": [[…], …]}`.
+Source: AUTOMATIC1111/stable-diffusion-webui, `modules/textual_inversion/image_embedding.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.errors import CorruptFileError, RefusedFileError, StorageError
+from assetctl.files.safetensors import Header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_KEYWORD = b"sd-ti-embedding\0"
+
+#: Limit on the chunk's bytes: 64 vectors of 2048 numbers, in decimals and Base64, are 4 MB.
+_LONGEST = 16 * 2**20
+_MOST_CHUNKS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PictureEmbedding:
+    """An embedding that was read from a picture: its header, and its vectors by name as rows of numbers."""
+
+    header: Header
+    vectors: dict[str, list[list[float]]]
+
+
+def read_png_embedding(path: Path) -> PictureEmbedding:
+    """Read the embedding inside a PNG.
+
+    Raises:
+        RefusedFileError: It is a picture and no more.
+        CorruptFileError: The embedding is damaged.
+        StorageError: It can not be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(len(_SIGNATURE))
+            text = next((data for data in _texts(file) if data.startswith(_KEYWORD)), None)
+    except OSError as error:
+        raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
+    if text is None:
+        raise RefusedFileError(
+            f"{path} is a picture, not a model.", "To see what it was made with: `assetctl inspect PICTURE`."
+        )
+    try:
+        said = orjson.loads(base64.b64decode(text[len(_KEYWORD) :], validate=True))
+        vectors = {f"string_to_param.{key}": _rows(value) for key, value in said["string_to_param"].items()}
+    except (binascii.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFileError(f"{path} holds an embedding that is damaged.", "Fetch it again.") from error
+    words = {key: value for key in ("name", "sd_checkpoint_name") if isinstance(value := said.get(key), str)}
+    return PictureEmbedding(_header(path, size, vectors, words), vectors)
+
+
+def _texts(file: BinaryIO) -> Iterator[bytes]:
+    """Contents of the `tEXt` chunks. Each chunk is its length, its name, its content, and a checksum of the two."""
+    for _ in range(_MOST_CHUNKS):
+        start = file.read(8)
+        length, name = int.from_bytes(start[:4]), start[4:]
+        if len(start) < 8 or name == b"IEND":
+            return
+        if name != b"tEXt" or length > _LONGEST:
+            file.seek(length + 4, 1)
+            continue
+        content, checksum = file.read(length), file.read(4)
+        if zlib.crc32(name + content).to_bytes(4) == checksum:
+            yield content
+
+
+def _rows(tensor: Any) -> list[list[float]]:  # noqa: ANN401 - JSON from outside
+    rows = tensor["TORCHTENSOR"]
+    if not isinstance(rows, list) or len({len(row) for row in rows}) != 1:
+        raise ValueError(rows)
+    return [[float(number) for number in row] for row in rows]
+
+
+def _header(path: Path, size: int, vectors: dict[str, list[list[float]]], said: dict[str, str]) -> Header:
+    table, start = {}, 0
+    for name, rows in vectors.items():
+        end = start + 4 * len(rows) * len(rows[0])
+        table[name] = {"dtype": "F32", "shape": [len(rows), len(rows[0])], "data_offsets": [start, end]}
+        start = end
+    return Header(path, size, 0, table, said, format="png")
