@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from assetctl.catalog import Generation
     from assetctl.compat.rule import Rule
     from assetctl.generation.plan import Backend, GenerationRequest, Plan, Progress
+    from assetctl.operations.convert import Conversion
     from assetctl.operations.demo import DemoStep
     from assetctl.operations.edit import Changes
     from assetctl.operations.generate import GenerationResult
@@ -199,6 +200,19 @@ class Registry:
         from assetctl.operations.take_in import take_in
 
         return take_in(self._workspace, [Path(path) for path in paths], move=move, tags=tags, report=report)
+
+    def convert(
+        self,
+        what: str,
+        *,
+        name: str | None = None,
+        out: PathLike | None = None,
+        report: Callable[[FetchProgress], None] = _ignore,
+    ) -> Conversion:
+        """Make a safetensors file of a pickle, or of an embedding in a PNG, without running or loading it."""
+        from assetctl.operations.convert import convert
+
+        return convert(self._workspace, what, name=name, out=None if out is None else Path(out), report=report)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""

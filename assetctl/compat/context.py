@@ -11,7 +11,7 @@ from assetctl.compat.coverage import coverage
 from assetctl.compat.folder import read_networks
 from assetctl.compat.modules import Modules, modules_of_file, modules_of_networks
 from assetctl.errors import AssetctlError
-from assetctl.files.safetensors import read_header
+from assetctl.files.headers import read_any_header
 
 if TYPE_CHECKING:
     from assetctl.files.safetensors import Header
@@ -66,7 +66,7 @@ class Context:
         if asset.format == "diffusers":
             return None
         try:
-            return read_header(Path(asset.path))
+            return read_any_header(Path(asset.path))
         except AssetctlError as error:
             self.failures[asset.path] = error
             return None

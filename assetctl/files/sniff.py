@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Names under which the field keeps pickles; the oldest protocols have no magic number.
 PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
 
+#: Names under which people keep models; what a file is, its content decides.
+MODEL_SUFFIXES = (".safetensors", ".sft", *PICKLE_SUFFIXES, ".gguf")
+
 _PAGE = "Check the link, and that you are logged in where the source wants that; then fetch it again."
 _LFS = "Fetch the real file: `git lfs pull`, or `assetctl pull hf://ORG/REPO/FILE`."
 _CONVERT = "Make a safetensors file of it: assetctl convert {path}"

@@ -169,6 +169,8 @@ def _prediction(features: Features, family: Family | None, said: Mapping[str, st
 def _words(features: Features, said: Mapping[str, str]) -> metadata.Words:
     if features.kind == "embedding":
         own = [name for name in features.vectors if name not in NAMELESS]
+        if features.outline.header.format == "png" and said.get("name"):
+            own = [said["name"]]  # A1111 goes by it in a picture, and by the file's name elsewhere
         tokens = own or [features.outline.header.path.stem]
         words = tuple(filter(None, map(metadata.clean, tokens)))[: metadata.MAX_WORDS]
         detail = "the file names its tokens" if own else "the token is the file's name"

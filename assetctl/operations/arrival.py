@@ -41,6 +41,11 @@ class Arrival:
     files: tuple[AssetFile, ...]
     sha256: str
 
+    @property
+    def stem(self) -> str:
+        """What its file is to be called, without suffix."""
+        return self.name.removesuffix(self.path.suffix) or self.name
+
     @classmethod
     def of(cls, resolution: Resolution, path: Path, name: str | None, tags: tuple[str, ...]) -> Arrival:
         """Hash and identify what came; all hashes at once, while the bytes are still in memory.
@@ -82,7 +87,7 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
         orphan = _orphan(workspace, arrival)
         kind, form = arrival.found.kind, arrival.found.format or ""
         claimed = frozenset(read.known_files(str(store.folder(kind, form))))
-        placed = orphan or store.place(arrival.path, kind, form, arrival.name, claimed)
+        placed = orphan or store.place(arrival.path, kind, form, arrival.stem, claimed)
         with contextlib.ExitStack() as undo:
             if orphan is None:
                 undo.callback(store.remove, placed)

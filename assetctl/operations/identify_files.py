@@ -37,7 +37,7 @@ def identify_files(paths: Sequence[Path]) -> list[Identified]:
         except AssetctlError as error:
             failed.append(Identified(str(path), Identification(), error))
             continue
-        places += [candidate.path for candidate in found.candidates] + found.pickles
+        places += [candidate.path for candidate in found.candidates]
         failed += [Identified(folder, Identification(), error) for folder, error in found.unreadable]
     return _identify(places) + failed
 

@@ -36,7 +36,7 @@ class ImportResult:
         moved: Assets whose file was gone and lies at another path now, as pairs of name and path.
         duplicates: Paths that hold the bytes of an asset already there, with that asset's name.
         refused: Files inside folders that are no assets, each with its reason.
-        pickles: Files inside folders that are pickles.
+        others: Pickles inside folders that hold no model that is known: optimizers, lists, training state.
     """
 
     assets: list[Asset] = field(default_factory=list)
@@ -46,7 +46,7 @@ class ImportResult:
     moved: list[tuple[str, str]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     refused: list[tuple[str, AssetctlError]] = field(default_factory=list)
-    pickles: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
 
 
 def import_files(
@@ -73,7 +73,6 @@ def import_files(
         if hashes:
             run.keep_hashes(hashing)
     result = run.result
-    result.pickles = found.pickles
     result.refused += [*hashing.failures, *found.unreadable]
     result.assets = workspace.catalog.read.by_ids(run.numbers)
     names = {asset.id: asset.name for asset in result.assets}
@@ -162,6 +161,9 @@ class _Import:
             self._catalog.prepare_to_write()
         for candidate, found in zip(fresh, results, strict=True):
             if not isinstance(found, AssetctlError):
+                if found.format == "pickle" and found.kind == "unknown" and not candidate.named:
+                    self.result.others.append(candidate.path)
+                    continue
                 yield candidate, found
             elif candidate.named:
                 raise found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.catalog import FileHashes
 from assetctl.errors import FileError, StorageError
-from assetctl.files.safetensors import read_header
+from assetctl.files.headers import read_any_header
 from assetctl.operations.hashing import with_all_hashes
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def _complete_hashes(workspace: Workspace, asset: Asset) -> str | None:
 
 def _metadata(asset: Asset) -> dict[str, str]:
     """The header's own metadata: read from the file, because they can be larger than the whole catalog."""
-    if asset.format != "safetensors":
+    if asset.format == "diffusers":
         return {}
     try:
-        return dict(read_header(Path(asset.path)).metadata)
+        return dict(read_any_header(Path(asset.path)).metadata)
     except (FileError, StorageError):
         return {}

@@ -17,8 +17,11 @@ _SPECIAL = re.compile(r"[:<>]")
 
 
 def asset_name(path: Path) -> str:
-    """The name that an asset at `path` gets: its stem, made safe."""
-    stem = path.stem if path.suffix.lower() == ".safetensors" else path.name
+    """The name that an asset at `path` gets, made safe: its stem, and the suffix too of what is no safetensors file.
+
+    So a pickle leaves the good name to the safetensors file that is made of it.
+    """
+    stem = path.stem if path.suffix.lower() in (".safetensors", ".sft") else path.name
     return safe_name(_SPECIAL.sub("-", stem))
 
 

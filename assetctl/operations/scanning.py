@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, NotFoundError, StorageError
 from assetctl.files.paths import absolute
-from assetctl.files.sniff import PICKLE_SUFFIXES
+from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.identify import is_diffusers_folder
 from assetctl.types import AssetFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SUFFIX = ".safetensors"
-
 #: What belongs to a diffusers folder; pickles and everything else stay out.
-FOLDER_SUFFIXES = (SUFFIX, ".json", ".txt", ".model")
+FOLDER_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,9 @@ class Candidate:
 
 @dataclass(slots=True)
 class Scan:
-    """What a walk found: candidates, pickles that were passed over, and folders that could not be read."""
+    """What a walk found: candidates, and folders that could not be read."""
 
     candidates: list[Candidate] = field(default_factory=list)
-    pickles: list[Path] = field(default_factory=list)
     unreadable: list[tuple[str, AssetctlError]] = field(default_factory=list)
 
 
@@ -108,12 +105,10 @@ def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
         if not entry.name.isprintable() and not _encodes(entry.name):
             refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
             found.unreadable.append((ascii(entry.path), refusal))
-        elif name.endswith(SUFFIX) and entry.is_file():
+        elif name.endswith(MODEL_SUFFIXES) and entry.is_file():
             found.candidates.append(Candidate(Path(entry.path), (_file(entry.path, entry.stat()),)))
         elif entry.is_dir():
             _enter(Path(entry.path), found, seen)
-        elif name.endswith(PICKLE_SUFFIXES) and entry.is_file():
-            found.pickles.append(Path(entry.path))
 
 
 def _encodes(name: str) -> bool:

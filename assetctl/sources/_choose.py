@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
+from assetctl.files.sniff import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,8 +17,11 @@ INDEX = "model_index.json"
 #: What a diffusers folder holds besides weights: configurations, vocabularies, sentencepiece models.
 TEXT_SUFFIXES = (".json", ".txt", ".model")
 
-#: Weights that are never loaded: pickles first, then other frameworks' own.
-REFUSED_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5", ".onnx", ".gguf")
+#: Weights of other frameworks, of which nothing is known here.
+_REFUSED_SUFFIXES = (".msgpack", ".h5", ".onnx")
+
+#: What is taken if it is there.
+_BEST_SUFFIXES = (".safetensors", ".sft")
 
 #: How diffusers names weights: base, shard and variant, with the shard before or after the variant.
 _WEIGHTS = re.compile(
@@ -28,7 +32,7 @@ _WEIGHTS_INDEX = re.compile(r"[^.]+\.safetensors\.index(\.(?P<variant>[^.]+))?\.
 #: Names that many repositories share and that say nothing of the asset.
 _GENERIC = ("diffusion_pytorch_model", "pytorch_lora_weights", "adapter_model", "learned_embeds", "model")
 
-_SAFETENSORS_HINT = "A pickle can run code when it is loaded: look for a repository with safetensors files."
+_SAFETENSORS_HINT = "Look for a repository with safetensors files."
 
 
 def single_file(paths: Iterable[str], where: str, prefix: str) -> str:
@@ -41,11 +45,12 @@ def single_file(paths: Iterable[str], where: str, prefix: str) -> str:
 
     Raises:
         AmbiguousNameError: There are several.
-        RefusedFileError: There are only pickles.
+        RefusedFileError: There are only other frameworks' weights.
         SourceNotFoundError: There is none.
     """
     paths = sorted(paths)
-    models = [path for path in paths if path.endswith((".safetensors", ".sft"))]
+    models = [path for path in paths if path.endswith(_BEST_SUFFIXES)]
+    models = models or [path for path in paths if path.lower().endswith(MODEL_SUFFIXES)]
     top = [path for path in models if "/" not in path]
     if len(top) == 1:
         return top[0]
@@ -56,7 +61,7 @@ def single_file(paths: Iterable[str], where: str, prefix: str) -> str:
             f"Name one of them, for example: assetctl pull {found[0]}",
             candidates=found,
         )
-    if any(path.endswith(REFUSED_SUFFIXES) for path in paths):
+    if any(path.endswith(_REFUSED_SUFFIXES) for path in paths):
         raise RefusedFileError(f"{where} has no safetensors file.", _SAFETENSORS_HINT)
     raise SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
 
@@ -66,14 +71,14 @@ def named_file(path: str, paths: Sequence[str], where: str, prefix: str) -> str:
 
     Raises:
         SourceNotFoundError: There is no such file.
-        RefusedFileError: It is a pickle or another framework's.
+        RefusedFileError: It is another framework's.
     """
     if path not in paths:
         below = [prefix + other for other in paths if other.endswith(".safetensors") and other.startswith(path + "/")]
         hint = f"Name a file of that folder: {', '.join(below[:5])}" if below else "Check the name on its page."
         raise SourceNotFoundError(f"{where} has no file {path}.", hint)
-    if path.lower().endswith(REFUSED_SUFFIXES):
-        raise RefusedFileError(f"{where} has {path}, which is no safetensors file.", _SAFETENSORS_HINT)
+    if path.lower().endswith(_REFUSED_SUFFIXES):
+        raise RefusedFileError(f"{where} has {path}, which is another framework's file.", _SAFETENSORS_HINT)
     return path
 
 
@@ -81,7 +86,7 @@ def file_name(path: str, repository: str) -> str:
     """What to call the asset in `path`: its own name, unless that is one which all share."""
     file = PurePosixPath(path)
     if not file.stem.startswith(_GENERIC):
-        return file.stem
+        return file.stem if path.endswith(_BEST_SUFFIXES) else file.name
     return "-".join((repository, *file.parts[:-1]))
 
 
@@ -121,7 +126,7 @@ def _components(index: object, where: str) -> list[str]:
 def _component_files(paths: list[str], where: str) -> list[str]:
     """Texts and weights of one component: the plain weights, else those of the one variant to be had."""
     variants = [match["variant"] for path in paths if (match := _WEIGHTS.fullmatch(PurePosixPath(path).name))]
-    if not variants and any(path.endswith(REFUSED_SUFFIXES) for path in paths):
+    if not variants and any(path.endswith((*MODEL_SUFFIXES, *_REFUSED_SUFFIXES)) for path in paths):
         raise RefusedFileError(f"{where} has no safetensors weights.", _SAFETENSORS_HINT)
     variant = next((wanted for wanted in (None, "fp16", "bf16") if wanted in variants), "")
     if variants and variant == "":

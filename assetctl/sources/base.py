@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     Report = Callable[["FetchProgress"], None]
 
-#: Names under which models lie; a reference that ends so is never a repository.
-MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
-
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LONGEST_PATH = 1000

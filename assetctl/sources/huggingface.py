@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from assetctl.errors import OfflineError, RefusedFileError, UsageError
 from assetctl.files.disk import storage_errors
+from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, single_file
-from assetctl.sources.base import MODEL_SUFFIXES, FetchProgress, Resolution
+from assetctl.sources.base import FetchProgress, Resolution
 
 if TYPE_CHECKING:
     from assetctl.settings import Settings

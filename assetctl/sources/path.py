@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, UsageError
 from assetctl.files.disk import copy_file, storage_errors
 from assetctl.files.hashing import hash_file
-from assetctl.files.sniff import refuse
+from assetctl.files.headers import read_any_header
+from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files
-from assetctl.sources.base import MODEL_SUFFIXES, FetchProgress, RemoteFile, Resolution, safe_path
+from assetctl.sources.base import FetchProgress, RemoteFile, Resolution, safe_path
 
 if TYPE_CHECKING:
     from assetctl.settings import Settings
@@ -62,10 +63,9 @@ class PathSource:
     def _file(self, reference: str, path: Path) -> Resolution:
         if not stat.S_ISREG(path.stat().st_mode):
             raise RefusedFileError(f"{path} is not a regular file.", "Give the path of a model file.")
-        with path.open("rb") as file:
-            refuse(path, file.read(4096), path.stat().st_size)
+        read_any_header(path)  # what is damaged, or would run code, is not worth copying
         files = (path, *_companion_files(path))
-        return self._resolution(reference, path.stem, "file", path.parent, files)
+        return self._resolution(reference, path.name, "file", path.parent, files)
 
     def _folder(self, reference: str, path: Path) -> Resolution:
         if not (path / INDEX).is_file():

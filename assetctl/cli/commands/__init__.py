@@ -9,6 +9,7 @@ COMMANDS = {
     "inspect": "inspect_asset",
     "edit": "edit",
     "rm": "remove",
+    "convert": "convert",
     "verify": "verify",
     "identify": "identify",
     "check": "check",

@@ -64,9 +64,9 @@ def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: b
 def _tell(out: Output, result: ImportResult) -> None:
     for path, error in result.refused:
         out.warning(f"{error.message} It was passed over." if path in error.message else f"{path}: {error.message}")
-    if result.pickles:
-        some = ", ".join(path.name for path in result.pickles[:3]) + (", …" if len(result.pickles) > 3 else "")
-        out.warning(f"{len(result.pickles)} pickles were passed over, because loading one can run code: {some}.")
+    if result.others:
+        some = ", ".join(path.name for path in result.others[:3]) + (", …" if len(result.others) > 3 else "")
+        out.note(f"{len(result.others)} pickles were passed over, for they hold no model that is known: {some}.")
     for path, name in result.duplicates[:10]:
         out.note(f"{path} holds the same bytes as {name}: one asset, two places.")
     if len(result.duplicates) > 10:

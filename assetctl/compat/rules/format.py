@@ -1,0 +1,32 @@
+"""Assets in a format that is never loaded."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.types import Finding
+
+RULE = Rule(
+    "format",
+    "Every asset is a safetensors file or a diffusers folder.",
+    {"error": "An asset is a pickle, which could run code, a GGUF file, or an embedding inside a picture."},
+)
+
+_CALLED = {"pickle": "a pickle", "gguf": "a GGUF file", "png": "an embedding inside a picture"}
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Look at the format that the catalog has; `unreadable_file` tells of files that changed since."""
+    for asset in dict.fromkeys(context.selection.assets()):
+        if asset.format in _CALLED:
+            message = f"{asset.name} is {_CALLED[asset.format]}, which `generate` does not load."
+            convert = f"Make a safetensors file of it: assetctl convert {shlex.quote(asset.name)}"
+            hint = convert if asset.format != "gguf" else "Choose a safetensors version of it."
+            yield RULE.finding("error", message, hint, asset)

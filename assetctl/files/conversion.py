@@ -1,0 +1,191 @@
+"""Writing the tensors of a pickle, or of a picture's embedding, as a safetensors file; nothing is run or loaded.
+
+Source: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import orjson
+
+from assetctl.errors import CorruptFileError, ForeignFormatError, RefusedFileError, UsageError
+from assetctl.files.disk import COPY_CHUNK
+from assetctl.files.safetensors import DTYPE_BITS, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from assetctl.files.pickles import PickledTensors
+    from assetctl.files.pickles.restricted import Tensor
+    from assetctl.files.png_embeddings import PictureEmbedding
+
+    Pieces = Callable[[], Iterator[bytes]]
+
+#: What A1111 calls an embedding's one tensor in a pickle, and what it and kohya call it in a safetensors file.
+_A1111_EMBEDDING, _EMBEDDING = "string_to_param.*", "emb_params"
+
+_DAMAGED = "Fetch it again from its source."
+
+
+@dataclass(frozen=True, slots=True)
+class Convertible:
+    """A file that can be written as safetensors.
+
+    Attributes:
+        tensors: Name to dtype, shape and what gives its bytes.
+        metadata: What the file says of itself.
+    """
+
+    tensors: dict[str, tuple[str, tuple[int, ...], Pieces]]
+    metadata: dict[str, str]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return sum(_length(dtype, shape) for dtype, shape, _ in self.tensors.values())
+
+
+def read_convertible(path: Path) -> Convertible:
+    """See what a pickle, or an embedding in a picture, holds.
+
+    Raises:
+        UsageError: It is a safetensors file already.
+        RefusedFileError: It is nothing that can be converted, or would run code.
+        CorruptFileError: It is damaged, or holds no tensors.
+        StorageError: It can not be opened.
+    """
+    try:
+        read_header(path)
+    except ForeignFormatError as foreign:
+        if foreign.format == "gguf":
+            raise
+        found = _of_picture(path) if foreign.format == "png" else _of_pickle(path)
+    else:
+        raise UsageError(f"{path} is a safetensors file already.", "Use it as it is.")
+    if not found.tensors:
+        raise RefusedFileError(f"{path} holds no tensors, so it is no model.", "Nothing is to be converted.")
+    return found
+
+
+def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int], None] = lambda _: None) -> None:
+    """Write `found` to `target`, which must not exist; the widest numbers come first, so that all are aligned.
+
+    Args:
+        found: What `read_convertible` saw.
+        target: The file.
+        on_bytes: Told of every piece by its length.
+
+    Raises:
+        CorruptFileError: The original changed meanwhile.
+        OSError: The disk refused.
+    """
+    ordered = sorted(found.tensors.items(), key=lambda item: (-DTYPE_BITS[item[1][0]], item[0]))
+    table: dict[str, object] = {"__metadata__": {"format": "pt"} | found.metadata}
+    end = 0
+    for name, (dtype, shape, _) in ordered:
+        start, end = end, end + _length(dtype, shape)
+        table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    header = orjson.dumps(table)
+    header += b" " * (-len(header) % 8)
+    with target.open("xb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for _, (_, _, pieces) in ordered:
+            for piece in pieces():
+                file.write(piece)
+                on_bytes(len(piece))
+
+
+def _of_pickle(path: Path) -> Convertible:
+    from assetctl.files.pickles import read_pickle  # noqa: PLC0415 - most files need no conversion
+
+    read = read_pickle(path)
+    for key, place in read.places.items():
+        if not place.plain:
+            raise RefusedFileError(
+                f"{path} holds compressed tensors ({key}), which PyTorch never writes.", "Get it from its source."
+            )
+    tensors = {name: (item.dtype, item.shape, _pieces(path, read, item)) for name, item in read.tensors.items()}
+    return Convertible(_renamed(tensors), _said(read.header.metadata))
+
+
+def _of_picture(path: Path) -> Convertible:
+    from assetctl.files.png_embeddings import read_png_embedding  # noqa: PLC0415 - as above
+
+    read = read_png_embedding(path)
+    tensors: dict[str, tuple[str, tuple[int, ...], Pieces]] = {
+        name: ("F32", (len(rows), len(rows[0])), _row_pieces(read, name)) for name, rows in read.vectors.items()
+    }
+    token = read.header.metadata.get("name")
+    if token and list(tensors) == [_A1111_EMBEDDING]:
+        tensors = {token: tensors[_A1111_EMBEDDING]}  # in a picture this is what A1111 calls it, not the file's name
+    return Convertible(_renamed(tensors), _said(read.header.metadata))
+
+
+def _renamed(tensors: dict[str, tuple[str, tuple[int, ...], Pieces]]) -> dict[str, tuple[str, tuple[int, ...], Pieces]]:
+    return {_EMBEDDING if name == _A1111_EMBEDDING else name: tensor for name, tensor in tensors.items()}
+
+
+def _said(metadata: object) -> dict[str, str]:
+    return dict(metadata) if isinstance(metadata, dict) else {}
+
+
+def _row_pieces(read: PictureEmbedding, name: str) -> Pieces:
+    return lambda: (struct.pack(f"<{len(row)}f", *row) for row in read.vectors[name])
+
+
+def _pieces(path: Path, read: PickledTensors, tensor: Tensor) -> Pieces:
+    """A tensor's bytes in the order of its indices, whatever order its storage has."""
+    width = DTYPE_BITS[tensor.dtype] // 8
+    start = read.places[tensor.storage.key].start + tensor.offset * width
+
+    def pieces() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            if tensor.stride == _contiguous(tensor.shape) or not prod(tensor.shape):
+                yield from _read(path, file, start, prod(tensor.shape) * width)
+            else:
+                spread = 1 + sum((length - 1) * step for length, step in zip(tensor.shape, tensor.stride, strict=True))
+                data = b"".join(_read(path, file, start, spread * width))
+                yield from _gathered(data, width, tensor.shape, tensor.stride)
+
+    return pieces
+
+
+def _read(path: Path, file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    file.seek(start)
+    while length:
+        piece = file.read(min(length, COPY_CHUNK))
+        if not piece:
+            raise CorruptFileError(f"{path} became shorter while it was read.", _DAMAGED)
+        length -= len(piece)
+        yield piece
+
+
+def _gathered(data: bytes, width: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> Iterator[bytes]:
+    """Rows of a view whose elements do not follow each other, for example a transposed matrix."""
+    starts = [0]
+    for length, step in zip(shape[:-1], stride[:-1], strict=True):
+        starts = [start + index * step for start in starts for index in range(length)]
+    count, step = shape[-1], stride[-1]
+    for start in starts:
+        if step == 0:
+            yield data[start * width : (start + 1) * width] * count
+            continue
+        row = bytearray(count * width)
+        for byte in range(width):  # all first bytes, all second ones: as many steps as an element has bytes
+            first = start * width + byte
+            row[byte::width] = data[first : first + (count - 1) * step * width + 1 : step * width]
+        yield bytes(row)
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(prod(shape[index + 1 :]) for index in range(len(shape)))
+
+
+def _length(dtype: str, shape: tuple[int, ...]) -> int:
+    return prod(shape) * DTYPE_BITS[dtype] // 8

@@ -1,0 +1,155 @@
+"""Convert: make a safetensors file of a pickle, or of an embedding inside a picture."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import NotFoundError, StorageError, UsageError
+from assetctl.files.conversion import read_convertible, write_safetensors
+from assetctl.files.disk import storage_errors
+from assetctl.files.paths import absolute
+from assetctl.operations.arrival import Arrival, keep
+from assetctl.operations.naming import asset_name, checked_name
+from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from assetctl.files.conversion import Convertible
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a conversion came to.
+
+    Attributes:
+        path: The safetensors file.
+        asset: It in the catalog; `None` if it was written elsewhere.
+        known: Whether the catalog had these bytes already.
+        original: The asset that was converted, if it is one.
+    """
+
+    path: Path
+    asset: Asset | None = None
+    known: bool = False
+    original: Asset | None = None
+
+
+def convert(
+    workspace: Workspace,
+    what: str,
+    *,
+    name: str | None = None,
+    out: Path | None = None,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> Conversion:
+    """Write a pickle's tensors as a safetensors file, into the store or to `out`; the original stays as it is.
+
+    The new asset has the tags of the old one, and what a person set of it.
+
+    Args:
+        workspace: The home.
+        what: A path, or an asset's name.
+        name: Call the new asset so, rather than as the file without its suffix.
+        out: Write there instead, and leave the catalog alone.
+        report: Told how far it is.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: There is no such file or asset.
+        UsageError: It is a safetensors file or diffusers folder already, or `out` exists.
+        RefusedFileError: It would run code, or is nothing that can be converted.
+        CorruptFileError: It is damaged.
+        StorageError: The disk is full or may not be written.
+    """
+    original, path = _find(workspace, what)
+    wanted = asset_name(Path(path.stem)) if name is None else checked_name(name)
+    found = read_convertible(path)
+
+    def write(target: Path) -> None:
+        done = 0
+
+        def tell(length: int) -> None:
+            nonlocal done
+            done += length
+            report(FetchProgress(path.name, done, found.size))
+
+        with storage_errors(f"write {target}"):
+            write_safetensors(found, target, tell)
+
+    if out is not None:
+        return Conversion(_written(absolute(out), write), original=original)
+    asset, known = _kept(workspace, path, wanted, found, write)
+    if original is not None and not known:
+        _hand_down(workspace, original, asset)
+        asset = workspace.catalog.read.by_id(asset.id)
+    return Conversion(Path(asset.path), asset, known, original)
+
+
+def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
+    path = absolute(Path(what))
+    try:
+        asset = workspace.catalog.read.find(what)
+    except NotFoundError:
+        if not path.is_file():
+            raise
+        return None, path
+    if asset.format == "diffusers":
+        raise UsageError(f"{asset.name} is a diffusers folder.", "Only single files are converted.")
+    return asset, Path(asset.path)
+
+
+def _kept(
+    workspace: Workspace, path: Path, name: str, found: Convertible, write: Callable[[Path], None]
+) -> tuple[Asset, bool]:
+    key = f"convert {path}"
+    store = workspace.store
+    with store.lock(key):
+        store.discard(key)  # what a killed process left
+        staged = store.staging(key) / f"{path.stem}.safetensors"
+        store.free_space_check(found.size)
+        try:
+            write(staged)
+            resolution = Resolution("path", str(path), None, None, name, "file", (RemoteFile(path.name, None),))
+            return keep(workspace, Arrival.of(resolution, staged, name, ()))
+        finally:
+            store.discard(key)
+
+
+def _written(target: Path, write: Callable[[Path], None]) -> Path:
+    """Write beside `target`, then name it so; what is there is never overwritten."""
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder.", "Name the file that is to be written.")
+    if target.suffix.lower() != ".safetensors":
+        raise UsageError(f"{target} does not end in .safetensors.", "Name a safetensors file.")
+    taken = UsageError(f"{target} exists already.", "Choose another name, or move it away.")
+    if os.path.lexists(target):
+        raise taken
+    incoming = target.with_name(f".{target.name}.{os.getpid()}.incoming")
+    try:
+        write(incoming)
+        os.link(incoming, target)
+    except FileExistsError as error:
+        raise taken from error
+    except OSError as error:
+        raise StorageError(f"Can not write {target}: {error.strerror}.", "Choose another folder.") from error
+    finally:
+        incoming.unlink(missing_ok=True)
+    return target
+
+
+def _hand_down(workspace: Workspace, original: Asset, asset: Asset) -> None:
+    """Give the new asset what a person said of the old one."""
+    details = workspace.catalog.read.details(original)
+    with workspace.catalog.write() as writer:
+        for field, value in details.overrides.items():
+            writer.override(asset.id, field, value)
+        if original.trigger_words != asset.trigger_words and "trigger_words" not in details.overrides:
+            writer.override(asset.id, "trigger_words", list(original.trigger_words))
+        writer.set_notes(asset.id, original.notes)
+        writer.set_default_weight(asset.id, original.default_weight)
+        writer.change_tags(asset.id, original.tags)
