@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.errors import ForeignFormatError
+from assetctl.errors import ForeignFormatError, RefusedFileError
 from assetctl.files.safetensors import Header, read_header
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ def read_any_header(path: Path) -> Header:
         return read_header(path)
     except ForeignFormatError as foreign:
         found = foreign.format
+        if found == "pickle" and path.suffix.lower() in (".safetensors", ".sft"):
+            # Whoever names it so means to get it past those who are careful.
+            hint = "Do not trust its source. If you do: give it the suffix .pt, and `assetctl convert` it."
+            raise RefusedFileError(f"{path} is a pickle under the name of a safetensors file.", hint) from foreign
     if found == "gguf":
         from assetctl.files.gguf import read_gguf  # noqa: PLC0415 - most files are safetensors
 

@@ -93,9 +93,16 @@ def test_several_model_files_are_listed_as_references():
     assert "assetctl pull hf://org/repo@v2/a.safetensors" in caught.value.hint
 
 
-def test_only_pickles_are_refused_and_nothing_is_not_found():
+def test_a_pickle_is_taken_only_where_there_is_nothing_better():
+    assert single_file(["ink.ckpt", "README.md"], "org/repo", "hf://org/repo/") == "ink.ckpt"
+    assert single_file(["ink.ckpt", "ink.safetensors"], "org/repo", "hf://org/repo/") == "ink.safetensors"
+    with pytest.raises(AmbiguousNameError):
+        single_file(["ink.ckpt", "ink.pt"], "org/repo", "hf://org/repo/")
+
+
+def test_other_frameworks_are_refused_and_nothing_is_not_found():
     with pytest.raises(RefusedFileError):
-        single_file(["model.ckpt"], "org/repo", "hf://org/repo/")
+        single_file(["model.onnx"], "org/repo", "hf://org/repo/")
     with pytest.raises(SourceNotFoundError):
         single_file(["README.md"], "org/repo", "hf://org/repo/")
 

@@ -102,11 +102,11 @@ def test_several_model_files_are_ambiguous(hub: Hub):
     assert caught.value.candidates == (f"hf://{REPO}/a.safetensors", f"hf://{REPO}/b.safetensors")
 
 
-def test_a_pickle_is_refused_before_it_is_fetched(hub: Hub):
-    hub.add(REPO, {"model.ckpt": b"x"})
+def test_another_frameworks_file_is_refused_before_it_is_fetched(hub: Hub):
+    hub.add(REPO, {"model.onnx": b"x"})
     with pytest.raises(RefusedFileError):
-        HuggingFaceSource().resolve(f"hf://{REPO}/model.ckpt")
-    assert hub.downloads("model.ckpt") == []
+        HuggingFaceSource().resolve(f"hf://{REPO}/model.onnx")
+    assert hub.downloads("model.onnx") == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from assetctl.sources.path import PathSource
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEADER = b'{"__metadata__":{}}'
+HEADER = b'{"x":{"dtype":"U8","shape":[3000000],"data_offsets":[0,3000000]}}'
 MODEL = len(HEADER).to_bytes(8, "little") + HEADER
 
 
@@ -71,7 +71,7 @@ def test_a_link_is_followed_and_gives_the_name(model: Path, tmp_path: Path):
     copy = fetch(link, tmp_path / "into")
     assert copy.name == "named.safetensors"
     assert not copy.is_symlink()
-    assert PathSource().resolve(str(link)).name == "named"
+    assert PathSource().resolve(str(link)).name == "named.safetensors"
 
 
 def test_a_configuration_folder_beside_a_checkpoint_comes_along(model: Path, tmp_path: Path):
@@ -130,7 +130,8 @@ def test_another_folder_is_refused_with_the_command_that_takes_it(tmp_path: Path
     [
         ("a.safetensors", b"<!DOCTYPE html><html>log in</html>"),
         ("b.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n"),
-        ("c.ckpt", b"PK\x03\x04zip"),
+        ("c.ckpt", b"cposix\nsystem\n(S'true'\ntR."),
+        ("c.safetensors", b"\x80\x02}q\x00."),
         ("d.safetensors", b""),
     ],
 )
