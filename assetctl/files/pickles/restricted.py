@@ -190,7 +190,7 @@ def _tensor_of_dtype(
 
 
 def _view(storage: Storage, dtype: str, elements: int, offset: object, shape: object, stride: object) -> Tensor:
-    """A tensor that lies inside its storage and is no larger than that."""
+    """A tensor that lies inside its storage."""
     if not isinstance(shape, tuple) or not isinstance(stride, tuple) or len(shape) != len(stride) or len(shape) > 16:
         raise _MalformedError
     if not all(map(_is_count, (offset, *shape, *stride))):
@@ -199,7 +199,7 @@ def _view(storage: Storage, dtype: str, elements: int, offset: object, shape: ob
     for length, step in zip(shape, stride, strict=True):
         count *= length
         last += (length - 1) * step
-    if count and (last >= elements or count > elements):
+    if count and last >= elements:
         raise _MalformedError
     return Tensor(storage, dtype, cast("int", offset), shape, stride)
 
