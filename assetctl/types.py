@@ -148,7 +148,8 @@ class Selection:
     `others` are embeddings at hand that were not chosen: a prompt may name one by mistake. `tokenizer` is the folder
     with the `vocab.json` and `merges.txt` of the checkpoint's text encoder, where it is known.
     `unknown_loras` are names in the prompts' LoRA tags that no asset has, each with what may have been meant.
-    `commercial` asks what the licences say of selling.
+    `commercial` asks what the licences say of selling. `steps`, `cfg_scale`, `memory` (bytes that this machine has to
+    spare) and `weight_bytes` (of one number, as it is computed with) are `None` where nothing is asked of them.
     """
 
     checkpoint: Asset | None = None
@@ -161,12 +162,17 @@ class Selection:
     tokenizer: str | None = None
     unknown_loras: tuple[tuple[str, str], ...] = ()
     commercial: bool = False
+    controlnets: tuple[Asset, ...] = ()
+    steps: int | None = None
+    cfg_scale: float | None = None
+    memory: int | None = None
+    weight_bytes: int = 2
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""
         first = () if self.checkpoint is None else (self.checkpoint,)
         last = () if self.vae is None else (self.vae,)
-        return (*first, *(use.asset for use in self.loras), *self.embeddings, *last)
+        return (*first, *(use.asset for use in self.loras), *self.embeddings, *last, *self.controlnets)
 
 
 @dataclass(frozen=True, slots=True)

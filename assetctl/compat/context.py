@@ -14,6 +14,8 @@ from assetctl.errors import AssetctlError
 from assetctl.files.headers import read_any_header
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from assetctl.files.safetensors import Header
     from assetctl.types import Asset, Coverage, Selection
 
@@ -46,11 +48,28 @@ class Context:
         if checkpoint.format != "diffusers":
             header = self.header(checkpoint)
             return None if header is None else modules_of_file(header)
+        return modules_of_networks(self.networks) if self.networks else None
+
+    @cached_property
+    def networks(self) -> Mapping[str, list[Header]]:
+        """Headers of the networks of a checkpoint that is a diffusers folder; empty for what can not be read."""
+        checkpoint = self.selection.checkpoint
+        if checkpoint is None or checkpoint.format != "diffusers":
+            return {}
         try:
-            return modules_of_networks(read_networks(Path(checkpoint.path)))
+            return read_networks(Path(checkpoint.path))
         except AssetctlError as error:
             self.failures[checkpoint.path] = error
-            return None
+            return {}
+
+    def headers(self) -> Iterator[Header]:
+        """Headers of all files that would be loaded, each once."""
+        for asset in dict.fromkeys(self.selection.assets()):
+            header = self.header(asset)
+            if header is not None:
+                yield header
+        for parts in self.networks.values():
+            yield from parts
 
     @cached_property
     def coverage(self) -> tuple[tuple[Asset, Coverage], ...]:

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from assetctl.prompt import ParsedPrompt, parse_prompt
+
+if TYPE_CHECKING:
+    from assetctl.types import Asset, Selection
+
+
+def prompts_of(selection: Selection) -> list[str]:
+    """The prompts that are there to be checked against; an empty one says something too."""
+    return [prompt for prompt in (selection.prompt, selection.negative_prompt) if prompt is not None]
+
+
+def token_of(embedding: Asset) -> str:
+    """What wakes an embedding in a prompt."""
+    return next(iter(embedding.trigger_words), embedding.name)
 
 
 def audible(prompt: str) -> ParsedPrompt:

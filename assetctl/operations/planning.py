@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat import run_rules
@@ -13,8 +12,9 @@ from assetctl.generation.plan import Plan
 from assetctl.generation.samplers import canonical_sampler
 from assetctl.operations.native_size import NATIVE_SIZE, native_size
 from assetctl.operations.selecting import Choice, select
+from assetctl.operations.surroundings import with_surroundings
+from assetctl.operations.tokenizers import find_tokenizer
 from assetctl.prompt import parse_prompt
-from assetctl.types import Finding
 
 if TYPE_CHECKING:
     from assetctl.generation.plan import GenerationRequest
@@ -54,9 +54,8 @@ def plan_selection(workspace: Workspace, request: GenerationRequest, selection: 
         IncompatibleError: The selection can not work together.
     """
     _check_numbers(request)
-    report = checked(selection)
-    if request.cfg_scale <= 1 and request.negative_prompt.strip():
-        report = replace(report, findings=(*report.findings, _UNUSED_NEGATIVE))
+    asked = replace(selection, steps=request.steps, cfg_scale=request.cfg_scale)
+    report = checked(with_surroundings(workspace, asked))
     return _plan(workspace, request, selection), report
 
 
@@ -77,15 +76,6 @@ def checked(selection: Selection) -> CheckReport:
             report.findings,
         )
     return report
-
-
-_UNUSED_NEGATIVE = Finding(
-    "negative_prompt",
-    "warning",
-    (),
-    "The negative prompt has no effect, nor have embeddings in it: a CFG of 1 or less switches it off.",
-    "Choose a higher --cfg, or leave the negative prompt out.",
-)
 
 
 def _refuse_damage(report: CheckReport) -> None:
@@ -164,26 +154,3 @@ def _prediction(checkpoint: Asset) -> str | None:
     """What the checkpoint predicts; SD 2 in a single file can not say, and most of those predict v."""
     assumed = "v_prediction" if checkpoint.family == "sd2" and checkpoint.format != "diffusers" else None
     return checkpoint.prediction or assumed
-
-
-def find_tokenizer(workspace: Workspace, checkpoint: Asset) -> Path | None:
-    """Where the vocabulary of a single-file checkpoint's text encoder is: beside it, in the store, or in a
-    diffusers folder of the same family."""
-    from assetctl.sources.support import installed_tokenizer  # noqa: PLC0415 - a diffusers folder does without
-
-    if checkpoint.format == "diffusers":
-        return None
-    companion = Path(checkpoint.path).with_suffix(".config")
-    if companion.is_dir():
-        return companion
-    installed = installed_tokenizer(workspace.store)
-    if installed is not None:
-        return installed
-    for folder in workspace.catalog.read.assets(kind="checkpoint", family=checkpoint.family, format="diffusers"):
-        if (Path(folder.path) / "tokenizer" / "vocab.json").is_file():
-            return Path(folder.path) / "tokenizer"
-    raise GenerationError(
-        f"{checkpoint.name} is a single file and lacks the vocabulary of its text encoder.",
-        f"Fetch it once with `assetctl pull --support {checkpoint.family}`, "
-        f"or put vocab.json and merges.txt into {companion / 'tokenizer'}.",
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import AmbiguousNameError, CorruptFileError, GenerationError, NotFoundError
 from assetctl.files.safetensors import read_header
+from assetctl.operations.tokenizers import CLIP_FAMILIES, tokenizer_folder
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import CHUNK_LENGTH, count_vectors
 from assetctl.prompt.clip import load_tokenizer
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from assetctl.prompt.chunks import Chunk
     from assetctl.prompt.clip import ClipTokenizer
     from assetctl.types import Asset
-
-#: Families with a text encoder of CLIP's; those of these without a tokenizer of their own use CLIP's.
-CLIP_FAMILIES = ("sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux1")
 
 #: Words of CLIP's own vocabulary, which sd1, sd2 and sdxl share.
 _CLIP_WORDS = 49_408
@@ -76,21 +74,6 @@ def read_prompt(
         return PromptReading(parsed, unknown, tokens, unused, None, error.message, error.hint)
     counts = {_token_of(asset): _count(asset) for asset in chosen}
     return PromptReading(parsed, unknown, tokens, unused, tuple(tokenizer.cut(parsed, counts)))
-
-
-def tokenizer_folder(workspace: Workspace, checkpoint: Asset) -> Path | None:
-    """The folder with the tokenizer that `generate` takes for a checkpoint; `None` if none is known."""
-    from assetctl.generation.tokenizers import find_tokenizer as find_files  # noqa: PLC0415 - no use without a catalog
-    from assetctl.operations.planning import find_tokenizer  # noqa: PLC0415 - likewise
-
-    if checkpoint.family is not None and checkpoint.family not in CLIP_FAMILIES:
-        return None
-    path = Path(checkpoint.path)
-    try:
-        near = path if checkpoint.format == "diffusers" else find_tokenizer(workspace, checkpoint)
-        return find_files(near, "tokenizer", path).folder
-    except GenerationError:
-        return None
 
 
 def _tokenizer(workspace: Workspace, checkpoint: Asset | None) -> ClipTokenizer:

@@ -24,6 +24,8 @@ class Choice:
         loras: Each `NAME` or `NAME:WEIGHT`; those in the prompt's `<lora:…>` tags come on top.
         prompt: `None` where there is no prompt to check against.
         commercial: Whether the pictures or the models are to be sold.
+        steps: How many steps are to be made; `None` where nobody asks.
+        cfg_scale: How strongly the prompt is to be followed; likewise.
     """
 
     checkpoint: str | None = None
@@ -34,6 +36,9 @@ class Choice:
     negative_prompt: str | None = None
     names: tuple[str, ...] = field(default=())
     commercial: bool = False
+    controlnets: tuple[str, ...] = ()
+    steps: int | None = None
+    cfg_scale: float | None = None
 
 
 def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> Selection:
@@ -64,6 +69,9 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
         negative_prompt=choice.negative_prompt,
         unknown_loras=tuple(unknown),
         commercial=choice.commercial,
+        controlnets=tuple(read.find(name) for name in choice.controlnets),
+        steps=choice.steps,
+        cfg_scale=choice.cfg_scale,
     )
     return _with_others(read, _with_named(read, selection, choice.names))
 
@@ -101,6 +109,7 @@ def _use(asset: Asset, weight: float | None) -> WeightedAsset:
 def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> Selection:
     checkpoint, vae = selection.checkpoint, selection.vae
     loras, embeddings = list(selection.loras), list(selection.embeddings)
+    controlnets = list(selection.controlnets)
     for text in names:
         use = _weighted(read, text)
         asset = use.asset
@@ -108,11 +117,23 @@ def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> S
             loras.append(use)
         elif asset.kind == "embedding":
             embeddings.append(asset)
+        elif asset.kind == "controlnet":
+            controlnets.append(asset)
         elif asset.kind == "vae" and vae is None:
             vae = asset
         elif asset.kind == "checkpoint" and checkpoint is None:
             checkpoint = asset
         else:
-            hint = "A selection has one checkpoint, LoRAs, embeddings and one VAE; `assetctl edit` sets a wrong kind."
+            hint = (
+                "A selection has one checkpoint, one VAE, LoRAs, embeddings and ControlNets; "
+                "`assetctl edit` sets a wrong kind."
+            )
             raise UsageError(f"{asset.name} is a {asset.kind}, and there is no place for it in this selection.", hint)
-    return replace(selection, checkpoint=checkpoint, loras=tuple(loras), embeddings=tuple(embeddings), vae=vae)
+    return replace(
+        selection,
+        checkpoint=checkpoint,
+        loras=tuple(loras),
+        embeddings=tuple(embeddings),
+        vae=vae,
+        controlnets=tuple(controlnets),
+    )

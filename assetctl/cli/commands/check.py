@@ -18,6 +18,8 @@ from assetctl.operations.selecting import Choice
         "assetctl check dreamshaper whiskers:0.8 easynegative",
         "assetctl check --checkpoint dreamshaper --lora whiskers --prompt 'a cat with long whiskers'",
         "assetctl check dreamshaper some-sdxl-lora --json",
+        "assetctl check sdxl-lightning --steps 30 --cfg 7",
+        "assetctl check dreamshaper --controlnet canny",
         "assetctl check --rules",
     ]
 )
@@ -30,8 +32,13 @@ def app(
     loras: LorasOption = None,
     embeddings: EmbeddingsOption = None,
     vae: VaeOption = None,
+    controlnets: Annotated[
+        list[str] | None, typer.Option("--controlnet", metavar="NAME", help="A ControlNet; can be repeated.")
+    ] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Also check the prompt against trigger words.")] = None,
     negative: Annotated[str | None, typer.Option("--negative", help="The negative prompt.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Also check the number of steps.")] = None,
+    cfg: Annotated[float | None, typer.Option("--cfg", min=0, help="Also check the CFG scale.")] = None,
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Also ask the licences whether models and pictures may be sold.")
     ] = False,
@@ -45,7 +52,17 @@ def app(
         show_rules(session.out, session.registry.rules())
         return
     choice = Choice(
-        checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae, prompt, negative, tuple(names or ()), commercial
+        checkpoint,
+        tuple(loras or ()),
+        tuple(embeddings or ()),
+        vae,
+        prompt,
+        negative,
+        names=tuple(names or ()),
+        commercial=commercial,
+        controlnets=tuple(controlnets or ()),
+        steps=steps,
+        cfg_scale=cfg,
     )
     report = session.registry.check(choice)
     session.out.result(report_data(report), lambda: show_report(report), ["ok" if report.ok else "incompatible"])

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from assetctl.compat.context import Context
     from assetctl.types import Asset, Coverage, Finding
 
+#: The least share of a LoRA's own modules that must be in the checkpoint. How much of the checkpoint a LoRA changes
+#: is no measure: one that was trained on attention alone changes a tenth of it, as it was meant to.
+FLOOR = 0.25
+
 RULE = Rule(
     "coverage",
     "Every module that a LoRA changes is in the checkpoint, and as wide.",
     {
-        "error": "A LoRA changes nothing in the checkpoint, or a module of another width.",
+        "error": f"Less than {FLOOR:.0%} of a LoRA's modules are in the checkpoint, or one is of another width.",
         "warning": "Some of the LoRA's modules are not in the checkpoint, and have no effect.",
     },
 )
@@ -37,6 +41,9 @@ def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None
         message = f"{lora.name} changes nothing in {checkpoint.name}: none of its modules is there."
     elif conflicts:
         message = f"{lora.name} has other widths than {checkpoint.name} in {_some(conflicts)}."
+    elif unmatched and covered.matched < FLOOR * (covered.matched + len(unmatched)):
+        share = f"{covered.matched} of its {covered.matched + len(unmatched)} modules"
+        message = f"{lora.name} hardly changes {checkpoint.name}, which has only {share}, and not {_some(unmatched)}."
     elif unmatched:
         message = f"{lora.name} has modules that {checkpoint.name} lacks, and that have no effect: {_some(unmatched)}."
         hint = "Look for a version made for this base model: `generate` may refuse what does not match whole."

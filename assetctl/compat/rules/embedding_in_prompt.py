@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.prompts import audible
+from assetctl.compat.prompts import audible, prompts_of, token_of
 from assetctl.compat.rule import Rule
 from assetctl.prompt import split_at_tokens, words_present
 
@@ -24,10 +24,10 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Look for tokens as `generate` does, if there is a prompt to look at."""
     selection = context.selection
-    prompts = [audible(prompt) for prompt in (selection.prompt, selection.negative_prompt) if prompt is not None]
+    prompts = [audible(prompt) for prompt in prompts_of(selection)]
     if not prompts:
         return
-    tokens = {asset: next(iter(asset.trigger_words), asset.name) for asset in selection.embeddings}
+    tokens = {asset: token_of(asset) for asset in selection.embeddings}
     texts = [text for prompt in prompts for text, _ in prompt.segments]
     used = {token for text in texts for _, token in split_at_tokens(text, tokens.values()) if token is not None}
     for asset, token in tokens.items():

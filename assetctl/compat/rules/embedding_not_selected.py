@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.compat.prompts import prompts_of, token_of
 from assetctl.compat.rule import Rule
 from assetctl.prompt import words_present
 
@@ -23,12 +24,9 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Look for the tokens of embeddings of the checkpoint's family."""
     selection = context.selection
-    prompts = [prompt for prompt in (selection.prompt, selection.negative_prompt) if prompt]
     family = None if selection.checkpoint is None else selection.checkpoint.family
-    fitting = {
-        next(iter(asset.trigger_words), asset.name): asset for asset in selection.others if asset.family == family
-    }
-    for prompt in prompts:
+    fitting = {token_of(asset): asset for asset in selection.others if asset.family == family}
+    for prompt in prompts_of(selection):
         for token in sorted(words_present(prompt, fitting)):
             asset = fitting[token]
             message = (

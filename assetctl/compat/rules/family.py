@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 RULE = Rule(
     "family",
-    "All assets are of the checkpoint's family, or of one family where there is no checkpoint.",
+    "All assets, ControlNets too, are of the checkpoint's family, or of one family where there is no checkpoint.",
     {"error": "An asset was made for another architecture."},
 )
 

@@ -43,8 +43,10 @@ def _roles(selection: Selection) -> Iterator[tuple[str, Asset]]:
         yield "embedding", asset
     if selection.vae is not None:
         yield "vae", selection.vae
+    for asset in selection.controlnets:
+        yield "controlnet", asset
 
 
 def _a(kind: str) -> str:
-    word = {"lora": "LoRA", "vae": "VAE"}.get(kind, kind)
+    word = {"lora": "LoRA", "vae": "VAE", "controlnet": "ControlNet"}.get(kind, kind)
     return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from assetctl.compat.prompts import audible
+from assetctl.compat.prompts import audible, token_of
 from assetctl.compat.rule import Rule
 from assetctl.prompt import split_at_tokens
 
@@ -33,7 +33,7 @@ def check(context: Context) -> Iterator[Finding]:
     if not selection.prompt:
         return
     negative = [asset for asset in dict.fromkeys(selection.embeddings) if _seems_negative(asset)]
-    tokens = {asset: next(iter(asset.trigger_words), asset.name) for asset in negative}
+    tokens = {asset: token_of(asset) for asset in negative}
     pieces = (split_at_tokens(text, tokens.values()) for text, _ in audible(selection.prompt).segments)
     used = {token.lower() for piece in pieces for _, token in piece if token is not None}
     for asset, token in tokens.items():

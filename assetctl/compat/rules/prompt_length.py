@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assetctl.compat.prompts import token_of
 from assetctl.compat.rule import Rule
 from assetctl.errors import CorruptFileError
 from assetctl.prompt import parse_prompt
@@ -83,11 +84,7 @@ def _is_short(text: str) -> bool:
 def _vectors(context: Context) -> dict[str, int]:
     """Token of each chosen embedding to how many tokens it takes."""
     headers = {asset: context.header(asset) for asset in context.selection.embeddings if asset.kind == "embedding"}
-    counts = {
-        next(iter(asset.trigger_words), asset.name): count_vectors(header)
-        for asset, header in headers.items()
-        if header is not None
-    }
+    counts = {token_of(asset): count_vectors(header) for asset, header in headers.items() if header is not None}
     return {token: count for token, count in counts.items() if count}
 
 

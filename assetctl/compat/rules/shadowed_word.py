@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.compat.prompts import token_of
 from assetctl.compat.rule import Rule
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _WORDS = frozenset(_EVERYDAY.split())
 def check(context: Context) -> Iterator[Finding]:
     """Look the tokens up among everyday words."""
     for asset in dict.fromkeys(context.selection.embeddings):
-        token = next(iter(asset.trigger_words), asset.name)
+        token = token_of(asset)
         if token.lower() in _WORDS:
             message = f"{asset.name} goes by the token {token}, and stands for that word wherever a prompt has it."
             hint = f"Give it a token of its own: `assetctl edit {asset.typed} --trigger-word {asset.typed}-token`."

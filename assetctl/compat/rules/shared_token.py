@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.compat.prompts import token_of
 from assetctl.compat.rule import Rule
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def check(context: Context) -> Iterator[Finding]:
     """Compare the tokens, whatever their case."""
     seen: dict[str, Asset] = {}
     for asset in dict.fromkeys(context.selection.embeddings):
-        token = next(iter(asset.trigger_words), asset.name).lower()
+        token = token_of(asset).lower()
         other = seen.setdefault(token, asset)
         if other is not asset:
             message = f"{other.name} and {asset.name} both go by the token {token}, so that one of them would be lost."

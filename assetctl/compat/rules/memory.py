@@ -1,0 +1,44 @@
+"""Selections that are larger than the machine."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from assetctl.compat.rule import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from assetctl.compat.context import Context
+    from assetctl.files.safetensors import Header
+    from assetctl.types import Finding
+
+RULE = Rule(
+    "memory",
+    "The weights, in the precision that they are computed with, fit into the memory that is free.",
+    {"warning": "The weights alone take more memory than this machine has to spare."},
+)
+
+#: Copies of the weights that are of use in training only.
+_NOT_LOADED = ("model_ema.",)
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Add up the numbers of all files; what pictures take on top is left out, so this is the least that is needed."""
+    selection = context.selection
+    if selection.checkpoint is None or selection.memory is None:
+        return
+    numbers = sum(_numbers(header) for header in context.headers())
+    needed = numbers * selection.weight_bytes
+    if needed > selection.memory:
+        message = (
+            f"The weights take at least {needed / 1e9:.1f} GB at {8 * selection.weight_bytes} bits a number, "
+            f"and {selection.memory / 1e9:.1f} GB of memory are free."
+        )
+        hint = "Close other programs, choose a smaller checkpoint, or generate on a machine with more memory."
+        yield RULE.finding("warning", message, hint, selection.checkpoint)
+
+
+def _numbers(header: Header) -> int:
+    return sum(prod(entry["shape"]) for name, entry in header.tensors.items() if not name.startswith(_NOT_LOADED))
