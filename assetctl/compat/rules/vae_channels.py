@@ -19,7 +19,11 @@ RULE = Rule(
 )
 
 #: Latent channels of each family.
-CHANNELS = {"sd1": 4, "sd2": 4, "sdxl": 4, "sdxl-refiner": 4, "sd3": 16, "flux1": 16}
+CHANNELS = {
+    "sd1": 4, "sd2": 4, "sdxl": 4, "sdxl-refiner": 4, "svd": 4, "kolors": 4, "pixart": 4, "auraflow": 4,
+    "sd3": 16, "flux1": 16, "chroma": 16, "lumina2": 16, "z-image": 16, "hidream": 16, "qwen-image": 16,
+    "hunyuan-video": 16, "flux2": 32, "sana": 32, "ltx": 128,
+}  # fmt: skip
 
 _NAMES = ("decoder.conv_in.weight", "first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight")
 
