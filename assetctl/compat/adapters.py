@@ -115,3 +115,12 @@ ADAPTERS: dict[str, Fits] = {
     ".a1.weight": _generalised,
     ".on_input": _rescaling,
 }
+
+#: How the other tensors of a module end, which change nothing by themselves.
+COMPANIONS = (
+    ".alpha", ".scale", ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".diff_b", ".b_norm",
+    ".lora_up.weight", ".lora_mid.weight", ".lora_B.weight", ".lora_B.default.weight", ".up.weight", ".mid.weight",
+    ".lora_up.bias", ".lora_B.bias", ".hada_w1_b", ".hada_w2_a", ".hada_w2_b", ".hada_t1", ".hada_t2",
+    ".lokr_w1_b", ".lokr_w2", ".lokr_w2_a", ".lokr_w2_b", ".lokr_t1", ".lokr_t2", ".rescale", ".oft_R.bias",
+    ".a2.weight", ".b1.weight", ".b2.weight", ".bm.weight",
+)  # fmt: skip

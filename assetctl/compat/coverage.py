@@ -5,18 +5,19 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from assetctl.compat.adapters import ADAPTERS
+from assetctl.compat.adapters import ADAPTERS, COMPANIONS
 from assetctl.compat.naming import kohya_name
 from assetctl.compat.scaling import alphas, ranks
 from assetctl.types import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from assetctl.compat.modules import Modules
     from assetctl.files.safetensors import Header
 
 _EMBEDDINGS = "bundle_emb."
+_KNOWN = (*ADAPTERS, *COMPANIONS)
 _TAIL = 12
 _tail = itemgetter(slice(-_TAIL, None))
 
@@ -26,7 +27,7 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
 
     What a LoRA does to norms is compared but not counted: `modules` and `matched` count linear
     layers and convolutions, of a fused one each part. Embeddings that come along (`bundle_emb.`)
-    are no modules.
+    are no modules. `unmatched` names modules that the checkpoint lacks, and tensors of no known kind.
     """
     tensors, modules_by_name = header.tensors, modules.by_kohya_name
     matched: set[str] = set()
@@ -47,6 +48,7 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
                 conflicts.update(names)
             elif len(weight) > 1:
                 matched.update(names)
+    unmatched.update(_strays(tensors))
     return Coverage(
         lora=lora,
         modules=modules.targets,
@@ -56,6 +58,15 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
         ranks=ranks(header),
         alphas=alphas(header),
     )
+
+
+def _strays(tensors: Mapping[str, object]) -> Iterator[str]:
+    """Tensors that belong to no way of changing a module, and so have no effect."""
+    for key in tensors:
+        if not key.endswith(_KNOWN) and not key.startswith(_EMBEDDINGS):
+            of_rescaling = key.endswith(".weight") and f"{key.removesuffix('.weight')}.on_input" in tensors
+            if not of_rescaling:
+                yield key
 
 
 def _endings(names: Iterable[str]) -> list[str]:

@@ -196,6 +196,13 @@ def test_norms_are_neither_counted_nor_unmatched(asset: Make):
     assert (found.matched, found.shape_conflicts, found.unmatched) == (0, (), ())
 
 
+def test_tensors_of_no_known_kind_are_told(asset: Make):
+    shapes = low_rank("lora_unet_down_blocks_0_resnets_0_conv1", 8, [8, 3, 3]) | {"lora_unet_x.new_way": [8, 8]}
+    lora = asset("style", "lora", "sd1", shapes)
+    (found,) = covered(asset("base", "checkpoint", "sd1", tiny_checkpoint()), lora)
+    assert (found.matched, found.unmatched) == (1, ("lora_unet_x.new_way",))
+
+
 def test_absurd_block_numbers_do_not_stop_a_check(asset: Make):
     names = [
         "input_blocks.x.y.proj_in",
