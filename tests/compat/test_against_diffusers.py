@@ -38,6 +38,14 @@ UNETS: dict[str, dict[str, Any]] = {
         "layers_per_block": 2,
         "cross_attention_dim": 16,
     },
+    "sd2": {
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "block_out_channels": (8, 16, 16),
+        "layers_per_block": 2,
+        "cross_attention_dim": 24,
+        "use_linear_projection": True,
+    },
     "sdxl": {
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -133,6 +141,12 @@ def kohya(_family: str, path: str) -> tuple[str, str]:
     return f"{module}.lora_down.weight", f"{module}.lora_up.weight"
 
 
+def kohya_sd1(family: str, path: str) -> tuple[str, str]:
+    """As sd-scripts writes it for models with one text encoder."""
+    down, up = kohya(family, path)
+    return down.replace("lora_te1_", "lora_te_"), up.replace("lora_te1_", "lora_te_")
+
+
 def ldm_name(family: str, path: str) -> str:
     modules = (key.rpartition(".")[0] for key in networks(family)["unet"].state_dict())
     return next(ldm for own, _, ldm in ldm_names(modules) if own == path)
@@ -171,6 +185,10 @@ def some_targets(family: str) -> list[str]:
     ("family", "name"),
     [
         ("sd1", kohya),
+        ("sd1", kohya_sd1),
+        ("sd2", kohya_sd1),
+        ("sd2", peft),
+        ("sd2", processors),
         ("sd1", peft),
         ("sd1", processors),
         ("sdxl", kohya),
