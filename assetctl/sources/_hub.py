@@ -8,6 +8,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -31,6 +32,8 @@ from assetctl.errors import (
     UnauthorizedError,
     UsageError,
 )
+from assetctl.files.disk import link_or_copy, storage_errors
+from assetctl.sources._download import Way, is_there
 from assetctl.sources.base import RemoteFile, safe_path
 
 if TYPE_CHECKING:
@@ -127,6 +130,34 @@ def read_small(repo: str, commit: str, file: RemoteFile) -> bytes:
             if len(content) > SMALL:
                 raise HashMismatchError(f"{repo}/{file.path} is larger than {SMALL} bytes.", "Report the repository.")
     return content
+
+
+def way(repo: str, revision: str, path: str) -> Way:
+    """How to download a file of a repository."""
+    return Way(
+        f"{repo}/{path}",
+        file_url(repo, revision, path),
+        headers,
+        get_session,
+        hf_raise_for_status,
+        hub_errors,
+        constants.HF_HUB_DOWNLOAD_TIMEOUT,
+    )
+
+
+def from_hub_cache(repo: str, file: RemoteFile, target: Path) -> bool:
+    """Take a large file from the Hub's own cache if it is there and right; no byte is stored twice."""
+    if file.sha256 is None:
+        return False
+    cache = Path(os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE)
+    blob = cache / f"models--{repo.replace('/', '--')}" / "blobs" / file.sha256
+    if not is_there(blob, file):
+        return False
+    with storage_errors(f"copy {blob}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        link_or_copy(blob.resolve(), target)
+    return True
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class HuggingFaceSource:
 
     def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
         """Fetch what is not there yet, and verify it; see `Source`."""
-        from assetctl.sources import _fetch  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources import _download, _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
 
         repo = parse(resolution.reference).repo
         is_folder = resolution.format == "diffusers"
@@ -96,9 +96,10 @@ class HuggingFaceSource:
         target = into / "asset" / name
         for file in resolution.files:
             place = target / file.path if is_folder else target
-            if not _fetch.is_there(place, file) and not _fetch.from_hub_cache(repo, file, place):
+            if not _download.is_there(place, file) and not _hub.from_hub_cache(repo, file, place):
                 self._need_network(resolution.reference)
-                _fetch.download(repo, resolution.revision or "main", file, place, into / "partial", report)
+                way = _hub.way(repo, resolution.revision or "main", file.path)
+                _download.download(way, file, place, into / "partial", report)
             report(FetchProgress(file.path, place.stat().st_size, file.size))
         if is_folder:
             _prune(target, {file.path for file in resolution.files})

@@ -59,12 +59,12 @@ def fetch_tokenizer(store: Place, report: Report) -> Path:
     with store.lock(_KEY):
         if (found := installed_tokenizer(store)) is not None:
             return found
-        from assetctl.sources import _fetch  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources import _download, _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
 
         staging = store.staging(_KEY)
         ready = [staging / _name(file) for file in TOKENIZER_FILES]
         for file, path in zip(TOKENIZER_FILES, ready, strict=True):
-            _fetch.download(_REPOSITORY, "main", file, path, staging / "partial", report)
+            _download.download(_hub.way(_REPOSITORY, "main", file.path), file, path, staging / "partial", report)
         folder = _folder(store)
         with storage_errors(f"write to {folder}"):
             folder.mkdir(parents=True, exist_ok=True)

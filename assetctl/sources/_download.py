@@ -1,42 +1,79 @@
-"""Downloads from the Hub that go on where they stopped, even after the process was killed.
+"""Downloads that go on where they stopped, even after the process was killed.
 
-`hf_hub_download` writes to a file with a random name and removes it when it fails, so it never goes
-on across processes; Xet's client fetches in pieces of its own and does not either. One plain stream with
-a `Range` does, and its bytes are hashed as they arrive, so a model is not read a second time.
+One plain stream with a `Range`, whose bytes are hashed as they arrive, so that a model is not read a second time. (The
+Hub's own client writes to a file with a random name and removes it when it fails; Xet's fetches in pieces of its own:
+neither goes on across processes.)
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
+from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
-from huggingface_hub import constants, get_session, hf_raise_for_status
-from huggingface_hub.errors import HfHubHTTPError
 
-from assetctl.errors import HashMismatchError
-from assetctl.files.disk import link_or_copy, storage_errors
-from assetctl.sources import _hub
+from assetctl.errors import HashMismatchError, RefusedFileError, SourceError
+from assetctl.files.disk import storage_errors
+from assetctl.files.sniff import MODEL_SUFFIXES, sniff
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from io import FileIO
+    from pathlib import Path
 
     from assetctl.sources.base import RemoteFile, Report
 
 #: Seconds to wait before each further try that follows one which brought nothing.
 PAUSES = (0.5, 1.0, 2.0)
 
+#: Longest wait, in seconds, that a server may ask for with `Retry-After`.
+LONGEST_WAIT = 60.0
+
 _TRANSIENT = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)", re.ASCII)
 _READ = 2**20
-_FETCH_AGAIN = "Run the command again to fetch it anew; if that does not help, report the repository."
+_FETCH_AGAIN = "Run the command again to fetch it anew; if that does not help, report it to its owner."
+_TRY_LATER = "Run the command again: what was fetched so far is kept, and it goes on from there."
+
+#: What comes instead of a model when something went wrong, and what is to be done.
+_INSTEAD = {
+    "html": (
+        "a web page",
+        "It may want you to log in or to accept terms; or the link is not to the file itself.",
+    ),
+    "lfs-pointer": ("a Git LFS pointer", "The link is not to the file itself: look for the download link on its page."),
+    "json": ("an error message", "Look at the file's page in a browser."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to ask for one file.
+
+    Attributes:
+        what: The file's name for messages, without secrets.
+        url: Its address.
+        headers: What to send; `Authorization` goes to the address's own host alone.
+        session: The client that asks.
+        check: Raises the source's own error for an answer that is none.
+        errors: Turns what `check` and the network raise into our errors, given `what`.
+        timeout: Seconds without a byte that count as a stall.
+    """
+
+    what: str
+    url: str
+    headers: Callable[[], Mapping[str, str]]
+    session: Callable[[], httpx2.Client]
+    check: Callable[[httpx2.Response], None]
+    errors: Callable[[str], AbstractContextManager[None]]
+    timeout: float = 30.0
 
 
 class _Promise:
@@ -87,47 +124,33 @@ def is_there(path: Path, file: RemoteFile) -> bool:
     return promise.broken() is None
 
 
-def from_hub_cache(repo: str, file: RemoteFile, target: Path) -> bool:
-    """Take a large file from the Hub's own cache if it is there and right; no byte is stored twice."""
-    if file.sha256 is None:
-        return False
-    cache = Path(os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE)
-    blob = cache / f"models--{repo.replace('/', '--')}" / "blobs" / file.sha256
-    if not is_there(blob, file):
-        return False
-    with storage_errors(f"copy {blob}"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        link_or_copy(blob.resolve(), target)
-    return True
-
-
-def download(repo: str, revision: str, file: RemoteFile, target: Path, partial: Path, report: Report) -> None:
+def download(way: Way, file: RemoteFile, target: Path, partial: Path, report: Report) -> None:
     """Download `file` to `target`, going on with what lies in the folder `partial`.
 
     Raises:
         HashMismatchError: The bytes are not those that were promised; they are removed.
-        SourceError: The Hub failed; what came so far is kept.
+        RefusedFileError: A web page or the like came instead.
+        SourceError: The source failed; what came so far is kept.
         StorageError: The disk refused.
     """
-    what = f"{repo}/{file.path}"
     # Named by content where that is known, so that what another revision left is never gone on with.
-    key = file.sha256 or file.git_oid or hashlib.sha256(f"{repo}@{revision}/{file.path}".encode()).hexdigest()
+    key = file.sha256 or file.git_oid or hashlib.sha256(way.url.encode()).hexdigest()
     part = partial / f"{key}.part"
-    transfer = _Transfer(_hub.file_url(repo, revision, file.path), part, file, report)
+    transfer = _Transfer(way, part, file, report)
     with storage_errors(f"write to {partial}"):
         partial.mkdir(parents=True, exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         transfer.take_up()
     if not transfer.complete:
-        with _hub.hub_errors(what):
+        with way.errors(way.what):
             _persist(transfer)
     broken = transfer.promise.broken()
     with storage_errors(f"write {target}"):
         if broken:
-            part.unlink()
-            raise HashMismatchError(f"{what} {broken}.", _FETCH_AGAIN)
+            transfer.remove()
+            raise HashMismatchError(f"{way.what} {broken}.", _FETCH_AGAIN)
         part.replace(target)
+        transfer.remove()
 
 
 def _persist(transfer: _Transfer) -> None:
@@ -137,13 +160,27 @@ def _persist(transfer: _Transfer) -> None:
         before = transfer.promise.done
         try:
             return transfer.stream()
-        except (*_TRANSIENT, HfHubHTTPError) as error:
-            if isinstance(error, HfHubHTTPError) and error.response.status_code not in _TRANSIENT_STATUS:
-                raise
+        except (*_TRANSIENT, _BusyError) as error:
             failures = 0 if transfer.promise.done > before else failures + 1
             if failures > len(PAUSES):
+                if isinstance(error, _BusyError):
+                    raise error.told(transfer.what) from error
                 raise
-        time.sleep(PAUSES[max(0, failures - 1)])
+            wait = error.wait if isinstance(error, _BusyError) else 0.0
+        time.sleep(max(wait, PAUSES[max(0, failures - 1)]))
+
+
+class _BusyError(Exception):
+    """An answer that may be another one soon."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.status = response.status_code
+        said = response.headers.get("retry-after", "")
+        self.wait = min(float(said), LONGEST_WAIT) if said.isdecimal() else 0.0
+
+    def told(self, what: str) -> SourceError:
+        hint = "Try again in a few minutes." if self.status == HTTPStatus.TOO_MANY_REQUESTS else _TRY_LATER
+        return SourceError(f"{what}: the server answered with status {self.status}.", hint)
 
 
 def _write_all(opened: FileIO, data: bytes) -> None:
@@ -156,10 +193,12 @@ def _write_all(opened: FileIO, data: bytes) -> None:
 class _Transfer:
     """One file on its way to its partial file."""
 
-    def __init__(self, url: str, part: Path, file: RemoteFile, report: Report) -> None:
+    def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
         self.promise = _Promise(file)
-        self._url = url
+        self.what = way.what
+        self._way = way
         self._part = part
+        self._state = part.with_suffix(".etag")  # which state of the file the bytes are of
         self._file = file
         self._report = report
 
@@ -171,23 +210,40 @@ class _Transfer:
     def take_up(self) -> None:
         """Go on with the bytes of an earlier try."""
         self._part.touch()
+        if not self._pinned and not self._state.is_file():
+            self._start_over()  # nobody can tell whether more of the same would come
         self.promise.feed_file(self._part)
         if self.promise.too_long:
             self._start_over()
 
+    def remove(self) -> None:
+        """Forget what came."""
+        self._part.unlink(missing_ok=True)
+        self._state.unlink(missing_ok=True)
+
+    @property
+    def _pinned(self) -> bool:
+        """Whether a hash will tell that all pieces are of one file."""
+        return bool(self._file.sha256 or self._file.git_oid)
+
     def stream(self) -> None:
         """Append what is missing, as far as the connection lasts."""
-        headers = _hub.headers()
+        headers = dict(self._way.headers())
         if self.promise.done:
             headers["range"] = f"bytes={self.promise.done}-"
-        with get_session().stream(
-            "GET", self._url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, follow_redirects=True
+            if self._state.is_file():
+                headers["if-range"] = self._state.read_text("ascii")
+        with self._way.session().stream(
+            "GET", self._way.url, headers=headers, timeout=self._way.timeout, follow_redirects=True
         ) as response:
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.promise.done:
                 self._start_over()
                 raise httpx2.RemoteProtocolError("The range was refused.")
-            hf_raise_for_status(response)
+            if response.status_code in _TRANSIENT_STATUS:
+                raise _BusyError(response)
+            self._way.check(response)
             announced = self._agree(response)
+            self._note_state(response)
             self._append(response)
         if announced is None and self._file.size is not None and self.promise.done < self._file.size:
             raise httpx2.RemoteProtocolError("The stream ended early.")
@@ -206,7 +262,8 @@ class _Transfer:
             total = response.headers.get("content-length", "")
         announced = int(total) if total.isdecimal() and "content-encoding" not in response.headers else None
         if None not in (announced, self._file.size) and announced != self._file.size:
-            self._remove()
+            with storage_errors(f"remove {self._part}"):
+                self.remove()
             raise HashMismatchError(
                 f"{self._file.path} has {announced} bytes where {self._file.size} were promised.", _FETCH_AGAIN
             )
@@ -217,6 +274,8 @@ class _Transfer:
             opened = self._part.open("ab", buffering=0)
         with opened:
             for chunk in response.iter_bytes():
+                if not self.promise.done:
+                    self._refuse_other(chunk, response)
                 with storage_errors(f"write {self._part}"):
                     _write_all(opened, chunk)
                 self.promise.feed(chunk)
@@ -224,11 +283,26 @@ class _Transfer:
                     return
                 self._report(FetchProgress(self._file.path, self.promise.done, self._file.size))
 
+    def _note_state(self, response: httpx2.Response) -> None:
+        """Keep what tells this state of the file from another; a weak ETag can not."""
+        etag = response.headers.get("etag", "")
+        state = etag if etag.isascii() and etag[:1] == '"' else response.headers.get("last-modified", "")
+        if not self._pinned and state.isascii() and state.isprintable() and state:
+            with storage_errors(f"write {self._state}"):
+                self._state.write_text(state, "ascii")
+
+    def _refuse_other(self, start: bytes, response: httpx2.Response) -> None:
+        """Refuse what can not be the file, before it takes up the disk."""
+        found = sniff(start[:4096], len(start)) if self._file.path.lower().endswith(MODEL_SUFFIXES) else None
+        if found in _INSTEAD:
+            with storage_errors(f"remove {self._part}"):
+                self.remove()
+            other, hint = _INSTEAD[found]
+            where = response.url.host
+            raise RefusedFileError(f"{self.what}: {where} sent {other} instead of the file.", hint)
+
     def _start_over(self) -> None:
         with storage_errors(f"write {self._part}"):
             self._part.write_bytes(b"")
+            self._state.unlink(missing_ok=True)
         self.promise.reset()
-
-    def _remove(self) -> None:
-        with storage_errors(f"remove {self._part}"):
-            self._part.unlink()
