@@ -74,14 +74,38 @@ class AssetFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a source says of an asset; kept as it was said, whatever becomes of the page.
+
+    Attributes:
+        base_model: In Civitai's spelling.
+        kind: In our words, `None` for what we have none for.
+        licence: A licence's name, or what its owner allows: `allowCommercialUse=Image,Rent`.
+        commercial: Whether pictures may be sold; `None` where nothing is said.
+        page: For people.
+        air: The field's own identifier.
+    """
+
+    base_model: str | None = None
+    kind: str | None = None
+    trigger_words: tuple[str, ...] = ()
+    licence: str | None = None
+    commercial: bool | None = None
+    page: str | None = None
+    air: str | None = None
+    creator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an asset came from: the reference as given, its exact revision, the URL, the time."""
+    """Where an asset came from: the reference as given, its exact revision, the URL, the time, what was said there."""
 
     source: str
     reference: str
     revision: str | None = None
     url: str | None = None
     fetched_at: str | None = None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +172,9 @@ class Selection:
     `others` are embeddings at hand that were not chosen: a prompt may name one by mistake. `tokenizer` is the folder
     with the `vocab.json` and `merges.txt` of the checkpoint's text encoder, where it is known.
     `unknown_loras` are names in the prompts' LoRA tags that no asset has, each with what may have been meant.
-    `commercial` asks what the licences say of selling. `steps`, `cfg_scale`, `memory` (bytes that this machine has to
-    spare) and `weight_bytes` (of one number, as it is computed with) are `None` where nothing is asked of them.
+    `commercial` asks what the licences say of selling, and `facts` has what sources said, by path. `steps`,
+    `cfg_scale`, `memory` (bytes that this machine has to spare) and `weight_bytes` (of one number, as it is computed
+    with) are `None` where nothing is asked of them.
     """
 
     checkpoint: Asset | None = None
@@ -167,6 +192,7 @@ class Selection:
     cfg_scale: float | None = None
     memory: int | None = None
     weight_bytes: int = 2
+    facts: tuple[tuple[str, Facts], ...] = ()
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""

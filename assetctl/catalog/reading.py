@@ -12,7 +12,7 @@ import orjson
 from assetctl.catalog.entries import KnownFile
 from assetctl.catalog.listing import Lists
 from assetctl.errors import AmbiguousNameError, NotFoundError
-from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Identification, Origin
+from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, Identification, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,7 +107,7 @@ class Reader(Lists):
             files=self.files(asset),
             identification=self._identification(asset),
             overrides=self._overrides(asset),
-            origin=self._origin(asset),
+            origin=self.origin(asset),
             generations=self.generations_with(asset),
         )
 
@@ -201,7 +201,16 @@ class Reader(Lists):
         rows = self._rows("SELECT field, value FROM overrides WHERE asset_id = ? ORDER BY field", [asset.id])
         return {row[0]: orjson.loads(row[1]) for row in rows}
 
-    def _origin(self, asset: Asset) -> Origin | None:
-        query = "SELECT source, reference, revision, url, fetched_at FROM origins WHERE asset_id = ?"
+    def origin(self, asset: Asset) -> Origin | None:
+        """Where an asset came from, and what was said of it there."""
+        query = "SELECT source, reference, revision, url, fetched_at, facts FROM origins WHERE asset_id = ?"
         rows = self._rows(query, [asset.id])
-        return Origin(*rows[0]) if rows else None
+        if not rows:
+            return None
+        source, reference, revision, url, fetched_at, facts = rows[0]
+        said = None if facts is None else _facts(orjson.loads(facts))
+        return Origin(source, reference, revision, url, fetched_at, said)
+
+
+def _facts(kept: dict[str, object]) -> Facts:
+    return Facts(**kept | {"trigger_words": tuple(kept["trigger_words"])})  # type: ignore[arg-type]  # as it was written

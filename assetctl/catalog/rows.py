@@ -108,6 +108,7 @@ class OriginRow(Row):
     revision: Mapped[str | None]
     url: Mapped[str | None]
     fetched_at: Mapped[str | None]
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class IdentificationRow(Row):

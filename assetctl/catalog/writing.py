@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.catalog.entries import FileHashes, NewAsset
-    from assetctl.types import AssetFile, Identification
+    from assetctl.types import AssetFile, Identification, Origin
 
 #: What identification fills in and a person may override.
 IDENTIFIED = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
@@ -185,6 +186,10 @@ class Writer:
             setattr(asset, field, overrides.get(field, getattr(found, field)))
         self._set_words(asset_id, overrides.get("trigger_words", found.trigger_words))
 
+    def set_origin(self, asset_id: int, origin: Origin) -> None:
+        """Keep where an asset came from, and what is said of it there."""
+        self._session.merge(OriginRow(asset_id=asset_id, **_origin_values(origin)))
+
     def override(self, asset_id: int, field: str, value: Any) -> None:  # noqa: ANN401 - stored as JSON
         """Set `field` by a person's word."""
         self._session.merge(OverrideRow(asset_id=asset_id, field=field, value=value, set_at=_now()))
@@ -293,9 +298,12 @@ class _Rows:
         self.tables[TagRow] += [{"asset_id": number, "tag": tag} for tag in entry.tags]
         self.tables[IdentificationRow].append(_identification_values(number, found, self._now))
         if entry.origin is not None:
-            fields = ("source", "reference", "revision", "url", "fetched_at")
-            values = {field: getattr(entry.origin, field) for field in fields}
-            self.tables[OriginRow].append({"asset_id": number} | values)
+            self.tables[OriginRow].append({"asset_id": number} | _origin_values(entry.origin))
+
+
+def _origin_values(origin: Origin) -> dict[str, Any]:
+    values = {field: getattr(origin, field) for field in ("source", "reference", "revision", "url", "fetched_at")}
+    return values | {"facts": None if origin.facts is None else asdict(origin.facts)}
 
 
 def free_name(wanted: str, taken: set[str]) -> str:

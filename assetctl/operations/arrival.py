@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from assetctl.catalog import NewAsset
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.identify import identify
+from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.naming import asset_name
 from assetctl.operations.scanning import folder_files, single_file
 from assetctl.types import Origin
@@ -53,7 +54,8 @@ class Arrival:
         Raises:
             FileError: It is nothing that assetctl keeps.
         """
-        found = identify(path)
+        origin = Origin(resolution.source, resolution.reference, facts=resolution.facts)
+        found = with_hearsay(identify(path), origin)
         files = _hashed_files(path)
         wanted = name or asset_name(Path(resolution.name))
         return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))
@@ -62,7 +64,7 @@ class Arrival:
         """How it enters the catalog, once it lies at `placed`."""
         came = self.resolution
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        origin = Origin(came.source, came.reference, came.revision, came.url, now)
+        origin = Origin(came.source, came.reference, came.revision, came.url, now, came.facts)
         files = tuple(self._moved(file, placed) for file in self.files)
         return NewAsset(
             self.name, str(placed), files, self.found, in_store=True, sha256=self.sha256, origin=origin, tags=self.tags

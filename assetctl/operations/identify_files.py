@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError
+from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.identifying import identify_each
 from assetctl.operations.scanning import scan
 from assetctl.types import Identification
@@ -50,11 +51,13 @@ def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asse
     """
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
+    origins = {asset.id: read.origin(asset) for asset in assets}
     results = _identify([Path(asset.path) for asset in assets])
     with workspace.catalog.write() as writer:
         for asset, result in zip(assets, results, strict=True):
             if result.error is None:
-                writer.set_identification(asset.id, result.identification)
+                found = with_hearsay(result.identification, origins[asset.id])
+                writer.set_identification(asset.id, found)
     return read.by_ids(asset.id for asset in assets)
 
 

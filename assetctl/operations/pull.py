@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import FileError, NotFoundError, OfflineError, SourceError
 from assetctl.operations.arrival import Arrival, is_intact, keep
+from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.sources import find_source
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
+from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,7 +68,7 @@ def pull(
     with workspace.store.lock(key):
         here = _already_here(workspace, resolution)
         if here is not None:
-            return _known(workspace, here, wanted_name, labels)
+            return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
         fetched = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
         workspace.store.free_space_check(resolution.size - fetched)
@@ -79,8 +81,8 @@ def pull(
         asset, known = keep(workspace, arrival)
         workspace.store.discard(key)
     if known:
-        return _known(workspace, asset, wanted_name, labels)
-    result = PullResult(asset)
+        return _known(workspace, asset, resolution, wanted_name, labels)
+    result = PullResult(asset, warnings=list(resolution.warnings))
     if asset.kind == "unknown":
         result.warnings.append(
             f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.typed} --kind KIND`."
@@ -102,8 +104,12 @@ def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None]
     return fetch_tokenizer(workspace.store, report)
 
 
-def _known(workspace: Workspace, asset: Asset, name: str | None, tags: tuple[str, ...]) -> PullResult:
-    """A known asset gets the tags that were asked for, and keeps its name."""
+def _known(
+    workspace: Workspace, asset: Asset, resolution: Resolution, name: str | None, tags: tuple[str, ...]
+) -> PullResult:
+    """A known asset gets the tags that were asked for and what the source says of it, and keeps its name."""
+    if resolution.facts is not None:
+        _enrich(workspace, asset, resolution)
     if tags:
         with workspace.catalog.write() as writer:
             writer.change_tags(asset.id, tags)
@@ -112,6 +118,19 @@ def _known(workspace: Workspace, asset: Asset, name: str | None, tags: tuple[str
         advice = f"`assetctl edit {asset.typed} --name {shlex.quote(name)}` renames it."
         result.warnings.append(f"These bytes are here already, as {asset.name}: {advice}")
     return result
+
+
+def _enrich(workspace: Workspace, asset: Asset, resolution: Resolution) -> None:
+    """Keep what a source says of a file that came from elsewhere, unless what is known came from there too."""
+    details = workspace.catalog.read.details(asset)
+    if details.origin is not None and details.origin.facts is not None:
+        return
+    came = resolution
+    origin = details.origin or Origin(came.source, came.reference, came.revision, came.url)
+    told = Origin(came.source, came.reference, facts=came.facts)
+    with workspace.catalog.write() as writer:
+        writer.set_origin(asset.id, replace(origin, facts=came.facts))
+        writer.set_identification(asset.id, with_hearsay(details.identification, told))
 
 
 def _already_here(workspace: Workspace, resolution: Resolution) -> Asset | None:

@@ -73,7 +73,8 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
         steps=choice.steps,
         cfg_scale=choice.cfg_scale,
     )
-    return _with_others(read, _with_named(read, selection, choice.names))
+    selection = _with_others(read, _with_named(read, selection, choice.names))
+    return _with_facts(read, selection) if choice.commercial else selection
 
 
 def _with_others(read: Reader, selection: Selection) -> Selection:
@@ -83,6 +84,13 @@ def _with_others(read: Reader, selection: Selection) -> Selection:
     chosen = {asset.id for asset in selection.embeddings}
     others = tuple(asset for asset in read.assets(kind="embedding") if asset.id not in chosen)
     return replace(selection, others=others)
+
+
+def _with_facts(read: Reader, selection: Selection) -> Selection:
+    """Note what the sources of all assets said of them."""
+    origins = ((asset.path, read.origin(asset)) for asset in dict.fromkeys(selection.assets()))
+    facts = tuple((path, origin.facts) for path, origin in origins if origin is not None and origin.facts is not None)
+    return replace(selection, facts=facts)
 
 
 def _weighted(read: Reader, text: str) -> WeightedAsset:

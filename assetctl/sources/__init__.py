@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assetctl.sources.base import Source
 
 _FORMS = (
-    "Give hf://ORG/REPO[@REVISION][/FILE], ORG/REPO, the address of a huggingface.co page, "
+    "Give hf://ORG/REPO[@REVISION][/FILE], ORG/REPO, civitai:MODEL[@VERSION], the address of a page or file, "
     "or the path of a file or a diffusers folder."
 )
 
@@ -38,9 +38,10 @@ def find_source(reference: str, settings: Settings) -> Source:
 
 
 def _sources() -> Iterator[Callable[[Settings], Source]]:
-    for module in iter_modules(__path__):
-        make = getattr(import_module(f"{__name__}.{module.name}"), "source", None) if module.name[0] != "_" else None
-        if make is not None:
-            yield make
+    """Makers of sources; what would take any address comes last."""
+    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__) if found.name[0] != "_"]
+    modules = [module for module in modules if hasattr(module, "source")]
+    yield from (module.source for module in modules if not hasattr(module, "LAST"))
     for entry in entry_points(group="assetctl.sources"):
         yield entry.load()
+    yield from (module.source for module in modules if hasattr(module, "LAST"))

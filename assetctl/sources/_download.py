@@ -262,6 +262,7 @@ class _Transfer:
             total = response.headers.get("content-length", "")
         announced = int(total) if total.isdecimal() and "content-encoding" not in response.headers else None
         if None not in (announced, self._file.size) and announced != self._file.size:
+            self._refuse_other(next(response.iter_bytes(), b""), response)
             with storage_errors(f"remove {self._part}"):
                 self.remove()
             raise HashMismatchError(

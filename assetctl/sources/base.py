@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from assetctl.types import Facts
+
     Report = Callable[["FetchProgress"], None]
 
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
@@ -56,6 +58,8 @@ class Resolution:
         name: What the asset may be called.
         format: `file` or `diffusers`.
         files: The one file, or those of the folder.
+        facts: What the source says of the asset.
+        warnings: What the person should know.
     """
 
     source: str
@@ -65,6 +69,8 @@ class Resolution:
     name: str
     format: str
     files: tuple[RemoteFile, ...]
+    facts: Facts | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

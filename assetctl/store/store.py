@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from assetctl.errors import StorageError
 from assetctl.files.disk import storage_errors, sync_folder
-from assetctl.store.names import safe_name
+from assetctl.files.names import safe_name
 from assetctl.store.placement import (
     brought_near,
     companion,

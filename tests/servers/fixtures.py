@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from servers.civitai import Civitai, serve_civitai
 from servers.hub import Hub, serve_hub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture
+def civitai(monkeypatch: pytest.MonkeyPatch) -> Iterator[Civitai]:
+    """A running Civitai; its address is set for this process and its children."""
+    with serve_civitai() as server:
+        monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", server.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.delenv("CIVITAI_API_TOKEN", raising=False)
+        yield server
 
 
 @pytest.fixture

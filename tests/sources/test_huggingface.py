@@ -302,7 +302,15 @@ def test_wrong_bytes_are_found_and_removed_and_fetched_anew(hub: Hub, tmp_path: 
     assert (fetch(REPO, tmp_path / "into") / path).read_bytes() == SD[path]
 
 
-@pytest.mark.parametrize("body", [b"<html>log in</html>", WEIGHTS + b"more", b""])
+def test_a_page_instead_of_a_model_is_told_from_one(hub: Hub, tmp_path: Path):
+    hub.add(REPO, {"ink.safetensors": WEIGHTS})
+    hub.instead["ink.safetensors"] = b"<html>log in</html>"
+    with pytest.raises(RefusedFileError, match="web page"):
+        fetch(FILE, tmp_path / "into")
+    assert tree(tmp_path / "into") == set()
+
+
+@pytest.mark.parametrize("body", [WEIGHTS + b"more", b""])
 def test_another_length_than_promised_is_found_and_removed(hub: Hub, tmp_path: Path, body: bytes):
     hub.add(REPO, {"ink.safetensors": WEIGHTS})
     hub.instead["ink.safetensors"] = body

@@ -15,6 +15,7 @@ from assetctl.errors import UsageError
     examples=[
         "assetctl pull hf://stabilityai/stable-diffusion-xl-base-1.0",
         "assetctl pull hf://ORG/REPO/whiskers.safetensors --tag cats",
+        "assetctl pull civitai:328553@368189",
         "assetctl pull ~/Downloads/whiskers.safetensors --name whiskers",
         "assetctl pull --support sd1",
     ]
@@ -23,7 +24,10 @@ def app(
     session: Session,
     references: Annotated[
         list[str] | None,
-        typer.Argument(metavar="REF...", help=r"hf://ORG/REPO[@REVISION]\[/FILE], a Hugging Face page, or a path."),
+        typer.Argument(
+            metavar="REF...",
+            help=r"hf://ORG/REPO[@REVISION]\[/FILE], civitai:MODEL[@VERSION], a page, https://…, or a path.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Call the asset so.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="Label it; can be repeated.")] = None,

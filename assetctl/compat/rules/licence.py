@@ -1,6 +1,7 @@
 """Licences, where someone asks whether they allow to sell pictures or models.
 
-A file names its licence in its own metadata (`modelspec.license`); one that does not is not known to allow it.
+What its page said counts first. A file names its licence in its own metadata (`modelspec.license`); one that does not
+is not known to allow it.
 Sources: https://spdx.org/licenses, and the texts of the licences.
 """
 
@@ -35,7 +36,14 @@ def check(context: Context) -> Iterator[Finding]:
     """Read what each file says of its licence, if it is asked."""
     if not context.selection.commercial:
         return
+    told = dict(context.selection.facts)
     for asset in dict.fromkeys(context.selection.assets()):
+        facts = told.get(asset.path)
+        if facts is not None and facts.commercial is not None:
+            if not facts.commercial:
+                message = f"{asset.name} may not be used commercially, its page says: {facts.licence}."
+                yield RULE.finding("error", message, f"Leave it out, or ask its author: {facts.page}", asset)
+            continue
         header = context.header(asset)
         said = "" if header is None else header.metadata.get("modelspec.license", "").strip()
         shown = " ".join(said[:_SHOWN].split())

@@ -1,0 +1,244 @@
+"""What we ask of Civitai's API, and what its answers mean. Source: https://developer.civitai.com/docs/api/public-rest."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from assetctl.errors import NotFoundError, RefusedFileError, SourceError, SourceNotFoundError, UnauthorizedError
+from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.sources import _web
+from assetctl.sources._download import Way
+from assetctl.sources.base import RemoteFile
+from assetctl.sources.civitai import endpoint
+from assetctl.types import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import httpx2
+
+_LOGIN = "Make a token in your account's settings on Civitai, and set CIVITAI_API_TOKEN."
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_MOST_WORDS = 64
+
+#: Civitai's words for what a model is, in ours.
+_KINDS = {
+    "Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lora", "DoRA": "lora", "TextualInversion": "embedding",
+    "VAE": "vae", "Controlnet": "controlnet", "Upscaler": "upscaler",
+}  # fmt: skip
+
+#: Files that are a model, best first; the others are configurations, training data and pictures.
+_TYPES = ("Model", "Pruned Model", "VAE")
+
+#: What is taken where nothing is asked for: what loads safely, then what is smaller without loss in use.
+_FORMATS = ("SafeTensor", "PickleTensor", "GGUF")
+_PRECISIONS = ("fp16", "bf16", "fp32")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model, as Civitai describes it; `said` is its whole answer."""
+
+    number: int
+    page: str
+    facts: Facts
+    warnings: tuple[str, ...]
+    said: Mapping[str, Any]
+
+
+def find_version(model: int | None, version: int | None, digits: str | None) -> Version:
+    """The version that is named, or the newest of a model.
+
+    Raises:
+        SourceError: Of the kind that fits; Civitai failed or has no such thing.
+    """
+    if digits is not None:
+        said = _ask(f"model-versions/by-hash/{digits}", f"model with the hash {digits}")
+    elif version is not None:
+        said = _ask(f"model-versions/{version}", f"version {version}")
+    else:
+        return _newest(_ask(f"models/{model}", f"model {model}"), f"model {model}")
+    number = said.get("modelId")
+    if model is not None and number != model:
+        raise SourceNotFoundError(f"Version {version} on Civitai is not of model {model}.", "Check its page.")
+    try:
+        parent = _ask(f"models/{number}", f"model {number}") if _is_number(number) else {}
+    except SourceNotFoundError:  # its page was taken away, and its files are still there
+        parent = {}
+    return _version(said, parent)
+
+
+def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None = None) -> RemoteFile:
+    """The file of a version that is wanted: by hash, by format and precision, or the one that Civitai shows first.
+
+    Raises:
+        NotFoundError: There is none such.
+        RefusedFileError: It was found to be dangerous.
+    """
+    files = [file for file in _dictionaries(version.said.get("files")) if isinstance(file.get("downloadUrl"), str)]
+    models = [file for file in files if file.get("type") in _TYPES] or files
+    fitting = [file for file in models if _suits(file, wanted)]
+    if digits is not None:
+        fitting = [file for file in files if _has_hash(file, digits)] or fitting
+    if not fitting:
+        there = ", ".join(sorted({_described(file) for file in models})) or "none"
+        raise NotFoundError(f"Version {version.number} has no such file.", f"It has: {there}.")
+    chosen = min(fitting, key=_rank)
+    for scan in ("pickleScanResult", "virusScanResult"):
+        if chosen.get(scan) == "Danger":
+            raise RefusedFileError(f"Civitai found {_name(chosen)} to be dangerous.", "Choose another model.")
+    return _remote(chosen)
+
+
+def way(what: str, file: RemoteFile) -> Way:
+    """How to download a file; what Civitai sends to people without a token is told from a model."""
+    address = file.url or ""
+    own = urlsplit(address)[:2] == urlsplit(endpoint())[:2]
+
+    def headers() -> dict[str, str]:
+        return {"accept-encoding": "identity"} | (_token() if own else {})
+
+    return Way(_web.without_secrets(what), address, headers, _web.client, _check, _errors, _web.TIMEOUT)
+
+
+def _check(response: httpx2.Response) -> None:
+    if response.is_success and response.headers.get("content-type", "").startswith("text/html"):
+        raise UnauthorizedError("Civitai wants you to log in for this file, and sent its login page.", _LOGIN)
+    _web.check(response)
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    with _web.errors(what, f"{_LOGIN} A model in early access has to be bought first, on its page."):
+        yield
+
+
+def _ask(path: str, what: str) -> dict[str, Any]:
+    answer = _web.get_json(f"{endpoint()}/api/v1/{path}", _token(), f"{what} on Civitai", _LOGIN)
+    if not isinstance(answer, dict):
+        raise SourceError(f"{what}: Civitai does not answer as it should.", "Try again in a few minutes.")
+    return answer
+
+
+def _token() -> dict[str, str]:
+    token = os.environ.get("CIVITAI_API_TOKEN", "").strip()
+    if not token:
+        return {}
+    if not token.isascii() or not token.isprintable():
+        raise UnauthorizedError("Civitai's token has characters that no token has.", "Mend CIVITAI_API_TOKEN.")
+    return {"authorization": f"Bearer {token}"}
+
+
+def _newest(model: Mapping[str, Any], what: str) -> Version:
+    versions = [version for version in _dictionaries(model.get("modelVersions")) if _is_number(version.get("id"))]
+    public = [version for version in versions if version.get("availability", "Public") == "Public"]
+    if not versions:
+        raise SourceNotFoundError(f"There is no version of {what} on Civitai.", "Check its page.")
+    return _version((public or versions)[0] | {"modelId": model.get("id")}, model)
+
+
+def _version(said: Mapping[str, Any], model: Mapping[str, Any]) -> Version:
+    number, model_number = said.get("id"), said.get("modelId")
+    if number is None or not _is_number(number) or not _is_number(model_number):
+        raise SourceError("Civitai does not answer as it should.", "Check ASSETCTL_CIVITAI_ENDPOINT and your proxy.")
+    page = f"{endpoint()}/models/{model_number}?modelVersionId={number}"
+    about = {**_dictionary(said.get("model")), **model}
+    facts = Facts(
+        base_model=_text(said.get("baseModel")),
+        kind=_KINDS.get(str(about.get("type"))),
+        trigger_words=_words(said.get("trainedWords")),
+        licence=_licence(model),
+        commercial=_commercial(model),
+        page=page,
+        air=_text(said.get("air")),
+        creator=_text(_dictionary(model.get("creator")).get("username")),
+    )
+    warnings: tuple[str, ...] = ()
+    if said.get("availability") == "EarlyAccess":
+        until = _text(said.get("earlyAccessEndsAt")) or "later"
+        warnings = (f"Version {number} is in early access until {until}: Civitai gives it to those who paid.",)
+    return Version(int(number), page, facts, warnings, said)
+
+
+def _licence(model: Mapping[str, Any]) -> str | None:
+    """What the owner allows, as Civitai's own flags."""
+    flags = {key: model[key] for key in sorted(model) if key.startswith("allow")}
+    shown = (f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}" for key, value in flags.items())
+    return "; ".join(shown)[:500] or None
+
+
+def _commercial(model: Mapping[str, Any]) -> bool | None:
+    """Whether pictures may be sold: `allowCommercialUse` lists `Image`, `Rent`, `Sell` and others, or is one."""
+    allowed = model.get("allowCommercialUse")
+    if allowed is None:
+        return None
+    listed = allowed if isinstance(allowed, list) else re.findall(r"\w+", str(allowed))
+    return bool({"Image", "Rent", "Sell"} & set(map(str, listed)))
+
+
+def _suits(file: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    there = {**_dictionary(file.get("metadata")), "type": file.get("type")}
+    return all(str(there.get(key) or "").lower() == value.lower() for key, value in wanted.items())
+
+
+def _has_hash(file: Mapping[str, Any], digits: str) -> bool:
+    hashes = _dictionary(file.get("hashes")).values()
+    return any(isinstance(value, str) and value.lower().startswith(digits.lower()) for value in hashes)
+
+
+def _rank(file: Mapping[str, Any]) -> tuple[int, ...]:
+    about = _dictionary(file.get("metadata"))
+    return (
+        _index(_FORMATS, about.get("format")),
+        not file.get("primary"),
+        _index(_TYPES, file.get("type")),
+        _index(_PRECISIONS, about.get("fp")),
+    )
+
+
+def _index(words: tuple[str, ...], word: object) -> int:
+    return words.index(word) if isinstance(word, str) and word in words else len(words)
+
+
+def _remote(file: Mapping[str, Any]) -> RemoteFile:
+    kilobytes = file.get("sizeKB")
+    size = round(kilobytes * 1024) if isinstance(kilobytes, (int, float)) and kilobytes > 0 else None
+    sha256 = str(_dictionary(file.get("hashes")).get("SHA256", "")).lower()
+    return RemoteFile(_name(file), size, sha256 if _SHA256.fullmatch(sha256) else None, url=file["downloadUrl"])
+
+
+def _name(file: Mapping[str, Any]) -> str:
+    name = _web.file_name(str(file.get("name") or "")) or "model"
+    return name if name.lower().endswith((*MODEL_SUFFIXES, ".zip")) else f"{name}.safetensors"
+
+
+def _described(file: Mapping[str, Any]) -> str:
+    about = _dictionary(file.get("metadata"))
+    words = (f"{key}={about[key]}" for key in ("format", "fp", "size") if isinstance(about.get(key), str))
+    return " ".join(words) or str(file.get("type"))[:40]
+
+
+def _words(said: object) -> tuple[str, ...]:
+    words = [word.strip(" ,") for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    return tuple(dict.fromkeys(word[:500] for word in words if word and word.isprintable()))[:_MOST_WORDS]
+
+
+def _text(said: object) -> str | None:
+    return said.strip()[:200] or None if isinstance(said, str) and said.isprintable() else None
+
+
+def _is_number(said: object) -> bool:
+    return type(said) is int and said > 0
+
+
+def _dictionary(said: object) -> Mapping[str, Any]:
+    return said if isinstance(said, dict) else {}
+
+
+def _dictionaries(said: object) -> list[dict[str, Any]]:
+    return [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []

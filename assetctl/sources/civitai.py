@@ -1,0 +1,143 @@
+"""Civitai: `civitai:MODEL[@VERSION]`, `civitai:by-hash/HASH`, an AIR, or the address of a page or download."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from assetctl.errors import OfflineError, UsageError
+from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.sources.base import FetchProgress, Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from assetctl.settings import Settings
+    from assetctl.sources.base import Report
+
+_HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "civitai.green"})
+_SHORT = re.compile(r"civitai:(?P<model>\d+)(?:@(?P<version>\d+))?(?:\?(?P<query>.*))?", re.ASCII)
+_BY_HASH = re.compile(r"civitai:by-hash/(?P<hash>[0-9A-Fa-f]{8,64})(?:\?(?P<query>.*))?", re.ASCII)
+_AIR = re.compile(
+    r"(?:urn:)?air:[\w.-]+:[\w.-]+:civitai:(?P<model>\d+)@(?P<version>\d+)(?:\.[\w-]+|:[\w-]+)?(?:\?(?P<query>.*))?",
+    re.ASCII | re.IGNORECASE,
+)
+_PAGE = re.compile(r"/models/(?P<model>\d+)(?:/[^/]*)?/?", re.ASCII)
+_DOWNLOAD = re.compile(r"/api/download/models/(?P<version>\d+)/?", re.ASCII)
+_VERSION_PAGE = re.compile(r"/api/v1/model-versions/(?P<version>\d+)/?", re.ASCII)
+
+_FORM = "Write civitai:MODEL[@VERSION], or paste the address of the model's page."
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A model, a version of one, or whatever has a hash; with what is asked of the file: format, fp, size, type."""
+
+    model: int | None = None
+    version: int | None = None
+    hash: str | None = None
+    wanted: tuple[tuple[str, str], ...] = ()
+
+
+def source(settings: Settings) -> CivitaiSource:
+    """Civitai as a source."""
+    return CivitaiSource(offline=settings.offline)
+
+
+class CivitaiSource:
+    """Resolves to one file of one version, and downloads it; the token goes to Civitai alone."""
+
+    name = "civitai"
+
+    def __init__(self, *, offline: bool = False) -> None:
+        self._offline = offline
+
+    def accepts(self, reference: str) -> bool:
+        """Whether it begins with `civitai:`, is an AIR, or an address of Civitai's."""
+        return reference.startswith("civitai:") or bool(_AIR.fullmatch(reference)) or _is_page(reference)
+
+    def resolve(self, reference: str) -> Resolution:
+        """Ask Civitai for the version and its files; see `Source`."""
+        wanted = parse(reference)
+        self._need_network(reference)
+        from assetctl.sources import _civitai, _web  # noqa: PLC0415 - the client costs 60 ms
+
+        version = _civitai.find_version(wanted.model, wanted.version, wanted.hash)
+        chosen = _civitai.choose_file(version, dict(wanted.wanted), wanted.hash)
+        name = Path(chosen.path).stem if chosen.path.lower().endswith(MODEL_SUFFIXES[:2]) else chosen.path
+        return Resolution(
+            self.name,
+            reference,
+            str(version.number),
+            _web.without_secrets(chosen.url or version.page),
+            name,
+            "file",
+            (chosen,),
+            facts=version.facts,
+            warnings=version.warnings,
+        )
+
+    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
+        """Download it; see `Source`."""
+        from assetctl.sources import _civitai, _download  # noqa: PLC0415 - the client costs 60 ms
+
+        (file,) = resolution.files
+        target = into / "asset" / file.path
+        if not _download.is_there(target, file):
+            self._need_network(resolution.reference)
+            _download.download(_civitai.way(resolution.reference, file), file, target, into / "partial", report)
+        report(FetchProgress(file.path, target.stat().st_size, file.size))
+        return target
+
+    def _need_network(self, reference: str) -> None:
+        if self._offline:
+            hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."
+            raise OfflineError(f"{reference} can not be fetched: the network is switched off.", hint)
+
+
+def endpoint() -> str:
+    """Civitai's address: `ASSETCTL_CIVITAI_ENDPOINT`, else its usual one."""
+    return (os.environ.get("ASSETCTL_CIVITAI_ENDPOINT") or "https://civitai.com").rstrip("/")
+
+
+def parse(reference: str) -> Reference:
+    """Read a reference to Civitai.
+
+    Raises:
+        UsageError: It does not make sense.
+    """
+    if _is_page(reference):
+        return _parse_address(reference)
+    for form in (_SHORT, _BY_HASH, _AIR):
+        match = form.fullmatch(reference)
+        if match is not None:
+            return _reference(match.groupdict(), match["query"] or "")
+    raise UsageError(f"{reference!r} does not name a model on Civitai.", _FORM)
+
+
+def _parse_address(address: str) -> Reference:
+    parts = urlsplit(address)
+    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    for form in (_PAGE, _DOWNLOAD, _VERSION_PAGE):
+        match = form.fullmatch(parts.path)
+        if match is not None:
+            version = query.get("modelVersionId", "")
+            given: dict[str, Any] = {"version": version if version.isdecimal() else None} | match.groupdict()
+            return _reference(given, parts.query)
+    raise UsageError(f"{address.partition('?')[0]} is not the page of a model.", _FORM)
+
+
+def _reference(given: Mapping[str, str | None], query: str) -> Reference:
+    asked = {key: values[-1] for key, values in parse_qs(query).items() if key in ("format", "fp", "size", "type")}
+    numbers = {key: int(text) for key in ("model", "version") if (text := given.get(key)) and len(text) < 19}
+    return Reference(**numbers, hash=given.get("hash"), wanted=tuple(sorted(asked.items())))
+
+
+def _is_page(reference: str) -> bool:
+    if not reference.startswith(("https://", "http://")):
+        return False
+    return urlsplit(reference).netloc.lower() in _HOSTS | {urlsplit(endpoint()).netloc}

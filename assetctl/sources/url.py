@@ -1,0 +1,116 @@
+"""Any file that a web server gives away: `https://…`."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from assetctl.errors import OfflineError, UsageError
+from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx2
+
+    from assetctl.settings import Settings
+    from assetctl.sources._download import Way
+    from assetctl.sources.base import Report
+
+#: Other sources know their pages better, and are asked first.
+LAST = True
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOGIN = "Give an address that needs no login, or download the file in a browser and `assetctl import` it."
+_DISPOSITION = re.compile(r"filename\*=(?:UTF-8|utf-8)''([^;]+)|filename=\"([^\"]*)\"|filename=([^;\s]+)")
+
+
+def source(settings: Settings) -> UrlSource:
+    """The web as a source."""
+    return UrlSource(offline=settings.offline)
+
+
+class UrlSource:
+    """Downloads one file; nothing promises its hash, so a strong ETag is what it is known by."""
+
+    name = "url"
+
+    def __init__(self, *, offline: bool = False) -> None:
+        self._offline = offline
+        self._addresses: dict[str, str] = {}  # what may be kept, to what is asked for
+
+    def accepts(self, reference: str) -> bool:
+        """Whether it is the address of something on the web."""
+        return reference.startswith(("https://", "http://"))
+
+    def resolve(self, reference: str) -> Resolution:
+        """Ask for the file's name and size; see `Source`."""
+        from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
+
+        shown = _web.without_secrets(reference)
+        self._addresses[shown] = reference
+        self._need_network(shown)
+        if not urlsplit(reference).hostname:
+            raise UsageError(f"{shown} names no server.", "Write https://HOST/PATH.")
+        with _web.errors(shown, _LOGIN), _web.client().stream("GET", reference, headers=_HEADERS) as response:
+            _web.check(response)
+            start = next(response.iter_bytes(16), b"")
+            name = _name(response, start, shown)
+            length = response.headers.get("content-length", "")
+        size = int(length) if length.isdecimal() else None
+        etag = response.headers.get("etag", "")
+        revision = etag if etag[:1] == '"' and etag.isascii() and etag.isprintable() else None
+        file = RemoteFile(name, size, url=shown)
+        return Resolution(self.name, shown, revision, shown, name, "file", (file,), warnings=_warnings(reference))
+
+    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
+        """Download it; see `Source`."""
+        from assetctl.sources import _download  # noqa: PLC0415 - the client costs 60 ms
+
+        (file,) = resolution.files
+        target = into / "asset" / file.path
+        self._need_network(resolution.reference)
+        way = self._way(resolution.reference)
+        _download.download(way, file, target, into / "partial", report)
+        report(FetchProgress(file.path, target.stat().st_size, file.size))
+        return target
+
+    def _way(self, shown: str) -> Way:
+        from assetctl.sources import _download, _web  # noqa: PLC0415 - as above
+
+        address = self._addresses.get(shown, shown)
+        return _download.Way(
+            shown, address, lambda: _HEADERS, _web.client, _web.check, partial(_web.errors, login=_LOGIN), _web.TIMEOUT
+        )
+
+    def _need_network(self, shown: str) -> None:
+        if self._offline:
+            hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."
+            raise OfflineError(f"{shown} can not be fetched: the network is switched off.", hint)
+
+
+#: Bytes as they are: a compressed answer can not be gone on with.
+_HEADERS = {"accept-encoding": "identity"}
+
+
+def _name(response: httpx2.Response, start: bytes, shown: str) -> str:
+    """What the server calls the file, or the end of the address; with a suffix that fits what it begins with."""
+    from assetctl.sources import _web  # noqa: PLC0415 - as above
+
+    match = _DISPOSITION.search(response.headers.get("content-disposition", ""))
+    said = "" if match is None else unquote(match[1]) if match[1] else (match[2] or match[3] or "")
+    name = _web.file_name(said) or _web.file_name(unquote(PurePosixPath(urlsplit(shown).path).name)) or "download"
+    if not name.lower().endswith((*MODEL_SUFFIXES, ".png")) and start[8:9] == b"{":
+        name += ".safetensors"
+    return name
+
+
+def _warnings(address: str) -> tuple[str, ...]:
+    parts = urlsplit(address)
+    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+        return ()
+    return (f"{parts.hostname} was asked without encryption: anyone on the way can have changed the file.",)
