@@ -174,7 +174,7 @@ class Selection:
     `unknown_loras` are names in the prompts' LoRA tags that no asset has, each with what may have been meant.
     `commercial` asks what the licences say of selling, and `facts` has what sources said, by path. `steps`,
     `cfg_scale`, `memory` (bytes that this machine has to spare) and `weight_bytes` (of one number, as it is computed
-    with) are `None` where nothing is asked of them.
+    with) are `None` where nothing is asked of them. `states` names paths of assets that are `changed` or `unverified`.
     """
 
     checkpoint: Asset | None = None
@@ -193,6 +193,7 @@ class Selection:
     memory: int | None = None
     weight_bytes: int = 2
     facts: tuple[tuple[str, Facts], ...] = ()
+    states: tuple[tuple[str, str], ...] = ()
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""

@@ -193,7 +193,8 @@ def _matches(text: str, filters: Mapping[str, str | None]) -> Question:
         raise UsageError(f"There is no word in {text!r} to search for.", "Try a part of a name or a trigger word.")
     where, values = conditions(filters)
     values |= {"query": " ".join(f'"{word}"*' for word in words), "text": text.strip()}
-    source = "asset_search s JOIN assets a ON a.id = s.rowid"
+    # words first, filters after: the planner would ask the index of words about every asset of a family
+    source = "asset_search s CROSS JOIN assets a ON a.id = s.rowid"
     return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)  # noqa: S608 - ours
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from assetctl.compat import run_rules
 from assetctl.errors import UsageError
 from assetctl.operations.selecting import Choice, select
+from assetctl.operations.suggesting import with_suggestions
 from assetctl.operations.surroundings import with_surroundings
 
 if TYPE_CHECKING:
@@ -26,4 +27,4 @@ def check(workspace: Workspace, choice: Choice) -> CheckReport:
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
         )
-    return run_rules(with_surroundings(workspace, selection))
+    return with_suggestions(workspace, selection, run_rules(with_surroundings(workspace, selection)))

@@ -12,6 +12,7 @@ from assetctl.generation.plan import Plan
 from assetctl.generation.samplers import canonical_sampler
 from assetctl.operations.native_size import NATIVE_SIZE, native_size
 from assetctl.operations.selecting import Choice, select
+from assetctl.operations.suggesting import with_suggestions
 from assetctl.operations.surroundings import with_surroundings
 from assetctl.operations.tokenizers import find_tokenizer
 from assetctl.prompt import parse_prompt
@@ -55,18 +56,18 @@ def plan_selection(workspace: Workspace, request: GenerationRequest, selection: 
     """
     _check_numbers(request)
     asked = replace(selection, steps=request.steps, cfg_scale=request.cfg_scale)
-    report = checked(with_surroundings(workspace, asked))
+    report = checked(workspace, with_surroundings(workspace, asked))
     return _plan(workspace, request, selection), report
 
 
-def checked(selection: Selection) -> CheckReport:
+def checked(workspace: Workspace, selection: Selection) -> CheckReport:
     """The verdict of all rules on a selection that is to be generated with.
 
     Raises:
         FileError: A file is gone or damaged.
         IncompatibleError: The selection can not work together.
     """
-    report = run_rules(selection)
+    report = with_suggestions(workspace, selection, run_rules(selection))
     _refuse_damage(report)
     count = sum(finding.severity == "error" or finding.rule == "method" for finding in report.findings)
     if count:

@@ -1,4 +1,4 @@
-"""What a selection meets on this machine: its memory, and the tokenizer that reads its prompts."""
+"""What a selection meets on this machine: its memory, its files as they are, and the tokenizer of its prompts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from assetctl.operations.tokenizers import tokenizer_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from assetctl.operations.workspace import Workspace
-    from assetctl.types import Selection
+    from assetctl.types import AssetFile, Selection
 
 _MEMINFO = Path("/proc/meminfo")
 
@@ -27,11 +29,29 @@ _LIMITS = (
 def with_surroundings(workspace: Workspace, selection: Selection) -> Selection:
     """The selection with what this machine says to it; no tokenizer where there is no prompt to count."""
     weight_bytes = 4 if workspace.settings.dtype == "fp32" else 2
-    selection = replace(selection, memory=free_memory(), weight_bytes=weight_bytes)
+    states = tuple(_states(workspace, selection))
+    selection = replace(selection, memory=free_memory(), weight_bytes=weight_bytes, states=states)
     if selection.checkpoint is None or not (selection.prompt or selection.negative_prompt):
         return selection
     folder = tokenizer_folder(workspace, selection.checkpoint)
     return replace(selection, tokenizer=None if folder is None else str(folder))
+
+
+def _states(workspace: Workspace, selection: Selection) -> Iterator[tuple[str, str]]:
+    """Assets whose files were written to since they were registered, or were never hashed; not what is gone."""
+    for asset in dict.fromkeys(selection.assets()):
+        files = [file for file in workspace.catalog.read.files(asset) if file.role != "copy"]
+        if any(_written(file) for file in files):
+            yield asset.path, "changed"
+        elif any(file.sha256 is None for file in files):
+            yield asset.path, "unverified"
+
+
+def _written(file: AssetFile) -> bool:
+    with suppress(OSError):
+        status = Path(file.path).stat()
+        return (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns)
+    return False
 
 
 def free_memory() -> int | None:

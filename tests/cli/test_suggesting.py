@@ -1,0 +1,103 @@
+"""Hints of `check` name what the catalog has that fits, and files that changed are told."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from material import write_embedding, write_lora, write_safetensors
+
+from assetctl.catalog import Catalog, NewAsset
+from assetctl.types import AssetFile, Identification
+
+UNET = "model.diffusion_model."
+
+
+def checkpoint(path, context):
+    large = context == 2048
+    text = "conditioner.embedders.0.transformer" if large else "cond_stage_model.transformer"
+    attention = f"{UNET}input_blocks.{'4' if large else '1'}.1.transformer_blocks.0"
+    shapes = {
+        f"{UNET}input_blocks.0.0.weight": (8, 4, 3, 3),
+        f"{UNET}time_embed.0.weight": (8, 8),
+        f"{attention}.attn2.to_k.weight": (8, context),
+        f"{text}.text_model.encoder.layers.0.self_attn.q_proj.weight": (8, 8),
+        "first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3),
+    }
+    return write_safetensors(path, shapes)
+
+
+@pytest.fixture
+def filled(assetctl, tmp_path):
+    folder = tmp_path / "mine"
+    checkpoint(folder / "photo.safetensors", 768)
+    checkpoint(folder / "photo-xl.safetensors", 2048)
+    write_lora(folder / "cat-whiskers-xl.safetensors", "sdxl", words="whiskers")
+    write_lora(folder / "cat-whiskers.safetensors", words="whiskers", seed=1)
+    write_lora(folder / "alpine-hut.safetensors", words="hut", seed=2)
+    write_embedding(folder / "soft.safetensors")
+    assert assetctl("import", folder).code == 0
+    return folder
+
+
+def hints(assetctl, rule, *arguments):
+    findings = assetctl("check", *arguments, "--json").data["findings"]
+    return [finding["hint"] for finding in findings if finding["rule"] == rule]
+
+
+def test_a_lora_of_another_family_names_the_one_most_like_it_and_the_checkpoint_that_all_fit(assetctl, filled):
+    (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
+    assert "cat-whiskers of your catalog fits: --lora cat-whiskers." in hint
+    assert "All would fit photo-xl: --checkpoint photo-xl." in hint
+
+
+def test_only_what_is_really_there_is_named(assetctl, filled):
+    (filled / "cat-whiskers.safetensors").unlink()
+    (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
+    assert "alpine-hut of your catalog fits" in hint
+    assetctl("rm", "alpine-hut", "--yes")
+    (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
+    assert "of your catalog" not in hint
+
+
+def test_what_fits_gets_no_suggestion(assetctl, filled):
+    findings = assetctl("check", "photo", "soft", "--prompt", "a dog", "--json").data["findings"]
+    assert findings
+    assert not [finding for finding in findings if "of your catalog" in str(finding["hint"])]
+
+
+def test_a_file_that_was_written_to_is_a_warning(assetctl, filled):
+    path = filled / "soft.safetensors"
+    assert hints(assetctl, "changed_file", "photo", "soft") == []
+    later = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(later, later))
+    (hint,) = hints(assetctl, "changed_file", "photo", "soft")
+    assert "assetctl verify soft" in hint
+
+
+def test_a_file_that_was_never_hashed_is_told_of(assetctl, tmp_path):
+    write_embedding(tmp_path / "mine" / "soft.safetensors")
+    assetctl("import", tmp_path / "mine", "--no-hash")
+    findings = assetctl("check", "soft", "--json").data["findings"]
+    assert [(each["rule"], each["severity"]) for each in findings if each["rule"] == "changed_file"] == [
+        ("changed_file", "info")
+    ]
+
+
+def test_suggesting_takes_no_longer_in_a_large_catalog(assetctl, home, filled):
+    def timed():
+        started = time.perf_counter()
+        assert hints(assetctl, "family", "photo", "cat-whiskers-xl")
+        return time.perf_counter() - started
+
+    small = min(timed() for _ in range(3))
+    with Catalog(home / "catalog.db") as catalog, catalog.write() as writer:
+        writer.add([_entry(number) for number in range(20_000)])
+    assert min(timed() for _ in range(3)) < 3 * small + 0.05
+
+
+def _entry(number: int) -> NewAsset:
+    path = f"/models/cat-{number:05}.safetensors"
+    found = Identification("lora", "sd1")
+    return NewAsset(f"cat-{number:05}", path, (AssetFile(path, 10, 1),), found, in_store=False)
