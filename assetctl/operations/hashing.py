@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import shlex
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -36,6 +37,7 @@ class HashRun:
         self._report = report
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="hash")
         self._jobs: dict[Future[str], str] = {}
+        self._done: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._total = 0
@@ -44,26 +46,41 @@ class HashRun:
     def submit(self, path: str, size: int) -> None:
         """Start on one more file."""
         self._total += size
-        self._jobs[self._pool.submit(self._hash, path)] = path
+        job = self._pool.submit(self._hash, path)
+        self._jobs[job] = path
+        job.add_done_callback(self._done.put)
 
     def batches(self) -> Iterator[list[tuple[str, str]]]:
-        """Path and SHA256 of what is done, about once a second, until all is done or someone interrupts."""
+        """Path and SHA256 of what is done, once a second, until all is done or someone interrupts."""
         batch: list[tuple[str, str]] = []
-        since = time.monotonic()
+        left, due = len(self._jobs), time.monotonic() + INTERVAL
         try:
-            for job in as_completed(self._jobs):
-                try:
-                    batch.append((self._jobs[job], job.result()))
-                except AssetctlError as error:
-                    self.failures.append((self._jobs[job], error))
-                if time.monotonic() - since > INTERVAL:
-                    yield batch
-                    batch, since = [], time.monotonic()
+            while left:
+                job = self._next(due)
+                if job is not None:
+                    left -= 1
+                    self._take(job, batch)
+                if time.monotonic() >= due:
+                    if batch:
+                        yield batch
+                    batch, due = [], time.monotonic() + INTERVAL
         except KeyboardInterrupt:
             yield batch
             raise
         if batch:
             yield batch
+
+    def _next(self, due: float) -> Future[str] | None:
+        try:
+            return self._done.get(timeout=max(0.0, due - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def _take(self, job: Future[str], batch: list[tuple[str, str]]) -> None:
+        try:
+            batch.append((self._jobs[job], job.result()))
+        except AssetctlError as error:
+            self.failures.append((self._jobs[job], error))
 
     def __enter__(self) -> Self:
         return self
