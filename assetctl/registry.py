@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from assetctl.operations.generate import GenerationResult
     from assetctl.operations.import_files import ImportResult
     from assetctl.operations.inspect_picture import PictureDetails
+    from assetctl.operations.lock import LockResult
     from assetctl.operations.prompting import PromptReading
     from assetctl.operations.pull import PullResult
     from assetctl.operations.remove import Removal
     from assetctl.operations.reproduce import Reproduced, Reproduction
     from assetctl.operations.selecting import Choice
+    from assetctl.operations.sync import SyncResult
     from assetctl.operations.verify import Verification
     from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, AssetDetails, CheckReport
@@ -213,6 +215,35 @@ class Registry:
         from assetctl.operations.convert import convert
 
         return convert(self._workspace, what, name=name, out=None if out is None else Path(out), report=report)
+
+    def lock(
+        self,
+        manifest: PathLike = "registry.toml",
+        *,
+        upgrade: bool = False,
+        write: bool = True,
+        report: Callable[[FetchProgress], None] = _ignore,
+    ) -> LockResult:
+        """Resolve a manifest to exact revisions and hashes, and write its lockfile beside it."""
+        from assetctl.operations.lock import lock
+
+        return lock(self._workspace, Path(manifest).absolute(), upgrade=upgrade, write=write, report=report)
+
+    def sync(
+        self,
+        manifest: PathLike = "registry.toml",
+        *,
+        locked: bool = False,
+        frozen: bool = False,
+        prune: bool = False,
+        dry_run: bool = False,
+        report: Callable[[FetchProgress], None] = _ignore,
+    ) -> SyncResult:
+        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
+        from assetctl.operations.sync import sync
+
+        options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run}
+        return sync(self._workspace, Path(manifest).absolute(), **options, report=report)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""

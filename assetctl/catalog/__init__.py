@@ -15,6 +15,7 @@ from assetctl.catalog.entries import (
     GenerationFilter,
     KnownFile,
     NewAsset,
+    free_name,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "GenerationFilter",
     "KnownFile",
     "NewAsset",
+    "free_name",
 ]

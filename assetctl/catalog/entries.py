@@ -146,3 +146,13 @@ class GenerationFilter:
     words: tuple[str, ...] = ()
     seed: int | None = None
     since: str | None = None
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or `wanted-2` and so on if it is taken; `taken` is in lower case and is added to."""
+    name, number = wanted, 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{wanted}-{number}"
+    taken.add(name.lower())
+    return name

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from assetctl.catalog.engine import make_engine
+from assetctl.catalog.entries import free_name
 from assetctl.catalog.opening import explain
 from assetctl.catalog.rows import (
     AssetRow,
@@ -304,16 +305,6 @@ class _Rows:
 def _origin_values(origin: Origin) -> dict[str, Any]:
     values = {field: getattr(origin, field) for field in ("source", "reference", "revision", "url", "fetched_at")}
     return values | {"facts": None if origin.facts is None else asdict(origin.facts)}
-
-
-def free_name(wanted: str, taken: set[str]) -> str:
-    """`wanted`, or `wanted-2` and so on if it is taken; `taken` is in lower case and is added to."""
-    name, number = wanted, 1
-    while name.lower() in taken:
-        number += 1
-        name = f"{wanted}-{number}"
-    taken.add(name.lower())
-    return name
 
 
 def _file_values(asset_id: int, file: AssetFile) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from assetctl.errors import RefusedFileError
+
 #: Limit on a name's length in bytes of UTF-8; leaves room for a number, a suffix and a temporary mark.
 MAX_BYTES = 120
 
@@ -16,6 +18,12 @@ _SEPARATORS = re.compile(r'[<>:"/\\|?*]')
 
 #: Devices of Windows, whatever suffix follows.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?= *(\.|$))", re.IGNORECASE)
+
+
+#: For whole paths.
+_UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_LONGEST_PATH = 1000
 
 
 def safe_name(text: str) -> str:
@@ -39,3 +47,26 @@ def _visible(character: str) -> str:
 
 def _shorten(name: str, limit: int) -> str:
     return name.encode()[:limit].decode(errors="ignore").rstrip(". ")
+
+
+def safe_path(path: str, where: str) -> str:
+    """`path` itself, if it stays below whatever folder it is put into.
+
+    Args:
+        path: A relative path from outside.
+        where: What it came from, for the message.
+
+    Raises:
+        RefusedFileError: It is absolute, climbs, or names a drive or something invisible.
+    """
+    parts = path.split("/")
+    if (
+        _UNSAFE_CHARACTER.search(path)
+        or len(path) > _LONGEST_PATH
+        or any(part in ("", ".", "..") or _DRIVE.match(part) for part in parts)
+    ):
+        raise RefusedFileError(
+            f"{where} has a file by the unsafe name {path[:200]!r}.",
+            "Such a name could write outside the folder it is meant for: report the repository, and do not use it.",
+        )
+    return path

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import FetchProgress, Resolution
+    from assetctl.sources.base import FetchProgress, Resolution, Source
     from assetctl.types import Asset
 
 #: Families whose single-file checkpoints need CLIP's vocabulary beside them.
@@ -60,10 +60,26 @@ def pull(
         SourceError: The source could not be reached, or does not have it.
         StorageError: The disk is full or may not be written.
     """
+    source = find_source(reference, workspace.settings)
+    return bring(workspace, source, source.resolve(reference), name=name, tags=tags, report=report)
+
+
+def bring(
+    workspace: Workspace,
+    source: Source,
+    resolution: Resolution,
+    *,
+    name: str | None = None,
+    tags: Iterable[str] = (),
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> PullResult:
+    """Fetch what a reference was resolved to into the store, unless its bytes are here already.
+
+    Raises:
+        As `pull` does.
+    """
     wanted_name = None if name is None else checked_name(name)
     labels = checked_words(tags)
-    source = find_source(reference, workspace.settings)
-    resolution = source.resolve(reference)
     key = f"{resolution.source} {resolution.url or resolution.reference} {resolution.revision or ''}"
     with workspace.store.lock(key):
         here = _already_here(workspace, resolution)

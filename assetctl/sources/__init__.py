@@ -37,6 +37,18 @@ def find_source(reference: str, settings: Settings) -> Source:
     raise UsageError(f"{reference!r} is nothing that assetctl can fetch.", _FORMS)
 
 
+def source_called(name: str, settings: Settings) -> Source:
+    """The source of this name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = [source for source in (make(settings) for make in _sources()) if source.name == name]
+    if not found:
+        raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
+    return found[0]
+
+
 def _sources() -> Iterator[Callable[[Settings], Source]]:
     """Makers of sources; what would take any address comes last."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__) if found.name[0] != "_"]

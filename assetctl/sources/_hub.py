@@ -33,8 +33,9 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.disk import link_or_copy, storage_errors
+from assetctl.files.names import safe_path
 from assetctl.sources._download import Way, is_there
-from assetctl.sources.base import RemoteFile, safe_path
+from assetctl.sources.base import RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

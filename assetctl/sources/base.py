@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from assetctl.errors import RefusedFileError
+from assetctl.files.names import safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from assetctl.types import Facts
 
     Report = Callable[["FetchProgress"], None]
-
-_UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-_DRIVE = re.compile(r"[A-Za-z]:")
-_LONGEST_PATH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +118,3 @@ class Source(Protocol):
             StorageError: The disk refused.
         """
         ...
-
-
-def safe_path(path: str, where: str) -> str:
-    """`path` itself, if it stays below whatever folder it is put into.
-
-    Args:
-        path: A relative path from outside.
-        where: What it came from, for the message.
-
-    Raises:
-        RefusedFileError: It is absolute, climbs, or names a drive or something invisible.
-    """
-    parts = path.split("/")
-    if (
-        _UNSAFE_CHARACTER.search(path)
-        or len(path) > _LONGEST_PATH
-        or any(part in ("", ".", "..") or _DRIVE.match(part) for part in parts)
-    ):
-        raise RefusedFileError(
-            f"{where} has a file by the unsafe name {path[:200]!r}.",
-            "Such a name could write outside the folder it is meant for: report the repository, and do not use it.",
-        )
-    return path

@@ -13,9 +13,10 @@ from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, 
 from assetctl.files.disk import copy_file, storage_errors
 from assetctl.files.hashing import hash_file
 from assetctl.files.headers import read_any_header
+from assetctl.files.names import safe_path
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files
-from assetctl.sources.base import FetchProgress, RemoteFile, Resolution, safe_path
+from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
     from assetctl.settings import Settings

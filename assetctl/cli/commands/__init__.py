@@ -12,6 +12,8 @@ COMMANDS = {
     "convert": "convert",
     "verify": "verify",
     "identify": "identify",
+    "lock": "lock",
+    "sync": "sync",
     "check": "check",
     "prompt": "prompt",
     "generate": "generate",

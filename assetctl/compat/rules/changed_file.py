@@ -29,9 +29,7 @@ def check(context: Context) -> Iterator[Finding]:
         state = states.get(asset.path)
         if state == "changed":
             message = f"{asset.name} was written to since it was registered: {asset.path}."
-            hint = (
-                f"`assetctl verify {asset.typed}` tells whether it is the same; `assetctl import` takes it in anew."
-            )
+            hint = f"`assetctl verify {asset.typed}` tells whether it is the same; `assetctl import` takes it in anew."
             yield RULE.finding("warning", message, hint, asset)
         elif state == "unverified":
             message = f"The hash of {asset.name} is not known, so it can not be compared with what was published."

@@ -1,0 +1,73 @@
+"""assetctl sync."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from assetctl.operations.sync import Step
+
+_SAID = {
+    "keep": "is here",
+    "adopt": "is here under another name, or lacks labels",
+    "add": "is to be fetched",
+    "change": "is to be fetched; what has its name steps aside",
+    "remove": "is named nowhere, and goes",
+}
+
+
+@command(
+    examples=[
+        "assetctl sync",
+        "assetctl sync --dry-run",
+        "assetctl sync --locked --prune",
+        "assetctl sync --frozen --file /etc/assets/registry.toml",
+        "assetctl sync --check --json",
+    ]
+)
+def app(
+    session: Session,
+    file: Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest.")] = Path("registry.toml"),
+    locked: Annotated[bool, typer.Option("--locked", help="Fail if the lockfile is out of date.")] = False,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Use the lockfile as it is.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether this machine matches.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove assets of the store that the lockfile lacks.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+) -> None:
+    """Make this machine have what registry.toml and registry.lock name.
+
+    Locks what is not locked yet, then fetches what is missing, adopts what is here already, and labels all.
+    It is safe to repeat and to interrupt: run it again, and it goes on.
+    """
+    if locked and frozen:
+        raise UsageError("--locked does not go with --frozen.", "The one compares the lockfile, the other does not.")
+    with session.out.byte_progress() as report:
+        result = session.registry.sync(
+            file, locked=locked, frozen=frozen, prune=prune, dry_run=dry_run or check, report=report
+        )
+    shown = [step for step in result.steps if step.action != "keep"]
+
+    def render() -> None:
+        for step in shown:
+            session.out.line(f"{step.action:>8}  {step.name}: {_SAID[step.action]}{_size(step)}")
+        kept = len(result.steps) - len(shown)
+        verb = "would change" if dry_run or check else "changed"
+        session.out.line(f"{len(shown)} {verb}, {kept} as wanted.")
+
+    session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
+    if check and not result.in_sync:
+        raise UsageError("This machine does not match the lockfile.", "`assetctl sync` makes it match.")
+
+
+def _data(step: Step) -> dict[str, Any]:
+    return {"action": step.action, "name": step.name, "size": step.size}
+
+
+def _size(step: Step) -> str:
+    return f" ({step.size / 1e6:.1f} MB)" if step.size else ""

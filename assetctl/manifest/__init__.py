@@ -1,0 +1,10 @@
+"""`registry.toml`, what is wanted, and `registry.lock`, exactly what that was. Nothing is fetched here."""
+
+from __future__ import annotations
+
+from assetctl.manifest.lockfile import Locked, Lockfile, read_lock, write_lock
+from assetctl.manifest.manifest import Manifest, Recipe, Wanted, read_manifest, write_manifest
+
+__all__ = [
+    "Locked", "Lockfile", "Manifest", "Recipe", "Wanted", "read_lock", "read_manifest", "write_lock", "write_manifest",
+]  # fmt: skip

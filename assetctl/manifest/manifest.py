@@ -1,0 +1,175 @@
+"""The manifest, `registry.toml`: which assets are wanted, where they come from, and recipes made of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import UsageError
+from assetctl.manifest.tables import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NAME = "registry.toml"
+
+_MISSING = "Write one (registry.example.toml shows how), or make one of your catalog: `assetctl export`."
+_ASSET_KEYS = (
+    "source", "sha256", "kind", "family", "base_model", "trigger_words", "tags", "default_weight", "notes",
+)  # fmt: skip
+_RECIPE_KEYS = (
+    "checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt", "steps", "cfg", "sampler", "size",
+    "clip_skip", "seed",
+)  # fmt: skip
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_NAME = re.compile(r"[^/\\:<>\x00-\x1f]{1,120}")
+_SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
+_WEIGHT = re.compile(r":-?[\d.]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One asset of a manifest; `None` and empty leave a thing to the file and its source."""
+
+    name: str
+    source: str
+    sha256: str | None = None
+    kind: str | None = None
+    family: str | None = None
+    base_model: str | None = None
+    trigger_words: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    default_weight: float | None = None
+    notes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A named selection with defaults for the prompt and the settings; LoRAs are `NAME` or `NAME:WEIGHT`."""
+
+    name: str
+    checkpoint: str | None = None
+    loras: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    vae: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    steps: int | None = None
+    cfg: float | None = None
+    sampler: str | None = None
+    size: str | None = None
+    clip_skip: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is wanted, in the order of the file."""
+
+    assets: tuple[Wanted, ...] = ()
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        NotFoundError: There is none.
+        UsageError: It makes no sense; says in which line and key.
+    """
+    document = Document(path, _MISSING)
+    document.table((), document.tables, ("assets", "recipes"))
+    assets = _tables(document, "assets")
+    wanted = tuple(_wanted(document, name, of) for name, of in assets.items())
+    recipes = {name: _recipe(document, name, of, assets) for name, of in _tables(document, "recipes").items()}
+    lowered = [item.name.lower() for item in wanted]
+    for item in wanted:
+        if lowered.count(item.name.lower()) > 1:
+            document.fail(("assets", item.name), "has the name of another but for its case", "Choose another name.")
+    return Manifest(wanted, recipes)
+
+
+def write_manifest(manifest: Manifest) -> str:
+    """The text of a manifest; what is `None` or empty is left out."""
+    import tomli_w  # noqa: PLC0415 - only `export` writes one
+
+    assets = {item.name: _filled(item, _ASSET_KEYS) for item in manifest.assets}
+    recipes = {name: _filled(recipe, _RECIPE_KEYS) for name, recipe in manifest.recipes.items()}
+    return tomli_w.dumps({"assets": assets} | ({"recipes": recipes} if recipes else {}))
+
+
+def _filled(item: Wanted | Recipe, keys: tuple[str, ...]) -> dict[str, Any]:
+    values = {key: getattr(item, key) for key in keys}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in values.items()
+        if value is not None and value != ()
+    }
+
+
+def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
+    tables: dict[str, Any] = document.get((name,), document.tables, dict, {})
+    for key, value in tables.items():
+        if not isinstance(value, dict):
+            document.fail((name, key), "is not a table", f"Write [{name}.{key}] above its keys.")
+        if not _NAME.fullmatch(key) or key != key.strip():
+            document.fail((name, key), "can not be a name", "Leave out slashes, colons and angle brackets.")
+    return tables
+
+
+def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
+    where = ("assets", name)
+    document.table(where, of, _ASSET_KEYS)
+    source = document.get((*where, "source"), of, str, "")
+    if not source.strip() or not source.isprintable():
+        document.fail(
+            (*where, "source"), "is missing", "Say where it comes from: hf://…, civitai:…, https://…, a path."
+        )
+    sha256 = document.get((*where, "sha256"), of, str, "").lower() or None
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        document.fail((*where, "sha256"), "is no SHA256", "It has 64 hexadecimal digits.")
+    texts = {key: document.get((*where, key), of, str, "") or None for key in ("kind", "family", "base_model", "notes")}
+    weight = document.get((*where, "default_weight"), of, float, 1.0) if "default_weight" in of else None
+    words, tags = document.words((*where, "trigger_words"), of), document.words((*where, "tags"), of)
+    return Wanted(name, source, sha256, trigger_words=words, tags=tags, default_weight=weight, **texts)
+
+
+def _recipe(document: Document, name: str, of: Mapping[str, Any], assets: Mapping[str, object]) -> Recipe:
+    where = ("recipes", name)
+    document.table(where, of, _RECIPE_KEYS)
+    texts = {
+        key: document.get((*where, key), of, str, "") or None
+        for key in ("checkpoint", "vae", "prompt", "negative_prompt", "sampler", "size")
+    }
+    if texts["size"] is not None and not _SIZE.fullmatch(texts["size"]):
+        document.fail((*where, "size"), "is no size", 'Write "768x512".')
+    loras, embeddings = document.words((*where, "loras"), of), document.words((*where, "embeddings"), of)
+    numbers = {
+        key: document.get((*where, key), of, int, 0) if key in of else None for key in ("steps", "clip_skip", "seed")
+    }
+    cfg = document.get((*where, "cfg"), of, float, 0.0) if "cfg" in of else None
+    used = {"checkpoint": texts["checkpoint"], "vae": texts["vae"]}
+    for key, names in (
+        *((key, [value]) for key, value in used.items() if value),
+        ("loras", loras),
+        ("embeddings", embeddings),
+    ):
+        for used_name in names:
+            if used_name not in assets and _WEIGHT.sub("", used_name) not in assets:
+                hint = f"Add [assets.{used_name}], or choose one of: {', '.join(list(assets)[:10])}."
+                document.fail((*where, key), f"names {used_name!r}, which is no asset of this file", hint)
+    return Recipe(name, loras=loras, embeddings=embeddings, cfg=cfg, **texts, **numbers)  # type: ignore[arg-type]  # as read
+
+
+def find_recipe(manifest: Manifest, name: str, path: Path) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in manifest.recipes:
+        there = ", ".join(manifest.recipes) or "none"
+        raise UsageError(f"{path} has no recipe {name!r}.", f"It has: {there}.")
+    return manifest.recipes[name]

@@ -1,0 +1,207 @@
+"""Sync: make this machine have what a lockfile names, with the names and labels of the manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from assetctl.catalog import free_name
+from assetctl.errors import OfflineError, UsageError
+from assetctl.manifest import read_lock, read_manifest
+from assetctl.operations.arrival import is_intact
+from assetctl.operations.edit import Changes, edit
+from assetctl.operations.lock import lock, lock_path, out_of_date, resolution_of
+from assetctl.operations.pull import bring
+from assetctl.operations.remove import plan_removal, remove
+from assetctl.sources import source_called
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from assetctl.manifest import Locked, Manifest, Wanted
+    from assetctl.operations.workspace import Workspace
+    from assetctl.sources.base import FetchProgress
+    from assetctl.types import Asset
+
+Action = Literal["keep", "adopt", "add", "change", "remove"]
+
+#: How a manifest says what of an asset a person would `edit`.
+_LABELS = ("kind", "family", "base_model", "trigger_words", "notes", "default_weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do for one asset.
+
+    Attributes:
+        action: `keep` (it is here, as it should be), `adopt` (its bytes are here; name and labels follow), `add` (fetch
+            it), `change` (another asset has its name, and steps aside), `remove` (nothing names it).
+        name: In the manifest, or in the catalog for what is removed.
+        size: Bytes to be fetched, as far as the source says.
+        asset: What is here: the asset itself, or the one that steps aside.
+        locked: What it is to be.
+    """
+
+    action: Action
+    name: str
+    size: int = 0
+    asset: Asset | None = None
+    locked: Locked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What sync did, or would do."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether nothing was to be done."""
+        return all(step.action == "keep" for step in self.steps)
+
+
+def sync(
+    workspace: Workspace,
+    manifest: Path,
+    *,
+    locked: bool = False,
+    frozen: bool = False,
+    prune: bool = False,
+    dry_run: bool = False,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> SyncResult:
+    """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
+
+    Whatever it is interrupted by, running it again goes on: each asset is complete in itself.
+
+    Args:
+        workspace: The home.
+        manifest: Its path; the lockfile lies beside it.
+        locked: Fail if the lockfile is out of date, rather than bring it up to date.
+        frozen: Use the lockfile as it is, whatever the manifest says.
+        prune: Remove assets of the store that the lockfile does not name.
+        dry_run: Only say what would be done.
+        report: Told how far a download is.
+
+    Raises:
+        NotFoundError, UsageError: A file is missing or makes no sense, or the lockfile is out of date.
+        SourceError, FileError, StorageError: Of the first asset that could not be had; those before it are here.
+    """
+    wanted = read_manifest(manifest)
+    pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, dry_run=dry_run, report=report)
+    labels = {item.name: item for item in wanted.assets}
+    steps = plan_sync(workspace, pins, labels, prune=prune)
+    if dry_run:
+        return SyncResult(steps)
+    for step in steps:
+        _do(workspace, step, labels.get(step.name), manifest.parent, report)
+    return SyncResult(steps)
+
+
+def plan_sync(
+    workspace: Workspace, pins: Sequence[Locked], labels: dict[str, Wanted], *, prune: bool = False
+) -> tuple[Step, ...]:
+    """What is to be done; reads the catalog and asks the disk, and no source."""
+    assets = workspace.catalog.read.assets()
+    by_name = {asset.name.lower(): asset for asset in assets}
+    by_hash = {asset.sha256: asset for asset in assets if asset.sha256}
+    steps, used = [], set()
+    for locked in pins:
+        here = by_hash.get(locked.sha256) if locked.sha256 else _folder(workspace, locked)
+        if here is not None and not is_intact(workspace, here):
+            here = None
+        namesake = by_name.get(locked.name.lower())
+        size = sum(file.size or 0 for file in locked.files)
+        if here is None:
+            steps.append(Step("change" if namesake else "add", locked.name, size, namesake, locked))
+        elif here.name == locked.name and _is_labelled(here, labels.get(locked.name)):
+            steps.append(Step("keep", locked.name, 0, here, locked))
+        else:
+            steps.append(Step("adopt", locked.name, 0, here, locked))
+        used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
+    if prune:
+        unused = [asset for asset in assets if asset.in_store and asset.id not in used]
+        steps += [Step("remove", asset.name, 0, asset) for asset in unused]
+    return tuple(steps)
+
+
+def _locked_assets(
+    workspace: Workspace,
+    manifest: Path,
+    wanted: Manifest,
+    *,
+    locked: bool,
+    frozen: bool,
+    dry_run: bool,
+    report: Callable[[FetchProgress], None],
+) -> Sequence[Locked]:
+    path = lock_path(manifest)
+    if frozen:
+        return read_lock(path).assets
+    if locked or (workspace.settings.offline and path.exists()):
+        found = read_lock(path)
+        stale = out_of_date(wanted, found)
+        if stale and locked:
+            raise UsageError(f"{path} is out of date: {', '.join(stale)}.", "Bring it up to date with `assetctl lock`.")
+        if stale:
+            hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
+            raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)
+        return found.assets
+    return lock(workspace, manifest, write=not dry_run, report=report).lock.assets
+
+
+def _folder(workspace: Workspace, locked: Locked) -> Asset | None:
+    """A diffusers folder that came from exactly there: its own hash is not known before it was fetched once."""
+    if locked.format != "diffusers" or locked.revision is None:
+        return None
+    return workspace.catalog.read.by_origin(locked.source, locked.url, locked.revision)
+
+
+def _is_labelled(asset: Asset, wanted: Wanted | None) -> bool:
+    if wanted is None:
+        return True
+    differing = [
+        label
+        for label in _LABELS
+        if getattr(wanted, label) not in (None, ()) and getattr(wanted, label) != getattr(asset, label)
+    ]
+    return not differing and {tag.lower() for tag in wanted.tags} <= {tag.lower() for tag in asset.tags}
+
+
+def _do(
+    workspace: Workspace, step: Step, wanted: Wanted | None, base: Path, report: Callable[[FetchProgress], None]
+) -> None:
+    if step.action == "keep":
+        return
+    if step.action == "remove":
+        assert step.asset is not None  # noqa: S101 - the plan names it
+        remove(workspace, plan_removal(workspace, step.asset.path))
+        return
+    assert step.locked is not None  # noqa: S101 - likewise
+    asset = step.asset
+    if step.action in ("add", "change"):
+        source = source_called(step.locked.source, workspace.settings)
+        asset = bring(workspace, source, resolution_of(step.locked, base), report=report).asset
+    assert asset is not None  # noqa: S101 - likewise
+    _name(workspace, asset, step.name)
+    if wanted is not None and not _is_labelled(asset, wanted):
+        labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) not in (None, ())}
+        edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))
+
+
+def _name(workspace: Workspace, asset: Asset, name: str) -> None:
+    """Give an asset its name of the manifest; whoever has that name steps aside, and keeps all else."""
+    if asset.name == name:
+        return
+    same = (each for each in workspace.catalog.read.called(name) if each.name.lower() == name.lower())
+    namesake = next((each for each in same if each.id != asset.id), None)
+    with workspace.catalog.write() as writer:
+        taken = writer.names() - {asset.name.lower()}
+        writer.rename(asset.id, f".{name}")  # out of the way, for the namesake may need what it was called
+        writer.flush()
+        if namesake is not None:
+            writer.rename(namesake.id, free_name(name, taken))
+            writer.flush()
+        writer.rename(asset.id, name)

@@ -1,0 +1,229 @@
+"""Manifests and lockfiles: another machine becomes the same, against sources on the loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from material import write_embedding, write_lora
+
+REPO = "cats/whiskers"
+
+
+@pytest.fixture
+def contents(tmp_path):
+    source = tmp_path / "source"
+    return {
+        "hub": write_lora(source / "hub.safetensors", rank=16).read_bytes(),
+        "civitai": write_lora(source / "civitai.safetensors", "sdxl", seed=1).read_bytes(),
+        "mine": write_embedding(source / "mine.safetensors", seed=2).read_bytes(),
+    }
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch, hub, civitai, contents):
+    """A project with an asset of each source."""
+    hub.add(REPO, {"whiskers.safetensors": contents["hub"]})
+    civitai.add(7, 42, ("patches.safetensors", contents["civitai"]), baseModel="Pony")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "mine.safetensors").write_bytes(contents["mine"])
+    (folder / "registry.toml").write_text(
+        f"""
+[assets.whiskers]
+source = "hf://{REPO}/whiskers.safetensors"
+tags = ["cats"]
+default_weight = 0.7
+
+[assets.pony-patches]
+source = "civitai:7"
+trigger_words = ["patches"]
+
+[assets.token]
+source = "./mine.safetensors"
+
+[recipes.portrait]
+loras = ["whiskers:0.5", "pony-patches"]
+embeddings = ["token"]
+"""
+    )
+    monkeypatch.chdir(folder)
+    return folder / "registry.toml"
+
+
+def actions(ended):
+    return {step["name"]: step["action"] for step in ended.data}
+
+
+def test_a_machine_gets_all_of_it_and_another_the_same(assetctl, home, tmp_path, monkeypatch, manifest, contents, hub):
+    ended = assetctl("sync", "--json")
+    assert actions(ended) == dict.fromkeys(("whiskers", "pony-patches", "token"), "add")
+    assets = {asset["name"]: asset for asset in assetctl("list", "--json").data}
+    assert assets.keys() == {"whiskers", "pony-patches", "token"}
+    assert (assets["whiskers"]["tags"], assets["whiskers"]["default_weight"]) == (["cats"], 0.7)
+    assert assets["pony-patches"]["trigger_words"] == ["patches"]
+    lock = manifest.with_suffix(".lock").read_text()
+    assert hub.repositories[REPO].commit in lock
+
+    hub.add(REPO, {"whiskers.safetensors": write_lora(tmp_path / "newer.safetensors", seed=9).read_bytes()})
+    hub.repositories[REPO].revisions = ("main",)
+    first = {name: asset["sha256"] for name, asset in assets.items()}
+    hub.add(REPO, {"whiskers.safetensors": contents["hub"]})
+    monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "other-home"))
+    assert assetctl("sync", "--locked").code == 0
+    assert {asset["name"]: asset["sha256"] for asset in assetctl("list", "--json").data} == first
+    assert manifest.with_suffix(".lock").read_text() == lock
+
+
+def test_a_second_run_does_nothing_and_asks_nobody(assetctl, manifest, hub, civitai):
+    assetctl("sync")
+    hub.requests.clear()
+    civitai.requests.clear()
+    ended = assetctl("sync", "--json")
+    assert set(actions(ended).values()) == {"keep"}
+    assert (hub.requests, civitai.requests) == ([], [])
+    assert assetctl("sync", "--check").code == 0
+
+
+def test_a_plan_is_shown_and_nothing_is_done(assetctl, home, manifest, hub):
+    ended = assetctl("sync", "--dry-run", "--json")
+    assert actions(ended)["whiskers"] == "add"
+    assert next(step["size"] for step in ended.data if step["name"] == "whiskers") > 0
+    assert assetctl("list", "--json").data == []
+    assert not manifest.with_suffix(".lock").exists()
+    assert hub.downloads("whiskers.safetensors") == []
+    assert assetctl("sync", "--check").code == 2
+
+
+def test_what_is_on_disk_is_adopted_and_not_fetched(assetctl, tmp_path, manifest, contents, hub):
+    folder = tmp_path / "webui"
+    folder.mkdir()
+    (folder / "old name.safetensors").write_bytes(contents["hub"])
+    assetctl("import", folder)
+    assert actions(assetctl("sync", "--json"))["whiskers"] == "adopt"
+    assert hub.downloads("whiskers.safetensors") == []
+    asset = assetctl("inspect", "whiskers", "--json").data
+    assert (asset["path"], asset["tags"]) == (str(folder / "old name.safetensors"), ["cats"])
+
+
+def test_what_has_the_name_steps_aside(assetctl, tmp_path, manifest):
+    write_lora(tmp_path / "webui" / "whiskers.safetensors", seed=77)
+    assetctl("import", tmp_path / "webui")
+    assert actions(assetctl("sync", "--json"))["whiskers"] == "change"
+    names = {asset["name"]: asset["in_store"] for asset in assetctl("list", "--json").data}
+    assert (names["whiskers"], names["whiskers-2"]) == (True, False)
+    assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
+
+
+def test_prune_removes_what_the_store_has_too_much_and_no_file_of_yours(assetctl, home, tmp_path, manifest):
+    mine = write_lora(tmp_path / "webui" / "mine-too.safetensors", seed=5)
+    extra = write_lora(tmp_path / "extra.safetensors", seed=6)
+    assetctl("import", mine)
+    assetctl("pull", extra)
+    assert "extra" not in actions(assetctl("sync", "--json"))
+    assert actions(assetctl("sync", "--prune", "--json"))["extra"] == "remove"
+    assert not (home / "models/loras/extra.safetensors").exists()
+    assert {"mine-too"} == {a["name"] for a in assetctl("list", "--json").data} - {"whiskers", "pony-patches", "token"}
+    assert mine.exists()
+
+
+def test_locked_fails_where_the_lockfile_is_out_of_date_and_frozen_does_not_look(assetctl, manifest):
+    assert assetctl("lock").code == 0
+    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./mine.safetensors"\n')
+    ended = assetctl("sync", "--locked")
+    assert (ended.code, "more" in ended.err, "assetctl lock" in ended.err) == (2, True, True)
+    assert assetctl("lock", "--check").code == 2
+    assert assetctl("sync", "--frozen").code == 0
+    assert assetctl("sync").code == 0
+
+
+def test_what_is_locked_stays_until_it_is_upgraded(assetctl, tmp_path, manifest, hub):
+    assetctl("lock")
+    before = manifest.with_suffix(".lock").read_text()
+    hub.add(REPO, {"whiskers.safetensors": write_lora(tmp_path / "newer.safetensors", seed=9).read_bytes()})
+    assert assetctl("lock", "--json").data["changed"] is False
+    assert manifest.with_suffix(".lock").read_text() == before
+    assert "whiskers" in assetctl("lock", "--upgrade", "--json").data["resolved"]
+    assert manifest.with_suffix(".lock").read_text() != before
+
+
+def test_bytes_that_the_manifest_does_not_want_are_refused(assetctl, manifest):
+    text = manifest.read_text().replace("[assets.token]", f'sha256 = "{"0" * 64}"\n\n[assets.token]')
+    manifest.write_text(text)
+    ended = assetctl("lock", "--json")
+    assert (ended.code, ended.error["code"]) == (5, "hash_mismatch")
+    assert not manifest.with_suffix(".lock").exists()
+
+
+def test_offline_uses_what_is_here(assetctl, manifest, monkeypatch):
+    assetctl("sync")
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    assert assetctl("sync").code == 0
+    assetctl("rm", "whiskers", "--yes")
+    ended = assetctl("sync", "--json")
+    assert (ended.code, ended.error["code"]) == (6, "offline")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("[assets.a]\nsource = 5\n", 2, "assets.a.source"),
+        ("[assets.a]\n\nsorce = 'x'\nsource = 'y'\n", 3, "assets.a.sorce"),
+        ("[assets.a]\ntags = ['x']\n", 1, "assets.a.source"),
+        ("[assets.a]\nsource = 'x'\nsha256 = 'abc'\n", 3, "sha256"),
+        ("[assets.a]\nsource = 'x'\n[recipes.r]\nloras = ['b']\n", 4, "'b'"),
+        ("[assets.'../a']\nsource = 'x'\n", 1, "name"),
+        ("[assets.a\n", 1, "TOML"),
+        ("[thing]\n", 1, "thing"),
+    ],
+)
+def test_a_mistake_names_line_and_key(assetctl, manifest, text, line, word):
+    manifest.write_text(text)
+    ended = assetctl("lock", "--json")
+    message = ended.error["message"]
+    assert (ended.code, f"line {line}" in message, word in message) == (2, True, True), message
+
+
+def test_no_manifest_says_how_to_get_one(assetctl, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = assetctl("sync")
+    assert (ended.code, "registry.toml" in ended.err, "hint" in ended.err) == (3, True, True)
+
+
+@pytest.mark.parametrize(
+    "damage", ["version = 9\n", "version = 1\nassets = 3\n", "version = 1\n[[assets]]\nname = 'a'\n"]
+)
+def test_a_damaged_lockfile_is_told(assetctl, manifest, damage):
+    manifest.with_suffix(".lock").write_text(damage)
+    ended = assetctl("sync", "--frozen")
+    assert (ended.code, "assetctl lock" in ended.err) == (2, True)
+
+
+def test_a_lockfile_can_not_write_outside_of_the_store(assetctl, home, manifest):
+    assetctl("lock")
+    path = manifest.with_suffix(".lock")
+    path.write_text(path.read_text().replace('"whiskers.safetensors"', '"../../evil.safetensors"'))
+    ended = assetctl("sync", "--frozen")
+    assert (ended.code, "unsafe" in ended.err) == (5, True)
+    assert not list(home.parent.rglob("evil*"))
+
+
+def test_killed_at_any_moment_it_goes_on(assetctl, home, manifest, hub):
+    hub.throttle = 200_000
+    for number in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assetctl", "sync"], stderr=subprocess.DEVNULL, env=os.environ
+        )
+        time.sleep(0.25 + number * 0.12)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for asset in assetctl("list", "--json").data:
+            assert assetctl("verify", asset["name"]).code == 0
+    hub.throttle = None
+    assert assetctl("sync").code == 0
+    assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
+    assert assetctl("verify").code == 0
