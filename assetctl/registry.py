@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assetctl.operations.convert import Conversion
     from assetctl.operations.demo import DemoStep
     from assetctl.operations.edit import Changes
+    from assetctl.operations.export import Export
     from assetctl.operations.generate import GenerationResult
     from assetctl.operations.import_files import ImportResult
     from assetctl.operations.inspect_picture import PictureDetails
@@ -244,6 +245,12 @@ class Registry:
 
         options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run}
         return sync(self._workspace, Path(manifest).absolute(), **options, report=report)
+
+    def export(self, *names: str, recipe: str | None = None) -> Export:
+        """A manifest of the named assets, or of all."""
+        from assetctl.operations.export import export
+
+        return export(self._workspace, names, recipe=recipe)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,4 +14,8 @@ LorasOption = Annotated[
 EmbeddingsOption = Annotated[
     list[str] | None, typer.Option("--embedding", "-e", metavar="NAME", help="An embedding; can be repeated.")
 ]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", "-r", metavar="NAME", help="A selection that the manifest names.")
+]
+ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
 VaeOption = Annotated[str | None, typer.Option("--vae", metavar="NAME", help="A VAE instead of the checkpoint's own.")]

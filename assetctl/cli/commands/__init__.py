@@ -14,6 +14,7 @@ COMMANDS = {
     "identify": "identify",
     "lock": "lock",
     "sync": "sync",
+    "export": "export",
     "check": "check",
     "prompt": "prompt",
     "generate": "generate",

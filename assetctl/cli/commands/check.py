@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from assetctl.cli.findings import report_data, show_report, show_rules
-from assetctl.cli.selection import CheckpointOption, EmbeddingsOption, LorasOption, VaeOption
+from assetctl.cli.selection import (
+    CheckpointOption,
+    EmbeddingsOption,
+    LorasOption,
+    ManifestOption,
+    RecipeOption,
+    VaeOption,
+)
 from assetctl.cli.session import Session, command
 from assetctl.errors import IncompatibleError
+from assetctl.operations.recipes import read_recipe, with_recipe
 from assetctl.operations.selecting import Choice
 
 
@@ -20,6 +29,7 @@ from assetctl.operations.selecting import Choice
         "assetctl check dreamshaper some-sdxl-lora --json",
         "assetctl check sdxl-lightning --steps 30 --cfg 7",
         "assetctl check dreamshaper --controlnet canny",
+        "assetctl check --recipe portrait",
         "assetctl check --rules",
     ]
 )
@@ -42,6 +52,8 @@ def app(
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Also ask the licences whether models and pictures may be sold.")
     ] = False,
+    recipe: RecipeOption = None,
+    file: ManifestOption = Path("registry.toml"),
     rules: Annotated[bool, typer.Option("--rules", help="List what is checked, and check nothing.")] = False,
 ) -> None:
     """Prove whether a selection can work together, before anything is loaded.
@@ -64,6 +76,8 @@ def app(
         steps=steps,
         cfg_scale=cfg,
     )
+    if recipe is not None:
+        choice = with_recipe(choice, read_recipe(file, recipe))
     report = session.registry.check(choice)
     session.out.result(report_data(report), lambda: show_report(report), ["ok" if report.ok else "incompatible"])
     if not report.ok:

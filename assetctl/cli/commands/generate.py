@@ -5,16 +5,25 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from assetctl.cli.findings import show_findings
 from assetctl.cli.making import plan_data, result_data, show_plan, step_progress, tell_result
-from assetctl.cli.selection import CheckpointOption, EmbeddingsOption, LorasOption, VaeOption
+from assetctl.cli.selection import (
+    CheckpointOption,
+    EmbeddingsOption,
+    LorasOption,
+    ManifestOption,
+    RecipeOption,
+    VaeOption,
+)
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
 from assetctl.generation.plan import GenerationRequest
+from assetctl.manifest import Recipe
+from assetctl.operations.recipes import read_recipe, with_recipe
 from assetctl.operations.selecting import Choice
 
 _PANEL = "Picture"
@@ -27,32 +36,41 @@ _PANEL = "Picture"
         "assetctl generate 'a cat' --sampler 'DPM++ 2M Karras' --steps 25 --size 768x512 --count 4",
         "assetctl generate 'a cat' --count 4 --out ~/pictures/cats --format webp",
         "assetctl generate 'a cat' --lora whiskers --dry-run",
+        "assetctl generate --recipe portrait --seed 7",
     ]
 )
 def app(
     session: Session,
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the picture shows, in A1111's dialect.")],
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="What the picture shows, in A1111's dialect.")
+    ] = None,
     checkpoint: CheckpointOption = None,
     loras: LorasOption = None,
     embeddings: EmbeddingsOption = None,
     vae: VaeOption = None,
-    negative: Annotated[str, typer.Option("--negative", "-n", help="What it must not show.")] = "",
-    steps: Annotated[int, typer.Option("--steps", help="Denoising steps.", rich_help_panel=_PANEL)] = 20,
+    recipe: RecipeOption = None,
+    file: ManifestOption = Path("registry.toml"),
+    negative: Annotated[str | None, typer.Option("--negative", "-n", help="What it must not show.")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Denoising steps: 20 unless named.", rich_help_panel=_PANEL)
+    ] = None,
     cfg: Annotated[
-        float, typer.Option("--cfg", help="How closely to follow the prompt.", rich_help_panel=_PANEL)
-    ] = 7.0,
+        float | None,
+        typer.Option("--cfg", help="How closely to follow the prompt: 7 unless named.", rich_help_panel=_PANEL),
+    ] = None,
     sampler: Annotated[
-        str, typer.Option("--sampler", help="As A1111 names it, in any case.", rich_help_panel=_PANEL)
-    ] = "Euler a",
+        str | None,
+        typer.Option("--sampler", help="As A1111 names it, in any case: Euler a unless named.", rich_help_panel=_PANEL),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="By chance unless named.", rich_help_panel=_PANEL)] = None,
     size: Annotated[
         str | None,
         typer.Option("--size", metavar="WxH", help="The checkpoint's own unless named.", rich_help_panel=_PANEL),
     ] = None,
     clip_skip: Annotated[
-        int,
+        int | None,
         typer.Option("--clip-skip", help="SD 1: which text layer to read, from the last.", rich_help_panel=_PANEL),
-    ] = 1,
+    ] = None,
     count: Annotated[int, typer.Option("--count", help="How many pictures.", rich_help_panel=_PANEL)] = 1,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A folder, or a PNG, JPEG or WebP file.", rich_help_panel=_PANEL)
@@ -68,15 +86,43 @@ def app(
     The selection is checked first. Each picture carries its parameters, readable by A1111, and the
     catalog records what it was made of: see `assetctl history` and `assetctl reproduce`.
     """
-    width, height = _size(size)
-    request = GenerationRequest(prompt, negative, steps, cfg, sampler, seed, width, height, count, clip_skip)
-    choice = Choice(checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae)
-    if checkpoint is None:
+    choice = Choice(
+        checkpoint, tuple(loras or ()), tuple(embeddings or ()), vae, prompt, negative, steps=steps, cfg_scale=cfg
+    )
+    found = Recipe("") if recipe is None else read_recipe(file, recipe)
+    choice = with_recipe(choice, found)
+    request = _request(choice, found, sampler, seed, size, clip_skip, count)
+    if choice.checkpoint is None:
         _offer_demo(session)
     if dry_run:
         _show_plan(session, request, choice)
     else:
         _make(session, request, choice, out, format)
+
+
+def _request(
+    choice: Choice,
+    recipe: Recipe,
+    sampler: str | None,
+    seed: int | None,
+    size: str | None,
+    clip_skip: int | None,
+    count: int,
+) -> GenerationRequest:
+    """What was asked for, else what the recipe says, else the request's own defaults."""
+    if choice.prompt is None:
+        raise UsageError("There is no prompt.", "Say what the picture shows: `assetctl generate 'a cat'`.")
+    width, height = _size(size or recipe.size)
+    asked = {
+        "negative_prompt": choice.negative_prompt,
+        "steps": choice.steps,
+        "cfg_scale": choice.cfg_scale,
+        "sampler": sampler or recipe.sampler,
+        "seed": recipe.seed if seed is None else seed,
+        "clip_skip": recipe.clip_skip if clip_skip is None else clip_skip,
+    }
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    return GenerationRequest(choice.prompt, width=width, height=height, count=count, **given)
 
 
 def _show_plan(session: Session, request: GenerationRequest, choice: Choice) -> None:

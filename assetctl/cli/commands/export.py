@@ -1,0 +1,49 @@
+"""assetctl export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.session import Session, command
+from assetctl.errors import StorageError, UsageError
+
+
+@command(
+    examples=[
+        "assetctl export > registry.toml",
+        "assetctl export dreamshaper whiskers --recipe portrait --out registry.toml",
+    ]
+)
+def app(
+    session: Session,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Make a recipe of them too.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write there; nothing is overwritten.")] = None,
+) -> None:
+    """Write a manifest of what the catalog has, for `assetctl lock` and `assetctl sync` elsewhere."""
+    if recipe is not None and not names:
+        raise UsageError(
+            "A recipe is a selection.", "Name its assets: `assetctl export CHECKPOINT LORA --recipe NAME`."
+        )
+    result = session.registry.export(*(names or ()), recipe=recipe)
+    if out is not None:
+        _write(out, result.text)
+        session.out.note(f"{out} is written.")
+    data = {"manifest": result.text, "local": result.local, "path": None if out is None else str(out)}
+    session.out.result(data, lambda: None if out else session.out.line(result.text.rstrip()), [str(out)] if out else [])
+    if result.local:
+        some = ", ".join(result.local[:3]) + (", …" if len(result.local) > 3 else "")
+        session.out.warning(f"{len(result.local)} assets came from this machine, and are nowhere else: {some}.")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists already.", "Choose another name, or move it away.") from error
+    except OSError as error:
+        raise StorageError(f"{path} can not be written: {error.strerror}.", "Choose another folder.") from error

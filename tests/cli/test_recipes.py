@@ -1,0 +1,114 @@
+"""Recipes of a manifest, and manifests made of a catalog."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from material import write_lora
+
+from assetctl.manifest import read_manifest
+
+EXAMPLE = Path(__file__).parents[2] / "registry.example.toml"
+
+
+@pytest.fixture
+def project(assetctl, tmp_path, monkeypatch):
+    """The demo family under the names of a manifest, in a folder of its own."""
+    assetctl("demo", "--pull")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("registry.toml").write_text(
+        """
+[assets.demo-checkpoint]
+source = "x"
+[assets.demo-cat]
+source = "x"
+[assets.demo-vintage]
+source = "x"
+
+[recipes.cat]
+checkpoint = "demo-checkpoint"
+loras = ["demo-cat:0.5"]
+prompt = "a cat"
+steps = 9
+cfg = 3
+sampler = "Euler"
+size = "64x128"
+seed = 5
+"""
+    )
+    return folder
+
+
+def planned(assetctl, *arguments):
+    data = assetctl("generate", *arguments, "--recipe", "cat", "--dry-run", "--json").data
+    return data["plan"], [(use["name"], use["weight"]) for use in data["selection"] if use["role"] == "lora"]
+
+
+def test_a_recipe_fills_in_what_was_not_named(assetctl, project):
+    plan, loras = planned(assetctl)
+    picked = {key: plan[key] for key in ("prompt", "steps", "cfg_scale", "sampler", "width", "height", "seeds")}
+    assert picked == {
+        "prompt": [["a cat", 1.0]], "steps": 9, "cfg_scale": 3.0, "sampler": "Euler", "width": 64, "height": 128,
+        "seeds": [5],
+    }  # fmt: skip
+    assert loras == [("demo-cat", 0.5)]
+
+
+def test_what_was_named_counts_and_loras_add_up(assetctl, project):
+    plan, loras = planned(assetctl, "a dog", "--steps", "4", "--seed", "8", "--lora", "demo-vintage")
+    assert (plan["prompt"], plan["steps"], plan["seeds"]) == ([["a dog", 1.0]], 4, [8])
+    assert loras == [("demo-cat", 0.5), ("demo-vintage", 1.0)]
+
+
+def test_check_takes_a_recipe(assetctl, project):
+    report = assetctl("check", "--recipe", "cat", "--json").data
+    assert (report["ok"], [each["lora"] for each in report["coverage"]]) == (True, ["demo-cat"])
+
+
+def test_a_recipe_that_is_not_there(assetctl, project):
+    ended = assetctl("generate", "--recipe", "dog")
+    assert (ended.code, "It has: cat" in ended.err) == (2, True)
+
+
+def test_no_prompt_anywhere(assetctl, project):
+    ended = assetctl("generate", "--dry-run")
+    assert (ended.code, "There is no prompt" in ended.err) == (2, True)
+
+
+def test_an_exported_manifest_makes_another_machine_the_same(assetctl, tmp_path, monkeypatch):
+    lora = write_lora(tmp_path / "mine" / "whiskers.safetensors")
+    assetctl("import", lora, "--tag", "cats")
+    assetctl("edit", "whiskers", "--trigger-word", "purr", "--default-weight", "0.6", "--notes", 'say "purr"')
+    manifest = tmp_path / "project" / "registry.toml"
+    manifest.parent.mkdir()
+    ended = assetctl("export", "whiskers", "--recipe", "purring", "--out", manifest)
+    assert (ended.code, "nowhere else" in ended.err) == (0, True)
+    assert read_manifest(manifest).recipes["purring"].loras == ("whiskers",)
+    assert assetctl("export", "--out", manifest).code == 2
+    monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "other"))
+    assert assetctl("sync", "--file", manifest).code == 0
+    (asset,) = assetctl("list", "--json").data
+    found = {key: asset[key] for key in ("name", "tags", "trigger_words", "default_weight", "notes")}
+    assert found == {
+        "name": "whiskers", "tags": ["cats"], "trigger_words": ["purr"], "default_weight": 0.6, "notes": 'say "purr"',
+    }  # fmt: skip
+
+
+def test_an_exported_asset_of_the_hub_is_pinned(assetctl, hub, tmp_path):
+    hub.add("cats/whiskers", {"a.safetensors": write_lora(tmp_path / "a.safetensors").read_bytes()})
+    assetctl("pull", "hf://cats/whiskers/a.safetensors")
+    text = assetctl("export", "--json").data["manifest"]
+    commit = hub.repositories["cats/whiskers"].commit
+    assert tomllib.loads(text)["assets"]["a"]["source"] == f"hf://cats/whiskers@{commit}/a.safetensors"
+
+
+def test_the_example_is_complete_and_valid():
+    manifest = read_manifest(EXAMPLE)
+    assert len(manifest.assets) == 5
+    recipe = manifest.recipes["portrait"]
+    unused = [field for field in recipe.__slots__ if getattr(recipe, field) in (None, ()) and field != "vae"]
+    assert unused == []
