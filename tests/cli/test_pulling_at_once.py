@@ -1,0 +1,36 @@
+"""Many processes that pull the same assets: one downloads, the others wait and use it."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+from material import write_lora
+
+PROCESSES, ASSETS = 16, 8
+
+
+def test_sixteen_processes_fetch_eight_assets_once(assetctl, home, hub, tmp_path):
+    contents = {
+        f"lora-{number}.safetensors": write_lora(tmp_path / f"{number}.safetensors", rank=32, seed=number).read_bytes()
+        for number in range(ASSETS)
+    }
+    hub.add("cats/all", contents)
+    chance, processes = random.Random(0), []
+    for _ in range(PROCESSES):
+        names = [f"hf://cats/all/{name}" for name in chance.sample(sorted(contents), ASSETS)]
+        command = [sys.executable, "-m", "assetctl", "pull", *names, "--quiet"]
+        processes.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+        )
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (0, ""), err
+        assert len(out.split()) == ASSETS
+    for name, content in contents.items():
+        assert sum(request.sent for request in hub.downloads(hub.blob(content))) == len(content), name
+        assert (home / "models" / "loras" / name).read_bytes() == content
+    assert len(assetctl("list", "--json").data) == ASSETS
+    assert assetctl("verify").code == 0
