@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assetctl.operations.convert import Conversion
     from assetctl.operations.demo import DemoStep
     from assetctl.operations.edit import Changes
+    from assetctl.operations.enrich import Enriched
     from assetctl.operations.export import Export
     from assetctl.operations.generate import GenerationResult
     from assetctl.operations.import_files import ImportResult
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from assetctl.operations.reproduce import Reproduced, Reproduction
     from assetctl.operations.selecting import Choice
     from assetctl.operations.sync import SyncResult
+    from assetctl.operations.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.verify import Verification
     from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, AssetDetails, CheckReport
@@ -277,6 +279,42 @@ class Registry:
         from assetctl.operations.verify import verify
 
         return verify(self._workspace, names, quick=quick, report=report)
+
+    def enrich(self, *names: str, again: bool = False) -> Sequence[Enriched]:
+        """Learn of local files from sidecars and, by their hashes, from Civitai."""
+        from assetctl.operations.enrich import enrich
+
+        return enrich(self._workspace, names, again=again)
+
+    def usage(self) -> Sequence[Usage]:
+        """Space by kind and family, largest first."""
+        from assetctl.operations.upkeep import usage
+
+        return usage(self._workspace)
+
+    def plan_pruning(self, *, missing: bool = False) -> Pruning:
+        """Say what is of no use in the store, and which assets' files are gone."""
+        from assetctl.operations.upkeep import plan_pruning
+
+        return plan_pruning(self._workspace, missing=missing)
+
+    def prune(self, pruning: Pruning) -> None:
+        """Do what `plan_pruning` said."""
+        from assetctl.operations.upkeep import prune
+
+        prune(self._workspace, pruning)
+
+    def find_duplicates(self) -> Sequence[Duplicate]:
+        """Files that hold the same bytes."""
+        from assetctl.operations.upkeep import find_duplicates
+
+        return find_duplicates(self._workspace)
+
+    def link_duplicate(self, duplicate: Duplicate) -> Duplicate:
+        """Make a copy a hard link to the other file."""
+        from assetctl.operations.upkeep import link_duplicate
+
+        return link_duplicate(duplicate)
 
     def identify_again(self, *names: str) -> Sequence[Asset]:
         """Identify assets of the catalog once more; what a person set stays on top."""

@@ -84,6 +84,7 @@ class Facts:
         commercial: Whether pictures may be sold; `None` where nothing is said.
         page: For people.
         air: The field's own identifier.
+        source: Who says so: `civitai`, or the program that left a note beside the file.
     """
 
     base_model: str | None = None
@@ -94,6 +95,7 @@ class Facts:
     page: str | None = None
     air: str | None = None
     creator: str | None = None
+    source: str = "civitai"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,22 @@ class Reader(Lists):
             values = [len(prefix), prefix]
         return {row[0]: KnownFile(*row[1:]) for row in self._rows(query, values)}
 
+    def usage(self) -> list[tuple[str, str | None, int, int, int]]:
+        """Kind, family, number of assets, their bytes, and of these those in the store; largest first."""
+        query = (
+            "SELECT kind, family, count(*), sum(size), sum(CASE WHEN in_store THEN size ELSE 0 END) FROM assets "
+            "GROUP BY kind, family ORDER BY sum(size) DESC, kind, family"
+        )
+        return [tuple(row) for row in self._rows(query, [])]
+
+    def copies(self) -> list[tuple[int, str, str, int]]:
+        """Asset, path of its file, path of another file with the same bytes, and their size."""
+        query = (
+            "SELECT a.id, a.path, f.path, f.size FROM files f JOIN assets a ON a.id = f.asset_id "
+            "WHERE f.role = 'copy' AND a.format <> 'diffusers' ORDER BY f.size DESC, f.path"
+        )
+        return [tuple(row) for row in self._rows(query, [])]
+
     def generations_with(self, asset: Asset) -> int:
         """How many pictures used the asset."""
         query = "SELECT count(DISTINCT generation_id) FROM generation_assets WHERE asset_id = ?"

@@ -18,12 +18,12 @@ _WORDED = ("lora", "checkpoint", "diffusion-model")
 def with_hearsay(found: Identification, origin: Origin | None) -> Identification:
     """An identification with what the source adds: lineage, trigger words, and a kind or family that the file hides."""
     facts = None if origin is None else origin.facts
-    if origin is None or facts is None:
+    if facts is None:
         return found
-    found = _with_base_model(_with_kind(found, facts, origin.source), facts, origin.source)
+    found = _with_base_model(_with_kind(found, facts, facts.source), facts, facts.source)
     if facts.trigger_words and found.kind in _WORDED:
         claim = f"trigger_words={', '.join(facts.trigger_words)}"
-        evidence = Evidence(origin.source, claim, "its page names them")
+        evidence = Evidence(facts.source, claim, "its page names them")
         found = replace(found, trigger_words=facts.trigger_words, evidence=(*found.evidence, evidence))
     return found
 

@@ -48,7 +48,7 @@ CONFIGS = "configs"
 OTHER = "other"
 
 _LAYOUT = (*FOLDERS.values(), DIFFUSERS, CONFIGS, OTHER)
-_STAGING = ".staging"
+STAGING = ".staging"
 
 
 class Store:
@@ -176,7 +176,7 @@ class Store:
             )
 
     def _staging(self, key: str) -> Path:
-        return self.root / _STAGING / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        return self.root / STAGING / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
     @cached_property
     def _folders(self) -> tuple[str, ...]:

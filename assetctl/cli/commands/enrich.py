@@ -1,0 +1,34 @@
+"""assetctl enrich."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.session import Session, command
+
+
+@command(examples=["assetctl enrich", "assetctl enrich whiskers --again"])
+def app(
+    session: Session,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask of those too of which something was learned.")] = False,
+) -> None:
+    """Learn trigger words, base models, licences and pages of files that you have.
+
+    Asks Civitai by their hashes, and reads what A1111, Stability Matrix and others left beside them. What you set
+    yourself stays, and what was learned stays when a page goes.
+    """
+    found = session.registry.enrich(*(names or ()), again=again)
+    learned = [each for each in found if each.fields]
+
+    def render() -> None:
+        for each in learned:
+            session.out.line(f"{each.asset.name}: {', '.join(each.fields)} from {', '.join(each.sources) or 'A1111'}")
+        session.out.line(f"Something was learned of {len(learned)} of {len(found)} assets.")
+
+    data = [{"name": each.asset.name, "sources": each.sources, "fields": each.fields} for each in found]
+    session.out.result(data, render, [each.asset.name for each in learned])
+    if session.registry.settings.offline:
+        session.out.hint("The network is off, so Civitai was not asked.")

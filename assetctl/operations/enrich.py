@@ -1,0 +1,101 @@
+"""Enrich: learn of local files what sidecars beside them and Civitai, by their hashes, have to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import SourceNotFoundError
+from assetctl.operations.hearsay import with_hearsay
+from assetctl.operations.sidecars import read_sidecars
+from assetctl.types import Facts, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from assetctl.operations.sidecars import Sidecar
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Enriched:
+    """What was learned of one asset: from whom, and in which fields; nothing, where nobody knew it."""
+
+    asset: Asset
+    sources: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+
+def enrich(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    *,
+    again: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Enriched]:
+    """Ask of the named assets, or of all of which nothing was learned yet; `again` asks of those too.
+
+    What a person set stays. What was known stays where a page has been deleted. Offline, only sidecars are read.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+        SourceError: Civitai can not be reached; what was learned before is kept.
+    """
+    read = workspace.catalog.read
+    assets = [read.find(name) for name in names] if names else read.assets()
+    results = []
+    for number, asset in enumerate(assets):
+        progress(number, len(assets))
+        origin = read.origin(asset)
+        if not again and origin is not None and origin.facts is not None:
+            results.append(Enriched(asset))
+            continue
+        sidecars = list(read_sidecars(Path(asset.path))) if asset.format != "diffusers" else []
+        told = [facts for facts in (_from_civitai(workspace, asset), *(each.facts for each in sidecars)) if facts]
+        results.append(_kept(workspace, asset, origin, told, sidecars))
+    return results
+
+
+def _from_civitai(workspace: Workspace, asset: Asset) -> Facts | None:
+    if workspace.settings.offline or asset.sha256 is None or asset.format == "diffusers":
+        return None
+    from assetctl.sources import _civitai  # noqa: PLC0415 - the client costs 60 ms
+
+    try:
+        return _civitai.find_version(None, None, asset.sha256).facts
+    except SourceNotFoundError:
+        return None
+
+
+def _kept(
+    workspace: Workspace, asset: Asset, origin: Origin | None, told: Sequence[Facts], sidecars: Sequence[Sidecar]
+) -> Enriched:
+    read = workspace.catalog.read
+    details = read.details(asset)
+    weight = next((each.weight for each in sidecars if each.weight is not None), None)
+    notes = next((each.notes for each in sidecars if each.notes), None)
+    with workspace.catalog.write() as writer:
+        if told:
+            facts = _merged(told)
+            known = origin or Origin("path", asset.path)
+            writer.set_origin(asset.id, replace(known, facts=facts))
+            writer.set_identification(asset.id, with_hearsay(details.identification, replace(known, facts=facts)))
+        if weight is not None and asset.default_weight is None and asset.kind == "lora":
+            writer.set_default_weight(asset.id, weight)
+        if notes and not asset.notes:
+            writer.set_notes(asset.id, notes)
+    after = read.by_id(asset.id)
+    fields = ("kind", "family", "base_model", "trigger_words", "default_weight", "notes")
+    changed = tuple(field for field in fields if getattr(asset, field) != getattr(after, field))
+    return Enriched(after, tuple(facts.source for facts in told), changed)
+
+
+def _merged(told: Sequence[Facts]) -> Facts:
+    """The first who says a thing is believed."""
+    first, *rest = told
+    for other in rest:
+        lacking = {field: getattr(other, field) for field in Facts.__slots__ if getattr(first, field) in (None, ())}
+        first = replace(first, **lacking)
+    return first

@@ -1,0 +1,88 @@
+"""What other programs wrote beside a file: `NAME.json` (A1111), `NAME.civitai.info`, `NAME.cm-info.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.types import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+#: Limit on a sidecar's bytes.
+_LARGEST = 4 * 2**20
+_MOST_WORDS, _LONGEST = 64, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What a sidecar says: facts, and what A1111's user set by hand."""
+
+    facts: Facts
+    weight: float | None = None
+    notes: str | None = None
+
+
+def read_sidecars(path: Path) -> Iterator[Sidecar]:
+    """What lies beside a file, the most exact first; what can not be read says nothing."""
+    for suffix, read in ((".civitai.info", _civitai_info), (".cm-info.json", _stability_matrix), (".json", _a1111)):
+        said = _parsed(path.with_name(path.stem + suffix))
+        if said is not None:
+            yield read(said)
+
+
+def _civitai_info(said: Mapping[str, Any]) -> Sidecar:
+    model, number = said.get("modelId"), said.get("id")
+    known = isinstance(model, int) and isinstance(number, int)
+    return Sidecar(
+        Facts(
+            base_model=_text(said.get("baseModel")),
+            trigger_words=_words(said.get("trainedWords")),
+            page=f"https://civitai.com/models/{model}?modelVersionId={number}" if known else None,
+            air=_text(said.get("air")),
+            source="civitai.info",
+        )
+    )
+
+
+def _stability_matrix(said: Mapping[str, Any]) -> Sidecar:
+    words = _words(said.get("TrainedWords"))
+    return Sidecar(Facts(base_model=_text(said.get("BaseModel")), trigger_words=words, source="Stability Matrix"))
+
+
+def _a1111(said: Mapping[str, Any]) -> Sidecar:
+    words = [word for word in str(said.get("activation text") or "").split(",") if word.strip()]
+    weight = said.get("preferred weight")
+    usable = isinstance(weight, (int, float)) and not isinstance(weight, bool) and 0 < abs(weight) <= 10
+    return Sidecar(
+        Facts(trigger_words=_words(words), source="A1111"),  # its "sd version" says no more than tensors do
+        float(weight) if usable and isinstance(weight, (int, float)) else None,
+        _note(said.get("notes")),
+    )
+
+
+def _parsed(path: Path) -> Mapping[str, Any] | None:
+    try:
+        if path.stat().st_size > _LARGEST:
+            return None
+        said = orjson.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _words(said: object) -> tuple[str, ...]:
+    words = [word.strip(" ,") for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    return tuple(dict.fromkeys(word[:_LONGEST] for word in words if word and word.isprintable()))[:_MOST_WORDS]
+
+
+def _text(said: object) -> str | None:
+    return said.strip()[:200] or None if isinstance(said, str) and said.isprintable() else None
+
+
+def _note(said: object) -> str | None:
+    return said.strip()[:10_000] or None if isinstance(said, str) else None

@@ -1,0 +1,92 @@
+"""Learning of local files from a Civitai on the loopback, and from what lies beside them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from material import write_lora
+
+
+@pytest.fixture
+def mine(assetctl, tmp_path):
+    path = write_lora(tmp_path / "mine" / "whiskers.safetensors", "sdxl", words="")
+    assetctl("import", path)
+    return path
+
+
+def asset(assetctl):
+    return assetctl("inspect", "whiskers", "--json").data
+
+
+def beside(path, suffix, said):
+    path.with_name(path.stem + suffix).write_text(said if isinstance(said, str) else json.dumps(said))
+
+
+def test_civitai_knows_a_file_by_its_hash(assetctl, civitai, mine):
+    civitai.add(7, 42, ("x.safetensors", mine.read_bytes()), baseModel="Pony", trainedWords=["calico"])
+    (learned,) = assetctl("enrich", "--json").data
+    assert (learned["name"], learned["sources"]) == ("whiskers", ["civitai"])
+    found = asset(assetctl)
+    assert (found["base_model"], found["trigger_words"], found["path"]) == ("Pony", ["calico"], str(mine))
+    assert found["origin"]["facts"]["page"].endswith("/models/7?modelVersionId=42")
+
+
+def test_what_was_learned_is_not_asked_again_and_stays_when_the_page_goes(assetctl, civitai, mine):
+    civitai.add(7, 42, ("x.safetensors", mine.read_bytes()), baseModel="Pony")
+    assetctl("enrich")
+    civitai.requests.clear()
+    assetctl("enrich")
+    assert civitai.requests == []
+    civitai.models.clear()
+    civitai.versions.clear()
+    assert assetctl("enrich", "--again").code == 0
+    assert asset(assetctl)["base_model"] == "Pony"
+
+
+def test_what_a_person_set_stays(assetctl, civitai, mine):
+    civitai.add(7, 42, ("x.safetensors", mine.read_bytes()), baseModel="Pony", trainedWords=["calico"])
+    beside(mine, ".json", {"preferred weight": 0.4, "notes": "theirs"})
+    assetctl("edit", "whiskers", "--trigger-word", "purr", "--base-model", "NoobAI", "--default-weight", "0.9")
+    assetctl("edit", "whiskers", "--notes", "mine")
+    assetctl("enrich")
+    found = asset(assetctl)
+    assert (found["trigger_words"], found["base_model"]) == (["purr"], "NoobAI")
+    assert (found["default_weight"], found["notes"]) == (0.9, "mine")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"),
+    [
+        (".civitai.info", {"id": 1, "modelId": 2, "baseModel": "Pony", "trainedWords": ["calico", "patches"]}),
+        (".cm-info.json", {"BaseModel": "Pony", "TrainedWords": ["calico", "patches"]}),
+        (".json", {"activation text": "calico, patches", "preferred weight": 0.7, "notes": "soft"}),
+    ],
+)
+def test_sidecars_are_read_offline(assetctl, mine, monkeypatch, suffix, said):
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    beside(mine, suffix, said)
+    assert assetctl("enrich").code == 0
+    found = asset(assetctl)
+    assert found["trigger_words"] == ["calico", "patches"]
+    if suffix == ".json":
+        assert (found["default_weight"], found["notes"]) == (0.7, "soft")
+    else:
+        assert found["base_model"] == "Pony"
+
+
+@pytest.mark.parametrize(
+    "said", ["", "[]", "{", '{"trainedWords": 5, "baseModel": {}}', '{"trainedWords": [1, "\\u0007"]}']
+)
+def test_a_damaged_sidecar_says_nothing(assetctl, mine, monkeypatch, said):
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    beside(mine, ".civitai.info", said)
+    assert assetctl("enrich").code == 0
+    assert asset(assetctl)["trigger_words"] == []
+
+
+def test_civitai_that_does_not_answer_is_told(assetctl, mine, monkeypatch):
+    monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    ended = assetctl("enrich", "--json")
+    assert (ended.code, ended.error["code"]) == (6, "source_failed")
