@@ -17,6 +17,8 @@ from assetctl.operations.scanning import folder_files, single_file
 from assetctl.types import Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from assetctl.catalog.writing import Writer
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import Resolution
@@ -30,7 +32,7 @@ class Arrival:
     Attributes:
         path: The file or folder.
         name: What the asset is to be called.
-        files: Its files, with all hashes.
+        files: Its files, with their SHA256.
         sha256: Of the file, or of the folder as a whole.
     """
 
@@ -48,15 +50,22 @@ class Arrival:
         return self.name.removesuffix(self.path.suffix) or self.name
 
     @classmethod
-    def of(cls, resolution: Resolution, path: Path, name: str | None, tags: tuple[str, ...]) -> Arrival:
-        """Hash and identify what came; all hashes at once, while the bytes are still in memory.
+    def of(
+        cls,
+        resolution: Resolution,
+        path: Path,
+        name: str | None,
+        tags: tuple[str, ...],
+        hashes: Mapping[str, str] | None = None,
+    ) -> Arrival:
+        """Identify what came, and hash what was not hashed on its way; `hashes` are SHA256 by path in the asset.
 
         Raises:
             FileError: It is nothing that assetctl keeps.
         """
         origin = Origin(resolution.source, resolution.reference, facts=resolution.facts)
         found = with_hearsay(identify(path), origin)
-        files = _hashed_files(path)
+        files = _hashed_files(path, hashes or {})
         wanted = name or asset_name(Path(resolution.name))
         return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))
 
@@ -144,14 +153,15 @@ def _orphan(workspace: Workspace, arrival: Arrival) -> Path | None:
     return None
 
 
-def _hashed_files(path: Path) -> tuple[AssetFile, ...]:
-    files = folder_files(path) if path.is_dir() else (single_file(path),)
-    return tuple(_hashed(file) for file in files)
+def _hashed_files(path: Path, hashes: Mapping[str, str]) -> tuple[AssetFile, ...]:
+    if not path.is_dir():
+        return (_hashed(single_file(path), next(iter(hashes.values()), None)),)
+    files = folder_files(path)
+    return tuple(_hashed(file, hashes.get(Path(file.path).relative_to(path).as_posix())) for file in files)
 
 
-def _hashed(file: AssetFile) -> AssetFile:
-    digests = hash_file(Path(file.path))
-    return replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3)
+def _hashed(file: AssetFile, sha256: str | None = None) -> AssetFile:
+    return replace(file, sha256=sha256 or hash_file(Path(file.path), frozenset({"sha256"})).sha256)
 
 
 def _whole_hash(path: Path, files: tuple[AssetFile, ...]) -> str:

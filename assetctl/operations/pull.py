@@ -90,7 +90,7 @@ def bring(
         workspace.store.free_space_check(resolution.size - fetched)
         staged = source.fetch(resolution, staging, report)
         try:
-            arrival = Arrival.of(resolution, staged, wanted_name, labels)
+            arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
         except FileError:
             workspace.store.discard(key)  # it is whole, and it is nothing to keep
             raise

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from io import FileIO
     from pathlib import Path
@@ -39,6 +42,9 @@ _TRANSIENT = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtoco
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)", re.ASCII)
 _READ = 2**20
+
+#: Pieces that may wait to be hashed.
+_AHEAD = 64
 _FETCH_AGAIN = "Run the command again to fetch it anew; if that does not help, report it to its owner."
 _TRY_LATER = "Run the command again: what was fetched so far is kept, and it goes on from there."
 
@@ -76,6 +82,25 @@ class Way:
     timeout: float = 30.0
 
 
+class _Digest:
+    """A hash computed in a thread of its own, while the next bytes come."""
+
+    def __init__(self, digest: hashlib._Hash) -> None:
+        self._digest = digest
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        self._waiting: deque[Future[None]] = deque()
+
+    def update(self, data: bytes) -> None:
+        if len(self._waiting) >= _AHEAD:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._digest.update, data))
+
+    def hexdigest(self) -> str:
+        while self._waiting:
+            self._waiting.popleft().result()
+        return self._digest.hexdigest()
+
+
 class _Promise:
     """The size and hash that were promised for a file, fed with its bytes as they come."""
 
@@ -85,9 +110,9 @@ class _Promise:
 
     def reset(self) -> None:
         self.done = 0
-        self._digest = hashlib.sha256()
-        if self._file.sha256 is None:  # a git blob's name is the SHA1 of a short header and the content
-            self._digest = hashlib.sha1(usedforsecurity=False)
+        self._is_blob = self._file.sha256 is None and self._file.git_oid is not None and self._file.size is not None
+        self._digest = _Digest(hashlib.sha1(usedforsecurity=False) if self._is_blob else hashlib.sha256())
+        if self._is_blob:  # a git blob's name is the SHA1 of a short header and the content
             self._digest.update(b"blob %d\0" % (self._file.size or 0))
 
     def feed(self, data: bytes) -> None:
@@ -107,11 +132,15 @@ class _Promise:
         """How the bytes differ from what was promised, or `None`."""
         if self._file.size is not None and self.done != self._file.size:
             return f"has {self.done} bytes where {self._file.size} were promised"
-        wanted = self._file.sha256 or (self._file.git_oid if self._file.size is not None else None)
+        wanted = self._file.git_oid if self._is_blob else self._file.sha256
         found = self._digest.hexdigest()
         if wanted is not None and found != wanted:
             return f"has the hash {found} where {wanted} was promised"
         return None
+
+    def sha256(self) -> str | None:
+        """The hash of all bytes, unless another one was promised."""
+        return None if self._is_blob else self._digest.hexdigest()
 
 
 def is_there(path: Path, file: RemoteFile) -> bool:
@@ -124,8 +153,11 @@ def is_there(path: Path, file: RemoteFile) -> bool:
     return promise.broken() is None
 
 
-def download(way: Way, file: RemoteFile, target: Path, partial: Path, report: Report) -> None:
+def download(way: Way, file: RemoteFile, target: Path, partial: Path, report: Report) -> str | None:
     """Download `file` to `target`, going on with what lies in the folder `partial`.
+
+    Returns:
+        Its SHA256, computed on the way; `None` for one that is known by git's hash.
 
     Raises:
         HashMismatchError: The bytes are not those that were promised; they are removed.
@@ -151,6 +183,7 @@ def download(way: Way, file: RemoteFile, target: Path, partial: Path, report: Re
             raise HashMismatchError(f"{way.what} {broken}.", _FETCH_AGAIN)
         part.replace(target)
         transfer.remove()
+    return transfer.promise.sha256()
 
 
 def _persist(transfer: _Transfer) -> None:

@@ -88,6 +88,8 @@ class Source(Protocol):
     """Somewhere that assets come from. A module of this folder with `source(settings)` is one."""
 
     name: str
+    #: SHA256 of what was fetched, by path, where it was computed on the way.
+    hashes: dict[str, str]
 
     def accepts(self, reference: str) -> bool:
         """Whether this reference is written in the source's way. Cheap: no network."""

@@ -55,6 +55,7 @@ class CivitaiSource:
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
+        self.hashes: dict[str, str] = {}
 
     def accepts(self, reference: str) -> bool:
         """Whether it begins with `civitai:`, is an AIR, or an address of Civitai's."""
@@ -89,7 +90,9 @@ class CivitaiSource:
         target = into / "asset" / file.path
         if not _download.is_there(target, file):
             self._need_network(resolution.reference)
-            _download.download(_civitai.way(resolution.reference, file), file, target, into / "partial", report)
+            way = _civitai.way(resolution.reference, file)
+            sha256 = _download.download(way, file, target, into / "partial", report)
+            self.hashes |= {file.path: sha256} if sha256 else {}
         report(FetchProgress(file.path, target.stat().st_size, file.size))
         return target
 

@@ -54,6 +54,7 @@ class HuggingFaceSource:
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
+        self.hashes: dict[str, str] = {}
 
     def accepts(self, reference: str) -> bool:
         """Whether it starts with `hf://`, is a page of the Hub, or has the form `ORG/REPO` and no file is there."""
@@ -100,6 +101,8 @@ class HuggingFaceSource:
                 self._need_network(resolution.reference)
                 way = _hub.way(repo, resolution.revision or "main", file.path)
                 _download.download(way, file, place, into / "partial", report)
+            if file.sha256:
+                self.hashes[file.path] = file.sha256  # as it was found to be
             report(FetchProgress(file.path, place.stat().st_size, file.size))
         if is_folder:
             _prune(target, {file.path for file in resolution.files})

@@ -35,6 +35,9 @@ class PathSource:
 
     name = "path"
 
+    def __init__(self) -> None:
+        self.hashes: dict[str, str] = {}
+
     def accepts(self, reference: str) -> bool:
         """Whether it exists, or is written like a path."""
         if "://" in reference:

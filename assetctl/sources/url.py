@@ -41,6 +41,7 @@ class UrlSource:
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
+        self.hashes: dict[str, str] = {}
         self._addresses: dict[str, str] = {}  # what may be kept, to what is asked for
 
     def accepts(self, reference: str) -> bool:
@@ -75,7 +76,8 @@ class UrlSource:
         target = into / "asset" / file.path
         self._need_network(resolution.reference)
         way = self._way(resolution.reference)
-        _download.download(way, file, target, into / "partial", report)
+        sha256 = _download.download(way, file, target, into / "partial", report)
+        self.hashes |= {file.path: sha256} if sha256 else {}
         report(FetchProgress(file.path, target.stat().st_size, file.size))
         return target
 
