@@ -43,8 +43,11 @@ _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<total>\d+|\*)", re.ASCII)
 _READ = 2**20
 
-#: Pieces that may wait to be hashed.
-_AHEAD = 64
+#: Bytes that are written and hashed at a time, and pieces that may wait to be hashed.
+_PIECE, _AHEAD = 2**19, 16
+
+#: Seconds after which less is written too: what a kill may lose of a slow download.
+_SLOW = 0.2
 _FETCH_AGAIN = "Run the command again to fetch it anew; if that does not help, report it to its owner."
 _TRY_LATER = "Run the command again: what was fetched so far is kept, and it goes on from there."
 
@@ -304,18 +307,31 @@ class _Transfer:
         return announced
 
     def _append(self, response: httpx2.Response) -> None:
+        """Write what comes, in large pieces; a connection that breaks loses nothing of what came."""
         with storage_errors(f"write {self._part}"):
             opened = self._part.open("ab", buffering=0)
+        piece, since = bytearray(), time.monotonic()
         with opened:
-            for chunk in response.iter_bytes():
-                if not self.promise.done:
-                    self._refuse_other(chunk, response)
-                with storage_errors(f"write {self._part}"):
-                    _write_all(opened, chunk)
-                self.promise.feed(chunk)
-                if self.promise.too_long:
-                    return
-                self._report(FetchProgress(self._file.path, self.promise.done, self._file.size))
+            try:
+                for chunk in response.iter_bytes():
+                    if not self.promise.done and not piece:
+                        self._refuse_other(chunk, response)
+                    piece += chunk
+                    if len(piece) >= _PIECE or time.monotonic() - since > _SLOW:
+                        self._keep(opened, bytes(piece))
+                        piece, since = bytearray(), time.monotonic()
+                        if self.promise.too_long:
+                            return
+            except _TRANSIENT:
+                self._keep(opened, bytes(piece))
+                raise
+            self._keep(opened, bytes(piece))
+
+    def _keep(self, opened: FileIO, piece: bytes) -> None:
+        with storage_errors(f"write {self._part}"):
+            _write_all(opened, piece)
+        self.promise.feed(piece)
+        self._report(FetchProgress(self._file.path, self.promise.done, self._file.size))
 
     def _note_state(self, response: httpx2.Response) -> None:
         """Keep what tells this state of the file from another; a weak ETag can not."""
