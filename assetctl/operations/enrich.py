@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import SourceNotFoundError
+from assetctl.errors import SourceError, SourceNotFoundError
 from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.sidecars import read_sidecars
 from assetctl.types import Facts, Origin
@@ -41,11 +41,12 @@ def enrich(
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        SourceError: Civitai can not be reached; what was learned before is kept.
+        SourceError: Civitai can not be reached; what sidecars say, and what was learned before, is kept.
     """
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
     results = []
+    civitai = _Civitai(workspace)
     for number, asset in enumerate(assets):
         progress(number, len(assets))
         origin = read.origin(asset)
@@ -53,20 +54,32 @@ def enrich(
             results.append(Enriched(asset))
             continue
         sidecars = list(read_sidecars(Path(asset.path))) if asset.format != "diffusers" else []
-        told = [facts for facts in (_from_civitai(workspace, asset), *(each.facts for each in sidecars)) if facts]
+        told = [facts for facts in (civitai.ask(asset), *(each.facts for each in sidecars)) if facts]
         results.append(_kept(workspace, asset, origin, told, sidecars))
+    if civitai.problem is not None:
+        raise civitai.problem
     return results
 
 
-def _from_civitai(workspace: Workspace, asset: Asset) -> Facts | None:
-    if workspace.settings.offline or asset.sha256 is None or asset.format == "diffusers":
-        return None
-    from assetctl.sources import _civitai  # noqa: PLC0415 - the client costs 60 ms
+class _Civitai:
+    """Asks Civitai until it fails once: sidecars are read all the same, and the failure is told at the end."""
 
-    try:
-        return _civitai.find_version(None, None, asset.sha256).facts
-    except SourceNotFoundError:
-        return None
+    def __init__(self, workspace: Workspace) -> None:
+        self._silent = workspace.settings.offline
+        self.problem: SourceError | None = None
+
+    def ask(self, asset: Asset) -> Facts | None:
+        if self._silent or self.problem or asset.sha256 is None or asset.format == "diffusers":
+            return None
+        from assetctl.sources import _civitai  # noqa: PLC0415 - the client costs 60 ms
+
+        try:
+            return _civitai.find_version(None, None, asset.sha256).facts
+        except SourceNotFoundError:
+            return None
+        except SourceError as error:
+            self.problem = error
+            return None
 
 
 def _kept(

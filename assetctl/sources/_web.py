@@ -25,6 +25,7 @@ _LARGEST = 16 * 2**20
 #: Parameters of an address that let in whoever has them.
 _SECRET = re.compile(r"token|key|secret|sig|auth|pass|credential|x-amz-|expires", re.IGNORECASE)
 
+_ASK_AGAIN = "Check your connection and proxy, and run the command again."
 _AGAIN = "Run the command again: what was fetched so far is kept, and it goes on from there."
 
 
@@ -45,7 +46,7 @@ def get_json(url: str, headers: Mapping[str, str], what: str, login: str) -> Any
     Raises:
         SourceError: Of the kind that fits.
     """
-    with errors(what, login), client().stream("GET", url, headers=dict(headers)) as response:
+    with errors(what, login, again=_ASK_AGAIN), client().stream("GET", url, headers=dict(headers)) as response:
         check(response)
         content = b""
         for piece in response.iter_bytes():
@@ -62,12 +63,13 @@ def get_json(url: str, headers: Mapping[str, str], what: str, login: str) -> Any
 
 
 @contextmanager
-def errors(what: str, login: str) -> Iterator[None]:
+def errors(what: str, login: str, *, again: str = _AGAIN) -> Iterator[None]:
     """Say in our words what a server or the way to it refuses; servers' own words are not passed on.
 
     Args:
         what: What was asked for.
         login: What to do where a token is missing.
+        again: What to do where trying again may help.
 
     Raises:
         UnauthorizedError: A token is missing, or may not.
@@ -77,17 +79,17 @@ def errors(what: str, login: str) -> Iterator[None]:
     try:
         yield
     except httpx2.HTTPStatusError as error:
-        raise _refusal(what, login, error.response.status_code) from error
+        raise _refusal(what, login, error.response.status_code, again) from error
     except httpx2.TooManyRedirects as error:
         raise SourceError(f"{what}: the server sends in circles.", "Check the address in a browser.") from error
     except httpx2.TimeoutException as error:
-        raise SourceError(f"{what}: the server did not answer in time.", _AGAIN) from error
+        raise SourceError(f"{what}: the server did not answer in time.", again) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise SourceError(
             f"{what}: the server sends to an address that can not be used.", "Check the address."
         ) from error
     except (httpx2.HTTPError, httpx2.StreamError) as error:
-        raise SourceError(f"{what}: the connection failed.", _AGAIN) from error
+        raise SourceError(f"{what}: the connection failed.", again) from error
 
 
 def without_secrets(address: str) -> str:
@@ -106,10 +108,10 @@ def file_name(suggested: str) -> str:
     return "" if name == NAMELESS else f"{name}.{safe_name(suffix)}" if dot and len(suffix) <= 20 else name
 
 
-def _refusal(what: str, login: str, status: int) -> SourceError:
+def _refusal(what: str, login: str, status: int, again: str) -> SourceError:
     if status in (401, 403):
         return UnauthorizedError(f"{what} is not for everyone, or the token may not have it (status {status}).", login)
     if status in (404, 410):
         return SourceNotFoundError(f"There is no {what}.", "Check the address: it may have been deleted.")
-    hint = "Try again in a few minutes." if status == 429 else _AGAIN
+    hint = "Try again in a few minutes." if status == 429 else again
     return SourceError(f"{what}: the server answered with status {status}.", hint)

@@ -88,5 +88,7 @@ def test_a_damaged_sidecar_says_nothing(assetctl, mine, monkeypatch, said):
 def test_civitai_that_does_not_answer_is_told(assetctl, mine, monkeypatch):
     monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    beside(mine, ".civitai.info", {"id": 1, "modelId": 2, "baseModel": "Pony"})
     ended = assetctl("enrich", "--json")
     assert (ended.code, ended.error["code"]) == (6, "source_failed")
+    assert asset(assetctl)["base_model"] == "Pony"
