@@ -1,4 +1,4 @@
-"""Print every ratio: `python benchmarks/run.py [startup importing reading checking generating]`."""
+"""Print every ratio: `python benchmarks/run.py [startup importing reading checking downloading generating]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ALL = ("startup", "importing", "reading", "checking", "generating")
+ALL = ("startup", "importing", "reading", "checking", "downloading", "generating")
 
 
 def main(names: list[str]) -> None:

@@ -1,0 +1,105 @@
+"""Downloads from the loopback against `curl | openssl`, and `sync` where all is here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from material import write_header
+from measure import BIN, Row, interleaved, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Bytes of the file that is downloaded, assets that are synced, and the seconds that they may take.
+LARGE, ASSETS, SYNC_SECONDS = 2_000_000_000, 500, 2.0
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """The two promises."""
+    yield _download(folder)
+    yield _sync(folder)
+
+
+def _download(folder: Path) -> Row:
+    model = folder / "large.safetensors"
+    header = json.dumps({"x": {"dtype": "U8", "shape": [LARGE], "data_offsets": [0, LARGE]}}).encode()
+    with model.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        block = os.urandom(2**20)
+        for start in range(0, LARGE, len(block)):
+            file.write(block[: LARGE - start])
+    home = {"ASSETCTL_HOME": str(folder / "home"), "NO_PROXY": "127.0.0.1"}
+    seconds([BIN / "assetctl", "list"], home)  # makes the catalog
+    with _serve(model) as url:
+
+        def ours() -> float:
+            shutil.rmtree(folder / "home" / "models", ignore_errors=True)
+            return seconds([BIN / "assetctl", "pull", f"{url}/large.safetensors", "--quiet"], home)
+
+        def theirs() -> float:
+            return seconds(["sh", "-c", f"curl -s {url}/large.safetensors | openssl dgst -sha256"], home)
+
+        pulled, piped = interleaved(3, ours, theirs)
+    return Row("pull 2 GB, verified and in the catalog", "curl | openssl dgst -sha256", pulled, piped, 1.15)
+
+
+def _sync(folder: Path) -> Row:
+    project = folder / "project"
+    project.mkdir()
+    text = ""
+    for number in range(ASSETS):
+        table = {"emb_params": {"dtype": "F32", "shape": [1 + number, 768]}}
+        write_header(project / f"e{number}.safetensors", table, {})
+        text += f'[assets.e{number}]\nsource = "./e{number}.safetensors"\n'
+    (project / "registry.toml").write_text(text)
+    home = {"ASSETCTL_HOME": str(folder / "synced")}
+    command = [BIN / "assetctl", "sync", "--file", project / "registry.toml", "--quiet"]
+    seconds(command, home)
+    (took,) = interleaved(5, lambda: seconds(command, home))
+    return Row(f"sync, {ASSETS} assets that are here", f"{SYNC_SECONDS:.0f} seconds", took, SYNC_SECONDS, 1.0)
+
+
+@contextmanager
+def _serve(path: Path) -> Iterator[str]:
+    """A server of one file that costs as little as one can: the kernel sends it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"path_of_file": path}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    path_of_file: Path
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        size = self.path_of_file.stat().st_size
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        start = int(match[1]) if match else 0
+        self.send_response(206 if match else 200)
+        if match:
+            self.send_header("content-range", f"bytes {start}-{size - 1}/{size}")
+        self.send_header("content-length", str(size - start))
+        self.send_header("etag", '"1"')
+        self.end_headers()
+        with self.path_of_file.open("rb") as file:
+            try:
+                while start < size:
+                    start += os.sendfile(self.connection.fileno(), file.fileno(), start, 2**22)
+            except OSError:  # who only asked for the name has hung up
+                self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
