@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assetctl.operations.import_files import ImportResult
     from assetctl.operations.inspect_picture import PictureDetails
     from assetctl.operations.lock import LockResult
+    from assetctl.operations.outdated import Newer
     from assetctl.operations.prompting import PromptReading
     from assetctl.operations.pull import PullResult
     from assetctl.operations.remove import Removal
@@ -285,6 +286,12 @@ class Registry:
         from assetctl.operations.enrich import enrich
 
         return enrich(self._workspace, names, again=again)
+
+    def outdated(self, *names: str) -> Sequence[Newer]:
+        """Which assets have a newer version at their source, of the same base model."""
+        from assetctl.operations.outdated import outdated
+
+        return outdated(self._workspace, names)
 
     def usage(self) -> Sequence[Usage]:
         """Space by kind and family, largest first."""

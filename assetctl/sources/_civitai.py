@@ -73,6 +73,23 @@ def find_version(model: int | None, version: int | None, digits: str | None) -> 
     return _version(said, parent)
 
 
+def newest_like(model: int, base_model: str | None) -> Version | None:
+    """The newest public version of a model that is made for a base model, or for any if that is not known.
+
+    Raises:
+        SourceError: Civitai failed, or has no such model.
+    """
+    about = _ask(f"models/{model}", f"model {model}")
+    versions = [version for version in _dictionaries(about.get("modelVersions")) if _is_number(version.get("id"))]
+    fitting = [
+        version
+        for version in versions
+        if version.get("availability", "Public") == "Public" and base_model in (None, version.get("baseModel"))
+    ]
+    newest = max(fitting, key=lambda version: int(version["id"]), default=None)
+    return None if newest is None else _version(newest | {"modelId": model}, about)
+
+
 def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None = None) -> RemoteFile:
     """The file of a version that is wanted: by hash, by format and precision, or the one that Civitai shows first.
 

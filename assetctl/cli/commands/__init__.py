@@ -10,6 +10,7 @@ COMMANDS = {
     "edit": "edit",
     "rm": "remove",
     "convert": "convert",
+    "outdated": "outdated",
     "du": "du",
     "prune": "prune",
     "dedupe": "dedupe",

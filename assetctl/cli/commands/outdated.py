@@ -1,0 +1,40 @@
+"""assetctl outdated."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.session import Session, command
+
+
+@command(examples=["assetctl outdated", "assetctl outdated whiskers --json"])
+def app(
+    session: Session,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
+) -> None:
+    """Show which assets have a newer version on Hugging Face or Civitai, made for the same base model.
+
+    Nothing is fetched. A newer version becomes an asset of its own when you pull it; the old one stays.
+    """
+    found = session.registry.outdated(*(names or ()))
+    newer = [each for each in found if each.problem is None]
+
+    def render() -> None:
+        columns = ("NAME", "HERE", "THERE", "PULL")
+        rows = [(each.asset.name, each.here, each.there or "", f"assetctl pull {each.reference}") for each in newer]
+        if rows:
+            session.out.table(columns, rows)
+        else:
+            session.out.line("Nothing newer was found.")
+
+    data = [
+        {"name": each.asset.name, "here": each.here, "there": each.there, "reference": each.reference,
+         "problem": each.problem}
+        for each in found
+    ]  # fmt: skip
+    session.out.result(data, render, [each.asset.name for each in newer])
+    for each in found:
+        if each.problem is not None:
+            session.out.warning(f"{each.asset.name}: {each.problem}")
