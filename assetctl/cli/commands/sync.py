@@ -13,12 +13,12 @@ from assetctl.errors import UsageError
 if TYPE_CHECKING:
     from assetctl.operations.sync import Step
 
+#: What is to be done, and what was done.
 _SAID = {
-    "keep": "is here",
-    "adopt": "is here under another name, or lacks labels",
-    "add": "is to be fetched",
-    "change": "is to be fetched; what has its name steps aside",
-    "remove": "is named nowhere, and goes",
+    "adopt": ("is here under another name or without labels", "was here, and has its name and labels now"),
+    "add": ("is to be fetched", "was fetched"),
+    "change": ("is to be fetched; what has its name steps aside", "was fetched; what had its name stepped aside"),
+    "remove": ("is named nowhere, and goes", "was named nowhere, and is gone"),
 }
 
 
@@ -53,11 +53,13 @@ def app(
         )
     shown = [step for step in result.steps if step.action != "keep"]
 
+    planned = dry_run or check
+
     def render() -> None:
         for step in shown:
-            session.out.line(f"{step.action:>8}  {step.name}: {_SAID[step.action]}{_size(step)}")
+            session.out.line(f"{step.action:>8}  {step.name}: {_SAID[step.action][not planned]}{_size(step)}")
         kept = len(result.steps) - len(shown)
-        verb = "would change" if dry_run or check else "changed"
+        verb = "would change" if planned else "changed"
         session.out.line(f"{len(shown)} {verb}, {kept} as wanted.")
 
     session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
