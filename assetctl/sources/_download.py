@@ -14,7 +14,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import httpx2
 
@@ -226,6 +226,33 @@ def _write_all(opened: FileIO, data: bytes) -> None:
         rest = rest[opened.write(rest) :]
 
 
+class _Writing:
+    """Writes in a thread of its own, while the next bytes come; leaving the block waits until all is written."""
+
+    def __init__(self, opened: FileIO, part: Path) -> None:
+        self._opened, self._part = opened, part
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._waiting: deque[Future[None]] = deque()
+
+    def write(self, data: bytes) -> None:
+        self._wait(_AHEAD)
+        self._waiting.append(self._thread.submit(_write_all, self._opened, data))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._wait(0)
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+
+    def _wait(self, most: int) -> None:
+        with storage_errors(f"write {self._part}"):
+            while len(self._waiting) > most:
+                self._waiting.popleft().result()
+
+
 class _Transfer:
     """One file on its way to its partial file."""
 
@@ -311,25 +338,24 @@ class _Transfer:
         with storage_errors(f"write {self._part}"):
             opened = self._part.open("ab", buffering=0)
         piece, since = bytearray(), time.monotonic()
-        with opened:
+        with opened, _Writing(opened, self._part) as writing:
             try:
                 for chunk in response.iter_bytes():
                     if not self.promise.done and not piece:
                         self._refuse_other(chunk, response)
                     piece += chunk
                     if len(piece) >= _PIECE or time.monotonic() - since > _SLOW:
-                        self._keep(opened, bytes(piece))
+                        self._keep(writing, bytes(piece))
                         piece, since = bytearray(), time.monotonic()
                         if self.promise.too_long:
                             return
             except _TRANSIENT:
-                self._keep(opened, bytes(piece))
+                self._keep(writing, bytes(piece))
                 raise
-            self._keep(opened, bytes(piece))
+            self._keep(writing, bytes(piece))
 
-    def _keep(self, opened: FileIO, piece: bytes) -> None:
-        with storage_errors(f"write {self._part}"):
-            _write_all(opened, piece)
+    def _keep(self, writing: _Writing, piece: bytes) -> None:
+        writing.write(piece)
         self.promise.feed(piece)
         self._report(FetchProgress(self._file.path, self.promise.done, self._file.size))
 
