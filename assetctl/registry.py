@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from assetctl.operations.pull import PullResult
     from assetctl.operations.remove import Removal
     from assetctl.operations.reproduce import Reproduced, Reproduction
+    from assetctl.operations.searching import Offer
     from assetctl.operations.selecting import Choice
     from assetctl.operations.sync import SyncResult
     from assetctl.operations.upkeep import Duplicate, Pruning, Usage
@@ -156,6 +157,19 @@ class Registry:
     def count_matches(self, text: str, **filters: str | None) -> int:
         """How many assets `search` would find, counted up to 1,001."""
         return self._workspace.catalog.read.count_matches(text, **filters)
+
+    def search_source(
+        self, source: str, query: str, *, kind: str | None = None, family: str | None = None, limit: int = 20
+    ) -> Sequence[Offer]:
+        """Models at a source, `huggingface` or `civitai`, and which of them are here.
+
+        Raises:
+            UsageError: No source of this name can be searched.
+            SourceError: It can not be reached.
+        """
+        from assetctl.operations.searching import search_source
+
+        return search_source(self._workspace, source, query, kind=kind, family=family, limit=limit)
 
     def inspect(self, name: str, *, hashes: bool = True) -> AssetDetails:
         """Everything that is known of an asset; hashes that were left for later are computed, unless told not to."""

@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
+from assetctl.sources.base import Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +48,14 @@ def source_called(name: str, settings: Settings) -> Source:
     if not found:
         raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
     return found[0]
+
+
+def searchable(name: str, settings: Settings) -> Searchable | None:
+    """The source that goes by this name and can be searched, or `None`."""
+    for source in (make(settings) for make in _sources()):
+        if isinstance(source, Searchable) and name.lower() in (source.name, *source.aliases):
+            return source
+    return None
 
 
 def _sources() -> Iterator[Callable[[Settings], Source]]:

@@ -7,24 +7,27 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from assetctl.errors import NotFoundError, RefusedFileError, SourceError, SourceNotFoundError, UnauthorizedError
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _web
 from assetctl.sources._download import Way
-from assetctl.sources.base import RemoteFile
+from assetctl.sources.base import Found, RemoteFile
 from assetctl.sources.civitai import endpoint
 from assetctl.types import Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import httpx2
 
 _LOGIN = "Make a token in your account's settings on Civitai, and set CIVITAI_API_TOKEN."
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MOST_WORDS = 64
+
+#: How many models Civitai tells of at a time.
+_MOST_FOUND = 100
 
 #: Civitai's words for what a model is, in ours.
 _KINDS = {
@@ -88,6 +91,43 @@ def newest_like(model: int, base_model: str | None) -> Version | None:
     ]
     newest = max(fitting, key=lambda version: int(version["id"]), default=None)
     return None if newest is None else _version(newest | {"modelId": model}, about)
+
+
+def search(query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
+    """Models that suit the words, in Civitai's order; see `Searchable`.
+
+    Raises:
+        SourceError: Civitai failed.
+    """
+    types = [theirs for theirs, ours in _KINDS.items() if ours == kind]
+    if kind is not None and not types:
+        return []
+    asked = [("query", query), ("limit", str(min(limit, _MOST_FOUND)))]
+    asked += [("types", each) for each in types] + [("baseModels", each) for each in base_models]
+    answer = _ask(f"models?{urlencode(asked)}", f"search for {query!r}")
+    models = [model for model in _dictionaries(answer.get("items")) if _is_number(model.get("id"))]
+    return [found for model in models if (found := _found(model)) is not None][:limit]
+
+
+def _found(model: Mapping[str, Any]) -> Found | None:
+    """What `pull` would bring of a model."""
+    try:
+        version = _newest(model, f"model {model['id']}")
+        file = choose_file(version, {})
+    except (SourceError, NotFoundError, RefusedFileError):  # nothing that could be pulled
+        return None
+    downloads = _dictionary(model.get("stats")).get("downloadCount")
+    return Found(
+        f"civitai:{model['id']}@{version.number}",
+        _text(model.get("name")) or str(model["id"]),
+        version.facts.kind,
+        version.facts.base_model,
+        file.size,
+        file.sha256,
+        downloads if type(downloads) is int else None,
+        version.facts.creator,
+        version.page,
+    )
 
 
 def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None = None) -> RemoteFile:

@@ -50,7 +50,8 @@ logging.getLogger("huggingface_hub").setLevel(
 #: Limit on a file that is read to decide what to fetch.
 SMALL = 2**20
 
-_LIBRARY = "assetctl"
+#: What we call ourselves to the Hub.
+LIBRARY = "assetctl"
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _COMMIT = re.compile(r"[\w.-]{1,100}", re.ASCII)
@@ -64,7 +65,7 @@ def endpoint() -> str:
 
 def headers() -> dict[str, str]:
     """Headers of a download: the person's token as the Hub's client finds it, and bytes as they are."""
-    return {**build_hf_headers(library_name=_LIBRARY), "accept-encoding": "identity"}
+    return {**build_hf_headers(library_name=LIBRARY), "accept-encoding": "identity"}
 
 
 def file_url(repo: str, revision: str, path: str) -> str:
@@ -87,7 +88,7 @@ def list_files(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFi
     """
     with hub_errors(repo):
         try:
-            info = HfApi(endpoint=endpoint(), library_name=_LIBRARY).model_info(
+            info = HfApi(endpoint=endpoint(), library_name=LIBRARY).model_info(
                 repo, revision=revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -103,7 +104,7 @@ def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     if file.sha256 or file.git_oid:
         return file
     with hub_errors(f"{repo}/{file.path}"):
-        promise = HfApi(endpoint=endpoint(), library_name=_LIBRARY).get_hf_file_metadata(
+        promise = HfApi(endpoint=endpoint(), library_name=LIBRARY).get_hf_file_metadata(
             url=file_url(repo, commit, file.path), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
         )
     size = promise.size if file.size is None else file.size

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from assetctl.errors import RefusedFileError
 from assetctl.files.names import safe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from assetctl.types import Facts
@@ -118,5 +118,49 @@ class Source(Protocol):
             CorruptFileError: A file changed while it was copied.
             SourceError: The source failed; what came so far is kept.
             StorageError: The disk refused.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One model that a search at a source found.
+
+    Attributes:
+        reference: What `pull` takes.
+        name: What its page calls it.
+        kind: In our words, `None` where the source does not say or we have none.
+        base_model: As the source says.
+        size: Bytes of the file that `pull` would take, where the source says.
+        sha256: Of that file, where the source says.
+        downloads: How often it was downloaded.
+        creator: Who published it.
+        page: For people.
+    """
+
+    reference: str
+    name: str
+    kind: str | None
+    base_model: str | None
+    size: int | None
+    sha256: str | None
+    downloads: int | None
+    creator: str | None
+    page: str
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """A source that can be searched."""
+
+    name: str
+    #: Other words for it.
+    aliases: tuple[str, ...]
+
+    def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
+        """Models that suit the words, best first; of one kind, and of one of some base models, if any are given.
+
+        Raises:
+            SourceError: The source can not be reached.
         """
         ...

@@ -17,8 +17,10 @@ from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_fi
 from assetctl.sources.base import FetchProgress, Resolution
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from assetctl.settings import Settings
-    from assetctl.sources.base import Report
+    from assetctl.sources.base import Found, Report
 
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)"
 _REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@]+))?"
@@ -51,6 +53,7 @@ class HuggingFaceSource:
     """Resolves to a commit, and fetches with resume and verification, outside of the Hub's own cache."""
 
     name = "huggingface"
+    aliases = ("hf", "hub")
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
@@ -108,10 +111,17 @@ class HuggingFaceSource:
             _prune(target, {file.path for file in resolution.files})
         return target
 
+    def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
+        """Ask the Hub; see `Searchable`."""
+        self._need_network("A search on the Hub")
+        from assetctl.sources import _hub_search  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        return _hub_search.search(query, kind, base_models, limit)
+
     def _need_network(self, reference: str) -> None:
         if self._offline:
             raise OfflineError(
-                f"{reference} can not be fetched: the network is switched off.",
+                f"{reference} can not be had: the network is switched off.",
                 "Unset HF_HUB_OFFLINE and ASSETCTL_OFFLINE, or give the path of a local file.",
             )
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,8 +114,24 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._api(urlsplit(self.path).path.removeprefix("/api/v1/"))
 
+    def _search(self) -> None:
+        """Models whose names hold the words, of the types and base models that are asked for."""
+        asked = parse_qs(urlsplit(self.path).query)
+        types, bases = asked.get("types"), asked.get("baseModels")
+        found = []
+        for model in self.civitai.models.values():
+            versions = [each for each in model["modelVersions"] if bases is None or each["baseModel"] in bases]
+            named = asked["query"][0].lower() in model["name"].lower()
+            if named and versions and (types is None or model["type"] in types):
+                found.append({**model, "modelVersions": versions})
+        body = json.dumps({"items": found[: int(asked["limit"][0])], "metadata": {}}).encode()
+        self._send(200, body, "application/json")
+
     def _api(self, path: str) -> None:
         kind, _, name = path.partition("/")
+        if path == "models":
+            self._search()
+            return
         known: Any = None
         if kind == "models":
             known = self.civitai.models.get(int(name))

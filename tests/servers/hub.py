@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,6 +52,8 @@ class Repository:
     revisions: tuple[str, ...] = ("main",)
     gated: bool = False
     private: bool = False
+    tags: tuple[str, ...] = ()
+    downloads: int = 0
 
     @property
     def commit(self) -> str:
@@ -162,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server_name == "cdn":
             return self._answer_cdn(path)
         raw = urlsplit(self.path).path
+        if raw == "/api/models":
+            return self._search()
         if match := _INFO.fullmatch(raw):
             return self._answer_info(match["repo"], unquote(match["revision"] or "main"))
         if match := _RESOLVE.fullmatch(raw):
@@ -207,6 +211,18 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {"x-linked-etag": f'"{sha256}"', "x-linked-size": str(len(content))}
         headers["location"] = f"{self.hub.cdn_url}/blobs/{sha256}?file={quote(path)}"
         self._send(b"", headers, 302)
+
+    def _search(self) -> None:
+        asked = {key: values[-1] for key, values in parse_qs(urlsplit(self.path).query).items()}
+        found = [
+            {"id": repo, "tags": list(known.tags), "downloads": known.downloads, "author": repo.split("/")[0]}
+            for repo, known in self.hub.repositories.items()
+            if asked["search"].lower() in repo.lower()
+            and asked.get("filter", "") in ("", *known.tags)
+            and asked.get("pipeline_tag", "") in ("", *known.tags)
+        ]
+        found.sort(key=lambda model: -model["downloads"])
+        self._send(json.dumps(found[: int(asked["limit"])]).encode(), {"content-type": "application/json"})
 
     def _answer_cdn(self, path: str) -> None:
         match = _CDN.fullmatch(path)
