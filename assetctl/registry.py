@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assetctl.operations.lock import LockResult
     from assetctl.operations.outdated import Newer
     from assetctl.operations.prompting import PromptReading
-    from assetctl.operations.pull import PullResult
+    from assetctl.operations.pull import PullPlan, PullResult
     from assetctl.operations.remove import Removal
     from assetctl.operations.reproduce import Reproduced, Reproduction
     from assetctl.operations.searching import Offer
@@ -487,6 +487,12 @@ class Registry:
             NotFoundError: No picture has this number.
         """
         return self._workspace.catalog.generations.get(number)
+
+    def plan_pull(self, reference: str) -> PullPlan:
+        """What `pull` would bring, its size, and whether it is here; nothing is fetched."""
+        from assetctl.operations.pull import plan_pull
+
+        return plan_pull(self._workspace, reference)
 
     def pull_demo(self, report: Callable[[FetchProgress], None] = _ignore) -> Sequence[PullResult]:
         """Bring the demo family, which ships with assetctl, into the store."""

@@ -41,6 +41,37 @@ class PullResult:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """What a pull would do.
+
+    Attributes:
+        resolution: What the reference stands for now.
+        here: The asset that has its bytes already.
+        fetched: Bytes that an earlier, interrupted pull left.
+    """
+
+    resolution: Resolution
+    here: Asset | None
+    fetched: int
+
+    @property
+    def missing(self) -> int:
+        """Bytes that would come, as far as the source says how many there are."""
+        return 0 if self.here else max(0, self.resolution.size - self.fetched)
+
+
+def plan_pull(workspace: Workspace, reference: str) -> PullPlan:
+    """Ask a source what a reference stands for, and the catalog whether it is here; nothing is fetched.
+
+    Raises:
+        As `pull` does.
+    """
+    resolution = find_source(reference, workspace.settings).resolve(reference)
+    here = _already_here(workspace, resolution)
+    return PullPlan(resolution, here, _size_of(workspace.store.staging_of(_key(resolution))))
+
+
 def pull(
     workspace: Workspace,
     reference: str,
@@ -80,14 +111,13 @@ def bring(
     """
     wanted_name = None if name is None else checked_name(name)
     labels = checked_words(tags)
-    key = f"{resolution.source} {resolution.url or resolution.reference} {resolution.revision or ''}"
+    key = _key(resolution)
     with workspace.store.lock(key):
         here = _already_here(workspace, resolution)
         if here is not None:
             return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
-        fetched = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
-        workspace.store.free_space_check(resolution.size - fetched)
+        workspace.store.free_space_check(resolution.size - _size_of(staging))
         staged = source.fetch(resolution, staging, report)
         try:
             arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
@@ -118,6 +148,15 @@ def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None]
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
     return fetch_tokenizer(workspace.store, report)
+
+
+def _key(resolution: Resolution) -> str:
+    """What the staging folder of an asset is found by."""
+    return f"{resolution.source} {resolution.url or resolution.reference} {resolution.revision or ''}"
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _known(

@@ -71,7 +71,7 @@ class Store:
         Raises:
             StorageError: It can not be created.
         """
-        folder = self._staging(key)
+        folder = self.staging_of(key)
         with storage_errors(f"create {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -82,8 +82,8 @@ class Store:
         Raises:
             StorageError: It can not be removed.
         """
-        with storage_errors(f"remove {self._staging(key)}"):
-            remove_any(self._staging(key))
+        with storage_errors(f"remove {self.staging_of(key)}"):
+            remove_any(self.staging_of(key))
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -92,7 +92,7 @@ class Store:
         Raises:
             StorageError: The lock can not be created.
         """
-        path = self._staging(key).with_suffix(".lock")
+        path = self.staging_of(key).with_suffix(".lock")
         lock = FileLock(path)
         with storage_errors(f"lock {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,8 @@ class Store:
                 "Free some space, or set ASSETCTL_MODELS to a folder on another disk.",
             )
 
-    def _staging(self, key: str) -> Path:
+    def staging_of(self, key: str) -> Path:
+        """Where that folder is, or would be."""
         return self.root / STAGING / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
     @cached_property

@@ -78,6 +78,8 @@ class Hub:
     #: Close the connection after that many bytes of a body, the next `cuts` times.
     cut_after: int = 0
     cuts: int = 0
+    #: Statuses from the last cut on.
+    after_cuts: dict[str, int] = field(default_factory=dict)
     #: Answer this status, to requests whose path contains the key.
     statuses: dict[str, int] = field(default_factory=dict)
     #: Send other bytes of the same length for these paths.
@@ -263,6 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
         is_cut = self.hub.cuts > 0 and len(body) > self.hub.cut_after
         if is_cut:
             self.hub.cuts -= 1
+            self.hub.statuses |= {} if self.hub.cuts else self.hub.after_cuts
         sent = 0
         end = self.hub.cut_after if is_cut else len(body)
         try:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assetctl.cli.render import show_assets
+from assetctl.cli.render import readable_size, show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assetctl.operations.pull import PullPlan
 
 
 @command(
@@ -17,6 +22,7 @@ from assetctl.errors import UsageError
         "assetctl pull hf://ORG/REPO/whiskers.safetensors --tag cats",
         "assetctl pull civitai:328553@368189",
         "assetctl pull ~/Downloads/whiskers.safetensors --name whiskers",
+        "assetctl pull civitai:328553 --dry-run",
         "assetctl pull --support sd1",
     ]
 )
@@ -35,6 +41,7 @@ def app(
         str | None,
         typer.Option("--support", metavar="FAMILY", help="Fetch what single-file checkpoints need: sd1, sd2 or sdxl."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would come, and fetch nothing.")] = False,
 ) -> None:
     """Bring assets into the store: verified, and never twice.
 
@@ -46,6 +53,9 @@ def app(
         raise UsageError("There is nothing to pull.", "Name a reference: `assetctl pull hf://ORG/REPO`, or a path.")
     if name is not None and len(references) != 1:
         raise UsageError("--name goes with one reference.", "Pull them one by one, or `assetctl edit` them later.")
+    if dry_run:
+        _show_plans(session, [session.registry.plan_pull(reference) for reference in references])
+        return
     if support is not None:
         _pull_support(session, support)
     assets = []
@@ -58,6 +68,41 @@ def app(
         assets.append(result.asset)
     if references or session.out.json:
         show_assets(session.out, assets)
+
+
+def _show_plans(session: Session, plans: Sequence[PullPlan]) -> None:
+    def render() -> None:
+        for plan in plans:
+            _show_plan(session, plan)
+        session.out.line(f"{readable_size(sum(plan.missing for plan in plans))} would be fetched.")
+
+    names = [plan.resolution.name for plan in plans]
+    session.out.result([_plan_data(plan) for plan in plans], render, names)
+    for plan in plans:
+        for text in plan.resolution.warnings:
+            session.out.warning(text)
+
+
+def _show_plan(session: Session, plan: PullPlan) -> None:
+    came, here = plan.resolution, plan.here
+    if here is not None:
+        session.out.line(f"{came.name}: is here already, as {here.name}")
+        return
+    unsized = any(file.size is None for file in came.files)
+    size = "of unknown size" if unsized and not came.size else readable_size(came.size)
+    begun = f", {readable_size(plan.fetched)} of them here from an earlier try" if plan.fetched else ""
+    session.out.line(f"{came.name}: {size}{begun}, from {came.url or came.reference}")
+    if len(came.files) > 1:
+        for file in came.files:
+            session.out.line(f"  {file.path}: {'of unknown size' if file.size is None else readable_size(file.size)}")
+
+
+def _plan_data(plan: PullPlan) -> dict[str, Any]:
+    came = plan.resolution
+    about = {key: getattr(came, key) for key in ("reference", "source", "revision", "url", "name", "format", "size")}
+    files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in came.files]
+    here = plan.here.name if plan.here else None
+    return about | {"files": files, "here": here, "fetched": plan.fetched, "missing": plan.missing}
 
 
 def _pull_support(session: Session, family: str) -> None:
