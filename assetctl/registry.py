@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from assetctl.operations.import_files import ImportResult
     from assetctl.operations.inspect_picture import PictureDetails
     from assetctl.operations.lock import LockResult
+    from assetctl.operations.login import Login
     from assetctl.operations.outdated import Newer
     from assetctl.operations.prompting import PromptReading
     from assetctl.operations.pull import PullPlan, PullResult
@@ -254,6 +256,7 @@ class Registry:
         locked: bool = False,
         frozen: bool = False,
         prune: bool = False,
+        offline: bool = False,
         dry_run: bool = False,
         report: Callable[[FetchProgress], None] = _ignore,
     ) -> SyncResult:
@@ -261,7 +264,9 @@ class Registry:
         from assetctl.operations.sync import sync
 
         options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run}
-        return sync(self._workspace, Path(manifest).absolute(), **options, report=report)
+        path = Path(manifest).absolute()
+        with self._workspace.offline() if offline else nullcontext(self._workspace) as workspace:
+            return sync(workspace, path, **options, report=report)
 
     def export(self, *names: str, recipe: str | None = None) -> Export:
         """A manifest of the named assets, or of all."""
@@ -493,6 +498,30 @@ class Registry:
         from assetctl.operations.pull import plan_pull
 
         return plan_pull(self._workspace, reference)
+
+    def login(self, source: str, token: str) -> Login:
+        """Keep a token for a source in the system's keyring, once the source was seen to know it.
+
+        Raises:
+            UsageError: The source takes no tokens.
+            UnauthorizedError: It does not know this one.
+            StorageError: There is no keyring.
+        """
+        from assetctl.operations.login import login
+
+        return login(self._workspace, source, token)
+
+    def logout(self, source: str) -> bool:
+        """Forget a source's token; whether the keyring had one."""
+        from assetctl.operations.login import logout
+
+        return logout(self._workspace, source)
+
+    def logins(self) -> Sequence[Login]:
+        """Which sources there is a token for, and where it is from; no source is asked."""
+        from assetctl.operations.login import logins
+
+        return logins()
 
     def pull_demo(self, report: Callable[[FetchProgress], None] = _ignore) -> Sequence[PullResult]:
         """Bring the demo family, which ships with assetctl, into the store."""

@@ -11,6 +11,7 @@ from assetctl.errors import FileError, NotFoundError, OfflineError, SourceError
 from assetctl.operations.arrival import Arrival, is_intact, keep
 from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.naming import checked_name, checked_words
+from assetctl.operations.tokenizers import needs_vocabulary
 from assetctl.sources import find_source
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.types import Origin
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import FetchProgress, Resolution, Source
     from assetctl.types import Asset
-
-#: Families whose single-file checkpoints need CLIP's vocabulary beside them.
-CLIP_FAMILIES = ("sd1", "sd2", "sdxl")
 
 
 @dataclass(slots=True)
@@ -205,8 +203,11 @@ def _bring_tokenizer(
 ) -> None:
     """A single-file checkpoint lacks one thing: the vocabulary of its text encoder."""
     asset = result.asset
-    needed = asset.kind == "checkpoint" and asset.family in CLIP_FAMILIES and asset.format == "safetensors"
-    if not needed or Path(asset.path).with_suffix(".config").is_dir() or installed_tokenizer(workspace.store):
+    if (
+        not needs_vocabulary(asset)
+        or Path(asset.path).with_suffix(".config").is_dir()
+        or installed_tokenizer(workspace.store)
+    ):
         return
     advice = f"To generate with {asset.name}, fetch CLIP's vocabulary once: `assetctl pull --support {asset.family}`."
     if not remote or workspace.settings.offline:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 #: Families with a text encoder of CLIP's; those of these without a tokenizer of their own use CLIP's.
 CLIP_FAMILIES = ("sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux1")
 
+#: Families whose single files can be generated with once CLIP's vocabulary is there.
+_SINGLE_FILES = ("sd1", "sd2", "sdxl")
+
+
+def needs_vocabulary(asset: Asset) -> bool:
+    """Whether an asset is a checkpoint in one file, which carries no vocabulary, of a family that CLIP's serves."""
+    return asset.kind == "checkpoint" and asset.family in _SINGLE_FILES and asset.format == "safetensors"
+
 
 def tokenizer_folder(workspace: Workspace, checkpoint: Asset) -> Path | None:
     """The folder with the tokenizer that `generate` takes for a checkpoint; `None` if none is known."""

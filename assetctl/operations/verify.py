@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import FileHashes
-from assetctl.errors import FileError, StorageError
+from assetctl.errors import FileError, GenerationError, StorageError
 from assetctl.files.hashing import hash_file
 from assetctl.operations.hashing import folder_hash
+from assetctl.operations.tokenizers import find_tokenizer, needs_vocabulary
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, AssetFile
 
-Status = Literal["ok", "missing", "changed", "unreadable"]
+Status = Literal["ok", "missing", "changed", "unreadable", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Verification:
     Attributes:
         name: Its asset's name.
         path: The file.
-        status: `ok`, `missing`, `changed` (another size, or other bytes) or `unreadable`.
+        status: `ok`, `missing`, `changed` (another size, or other bytes), `unreadable`, or
+            `unsupported`: what generation needs besides the file is not here.
         detail: What exactly differs, for a person.
     """
 
@@ -57,7 +59,10 @@ def verify(
     assets = [read.find(name) for name in names] if names else read.assets()
     files = {asset.id: read.files(asset) for asset in assets}
     progress = _Progress(report, sum(file.size for group in files.values() for file in group))
-    return [result for asset in assets for result in _verify(workspace, asset, files[asset.id], progress, quick=quick)]
+    results = [
+        result for asset in assets for result in _verify(workspace, asset, files[asset.id], progress, quick=quick)
+    ]
+    return [*results, *_unsupported(workspace, assets)]
 
 
 class _Progress:
@@ -69,6 +74,16 @@ class _Progress:
     def advance(self, number: int) -> None:
         self._done += number
         self._report(FetchProgress("verifying", self._done, self._total))
+
+
+def _unsupported(workspace: Workspace, assets: Sequence[Asset]) -> Iterator[Verification]:
+    """Single-file checkpoints that lack the vocabulary of their text encoder."""
+    for asset in assets:
+        if needs_vocabulary(asset):
+            try:
+                find_tokenizer(workspace, asset)
+            except GenerationError as error:
+                yield Verification(asset.name, asset.path, "unsupported", f"{error.message} {error.hint}")
 
 
 def _verify(

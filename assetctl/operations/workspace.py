@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import Catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from assetctl.settings import Settings
     from assetctl.store import Store
 
@@ -30,6 +33,15 @@ class Workspace:
         from assetctl.store import Store  # noqa: PLC0415 - reading commands do without it
 
         return Store(self.settings.models)
+
+    @contextmanager
+    def offline(self) -> Iterator[Workspace]:
+        """The same home with the network switched off."""
+        same = Workspace(replace(self.settings, offline=True))
+        try:
+            yield same
+        finally:
+            same.close()
 
     def close(self) -> None:
         """Let go of the catalog, if it was opened."""

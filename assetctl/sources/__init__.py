@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.sources.base import Searchable
+from assetctl.sources.base import Guarded, Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +54,14 @@ def searchable(name: str, settings: Settings) -> Searchable | None:
     """The source that goes by this name and can be searched, or `None`."""
     for source in (make(settings) for make in _sources()):
         if isinstance(source, Searchable) and name.lower() in (source.name, *source.aliases):
+            return source
+    return None
+
+
+def guarded(name: str, settings: Settings) -> Guarded | None:
+    """The source that goes by this name and takes tokens, or `None`."""
+    for source in (make(settings) for make in _sources()):
+        if isinstance(source, Guarded) and name.lower() in (source.name, *source.aliases):
             return source
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from assetctl.errors import NotFoundError, RefusedFileError, SourceError, Source
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _web
 from assetctl.sources._download import Way
+from assetctl.sources._tokens import find_token
 from assetctl.sources.base import Found, RemoteFile
 from assetctl.sources.civitai import endpoint
 from assetctl.types import Facts
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
-_LOGIN = "Make a token in your account's settings on Civitai, and set CIVITAI_API_TOKEN."
+_LOGIN = "Make a token in your account's settings on Civitai; then `assetctl login civitai` or set CIVITAI_API_TOKEN."
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MOST_WORDS = 64
 
@@ -183,12 +183,24 @@ def _ask(path: str, what: str) -> dict[str, Any]:
 
 
 def _token() -> dict[str, str]:
-    token = os.environ.get("CIVITAI_API_TOKEN", "").strip()
-    if not token:
-        return {}
-    if not token.isascii() or not token.isprintable():
-        raise UnauthorizedError("Civitai's token has characters that no token has.", "Mend CIVITAI_API_TOKEN.")
+    found = find_token("civitai")
+    return {} if found is None else _bearer(found[0])
+
+
+def _bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
+
+
+def user(token: str) -> str:
+    """Whose token this is.
+
+    Raises:
+        UnauthorizedError: Civitai does not know it.
+        SourceError: Civitai failed.
+    """
+    hint = "Make a new one in your account's settings on Civitai."
+    said = _web.get_json(f"{endpoint()}/api/v1/me", _bearer(token), "Your account on Civitai", hint)
+    return _text(_dictionary(said).get("username")) or "you"
 
 
 def _newest(model: Mapping[str, Any], what: str) -> Version:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_session, hf_hub_url, hf_raise_for_status
+from huggingface_hub import HfApi, constants, get_session, get_token, hf_hub_url, hf_raise_for_status
 from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
@@ -35,6 +35,7 @@ from assetctl.errors import (
 from assetctl.files.disk import link_or_copy, storage_errors
 from assetctl.files.names import safe_path
 from assetctl.sources._download import Way, is_there
+from assetctl.sources._tokens import find_token
 from assetctl.sources.base import RemoteFile
 
 if TYPE_CHECKING:
@@ -63,9 +64,43 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
+def api() -> HfApi:
+    """The Hub's client, with the person's token."""
+    return HfApi(endpoint=endpoint(), library_name=LIBRARY, token=_token())
+
+
 def headers() -> dict[str, str]:
-    """Headers of a download: the person's token as the Hub's client finds it, and bytes as they are."""
-    return {**build_hf_headers(library_name=LIBRARY), "accept-encoding": "identity"}
+    """Headers of a download: the person's token, and bytes as they are."""
+    return {**build_hf_headers(library_name=LIBRARY, token=_token()), "accept-encoding": "identity"}
+
+
+def user(token: str) -> str:
+    """Whose token this is.
+
+    Raises:
+        UnauthorizedError: The Hub does not know it.
+        SourceError: It failed.
+    """
+    with hub_errors("Your account on the Hub"):
+        try:
+            said = api().whoami(token=token)
+        except HfHubHTTPError as error:
+            if error.response.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+            hint = f"Make a new one on {endpoint()}/settings/tokens."
+            raise UnauthorizedError("The Hub does not know this token.", hint) from error
+    name = said.get("name")
+    return name if isinstance(name, str) and name.isprintable() else "you"
+
+
+def _token() -> str | None:
+    """The token as the Hub's client finds it, from `HF_TOKEN` or its own login, else from the keyring."""
+    if found := get_token():
+        return found
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN:
+        return None
+    kept = find_token("huggingface")
+    return None if kept is None else kept[0]
 
 
 def file_url(repo: str, revision: str, path: str) -> str:
@@ -88,7 +123,7 @@ def list_files(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFi
     """
     with hub_errors(repo):
         try:
-            info = HfApi(endpoint=endpoint(), library_name=LIBRARY).model_info(
+            info = api().model_info(
                 repo, revision=revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -104,7 +139,7 @@ def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     if file.sha256 or file.git_oid:
         return file
     with hub_errors(f"{repo}/{file.path}"):
-        promise = HfApi(endpoint=endpoint(), library_name=LIBRARY).get_hf_file_metadata(
+        promise = api().get_hf_file_metadata(
             url=file_url(repo, commit, file.path), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
         )
     size = promise.size if file.size is None else file.size
@@ -204,12 +239,12 @@ def _refusal(what: str, error: HfHubHTTPError) -> SourceError:
         return UnauthorizedError(
             f"{what} is gated: its owner asks you to accept a licence first.",
             f"Accept the licence on {endpoint()}/{'/'.join(what.split('/')[:2])}; "
-            "then set HF_TOKEN or run `hf auth login`.",
+            "then `assetctl login hf`, or set HF_TOKEN.",
         )
     if status in (401, 403):
         return UnauthorizedError(
             f"{what} is not for everyone: it is private or gated, does not exist, or the token may not read it.",
-            "Check the name; accept the licence on the repository's page; set HF_TOKEN or run `hf auth login`.",
+            "Check the name; accept the licence on the repository's page; `assetctl login hf`, or set HF_TOKEN.",
         )
     if isinstance(error, RevisionNotFoundError):
         return SourceNotFoundError(f"{what} has no such revision.", "Check the branches and tags on its page.")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from huggingface_hub import HfApi
-
-from assetctl.sources._hub import LIBRARY, endpoint, hub_errors
+from assetctl.sources._hub import api, endpoint, hub_errors
 from assetctl.sources.base import Found
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ def search(query: str, kind: str | None, base_models: Sequence[str], limit: int)
     if kind not in (None, "checkpoint") and tag is None:
         return []
     with hub_errors(f"A search for {query!r}"):
-        models = HfApi(endpoint=endpoint(), library_name=LIBRARY).list_models(
+        models = api().list_models(
             search=query,
             filter=tag,
             pipeline_tag=None if tag else _PICTURES,

@@ -164,3 +164,21 @@ class Searchable(Protocol):
             SourceError: The source can not be reached.
         """
         ...
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A source that has things which are not for everyone."""
+
+    name: str
+    #: Other words for it.
+    aliases: tuple[str, ...]
+
+    def user(self, token: str) -> str:
+        """The name of the person whose token this is.
+
+        Raises:
+            UnauthorizedError: The source does not know it.
+            SourceError: The source can not be reached.
+        """
+        ...

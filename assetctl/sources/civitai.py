@@ -104,6 +104,13 @@ class CivitaiSource:
 
         return _civitai.search(query, kind, base_models, limit)
 
+    def user(self, token: str) -> str:
+        """Whose token this is; see `Guarded`."""
+        self._need_network("Your account on Civitai")
+        from assetctl.sources import _civitai  # noqa: PLC0415 - as above
+
+        return _civitai.user(token)
+
     def _need_network(self, reference: str) -> None:
         if self._offline:
             hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."

@@ -118,6 +118,13 @@ class HuggingFaceSource:
 
         return _hub_search.search(query, kind, base_models, limit)
 
+    def user(self, token: str) -> str:
+        """Whose token this is; see `Guarded`."""
+        self._need_network("Your account on the Hub")
+        from assetctl.sources import _hub  # noqa: PLC0415 - as above
+
+        return _hub.user(token)
+
     def _need_network(self, reference: str) -> None:
         if self._offline:
             raise OfflineError(

@@ -168,6 +168,19 @@ def test_offline_uses_what_is_here(assetctl, manifest, monkeypatch):
     assert (ended.code, ended.error["code"]) == (6, "offline")
 
 
+def test_offline_can_be_asked_for_once(assetctl, manifest, hub, civitai):
+    assert assetctl("sync", "--offline").code == 6
+    assetctl("sync")
+    hub.requests.clear()
+    civitai.requests.clear()
+    assert assetctl("sync", "--offline").code == 0
+    assert hub.requests == []
+    assert civitai.requests == []
+    assetctl("rm", "whiskers", "--yes")
+    assert assetctl("sync", "--offline", "--json").error["code"] == "offline"
+    assert assetctl("sync").code == 0
+
+
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [

@@ -166,8 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server_name == "cdn":
             return self._answer_cdn(path)
         raw = urlsplit(self.path).path
-        if raw == "/api/models":
-            return self._search()
+        if raw in ("/api/whoami-v2", "/api/models"):
+            return self._who() if raw.endswith("v2") else self._search()
         if match := _INFO.fullmatch(raw):
             return self._answer_info(match["repo"], unquote(match["revision"] or "main"))
         if match := _RESOLVE.fullmatch(raw):
@@ -213,6 +213,11 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {"x-linked-etag": f'"{sha256}"', "x-linked-size": str(len(content))}
         headers["location"] = f"{self.hub.cdn_url}/blobs/{sha256}?file={quote(path)}"
         self._send(b"", headers, 302)
+
+    def _who(self) -> None:
+        known = self.headers.get("authorization") == f"Bearer {self.hub.token}"
+        content = b'{"name": "ann", "type": "user"}' if known else b'{"error": "Invalid credentials"}'
+        self._send(content, {"content-type": "application/json"}, 200 if known else 401)
 
     def _search(self) -> None:
         asked = {key: values[-1] for key, values in parse_qs(urlsplit(self.path).query).items()}

@@ -15,6 +15,8 @@ COMMANDS = {
     "prune": "prune",
     "dedupe": "dedupe",
     "enrich": "enrich",
+    "login": "login",
+    "logout": "logout",
     "verify": "verify",
     "identify": "identify",
     "lock": "lock",

@@ -36,6 +36,7 @@ def app(
     file: Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest.")] = Path("registry.toml"),
     locked: Annotated[bool, typer.Option("--locked", help="Fail if the lockfile is out of date.")] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the lockfile as it is.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Use only what is here; ask no source.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether this machine matches.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove assets of the store that the lockfile lacks.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
@@ -47,13 +48,12 @@ def app(
     """
     if locked and frozen:
         raise UsageError("--locked does not go with --frozen.", "The one compares the lockfile, the other does not.")
+    planned = dry_run or check
     with session.out.byte_progress() as report:
         result = session.registry.sync(
-            file, locked=locked, frozen=frozen, prune=prune, dry_run=dry_run or check, report=report
+            file, locked=locked, frozen=frozen, prune=prune, offline=offline, dry_run=planned, report=report
         )
     shown = [step for step in result.steps if step.action != "keep"]
-
-    planned = dry_run or check
 
     def render() -> None:
         for step in shown:

@@ -19,18 +19,22 @@ def app(
 ) -> None:
     """Say which files are missing or changed: sizes first, then hashes.
 
-    Exits with 5 if any file is not as it was.
+    Exits with 5 if any file is not as it was. Warns of checkpoints that lack what generation needs besides.
     """
     with session.out.byte_progress() as report:
         results = session.registry.verify(*(names or ()), quick=quick, report=report)
-    bad = [result for result in results if result.status != "ok"]
+    files = [result for result in results if result.status != "unsupported"]
+    bad = [result for result in files if result.status != "ok"]
 
     def render() -> None:
         for result in bad:
             session.out.line(f"{result.status:>10}  {result.name}: {result.path}: {result.detail}")
-        session.out.line(f"{len(results) - len(bad)} of {len(results)} files are as they were.")
+        session.out.line(f"{len(files) - len(bad)} of {len(files)} files are as they were.")
 
     session.out.result([dataclasses.asdict(result) for result in results], render, [result.name for result in bad])
+    for result in results:
+        if result.status == "unsupported":
+            session.out.warning(result.detail)
     if not bad:
         return
     if any(result.status == "missing" for result in bad):

@@ -1,0 +1,20 @@
+"""assetctl logout."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assetctl.cli.session import Session, command
+
+
+@command(examples=["assetctl logout civitai", "assetctl logout hf"])
+def app(session: Session, source: Annotated[str, typer.Argument(metavar="SOURCE", help="civitai or hf.")]) -> None:
+    """Forget the token that `assetctl login` kept for a source."""
+    had = session.registry.logout(source)
+
+    def render() -> None:
+        session.out.line(f"{source}: {'the token is forgotten' if had else 'no token was kept'}.")
+
+    session.out.result({"source": source, "forgotten": had}, render, [source] if had else [])
