@@ -13,6 +13,7 @@ from assetctl.errors import CorruptFileError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import FileIO
     from pathlib import Path
     from typing import IO
 
@@ -93,6 +94,13 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 #: What filesystems say that have no hard links, or none from there to here.
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
+
+
+def write_all(opened: FileIO, data: bytes) -> None:
+    """Write all of `data`: an unbuffered file may take only some of it when the disk is nearly full."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[opened.write(rest) :]
 
 
 def sync_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.operations.tokenizers import needs_vocabulary
 from assetctl.sources import find_source
+from assetctl.sources._journal import fetched_bytes
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.types import Origin
 
@@ -67,7 +68,7 @@ def plan_pull(workspace: Workspace, reference: str) -> PullPlan:
     """
     resolution = find_source(reference, workspace.settings).resolve(reference)
     here = _already_here(workspace, resolution)
-    return PullPlan(resolution, here, _size_of(workspace.store.staging_of(_key(resolution))))
+    return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
 
 
 def pull(
@@ -115,7 +116,7 @@ def bring(
         if here is not None:
             return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
-        workspace.store.free_space_check(resolution.size - _size_of(staging))
+        workspace.store.free_space_check(resolution.size - fetched_bytes(staging))
         staged = source.fetch(resolution, staging, report)
         try:
             arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
@@ -151,10 +152,6 @@ def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None]
 def _key(resolution: Resolution) -> str:
     """What the staging folder of an asset is found by."""
     return f"{resolution.source} {resolution.url or resolution.reference} {resolution.revision or ''}"
-
-
-def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _known(

@@ -100,7 +100,7 @@ def content(tmp_path):
 @pytest.fixture
 def site(content, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("assetctl.sources._download.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("assetctl.sources._download.asking.PAUSES", (0.01, 0.01))
     with serve(content) as served:
         yield served
 

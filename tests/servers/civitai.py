@@ -166,13 +166,13 @@ class _Handler(BaseHTTPRequestHandler):
         content, kind = self.civitai.files[urlsplit(self.path).path[1:]], "application/octet-stream"
         if self.civitai.instead is not None:
             content, kind = self.civitai.instead
-        start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if start is None:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked is None:
             self._send(200, content, kind)
         else:
-            rest = content[int(start[1]) :]
-            extra = {"content-range": f"bytes {start[1]}-{len(content) - 1}/{len(content)}"}
-            self._send(206, rest, kind, extra)
+            start, end = int(asked[1]), int(asked[2] or len(content)) + 1
+            part = content[start:end]
+            self._send(206, part, kind, {"content-range": f"bytes {start}-{start + len(part) - 1}/{len(content)}"})
 
     def _send(self, status: int, content: bytes, kind: str, extra: dict[str, str] | None = None) -> None:
         self.send_response(status)

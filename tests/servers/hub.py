@@ -252,8 +252,9 @@ class _Handler(BaseHTTPRequestHandler):
         if start >= len(content):
             self._send(b"", {"content-range": f"bytes */{len(content)}"}, 416)
             return
-        headers["content-range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self._send(content[start:], headers, 206)
+        end = min(int(match[2]) + 1, len(content)) if match[2] else len(content)
+        headers["content-range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        self._send(content[start:end], headers, 206)
 
     def _refuse(self, status: int, code: str | None = None) -> None:
         self._send(b"", {"x-error-code": code} if code else {}, status)

@@ -230,7 +230,7 @@ def test_a_connection_that_breaks_is_taken_up_in_the_same_run(hub: Hub, tmp_path
 def test_a_source_that_stays_away_is_an_error_and_what_came_is_kept(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("assetctl.sources._download.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("assetctl.sources._download.asking.PAUSES", (0.01, 0.01))
     hub.add(REPO, {"ink.safetensors": WEIGHTS})
     source = HuggingFaceSource()
     resolution = source.resolve(FILE)
@@ -353,7 +353,7 @@ def test_what_is_not_for_everyone_says_how_to_get_in(
     with pytest.raises(error) as caught:
         fetch(FILE, tmp_path / "into")
     assert words in caught.value.hint
-    assert "hf auth login" in caught.value.hint
+    assert "assetctl login hf" in caught.value.hint
     assert "hf_wrongtoken" not in f"{caught.value.message} {caught.value.hint}"
 
 

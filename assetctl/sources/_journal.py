@@ -1,0 +1,88 @@
+"""What has come of a file that is fetched in chunks: a text file beside it, to which each piece adds a line.
+
+The first line holds the file's size and that of a chunk; each other one the number of a chunk, and how many bytes of it
+have come. A line is written after its bytes; one that was cut off by a kill counts for nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from io import FileIO
+    from pathlib import Path
+
+SUFFIX = ".chunks"
+
+
+class Journal:
+    """The journal of one file.
+
+    Attributes:
+        got: Bytes of each chunk that have come, from its beginning on.
+    """
+
+    def __init__(self, path: Path, size: int, chunk: int) -> None:
+        self.path = path
+        self._size, self._chunk = size, chunk
+        self.got = [0] * -(-size // chunk)
+        self._opened: FileIO | None = None
+
+    def length(self, number: int) -> int:
+        """Bytes of a whole chunk."""
+        return min(self._chunk, self._size - number * self._chunk)
+
+    def open(self) -> bool:
+        """Read what an earlier run wrote, and get ready to go on; whether there was any of this file in such chunks."""
+        head = f"{self._size} {self._chunk}\n"
+        lines = self.path.read_text("ascii", "replace").splitlines(keepends=True) if self.path.is_file() else []
+        known = lines[:1] == [head]
+        for line in lines[1:] if known else ():
+            self._read(line)
+        # Written anew, in one step: lines of a long download do not pile up over its runs.
+        text = head + "".join(f"{number} {count}\n" for number, count in enumerate(self.got) if count)
+        fresh = self.path.with_suffix(".fresh")
+        fresh.write_text(text, "ascii")
+        fresh.replace(self.path)
+        self._opened = self.path.open("ab", buffering=0)
+        return known
+
+    def add(self, number: int, count: int) -> None:
+        """So many more bytes of a chunk are in the file."""
+        self.got[number] += count
+        if self._opened is not None:
+            self._opened.write(f"{number} {self.got[number]}\n".encode())
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _read(self, line: str) -> None:
+        number, _, count = line.rstrip("\n").partition(" ")
+        if not line.endswith("\n") or not (number.isdecimal() and count.isdecimal()):
+            return
+        if int(number) < len(self.got) and int(count) <= self.length(int(number)):
+            self.got[int(number)] = max(self.got[int(number)], int(count))
+
+
+def fetched_bytes(folder: Path) -> int:
+    """How many bytes of files lie in a staging folder, whole or not: a file in chunks has holes."""
+    total = 0
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in (SUFFIX, ".etag", ".fresh"):
+            journal = path.with_suffix(SUFFIX)
+            total += _of_chunks(journal) if journal.is_file() else path.stat().st_size
+    return total
+
+
+def _of_chunks(path: Path) -> int:
+    head, *lines = path.read_text("ascii", "replace").splitlines() or [""]
+    size, _, chunk = head.partition(" ")
+    if not (size.isdecimal() and chunk.isdecimal() and int(chunk)):
+        return 0
+    journal = Journal(path, int(size), int(chunk))
+    for line in lines:
+        journal._read(f"{line}\n")  # noqa: SLF001 - its own module
+    return sum(journal.got)

@@ -1,0 +1,175 @@
+"""Large files, fetched in chunks by several connections from a Hub on the loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from assetctl.errors import AssetctlError, HashMismatchError, RefusedFileError, SourceError, StorageError
+from assetctl.sources._download import ranges
+from assetctl.sources._journal import fetched_bytes
+from assetctl.sources.huggingface import HuggingFaceSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from servers.hub import Hub
+
+    from assetctl.sources.base import FetchProgress
+
+CHUNK = 100_000
+WEIGHTS = random.Random(9).randbytes(12 * CHUNK + 4567)
+REPO = "org/repo"
+REFERENCE = f"hf://{REPO}/large.safetensors"
+
+FETCH = f"""
+import sys
+from pathlib import Path
+from assetctl.sources._download import ranges
+from assetctl.sources.huggingface import HuggingFaceSource
+ranges.LEAST = ranges.CHUNK = {CHUNK}
+ranges._PIECE = 4096
+source = HuggingFaceSource()
+print("begun", flush=True)
+source.fetch(source.resolve("{REFERENCE}"), Path(sys.argv[1]), lambda _: None)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "LEAST", CHUNK)
+    monkeypatch.setattr(ranges, "CHUNK", CHUNK)
+    monkeypatch.setattr(ranges, "_PIECE", 4096)
+    monkeypatch.setattr("assetctl.sources._download.asking.PAUSES", (0.01, 0.01))
+
+
+@pytest.fixture
+def large(hub: Hub) -> Hub:
+    hub.add(REPO, {"large.safetensors": WEIGHTS})
+    return hub
+
+
+def fetch(into: Path, progress: list[FetchProgress] | None = None) -> Path:
+    source = HuggingFaceSource()
+    return source.fetch(source.resolve(REFERENCE), into, ([] if progress is None else progress).append)
+
+
+def sent(hub: Hub) -> int:
+    return sum(request.sent for request in hub.downloads("/blobs/"))
+
+
+def test_chunks_come_by_several_connections_and_make_the_file(large: Hub, tmp_path: Path):
+    progress: list[FetchProgress] = []
+    path = fetch(tmp_path, progress)
+    assert path.read_bytes() == WEIGHTS
+    assert sent(large) == len(WEIGHTS)
+    assert len(large.downloads("/blobs/")) == 13
+    assert all(first.done <= second.done for first, second in pairwise(progress))
+    assert progress[-1].done == progress[-1].total == len(WEIGHTS)
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_the_redirect_is_followed_once_and_the_token_stays(large: Hub, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", large.token)
+    fetch(tmp_path)
+    assert not any("authorization" in request.headers for request in large.requests if request.server == "cdn")
+    asked = [request for request in large.requests if "/resolve/" in request.path]
+    assert 1 <= len(asked) <= ranges.CONNECTIONS
+
+
+def test_a_redirect_that_runs_out_is_asked_for_again(large: Hub, tmp_path: Path, monkeypatch):
+    attempt = ranges.Ranges._attempt
+
+    def spoilt(self, number, writing):
+        if self._direct is not None:
+            self._direct = f"{large.cdn_url}/blobs/{'0' * 64}"
+        attempt(self, number, writing)
+
+    monkeypatch.setattr(ranges.Ranges, "_attempt", spoilt)
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+
+
+def test_connections_that_break_are_taken_up(large: Hub, tmp_path: Path):
+    large.cut_after, large.cuts = CHUNK // 3, 9
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+    assert sent(large) <= len(WEIGHTS)
+
+
+def test_a_server_without_ranges_is_read_from_the_beginning(large: Hub, tmp_path: Path):
+    large.ranges = False
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_a_killed_download_goes_on_in_every_chunk(large: Hub, tmp_path: Path):
+    large.throttle = 400_000
+    for pause in (0.3, 0.5):
+        process = subprocess.Popen([sys.executable, "-c", FETCH, tmp_path], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        time.sleep(0.1)
+    had, before = fetched_bytes(tmp_path), sent(large)
+    assert had > 0
+    large.throttle = None
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+    assert sent(large) - before == len(WEIGHTS) - had
+
+
+def test_a_server_that_stays_busy_is_an_error_and_what_came_is_kept(large: Hub, tmp_path: Path):
+    large.cut_after, large.cuts, large.after_cuts = CHUNK // 2, 4, {"/blobs/": 503}
+    with pytest.raises(SourceError, match="503"):
+        fetch(tmp_path)
+    assert fetched_bytes(tmp_path) > CHUNK
+    large.statuses.clear()
+    before, had = sent(large), fetched_bytes(tmp_path)
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+    assert sent(large) - before == len(WEIGHTS) - had
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (lambda hub: hub.wrong.add("large.safetensors"), HashMismatchError),
+        (lambda hub: hub.instead.update({"large.safetensors": b"<!DOCTYPE html>" + b" " * 999}), RefusedFileError),
+        (lambda hub: hub.instead.update({"large.safetensors": WEIGHTS + b"more"}), HashMismatchError),
+        (lambda hub: hub.instead.update({"large.safetensors": WEIGHTS[:-9]}), HashMismatchError),
+    ],
+)
+def test_other_bytes_are_refused_and_do_not_stay(large: Hub, tmp_path: Path, fault, error: type[AssetctlError]):
+    fault(large)
+    with pytest.raises(error):
+        fetch(tmp_path)
+    assert fetched_bytes(tmp_path) == 0
+    large.wrong.clear()
+    large.instead.clear()
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+
+
+def test_a_full_disk_is_said(large: Hub, tmp_path: Path, monkeypatch):
+    def full(_opened, _data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ranges, "write_all", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        fetch(tmp_path)
+
+
+@pytest.mark.parametrize("text", [b"", b"nonsense", b"99 7\n0 99\n", b"1204567 100000\n0 500\n7 9999999\n1 x\n2 12"])
+def test_a_journal_of_nonsense_is_not_believed(large: Hub, tmp_path: Path, text: bytes):
+    key = hashlib.sha256(WEIGHTS).hexdigest()
+    (tmp_path / "partial").mkdir()
+    (tmp_path / f"partial/{key}.part").write_bytes(WEIGHTS[:500])
+    (tmp_path / f"partial/{key}.chunks").write_bytes(text)
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
