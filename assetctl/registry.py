@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from assetctl.catalog import Generation
     from assetctl.compat.rule import Rule
+    from assetctl.errors import AssetctlError
     from assetctl.generation.plan import Backend, GenerationRequest, Plan, Progress
     from assetctl.operations.convert import Conversion
     from assetctl.operations.demo import DemoStep
@@ -198,6 +199,18 @@ class Registry:
 
         return pull_tokenizer(self._workspace, report)
 
+    def pull_all(
+        self,
+        references: Sequence[str],
+        *,
+        tags: Iterable[str] = (),
+        report: Callable[[FetchProgress], None] = _ignore,
+    ) -> Sequence[PullResult | AssetctlError]:
+        """Bring several assets into the store, some at a time; in their order, what became of each."""
+        from assetctl.operations.pull import pull_all
+
+        return pull_all(self._workspace, references, tags=tags, report=report)
+
     def import_files(
         self,
         *paths: PathLike,
@@ -265,7 +278,7 @@ class Registry:
 
         options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run}
         path = Path(manifest).absolute()
-        with self._workspace.offline() if offline else nullcontext(self._workspace) as workspace:
+        with self._workspace.another(offline=True) if offline else nullcontext(self._workspace) as workspace:
             return sync(workspace, path, **options, report=report)
 
     def export(self, *names: str, recipe: str | None = None) -> Export:

@@ -27,6 +27,7 @@ class Settings:
         dtype: `auto`, `bf16`, `fp32` or `fp16`: the precision of generation.
         device: `auto`, `cpu`, `cuda`, `mps`: where to generate.
         offline: Never touch the network.
+        downloads: How many assets to fetch at a time.
     """
 
     home: Path
@@ -35,6 +36,7 @@ class Settings:
     dtype: str = "auto"
     device: str = "auto"
     offline: bool = False
+    downloads: int = 4
 
     @property
     def catalog(self) -> Path:
@@ -72,6 +74,10 @@ _TRUE, _FALSE = frozenset({"1", "on", "yes", "true"}), frozenset({"0", "off", "n
 _CHOICES = {"dtype": ("auto", "bf16", "fp32", "fp16"), "device": ("auto", "cpu", "cuda", "mps")}
 
 
+#: Sources turn away who asks for more.
+_MOST_DOWNLOADS = 16
+
+
 def _read_config(path: Path) -> dict[str, object]:
     try:
         text = path.read_text("utf-8")
@@ -99,6 +105,10 @@ def _parse(name: str, value: object, root: Path) -> object:
         if isinstance(value, bool) or str(value).lower() in _TRUE | _FALSE:
             return str(value).lower() in _TRUE
         raise UsageError(f"The setting offline is {value!r}.", "Write true or false.")
+    if name == "downloads":
+        if not isinstance(value, bool) and str(value).isdecimal() and 1 <= int(str(value)) <= _MOST_DOWNLOADS:
+            return int(str(value))
+        raise UsageError(f"The setting downloads is {value!r}.", f"Write a number from 1 to {_MOST_DOWNLOADS}.")
     choices = _CHOICES[name]
     if value not in choices:
         raise UsageError(f"The setting {name} is {value!r}.", f"Choose one of: {', '.join(choices)}.")

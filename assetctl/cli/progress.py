@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from assetctl.cli.output import safe
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -26,18 +28,27 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def byte_bar() -> Iterator[Callable[[FetchProgress], None]]:
-    """One bar a file: name, bytes, speed and time left."""
+    """One bar a file: name, bytes, speed and time left; and one for all, where there are several."""
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
+    known: dict[str, FetchProgress] = {}
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        total = bars.add_task("total", total=None, visible=False)
 
         def advance(progress: FetchProgress) -> None:
-            if progress.file not in tasks:
-                tasks[progress.file] = bars.add_task(progress.file, total=progress.total)
-            bars.update(tasks[progress.file], completed=progress.done, total=progress.total)
+            name = progress.file
+            if name not in tasks:
+                tasks[name] = bars.add_task(safe(name), total=progress.total)
+            known[name] = progress
+            several = len(tasks) > 1
+            ended = progress.total is not None and progress.done >= progress.total
+            bars.update(tasks[name], completed=progress.done, total=progress.total, visible=not (several and ended))
+            lengths = [each.total for each in known.values()]
+            whole = sum(length or 0 for length in lengths) if None not in lengths else None
+            bars.update(total, completed=sum(each.done for each in known.values()), total=whole, visible=several)
 
         yield advance
 

@@ -10,12 +10,13 @@ from assetctl.errors import HashMismatchError, NotFoundError
 from assetctl.files.hashing import hash_file
 from assetctl.manifest import Locked, Lockfile, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile
-from assetctl.operations.pull import bring
+from assetctl.operations.pull import bring, told_by
 from assetctl.sources import find_source
 from assetctl.sources.base import RemoteFile, Resolution
+from assetctl.threads import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from assetctl.manifest import Manifest, Wanted
     from assetctl.operations.workspace import Workspace
@@ -70,11 +71,9 @@ def lock(
     path = lock_path(manifest)
     before = Lockfile() if upgrade else known_lock(path)
     kept = {item.name: locked for item in wanted.assets if (locked := _still(before, item)) is not None}
-    fresh = {
-        item.name: _resolved(workspace, item, manifest.parent, report, fetch=write)
-        for item in wanted.assets
-        if item.name not in kept
-    }
+    fresh = _resolve_all(
+        workspace, [item for item in wanted.assets if item.name not in kept], manifest.parent, report, fetch=write
+    )
     result = LockResult(
         path,
         Lockfile(tuple((kept | fresh)[item.name] for item in wanted.assets)),
@@ -117,6 +116,23 @@ def _still(lock: Lockfile, wanted: Wanted) -> Locked | None:
     if locked is None or locked.wanted != wanted.source or wanted.sha256 not in (None, locked.sha256):
         return None
     return locked
+
+
+def _resolve_all(
+    workspace: Workspace,
+    wanted: Sequence[Wanted],
+    base: Path,
+    report: Callable[[FetchProgress], None],
+    *,
+    fetch: bool,
+) -> dict[str, Locked]:
+    """Resolve some at a time; by name."""
+
+    def one(item: Wanted, going_on: Callable[[], None]) -> Locked:
+        with workspace.another() as own:
+            return _resolved(own, item, base, told_by(report, going_on), fetch=fetch)
+
+    return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads)}
 
 
 def _resolved(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import FileError, NotFoundError, OfflineError, SourceError
+from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError
 from assetctl.operations.arrival import Arrival, is_intact, keep
 from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.naming import checked_name, checked_words
@@ -15,10 +16,11 @@ from assetctl.operations.tokenizers import needs_vocabulary
 from assetctl.sources import find_source
 from assetctl.sources._journal import fetched_bytes
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
+from assetctl.threads import at_once
 from assetctl.types import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import FetchProgress, Resolution, Source
@@ -94,6 +96,44 @@ def pull(
     return bring(workspace, source, source.resolve(reference), name=name, tags=tags, report=report)
 
 
+def pull_all(
+    workspace: Workspace,
+    references: Sequence[str],
+    *,
+    tags: Iterable[str] = (),
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> list[PullResult | AssetctlError]:
+    """Pull several references, some at a time; in their order, what became of each."""
+    labels = tuple(tags)
+
+    def one(reference: str, going_on: Callable[[], None]) -> PullResult:
+        with workspace.another() as own:
+            return pull(own, reference, tags=labels, report=told_by(report, going_on))
+
+    outcomes = dict(at_once(references, one, workspace.settings.downloads))
+    return [_expected(outcomes[number]) for number in range(len(references))]
+
+
+_ONE_TELLS = threading.Lock()
+
+
+def told_by(report: Callable[[FetchProgress], None], going_on: Callable[[], None]) -> Callable[[FetchProgress], None]:
+    """A report for one of several threads: they tell in turn, and end where nobody waits for them any more."""
+
+    def told(progress: FetchProgress) -> None:
+        going_on()
+        with _ONE_TELLS:
+            report(progress)
+
+    return told
+
+
+def _expected(outcome: PullResult | Exception) -> PullResult | AssetctlError:
+    if isinstance(outcome, Exception) and not isinstance(outcome, AssetctlError):
+        raise outcome
+    return outcome
+
+
 def bring(
     workspace: Workspace,
     source: Source,
@@ -117,7 +157,7 @@ def bring(
             return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
         workspace.store.free_space_check(resolution.size - fetched_bytes(staging))
-        staged = source.fetch(resolution, staging, report)
+        staged = source.fetch(resolution, staging, _named(report, resolution))
         try:
             arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
         except FileError:
@@ -147,6 +187,13 @@ def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None]
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
     return fetch_tokenizer(workspace.store, report)
+
+
+def _named(report: Callable[[FetchProgress], None], resolution: Resolution) -> Callable[[FetchProgress], None]:
+    """A report that says whose file it is, where its name does not: many folders have files of the same names."""
+    if resolution.format == "file":
+        return report
+    return lambda progress: report(replace(progress, file=f"{resolution.name}/{progress.file}"))
 
 
 def _key(resolution: Resolution) -> str:

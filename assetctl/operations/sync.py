@@ -11,9 +11,10 @@ from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.edit import Changes, edit
 from assetctl.operations.lock import lock, lock_path, out_of_date, resolution_of
-from assetctl.operations.pull import bring
+from assetctl.operations.pull import bring, told_by
 from assetctl.operations.remove import plan_removal, remove
 from assetctl.sources import source_called
+from assetctl.threads import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,7 +88,7 @@ def sync(
 
     Raises:
         NotFoundError, UsageError: A file is missing or makes no sense, or the lockfile is out of date.
-        SourceError, FileError, StorageError: Of the first asset that could not be had; those before it are here.
+        SourceError, FileError, StorageError: Of the first asset that could not be had; all others are here.
     """
     wanted = read_manifest(manifest)
     pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, dry_run=dry_run, report=report)
@@ -95,8 +96,12 @@ def sync(
     steps = plan_sync(workspace, pins, labels, prune=prune)
     if dry_run:
         return SyncResult(steps)
+    fetched = _fetch_all(workspace, steps, manifest.parent, report)
     for step in steps:
-        _do(workspace, step, labels.get(step.name), manifest.parent, report)
+        _do(workspace, step, fetched.get(step.name, step.asset), labels.get(step.name))
+    for outcome in fetched.values():
+        if isinstance(outcome, Exception):
+            raise outcome
     return SyncResult(steps)
 
 
@@ -170,21 +175,29 @@ def _is_labelled(asset: Asset, wanted: Wanted | None) -> bool:
     return not differing and {tag.lower() for tag in wanted.tags} <= {tag.lower() for tag in asset.tags}
 
 
-def _do(
-    workspace: Workspace, step: Step, wanted: Wanted | None, base: Path, report: Callable[[FetchProgress], None]
-) -> None:
-    if step.action == "keep":
+def _fetch_all(
+    workspace: Workspace, steps: Sequence[Step], base: Path, report: Callable[[FetchProgress], None]
+) -> dict[str, Asset | Exception]:
+    """Bring what is missing, some at a time; by its name, each asset or why it could not be had."""
+    wanted = [step.locked for step in steps if step.action in ("add", "change") and step.locked is not None]
+
+    def one(locked: Locked, going_on: Callable[[], None]) -> Asset:
+        with workspace.another() as own:
+            source = source_called(locked.source, own.settings)
+            return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on)).asset
+
+    outcomes = dict(at_once(wanted, one, workspace.settings.downloads))
+    return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
+
+
+def _do(workspace: Workspace, step: Step, asset: Asset | Exception | None, wanted: Wanted | None) -> None:
+    """Name and label an asset that is here, or remove one."""
+    if step.action == "keep" or isinstance(asset, Exception):
         return
+    assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
     if step.action == "remove":
-        assert step.asset is not None  # noqa: S101 - the plan names it
-        remove(workspace, plan_removal(workspace, step.asset.path))
+        remove(workspace, plan_removal(workspace, asset.path))
         return
-    assert step.locked is not None  # noqa: S101 - likewise
-    asset = step.asset
-    if step.action in ("add", "change"):
-        source = source_called(step.locked.source, workspace.settings)
-        asset = bring(workspace, source, resolution_of(step.locked, base), report=report).asset
-    assert asset is not None  # noqa: S101 - likewise
     _name(workspace, asset, step.name)
     if wanted is not None and not _is_labelled(asset, wanted):
         labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) not in (None, ())}

@@ -35,9 +35,9 @@ class Workspace:
         return Store(self.settings.models)
 
     @contextmanager
-    def offline(self) -> Iterator[Workspace]:
-        """The same home with the network switched off."""
-        same = Workspace(replace(self.settings, offline=True))
+    def another(self, *, offline: bool | None = None) -> Iterator[Workspace]:
+        """The same home, opened once more: for another thread, or with the network switched off."""
+        same = Workspace(self.settings if offline is None else replace(self.settings, offline=offline))
         try:
             yield same
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,12 +16,13 @@ from assetctl.files.disk import storage_errors
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, single_file
 from assetctl.sources.base import FetchProgress, Resolution
+from assetctl.threads import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from assetctl.settings import Settings
-    from assetctl.sources.base import Found, Report
+    from assetctl.sources.base import Found, RemoteFile, Report
 
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)"
 _REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@]+))?"
@@ -28,6 +30,9 @@ _HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>.*))?", re.ASCII)
 _BARE = re.compile(rf"{_REPOSITORY}{_REVISION}", re.ASCII)
 _HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
+#: Files of a folder that are fetched at a time.
+_FILES = 4
+
 _FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE]."
 
 
@@ -98,15 +103,25 @@ class HuggingFaceSource:
         is_folder = resolution.format == "diffusers"
         name = repo.split("/")[1] if is_folder else PurePosixPath(resolution.files[0].path).name
         target = into / "asset" / name
-        for file in resolution.files:
+
+        one_tells = threading.Lock()
+
+        def fetch_one(file: RemoteFile, going_on: Callable[[], None]) -> None:
+            def told(progress: FetchProgress) -> None:
+                going_on()
+                with one_tells:
+                    report(progress)
+
             place = target / file.path if is_folder else target
             if not _download.is_there(place, file) and not _hub.from_hub_cache(repo, file, place):
                 self._need_network(resolution.reference)
                 way = _hub.way(repo, resolution.revision or "main", file.path)
-                _download.download(way, file, place, into / "partial", report)
+                _download.download(way, file, place, into / "partial", told)
             if file.sha256:
                 self.hashes[file.path] = file.sha256  # as it was found to be
-            report(FetchProgress(file.path, place.stat().st_size, file.size))
+            told(FetchProgress(file.path, place.stat().st_size, file.size))
+
+        all_of(resolution.files, fetch_one, _FILES)
         if is_folder:
             _prune(target, {file.path for file in resolution.files})
         return target

@@ -90,6 +90,9 @@ class Hub:
     ranges: bool = True
     #: List no sizes and hashes, as some mirrors do.
     hashes: bool = True
+    #: How many bodies are being sent, and how many were at most.
+    sending: int = 0
+    most_at_once: int = 0
     #: Never answer.
     silent: bool = False
 
@@ -272,6 +275,8 @@ class _Handler(BaseHTTPRequestHandler):
         if is_cut:
             self.hub.cuts -= 1
             self.hub.statuses |= {} if self.hub.cuts else self.hub.after_cuts
+        self.hub.sending += 1
+        self.hub.most_at_once = max(self.hub.most_at_once, self.hub.sending)
         sent = 0
         end = self.hub.cut_after if is_cut else len(body)
         try:
@@ -284,6 +289,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         except OSError:
             self.close_connection = True
+        self.hub.sending -= 1
         if is_cut:
             self.close_connection = True
         return sent

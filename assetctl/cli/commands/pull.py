@@ -8,12 +8,12 @@ import typer
 
 from assetctl.cli.render import readable_size, show_assets
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.errors import AssetctlError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assetctl.operations.pull import PullPlan
+    from assetctl.operations.pull import PullPlan, PullResult
 
 
 @command(
@@ -58,16 +58,28 @@ def app(
         return
     if support is not None:
         _pull_support(session, support)
-    assets = []
-    for reference in references:
-        with session.out.byte_progress() as report:
-            result = session.registry.pull(reference, name=name, tags=tags or (), report=report)
+    results = _pull(session, references, name, tags or ())
+    pulled = [result for result in results if not isinstance(result, AssetctlError)]
+    for result in pulled:
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'pulled'}, {result.asset.path}")
         for text in result.warnings:
             session.out.warning(text)
-        assets.append(result.asset)
+    failed = [result for result in results if isinstance(result, AssetctlError)]
+    for error in failed[1:]:
+        session.out.warning(error.message)
+    if failed:
+        raise failed[0]
     if references or session.out.json:
-        show_assets(session.out, assets)
+        show_assets(session.out, [result.asset for result in pulled])
+
+
+def _pull(
+    session: Session, references: Sequence[str], name: str | None, tags: Sequence[str]
+) -> Sequence[PullResult | AssetctlError]:
+    with session.out.byte_progress() as report:
+        if len(references) == 1:
+            return [session.registry.pull(references[0], name=name, tags=tags, report=report)]
+        return session.registry.pull_all(references, tags=tags, report=report)
 
 
 def _show_plans(session: Session, plans: Sequence[PullPlan]) -> None:

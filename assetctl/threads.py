@@ -1,0 +1,101 @@
+"""Several things at once, in threads that end soon when nobody waits for them any more."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from queue import Empty, Queue
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Seconds after which an interrupt is seen on systems where waiting is not interrupted.
+_LOOK = 0.5
+
+#: Seconds that whoever was interrupted gives the threads to end.
+_GRACE = 1.0
+
+
+class AbandonedError(Exception):
+    """Nobody waits for this any more."""
+
+
+def at_once(
+    items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result], most: int
+) -> Iterator[tuple[int, Result | Exception]]:
+    """Do `work` for every item, for at most so many at a time; each one's number with its result, or its error.
+
+    They come as they end. Who stops asking for them, as one who is interrupted does, lets no further one begin; those
+    that are at work are to call the function that they get besides the item now and then: it raises `AbandonedError`.
+    """
+    crew = _Crew(items, work)
+    crew.start(min(most, len(items)))
+    left = len(items)
+    try:
+        while left:
+            with contextlib.suppress(Empty):
+                one = crew.ended.get(timeout=_LOOK)
+                left -= 1
+                yield one
+    finally:
+        crew.dismiss()
+
+
+class _Crew(Generic[Item, Result]):
+    """The threads of one `at_once`."""
+
+    def __init__(self, items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result]) -> None:
+        self.ended: Queue[tuple[int, Result | Exception]] = Queue()
+        self._items, self._work = items, work
+        self._waiting: deque[int] = deque(range(len(items)))
+        self._abandoned = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, number: int) -> None:
+        self._threads = [threading.Thread(target=self._run, daemon=True, name="at-once") for _ in range(number)]
+        for thread in self._threads:
+            thread.start()
+
+    def dismiss(self) -> None:
+        """Let nobody begin anything more, and those at work end at their next step."""
+        self._abandoned.set()
+        end = time.monotonic() + _GRACE
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _going_on(self) -> None:
+        if self._abandoned.is_set():
+            raise AbandonedError
+
+    def _run(self) -> None:
+        while not self._abandoned.is_set():
+            try:
+                number = self._waiting.popleft()
+            except IndexError:
+                return
+            try:
+                self.ended.put((number, self._work(self._items[number], self._going_on)))
+            except Exception as error:  # noqa: BLE001 - it is theirs who asked
+                self.ended.put((number, error))
+
+
+def all_of(items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result], most: int) -> list[Result]:
+    """The results in the items' order; see `at_once`.
+
+    Raises:
+        Exception: The error of the first item that had one, once all have ended.
+    """
+    outcomes = dict(at_once(items, work, most))
+    results = []
+    for number in range(len(items)):
+        outcome = outcomes[number]
+        if isinstance(outcome, Exception):
+            raise outcome
+        results.append(outcome)
+    return results
