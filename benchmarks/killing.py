@@ -8,6 +8,7 @@ it fails.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -23,8 +24,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from material import write_lora
-from servers.hub import serve_hub
+from servers.hub import serve_hub  # type: ignore[import-not-found]
 
 from assetctl.sources._journal import fetched_bytes
 
@@ -42,7 +42,7 @@ ranges._PIECE = stream._PIECE = {PIECE}
 from assetctl.__main__ import main
 sys.exit(main())
 """
-FILES, RANK, SPEED = 4, 256, 12_000_000
+FILES, VECTORS, SPEED = 4, 700, 12_000_000
 
 #: Bytes that a kill may lose: a piece that was not written, and what was on its way, of each part of each file.
 LOST = FILES * 4 * 4 * PIECE
@@ -129,15 +129,20 @@ class Trial:
         return {**os.environ, **own, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
 
 
+def _embedding(chance: random.Random) -> bytes:
+    """A textual inversion of random numbers: a hole in it would show."""
+    size = VECTORS * 768 * 4
+    table = {"emb_params": {"dtype": "F32", "shape": [VECTORS, 768], "data_offsets": [0, size]}}
+    header = json.dumps(table).encode()
+    return len(header).to_bytes(8, "little") + header + chance.randbytes(size)
+
+
 def main(kills: int) -> int:
     """Kill so many times; 1 if anything was damaged, or fetched more than once."""
     chance, failures, landed = random.Random(7), 0, dict.fromkeys(("pull", "import", "sync"), 0)
     with tempfile.TemporaryDirectory() as temporary, serve_hub() as hub:
         root = Path(temporary)
-        contents = {
-            f"cat{n}.safetensors": write_lora(root / f"{n}.safetensors", rank=RANK, seed=n).read_bytes()
-            for n in range(FILES)
-        }
+        contents = {f"cat{number}.safetensors": _embedding(chance) for number in range(FILES)}
         hub.add("ann/cats", contents)
         hub.throttle = SPEED
         for what in cycle(landed):

@@ -90,16 +90,18 @@ def file_name(path: str, repository: str) -> str:
     return "-".join((repository, *file.parts[:-1]))
 
 
-def diffusers_files(paths: Sequence[str], index: object, where: str) -> tuple[str, ...]:
+def diffusers_files(paths: Sequence[str], index: object, where: str, variant: str | None = None) -> tuple[str, ...]:
     """The files of a diffusers folder that a pipeline loads, and no others.
 
     Args:
         paths: All files, relative, with `/`.
         index: The parsed `model_index.json`.
         where: The repository or folder, for messages.
+        variant: Weights to prefer to the plain ones, such as `fp16`; components that lack it come plain, as diffusers
+            has it.
 
     Raises:
-        RefusedFileError: A component is missing, or has no safetensors weights.
+        RefusedFileError: A component is missing, or has no safetensors weights, or none has the variant.
     """
     chosen = [INDEX]
     for component in _components(index, where):
@@ -108,7 +110,9 @@ def diffusers_files(paths: Sequence[str], index: object, where: str) -> tuple[st
             raise RefusedFileError(
                 f"{where} has no folder {component}, which its {INDEX} names.", "Get a complete repository."
             )
-        chosen += _component_files(inside, f"{where}/{component}")
+        chosen += _component_files(inside, f"{where}/{component}", variant)
+    if variant is not None and not any(f".{variant}." in path for path in chosen):
+        raise RefusedFileError(f"{where} has no weights of the variant {variant}.", "Leave out `?variant=`.")
     return tuple(sorted(chosen))
 
 
@@ -123,12 +127,12 @@ def _components(index: object, where: str) -> list[str]:
     ]
 
 
-def _component_files(paths: list[str], where: str) -> list[str]:
-    """Texts and weights of one component: the plain weights, else those of the one variant to be had."""
+def _component_files(paths: list[str], where: str, preferred: str | None) -> list[str]:
+    """Texts and weights of one component: the preferred, else the plain weights, else those of a variant to be had."""
     variants = [match["variant"] for path in paths if (match := _WEIGHTS.fullmatch(PurePosixPath(path).name))]
     if not variants and any(path.endswith((*MODEL_SUFFIXES, *_REFUSED_SUFFIXES)) for path in paths):
         raise RefusedFileError(f"{where} has no safetensors weights.", _SAFETENSORS_HINT)
-    variant = next((wanted for wanted in (None, "fp16", "bf16") if wanted in variants), "")
+    variant = next((wanted for wanted in (preferred, None, "fp16", "bf16") if wanted in variants), "")
     if variants and variant == "":
         raise RefusedFileError(
             f"{where} has weights only as {', '.join(sorted({v for v in variants if v}))}.",

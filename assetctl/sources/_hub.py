@@ -6,9 +6,8 @@ import logging
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -32,9 +31,9 @@ from assetctl.errors import (
     UnauthorizedError,
     UsageError,
 )
-from assetctl.files.disk import link_or_copy, storage_errors
 from assetctl.files.names import safe_path
-from assetctl.sources._download import Way, is_there
+from assetctl.sources._download import Way
+from assetctl.sources._hub_facts import facts_of
 from assetctl.sources._tokens import find_token
 from assetctl.sources.base import RemoteFile
 
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from huggingface_hub.hf_api import RepoSibling
+
+    from assetctl.types import Facts
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # what else is installed here is nobody's business
 logging.getLogger("huggingface_hub").setLevel(
@@ -114,8 +115,17 @@ def page(repo: str, revision: str, path: str | None) -> str:
     return f"{address}/blob/{revision}/{quote(path)}" if path else f"{address}/tree/{revision}"
 
 
-def list_files(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFile]]:
-    """The commit that `revision` stands for now, and all its files by path.
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository at one commit: its files by path, and what is said of it."""
+
+    commit: str
+    files: dict[str, RemoteFile]
+    facts: Facts | None
+
+
+def look_up(repo: str, revision: str | None) -> Repository:
+    """What `revision` stands for now.
 
     Raises:
         SourceError: Of the kind that fits; the Hub failed or has no such thing.
@@ -131,7 +141,8 @@ def list_files(repo: str, revision: str | None) -> tuple[str, dict[str, RemoteFi
     if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
         raise _no_hub()
     files = [_remote_file(sibling, repo, info.sha) for sibling in info.siblings or ()]
-    return info.sha, {file.path: file for file in files}
+    facts = facts_of(info, page(repo, info.sha, None))
+    return Repository(info.sha, {file.path: file for file in files}, facts)
 
 
 def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
@@ -180,21 +191,6 @@ def way(repo: str, revision: str, path: str) -> Way:
         hub_errors,
         constants.HF_HUB_DOWNLOAD_TIMEOUT,
     )
-
-
-def from_hub_cache(repo: str, file: RemoteFile, target: Path) -> bool:
-    """Take a large file from the Hub's own cache if it is there and right; no byte is stored twice."""
-    if file.sha256 is None:
-        return False
-    cache = Path(os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE)
-    blob = cache / f"models--{repo.replace('/', '--')}" / "blobs" / file.sha256
-    if not is_there(blob, file):
-        return False
-    with storage_errors(f"copy {blob}"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        link_or_copy(blob.resolve(), target)
-    return True
 
 
 @contextmanager

@@ -5,22 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.sources._hub import api, endpoint, hub_errors
+from assetctl.sources._hub_facts import KINDS
 from assetctl.sources.base import Found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from huggingface_hub import ModelInfo
-
-#: Tags by which models of the Hub say what they are, and our words; a kind that none says is not searched for.
-_TAGS = {
-    "lora": "lora",
-    "textual_inversion": "embedding",
-    "controlnet": "controlnet",
-    "vae": "vae",
-    "ip-adapter": "ip-adapter",
-    "super-resolution": "upscaler",
-}
 
 #: What pictures are made with, where no tag says more.
 _PICTURES = "text-to-image"
@@ -34,7 +25,7 @@ def search(query: str, kind: str | None, base_models: Sequence[str], limit: int)
         SourceError: Of the kind that fits.
     """
     del base_models
-    tag = next((tag for tag, word in _TAGS.items() if word == kind), None)
+    tag = next((tag for tag, word in KINDS.items() if word == kind), None)
     if kind not in (None, "checkpoint") and tag is None:
         return []
     with hub_errors(f"A search for {query!r}"):
@@ -52,7 +43,7 @@ def search(query: str, kind: str | None, base_models: Sequence[str], limit: int)
 
 def _found(model: ModelInfo) -> Found:
     tags = [str(tag) for tag in model.tags or ()]
-    kind = next((word for tag, word in _TAGS.items() if tag in tags), None)
+    kind = next((word for tag, word in KINDS.items() if tag in tags), None)
     if kind is None and {"diffusers", _PICTURES} <= {*tags}:
         kind = "checkpoint"
     bases = [tag.rpartition(":")[2] for tag in tags if tag.startswith(_BASE_MODEL)]

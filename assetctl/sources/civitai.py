@@ -86,10 +86,11 @@ class CivitaiSource:
     def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
         """Download it; see `Source`."""
         from assetctl.sources import _civitai, _download  # noqa: PLC0415 - the client costs 60 ms
+        from assetctl.sources._hub_cache import from_hub_cache  # noqa: PLC0415 - likewise
 
         (file,) = resolution.files
         target = into / "asset" / file.path
-        if not _download.is_there(target, file):
+        if not _download.is_there(target, file) and not from_hub_cache(file, target):
             self._need_network(resolution.reference)
             way = _civitai.way(resolution.reference, file)
             sha256 = _download.download(way, file, target, into / "partial", report)

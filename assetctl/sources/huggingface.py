@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from assetctl.sources.base import Found, RemoteFile, Report
 
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)"
-_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@]+))?"
-_HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>.*))?", re.ASCII)
-_BARE = re.compile(rf"{_REPOSITORY}{_REVISION}", re.ASCII)
+_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@?]+))?"
+_VARIANT = r"(?:\?variant=(?P<variant>[A-Za-z0-9_-]{1,40}))?"
+_HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
+_BARE = re.compile(rf"{_REPOSITORY}{_REVISION}{_VARIANT}", re.ASCII)
 _HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
 #: Files of a folder that are fetched at a time.
 _FILES = 4
 
-_FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE]."
+_FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE] or hf://ORG/REPO?variant=fp16."
 
 
 def source(settings: Settings) -> HuggingFaceSource:
@@ -43,11 +44,12 @@ def source(settings: Settings) -> HuggingFaceSource:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A repository, perhaps at a revision, perhaps one file of it."""
+    """A repository, perhaps at a revision, perhaps one file of it, or a variant of its weights."""
 
     repo: str
     revision: str | None = None
     path: str | None = None
+    variant: str | None = None
 
     def prefix(self) -> str:
         """What turns a path in the repository into a reference."""
@@ -77,13 +79,14 @@ class HuggingFaceSource:
         self._need_network(reference)
         from assetctl.sources import _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
 
-        commit, files = _hub.list_files(wanted.repo, wanted.revision)
+        there = _hub.look_up(wanted.repo, wanted.revision)
+        commit, files = there.commit, there.files
         paths = sorted(files)
         repository = wanted.repo.split("/")[1]
         if wanted.path is None and INDEX in files:
             index = _parse_index(_hub.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
-            chosen = diffusers_files(paths, index, wanted.repo)
-            name, form = repository, "diffusers"
+            chosen = diffusers_files(paths, index, wanted.repo, wanted.variant)
+            name, form = f"{repository}-{wanted.variant}" if wanted.variant else repository, "diffusers"
         else:
             path = (
                 single_file(paths, wanted.repo, wanted.prefix())
@@ -93,11 +96,13 @@ class HuggingFaceSource:
             chosen, name, form = (path,), file_name(path, repository), "file"
         complete = tuple(_hub.with_hash(wanted.repo, commit, files[path]) for path in chosen)
         page = _hub.page(wanted.repo, commit, chosen[0] if form == "file" else None)
-        return Resolution(self.name, reference, commit, page, name, form, complete)
+        page += f"?variant={wanted.variant}" if wanted.variant else ""  # another asset than the plain weights
+        return Resolution(self.name, reference, commit, page, name, form, complete, facts=there.facts)
 
     def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
         """Fetch what is not there yet, and verify it; see `Source`."""
         from assetctl.sources import _download, _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources._hub_cache import from_hub_cache  # noqa: PLC0415 - likewise
 
         repo = parse(resolution.reference).repo
         is_folder = resolution.format == "diffusers"
@@ -113,7 +118,7 @@ class HuggingFaceSource:
                     report(progress)
 
             place = target / file.path if is_folder else target
-            if not _download.is_there(place, file) and not _hub.from_hub_cache(repo, file, place):
+            if not _download.is_there(place, file) and not from_hub_cache(file, place):
                 self._need_network(resolution.reference)
                 way = _hub.way(repo, resolution.revision or "main", file.path)
                 _download.download(way, file, place, into / "partial", told)
@@ -161,7 +166,10 @@ def parse(reference: str) -> Reference:
         raise UsageError(f"{reference!r} does not name a model repository on the Hub.", _FORM_HINT)
     parts = match.groupdict()
     revision = unquote(parts["revision"]) if parts["revision"] else None
-    return Reference(parts["repo"], revision, (parts.get("path") or "").strip("/") or None)
+    path = (parts.get("path") or "").strip("/") or None
+    if path and parts["variant"]:
+        raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
+    return Reference(parts["repo"], revision, path, parts["variant"])
 
 
 def _is_page(reference: str) -> bool:

@@ -145,3 +145,12 @@ def test_offline_says_so(assetctl, civitai, version, monkeypatch):
     ended = assetctl("pull", "civitai:7", "--json")
     assert (ended.code, ended.error["code"]) == (6, "offline")
     assert civitai.requests == []
+
+
+def test_bytes_in_the_hubs_cache_are_not_fetched(assetctl, home, hub, civitai, version, content, tmp_path):
+    blob = tmp_path / "hf-cache/models--ann--cats/blobs" / version["files"][0]["hashes"]["SHA256"].lower()
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(content)
+    assert assetctl("pull", "civitai:7").code == 0
+    assert civitai.paths("storage") == []
+    assert (home / "models/loras/whiskers.safetensors").samefile(blob)

@@ -134,3 +134,45 @@ def test_four_at_once_fetch_the_bytes_once(home, hub, repository, content):
     assert [pull.communicate(timeout=60)[0] for pull in pulls] == ["whiskers\n"] * 4
     assert len(list((home / "models" / "loras").glob("*.safetensors"))) == 1
     assert sum(request.sent for request in hub.downloads("whiskers.safetensors")) == len(content)
+
+
+def test_what_its_card_says_is_kept(assetctl, hub, content):
+    card = {
+        "license": "other", "license_name": "cc-by-nc-4.0", "instance_prompt": "calico cat",
+        "base_model": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    }  # fmt: skip
+    hub.add(REPO, {"whiskers.safetensors": content}, card=card, tags=("lora", "text-to-image"))
+    (asset,) = assetctl("pull", REPO, "--json").data
+    assert (asset["base_model"], asset["trigger_words"]) == ("SD 1.5", ["calico cat"])
+    facts = assetctl("inspect", "whiskers", "--json").data["origin"]["facts"]
+    assert (facts["source"], facts["licence"], facts["commercial"]) == ("huggingface", "cc-by-nc-4.0", False)
+    assert facts["creator"] == "cats"
+
+
+@pytest.mark.parametrize("card", [{"license": ["x"], "base_model": {"a": 1}, "instance_prompt": 5}, {"base_model": []}])
+def test_a_card_of_nonsense_says_nothing(assetctl, hub, content, card):
+    hub.add(REPO, {"whiskers.safetensors": content}, card=card)
+    assert assetctl("pull", REPO).code == 0
+    assert assetctl("inspect", "whiskers", "--json").data["origin"]["facts"] is None
+
+
+def test_a_variant_is_another_asset_than_the_plain_weights(assetctl, home, hub):
+    plain = write_safetensors(home.parent / "p.safetensors", {"conv_in.weight": (4, 4, 3, 3)}).read_bytes()
+    half = write_safetensors(home.parent / "h.safetensors", {"conv_in.weight": (4, 4, 3, 3)}, seed=1).read_bytes()
+    files = {
+        "model_index.json": b'{"unet": ["diffusers", "UNet2DConditionModel"]}',
+        "unet/config.json": b'{"_class_name": "UNet2DConditionModel", "cross_attention_dim": 768, "in_channels": 4}',
+        "unet/diffusion_pytorch_model.safetensors": plain,
+        "unet/diffusion_pytorch_model.fp16.safetensors": half,
+    }
+    hub.add("cats/pipeline", files)
+    assert assetctl("pull", "cats/pipeline").code == 0
+    (asset,) = assetctl("pull", "cats/pipeline?variant=fp16", "--json").data
+    assert asset["name"] == "pipeline-fp16"
+    folder = home / "models/diffusers/pipeline-fp16/unet"
+    assert (folder / "diffusion_pytorch_model.fp16.safetensors").read_bytes() == half
+    assert len(assetctl("list", "--json").data) == 2
+    assert "already here" in assetctl("pull", "hf://cats/pipeline?variant=fp16").err
+    refused = assetctl("pull", "cats/pipeline?variant=fp8")
+    assert (refused.code, "variant fp8" in refused.err) == (5, True)
+    assert assetctl("pull", "hf://cats/pipeline/unet/config.json?variant=fp16").code == 2

@@ -184,7 +184,7 @@ def test_another_state_of_the_file_is_never_mixed_with_the_first(assetctl, home,
 @pytest.mark.parametrize(
     ("status", "code", "error"),
     [(401, 6, "unauthorized"), (403, 6, "unauthorized"), (404, 6, "source_not_found"), (410, 6, "source_not_found"),
-     (418, 6, "source_failed"), (500, 6, "source_failed")],
+     (416, 6, "source_failed"), (418, 6, "source_failed"), (500, 6, "source_failed")],
 )  # fmt: skip
 def test_each_refusal_has_its_code(assetctl, home, site, status, code, error):
     site.statuses = [status] * 10

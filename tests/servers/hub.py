@@ -53,6 +53,7 @@ class Repository:
     gated: bool = False
     private: bool = False
     tags: tuple[str, ...] = ()
+    card: dict[str, object] = field(default_factory=dict)
     downloads: int = 0
 
     @property
@@ -197,8 +198,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         detailed = "blobs=" in self.path and self.hub.hashes
         siblings = [_sibling(path, content, detailed=detailed) for path, content in repository.files.items()]
-        body = json.dumps({"id": name, "modelId": name, "sha": repository.commit, "siblings": siblings})
-        self._send(body.encode(), {"content-type": "application/json"})
+        about = {
+            "id": name,
+            "modelId": name,
+            "sha": repository.commit,
+            "siblings": siblings,
+            "author": name.split("/", maxsplit=1)[0],
+        }
+        about |= {"tags": list(repository.tags), "cardData": repository.card}
+        self._send(json.dumps(about).encode(), {"content-type": "application/json"})
 
     def _answer_file(self, name: str, revision: str, path: str) -> None:
         repository = self._repository(name, revision)
