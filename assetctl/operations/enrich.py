@@ -1,4 +1,4 @@
-"""Enrich: learn of local files what sidecars beside them and Civitai, by their hashes, have to say."""
+"""Enrich: learn of local files what sidecars beside them, Civitai, by their hashes, and the Hub have to say."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def enrich(
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        SourceError: Civitai can not be reached; what sidecars say, and what was learned before, is kept.
+        SourceError: A source can not be reached; what sidecars say, and what was learned before, is kept.
     """
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
     results = []
-    civitai = _Civitai(workspace)
+    sources = [_Asked(workspace, _civitai), _Asked(workspace, _hub)]
     for number, asset in enumerate(assets):
         progress(number, len(assets))
         origin = read.origin(asset)
@@ -54,32 +54,52 @@ def enrich(
             results.append(Enriched(asset))
             continue
         sidecars = list(read_sidecars(Path(asset.path))) if asset.format != "diffusers" else []
-        told = [facts for facts in (civitai.ask(asset), *(each.facts for each in sidecars)) if facts]
+        answers = (*(source.ask(asset, origin) for source in sources), *(each.facts for each in sidecars))
+        told = [facts for facts in answers if facts]
         results.append(_kept(workspace, asset, origin, told, sidecars))
-    if civitai.problem is not None:
-        raise civitai.problem
+    for source in sources:
+        if source.problem is not None:
+            raise source.problem
     return results
 
 
-class _Civitai:
-    """Asks Civitai until it fails once: sidecars are read all the same, and the failure is told at the end."""
+class _Asked:
+    """A source that is asked until it fails once; the others are asked all the same, and its failure is told at last."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, ask: Callable[[Asset, Origin | None], Facts | None]) -> None:
         self._silent = workspace.settings.offline
+        self._ask = ask
         self.problem: SourceError | None = None
 
-    def ask(self, asset: Asset) -> Facts | None:
-        if self._silent or self.problem or asset.sha256 is None or asset.format == "diffusers":
+    def ask(self, asset: Asset, origin: Origin | None) -> Facts | None:
+        if self._silent or self.problem:
             return None
-        from assetctl.sources import _civitai  # noqa: PLC0415 - the client costs 60 ms
-
         try:
-            return _civitai.find_version(None, None, asset.sha256).facts
+            return self._ask(asset, origin)
         except SourceNotFoundError:
             return None
         except SourceError as error:
             self.problem = error
             return None
+
+
+def _civitai(asset: Asset, _origin: Origin | None) -> Facts | None:
+    """Civitai knows files by their hashes."""
+    if asset.sha256 is None or asset.format == "diffusers":
+        return None
+    from assetctl.sources import _civitai as civitai  # noqa: PLC0415 - the client costs 60 ms
+
+    return civitai.find_version(None, None, asset.sha256).facts
+
+
+def _hub(_asset: Asset, origin: Origin | None) -> Facts | None:
+    """The Hub can not be asked by hash; it knows what came from there."""
+    if origin is None or origin.source != "huggingface":
+        return None
+    from assetctl.sources import _hub as hub  # noqa: PLC0415 - the client costs 200 ms
+    from assetctl.sources.huggingface import parse  # noqa: PLC0415 - likewise
+
+    return hub.look_up(parse(origin.reference).repo, origin.revision).facts
 
 
 def _kept(

@@ -92,3 +92,17 @@ def test_civitai_that_does_not_answer_is_told(assetctl, mine, monkeypatch):
     ended = assetctl("enrich", "--json")
     assert (ended.code, ended.error["code"]) == (6, "source_failed")
     assert asset(assetctl)["base_model"] == "Pony"
+
+
+def test_the_hub_is_asked_of_what_came_from_there(assetctl, hub, civitai, tmp_path):
+    content = write_lora(tmp_path / "w.safetensors").read_bytes()
+    repository = hub.add("ann/cats", {"whiskers.safetensors": content})
+    assetctl("pull", "hf://ann/cats")
+    assert assetctl("inspect", "whiskers", "--json").data["origin"]["facts"] is None
+    repository.card = {"license": "mit", "base_model": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
+    assert assetctl("enrich").code == 0
+    details = assetctl("inspect", "whiskers", "--json").data
+    assert (details["base_model"], details["origin"]["facts"]["licence"]) == ("SD 1.5", "mit")
+    hub.repositories.clear()
+    assert assetctl("enrich").code == 0
+    assert assetctl("inspect", "whiskers", "--json").data["base_model"] == "SD 1.5"
