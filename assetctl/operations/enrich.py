@@ -64,7 +64,7 @@ def enrich(
 
 
 class _Asked:
-    """A source that is asked until it fails once; the others are asked all the same, and its failure is told at last."""
+    """A source that is asked until it fails once; the others go on, and its failure is told at the end."""
 
     def __init__(self, workspace: Workspace, ask: Callable[[Asset, Origin | None], Facts | None]) -> None:
         self._silent = workspace.settings.offline
