@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError, NotFoundError
-from assetctl.files.hashing import hash_file
+from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.manifest import Locked, Lockfile, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile
 from assetctl.operations.pull import bring, told_by
 from assetctl.sources import find_source
-from assetctl.sources.base import RemoteFile, Resolution
+from assetctl.sources.base import Pinning, RemoteFile, Resolution
 from assetctl.threads import all_of
 
 if TYPE_CHECKING:
@@ -139,16 +139,17 @@ def _resolved(
     workspace: Workspace, wanted: Wanted, base: Path, report: Callable[[FetchProgress], None], *, fetch: bool
 ) -> Locked:
     source = find_source(rebased(wanted.source, base), workspace.settings)
-    resolution = source.resolve(rebased(wanted.source, base))
-    sha256 = resolution.files[0].sha256 if resolution.format == "file" else None
+    resolution = _with_hashes(source, source.resolve(rebased(wanted.source, base)))
+    sha256 = _whole_hash(resolution)
     if sha256 is None and resolution.format == "file":
         sha256 = _learned(workspace, source, resolution, report, fetch=fetch)
     if wanted.sha256 not in (None, sha256):
         message = f"{wanted.name}: {wanted.source} has the SHA256 {sha256}, and the manifest wants {wanted.sha256}."
         raise HashMismatchError(message, "It is another file now: look at its page, then mend the manifest.")
-    first, *rest = resolution.files
-    pinned = replace(first, sha256=first.sha256 or sha256)
-    files = tuple(LockedFile(file.path, file.size, file.sha256, file.git_oid, file.url) for file in (pinned, *rest))
+    remote = resolution.files
+    if resolution.format == "file":
+        remote = (replace(remote[0], sha256=sha256), *remote[1:])
+    files = tuple(LockedFile(file.path, file.size, file.sha256, file.git_oid, file.url) for file in remote)
     return Locked(
         name=wanted.name,
         wanted=wanted.source,
@@ -160,6 +161,26 @@ def _resolved(
         sha256=sha256,
         files=files,
     )
+
+
+def _with_hashes(source: Source, resolution: Resolution) -> Resolution:
+    """The same, with the SHA256 of every file where it can be had without fetching the asset."""
+    if resolution.source == "path" and resolution.format == "diffusers":
+        folder = Path(resolution.reference).expanduser()
+        hashed = (hash_file(folder / file.path, frozenset({"sha256"})).sha256 for file in resolution.files)
+        files = zip(resolution.files, hashed, strict=True)
+        return replace(resolution, files=tuple(replace(file, sha256=sha256) for file, sha256 in files))
+    if isinstance(source, Pinning) and resolution.format == "diffusers":
+        return source.with_hashes(resolution)
+    return resolution
+
+
+def _whole_hash(resolution: Resolution) -> str | None:
+    """The hash of the file, or of the folder as a whole, where those of its files are known."""
+    if resolution.format == "file":
+        return resolution.files[0].sha256
+    hashes = [(file.path, file.sha256) for file in resolution.files if file.sha256]
+    return tree_sha256(hashes) if len(hashes) == len(resolution.files) else None
 
 
 def _learned(

@@ -114,7 +114,7 @@ def plan_sync(
     by_hash = {asset.sha256: asset for asset in assets if asset.sha256}
     steps, used = [], set()
     for locked in pins:
-        here = by_hash.get(locked.sha256) if locked.sha256 else _folder(workspace, locked)
+        here = (by_hash.get(locked.sha256) if locked.sha256 else None) or _folder(workspace, locked)
         if here is not None and not is_intact(workspace, here):
             here = None
         namesake = by_name.get(locked.name.lower())
@@ -158,7 +158,7 @@ def _locked_assets(
 
 
 def _folder(workspace: Workspace, locked: Locked) -> Asset | None:
-    """A diffusers folder that came from exactly there: its own hash is not known before it was fetched once."""
+    """A diffusers folder that came from exactly there, whether or not it was hashed as a whole."""
     if locked.format != "diffusers" or locked.revision is None:
         return None
     return workspace.catalog.read.by_origin(locked.source, locked.url, locked.revision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -51,6 +52,9 @@ logging.getLogger("huggingface_hub").setLevel(
 
 #: Limit on a file that is read to decide what to fetch.
 SMALL = 2**20
+
+#: Limit on a text of a diffusers folder: git keeps none that is larger, on the Hub.
+_TEXT = 16 * 2**20
 
 #: What we call ourselves to the Hub.
 LIBRARY = "assetctl"
@@ -157,7 +161,23 @@ def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     return replace(file, size=size, sha256=_hash(_SHA256, promise.etag), git_oid=_hash(_SHA1, promise.etag))
 
 
-def read_small(repo: str, commit: str, file: RemoteFile) -> bytes:
+def with_sha256(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
+    """`file` with the SHA256 of its content, which is read for it and held against what git calls it.
+
+    Raises:
+        HashMismatchError: It is something else, or not small.
+        SourceError: Of the kind that fits.
+    """
+    content = read_small(repo, commit, file, _TEXT)
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    if file.git_oid is not None and blob != file.git_oid:
+        raise HashMismatchError(
+            f"{repo}/{file.path} has the hash {blob} where {file.git_oid} was promised.", "Try again in a few minutes."
+        )
+    return replace(file, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def read_small(repo: str, commit: str, file: RemoteFile, most: int = SMALL) -> bytes:
     """The content of a small file.
 
     Raises:
@@ -175,8 +195,8 @@ def read_small(repo: str, commit: str, file: RemoteFile) -> bytes:
         hf_raise_for_status(response)
         for chunk in response.iter_bytes():
             content += chunk
-            if len(content) > SMALL:
-                raise HashMismatchError(f"{repo}/{file.path} is larger than {SMALL} bytes.", "Report the repository.")
+            if len(content) > most:
+                raise HashMismatchError(f"{repo}/{file.path} is larger than {most} bytes.", "Report the repository.")
     return content
 
 

@@ -182,3 +182,17 @@ class Guarded(Protocol):
             SourceError: The source can not be reached.
         """
         ...
+
+
+@runtime_checkable
+class Pinning(Protocol):
+    """A source that can tell hashes which its listings lack."""
+
+    def with_hashes(self, resolution: Resolution) -> Resolution:
+        """The same with the SHA256 of every file; small ones are read for it.
+
+        Raises:
+            SourceError: The source can not be reached.
+            HashMismatchError: A file is larger than any that lacks a hash should be, or is not what was promised.
+        """
+        ...

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -130,6 +130,20 @@ class HuggingFaceSource:
         if is_folder:
             _prune(target, {file.path for file in resolution.files})
         return target
+
+    def with_hashes(self, resolution: Resolution) -> Resolution:
+        """Read what the Hub knows by git's hash alone; see `Pinning`."""
+        from assetctl.sources import _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        repo = parse(resolution.reference).repo
+
+        def pinned(file: RemoteFile, going_on: Callable[[], None]) -> RemoteFile:
+            going_on()
+            if file.sha256:
+                return file
+            return _hub.with_sha256(repo, resolution.revision or "main", file)
+
+        return replace(resolution, files=tuple(all_of(resolution.files, pinned, _FILES)))
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask the Hub; see `Searchable`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 from material import write_embedding, write_lora
@@ -157,6 +159,41 @@ def test_bytes_that_the_manifest_does_not_want_are_refused(assetctl, manifest):
     ended = assetctl("lock", "--json")
     assert (ended.code, ended.error["code"]) == (5, "hash_mismatch")
     assert not manifest.with_suffix(".lock").exists()
+
+
+@pytest.fixture
+def pipeline(tmp_path, manifest, hub):
+    """A diffusers folder on the Hub, and the same one on this disk."""
+    weights = write_lora(tmp_path / "w.safetensors").read_bytes()
+    files = {
+        "model_index.json": b'{"unet": ["diffusers", "UNet2DConditionModel"]}',
+        "unet/config.json": b'{"_class_name": "UNet2DConditionModel", "cross_attention_dim": 768, "in_channels": 4}',
+        "unet/diffusion_pytorch_model.safetensors": weights,
+    }
+    for name, content in files.items():
+        place = manifest.parent / "mine" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    return hub.add("cats/pipeline", files)
+
+
+@pytest.mark.parametrize("source", ["hf://cats/pipeline", "./mine"])
+def test_a_folder_is_locked_with_the_hash_of_every_file(assetctl, manifest, pipeline, source):
+    manifest.write_text(f'[assets.whole]\nsource = "{source}"\n')
+    assert assetctl("lock").code == 0
+    (locked,) = tomllib.loads(manifest.with_suffix(".lock").read_text())["assets"]
+    hashes = {file["path"]: file["sha256"] for file in locked["files"]}
+    assert hashes == {path: hashlib.sha256(content).hexdigest() for path, content in pipeline.files.items()}
+    assert actions(assetctl("sync", "--json")) == {"whole": "add"}
+    assert assetctl("list", "--json").data[0]["sha256"] == locked["sha256"]
+    assert actions(assetctl("sync", "--json")) == {"whole": "keep"}
+
+
+def test_a_folder_on_disk_is_adopted(assetctl, manifest, pipeline, hub):
+    manifest.write_text('[assets.whole]\nsource = "hf://cats/pipeline"\n')
+    assetctl("import", manifest.parent / "mine")
+    assert actions(assetctl("sync", "--json")) == {"whole": "adopt"}
+    assert hub.downloads("/blobs/") == []
 
 
 def test_offline_uses_what_is_here(assetctl, manifest, monkeypatch):
