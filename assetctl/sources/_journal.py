@@ -32,20 +32,19 @@ class Journal:
         """Bytes of a whole chunk."""
         return min(self._chunk, self._size - number * self._chunk)
 
-    def open(self) -> bool:
-        """Read what an earlier run wrote, and get ready to go on; whether there was any of this file in such chunks."""
+    def open(self, there: int) -> None:
+        """Read what an earlier run wrote, as far as a file of `there` bytes can bear it out, and get ready to go on."""
         head = f"{self._size} {self._chunk}\n"
         lines = self.path.read_text("ascii", "replace").splitlines(keepends=True) if self.path.is_file() else []
-        known = lines[:1] == [head]
-        for line in lines[1:] if known else ():
+        for line in lines[1:] if lines[:1] == [head] else ():
             self._read(line)
+        self.got = [min(count, max(0, there - number * self._chunk)) for number, count in enumerate(self.got)]
         # Written anew, in one step: lines of a long download do not pile up over its runs.
         text = head + "".join(f"{number} {count}\n" for number, count in enumerate(self.got) if count)
         fresh = self.path.with_suffix(".fresh")
         fresh.write_text(text, "ascii")
         fresh.replace(self.path)
         self._opened = self.path.open("ab", buffering=0)
-        return known
 
     def add(self, number: int, count: int) -> None:
         """So many more bytes of a chunk are in the file."""

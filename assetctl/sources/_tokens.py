@@ -79,11 +79,10 @@ def forget(source: str) -> bool:
 def _kept(source: str) -> str | None:
     """What the keyring has; a machine without one has nothing."""
     import keyring  # noqa: PLC0415 - as above
-    from keyring.errors import KeyringError  # noqa: PLC0415
 
     try:
         return keyring.get_password(_ENTRY, source) or None
-    except KeyringError:  # there is none, or it stays locked
+    except Exception:  # noqa: BLE001 - none, locked or broken: what is for everyone must come all the same
         return None
 
 

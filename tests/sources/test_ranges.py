@@ -173,3 +173,13 @@ def test_a_journal_of_nonsense_is_not_believed(large: Hub, tmp_path: Path, text:
     (tmp_path / f"partial/{key}.part").write_bytes(WEIGHTS[:500])
     (tmp_path / f"partial/{key}.chunks").write_bytes(text)
     assert fetch(tmp_path).read_bytes() == WEIGHTS
+
+
+def test_a_journal_that_claims_more_than_is_there_is_not_believed(large: Hub, tmp_path: Path):
+    key = hashlib.sha256(WEIGHTS).hexdigest()
+    (tmp_path / "partial").mkdir()
+    (tmp_path / f"partial/{key}.part").write_bytes(WEIGHTS[: CHUNK + 10])
+    claims = "".join(f"{number} {CHUNK}\n" for number in range(4))
+    (tmp_path / f"partial/{key}.chunks").write_text(f"{len(WEIGHTS)} {CHUNK}\n{claims}")
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+    assert sent(large) == len(WEIGHTS) - CHUNK - 10

@@ -82,9 +82,8 @@ class Ranges:
             SourceError, HashMismatchError, RefusedFileError, StorageError: As `download` does.
         """
         with storage_errors(f"write {self._part}"):
-            if not (self._journal.open() and self._part.is_file()):
-                self._journal.got = [0] * len(self._journal.got)
             self._part.touch()
+            self._journal.open(self._part.stat().st_size)
         workers = [threading.Thread(target=self._work, daemon=True, name="range") for _ in range(CONNECTIONS)]
         for worker in workers:
             worker.start()
