@@ -28,7 +28,7 @@ class AbandonedError(Exception):
 
 def at_once(
     items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result], most: int
-) -> Iterator[tuple[int, Result | Exception]]:
+) -> Iterator[tuple[int, Result | BaseException]]:
     """Do `work` for every item, for at most so many at a time; each one's number with its result, or its error.
 
     They come as they end. Who stops asking for them, as one who is interrupted does, lets no further one begin; those
@@ -51,7 +51,7 @@ class _Crew(Generic[Item, Result]):
     """The threads of one `at_once`."""
 
     def __init__(self, items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result]) -> None:
-        self.ended: Queue[tuple[int, Result | Exception]] = Queue()
+        self.ended: Queue[tuple[int, Result | BaseException]] = Queue()
         self._items, self._work = items, work
         self._waiting: deque[int] = deque(range(len(items)))
         self._abandoned = threading.Event()
@@ -81,7 +81,7 @@ class _Crew(Generic[Item, Result]):
                 return
             try:
                 self.ended.put((number, self._work(self._items[number], self._going_on)))
-            except Exception as error:  # noqa: BLE001 - it is theirs who asked
+            except BaseException as error:  # noqa: BLE001 - it is theirs who asked, and they wait for it
                 self.ended.put((number, error))
 
 
@@ -89,13 +89,13 @@ def all_of(items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Res
     """The results in the items' order; see `at_once`.
 
     Raises:
-        Exception: The error of the first item that had one, once all have ended.
+        BaseException: The error of the first item that had one, once all have ended.
     """
     outcomes = dict(at_once(items, work, most))
     results = []
     for number in range(len(items)):
         outcome = outcomes[number]
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         results.append(outcome)
     return results

@@ -128,8 +128,8 @@ def told_by(report: Callable[[FetchProgress], None], going_on: Callable[[], None
     return told
 
 
-def _expected(outcome: PullResult | Exception) -> PullResult | AssetctlError:
-    if isinstance(outcome, Exception) and not isinstance(outcome, AssetctlError):
+def _expected(outcome: PullResult | BaseException) -> PullResult | AssetctlError:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
         raise outcome
     return outcome
 

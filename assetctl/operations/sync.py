@@ -100,7 +100,7 @@ def sync(
     for step in steps:
         _do(workspace, step, fetched.get(step.name, step.asset), labels.get(step.name))
     for outcome in fetched.values():
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
     return SyncResult(steps)
 
@@ -177,7 +177,7 @@ def _is_labelled(asset: Asset, wanted: Wanted | None) -> bool:
 
 def _fetch_all(
     workspace: Workspace, steps: Sequence[Step], base: Path, report: Callable[[FetchProgress], None]
-) -> dict[str, Asset | Exception]:
+) -> dict[str, Asset | BaseException]:
     """Bring what is missing, some at a time; by its name, each asset or why it could not be had."""
     wanted = [step.locked for step in steps if step.action in ("add", "change") and step.locked is not None]
 
@@ -190,9 +190,9 @@ def _fetch_all(
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
 
 
-def _do(workspace: Workspace, step: Step, asset: Asset | Exception | None, wanted: Wanted | None) -> None:
+def _do(workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None) -> None:
     """Name and label an asset that is here, or remove one."""
-    if step.action == "keep" or isinstance(asset, Exception):
+    if step.action == "keep" or isinstance(asset, BaseException):
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
     if step.action == "remove":
