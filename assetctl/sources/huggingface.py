@@ -110,6 +110,8 @@ class HuggingFaceSource:
         target = into / "asset" / name
 
         one_tells = threading.Lock()
+        # Files of the same content have the same partial file: one comes after the other.
+        alone = {file.sha256 or file.git_oid: threading.Lock() for file in resolution.files}
 
         def fetch_one(file: RemoteFile, going_on: Callable[[], None]) -> None:
             def told(progress: FetchProgress) -> None:
@@ -118,10 +120,11 @@ class HuggingFaceSource:
                     report(progress)
 
             place = target / file.path if is_folder else target
-            if not _download.is_there(place, file) and not from_hub_cache(file, place):
-                self._need_network(resolution.reference)
-                way = _hub.way(repo, resolution.revision or "main", file.path)
-                _download.download(way, file, place, into / "partial", told)
+            with alone[file.sha256 or file.git_oid]:
+                if not _download.is_there(place, file) and not from_hub_cache(file, place):
+                    self._need_network(resolution.reference)
+                    way = _hub.way(repo, resolution.revision or "main", file.path)
+                    _download.download(way, file, place, into / "partial", told)
             if file.sha256:
                 self.hashes[file.path] = file.sha256  # as it was found to be
             told(FetchProgress(file.path, place.stat().st_size, file.size))

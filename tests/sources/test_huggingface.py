@@ -210,7 +210,7 @@ def test_a_killed_download_goes_on_where_it_stopped(hub: Hub, tmp_path: Path):
         os.kill(process.pid, signal.SIGKILL)
     (partial,) = partials(into)
     kept = partial.stat().st_size
-    assert 100_000 <= kept < len(WEIGHTS)
+    assert 50_000 <= kept < len(WEIGHTS)  # what was told of last may not be written yet
     hub.throttle = None
     finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert Path(finished.stdout.splitlines()[-1]).read_bytes() == WEIGHTS
@@ -466,3 +466,21 @@ def test_a_fetched_file_is_placed_and_nothing_is_left_over(hub: Hub, tmp_path: P
         store.discard(FILE)
     assert {path for path in tree(store.root) if not path.endswith(".lock")} == {"loras/ink.safetensors"}
     assert final.read_bytes() == WEIGHTS
+
+
+def test_files_of_the_same_content_do_not_get_in_each_others_way(hub: Hub, tmp_path: Path):
+    hub.throttle = 300_000
+    twins = {f"unet/twin{number}.json": b'{"same": "content"}' * 2000 for number in range(6)}
+    hub.add(REPO, {**SD, **twins})
+    folder = fetch(REPO, tmp_path / "into")
+    assert {(folder / name).read_bytes() for name in twins} == {b'{"same": "content"}' * 2000}
+
+
+def test_what_interrupts_a_report_ends_the_fetching(hub: Hub, tmp_path: Path):
+    def interrupt(_progress: FetchProgress) -> None:
+        raise KeyboardInterrupt
+
+    hub.add(REPO, SD)
+    source = HuggingFaceSource()
+    with pytest.raises(KeyboardInterrupt):
+        source.fetch(source.resolve(REPO), tmp_path, interrupt)
