@@ -8,6 +8,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -36,6 +37,7 @@ from assetctl.files.names import safe_path
 from assetctl.sources._download import Way
 from assetctl.sources._hub_facts import facts_of
 from assetctl.sources._tokens import find_token
+from assetctl.sources._wire import Wire
 from assetctl.sources.base import RemoteFile
 
 if TYPE_CHECKING:
@@ -200,13 +202,19 @@ def read_small(repo: str, commit: str, file: RemoteFile, most: int = SMALL) -> b
     return content
 
 
+@cache
+def _downloads() -> httpx2.Client:
+    """A client for large bodies, with the manners of the Hub's own: it is silent where that is to be."""
+    return httpx2.Client(transport=Wire(), event_hooks=get_session().event_hooks, follow_redirects=True)
+
+
 def way(repo: str, revision: str, path: str) -> Way:
     """How to download a file of a repository."""
     return Way(
         f"{repo}/{path}",
         file_url(repo, revision, path),
         headers,
-        get_session,
+        _downloads,
         hf_raise_for_status,
         hub_errors,
         constants.HF_HUB_DOWNLOAD_TIMEOUT,

@@ -13,6 +13,7 @@ import orjson
 
 from assetctl.errors import SourceError, SourceNotFoundError, UnauthorizedError
 from assetctl.files.names import NAMELESS, safe_name
+from assetctl.sources._wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +33,13 @@ _AGAIN = "Run the command again: what was fetched so far is kept, and it goes on
 @cache
 def client() -> httpx2.Client:
     """The one client of this process; it honours proxies of the environment, and keeps no cookies between hosts."""
-    return httpx2.Client(timeout=TIMEOUT, follow_redirects=True, max_redirects=10, headers={"user-agent": "assetctl"})
+    return httpx2.Client(
+        transport=Wire(),
+        timeout=TIMEOUT,
+        follow_redirects=True,
+        max_redirects=10,
+        headers={"user-agent": "assetctl"},
+    )
 
 
 def check(response: httpx2.Response) -> None:
