@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from servers.hub import Hub
 
 #: Chunks small enough that each file has several.
-CHUNK = 400_000
 PIECE = 65_536
+CHUNK = 6 * PIECE
 CLI = f"""
 import sys
-from assetctl.sources._download import ranges, stream
+from assetctl.sources._download import flow, ranges
 ranges.LEAST = ranges.CHUNK = {CHUNK}
-ranges._PIECE = stream._PIECE = {PIECE}
+ranges.LOOK, flow.PIECE = 0.01, {PIECE}
 from assetctl.__main__ import main
 sys.exit(main())
 """

@@ -96,7 +96,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
-def write_all(opened: FileIO, data: bytes) -> None:
+def write_all(opened: FileIO, data: bytes | memoryview) -> None:
     """Write all of `data`: an unbuffered file may take only some of it when the disk is nearly full."""
     rest = memoryview(data)
     while rest:

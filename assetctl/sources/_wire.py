@@ -7,7 +7,6 @@ a parser in Python, which takes longer than hashing them. urllib3's read from th
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -31,7 +30,7 @@ class Wire(httpx2.BaseTransport):
     """A transport of httpx2's by urllib3's connections; it honours the environment's proxies."""
 
     def __init__(self) -> None:
-        self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._managers: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request, and answer with a body that is still to be read."""
@@ -59,22 +58,21 @@ class Wire(httpx2.BaseTransport):
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         proxy = _proxy(url)
-        known = self._managers.get(proxy)
+        encrypted = url.startswith("https:") or (proxy or "").startswith("https:")
+        known = self._managers.get((proxy, encrypted))
         if known is None:
-            known = self._managers[proxy] = self._connections(proxy)
+            trust = httpx2.create_ssl_context() if encrypted else None  # takes 25 ms
+            known = self._managers[proxy, encrypted] = _connections(proxy, trust)
         return known
 
-    def _connections(self, proxy: str | None) -> urllib3.PoolManager:
-        if proxy is None:
-            return urllib3.PoolManager(maxsize=_KEPT, ssl_context=self._trust)
-        parts = urlsplit(proxy)
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
-        headers = urllib3.make_headers(proxy_basic_auth=login)
-        return urllib3.ProxyManager(proxy, maxsize=_KEPT, ssl_context=self._trust, proxy_headers=headers)
 
-    @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        return httpx2.create_ssl_context()
+def _connections(proxy: str | None, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
+    if proxy is None:
+        return urllib3.PoolManager(maxsize=_KEPT, ssl_context=trust)
+    parts = urlsplit(proxy)
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+    headers = urllib3.make_headers(proxy_basic_auth=login)
+    return urllib3.ProxyManager(proxy, maxsize=_KEPT, ssl_context=trust, proxy_ssl_context=trust, proxy_headers=headers)
 
 
 class _Body(httpx2.SyncByteStream):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assetctl.errors import AssetctlError, HashMismatchError, RefusedFileError, SourceError, StorageError
-from assetctl.sources._download import ranges
+from assetctl.sources._download import flow, ranges
 from assetctl.sources._journal import fetched_bytes
 from assetctl.sources.huggingface import HuggingFaceSource
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from assetctl.sources.base import FetchProgress
 
-CHUNK = 100_000
+CHUNK = 24 * 4096
 WEIGHTS = random.Random(9).randbytes(12 * CHUNK + 4567)
 REPO = "org/repo"
 REFERENCE = f"hf://{REPO}/large.safetensors"
@@ -33,10 +33,10 @@ REFERENCE = f"hf://{REPO}/large.safetensors"
 FETCH = f"""
 import sys
 from pathlib import Path
-from assetctl.sources._download import ranges
+from assetctl.sources._download import flow, ranges
 from assetctl.sources.huggingface import HuggingFaceSource
 ranges.LEAST = ranges.CHUNK = {CHUNK}
-ranges._PIECE = 4096
+ranges.LOOK, flow.PIECE = 0.01, 4096
 source = HuggingFaceSource()
 print("begun", flush=True)
 source.fetch(source.resolve("{REFERENCE}"), Path(sys.argv[1]), lambda _: None)
@@ -47,7 +47,8 @@ source.fetch(source.resolve("{REFERENCE}"), Path(sys.argv[1]), lambda _: None)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "LEAST", CHUNK)
     monkeypatch.setattr(ranges, "CHUNK", CHUNK)
-    monkeypatch.setattr(ranges, "_PIECE", 4096)
+    monkeypatch.setattr(ranges, "LOOK", 0.01)
+    monkeypatch.setattr(flow, "PIECE", 4096)
     monkeypatch.setattr("assetctl.sources._download.asking.PAUSES", (0.01, 0.01))
 
 
@@ -135,7 +136,8 @@ def test_a_server_that_stays_busy_is_an_error_and_what_came_is_kept(large: Hub, 
     large.statuses.clear()
     before, had = sent(large), fetched_bytes(tmp_path)
     assert fetch(tmp_path).read_bytes() == WEIGHTS
-    assert sent(large) - before == len(WEIGHTS) - had
+    on_its_way = CHUNK // 2  # by one connection, when the server turned another away
+    assert sent(large) - before <= len(WEIGHTS) - had + on_its_way
 
 
 @pytest.mark.parametrize(
@@ -158,15 +160,15 @@ def test_other_bytes_are_refused_and_do_not_stay(large: Hub, tmp_path: Path, fau
 
 
 def test_a_full_disk_is_said(large: Hub, tmp_path: Path, monkeypatch):
-    def full(_opened, _data):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ranges, "write_all", full)
+    monkeypatch.setattr(ranges.DirectFile, "write", full)
     with pytest.raises(StorageError, match="disk is full"):
         fetch(tmp_path)
 
 
-@pytest.mark.parametrize("text", [b"", b"nonsense", b"99 7\n0 99\n", b"1204567 100000\n0 500\n7 9999999\n1 x\n2 12"])
+@pytest.mark.parametrize("text", [b"", b"nonsense", b"99 7\n0 99\n", b"1184215 98304\n0 500\n7 9999999\n1 x\n2 12"])
 def test_a_journal_of_nonsense_is_not_believed(large: Hub, tmp_path: Path, text: bytes):
     key = hashlib.sha256(WEIGHTS).hexdigest()
     (tmp_path / "partial").mkdir()

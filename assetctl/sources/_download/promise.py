@@ -29,10 +29,12 @@ class _Digest:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="digest")
         self._waiting: deque[Future[None]] = deque()
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> Future[None]:
         if len(self._waiting) >= _AHEAD:
             self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._digest.update, data))
+        done = self._thread.submit(self._digest.update, data)
+        self._waiting.append(done)
+        return done
 
     def hexdigest(self) -> str:
         while self._waiting:
@@ -54,9 +56,10 @@ class Promise:
         if self._is_blob:  # a git blob's name is the SHA1 of a short header and the content
             self._digest.update(b"blob %d\0" % (self._file.size or 0))
 
-    def feed(self, data: bytes) -> None:
-        self._digest.update(data)
+    def feed(self, data: bytes | memoryview) -> Future[None]:
+        """Count and hash what comes next; `data` is needed until the future is done."""
         self.done += len(data)
+        return self._digest.update(data)
 
     def feed_file(self, path: Path) -> None:
         with path.open("rb") as file:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx2
 
-from assetctl.files.disk import storage_errors, write_all
+from assetctl.files.direct import DirectFile
+from assetctl.files.disk import storage_errors
 from assetctl.sources._download.asking import (
     CONTENT_RANGE,
     SLOTS,
@@ -19,22 +22,33 @@ from assetctl.sources._download.asking import (
     instead,
     persist,
 )
+from assetctl.sources._download.flow import Flow
 from assetctl.sources._download.promise import Promise
 from assetctl.sources._journal import SUFFIX, Journal
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
     from io import FileIO
     from pathlib import Path
 
     from assetctl.sources._download.asking import Way
     from assetctl.sources.base import RemoteFile, Report
 
-#: Files of at least so many bytes are fetched in chunks of so many, by so many connections.
+#: Files of at least so many bytes are fetched in chunks of so many, by up to so many connections; a chunk is filled by
+#: whole pieces of a flow.
 LEAST, CHUNK, CONNECTIONS = 64 * 2**20, 32 * 2**20, 4
 
-#: Bytes that are written at a time, and seconds after which less is written too: what a kill may lose of a chunk.
-_PIECE, _SLOW = 2**19, 0.2
+#: A further connection is opened where those that there are brought less than so many bytes a second, looked at after
+#: so many seconds. One that brings more keeps the disk and the hash busy alone.
+FAST, LOOK = 100 * 2**20, 0.5
+
+#: Chunks that a connection as fast as that asks for at once.
+AT_ONCE = 8
+
+#: Seconds between two reports.
+_TELL = 0.1
 
 _READ = 2**20
 
@@ -50,8 +64,9 @@ class _StoppedError(Exception):
 class Ranges:
     """One file on its way to its partial file, with a journal of what has come.
 
-    Workers take chunks in the file's order, so that the hash can follow close behind; the thread that runs this hashes
-    and reports. Only for files whose hash is known: it tells that all chunks were of one file.
+    Workers take chunks in the file's order. What comes at the place where the hash has got to is hashed from memory;
+    the thread that runs this hashes the rest from the file, close behind. Only for files whose hash is known: it tells
+    that all chunks were of one file.
     """
 
     def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
@@ -60,10 +75,12 @@ class Ranges:
         self._way, self._part, self._file, self._report = way, part, file, report
         self._journal = Journal(part.with_suffix(SUFFIX), self._size, CHUNK)
         self._changed = threading.Condition()
+        self._hashing = threading.Lock()  # whoever has it feeds the promise
+        self._workers: list[threading.Thread] = []
         self._taken: set[int] = set()
         self._writing = 0
         self._error: BaseException | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
         self._direct: str | None = None  # where the way's address redirects to, for as long as that is good
         self._redirect_lasts = True
 
@@ -84,9 +101,7 @@ class Ranges:
         with storage_errors(f"write {self._part}"):
             self._part.touch()
             self._journal.open(self._part.stat().st_size)
-        workers = [threading.Thread(target=self._work, daemon=True, name="range") for _ in range(CONNECTIONS)]
-        for worker in workers:
-            worker.start()
+        self._hire()
         try:
             self._hash_along()
         finally:
@@ -100,24 +115,40 @@ class Ranges:
     def _stop(self) -> None:
         """Let nobody write any more; workers that wait for a server end with the process, or when it answers."""
         with self._changed:
-            self._stopped = True
+            self._stopped.set()
             self._changed.wait_for(lambda: not self._writing)
             self._journal.close()
 
+    def _hire(self) -> None:
+        """Open one more connection."""
+        worker = threading.Thread(target=self._work, daemon=True, name="range")
+        self._workers.append(worker)
+        worker.start()
+
     def _hash_along(self) -> None:
-        """Hash what has come without a gap, until that is all."""
+        """Hash what has come without a gap, as far as nobody has, until that is all."""
+        had, since = sum(self._journal.got), time.monotonic()
         with self._part.open("rb", buffering=0) as reading:  # a buffer would read ahead of what has come
-            while self.promise.done < self._size:
+            while self.promise.done < self._size or sum(self._journal.got) < self._size:
                 with self._changed:
-                    front = self._front()
-                    if front == self.promise.done and self._error is None:
-                        self._changed.wait(1.0)
+                    if self._front() <= self.promise.done and self._error is None:
+                        self._changed.wait(min(_TELL, LOOK))
                     if self._error is not None:
                         raise self._error
-                    done = sum(self._journal.got)
+                    done, front = sum(self._journal.got), self._front()
                 self._report(FetchProgress(self._file.path, done, self._size))
-                while self.promise.done < front:
-                    self.promise.feed(reading.read(min(_READ, front - self.promise.done)))
+                with self._hashing:
+                    self._catch_up(reading, front)
+                if (took := time.monotonic() - since) >= LOOK:
+                    if done - had < FAST * took and len(self._workers) < CONNECTIONS:
+                        self._hire()
+                    had, since = done, time.monotonic()
+
+    def _catch_up(self, reading: FileIO, front: int) -> None:
+        """Hash from the file what nobody hashed from memory."""
+        while self.promise.done < front:
+            reading.seek(self.promise.done)
+            self.promise.feed(reading.read(min(_READ, front - self.promise.done)))
 
     def _front(self) -> int:
         """How many bytes have come from the file's beginning on, without a gap."""
@@ -128,31 +159,44 @@ class Ranges:
 
     def _work(self) -> None:
         """Fetch chunks until there are no more, or something is wrong."""
+        most = 1
         try:
-            with self._part.open("r+b", buffering=0) as writing:
-                while (number := self._take()) is not None:
-                    self._fetch_chunk(number, writing)
+            with DirectFile(self._part) as file, Flow(self._feed, partial(self._write, file)) as flow:
+                while chunks := self._take(most):
+                    since = time.monotonic()
+                    self._fetch(chunks, flow)
+                    most = AT_ONCE if len(chunks) * CHUNK > FAST * (time.monotonic() - since) else 1
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             with self._changed:
                 self._error = self._error or error
                 self._changed.notify_all()
 
-    def _take(self) -> int | None:
+    def _take(self, most: int) -> range:
+        """The next chunks that nobody fetches: one that has begun, or up to so many that follow each other."""
+        got, length = self._journal.got, self._journal.length
         with self._changed:
-            for number, count in enumerate(self._journal.got):
-                if not self._stopped and number not in self._taken and count < self._journal.length(number):
-                    self._taken.add(number)
-                    return number
-        return None
+            wanted = (number for number, count in enumerate(got) if count < length(number))
+            first = next((number for number in wanted if number not in self._taken), len(got))
+            if self._stopped.is_set() or first == len(got):
+                return range(0)
+            end = first + 1
+            while end < min(first + most, len(got)) and end not in self._taken and not got[end]:
+                end += 1
+            self._taken.update(range(first, end))
+            return range(first, end)
 
-    def _fetch_chunk(self, number: int, writing: FileIO) -> None:
+    def _fetch(self, chunks: range, flow: Flow) -> None:
         with SLOTS, self._way.errors(self._way.what):
-            persist(self._way.what, lambda: self._attempt(number, writing), lambda: self._journal.got[number])
+            persist(self._way.what, lambda: self._attempt(chunks, flow), lambda: self._got(chunks))
 
-    def _attempt(self, number: int, writing: FileIO) -> None:
-        """Ask for the rest of a chunk, and write what comes."""
-        start, end = number * CHUNK + self._journal.got[number], number * CHUNK + self._journal.length(number)
-        if self._stopped:
+    def _got(self, chunks: range) -> int:
+        """How many bytes have come of chunks that are fetched one after the other."""
+        return sum(self._journal.got[number] for number in chunks)
+
+    def _attempt(self, chunks: range, flow: Flow) -> None:
+        """Ask for the rest of some chunks, and write what comes."""
+        start, end = chunks.start * CHUNK + self._got(chunks), min(chunks.stop * CHUNK, self._size)
+        if self._stopped.is_set():
             raise _StoppedError
         direct = self._direct
         headers = dict(self._way.headers()) if direct is None else {"accept-encoding": "identity"}
@@ -166,9 +210,13 @@ class Ranges:
                 self._direct, self._redirect_lasts = None, False  # it has run out: ask for each chunk
                 raise httpx2.RemoteProtocolError("The address is good no longer.")
             self._agree(response, start)
-            self._write_chunk(response, number, end, writing)
-        if self._journal.got[number] < self._journal.length(number):
-            raise httpx2.RemoteProtocolError("The chunk ended early.")
+            flow.begin(start)
+            try:
+                self._take_body(response, start, end, flow)
+            except TRANSIENT:
+                flow.flush()
+                flow.wait()  # the next try goes on behind what is written
+                raise
 
     def _agree(self, response: httpx2.Response, start: int) -> None:
         """See that what was asked for comes."""
@@ -183,41 +231,50 @@ class Ranges:
         if response.history and self._redirect_lasts:
             self._direct = str(response.url)
 
-    def _write_chunk(self, response: httpx2.Response, number: int, end: int, writing: FileIO) -> None:
-        piece, since = bytearray(), time.monotonic()
-        try:
-            for data in response.iter_bytes():
-                piece += data
-                if len(piece) >= _PIECE or time.monotonic() - since > _SLOW:
-                    self._keep(piece, number, end, writing, response)
-                    piece, since = bytearray(), time.monotonic()
-        except TRANSIENT:
-            self._keep(piece, number, end, writing, response)
-            raise
-        self._keep(piece, number, end, writing, response)
+    def _take_body(self, response: httpx2.Response, start: int, end: int, flow: Flow) -> None:
+        """Take what comes; what is more than was asked for is not kept."""
+        position = start
+        for data in response.iter_bytes():
+            if position == 0:
+                refusal = instead(self._file.path, data, self._way, response.url.host)
+                if refusal is not None:
+                    raise refusal
+            flow.take(data[: end - position])
+            position = min(end, position + len(data))
+        if position < end:
+            raise httpx2.RemoteProtocolError("The range ended early.")
+        flow.flush()
 
-    def _keep(self, piece: bytearray, number: int, end: int, writing: FileIO, response: httpx2.Response) -> None:
-        """Write a piece of a chunk, then its line in the journal; what is more than was asked for is not kept."""
-        start = number * CHUNK + self._journal.got[number]
-        data = bytes(piece[: end - start])
-        if not data:
-            return
-        refusal = instead(self._file.path, data, self._way, response.url.host) if start == 0 else None
-        if refusal is not None:
-            raise refusal
+    def _feed(self, position: int, data: memoryview) -> Future[None] | None:
+        """Hash a piece from memory, if it is the next to be hashed."""
+        if not self._hashing.acquire(blocking=False):
+            return None
+        try:
+            return self.promise.feed(data) if position == self.promise.done else None
+        finally:
+            self._hashing.release()
+
+    def _write(self, file: DirectFile, position: int, data: memoryview, hashed: bool) -> None:  # noqa: FBT001
+        """Write a piece, then its line in the journal; what is still to be hashed stays in the cache for that."""
+        with self._at_work(), storage_errors(f"write {self._part}"):
+            file.write(position, data, cached=not hashed)
+        with self._changed, storage_errors(f"write {self._journal.path}"):
+            if not self._stopped.is_set():
+                self._journal.add(position // CHUNK, len(data))
+            if not hashed or position + len(data) == self._size:
+                self._changed.notify_all()  # there is something to do for the thread that waits
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Whoever stops all waits for the end of the block."""
         with self._changed:
-            if self._stopped:
+            if self._stopped.is_set():
                 raise _StoppedError
             self._writing += 1
         try:
-            with storage_errors(f"write {self._part}"):
-                writing.seek(start)
-                write_all(writing, data)
+            yield
         finally:
             with self._changed:
                 self._writing -= 1
-                self._changed.notify_all()
-        with self._changed, storage_errors(f"write {self._journal.path}"):
-            if not self._stopped:
-                self._journal.add(number, len(data))
-            self._changed.notify_all()
+                if self._stopped.is_set():
+                    self._changed.notify_all()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import httpx2
 
 from assetctl.errors import HashMismatchError
-from assetctl.files.disk import storage_errors, write_all
+from assetctl.files.direct import DirectFile
+from assetctl.files.disk import storage_errors
 from assetctl.sources._download.asking import (
     CONTENT_RANGE,
     FETCH_AGAIN,
@@ -22,49 +20,15 @@ from assetctl.sources._download.asking import (
     instead,
     persist,
 )
+from assetctl.sources._download.flow import Flow
 from assetctl.sources._download.promise import Promise
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-    from io import FileIO
     from pathlib import Path
 
     from assetctl.sources._download.asking import Way
     from assetctl.sources.base import RemoteFile, Report
-
-#: Bytes that are written and hashed at a time, and pieces that may wait to be written.
-_PIECE, _AHEAD = 2**19, 16
-
-#: Seconds after which less is written too: what a kill may lose of a slow download.
-_SLOW = 0.2
-
-
-class _Writing:
-    """Writes in a thread of its own, while the next bytes come; leaving the block waits until all is written."""
-
-    def __init__(self, opened: FileIO, part: Path) -> None:
-        self._opened, self._part = opened, part
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._waiting: deque[Future[None]] = deque()
-
-    def write(self, data: bytes) -> None:
-        self._wait(_AHEAD)
-        self._waiting.append(self._thread.submit(write_all, self._opened, data))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._wait(0)
-        finally:
-            self._thread.shutdown(cancel_futures=True)
-
-    def _wait(self, most: int) -> None:
-        with storage_errors(f"write {self._part}"):
-            while len(self._waiting) > most:
-                self._waiting.popleft().result()
 
 
 class Stream:
@@ -80,6 +44,7 @@ class Stream:
         self._state = part.with_suffix(".etag")  # which state of the file the bytes are of
         self._file = file
         self._report = report
+        self._told = 0
 
     def run(self) -> None:
         """Fetch what is missing.
@@ -164,28 +129,36 @@ class Stream:
     def _append(self, response: httpx2.Response) -> None:
         """Write what comes, in large pieces; a connection that breaks loses nothing of what came."""
         with storage_errors(f"write {self._part}"):
-            opened = self._part.open("ab", buffering=0)
-        piece, since = bytearray(), time.monotonic()
-        with opened, _Writing(opened, self._part) as writing:
-            try:
-                for chunk in response.iter_bytes():
-                    if not self.promise.done and not piece:
-                        self._refuse_other(chunk, response)
-                    piece += chunk
-                    if len(piece) >= _PIECE or time.monotonic() - since > _SLOW:
-                        self._keep(writing, bytes(piece))
-                        piece, since = bytearray(), time.monotonic()
-                        if self.promise.too_long:
-                            return
-            except TRANSIENT:
-                self._keep(writing, bytes(piece))
-                raise
-            self._keep(writing, bytes(piece))
+            opened = DirectFile(self._part)
 
-    def _keep(self, writing: _Writing, piece: bytes) -> None:
-        writing.write(piece)
-        self.promise.feed(piece)
-        self._report(FetchProgress(self._file.path, self.promise.done, self._file.size))
+        def write(position: int, data: memoryview, _fed: bool) -> None:  # noqa: FBT001 - a flow's word
+            with storage_errors(f"write {self._part}"):
+                opened.write(position, data)
+
+        with opened, Flow(lambda _, data: self.promise.feed(data), write) as flow:
+            flow.begin(self.promise.done)
+            pieces = response.iter_bytes()
+            try:
+                if not self.promise.done:
+                    start = next(pieces, b"")
+                    self._refuse_other(start, response)
+                    flow.take(start)
+                for piece in pieces:
+                    flow.take(piece)
+                    self._tell()
+                    if self.promise.too_long:
+                        return
+            except TRANSIENT:
+                flow.flush()
+                self._tell()
+                raise
+            flow.flush()
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.promise.done != self._told:
+            self._told = self.promise.done
+            self._report(FetchProgress(self._file.path, self._told, self._file.size))
 
     def _note_state(self, response: httpx2.Response) -> None:
         """Keep what tells this state of the file from another; a weak ETag can not."""
