@@ -7,18 +7,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from assetctl.catalog import opening
+from assetctl.catalog.adding import Adder
 from assetctl.catalog.generations import Generations
 from assetctl.catalog.reading import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from assetctl.catalog.entries import NewAsset
     from assetctl.catalog.writing import Writer
 
 
 class Catalog:
-    """An open catalog. Reading costs `sqlite3` alone; the first write imports SQLAlchemy.
+    """An open catalog. Reading and adding cost `sqlite3` alone; the first other write imports SQLAlchemy.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
@@ -30,6 +32,7 @@ class Catalog:
         opening.ensure_schema(path, migrations)
         self.path = path
         self._open_writer: Any = None
+        self._open_adder: Adder | None = None
         with opening.explained(path):
             self._connection = opening.connect(path)
 
@@ -53,6 +56,12 @@ class Catalog:
         with self._open_writer.transaction() as writer:
             yield writer
 
+    def add(self, entries: Sequence[NewAsset]) -> list[int]:
+        """Add assets in one transaction, without importing SQLAlchemy; see `Adder.add`."""
+        if self._open_adder is None:
+            self._open_adder = Adder(self.path)
+        return self._open_adder.add(entries)
+
     def prepare_to_write(self) -> None:
         """Import what writing needs now, while other work goes on elsewhere."""
         from assetctl.catalog import writing  # noqa: F401, PLC0415 - imported for later
@@ -62,6 +71,8 @@ class Catalog:
         self._connection.close()
         if self._open_writer is not None:
             self._open_writer.close()
+        if self._open_adder is not None:
+            self._open_adder.close()
 
     def __enter__(self) -> Self:
         return self

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,8 +12,8 @@ from sqlalchemy import delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from assetctl.catalog.adding import IDENTIFIED, INSERTS, add_assets, identification_row, now
 from assetctl.catalog.engine import make_engine
-from assetctl.catalog.entries import free_name
 from assetctl.catalog.opening import explain
 from assetctl.catalog.rows import (
     AssetRow,
@@ -22,7 +21,6 @@ from assetctl.catalog.rows import (
     IdentificationRow,
     OriginRow,
     OverrideRow,
-    Row,
     TagRow,
     TriggerWordRow,
 )
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
 
     from assetctl.catalog.entries import FileHashes, NewAsset
     from assetctl.types import AssetFile, Identification, Origin
-
-#: What identification fills in and a person may override.
-IDENTIFIED = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
 
 
 class WriterFactory:
@@ -72,27 +67,10 @@ class Writer:
 
     def add(self, entries: Sequence[NewAsset]) -> list[int]:
         """Add assets and return their numbers; one whose path is known already keeps its number and is left alone."""
-        known = dict(self._session.execute(select(AssetRow.path, AssetRow.id)).all())
-        copies = set(self._session.scalars(select(FileRow.path).where(FileRow.role == "copy")))
-        taken = self.names()
-        number = self._session.scalar(select(func.coalesce(func.max(AssetRow.id), 0))) or 0
-        rows = _Rows(_now())
-        ids = []
-        for entry in entries:
-            if entry.path not in known:
-                number += 1
-                known[entry.path] = number
-                rows.append(number, free_name(entry.name, taken), entry)
-            ids.append(known[entry.path])
-        for file in rows.tables[FileRow]:  # a copy whose bytes changed has become an asset of its own
-            if file["path"] in copies:
-                self.forget_file(file["path"])
-        connection = self._session.connection()  # the ORM would part rows by which of their columns are null
-        for row, values in rows.tables.items():
-            if values:
-                connection.execute(insert(Row.metadata.tables[row.__tablename__]), values)
-        self._touched.update(ids)
-        return ids
+        self._session.flush()
+        numbers = add_assets(self._raw, entries)
+        self._session.expire_all()
+        return numbers
 
     def set_hashes(self, rows: Sequence[FileHashes]) -> None:
         """Keep hashes of many files; the SHA256 of a main file is its asset's own."""
@@ -180,7 +158,7 @@ class Writer:
     def set_identification(self, asset_id: int, found: Identification) -> None:
         """Keep what the file says of itself; what a person set stays on top."""
         self._session.execute(delete(IdentificationRow).where(IdentificationRow.asset_id == asset_id))
-        self._session.execute(insert(IdentificationRow), [_identification_values(asset_id, found, _now())])
+        self._raw.execute(INSERTS["identifications"], (asset_id, *identification_row(found), now()))
         overrides = self._overrides(asset_id)
         asset = self._asset(asset_id)
         for field in IDENTIFIED:
@@ -193,7 +171,7 @@ class Writer:
 
     def override(self, asset_id: int, field: str, value: Any) -> None:  # noqa: ANN401 - stored as JSON
         """Set `field` by a person's word."""
-        self._session.merge(OverrideRow(asset_id=asset_id, field=field, value=value, set_at=_now()))
+        self._session.merge(OverrideRow(asset_id=asset_id, field=field, value=value, set_at=now()))
         if field == "trigger_words":
             self._set_words(asset_id, value)
         else:
@@ -261,9 +239,16 @@ class Writer:
                 touched,
             )
 
+    @property
+    def _raw(self) -> sqlite3.Connection:
+        """The connection below, within the same transaction."""
+        raw = self._session.connection().connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)  # noqa: S101 - the engine is ours
+        return raw
+
     def _asset(self, asset_id: int) -> AssetRow:
         row = self._session.get_one(AssetRow, asset_id)
-        row.updated_at = _now()
+        row.updated_at = now()
         self._touched.add(asset_id)
         return row
 
@@ -276,30 +261,6 @@ class Writer:
         if words:
             self._session.execute(insert(TriggerWordRow), _word_values(asset_id, words))
         self._asset(asset_id)
-
-
-class _Rows:
-    """The rows of many new assets, table by table, for bulk insertion."""
-
-    def __init__(self, now: str) -> None:
-        self._now = now
-        self.tables: dict[type[Row], list[dict[str, Any]]] = {
-            table: [] for table in (AssetRow, FileRow, TriggerWordRow, TagRow, OriginRow, IdentificationRow)
-        }
-
-    def append(self, number: int, name: str, entry: NewAsset) -> None:
-        found = entry.identification
-        self.tables[AssetRow].append(
-            {field: getattr(found, field) for field in IDENTIFIED}
-            | {"id": number, "name": name, "path": entry.path, "size": entry.size, "sha256": entry.sha256}
-            | {"in_store": entry.in_store, "added_at": self._now, "updated_at": self._now}
-        )
-        self.tables[FileRow] += [_file_values(number, file) for file in entry.files]
-        self.tables[TriggerWordRow] += _word_values(number, found.trigger_words)
-        self.tables[TagRow] += [{"asset_id": number, "tag": tag} for tag in entry.tags]
-        self.tables[IdentificationRow].append(_identification_values(number, found, self._now))
-        if entry.origin is not None:
-            self.tables[OriginRow].append({"asset_id": number} | _origin_values(entry.origin))
 
 
 def _origin_values(origin: Origin) -> dict[str, Any]:
@@ -315,17 +276,3 @@ def _file_values(asset_id: int, file: AssetFile) -> dict[str, Any]:
 def _word_values(asset_id: int, words: Iterable[str]) -> list[dict[str, Any]]:
     unique = dict.fromkeys(words)
     return [{"asset_id": asset_id, "position": n, "word": word} for n, word in enumerate(unique)]
-
-
-def _identification_values(asset_id: int, found: Identification, now: str) -> dict[str, Any]:
-    result: dict[str, Any] = {field: getattr(found, field) for field in IDENTIFIED}
-    result["trigger_words"] = list(found.trigger_words)
-    evidence = [{"source": e.source, "claim": e.claim, "detail": e.detail} for e in found.evidence]
-    return {
-        "asset_id": asset_id, "confidence": found.confidence, "result": result, "evidence": evidence,
-        "identified_at": now,
-    }  # fmt: skip
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from assetctl.types import Asset, Identification
 
 
+#: New assets that are registered at a time, while others are still identified.
+BATCH = 500
+
+
 @dataclass(slots=True)
 class ImportResult:
     """What an import came to.
@@ -106,8 +110,11 @@ class _Import:
                 new.append(self._entry(candidate, found))
             else:
                 changed.append((known.asset_id, candidate, found))
-        if new or changed:
-            self._write(new, changed)
+            if len(new) >= BATCH and not candidate.named:
+                self._add(new)
+                new = []
+        self._add(new)
+        self._replace(changed)
 
     def keep_hashes(self, hashing: HashRun) -> None:
         """Store hashes as they come; then, interrupted or not, let assets with the same bytes become one."""
@@ -157,7 +164,7 @@ class _Import:
         if hashing is not None:
             for candidate in ordered:
                 self._hash(candidate, hashing)
-        if fresh:
+        if fresh and hashing is not None:
             self._catalog.prepare_to_write()
         for candidate, found in zip(fresh, results, strict=True):
             if not isinstance(found, AssetctlError):
@@ -230,13 +237,18 @@ class _Import:
         name = asset_name(candidate.path)
         return NewAsset(name, path, candidate.files, found, in_store=False, origin=origin, tags=self._tags)
 
-    def _write(self, new: list[NewAsset], changed: list[tuple[int, Candidate, Identification]]) -> None:
+    def _add(self, new: list[NewAsset]) -> None:
+        numbers = self._catalog.add(new) if new else []
+        self._added |= {number: entry.path for number, entry in zip(numbers, new, strict=True)}
+        self.numbers |= dict.fromkeys(numbers)
+        self.result.added += len(new)
+
+    def _replace(self, changed: list[tuple[int, Candidate, Identification]]) -> None:
+        if not changed:
+            return
         with self._catalog.write() as writer:
             for number, candidate, found in changed:
                 writer.replace_files(number, candidate.files)
                 writer.set_identification(number, found)
-            numbers = writer.add(new)
-        self._added = {number: entry.path for number, entry in zip(numbers, new, strict=True)}
-        self.numbers |= dict.fromkeys([*(number for number, _, _ in changed), *numbers])
-        self.result.added = len(new)
+        self.numbers |= dict.fromkeys(number for number, _, _ in changed)
         self.result.changed = [str(candidate.path) for _, candidate, _ in changed]

@@ -1,0 +1,177 @@
+"""Adding assets, by plain inserts: thousands at a time take a tenth of what the ORM takes to say the same."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.catalog.entries import free_name
+from assetctl.catalog.opening import BUSY_TIMEOUT, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from assetctl.catalog.entries import NewAsset
+    from assetctl.types import AssetFile, Evidence, Identification, Origin
+
+#: What identification fills in and a person may override.
+IDENTIFIED = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+
+_FILE = ("path", "role", "size", "mtime_ns", "sha256", "autov3", "blake3")
+_ORIGIN = ("source", "reference", "revision", "url", "fetched_at")
+
+#: Every table that an asset has rows in, with the columns that are written.
+_TABLES = {
+    "assets": ("id", "name", "path", "size", "sha256", "in_store", "added_at", "updated_at", *IDENTIFIED),
+    "files": ("asset_id", *_FILE),
+    "trigger_words": ("asset_id", "position", "word"),
+    "tags": ("asset_id", "tag"),
+    "identifications": ("asset_id", "confidence", "result", "evidence", "identified_at"),
+    "origins": ("asset_id", *_ORIGIN, "facts"),
+    "asset_search": ("rowid", "name", "trigger_words", "tags"),
+}
+
+#: How a row of each is written.
+INSERTS = {
+    table: f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - constants
+    for table, columns in _TABLES.items()
+}
+
+
+class Adder:
+    """Adds assets through a connection of its own, in one transaction each time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with explained(path):
+            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._connection.execute("PRAGMA synchronous = NORMAL")  # as the ORM's connections
+        self._taken: Taken | None = None
+        self._version = 0
+
+    def add(self, entries: Sequence[NewAsset]) -> list[int]:
+        """Add assets and return their numbers; one whose path is known already keeps its number and is left alone.
+
+        Raises:
+            CatalogError: The catalog is damaged, or others keep it locked.
+            StorageError: The disk refused; nothing was added.
+        """
+        with explained(self._path), self._transaction():
+            return add_assets(self._connection, entries, self._known())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _known(self) -> Taken:
+        """What is taken: as it was left the last time, unless somebody else wrote meanwhile."""
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if self._taken is None or version != self._version:
+            self._taken, self._version = Taken(self._connection), version
+        return self._taken
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._taken = None
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+class Taken:
+    """Paths, names and numbers that are in use.
+
+    Attributes:
+        numbers: Of every asset, by its path.
+        names: In lower case.
+        copies: Paths that are copies of an asset's bytes.
+        last: The highest number.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT path, id, name FROM assets").fetchall()
+        self.numbers: dict[str, int] = {path: number for path, number, _ in rows}
+        self.names = {name.lower() for _, _, name in rows}  # SQLite's own `lower` knows ASCII alone
+        self.copies = {row[0] for row in connection.execute("SELECT path FROM files WHERE role = 'copy'")}
+        self.last = max(self.numbers.values(), default=0)
+
+
+def add_assets(connection: sqlite3.Connection, entries: Iterable[NewAsset], taken: Taken | None = None) -> list[int]:
+    """Add assets within the transaction of `connection`; see `Adder.add`. What is added is noted in `taken`."""
+    taken = taken or Taken(connection)
+    rows = _Rows(now())
+    numbers = []
+    for entry in entries:
+        number = taken.numbers.get(entry.path)
+        if number is None:
+            number = taken.last = taken.numbers[entry.path] = taken.last + 1
+            rows.append(number, free_name(entry.name, taken.names), entry)
+        numbers.append(number)
+    # a copy whose bytes changed has become an asset of its own
+    changed = [(path,) for file in rows.tables["files"] if (path := file[1]) in taken.copies]
+    connection.executemany("DELETE FROM files WHERE path = ?", changed)
+    for table, values in rows.tables.items():
+        connection.executemany(INSERTS[table], values)
+    return numbers
+
+
+class _Rows:
+    """The rows of many new assets, table by table."""
+
+    def __init__(self, at: str) -> None:
+        self._at = at
+        self.tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _TABLES}
+
+    def append(self, number: int, name: str, entry: NewAsset) -> None:
+        found, tables, at = entry.identification, self.tables, self._at
+        own = (found.kind, found.family, found.base_model, found.variant, found.prediction, found.format, found.layout)
+        tables["assets"].append((number, name, entry.path, entry.size, entry.sha256, entry.in_store, at, at, *own))
+        tables["files"] += [(number, *_of_file(file)) for file in entry.files]
+        words, tags = list(dict.fromkeys(found.trigger_words)), sorted(entry.tags)
+        tables["trigger_words"] += [(number, position, word) for position, word in enumerate(words)]
+        tables["tags"] += [(number, tag) for tag in tags]
+        tables["identifications"].append((number, *identification_row(found), at))
+        tables["asset_search"].append((number, name, _json(words), _json(tags)))
+        if entry.origin is not None:
+            tables["origins"].append((number, *_of_origin(entry.origin)))
+
+
+def identification_row(found: Identification) -> tuple[str, str, str]:
+    """Confidence, result and evidence, as they are kept."""
+    result = {field: getattr(found, field) for field in IDENTIFIED} | {"trigger_words": found.trigger_words}
+    return found.confidence, _json(result), f"[{','.join(map(_evidence, found.evidence))}]"
+
+
+def now() -> str:
+    """The time, as it is kept."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _of_file(file: AssetFile) -> tuple[Any, ...]:
+    return (file.path, file.role, file.size, file.mtime_ns, file.sha256, file.autov3, file.blake3)
+
+
+def _of_origin(origin: Origin) -> tuple[Any, ...]:
+    facts = None if origin.facts is None else _json(asdict(origin.facts))
+    return (origin.source, origin.reference, origin.revision, origin.url, origin.fetched_at, facts)
+
+
+@lru_cache(maxsize=1024)
+def _evidence(one: Evidence) -> str:
+    return _json({"source": one.source, "claim": one.claim, "detail": one.detail})
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
