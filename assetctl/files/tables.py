@@ -7,50 +7,80 @@ the work in a folder of LoRAs.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: How many tables are kept, and how long each may be in bytes: together a few megabytes.
-MOST, LONGEST = 6, 2**20
+#: Bytes of headers that are kept, those that were used last: parsed, they take some five times as much.
+MOST = 2 * 2**20
+
+#: Bytes at a header's end by which it is looked up: where its last tensors lie tells most tables from each other.
+_END = 128
 
 
-class Table(NamedTuple):
-    """A verified table: its bytes to the header's end, the bytes of tensors it is for, and what it says."""
+@dataclass
+class _Kept:
+    """A verified header."""
 
-    written: bytes
-    data_size: int
+    raw: bytes
     tensors: Mapping[str, Any]
+    metadata: Mapping[str, str]
+
+    @cached_property
+    def table(self) -> bytes | None:
+        """The bytes of its table up to the header's end, or `None` where metadata do not come first and alone."""
+        first = next(iter(self.tensors), None)
+        start = -1 if first is None else self.raw.find(b"," + orjson.dumps(first) + b":")
+        if start > 0 and _metadata_alone(self.raw[:start]) == self.metadata:
+            return self.raw[start:]
+        return None
 
 
 class Tables:
-    """The last few tables, the latest first."""
+    """The tables that were used last."""
 
     def __init__(self) -> None:
-        self._tables: tuple[Table, ...] = ()
+        self._kept: OrderedDict[tuple[int, bytes], _Kept] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
 
     def find(self, raw: bytes, data_size: int) -> tuple[Mapping[str, Any], object] | None:
-        """Tensors and metadata of the header `raw`, if its table is known."""
-        for table in self._tables:
-            if table.data_size == data_size and raw.endswith(table.written):
-                before = _metadata_alone(raw[: -len(table.written)])
-                if before is not None:
-                    return table.tensors, before
-        return None
+        """Tensors and metadata of the header `raw`, if its table is known for so many bytes of tensors."""
+        key = (data_size, raw[-_END:])
+        kept = self._kept.get(key)
+        if kept is None or kept.table is None or not raw.endswith(kept.table):
+            return None
+        metadata = _metadata_alone(raw[: -len(kept.table)])
+        if metadata is None:
+            return None
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+        return kept.tensors, metadata
 
     def keep(
         self, raw: bytes, data_size: int, tensors: dict[str, Any], metadata: Mapping[str, str]
     ) -> Mapping[str, Any]:
         """Remember the table of a verified header; returns its tensors, read-only, as they may be shared."""
         shared = MappingProxyType(tensors)
-        first = next(iter(tensors), None)
-        start = -1 if first is None else raw.find(b"," + orjson.dumps(first) + b":")
-        if start > 0 and len(raw) - start <= LONGEST and _metadata_alone(raw[:start]) == metadata:
-            self._tables = (Table(raw[start:], data_size, shared), *self._tables[: MOST - 1])
+        if len(raw) > MOST // 2:
+            return shared
+        key = (data_size, raw[-_END:])
+        with self._lock:
+            before = self._kept.pop(key, None)
+            self._kept[key] = _Kept(raw, shared, metadata)
+            self._size += len(raw) - (len(before.raw) if before else 0)
+            while self._size > MOST:
+                _, oldest = self._kept.popitem(last=False)
+                self._size -= len(oldest.raw)
         return shared
 
 

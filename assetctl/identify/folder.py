@@ -15,7 +15,7 @@ import orjson
 from assetctl.errors import CorruptFileError, RefusedFileError, StorageError
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify.features import Features, UNet
-from assetctl.identify.identification import conclude, decide, identify_tensors
+from assetctl.identify.identification import conclude, decide, identify_tensors, look_at
 from assetctl.identify.metadata import clean
 from assetctl.identify.outline import Outline
 from assetctl.types import Evidence, Identification
@@ -83,7 +83,7 @@ def _identify_pipeline(path: Path) -> Identification:
 def _identify_network(path: Path, kind: str, config: dict[str, Any], evidence: list[Evidence]) -> Identification:
     """Identify by the headers of the weights where there are any, and by the configuration."""
     header = _weights(path)
-    described = _described(path, kind, config)
+    described = look_at(_described(path, kind, config), [])
     by_config = decide(described, {})
     said = [Evidence("folder", item.claim, f"config.json: {item.detail}") for item in by_config.evidence]
     if header is not None:
@@ -93,7 +93,7 @@ def _identify_network(path: Path, kind: str, config: dict[str, Any], evidence: l
                 by_tensors, kind=kind, format="diffusers", layout="diffusers",
                 evidence=(*evidence, *by_tensors.evidence, *said),
             )  # fmt: skip
-    found = conclude(described, {}, [], format_="diffusers")
+    found = conclude(described, {}, format_="diffusers")
     confidence = "likely" if found.confidence == "certain" else found.confidence
     return replace(found, confidence=confidence, evidence=(*evidence, *said))
 

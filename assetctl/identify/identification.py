@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -26,6 +28,13 @@ _SHARED = frozenset({"text-encoder", "image-encoder", "upscaler"})
 _PREDICTS = frozenset({"checkpoint", "diffusion-model", "lora"})
 
 
+#: Tables of which the sight is kept, and the most tensors that one of them may have.
+_SIGHTS, _LARGE = 64, 4096
+
+#: The same observation is made in file after file.
+_evidence = lru_cache(maxsize=1024)(Evidence)
+
+
 @dataclass(slots=True)
 class Answer:
     """A family, how sure it is, and why."""
@@ -35,20 +44,67 @@ class Answer:
     evidence: list[Evidence] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What tensors alone show: features, the families that claim them, and the evidence for the kind."""
+
+    features: Features | None
+    matches: tuple[tuple[Family, Match], ...]
+    evidence: tuple[Evidence, ...]
+
+
 def identify_tensors(header: Header) -> Identification:
     """What a file of tensors is, by its header alone."""
+    sight = _seen.get(header.tensors) or _seen.keep(header.tensors, _look(header))
+    if sight.features is None:
+        return Identification(format=header.format, evidence=sight.evidence)
+    return conclude(sight, header.metadata, format_=header.format)
+
+
+def _look(header: Header) -> Sight:
     outline = Outline(header)
     kind, evidence = _kind(outline)
     if kind is None:
-        return Identification(format=header.format, evidence=tuple(evidence))
+        return Sight(None, (), tuple(evidence))
     features = kind.read(outline)
-    evidence += [Evidence("tensors", f"contains={part}", "found beside the rest") for part in features.contains]
-    return conclude(features, header.metadata, evidence, format_=header.format)
+    evidence += [_evidence("tensors", f"contains={part}", "found beside the rest") for part in features.contains]
+    return look_at(features, evidence)
 
 
-def conclude(features: Features, said: Mapping[str, str], evidence: list[Evidence], *, format_: str) -> Identification:
-    """The identification that features and a file's own metadata come to."""
-    answer = decide(features, said)
+def look_at(features: Features, evidence: list[Evidence]) -> Sight:
+    """The families that claim these features."""
+    return Sight(features, tuple(_matches(features)), tuple(evidence))
+
+
+class _Seen:
+    """Sights of tables that files share: `files.tables` hands out the same one for the same bytes."""
+
+    def __init__(self) -> None:
+        self._sights: OrderedDict[int, tuple[Mapping[str, object], Sight]] = OrderedDict()
+
+    def get(self, tensors: Mapping[str, object]) -> Sight | None:
+        table, sight = self._sights.get(id(tensors), (None, None))
+        return sight if table is tensors else None
+
+    def keep(self, tensors: Mapping[str, object], sight: Sight) -> Sight:
+        """Remember a sight, but of an embedding: its token may be its file's name."""
+        named = sight.features is not None and sight.features.kind == "embedding"
+        if len(tensors) <= _LARGE and not named:
+            self._sights[id(tensors)] = tensors, sight  # the table is kept too, so that its number stays its own
+            while len(self._sights) > _SIGHTS:
+                with contextlib.suppress(KeyError):  # another thread was here
+                    self._sights.popitem(last=False)
+        return sight
+
+
+_seen = _Seen()
+
+
+def conclude(sight: Sight, said: Mapping[str, str], *, format_: str) -> Identification:
+    """The identification that what tensors show and a file's own metadata come to."""
+    features = sight.features
+    assert features is not None  # noqa: S101 - who has none has nothing to conclude
+    answer = decide(sight, said)
     words = _words(features, said)
     family = answer.family
     base_model = _base_model(family, said) if family is not None else None
@@ -63,18 +119,18 @@ def conclude(features: Features, said: Mapping[str, str], evidence: list[Evidenc
         layout=features.layout,
         confidence=answer.confidence,
         trigger_words=words.words,
-        evidence=(*evidence, *answer.evidence, *named, *words.evidence),
+        evidence=(*sight.evidence, *answer.evidence, *named, *words.evidence),
     )
 
 
-def decide(features: Features, said: Mapping[str, str]) -> Answer:
-    """The family of `features`; metadata choose only among those that the tensors leave open."""
-    matches = _matches(features)
+def decide(sight: Sight, said: Mapping[str, str]) -> Answer:
+    """The family of what is seen; metadata choose only among those that the tensors leave open."""
+    matches = list(sight.matches)
     claimed = {family.name: (key, text) for key, text in metadata.claims(said) for family in _named(text)}
     chosen, confidence = _weigh(matches, claimed)
-    if chosen is None and not matches and features.kind in _SHARED:
+    if chosen is None and not matches and sight.features is not None and sight.features.kind in _SHARED:
         confidence = "certain"
-    evidence = [Evidence("tensors", f"family={family.name}", match.detail) for family, match in matches]
+    evidence = [_evidence("tensors", f"family={family.name}", match.detail) for family, match in matches]
     return Answer(chosen, confidence, evidence + _hearsay(chosen, matches, claimed))
 
 

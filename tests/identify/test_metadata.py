@@ -135,3 +135,19 @@ def test_chroma_is_known_by_metadata_alone(told):
     assert told({}, shapes).family == "flux1"
     assert told({"ss_base_model_version": "chroma"}, shapes).family == "chroma"
     assert told({"ss_base_model_version": "sd_1.5"}, shapes).family == "flux1"
+
+
+def test_files_of_one_table_are_told_apart_by_what_is_their_own(tmp_path):
+    """Tables are looked at once; metadata and names belong to each file."""
+    shapes = {
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight": [4, 768],
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_up.weight": [320, 4],
+    }
+    said = [{"modelspec.trigger_phrase": "ink", "n": "1"}, {"ss_sd_model_name": "v1-5.ckpt"}, {"n": "3"}]
+    found = [identify(write_safetensors(tmp_path / f"{n}.safetensors", shapes, text)) for n, text in enumerate(said)]
+    assert [one.trigger_words for one in found] == [("ink",), (), ()]
+    assert [one.base_model for one in found] == [None, "SD 1.5", None]
+    assert {one.family for one in found} == {"sd1"}
+    vectors = {"emb_params": [5, 768]}
+    named = [identify(write_safetensors(tmp_path / f"{n}.safetensors", vectors, {"n": n})) for n in ("easy", "bad")]
+    assert [one.trigger_words for one in named] == [("easy",), ("bad",)]
