@@ -20,6 +20,9 @@ _SEPARATORS = re.compile(r'[<>:"/\\|?*]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?= *(\.|$))", re.IGNORECASE)
 
 
+#: What most names are: nothing about them is to be mended.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,100}[A-Za-z0-9_-]", re.ASCII)
+
 #: For whole paths.
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -32,6 +35,8 @@ def safe_name(text: str) -> str:
     No separators, control or invisible characters, no dots or dashes in front, no dots or blanks
     at the end, no device names of Windows; in Unicode's composed form, never empty.
     """
+    if _PLAIN.fullmatch(text) and not _RESERVED.match(text):
+        return text
     visible = "".join(map(_visible, text))
     name = _SEPARATORS.sub("-", unicodedata.normalize("NFC", visible))
     name = _shorten(" ".join(name.split()).lstrip(".- "), MAX_BYTES - 1)
