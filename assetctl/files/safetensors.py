@@ -8,6 +8,7 @@ Source: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter, mul, sub
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Limit on the header's length in bytes. The reference library takes 100 MB; no real model comes near this.
 MAX_HEADER = 32 * 2**20
+
+#: Bytes that are read at first: the whole header of most LoRAs.
+_FIRST = 16 * 2**10
 
 #: Limit on a tensor's dimensions, so that no product of them grows without bound.
 MAX_DIMENSIONS = 16
@@ -88,15 +92,15 @@ def read_header(path: Path) -> Header:
     """
     try:
         with path.open("rb", buffering=0) as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            length = int.from_bytes(file.read(8), "little")
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(_FIRST)
+            length = int.from_bytes(start[:8], "little")
             if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
-                file.seek(0)
-                start = file.read(4096)
-                refuse(path, start, size)
+                refuse(path, start[:4096], size)
                 raise _corrupt(path, "its header's length does not fit in the file", truncated=start[8:9] == b"{")
-            raw = file.read(length)
+            raw = start[8 : 8 + length]
+            if len(raw) < length:
+                raw += file.read(length - len(raw))
     except OSError as error:
         raise StorageError(
             f"{path} can not be read: {error.strerror}.", "Check the path and its permissions."
