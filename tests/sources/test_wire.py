@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 from contextlib import contextmanager
@@ -53,6 +54,36 @@ def test_a_body_comes_whole(client: httpx2.Client, monkeypatch):
         assert client.get(f"http://{address}/a?b=%20c").text == "hello"
     assert asked[0].startswith(b"GET /a?b=%20c HTTP/1.1\r\n")
     assert asked[0].lower().count(b"\r\nhost:") == 1
+
+
+def test_a_body_in_chunks_comes_whole(client: httpx2.Client, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    chunks = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+    with server(chunks, chunks[:-12]) as (address, _):
+        assert client.get(f"http://{address}/").text == "hello world"
+        with pytest.raises(httpx2.RemoteProtocolError):
+            client.get(f"http://{address}/")
+
+
+def test_a_packed_body_is_unpacked(client: httpx2.Client, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    packed = gzip.compress(b"hello")
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+    with server(head + packed) as (address, _):
+        assert client.get(f"http://{address}/").text == "hello"
+
+
+def test_a_redirect_is_followed_without_the_token(client: httpx2.Client, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with server(OK) as (there, asked):
+        elsewhere = there.replace("127.0.0.1", "localhost")
+        moved = f"HTTP/1.1 302 Found\r\nlocation: http://{elsewhere}/b\r\ncontent-length: 0\r\n\r\n".encode()
+        with server(moved) as (here, first):
+            headers = {"authorization": "Bearer secret"}
+            answer = client.get(f"http://{here}/a", headers=headers, follow_redirects=True)
+    assert answer.text == "hello"
+    assert b"secret" in first[0]
+    assert b"secret" not in asked[0]
 
 
 def test_the_environments_proxy_is_asked(client: httpx2.Client, monkeypatch):
