@@ -195,10 +195,15 @@ CASES = {
     # LoRAs of transformers
     "flux1 kohya": (lora({kohya(k): v for k, v in flux_block(block=12).items()}), "lora", "flux1"),
     "flux1 by its authors' names": (
-        lora(flux_block("diffusion_model.", block=12), down="lora_A", up="lora_B"),
+        lora(
+            flux_block("diffusion_model.", block=12) | {"diffusion_model.double_blocks.12.img_mod.lin": (3072, 18432)},
+            down="lora_A",
+            up="lora_B",
+        ),
         "lora",
         "flux1",
     ),
+    "flux1 or chroma": (lora(flux_block("diffusion_model.", block=12), down="lora_A", up="lora_B"), "lora", None),
     "flux1 diffusers": (
         lora(
             {
