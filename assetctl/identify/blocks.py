@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline
 
+#: How a feed-forward is built.
+Build = Literal["plain", "gated", "wide"]
+
 _STACKS = ("double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.")
 
 #: Modules that take in the stream, and that give it out.
@@ -22,21 +25,36 @@ _TAKES = (
     "single_transformer_blocks.#.proj_mlp", "img_attn.qkv", "img_attn.proj", "txt_attn.qkv", "linear1",
     "img_mlp.0", "txt_mlp.0", "processor.qkv_lora1", "processor.qkv_lora2",
 )  # fmt: skip
-_GIVES = ("single_transformer_blocks.#.proj_out", "linear2", "img_attn.proj", "txt_attn.proj", "img_mlp.2", "txt_mlp.2")
-
-#: Module, and what its output is to its input, plain and gated. A plain feed-forward is 4 times as wide as the
-#: stream; a gated one is 3 times as wide and takes two such halves. Single blocks fuse it with attention.
-_RATIOS = (
-    ("linear1", 7, 9), ("linear2", 1 / 5, 1 / 4),
-    ("img_mlp.0", 4, 6), ("txt_mlp.0", 4, 6), ("img_mlp.2", 1 / 4, 1 / 3), ("txt_mlp.2", 1 / 4, 1 / 3),
+_GIVES = (
+    "single_transformer_blocks.#.proj_out", "linear2", "img_attn.proj", "txt_attn.proj", "img_mlp.2", "txt_mlp.2",
+    "transformer_blocks.#.attn.to_q", "x_embedder",
 )  # fmt: skip
+
+#: Of blocks that attend once, to picture and text together.
+_JOINT = ("double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.0.attn.add_")
+#: Of blocks that attend twice: what takes in the stream, and what takes in text.
+_QUERIES = ("attn1.to_q", "attn2.to_q", "attn1.to_k", "attn1.to_v")
+_STATES = ("attn2.to_k", "attn2.to_v")
+
+#: Module, and what its output is to its input: plain, gated, and gated wide. A plain feed-forward is 4 times as wide as
+#: the stream; a gated one is 3 times as wide, a wide one 4 times, and takes two such halves. Single blocks fuse it with
+#: attention.
+_RATIOS = (
+    ("linear1", 7, 9, 11), ("linear2", 1 / 5, 1 / 4),
+    ("img_mlp.0", 4, 6), ("txt_mlp.0", 4, 6), ("img_mlp.2", 1 / 4, 1 / 3), ("txt_mlp.2", 1 / 4, 1 / 3),
+    ("single_transformer_blocks.#.proj_mlp", 4, 6, 8), ("transformer_blocks.#.ff.net.0.proj", 4, 6, 8),
+)  # fmt: skip
+_BUILDS: tuple[Build, ...] = ("plain", "gated", "wide")
 
 _LAYERS = tuple(
     f"{stack}.0.{part}."
     for stack in ("layers", "noise_refiner", "context_refiner", "control_layers")
-    for part in ("attention", "feed_forward")
+    for part in ("attention", "attn", "feed_forward")
 )
-_TAKES_LAYER = ("attention.qkv", "attention.to_q", "attention.to_k", "attention.to_v", "feed_forward.w1")
+_TAKES_LAYER = (
+    "attention.qkv", "attention.to_q", "attention.to_k", "attention.to_v", "feed_forward.w1", "feed_forward.w3",
+    "layers.#.attn.to_q", "layers.#.attn.to_k", "layers.#.attn.to_v", "feed_forward.linear_1",
+)  # fmt: skip
 _GIVES_LAYER = ("attention.out", "attention.to_out.0", "feed_forward.w2")
 
 
@@ -62,15 +80,23 @@ class Blocks:
         return max(self._outline.highest("single_blocks"), self._outline.highest("single_transformer_blocks")) + 1
 
     @cached_property
-    def feed_forward(self) -> Literal["plain", "gated"] | None:
-        """Whether the feed-forward is plain or gated, by the ratios of its widths."""
-        for module, plain, gated in _RATIOS:
+    def twice(self) -> tuple[int | None, int | None]:
+        """Widths of the stream and of the text in blocks that attend to each, as those of LTX, PixArt and Cosmos do."""
+        outline = self._outline
+        if outline.begins(*_JOINT) or not outline.begins("transformer_blocks.0.attn2."):
+            return None, None
+        stream = outline.square_width(*_QUERIES) or outline.output_width(*_STATES)
+        return stream, outline.square_width(*_STATES)
+
+    @cached_property
+    def feed_forward(self) -> Build | None:
+        """How the feed-forward is built, by the ratios of its widths."""
+        for module, *ratios in _RATIOS:
             taken, given = self._outline.input_width(module), self._outline.output_width(module)
             if taken and given:
-                if given == taken * plain:
-                    return "plain"
-                if given == taken * gated:
-                    return "gated"
+                for build, ratio in zip(_BUILDS, ratios, strict=False):
+                    if given == taken * ratio:
+                        return build
         return None
 
 
@@ -83,4 +109,5 @@ def width_of_layers(outline: Outline) -> int | None:
     """Width of the stream in a network of Lumina's build, or `None` if it has none."""
     if not outline.begins(*_LAYERS):
         return None
-    return outline.input_width(*_TAKES_LAYER) or outline.output_width(*_GIVES_LAYER)
+    norm = outline.shape("layers.#.attention_norm1")  # it stays whole where matrices are packed
+    return outline.input_width(*_TAKES_LAYER) or outline.output_width(*_GIVES_LAYER) or (norm[0] if norm else None)

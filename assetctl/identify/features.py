@@ -47,7 +47,8 @@ class Features:
         outline: Its module names.
         unet: Measures of the UNet, if it is about one.
         blocks: Measures of the transformer, if it is about one of double, single or joint blocks.
-        encoders: For a LoRA: widths of the text encoders that it changes, by name: `only`, `first`, `second`.
+        encoders: For a LoRA that shows nothing more telling: widths of the text encoders that it changes, by name:
+            `only`, `first`, `second`, `t5`.
         vectors: For an embedding: name of each tensor to its width.
         latent: For a VAE: channels of the latents.
         volumetric: For a VAE: whether it convolves over time too.

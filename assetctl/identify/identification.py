@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Kinds that several families use as they are: to have no family is no gap in what is known of them.
 _SHARED = frozenset({"text-encoder", "image-encoder", "upscaler"})
 
+#: Tensors by which a file says that it predicts v: the one without noise to go with it, CosXL's with its range.
+_V_PREDICTION = ("v_pred", "edm_vpred.sigma_max")
+
 _PREDICTS = frozenset({"checkpoint", "diffusion-model", "lora"})
 
 
@@ -218,7 +221,7 @@ def _prediction(features: Features, family: Family | None, said: Mapping[str, st
         return None
     if family is not None and family.prediction:
         return family.prediction
-    marked = features.kind != "lora" and features.outline.header.shape("v_pred") is not None
+    marked = features.kind != "lora" and any(map(features.outline.header.tensors.__contains__, _V_PREDICTION))
     return "v_prediction" if marked else metadata.prediction(said)
 
 

@@ -9,7 +9,9 @@ outline need not know layouts. It is made by a few passes at C speed, as thousan
 from __future__ import annotations
 
 import re
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from itertools import islice
+from math import isqrt
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 _DOTS = bytes.maketrans(b".", b"_")
 _DIGITS = b"0123456789"
 
-#: What stands before a network's own module names. `transformer_blocks` is a name, not a prefix.
+#: What stands before a network's own module names. `transformer_blocks` is a name, not a prefix; `model` is one only
+#: where what follows is no language model.
 _PREFIX = re.compile(
     rb"\n(?:(?:base_model_model|model_diffusion_model|diffusion_model|lora_unet|lora_transformer|lora_prior|lycoris"
-    rb"|control_model|unet|net|transformer(?!_blocks__|_resblocks|_text_model|_h__))_)+"
+    rb"|control_model|oft_unet|unet|net|params_ema|params|transformer(?!_blocks__|_resblocks|_text_model|_h__)"
+    rb"|model(?=_(?:double_blocks|single_blocks|transformer_blocks|single_transformer_blocks|blocks|layers__attention)_"
+    rb"))_)+"
 )
 
 #: Length of the beginnings that are kept apart: few are distinct, so that a search for one is short.
@@ -32,17 +37,17 @@ _START = itemgetter(slice(3))
 _NUMBER = re.compile(r"\d+")
 
 #: Prefixes of layouts that write a module's whole path with underscores.
-_FLAT = ("lora_unet_", "lora_te", "lora_transformer_", "lora_prior_", "lllite_", "lycoris_")
+_FLAT = ("lora_unet_", "lora_te", "lora_transformer_", "lora_prior_", "lllite_", "lycoris_", "oft_unet_")
 
 #: Ways to write the half of a change that reads a module's input.
 _INPUTS = (
-    ".weight", ".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".lora.down.weight",
-    "_lora.down.weight", ".lora_linear_layer.down.weight", ".down.weight", ".lora_A", ".hada_w1_b", ".diff",
+    ".weight", ".lora_down.weight", ".lora_A.weight", ".lora.down.weight", "_lora.down.weight",
+    ".lora_linear_layer.down.weight", ".down.weight", ".down", ".lora_A", ".hada_w1_b", ".diff",
 )  # fmt: skip
 #: Likewise for the half that writes its output.
 _OUTPUTS = (
-    ".weight", ".lora_up.weight", ".lora_B.weight", ".lora_B.default.weight", ".lora.up.weight",
-    "_lora.up.weight", ".lora_linear_layer.up.weight", ".up.weight", ".lora_B", ".hada_w1_a", ".diff",
+    ".weight", ".lora_up.weight", ".lora_B.weight", ".lora.up.weight", "_lora.up.weight",
+    ".lora_linear_layer.up.weight", ".up.weight", ".up", ".lora_B", ".hada_w1_a", ".diff",
 )  # fmt: skip
 
 
@@ -162,6 +167,10 @@ class Outline:
         """Width of what a module gives out, for the first of `modules` that shows it."""
         return self._first_width(modules, _OUTPUTS, 0)
 
+    def square_width(self, *modules: str) -> int | None:
+        """Width of modules that give out as much as they take in: four-bit weights show it by their biases alone."""
+        return self.input_width(*modules) or self.output_width(*modules)
+
     def shape(self, *modules: str) -> tuple[int, ...] | None:
         """Shape of the weights of the first of `modules` that has any."""
         found = (self.header.shape(f"{name}.weight") for name in map(self.module, modules) if name)
@@ -199,16 +208,13 @@ class Outline:
             return None
         line = self.text[start + 1 : self.text.index("\n", start + 1) + 1]
         end = self.written.index(line) + len(line) - 1
-        example = self._examples.get(self.written[self.written.rfind("\n", 0, end) + 1 : end].encode(), "")
+        written = self.written[self.written.rfind("\n", 0, end) + 1 : end].encode()
+        example = next(islice(self.header.tensors, self._lines.index(written), None), "")
         at = example.rfind(self._spell(part))
         return example[: at + len(part)] if at >= 0 else None
 
     def _spell(self, name: str) -> str:
         return name.replace(".", "_") if self._flat else name
-
-    @cached_property
-    def _examples(self) -> dict[bytes, str]:
-        return dict(zip(self._lines, self.header.tensors, strict=False))
 
     def _first_width(self, modules: tuple[str, ...], endings: tuple[str, ...], axis: int) -> int | None:
         found = (self._width(name, endings, axis) for name in map(self.module, modules) if name)
@@ -219,11 +225,31 @@ class Outline:
             shape = self.header.shape(module + ending)
             packed = ending == ".weight" and shape is not None and shape[1:] == (1,)  # four-bit weights are [n, 1]
             if shape is not None and len(shape) > 1 and not packed:
-                return shape[axis]
+                return shape[axis] * (2 if axis == 1 and self._halved(module + ending) else 1)
         bias = self.header.shape(module + ".bias")
         if axis == 0 and bias is not None and len(bias) == 1:
             return bias[0]
-        return self._kronecker_width(module, axis) or self._glora_width(module, axis)
+        return (
+            self._kronecker_width(module, axis)
+            or self._glora_width(module, axis)
+            or self._adapter_width(module, axis)
+            or self._orthogonal_width(module, axis)
+        )
+
+    def _halved(self, weight: str) -> bool:
+        """Whether a matrix holds two four-bit numbers a byte (NVFP4), with a scale for each few of a row."""
+        scales = self.header.shape(weight + "_scale") if self.header.tensors[weight].get("dtype") == "U8" else None
+        return scales is not None and len(scales) == 2
+
+    def _adapter_width(self, module: str, axis: int) -> int | None:
+        """Peft with an adapter's name within: `lora_A.default.weight`."""
+        if not self.has("_lora_A_"):
+            return None
+        half = f"\n{module}.lora_{'BA'[axis]}."
+        names = self.header.names
+        at = names.find(half)
+        shape = self.header.shape(names[at + 1 : names.index("\n", at + 1)]) if at >= 0 else None
+        return shape[axis] if shape is not None and len(shape) > 1 else None
 
     def _kronecker_width(self, module: str, axis: int) -> int | None:
         """LoKr: a change is the Kronecker product of two matrices, each whole or itself a product `a` times `b`."""
@@ -244,3 +270,10 @@ class Outline:
             return max(first)
         last = self.header.shape(module + (".b1.weight" if first[0] > first[1] else ".b2.weight"))
         return last[0] if last else None
+
+    def _orthogonal_width(self, module: str, axis: int) -> int | None:
+        """OFT by Peft: as many rotations as the input is wide divided by their size, each the half above a diagonal."""
+        rotations = self.header.shape(module + ".oft_R.weight") if axis == 1 else None
+        if rotations is None or len(rotations) != 2:
+            return None
+        return rotations[0] * (1 + isqrt(1 + 8 * rotations[1])) // 2

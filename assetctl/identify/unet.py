@@ -68,6 +68,13 @@ def unet_variant(features: Features) -> str | None:
     return {9: "inpainting", 8: "pix2pix", 5: "depth", 7: "upscaler"}.get(features.unet.in_channels or 4)
 
 
+def read_by_kolors(features: Features) -> bool:
+    """Whether a UNet that takes text as wide as SDXL's is that of Kolors, or an IP-Adapter is for it."""
+    if features.kind == "ip-adapter":  # SDXL's resamplers are 1280 wide
+        return features.outline.output_width("image_proj.layers.0.0.to_out") == 2048
+    return features.outline.begins("encoder_hid_proj.")
+
+
 def _in_channels(outline: Outline) -> int | None:
     for root in _ROOTS:
         shape = outline.header.shape(root + "input_blocks.0.0.weight") or outline.header.shape(root + "conv_in.weight")

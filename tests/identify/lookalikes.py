@@ -31,6 +31,21 @@ from identify.networks import (
     whole,
     z_image,
 )
+from identify.relatives import (
+    auraflow,
+    cosmos,
+    differences,
+    flux2_diffusers,
+    hunyuan_image,
+    lumina2,
+    nf4,
+    oft,
+    once,
+    ovis,
+    ovis_diffusers,
+    svdquant,
+    twice,
+)
 
 
 class Lookalike(NamedTuple):
@@ -200,7 +215,8 @@ add("flux1 lora diffusers", "lora", "flux1", peft(flux_diffusers(), "transformer
 add("flux1 lora diffusers, attention", "lora", "flux1", peft(flux_diffusers(ff=False), "transformer."))
 add("flux1 lora bare", "lora", "flux1", peft(flux_diffusers(ff=False)))
 add("flux1 lora peft", "lora", "flux1", peft(flux_diffusers(), "base_model.model."), layout="peft")
-add("flux1 lora comfy", "lora", "flux1", peft(flux(modulation=False), "diffusion_model."))
+add("flux1 lora comfy", "lora", "flux1", peft(flux(), "diffusion_model."))
+add("flux1 lora comfy unmodulated", "lora", "flux1", peft(flux(modulation=False), "diffusion_model."))
 add(
     "flux1 lora onetrainer",
     "lora",
@@ -351,9 +367,9 @@ add("taesd decoder", "vae", None, {"1.weight": [64, 4, 3, 3], "3.conv.0.weight":
 for _width, _family, _encoder in ((768, "sd1", 1024), (1024, "sd2", 1024), (2048, "sdxl", 1280)):
     _ip: Shapes = {f"ip_adapter.{n}.to_{p}_ip.weight": [640, _width] for n in (1, 3, 5) for p in "kv"}
     add(f"{_family} ip-adapter", "ip-adapter", _family, _ip | {"image_proj.proj.weight": [4 * _width, _encoder]})
-    add(f"{_family} ip-adapter plus", "ip-adapter", _family, _ip | {"image_proj.latents": [1, 16, _width],
-        "image_proj.layers.0.0.to_q.weight": [_width, _width],
-        "image_proj.proj_in.weight": [_width, 1280]})  # fmt: skip
+    add(f"{_family} ip-adapter plus", "ip-adapter", _family, _ip | {"image_proj.latents": [1, 16, 1280],
+        "image_proj.layers.0.0.to_out.weight": [1280, 1280],
+        "image_proj.proj_in.weight": [1280, 1280]})  # fmt: skip
     add(f"{_family} ip-adapter faceid", "ip-adapter", _family, _ip | {"image_proj.proj.0.weight": [1024, 512],
         "ip_adapter.0.to_q_lora.down.weight": [128, 320], "ip_adapter.0.to_q_lora.up.weight": [320, 128]})  # fmt: skip
 for _name, _vectors, _family in (
@@ -395,3 +411,161 @@ add("language model lora", "lora", None, peft(
 add("segmenter", "unknown", None, {"image_encoder.patch_embed.proj.weight": [1280, 3, 16, 16],
     "mask_decoder.iou_token.weight": [1, 256]})  # fmt: skip
 add("detector", "unknown", None, {"model.0.conv.weight": [16, 3, 3, 3]})
+
+# Built much like others, and not them
+_TEXTED: Modules = {"img_in": (64, 3072), "time_in.in_layer": (256, 3072)}
+_SPOKEN: Modules = {"x_embedder": (64, 3072), "time_embed.timestep_embedder.linear_1": (256, 3072)}
+add("longcat-image", "diffusion-model", None, whole(flux(10, 20) | _TEXTED | {"txt_in": (3584, 3072)}))
+add("longcat-image diffusers", "diffusion-model", None,
+    whole(flux_diffusers(10, 20, norms=True) | _SPOKEN | {"context_embedder": (3584, 3072)}))  # fmt: skip
+add("ovis-image", "diffusion-model", None, whole(ovis() | _TEXTED | {"txt_in": (2048, 3072)}))
+add("ovis-image diffusers", "diffusion-model", None,
+    whole(ovis_diffusers() | _SPOKEN | {"context_embedder": (2048, 3072)}))  # fmt: skip
+add("ovis-image lora", "lora", None, peft(ovis(), "diffusion_model."))
+add("ovis-image lora single blocks", "lora", None, kohya(parts(ovis(), "single_blocks")))
+add("ovis-image lora diffusers", "lora", None, peft(ovis_diffusers(), "transformer."))
+add("fibo", "diffusion-model", None, whole(flux_diffusers(8, 38, norms=True) | _SPOKEN | {
+    "context_embedder": (4096, 3072), "caption_projection.0.linear": (2048, 1536)}))  # fmt: skip
+add("hunyuan-image", "diffusion-model", None, whole(hunyuan_image() | {"time_in.in_layer": (256, 3584),
+    "txt_in.individual_token_refiner.blocks.0.self_attn.qkv": (3584, 10752)}))  # fmt: skip
+add("hunyuan-image lora", "lora", None, kohya(hunyuan_image()))
+add("hunyuan video 1.5", "diffusion-model", "hunyuan-video", {"time_in.in_layer.weight": [2048, 256],
+    "double_blocks.0.img_attn.qkv.weight": [6144, 2048],
+    "txt_in.individual_token_refiner.blocks.0.self_attn.qkv.weight": [6144, 2048]})  # fmt: skip
+_COSMOS = twice(2048, 28, 1024)
+add("cosmos lone", "diffusion-model", "cosmos", whole(cosmos() | {"t_embedder.1.linear_1": (2048, 2048)}, "net."))
+add("cosmos diffusers", "diffusion-model", "cosmos", whole(_COSMOS | {"time_embed.t_embedder.linear_1": (2048, 2048)}))
+add("cosmos lora diffusers", "lora", "cosmos", peft(parts(_COSMOS, "attn"), "transformer."))
+add("cosmos lora kohya", "lora", "cosmos", kohya(cosmos()))
+add("cosmos lora of values", "lora", "cosmos", peft(parts(cosmos(), "v_proj", "output_proj"), "diffusion_model."))
+add("cogview4", "diffusion-model", None,
+    whole(once(4096, 28) | {"time_condition_embed.timestep_embedder.linear_1": (512, 4096)}))  # fmt: skip
+add("cogview4 lora", "lora", None, peft(parts(once(4096, 28), "attn"), "transformer."))
+add("cogvideox lora", "lora", None, peft(parts(once(3072, 42), "attn"), "transformer."))
+_ADALN: Modules = {"adaln_single.emb.timestep_embedder.linear_1": (256, 1152)}
+add("pixart diffusers", "diffusion-model", "pixart", whole(twice(1152, 28) | _ADALN))
+add("pixart lora", "lora", "pixart", peft(twice(1152, 28), "transformer."))
+add("pixart lora attention", "lora", "pixart", peft(twice(1152, 28, ff=False), "transformer."))
+add("pixart or sana lora of few blocks", "lora", None, peft(twice(1152, 20, ff=False), "transformer."))
+for _width, _blocks in ((1152, 28), (2240, 20)):
+    _inverted: Modules = {
+        f"transformer_blocks.{n}.ff.conv_inverted": (_width, 5 * _width, 1, 1) for n in range(_blocks)
+    }
+    add(f"sana {_width} diffusers", "diffusion-model", "sana", whole(twice(_width, _blocks, ff=False) | _inverted | {
+        "time_embed.emb.timestep_embedder.linear_1": (256, _width)}))  # fmt: skip
+    add(f"sana {_width} lone", "diffusion-model", "sana", whole({"t_embedder.mlp.0": (256, _width)} | {
+        f"blocks.{n}.{part}": size for n in range(_blocks) for part, size in (
+            ("cross_attn.kv_linear", (_width, 2 * _width)),
+            ("mlp.inverted_conv.conv", (_width, 5 * _width, 1, 1)))}))  # fmt: skip
+add("sana lora", "lora", "sana", peft(twice(2240, 20, ff=False), "transformer."))
+add("auraflow diffusers", "diffusion-model", "auraflow", whole(auraflow() | {"time_step_proj.linear_1": (256, 3072)}))
+add("auraflow lora", "lora", "auraflow", peft(auraflow(), "transformer."))
+_single = {name: size for name, size in auraflow().items() if name.startswith("single") and "attn" in name}
+add("auraflow or flux1 lora of single blocks", "lora", None, peft(_single, "transformer."))
+_double = {name: size for name, size in flux_diffusers(ff=False).items() if name.startswith("transformer")}
+add("flux1 or qwen-image lora of double blocks", "lora", None, peft(_double))
+add("lumina2 diffusers", "diffusion-model", "lumina2",
+    whole(lumina2() | {"time_caption_embed.timestep_embedder.linear_1": (256, 1024)}))  # fmt: skip
+add("lumina2 lora", "lora", "lumina2", peft(lumina2(), "transformer."))
+add("omnigen2", "diffusion-model", None, whole({f"layers.{n}.attn.to_q": (2520, 2520) for n in range(32)} | {
+    "time_caption_embed.timestep_embedder.linear_1": (256, 1024)}))  # fmt: skip
+add("kandinsky 5", "diffusion-model", None, whole({"time_embeddings.in_layer": (1792, 7168)} | {
+    f"visual_transformer_blocks.{n}.self_attention.to_query": (1792, 1792) for n in range(32)}))  # fmt: skip
+for _name, _width, _double_, _single_ in (("dev", 6144, 8, 48), ("klein 4b", 3072, 5, 20)):
+    add(f"flux2 {_name} diffusers", "diffusion-model", "flux2", whole(flux2_diffusers(_width, _double_, _single_)) | {
+        "time_guidance_embed.timestep_embedder.linear_1.weight": [_width, 256],
+        "double_stream_modulation_img.linear.weight": [6 * _width, _width]})  # fmt: skip
+add("stable cascade stage c", "diffusion-model", "stable-cascade", {"clf.1.weight": [16, 2048, 1, 1],
+    "clip_txt_mapper.weight": [2048, 1280], "down_blocks.0.0.channelwise.0.weight": [8192, 2048]})  # fmt: skip
+add("stable cascade stage b", "diffusion-model", "stable-cascade", {"clf.1.weight": [16, 320, 1, 1],
+    "effnet_mapper.0.weight": [1280, 16, 1, 1], "down_blocks.1.0.channelwise.0.weight": [2560, 640]})  # fmt: skip
+add("ella", "unknown", None, {"connector.latents": [64, 768], "connector.proj_in.weight": [768, 2048],
+    "time_embedding.linear_1.weight": [768, 320]})  # fmt: skip
+
+# Text encoders beside what tells more
+_TEXTS = kohya(CLIP_L, "lora_te1_") | kohya(CLIP_G, "lora_te2_")
+_T5: Modules = {f"encoder.block.{n}.layer.0.SelfAttention.{part}": (4096, 4096) for n in range(24) for part in "qkvo"}
+_HIDREAM: Modules = {f"double_stream_blocks.{n}.block.attn1.to_q": (2560, 2560) for n in range(16)}
+add("sd3 lora kohya with encoders", "lora", "sd3", kohya(joint(1536, 24)) | _TEXTS)
+add("sd3 lora onetrainer with encoders", "lora", "sd3", kohya(joint_diffusers(1536, 24), "lora_transformer_") | _TEXTS)
+add("sd3 lora diffusers with encoders", "lora", "sd3",
+    peft(joint_diffusers(1536, 24), "transformer.") | peft(CLIP_G, "text_encoder_2."))  # fmt: skip
+add("sd3 text encoders lora", "lora", "sd3", _TEXTS | kohya(_T5, "lora_te3_"))
+add("flux1 text encoders lora", "lora", None, kohya(CLIP_L, "lora_te1_") | kohya(_T5, "lora_te3_"))
+add("hidream lora with encoders", "lora", "hidream", kohya(_HIDREAM, "lora_transformer_") | _TEXTS)
+add("embedding hidream", "embedding", "hidream",
+    {"clip_l": [2, 768], "clip_g": [2, 1280], "t5": [2, 4096], "llama": [2, 4096]})  # fmt: skip
+add("embedding of a language model", "embedding", None, {"qwen": [4, 3584]})
+add("cached prompt", "unknown", None, {"varlen_t5_bf16": [212, 4096]})
+add("statistics", "unknown", None, {"mean": [1, 768], "std": [1, 768]})
+
+# Packed weights, and rarer ways to write a change
+_norms: Shapes = {f"layers.{n}.attention_norm1.weight": [3840] for n in range(30)}
+add("z-image nf4", "diffusion-model", "z-image",
+    nf4(z_image(fused=False)) | _norms | {"t_embedder.mlp.0.weight": [1024, 256]})  # fmt: skip
+add("sd3 nf4", "diffusion-model", "sd3", nf4(joint_diffusers(1536, 24)) | {
+    "time_text_embed.timestep_embedder.linear_1.weight": [1536, 256]})  # fmt: skip
+add("pixart nf4", "diffusion-model", "pixart", nf4(twice(1152, 28) | _ADALN))
+add("ltx nf4", "diffusion-model", "ltx", nf4(ltx()) | {"time_embed.emb.timestep_embedder.linear_1.weight": [2048, 256]})
+add("flux1 nunchaku", "diffusion-model", "flux1", svdquant(
+    {f"transformer_blocks.{n}.qkv_proj": (3072, 9216) for n in range(19)}
+    | {f"single_transformer_blocks.{n}.{part}": (3072, 9216) for n in range(38) for part in ("qkv_proj", "norm.linear")}
+    ) | {"x_embedder.weight": [3072, 64], "context_embedder.weight": [3072, 4096],
+         "time_text_embed.timestep_embedder.linear_1.weight": [3072, 256]})  # fmt: skip
+add("z-image nunchaku", "diffusion-model", "z-image", svdquant(
+    {f"layers.{n}.attention.to_qkv": (3840, 11520) for n in range(30)}) | _norms | {
+    "t_embedder.mlp.0.weight": [1024, 256]})  # fmt: skip
+for _family, _modules, _prefix in (
+    ("flux1", flux_diffusers(norms=True), "transformer."), ("qwen-image", qwen(feed_forward=False), "transformer."),
+    ("z-image", z_image(fused=False), "diffusion_model."), ("wan", wan(), "diffusion_model."),
+):  # fmt: skip
+    _named = {name.replace(".weight", ".first_0.weight"): shape for name, shape in peft(_modules, _prefix).items()}
+    add(f"{_family} lora named adapter", "lora", _family, _named)
+    add(f"{_family} lora wrapped", "lora", _family, peft(_modules, "model."))
+    add(f"{_family} oft of peft", "lora", _family, oft(_modules, _prefix))
+    add(f"{_family} whole differences", "lora", _family, differences(_modules))
+for _family in ("sd1", "sdxl"):
+    add(
+        f"{_family} oft of peft", "lora", _family, oft(parts(diffusers_unet(_family), "attn"), "base_model.model.unet.")
+    )
+    add(f"{_family} whole differences", "lora", _family, differences(ldm_unet(_family)))
+add("sdxl oft of kohya", "lora", "sdxl", {
+    f"oft_unet_{name.replace('.', '_')}.oft_blocks": [4, given // 4, given // 4]
+    for name, (_, given, *_) in parts(ldm_unet("sdxl"), "attn").items()})  # fmt: skip
+add("z-image lora of gates", "lora", "z-image", peft(
+    {f"layers.{n}.feed_forward.w3": (3840, 10240) for n in range(30)}, "diffusion_model."))  # fmt: skip
+add("easycontrol", "lora", None, {f"transformer_blocks.{n}.attn.processor.q_loras.0.{half}.weight": shape
+    for n in range(19) for half, shape in (("down", [128, 3072]), ("up", [3072, 128]))})  # fmt: skip
+
+# What steers, what enlarges, what is tiny
+add("kolors ip-adapter plus", "ip-adapter", "kolors", {
+    "ip_adapter.1.to_k_ip.weight": [640, 2048], "image_proj.latents": [1, 16, 2048],
+    "image_proj.layers.0.0.to_out.weight": [2048, 768], "image_proj.proj_in.weight": [2048, 1024]})  # fmt: skip
+add("sd1 control-lora", "controlnet", "sd1", {"lora_controlnet": [0], "input_hint_block.0.weight": [16, 3, 3, 3]} | {
+    f"{name}.{half}": shape for name, (taken, given, *kernel) in parts(ldm_unet("sd1"), "attn").items()
+    for half, shape in (("down", [64, taken]), ("up", [given, 64]))})  # fmt: skip
+add("qwen-image fun controlnet", "controlnet", "qwen-image", {"control_img_in.weight": [3072, 132],
+    "control_blocks.0.img_mlp.net.0.proj.weight": [12288, 3072], "control_blocks.0.after_proj.weight": [3072, 3072],
+    "control_blocks.0.attn.add_q_proj.weight": [3072, 3072]})  # fmt: skip
+add("flux2 fun controlnet", "controlnet", "flux2", {"control_img_in.weight": [6144, 260],
+    "control_transformer_blocks.0.attn.to_q.weight": [6144, 6144],
+    "control_transformer_blocks.0.ff_context.linear_in.weight": [36864, 6144]})  # fmt: skip
+add("wan vace module", "controlnet", "wan", {"vace_blocks.0.self_attn.q.weight": [5120, 5120],
+    "vace_patch_embedding.weight": [5120, 96, 1, 2, 2]})  # fmt: skip
+add("wan vace", "diffusion-model", "wan", whole(wan() | {"time_embedding.0": (256, 5120)}) | {
+    "vace_blocks.0.self_attn.q.weight": [5120, 5120], "vace_patch_embedding.weight": [5120, 96, 1, 2, 2]})  # fmt: skip
+add("brushnet", "controlnet", "sd1", whole(diffusers_unet("sd1")) | {
+    "conv_in_condition.weight": [320, 9, 3, 3], "brushnet_down_blocks.0.weight": [320, 320, 1, 1]})  # fmt: skip
+add("realplksr", "upscaler", None, {"feats.0.weight": [64, 3, 3, 3], "feats.1.lk.conv.weight": [16, 16, 17, 17],
+    "feats.1.channel_mixer.0.weight": [128, 64, 3, 3], "feats.30.weight": [48, 64, 3, 3]})  # fmt: skip
+add("span", "upscaler", None, {"conv_1.sk.weight": [48, 3, 1, 1], "block_1.c1_r.sk.weight": [48, 48, 1, 1],
+    "conv_cat.weight": [48, 192, 1, 1], "upsampler.0.weight": [48, 48, 3, 3]})  # fmt: skip
+add("omnisr", "upscaler", None, {"input.weight": [64, 3, 3, 3], "up.0.weight": [48, 64, 3, 3],
+    "residual_layer.0.residual_layer.0.layer.0.fn.0.weight": [64, 64, 1, 1]})  # fmt: skip
+add("real-cugan", "upscaler", None, {"unet1.conv1.conv.0.weight": [32, 3, 3, 3],
+    "unet1.conv_bottom.weight": [3, 64, 4, 4], "unet2.conv1.conv.0.weight": [32, 3, 3, 3]})  # fmt: skip
+add("compact, as it was trained", "upscaler", None, under("params_ema.", CASES["compact"].shapes))
+add("tiny video vae", "vae", None, {"decoder.1.weight": [256, 16, 3, 3], "decoder.3.conv.0.weight": [256, 512, 3, 3],
+    "encoder.0.weight": [64, 3, 3, 3], "encoder.4.conv.0.weight": [64, 128, 3, 3]})  # fmt: skip
+add("taesd, both halves", "vae", None, {"taesd_decoder.1.weight": [64, 4, 3, 3], "vae_scale": [],
+    "taesd_decoder.3.conv.0.weight": [64, 64, 3, 3], "taesd_encoder.0.weight": [64, 3, 3, 3]})  # fmt: skip

@@ -195,6 +195,15 @@ CASES = {
     # LoRAs of transformers
     "flux1 kohya": (lora({kohya(k): v for k, v in flux_block(block=12).items()}), "lora", "flux1"),
     "flux1 by its authors' names": (
+        lora(
+            flux_block("diffusion_model.", block=12) | {"diffusion_model.double_blocks.12.img_mod.lin": (3072, 18432)},
+            down="lora_A",
+            up="lora_B",
+        ),
+        "lora",
+        "flux1",
+    ),
+    "flux1 of one late block": (
         lora(flux_block("diffusion_model.", block=12), down="lora_A", up="lora_B"),
         "lora",
         "flux1",
@@ -380,6 +389,8 @@ def test_a_variant_shows_in_the_channels_of_the_input(tmp_path, channels, varian
 def test_prediction_comes_from_a_marker_tensor_or_the_family(tmp_path):
     noob = {**unet(2048), **FIRST_STAGE, "v_pred": [0], "ztsnr": [0]}
     assert identify(write_safetensors(tmp_path / "a.safetensors", noob)).prediction == "v_prediction"
+    cos = {**unet(2048), **FIRST_STAGE, "edm_vpred.sigma_max": [], "edm_vpred.sigma_min": []}
+    assert identify(write_safetensors(tmp_path / "d.safetensors", cos)).prediction == "v_prediction"
     plain = {**unet(2048), **FIRST_STAGE}
     assert identify(write_safetensors(tmp_path / "b.safetensors", plain)).prediction is None
     said = {"modelspec.prediction_type": "v"}

@@ -101,6 +101,7 @@ def test_hostile_metadata_can_not_reach_the_evidence_unclean(told):
         ({"ss_sd_model_name": "C:\\models\\Illustrious-XL-v0.1.safetensors"}, "Illustrious"),
         ({"ss_sd_model_name": "/data/noobaiXLNAIXL_vPred10Version.safetensors"}, "NoobAI"),
         ({"ss_sd_model_name": "sd_xl_base_1.0.safetensors"}, "SDXL 1.0"),
+        ({"ss_sd_model_name": "sd_xl_base_1.0_0.9vae.safetensors"}, "SDXL 1.0"),
         ({"ss_sd_model_name": "sd_xl_turbo_1.0_fp16.safetensors"}, "SDXL Turbo"),
         ({"ss_sd_model_name": "sdxl_lightning_4step.safetensors"}, "SDXL Lightning"),
         ({"ss_sd_model_name": "juggernautXL_v9Rdphoto2Lightning.safetensors"}, "SDXL Lightning"),
@@ -132,7 +133,7 @@ def test_chroma_is_known_by_metadata_alone(told):
     shapes = lora(
         {f"diffusion_model.double_blocks.{n}.img_attn.qkv": (3072, 9216) for n in range(19)}, down="lora_A", up="lora_B"
     )
-    assert told({}, shapes).family == "flux1"
+    assert (told({}, shapes).family, told({}, shapes).confidence) == ("flux1", "likely")
     assert told({"ss_base_model_version": "chroma"}, shapes).family == "chroma"
     assert told({"ss_base_model_version": "sd_1.5"}, shapes).family == "flux1"
 
@@ -151,3 +152,17 @@ def test_files_of_one_table_are_told_apart_by_what_is_their_own(tmp_path):
     vectors = {"emb_params": [5, 768]}
     named = [identify(write_safetensors(tmp_path / f"{n}.safetensors", vectors, {"n": n})) for n in ("easy", "bad")]
     assert [one.trigger_words for one in named] == [("easy",), ("bad",)]
+
+
+@pytest.mark.parametrize("name", ["black-forest-labs/FLUX.1-dev", "flux1-dev.safetensors", "/models/flux_1_dev.sft"])
+def test_flux_dev_is_known_by_each_of_its_names(told, name):
+    shapes = lora({"lora_unet_double_blocks_0_img_mod_lin": (3072, 18432)})
+    shapes |= lora({"lora_unet_double_blocks_0_img_attn_qkv": (3072, 9216)})
+    assert told({"ss_sd_model_name": name}, shapes).base_model == "Flux.1 D"
+
+
+def test_metadata_can_not_make_one_transformer_block_deep_a_sdxl(told):
+    stem = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1"
+    shapes = lora({f"{stem}_{part}": (1280, 1280) for part in ("to_q", "to_k", "to_v")})
+    assert told({"ss_base_model_version": "sdxl_base_v1-0"}, shapes).family is None
+    assert told({"ss_base_model_version": "sd_v1"}, shapes).family == "sd1"

@@ -14,7 +14,7 @@ def _match(features: Features) -> Match | None:
     if features.outline.has("distilled_guidance_layer"):
         return certain(True, "its modulation comes from a guidance network of its own")
     blocks = features.blocks
-    if features.kind != "lora" or blocks is None or blocks.width != 3072 or blocks.feed_forward == "gated":
+    if blocks is None or features.kind != "lora" or blocks.width != 3072 or blocks.feed_forward in ("gated", "wide"):
         return None
     named = features.outline.begins("double_blocks.", "single_blocks.", "single_transformer_blocks.")
     modulated = features.outline.has("img_mod.", "txt_mod.", "modulation.", "norm.linear")

@@ -1,12 +1,19 @@
 """FLUX.1: 19 double and 38 single transformer blocks, 3072 wide. Source: black-forest-labs/flux.
 
-HunyuanVideo and FLUX.2 name blocks likewise. Their counts, and the ratios between the widths, differ:
-a plain feed-forward of FLUX.1 is 4 times as wide as the block, the gated one of FLUX.2 takes 6 times.
+HunyuanVideo, FLUX.2, LongCat-Image, Ovis-Image and FIBO name blocks likewise. Their counts, the width of their text
+and the ratios between the widths differ: a plain feed-forward of FLUX.1 is 4 times as wide as the block, the gated one
+of FLUX.2 takes 6 times, that of Ovis-Image 8 times.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+
+if TYPE_CHECKING:
+    from assetctl.identify.blocks import Blocks
+    from assetctl.identify.outline import Outline
 
 _WIDTH = 3072
 _DOUBLE, _SINGLE = 19, 38
@@ -22,7 +29,14 @@ _FOREIGN = (
     "img_mlp.fc1", "txt_mlp.fc1", "modulation.linear.", "img_mod.linear", "joint_transformer_blocks.", "token_refiner",
     "transformer_blocks.0.img_mlp", "transformer_blocks.0.txt_mlp", "transformer_blocks.0.img_mod",
     "distilled_guidance_layer", "ff.linear_", "attn.to_gate", "attn.to_qkv_mlp_proj", "stream_modulation",
+    "img_mlp.gate_proj", "txt_mlp.gate_proj", "caption_projection.",
 )  # fmt: skip
+
+#: Width of T5's text states; others built like FLUX.1 listen to language models.
+_TEXT = 4096
+
+#: Single layers of AuraFlow, which diffusers names as it does those of FLUX.1.
+_AURAFLOW = 32
 
 
 def _match(features: Features) -> Match | None:
@@ -46,18 +60,25 @@ def _adapter(features: Features) -> Match | None:
 
 def _blocks(features: Features) -> Match | None:
     outline, blocks = features.outline, features.blocks
-    if blocks is None or blocks.width != _WIDTH or blocks.feed_forward == "gated":
+    if blocks is None or not _fits(outline, blocks):
         return None
-    if not outline.begins(*_BLOCKS) or blocks.single > _SINGLE or (not blocks.single and blocks.double > _DOUBLE):
-        return None
-    if not outline.begins(*_DOUBLE_OR_SINGLE) and not outline.has(*_OWN):
+    own = outline.has(*_OWN)
+    if not outline.begins(*_DOUBLE_OR_SINGLE) and not own:
         return possible(True, "its joint blocks are 3072 wide, as in FLUX.1 and others")
     detail = "its double and single blocks are 3072 wide and no more than FLUX.1's"
     if outline.has(*_MODULATION, *_XLABS):
         return certain(True, detail)
-    beyond_klein = blocks.double > _KLEIN[0] or blocks.single > _KLEIN[1]
-    plain = blocks.feed_forward == "plain" or outline.has(*_OWN)
-    return likely(beyond_klein or plain, detail) or possible(True, detail)
+    beyond_klein = blocks.double > _KLEIN[0] or blocks.single > (_KLEIN[1] if blocks.double else _AURAFLOW)
+    return likely(own or blocks.feed_forward == "plain" or beyond_klein, detail) or possible(True, detail)
+
+
+def _fits(outline: Outline, blocks: Blocks) -> bool:
+    """Whether no measure of the blocks, or of the text that they are told, is other than FLUX.1's."""
+    if not outline.begins(*_BLOCKS) or blocks.width != _WIDTH or blocks.feed_forward in ("gated", "wide"):
+        return False
+    if blocks.single > _SINGLE or (not blocks.single and blocks.double > _DOUBLE):
+        return False
+    return outline.input_width("txt_in", "context_embedder") in (None, _TEXT)
 
 
 def _variant(features: Features) -> str | None:
@@ -76,11 +97,12 @@ FAMILY = Family(
         (r"schnell", "Flux.1 S"),
         (r"krea", "Flux.1 Krea"),
         (r"kontext", "Flux.1 Kontext"),
-        (r"flux-?1-dev|flux1-dev", "Flux.1 D"),
+        (r"flux[-_.]?1[-_.]dev", "Flux.1 D"),
     ),
     variant=_variant,
     contract=(
-        "Double or single blocks 3072 wide, at most 19 and 38, with modulation of their own: certain. "
-        "Without modulation: likely if plain or more than FLUX.2 Klein has, else shared."
+        "Double or single blocks 3072 wide, at most 19 and 38, with modulation of their own, and text 4096 wide if it "
+        "shows: certain. Without modulation: likely if plain or more than FLUX.2 Klein has, else shared. Chroma's "
+        "LoRAs look so too, and say so in their metadata."
     ),
 )

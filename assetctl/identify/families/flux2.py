@@ -30,7 +30,12 @@ def _match(features: Features) -> Match | None:
     if blocks is not None and outline.begins(*_JOINT) and not outline.has(*_OTHER, "attn.to_gate"):
         fits = blocks.double <= 8 and not blocks.single and blocks.width in (4096, 6144)
         return likely(fits, f"it has no more than 8 joint blocks, {blocks.width} wide")
-    if blocks is None or not outline.begins(*_BLOCKS) or outline.has(*_OTHER) or blocks.feed_forward == "plain":
+    if (
+        blocks is None
+        or not outline.begins(*_BLOCKS)
+        or outline.has(*_OTHER)
+        or blocks.feed_forward in ("plain", "wide")
+    ):
         return None
     return (
         certain(blocks.feed_forward == "gated", "the feed-forward of its blocks is gated")

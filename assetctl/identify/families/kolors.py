@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain
+from assetctl.identify.features import Family, Features, Match, certain, likely
+from assetctl.identify.unet import read_by_kolors
 
 
 def _match(features: Features) -> Match | None:
-    projected = features.unet is not None and features.outline.begins("encoder_hid_proj.")
-    return certain(projected and features.unet and features.unet.context == 2048, "it projects its text states")
+    if features.unet is None or features.unet.context != 2048 or not read_by_kolors(features):
+        return None
+    return likely(features.kind == "ip-adapter", "its resampler of pictures is 2048 wide") or certain(
+        True, "it projects its text states"
+    )
 
 
 FAMILY = Family(
@@ -15,5 +19,8 @@ FAMILY = Family(
     _match,
     said=r"kolors",
     lineages=((r"kolors", "Kolors"),),
-    contract="Text of width 2048 behind a projection of text states: certain.",
+    contract=(
+        "Text of width 2048 behind a projection of text states: certain. An IP-Adapter whose resampler is 2048 wide: "
+        "likely."
+    ),
 )

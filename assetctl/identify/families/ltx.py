@@ -1,10 +1,11 @@
-"""LTX-Video: blocks that attend to themselves and to text, 2048 or 4096 wide. Source: Lightricks/LTX-Video."""
+"""LTX-Video: blocks that attend to themselves and to text, 2048 or 4096 wide. Source: Lightricks/LTX-Video.
+
+Its text is projected to the width of the stream. Cosmos attends twice too, to text 1024 wide; CogView4 attends once.
+"""
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely
-
-_QUERIES = tuple(f"transformer_blocks.#.attn{which}.to_{part}" for which in (1, 2) for part in "qkv")
+from assetctl.identify.features import Family, Features, Match, certain, likely, possible
 
 
 def _match(features: Features) -> Match | None:
@@ -13,9 +14,13 @@ def _match(features: Features) -> Match | None:
         return certain(features.latent == 128 and features.volumetric, "its latents have 128 channels and a time axis")
     if not features.transformer:
         return None
-    twice = outline.begins("transformer_blocks.0.attn1.to_", "transformer_blocks.0.attn2.to_")
-    return certain(outline.begins("patchify_proj."), "it projects patches of latents") or likely(
-        twice and outline.input_width(*_QUERIES) in (2048, 4096), "its blocks attend twice, 2048 or 4096 wide"
+    if outline.begins("patchify_proj."):
+        return certain(True, "it projects patches of latents")
+    width, text = features.blocks.twice if features.blocks else (None, None)
+    if width not in (2048, 4096):
+        return None
+    return likely(text == width, f"its blocks attend twice, to text as wide as they are, {width}") or possible(
+        text is None, f"its blocks attend to themselves and are {width} wide"
     )
 
 
@@ -27,6 +32,6 @@ FAMILY = Family(
     prediction="flow",
     contract=(
         "A projection of patches, or a VAE of 128 channels over time: certain. Blocks that attend "
-        "twice, 2048 or 4096 wide: likely."
+        "twice, to themselves and to text 2048 or 4096 wide: likely."
     ),
 )

@@ -1,18 +1,29 @@
-"""PixArt Alpha and Sigma: blocks that attend to themselves and to text, 1152 wide. Source: diffusers."""
+"""PixArt Alpha and Sigma: 28 blocks that attend to themselves and to text, 1152 wide. Source: diffusers.
+
+The smaller Sana is as wide, with a feed-forward of inverted convolutions; its attention alone looks the same.
+"""
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain
+from assetctl.identify.features import Family, Features, Match, certain, likely, possible
 
-_QUERIES = tuple(f"transformer_blocks.#.attn{which}.to_{part}" for which in (1, 2) for part in "qkv")
+#: Of its feed-forward, and of its modulation, which Sana has not.
+_PLAIN = ("ff.net.", "mlp.fc1", "adaln_single.", "t_block.")
+_BLOCKS = 28
 
 
 def _match(features: Features) -> Match | None:
-    outline = features.outline
-    if not features.transformer or not outline.begins("transformer_blocks.0.attn", "blocks.0.cross_attn.kv_linear"):
+    outline, blocks = features.outline, features.blocks
+    if not features.transformer:
         return None
-    return certain(outline.input_width(*_QUERIES) == 1152, "its blocks attend twice, 1152 wide") or certain(
-        outline.input_width("cross_attn.kv_linear") == 1152, "its cross-attention is 1152 wide"
+    width = blocks.twice[0] if blocks else outline.input_width("cross_attn.kv_linear")
+    if width != 1152 or outline.has("inverted_conv", "conv_inverted"):
+        return None
+    detail = "its blocks attend twice, 1152 wide"
+    return (
+        certain(outline.has(*_PLAIN), f"{detail}, before a plain feed-forward")
+        or likely(outline.highest("blocks") == _BLOCKS - 1, f"{detail}, and are as many as PixArt's")
+        or possible(True, detail)
     )
 
 
@@ -22,5 +33,8 @@ FAMILY = Family(
     said=r"pixart",
     classes=("PixArtTransformer2DModel",),
     prediction="epsilon",
-    contract="Blocks that attend twice, 1152 wide: certain.",
+    contract=(
+        "Blocks that attend twice, 1152 wide, before a plain feed-forward or with its modulation: certain. "
+        "The attention of 28 blocks alone: likely, of fewer: shared."
+    ),
 )

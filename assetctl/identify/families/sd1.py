@@ -12,9 +12,9 @@ def _match(features: Features) -> Match | None:
         return certain(unet.context == 768, "its cross-attention takes text of width 768")
     if features.encoders.get("only") is not None:
         return certain(features.encoders["only"] == 768, "its only text encoder has width 768")
-    if unet is not None and unet.first_attention:
-        return certain(unet.linear is False, "its first level attends, between 1x1 convolutions") or possible(
-            unet.linear is None, "its first level attends, as in SD 1 and SD 2"
+    if unet is not None and (unet.first_attention or unet.depth == 0):
+        return certain(unet.linear is False, "its attention stands between 1x1 convolutions") or possible(
+            unet.linear is None, "its attention modules hold one transformer block, or its first level attends"
         )
     only_clip_l = set(features.vectors.values()) == {768} and "clip_l" not in features.vectors
     return certain(only_clip_l, "its vectors have width 768") or possible(
@@ -35,6 +35,6 @@ FAMILY = Family(
     variant=unet_variant,
     contract=(
         "Text of width 768 in cross-attention, or in its only text encoder: certain. Attention "
-        "between 1x1 convolutions in the first level: certain."
+        "between 1x1 convolutions, one transformer block deep or in the first level: certain."
     ),
 )

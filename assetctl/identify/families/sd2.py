@@ -12,9 +12,9 @@ def _match(features: Features) -> Match | None:
         return certain(unet.context == 1024, "its cross-attention takes text of width 1024")
     if features.encoders.get("only") is not None:
         return certain(features.encoders["only"] == 1024, "its only text encoder has width 1024")
-    if unet is not None and unet.first_attention:
-        return certain(unet.linear, "its first level attends, between matrices") or possible(
-            unet.linear is None, "its first level attends, as in SD 1 and SD 2"
+    if unet is not None and (unet.first_attention or unet.depth == 0):
+        return certain(unet.linear and unet.first_attention, "its first level attends, between matrices") or possible(
+            unet.linear is not False, "its attention modules hold one transformer block, or its first level attends"
         )
     return certain(set(features.vectors.values()) == {1024}, "its vectors have width 1024") or possible(
         features.latent == 4 and not features.volumetric, "its latents have 4 channels"

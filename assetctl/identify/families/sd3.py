@@ -6,14 +6,21 @@ from assetctl.identify.features import Family, Features, Match, certain, likely,
 
 
 def _match(features: Features) -> Match | None:
-    outline = features.outline
     if features.vectors:
-        widths = set(features.vectors.values())
-        return certain(widths == {768, 1280, 4096}, "its vectors are for CLIP-L, OpenCLIP-G and T5")
+        fits = set(features.vectors.values()) == {768, 1280, 4096} and "llama" not in features.vectors
+        return certain(fits, "its vectors are for CLIP-L, OpenCLIP-G and T5")
     if features.latent is not None:
         return possible(features.latent == 16 and not features.volumetric, "its latents have 16 channels")
-    if not features.transformer:
-        return None
+    if features.encoders:
+        second = features.unet is None and features.encoders.get("second") == 1280
+        return likely(second and "t5" in features.encoders, "it changes OpenCLIP-G and T5") or possible(
+            second, "it changes OpenCLIP-G, as SDXL has it too"
+        )
+    return _blocks(features) if features.transformer else None
+
+
+def _blocks(features: Features) -> Match | None:
+    outline = features.outline
     if outline.begins("joint_blocks."):
         return certain(True, "it is built of joint blocks")
     joint = outline.begins("transformer_blocks.0.attn.") and not outline.begins("single_transformer_blocks.")
@@ -36,6 +43,6 @@ FAMILY = Family(
     ),
     contract=(
         "Joint blocks by name, or blocks 1536 or 2432 wide: certain. An embedding for CLIP-L, "
-        "OpenCLIP-G and T5: certain."
+        "OpenCLIP-G and T5: certain. A LoRA of OpenCLIP-G and T5 alone: likely."
     ),
 )

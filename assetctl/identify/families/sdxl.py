@@ -6,21 +6,23 @@ Source: Stability-AI/generative-models. Pony, Illustrious and NoobAI are lineage
 from __future__ import annotations
 
 from assetctl.identify.features import Family, Features, Match, certain, likely, possible
-from assetctl.identify.unet import unet_variant
+from assetctl.identify.unet import read_by_kolors, unet_variant
 
 
 def _match(features: Features) -> Match | None:
     unet = features.unet
     if unet is not None and unet.context is not None:
-        kolors = features.outline.begins("encoder_hid_proj.")
-        return certain(unet.context == 2048 and not kolors, "its cross-attention takes text of width 2048")
+        fits = unet.context == 2048 and not read_by_kolors(features)
+        return certain(fits, "its cross-attention takes text of width 2048")
     if unet is not None and unet.condition is not None:
         return certain(unet.condition == 2816, "its time embedding takes sizes and pooled text, 2816 together")
     if features.encoders.get("second") is not None:
-        return certain(features.encoders["second"] == 1280, "its second text encoder has width 1280")
+        fits = features.encoders["second"] == 1280 and "t5" not in features.encoders
+        detail = "its second text encoder has width 1280"
+        return certain(fits and unet is not None, f"{detail}, beside a UNet") or likely(fits, detail)
     if unet is not None and unet.depth is not None and not unet.first_attention:
         return certain(unet.depth > 3, "its attention modules hold up to ten transformer blocks") or possible(
-            unet.depth >= 0, "its first level does not attend, as in SDXL"
+            unet.depth > 0, "its first level does not attend, and others hold more than one transformer block"
         )
     widths = set(features.vectors.values())
     return (
@@ -42,12 +44,12 @@ FAMILY = Family(
         (r"xl.*lightning|lightning.*xl", "SDXL Lightning"),
         (r"xl.*hyper|hyper.*xl", "SDXL Hyper"),
         (r"xl.*(?<![a-z])lcm|lcm(?![a-z]).*xl", "SDXL 1.0 LCM"),
-        (r"sd_?xl_base_v?1[._-]0\.|sd_?xl_1\.0|stable-diffusion-xl-base-1\.0", "SDXL 1.0"),
+        (r"sd_?xl_base_v?1[._-]0[._]|sd_?xl_1\.0|stable-diffusion-xl-base-1\.0", "SDXL 1.0"),
         (r"sd_?xl_base_v?0[._-]9", "SDXL 0.9"),
     ),
     variant=unet_variant,
     contract=(
-        "Text of width 2048, a condition of 2816, a second text encoder of width 1280, or more than "
-        "four transformer blocks in one attention module: certain."
+        "Text of width 2048, a condition of 2816, a second text encoder of width 1280 beside a UNet, or more than "
+        "four transformer blocks in one attention module: certain. Text encoders alone, without T5: likely."
     ),
 )

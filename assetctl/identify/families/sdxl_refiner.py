@@ -14,7 +14,7 @@ def _match(features: Features) -> Match | None:
         return certain(unet.context == 1280, "its cross-attention takes text of width 1280")
     if unet.condition is not None:
         return certain(unet.condition == 2560, "its time embedding takes sizes and pooled text, 2560 together")
-    shallow = unet.depth is not None and 0 <= unet.depth <= 3
+    shallow = unet.depth is not None and 0 < unet.depth <= 3
     return possible(shallow and not unet.first_attention, "its attention modules hold up to four transformer blocks")
 
 

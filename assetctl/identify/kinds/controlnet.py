@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NAMES = (
     "controlnet", "zero_convs", "input_hint_block", "lllite_", "control_all_x_embedder", "control_layers.0",
+    "control_blocks.0", "control_transformer_blocks.0", "brushnet_down_blocks",
 )  # fmt: skip
 _T2I = ("adapter.body.", "body.0.block1", "body.0.resnets", "body.0.in_conv")
 
@@ -23,6 +24,8 @@ _T2I = ("adapter.body.", "body.0.block1", "body.0.resnets", "body.0.in_conv")
 def _marks(outline: Outline) -> str | None:
     if outline.has(*_NAMES):
         return "it has a ControlNet's connections"
+    if outline.begins("vace_patch_embedding.") and not outline.begins("blocks."):
+        return "it has the blocks that steer Wan, without Wan's own"
     return "it is laid out as a T2I-Adapter" if outline.begins(*_T2I) else None
 
 

@@ -18,14 +18,24 @@ _PLACE = "model.diffusion_model."
 _TIME = (
     "time_embed.", "time_embedding.", "time_in.", "t_embedder.", "time_text_embed.", "timestep_embedder",
     "timestep_embed", "adaln_single.", "distilled_guidance_layer", "tmlp.", "condition_embedder.time",
+    "time_guidance_embed.", "time_caption_embed.", "time_condition_embed.", "time_step_proj.", "time_extra_emb.",
+    "time_embeddings.",
 )  # fmt: skip
+
+#: Stable Cascade hears it in each block; these tell it the prompt, or the picture to refine.
+_MAPPERS = ("clip_txt_mapper.", "effnet_mapper.")
+
+#: ELLA's bridge from a language model hears the time step too.
+_BRIDGE = "connector."
 
 
 def denoiser_marks(outline: Outline) -> str | None:
     """What shows that a denoising network is in the file, or `None`."""
     if outline.prefixed(_PLACE):
         return "it has a denoising network in a checkpoint's place"
-    return "it has a network that is told the time step" if outline.begins(*_TIME) else None
+    if outline.begins(*_TIME) and not outline.begins(_BRIDGE):
+        return "it has a network that is told the time step"
+    return "it has Stable Cascade's mappers" if outline.begins(*_MAPPERS) else None
 
 
 def read_denoiser(kind: str, outline: Outline, contains: tuple[str, ...] = ()) -> Features:

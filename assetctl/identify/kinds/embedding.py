@@ -10,14 +10,23 @@ from typing import TYPE_CHECKING
 from assetctl.identify.features import Features, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from assetctl.identify.outline import Outline
 
-#: Token widths of CLIP-L, of OpenCLIP-H, of OpenCLIP-G, of T5-XXL.
-WIDTHS = frozenset({768, 1024, 1280, 4096})
+#: Token widths of CLIP-L, of OpenCLIP-H, of OpenCLIP-G.
+_CLIPS = frozenset({768, 1024, 1280})
+
+#: Names of vectors for other encoders, which trainers fix, to their token widths: others so wide are cached prompts.
+_WIDTHS = {"t5": {4096}, "t5xxl": {4096}, "llama": {4096}, "qwen": {2560, 3584}}
+
+#: What a file of statistics holds, as wide as a token.
+_STATISTICS = {"mean", "std"}
 
 #: Vectors without a token of their own: they go by the file's name.
 NAMELESS = frozenset({
-    "emb_params", "clip_l", "clip_g", "t5", "t5xxl", "string_to_param.*", "*", "text_encoders_0", "text_encoders_1",
+    "emb_params", "clip_l", "clip_g", "t5", "t5xxl", "llama", "qwen", "string_to_param.*", "*",
+    "text_encoders_0", "text_encoders_1",
 })  # fmt: skip
 
 _MOST_TENSORS = 64
@@ -29,9 +38,14 @@ def vectors(outline: Outline) -> dict[str, int]:
     if not 0 < len(tensors) <= _MOST_TENSORS:
         return {}
     shapes = {name: outline.header.shape(name) or () for name in tensors}
-    fits = all(len(shape) in (1, 2) and shape[-1] in WIDTHS for shape in shapes.values())
+    fits = all(len(shape) in (1, 2) and shape[-1] in _widths(name) for name, shape in shapes.items())
+    fits = fits and not shapes.keys() >= _STATISTICS
     modules = any(name.endswith((".weight", ".bias", "_weight", "_scale")) or "lora" in name for name in shapes)
     return {name: shape[-1] for name, shape in shapes.items()} if fits and not modules else {}
+
+
+def _widths(name: str) -> Collection[int]:
+    return _WIDTHS.get(name.removesuffix("_out"), _CLIPS)
 
 
 def _marks(outline: Outline) -> str | None:

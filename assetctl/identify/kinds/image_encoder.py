@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def _marks(outline: Outline) -> str | None:
-    sees = outline.has("vision_model.", "visual.conv1", "visual.transformer", "visual.trunk")
+    sees = outline.has("vision_model.", "visual.conv1", "visual.transformer.", "visual.trunk")
     if outline.has("patch_embeddings.projection"):
         return "it is a vision transformer such as DINOv2"
     return "it is the picture half of a CLIP or SigLIP" if sees else None

@@ -15,11 +15,14 @@ from assetctl.identify.unet import read_unet
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline
 
-_LORA = ("_lora_down.", "_lora_up.", "_lora_A", "_lora_linear_layer.", ".dora_scale")
+_LORA = ("_lora_down.", "_lora_up.", "_lora_A", "_lora_linear_layer.", "_loras.", ".dora_scale")
 _LYCORIS = (".hada_w1_a", ".lokr_w1", ".oft_", ".boft_", ".on_input")
 
 #: GLoRA's, which mark it only among a trainer's names.
 _GLORA = (".a1.weight",)
+
+#: How names of whole-matrix differences end, as ComfyUI saves them.
+_DIFFERENCES = (".diff\n", ".diff_b\n")
 
 #: Trainers' prefixes, which also mark whole-matrix differences.
 _TRAINERS = ("lora_unet_", "lora_te_", "lora_transformer_", "lycoris_")
@@ -35,10 +38,14 @@ _ENCODERS = (
     ("only", "lora_te_text_model"),
     ("first", "lora_te1_text_model"), ("first", "text_encoder.text_model"), ("first", "text_encoders.clip_l."),
     ("second", "lora_te2_text_model"), ("second", "text_encoder_2.text_model"), ("second", "text_encoders.clip_g."),
+    ("t5", "lora_te3_encoder_block"), ("t5", "text_encoder_3.encoder.block"),
 )  # fmt: skip
 
+#: How names in a denoising network begin: what they change tells more than the text encoders beside it.
+_NETWORKS = ("lora_unet_", "lora_transformer_", "lycoris_", "transformer.", "diffusion_model.", "joint_blocks.")
+
 #: Modules of a text encoder that take in as much as it is wide.
-_PART = r"[^\n]*?[._](?:self_attn[._][qkv]_proj|mlp[._]fc1)(?=[._])"
+_PART = r"[^\n]*?[._](?:self_attn[._][qkv]_proj|mlp[._]fc1|SelfAttention[._][qkv])(?=[._])"
 _MODULES = {beginning: re.compile(re.escape(beginning) + _PART) for _, beginning in _ENCODERS}
 
 
@@ -49,7 +56,7 @@ def _marks(outline: Outline) -> str | None:
         return "its tensors are those of a LyCORIS algorithm"
     if outline.prefixed(*_TRAINERS):
         return "its tensors have a LoRA trainer's prefix"
-    return None
+    return "its tensors are whole differences" if outline.has(*_DIFFERENCES) else None
 
 
 def _layout(outline: Outline) -> str:
@@ -80,7 +87,7 @@ def _encoders(outline: Outline) -> dict[str, int]:
 def _read(outline: Outline) -> Features:
     unet = read_unet(outline)
     changes_text = outline.prefixed("lora_te", "text_encoder", "base_model.model.text_encoder")
-    telling = unet is not None and unet.context is not None
+    silent = not outline.prefixed(*_NETWORKS) if unet is None else unet.context is None
     contains = (
         ("changes to a text encoder", changes_text),
         ("an embedding", outline.prefixed("bundle_emb.")),
@@ -92,7 +99,7 @@ def _read(outline: Outline) -> Features:
         outline,
         unet=unet,
         blocks=read_blocks(outline),
-        encoders=_encoders(outline) if changes_text and not telling else {},
+        encoders=_encoders(outline) if changes_text and silent else {},
         contains=tuple(what for what, there in contains if there),
     )
 

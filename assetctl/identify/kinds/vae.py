@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _FIRST = ("decoder.conv_in", "decoder.conv_in.conv", "decoder.conv1", "decoder.project_in.conv", "decoder.layers.0")
 
-#: Tiny autoencoders: whole as diffusers names them, and a lone half as their author does.
-_TINY = ("decoder.layers.0.conv.0.", "0.conv.0.")
+#: Tiny autoencoders: whole as diffusers names them, a lone half as their author does, and both together.
+_TINY = ("decoder.layers.0.conv.0.", "0.conv.0.", "taesd_decoder.0.conv.0.", "decoder.0.conv.0.")
 
 
 def _marks(outline: Outline) -> str | None:
@@ -28,7 +28,7 @@ def _marks(outline: Outline) -> str | None:
 
 
 def _read(outline: Outline) -> Features:
-    tiny = outline.header.shape("1.weight") if outline.begins("0.conv.0.") else None
+    tiny = outline.header.shape("1.weight") if outline.begins("0.conv.0.") else outline.shape("taesd_decoder.1")
     shape = outline.shape(*_FIRST) or tiny or ()
     return Features(
         "vae",
