@@ -105,7 +105,7 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
             with workspace.catalog.write() as writer:
                 number = _register(writer, arrival.entry(placed), known)
             undo.pop_all()  # registered: what was placed stays
-        if known is not None and known.in_store and known.path != str(placed):
+        if known is not None and known.in_store and known.path != str(placed) and store.owns(Path(known.path)):
             store.remove(Path(known.path))  # what was damaged is replaced
     return read.by_id(number), False
 

@@ -143,13 +143,17 @@ class Store:
         """Whether `path` lies in one of the store's own folders; a link in the store counts, its target does not."""
         return self._place_of(path) is not None
 
+    def owns(self, path: Path) -> bool:
+        """Whether `path` is an asset's place in the store: directly in one of its own folders."""
+        return self._place_of(path) == 0
+
     def remove(self, path: Path) -> None:
         """Remove an asset from the store, and its companion folder; missing is fine.
 
         Raises:
             StorageError: `path` is no asset's place in the store, or can not be removed.
         """
-        if self._place_of(path) != 0:
+        if not self.owns(path):
             raise StorageError(
                 f"{path} is not an asset in the store {self.root}, and is left alone.",
                 "Only what assetctl fetched or was given is ever removed.",

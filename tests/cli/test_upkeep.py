@@ -56,6 +56,22 @@ def test_a_download_that_goes_on_is_left_alone(assetctl, untidy):
     assert not (untidy / ".staging" / "0123").exists()
 
 
+def test_locks_that_nobody_holds_are_swept_up(assetctl, untidy):
+    assert list((untidy / ".staging").glob("*.lock"))
+    with FileLock(untidy / ".staging" / "held.lock"):
+        assetctl("prune", "--yes")
+        assert [path.name for path in (untidy / ".staging").iterdir()] == ["held.lock"]
+
+
+def test_notes_and_previews_beside_an_asset_are_no_leftovers(assetctl, untidy):
+    loras = untidy / "loras"
+    beside = ["kept.civitai.info", "kept.json", "kept.cm-info.json", "kept.yaml", "kept.preview.png", "kept.png"]
+    for name in (*beside, "stray.json"):
+        (loras / name).write_text("{}")
+    assetctl("prune", "--yes")
+    assert {path.name for path in loras.iterdir()} == {*beside, "kept.config", "kept.safetensors"}
+
+
 def test_a_folder_that_is_a_link_is_left_alone(assetctl, untidy, tmp_path):
     other = tmp_path / "shared-loras"
     shutil.move(untidy / "loras", other)
