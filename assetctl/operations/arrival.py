@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.catalog import NewAsset
 from assetctl.files.hashing import hash_file, tree_sha256
@@ -84,8 +85,30 @@ class Arrival:
         return replace(file, path=str(path), mtime_ns=path.stat().st_mtime_ns)
 
 
-def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
-    """Place an arrival and register it, unless the catalog has its bytes; also says whether it had them.
+class Kept(NamedTuple):
+    """What became of an arrival.
+
+    Attributes:
+        asset: The asset that has its bytes.
+        known: Whether the catalog had them already, and they lie where they should.
+        aside: Where the other bytes are now that lay in the asset's place, if any did.
+    """
+
+    asset: Asset
+    known: bool = False
+    aside: Path | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the person should know."""
+        if self.aside is None:
+            return []
+        advice = f"`assetctl import {shlex.quote(str(self.aside))}` makes an asset of them."
+        return [f"{self.asset.path} held other bytes than it did. These are kept as {self.aside}: {advice}"]
+
+
+def keep(workspace: Workspace, arrival: Arrival) -> Kept:
+    """Place an arrival and register it, unless the catalog has its bytes.
 
     Raises:
         StorageError: The disk is full or may not be written; store and catalog are as they were.
@@ -94,7 +117,9 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
     with store.lock(f"bytes {arrival.sha256}"):
         known = read.by_sha256(arrival.sha256)
         if known is not None and is_intact(workspace, known):
-            return known, True
+            return Kept(known, known=True)
+        if known is not None and known.in_store and store.owns(Path(known.path)):
+            return _mend(workspace, arrival, known)
         orphan = _orphan(workspace, arrival)
         kind, form = arrival.found.kind, arrival.found.format or ""
         claimed = frozenset(read.known_files(str(store.folder(kind, form))))
@@ -105,9 +130,15 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
             with workspace.catalog.write() as writer:
                 number = _register(writer, arrival.entry(placed), known)
             undo.pop_all()  # registered: what was placed stays
-        if known is not None and known.in_store and known.path != str(placed) and store.owns(Path(known.path)):
-            store.remove(Path(known.path))  # what was damaged is replaced
-    return read.by_id(number), False
+    return Kept(read.by_id(number))
+
+
+def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
+    """Put the bytes that an asset of the store had where it lies or lay; what it has instead steps aside."""
+    place = Path(known.path)
+    with workspace.store.replaced(arrival.path, place) as aside, workspace.catalog.write() as writer:
+        number = _register(writer, arrival.entry(place), known)
+    return Kept(workspace.catalog.read.by_id(number), aside=aside)
 
 
 def is_intact(workspace: Workspace, asset: Asset) -> bool:

@@ -164,11 +164,12 @@ def bring(
         except FileError:
             workspace.store.discard(key)  # it is whole, and it is nothing to keep
             raise
-        asset, known = keep(workspace, arrival)
+        kept = keep(workspace, arrival)
         workspace.store.discard(key)
-    if known:
+    asset = kept.asset
+    if kept.known:
         return _known(workspace, asset, resolution, wanted_name, labels)
-    result = PullResult(asset, warnings=list(resolution.warnings))
+    result = PullResult(asset, warnings=[*resolution.warnings, *kept.warnings])
     if asset.kind == "unknown":
         result.warnings.append(
             f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.typed} --kind KIND`."

@@ -44,13 +44,40 @@ def test_moving_a_folder_into_the_store_leaves_what_is_not_taken(assetctl, home,
     assert (home / "models" / "diffusers" / "pipeline" / "unet" / "config.json").is_file()
 
 
-def test_a_damaged_file_in_the_store_is_replaced_by_a_good_one(assetctl, home, lora):
+def test_a_changed_file_in_the_store_steps_aside_for_a_good_one(assetctl, home, lora):
+    good = lora.read_bytes()
     assetctl("pull", lora)
-    alter(home / "models" / "loras" / "whiskers.safetensors")
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    alter(place)
+    changed = place.read_bytes()
     assert assetctl("verify").code == 5
-    assert assetctl("import", "--move", lora).code == 0
+    ended = assetctl("import", "--move", lora)
+    aside = place.with_name("whiskers.changed-1.safetensors")
+    assert (ended.code, str(aside) in ended.err) == (0, True)
+    assert (place.read_bytes(), aside.read_bytes()) == (good, changed)
     assert assetctl("verify").code == 0
-    assert len(list((home / "models" / "loras").iterdir())) == 1
+    assert assetctl("prune", "--yes", "--json").data["files"] == []
+    (asset,) = assetctl("import", aside, "--json").data
+    assert asset["path"] == str(aside)
+
+
+def test_a_changed_folder_in_the_store_steps_aside_too(assetctl, home, pipeline):
+    assetctl("pull", pipeline)
+    place = home / "models" / "diffusers" / "pipeline"
+    alter(place / "unet" / "diffusion_pytorch_model.safetensors")
+    (place / "mine.txt").write_text("mine")
+    ended = assetctl("pull", pipeline, "--json")
+    assert [asset["path"] for asset in ended.data] == [str(place)]
+    assert (place.with_name("pipeline.changed-1") / "mine.txt").read_text() == "mine"
+    assert assetctl("verify").code == 0
+
+
+def test_a_file_that_is_gone_from_the_store_gets_its_name_back(assetctl, home, lora):
+    assetctl("pull", lora)
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    place.unlink()
+    assetctl("pull", lora)
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
 def test_inspect_does_not_bless_changed_bytes(assetctl, lora):

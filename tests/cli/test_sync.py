@@ -121,6 +121,19 @@ def test_what_has_the_name_steps_aside(assetctl, tmp_path, manifest):
     assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
 
 
+def test_what_was_changed_is_fetched_again_and_the_changed_bytes_are_kept(assetctl, home, manifest, contents):
+    assetctl("sync")
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    place.write_bytes(b"mine now")
+    assert actions(assetctl("sync", "--dry-run", "--json"))["whiskers"] == "restore"
+    ended = assetctl("sync")
+    aside = place.with_name("whiskers.changed-1.safetensors")
+    assert "whiskers: was missing or changed" in ended.out
+    assert f"kept as {aside}" in ended.err
+    assert (place.read_bytes(), aside.read_bytes()) == (contents["hub"], b"mine now")
+    assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
+
+
 def test_prune_removes_what_the_store_has_too_much_and_no_file_of_yours(assetctl, home, tmp_path, manifest):
     mine = write_lora(tmp_path / "webui" / "mine-too.safetensors", seed=5)
     extra = write_lora(tmp_path / "extra.safetensors", seed=6)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SAID = {
     "adopt": ("is here under another name or without labels", "was here, and has its name and labels now"),
     "add": ("is to be fetched", "was fetched"),
+    "restore": ("is missing or was changed, and is to be fetched again", "was missing or changed, and is good again"),
     "change": ("is to be fetched; what has its name steps aside", "was fetched; what had its name stepped aside"),
     "remove": ("is named nowhere, and goes", "was named nowhere, and is gone"),
 }
@@ -50,9 +51,8 @@ def app(
         raise UsageError("--locked does not go with --frozen.", "The one compares the lockfile, the other does not.")
     planned = dry_run or check
     with session.out.byte_progress() as report:
-        result = session.registry.sync(
-            file, locked=locked, frozen=frozen, prune=prune, offline=offline, dry_run=planned, report=report
-        )
+        options = {"locked": locked, "frozen": frozen, "prune": prune, "offline": offline, "dry_run": planned}
+        result = session.registry.sync(file, **options, report=report, warn=session.out.warning)
     shown = [step for step in result.steps if step.action != "keep"]
 
     def render() -> None:
