@@ -147,6 +147,13 @@ class Writer:
         asset = self._asset(asset_id)
         asset.path, asset.sha256, asset.in_store = path, sha256, in_store
 
+    def take_over(self, asset_id: int, path: str, files: Sequence[AssetFile]) -> None:
+        """The asset lies in the store from now on, with these files; where it lay are copies of it."""
+        self._session.execute(update(FileRow).where(FileRow.asset_id == asset_id).values(role="copy"))
+        self._session.execute(insert(FileRow), [_file_values(asset_id, file) for file in files])
+        asset = self._asset(asset_id)
+        asset.path, asset.in_store = path, True
+
     def relocate(self, asset_id: int, path: str, *, in_store: bool) -> None:
         """The asset's file is gone from its place, and its copy at `path` counts as the asset from now on."""
         gone = FileRow.asset_id == asset_id, FileRow.role == "main"

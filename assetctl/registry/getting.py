@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assetctl.operations.outdated import Newer
     from assetctl.operations.pull import PullPlan, PullResult
     from assetctl.operations.sync import SyncResult
+    from assetctl.operations.take_in import TakenIn
     from assetctl.registry.home import PathLike
     from assetctl.sources.base import FetchProgress
 
@@ -85,7 +86,7 @@ class Getting(Home):
         move: bool = False,
         tags: Iterable[str] = (),
         report: Callable[[FetchProgress], None] = ignore,
-    ) -> Sequence[PullResult]:
+    ) -> TakenIn:
         """Copy files and folders into the store, or move them there."""
         from assetctl.operations.take_in import take_in
 
