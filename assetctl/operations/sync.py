@@ -9,6 +9,7 @@ from assetctl.catalog import free_name
 from assetctl.errors import OfflineError, UsageError
 from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.arrival import is_intact
+from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.edit import Changes, edit
 from assetctl.operations.lock import lock, lock_path, out_of_date, resolution_of
 from assetctl.operations.pull import PullResult, bring, told_by
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset
 
-Action = Literal["keep", "adopt", "add", "restore", "change", "remove"]
+Action = Literal["keep", "adopt", "add", "restore", "change", "remove", "spare"]
 
 #: What brings bytes.
 _FETCHED = ("add", "restore", "change")
@@ -41,7 +42,7 @@ class Step:
     Attributes:
         action: `keep` (it is here, as it should be), `adopt` (its bytes are here; name and labels follow), `add` (fetch
             it), `restore` (its file is missing or was changed: fetch it again), `change` (another asset has its name,
-            and steps aside), `remove` (nothing names it).
+            and steps aside), `remove` (nothing names it), `spare` (nothing names it, and it could not be had again).
         name: In the manifest, or in the catalog for what is removed.
         size: Bytes to be fetched, as far as the source says.
         asset: What is here: the asset itself, or the one that steps aside.
@@ -64,7 +65,7 @@ class SyncResult:
     @property
     def in_sync(self) -> bool:
         """Whether nothing was to be done."""
-        return all(step.action == "keep" for step in self.steps)
+        return all(step.action in ("keep", "spare") for step in self.steps)
 
 
 def sync(
@@ -87,7 +88,7 @@ def sync(
         manifest: Its path; the lockfile lies beside it.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
-        prune: Remove assets of the store that the lockfile does not name.
+        prune: Remove assets of the store that the lockfile does not name, if they could be had again.
         dry_run: Only say what would be done.
         report: Told how far a download is.
         warn: Told what the person should know, even where something fails.
@@ -137,7 +138,9 @@ def plan_sync(
         used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
     if prune:
         unused = [asset for asset in assets if asset.in_store and asset.id not in used]
-        steps += [Step("remove", asset.name, 0, asset) for asset in unused]
+        steps += [
+            Step("remove" if can_be_had_again(workspace, asset) else "spare", asset.name, 0, asset) for asset in unused
+        ]
     return tuple(steps)
 
 
@@ -206,7 +209,7 @@ def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> 
 
 def _do(workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None) -> None:
     """Name and label an asset that is here, or remove one."""
-    if step.action == "keep" or isinstance(asset, BaseException):
+    if step.action in ("keep", "spare") or isinstance(asset, BaseException):
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
     if step.action == "remove":
