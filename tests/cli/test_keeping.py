@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from material import write_embedding, write_lora, write_safetensors
@@ -169,6 +172,40 @@ def test_a_read_only_home_can_be_read(assetctl, home, lora):
     environment = {**os.environ, "ASSETCTL_HOME": str(home)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "whiskers\n"), ended.stderr
+
+
+def test_what_is_learnt_of_a_read_only_home_is_told_and_not_kept(assetctl, home, tmp_path, lora):
+    assetctl("import", lora, "--no-hash")
+    folders = [path for path in (home, *home.rglob("*")) if path.is_dir()]
+    for path in folders:
+        path.chmod(0o555)
+    (home / "catalog.db").chmod(0o444)
+    try:
+        inspected, verified = (read_only(home, *words) for words in (("inspect", "whiskers"), ("verify",)))
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+    (file,) = inspected["files"]
+    assert file["sha256"] == inspected["sha256"] == hashlib.sha256(lora.read_bytes()).hexdigest()
+    assert file["autov3"] == inspected["autov3"]
+    assert [state["status"] for state in verified] == ["ok"]
+
+
+def read_only(home: Path, *words: str) -> Any:
+    """What a command says to somebody who has no rights but those of the files' permissions, not even as root."""
+    environment = {**os.environ, "ASSETCTL_HOME": str(home)}
+    command = [sys.executable, "-m", "assetctl", *words, "--json"]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, preexec_fn=give_up_rights
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout)["data"]
+
+
+def give_up_rights() -> None:
+    if sys.platform == "linux":
+        set_bound, override_permissions = 24, 1  # `man 2 prctl`, `man 7 capabilities`
+        ctypes.CDLL(None).prctl(set_bound, override_permissions)
 
 
 @pytest.mark.parametrize("tags", [("cats", "Cats"), ("cats", "cats")])
