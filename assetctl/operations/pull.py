@@ -161,8 +161,9 @@ def bring(
         staged = source.fetch(resolution, staging, _named(report, resolution))
         try:
             arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
-        except FileError:
+        except FileError as error:
             workspace.store.discard(key)  # it is whole, and it is nothing to keep
+            error.message = error.message.replace(str(staged), resolution.reference)
             raise
         kept = keep(workspace, arrival, owned=resolution.source == "path")
         workspace.store.discard(key)

@@ -165,6 +165,14 @@ def test_one_unreadable_name_does_not_stop_a_folder(assetctl, lora):
     assert assetctl("identify", os.fsdecode(bad), "--json").code == 2
 
 
+@pytest.mark.parametrize("how", [[], ["--copy"]])
+def test_a_link_that_leads_nowhere_is_told(assetctl, lora, how):
+    link = lora.with_name("gone.safetensors")
+    link.symlink_to("nowhere")
+    ended = assetctl("import", lora.parent, *how)
+    assert (ended.code, f"{link} is a link that leads nowhere" in ended.err) == (0, True)
+
+
 def test_a_read_only_home_can_be_read(assetctl, home, lora):
     assetctl("import", lora)
     deny = "import os, sys; os.access = lambda *_: False; from assetctl.cli.main import run;"
