@@ -85,13 +85,15 @@ def _seems_moved(workspace: Workspace, lost: Sequence[Asset]) -> StorageError:
 
 
 def prune(workspace: Workspace, pruning: Pruning) -> None:
-    """Do it.
+    """Do it, but for what has become an asset's meanwhile.
 
     Raises:
         StorageError: Something could not be removed; what stands before it is gone.
     """
+    useless = {leftover.path for leftover in find_leftovers(workspace.store, workspace.catalog.read.known_files())}
     for leftover in pruning.leftovers:
-        remove_leftover(leftover)
+        if leftover.path in useless:
+            remove_leftover(leftover)
     sweep_locks(workspace.store)
     if pruning.missing:
         with workspace.catalog.write() as writer:

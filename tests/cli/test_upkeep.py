@@ -8,6 +8,8 @@ import pytest
 from filelock import FileLock
 from material import write_embedding, write_lora
 
+from assetctl import Registry
+
 
 def test_space_is_told_by_kind_and_family(assetctl, tmp_path):
     lora = write_lora(tmp_path / "a.safetensors")
@@ -54,6 +56,16 @@ def test_a_download_that_goes_on_is_left_alone(assetctl, untidy):
         assert (untidy / ".staging" / "0123" / "half.part").exists()
     assetctl("prune", "--yes")
     assert not (untidy / ".staging" / "0123").exists()
+
+
+def test_what_became_an_assets_since_it_was_planned_is_left_alone(assetctl, home):
+    mine = write_lora(home / "models" / "loras" / "mine.safetensors")
+    with Registry.open(home) as registry:
+        plan = registry.plan_pruning()
+        assert [leftover.path for leftover in plan.leftovers] == [mine]
+        registry.import_files(mine)
+        registry.prune(plan)
+    assert mine.exists()
 
 
 def test_locks_that_nobody_holds_are_swept_up(assetctl, untidy):
