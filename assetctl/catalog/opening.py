@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0005"
+HEAD = "0006"
 
 #: How long one process waits for another's write, in seconds.
 BUSY_TIMEOUT = 30.0

@@ -133,6 +133,14 @@ class Reader(Lists):
             values = [len(prefix), prefix]
         return {row[0]: KnownFile(*row[1:]) for row in self._rows(query, values)}
 
+    def strays(self, root: str) -> list[Asset]:
+        """Assets of the store whose recorded paths do not begin with `root`: it lay elsewhere, or was called so."""
+        start = root.rstrip(os.sep) + os.sep
+        end = start[:-1] + chr(ord(os.sep) + 1)  # just past every path that begins so
+        outside = "SELECT id FROM assets WHERE in_store AND path {}"  # each half is answered by an index
+        query = f"{outside.format('< :start')} UNION ALL {outside.format('>= :end')}"
+        return self.by_ids([row[0] for row in self._rows(query, {"start": start, "end": end})])
+
     def usage(self) -> list[tuple[str, str | None, int, int, int]]:
         """Kind, family, number of assets, their bytes, and of these those in the store; largest first."""
         query = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON
 
@@ -36,6 +36,7 @@ class AssetRow(Row):
         Index(None, "family", "name"),
         Index(None, "base_model", "name"),
         Index(None, "family", "kind", "name", "base_model"),
+        Index("ix_assets_stored", "path", sqlite_where=text("in_store")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -26,7 +26,7 @@ from assetctl.catalog.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from assetctl.catalog.entries import FileHashes, NewAsset
@@ -147,13 +147,32 @@ class Writer:
         asset = self._asset(asset_id)
         asset.path, asset.sha256, asset.in_store = path, sha256, in_store
 
-    def relocate(self, asset_id: int, path: str) -> None:
+    def take_over(self, asset_id: int, path: str, files: Sequence[AssetFile]) -> None:
+        """The asset lies in the store from now on, with these files; where it lay are copies of it."""
+        self._session.execute(update(FileRow).where(FileRow.asset_id == asset_id).values(role="copy"))
+        self._session.execute(insert(FileRow), [_file_values(asset_id, file) for file in files])
+        asset = self._asset(asset_id)
+        asset.path, asset.in_store = path, True
+
+    def relocate(self, asset_id: int, path: str, *, in_store: bool) -> None:
         """The asset's file is gone from its place, and its copy at `path` counts as the asset from now on."""
         gone = FileRow.asset_id == asset_id, FileRow.role == "main"
         self._session.execute(delete(FileRow).where(*gone))
         self._session.execute(update(FileRow).where(FileRow.path == path).values(role="main"))
         asset = self._asset(asset_id)
-        asset.path, asset.in_store = path, False
+        asset.path, asset.in_store = path, in_store
+
+    def follow(self, files: Mapping[str, str], assets: Mapping[int, str]) -> None:
+        """Files, by their old paths, and assets lie at other paths now; nothing else of them has changed."""
+        connection = self._session.connection()
+        moves = [{"old": old, "new": new} for old, new in files.items()]
+        if moves:
+            connection.execute(text("DELETE FROM files WHERE path = :new AND role = 'copy'"), moves)
+            connection.execute(text("UPDATE OR IGNORE files SET path = :new WHERE path = :old"), moves)
+        places = [{"id": number, "new": new} for number, new in assets.items()]
+        if places:
+            connection.execute(text("UPDATE OR IGNORE assets SET path = :new WHERE id = :id"), places)
+        self._session.expire_all()
 
     def set_identification(self, asset_id: int, found: Identification) -> None:
         """Keep what the file says of itself; what a person set stays on top."""

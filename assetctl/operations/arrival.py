@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from assetctl.catalog import NewAsset
+from assetctl.catalog import FileHashes, NewAsset
 from assetctl.files.hashing import hash_file, tree_sha256
+from assetctl.files.paths import absolute
 from assetctl.identify import identify
 from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.naming import asset_name
@@ -84,17 +86,48 @@ class Arrival:
         return replace(file, path=str(path), mtime_ns=path.stat().st_mtime_ns)
 
 
-def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
-    """Place an arrival and register it, unless the catalog has its bytes; also says whether it had them.
+class Kept(NamedTuple):
+    """What became of an arrival.
+
+    Attributes:
+        asset: The asset that has its bytes.
+        known: Whether the catalog had them already, and they lie where they should.
+        aside: Where the other bytes are now that lay in the asset's place, if any did.
+    """
+
+    asset: Asset
+    known: bool = False
+    aside: Path | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the person should know."""
+        if self.aside is None:
+            return []
+        advice = f"`assetctl import {shlex.quote(str(self.aside))}` makes an asset of them."
+        return [f"{self.asset.path} held other bytes than it did. These are kept as {self.aside}: {advice}"]
+
+
+def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept:
+    """Place an arrival and register it, unless the catalog has its bytes.
+
+    Args:
+        workspace: The home.
+        arrival: What came.
+        owned: Whether the store is to have these bytes, even where a person's own file is registered that holds them.
 
     Raises:
         StorageError: The disk is full or may not be written; store and catalog are as they were.
     """
     read, store = workspace.catalog.read, workspace.store
     with store.lock(f"bytes {arrival.sha256}"):
+        if owned:
+            _learn_hash(workspace, arrival)
         known = read.by_sha256(arrival.sha256)
         if known is not None and is_intact(workspace, known):
-            return known, True
+            return _take_over(workspace, arrival, known) if owned and not known.in_store else Kept(known, known=True)
+        if known is not None and known.in_store and store.owns(Path(known.path)):
+            return _mend(workspace, arrival, known)
         orphan = _orphan(workspace, arrival)
         kind, form = arrival.found.kind, arrival.found.format or ""
         claimed = frozenset(read.known_files(str(store.folder(kind, form))))
@@ -105,9 +138,49 @@ def keep(workspace: Workspace, arrival: Arrival) -> tuple[Asset, bool]:
             with workspace.catalog.write() as writer:
                 number = _register(writer, arrival.entry(placed), known)
             undo.pop_all()  # registered: what was placed stays
-        if known is not None and known.in_store and known.path != str(placed):
-            store.remove(Path(known.path))  # what was damaged is replaced
-    return read.by_id(number), False
+    return Kept(read.by_id(number))
+
+
+def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
+    """Put the bytes that an asset of the store had where it lies or lay; what it has instead steps aside."""
+    place = Path(known.path)
+    with workspace.store.replaced(arrival.path, place) as aside, workspace.catalog.write() as writer:
+        number = _register(writer, arrival.entry(place), known)
+    return Kept(workspace.catalog.read.by_id(number), aside=aside)
+
+
+def _take_over(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
+    """Have the store own an asset that was registered in place; a person's own files count as copies of it."""
+    read, store = workspace.catalog.read, workspace.store
+    place = Path(known.path)
+    if store.owns(place) and not place.is_symlink():
+        with workspace.catalog.write() as writer:
+            writer.set_location(known.id, known.path, sha256=known.sha256, in_store=True)
+        return Kept(read.by_id(known.id))
+    folder = store.folder(known.kind, known.format or "")
+    claimed = frozenset(read.known_files(str(folder)))
+    placed = store.place(arrival.path, known.kind, known.format or "", arrival.stem, claimed)
+    with contextlib.ExitStack() as undo:
+        undo.callback(store.remove, placed)
+        hashed = {file.sha256: file for file in read.files(known)}
+        files = [_with_hashes(file, hashed.get(file.sha256)) for file in arrival.entry(placed).files]
+        with workspace.catalog.write() as writer:
+            writer.take_over(known.id, str(placed), files)
+        undo.pop_all()
+    return Kept(read.by_id(known.id))
+
+
+def _with_hashes(file: AssetFile, same: AssetFile | None) -> AssetFile:
+    return file if same is None else replace(file, autov3=same.autov3, blake3=same.blake3)
+
+
+def _learn_hash(workspace: Workspace, arrival: Arrival) -> None:
+    """A person's file that was registered without a hash has that of the bytes that were just copied from it."""
+    original = absolute(arrival.resolution.reference)
+    known = workspace.catalog.read.known_files(str(original.parent)).get(str(original))
+    if known is not None and known.sha256 is None and known.size == arrival.files[0].size:
+        with workspace.catalog.write() as writer:
+            writer.set_hashes([FileHashes(str(original), arrival.sha256)])
 
 
 def is_intact(workspace: Workspace, asset: Asset) -> bool:

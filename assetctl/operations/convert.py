@@ -11,7 +11,7 @@ from assetctl.errors import NotFoundError, StorageError, UsageError
 from assetctl.files.conversion import read_convertible, write_safetensors
 from assetctl.files.disk import storage_errors
 from assetctl.files.paths import absolute
-from assetctl.operations.arrival import Arrival, keep
+from assetctl.operations.arrival import Arrival, Kept, keep
 from assetctl.operations.naming import asset_name, checked_name
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
@@ -32,12 +32,14 @@ class Conversion:
         asset: It in the catalog; `None` if it was written elsewhere.
         known: Whether the catalog had these bytes already.
         original: The asset that was converted, if it is one.
+        warnings: What the person should know.
     """
 
     path: Path
     asset: Asset | None = None
     known: bool = False
     original: Asset | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def convert(
@@ -83,11 +85,11 @@ def convert(
 
     if out is not None:
         return Conversion(_written(absolute(out), write), original=original)
-    asset, known = _kept(workspace, path, wanted, found, write)
-    if original is not None and not known:
-        _hand_down(workspace, original, asset)
-        asset = workspace.catalog.read.by_id(asset.id)
-    return Conversion(Path(asset.path), asset, known, original)
+    kept = _kept(workspace, path, wanted, found, write)
+    if original is not None and not kept.known:
+        _hand_down(workspace, original, kept.asset)
+    asset = workspace.catalog.read.by_id(kept.asset.id)
+    return Conversion(Path(asset.path), asset, kept.known, original, tuple(kept.warnings))
 
 
 def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
@@ -103,9 +105,7 @@ def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
     return asset, Path(asset.path)
 
 
-def _kept(
-    workspace: Workspace, path: Path, name: str, found: Convertible, write: Callable[[Path], None]
-) -> tuple[Asset, bool]:
+def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write: Callable[[Path], None]) -> Kept:
     key = f"convert {path}"
     store = workspace.store
     with store.lock(key):

@@ -8,17 +8,20 @@ import shlex
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from assetctl.errors import AssetctlError, HashMismatchError
+from assetctl.catalog import FileHashes
+from assetctl.errors import AssetctlError, HashMismatchError, StorageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, AssetFile
 
 #: How often results are handed over, in seconds: what an interruption may lose.
@@ -129,3 +132,20 @@ def with_all_hashes(asset: Asset, files: Sequence[AssetFile]) -> list[AssetFile]
                 replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3),
             )
     return completed
+
+
+def learn_hashes(workspace: Workspace, asset: Asset) -> tuple[AssetFile, ...]:
+    """All files of an asset, with the hashes that they lacked; kept, unless the catalog can not be written.
+
+    Raises:
+        FileError: The main file is gone, damaged, or not the one that was registered.
+        StorageError: It can not be read.
+    """
+    files = workspace.catalog.read.files(asset)
+    completed = {file.path: file for file in with_all_hashes(asset, files)}
+    if completed:
+        with suppress(StorageError), workspace.catalog.write() as writer:
+            writer.set_hashes(
+                [FileHashes(each.path, each.sha256, each.autov3, each.blake3) for each in completed.values()]
+            )
+    return tuple(completed.get(file.path, file) for file in files)

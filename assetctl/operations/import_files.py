@@ -93,7 +93,7 @@ class _Import:
         self.numbers: dict[int, None] = {}  # of all assets met, in order
         self.twins: list[tuple[str, int]] = []
         self.moved: dict[str, int] = {}
-        self._catalog = workspace.catalog
+        self._catalog, self._store = workspace.catalog, workspace.store
         self._known = self._catalog.read.known_files()
         self._parts = Counter(file.asset_id for file in self._known.values() if file.role == "part")
         self._tags = tags
@@ -152,7 +152,8 @@ class _Import:
         if self.moved:
             with self._catalog.write() as writer:
                 for path, number in self.moved.items():
-                    writer.relocate(number, path)
+                    stays = keepers[number].in_store and self._store.owns(Path(path))
+                    writer.relocate(number, path, in_store=stays)
 
     def _identified(
         self, candidates: Sequence[Candidate], hashing: HashRun | None

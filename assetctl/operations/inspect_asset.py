@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.catalog import FileHashes
 from assetctl.errors import FileError, StorageError
 from assetctl.files.headers import read_any_header
-from assetctl.operations.hashing import with_all_hashes
+from assetctl.operations.hashing import learn_hashes
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
@@ -19,28 +18,24 @@ if TYPE_CHECKING:
 def inspect_asset(workspace: Workspace, name: str, *, hashes: bool = True) -> AssetDetails:
     """All that the catalog knows of an asset, with its file's own metadata.
 
-    Hashes that were left for later are computed now, and kept, unless `hashes` is false.
+    Hashes that were left for later are computed now, and kept where that can be, unless `hashes` is false. What is
+    wrong with the file is told, and does not keep the rest from being shown.
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
     """
     read = workspace.catalog.read
     asset = read.find(name)
-    problem = _complete_hashes(workspace, asset) if hashes else None
-    details = read.details(read.by_id(asset.id))
-    return replace(details, metadata=_metadata(asset), problem=problem)
-
-
-def _complete_hashes(workspace: Workspace, asset: Asset) -> str | None:
-    """Compute what is lacking; what is wrong with the file is told, and does not keep the rest from being shown."""
-    try:
-        completed = with_all_hashes(asset, workspace.catalog.read.files(asset))
-    except (FileError, StorageError) as error:
-        return error.message
-    if completed:
-        with workspace.catalog.write() as writer:
-            writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
-    return None
+    files, problem = read.files(asset), None
+    if hashes:
+        try:
+            files = learn_hashes(workspace, asset)
+        except (FileError, StorageError) as error:
+            problem = error.message
+    main = next((file for file in files if file.role == "main"), None)
+    if main is not None:
+        asset = replace(asset, sha256=main.sha256, autov3=main.autov3)
+    return replace(read.details(asset), files=files, metadata=_metadata(asset), problem=problem)
 
 
 def _metadata(asset: Asset) -> dict[str, str]:

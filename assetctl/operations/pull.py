@@ -161,14 +161,21 @@ def bring(
         staged = source.fetch(resolution, staging, _named(report, resolution))
         try:
             arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
-        except FileError:
+        except FileError as error:
             workspace.store.discard(key)  # it is whole, and it is nothing to keep
+            error.message = error.message.replace(str(staged), resolution.reference)
             raise
-        asset, known = keep(workspace, arrival)
+        kept = keep(workspace, arrival, owned=resolution.source == "path")
         workspace.store.discard(key)
-    if known:
+    asset = kept.asset
+    if kept.known:
         return _known(workspace, asset, resolution, wanted_name, labels)
-    result = PullResult(asset, warnings=list(resolution.warnings))
+    if set(labels) - set(asset.tags):  # it was known, and its bytes were lost or not the store's
+        _tag(workspace, asset, labels)
+        asset = workspace.catalog.read.by_id(asset.id)
+    result = PullResult(asset, warnings=[*resolution.warnings, *kept.warnings])
+    if wanted_name is not None:
+        result.warnings += _misnamed(workspace, asset, wanted_name)
     if asset.kind == "unknown":
         result.warnings.append(
             f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.typed} --kind KIND`."
@@ -209,13 +216,29 @@ def _known(
     if resolution.facts is not None:
         _enrich(workspace, asset, resolution)
     if tags:
-        with workspace.catalog.write() as writer:
-            writer.change_tags(asset.id, tags)
+        _tag(workspace, asset, tags)
     result = PullResult(workspace.catalog.read.by_id(asset.id), known=True)
-    if name is not None and name != asset.name:
-        advice = f"`assetctl edit {asset.typed} --name {shlex.quote(name)}` renames it."
-        result.warnings.append(f"These bytes are here already, as {asset.name}: {advice}")
+    if name is not None:
+        result.warnings += _misnamed(workspace, asset, name)
     return result
+
+
+def _tag(workspace: Workspace, asset: Asset, tags: tuple[str, ...]) -> None:
+    with workspace.catalog.write() as writer:
+        writer.change_tags(asset.id, tags)
+
+
+def _misnamed(workspace: Workspace, asset: Asset, name: str) -> list[str]:
+    """A warning where an asset is not called as it was asked for: the name is another's, or it had one of its own."""
+    if asset.name == name:
+        return []
+    taken = any(
+        other.name.lower() == name.lower() != asset.name.lower() for other in workspace.catalog.read.called(name)
+    )
+    if taken:
+        return [f"Another asset is called {name} already: this one is {asset.name}."]
+    advice = f"`assetctl edit {asset.typed} --name {shlex.quote(name)}` renames it."
+    return [f"These bytes are here already, as {asset.name}: {advice}"]
 
 
 def _enrich(workspace: Workspace, asset: Asset, resolution: Resolution) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ class Removal:
     deletes: tuple[Path, ...]
     keeps: tuple[Path, ...]
 
+    @property
+    def deletes_bytes(self) -> bool:
+        """Whether something goes that is there now."""
+        return any(os.path.lexists(path) for path in self.deletes)
+
 
 def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False) -> Removal:
     """Say what `remove` would do; `delete_files` includes a person's own files.
@@ -40,8 +46,9 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     read = workspace.catalog.read
     asset = read.find(name)
     copies = [Path(file.path) for file in read.files(asset) if file.role == "copy"]
-    owned = [Path(asset.path)] if asset.in_store else []
-    others = ([] if asset.in_store else [Path(asset.path)]) + copies
+    is_owned = asset.in_store and workspace.store.owns(Path(asset.path))
+    owned = [Path(asset.path)] if is_owned else []
+    others = ([] if is_owned else [Path(asset.path)]) + copies
     deletes = owned + others if delete_files else owned
     return Removal(asset, read.generations_with(asset), tuple(deletes), () if delete_files else tuple(others))
 
@@ -56,7 +63,7 @@ def remove(workspace: Workspace, removal: Removal) -> None:
         writer.remove(removal.asset.id)
         writer.flush()
         for path in removal.deletes:
-            if removal.asset.in_store and str(path) == removal.asset.path:
+            if removal.asset.in_store and str(path) == removal.asset.path and workspace.store.owns(path):
                 workspace.store.remove(path)
             else:
                 _delete(path)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from assetctl.catalog import FileHashes
 from assetctl.errors import FileError, StorageError
-from assetctl.operations.hashing import with_all_hashes
+from assetctl.operations.hashing import learn_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,14 +132,9 @@ class Resolver:
     def _hashed(self, asset: Asset, files: tuple[AssetFile, ...]) -> tuple[AssetFile, ...]:
         """The asset's files with their hashes; as they were, where a file can not be read or has changed."""
         try:
-            completed = with_all_hashes(asset, files)
+            return learn_hashes(self._workspace, asset)
         except (FileError, StorageError):
             return files
-        if not completed:
-            return files
-        with self._workspace.catalog.write() as writer:
-            writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
-        return self._read.files(asset)
 
     @cached_property
     def _autov1(self) -> list[tuple[Asset, str | None]]:

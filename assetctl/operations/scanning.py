@@ -37,7 +37,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Scan:
-    """What a walk found: candidates, and folders that could not be read."""
+    """What a walk found: candidates, and folders and links that could not be read."""
 
     candidates: list[Candidate] = field(default_factory=list)
     unreadable: list[tuple[str, AssetctlError]] = field(default_factory=list)
@@ -109,6 +109,10 @@ def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
             found.candidates.append(Candidate(Path(entry.path), (_file(entry.path, entry.stat()),)))
         elif entry.is_dir():
             _enter(Path(entry.path), found, seen)
+        elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - a `Path` costs more
+            hint = "Mount the disk that it leads to, or remove it."
+            refusal = StorageError(f"{entry.path} is a link that leads nowhere.", hint)
+            found.unreadable.append((entry.path, refusal))
 
 
 def _encodes(name: str) -> bool:

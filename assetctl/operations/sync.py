@@ -9,15 +9,16 @@ from assetctl.catalog import free_name
 from assetctl.errors import OfflineError, UsageError
 from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.arrival import is_intact
+from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.edit import Changes, edit
 from assetctl.operations.lock import lock, lock_path, out_of_date, resolution_of
-from assetctl.operations.pull import bring, told_by
+from assetctl.operations.pull import PullResult, bring, told_by
 from assetctl.operations.remove import plan_removal, remove
 from assetctl.sources import source_called
 from assetctl.threads import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from assetctl.manifest import Locked, Manifest, Wanted
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset
 
-Action = Literal["keep", "adopt", "add", "change", "remove"]
+Action = Literal["keep", "adopt", "add", "restore", "change", "remove", "spare"]
+
+#: What brings bytes.
+_FETCHED = ("add", "restore", "change")
 
 #: How a manifest says what of an asset a person would `edit`.
 _LABELS = ("kind", "family", "base_model", "trigger_words", "notes", "default_weight")
@@ -37,7 +41,8 @@ class Step:
 
     Attributes:
         action: `keep` (it is here, as it should be), `adopt` (its bytes are here; name and labels follow), `add` (fetch
-            it), `change` (another asset has its name, and steps aside), `remove` (nothing names it).
+            it), `restore` (its file is missing or was changed: fetch it again), `change` (another asset has its name,
+            and steps aside), `remove` (nothing names it), `spare` (nothing names it, and it could not be had again).
         name: In the manifest, or in the catalog for what is removed.
         size: Bytes to be fetched, as far as the source says.
         asset: What is here: the asset itself, or the one that steps aside.
@@ -60,7 +65,7 @@ class SyncResult:
     @property
     def in_sync(self) -> bool:
         """Whether nothing was to be done."""
-        return all(step.action == "keep" for step in self.steps)
+        return all(step.action in ("keep", "spare") for step in self.steps)
 
 
 def sync(
@@ -72,6 +77,7 @@ def sync(
     prune: bool = False,
     dry_run: bool = False,
     report: Callable[[FetchProgress], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> SyncResult:
     """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
 
@@ -82,9 +88,10 @@ def sync(
         manifest: Its path; the lockfile lies beside it.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
-        prune: Remove assets of the store that the lockfile does not name.
+        prune: Remove assets of the store that the lockfile does not name, if they could be had again.
         dry_run: Only say what would be done.
         report: Told how far a download is.
+        warn: Told what the person should know, even where something fails.
 
     Raises:
         NotFoundError, UsageError: A file is missing or makes no sense, or the lockfile is out of date.
@@ -98,7 +105,10 @@ def sync(
         return SyncResult(steps)
     fetched = _fetch_all(workspace, steps, manifest.parent, report)
     for step in steps:
-        _do(workspace, step, fetched.get(step.name, step.asset), labels.get(step.name))
+        _do(workspace, step, _asset_of(step, fetched), labels.get(step.name))
+    for pulled in fetched.values():
+        for text in pulled.warnings if isinstance(pulled, PullResult) else ():
+            warn(text)
     for outcome in fetched.values():
         if isinstance(outcome, BaseException):
             raise outcome
@@ -115,12 +125,12 @@ def plan_sync(
     steps, used = [], set()
     for locked in pins:
         here = (by_hash.get(locked.sha256) if locked.sha256 else None) or _folder(workspace, locked)
-        if here is not None and not is_intact(workspace, here):
-            here = None
         namesake = by_name.get(locked.name.lower())
         size = sum(file.size or 0 for file in locked.files)
         if here is None:
             steps.append(Step("change" if namesake else "add", locked.name, size, namesake, locked))
+        elif not is_intact(workspace, here):
+            steps.append(Step("restore", locked.name, size, here, locked))
         elif here.name == locked.name and _is_labelled(here, labels.get(locked.name)):
             steps.append(Step("keep", locked.name, 0, here, locked))
         else:
@@ -128,7 +138,9 @@ def plan_sync(
         used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
     if prune:
         unused = [asset for asset in assets if asset.in_store and asset.id not in used]
-        steps += [Step("remove", asset.name, 0, asset) for asset in unused]
+        steps += [
+            Step("remove" if can_be_had_again(workspace, asset) else "spare", asset.name, 0, asset) for asset in unused
+        ]
     return tuple(steps)
 
 
@@ -177,22 +189,27 @@ def _is_labelled(asset: Asset, wanted: Wanted | None) -> bool:
 
 def _fetch_all(
     workspace: Workspace, steps: Sequence[Step], base: Path, report: Callable[[FetchProgress], None]
-) -> dict[str, Asset | BaseException]:
-    """Bring what is missing, some at a time; by its name, each asset or why it could not be had."""
-    wanted = [step.locked for step in steps if step.action in ("add", "change") and step.locked is not None]
+) -> dict[str, PullResult | BaseException]:
+    """Bring what is missing, some at a time; by its name, what came of each or why it could not be had."""
+    wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
-    def one(locked: Locked, going_on: Callable[[], None]) -> Asset:
+    def one(locked: Locked, going_on: Callable[[], None]) -> PullResult:
         with workspace.another() as own:
             source = source_called(locked.source, own.settings)
-            return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on)).asset
+            return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on))
 
     outcomes = dict(at_once(wanted, one, workspace.settings.downloads))
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
 
 
+def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> Asset | BaseException | None:
+    outcome = fetched.get(step.name, step.asset)
+    return outcome.asset if isinstance(outcome, PullResult) else outcome
+
+
 def _do(workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None) -> None:
     """Name and label an asset that is here, or remove one."""
-    if step.action == "keep" or isinstance(asset, BaseException):
+    if step.action in ("keep", "spare") or isinstance(asset, BaseException):
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
     if step.action == "remove":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import StorageError
+from assetctl.errors import AssetctlError, StorageError
+from assetctl.identify import identify
 from assetctl.operations.pull import pull
 from assetctl.operations.scanning import scan
 
@@ -16,6 +19,24 @@ if TYPE_CHECKING:
     from assetctl.operations.scanning import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import FetchProgress
+    from assetctl.types import Asset
+
+
+@dataclass(slots=True)
+class TakenIn:
+    """What taking in came to.
+
+    Attributes:
+        results: What is in the store, new or known.
+        refused: Files inside folders that are no assets, each with its reason; they were passed over.
+        others: Pickles inside folders that hold no model that is known; they were passed over.
+        failed: Why a file that was named is not in the store, or why nothing after it is.
+    """
+
+    results: list[PullResult] = field(default_factory=list)
+    refused: list[tuple[str, AssetctlError]] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    failed: list[AssetctlError] = field(default_factory=list)
 
 
 def take_in(
@@ -25,29 +46,77 @@ def take_in(
     move: bool = False,
     tags: Iterable[str] = (),
     report: Callable[[FetchProgress], None] = lambda _: None,
-) -> list[PullResult]:
+) -> TakenIn:
     """Pull every asset found at `paths`; when moving, delete an original once its bytes are safe in the store.
+
+    What is refused does not keep the others out; a disk that is full, or an original that can not be deleted, ends it.
 
     Raises:
         NotFoundError: A path does not exist.
-        FileError: A file is refused; those before it are in the store.
-        StorageError: The disk is full, or an original can not be deleted.
     """
     labels = tuple(tags)
-    results = []
-    for candidate in scan(paths).candidates:
-        result = pull(workspace, str(candidate.path), tags=labels, report=report)
-        results.append(result)
-        if move and result.asset.in_store and not workspace.store.contains(candidate.path):
-            _delete(candidate)
-    return results
+    found = scan(paths)
+    taken = TakenIn(refused=found.unreadable)
+    for candidate in found.candidates:
+        try:
+            if not candidate.named and _is_no_model(candidate):
+                taken.others.append(candidate.path)
+                continue
+            result = pull(workspace, str(candidate.path), tags=labels, report=report)
+            taken.results.append(result)
+            if move and result.asset.in_store and not workspace.store.contains(candidate.path):
+                _move_out(workspace, candidate, result)
+        except StorageError as error:
+            taken.failed.append(error)
+            break
+        except AssetctlError as error:
+            if candidate.named:
+                taken.failed.append(error)
+            else:
+                taken.refused.append((str(candidate.path), error))
+    return taken
 
 
-def _delete(candidate: Candidate) -> None:
-    """Delete what was taken in, and folders that are empty then; whatever else lies there stays."""
+def _is_no_model(candidate: Candidate) -> bool:
+    """Whether it is a pickle of something else: an optimizer's state, a list.
+
+    Raises:
+        FileError: It is refused or corrupt.
+    """
+    found = identify(candidate.path)
+    return found.format == "pickle" and found.kind == "unknown"
+
+
+def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult) -> None:
+    """Delete what was taken in, and forget that it lay there; whatever else is there stays."""
+    gone = _taken_from(workspace, candidate, result.asset)
+    _delete(candidate, gone)
+    copies = [file.path for file in workspace.catalog.read.files(result.asset) if file.role == "copy"]
+    if not set(copies).isdisjoint(gone):
+        with workspace.catalog.write() as writer:
+            for path in gone:
+                writer.forget_file(path)
+    if candidate.path.is_dir():
+        result.warnings.append(f"{candidate.path} keeps what is no part of {result.asset.name}.")
+
+
+def _taken_from(workspace: Workspace, candidate: Candidate, asset: Asset) -> list[str]:
+    """Those of a candidate's files whose bytes the store has: of a folder, not all need belong to the asset."""
+    own = {file.path: file.size for file in workspace.catalog.read.files(asset) if file.role != "copy"}
+    taken = []
+    for file in candidate.files:
+        relative = os.path.relpath(file.path, candidate.path)
+        stored = asset.path if relative == os.curdir else os.path.join(asset.path, relative)  # noqa: PTH118 - strings
+        if own.get(stored) == file.size and os.path.realpath(stored) != os.path.realpath(file.path):
+            taken.append(file.path)
+    return taken
+
+
+def _delete(candidate: Candidate, files: Sequence[str]) -> None:
+    """Delete files, and folders of the candidate that are empty then."""
     try:
-        for file in candidate.files:
-            Path(file.path).unlink()
+        for file in files:
+            Path(file).unlink()
         if candidate.path.is_dir():
             for folder in sorted((path for path in candidate.path.rglob("*") if path.is_dir()), reverse=True):
                 _remove_if_empty(folder)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import HashMismatchError
+from assetctl.errors import HashMismatchError, StorageError
 from assetctl.files.disk import storage_errors
 from assetctl.files.hashing import hash_file
-from assetctl.store.leftovers import find_leftovers, remove_leftover
+from assetctl.store.leftovers import find_leftovers, remove_leftover, sweep_locks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from assetctl.operations.workspace import Workspace
     from assetctl.store.leftovers import Leftover
     from assetctl.types import Asset
@@ -55,22 +58,43 @@ def usage(workspace: Workspace) -> list[Usage]:
 def plan_pruning(workspace: Workspace, *, missing: bool = False) -> Pruning:
     """Say what `prune` would remove; assets whose files are gone only if `missing` is asked for.
 
-    A disk that is not mounted makes assets seem to be gone: nobody but the person can know.
+    A disk that is not mounted makes assets seem to be gone: nobody but the person can know. And where assets of the
+    store are gone, files that no asset names may be what is looked for: these stay.
+
+    Raises:
+        StorageError: Assets of the store are gone, files that may be theirs are there, and `missing` is not asked for.
     """
     read = workspace.catalog.read
-    known = frozenset(read.known_files(str(workspace.store.root)))
-    gone = [asset for asset in read.assets() if not Path(asset.path).exists()] if missing else []
-    return Pruning(tuple(find_leftovers(workspace.store, known)), tuple(gone))
+    gone = [asset for asset in read.assets() if not Path(asset.path).exists()]
+    leftovers = tuple(find_leftovers(workspace.store, read.known_files()))
+    lost = [asset for asset in gone if asset.in_store]
+    unfinished = tuple(leftover for leftover in leftovers if leftover.what == "unfinished")
+    if lost and leftovers != unfinished and not missing:
+        raise _seems_moved(workspace, lost)
+    return Pruning(unfinished if lost else leftovers, tuple(gone) if missing else ())
+
+
+def _seems_moved(workspace: Workspace, lost: Sequence[Asset]) -> StorageError:
+    names = ", ".join(asset.name for asset in lost[:3]) + (", …" if len(lost) > 3 else "")
+    root = workspace.store.root
+    return StorageError(
+        f"The store seems to have moved: not where they were are {names}. Files in {root} that no asset names may be "
+        "these, and nothing was removed.",
+        f"`assetctl import {shlex.quote(str(root))}` finds them again; `assetctl prune --missing` forgets them.",
+    )
 
 
 def prune(workspace: Workspace, pruning: Pruning) -> None:
-    """Do it.
+    """Do it, but for what has become an asset's meanwhile.
 
     Raises:
         StorageError: Something could not be removed; what stands before it is gone.
     """
+    useless = {leftover.path for leftover in find_leftovers(workspace.store, workspace.catalog.read.known_files())}
     for leftover in pruning.leftovers:
-        remove_leftover(leftover)
+        if leftover.path in useless:
+            remove_leftover(leftover)
+    sweep_locks(workspace.store)
     if pruning.missing:
         with workspace.catalog.write() as writer:
             for asset in pruning.missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -50,7 +51,7 @@ def verify(
 ) -> list[Verification]:
     """Compare the files of the named assets, or of all, with what the catalog knows.
 
-    Sizes come first, and then, unless `quick`, all hashes; those that were not known yet are kept.
+    Sizes come first, and then, unless `quick`, all hashes; those that were not known yet are kept, where that can be.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -100,12 +101,17 @@ def _verify(
         status, detail = problem or ("ok", "size" if quick else "size and hash")
         yield Verification(asset.name, file.path, status, detail)
     if learnt:
+        with contextlib.suppress(StorageError):  # a home that can not be written can be verified all the same
+            _keep(workspace, asset, learnt)
+
+
+def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes]) -> None:
+    with workspace.catalog.write() as writer:
+        writer.set_hashes(learnt)
+    if asset.format == "diffusers" and asset.sha256 is None:
+        whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
         with workspace.catalog.write() as writer:
-            writer.set_hashes(learnt)
-        if asset.format == "diffusers" and asset.sha256 is None:
-            whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
-            with workspace.catalog.write() as writer:
-                writer.set_folder_hash(asset.id, whole)
+            writer.set_folder_hash(asset.id, whole)
 
 
 def _size_problem(file: AssetFile) -> tuple[Status, str] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import Catalog
@@ -23,16 +25,27 @@ class Workspace:
     settings: Settings
 
     @cached_property
+    def models(self) -> Path:
+        """The store's folder by its real path: the catalog compares paths, and links would give it several."""
+        return Path(os.path.realpath(self.settings.models))
+
+    @cached_property
     def catalog(self) -> Catalog:
-        """The catalog, made or upgraded if need be."""
-        return Catalog(self.settings.catalog)
+        """The catalog, made or upgraded if need be, and brought in line with where the store is now."""
+        catalog = Catalog(self.settings.catalog)
+        strays = catalog.read.strays(str(self.models))
+        if strays:
+            from assetctl.operations.follow_store import follow_store  # noqa: PLC0415 - hardly ever
+
+            follow_store(catalog, self.models, strays)
+        return catalog
 
     @cached_property
     def store(self) -> Store:
         """The folder tree that assetctl owns."""
         from assetctl.store import Store  # noqa: PLC0415 - reading commands do without it
 
-        return Store(self.settings.models)
+        return Store(self.models)
 
     @contextmanager
     def another(self, *, offline: bool | None = None) -> Iterator[Workspace]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 
 from assetctl.files.disk import storage_errors
-from assetctl.store.placement import companion, remove_any
+from assetctl.store.placement import remove_any
 from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from pathlib import Path
 
     from assetctl.store.store import Store
 
 What = Literal["unfinished", "unnamed"]
+
+#: Disk and number of a file or folder: the same by whatever name it is reached.
+_Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +34,20 @@ class Leftover:
 
 
 def find_leftovers(store: Store, known: Collection[str]) -> Iterator[Leftover]:
-    """What can go from a store whose assets have the paths `known`.
+    """What can go from a store, where the catalog knows the files `known`, by whatever names.
 
     A download that some process is at is none. Folders that are links to another place are left alone: what lies there
     may be somebody else's.
     """
     with storage_errors(f"look into {store.root}"):
+        named = _identities(known)
         for folder in _children(store.root / STAGING):
             if folder.is_dir() and _is_idle(folder):
                 yield Leftover(folder, _size(folder), "unfinished")
         for name in (*FOLDERS.values(), DIFFUSERS, OTHER):
             place = store.root / name
             if not place.is_symlink():
-                yield from _unnamed(place, known)
+                yield from _unnamed(place, named)
 
 
 def remove_leftover(leftover: Leftover) -> None:
@@ -57,15 +61,41 @@ def remove_leftover(leftover: Leftover) -> None:
             remove_any(leftover.path)
 
 
-def _unnamed(place: Path, known: Collection[str]) -> Iterator[Leftover]:
+def sweep_locks(store: Store) -> None:
+    """Remove the files of locks that nobody holds; whoever waits for one takes a new one.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"tidy {store.root / STAGING}"):
+        for path in (store.root / STAGING).glob("*.lock"):
+            with contextlib.suppress(Timeout), FileLock(path, timeout=0):
+                path.unlink(missing_ok=True)
+
+
+def _unnamed(place: Path, named: Collection[_Identity]) -> Iterator[Leftover]:
     children = _children(place)
-    start = f"{place}{os.sep}"
-    names = {path[len(start) :].partition(os.sep)[0] for path in known if path.startswith(start)}
-    kept = {child for child in children if child.name in names}
-    companions = {companion(child) for child in kept if child.is_file()}
+    kept = {child for child in children if _identity(child) in named}
+    stems = tuple(f"{child.name if child.is_dir() else child.stem}." for child in kept)
     for child in children:
-        if child not in kept and child not in companions:
+        if child not in kept and not child.name.startswith(stems):  # previews, notes and companions of what is kept
             yield Leftover(child, _size(child), "unnamed")
+
+
+def _identities(known: Collection[str]) -> set[_Identity]:
+    """Which files and folders these paths are or lie in: a path is one of many names."""
+    files = [Path(path) for path in known]
+    folders = {folder for parent in {file.parent for file in files} for folder in (parent, *parent.parents)}
+    found = (_identity(path) for path in (*files, *folders))
+    return {identity for identity in found if identity is not None}
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _children(folder: Path) -> list[Path]:

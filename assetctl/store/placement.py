@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import NO_LINKS, sync_folder
@@ -137,3 +138,36 @@ def place_companion(staged: Path, final: Path) -> None:
     finally:
         remove_any(incoming)
     sync_folder(companion(final))
+
+
+def put_in_place(near: Path, final: Path) -> Path | None:
+    """Move `near` to `final`, and what lies there aside; a companion that is there already stays.
+
+    Returns:
+        Where what lay there is now; `None` if nothing lay there.
+
+    Raises:
+        OSError: The disk refused; what lay there is back.
+    """
+    aside = _step_aside(final) if os.path.lexists(final) else None
+    try:
+        if not os.path.lexists(companion(final)):
+            place_companion(near, final)
+        move(near, final)
+    except OSError:
+        if aside is not None:
+            move(aside, final)
+        raise
+    return aside
+
+
+def _step_aside(path: Path) -> Path:
+    stem, suffix = (path.name, "") if path.is_dir() else (path.stem, path.suffix)
+    for number in count(1):
+        aside = path.with_name(f"{stem}.changed-{number}{suffix}")
+        try:
+            move(path, aside)
+        except FileExistsError:
+            continue
+        return aside
+    raise AssertionError  # pragma: no cover - numbers do not end

@@ -21,6 +21,7 @@ from assetctl.store.placement import (
     has_companion,
     move,
     place_companion,
+    put_in_place,
     remove_any,
     settle,
     usual_mode,
@@ -139,9 +140,44 @@ class Store:
             sync_folder(folder)
         return final
 
+    @contextmanager
+    def replaced(self, staged: Path, final: Path) -> Iterator[Path | None]:
+        """Move a ready file or folder to `final`, an asset's place in the store; undone if the block raises.
+
+        What lies there steps aside as `STEM.changed-1`, and so on: whatever it is, nobody said that it may go.
+
+        Yields:
+            Where that lies now; `None` if the place was empty.
+
+        Raises:
+            StorageError: The disk refused; the store is as it was, and `staged` is still there.
+        """
+        folder = final.parent
+        leftovers = [companion(staged)] if has_companion(staged) else []
+        with self.lock(f"place {folder.name}"), storage_errors(f"put {final.name} into {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            with brought_near(staged, folder) as near:
+                settle(near, usual_mode(folder))
+                aside = put_in_place(near, final)
+            for leftover in leftovers:
+                remove_any(leftover)
+            sync_folder(folder)
+        try:
+            yield aside
+        except BaseException:
+            with self.lock(f"place {folder.name}"), storage_errors(f"put {final.name} back"):
+                self._throw_away(final)
+                if aside is not None:
+                    move(aside, final)
+            raise
+
     def contains(self, path: Path) -> bool:
         """Whether `path` lies in one of the store's own folders; a link in the store counts, its target does not."""
         return self._place_of(path) is not None
+
+    def owns(self, path: Path) -> bool:
+        """Whether `path` is an asset's place in the store: directly in one of its own folders."""
+        return self._place_of(path) == 0
 
     def remove(self, path: Path) -> None:
         """Remove an asset from the store, and its companion folder; missing is fine.
@@ -149,7 +185,7 @@ class Store:
         Raises:
             StorageError: `path` is no asset's place in the store, or can not be removed.
         """
-        if self._place_of(path) != 0:
+        if not self.owns(path):
             raise StorageError(
                 f"{path} is not an asset in the store {self.root}, and is left alone.",
                 "Only what assetctl fetched or was given is ever removed.",

@@ -87,6 +87,18 @@ def test_a_catalog_of_the_third_schema_keeps_its_assets_and_is_listed_by_index(p
     assert path.with_name("catalog.db.backup-0003").is_file()
 
 
+def test_a_catalog_of_the_fifth_schema_keeps_what_the_store_has_and_finds_it_by_index(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0005.sql").read_text())
+    with Catalog(path) as catalog:
+        assert [asset.name for asset in catalog.read.assets(in_store=True)] == ["whiskers"]
+        assert [asset.name for asset in catalog.read.strays("/new/models")] == ["whiskers"]
+        assert catalog.read.strays("/old/models") == []
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        plan = connection.execute("EXPLAIN QUERY PLAN SELECT id FROM assets WHERE in_store AND path < 'x'").fetchall()
+    assert "ix_assets_stored" in plan[0][-1]
+
+
 def test_a_failing_upgrade_restores_the_catalog(old):
     run_sql(old, "CREATE TABLE asset_search (surprise TEXT)")
     with pytest.raises(CatalogError, match="is as it was"):

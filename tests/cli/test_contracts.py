@@ -148,11 +148,34 @@ def test_rm_keeps_a_persons_file_and_deletes_ours(assetctl, home, lora):
     assert assetctl("rm", "whiskers").code == 0
     assert lora.is_file()
     assetctl("pull", lora)
-    assert assetctl("rm", "whiskers", "--json").data[0]["deleted"]
+    ended = assetctl("rm", "whiskers", "--json")
+    assert (ended.code, ended.error["code"], "--yes" in ended.error["hint"]) == (2, "usage", True)
+    assert assetctl("rm", "whiskers", "--yes", "--json").data[0]["deleted"]
     assert list((home / "models").rglob("*.safetensors")) == []
     assetctl("import", lora)
     assert assetctl("rm", "whiskers", "--delete-files", "--yes").code == 0
     assert not lora.exists()
+
+
+class Terminal(io.StringIO):
+    """A person at a terminal who types this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0)])
+def test_rm_asks_a_person_before_the_only_copy_goes(assetctl, home, monkeypatch, lora, answer, code):
+    assetctl("import", "--move", lora)
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    assert assetctl("rm", "whiskers").code == code
+    assert (home / "models" / "loras" / "whiskers.safetensors").exists() == (code == 1)
+
+
+def test_rm_of_what_is_gone_takes_no_word(assetctl, home, lora):
+    assetctl("pull", lora)
+    (home / "models" / "loras" / "whiskers.safetensors").unlink()
+    assert assetctl("rm", "whiskers").code == 0
 
 
 def test_rm_of_a_persons_file_takes_a_word_of_theirs(assetctl, monkeypatch, lora):

@@ -176,3 +176,11 @@ def test_a_variant_is_another_asset_than_the_plain_weights(assetctl, home, hub):
     refused = assetctl("pull", "cats/pipeline?variant=fp8")
     assert (refused.code, "variant fp8" in refused.err) == (5, True)
     assert assetctl("pull", "hf://cats/pipeline/unet/config.json?variant=fp16").code == 2
+
+
+def test_what_is_refused_is_called_as_it_was_asked_for(assetctl, hub):
+    hub.add("cats/broken", {"b.safetensors": b"\x08\0\0\0\0\0\0\0not json"})
+    ended = assetctl("pull", "hf://cats/broken/b.safetensors", "--json")
+    assert ended.code == 5
+    assert ended.error["message"].startswith("hf://cats/broken/b.safetensors is not a valid safetensors file")
+    assert ".staging" not in ended.error["message"] + str(ended.error["hint"])

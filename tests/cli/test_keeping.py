@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from material import write_embedding, write_lora, write_safetensors
@@ -39,18 +42,47 @@ def alter(path: Path) -> None:
 
 
 def test_moving_a_folder_into_the_store_leaves_what_is_not_taken(assetctl, home, pipeline):
-    assert assetctl("import", "--move", pipeline).code == 0
-    assert [path.name for path in pipeline.rglob("*")] == ["notes.md"]
+    ended = assetctl("import", "--move", pipeline)
+    assert (ended.code, f"{pipeline} keeps what is no part of pipeline" in ended.err) == (0, True)
+    left = {path.relative_to(pipeline).as_posix() for path in pipeline.rglob("*") if path.is_file()}
+    assert left == {"notes.md", "vae/diffusion_pytorch_model.safetensors"}  # the index names no VAE
     assert (home / "models" / "diffusers" / "pipeline" / "unet" / "config.json").is_file()
 
 
-def test_a_damaged_file_in_the_store_is_replaced_by_a_good_one(assetctl, home, lora):
+def test_a_changed_file_in_the_store_steps_aside_for_a_good_one(assetctl, home, lora):
+    good = lora.read_bytes()
     assetctl("pull", lora)
-    alter(home / "models" / "loras" / "whiskers.safetensors")
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    alter(place)
+    changed = place.read_bytes()
     assert assetctl("verify").code == 5
-    assert assetctl("import", "--move", lora).code == 0
+    ended = assetctl("import", "--move", lora)
+    aside = place.with_name("whiskers.changed-1.safetensors")
+    assert (ended.code, str(aside) in ended.err) == (0, True)
+    assert (place.read_bytes(), aside.read_bytes()) == (good, changed)
     assert assetctl("verify").code == 0
-    assert len(list((home / "models" / "loras").iterdir())) == 1
+    assert assetctl("prune", "--yes", "--json").data["files"] == []
+    (asset,) = assetctl("import", aside, "--json").data
+    assert asset["path"] == str(aside)
+
+
+def test_a_changed_folder_in_the_store_steps_aside_too(assetctl, home, pipeline):
+    assetctl("pull", pipeline)
+    place = home / "models" / "diffusers" / "pipeline"
+    alter(place / "unet" / "diffusion_pytorch_model.safetensors")
+    (place / "mine.txt").write_text("mine")
+    ended = assetctl("pull", pipeline, "--json")
+    assert [asset["path"] for asset in ended.data] == [str(place)]
+    assert (place.with_name("pipeline.changed-1") / "mine.txt").read_text() == "mine"
+    assert assetctl("verify").code == 0
+
+
+def test_a_file_that_is_gone_from_the_store_gets_its_name_back(assetctl, home, lora):
+    assetctl("pull", lora)
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    place.unlink()
+    assetctl("pull", lora)
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
 def test_inspect_does_not_bless_changed_bytes(assetctl, lora):
@@ -133,6 +165,14 @@ def test_one_unreadable_name_does_not_stop_a_folder(assetctl, lora):
     assert assetctl("identify", os.fsdecode(bad), "--json").code == 2
 
 
+@pytest.mark.parametrize("how", [[], ["--copy"]])
+def test_a_link_that_leads_nowhere_is_told(assetctl, lora, how):
+    link = lora.with_name("gone.safetensors")
+    link.symlink_to("nowhere")
+    ended = assetctl("import", lora.parent, *how)
+    assert (ended.code, f"{link} is a link that leads nowhere" in ended.err) == (0, True)
+
+
 def test_a_read_only_home_can_be_read(assetctl, home, lora):
     assetctl("import", lora)
     deny = "import os, sys; os.access = lambda *_: False; from assetctl.cli.main import run;"
@@ -140,6 +180,40 @@ def test_a_read_only_home_can_be_read(assetctl, home, lora):
     environment = {**os.environ, "ASSETCTL_HOME": str(home)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "whiskers\n"), ended.stderr
+
+
+def test_what_is_learnt_of_a_read_only_home_is_told_and_not_kept(assetctl, home, tmp_path, lora):
+    assetctl("import", lora, "--no-hash")
+    folders = [path for path in (home, *home.rglob("*")) if path.is_dir()]
+    for path in folders:
+        path.chmod(0o555)
+    (home / "catalog.db").chmod(0o444)
+    try:
+        inspected, verified = (read_only(home, *words) for words in (("inspect", "whiskers"), ("verify",)))
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+    (file,) = inspected["files"]
+    assert file["sha256"] == inspected["sha256"] == hashlib.sha256(lora.read_bytes()).hexdigest()
+    assert file["autov3"] == inspected["autov3"]
+    assert [state["status"] for state in verified] == ["ok"]
+
+
+def read_only(home: Path, *words: str) -> Any:
+    """What a command says to somebody who has no rights but those of the files' permissions, not even as root."""
+    environment = {**os.environ, "ASSETCTL_HOME": str(home)}
+    command = [sys.executable, "-m", "assetctl", *words, "--json"]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, preexec_fn=give_up_rights
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout)["data"]
+
+
+def give_up_rights() -> None:
+    if sys.platform == "linux":
+        set_bound, override_permissions = 24, 1  # `man 2 prctl`, `man 7 capabilities`
+        ctypes.CDLL(None).prctl(set_bound, override_permissions)
 
 
 @pytest.mark.parametrize("tags", [("cats", "Cats"), ("cats", "cats")])

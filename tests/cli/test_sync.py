@@ -121,6 +121,19 @@ def test_what_has_the_name_steps_aside(assetctl, tmp_path, manifest):
     assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
 
 
+def test_what_was_changed_is_fetched_again_and_the_changed_bytes_are_kept(assetctl, home, manifest, contents):
+    assetctl("sync")
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    place.write_bytes(b"mine now")
+    assert actions(assetctl("sync", "--dry-run", "--json"))["whiskers"] == "restore"
+    ended = assetctl("sync")
+    aside = place.with_name("whiskers.changed-1.safetensors")
+    assert "whiskers: was missing or changed" in ended.out
+    assert f"kept as {aside}" in ended.err
+    assert (place.read_bytes(), aside.read_bytes()) == (contents["hub"], b"mine now")
+    assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
+
+
 def test_prune_removes_what_the_store_has_too_much_and_no_file_of_yours(assetctl, home, tmp_path, manifest):
     mine = write_lora(tmp_path / "webui" / "mine-too.safetensors", seed=5)
     extra = write_lora(tmp_path / "extra.safetensors", seed=6)
@@ -131,6 +144,26 @@ def test_prune_removes_what_the_store_has_too_much_and_no_file_of_yours(assetctl
     assert not (home / "models/loras/extra.safetensors").exists()
     assert {"mine-too"} == {a["name"] for a in assetctl("list", "--json").data} - {"whiskers", "pony-patches", "token"}
     assert mine.exists()
+
+
+def test_prune_spares_what_could_not_be_had_again(assetctl, home, tmp_path, manifest, hub):
+    hub.add(
+        "cats/other", {"fetched.safetensors": (other := write_lora(tmp_path / "o.safetensors", seed=8)).read_bytes()}
+    )
+    loras = home / "models" / "loras"
+    assetctl("import", "--move", write_lora(tmp_path / "only-copy.safetensors", seed=5))
+    assetctl("import", "--copy", write_lora(tmp_path / "copied.safetensors", seed=6))
+    assetctl("pull", "hf://cats/other/fetched.safetensors")
+    assetctl("pull", write_lora(tmp_path / "mended.safetensors", seed=7))
+    (loras / "mended.safetensors").write_bytes(other.read_bytes() + b"mine")
+    expected = {"only-copy": "spare", "mended": "spare", "copied": "remove", "fetched": "remove"}
+    assert actions(assetctl("sync", "--prune", "--json")).items() >= expected.items()
+    assert {path.name for path in loras.iterdir()} >= {"only-copy.safetensors", "mended.safetensors"}
+    assert not (loras / "copied.safetensors").exists()
+    assert not (loras / "fetched.safetensors").exists()
+    ended = assetctl("sync", "--prune")
+    assert "only-copy: is named nowhere, and stays" in ended.out
+    assert assetctl("sync", "--prune", "--check").code == 0
 
 
 def test_locked_fails_where_the_lockfile_is_out_of_date_and_frozen_does_not_look(assetctl, manifest):

@@ -8,6 +8,8 @@ import pytest
 from filelock import FileLock
 from material import write_embedding, write_lora
 
+from assetctl import Registry
+
 
 def test_space_is_told_by_kind_and_family(assetctl, tmp_path):
     lora = write_lora(tmp_path / "a.safetensors")
@@ -54,6 +56,32 @@ def test_a_download_that_goes_on_is_left_alone(assetctl, untidy):
         assert (untidy / ".staging" / "0123" / "half.part").exists()
     assetctl("prune", "--yes")
     assert not (untidy / ".staging" / "0123").exists()
+
+
+def test_what_became_an_assets_since_it_was_planned_is_left_alone(assetctl, home):
+    mine = write_lora(home / "models" / "loras" / "mine.safetensors")
+    with Registry.open(home) as registry:
+        plan = registry.plan_pruning()
+        assert [leftover.path for leftover in plan.leftovers] == [mine]
+        registry.import_files(mine)
+        registry.prune(plan)
+    assert mine.exists()
+
+
+def test_locks_that_nobody_holds_are_swept_up(assetctl, untidy):
+    assert list((untidy / ".staging").glob("*.lock"))
+    with FileLock(untidy / ".staging" / "held.lock"):
+        assetctl("prune", "--yes")
+        assert [path.name for path in (untidy / ".staging").iterdir()] == ["held.lock"]
+
+
+def test_notes_and_previews_beside_an_asset_are_no_leftovers(assetctl, untidy):
+    loras = untidy / "loras"
+    beside = ["kept.civitai.info", "kept.json", "kept.cm-info.json", "kept.yaml", "kept.preview.png", "kept.png"]
+    for name in (*beside, "stray.json"):
+        (loras / name).write_text("{}")
+    assetctl("prune", "--yes")
+    assert {path.name for path in loras.iterdir()} == {*beside, "kept.config", "kept.safetensors"}
 
 
 def test_a_folder_that_is_a_link_is_left_alone(assetctl, untidy, tmp_path):

@@ -115,6 +115,23 @@ def test_a_companion_moves_along_under_the_new_name(store: Store):
     }
 
 
+def test_what_lies_in_an_assets_place_steps_aside_and_is_back_if_the_asset_can_not_be_registered(store: Store):
+    final = store.place(staged(store, content=b"good"), "lora", "safetensors", "ink")
+    final.write_bytes(b"changed")
+
+    def fail() -> None:
+        with store.replaced(staged(store, content=b"good"), final):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (everything(store), final.read_bytes()) == ({"loras/ink.safetensors"}, b"changed")
+    with store.replaced(staged(store, content=b"good"), final) as aside:
+        pass
+    assert aside == final.with_name("ink.changed-1.safetensors")
+    assert (final.read_bytes(), aside.read_bytes()) == (b"good", b"changed")
+
+
 def test_a_stray_companion_is_not_adopted(store: Store):
     stray = store.root / "checkpoints" / "photo.config"
     stray.mkdir(parents=True)

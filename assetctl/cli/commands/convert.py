@@ -40,6 +40,8 @@ def app(
         session.out.result(written, lambda: session.out.line(str(result.path)), [str(result.path)])
         return
     session.out.note(f"{result.asset.name}: {'already here' if result.known else 'converted'}, {result.asset.path}")
+    for text in result.warnings:
+        session.out.warning(text)
     show_assets(session.out, [result.asset])
     if result.original is not None:
         session.out.hint(f"The pickle is still there: `assetctl rm {result.original.typed}` forgets it.")

@@ -12,6 +12,7 @@ from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
 from assetctl.operations.import_files import ImportResult
+from assetctl.operations.take_in import TakenIn
 
 
 @command(
@@ -53,20 +54,21 @@ def app(
 
 def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: bool) -> None:
     with session.out.byte_progress() as report:
-        results = session.registry.take_in(*paths, move=move, tags=tags, report=report)
-    for result in results:
+        taken = session.registry.take_in(*paths, move=move, tags=tags, report=report)
+    for result in taken.results:
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'stored'}, {result.asset.path}")
         for text in result.warnings:
             session.out.warning(text)
-    show_assets(session.out, [result.asset for result in results])
+    _tell_passed_over(session.out, taken)
+    for error in taken.failed[1:]:
+        session.out.warning(error.message)
+    if taken.failed:
+        raise taken.failed[0]
+    show_assets(session.out, [result.asset for result in taken.results])
 
 
 def _tell(out: Output, result: ImportResult) -> None:
-    for path, error in result.refused:
-        out.warning(f"{error.message} It was passed over." if path in error.message else f"{path}: {error.message}")
-    if result.others:
-        some = ", ".join(path.name for path in result.others[:3]) + (", …" if len(result.others) > 3 else "")
-        out.note(f"{len(result.others)} pickles were passed over, for they hold no model that is known: {some}.")
+    _tell_passed_over(out, result)
     for path, name in result.duplicates[:10]:
         out.note(f"{path} holds the same bytes as {name}: one asset, two places.")
     if len(result.duplicates) > 10:
@@ -77,3 +79,11 @@ def _tell(out: Output, result: ImportResult) -> None:
         out.note(f"{path} holds other bytes than it did, and was identified anew.")
     counts = {"new": result.added, "changed": len(result.changed), "unchanged": result.unchanged}
     out.note(", ".join(f"{number} {word}" for word, number in counts.items() if number) or "No assets were found.")
+
+
+def _tell_passed_over(out: Output, result: ImportResult | TakenIn) -> None:
+    for path, error in result.refused:
+        out.warning(f"{error.message} It was passed over." if path in error.message else f"{path}: {error.message}")
+    if result.others:
+        some = ", ".join(path.name for path in result.others[:3]) + (", …" if len(result.others) > 3 else "")
+        out.note(f"{len(result.others)} pickles were passed over, for they hold no model that is known: {some}.")

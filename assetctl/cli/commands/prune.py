@@ -25,7 +25,8 @@ def app(
 ) -> None:
     """Remove what is of no use in the store: unfinished downloads, and files that no asset names.
 
-    Files outside of the store are never touched.
+    Files outside of the store are never touched, nor what lies beside an asset and is called like it. While assets
+    of the store are missing, files that no asset names stay: they may be these.
     """
     pruning = session.registry.plan_pruning(missing=missing)
     for leftover in pruning.leftovers:

@@ -22,7 +22,7 @@ def app(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Forget assets, and delete their files from the store.
+    """Forget assets, and delete their files from the store, once you have said yes.
 
     Your own files, registered by `assetctl import`, stay where they are unless you say --delete-files.
     Pictures that were made with an asset stay, and keep its name and hash.
@@ -37,7 +37,7 @@ def app(
             session.out.note(f"deletes {path}")
         for path in removal.keeps:
             session.out.note(f"keeps {path}, which is yours")
-    if not (yes or _confirmed(list(removals.values()), delete_files=delete_files)):
+    if not (yes or _confirmed(list(removals.values()))):
         session.out.note("Nothing was removed.")
         raise typer.Exit(1)
     for removal in removals.values():
@@ -54,12 +54,13 @@ def app(
     session.out.result(data, lambda: session.out.line(f"removed {len(data)} {'asset' if len(data) == 1 else 'assets'}"))
 
 
-def _confirmed(removals: Sequence[Removal], *, delete_files: bool) -> bool:
-    """Ask before a person's own files go, or what pictures were made with; a script must say --yes for the former."""
-    if not (delete_files or any(removal.generations for removal in removals)):
+def _confirmed(removals: Sequence[Removal]) -> bool:
+    """Ask before files go, or what pictures were made with; a script must say --yes for the former."""
+    deletes = any(removal.deletes_bytes for removal in removals)
+    if not (deletes or any(removal.generations for removal in removals)):
         return True
     if sys.stdin.isatty():
         return typer.confirm(f"Remove {', '.join(removal.asset.name for removal in removals)}?", err=True)
-    if delete_files:
-        raise UsageError("Deleting your own files takes a word of yours.", "Add --yes if you mean it.")
+    if deletes:
+        raise UsageError("Deleting files takes a word of yours.", "Add --yes if you mean it.")
     return True

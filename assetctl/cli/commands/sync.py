@@ -13,11 +13,15 @@ from assetctl.errors import UsageError
 if TYPE_CHECKING:
     from assetctl.operations.sync import Step
 
+_SPARED = ("is named nowhere, and stays: it could not be had again, and only `assetctl rm` removes it",) * 2
+
 #: What is to be done, and what was done.
 _SAID = {
     "adopt": ("is here under another name or without labels", "was here, and has its name and labels now"),
     "add": ("is to be fetched", "was fetched"),
+    "restore": ("is missing or was changed, and is to be fetched again", "was missing or changed, and is good again"),
     "change": ("is to be fetched; what has its name steps aside", "was fetched; what had its name stepped aside"),
+    "spare": _SPARED,
     "remove": ("is named nowhere, and goes", "was named nowhere, and is gone"),
 }
 
@@ -38,7 +42,9 @@ def app(
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the lockfile as it is.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use only what is here; ask no source.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether this machine matches.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Remove assets of the store that the lockfile lacks.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what the lockfile lacks, if it could be had again.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
 ) -> None:
     """Make this machine have what registry.toml and registry.lock name.
@@ -50,17 +56,16 @@ def app(
         raise UsageError("--locked does not go with --frozen.", "The one compares the lockfile, the other does not.")
     planned = dry_run or check
     with session.out.byte_progress() as report:
-        result = session.registry.sync(
-            file, locked=locked, frozen=frozen, prune=prune, offline=offline, dry_run=planned, report=report
-        )
+        options = {"locked": locked, "frozen": frozen, "prune": prune, "offline": offline, "dry_run": planned}
+        result = session.registry.sync(file, **options, report=report, warn=session.out.warning)
     shown = [step for step in result.steps if step.action != "keep"]
 
     def render() -> None:
         for step in shown:
             session.out.line(f"{step.action:>8}  {step.name}: {_SAID[step.action][not planned]}{_size(step)}")
-        kept = len(result.steps) - len(shown)
+        kept, spared = (sum(step.action == action for step in result.steps) for action in ("keep", "spare"))
         verb = "would change" if planned else "changed"
-        session.out.line(f"{len(shown)} {verb}, {kept} as wanted.")
+        session.out.line(f"{len(shown) - spared} {verb}, {kept} as wanted.")
 
     session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
     if check and not result.in_sync:

@@ -1,0 +1,97 @@
+"""Files go into the store when a person says so: also those that are registered, and past those that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from material import write_lora
+
+
+@pytest.fixture
+def lora(tmp_path):
+    return write_lora(tmp_path / "files" / "whiskers.safetensors")
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A folder with two assets, and between them a file that is none."""
+    folder = tmp_path / "mixed"
+    write_lora(folder / "a.safetensors", seed=1)
+    (folder / "b.safetensors").write_bytes(b"<html>not a model</html>")
+    write_lora(folder / "c.safetensors", seed=2)
+    return folder
+
+
+@pytest.mark.parametrize("hash_it", [[], ["--no-hash"]])
+@pytest.mark.parametrize("how", [("import", "--copy"), ("import", "--move"), ("pull",)])
+def test_a_file_that_is_registered_in_place_becomes_the_stores(assetctl, home, lora, how, hash_it):
+    assetctl("import", lora, "--tag", "cats", *hash_it)
+    assetctl("edit", "whiskers", "--notes", "mine")
+    ended = assetctl(*how, lora)
+    assert (ended.code, "already here" in ended.err) == (0, False)
+    (asset,) = assetctl("list", "--in-store", "--json").data
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    assert (asset["path"], asset["tags"]) == (str(place), ["cats"])
+    assert len(assetctl("list", "--json").data) == 1
+    there = [lora] if how != ("import", "--move") else []
+    assert [file["path"] for file in assetctl("inspect", "whiskers", "--json").data["files"]] == [
+        str(place),
+        *map(str, there),
+    ]
+    assert lora.exists() == bool(there)
+    assert assetctl("verify").code == 0
+    assert "already here" in assetctl(*how, place).err
+
+
+def test_a_file_in_the_store_that_was_registered_in_place_is_not_copied(assetctl, home):
+    mine = write_lora(home / "models" / "loras" / "mine.safetensors")
+    assetctl("import", mine)
+    assert assetctl("import", "--copy", mine).code == 0
+    assert [asset["path"] for asset in assetctl("list", "--in-store", "--json").data] == [str(mine)]
+    assert list(mine.parent.iterdir()) == [mine]
+
+
+def test_a_copy_that_is_moved_into_the_store_is_forgotten_where_it_lay(assetctl, lora):
+    twin = lora.with_name("twin.safetensors")
+    twin.write_bytes(lora.read_bytes())
+    assetctl("pull", lora)
+    assetctl("import", twin)
+    assert assetctl("import", "--move", twin).code == 0
+    assert (twin.exists(), assetctl("verify").code) == (False, 0)
+
+
+def test_what_the_store_links_to_is_not_moved_away(assetctl, home, lora):
+    link = home / "models" / "loras" / "whiskers.safetensors"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(lora)
+    assetctl("import", link)
+    assert assetctl("import", "--move", lora).code == 0
+    (asset,) = assetctl("list", "--json").data
+    assert Path(asset["path"]).is_file()
+    assert not Path(asset["path"]).is_symlink()
+
+
+@pytest.mark.parametrize("how", ["--copy", "--move"])
+def test_a_bad_file_in_a_folder_is_passed_over(assetctl, mixed, how):
+    ended = assetctl("import", how, mixed, "--json")
+    assert ([asset["name"] for asset in ended.data], ended.code) == (["a", "c"], 0)
+    assert "b.safetensors" in ended.err
+    assert (mixed / "b.safetensors").exists()
+    assert (mixed / "a.safetensors").exists() == (how == "--copy")
+
+
+def test_a_bad_file_that_was_named_fails_and_what_was_done_is_said(assetctl, mixed):
+    ended = assetctl("import", "--move", *sorted(mixed.iterdir()))
+    assert ended.code == 5
+    assert all(f"{name}: stored" in ended.err for name in "ac")
+    assert "b.safetensors" in ended.err
+    assert list(mixed.iterdir()) == [mixed / "b.safetensors"]
+
+
+def test_a_name_that_is_taken_is_said(assetctl, lora, tmp_path):
+    other = write_lora(tmp_path / "other.safetensors", seed=3)
+    assetctl("pull", lora, "--name", "r")
+    ended = assetctl("pull", other, "--name", "r", "--json")
+    assert ended.data[0]["name"] == "r-2"
+    assert "Another asset is called r already: this one is r-2." in ended.err
