@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import StorageError
+from assetctl.operations.can_be_had_again import can_be_had_again
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
@@ -24,12 +25,14 @@ class Removal:
         generations: How many recorded pictures were made with it.
         deletes: Paths that go.
         keeps: A person's own files, which stay.
+        is_final: Whether what goes could not be had again: a person's own file, or what only the store has.
     """
 
     asset: Asset
     generations: int
     deletes: tuple[Path, ...]
     keeps: tuple[Path, ...]
+    is_final: bool
 
     @property
     def deletes_bytes(self) -> bool:
@@ -50,7 +53,9 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     owned = [Path(asset.path)] if is_owned else []
     others = ([] if is_owned else [Path(asset.path)]) + copies
     deletes = owned + others if delete_files else owned
-    return Removal(asset, read.generations_with(asset), tuple(deletes), () if delete_files else tuple(others))
+    keeps = () if delete_files else tuple(others)
+    is_final = bool(delete_files and others) or (is_owned and not can_be_had_again(workspace, asset))
+    return Removal(asset, read.generations_with(asset), tuple(deletes), keeps, is_final)
 
 
 def remove(workspace: Workspace, removal: Removal) -> None:

@@ -148,13 +148,20 @@ def test_rm_keeps_a_persons_file_and_deletes_ours(assetctl, home, lora):
     assert assetctl("rm", "whiskers").code == 0
     assert lora.is_file()
     assetctl("pull", lora)
-    ended = assetctl("rm", "whiskers", "--json")
-    assert (ended.code, ended.error["code"], "--yes" in ended.error["hint"]) == (2, "usage", True)
-    assert assetctl("rm", "whiskers", "--yes", "--json").data[0]["deleted"]
+    assert assetctl("rm", "whiskers", "--json").data[0]["deleted"]
     assert list((home / "models").rglob("*.safetensors")) == []
     assetctl("import", lora)
     assert assetctl("rm", "whiskers", "--delete-files", "--yes").code == 0
     assert not lora.exists()
+
+
+def test_rm_of_the_only_copy_takes_a_word_in_a_script_too(assetctl, home, lora):
+    assetctl("import", "--move", lora)
+    ended = assetctl("rm", "whiskers", "--json")
+    assert (ended.code, ended.error["code"], "--yes" in ended.error["hint"]) == (2, "usage", True)
+    assert (home / "models" / "loras" / "whiskers.safetensors").is_file()
+    assert assetctl("rm", "whiskers", "--yes", "--json").data[0]["deleted"]
+    assert list((home / "models").rglob("*.safetensors")) == []
 
 
 class Terminal(io.StringIO):

@@ -22,8 +22,9 @@ def app(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Forget assets, and delete their files from the store, once you have said yes.
+    """Forget assets, and delete their files from the store.
 
+    At a terminal you are asked first; a script must say --yes where what goes could not be had again.
     Your own files, registered by `assetctl import`, stay where they are unless you say --delete-files.
     Pictures that were made with an asset stay, and keep its name and hash.
     """
@@ -55,12 +56,12 @@ def app(
 
 
 def _confirmed(removals: Sequence[Removal]) -> bool:
-    """Ask before files go, or what pictures were made with; a script must say --yes for the former."""
-    deletes = any(removal.deletes_bytes for removal in removals)
-    if not (deletes or any(removal.generations for removal in removals)):
+    """Ask before files go, or what pictures were made with; a script must say --yes for what could not be had again."""
+    if not any(removal.deletes_bytes or removal.generations for removal in removals):
         return True
     if sys.stdin.isatty():
         return typer.confirm(f"Remove {', '.join(removal.asset.name for removal in removals)}?", err=True)
-    if deletes:
-        raise UsageError("Deleting files takes a word of yours.", "Add --yes if you mean it.")
+    final = [removal.asset.name for removal in removals if removal.is_final]
+    if final:
+        raise UsageError(f"What could not be had again would go with {', '.join(final)}.", "Add --yes if you mean it.")
     return True
