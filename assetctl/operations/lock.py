@@ -102,7 +102,9 @@ def resolution_of(locked: Locked, base: Path) -> Resolution:
     """What a locked asset is fetched by; `base` is the folder of its lockfile."""
     files = tuple(RemoteFile(file.path, file.size, file.sha256, file.git_oid, file.url) for file in locked.files)
     reference = rebased(locked.reference, base) if locked.source == "path" else locked.reference
-    return Resolution(locked.source, reference, locked.revision, locked.url, locked.name, locked.format, files)
+    return Resolution(
+        locked.source, reference, locked.revision, locked.url, locked.name, locked.format, files, locked.facts
+    )
 
 
 def _gone(lock: Lockfile, wanted: Manifest) -> tuple[str, ...]:
@@ -160,6 +162,7 @@ def _resolved(
         format=resolution.format,
         sha256=sha256,
         files=files,
+        facts=resolution.facts,
     )
 
 

@@ -10,6 +10,7 @@ from assetctl.errors import OfflineError, UsageError
 from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.edit import Changes, edit
+from assetctl.operations.hearsay import is_news, learn
 from assetctl.operations.lock import lock, lock_path, out_of_date, resolution_of
 from assetctl.operations.pull import bring, told_by
 from assetctl.operations.remove import plan_removal, remove
@@ -98,7 +99,7 @@ def sync(
         return SyncResult(steps)
     fetched = _fetch_all(workspace, steps, manifest.parent, report)
     for step in steps:
-        _do(workspace, step, fetched.get(step.name, step.asset), labels.get(step.name))
+        _do(workspace, step, fetched.get(step.name, step.asset), labels.get(step.name), manifest.parent)
     for outcome in fetched.values():
         if isinstance(outcome, BaseException):
             raise outcome
@@ -121,7 +122,11 @@ def plan_sync(
         size = sum(file.size or 0 for file in locked.files)
         if here is None:
             steps.append(Step("change" if namesake else "add", locked.name, size, namesake, locked))
-        elif here.name == locked.name and _is_labelled(here, labels.get(locked.name)):
+        elif (
+            here.name == locked.name
+            and _is_labelled(here, labels.get(locked.name))
+            and not is_news(workspace, here, locked.facts)
+        ):
             steps.append(Step("keep", locked.name, 0, here, locked))
         else:
             steps.append(Step("adopt", locked.name, 0, here, locked))
@@ -190,8 +195,10 @@ def _fetch_all(
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
 
 
-def _do(workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None) -> None:
-    """Name and label an asset that is here, or remove one."""
+def _do(
+    workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None, base: Path
+) -> None:
+    """Name and label an asset that is here, and keep what its source says of it; or remove one."""
     if step.action == "keep" or isinstance(asset, BaseException):
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
@@ -199,6 +206,9 @@ def _do(workspace: Workspace, step: Step, asset: Asset | BaseException | None, w
         remove(workspace, plan_removal(workspace, asset.path))
         return
     _name(workspace, asset, step.name)
+    if step.action == "adopt" and step.locked is not None:
+        learn(workspace, asset, resolution_of(step.locked, base))
+        asset = workspace.catalog.read.by_id(asset.id)
     if wanted is not None and not _is_labelled(asset, wanted):
         labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) not in (None, ())}
         edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))

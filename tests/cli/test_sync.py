@@ -277,3 +277,55 @@ def test_killed_at_any_moment_it_goes_on(assetctl, home, manifest, hub):
     assert assetctl("sync").code == 0
     assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
     assert assetctl("verify").code == 0
+
+
+def told(assetctl, name="pony-patches"):
+    """What the catalog knows by the page of an asset."""
+    data = assetctl("inspect", name, "--json").data
+    return data["base_model"], data["trigger_words"], data["origin"]["facts"]
+
+
+@pytest.fixture
+def page(civitai, manifest, contents):
+    """A page that says more than the file does."""
+    civitai.models.clear()
+    civitai.add(
+        7, 42, ("patches.safetensors", contents["civitai"]), baseModel="Pony", trainedWords=["calico"],
+        model_said={"allowCommercialUse": ["RentCivit"], "creator": {"username": "ann"}},
+    )  # fmt: skip
+    manifest.write_text('[assets.pony-patches]\nsource = "civitai:7@42"\n')
+
+
+def test_what_a_page_says_is_kept_as_a_pull_keeps_it(assetctl, home, tmp_path, monkeypatch, page, civitai):
+    assetctl("pull", "civitai:7@42", "--name", "pony-patches")
+    pulled = told(assetctl)
+    assert pulled[:2] == ("Pony", ["calico"])
+    for place in ("synced", "another"):
+        monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / place))
+        assert assetctl("sync", *(["--frozen"] if place == "another" else [])).code == 0
+        assert told(assetctl) == pulled
+        assert assetctl("check", "pony-patches", "--commercial").code == 4
+        civitai.models.clear()  # the lockfile says it all
+
+
+def test_what_is_adopted_learns_what_its_page_says(assetctl, tmp_path, page, civitai, contents):
+    (tmp_path / "mine.safetensors").write_bytes(contents["civitai"])
+    assetctl("import", tmp_path / "mine.safetensors")
+    assert actions(assetctl("sync", "--json")) == {"pony-patches": "adopt"}
+    assert told(assetctl)[:2] == ("Pony", ["calico"])
+    assert assetctl("sync", "--check").code == 0
+
+
+def test_a_lockfile_from_before_pages_were_kept_still_works(assetctl, manifest, page):
+    assetctl("lock")
+    path = manifest.with_suffix(".lock")
+    written = path.read_text()
+    older = written[: written.index("[assets.facts]")]
+    path.write_text(older)
+    assert assetctl("sync", "--locked").code == 0
+    assert told(assetctl)[2] is None
+    assert path.read_text() == older
+    assetctl("lock", "--upgrade")
+    assert path.read_text() == written
+    assert actions(assetctl("sync", "--json")) == {"pony-patches": "adopt"}
+    assert told(assetctl)[2]["creator"] == "ann"
