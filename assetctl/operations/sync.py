@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
-from assetctl.errors import OfflineError, UsageError
+from assetctl.errors import OfflineError, OutOfDateError
 from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.edit import Changes, edit
@@ -88,7 +88,8 @@ def sync(
         report: Told how far a download is.
 
     Raises:
-        NotFoundError, UsageError: A file is missing or makes no sense, or the lockfile is out of date.
+        NotFoundError, UsageError: A file is missing or makes no sense.
+        OutOfDateError: The lockfile is, and `locked` was asked for.
         SourceError, FileError, StorageError: Of the first asset that could not be had; all others are here.
     """
     wanted = read_manifest(manifest)
@@ -154,7 +155,8 @@ def _locked_assets(
         found = read_lock(path)
         stale = out_of_date(wanted, found)
         if stale and locked:
-            raise UsageError(f"{path} is out of date: {', '.join(stale)}.", "Bring it up to date with `assetctl lock`.")
+            hint = "Bring it up to date with `assetctl lock`."
+            raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)
         if stale:
             hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
             raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)

@@ -98,7 +98,7 @@ def test_a_plan_is_shown_and_nothing_is_done(assetctl, home, manifest, hub):
     assert assetctl("list", "--json").data == []
     assert not manifest.with_suffix(".lock").exists()
     assert hub.downloads("whiskers.safetensors") == []
-    assert assetctl("sync", "--check").code == 2
+    assert assetctl("sync", "--check").code == 1
 
 
 def test_what_is_on_disk_is_adopted_and_not_fetched(assetctl, tmp_path, manifest, contents, hub):
@@ -137,8 +137,8 @@ def test_locked_fails_where_the_lockfile_is_out_of_date_and_frozen_does_not_look
     assert assetctl("lock").code == 0
     manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./mine.safetensors"\n')
     ended = assetctl("sync", "--locked")
-    assert (ended.code, "more" in ended.err, "assetctl lock" in ended.err) == (2, True, True)
-    assert assetctl("lock", "--check").code == 2
+    assert (ended.code, "more" in ended.err, "assetctl lock" in ended.err) == (1, True, True)
+    assert assetctl("lock", "--check").code == 1
     assert assetctl("sync", "--frozen").code == 0
     assert assetctl("sync").code == 0
 
@@ -329,3 +329,12 @@ def test_a_lockfile_from_before_pages_were_kept_still_works(assetctl, manifest, 
     assert path.read_text() == written
     assert actions(assetctl("sync", "--json")) == {"pony-patches": "adopt"}
     assert told(assetctl)[2]["creator"] == "ann"
+
+
+@pytest.mark.parametrize("command", [("sync", "--check"), ("lock", "--check"), ("sync", "--locked")])
+def test_what_is_out_of_date_is_one_document_with_a_code_of_its_own(assetctl, manifest, command):
+    assetctl("lock")
+    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./mine.safetensors"\n')
+    ended = assetctl(*command, "--json")
+    assert (ended.code, ended.error["code"], "more" in ended.error["message"]) == (1, "out_of_date", True)
+    assert "more" in assetctl(*command).err

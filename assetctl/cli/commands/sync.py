@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.errors import OutOfDateError, UsageError
 
 if TYPE_CHECKING:
     from assetctl.operations.sync import Step
@@ -34,10 +34,10 @@ _SAID = {
 def app(
     session: Session,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest.")] = Path("registry.toml"),
-    locked: Annotated[bool, typer.Option("--locked", help="Fail if the lockfile is out of date.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="Fail (exit 1) if the lockfile is out of date.")] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the lockfile as it is.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use only what is here; ask no source.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether this machine matches.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Do nothing; exit 1 if this machine differs.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove assets of the store that the lockfile lacks.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
 ) -> None:
@@ -62,9 +62,12 @@ def app(
         verb = "would change" if planned else "changed"
         session.out.line(f"{len(shown)} {verb}, {kept} as wanted.")
 
-    session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
-    if check and not result.in_sync:
-        raise UsageError("This machine does not match the lockfile.", "`assetctl sync` makes it match.")
+    differs = check and not result.in_sync
+    if not (differs and session.out.json):  # there the error is the one document
+        session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
+    if differs:
+        listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
+        raise OutOfDateError(f"This machine does not match the lockfile: {listed}.", "`assetctl sync` makes it match.")
 
 
 def _data(step: Step) -> dict[str, Any]:
