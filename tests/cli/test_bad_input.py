@@ -81,6 +81,20 @@ def test_a_path_that_is_not_there(assetctl, command):
     assert (ended.code, reported["code"]) == (3, "not_found")
 
 
+@pytest.mark.parametrize("bad", ["torn.safetensors", "nowhere.safetensors"])
+def test_a_named_file_that_can_not_be_identified_counts_beside_good_ones(assetctl, tmp_path, bad):
+    good = write_lora(tmp_path / "good.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes(good.read_bytes()[:100])
+    ended = assetctl("identify", tmp_path / bad, good, "--json")
+    assert ended.code == 5
+    assert {each["path"].rpartition("/")[2]: each["error"] is None for each in ended.data} == {
+        bad: False, "good.safetensors": True,
+    }  # fmt: skip
+    ended = assetctl("identify", tmp_path / bad, good)
+    assert (ended.code, "good.safetensors" in ended.out) == (5, True)
+    assert assetctl("identify", tmp_path).code == 0
+
+
 def test_a_folder_can_not_be_pulled(assetctl, tmp_path):
     (tmp_path / "folder").mkdir()
     ended = assetctl("pull", tmp_path / "folder", "--json")
