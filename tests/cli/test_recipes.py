@@ -106,6 +106,48 @@ def test_an_exported_asset_of_the_hub_is_pinned(assetctl, hub, tmp_path):
     assert tomllib.loads(text)["assets"]["a"]["source"] == f"hf://cats/whiskers@{commit}/a.safetensors"
 
 
+@pytest.fixture
+def content(tmp_path):
+    return write_lora(tmp_path / "content.safetensors", "sdxl").read_bytes()
+
+
+def exported(assetctl):
+    (asset,) = tomllib.loads(assetctl("export", "--json").data["manifest"])["assets"].values()
+    return asset["source"]
+
+
+@pytest.mark.parametrize("reference", ["cats/r", "hf://cats/r@main", "{url}/cats/r/blob/main/a b.safetensors"])
+def test_an_exported_asset_of_a_repository_names_its_commit_and_file(assetctl, hub, content, tmp_path, reference):
+    hub.add("cats/r", {"a b.safetensors": content})
+    assetctl("pull", reference.format(url=hub.url))
+    source = exported(assetctl)
+    assert source == f"hf://cats/r@{hub.repositories['cats/r'].commit}/a b.safetensors"
+    (tmp_path / "registry.toml").write_text(assetctl("export").out)
+    hub.repositories["cats/r"].files["another.safetensors"] = b"more"  # by its name alone it could not be told any more
+    hub.repositories["cats/r"].revisions = (source.partition("@")[2].partition("/")[0],)
+    assert assetctl("lock", "--file", tmp_path / "registry.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("civitai:7", "civitai:7@42"),
+        ("civitai:7?fp=fp16", "civitai:7@42?fp=fp16"),
+        ("urn:air:sdxl:lora:civitai:7@42", "civitai:7@42"),
+        ("{url}/models/7/whiskers", "civitai:7@42"),
+        ("{url}/api/download/models/42?type=Model&token=hidden", "civitai:7@42?type=Model"),
+    ],
+)
+def test_an_exported_asset_of_civitai_names_its_version(assetctl, civitai, content, tmp_path, reference, expected):
+    civitai.add(7, 42, ("whiskers.safetensors", content))
+    assetctl("pull", reference.format(url=civitai.url))
+    assert "hidden" not in assetctl("inspect", "whiskers", "--json").out
+    assert exported(assetctl) == expected
+    (tmp_path / "registry.toml").write_text(assetctl("export").out)
+    civitai.add(7, 50, ("whiskers-2.safetensors", b"newer"))
+    assert assetctl("lock", "--file", tmp_path / "registry.toml").code == 0
+
+
 def test_the_example_is_complete_and_valid():
     manifest = read_manifest(EXAMPLE)
     assert len(manifest.assets) == 5
