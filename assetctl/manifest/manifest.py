@@ -23,15 +23,19 @@ _RECIPE_KEYS = (
     "checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt", "steps", "cfg", "sampler", "size",
     "clip_skip", "seed",
 )  # fmt: skip
+#: Lists that say something even where they are empty.
+_CLEARABLE = ("trigger_words",)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[^/\\:<>\x00-\x1f]{1,120}")
+#: What to do about a name that can not be one.
+NAMING = "Leave out slashes, colons and angle brackets."
 _SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
 _WEIGHT = re.compile(r":-?[\d.]+$")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One asset of a manifest; `None` and empty leave a thing to the file and its source."""
+    """One asset of a manifest; `None` leaves a thing to the file and its source, what is empty takes it away."""
 
     name: str
     source: str
@@ -39,7 +43,7 @@ class Wanted:
     kind: str | None = None
     family: str | None = None
     base_model: str | None = None
-    trigger_words: tuple[str, ...] = ()
+    trigger_words: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     default_weight: float | None = None
     notes: str | None = None
@@ -92,7 +96,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest) -> str:
-    """The text of a manifest; what is `None` or empty is left out."""
+    """The text of a manifest; what is left to the file is left out."""
     import tomli_w  # noqa: PLC0415 - only `export` writes one
 
     assets = {item.name: _filled(item, _ASSET_KEYS) for item in manifest.assets}
@@ -105,8 +109,13 @@ def _filled(item: Wanted | Recipe, keys: tuple[str, ...]) -> dict[str, Any]:
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in values.items()
-        if value is not None and value != ()
+        if value is not None and (value != () or key in _CLEARABLE)
     }
+
+
+def can_be_name(name: str) -> bool:
+    """Whether an asset or a recipe of a manifest can be called so."""
+    return bool(_NAME.fullmatch(name)) and name == name.strip()
 
 
 def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
@@ -114,8 +123,8 @@ def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
     for key, value in tables.items():
         if not isinstance(value, dict):
             document.fail((name, key), "is not a table", f"Write [{name}.{key}] above its keys.")
-        if not _NAME.fullmatch(key) or key != key.strip():
-            document.fail((name, key), "can not be a name", "Leave out slashes, colons and angle brackets.")
+        if not can_be_name(key):
+            document.fail((name, key), "can not be a name", NAMING)
     return tables
 
 
@@ -130,9 +139,13 @@ def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
     sha256 = document.get((*where, "sha256"), of, str, "").lower() or None
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         document.fail((*where, "sha256"), "is no SHA256", "It has 64 hexadecimal digits.")
-    texts = {key: document.get((*where, key), of, str, "") or None for key in ("kind", "family", "base_model", "notes")}
+    texts = {
+        key: document.get((*where, key), of, str, "") if key in of else None
+        for key in ("kind", "family", "base_model", "notes")
+    }
     weight = document.get((*where, "default_weight"), of, float, 1.0) if "default_weight" in of else None
-    words, tags = document.words((*where, "trigger_words"), of), document.words((*where, "tags"), of)
+    words = document.words((*where, "trigger_words"), of) if "trigger_words" in of else None
+    tags = document.words((*where, "tags"), of)
     return Wanted(name, source, sha256, trigger_words=words, tags=tags, default_weight=weight, **texts)
 
 

@@ -177,7 +177,7 @@ def _is_labelled(asset: Asset, wanted: Wanted | None) -> bool:
     differing = [
         label
         for label in _LABELS
-        if getattr(wanted, label) not in (None, ()) and getattr(wanted, label) != getattr(asset, label)
+        if (value := getattr(wanted, label)) is not None and (None if value == "" else value) != getattr(asset, label)
     ]
     return not differing and {tag.lower() for tag in wanted.tags} <= {tag.lower() for tag in asset.tags}
 
@@ -212,7 +212,7 @@ def _do(
         learn(workspace, asset, resolution_of(step.locked, base))
         asset = workspace.catalog.read.by_id(asset.id)
     if wanted is not None and not _is_labelled(asset, wanted):
-        labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) not in (None, ())}
+        labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) is not None}
         edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))
 
 

@@ -148,6 +148,27 @@ def test_an_exported_asset_of_civitai_names_its_version(assetctl, civitai, conte
     assert assetctl("lock", "--file", tmp_path / "registry.toml").code == 0
 
 
+def test_what_was_taken_away_stays_away_on_another_machine(assetctl, civitai, content, tmp_path, monkeypatch):
+    civitai.add(7, 42, ("whiskers.safetensors", content), baseModel="Pony")
+    assetctl("pull", "civitai:7")
+    assetctl("edit", "whiskers", "--trigger-word", "", "--base-model", "")
+    manifest = tmp_path / "registry.toml"
+    assetctl("export", "--out", manifest)
+    monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "other"))
+    assert assetctl("sync", "--file", manifest).code == 0
+    (asset,) = assetctl("list", "--json").data
+    assert (asset["base_model"], asset["trigger_words"]) == (None, [])
+    assert assetctl("sync", "--file", manifest, "--check").code == 0
+
+
+@pytest.mark.parametrize("name", ["bad/name", "a:b", " blank", ""])
+def test_a_recipe_that_could_not_be_read_is_not_written(assetctl, tmp_path, name):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    out = tmp_path / "registry.toml"
+    ended = assetctl("export", "whiskers", "--recipe", name, "--out", out)
+    assert (ended.code, "recipe" in ended.err, out.exists()) == (2, True, False)
+
+
 def test_the_example_is_complete_and_valid():
     manifest = read_manifest(EXAMPLE)
     assert len(manifest.assets) == 5
