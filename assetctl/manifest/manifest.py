@@ -95,6 +95,11 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(wanted, recipes)
 
 
+def place_of(path: Path, *where: str) -> str:
+    """The file, line and name of a key of a manifest, for a complaint that takes more than the manifest to make."""
+    return Document(path, _MISSING).place(where)
+
+
 def write_manifest(manifest: Manifest) -> str:
     """The text of a manifest; what is left to the file is left out."""
     import tomli_w  # noqa: PLC0415 - only `export` writes one

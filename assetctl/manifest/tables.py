@@ -50,9 +50,12 @@ class Document:
         Raises:
             UsageError: Always.
         """
+        raise UsageError(f"{self.place(where)} {problem}.", hint)
+
+    def place(self, where: tuple[str, ...]) -> str:
+        """The file, line and name of a key, as a complaint begins with them."""
         line = self._line(where)
-        place = f"{self.path}, line {line}" if line else str(self.path)
-        raise UsageError(f"{place}: {'.'.join(where)} {problem}.", hint)
+        return f"{self.path}, line {line}: {'.'.join(where)}" if line else f"{self.path}: {'.'.join(where)}"
 
     def table(self, where: tuple[str, ...], of: Mapping[str, Any], known: tuple[str, ...]) -> None:
         """See that a table has no keys but `known` ones."""

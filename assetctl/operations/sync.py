@@ -11,7 +11,7 @@ from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.edit import Changes, edit
 from assetctl.operations.hearsay import is_news, learn
-from assetctl.operations.lock import lock, lock_path, out_of_date, resolution_of
+from assetctl.operations.lock import lock, lock_path, out_of_date, refuse_twins, resolution_of
 from assetctl.operations.pull import bring, told_by
 from assetctl.operations.remove import plan_removal, remove
 from assetctl.sources import source_called
@@ -94,6 +94,7 @@ def sync(
     """
     wanted = read_manifest(manifest)
     pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, dry_run=dry_run, report=report)
+    refuse_twins(manifest, pins)
     labels = {item.name: item for item in wanted.assets}
     steps = plan_sync(workspace, pins, labels, prune=prune)
     if dry_run:

@@ -34,6 +34,7 @@ def manifest(tmp_path, monkeypatch, hub, civitai, contents):
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "mine.safetensors").write_bytes(contents["mine"])
+    write_embedding(folder / "more.safetensors", seed=3)
     (folder / "registry.toml").write_text(
         f"""
 [assets.whiskers]
@@ -135,7 +136,7 @@ def test_prune_removes_what_the_store_has_too_much_and_no_file_of_yours(assetctl
 
 def test_locked_fails_where_the_lockfile_is_out_of_date_and_frozen_does_not_look(assetctl, manifest):
     assert assetctl("lock").code == 0
-    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./mine.safetensors"\n')
+    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./more.safetensors"\n')
     ended = assetctl("sync", "--locked")
     assert (ended.code, "more" in ended.err, "assetctl lock" in ended.err) == (1, True, True)
     assert assetctl("lock", "--check").code == 1
@@ -334,7 +335,36 @@ def test_a_lockfile_from_before_pages_were_kept_still_works(assetctl, manifest, 
 @pytest.mark.parametrize("command", [("sync", "--check"), ("lock", "--check"), ("sync", "--locked")])
 def test_what_is_out_of_date_is_one_document_with_a_code_of_its_own(assetctl, manifest, command):
     assetctl("lock")
-    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./mine.safetensors"\n')
+    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./more.safetensors"\n')
     ended = assetctl(*command, "--json")
     assert (ended.code, ended.error["code"], "more" in ended.error["message"]) == (1, "out_of_date", True)
     assert "more" in assetctl(*command).err
+
+
+def test_two_names_for_the_same_bytes_are_refused(assetctl, manifest):
+    manifest.write_text(
+        f"""
+[assets.a]
+source = "{REPO}"
+
+[assets.aa]
+source = "hf://{REPO}/whiskers.safetensors"
+"""
+    )
+    path = manifest.with_suffix(".lock")
+    for command in ("lock", "sync"):
+        ended = assetctl(command, "--json")
+        message = ended.error["message"]
+        assert (ended.code, "line 5: assets.aa" in message, "line 2: assets.a" in message) == (2, True, True), message
+        assert not path.exists()
+
+    whole = manifest.read_text()
+    locked = []
+    for half in whole.split("\n\n"):
+        manifest.write_text(half)
+        assetctl("lock", "--upgrade")
+        locked.append(path.read_text().partition("[[assets]]"))
+    manifest.write_text(whole)
+    path.write_text("".join(locked[0]) + "".join(locked[1][1:]))
+    for mode in ([], ["--locked"], ["--frozen"]):
+        assert assetctl("sync", *mode).code == 2
