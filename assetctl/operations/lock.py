@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError, NotFoundError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
-from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
 from assetctl.manifest.lockfile import LockedFile
 from assetctl.operations.pull import bring, told_by
+from assetctl.operations.recipes import wanted_in
 from assetctl.sources import find_source
 from assetctl.sources.base import Pinning, RemoteFile, Resolution
 from assetctl.threads import all_of
@@ -67,7 +68,7 @@ def lock(
         HashMismatchError: A source promises other bytes than the manifest wants.
         SourceError: A source can not be reached.
     """
-    wanted = read_manifest(manifest)
+    wanted = wanted_in(manifest)
     path = lock_path(manifest)
     before = Lockfile() if upgrade else known_lock(path)
     kept = {item.name: locked for item in wanted.assets if (locked := _still(before, item)) is not None}

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
 from assetctl.errors import OfflineError, OutOfDateError
-from assetctl.manifest import read_lock, read_manifest
+from assetctl.manifest import read_lock
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.edit import Changes, edit
 from assetctl.operations.hearsay import is_news, learn
 from assetctl.operations.lock import lock, lock_path, out_of_date, refuse_twins, resolution_of
 from assetctl.operations.pull import bring, told_by
+from assetctl.operations.recipes import wanted_in
 from assetctl.operations.remove import plan_removal, remove
 from assetctl.sources import source_called
 from assetctl.threads import at_once
@@ -92,7 +93,7 @@ def sync(
         OutOfDateError: The lockfile is, and `locked` was asked for.
         SourceError, FileError, StorageError: Of the first asset that could not be had; all others are here.
     """
-    wanted = read_manifest(manifest)
+    wanted = wanted_in(manifest)
     pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, dry_run=dry_run, report=report)
     refuse_twins(manifest, pins)
     labels = {item.name: item for item in wanted.assets}

@@ -230,6 +230,10 @@ def test_offline_can_be_asked_for_once(assetctl, manifest, hub, civitai):
         ("[assets.'../a']\nsource = 'x'\n", 1, "name"),
         ("[assets.a\n", 1, "TOML"),
         ("[thing]\n", 1, "thing"),
+        ("[assets.a]\nsource = 'x'\nkind = 'lroa'\n", 3, "assets.a.kind"),
+        ("[assets.a]\nsource = 'x'\nfamily = 'sd15'\n", 3, "assets.a.family"),
+        ("[assets.a]\nsource = 'x'\n[recipes.r]\nsampler = 'Eulr'\n", 4, "recipes.r.sampler"),
+        ("[assets.a]\nsource = 'x'\n[recipes.r]\nsize = '515x512'\n", 4, "recipes.r.size"),
     ],
 )
 def test_a_mistake_names_line_and_key(assetctl, manifest, text, line, word):
@@ -368,3 +372,11 @@ source = "hf://{REPO}/whiskers.safetensors"
     path.write_text("".join(locked[0]) + "".join(locked[1][1:]))
     for mode in ([], ["--locked"], ["--frozen"]):
         assert assetctl("sync", *mode).code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"), [("kind = 'lroa'", "'lora'"), ("kind = 'LoRA'", "'lora'"), ("family = 'sd15'", "'sd1'")]
+)
+def test_a_misspelt_kind_or_family_names_the_nearest(assetctl, manifest, line, meant):
+    manifest.write_text(f"[assets.a]\nsource = './mine.safetensors'\n{line}\n")
+    assert meant in assetctl("lock", "--json").error["hint"]
