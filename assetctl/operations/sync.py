@@ -44,6 +44,7 @@ class Step:
         size: Bytes to be fetched, as far as the source says.
         asset: What is here: the asset itself, or the one that steps aside.
         locked: What it is to be.
+        changes: What of an asset that is here becomes what the manifest, or its page, says: `name`, `notes`, `facts`, …
     """
 
     action: Action
@@ -51,6 +52,7 @@ class Step:
     size: int = 0
     asset: Asset | None = None
     locked: Locked | None = None
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +127,9 @@ def plan_sync(
         size = sum(file.size or 0 for file in locked.files)
         if here is None:
             steps.append(Step("change" if namesake else "add", locked.name, size, namesake, locked))
-        elif (
-            here.name == locked.name
-            and _is_labelled(here, labels.get(locked.name))
-            and not is_news(workspace, here, locked.facts)
-        ):
-            steps.append(Step("keep", locked.name, 0, here, locked))
         else:
-            steps.append(Step("adopt", locked.name, 0, here, locked))
+            changes = _changes(workspace, here, locked, labels.get(locked.name))
+            steps.append(Step("adopt" if changes else "keep", locked.name, 0, here, locked, changes))
         used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
     if prune:
         unused = [asset for asset in assets if asset.in_store and asset.id not in used]
@@ -173,15 +170,24 @@ def _folder(workspace: Workspace, locked: Locked) -> Asset | None:
     return workspace.catalog.read.by_origin(locked.source, locked.url, locked.revision)
 
 
-def _is_labelled(asset: Asset, wanted: Wanted | None) -> bool:
+def _changes(workspace: Workspace, here: Asset, locked: Locked, wanted: Wanted | None) -> tuple[str, ...]:
+    """What of an asset that is here is not as the manifest, or its page, has it."""
+    name = ("name",) if here.name != locked.name else ()
+    facts = ("facts",) if is_news(workspace, here, locked.facts) else ()
+    return (*name, *_differing(here, wanted), *facts)
+
+
+def _differing(asset: Asset, wanted: Wanted | None) -> tuple[str, ...]:
+    """The labels of a manifest that an asset has otherwise."""
     if wanted is None:
-        return True
-    differing = [
+        return ()
+    labels = [
         label
         for label in _LABELS
         if (value := getattr(wanted, label)) is not None and (None if value == "" else value) != getattr(asset, label)
     ]
-    return not differing and {tag.lower() for tag in wanted.tags} <= {tag.lower() for tag in asset.tags}
+    lacks = {tag.lower() for tag in wanted.tags} - {tag.lower() for tag in asset.tags}
+    return (*labels, *(("tags",) if lacks else ()))
 
 
 def _fetch_all(
@@ -213,7 +219,7 @@ def _do(
     if step.action == "adopt" and step.locked is not None:
         learn(workspace, asset, resolution_of(step.locked, base))
         asset = workspace.catalog.read.by_id(asset.id)
-    if wanted is not None and not _is_labelled(asset, wanted):
+    if wanted is not None and _differing(asset, wanted):
         labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) is not None}
         edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))
 

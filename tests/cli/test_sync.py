@@ -380,3 +380,16 @@ source = "hf://{REPO}/whiskers.safetensors"
 def test_a_misspelt_kind_or_family_names_the_nearest(assetctl, manifest, line, meant):
     manifest.write_text(f"[assets.a]\nsource = './mine.safetensors'\n{line}\n")
     assert meant in assetctl("lock", "--json").error["hint"]
+
+
+def test_what_a_person_set_is_not_overwritten_unannounced(assetctl, manifest):
+    manifest.write_text(
+        manifest.read_text().replace('trigger_words = ["patches"]', 'trigger_words = ["p"]\nnotes = "n"')
+    )
+    assetctl("sync")
+    assetctl("edit", "pony-patches", "--notes", "mine", "--trigger-word", "mine")
+    (step,) = [step for step in assetctl("sync", "--dry-run", "--json").data if step["action"] != "keep"]
+    assert step["changes"] == ["trigger_words", "notes"]
+    assert "its trigger words, notes would change" in assetctl("sync", "--dry-run").out
+    assert "its trigger words, notes changed" in assetctl("sync").out
+    assert assetctl("inspect", "pony-patches", "--json").data["notes"] == "n"

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 #: What is to be done, and what was done.
 _SAID = {
-    "adopt": ("is here under another name or without labels", "was here, and has its name and labels now"),
+    "adopt": ("is here; {changes} would change", "was here; {changes} changed"),
     "add": ("is to be fetched", "was fetched"),
     "change": ("is to be fetched; what has its name steps aside", "was fetched; what had its name stepped aside"),
     "remove": ("is named nowhere, and goes", "was named nowhere, and is gone"),
 }
+
+#: Fields whose names alone would not tell a person enough.
+_FIELDS = {"facts": "what its page says"}
 
 
 @command(
@@ -57,7 +60,8 @@ def app(
 
     def render() -> None:
         for step in shown:
-            session.out.line(f"{step.action:>8}  {step.name}: {_SAID[step.action][not planned]}{_size(step)}")
+            said = _SAID[step.action][not planned].format(changes=_changes(step))
+            session.out.line(f"{step.action:>8}  {step.name}: {said}{_size(step)}")
         kept = len(result.steps) - len(shown)
         verb = "would change" if planned else "changed"
         session.out.line(f"{len(shown)} {verb}, {kept} as wanted.")
@@ -71,7 +75,13 @@ def app(
 
 
 def _data(step: Step) -> dict[str, Any]:
-    return {"action": step.action, "name": step.name, "size": step.size}
+    return {"action": step.action, "name": step.name, "size": step.size, "changes": list(step.changes)}
+
+
+def _changes(step: Step) -> str:
+    """Which fields become what the manifest says, whatever a person set them to meanwhile."""
+    words = [_FIELDS.get(field, field.replace("_", " ")) for field in step.changes]
+    return "its " + ", ".join(words)
 
 
 def _size(step: Step) -> str:
