@@ -110,6 +110,13 @@ def _token() -> str | None:
     return None if kept is None else kept[0]
 
 
+def _token_place() -> str:
+    """Where the token is from that is sent."""
+    if os.environ.get("HF_TOKEN"):
+        return "HF_TOKEN"
+    return "the login of the Hub's own tools" if get_token() else "the system's keyring"
+
+
 def file_url(repo: str, revision: str, path: str) -> str:
     """Where a file of a repository can be had."""
     return hf_hub_url(repo, path, revision=revision, endpoint=endpoint())
@@ -128,6 +135,14 @@ class Repository:
     commit: str
     files: dict[str, RemoteFile]
     facts: Facts | None
+    gated: bool = False
+
+    def warnings(self, repo: str) -> tuple[str, ...]:
+        """What keeps who asks from having it, as far as that can be told before."""
+        if not self.gated or _token() is not None:
+            return ()
+        how = f"accept the licence on {endpoint()}/{repo}; then `assetctl login hf`, or set HF_TOKEN."
+        return (f"{repo} is gated, and there is no token: {how}",)
 
 
 def look_up(repo: str, revision: str | None) -> Repository:
@@ -148,7 +163,7 @@ def look_up(repo: str, revision: str | None) -> Repository:
         raise _no_hub()
     files = [_remote_file(sibling, repo, info.sha) for sibling in info.siblings or ()]
     facts = facts_of(info, page(repo, info.sha, None))
-    return Repository(info.sha, {file.path: file for file in files}, facts)
+    return Repository(info.sha, {file.path: file for file in files}, facts, bool(info.gated))
 
 
 def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
@@ -259,15 +274,23 @@ def hub_errors(what: str) -> Iterator[None]:
 def _refusal(what: str, error: HfHubHTTPError) -> SourceError:
     """Our error for the Hub's answer."""
     status = error.response.status_code
+    page = f"{endpoint()}/{'/'.join(what.split('/')[:2])}"
+    if status in (401, 403) and "authorization" in error.response.request.headers:
+        gated = isinstance(error, GatedRepoError)
+        known = f"{what} is gated, and" if gated else f"{what} is private or gated, or does not exist:"
+        account = f"has accepted the licence on {page}" if gated else "may read it"
+        return UnauthorizedError(
+            f"{known} the token of {_token_place()} was sent and refused.",
+            f"See that it is valid and that its account {account}; `assetctl login hf` or HF_TOKEN take another.",
+        )
     if isinstance(error, GatedRepoError):
         return UnauthorizedError(
             f"{what} is gated: its owner asks you to accept a licence first.",
-            f"Accept the licence on {endpoint()}/{'/'.join(what.split('/')[:2])}; "
-            "then `assetctl login hf`, or set HF_TOKEN.",
+            f"Accept the licence on {page}; then `assetctl login hf`, or set HF_TOKEN.",
         )
     if status in (401, 403):
         return UnauthorizedError(
-            f"{what} is not for everyone: it is private or gated, does not exist, or the token may not read it.",
+            f"{what} is not for everyone: it is private or gated, or does not exist, and no token was sent.",
             "Check the name; accept the licence on the repository's page; `assetctl login hf`, or set HF_TOKEN.",
         )
     if isinstance(error, RevisionNotFoundError):

@@ -103,7 +103,10 @@ class HuggingFaceSource:
         complete = tuple(_hub.with_hash(wanted.repo, commit, files[path]) for path in chosen)
         page = _hub.page(wanted.repo, commit, chosen[0] if form == "file" else None)
         page += f"?variant={wanted.variant}" if wanted.variant else ""  # another asset than the plain weights
-        return Resolution(self.name, reference, commit, page, name, form, complete, facts=there.facts)
+        warnings = there.warnings(wanted.repo)
+        return Resolution(
+            self.name, reference, commit, page, name, form, complete, facts=there.facts, warnings=warnings
+        )
 
     def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
         """Fetch what is not there yet, and verify it; see `Source`."""
