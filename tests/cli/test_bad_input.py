@@ -152,6 +152,23 @@ def start(home, *arguments, **options):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("arguments", ["list", "list --json", "list --quiet", "list --json --debug", "inspect nobody"])
+@pytest.mark.parametrize("where", ["> /dev/full", ">&-", "2>&-"])
+@pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_results_that_can_not_be_written_are_told_in_one_sentence(assetctl, tmp_path, arguments, where, unbuffered):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    command = f"{sys.executable} -m assetctl {arguments} {where}"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"} | unbuffered
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=environment)
+    if where == "2>&-":
+        assert ended.returncode == (3 if "nobody" in arguments else 0)
+    elif "nobody" not in arguments:
+        assert (ended.returncode, ended.stderr.count("error: ")) == (1, 1), ended.stderr
+        assert "--debug" in arguments or "Traceback" not in ended.stderr
+        assert "can not be written" in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_half_done(assetctl, home, tmp_path):
     assetctl("list")
     before = snapshot(home)
