@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from assetctl.files.disk import storage_errors
+from assetctl.files.disk import storage_errors, write_text
 from assetctl.files.names import safe_path
 from assetctl.manifest.tables import Document
 from assetctl.types import Facts
@@ -97,13 +96,8 @@ def write_lock(path: Path, lock: Lockfile) -> None:
     import tomli_w  # noqa: PLC0415 - reading needs it not
 
     text = _HEAD + tomli_w.dumps({"version": VERSION, "assets": [_table(locked) for locked in lock.assets]})
-    incoming = path.with_name(f".{path.name}.{os.getpid()}.incoming")
     with storage_errors(f"write {path}"):
-        try:
-            incoming.write_text(text, "utf-8")
-            incoming.replace(path)
-        finally:
-            incoming.unlink(missing_ok=True)
+        write_text(path, text)
 
 
 def _table(locked: Locked) -> dict[str, Any]:

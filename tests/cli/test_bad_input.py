@@ -216,6 +216,24 @@ def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(home, assetctl, tmp_path)
     assert "4 unchanged" in again.err
 
 
+def test_a_manifest_is_written_whole_or_not_at_all(assetctl, home, tmp_path):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    assetctl("edit", "whiskers", "--notes", "x" * 200_000)
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    out = tmp_path / "out" / "registry.toml"
+    out.parent.mkdir()
+    process = start(home, "export", "-o", out, preexec_fn=limit)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("error: ")) == (1, 1), err
+    assert list(out.parent.iterdir()) == []
+    assert assetctl("export", "-o", out).code == 0
+    assert "x" * 200_000 in out.read_text()
+
+
 def write_sparse(path, size: int) -> None:
     """A valid file with one huge tensor of zeros: hashed for seconds, and takes no space."""
     path.parent.mkdir(exist_ok=True)

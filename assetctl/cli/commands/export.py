@@ -9,6 +9,7 @@ import typer
 
 from assetctl.cli.session import Session, command
 from assetctl.errors import StorageError, UsageError
+from assetctl.files.disk import write_text
 
 
 @command(
@@ -40,10 +41,9 @@ def app(
 
 
 def _write(path: Path, text: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists already.", "Choose another name, or move it away.")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already.", "Choose another name, or move it away.") from error
+        write_text(path, text)
     except OSError as error:
         raise StorageError(f"{path} can not be written: {error.strerror}.", "Choose another folder.") from error
