@@ -169,6 +169,13 @@ def test_a_recipe_that_could_not_be_read_is_not_written(assetctl, tmp_path, name
     assert (ended.code, "recipe" in ended.err, out.exists()) == (2, True, False)
 
 
+def test_a_manifest_is_data_and_printed_quietly_too(assetctl, tmp_path):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    ended = assetctl("export", "--quiet", "whiskers")
+    assert ended.out == assetctl("export", "whiskers").out
+    assert "whiskers" in tomllib.loads(ended.out)["assets"]
+
+
 def test_the_example_is_complete_and_valid():
     manifest = read_manifest(EXAMPLE)
     assert len(manifest.assets) == 5

@@ -34,7 +34,8 @@ def app(
         _write(out, result.text)
         session.out.note(f"{out} is written.")
     data = {"manifest": result.text, "local": result.local, "path": None if out is None else str(out)}
-    session.out.result(data, lambda: None if out else session.out.line(result.text.rstrip()), [str(out)] if out else [])
+    told = str(out) if out else result.text.rstrip()  # a manifest is what was asked for, and no remark
+    session.out.result(data, lambda: None if out else session.out.line(told), [told])
     if result.local:
         some = ", ".join(result.local[:3]) + (", …" if len(result.local) > 3 else "")
         session.out.warning(f"{len(result.local)} assets came from this machine, and are nowhere else: {some}.")
