@@ -230,6 +230,9 @@ def test_offline_can_be_asked_for_once(assetctl, manifest, hub, civitai):
         ("[assets.'../a']\nsource = 'x'\n", 1, "name"),
         ("[assets.a\n", 1, "TOML"),
         ("[thing]\n", 1, "thing"),
+        ("\n[asset.a]\nsource = 'x'\n", 2, "asset is"),
+        ("\nasets.a.source = 'x'\n", 2, "asets is"),
+        ("\nassets = 3\n", 2, "assets is not"),
         ("[assets.a]\nsource = 'x'\nkind = 'lroa'\n", 3, "assets.a.kind"),
         ("[assets.a]\nsource = 'x'\nfamily = 'sd15'\n", 3, "assets.a.family"),
         ("[assets.a]\nsource = 'x'\n[recipes.r]\nsampler = 'Eulr'\n", 4, "recipes.r.sampler"),
@@ -241,6 +244,11 @@ def test_a_mistake_names_line_and_key(assetctl, manifest, text, line, word):
     ended = assetctl("lock", "--json")
     message = ended.error["message"]
     assert (ended.code, f"line {line}" in message, word in message) == (2, True, True), message
+
+
+def test_a_mark_before_the_text_is_no_mistake(assetctl, manifest):
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes().lstrip())
+    assert assetctl("lock").code == 0
 
 
 def test_no_manifest_says_how_to_get_one(assetctl, tmp_path, monkeypatch):
