@@ -65,6 +65,9 @@ _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _COMMIT = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _AGAIN = "Run the command again: what was fetched so far is kept, and it goes on from there."
 
+#: What to do where the Hub was only asked.
+ASK_AGAIN = "Check your connection and proxy, and run the command again."
+
 
 def endpoint() -> str:
     """The Hub's address: `HF_ENDPOINT`, else its usual one."""
@@ -88,7 +91,7 @@ def user(token: str) -> str:
         UnauthorizedError: The Hub does not know it.
         SourceError: It failed.
     """
-    with hub_errors("Your account on the Hub"):
+    with hub_errors("Your account on the Hub", ASK_AGAIN):
         try:
             said = api().whoami(token=token)
         except HfHubHTTPError as error:
@@ -237,8 +240,8 @@ def way(repo: str, revision: str, path: str) -> Way:
 
 
 @contextmanager
-def hub_errors(what: str) -> Iterator[None]:
-    """Say in our words what the Hub or the way to it refuses; `what` was asked for.
+def hub_errors(what: str, again: str = _AGAIN) -> Iterator[None]:
+    """Say in our words what the Hub or the way to it refuses; `what` was asked for, and may be had `again`.
 
     The client's own messages are not passed on: they can hold signed addresses, or what a server likes to say.
 
@@ -256,7 +259,7 @@ def hub_errors(what: str) -> Iterator[None]:
             f"{what} can not be fetched: HF_HUB_OFFLINE is set.", "Unset it, or give the path of a local file."
         ) from error
     except HfHubHTTPError as error:
-        raise _refusal(what, error) from error
+        raise _refusal(what, error, again) from error
     except HFValidationError as error:
         raise UsageError(
             f"{what!r} can not be a repository's name.", "Write hf://ORG/REPO[@REVISION][/FILE]."
@@ -266,12 +269,12 @@ def hub_errors(what: str) -> Iterator[None]:
     except (FileMetadataError, ValueError, httpx2.DecodingError) as error:
         raise _no_hub() from error
     except httpx2.TimeoutException as error:
-        raise SourceError(f"{what}: the Hub did not answer in time.", _AGAIN) from error
+        raise SourceError(f"{what}: the Hub did not answer in time.", again) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        raise SourceError(f"{what}: the connection to {endpoint()} failed.", _AGAIN) from error
+        raise SourceError(f"{what}: the connection to {endpoint()} failed.", again) from error
 
 
-def _refusal(what: str, error: HfHubHTTPError) -> SourceError:
+def _refusal(what: str, error: HfHubHTTPError, again: str) -> SourceError:
     """Our error for the Hub's answer."""
     status = error.response.status_code
     page = f"{endpoint()}/{'/'.join(what.split('/')[:2])}"
@@ -297,7 +300,7 @@ def _refusal(what: str, error: HfHubHTTPError) -> SourceError:
         return SourceNotFoundError(f"{what} has no such revision.", "Check the branches and tags on its page.")
     if status in (404, 410):
         return SourceNotFoundError(f"There is no {what} on the Hub.", "Check the spelling of its name.")
-    hint = "Try again in a few minutes." if status == HTTPStatus.TOO_MANY_REQUESTS else _AGAIN
+    hint = "Try again in a few minutes." if status == HTTPStatus.TOO_MANY_REQUESTS else again
     return SourceError(f"{what}: the Hub answered with status {status}.", hint)
 
 
