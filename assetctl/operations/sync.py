@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
-from assetctl.errors import OfflineError, OutOfDateError
+from assetctl.errors import AssetctlError, OfflineError, OutOfDateError
 from assetctl.manifest import read_lock
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.edit import Changes, edit
@@ -76,6 +76,7 @@ def sync(
     prune: bool = False,
     dry_run: bool = False,
     report: Callable[[FetchProgress], None] = lambda _: None,
+    done: Callable[[Step], None] = lambda _: None,
 ) -> SyncResult:
     """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
 
@@ -89,6 +90,7 @@ def sync(
         prune: Remove assets of the store that the lockfile does not name.
         dry_run: Only say what would be done.
         report: Told how far a download is.
+        done: Told of each step that was done, so that it is known where others fail.
 
     Raises:
         NotFoundError, UsageError: A file is missing or makes no sense.
@@ -104,10 +106,11 @@ def sync(
         return SyncResult(steps)
     fetched = _fetch_all(workspace, steps, manifest.parent, report)
     for step in steps:
-        _do(workspace, step, fetched.get(step.name, step.asset), labels.get(step.name), manifest.parent)
-    for outcome in fetched.values():
-        if isinstance(outcome, BaseException):
-            raise outcome
+        outcome = fetched.get(step.name, step.asset)
+        _do(workspace, step, outcome, labels.get(step.name), manifest.parent)
+        if not isinstance(outcome, BaseException):
+            done(step)
+    _raise_first(fetched)
     return SyncResult(steps)
 
 
@@ -203,6 +206,16 @@ def _fetch_all(
 
     outcomes = dict(at_once(wanted, one, workspace.settings.downloads))
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
+
+
+def _raise_first(fetched: dict[str, Asset | BaseException]) -> None:
+    """Raise the first error there was; it names all that could not be had."""
+    failed = {name: outcome for name, outcome in fetched.items() if isinstance(outcome, BaseException)}
+    for name, error in failed.items():
+        if isinstance(error, AssetctlError):
+            others = ", ".join(other for other in failed if other != name)
+            error.message = f"{name}: {error.message}" + (f" Nor could these be had: {others}." if others else "")
+        raise error
 
 
 def _do(

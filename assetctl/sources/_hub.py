@@ -155,7 +155,7 @@ def look_up(repo: str, revision: str | None) -> Repository:
         SourceError: Of the kind that fits; the Hub failed or has no such thing.
         RefusedFileError: A file's name is unsafe.
     """
-    with hub_errors(repo):
+    with hub_errors(repo, ASK_AGAIN):
         try:
             info = api().model_info(
                 repo, revision=revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT

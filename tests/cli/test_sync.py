@@ -401,3 +401,17 @@ def test_what_a_person_set_is_not_overwritten_unannounced(assetctl, manifest):
     assert "its trigger words, notes would change" in assetctl("sync", "--dry-run").out
     assert "its trigger words, notes changed" in assetctl("sync").out
     assert assetctl("inspect", "pony-patches", "--json").data["notes"] == "n"
+
+
+def test_what_was_done_before_something_failed_is_told(assetctl, manifest, contents, hub):
+    assetctl("lock")
+    hub.statuses["/resolve/"] = 403
+    hub.statuses["/blobs/"] = 403
+    ended = assetctl("sync", "--json")
+    message = ended.error["message"]
+    assert (ended.code, ended.error["code"], message.startswith("whiskers: ")) == (6, "unauthorized", True)
+    assert "This was done: pony-patches (add), token (add)." in message
+    assetctl("rm", "pony-patches", "--yes")
+    ended = assetctl("sync")
+    assert (ended.code, "add  pony-patches: was fetched" in ended.out, "whiskers: " in ended.err) == (6, True, True)
+    assert "whiskers" not in ended.out

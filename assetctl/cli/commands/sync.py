@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assetctl.cli.session import Session, command
-from assetctl.errors import OutOfDateError, UsageError
+from assetctl.errors import AssetctlError, OutOfDateError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from assetctl.operations.sync import Step
 
 #: What is to be done, and what was done.
@@ -52,16 +54,19 @@ def app(
     if locked and frozen:
         raise UsageError("--locked does not go with --frozen.", "The one compares the lockfile, the other does not.")
     planned = dry_run or check
-    with session.out.byte_progress() as report:
-        result = session.registry.sync(
-            file, locked=locked, frozen=frozen, prune=prune, offline=offline, dry_run=planned, report=report
-        )
+    modes = {"locked": locked, "frozen": frozen, "prune": prune, "offline": offline, "dry_run": planned}
+    done: list[Step] = []
+    try:
+        with session.out.byte_progress() as report:
+            result = session.registry.sync(file, **modes, report=report, done=done.append)
+    except AssetctlError as error:
+        _tell_done(session, [step for step in done if step.action != "keep"], error)
+        raise
     shown = [step for step in result.steps if step.action != "keep"]
 
     def render() -> None:
         for step in shown:
-            said = _SAID[step.action][not planned].format(changes=_changes(step))
-            session.out.line(f"{step.action:>8}  {step.name}: {said}{_size(step)}")
+            session.out.line(_line(step, planned=planned))
         kept = len(result.steps) - len(shown)
         verb = "would change" if planned else "changed"
         session.out.line(f"{len(shown)} {verb}, {kept} as wanted.")
@@ -72,6 +77,20 @@ def app(
     if differs:
         listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
         raise OutOfDateError(f"This machine does not match the lockfile: {listed}.", "`assetctl sync` makes it match.")
+
+
+def _tell_done(session: Session, done: Sequence[Step], error: AssetctlError) -> None:
+    """What was done before others failed: a document is the error's alone, so that its message says it."""
+    if not session.out.json:
+        for step in done:
+            session.out.line(step.name if session.out.quiet else _line(step))
+    elif done:
+        error.message += f" This was done: {', '.join(f'{step.name} ({step.action})' for step in done)}."
+
+
+def _line(step: Step, *, planned: bool = False) -> str:
+    said = _SAID[step.action][not planned].format(changes=_changes(step))
+    return f"{step.action:>8}  {step.name}: {said}{_size(step)}"
 
 
 def _data(step: Step) -> dict[str, Any]:
