@@ -75,8 +75,8 @@ def app(
     if not (differs and session.out.json):  # there the error is the one document
         session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
     if differs:
-        listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
-        raise OutOfDateError(f"This machine does not match the lockfile: {listed}.", "`assetctl sync` makes it match.")
+        listed = f": {_listed(shown)}" if session.out.json else ""  # else it stands above
+        raise OutOfDateError(f"This machine does not match the lockfile{listed}.", "`assetctl sync` makes it match.")
 
 
 def _tell_done(session: Session, done: Sequence[Step], error: AssetctlError) -> None:
@@ -85,7 +85,11 @@ def _tell_done(session: Session, done: Sequence[Step], error: AssetctlError) -> 
         for step in done:
             session.out.line(step.name if session.out.quiet else _line(step))
     elif done:
-        error.message += f" This was done: {', '.join(f'{step.name} ({step.action})' for step in done)}."
+        error.message += f" This was done: {_listed(done)}."
+
+
+def _listed(steps: Sequence[Step]) -> str:
+    return ", ".join(f"{step.name} ({step.action})" for step in steps)
 
 
 def _line(step: Step, *, planned: bool = False) -> str:
