@@ -76,7 +76,6 @@ def sync(
     prune: bool = False,
     dry_run: bool = False,
     report: Callable[[FetchProgress], None] = lambda _: None,
-    done: Callable[[Step], None] = lambda _: None,
 ) -> SyncResult:
     """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
 
@@ -90,12 +89,11 @@ def sync(
         prune: Remove assets of the store that the lockfile does not name.
         dry_run: Only say what would be done.
         report: Told how far a download is.
-        done: Told of each step that was done, so that it is known where others fail.
 
     Raises:
         NotFoundError, UsageError: A file is missing or makes no sense.
         OutOfDateError: The lockfile is, and `locked` was asked for.
-        SourceError, FileError, StorageError: Of the first asset that could not be had; all others are here.
+        SourceError, FileError, StorageError: Of the first asset that could not be had; it names all that were.
     """
     wanted = wanted_in(manifest)
     pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, dry_run=dry_run, report=report)
@@ -106,10 +104,7 @@ def sync(
         return SyncResult(steps)
     fetched = _fetch_all(workspace, steps, manifest.parent, report)
     for step in steps:
-        outcome = fetched.get(step.name, step.asset)
-        _do(workspace, step, outcome, labels.get(step.name), manifest.parent)
-        if not isinstance(outcome, BaseException):
-            done(step)
+        _do(workspace, step, fetched.get(step.name, step.asset), labels.get(step.name), manifest.parent)
     _raise_first(fetched)
     return SyncResult(steps)
 
@@ -209,12 +204,15 @@ def _fetch_all(
 
 
 def _raise_first(fetched: dict[str, Asset | BaseException]) -> None:
-    """Raise the first error there was; it names all that could not be had."""
+    """Raise the first error there was; it names all that could not be had, and what was."""
     failed = {name: outcome for name, outcome in fetched.items() if isinstance(outcome, BaseException)}
     for name, error in failed.items():
         if isinstance(error, AssetctlError):
             others = ", ".join(other for other in failed if other != name)
-            error.message = f"{name}: {error.message}" + (f" Nor could these be had: {others}." if others else "")
+            here = ", ".join(other for other in fetched if other not in failed)
+            error.message = f"{name}: {error.message}"
+            error.message += f" Nor could these be had: {others}." if others else ""
+            error.message += f" These were fetched, and are kept: {here}." if here else ""
         raise error
 
 

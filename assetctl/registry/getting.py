@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assetctl.operations.login import Login
     from assetctl.operations.outdated import Newer
     from assetctl.operations.pull import PullPlan, PullResult
-    from assetctl.operations.sync import Step, SyncResult
+    from assetctl.operations.sync import SyncResult
     from assetctl.registry.home import PathLike
     from assetctl.sources.base import FetchProgress
 
@@ -127,7 +127,6 @@ class Getting(Home):
         offline: bool = False,
         dry_run: bool = False,
         report: Callable[[FetchProgress], None] = ignore,
-        done: Callable[[Step], None] = ignore,
     ) -> SyncResult:
         """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
         from assetctl.operations.sync import sync
@@ -135,7 +134,7 @@ class Getting(Home):
         options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run}
         path = Path(manifest).absolute()
         with self._workspace.another(offline=True) if offline else nullcontext(self._workspace) as workspace:
-            return sync(workspace, path, **options, report=report, done=done)
+            return sync(workspace, path, **options, report=report)
 
     def export(self, *names: str, recipe: str | None = None) -> Export:
         """A manifest of the named assets, or of all."""

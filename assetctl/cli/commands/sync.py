@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assetctl.cli.session import Session, command
-from assetctl.errors import AssetctlError, OutOfDateError, UsageError
+from assetctl.errors import OutOfDateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from assetctl.operations.sync import Step
 
 #: What is to be done, and what was done.
@@ -54,19 +52,16 @@ def app(
     if locked and frozen:
         raise UsageError("--locked does not go with --frozen.", "The one compares the lockfile, the other does not.")
     planned = dry_run or check
-    modes = {"locked": locked, "frozen": frozen, "prune": prune, "offline": offline, "dry_run": planned}
-    done: list[Step] = []
-    try:
-        with session.out.byte_progress() as report:
-            result = session.registry.sync(file, **modes, report=report, done=done.append)
-    except AssetctlError as error:
-        _tell_done(session, [step for step in done if step.action != "keep"], error)
-        raise
+    with session.out.byte_progress() as report:
+        result = session.registry.sync(
+            file, locked=locked, frozen=frozen, prune=prune, offline=offline, dry_run=planned, report=report
+        )
     shown = [step for step in result.steps if step.action != "keep"]
 
     def render() -> None:
         for step in shown:
-            session.out.line(_line(step, planned=planned))
+            said = _SAID[step.action][not planned].format(changes=_changes(step))
+            session.out.line(f"{step.action:>8}  {step.name}: {said}{_size(step)}")
         kept = len(result.steps) - len(shown)
         verb = "would change" if planned else "changed"
         session.out.line(f"{len(shown)} {verb}, {kept} as wanted.")
@@ -75,26 +70,9 @@ def app(
     if not (differs and session.out.json):  # there the error is the one document
         session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
     if differs:
-        listed = f": {_listed(shown)}" if session.out.json else ""  # else it stands above
-        raise OutOfDateError(f"This machine does not match the lockfile{listed}.", "`assetctl sync` makes it match.")
-
-
-def _tell_done(session: Session, done: Sequence[Step], error: AssetctlError) -> None:
-    """What was done before others failed: a document is the error's alone, so that its message says it."""
-    if not session.out.json:
-        for step in done:
-            session.out.line(step.name if session.out.quiet else _line(step))
-    elif done:
-        error.message += f" This was done: {_listed(done)}."
-
-
-def _listed(steps: Sequence[Step]) -> str:
-    return ", ".join(f"{step.name} ({step.action})" for step in steps)
-
-
-def _line(step: Step, *, planned: bool = False) -> str:
-    said = _SAID[step.action][not planned].format(changes=_changes(step))
-    return f"{step.action:>8}  {step.name}: {said}{_size(step)}"
+        listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
+        which = f": {listed}" if session.out.json else ""  # else they stand above
+        raise OutOfDateError(f"This machine does not match the lockfile{which}.", "`assetctl sync` makes it match.")
 
 
 def _data(step: Step) -> dict[str, Any]:
