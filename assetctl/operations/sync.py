@@ -227,7 +227,7 @@ def _do(
         remove(workspace, plan_removal(workspace, asset.path))
         return
     _name(workspace, asset, step.name)
-    if step.action == "adopt" and step.locked is not None:
+    if step.locked is not None:  # also where its bytes came anew: the asset may be older than what is known of it
         learn(workspace, asset, resolution_of(step.locked, base))
         asset = workspace.catalog.read.by_id(asset.id)
     if wanted is not None and _differing(asset, wanted):

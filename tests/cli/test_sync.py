@@ -415,3 +415,13 @@ def test_what_was_done_before_something_failed_is_told(assetctl, manifest, conte
     assetctl("rm", "pony-patches", "--yes")
     ended = assetctl("sync")
     assert (ended.code, "whiskers: " in ended.err, "are kept: pony-patches." in ended.err) == (6, True, True)
+
+
+def test_what_was_lost_and_comes_again_learns_what_its_page_says(assetctl, tmp_path, page, contents):
+    mine = tmp_path / "pony-patches.safetensors"
+    mine.write_bytes(contents["civitai"])
+    assetctl("import", mine)
+    mine.unlink()
+    assert assetctl("sync").code == 0
+    assert told(assetctl)[:2] == ("Pony", ["calico"])
+    assert assetctl("sync", "--check").code == 0
