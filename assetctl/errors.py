@@ -127,6 +127,12 @@ class OfflineError(SourceError):
     code = "offline"
 
 
+class OutOfDateError(AssetctlError):
+    """What is here is not what a file says: a machine and its lockfile, or a lockfile and its manifest."""
+
+    code = "out_of_date"
+
+
 class CatalogError(AssetctlError):
     """The catalog can not be used."""
 

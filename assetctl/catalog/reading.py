@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 import orjson
@@ -32,12 +33,15 @@ class Reader(Lists):
     def find(self, name: str) -> Asset:
         """The asset of this name, path, or hash of six digits or more.
 
+        Names are kept in Unicode's composed form; who pastes one from a Mac has it decomposed.
+
         Raises:
             NotFoundError: There is none; the hint names similar ones.
             AmbiguousNameError: There are several; the message lists them.
         """
-        for meaning in (self._by_name, self._by_path, self._by_hash, self._by_file_name):
-            candidates = meaning(name)
+        spellings = dict.fromkeys((name, unicodedata.normalize("NFC", name)))
+        meanings = (self._by_name, self._by_path, self._by_hash, self._by_file_name)
+        for candidates in (meaning(spelling) for meaning in meanings for spelling in spellings):
             if len(candidates) == 1:
                 return candidates[0]
             if candidates:

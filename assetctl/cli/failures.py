@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
-import os
-import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import typer
 
 from assetctl.cli.commands import COMMANDS
 from assetctl.cli.output import print_json, to_stderr
+from assetctl.cli.results import LostOutputError
 from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `| head` has seen enough
-        return 0
+        return 0  # `| head` has seen enough
     if "--debug" in arguments:
         traceback.print_exception(error)
-    wants_json = "--json" in arguments
+    wants_json = "--json" in arguments and not isinstance(error, LostOutputError)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         _tell("interrupted", "Interrupted.", "What was done is kept: run the same command to go on.", wants_json)
         return INTERRUPTED
@@ -82,8 +81,9 @@ def _nearest_command(arguments: Sequence[str]) -> str:
 
 def _tell(code: str, message: str, hint: str | None, wants_json: bool) -> None:
     if wants_json:
-        print_json({"version": 1, "error": {"code": code, "message": message, "hint": hint}})
-        return
+        with contextlib.suppress(LostOutputError):  # then in words
+            print_json({"version": 1, "error": {"code": code, "message": message, "hint": hint}})
+            return
     to_stderr("error", message)
     if hint:
         to_stderr("hint", hint)

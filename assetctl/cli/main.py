@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 
 from assetctl.cli.commands import COMMANDS
 from assetctl.cli.failures import INTERRUPTED, report
+from assetctl.cli.results import guard_results
 from assetctl.cli.session import DebugOption, HomeOption, remember
 from assetctl.errors import UsageError
 
@@ -83,6 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _check_text(arguments)
         code = app(args=list(arguments), prog_name="assetctl", standalone_mode=False)
+        sys.stdout.flush()  # what can not be written is to be told now
     except BaseException as error:  # noqa: BLE001 - the one place where everything ends
         return report(error, arguments)
     if code == INTERRUPTED:  # Typer has caught the interrupt itself, and said nothing
@@ -100,5 +103,7 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    guard_results()
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - closed: `2>&-`
     gc.disable()  # a short-lived process: collecting while importing costs a tenth of the start-up
     sys.exit(run(sys.argv[1:]))

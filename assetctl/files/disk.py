@@ -96,6 +96,20 @@ def link_or_copy(source: Path, target: Path) -> None:
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: beside its place, and then under its name.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    incoming = path.with_name(f".{path.name}.{os.getpid()}.incoming")
+    try:
+        incoming.write_text(text, "utf-8")
+        incoming.replace(path)
+    finally:
+        incoming.unlink(missing_ok=True)
+
+
 def write_all(opened: FileIO, data: bytes | memoryview) -> None:
     """Write all of `data`: an unbuffered file may take only some of it when the disk is nearly full."""
     rest = memoryview(data)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from assetctl.files.disk import storage_errors
+from assetctl.files.disk import storage_errors, write_text
 from assetctl.files.names import safe_path
 from assetctl.manifest.tables import Document
+from assetctl.types import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +46,7 @@ class Locked:
         format: `file` or `diffusers`.
         sha256: Of its file, or of the diffusers folder as a whole.
         files: All of them.
+        facts: What the source says of it: who fetches by the lockfile learns what who locked it was told.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Locked:
     format: str
     sha256: str | None
     files: tuple[LockedFile, ...]
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +96,19 @@ def write_lock(path: Path, lock: Lockfile) -> None:
     import tomli_w  # noqa: PLC0415 - reading needs it not
 
     text = _HEAD + tomli_w.dumps({"version": VERSION, "assets": [_table(locked) for locked in lock.assets]})
-    incoming = path.with_name(f".{path.name}.{os.getpid()}.incoming")
     with storage_errors(f"write {path}"):
-        try:
-            incoming.write_text(text, "utf-8")
-            incoming.replace(path)
-        finally:
-            incoming.unlink(missing_ok=True)
+        write_text(path, text)
 
 
 def _table(locked: Locked) -> dict[str, Any]:
     files = [_filled({field.name: getattr(file, field.name) for field in fields(file)}) for file in locked.files]
     values = {field.name: getattr(locked, field.name) for field in fields(locked)}
-    return _filled(values | {"files": files})
+    facts = None if locked.facts is None else _filled(asdict(locked.facts))
+    return _filled(values | {"files": files, "facts": facts})
 
 
 def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None and value != ()}
 
 
 def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outside
@@ -128,9 +126,8 @@ def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outsi
     revision = document.get((*where, "revision"), of, str, "") or None
     url = document.get((*where, "url"), of, str, "") or None
     sha256 = _hash(document, where, of)
-    return Locked(
-        text["name"], text["wanted"], text["source"], text["reference"], revision, url, text["format"], sha256, files
-    )
+    facts = _facts(document, where, of)
+    return Locked(**text, revision=revision, url=url, sha256=sha256, files=files, facts=facts)
 
 
 def _file(document: Document, where: tuple[str, ...], of: Any) -> LockedFile:  # noqa: ANN401 - from outside
@@ -141,6 +138,24 @@ def _file(document: Document, where: tuple[str, ...], of: Any) -> LockedFile:  #
     git_oid = document.get((*where, "git_oid"), of, str, "") or None
     url = document.get((*where, "url"), of, str, "") or None
     return LockedFile(path, size if size >= 0 else None, _hash(document, where, of), git_oid, url)
+
+
+def _facts(document: Document, where: tuple[str, ...], of: Mapping[str, Any]) -> Facts | None:
+    """What was said of the asset; lockfiles of before assetctl kept it have none."""
+    said: dict[str, Any] = document.get((*where, "facts"), of, dict, {})
+    if not said:
+        return None
+    place = (*where, "facts")
+    texts = {
+        key: document.get((*place, key), said, str, "") or None
+        for key in ("base_model", "kind", "licence", "page", "air", "creator")
+    }
+    return Facts(
+        **texts,
+        trigger_words=document.words((*place, "trigger_words"), said),
+        commercial=document.get((*place, "commercial"), said, bool, False) if "commercial" in said else None,
+        source=document.get((*place, "source"), said, str, "civitai"),
+    )
 
 
 def _hash(document: Document, where: tuple[str, ...], of: Mapping[str, Any]) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
 from assetctl.manifest.tables import Document
+from assetctl.types import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 NAME = "registry.toml"
@@ -23,15 +25,19 @@ _RECIPE_KEYS = (
     "checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt", "steps", "cfg", "sampler", "size",
     "clip_skip", "seed",
 )  # fmt: skip
+#: Lists that say something even where they are empty.
+_CLEARABLE = ("trigger_words",)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[^/\\:<>\x00-\x1f]{1,120}")
+#: What to do about a name that can not be one.
+NAMING = "Leave out slashes, colons and angle brackets."
 _SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
 _WEIGHT = re.compile(r":-?[\d.]+$")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One asset of a manifest; `None` and empty leave a thing to the file and its source."""
+    """One asset of a manifest; `None` leaves a thing to the file and its source, what is empty takes it away."""
 
     name: str
     source: str
@@ -39,7 +45,7 @@ class Wanted:
     kind: str | None = None
     family: str | None = None
     base_model: str | None = None
-    trigger_words: tuple[str, ...] = ()
+    trigger_words: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     default_weight: float | None = None
     notes: str | None = None
@@ -72,8 +78,12 @@ class Manifest:
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, sampler: Callable[[str], str] = str) -> Manifest:
     """Read a manifest.
+
+    Args:
+        path: The file.
+        sampler: Raises `UsageError`, with a hint, for what is no sampler's name.
 
     Raises:
         NotFoundError: There is none.
@@ -83,7 +93,7 @@ def read_manifest(path: Path) -> Manifest:
     document.table((), document.tables, ("assets", "recipes"))
     assets = _tables(document, "assets")
     wanted = tuple(_wanted(document, name, of) for name, of in assets.items())
-    recipes = {name: _recipe(document, name, of, assets) for name, of in _tables(document, "recipes").items()}
+    recipes = {name: _recipe(document, name, of, assets, sampler) for name, of in _tables(document, "recipes").items()}
     lowered = [item.name.lower() for item in wanted]
     for item in wanted:
         if lowered.count(item.name.lower()) > 1:
@@ -91,8 +101,13 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(wanted, recipes)
 
 
+def place_of(path: Path, *where: str) -> str:
+    """The file, line and name of a key of a manifest, for a complaint that takes more than the manifest to make."""
+    return Document(path, _MISSING).place(where)
+
+
 def write_manifest(manifest: Manifest) -> str:
-    """The text of a manifest; what is `None` or empty is left out."""
+    """The text of a manifest; what is left to the file is left out."""
     import tomli_w  # noqa: PLC0415 - only `export` writes one
 
     assets = {item.name: _filled(item, _ASSET_KEYS) for item in manifest.assets}
@@ -105,8 +120,13 @@ def _filled(item: Wanted | Recipe, keys: tuple[str, ...]) -> dict[str, Any]:
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in values.items()
-        if value is not None and value != ()
+        if value is not None and (value != () or key in _CLEARABLE)
     }
+
+
+def can_be_name(name: str) -> bool:
+    """Whether an asset or a recipe of a manifest can be called so."""
+    return bool(_NAME.fullmatch(name)) and name == name.strip()
 
 
 def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
@@ -114,8 +134,8 @@ def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
     for key, value in tables.items():
         if not isinstance(value, dict):
             document.fail((name, key), "is not a table", f"Write [{name}.{key}] above its keys.")
-        if not _NAME.fullmatch(key) or key != key.strip():
-            document.fail((name, key), "can not be a name", "Leave out slashes, colons and angle brackets.")
+        if not can_be_name(key):
+            document.fail((name, key), "can not be a name", NAMING)
     return tables
 
 
@@ -130,21 +150,51 @@ def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
     sha256 = document.get((*where, "sha256"), of, str, "").lower() or None
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         document.fail((*where, "sha256"), "is no SHA256", "It has 64 hexadecimal digits.")
-    texts = {key: document.get((*where, key), of, str, "") or None for key in ("kind", "family", "base_model", "notes")}
+    texts = {
+        key: document.get((*where, key), of, str, "") if key in of else None
+        for key in ("kind", "family", "base_model", "notes")
+    }
+    _check_kind_and_family(document, where, texts)
     weight = document.get((*where, "default_weight"), of, float, 1.0) if "default_weight" in of else None
-    words, tags = document.words((*where, "trigger_words"), of), document.words((*where, "tags"), of)
+    words = document.words((*where, "trigger_words"), of) if "trigger_words" in of else None
+    tags = document.words((*where, "tags"), of)
     return Wanted(name, source, sha256, trigger_words=words, tags=tags, default_weight=weight, **texts)
 
 
-def _recipe(document: Document, name: str, of: Mapping[str, Any], assets: Mapping[str, object]) -> Recipe:
+def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Mapping[str, str | None]) -> None:
+    """See that a kind and a family are known: a typo would be found out only when all is fetched."""
+    kind, family = texts["kind"], texts["family"]
+    if kind is not None and kind not in KINDS:
+        document.fail((*where, "kind"), f"is {kind!r}, which is no kind", _choose(kind, KINDS))
+    if not family:
+        return
+    from assetctl.identify.plugins import families  # noqa: PLC0415 - loads every family there is
+
+    known = [each.name for each in families()]
+    if family not in known:
+        document.fail((*where, "family"), f"is {family!r}, which is no family that is known", _choose(family, known))
+
+
+def _choose(word: str, known: Iterable[str]) -> str:
+    """A hint for a word that is none of those that are known."""
+    near = difflib.get_close_matches(word.lower(), known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Choose one of: {', '.join(known)}."
+
+
+def _recipe(
+    document: Document,
+    name: str,
+    of: Mapping[str, Any],
+    assets: Mapping[str, object],
+    sampler: Callable[[str], str],
+) -> Recipe:
     where = ("recipes", name)
     document.table(where, of, _RECIPE_KEYS)
     texts = {
         key: document.get((*where, key), of, str, "") or None
         for key in ("checkpoint", "vae", "prompt", "negative_prompt", "sampler", "size")
     }
-    if texts["size"] is not None and not _SIZE.fullmatch(texts["size"]):
-        document.fail((*where, "size"), "is no size", 'Write "768x512".')
+    _check_settings(document, where, texts, sampler)
     loras, embeddings = document.words((*where, "loras"), of), document.words((*where, "embeddings"), of)
     numbers = {
         key: document.get((*where, key), of, int, 0) if key in of else None for key in ("steps", "clip_skip", "seed")
@@ -161,6 +211,25 @@ def _recipe(document: Document, name: str, of: Mapping[str, Any], assets: Mappin
                 hint = f"Add [assets.{used_name}], or choose one of: {', '.join(list(assets)[:10])}."
                 document.fail((*where, key), f"names {used_name!r}, which is no asset of this file", hint)
     return Recipe(name, loras=loras, embeddings=embeddings, cfg=cfg, **texts, **numbers)  # type: ignore[arg-type]  # as read
+
+
+def _check_settings(
+    document: Document, where: tuple[str, ...], texts: Mapping[str, str | None], sampler: Callable[[str], str]
+) -> None:
+    """See that a picture can be made so."""
+    size, named = texts["size"], texts["sampler"]
+    if size is not None and not _SIZE.fullmatch(size):
+        document.fail((*where, "size"), "is no size", 'Write "768x512".')
+    if size is not None and any(int(side) % 8 for side in size.split("x")):
+        hint = "Its sides must be multiples of 8: {}x{}, say.".format(
+            *(int(side) // 8 * 8 or 8 for side in size.split("x"))
+        )
+        document.fail((*where, "size"), f"is {size}", hint)
+    if named is not None:
+        try:
+            sampler(named)
+        except UsageError as error:
+            document.fail((*where, "sampler"), f"is {named!r}, which is no sampler", str(error.hint))
 
 
 def find_recipe(manifest: Manifest, name: str, path: Path) -> Recipe:

@@ -36,7 +36,7 @@ class Document:
         except OSError as error:
             raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
         try:
-            text = raw.decode("utf-8")
+            text = raw.decode("utf-8-sig")
             self.tables = tomllib.loads(text)
         except UnicodeDecodeError as error:
             raise UsageError(f"{path} is not UTF-8.", "Save it as UTF-8.") from error
@@ -50,9 +50,12 @@ class Document:
         Raises:
             UsageError: Always.
         """
+        raise UsageError(f"{self.place(where)} {problem}.", hint)
+
+    def place(self, where: tuple[str, ...]) -> str:
+        """The file, line and name of a key, as a complaint begins with them."""
         line = self._line(where)
-        place = f"{self.path}, line {line}" if line else str(self.path)
-        raise UsageError(f"{place}: {'.'.join(where)} {problem}.", hint)
+        return f"{self.path}, line {line}: {'.'.join(where)}" if line else f"{self.path}: {'.'.join(where)}"
 
     def table(self, where: tuple[str, ...], of: Mapping[str, Any], known: tuple[str, ...]) -> None:
         """See that a table has no keys but `known` ones."""
@@ -77,19 +80,24 @@ class Document:
         return tuple(values)
 
     def _line(self, where: tuple[str, ...]) -> int | None:
-        """Where a key stands: behind the header of its table, or in it."""
+        """Where a key stands: behind the header of its table or in it, or before all headers."""
         names = [rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')" for name in where]
         for depth in range(len(where), 0, -1):
-            header = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(names[:depth]) + r"\s*\]")
+            end = r"\s*\]" if depth < len(where) else r"\s*[].]"  # a table that is not known, or one in it
+            header = re.compile(r"\s*\[\s*" + r"\s*\.\s*".join(names[:depth]) + end)
             start = next((number for number, line in enumerate(self._lines) if header.match(line)), None)
-            if start is None:
-                continue
-            key = re.compile(r"\s*" + r"\s*\.\s*".join(names[depth:]) + r"\s*=")
-            rest = enumerate(self._lines[start + 1 :], start + 1) if depth < len(where) else ()
-            for number, line in rest:
-                if line.lstrip().startswith("["):
-                    break
-                if key.match(line):
-                    return number + 1
-            return start + 1
+            if start is not None:
+                inside = self._key(names[depth:], start + 1)
+                return (start if inside is None else inside) + 1
+        own = self._key(names, 0)
+        return None if own is None else own + 1
+
+    def _key(self, names: list[str], start: int) -> int | None:
+        """The index of the line from `start` on, before the next header, that gives a key a value."""
+        key = re.compile(r"\s*" + r"\s*\.\s*".join(names) + r"\s*[.=]")
+        for number, line in enumerate(self._lines[start:], start):
+            if line.lstrip().startswith("["):
+                return None
+            if names and key.match(line):
+                return number
         return None

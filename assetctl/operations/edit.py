@@ -53,11 +53,12 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
     """
     asset = workspace.catalog.read.find(name)
     _check(changes)
+    name = asset.name if changes.name is None else checked_name(changes.name)
     with workspace.catalog.write() as writer:
-        if changes.name is not None and changes.name != asset.name:
-            if changes.name.lower() in writer.names() - {asset.name.lower()}:
-                raise UsageError(f"Another asset is called {changes.name!r}.", "Choose another name.")
-            writer.rename(asset.id, checked_name(changes.name))
+        if name != asset.name:
+            if name.lower() in writer.names() - {asset.name.lower()}:
+                raise UsageError(f"Another asset is called {name!r}.", "Choose another name.")
+            writer.rename(asset.id, name)
         for field in changes.reset:
             writer.clear_override(asset.id, field)
         for field in OVERRIDABLE:

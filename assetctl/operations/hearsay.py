@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetctl.identify.plugins import families
-from assetctl.types import Evidence
+from assetctl.types import Evidence, Origin
 
 if TYPE_CHECKING:
-    from assetctl.types import Facts, Identification, Origin
+    from assetctl.operations.workspace import Workspace
+    from assetctl.sources.base import Resolution
+    from assetctl.types import Asset, Facts, Identification
 
 #: Kinds whose trigger words a source may tell; an embedding's token is in its file, or is its name.
 _WORDED = ("lora", "checkpoint", "diffusion-model")
@@ -26,6 +28,26 @@ def with_hearsay(found: Identification, origin: Origin | None) -> Identification
         evidence = Evidence(facts.source, claim, "its page names them")
         found = replace(found, trigger_words=facts.trigger_words, evidence=(*found.evidence, evidence))
     return found
+
+
+def is_news(workspace: Workspace, asset: Asset, facts: Facts | None) -> bool:
+    """Whether a source says something of an asset of which nobody has said anything yet."""
+    if facts is None:
+        return False
+    origin = workspace.catalog.read.origin(asset)
+    return origin is None or origin.facts is None
+
+
+def learn(workspace: Workspace, asset: Asset, came: Resolution) -> None:
+    """Keep what a source says of an asset that is here already, unless something is known of it."""
+    if not is_news(workspace, asset, came.facts):
+        return
+    details = workspace.catalog.read.details(asset)
+    known = details.origin or Origin(came.source, came.reference, came.revision, came.url)
+    told = replace(known, facts=came.facts)
+    with workspace.catalog.write() as writer:
+        writer.set_origin(asset.id, told)
+        writer.set_identification(asset.id, with_hearsay(details.identification, told))
 
 
 def _with_kind(found: Identification, facts: Facts, source: str) -> Identification:

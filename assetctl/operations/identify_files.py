@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,32 +15,35 @@ from assetctl.types import Identification
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from assetctl.operations.scanning import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """One path and what it is, or why that can not be said."""
+    """One path and what it is, or why that can not be said; `named` by the person, or found in a folder."""
 
     path: str
     identification: Identification
     error: AssetctlError | None = None
+    named: bool = False
 
 
 def identify_files(paths: Sequence[Path]) -> list[Identified]:
     """What lies at `paths`: files, diffusers folders, or folders full of either; a path that fails has its error."""
-    places: list[Path] = []
+    candidates: list[Candidate] = []
     failed: list[Identified] = []
     for path in paths:
         try:
             found = scan([path])
         except AssetctlError as error:
-            failed.append(Identified(str(path), Identification(), error))
+            failed.append(Identified(str(path), Identification(), error, named=True))
             continue
-        places += [candidate.path for candidate in found.candidates]
+        candidates += found.candidates
         failed += [Identified(folder, Identification(), error) for folder, error in found.unreadable]
-    return _identify(places) + failed
+    results = _identify([candidate.path for candidate in candidates])
+    return [replace(each, named=one.named) for each, one in zip(results, candidates, strict=True)] + failed
 
 
 def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asset]:

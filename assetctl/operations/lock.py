@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import HashMismatchError, NotFoundError
+from assetctl.errors import HashMismatchError, NotFoundError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
-from assetctl.manifest import Locked, Lockfile, read_lock, read_manifest, write_lock
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
 from assetctl.manifest.lockfile import LockedFile
 from assetctl.operations.pull import bring, told_by
+from assetctl.operations.recipes import wanted_in
 from assetctl.sources import find_source
 from assetctl.sources.base import Pinning, RemoteFile, Resolution
 from assetctl.threads import all_of
@@ -63,11 +64,11 @@ def lock(
     A file that no hash is promised for is fetched into the store, for else nobody could know it again.
 
     Raises:
-        NotFoundError, UsageError: The manifest, or a reference in it.
+        NotFoundError, UsageError: The manifest, or a reference in it; or two names in it for the same bytes.
         HashMismatchError: A source promises other bytes than the manifest wants.
         SourceError: A source can not be reached.
     """
-    wanted = read_manifest(manifest)
+    wanted = wanted_in(manifest)
     path = lock_path(manifest)
     before = Lockfile() if upgrade else known_lock(path)
     kept = {item.name: locked for item in wanted.assets if (locked := _still(before, item)) is not None}
@@ -80,6 +81,7 @@ def lock(
         tuple(fresh),
         _gone(known_lock(path), wanted),
     )
+    refuse_twins(manifest, result.lock.assets)
     if write and (result.changed or not path.exists()):
         write_lock(path, result.lock)
     return result
@@ -88,6 +90,23 @@ def lock(
 def out_of_date(wanted: Manifest, lock: Lockfile) -> tuple[str, ...]:
     """Names of a manifest that a lockfile lacks or has otherwise, and of the lockfile that the manifest lacks."""
     return (*(item.name for item in wanted.assets if _still(lock, item) is None), *_gone(lock, wanted))
+
+
+def refuse_twins(manifest: Path, assets: Sequence[Locked]) -> None:
+    """See that no two names stand for the same bytes: those are one asset of the catalog, which has one name.
+
+    Raises:
+        UsageError: Two do.
+    """
+    seen: dict[object, Locked] = {}
+    for locked in assets:
+        same = locked.sha256 or (locked.revision and (locked.source, locked.url, locked.revision))
+        twin = seen.setdefault(same, locked) if same else locked
+        if twin is not locked:
+            message = f"{place_of(manifest, 'assets', locked.name)} has the same bytes as another asset"
+            raise UsageError(
+                f"{message}: {place_of(manifest, 'assets', twin.name)}.", "Keep one of the two; recipes may share it."
+            )
 
 
 def known_lock(path: Path) -> Lockfile:
@@ -102,7 +121,9 @@ def resolution_of(locked: Locked, base: Path) -> Resolution:
     """What a locked asset is fetched by; `base` is the folder of its lockfile."""
     files = tuple(RemoteFile(file.path, file.size, file.sha256, file.git_oid, file.url) for file in locked.files)
     reference = rebased(locked.reference, base) if locked.source == "path" else locked.reference
-    return Resolution(locked.source, reference, locked.revision, locked.url, locked.name, locked.format, files)
+    return Resolution(
+        locked.source, reference, locked.revision, locked.url, locked.name, locked.format, files, locked.facts
+    )
 
 
 def _gone(lock: Lockfile, wanted: Manifest) -> tuple[str, ...]:
@@ -160,6 +181,7 @@ def _resolved(
         format=resolution.format,
         sha256=sha256,
         files=files,
+        facts=resolution.facts,
     )
 
 

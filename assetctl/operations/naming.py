@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
@@ -26,16 +27,16 @@ def asset_name(path: Path) -> str:
 
 
 def checked_name(name: str) -> str:
-    """`name`, if an asset can be called so.
+    """`name` in Unicode's composed form, if an asset can be called so.
 
     Raises:
         UsageError: It is empty, or has characters that a prompt or a path would trip over.
     """
     safe = safe_name(_SPECIAL.sub("-", name))
-    if name != safe:
+    if unicodedata.normalize("NFC", name) != safe:
         hint = f"Leave out slashes, colons, angle brackets and control characters: {safe!r}."
         raise UsageError(f"{name!r} can not be an asset's name.", hint)
-    return name
+    return safe
 
 
 def checked_words(words: Iterable[str]) -> tuple[str, ...]:

@@ -6,15 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assetctl.errors import OfflineError, SourceError
+from assetctl.errors import OfflineError, SourceError, SourceNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, Origin
 
 _MODEL = re.compile(r"/models/(\d+)|civitai:(\d+)@")
+_NUMBER = re.compile(r"modelVersionId=(\d+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 
@@ -32,59 +34,85 @@ class Newer:
 def outdated(workspace: Workspace, names: Sequence[str] = ()) -> list[Newer]:
     """Ask the sources of the named assets, or of all that came from one. Nothing is fetched.
 
-    A commit of the Hub that was named by its hash is what was wanted, and is not asked about.
+    A commit of the Hub that was named by its hash is what was wanted, and is not asked about. A newer version that is
+    here already, as another asset, is no news.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
         OfflineError: The network is off.
+        SourceError: Not one asset could be asked about.
     """
     read = workspace.catalog.read
     if workspace.settings.offline:
         raise OfflineError("Sources can not be asked: the network is switched off.", "Unset ASSETCTL_OFFLINE.")
-    found = []
+    found: list[Newer] = []
+    failures: list[SourceError] = []
+    asked = 0
     for asset in [read.find(name) for name in names] if names else read.assets():
         origin = read.origin(asset)
-        if origin is None:
+        ask = None if origin is None else _question(origin)
+        if origin is None or ask is None:
             continue
+        asked += 1
         try:
-            newer = _newer(workspace, asset, origin)
+            newer = ask(workspace, asset, origin)
         except SourceError as error:
             newer = Newer(asset, origin.revision or "", problem=error.message)
-        if newer is not None:
-            found.append(newer)
+            failures += [error] if not isinstance(error, SourceNotFoundError) else []  # that it is gone is an answer
+        found += [newer] if newer is not None else []
+    if failures and len(failures) == asked:
+        raise type(failures[0])(f"Not one of {asked} assets could be asked about: {failures[0]}", failures[0].hint)
     return found
 
 
-def _newer(workspace: Workspace, asset: Asset, origin: Origin) -> Newer | None:
+def _question(origin: Origin) -> Callable[[Workspace, Asset, Origin], Newer | None] | None:
+    """How to ask where an asset came from, if anybody there can be asked."""
     if origin.facts is not None and origin.facts.source == "civitai":
-        return _on_civitai(asset, origin)
-    return _on_the_hub(workspace, asset, origin) if origin.source == "huggingface" else None
+        return _on_civitai if _version(origin) else None
+    if origin.source != "huggingface":
+        return None
+    from assetctl.sources.huggingface import parse  # noqa: PLC0415 - few assets come from there
+
+    revision = parse(origin.reference).revision
+    return None if revision is not None and _COMMIT.fullmatch(revision) else _on_the_hub
 
 
-def _on_civitai(asset: Asset, origin: Origin) -> Newer | None:
+def _version(origin: Origin | None) -> tuple[int, int] | None:
+    """Model and version on Civitai, as its page tells them."""
+    facts = None if origin is None else origin.facts
+    if facts is None:
+        return None
+    model = _MODEL.search(facts.page or "") or _MODEL.search(facts.air or "")
+    number = _NUMBER.search(facts.page or "")
+    return None if model is None or number is None else (int(model[1] or model[2]), int(number[1]))
+
+
+def _on_civitai(workspace: Workspace, asset: Asset, origin: Origin) -> Newer | None:
     from assetctl.sources import _civitai  # noqa: PLC0415 - the client costs 60 ms
 
-    facts = origin.facts
-    assert facts is not None  # noqa: S101 - who calls has looked
-    match = _MODEL.search(facts.page or "") or _MODEL.search(facts.air or "")
-    number = re.search(r"modelVersionId=(\d+)", facts.page or "")
-    if match is None or number is None:
+    known = _version(origin)
+    assert known is not None  # noqa: S101 - who asks has looked
+    model, number = known
+    newest = _civitai.newest_like(model, None if origin.facts is None else origin.facts.base_model)
+    if newest is None or newest.number <= number or _has_version(workspace.catalog.read, (model, newest.number)):
         return None
-    model = int(match[1] or match[2])
-    newest = _civitai.newest_like(model, facts.base_model)
-    if newest is None or newest.number <= int(number[1]):
-        return None
-    return Newer(asset, number[1], str(newest.number), f"civitai:{model}@{newest.number}")
+    return Newer(asset, str(number), str(newest.number), f"civitai:{model}@{newest.number}")
+
+
+def _has_version(read: Reader, version: tuple[int, int]) -> bool:
+    return any(_version(read.origin(asset)) == version for asset in read.assets())
 
 
 def _on_the_hub(workspace: Workspace, asset: Asset, origin: Origin) -> Newer | None:
-    from assetctl.sources.huggingface import HuggingFaceSource, parse  # noqa: PLC0415 - few assets come from there
+    from assetctl.sources.huggingface import HuggingFaceSource  # noqa: PLC0415 - few assets come from there
 
-    wanted = parse(origin.reference)
-    if wanted.revision is not None and _COMMIT.fullmatch(wanted.revision):
-        return None
     there = HuggingFaceSource(offline=workspace.settings.offline).resolve(origin.reference)
-    same_file = there.format == "file" and there.files[0].sha256 == asset.sha256
-    if there.revision == origin.revision or same_file:
-        return None
-    return Newer(asset, (origin.revision or "")[:12], (there.revision or "")[:12], origin.reference)
+    read, file = workspace.catalog.read, there.files[0]
+    is_here = there.revision == origin.revision or (
+        read.by_sha256(file.sha256 or "")
+        if there.format == "file"
+        else read.by_origin(there.source, there.url, there.revision or "")
+    )
+    return (
+        None if is_here else Newer(asset, (origin.revision or "")[:12], (there.revision or "")[:12], origin.reference)
+    )

@@ -5,14 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from assetctl.generation.samplers import canonical_sampler
 from assetctl.manifest import read_manifest
 from assetctl.manifest.manifest import find_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from assetctl.manifest import Recipe
+    from assetctl.manifest import Manifest, Recipe
     from assetctl.operations.selecting import Choice
+
+
+def wanted_in(manifest: Path) -> Manifest:
+    """What a manifest wants; its recipes name samplers that there are.
+
+    Raises:
+        NotFoundError: There is no manifest.
+        UsageError: It makes no sense; says in which line and key.
+    """
+    return read_manifest(manifest, canonical_sampler)
 
 
 def read_recipe(manifest: Path, name: str) -> Recipe:
@@ -22,7 +33,7 @@ def read_recipe(manifest: Path, name: str) -> Recipe:
         NotFoundError: There is no manifest.
         UsageError: It makes no sense, or has no such recipe.
     """
-    return find_recipe(read_manifest(manifest), name, manifest)
+    return find_recipe(wanted_in(manifest), name, manifest)
 
 
 def with_recipe(choice: Choice, recipe: Recipe) -> Choice:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
-from assetctl.errors import OfflineError, UsageError
-from assetctl.manifest import read_lock, read_manifest
+from assetctl.errors import AssetctlError, OfflineError, OutOfDateError
+from assetctl.manifest import read_lock
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.edit import Changes, edit
-from assetctl.operations.lock import lock, lock_path, out_of_date, resolution_of
+from assetctl.operations.hearsay import is_news, learn
+from assetctl.operations.lock import lock, lock_path, out_of_date, refuse_twins, resolution_of
 from assetctl.operations.pull import PullResult, bring, told_by
+from assetctl.operations.recipes import wanted_in
 from assetctl.operations.remove import plan_removal, remove
 from assetctl.sources import source_called
 from assetctl.threads import at_once
@@ -47,6 +49,7 @@ class Step:
         size: Bytes to be fetched, as far as the source says.
         asset: What is here: the asset itself, or the one that steps aside.
         locked: What it is to be.
+        changes: What of an asset that is here becomes what the manifest, or its page, says: `name`, `notes`, `facts`, …
     """
 
     action: Action
@@ -54,6 +57,7 @@ class Step:
     size: int = 0
     asset: Asset | None = None
     locked: Locked | None = None
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +98,24 @@ def sync(
         warn: Told what the person should know, even where something fails.
 
     Raises:
-        NotFoundError, UsageError: A file is missing or makes no sense, or the lockfile is out of date.
-        SourceError, FileError, StorageError: Of the first asset that could not be had; all others are here.
+        NotFoundError, UsageError: A file is missing or makes no sense.
+        OutOfDateError: The lockfile is, and `locked` was asked for.
+        SourceError, FileError, StorageError: Of the first asset that could not be had; it names all that were.
     """
-    wanted = read_manifest(manifest)
+    wanted = wanted_in(manifest)
     pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, dry_run=dry_run, report=report)
+    refuse_twins(manifest, pins)
     labels = {item.name: item for item in wanted.assets}
     steps = plan_sync(workspace, pins, labels, prune=prune)
     if dry_run:
         return SyncResult(steps)
     fetched = _fetch_all(workspace, steps, manifest.parent, report)
     for step in steps:
-        _do(workspace, step, _asset_of(step, fetched), labels.get(step.name))
+        _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
     for pulled in fetched.values():
         for text in pulled.warnings if isinstance(pulled, PullResult) else ():
             warn(text)
-    for outcome in fetched.values():
-        if isinstance(outcome, BaseException):
-            raise outcome
+    _raise_first(fetched)
     return SyncResult(steps)
 
 
@@ -131,10 +135,9 @@ def plan_sync(
             steps.append(Step("change" if namesake else "add", locked.name, size, namesake, locked))
         elif not is_intact(workspace, here):
             steps.append(Step("restore", locked.name, size, here, locked))
-        elif here.name == locked.name and _is_labelled(here, labels.get(locked.name)):
-            steps.append(Step("keep", locked.name, 0, here, locked))
         else:
-            steps.append(Step("adopt", locked.name, 0, here, locked))
+            changes = _changes(workspace, here, locked, labels.get(locked.name))
+            steps.append(Step("adopt" if changes else "keep", locked.name, 0, here, locked, changes))
         used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
     if prune:
         unused = [asset for asset in assets if asset.in_store and asset.id not in used]
@@ -161,7 +164,8 @@ def _locked_assets(
         found = read_lock(path)
         stale = out_of_date(wanted, found)
         if stale and locked:
-            raise UsageError(f"{path} is out of date: {', '.join(stale)}.", "Bring it up to date with `assetctl lock`.")
+            hint = "Bring it up to date with `assetctl lock`."
+            raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)
         if stale:
             hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
             raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)
@@ -176,15 +180,24 @@ def _folder(workspace: Workspace, locked: Locked) -> Asset | None:
     return workspace.catalog.read.by_origin(locked.source, locked.url, locked.revision)
 
 
-def _is_labelled(asset: Asset, wanted: Wanted | None) -> bool:
+def _changes(workspace: Workspace, here: Asset, locked: Locked, wanted: Wanted | None) -> tuple[str, ...]:
+    """What of an asset that is here is not as the manifest, or its page, has it."""
+    name = ("name",) if here.name != locked.name else ()
+    facts = ("facts",) if is_news(workspace, here, locked.facts) else ()
+    return (*name, *_differing(here, wanted), *facts)
+
+
+def _differing(asset: Asset, wanted: Wanted | None) -> tuple[str, ...]:
+    """The labels of a manifest that an asset has otherwise."""
     if wanted is None:
-        return True
-    differing = [
+        return ()
+    labels = [
         label
         for label in _LABELS
-        if getattr(wanted, label) not in (None, ()) and getattr(wanted, label) != getattr(asset, label)
+        if (value := getattr(wanted, label)) is not None and (None if value == "" else value) != getattr(asset, label)
     ]
-    return not differing and {tag.lower() for tag in wanted.tags} <= {tag.lower() for tag in asset.tags}
+    lacks = {tag.lower() for tag in wanted.tags} - {tag.lower() for tag in asset.tags}
+    return (*labels, *(("tags",) if lacks else ()))
 
 
 def _fetch_all(
@@ -202,13 +215,28 @@ def _fetch_all(
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
 
 
+def _raise_first(fetched: Mapping[str, PullResult | BaseException]) -> None:
+    """Raise the first error there was; it names all that could not be had, and what was."""
+    failed = {name: outcome for name, outcome in fetched.items() if isinstance(outcome, BaseException)}
+    for name, error in failed.items():
+        if isinstance(error, AssetctlError):
+            others = ", ".join(other for other in failed if other != name)
+            here = ", ".join(other for other in fetched if other not in failed)
+            error.message = f"{name}: {error.message}"
+            error.message += f" Nor could these be had: {others}." if others else ""
+            error.message += f" These were fetched, and are kept: {here}." if here else ""
+        raise error
+
+
 def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> Asset | BaseException | None:
     outcome = fetched.get(step.name, step.asset)
     return outcome.asset if isinstance(outcome, PullResult) else outcome
 
 
-def _do(workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None) -> None:
-    """Name and label an asset that is here, or remove one."""
+def _do(
+    workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None, base: Path
+) -> None:
+    """Name and label an asset that is here, and keep what its source says of it; or remove one."""
     if step.action in ("keep", "spare") or isinstance(asset, BaseException):
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
@@ -216,8 +244,11 @@ def _do(workspace: Workspace, step: Step, asset: Asset | BaseException | None, w
         remove(workspace, plan_removal(workspace, asset.path))
         return
     _name(workspace, asset, step.name)
-    if wanted is not None and not _is_labelled(asset, wanted):
-        labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) not in (None, ())}
+    if step.locked is not None:  # also where its bytes came anew: the asset may be older than what is known of it
+        learn(workspace, asset, resolution_of(step.locked, base))
+        asset = workspace.catalog.read.by_id(asset.id)
+    if wanted is not None and _differing(asset, wanted):
+        labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) is not None}
         edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))
 
 

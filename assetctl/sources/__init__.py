@@ -11,13 +11,14 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.sources.base import Guarded, Searchable
+from assetctl.sources.base import Exact, Guarded, Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from assetctl.settings import Settings
     from assetctl.sources.base import Source
+    from assetctl.types import Origin
 
 _FORMS = (
     "Give hf://ORG/REPO[@REVISION][/FILE], ORG/REPO, civitai:MODEL[@VERSION], the address of a page or file, "
@@ -48,6 +49,14 @@ def source_called(name: str, settings: Settings) -> Source:
     if not found:
         raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
     return found[0]
+
+
+def exact_reference(origin: Origin, settings: Settings) -> str:
+    """The reference that brings exactly what came from there, where its source can write one; else the one it had."""
+    for source in (make(settings) for make in _sources()):
+        if source.name == origin.source and isinstance(source, Exact):
+            return source.exact(origin)
+    return origin.reference
 
 
 def searchable(name: str, settings: Settings) -> Searchable | None:

@@ -165,18 +165,24 @@ def way(what: str, file: RemoteFile) -> Way:
 
 def _check(response: httpx2.Response) -> None:
     if response.is_success and response.headers.get("content-type", "").startswith("text/html"):
+        where = _web.sent_token(response, "civitai")
+        if where is not None:
+            said = f"The token of {where} was sent, and Civitai refused it: it sent its login page."
+            raise UnauthorizedError(said, _LOGIN)
         raise UnauthorizedError("Civitai wants you to log in for this file, and sent its login page.", _LOGIN)
     _web.check(response)
 
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    with _web.errors(what, f"{_LOGIN} A model in early access has to be bought first, on its page."):
+    login = f"{_LOGIN} A model in early access has to be bought first, on its page."
+    with _web.errors(what, login, source="civitai"):
         yield
 
 
 def _ask(path: str, what: str) -> dict[str, Any]:
-    answer = _web.get_json(f"{endpoint()}/api/v1/{path}", _token(), f"{what} on Civitai", _LOGIN)
+    address = f"{endpoint()}/api/v1/{path}"
+    answer = _web.get_json(address, _token(), f"{what} on Civitai", _LOGIN, source="civitai")
     if not isinstance(answer, dict):
         raise SourceError(f"{what}: Civitai does not answer as it should.", "Try again in a few minutes.")
     return answer

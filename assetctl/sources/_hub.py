@@ -65,6 +65,9 @@ _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _COMMIT = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _AGAIN = "Run the command again: what was fetched so far is kept, and it goes on from there."
 
+#: What to do where the Hub was only asked.
+ASK_AGAIN = "Check your connection and proxy, and run the command again."
+
 
 def endpoint() -> str:
     """The Hub's address: `HF_ENDPOINT`, else its usual one."""
@@ -88,7 +91,7 @@ def user(token: str) -> str:
         UnauthorizedError: The Hub does not know it.
         SourceError: It failed.
     """
-    with hub_errors("Your account on the Hub"):
+    with hub_errors("Your account on the Hub", ASK_AGAIN):
         try:
             said = api().whoami(token=token)
         except HfHubHTTPError as error:
@@ -110,6 +113,13 @@ def _token() -> str | None:
     return None if kept is None else kept[0]
 
 
+def _token_place() -> str:
+    """Where the token is from that is sent."""
+    if os.environ.get("HF_TOKEN"):
+        return "HF_TOKEN"
+    return "the login of the Hub's own tools" if get_token() else "the system's keyring"
+
+
 def file_url(repo: str, revision: str, path: str) -> str:
     """Where a file of a repository can be had."""
     return hf_hub_url(repo, path, revision=revision, endpoint=endpoint())
@@ -128,6 +138,14 @@ class Repository:
     commit: str
     files: dict[str, RemoteFile]
     facts: Facts | None
+    gated: bool = False
+
+    def warnings(self, repo: str) -> tuple[str, ...]:
+        """What keeps who asks from having it, as far as that can be told before."""
+        if not self.gated or _token() is not None:
+            return ()
+        how = f"accept the licence on {endpoint()}/{repo}; then `assetctl login hf`, or set HF_TOKEN."
+        return (f"{repo} is gated, and there is no token: {how}",)
 
 
 def look_up(repo: str, revision: str | None) -> Repository:
@@ -137,7 +155,7 @@ def look_up(repo: str, revision: str | None) -> Repository:
         SourceError: Of the kind that fits; the Hub failed or has no such thing.
         RefusedFileError: A file's name is unsafe.
     """
-    with hub_errors(repo):
+    with hub_errors(repo, ASK_AGAIN):
         try:
             info = api().model_info(
                 repo, revision=revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
@@ -148,7 +166,7 @@ def look_up(repo: str, revision: str | None) -> Repository:
         raise _no_hub()
     files = [_remote_file(sibling, repo, info.sha) for sibling in info.siblings or ()]
     facts = facts_of(info, page(repo, info.sha, None))
-    return Repository(info.sha, {file.path: file for file in files}, facts)
+    return Repository(info.sha, {file.path: file for file in files}, facts, bool(info.gated))
 
 
 def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
@@ -222,8 +240,8 @@ def way(repo: str, revision: str, path: str) -> Way:
 
 
 @contextmanager
-def hub_errors(what: str) -> Iterator[None]:
-    """Say in our words what the Hub or the way to it refuses; `what` was asked for.
+def hub_errors(what: str, again: str = _AGAIN) -> Iterator[None]:
+    """Say in our words what the Hub or the way to it refuses; `what` was asked for, and may be had `again`.
 
     The client's own messages are not passed on: they can hold signed addresses, or what a server likes to say.
 
@@ -241,7 +259,7 @@ def hub_errors(what: str) -> Iterator[None]:
             f"{what} can not be fetched: HF_HUB_OFFLINE is set.", "Unset it, or give the path of a local file."
         ) from error
     except HfHubHTTPError as error:
-        raise _refusal(what, error) from error
+        raise _refusal(what, error, again) from error
     except HFValidationError as error:
         raise UsageError(
             f"{what!r} can not be a repository's name.", "Write hf://ORG/REPO[@REVISION][/FILE]."
@@ -251,30 +269,38 @@ def hub_errors(what: str) -> Iterator[None]:
     except (FileMetadataError, ValueError, httpx2.DecodingError) as error:
         raise _no_hub() from error
     except httpx2.TimeoutException as error:
-        raise SourceError(f"{what}: the Hub did not answer in time.", _AGAIN) from error
+        raise SourceError(f"{what}: the Hub did not answer in time.", again) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        raise SourceError(f"{what}: the connection to {endpoint()} failed.", _AGAIN) from error
+        raise SourceError(f"{what}: the connection to {endpoint()} failed.", again) from error
 
 
-def _refusal(what: str, error: HfHubHTTPError) -> SourceError:
+def _refusal(what: str, error: HfHubHTTPError, again: str) -> SourceError:
     """Our error for the Hub's answer."""
     status = error.response.status_code
+    page = f"{endpoint()}/{'/'.join(what.split('/')[:2])}"
+    if status in (401, 403) and "authorization" in error.response.request.headers:
+        gated = isinstance(error, GatedRepoError)
+        known = f"{what} is gated, and" if gated else f"{what} is private or gated, or does not exist:"
+        account = f"has accepted the licence on {page}" if gated else "may read it"
+        return UnauthorizedError(
+            f"{known} the token of {_token_place()} was sent and refused.",
+            f"See that it is valid and that its account {account}; `assetctl login hf` or HF_TOKEN take another.",
+        )
     if isinstance(error, GatedRepoError):
         return UnauthorizedError(
             f"{what} is gated: its owner asks you to accept a licence first.",
-            f"Accept the licence on {endpoint()}/{'/'.join(what.split('/')[:2])}; "
-            "then `assetctl login hf`, or set HF_TOKEN.",
+            f"Accept the licence on {page}; then `assetctl login hf`, or set HF_TOKEN.",
         )
     if status in (401, 403):
         return UnauthorizedError(
-            f"{what} is not for everyone: it is private or gated, does not exist, or the token may not read it.",
+            f"{what} is not for everyone: it is private or gated, or does not exist, and no token was sent.",
             "Check the name; accept the licence on the repository's page; `assetctl login hf`, or set HF_TOKEN.",
         )
     if isinstance(error, RevisionNotFoundError):
         return SourceNotFoundError(f"{what} has no such revision.", "Check the branches and tags on its page.")
     if status in (404, 410):
         return SourceNotFoundError(f"There is no {what} on the Hub.", "Check the spelling of its name.")
-    hint = "Try again in a few minutes." if status == HTTPStatus.TOO_MANY_REQUESTS else _AGAIN
+    hint = "Try again in a few minutes." if status == HTTPStatus.TOO_MANY_REQUESTS else again
     return SourceError(f"{what}: the Hub answered with status {status}.", hint)
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from assetctl.errors import SourceError, SourceNotFoundError, UnauthorizedError
 from assetctl.files.names import NAMELESS, safe_name
+from assetctl.sources._tokens import find_token
 from assetctl.sources._wire import Wire
 
 if TYPE_CHECKING:
@@ -47,13 +48,16 @@ def check(response: httpx2.Response) -> None:
     response.raise_for_status()
 
 
-def get_json(url: str, headers: Mapping[str, str], what: str, login: str) -> Any:  # noqa: ANN401 - from outside
+def get_json(url: str, headers: Mapping[str, str], what: str, login: str, *, source: str | None = None) -> Any:  # noqa: ANN401 - from outside
     """The JSON at an address.
 
     Raises:
         SourceError: Of the kind that fits.
     """
-    with errors(what, login, again=_ASK_AGAIN), client().stream("GET", url, headers=dict(headers)) as response:
+    with (
+        errors(what, login, again=_ASK_AGAIN, source=source),
+        client().stream("GET", url, headers=dict(headers)) as response,
+    ):
         check(response)
         content = b""
         for piece in response.iter_bytes():
@@ -70,13 +74,14 @@ def get_json(url: str, headers: Mapping[str, str], what: str, login: str) -> Any
 
 
 @contextmanager
-def errors(what: str, login: str, *, again: str = _AGAIN) -> Iterator[None]:
+def errors(what: str, login: str, *, again: str = _AGAIN, source: str | None = None) -> Iterator[None]:
     """Say in our words what a server or the way to it refuses; servers' own words are not passed on.
 
     Args:
         what: What was asked for.
         login: What to do where a token is missing.
         again: What to do where trying again may help.
+        source: Whose token is sent, where there is one.
 
     Raises:
         UnauthorizedError: A token is missing, or may not.
@@ -86,7 +91,7 @@ def errors(what: str, login: str, *, again: str = _AGAIN) -> Iterator[None]:
     try:
         yield
     except httpx2.HTTPStatusError as error:
-        raise _refusal(what, login, error.response.status_code, again) from error
+        raise _refusal(what, login, error.response, again, source) from error
     except httpx2.TooManyRedirects as error:
         raise SourceError(f"{what}: the server sends in circles.", "Check the address in a browser.") from error
     except httpx2.TimeoutException as error:
@@ -115,8 +120,19 @@ def file_name(suggested: str) -> str:
     return "" if name == NAMELESS else f"{name}.{safe_name(suffix)}" if dot and len(suffix) <= 20 else name
 
 
-def _refusal(what: str, login: str, status: int, again: str) -> SourceError:
+def sent_token(response: httpx2.Response, source: str) -> str | None:
+    """Where the token is from that was sent to whoever answers so; `None` if none was."""
+    asked = (each.request for each in (*response.history, response))
+    found = find_token(source) if any("authorization" in request.headers for request in asked) else None
+    return None if found is None else found[1]
+
+
+def _refusal(what: str, login: str, response: httpx2.Response, again: str, source: str | None) -> SourceError:
+    status = response.status_code
     if status in (401, 403):
+        where = source and sent_token(response, source)
+        if where:
+            return UnauthorizedError(f"{what}: the token of {where} was sent, and refused (status {status}).", login)
         return UnauthorizedError(f"{what} is not for everyone, or the token may not have it (status {status}).", login)
     if status in (404, 410):
         return SourceNotFoundError(f"There is no {what}.", "Check the address: it may have been deleted.")

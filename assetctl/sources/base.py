@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from assetctl.types import Facts
+    from assetctl.types import Facts, Origin
 
     Report = Callable[["FetchProgress"], None]
 
@@ -181,6 +181,15 @@ class Guarded(Protocol):
             UnauthorizedError: The source does not know it.
             SourceError: The source can not be reached.
         """
+        ...
+
+
+@runtime_checkable
+class Exact(Protocol):
+    """A source in whose way of writing one can name exactly what came."""
+
+    def exact(self, origin: Origin) -> str:
+        """The reference that brings the same again, as far as the origin tells; else the one that it had."""
         ...
 
 

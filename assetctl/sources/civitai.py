@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from assetctl.errors import OfflineError, UsageError
 from assetctl.files.sniff import MODEL_SUFFIXES
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from assetctl.settings import Settings
     from assetctl.sources.base import Found, Report
+    from assetctl.types import Origin
 
 _HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "civitai.green"})
 _SHORT = re.compile(r"civitai:(?P<model>\d+)(?:@(?P<version>\d+))?(?:\?(?P<query>.*))?", re.ASCII)
@@ -73,7 +74,7 @@ class CivitaiSource:
         name = Path(chosen.path).stem if chosen.path.lower().endswith(MODEL_SUFFIXES[:2]) else chosen.path
         return Resolution(
             self.name,
-            reference,
+            _web.without_secrets(reference) if _is_page(reference) else reference,
             str(version.number),
             _web.without_secrets(chosen.url or version.page),
             name,
@@ -97,6 +98,18 @@ class CivitaiSource:
             self.hashes |= {file.path: sha256} if sha256 else {}
         report(FetchProgress(file.path, target.stat().st_size, file.size))
         return target
+
+    def exact(self, origin: Origin) -> str:
+        """Its model and version, with what was asked of the file; see `Exact`."""
+        try:
+            wanted = parse(origin.reference)
+        except UsageError:  # a page of another endpoint
+            wanted = Reference()
+        page = _PAGE.search(urlsplit((origin.facts and origin.facts.page) or "").path)
+        model, version = wanted.model or (page and page["model"]), origin.revision or wanted.version
+        if wanted.hash is not None or not (model and version):
+            return origin.reference
+        return f"civitai:{model}@{version}" + (f"?{urlencode(wanted.wanted)}" if wanted.wanted else "")
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask Civitai; see `Searchable`."""

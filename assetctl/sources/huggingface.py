@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from assetctl.settings import Settings
     from assetctl.sources.base import Found, RemoteFile, Report
+    from assetctl.types import Origin
 
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)"
 _REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@?]+))?"
@@ -54,6 +55,11 @@ class Reference:
     def prefix(self) -> str:
         """What turns a path in the repository into a reference."""
         return f"hf://{self.repo}{f'@{self.revision}' if self.revision else ''}/"
+
+    def written(self) -> str:
+        """It in full, as a person would write it."""
+        variant = f"?variant={self.variant}" if self.variant else ""
+        return (self.prefix() + (self.path or "")).rstrip("/") + variant
 
 
 class HuggingFaceSource:
@@ -97,7 +103,10 @@ class HuggingFaceSource:
         complete = tuple(_hub.with_hash(wanted.repo, commit, files[path]) for path in chosen)
         page = _hub.page(wanted.repo, commit, chosen[0] if form == "file" else None)
         page += f"?variant={wanted.variant}" if wanted.variant else ""  # another asset than the plain weights
-        return Resolution(self.name, reference, commit, page, name, form, complete, facts=there.facts)
+        warnings = there.warnings(wanted.repo)
+        return Resolution(
+            self.name, reference, commit, page, name, form, complete, facts=there.facts, warnings=warnings
+        )
 
     def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
         """Fetch what is not there yet, and verify it; see `Source`."""
@@ -147,6 +156,18 @@ class HuggingFaceSource:
             return _hub.with_sha256(repo, resolution.revision or "main", file)
 
         return replace(resolution, files=tuple(all_of(resolution.files, pinned, _FILES)))
+
+    def exact(self, origin: Origin) -> str:
+        """Its commit and, of a repository with more than one file, its path; see `Exact`."""
+        try:
+            wanted = parse(origin.reference)
+        except UsageError:  # a page of another endpoint
+            return origin.reference
+        shown = unquote((origin.url or "").partition(f"/blob/{origin.revision}/")[2])
+        path = shown or wanted.path or ""
+        if origin.revision is None or "?" in path:
+            return origin.reference
+        return Reference(wanted.repo, origin.revision, path or None, wanted.variant).written()
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask the Hub; see `Searchable`."""

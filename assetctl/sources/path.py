@@ -49,6 +49,7 @@ class PathSource:
     def resolve(self, reference: str) -> Resolution:
         """See what lies there; see `Source`."""
         path = _expand(reference)
+        reference = str(path)  # it is to mean the same wherever one stands
         with storage_errors(f"read {path}"):
             if not path.exists():
                 raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")

@@ -81,6 +81,20 @@ def test_a_path_that_is_not_there(assetctl, command):
     assert (ended.code, reported["code"]) == (3, "not_found")
 
 
+@pytest.mark.parametrize("bad", ["torn.safetensors", "nowhere.safetensors"])
+def test_a_named_file_that_can_not_be_identified_counts_beside_good_ones(assetctl, tmp_path, bad):
+    good = write_lora(tmp_path / "good.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes(good.read_bytes()[:100])
+    ended = assetctl("identify", tmp_path / bad, good, "--json")
+    assert ended.code == 5
+    assert {each["path"].rpartition("/")[2]: each["error"] is None for each in ended.data} == {
+        bad: False, "good.safetensors": True,
+    }  # fmt: skip
+    ended = assetctl("identify", tmp_path / bad, good)
+    assert (ended.code, "good.safetensors" in ended.out) == (5, True)
+    assert assetctl("identify", tmp_path).code == 0
+
+
 def test_a_folder_can_not_be_pulled(assetctl, tmp_path):
     (tmp_path / "folder").mkdir()
     ended = assetctl("pull", tmp_path / "folder", "--json")
@@ -138,6 +152,23 @@ def start(home, *arguments, **options):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("arguments", ["list", "list --json", "inspect nobody"])
+@pytest.mark.parametrize("where", ["> /dev/full", ">&-", "2>&-"])
+@pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_results_that_can_not_be_written_are_told_in_one_sentence(assetctl, tmp_path, arguments, where, unbuffered):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    command = f"{sys.executable} -m assetctl {arguments} {where}"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"} | unbuffered
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=environment)
+    if where == "2>&-":
+        assert ended.returncode == (3 if "nobody" in arguments else 0)
+    elif "nobody" not in arguments:
+        assert (ended.returncode, ended.stderr.count("error: ")) == (1, 1), ended.stderr
+        assert "can not be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_half_done(assetctl, home, tmp_path):
     assetctl("list")
     before = snapshot(home)
@@ -183,6 +214,24 @@ def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(home, assetctl, tmp_path)
     assert len(assetctl("list", "--json").data) == 4
     again = assetctl("import", folder, "--no-hash")
     assert "4 unchanged" in again.err
+
+
+def test_a_manifest_is_written_whole_or_not_at_all(assetctl, home, tmp_path):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    assetctl("edit", "whiskers", "--notes", "x" * 200_000)
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    out = tmp_path / "out" / "registry.toml"
+    out.parent.mkdir()
+    process = start(home, "export", "-o", out, preexec_fn=limit)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("error: ")) == (1, 1), err
+    assert list(out.parent.iterdir()) == []
+    assert assetctl("export", "-o", out).code == 0
+    assert "x" * 200_000 in out.read_text()
 
 
 def write_sparse(path, size: int) -> None:

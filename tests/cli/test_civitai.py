@@ -95,6 +95,19 @@ def test_the_token_goes_to_civitai_alone(assetctl, civitai, version, monkeypatch
     assert tokens == {"api": {f"Bearer {civitai.token}"}, "storage": {None}}
 
 
+def test_a_token_that_is_refused_is_told_from_none(assetctl, civitai, version, monkeypatch):
+    civitai.private.add(42)
+    assert "was sent" not in assetctl("pull", "civitai:7").err
+    monkeypatch.setenv("CIVITAI_API_TOKEN", "wrongword")
+    ended = assetctl("pull", "civitai:7")
+    assert (ended.code, "token of CIVITAI_API_TOKEN was sent, and Civitai refused it" in ended.err) == (6, True)
+    civitai.private.clear()
+    civitai.early.add(42)
+    refused = assetctl("pull", "civitai:7")
+    assert (refused.code, "token of CIVITAI_API_TOKEN was sent, and refused (status 403)" in refused.err) == (6, True)
+    assert "wrongword" not in ended.err + refused.err
+
+
 @pytest.mark.parametrize(
     ("misbehave", "code", "word"),
     [

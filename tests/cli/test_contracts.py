@@ -33,6 +33,12 @@ def test_a_pulled_file_is_copied_into_the_store_and_described(assetctl, home, lo
     assert lora.is_file()
 
 
+def test_a_path_means_the_same_wherever_one_stands(assetctl, lora, monkeypatch):
+    monkeypatch.chdir(lora.parent)
+    (asset,) = assetctl("pull", "../files/whiskers.safetensors", "--json").data
+    assert asset["source"] == str(lora)
+
+
 def test_an_imported_file_stays_where_it_is(assetctl, home, lora):
     (asset,) = assetctl("import", lora, "--json").data
     assert asset["path"] == str(lora)

@@ -117,6 +117,21 @@ def test_a_gated_repository_says_what_to_do(assetctl, hub, repository):
     assert "HF_TOKEN" in ended.error["hint"]
 
 
+def test_a_token_that_is_refused_is_told_from_none(assetctl, hub, repository, monkeypatch):
+    repository.gated = True
+    planned = assetctl("pull", REPO, "--dry-run")
+    assert (planned.code, "is gated" in planned.err) == (0, True)
+    assert "was sent" not in assetctl("pull", REPO).err
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    for private in (False, True):
+        repository.private = private
+        ended = assetctl("pull", REPO)
+        assert (ended.code, "the token of HF_TOKEN was sent and refused" in ended.err) == (6, True), ended.err
+        assert "hf_wrong" not in ended.err
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert "gated" not in assetctl("pull", REPO).err
+
+
 def test_no_network(assetctl, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     ended = assetctl("pull", "hf://cats/whiskers", "--json")

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,15 @@ def test_a_path_that_can_not_be_written_is_wrong_usage(assetctl, arguments):
     for command in ("import", "identify"):
         ended = assetctl(command, *arguments, "--json")
         assert ended.code == 2
+
+
+def test_a_name_is_found_however_its_accents_are_written(assetctl, tmp_path):
+    composed, other = "Fée", "Été"
+    assetctl("import", write_lora(tmp_path / f"{composed}.safetensors"))
+    apart = unicodedata.normalize("NFD", composed)
+    assert apart != composed
+    for command in (("inspect", apart), ("check", f"{apart}:0.5"), ("edit", apart, "--tag", "x")):
+        assert assetctl(*command).code == 0, command
+    assert assetctl("edit", composed, "--name", unicodedata.normalize("NFD", other)).code == 0
+    assert assetctl("list", "--quiet").out == f"{other}\n"
+    assert assetctl("rm", unicodedata.normalize("NFD", other), "--yes").code == 0

@@ -20,8 +20,9 @@ def test_a_newer_version_on_civitai_counts_if_it_is_for_the_same_base_model(asse
     civitai.add(7, 50, ("whiskers-2.safetensors", content[2]), baseModel="Pony")
     (newer,) = assetctl("outdated", "--json").data
     assert (newer["name"], newer["here"], newer["there"]) == ("whiskers", "42", "50")
-    assert assetctl("pull", newer["reference"]).code == 0
     assert "assetctl pull civitai:7@50" in assetctl("outdated").out
+    assert assetctl("pull", newer["reference"]).code == 0
+    assert assetctl("outdated", "--json").data == []
 
 
 def test_a_file_of_the_hub_that_changed(assetctl, hub, content):
@@ -31,6 +32,8 @@ def test_a_file_of_the_hub_that_changed(assetctl, hub, content):
     (newer,) = assetctl("outdated", "--json").data
     assert (newer["name"], newer["reference"]) == ("a", "hf://cats/whiskers/a.safetensors")
     assert newer["there"] == hub.repositories["cats/whiskers"].commit[:12]
+    assetctl("pull", newer["reference"])
+    assert assetctl("outdated", "--json").data == []
 
 
 def test_a_page_that_is_gone_is_told_and_the_rest_is_asked(assetctl, civitai, content):
@@ -41,6 +44,24 @@ def test_a_page_that_is_gone_is_told_and_the_rest_is_asked(assetctl, civitai, co
     civitai.add(8, 44, ("three.safetensors", content[2]))
     ended = assetctl("outdated", "--json")
     assert [(each["name"], each["problem"] is None) for each in ended.data] == [("one", False), ("two", True)]
+
+
+def test_nobody_answers_is_not_nothing_newer(assetctl, civitai, content, monkeypatch):
+    civitai.add(7, 42, ("one.safetensors", content[0]))
+    civitai.add(8, 43, ("two.safetensors", content[1]))
+    assetctl("pull", "civitai:7@42", "civitai:8@43")
+    monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", "http://127.0.0.1:1")
+    ended = assetctl("outdated", "--json")
+    assert (ended.code, ended.error["code"], "Not one of 2" in ended.error["message"]) == (6, "source_failed", True)
+
+
+def test_those_that_could_not_be_asked_about_are_counted(assetctl, civitai, hub, content):
+    civitai.add(7, 42, ("one.safetensors", content[0]))
+    hub.add("cats/whiskers", {"two.safetensors": content[1]})
+    assetctl("pull", "civitai:7@42", "hf://cats/whiskers/two.safetensors")
+    hub.statuses["cats/whiskers"] = 403
+    ended = assetctl("outdated")
+    assert (ended.code, "Nothing newer was found; 1 could not be asked about." in ended.out) == (0, True)
 
 
 def test_offline_says_so(assetctl, monkeypatch):

@@ -106,6 +106,76 @@ def test_an_exported_asset_of_the_hub_is_pinned(assetctl, hub, tmp_path):
     assert tomllib.loads(text)["assets"]["a"]["source"] == f"hf://cats/whiskers@{commit}/a.safetensors"
 
 
+@pytest.fixture
+def content(tmp_path):
+    return write_lora(tmp_path / "content.safetensors", "sdxl").read_bytes()
+
+
+def exported(assetctl):
+    (asset,) = tomllib.loads(assetctl("export", "--json").data["manifest"])["assets"].values()
+    return asset["source"]
+
+
+@pytest.mark.parametrize("reference", ["cats/r", "hf://cats/r@main", "{url}/cats/r/blob/main/a b.safetensors"])
+def test_an_exported_asset_of_a_repository_names_its_commit_and_file(assetctl, hub, content, tmp_path, reference):
+    hub.add("cats/r", {"a b.safetensors": content})
+    assetctl("pull", reference.format(url=hub.url))
+    source = exported(assetctl)
+    assert source == f"hf://cats/r@{hub.repositories['cats/r'].commit}/a b.safetensors"
+    (tmp_path / "registry.toml").write_text(assetctl("export").out)
+    hub.repositories["cats/r"].files["another.safetensors"] = b"more"  # by its name alone it could not be told any more
+    hub.repositories["cats/r"].revisions = (source.partition("@")[2].partition("/")[0],)
+    assert assetctl("lock", "--file", tmp_path / "registry.toml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("civitai:7", "civitai:7@42"),
+        ("civitai:7?fp=fp16", "civitai:7@42?fp=fp16"),
+        ("urn:air:sdxl:lora:civitai:7@42", "civitai:7@42"),
+        ("{url}/models/7/whiskers", "civitai:7@42"),
+        ("{url}/api/download/models/42?type=Model&token=hidden", "civitai:7@42?type=Model"),
+    ],
+)
+def test_an_exported_asset_of_civitai_names_its_version(assetctl, civitai, content, tmp_path, reference, expected):
+    civitai.add(7, 42, ("whiskers.safetensors", content))
+    assetctl("pull", reference.format(url=civitai.url))
+    assert "hidden" not in assetctl("inspect", "whiskers", "--json").out
+    assert exported(assetctl) == expected
+    (tmp_path / "registry.toml").write_text(assetctl("export").out)
+    civitai.add(7, 50, ("whiskers-2.safetensors", b"newer"))
+    assert assetctl("lock", "--file", tmp_path / "registry.toml").code == 0
+
+
+def test_what_was_taken_away_stays_away_on_another_machine(assetctl, civitai, content, tmp_path, monkeypatch):
+    civitai.add(7, 42, ("whiskers.safetensors", content), baseModel="Pony")
+    assetctl("pull", "civitai:7")
+    assetctl("edit", "whiskers", "--trigger-word", "", "--base-model", "")
+    manifest = tmp_path / "registry.toml"
+    assetctl("export", "--out", manifest)
+    monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "other"))
+    assert assetctl("sync", "--file", manifest).code == 0
+    (asset,) = assetctl("list", "--json").data
+    assert (asset["base_model"], asset["trigger_words"]) == (None, [])
+    assert assetctl("sync", "--file", manifest, "--check").code == 0
+
+
+@pytest.mark.parametrize("name", ["bad/name", "a:b", " blank", ""])
+def test_a_recipe_that_could_not_be_read_is_not_written(assetctl, tmp_path, name):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    out = tmp_path / "registry.toml"
+    ended = assetctl("export", "whiskers", "--recipe", name, "--out", out)
+    assert (ended.code, "recipe" in ended.err, out.exists()) == (2, True, False)
+
+
+def test_a_manifest_is_data_and_printed_quietly_too(assetctl, tmp_path):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    ended = assetctl("export", "--quiet", "whiskers")
+    assert ended.out == assetctl("export", "whiskers").out
+    assert "whiskers" in tomllib.loads(ended.out)["assets"]
+
+
 def test_the_example_is_complete_and_valid():
     manifest = read_manifest(EXAMPLE)
     assert len(manifest.assets) == 5

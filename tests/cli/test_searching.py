@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from material import write_lora
 
@@ -63,6 +65,20 @@ def test_a_source_that_fails_or_is_not_to_be_asked_says_so(assetctl, civitai, hu
     assert ended.code == 6
     assert "switched off" in ended.err
     assert civitai.requests == []
+
+
+def test_a_hub_that_is_down_is_told_at_once(assetctl, hub, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    began = time.monotonic()
+    ended = assetctl("search", "hf", "whiskers")
+    assert (ended.code, "kept" in ended.err, time.monotonic() - began < 10) == (6, False, True)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[3]", b"<html>"])
+def test_what_is_no_hub_is_told(assetctl, hub, body, monkeypatch):
+    monkeypatch.setattr("servers.hub._Handler._search", lambda handler: handler._send(body, {}))
+    ended = assetctl("search", "hf", "whiskers")
+    assert (ended.code, "does not answer as the Hub does" in ended.err) == (6, True)
 
 
 def test_one_word_is_searched_for_in_the_catalog(assetctl, civitai):

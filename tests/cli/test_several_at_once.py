@@ -53,6 +53,14 @@ def test_one_that_fails_does_not_stop_the_others(assetctl, contents):
     assert [asset["name"] for asset in assetctl("list", "--json").data] == ["ears", "tails"]
 
 
+def test_the_one_document_of_a_failure_says_what_came(assetctl, tmp_path, monkeypatch):
+    write_lora(tmp_path / "one.safetensors")
+    monkeypatch.chdir(tmp_path)
+    ended = assetctl("pull", "./one.safetensors", "./nowhere.safetensors", "--json")
+    message = ended.error["message"]
+    assert (ended.code, "nowhere" in message, "These came, and are kept: one." in message) == (3, True, True)
+
+
 def test_sync_brings_what_can_be_had_and_says_what_not(assetctl, tmp_path, contents, hub):
     text = "".join(
         f'[assets.{name}]\nsource = "{reference}"\n' for name, reference in zip(NAMES, references(*NAMES), strict=True)

@@ -34,6 +34,7 @@ def manifest(tmp_path, monkeypatch, hub, civitai, contents):
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "mine.safetensors").write_bytes(contents["mine"])
+    write_embedding(folder / "more.safetensors", seed=3)
     (folder / "registry.toml").write_text(
         f"""
 [assets.whiskers]
@@ -98,7 +99,7 @@ def test_a_plan_is_shown_and_nothing_is_done(assetctl, home, manifest, hub):
     assert assetctl("list", "--json").data == []
     assert not manifest.with_suffix(".lock").exists()
     assert hub.downloads("whiskers.safetensors") == []
-    assert assetctl("sync", "--check").code == 2
+    assert assetctl("sync", "--check").code == 1
 
 
 def test_what_is_on_disk_is_adopted_and_not_fetched(assetctl, tmp_path, manifest, contents, hub):
@@ -168,10 +169,10 @@ def test_prune_spares_what_could_not_be_had_again(assetctl, home, tmp_path, mani
 
 def test_locked_fails_where_the_lockfile_is_out_of_date_and_frozen_does_not_look(assetctl, manifest):
     assert assetctl("lock").code == 0
-    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./mine.safetensors"\n')
+    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./more.safetensors"\n')
     ended = assetctl("sync", "--locked")
-    assert (ended.code, "more" in ended.err, "assetctl lock" in ended.err) == (2, True, True)
-    assert assetctl("lock", "--check").code == 2
+    assert (ended.code, "more" in ended.err, "assetctl lock" in ended.err) == (1, True, True)
+    assert assetctl("lock", "--check").code == 1
     assert assetctl("sync", "--frozen").code == 0
     assert assetctl("sync").code == 0
 
@@ -262,6 +263,13 @@ def test_offline_can_be_asked_for_once(assetctl, manifest, hub, civitai):
         ("[assets.'../a']\nsource = 'x'\n", 1, "name"),
         ("[assets.a\n", 1, "TOML"),
         ("[thing]\n", 1, "thing"),
+        ("\n[asset.a]\nsource = 'x'\n", 2, "asset is"),
+        ("\nasets.a.source = 'x'\n", 2, "asets is"),
+        ("\nassets = 3\n", 2, "assets is not"),
+        ("[assets.a]\nsource = 'x'\nkind = 'lroa'\n", 3, "assets.a.kind"),
+        ("[assets.a]\nsource = 'x'\nfamily = 'sd15'\n", 3, "assets.a.family"),
+        ("[assets.a]\nsource = 'x'\n[recipes.r]\nsampler = 'Eulr'\n", 4, "recipes.r.sampler"),
+        ("[assets.a]\nsource = 'x'\n[recipes.r]\nsize = '515x512'\n", 4, "recipes.r.size"),
     ],
 )
 def test_a_mistake_names_line_and_key(assetctl, manifest, text, line, word):
@@ -269,6 +277,11 @@ def test_a_mistake_names_line_and_key(assetctl, manifest, text, line, word):
     ended = assetctl("lock", "--json")
     message = ended.error["message"]
     assert (ended.code, f"line {line}" in message, word in message) == (2, True, True), message
+
+
+def test_a_mark_before_the_text_is_no_mistake(assetctl, manifest):
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes().lstrip())
+    assert assetctl("lock").code == 0
 
 
 def test_no_manifest_says_how_to_get_one(assetctl, tmp_path, monkeypatch):
@@ -310,3 +323,138 @@ def test_killed_at_any_moment_it_goes_on(assetctl, home, manifest, hub):
     assert assetctl("sync").code == 0
     assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
     assert assetctl("verify").code == 0
+
+
+def told(assetctl, name="pony-patches"):
+    """What the catalog knows by the page of an asset."""
+    data = assetctl("inspect", name, "--json").data
+    return data["base_model"], data["trigger_words"], data["origin"]["facts"]
+
+
+@pytest.fixture
+def page(civitai, manifest, contents):
+    """A page that says more than the file does."""
+    civitai.models.clear()
+    civitai.add(
+        7, 42, ("patches.safetensors", contents["civitai"]), baseModel="Pony", trainedWords=["calico"],
+        model_said={"allowCommercialUse": ["RentCivit"], "creator": {"username": "ann"}},
+    )  # fmt: skip
+    manifest.write_text('[assets.pony-patches]\nsource = "civitai:7@42"\n')
+
+
+def test_what_a_page_says_is_kept_as_a_pull_keeps_it(assetctl, home, tmp_path, monkeypatch, page, civitai):
+    assetctl("pull", "civitai:7@42", "--name", "pony-patches")
+    pulled = told(assetctl)
+    assert pulled[:2] == ("Pony", ["calico"])
+    for place in ("synced", "another"):
+        monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / place))
+        assert assetctl("sync", *(["--frozen"] if place == "another" else [])).code == 0
+        assert told(assetctl) == pulled
+        assert assetctl("check", "pony-patches", "--commercial").code == 4
+        civitai.models.clear()  # the lockfile says it all
+
+
+def test_what_is_adopted_learns_what_its_page_says(assetctl, tmp_path, page, civitai, contents):
+    (tmp_path / "mine.safetensors").write_bytes(contents["civitai"])
+    assetctl("import", tmp_path / "mine.safetensors")
+    assert actions(assetctl("sync", "--json")) == {"pony-patches": "adopt"}
+    assert told(assetctl)[:2] == ("Pony", ["calico"])
+    assert assetctl("sync", "--check").code == 0
+
+
+def test_a_lockfile_from_before_pages_were_kept_still_works(assetctl, manifest, page):
+    assetctl("lock")
+    path = manifest.with_suffix(".lock")
+    written = path.read_text()
+    older = written[: written.index("[assets.facts]")]
+    path.write_text(older)
+    assert assetctl("sync", "--locked").code == 0
+    assert told(assetctl)[2] is None
+    assert path.read_text() == older
+    assetctl("lock", "--upgrade")
+    assert path.read_text() == written
+    assert actions(assetctl("sync", "--json")) == {"pony-patches": "adopt"}
+    assert told(assetctl)[2]["creator"] == "ann"
+
+
+@pytest.mark.parametrize("command", [("sync", "--check"), ("lock", "--check"), ("sync", "--locked")])
+def test_what_is_out_of_date_is_one_document_with_a_code_of_its_own(assetctl, manifest, command):
+    assetctl("lock")
+    manifest.write_text(manifest.read_text() + '\n[assets.more]\nsource = "./more.safetensors"\n')
+    ended = assetctl(*command, "--json")
+    assert (ended.code, ended.error["code"], "more" in ended.error["message"]) == (1, "out_of_date", True)
+    ended = assetctl(*command)
+    assert "more" in ended.out + ended.err
+
+
+def test_two_names_for_the_same_bytes_are_refused(assetctl, manifest):
+    manifest.write_text(
+        f"""
+[assets.a]
+source = "{REPO}"
+
+[assets.aa]
+source = "hf://{REPO}/whiskers.safetensors"
+"""
+    )
+    path = manifest.with_suffix(".lock")
+    for command in ("lock", "sync"):
+        ended = assetctl(command, "--json")
+        message = ended.error["message"]
+        assert (ended.code, "line 5: assets.aa" in message, "line 2: assets.a" in message) == (2, True, True), message
+        assert not path.exists()
+
+    whole = manifest.read_text()
+    locked = []
+    for half in whole.split("\n\n"):
+        manifest.write_text(half)
+        assetctl("lock", "--upgrade")
+        locked.append(path.read_text().partition("[[assets]]"))
+    manifest.write_text(whole)
+    path.write_text("".join(locked[0]) + "".join(locked[1][1:]))
+    for mode in ([], ["--locked"], ["--frozen"]):
+        assert assetctl("sync", *mode).code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"), [("kind = 'lroa'", "'lora'"), ("kind = 'LoRA'", "'lora'"), ("family = 'sd15'", "'sd1'")]
+)
+def test_a_misspelt_kind_or_family_names_the_nearest(assetctl, manifest, line, meant):
+    manifest.write_text(f"[assets.a]\nsource = './mine.safetensors'\n{line}\n")
+    assert meant in assetctl("lock", "--json").error["hint"]
+
+
+def test_what_a_person_set_is_not_overwritten_unannounced(assetctl, manifest):
+    manifest.write_text(
+        manifest.read_text().replace('trigger_words = ["patches"]', 'trigger_words = ["p"]\nnotes = "n"')
+    )
+    assetctl("sync")
+    assetctl("edit", "pony-patches", "--notes", "mine", "--trigger-word", "mine")
+    (step,) = [step for step in assetctl("sync", "--dry-run", "--json").data if step["action"] != "keep"]
+    assert step["changes"] == ["trigger_words", "notes"]
+    assert "its trigger words, notes would change" in assetctl("sync", "--dry-run").out
+    assert "its trigger words, notes changed" in assetctl("sync").out
+    assert assetctl("inspect", "pony-patches", "--json").data["notes"] == "n"
+
+
+def test_what_was_done_before_something_failed_is_told(assetctl, manifest, contents, hub):
+    assetctl("lock")
+    hub.statuses["/resolve/"] = 403
+    hub.statuses["/blobs/"] = 403
+    ended = assetctl("sync", "--json")
+    message = ended.error["message"]
+    assert (ended.code, ended.error["code"], message.startswith("whiskers: ")) == (6, "unauthorized", True)
+    assert "These were fetched, and are kept: pony-patches, token." in message
+    assetctl("rm", "pony-patches", "--yes")
+    ended = assetctl("sync")
+    assert (ended.code, "whiskers: " in ended.err, "are kept: pony-patches." in ended.err) == (6, True, True)
+
+
+def test_what_was_lost_and_comes_again_learns_what_its_page_says(assetctl, tmp_path, page, contents):
+    mine = tmp_path / "pony-patches.safetensors"
+    mine.write_bytes(contents["civitai"])
+    assetctl("import", mine)
+    mine.unlink()
+    assert assetctl("sync").code == 0
+    assert told(assetctl)[:2] == ("Pony", ["calico"])
+    assert assetctl("sync", "--check").code == 0

@@ -41,6 +41,8 @@ def test_what_is_of_no_use_is_shown_and_then_removed(assetctl, untidy):
         ("stray.safetensors", "unnamed"),
     ]
     assert (planned["size"], planned["removed"]) == (5300, False)
+    quietly = assetctl("prune", "--dry-run", "--quiet")
+    assert quietly.out.splitlines() == [each["path"] for each in planned["files"]]
     assert assetctl("prune").code == 2
     assert (untidy / "loras" / "stray.safetensors").exists()
     assert assetctl("prune", "--yes").code == 0

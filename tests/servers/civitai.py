@@ -82,7 +82,7 @@ def serve_civitai() -> Iterator[Civitai]:
     """Run both servers as long as the block lasts."""
     civitai = Civitai()
     servers = [
-        ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"civitai": civitai, "name": name}))
+        _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"civitai": civitai, "name": name}))
         for name in ("api", "storage")
     ]
     civitai.url, civitai.storage_url = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
@@ -96,6 +96,13 @@ def serve_civitai() -> Iterator[Civitai]:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_args: object) -> None:
+        """Clients that hang up are what some tests are about."""
 
 
 class _Handler(BaseHTTPRequestHandler):

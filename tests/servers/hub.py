@@ -205,6 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
             "siblings": siblings,
             "author": name.split("/", maxsplit=1)[0],
         }
+        about |= {"gated": "auto" if repository.gated else False}
         about |= {"tags": list(repository.tags), "cardData": repository.card}
         self._send(json.dumps(about).encode(), {"content-type": "application/json"})
 

@@ -9,6 +9,7 @@ import typer
 
 from assetctl.cli.session import Session, command
 from assetctl.errors import StorageError, UsageError
+from assetctl.files.disk import write_text
 
 
 @command(
@@ -33,17 +34,17 @@ def app(
         _write(out, result.text)
         session.out.note(f"{out} is written.")
     data = {"manifest": result.text, "local": result.local, "path": None if out is None else str(out)}
-    session.out.result(data, lambda: None if out else session.out.line(result.text.rstrip()), [str(out)] if out else [])
+    told = str(out) if out else result.text.rstrip()  # a manifest is what was asked for, and no remark
+    session.out.result(data, lambda: None if out else session.out.line(told), [told])
     if result.local:
         some = ", ".join(result.local[:3]) + (", …" if len(result.local) > 3 else "")
         session.out.warning(f"{len(result.local)} assets came from this machine, and are nowhere else: {some}.")
 
 
 def _write(path: Path, text: str) -> None:
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists already.", "Choose another name, or move it away.")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already.", "Choose another name, or move it away.") from error
+        write_text(path, text)
     except OSError as error:
         raise StorageError(f"{path} can not be written: {error.strerror}.", "Choose another folder.") from error

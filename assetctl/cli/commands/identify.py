@@ -10,7 +10,7 @@ import typer
 
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.errors import FileError, UsageError
 from assetctl.operations.identify_files import Identified, identify_files
 
 _FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout", "confidence")
@@ -32,7 +32,7 @@ def app(
 ) -> None:
     """Say what files are, from their headers alone; no catalog is needed.
 
-    Exits with 5 if a file that you named could not be identified.
+    Exits with 5 if a file that you named could not be identified; what lies in a folder may be anything.
     """
     if again:
         show_assets(session.out, session.registry.identify_again(*map(str, paths or ())))
@@ -50,9 +50,10 @@ def app(
     if len(results) == 1 and not (session.out.json or session.out.quiet):
         for item in results[0].identification.evidence:
             session.out.line(f"  {item.source}: {item.claim}: {item.detail}")
-    failed = [result.error for result in results if result.error is not None]
-    if failed and len(failed) == len(results):
-        raise typer.Exit(failed[0].exit_code)
+    failed = [result for result in results if result.error is not None]
+    if failed and (len(failed) == len(results) or any(result.named for result in failed)):
+        alone = results[0].error if len(results) == 1 else None
+        raise typer.Exit((alone or FileError).exit_code)
 
 
 def _data(result: Identified) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.errors import OutOfDateError
 
 
 @command(examples=["assetctl lock", "assetctl lock --upgrade", "assetctl lock --check"])
@@ -16,7 +16,7 @@ def app(
     session: Session,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest.")] = Path("registry.toml"),
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Resolve all anew.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date; write nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if it is out of date.")] = False,
 ) -> None:
     """Resolve registry.toml to exact revisions, sizes and hashes in registry.lock.
 
@@ -32,6 +32,9 @@ def app(
                 session.out.line(f"{word:>8}  {name}")
         session.out.line(f"{len(result.lock.assets)} assets are in {result.path}.")
 
-    session.out.result(data, render, list(result.resolved))
-    if check and result.changed:
-        raise UsageError(f"{result.path} is out of date.", "Bring it up to date with `assetctl lock`.")
+    stale = check and result.changed
+    if not (stale and session.out.json):  # there the error is the one document
+        session.out.result(data, render, list(result.resolved))
+    if stale:
+        listed = ", ".join((*result.resolved, *result.removed))
+        raise OutOfDateError(f"{result.path} is out of date: {listed}.", "Bring it up to date with `assetctl lock`.")

@@ -16,7 +16,8 @@ def app(
 ) -> None:
     """Show which assets have a newer version on Hugging Face or Civitai, made for the same base model.
 
-    Nothing is fetched. A newer version becomes an asset of its own when you pull it; the old one stays.
+    Nothing is fetched. A newer version becomes an asset of its own when you pull it; the old one stays, and is
+    not shown here any more. Exits with 6 if not one asset could be asked about.
     """
     found = session.registry.outdated(*(names or ()))
     newer = [each for each in found if each.problem is None]
@@ -27,7 +28,8 @@ def app(
         if rows:
             session.out.table(columns, rows)
         else:
-            session.out.line("Nothing newer was found.")
+            unknown = len(found) - len(newer)
+            session.out.line("Nothing newer was found" + (f"; {unknown} could not be asked about." if unknown else "."))
 
     data = [
         {"name": each.asset.name, "here": each.here, "there": each.there, "reference": each.reference,

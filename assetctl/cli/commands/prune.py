@@ -49,4 +49,5 @@ def app(
         "missing": [asset.name for asset in pruning.missing],
     }
     verb = "would be" if dry_run else "are"
-    session.out.result(data, lambda: session.out.line(f"{readable_size(pruning.size)} {verb} free."))
+    names = [*(str(each.path) for each in pruning.leftovers), *(asset.name for asset in pruning.missing)]
+    session.out.result(data, lambda: session.out.line(f"{readable_size(pruning.size)} {verb} free."), names)

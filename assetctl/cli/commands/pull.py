@@ -64,11 +64,7 @@ def app(
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'pulled'}, {result.asset.path}")
         for text in result.warnings:
             session.out.warning(text)
-    failed = [result for result in results if isinstance(result, AssetctlError)]
-    for error in failed[1:]:
-        session.out.warning(error.message)
-    if failed:
-        raise failed[0]
+    _raise_first(session, [result for result in results if isinstance(result, AssetctlError)], pulled)
     if references or session.out.json:
         show_assets(session.out, [result.asset for result in pulled])
 
@@ -80,6 +76,16 @@ def _pull(
         if len(references) == 1:
             return [session.registry.pull(references[0], name=name, tags=tags, report=report)]
         return session.registry.pull_all(references, tags=tags, report=report)
+
+
+def _raise_first(session: Session, failed: Sequence[AssetctlError], pulled: Sequence[PullResult]) -> None:
+    """Tell all that failed, and end with the first; it says what came where nothing else does."""
+    for error in failed[1:]:
+        session.out.warning(error.message)
+    if failed:
+        if pulled and (session.out.json or session.out.quiet):
+            failed[0].message += f" These came, and are kept: {', '.join(result.asset.name for result in pulled)}."
+        raise failed[0]
 
 
 def _show_plans(session: Session, plans: Sequence[PullPlan]) -> None:

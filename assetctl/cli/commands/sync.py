@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.errors import OutOfDateError, UsageError
 
 if TYPE_CHECKING:
     from assetctl.operations.sync import Step
@@ -17,13 +17,16 @@ _SPARED = ("is named nowhere, and stays: it could not be had again, and only `as
 
 #: What is to be done, and what was done.
 _SAID = {
-    "adopt": ("is here under another name or without labels", "was here, and has its name and labels now"),
+    "adopt": ("is here; {changes} would change", "was here; {changes} changed"),
     "add": ("is to be fetched", "was fetched"),
     "restore": ("is missing or was changed, and is to be fetched again", "was missing or changed, and is good again"),
     "change": ("is to be fetched; what has its name steps aside", "was fetched; what had its name stepped aside"),
     "spare": _SPARED,
     "remove": ("is named nowhere, and goes", "was named nowhere, and is gone"),
 }
+
+#: Fields whose names alone would not tell a person enough.
+_FIELDS = {"facts": "what its page says"}
 
 
 @command(
@@ -38,10 +41,10 @@ _SAID = {
 def app(
     session: Session,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest.")] = Path("registry.toml"),
-    locked: Annotated[bool, typer.Option("--locked", help="Fail if the lockfile is out of date.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="Fail (exit 1) if the lockfile is out of date.")] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the lockfile as it is.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use only what is here; ask no source.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether this machine matches.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Do nothing; exit 1 if this machine differs.")] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what the lockfile lacks, if it could be had again.")
     ] = False,
@@ -62,18 +65,29 @@ def app(
 
     def render() -> None:
         for step in shown:
-            session.out.line(f"{step.action:>8}  {step.name}: {_SAID[step.action][not planned]}{_size(step)}")
+            said = _SAID[step.action][not planned].format(changes=_changes(step))
+            session.out.line(f"{step.action:>8}  {step.name}: {said}{_size(step)}")
         kept, spared = (sum(step.action == action for step in result.steps) for action in ("keep", "spare"))
         verb = "would change" if planned else "changed"
         session.out.line(f"{len(shown) - spared} {verb}, {kept} as wanted.")
 
-    session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
-    if check and not result.in_sync:
-        raise UsageError("This machine does not match the lockfile.", "`assetctl sync` makes it match.")
+    differs = check and not result.in_sync
+    if not (differs and session.out.json):  # there the error is the one document
+        session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
+    if differs:
+        listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
+        which = f": {listed}" if session.out.json else ""  # else they stand above
+        raise OutOfDateError(f"This machine does not match the lockfile{which}.", "`assetctl sync` makes it match.")
 
 
 def _data(step: Step) -> dict[str, Any]:
-    return {"action": step.action, "name": step.name, "size": step.size}
+    return {"action": step.action, "name": step.name, "size": step.size, "changes": list(step.changes)}
+
+
+def _changes(step: Step) -> str:
+    """Which fields become what the manifest says, whatever a person set them to meanwhile."""
+    words = [_FIELDS.get(field, field.replace("_", " ")) for field in step.changes]
+    return "its " + ", ".join(words)
 
 
 def _size(step: Step) -> str:
