@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError
 from assetctl.operations.arrival import Arrival, is_intact, keep
-from assetctl.operations.hearsay import with_hearsay
+from assetctl.operations.hearsay import learn
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.operations.tokenizers import needs_vocabulary
 from assetctl.sources import find_source
@@ -213,8 +213,7 @@ def _known(
     workspace: Workspace, asset: Asset, resolution: Resolution, name: str | None, tags: tuple[str, ...]
 ) -> PullResult:
     """A known asset gets the tags that were asked for and what the source says of it, and keeps its name."""
-    if resolution.facts is not None:
-        _enrich(workspace, asset, resolution)
+    learn(workspace, asset, resolution)
     if tags:
         _tag(workspace, asset, tags)
     result = PullResult(workspace.catalog.read.by_id(asset.id), known=True)
@@ -239,19 +238,6 @@ def _misnamed(workspace: Workspace, asset: Asset, name: str) -> list[str]:
         return [f"Another asset is called {name} already: this one is {asset.name}."]
     advice = f"`assetctl edit {asset.typed} --name {shlex.quote(name)}` renames it."
     return [f"These bytes are here already, as {asset.name}: {advice}"]
-
-
-def _enrich(workspace: Workspace, asset: Asset, resolution: Resolution) -> None:
-    """Keep what a source says of a file that came from elsewhere, unless what is known came from there too."""
-    details = workspace.catalog.read.details(asset)
-    if details.origin is not None and details.origin.facts is not None:
-        return
-    came = resolution
-    origin = details.origin or Origin(came.source, came.reference, came.revision, came.url)
-    told = Origin(came.source, came.reference, facts=came.facts)
-    with workspace.catalog.write() as writer:
-        writer.set_origin(asset.id, replace(origin, facts=came.facts))
-        writer.set_identification(asset.id, with_hearsay(details.identification, told))
 
 
 def _already_here(workspace: Workspace, resolution: Resolution) -> Asset | None:
