@@ -17,7 +17,6 @@ from assetctl.sources import find_source
 from assetctl.sources._journal import fetched_bytes
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.threads import at_once
-from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
