@@ -47,6 +47,9 @@ FAST, LOOK = 100 * 2**20, 0.5
 #: Chunks that a connection as fast as that asks for at once.
 AT_ONCE = 8
 
+#: Seconds that workers who have nothing left to do get to end.
+_GRACE = 5.0
+
 #: Seconds between two reports.
 _TELL = 0.1
 
@@ -106,6 +109,8 @@ class Ranges:
             self._hash_along()
         finally:
             self._stop()
+        for worker in self._workers:  # all is there: they let go of the file, which some systems want before it moves
+            worker.join(_GRACE)
 
     def remove(self) -> None:
         """Forget what came."""
