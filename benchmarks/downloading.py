@@ -40,16 +40,16 @@ def _download(folder: Path) -> Iterator[Row]:
     home = {"ASSETCTL_HOME": str(folder / "home"), "NO_PROXY": "127.0.0.1"}
     with _serve(model) as url:
 
-        def pull(reference: str) -> float:
+        def pull(reference: str, **more: str) -> float:
             shutil.rmtree(folder / "home", ignore_errors=True)
             seconds([BIN / "assetctl", "list"], home)  # makes the catalog
-            return seconds([BIN / "assetctl", "pull", reference, "--quiet"], home | {"HF_ENDPOINT": url})
+            return seconds([BIN / "assetctl", "pull", reference, "--quiet"], home | more)
 
         def ours() -> float:
             return pull(f"{url}/large.safetensors")
 
         def from_hub() -> float:
-            return pull("hf://ann/large")
+            return pull("hf://ann/large", HF_ENDPOINT=url)
 
         def piped() -> float:
             return seconds(["sh", "-c", f"curl -s {url}/large.safetensors | openssl dgst -sha256"], home)
