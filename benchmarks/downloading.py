@@ -16,7 +16,7 @@ from material import write_header
 from measure import BIN, Row, interleaved, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Bytes of the file that is downloaded, assets that are synced, and the seconds that they may take.
@@ -43,6 +43,7 @@ def _download(folder: Path) -> Iterator[Row]:
         def pull(reference: str, **more: str) -> float:
             shutil.rmtree(folder / "home", ignore_errors=True)
             seconds([BIN / "assetctl", "list"], home)  # makes the catalog
+            os.sync()  # what an earlier run left to be written, or freed, is not counted against this one
             return seconds([BIN / "assetctl", "pull", reference, "--quiet"], home | more)
 
         def ours() -> float:
@@ -52,10 +53,12 @@ def _download(folder: Path) -> Iterator[Row]:
             return pull("hf://ann/large", HF_ENDPOINT=url)
 
         def piped() -> float:
+            os.sync()
             return seconds(["sh", "-c", f"curl -s {url}/large.safetensors | openssl dgst -sha256"], home)
 
         def written() -> float:
             out = folder / "written"
+            os.sync()
             took = seconds(
                 ["sh", "-c", f"curl -s {url}/large.safetensors -o {out} && openssl dgst -sha256 {out} && sync {out}"],
                 home,
@@ -65,28 +68,18 @@ def _download(folder: Path) -> Iterator[Row]:
 
         def hf() -> float:
             shutil.rmtree(folder / "hf", ignore_errors=True)
+            os.sync()
             own = {"HF_ENDPOINT": url, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
             fetch = f"{BIN}/hf download ann/large large.safetensors --local-dir {folder}/hf/out"
             return seconds(
                 ["sh", "-c", f"{fetch} && openssl dgst -sha256 {folder}/hf/out/large.safetensors"], home | own
             )
 
-        sides = (ours, from_hub, piped, written, hf)
-        plain, hub, pipe, disk, theirs = interleaved(5, *map(_on_a_quiet_disk, sides))
+        plain, hub, pipe, disk, theirs = interleaved(5, ours, from_hub, piped, written, hf)
     yield Row("pull 2 GB, verified and in the catalog", "curl | openssl dgst -sha256", plain, pipe, 1.15)
     yield Row("the same", "curl -o, openssl dgst -sha256, sync", plain, disk, 1.15)
     yield Row("the same from a Hub", "curl | openssl dgst -sha256", hub, pipe, 1.15)
     yield Row("the same from a Hub", "hf download, openssl dgst -sha256", hub, theirs, 1.0)
-
-
-def _on_a_quiet_disk(side: Callable[[], float]) -> Callable[[], float]:
-    """What one side leaves to be written is not counted against the next."""
-
-    def after_all_is_written() -> float:
-        os.sync()
-        return side()
-
-    return after_all_is_written
 
 
 def _sync(folder: Path) -> Row:
