@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -31,8 +31,8 @@ _V_PREDICTION = ("v_pred", "edm_vpred.sigma_max")
 _PREDICTS = frozenset({"checkpoint", "diffusion-model", "lora"})
 
 
-#: Tables of which the sight is kept, and the most tensors that one of them may have.
-_SIGHTS, _LARGE = 64, 4096
+#: Tensors in all tables of which the sight is kept; the tables are kept with it.
+_MOST = 16_384
 
 #: The same observation is made in file after file.
 _evidence = lru_cache(maxsize=1024)(Evidence)
@@ -84,6 +84,8 @@ class _Seen:
 
     def __init__(self) -> None:
         self._sights: OrderedDict[int, tuple[Mapping[str, object], Sight]] = OrderedDict()
+        self._tensors = 0
+        self._lock = threading.Lock()
 
     def get(self, tensors: Mapping[str, object]) -> Sight | None:
         table, sight = self._sights.get(id(tensors), (None, None))
@@ -92,11 +94,14 @@ class _Seen:
     def keep(self, tensors: Mapping[str, object], sight: Sight) -> Sight:
         """Remember a sight, but of an embedding: its token may be its file's name."""
         named = sight.features is not None and sight.features.kind == "embedding"
-        if len(tensors) <= _LARGE and not named:
+        if named or len(tensors) > _MOST // 4:
+            return sight
+        with self._lock:
+            self._tensors += 0 if id(tensors) in self._sights else len(tensors)
             self._sights[id(tensors)] = tensors, sight  # the table is kept too, so that its number stays its own
-            while len(self._sights) > _SIGHTS:
-                with contextlib.suppress(KeyError):  # another thread was here
-                    self._sights.popitem(last=False)
+            while self._tensors > _MOST:
+                _, (oldest, _) = self._sights.popitem(last=False)
+                self._tensors -= len(oldest)
         return sight
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.files.disk import write_all
+
 if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
@@ -50,7 +52,7 @@ class Journal:
         """So many more bytes of a chunk are in the file."""
         self.got[number] += count
         if self._opened is not None:
-            self._opened.write(f"{number} {self.got[number]}\n".encode())
+            write_all(self._opened, f"{number} {self.got[number]}\n".encode())
 
     def close(self) -> None:
         """Write no more."""

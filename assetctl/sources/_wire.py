@@ -40,7 +40,7 @@ class Wire(httpx2.BaseTransport):
                 request.method,
                 url,
                 body=request.read() or None,
-                headers=urllib3.HTTPHeaderDict(request.headers.multi_items()),
+                headers={name.title(): value for name, value in request.headers.items()},  # as urllib3 writes its own
                 timeout=_timeout(request),
                 redirect=False,
                 retries=False,
@@ -102,8 +102,8 @@ def _translated(request: httpx2.Request) -> Iterator[None]:
         raise httpx2.ConnectTimeout("No connection in time.", request=request) from error
     except broken.TimeoutError as error:
         raise httpx2.ReadTimeout("No answer in time.", request=request) from error
-    except (broken.LocationValueError, broken.URLSchemeUnknown) as error:
-        raise httpx2.UnsupportedProtocol("No address that can be used.", request=request) from error
+    except (broken.LocationValueError, broken.URLSchemeUnknown, ValueError):  # or a header that can not be sent
+        raise httpx2.UnsupportedProtocol("No address that can be used.", request=request) from None
     except (broken.HTTPError, OSError) as error:
         raise httpx2.RemoteProtocolError("The connection broke.", request=request) from error
 
@@ -118,6 +118,6 @@ def _proxy(url: str) -> str | None:
     parts = urlsplit(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.hostname or ""):
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assetctl.catalog import Catalog, FileHashes, GenerationAsset, GenerationEntry, GenerationFilter, NewAsset
-from assetctl.errors import AmbiguousNameError, NotFoundError, UsageError
+from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
 from assetctl.types import AssetFile, Evidence, Identification, Origin, Selection, WeightedAsset
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ def catalog(tmp_path):
 def add(catalog: Catalog, *entries: NewAsset) -> list[int]:
     with catalog.write() as writer:
         return writer.add(entries)
+
+
+def test_adding_many_is_all_or_nothing_and_says_why(catalog):
+    assert catalog.add([entry("first")]) == [1]
+    connection = catalog._open_adder._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(StorageError, match="disk is full"):
+        catalog.add([entry(f"{number}-{'x' * 90}") for number in range(500)])
+    connection.execute("PRAGMA max_page_count = 1000000")
+    add(catalog, entry("by another door"))
+    assert catalog.add([entry("first"), entry("last")]) == [1, 3]
+    assert [asset.name for asset in catalog.read.assets()] == ["by another door", "first", "last"]
+    assert [asset.name for asset in catalog.read.search("last")] == ["last"]
 
 
 def test_an_asset_is_read_back_as_it_was_written(catalog):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from material import write_lora
+
+from assetctl.files.direct import DirectFile
+from assetctl.sources._download import flow
 
 
 class Site:
@@ -23,6 +27,7 @@ class Site:
         self.cuts = 0
         self.after_cuts = lambda: None
         self.ranges = True
+        self.asks_if_range = True
         self.length: int | None = None
         self.location: str | None = None
         self.url = ""
@@ -51,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _content(self, site: Site):
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        fresh = self.headers.get("If-Range") in (None, site.etag)
+        fresh = self.headers.get("If-Range") in (None, site.etag) or not site.asks_if_range
         start = int(wanted[1]) if wanted and site.ranges and fresh else 0
         self.send_response(206 if start else 200)
         if start:
@@ -228,3 +233,34 @@ def test_an_unencrypted_address_of_another_machine_is_warned_of():
     assert _warnings("http://example.org/a.safetensors")
     assert not _warnings("https://example.org/a.safetensors")
     assert not _warnings("http://127.0.0.1:8000/a.safetensors")
+
+
+def test_a_range_of_another_state_of_the_file_is_not_gone_on_with(assetctl, home, site, content):
+    site.cuts, site.asks_if_range = 2, False
+
+    def change() -> None:
+        site.etag, site.content = '"two"', content[:-4] + b"\1\2\3\4"
+
+    site.after_cuts = change
+    assert assetctl("pull", f"{site.url}/ink.safetensors").code == 0
+    assert (home / "models/loras/ink.safetensors").read_bytes() == site.content
+
+
+def test_a_disk_that_is_full_for_a_moment_leaves_no_hole(assetctl, home, site, content, monkeypatch):
+    monkeypatch.setattr(flow, "PIECE", 4096)
+    write, calls = DirectFile.write, []
+
+    def full_once(self, position, data, **options):
+        calls.append(position)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, position, data, **options)
+
+    monkeypatch.setattr(DirectFile, "write", full_once)
+    ended = assetctl("pull", f"{site.url}/ink.safetensors")
+    assert (ended.code, "disk is full" in ended.err) == (1, True)
+    (part,) = home.rglob("*.part")
+    assert part.read_bytes() == content[: 2 * 4096]
+    assert assetctl("pull", f"{site.url}/ink.safetensors").code == 0
+    assert (home / "models/loras/ink.safetensors").read_bytes() == content
+    assert site.requests[-1][1] == f"bytes={2 * 4096}-"

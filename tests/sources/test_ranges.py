@@ -139,6 +139,21 @@ def test_a_server_that_stays_busy_is_an_error_and_what_came_is_kept(large: Hub, 
     assert sent(large) - before <= len(WEIGHTS) - had + on_its_way
 
 
+def test_a_page_in_the_middle_costs_nothing_that_came(large: Hub, tmp_path: Path):
+    large.cut_after, large.cuts, large.after_cuts = CHUNK // 2, 4, {"/blobs/": 503}
+    with pytest.raises(SourceError, match="503"):
+        fetch(tmp_path)
+    large.statuses.clear()
+    had = fetched_bytes(tmp_path)
+    large.instead["large.safetensors"] = b"<!DOCTYPE html>" + b" " * 999
+    for large.ranges, error in ((False, RefusedFileError), (True, SourceError)):
+        with pytest.raises(error):
+            fetch(tmp_path)
+        assert fetched_bytes(tmp_path) == had > CHUNK
+    large.instead.clear()
+    assert fetch(tmp_path).read_bytes() == WEIGHTS
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [

@@ -93,14 +93,16 @@ def test_the_environments_proxy_is_asked(client: httpx2.Client, monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://ann:secret@{address}")
         assert client.get("http://models.invalid/a").text == "hello"
     assert asked[0].startswith(b"GET http://models.invalid/a HTTP/1.1\r\n")
+    assert asked[0].lower().count(b"\r\nhost:") == asked[0].lower().count(b"\r\naccept:") == 1
     assert b"\r\nproxy-authorization: basic yw5uonnly3jlda==" in asked[0].lower()
 
 
 def test_hosts_that_want_no_proxy_are_asked_themselves(client: httpx2.Client, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with server(OK) as (address, _):
-        assert client.get(f"http://{address}/").text == "hello"
+    with server(OK, OK) as (address, _):
+        for host in ("127.0.0.1", address):
+            monkeypatch.setenv("no_proxy", host)
+            assert client.get(f"http://{address}/").text == "hello"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ SLOW = 0.2
 class Flow:
     """Gathers bytes into pieces that end at multiples of their size, so that they can go straight to the disk.
 
-    Leaving the block waits until all that was handed on is written.
+    Leaving the block waits until all that was handed on is written; after a piece that could not be, none is.
 
     Args:
         feed: Told of each piece by its position, at once; the future of what it does with it, or `None`.
@@ -34,6 +34,7 @@ class Flow:
         write: Callable[[int, memoryview, bool], None],
     ) -> None:
         self._feed, self._write = feed, write
+        self._broken = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
         self._pieces: deque[tuple[memoryview, list[Future[None]]]] = deque()
         self._piece = _fresh()
@@ -67,7 +68,7 @@ class Flow:
             return
         data = self._piece[: self._filled]
         fed = self._feed(self.position, data)
-        written = self._thread.submit(self._write, self.position, data, fed is not None)
+        written = self._thread.submit(self._write_next, self.position, data, fed is not None)
         self._pieces.append((self._piece, [written] if fed is None else [written, fed]))
         self.position += self._filled
         self._filled = 0
@@ -92,6 +93,16 @@ class Flow:
             self.wait()
         finally:
             self._thread.shutdown(cancel_futures=True)
+
+    def _write_next(self, position: int, data: memoryview, fed: bool) -> None:  # noqa: FBT001 - as `write` has it
+        """Write a piece, unless one before it could not be written: what is there must have no holes."""
+        if self._broken:
+            return
+        try:
+            self._write(position, data, fed)
+        except BaseException:
+            self._broken = True
+            raise
 
     def _oldest(self) -> memoryview:
         """The buffer of the piece that was handed on first, once nobody needs it any more."""

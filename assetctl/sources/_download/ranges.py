@@ -224,17 +224,32 @@ class Ranges:
                 raise
 
     def _agree(self, response: httpx2.Response, start: int) -> None:
-        """See that what was asked for comes."""
-        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise NoRangesError
-        self._way.check(response)
+        """See that what was asked for comes; what has come already is not given up for an answer that may be a whim."""
+        if response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            self._way.check(response)
         match = CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
-        if response.status_code != HTTPStatus.PARTIAL_CONTENT or match is None:
-            raise NoRangesError
-        if int(match["start"]) != start or match["total"] not in ("*", str(self._size)):
+        if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+            match = None
+        if match is None or int(match["start"]) != start or match["total"] not in ("*", str(self._size)):
+            if any(self._journal.got) and not self._is_whole(response):
+                raise httpx2.RemoteProtocolError("Another range came than was asked for.")
             raise NoRangesError
         if response.history and self._redirect_lasts:
             self._direct = str(response.url)
+
+    def _is_whole(self, response: httpx2.Response) -> bool:
+        """Whether the whole file comes where a range was asked for, and not a page that says why it does not.
+
+        Raises:
+            RefusedFileError: It is such a page.
+        """
+        if response.status_code != HTTPStatus.OK:
+            return False
+        start = next(response.iter_bytes(), b"")
+        refusal = instead(self._file.path, start, self._way, response.url.host)
+        if refusal is not None:
+            raise refusal
+        return response.headers.get("content-length") == str(self._size)
 
     def _take_body(self, response: httpx2.Response, start: int, end: int, flow: Flow) -> None:
         """Take what comes; what is more than was asked for is not kept."""
@@ -246,6 +261,8 @@ class Ranges:
                     raise refusal
             flow.take(data[: end - position])
             position = min(end, position + len(data))
+            if position == end:
+                break
         if position < end:
             raise httpx2.RemoteProtocolError("The range ended early.")
         flow.flush()

@@ -108,7 +108,7 @@ class Stream:
         """Begin where the server begins; the whole length it announces, if it does."""
         match = CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if response.status_code == HTTPStatus.PARTIAL_CONTENT:
-            if match is None or int(match["start"]) != self.promise.done:
+            if match is None or int(match["start"]) != self.promise.done or self._is_other(response):
                 self._start_over()
                 raise httpx2.RemoteProtocolError("Another range came than was asked for.")
             total = match["total"]
@@ -161,12 +161,16 @@ class Stream:
             self._report(FetchProgress(self._file.path, self._told, self._file.size))
 
     def _note_state(self, response: httpx2.Response) -> None:
-        """Keep what tells this state of the file from another; a weak ETag can not."""
-        etag = response.headers.get("etag", "")
-        state = etag if etag.isascii() and etag[:1] == '"' else response.headers.get("last-modified", "")
-        if not self._pinned and state.isascii() and state.isprintable() and state:
+        """Keep what tells this state of the file from another."""
+        state = _state_of(response)
+        if not self._pinned and state:
             with storage_errors(f"write {self._state}"):
                 self._state.write_text(state, "ascii")
+
+    def _is_other(self, response: httpx2.Response) -> bool:
+        """Whether a range is of another state of the file than what is there: some servers do not ask `If-Range`."""
+        state = _state_of(response)
+        return bool(state) and self._state.is_file() and self._state.read_text("ascii") != state
 
     def _refuse_other(self, start: bytes, response: httpx2.Response) -> None:
         """Refuse what can not be the file, before it takes up the disk."""
@@ -181,3 +185,10 @@ class Stream:
             self._part.write_bytes(b"")
             self._state.unlink(missing_ok=True)
         self.promise.reset()
+
+
+def _state_of(response: httpx2.Response) -> str:
+    """What tells one state of a file from another, or ""; a weak ETag can not."""
+    etag = response.headers.get("etag", "")
+    state = etag if etag[:1] == '"' else response.headers.get("last-modified", "")
+    return state if state.isascii() and state.isprintable() else ""
