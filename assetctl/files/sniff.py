@@ -40,8 +40,8 @@ def sniff(start: bytes, size: int) -> str | None:
 def _by_grammar(start: bytes, text: bytes) -> str | None:
     if start[0] == 0x80 and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "pickle"
-    if text.startswith((b"{", b"[")) and start[:1] in (b"{", b"["):
-        return "json"
+    if text.startswith((b"{", b"[")) and start[:1] in (b"{", b"[") and b"\0" not in start[:8]:
+        return "json"  # and not a safetensors file: the length that it begins with ends in zeros
     return None
 
 

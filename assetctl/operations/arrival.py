@@ -134,11 +134,17 @@ def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept
         placed = orphan or store.place(arrival.path, kind, form, arrival.stem, claimed)
         with contextlib.ExitStack() as undo:
             if orphan is None:
-                undo.callback(store.remove, placed)
+                undo.callback(_unplace, workspace, placed)
             with workspace.catalog.write() as writer:
                 number = _register(writer, arrival.entry(placed), known)
             undo.pop_all()  # registered: what was placed stays
     return Kept(read.by_id(number))
+
+
+def _unplace(workspace: Workspace, placed: Path) -> None:
+    """Take back what was placed, unless it was registered just before whatever went wrong."""
+    if not workspace.catalog.read.has_path(str(placed)):
+        workspace.store.remove(placed)
 
 
 def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:

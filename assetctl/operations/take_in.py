@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from assetctl.operations.scanning import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import FetchProgress
-    from assetctl.types import Asset
+    from assetctl.types import Asset, AssetFile
 
 
 @dataclass(slots=True)
@@ -107,9 +107,16 @@ def _taken_from(workspace: Workspace, candidate: Candidate, asset: Asset) -> lis
     for file in candidate.files:
         relative = os.path.relpath(file.path, candidate.path)
         stored = asset.path if relative == os.curdir else os.path.join(asset.path, relative)  # noqa: PTH118 - strings
-        if own.get(stored) == file.size and os.path.realpath(stored) != os.path.realpath(file.path):
+        is_another = os.path.realpath(stored) != os.path.realpath(file.path)
+        if own.get(stored) == file.size and is_another and _is_as_it_was(file):
             taken.append(file.path)
     return taken
+
+
+def _is_as_it_was(file: AssetFile) -> bool:
+    """Whether nobody has written to a file since it was found."""
+    status = os.stat(file.path)  # noqa: PTH116 - a string
+    return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
 def _delete(candidate: Candidate, files: Sequence[str]) -> None:

@@ -69,7 +69,7 @@ def sweep_locks(store: Store) -> None:
     """
     with storage_errors(f"tidy {store.root / STAGING}"):
         for path in (store.root / STAGING).glob("*.lock"):
-            with contextlib.suppress(Timeout), FileLock(path, timeout=0):
+            with contextlib.suppress(Timeout, PermissionError), FileLock(path, timeout=0):  # Windows keeps held ones
                 path.unlink(missing_ok=True)
 
 

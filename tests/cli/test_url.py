@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import threading
 from contextlib import contextmanager
@@ -264,3 +265,11 @@ def test_a_disk_that_is_full_for_a_moment_leaves_no_hole(assetctl, home, site, c
     assert assetctl("pull", f"{site.url}/ink.safetensors").code == 0
     assert (home / "models/loras/ink.safetensors").read_bytes() == content
     assert site.requests[-1][1] == f"bytes={2 * 4096}-"
+
+
+def test_a_header_whose_length_looks_like_json_is_no_error_message(assetctl, home, site):
+    header = json.dumps({"emb_params": {"dtype": "F32", "shape": [1, 768], "data_offsets": [0, 3072]}}).encode()
+    header = header.ljust(0x17B)  # its lowest byte is an opening brace
+    site.content = len(header).to_bytes(8, "little") + header + bytes(3072)
+    assert site.content[:1] == b"{"
+    assert assetctl("pull", f"{site.url}/easy.safetensors").code == 0
