@@ -124,3 +124,20 @@ def test_licences_speak_when_selling_is_asked(tmp_path: Path, licence: str | Non
     found_then = found("licence", replace(selection, commercial=True))
     assert [finding.severity for finding in found_then] == ([] if severity is None else [severity])
     assert found("licence", selection) == []
+
+
+def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_a_warning(asset: Make):
+    prompts = Selection(checkpoint_of(asset), prompt="a [cat:dog:0.5]", negative_prompt="[a|b], [cat:dog:0.5]")
+    findings = found("unread_syntax", prompts)
+    assert [finding.severity for finding in findings] == ["warning", "warning"]
+    assert "'[cat:dog:0.5]'" in findings[0].message
+    assert found("unread_syntax", replace(prompts, prompt=r"a \[cat|dog\]", negative_prompt=None)) == []
+
+
+@pytest.mark.parametrize("weight", [5.5, -12])
+def test_a_weight_that_burns_pictures_is_a_warning(asset: Make, weight: float):
+    loras, prompt = (WeightedAsset(lora_of(asset), weight),), f"a (cat:{weight}) <lora:style:{weight}>"
+    findings = found("extreme_weight", Selection(checkpoint_of(asset), loras, prompt=prompt))
+    assert [(finding.severity, finding.assets) for finding in findings] == [("warning", ("style",)), ("warning", ())]
+    usual = Selection(checkpoint_of(asset), (WeightedAsset(lora_of(asset), 1.5),), prompt="a (cat:1.4)")
+    assert found("extreme_weight", usual) == []
