@@ -90,6 +90,18 @@ def test_a_negative_embedding_in_the_prompt_is_a_warning(asset: Make, name: str)
         assert found("negative_embedding", Selection(embeddings=chosen, prompt=prompt, negative_prompt=name)) == []
 
 
+def test_the_hint_to_a_negative_embedding_can_be_pasted(asset: Make):
+    chosen = (
+        embedding_of(asset, "emb768", "badhandv4", tags=("negative",)),
+        embedding_of(asset, "bad-artist", "bad art"),
+    )
+    prompt = Selection(embeddings=chosen, prompt="a cat, badhandv4, bad art", negative_prompt="blurry")
+    hints = {finding.hint for finding in found("negative_embedding", prompt)}
+    assert hints == {"Take it out, and write `--negative 'badhandv4, bad art, blurry'`."}
+    (alone,) = found("negative_embedding", Selection(embeddings=chosen, prompt="badhandv4"))
+    assert "`--negative badhandv4`" in str(alone.hint)
+
+
 @pytest.mark.parametrize("name", ["badge", "negroni", "angry", "sinbad", "baddie"])
 def test_what_only_sounds_negative_is_no_finding(asset: Make, name: str):
     assert found("negative_embedding", Selection(embeddings=(embedding_of(asset, name, name),), prompt=name)) == []
