@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
+from assetctl.identify.plugins import families
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.types import KINDS
 
@@ -61,6 +63,8 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
             writer.rename(asset.id, name)
         for field in changes.reset:
             writer.clear_override(asset.id, field)
+        if changes.base_model:
+            changes = replace(changes, base_model=as_known(changes.base_model))
         for field in OVERRIDABLE:
             value = getattr(changes, field)
             if value is not None:
@@ -71,6 +75,26 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
             writer.set_default_weight(asset.id, changes.default_weight)
         writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
     return workspace.catalog.read.by_id(asset.id)
+
+
+def base_models() -> tuple[str, ...]:
+    """All base models that a family knows, in Civitai's spelling."""
+    return tuple(sorted({name for family in families() for _, name in family.lineages}))
+
+
+def as_known(base_model: str) -> str:
+    """A base model as it is spelled where it is known, whatever its case and blanks; another one as it is."""
+    return next((known for known in base_models() if _bare(known) == _bare(base_model)), base_model)
+
+
+def near_base_models(base_model: str) -> list[str]:
+    """Those that may have been meant."""
+    bare = {_bare(known): known for known in base_models()}
+    return [bare[match] for match in difflib.get_close_matches(_bare(base_model), bare, n=3)]
+
+
+def _bare(base_model: str) -> str:
+    return re.sub(r"[\s._-]+", "", base_model).casefold()
 
 
 def _check(changes: Changes) -> None:

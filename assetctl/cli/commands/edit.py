@@ -9,7 +9,7 @@ import typer
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
-from assetctl.operations.edit import Changes
+from assetctl.operations.edit import Changes, near_base_models
 
 
 @command(
@@ -55,7 +55,12 @@ def app(
     )  # fmt: skip
     if changes == Changes():
         raise UsageError("There is nothing to change.", "See `assetctl edit --help` for what can be set.")
-    show_assets(session.out, [session.registry.edit(asset, changes)])
+    edited = session.registry.edit(asset, changes)
+    show_assets(session.out, [edited])
     known = session.registry.families() if changes.family else ()
     if changes.family and changes.family not in known:
         session.out.warning(f"{changes.family} is no family that assetctl knows: {', '.join(known)}.")
+    if changes.base_model and edited.base_model not in session.registry.base_models():
+        near = near_base_models(changes.base_model)
+        session.out.warning(f"{changes.base_model} is no base model that assetctl knows, so that no rule speaks of it.")
+        session.out.hint(f"Did you mean {' or '.join(near)}?" if near else "Civitai's spelling counts: SD 1.5, Pony…")
