@@ -14,11 +14,15 @@ from assetctl.operations.naming import checked_name, checked_words
 from assetctl.types import KINDS
 
 if TYPE_CHECKING:
+    from assetctl.catalog.writing import Writer
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset
 
 #: Fields that outrank the file when set, and that `reset` gives back to it.
 OVERRIDABLE = ("kind", "family", "base_model", "variant", "prediction", "trigger_words")
+
+#: Fields that `reset` gives up: the others are a person's alone.
+RESETTABLE = (*OVERRIDABLE, "default_weight", "notes")
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -29,7 +33,7 @@ class Changes:
 
     Attributes:
         trigger_words: All of them, in order.
-        reset: Names of fields for which the file's own word counts again.
+        reset: Names of fields for which the file's own word counts again, or none.
     """
 
     name: str | None = None
@@ -62,7 +66,7 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
                 raise UsageError(f"Another asset is called {name!r}.", "Choose another name.")
             writer.rename(asset.id, name)
         for field in changes.reset:
-            writer.clear_override(asset.id, field)
+            _reset(writer, asset, field)
         if changes.base_model:
             changes = replace(changes, base_model=as_known(changes.base_model))
         for field in OVERRIDABLE:
@@ -75,6 +79,16 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
             writer.set_default_weight(asset.id, changes.default_weight)
         writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
     return workspace.catalog.read.by_id(asset.id)
+
+
+def _reset(writer: Writer, asset: Asset, field: str) -> None:
+    """Give a field back to the file, or empty what no file says."""
+    if field == "default_weight":
+        writer.set_default_weight(asset.id, None)
+    elif field == "notes":
+        writer.set_notes(asset.id, None)
+    else:
+        writer.clear_override(asset.id, field)
 
 
 def base_models() -> tuple[str, ...]:
@@ -107,8 +121,8 @@ def _check(changes: Changes) -> None:
     if changes.default_weight is not None and not math.isfinite(changes.default_weight):
         raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
     for field in changes.reset:
-        if field not in OVERRIDABLE:
-            raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(OVERRIDABLE)}.")
+        if field not in RESETTABLE:
+            raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(RESETTABLE)}.")
     checked_words((*(changes.trigger_words or ()), *changes.add_tags))
     for text in (changes.base_model, changes.variant, changes.notes):
         if text is not None and not text.replace("\n", " ").isprintable():
