@@ -153,3 +153,23 @@ def test_a_weight_that_burns_pictures_is_a_warning(asset: Make, weight: float):
     assert [(finding.severity, finding.assets) for finding in findings] == [("warning", ("style",)), ("warning", ())]
     usual = Selection(checkpoint_of(asset), (WeightedAsset(lora_of(asset), 1.5),), prompt="a (cat:1.4)")
     assert found("extreme_weight", usual) == []
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, "of lora-0,"), (3, "of lora-0, lora-1, lora-2,"), (5, "and 2 more,")])
+def test_files_that_were_never_hashed_are_told_together(asset: Make, count: int, told: str):
+    shapes = low_rank("lora_unet_down_blocks_0_resnets_0_conv1", 8, [8, 3, 3])
+    loras = [asset(f"lora-{number}", "lora", "sdxl", shapes) for number in range(count)]
+    states = tuple((lora.path, "unverified") for lora in loras)
+    (finding,) = found("changed_file", Selection(loras=tuple(map(WeightedAsset, loras)), states=states))
+    assert finding.assets == tuple(lora.name for lora in loras)
+    assert told in finding.message
+    assert "assetctl verify lora-0" in str(finding.hint)
+
+
+def test_a_licence_is_not_sought_in_the_file_itself(asset: Make):
+    local = replace(checkpoint_of(asset), source="/home/me/base.safetensors")
+    (finding,) = found("licence", Selection(local, commercial=True))
+    assert "assetctl enrich base" in str(finding.hint)
+    assert "/home/me" not in str(finding.hint)
+    (finding,) = found("licence", Selection(replace(local, source="civitai:7"), commercial=True))
+    assert "where it came from: civitai:7" in str(finding.hint)
