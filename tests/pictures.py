@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -19,6 +21,15 @@ def write_png(path: Path, size: tuple[int, int] = (64, 64), **texts: str) -> Pat
     chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks))
+    return path
+
+
+def write_png_embedding(path: Path, vectors: int = 2) -> Path:
+    """A grey PNG with an embedding of SD 1 in it, as A1111 writes one."""
+    said = {"string_to_param": {"*": {"TORCHTENSOR": [[0.5] * 768] * vectors}}, "name": "calico"}
+    text = b"sd-ti-embedding\0" + base64.b64encode(json.dumps(said).encode())
+    content = write_png(path).read_bytes()
+    path.write_bytes(content[:33] + _chunk(b"tEXt", text) + content[33:])  # behind the header
     return path
 
 

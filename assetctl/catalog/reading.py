@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class Reader(Lists):
         Names are kept in Unicode's composed form; who pastes one from a Mac has it decomposed.
 
         Raises:
-            NotFoundError: There is none; the hint names similar ones.
+            NotFoundError: There is none; the hint names similar ones, or what to do with a file of that path.
             AmbiguousNameError: There are several; the message lists them.
         """
         spellings = dict.fromkeys((name, unicodedata.normalize("NFC", name)))
@@ -51,6 +52,10 @@ class Reader(Lists):
                     "Use the full name, the path, or more digits of the hash.",
                     [asset.name for asset in candidates],
                 )
+        if os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_by_path`
+            typed = shlex.quote(name)
+            hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes it in."
+            raise NotFoundError(f"{name} is a file, and not in the catalog.", hint)
         raise NotFoundError(f"There is no asset {name!r}.", self._similar(name))
 
     def by_id(self, asset_id: int) -> Asset:

@@ -89,6 +89,11 @@ class Writer:
         )
         self._session.expire_all()
 
+    def set_times(self, times: Mapping[str, int]) -> None:
+        """Keep when files were written, by their paths."""
+        for path, mtime_ns in times.items():
+            self._session.execute(update(FileRow).where(FileRow.path == path).values(mtime_ns=mtime_ns))
+
     def set_folder_hash(self, asset_id: int, sha256: str | None) -> None:
         """Keep the hash of a whole diffusers folder."""
         self._asset(asset_id).sha256 = sha256

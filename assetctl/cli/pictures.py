@@ -67,6 +67,7 @@ def picture_data(details: PictureDetails) -> dict[str, Any]:
         "assets": [resolved_data(each) for each in details.assets],
         "record": None if said is None else said.record,
         "unread": list(details.unread),
+        "embedding": details.embedding,
     }
 
 
@@ -78,7 +79,9 @@ def show_picture(out: Output, details: PictureDetails) -> None:
         size = "" if file.width is None else f"{file.width}x{file.height} "
         _line(out, "picture", f"{file.path}  ({size}{(file.format or '').upper()})")
         if said is None:
-            if details.unread:
+            if details.embedding:
+                out.line("It is an embedding: A1111 writes one into a picture, so that it can be shared.")
+            elif details.unread:
                 out.line(f"It holds texts ({', '.join(details.unread)}) that assetctl does not understand.")
             else:
                 out.line("It does not say how it was made.")
@@ -88,7 +91,10 @@ def show_picture(out: Output, details: PictureDetails) -> None:
 
     here = [each.asset.name for each in details.assets if each.asset is not None and each.status == "here"]
     out.result(picture_data(details) if out.json else None, render, here)
-    if said is None and not details.unread:
+    if details.embedding:
+        typed = shlex.quote(str(file.path))
+        out.hint(f"`assetctl convert {typed}` makes a safetensors file of the embedding in it.")
+    elif said is None and not details.unread:
         out.hint(
             "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
         )

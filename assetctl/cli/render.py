@@ -159,9 +159,16 @@ def _on_record(details: AssetDetails) -> list[tuple[str, str | None]]:
         ("AutoV3", main.autov3 if main else None),
         ("BLAKE3", main.blake3 if main else None),
         ("copies", ", ".join(file.path for file in files if file.role == "copy")),
-        ("set by you", ", ".join(f"{field}={value}" for field, value in details.overrides.items())),
+        ("set by you", "; ".join(map(_set_by_hand, details.overrides.items()))),
         ("generations", str(details.generations) if details.generations else None),
     ]
+
+
+def _set_by_hand(override: tuple[str, object]) -> str:
+    """What a person said of one field, in words: that it is none, too."""
+    field, value = override[0].replace("_", " "), override[1]
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return f"{field} {shown}" if shown else f"no {field}"
 
 
 def _rank(details: AssetDetails) -> str | None:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_KEYWORD = b"sd-ti-embedding\0"
+
+#: What the text is called.
+KEYWORD = "sd-ti-embedding"
+
+_START = KEYWORD.encode() + b"\0"
 
 #: Limit on the chunk's bytes: 64 vectors of 2048 numbers, in decimals and Base64, are 4 MB.
 _LONGEST = 16 * 2**20
@@ -39,6 +43,15 @@ class PictureEmbedding:
     vectors: dict[str, list[list[float]]]
 
 
+def holds_embedding(path: Path) -> bool:
+    """Whether a file is a PNG with an embedding in it, whole or damaged; pixels are not read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE and _embedding(file) is not None
+    except OSError:
+        return False
+
+
 def read_png_embedding(path: Path) -> PictureEmbedding:
     """Read the embedding inside a PNG.
 
@@ -51,7 +64,7 @@ def read_png_embedding(path: Path) -> PictureEmbedding:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(len(_SIGNATURE))
-            text = next((data for data in _texts(file) if data.startswith(_KEYWORD)), None)
+            text = _embedding(file)
     except OSError as error:
         raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
     if text is None:
@@ -59,12 +72,16 @@ def read_png_embedding(path: Path) -> PictureEmbedding:
             f"{path} is a picture, not a model.", "To see what it was made with: `assetctl inspect PICTURE`."
         )
     try:
-        said = orjson.loads(base64.b64decode(text[len(_KEYWORD) :], validate=True))
+        said = orjson.loads(base64.b64decode(text[len(_START) :], validate=True))
         vectors = {f"string_to_param.{key}": _rows(value) for key, value in said["string_to_param"].items()}
     except (binascii.Error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{path} holds an embedding that is damaged.", "Fetch it again.") from error
     words = {key: value for key in ("name", "sd_checkpoint_name") if isinstance(value := said.get(key), str)}
     return PictureEmbedding(_header(path, size, vectors, words), vectors)
+
+
+def _embedding(file: BinaryIO) -> bytes | None:
+    return next((data for data in _texts(file) if data.startswith(_START)), None)
 
 
 def _texts(file: BinaryIO) -> Iterator[bytes]:

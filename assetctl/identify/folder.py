@@ -93,7 +93,7 @@ def _identify_network(path: Path, kind: str, config: dict[str, Any], evidence: l
                 by_tensors, kind=kind, format="diffusers", layout="diffusers",
                 evidence=(*evidence, *by_tensors.evidence, *said),
             )  # fmt: skip
-    found = conclude(described, {}, format_="diffusers")
+    found = conclude(described, {}, format_="diffusers", name=path.name)
     confidence = "likely" if found.confidence == "certain" else found.confidence
     return replace(found, confidence=confidence, evidence=(*evidence, *said))
 

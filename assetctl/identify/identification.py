@@ -1,4 +1,7 @@
-"""From features to an answer: tensors decide; metadata decide only between what tensors leave open."""
+"""From features to an answer: tensors decide; metadata decide only between what tensors leave open.
+
+A file's name never decides a family; it may name a lineage inside one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING
 from assetctl.identify import metadata, plugins
 from assetctl.identify.features import Match
 from assetctl.identify.kinds.embedding import NAMELESS
+from assetctl.identify.lineage import lineage
 from assetctl.identify.outline import Outline
 from assetctl.types import Evidence, Identification
 
@@ -61,7 +65,7 @@ def identify_tensors(header: Header) -> Identification:
     sight = _seen.get(header.tensors) or _seen.keep(header.tensors, _look(header))
     if sight.features is None:
         return Identification(format=header.format, evidence=sight.evidence)
-    return conclude(sight, header.metadata, format_=header.format)
+    return conclude(sight, header.metadata, format_=header.format, name=header.path.name)
 
 
 def _look(header: Header) -> Sight:
@@ -108,14 +112,14 @@ class _Seen:
 _seen = _Seen()
 
 
-def conclude(sight: Sight, said: Mapping[str, str], *, format_: str) -> Identification:
-    """The identification that what tensors show and a file's own metadata come to."""
+def conclude(sight: Sight, said: Mapping[str, str], *, format_: str, name: str) -> Identification:
+    """The identification that what tensors show, a file's own metadata and its `name` come to."""
     features = sight.features
     assert features is not None  # noqa: S101 - who has none has nothing to conclude
     answer = decide(sight, said)
     words = _words(features, said)
     family = answer.family
-    base_model = _base_model(family, said) if family is not None else None
+    base_model = lineage(family, features.kind, said, name) if family is not None else None
     named = [] if base_model is None else [base_model]
     return Identification(
         kind=features.kind,
@@ -211,14 +215,6 @@ def _hearsay(
             verdict = "which the tensors contradict" if open_ else "which no tensor bears out"
         evidence.append(Evidence("metadata", f"family={name}", f"{key} is {text!r}, {verdict}"))
     return evidence
-
-
-def _base_model(family: Family, said: Mapping[str, str]) -> Evidence | None:
-    for key, text in metadata.trained_on(said):
-        for pattern, base_model in family.lineages:
-            if re.search(pattern, text):
-                return Evidence("metadata", f"base_model={base_model}", f"{key} is {text!r}")
-    return None
 
 
 def _prediction(features: Features, family: Family | None, said: Mapping[str, str]) -> str | None:

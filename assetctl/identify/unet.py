@@ -84,8 +84,9 @@ def _in_channels(outline: Outline) -> int | None:
 
 
 def _linear(outline: Outline) -> bool | None:
+    """Whether attention projects by matrices; (IA)^3 has a number for each output, which does not tell."""
     module = outline.module("proj_in")
     if module is None:
         return None
     shapes = (outline.header.shape(module + ending) for ending in (".weight", ".lora_down.weight", ".lora_A.weight"))
-    return next((len(shape) == 2 for shape in shapes if shape is not None), None)
+    return next((len(shape) == 2 for shape in shapes if shape is not None and len(shape) > 1), None)

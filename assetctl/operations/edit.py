@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
+from assetctl.identify.plugins import families
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.types import KINDS
 
 if TYPE_CHECKING:
+    from assetctl.catalog.writing import Writer
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset
 
 #: Fields that outrank the file when set, and that `reset` gives back to it.
 OVERRIDABLE = ("kind", "family", "base_model", "variant", "prediction", "trigger_words")
+
+#: Fields that `reset` gives up: the others are a person's alone.
+RESETTABLE = (*OVERRIDABLE, "default_weight", "notes")
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -27,7 +33,7 @@ class Changes:
 
     Attributes:
         trigger_words: All of them, in order.
-        reset: Names of fields for which the file's own word counts again.
+        reset: Names of fields for which the file's own word counts again, or none.
     """
 
     name: str | None = None
@@ -60,7 +66,9 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
                 raise UsageError(f"Another asset is called {name!r}.", "Choose another name.")
             writer.rename(asset.id, name)
         for field in changes.reset:
-            writer.clear_override(asset.id, field)
+            _reset(writer, asset, field)
+        if changes.base_model:
+            changes = replace(changes, base_model=as_known(changes.base_model))
         for field in OVERRIDABLE:
             value = getattr(changes, field)
             if value is not None:
@@ -73,6 +81,36 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
     return workspace.catalog.read.by_id(asset.id)
 
 
+def _reset(writer: Writer, asset: Asset, field: str) -> None:
+    """Give a field back to the file, or empty what no file says."""
+    if field == "default_weight":
+        writer.set_default_weight(asset.id, None)
+    elif field == "notes":
+        writer.set_notes(asset.id, None)
+    else:
+        writer.clear_override(asset.id, field)
+
+
+def base_models() -> tuple[str, ...]:
+    """All base models that a family knows, in Civitai's spelling."""
+    return tuple(sorted({name for family in families() for _, name in family.lineages}))
+
+
+def as_known(base_model: str) -> str:
+    """A base model as it is spelled where it is known, whatever its case and blanks; another one as it is."""
+    return next((known for known in base_models() if _bare(known) == _bare(base_model)), base_model)
+
+
+def near_base_models(base_model: str) -> list[str]:
+    """Those that may have been meant."""
+    bare = {_bare(known): known for known in base_models()}
+    return [bare[match] for match in difflib.get_close_matches(_bare(base_model), bare, n=3)]
+
+
+def _bare(base_model: str) -> str:
+    return re.sub(r"[\s._-]+", "", base_model).casefold()
+
+
 def _check(changes: Changes) -> None:
     if changes.kind is not None and changes.kind not in KINDS:
         raise UsageError(f"{changes.kind!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
@@ -83,8 +121,8 @@ def _check(changes: Changes) -> None:
     if changes.default_weight is not None and not math.isfinite(changes.default_weight):
         raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
     for field in changes.reset:
-        if field not in OVERRIDABLE:
-            raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(OVERRIDABLE)}.")
+        if field not in RESETTABLE:
+            raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(RESETTABLE)}.")
     checked_words((*(changes.trigger_words or ()), *changes.add_tags))
     for text in (changes.base_model, changes.variant, changes.notes):
         if text is not None and not text.replace("\n", " ").isprintable():

@@ -160,11 +160,12 @@ class _Import:
     ) -> Iterator[tuple[Candidate, Identification]]:
         """What is new or changed, identified; named files come first, so that a bad one stops all."""
         ordered = sorted(filter(self._disjoint, candidates), key=lambda candidate: not candidate.named)
-        fresh = [candidate for candidate in ordered if not self._is_unchanged(candidate)]
+        fresh: list[Candidate] = []
+        unchanged: list[Candidate] = []
+        for candidate in ordered:
+            (unchanged if self._is_unchanged(candidate) else fresh).append(candidate)
         results = identify_each([candidate.path for candidate in fresh])
-        if hashing is not None:
-            for candidate in ordered:
-                self._hash(candidate, hashing)
+        self._hash(unchanged, hashing)
         if fresh and hashing is not None:
             self._catalog.prepare_to_write()
         for candidate, found in zip(fresh, results, strict=True):
@@ -172,6 +173,7 @@ class _Import:
                 if found.format == "pickle" and found.kind == "unknown" and not candidate.named:
                     self.result.others.append(candidate.path)
                     continue
+                self._hash([candidate], hashing)
                 yield candidate, found
             elif candidate.named:
                 raise found
@@ -223,8 +225,11 @@ class _Import:
         first = known[0]
         return first is None or first.role != "part" or self._parts[first.asset_id] == len(candidate.files)
 
-    def _hash(self, candidate: Candidate, hashing: HashRun) -> None:
-        for file in candidate.files:
+    def _hash(self, candidates: Iterable[Candidate], hashing: HashRun | None) -> None:
+        """Start to hash what has no hash yet; what is refused never comes here, however large it is."""
+        if hashing is None:
+            return
+        for file in (file for candidate in candidates for file in candidate.files):
             known = self._known.get(file.path)
             current = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
             if not current or (known is not None and known.sha256 is None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assetctl.files.png_embeddings import KEYWORD, holds_embedding
 from assetctl.generation.metadata import read_parameters
 from assetctl.operations.picture_file import PictureFile, look_at
 from assetctl.operations.resolving import ResolvedAsset, Resolver
@@ -25,6 +26,7 @@ class PictureDetails:
         assets: Those it names, in its order.
         unhashed: How many assets of the catalog lack a hash, any of which might be one that is missing here.
         unread: Names of texts in it that are not understood.
+        embedding: Whether it holds an embedding, as A1111 shares them.
     """
 
     file: PictureFile
@@ -32,6 +34,7 @@ class PictureDetails:
     assets: tuple[ResolvedAsset, ...] = ()
     unhashed: int = 0
     unread: tuple[str, ...] = ()
+    embedding: bool = False
 
 
 def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool = True) -> PictureDetails:
@@ -45,11 +48,10 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool = True) ->
         StorageError: It can not be read.
     """
     parameters = read_parameters(path)
-    file = look_at(path)
-    if parameters is None:
-        return PictureDetails(file, None)
-    if parameters.unread:
-        return PictureDetails(file, None, unread=parameters.unread)
+    file, embedding = look_at(path), holds_embedding(path)
+    if parameters is None or parameters.unread:
+        unread = () if parameters is None else tuple(name for name in parameters.unread if name != KEYWORD)
+        return PictureDetails(file, None, unread=unread, embedding=embedding)
     resolver = Resolver(workspace, hashes=hashes, software=parameters.software)
     assets = tuple(resolver.resolve(used) for used in parameters.assets)
-    return PictureDetails(file, parameters, assets, resolver.unhashed(assets))
+    return PictureDetails(file, parameters, assets, resolver.unhashed(assets), embedding=embedding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from assetctl.operations.tokenizers import CLIP_FAMILIES, tokenizer_folder
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import CHUNK_LENGTH, count_vectors
 from assetctl.prompt.clip import load_tokenizer
+from assetctl.prompt.unread import overweight, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from assetctl.prompt import ParsedPrompt
     from assetctl.prompt.chunks import Chunk
     from assetctl.prompt.clip import ClipTokenizer
+    from assetctl.prompt.unread import Remark
     from assetctl.types import Asset
 
 #: Words of CLIP's own vocabulary, which sd1, sd2 and sdxl share.
@@ -38,6 +40,7 @@ class PromptReading:
         chunks: What is encoded together; `None` if no tokenizer is known.
         why_none: Why there are no chunks.
         hint: What to do about it.
+        remarks: What of it is not read as its writer may mean it.
     """
 
     parsed: ParsedPrompt
@@ -47,6 +50,7 @@ class PromptReading:
     chunks: tuple[Chunk, ...] | None
     why_none: str | None = None
     hint: str | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 def read_prompt(
@@ -68,12 +72,13 @@ def read_prompt(
     tokens = _tokens_in(parsed, [*chosen, *at_hand])
     unknown = tuple(name for name, _ in parsed.loras if not _is_known(workspace, name)) if known else None
     unused = tuple(token for token in tokens if token not in _tokens_in(parsed, chosen))
+    reading = PromptReading(parsed, unknown, tokens, unused, None, remarks=(*unread(text), *overweight(text)))
     try:
         tokenizer = _tokenizer(workspace, model)
     except GenerationError as error:
-        return PromptReading(parsed, unknown, tokens, unused, None, error.message, error.hint)
+        return replace(reading, why_none=error.message, hint=error.hint)
     counts = {_token_of(asset): _count(asset) for asset in chosen}
-    return PromptReading(parsed, unknown, tokens, unused, tuple(tokenizer.cut(parsed, counts)))
+    return replace(reading, chunks=tuple(tokenizer.cut(parsed, counts)))
 
 
 def _tokenizer(workspace: Workspace, checkpoint: Asset | None) -> ClipTokenizer:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, NotFoundError, StorageError
 from assetctl.files.paths import absolute
+from assetctl.files.png_embeddings import holds_embedding
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.identify import is_diffusers_folder
 from assetctl.types import AssetFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+#: Folders of embeddings, as A1111, ComfyUI and Stability Matrix call them: there pictures may hold some.
+EMBEDDINGS = frozenset({"embedding", "embeddings", "textual_inversion", "textualinversion"})
 
 #: What belongs to a diffusers folder; pickles and everything else stay out.
 FOLDER_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
@@ -44,7 +48,7 @@ class Scan:
 
 
 def scan(paths: Iterable[Path]) -> Scan:
-    """Look at files and whole folders, in the order of their names.
+    """Look at files and whole folders, in the order of their names; pictures count where embeddings are kept.
 
     Raises:
         NotFoundError: A path that was named does not exist.
@@ -100,12 +104,16 @@ def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
     seen.add(real)
     with os.scandir(folder) as scanned:
         entries = sorted(scanned, key=lambda entry: entry.name)
+    of_embeddings = not EMBEDDINGS.isdisjoint(part.lower() for part in folder.parts)
     for entry in _visible(entries):
         name = entry.name.lower()
         if not entry.name.isprintable() and not _encodes(entry.name):
             refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
             found.unreadable.append((ascii(entry.path), refusal))
-        elif name.endswith(MODEL_SUFFIXES) and entry.is_file():
+        elif entry.is_file() and (
+            name.endswith(MODEL_SUFFIXES)
+            or (of_embeddings and name.endswith(".png") and holds_embedding(Path(entry.path)))
+        ):
             found.candidates.append(Candidate(Path(entry.path), (_file(entry.path, entry.stat()),)))
         elif entry.is_dir():
             _enter(Path(entry.path), found, seen)

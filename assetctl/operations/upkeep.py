@@ -121,7 +121,7 @@ def find_duplicates(workspace: Workspace) -> list[Duplicate]:
     return [pair for pair in pairs if pair.path.is_file() and pair.copy.is_file() and not pair.path.samefile(pair.copy)]
 
 
-def link_duplicate(duplicate: Duplicate) -> Duplicate:
+def link_duplicate(workspace: Workspace, duplicate: Duplicate) -> Duplicate:
     """Make the copy a hard link to the other file, once both were read and seen to be the same.
 
     Raises:
@@ -139,4 +139,6 @@ def link_duplicate(duplicate: Duplicate) -> Duplicate:
             incoming.replace(copy)
         finally:
             incoming.unlink(missing_ok=True)
+    with workspace.catalog.write() as writer:  # a link has the time of what it leads to, and nobody wrote to it
+        writer.set_times({str(copy): path.stat().st_mtime_ns})
     return replace(duplicate, linked=True)

@@ -15,7 +15,7 @@ from assetctl.operations.tokenizers import find_tokenizer, needs_vocabulary
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from assetctl.files.hashing import Digests
     from assetctl.operations.workspace import Workspace
@@ -31,8 +31,8 @@ class Verification:
     Attributes:
         name: Its asset's name.
         path: The file.
-        status: `ok`, `missing`, `changed` (another size, or other bytes), `unreadable`, or
-            `unsupported`: what generation needs besides the file is not here.
+        status: `ok`, `missing`, `changed` (another size, other bytes or, where no hash is asked, another time),
+            `unreadable`, or `unsupported`: what generation needs besides the file is not here.
         detail: What exactly differs, for a person.
     """
 
@@ -51,7 +51,8 @@ def verify(
 ) -> list[Verification]:
     """Compare the files of the named assets, or of all, with what the catalog knows.
 
-    Sizes come first, and then, unless `quick`, all hashes; those that were not known yet are kept, where that can be.
+    Sizes come first, then all hashes, or the times of writing if it is to be `quick`. Hashes that were not known yet
+    are kept, where that can be.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -91,39 +92,47 @@ def _verify(
     workspace: Workspace, asset: Asset, files: Sequence[AssetFile], progress: _Progress, *, quick: bool
 ) -> Iterator[Verification]:
     learnt: list[FileHashes] = []
+    touched: dict[str, int] = {}
     for file in files:
-        problem = _size_problem(file)
+        problem, written = _problem_outside(file)
         digests = None
+        if problem is None and written is not None and quick:
+            problem = "changed", "it was written to since it was registered"
         if problem is None and not quick:
             problem, digests = _hash_problem(file, progress)
         if digests is not None:
             learnt.append(FileHashes(file.path, digests.sha256, digests.autov3, digests.blake3))
-        status, detail = problem or ("ok", "size" if quick else "size and hash")
+        if digests is not None and written is not None and file.sha256 is not None:
+            touched[file.path] = written
+        status, detail = problem or ("ok", "size and time" if quick else "size and hash")
         yield Verification(asset.name, file.path, status, detail)
     if learnt:
         with contextlib.suppress(StorageError):  # a home that can not be written can be verified all the same
-            _keep(workspace, asset, learnt)
+            _keep(workspace, asset, learnt, touched)
 
 
-def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes]) -> None:
+def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes], touched: Mapping[str, int]) -> None:
+    """Keep hashes, and when files were written that hold what they held: nobody need ask again."""
     with workspace.catalog.write() as writer:
         writer.set_hashes(learnt)
+        writer.set_times(touched)
     if asset.format == "diffusers" and asset.sha256 is None:
         whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
         with workspace.catalog.write() as writer:
             writer.set_folder_hash(asset.id, whole)
 
 
-def _size_problem(file: AssetFile) -> tuple[Status, str] | None:
+def _problem_outside(file: AssetFile) -> tuple[tuple[Status, str] | None, int | None]:
+    """What is wrong with a file without opening it, and when it was written, where that is another time."""
     try:
-        size = Path(file.path).stat().st_size
+        status = Path(file.path).stat()
     except (FileNotFoundError, NotADirectoryError):
-        return "missing", "there is no such file any more"
+        return ("missing", "there is no such file any more"), None
     except OSError as error:
-        return "unreadable", str(error.strerror)
-    if size != file.size:
-        return "changed", f"it has {size} bytes and had {file.size}"
-    return None
+        return ("unreadable", str(error.strerror)), None
+    if status.st_size != file.size:
+        return ("changed", f"it has {status.st_size} bytes and had {file.size}"), None
+    return None, None if status.st_mtime_ns == file.mtime_ns else status.st_mtime_ns
 
 
 def _hash_problem(file: AssetFile, progress: _Progress) -> tuple[tuple[Status, str] | None, Digests | None]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from assetctl.prompt.weights import parse_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # `lyco` is A1111's other word for the same thing.
 _TAG = re.compile(r"<(?:lora|lyco):\s*+(?P<name>[^<>:]++)(?::(?P<fields>[^<>]*+))?>", re.IGNORECASE)
@@ -16,6 +20,28 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 
 #: Named fields that are weights; others, such as `dyn`, are not.
 _WEIGHT_FIELDS = ("te", "unet")
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A LoRA tag as it stands in a prompt.
+
+    Attributes:
+        fields: What follows the name, each as a field's name, empty for most, and its value.
+        weight: `None` where no field gives a finite number.
+    """
+
+    text: str
+    name: str
+    fields: tuple[tuple[str, str], ...]
+    weight: float | None
+
+    @property
+    def left_over(self) -> bool:
+        """Whether a field says something else than the weight: another weight for the UNet, a rank, a typing error."""
+        return any(
+            name not in ("", *_WEIGHT_FIELDS) or _number(value.strip()) != self.weight for name, value in self.fields
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +65,7 @@ def parse_prompt(text: str) -> ParsedPrompt:
 
     A tag without a name or without its closing bracket is plain text.
     """
-    loras = tuple((tag["name"].strip(), _weight(tag["fields"])) for tag in _TAG.finditer(text))
+    loras = tuple((tag.name, tag.weight) for tag in find_tags(text))
     return ParsedPrompt(text, tuple(parse_weights(_TAG.sub("", text))), loras)
 
 
@@ -48,13 +74,22 @@ def without_tags(text: str) -> str:
     return _TAG_AND_BLANKS.sub("", text)
 
 
-def _weight(fields: str | None) -> float | None:
+def find_tags(text: str) -> Iterator[Tag]:
+    """The LoRA tags of a prompt, in order."""
+    for found in _TAG.finditer(text):
+        fields = _fields(found["fields"])
+        yield Tag(found[0], found["name"].strip(), fields, _weight(fields))
+
+
+def _fields(text: str | None) -> tuple[tuple[str, str], ...]:
+    parts = () if text is None else (each.rpartition("=") for each in text.split(":"))
+    return tuple((name.strip().lower(), value) for name, _, value in parts)
+
+
+def _weight(fields: tuple[tuple[str, str], ...]) -> float | None:
     """The first positional field of a tag, or else its first named weight."""
-    if fields is None:
-        return None
-    pairs = [(name.strip().lower(), value) for name, _, value in (each.rpartition("=") for each in fields.split(":"))]
-    positional = [value for name, value in pairs if not name]
-    named = [value for name, value in pairs if name in _WEIGHT_FIELDS]
+    positional = [value for name, value in fields if not name]
+    named = [value for name, value in fields if name in _WEIGHT_FIELDS]
     return _number((positional or named or [""])[0].strip())
 
 

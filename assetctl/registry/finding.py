@@ -87,6 +87,12 @@ class Finding(Home):
 
         return [family.name for family in families()]
 
+    def base_models(self) -> Sequence[str]:
+        """Names of all base models that can be told, in Civitai's spelling."""
+        from assetctl.operations.edit import base_models
+
+        return base_models()
+
     def search(self, text: str, *, limit: int | None = None, **filters: str | None) -> Sequence[Asset]:
         """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first."""
         return self._workspace.catalog.read.search(text, limit=limit, **filters)

@@ -35,7 +35,7 @@ class Keeping(Home):
     def verify(
         self, *names: str, quick: bool = False, report: Callable[[FetchProgress], None] = ignore
     ) -> Sequence[Verification]:
-        """Compare files with what the catalog knows of them: sizes, and then hashes unless `quick`."""
+        """Compare files with what the catalog knows of them: sizes, and then hashes, or times if `quick`."""
         from assetctl.operations.verify import verify
 
         return verify(self._workspace, names, quick=quick, report=report)
@@ -80,4 +80,4 @@ class Keeping(Home):
         """Make a copy a hard link to the other file."""
         from assetctl.operations.upkeep import link_duplicate
 
-        return link_duplicate(duplicate)
+        return link_duplicate(self._workspace, duplicate)

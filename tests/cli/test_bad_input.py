@@ -250,3 +250,13 @@ def registered(home) -> bool:
             return connection.execute("SELECT count(*) FROM assets").fetchone()[0] == 4
     except sqlite3.Error:
         return False
+
+
+@pytest.mark.parametrize("command", ["inspect", "check"])
+def test_a_file_that_is_not_in_the_catalog_can_be_identified_or_imported(assetctl, tmp_path, command):
+    path = write_lora(tmp_path / "my whiskers.safetensors")
+    ended = assetctl(command, path)
+    assert ended.code == 3
+    assert f"{path} is a file, and not in the catalog" in ended.err
+    assert f"assetctl import '{path}'" in ended.err
+    assert f"assetctl identify '{path}'" in ended.err

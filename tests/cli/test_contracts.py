@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 
 import pytest
@@ -213,6 +214,21 @@ def test_verify_tells_missing_from_changed(assetctl, tmp_path):
     assert ended.code == 5
     states = {item["name"]: item["status"] for item in ended.data}
     assert states == {"fine": "ok", "gone": "missing", "grown": "changed", "altered": "changed"}
+
+
+def test_a_quick_verification_tells_what_was_written_to_and_hashes_settle_it(assetctl, lora):
+    assetctl("import", lora)
+    assert assetctl("verify", "--quick").code == 0
+    later = lora.stat().st_mtime_ns + 10**9
+    os.utime(lora, ns=(later, later))
+    ended = assetctl("verify", "--quick")
+    assert ended.code == 5
+    assert "written to since" in ended.out
+    assert "0 of 1 files" in ended.out
+    assert "Without --quick" in ended.err
+    assert assetctl("verify").code == 0
+    assert assetctl("verify", "--quick").code == 0
+    assert "1 unchanged" in assetctl("import", lora).err
 
 
 def test_check_accepts_what_fits_and_refuses_what_does_not(assetctl, tmp_path):

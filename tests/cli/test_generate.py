@@ -116,3 +116,11 @@ def test_a_machine_without_torch_is_told_what_to_install(assetctl, monkeypatch):
     ended = assetctl("generate", "a cat", *SMALL, "--json")
     assert (ended.code, ended.error["code"]) == (1, "extra_missing")
     assert "pip install" in ended.error["hint"]
+
+
+def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_told(assetctl):
+    prompt = "ink, a [cat:dog:0.5] AND a bird <lora:ink:0.5:0.2>"
+    rules = [
+        finding["rule"] for finding in assetctl("generate", prompt, "--dry-run", *SMALL, "--json").data["findings"]
+    ]
+    assert rules.count("unread_syntax") == 3

@@ -111,6 +111,17 @@ def test_an_interrupted_import_keeps_assets_and_hashes_and_the_next_hashes_the_r
     assert len(assetctl("list", "--json").data) == 5  # the twin has become a copy
 
 
+def test_a_broken_file_is_not_read_through_before_it_is_refused(assetctl, tmp_path, opened):
+    folder = tmp_path / "loras"
+    good = write_lora(folder / "good.safetensors")
+    broken = folder / "broken.safetensors"
+    broken.write_bytes(good.read_bytes()[:-1])
+    for _ in range(2):
+        opened.clear()
+        assert str(broken) in assetctl("import", folder).err
+        assert opened.count(str(broken)) == 1
+
+
 def test_a_late_hash_makes_no_asset_of_a_persons_own_vanish(home, assetctl, tmp_path):
     first = write_lora(tmp_path / "first.safetensors")
     twin = tmp_path / "twin.safetensors"

@@ -118,3 +118,11 @@ def test_what_fits_no_chunk_is_no_embedding(assetctl, tmp_path, shape):
     ended = assetctl("prompt", "a tok", "--embedding", "tok", "--json")
     assert (ended.code, ended.error["code"]) == (5, "file_corrupt")
     assert assetctl("check", "demo-checkpoint", "--prompt", "a tok " * 40, "--json").code == 0
+
+
+def test_tells_what_is_not_read_as_a1111_does(assetctl):
+    ended = assetctl("prompt", "a [cat:dog:0.5] <lora:ink:9>", "--json")
+    assert ended.data["loras"] == {"ink": 9.0}
+    assert "warning: '[cat:dog:0.5]' is read as words" in ended.err
+    assert "warning: <lora:ink> has the weight 9" in ended.err
+    assert "warning" not in assetctl("prompt", "a [cat], (dog: 0.8) <lora:ink:0.7>").err

@@ -89,7 +89,15 @@ def test_vae_fits_every_family_with_the_same_latents(asset: Make, family: str | 
 def test_unknown_family_is_a_warning_with_the_command_that_sets_it(asset: Make):
     (finding,) = found("unknown_family", checkpoint_of(asset), lora_of(asset, family=None))
     assert finding.severity == "warning"
-    assert "assetctl edit style --family sd1" in str(finding.hint)
+    assert "assetctl edit style --family FAMILY" in str(finding.hint)
+    assert "enrich style" in str(finding.hint)
+
+
+def test_the_hint_to_an_unknown_family_names_those_that_tensors_allow(asset: Make):
+    attention = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    lora = asset("style", "lora", None, low_rank(attention, 320, [320]))
+    (finding,) = found("unknown_family", checkpoint_of(asset), lora)
+    assert "its tensors allow sd1 and sd2" in str(finding.hint)
 
 
 def test_width_of_an_embedding_is_compared_with_what_the_checkpoint_reads(asset: Make):

@@ -90,6 +90,18 @@ def test_a_negative_embedding_in_the_prompt_is_a_warning(asset: Make, name: str)
         assert found("negative_embedding", Selection(embeddings=chosen, prompt=prompt, negative_prompt=name)) == []
 
 
+def test_the_hint_to_a_negative_embedding_can_be_pasted(asset: Make):
+    chosen = (
+        embedding_of(asset, "emb768", "badhandv4", tags=("negative",)),
+        embedding_of(asset, "bad-artist", "bad art"),
+    )
+    prompt = Selection(embeddings=chosen, prompt="a cat, badhandv4, bad art", negative_prompt="blurry")
+    hints = {finding.hint for finding in found("negative_embedding", prompt)}
+    assert hints == {"Take it out, and write `--negative 'badhandv4, bad art, blurry'`."}
+    (alone,) = found("negative_embedding", Selection(embeddings=chosen, prompt="badhandv4"))
+    assert "`--negative badhandv4`" in str(alone.hint)
+
+
 @pytest.mark.parametrize("name", ["badge", "negroni", "angry", "sinbad", "baddie"])
 def test_what_only_sounds_negative_is_no_finding(asset: Make, name: str):
     assert found("negative_embedding", Selection(embeddings=(embedding_of(asset, name, name),), prompt=name)) == []
@@ -124,3 +136,40 @@ def test_licences_speak_when_selling_is_asked(tmp_path: Path, licence: str | Non
     found_then = found("licence", replace(selection, commercial=True))
     assert [finding.severity for finding in found_then] == ([] if severity is None else [severity])
     assert found("licence", selection) == []
+
+
+def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_a_warning(asset: Make):
+    prompts = Selection(checkpoint_of(asset), prompt="a [cat:dog:0.5]", negative_prompt="[a|b], [cat:dog:0.5]")
+    findings = found("unread_syntax", prompts)
+    assert [finding.severity for finding in findings] == ["warning", "warning"]
+    assert "'[cat:dog:0.5]'" in findings[0].message
+    assert found("unread_syntax", replace(prompts, prompt=r"a \[cat|dog\]", negative_prompt=None)) == []
+
+
+@pytest.mark.parametrize("weight", [5.5, -12])
+def test_a_weight_that_burns_pictures_is_a_warning(asset: Make, weight: float):
+    loras, prompt = (WeightedAsset(lora_of(asset), weight),), f"a (cat:{weight}) <lora:style:{weight}>"
+    findings = found("extreme_weight", Selection(checkpoint_of(asset), loras, prompt=prompt))
+    assert [(finding.severity, finding.assets) for finding in findings] == [("warning", ("style",)), ("warning", ())]
+    usual = Selection(checkpoint_of(asset), (WeightedAsset(lora_of(asset), 1.5),), prompt="a (cat:1.4)")
+    assert found("extreme_weight", usual) == []
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, "of lora-0,"), (3, "of lora-0, lora-1, lora-2,"), (5, "and 2 more,")])
+def test_files_that_were_never_hashed_are_told_together(asset: Make, count: int, told: str):
+    shapes = low_rank("lora_unet_down_blocks_0_resnets_0_conv1", 8, [8, 3, 3])
+    loras = [asset(f"lora-{number}", "lora", "sdxl", shapes) for number in range(count)]
+    states = tuple((lora.path, "unverified") for lora in loras)
+    (finding,) = found("changed_file", Selection(loras=tuple(map(WeightedAsset, loras)), states=states))
+    assert finding.assets == tuple(lora.name for lora in loras)
+    assert told in finding.message
+    assert "assetctl verify lora-0" in str(finding.hint)
+
+
+def test_a_licence_is_not_sought_in_the_file_itself(asset: Make):
+    local = replace(checkpoint_of(asset), source="/home/me/base.safetensors")
+    (finding,) = found("licence", Selection(local, commercial=True))
+    assert "assetctl enrich base" in str(finding.hint)
+    assert "/home/me" not in str(finding.hint)
+    (finding,) = found("licence", Selection(replace(local, source="civitai:7"), commercial=True))
+    assert "where it came from: civitai:7" in str(finding.hint)

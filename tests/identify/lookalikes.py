@@ -171,6 +171,9 @@ for _family in ("sd1", "sd2", "sdxl", "sdxl-refiner"):
 
 for _family, _text in (("sd1", CLIP_L), ("sd2", CLIP_H)):
     add(f"{_family} text encoder lora kohya", "lora", _family, kohya(_text, "lora_te_"), layout="kohya")
+add("sd2 ia3 of whole attention", "lora", None,
+    ending(parts(diffusers_unet("sd2"), "attn", "proj_in", "proj_out"), "lora_unet_", {"weight": "o", "on_input": ""}),
+    layout="lycoris")  # fmt: skip
 add("sdxl text encoders lora kohya", "lora", "sdxl", kohya(CLIP_L, "lora_te1_") | kohya(CLIP_G, "lora_te2_"))
 add("sdxl second text encoder lora", "lora", "sdxl", peft(CLIP_G, "text_encoder_2."))
 add("clip-l lora, of sd1, sdxl, sd3 or flux1", "lora", None, peft(CLIP_L, "text_encoder."))

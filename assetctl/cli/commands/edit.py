@@ -9,7 +9,7 @@ import typer
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
-from assetctl.operations.edit import Changes
+from assetctl.operations.edit import Changes, near_base_models
 
 
 @command(
@@ -36,10 +36,10 @@ def app(
     untags: Annotated[list[str] | None, typer.Option("--untag", help="Take a tag away; can be repeated.")] = None,
     notes: Annotated[str | None, typer.Option("--notes", help="Replace the notes; '' for none.")] = None,
     default_weight: Annotated[
-        float | None, typer.Option("--default-weight", help="The LoRA's weight where none is named.")
+        str | None, typer.Option("--default-weight", help="The LoRA's weight where none is named; '' for none.")
     ] = None,
     reset: Annotated[
-        list[str] | None, typer.Option("--reset", metavar="FIELD", help="Let the file speak again; can be repeated.")
+        list[str] | None, typer.Option("--reset", metavar="FIELD", help="Take back what you set; can be repeated.")
     ] = None,
 ) -> None:
     """Correct and complete what the catalog says of an asset; its file is left alone.
@@ -47,15 +47,30 @@ def app(
     What you set outranks what the file says, and survives `assetctl identify --again`.
     """
     words = None if trigger_words is None else tuple(word for word in trigger_words if word)
+    fields = [field.replace("-", "_") for field in reset or ()] + ["default_weight"] * (default_weight == "")
     changes = Changes(
         name=name, kind=kind and kind.lower(), family=family and family.lower(), base_model=base_model,
         variant=variant, prediction=prediction,
         trigger_words=words, add_tags=tuple(tags or ()), remove_tags=tuple(untags or ()), notes=notes,
-        default_weight=default_weight, reset=tuple(field.replace("-", "_") for field in reset or ()),
+        default_weight=_number(default_weight), reset=tuple(fields),
     )  # fmt: skip
     if changes == Changes():
         raise UsageError("There is nothing to change.", "See `assetctl edit --help` for what can be set.")
-    show_assets(session.out, [session.registry.edit(asset, changes)])
+    edited = session.registry.edit(asset, changes)
+    show_assets(session.out, [edited])
     known = session.registry.families() if changes.family else ()
     if changes.family and changes.family not in known:
         session.out.warning(f"{changes.family} is no family that assetctl knows: {', '.join(known)}.")
+    if changes.base_model and edited.base_model not in session.registry.base_models():
+        near = near_base_models(changes.base_model)
+        session.out.warning(f"{changes.base_model} is no base model that assetctl knows, so that no rule speaks of it.")
+        session.out.hint(f"Did you mean {' or '.join(near)}?" if near else "Civitai's spelling counts: SD 1.5, Pony…")
+
+
+def _number(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is no weight.", "Weights are numbers, usually between 0 and 1.5.") from error

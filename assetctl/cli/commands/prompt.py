@@ -30,6 +30,9 @@ def app(
     reading = session.registry.prompt(text, checkpoint=checkpoint, embeddings=embedding or ())
     parsed = reading.parsed
     session.out.result(_data(reading), lambda: _render(session.out, reading), (part for part, _ in parsed.segments))
+    for remark in reading.remarks:
+        session.out.warning(remark.message)
+        session.out.hint(remark.hint)
 
 
 def _data(reading: PromptReading) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from assetctl.errors import FileError
 def app(
     session: Session,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes and times of writing only.")] = False,
 ) -> None:
-    """Say which files are missing or changed: sizes first, then hashes.
+    """Say which files are missing or changed: sizes first, then hashes, or with --quick the times of writing.
 
     Exits with 5 if any file is not as it was. Warns of checkpoints that lack what generation needs besides.
     """
@@ -39,6 +39,8 @@ def app(
         return
     if any(result.status == "missing" for result in bad):
         session.out.hint("Pull a missing asset again, `assetctl import` it from its new place, or `assetctl rm` it.")
-    if any(result.status == "changed" for result in bad):
+    if quick and any(result.status == "changed" for result in bad):
+        session.out.hint("Without --quick, hashes tell whether a file is still the same.")
+    elif any(result.status == "changed" for result in bad):
         session.out.hint("If you changed a file yourself, `assetctl import` it again; otherwise fetch it anew.")
     raise typer.Exit(FileError.exit_code)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.compat.context import Context
-    from assetctl.types import Finding
+    from assetctl.types import Asset, Finding
 
 RULE = Rule(
     "changed_file",
@@ -21,16 +21,28 @@ RULE = Rule(
     },
 )
 
+#: How many assets a message names.
+_SHOWN = 3
+
 
 def check(context: Context) -> Iterator[Finding]:
     """Tell what the catalog and the disk said of each file; no byte is read."""
     states = dict(context.selection.states)
-    for asset in dict.fromkeys(context.selection.assets()):
-        state = states.get(asset.path)
-        if state == "changed":
+    assets = list(dict.fromkeys(context.selection.assets()))
+    for asset in assets:
+        if states.get(asset.path) == "changed":
             message = f"{asset.name} was written to since it was registered: {asset.path}."
             hint = f"`assetctl verify {asset.typed}` tells whether it is the same; `assetctl import` takes it in anew."
             yield RULE.finding("warning", message, hint, asset)
-        elif state == "unverified":
-            message = f"The hash of {asset.name} is not known, so it can not be compared with what was published."
-            yield RULE.finding("info", message, f"`assetctl verify {asset.typed}` computes it.", asset)
+    unverified = [asset for asset in assets if states.get(asset.path) == "unverified"]
+    if unverified:
+        yield _unverified(unverified)
+
+
+def _unverified(assets: list[Asset]) -> Finding:
+    """One finding for all of them: one command learns the hashes of all."""
+    names = ", ".join(asset.name for asset in assets[:_SHOWN])
+    more = f" and {len(assets) - _SHOWN} more" if len(assets) > _SHOWN else ""
+    message = f"No hash is known of {names}{more}, so that nothing can be compared with what was published."
+    command = " ".join(["assetctl verify", *(asset.typed for asset in assets)])
+    return RULE.finding("info", message, f"`{command}` computes what is lacking.", *assets)

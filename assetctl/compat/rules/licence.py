@@ -8,6 +8,7 @@ Sources: https://spdx.org/licenses, and the texts of the licences.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat.rule import Rule
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.compat.context import Context
-    from assetctl.types import Finding
+    from assetctl.types import Asset, Finding
 
 RULE = Rule(
     "licence",
@@ -48,7 +49,7 @@ def check(context: Context) -> Iterator[Finding]:
         said = "" if header is None else header.metadata.get("modelspec.license", "").strip()
         shown = " ".join(said[:_SHOWN].split())
         words = re.sub(r"[\s_/+]+", "-", shown.lower())
-        where = f"Read its terms where it came from: {asset.source or asset.path}."
+        where = _where(asset)
         if _FORBIDS.search(words):
             hint = "Leave it out, choose another, or ask its author."
             yield RULE.finding("error", f"{asset.name} may not be used commercially: {shown}.", hint, asset)
@@ -58,3 +59,10 @@ def check(context: Context) -> Iterator[Finding]:
         elif not _ALLOWS.search(words):
             message = f"{asset.name} does not say whether it may be used commercially{': ' + shown if shown else ''}."
             yield RULE.finding("warning", message, where, asset)
+
+
+def _where(asset: Asset) -> str:
+    """Where its terms can be read; a place on this machine has none."""
+    if asset.source is None or Path(asset.source).is_absolute():
+        return f"Nothing is known of where it came from; `assetctl enrich {asset.typed}` asks by its hash."
+    return f"Read its terms where it came from: {asset.source}."

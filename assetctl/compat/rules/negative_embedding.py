@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from assetctl.compat.prompts import audible, token_of
@@ -36,11 +37,11 @@ def check(context: Context) -> Iterator[Finding]:
     tokens = {asset: token_of(asset) for asset in negative}
     pieces = (split_at_tokens(text, tokens.values()) for text, _ in audible(selection.prompt).segments)
     used = {token.lower() for piece in pieces for _, token in piece if token is not None}
-    for asset, token in tokens.items():
-        if token.lower() in used:
-            message = f"{asset.name} seems to be made for the negative prompt, and {token} is in the prompt."
-            hint = f"Write it there: `--negative {asset.typed}`."
-            yield RULE.finding("warning", message, hint, asset)
+    misplaced = {asset: token for asset, token in tokens.items() if token.lower() in used}
+    wanted = ", ".join(filter(None, (*dict.fromkeys(misplaced.values()), selection.negative_prompt)))
+    for asset, token in misplaced.items():
+        message = f"{asset.name} seems to be made for the negative prompt, and {token} is in the prompt."
+        yield RULE.finding("warning", message, f"Take it out, and write `--negative {shlex.quote(wanted)}`.", asset)
 
 
 def _seems_negative(asset: Asset) -> bool:

@@ -30,7 +30,7 @@ FAMILY = Family(
         (r"hyper-?sd", "SD 1.5 Hyper"),
         (r"(?<![a-z])lcm(?![a-z])", "SD 1.5 LCM"),
         (r"v1-5|sd[-_ ]?v?1[._-]?5", "SD 1.5"),
-        (r"v1-4|sd[-_ ]?v?1[._-]?4", "SD 1.4"),
+        (r"(?:^|/|diffusion-)v1-4|sd[-_ ]?v?1[._-]?4", "SD 1.4"),
     ),
     variant=unet_variant,
     contract=(

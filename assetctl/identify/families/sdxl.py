@@ -8,6 +8,9 @@ from __future__ import annotations
 from assetctl.identify.features import Family, Features, Match, certain, likely, possible
 from assetctl.identify.unet import read_by_kolors, unet_variant
 
+#: The distillation by its name, and no hyperrealism.
+_HYPER = r"hyper(?=sd|[^a-z]|\Z)(?![-_ ]real)"
+
 
 def _match(features: Features) -> Match | None:
     unet = features.unet
@@ -42,7 +45,7 @@ FAMILY = Family(
         (r"pony", "Pony"),
         (r"xl.*turbo|turbo.*xl", "SDXL Turbo"),
         (r"xl.*lightning|lightning.*xl", "SDXL Lightning"),
-        (r"xl.*hyper|hyper.*xl", "SDXL Hyper"),
+        (rf"xl.*{_HYPER}|{_HYPER}.*xl", "SDXL Hyper"),
         (r"xl.*(?<![a-z])lcm|lcm(?![a-z]).*xl", "SDXL 1.0 LCM"),
         (r"sd_?xl_base_v?1[._-]0[._]|sd_?xl_1\.0|stable-diffusion-xl-base-1\.0", "SDXL 1.0"),
         (r"sd_?xl_base_v?0[._-]9", "SDXL 0.9"),
