@@ -106,7 +106,10 @@ class Writer:
     def untouched(self, asset_ids: Iterable[int]) -> list[int]:
         """Which of these assets are as they were added: nobody has renamed, tagged or set anything since."""
         wanted = orjson.dumps(list(asset_ids)).decode()
-        query = "SELECT id FROM assets WHERE updated_at = added_at AND id IN (SELECT value FROM json_each(:ids))"
+        query = (
+            "SELECT id FROM assets WHERE updated_at = added_at AND notes IS NULL AND default_weight IS NULL "
+            "AND id NOT IN (SELECT asset_id FROM overrides) AND id IN (SELECT value FROM json_each(:ids))"
+        )
         return list(self._session.connection().scalars(text(query), {"ids": wanted}))
 
     def merge_duplicates(self, newcomers: Iterable[int]) -> dict[int, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError
 from assetctl.operations.hearsay import with_hearsay
-from assetctl.operations.identifying import identify_each
+from assetctl.operations.identifying import identified
 from assetctl.operations.scanning import scan
 from assetctl.types import Identification
 
@@ -65,9 +65,10 @@ def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asse
 
 
 def _identify(paths: Sequence[Path]) -> list[Identified]:
-    return [
-        Identified(str(path), Identification(), found)
-        if isinstance(found, AssetctlError)
-        else Identified(str(path), found)
-        for path, found in zip(paths, identify_each(paths), strict=True)
-    ]
+    with identified(paths) as results:
+        return [
+            Identified(str(path), Identification(), found)
+            if isinstance(found, AssetctlError)
+            else Identified(str(path), found)
+            for path, found in zip(paths, results, strict=True)
+        ]

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import lru_cache
 from itertools import chain, starmap
@@ -35,19 +36,24 @@ _PARTS = attrgetter(*(field.name for field in fields(Evidence)))
 _evidence = lru_cache(maxsize=1024)(Evidence)
 
 
-def identify_each(paths: Sequence[Path]) -> Iterator[Identification | AssetctlError]:
+@contextmanager
+def identified(paths: Sequence[Path]) -> Iterator[Iterator[Identification | AssetctlError]]:
     """What each file or folder is, or why that can not be said, in the order of `paths`.
 
-    Work begins when this is called, not when the first result is asked for.
+    Work begins at once, not when the first result is asked for; whoever leaves the block early ends it.
     """
     if len(paths) < MANY:
-        return map(identify_one, paths)
+        yield map(identify_one, paths)
+        return
     workers = os.cpu_count() or 1
     # Forked processes start at once; they touch nothing that they inherit.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    return _results(pool, pool.map(_identify_chunk, chunks))
+    try:
+        yield map(_unpack, chain.from_iterable(pool.map(_identify_chunk, chunks)))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def identify_one(path: Path) -> Identification | AssetctlError:
@@ -58,13 +64,6 @@ def identify_one(path: Path) -> Identification | AssetctlError:
         return error
     except OSError as error:
         return StorageError(f"{path} can not be read: {error.strerror}.", "Check the path and its permissions.")
-
-
-def _results(pool: ProcessPoolExecutor, chunks: Iterator[list[_Packed]]) -> Iterator[Identification | AssetctlError]:
-    try:
-        yield from map(_unpack, chain.from_iterable(chunks))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _identify_chunk(paths: Sequence[Path]) -> list[_Packed]:

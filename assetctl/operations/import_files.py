@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from assetctl.catalog import FileHashes, NewAsset
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.operations.hashing import HashRun, folder_hash
-from assetctl.operations.identifying import identify_each
+from assetctl.operations.identifying import identified
 from assetctl.operations.naming import asset_name, checked_words
 from assetctl.operations.scanning import Candidate, scan
 from assetctl.types import Origin
@@ -131,9 +131,10 @@ class _Import:
         if not hashed and not self._added and not self._late:
             return
         with self._catalog.write() as writer:
+            newcomers = writer.untouched([*self._added, *self._late])  # not what a person has edited meanwhile
             for number, sha256 in hashed.items():
                 writer.set_folder_hash(number, sha256)
-            merged = writer.merge_duplicates([*self._added, *writer.untouched(self._late)])
+            merged = writer.merge_duplicates(newcomers)
         paths = self._added | self._late
         for new, old in merged.items():
             del self.numbers[new]
@@ -164,21 +165,26 @@ class _Import:
         unchanged: list[Candidate] = []
         for candidate in ordered:
             (unchanged if self._is_unchanged(candidate) else fresh).append(candidate)
-        results = identify_each([candidate.path for candidate in fresh])
-        self._hash(unchanged, hashing)
-        if fresh and hashing is not None:
-            self._catalog.prepare_to_write()
-        for candidate, found in zip(fresh, results, strict=True):
-            if not isinstance(found, AssetctlError):
-                if found.format == "pickle" and found.kind == "unknown" and not candidate.named:
-                    self.result.others.append(candidate.path)
-                    continue
-                self._hash([candidate], hashing)
-                yield candidate, found
-            elif candidate.named:
+        with identified([candidate.path for candidate in fresh]) as results:
+            self._hash(unchanged, hashing)
+            if fresh and hashing is not None:
+                self._catalog.prepare_to_write()
+            for candidate, found in zip(fresh, results, strict=True):
+                if self._is_accepted(found, candidate):
+                    self._hash([candidate], hashing)
+                    yield candidate, found
+
+    def _is_accepted(self, found: Identification | AssetctlError, candidate: Candidate) -> TypeGuard[Identification]:
+        """Whether a candidate is an asset; why it is none is noted, or raised of one that was named."""
+        if isinstance(found, AssetctlError):
+            if candidate.named:
                 raise found
-            else:
-                self.result.refused.append((str(candidate.path), found))
+            self.result.refused.append((str(candidate.path), found))
+            return False
+        if found.format == "pickle" and found.kind == "unknown" and not candidate.named:
+            self.result.others.append(candidate.path)
+            return False
+        return True
 
     def _is_unchanged(self, candidate: Candidate) -> bool:
         known = self._known_as(candidate)
@@ -229,8 +235,8 @@ class _Import:
         """Start to hash what has no hash yet; what is refused never comes here, however large it is."""
         if hashing is None:
             return
-        for file in (file for candidate in candidates for file in candidate.files):
-            known = self._known.get(file.path)
+        for candidate, file in ((one, file) for one in candidates for file in one.files):
+            known = None if self._known_as(candidate) is None else self._known.get(file.path)
             current = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
             if not current or (known is not None and known.sha256 is None):
                 hashing.submit(file.path, file.size)
@@ -245,9 +251,10 @@ class _Import:
 
     def _add(self, new: list[NewAsset]) -> None:
         numbers = self._catalog.add(new) if new else []
+        before = len(self._added)
         self._added |= {number: entry.path for number, entry in zip(numbers, new, strict=True)}
         self.numbers |= dict.fromkeys(numbers)
-        self.result.added += len(new)
+        self.result.added += len(self._added) - before
 
     def _replace(self, changed: list[tuple[int, Candidate, Identification]]) -> None:
         if not changed:

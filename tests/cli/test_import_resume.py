@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from assetctl.operations.hashing import HashRun
 from tests.material import write_lora
 
 _opened: list[str] = []
@@ -131,3 +132,37 @@ def test_a_late_hash_makes_no_asset_of_a_persons_own_vanish(home, assetctl, tmp_
     assert assetctl("edit", "twin", "--notes", "mine").code == 0
     assert assetctl("import", first, twin).code == 0
     assert {asset["name"] for asset in assetctl("list", "--json").data} == {"first", "twin"}
+
+
+def test_what_a_person_edits_while_hashes_come_is_not_merged_away(assetctl, home, tmp_path, monkeypatch):
+    folder = tmp_path / "loras"
+    write_lora(folder / "first.safetensors")
+    assetctl("import", folder)
+    shutil.copyfile(folder / "first.safetensors", folder / "second.safetensors")
+    batches = HashRun.batches
+
+    def meanwhile(self):
+        assert assetctl("edit", "second", "--notes", "strong above 1").code == 0
+        yield from batches(self)
+
+    monkeypatch.setattr(HashRun, "batches", meanwhile)
+    assert assetctl("import", folder).code == 0
+    assert {one["name"] for one in assetctl("list", "--json").data} == {"first", "second"}
+    assert assetctl("inspect", "second", "--json").data["notes"] == "strong above 1"
+
+
+def test_a_copy_whose_original_changed_has_its_hash(assetctl, tmp_path):
+    folder = tmp_path / "loras"
+    first = write_lora(folder / "first.safetensors")
+    shutil.copyfile(first, folder / "second.safetensors")
+    assetctl("import", folder)
+    write_lora(first, seed=5)
+    assetctl("import", folder)
+    found = assetctl("list", "--json").data
+    assert len({one["sha256"] for one in found} - {None}) == len(found) == 2
+
+
+def test_a_folder_named_twice_counts_once(assetctl, tmp_path):
+    folder = tmp_path / "loras"
+    write_lora(folder / "first.safetensors")
+    assert "1 new" in assetctl("import", folder, folder).err
