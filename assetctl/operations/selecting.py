@@ -55,7 +55,7 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
     unknown = []
     for name, weight in tags:
         try:
-            loras.append(_use(read.find(name), weight))
+            loras.append(as_weighted(read.find(name), weight))
         except NotFoundError as error:
             if not note_unknown_tags:
                 raise
@@ -74,7 +74,7 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
         cfg_scale=choice.cfg_scale,
     )
     selection = _with_others(read, _with_named(read, selection, choice.names))
-    return _with_facts(read, selection) if choice.commercial else selection
+    return with_facts(read, selection) if choice.commercial else selection
 
 
 def _with_others(read: Reader, selection: Selection) -> Selection:
@@ -86,7 +86,7 @@ def _with_others(read: Reader, selection: Selection) -> Selection:
     return replace(selection, others=others)
 
 
-def _with_facts(read: Reader, selection: Selection) -> Selection:
+def with_facts(read: Reader, selection: Selection) -> Selection:
     """Note what the sources of all assets said of them."""
     origins = ((asset.path, read.origin(asset)) for asset in dict.fromkeys(selection.assets()))
     facts = tuple((path, origin.facts) for path, origin in origins if origin is not None and origin.facts is not None)
@@ -97,17 +97,17 @@ def _weighted(read: Reader, text: str) -> WeightedAsset:
     """`NAME:WEIGHT`; only a number behind the last colon is a weight, so that paths with colons work."""
     name, colon, number = text.rpartition(":")
     if not colon:
-        return _use(read.find(text), None)
+        return as_weighted(read.find(text), None)
     try:
         weight = float(number)
     except ValueError:
-        return _use(read.find(text), None)
+        return as_weighted(read.find(text), None)
     if not math.isfinite(weight):
         raise UsageError(f"The weight of {name!r} is {number}.", "Weights are numbers, usually between 0 and 1.5.")
-    return _use(read.find(name), weight)
+    return as_weighted(read.find(name), weight)
 
 
-def _use(asset: Asset, weight: float | None) -> WeightedAsset:
+def as_weighted(asset: Asset, weight: float | None = None) -> WeightedAsset:
     """A weight that was not named is the asset's own, or 1."""
     if weight is None:
         weight = 1.0 if asset.default_weight is None else asset.default_weight
