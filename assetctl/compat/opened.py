@@ -42,6 +42,11 @@ class Opened:
             self.failures[self.asset.path] = error
             return None
 
+    @property
+    def readable(self) -> bool:
+        """Whether its files are there and whole."""
+        return bool(self.header or self.networks)
+
     @cached_property
     def networks(self) -> Mapping[str, list[Header]]:
         """Headers of the networks of a diffusers folder; empty for a file and for what can not be read."""

@@ -77,6 +77,16 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
     return with_facts(read, selection) if choice.commercial else selection
 
 
+def alone(checkpoint: Asset | None, asset: Asset) -> Selection:
+    """The checkpoint with one other asset, in the place of its kind."""
+    selection = Selection(checkpoint)
+    if asset.kind == "lora":
+        return replace(selection, loras=(as_weighted(asset),))
+    if asset.kind == "embedding":
+        return replace(selection, embeddings=(asset,))
+    return replace(selection, vae=asset) if asset.kind == "vae" else replace(selection, controlnets=(asset,))
+
+
 def _with_others(read: Reader, selection: Selection) -> Selection:
     """Note which embeddings are at hand and not chosen, if there is a prompt that could name them."""
     if not (selection.prompt or selection.negative_prompt):

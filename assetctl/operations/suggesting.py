@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat import Opened, run_rules
-from assetctl.operations.selecting import as_weighted, with_facts
-from assetctl.types import Selection
+from assetctl.operations.selecting import alone, with_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
-    from assetctl.types import Asset, CheckReport, Finding
+    from assetctl.types import Asset, CheckReport, Finding, Selection
 
 #: Rules whose first asset should be another one.
 _REPLACEABLE = frozenset({
@@ -83,7 +82,7 @@ class _Search:
         ranked = _ranked(self.workspace.catalog.read, checkpoint, role, asset)
         there = (each for each in ranked if each.id not in taken and _usable(each))
         return next(
-            (each for each in islice(there, _MOST_READ) if self.fits(_alone(self.selection, role, each), each, rule)),
+            (each for each in islice(there, _MOST_READ) if self.fits(self.trying(each), each, rule)),
             None,
         )
 
@@ -97,6 +96,12 @@ class _Search:
         there = islice(filter(_usable, found), _MOST_READ)
         return next((each for each in there if self.fits(replace(self.selection, checkpoint=each), each, rule)), None)
 
+    def trying(self, asset: Asset) -> Selection:
+        """The checkpoint with this asset alone, under the same settings."""
+        now = self.selection
+        bare = alone(now.checkpoint, asset)
+        return replace(bare, commercial=now.commercial, steps=now.steps, cfg_scale=now.cfg_scale)
+
     def fits(self, selection: Selection, asset: Asset, rule: str) -> bool:
         """Whether no rule has an error to tell of `asset` in this selection, nor `rule` anything."""
         if selection.commercial:
@@ -107,18 +112,6 @@ class _Search:
             asset.name in finding.assets and (finding.severity == "error" or finding.rule == rule)
             for finding in findings
         )
-
-
-def _alone(selection: Selection, role: str, asset: Asset) -> Selection:
-    """The checkpoint with this asset alone, under the same settings."""
-    bare = Selection(
-        selection.checkpoint, commercial=selection.commercial, steps=selection.steps, cfg_scale=selection.cfg_scale
-    )
-    if role == "lora":
-        return replace(bare, loras=(as_weighted(asset),))
-    if role == "embedding":
-        return replace(bare, embeddings=(asset,))
-    return replace(bare, vae=asset) if role == "vae" else replace(bare, controlnets=(asset,))
 
 
 def _roles(selection: Selection) -> Iterator[tuple[str, tuple[str, Asset]]]:
