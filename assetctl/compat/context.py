@@ -69,13 +69,16 @@ class Context:
 
     @cached_property
     def coverage(self) -> tuple[tuple[Asset, Coverage], ...]:
-        """What each LoRA would change in the checkpoint; nothing where one of the two can not be told."""
+        """What each LoRA would change in the checkpoint; none of those that can not be compared with it."""
         loras = {use.asset.path: use.asset for use in self.selection.loras if use.asset.kind == "lora"}
         modules = self.modules
         if modules is None:
             return ()
         headers = ((lora, self.header(lora)) for lora in loras.values())
-        return tuple((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
+        found = ((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
+        return tuple(
+            (lora, each) for lora, each in found if modules.all_spellings or each.matched or each.shape_conflicts
+        )
 
     def _read(self, asset: Asset) -> Header | None:
         if self.opened is not None and self.opened.asset.path == asset.path:

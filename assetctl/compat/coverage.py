@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from assetctl.compat.modules import Modules
     from assetctl.files.safetensors import Header
 
+_TEXT = "lora_te"
 _EMBEDDINGS = "bundle_emb."
 _KNOWN = (*ADAPTERS, *COMPANIONS)
 _TAIL = 12
@@ -27,12 +28,13 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
 
     What a LoRA does to norms is compared but not counted: `modules` and `matched` count linear
     layers and convolutions, of a fused one each part. Embeddings that come along (`bundle_emb.`)
-    are no modules. `unmatched` names modules that the checkpoint lacks, and tensors of no known kind.
+    are no modules. `unmatched` names modules that the checkpoint lacks, and tensors of no known kind;
+    modules of text encoders are not lacking where the checkpoint's file holds no text encoder at all.
     """
     tensors, modules_by_name = header.tensors, modules.by_kohya_name
     matched: set[str] = set()
     conflicts: set[str] = set()
-    unmatched: set[str] = set()
+    missing: set[str] = set()
     for ending in _endings(tensors):
         fits, end = ADAPTERS[ending], -len(ending)
         for key, entry in tensors.items():
@@ -41,20 +43,21 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
             named = key[:end]
             module = modules_by_name.get(named) or modules_by_name.get(kohya_name(named))
             if module is None:
-                unmatched.add(named)
+                missing.add(named)
                 continue
             names, weight = module
             if not fits(tensors, named, entry["shape"], weight):
                 conflicts.update(names)
             elif len(weight) > 1:
                 matched.update(names)
-    unmatched.update(_strays(tensors))
+    elsewhere = set() if modules.text_encoders else {name for name in missing if kohya_name(name).startswith(_TEXT)}
     return Coverage(
         lora=lora,
         modules=modules.targets,
         matched=len(matched - conflicts),
         shape_conflicts=tuple(sorted(conflicts)),
-        unmatched=tuple(sorted(unmatched)),
+        unmatched=tuple(sorted((missing - elsewhere).union(_strays(tensors)))),
+        elsewhere=tuple(sorted(elsewhere)),
         ranks=ranks(header),
         alphas=alphas(header),
     )

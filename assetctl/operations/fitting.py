@@ -74,7 +74,7 @@ def _fits(opened: Opened, candidate: Asset) -> bool:
 def _checkpoint(workspace: Workspace, name: str) -> Asset:
     """The checkpoint of this name, path or hash, whose family is known."""
     asset = workspace.catalog.read.find(name)
-    if asset.kind != "checkpoint":
+    if asset.kind not in ("checkpoint", "diffusion-model"):
         hint = "Name a checkpoint: `assetctl list --kind checkpoint` shows all."
         raise UsageError(f"{asset.name} is of kind {asset.kind}, and what fits is asked of a checkpoint.", hint)
     if asset.family is None:

@@ -139,7 +139,7 @@ def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> S
             controlnets.append(asset)
         elif asset.kind == "vae" and vae is None:
             vae = asset
-        elif asset.kind == "checkpoint" and checkpoint is None:
+        elif asset.kind in ("checkpoint", "diffusion-model") and checkpoint is None:
             checkpoint = asset
         else:
             hint = (

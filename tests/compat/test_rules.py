@@ -54,7 +54,7 @@ def test_findings_stand_by_severity_and_only_errors_spoil_the_report(asset: Make
     assert [finding.severity for finding in spoilt.findings] == sorted(finding.severity for finding in spoilt.findings)
 
 
-@pytest.mark.parametrize("kind", ["lora", "unknown", "diffusion-model"])
+@pytest.mark.parametrize("kind", ["lora", "unknown", "text-encoder"])
 def test_asset_of_another_kind_is_an_error(asset: Make, kind: str):
     (finding,) = found("kind", replace(checkpoint_of(asset), kind=kind))
     assert (finding.severity, finding.assets) == ("error", ("base",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetctl.compat.rule import Rule
@@ -29,14 +30,20 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Judge what each LoRA would change."""
     for lora, covered in context.coverage:
-        checkpoint = context.selection.checkpoint
-        finding = None if checkpoint is None else _judged(lora, covered, checkpoint)
+        checkpoint, modules = context.selection.checkpoint, context.modules
+        if checkpoint is None or modules is None:
+            continue
+        # where not all spellings are known, what does not match may only be named otherwise: see `not_compared`
+        told = covered if modules.all_spellings else replace(covered, unmatched=())
+        finding = _judged(lora, told, checkpoint)
         if finding is not None:
             yield finding
 
 
 def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None:
     conflicts, unmatched = covered.shape_conflicts, covered.unmatched
+    if not covered.matched and not conflicts and covered.elsewhere and not unmatched:
+        return None  # `parts_elsewhere` tells of it
     if not covered.matched and not conflicts:
         message = f"{lora.name} changes nothing in {checkpoint.name}: none of its modules is there."
     elif conflicts:
