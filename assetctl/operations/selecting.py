@@ -104,17 +104,22 @@ def with_facts(read: Reader, selection: Selection) -> Selection:
 
 
 def _weighted(read: Reader, text: str) -> WeightedAsset:
+    name, weight = _split(text)
+    return as_weighted(read.find(name), weight)
+
+
+def _split(text: str) -> tuple[str, float | None]:
     """`NAME:WEIGHT`; only a number behind the last colon is a weight, so that paths with colons work."""
-    name, colon, number = text.rpartition(":")
-    if not colon:
-        return as_weighted(read.find(text), None)
+    name, _, number = text.rpartition(":")
     try:
         weight = float(number)
     except ValueError:
-        return as_weighted(read.find(text), None)
+        return text, None
+    if not name:
+        return text, None
     if not math.isfinite(weight):
         raise UsageError(f"The weight of {name!r} is {number}.", "Weights are numbers, usually between 0 and 1.5.")
-    return as_weighted(read.find(name), weight)
+    return name, weight
 
 
 def as_weighted(asset: Asset, weight: float | None = None) -> WeightedAsset:
@@ -124,15 +129,24 @@ def as_weighted(asset: Asset, weight: float | None = None) -> WeightedAsset:
     return WeightedAsset(asset, weight)
 
 
+def _refuse_weight(asset: Asset, text: str) -> None:
+    hint = f"Name it alone: {asset.typed}."
+    if asset.kind == "embedding":
+        hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
+    raise UsageError(f"{text} gives a weight to {asset.name}, which is no LoRA and has none.", hint)
+
+
 def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> Selection:
     checkpoint, vae = selection.checkpoint, selection.vae
     loras, embeddings = list(selection.loras), list(selection.embeddings)
     controlnets = list(selection.controlnets)
     for text in names:
-        use = _weighted(read, text)
-        asset = use.asset
+        name, weight = _split(text)
+        asset = read.find(name)
+        if weight is not None and asset.kind != "lora":
+            _refuse_weight(asset, text)
         if asset.kind == "lora":
-            loras.append(use)
+            loras.append(as_weighted(asset, weight))
         elif asset.kind == "embedding":
             embeddings.append(asset)
         elif asset.kind == "controlnet":
