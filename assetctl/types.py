@@ -226,6 +226,7 @@ class Coverage:
         shape_conflicts: Modules that it names, but with other widths.
         unmatched: Modules of the LoRA that the checkpoint does not have.
         elsewhere: Modules of text encoders that it changes, where the checkpoint's file holds no text encoder.
+        widened: Modules that it gives a wider input, as a control LoRA does; they count as matched.
         ranks: The ranks that occur in the LoRA, smallest first.
         alphas: The alphas that its metadata name, smallest first.
     """
@@ -236,6 +237,7 @@ class Coverage:
     shape_conflicts: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
     ranks: tuple[int, ...] = ()
     alphas: tuple[float, ...] = ()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Fitting = tuple[Asset, str]
 
 #: The rules that read headers, and so know more than the catalog.
-_RULES = frozenset({"coverage", "embedding_width", "vae_channels", "unreadable_file"})
+_RULES = frozenset({"coverage", "damaged_lora", "embedding_width", "vae_channels", "unreadable_file"})
 
 
 def fitting(

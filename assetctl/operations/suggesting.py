@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Rules whose first asset should be another one.
 _REPLACEABLE = frozenset({
     "family", "kind", "embedding_width", "vae_channels", "coverage", "lineage", "prediction_mismatch", "method",
-    "missing_file", "unreadable_file", "zero_weight", "format", "licence",
+    "missing_file", "unreadable_file", "damaged_lora", "zero_weight", "format", "licence",
 })  # fmt: skip
 
 _FLAGS = {"lora": "--lora", "embedding": "--embedding", "vae": "--vae", "controlnet": "--controlnet"}

@@ -90,9 +90,20 @@ def test_published_flux_loras_match_every_module_in_flux(
     assert (found.shape_conflicts, found.unmatched, found.ranks) == ((), (), ranks)
 
 
-def test_published_control_lora_is_wider_where_it_reads_the_second_picture(real: Make, asset: Make):
-    found = covered(asset("flux", "diffusion-model", "flux1", flux()), real("flux1-control-lora", "lora", "flux1"))
-    assert found.shape_conflicts == ("transformer_x_embedder",)
+def test_published_control_lora_widens_the_input_where_it_reads_the_second_picture(real: Make, asset: Make):
+    checkpoint, lora = asset("flux", "diffusion-model", "flux1", flux()), real("flux1-control-lora", "lora", "flux1")
+    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    (found,) = report.coverage
+    assert (found.shape_conflicts, found.widened) == ((), ("transformer_x_embedder",))
+    assert report.ok
+    assert any("widens the input of flux" in finding.message for finding in report.findings)
+
+
+@pytest.mark.parametrize(("into", "widened"), [(128, 1), (96, 0), (32, 0)])
+def test_an_input_is_widened_by_whole_pictures(asset: Make, into: int, widened: int):
+    lora = asset("lora", "lora", "flux1", low_rank("transformer.x_embedder", 3072, [into]))
+    found = covered(asset("flux", "diffusion-model", "flux1", flux()), lora)
+    assert (len(found.widened), found.matched, len(found.shape_conflicts)) == (widened, widened, 1 - widened)
 
 
 def test_sd1_lora_matches_nothing_in_flux(real: Make, asset: Make):

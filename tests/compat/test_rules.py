@@ -101,6 +101,15 @@ def test_width_of_an_embedding_is_compared_with_what_the_checkpoint_reads(asset:
     assert "768" in finding.message
 
 
+def test_an_embedding_without_vectors_is_damaged(asset: Make):
+    embedding = asset("token", "embedding", "sd1", {"emb_params": [0, 768]})
+    (finding,) = found("embedding_width", checkpoint_of(asset), embeddings=(embedding,))
+    assert finding.severity == "error"
+    assert "no vector" in finding.message
+    one = asset("one", "embedding", "sd1", {"emb_params": [768]})
+    assert found("embedding_width", checkpoint_of(asset), embeddings=(one,)) == []
+
+
 @pytest.mark.parametrize(
     ("shapes", "count"),
     [

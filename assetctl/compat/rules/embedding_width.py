@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RULE = Rule(
     "embedding_width",
     "Every embedding is as wide as what the checkpoint's text encoders make of a word.",
-    {"error": "An embedding's vectors have another width."},
+    {"error": "An embedding's vectors have another width, or there are none."},
 )
 
 #: Width of a word by family: the sum over the text encoders.
@@ -37,6 +37,10 @@ def check(context: Context) -> Iterator[Finding]:
         return
     for asset in dict.fromkeys(context.selection.embeddings):
         header = context.header(asset) if asset.kind == "embedding" else None
+        if header is not None and any(0 in entry["shape"] for entry in header.tensors.values()):
+            hint = f"Fetch it again: `assetctl inspect {asset.typed}` says where it came from."
+            yield RULE.finding("error", f"{asset.name} is damaged: there is no vector in it.", hint, asset, checkpoint)
+            continue
         width = None if header is None else _width(header)
         if width is not None and width != wanted:
             message = f"The vectors of {asset.name} are {width} wide, and {checkpoint.name} needs {wanted}."
