@@ -33,7 +33,7 @@ def run_rules(selection: Selection, *, opened: Opened | None = None, only: Conta
         opened: Its checkpoint, where several selections with the same one are asked about: it is read once.
         only: Names of the rules to ask; all by default.
     """
-    context = Context(selection, opened or _opened(selection))
+    context = Context(selection, opened)
     asked = (module for module in rule_modules() if only is None or module.RULE.name in only)
     findings = [finding for module in asked for finding in _asked(module, context)]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
@@ -44,10 +44,6 @@ def run_rules(selection: Selection, *, opened: Opened | None = None, only: Conta
 def list_rules() -> tuple[Rule, ...]:
     """What each rule looks for, by name."""
     return tuple(module.RULE for module in rule_modules())
-
-
-def _opened(selection: Selection) -> Opened | None:
-    return None if selection.checkpoint is None else Opened(selection.checkpoint)
 
 
 def _asked(module: RuleModule, context: Context) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat.coverage import coverage
+from assetctl.compat.opened import Opened
 from assetctl.errors import AssetctlError
 from assetctl.files.headers import read_any_header
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from assetctl.compat.modules import Modules
-    from assetctl.compat.opened import Opened
     from assetctl.files.safetensors import Header
     from assetctl.types import Asset, Coverage, Selection
 
@@ -26,11 +26,11 @@ class Context:
 
     Attributes:
         selection: What is checked.
-        opened: Its checkpoint, if there is one; who checks several selections with it opens it once.
+        reused: Its checkpoint, opened before; who checks several selections with it reads it once.
     """
 
     selection: Selection
-    opened: Opened | None
+    reused: Opened | None = None
     _failures: dict[str, AssetctlError] = field(default_factory=dict, repr=False)
     _headers: dict[str, Header | None] = field(default_factory=dict, repr=False)
 
@@ -39,6 +39,12 @@ class Context:
         if asset.path not in self._headers:
             self._headers[asset.path] = self._read(asset)
         return self._headers[asset.path]
+
+    @cached_property
+    def opened(self) -> Opened | None:
+        """The checkpoint, if there is one."""
+        checkpoint = self.selection.checkpoint
+        return self.reused or (None if checkpoint is None else Opened(checkpoint))
 
     @property
     def modules(self) -> Modules | None:
