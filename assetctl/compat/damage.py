@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.compat.adapters import Shape, Tensors
+    from assetctl.files.safetensors import Header
 
 
-def damaged_modules(tensors: Tensors) -> Iterator[tuple[str, str]]:
+def damaged_modules(header: Header) -> Iterator[tuple[str, str]]:
     """Each such module by its name in the file, and what such modules do."""
+    tensors = header.tensors
     for down, up in HALVES.items():
+        if not header.has(f"{down}\n", f"{up}\n"):
+            continue
         for key, entry in tensors.items():
             if key.endswith(down):
                 wrong = damage(tensors, down, key[: -len(down)], entry["shape"])

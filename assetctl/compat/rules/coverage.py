@@ -52,7 +52,7 @@ def _said_otherwise(context: Context, lora: Asset, covered: Coverage, checkpoint
     if covered.matched or covered.shape_conflicts or covered.unmatched:
         return False
     header = context.header(lora)
-    return bool(covered.elsewhere) or (header is not None and any(damaged_modules(header.tensors)))
+    return bool(covered.elsewhere) or (header is not None and any(damaged_modules(header)))
 
 
 def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None:

@@ -26,7 +26,7 @@ def check(context: Context) -> Iterator[Finding]:
     for lora in dict.fromkeys(use.asset for use in context.selection.loras if use.asset.kind == "lora"):
         header = context.header(lora)
         wrong = defaultdict[str, list[str]](list)
-        for module, what in () if header is None else damaged_modules(header.tensors):
+        for module, what in () if header is None else damaged_modules(header):
             wrong[what].append(module)
         for what, modules in wrong.items():
             message = f"{lora.name} is damaged: {len(modules)} of its modules {what}, {modules[0]} for one."

@@ -19,8 +19,6 @@ RULE = Rule(
     {"info": "A LoRA names its modules otherwise than the checkpoint, so that nobody can tell whether they are there."},
 )
 
-_HINT = "A picture tells, or a LoRA that names its modules as the checkpoint does."
-
 
 def check(context: Context) -> Iterator[Finding]:
     """Tell of what no other rule can have judged."""
@@ -31,19 +29,22 @@ def check(context: Context) -> Iterator[Finding]:
         or not _is_whole(context, checkpoint)
     ):
         return
+    hint = f"Only a picture tells. `assetctl list --fits {checkpoint.typed} --kind lora` shows others."
     covered = dict(context.coverage)
     partly = context.modules is not None and not context.modules.all_spellings
     for lora in _loras(context, checkpoint):
         found = covered.get(lora)
         if found is None:
-            message = f"The modules of {lora.name} were not compared with those of {checkpoint.name}, named otherwise."
-            yield RULE.finding("info", message, _HINT, lora, checkpoint)
+            message = (
+                f"{lora.name} was not compared with {checkpoint.name}, whose modules are packed or named otherwise."
+            )
+            yield RULE.finding("info", message, hint, lora, checkpoint)
         elif partly and found.unmatched:
             message = (
                 f"{len(found.unmatched)} modules of {lora.name} were not compared: {checkpoint.name} lacks them, "
                 "or names them otherwise."
             )
-            yield RULE.finding("info", message, _HINT, lora, checkpoint)
+            yield RULE.finding("info", message, hint, lora, checkpoint)
 
 
 def _is_whole(context: Context, checkpoint: Asset) -> bool:
