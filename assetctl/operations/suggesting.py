@@ -103,13 +103,13 @@ class _Search:
         return replace(bare, commercial=now.commercial, steps=now.steps, cfg_scale=now.cfg_scale)
 
     def fits(self, selection: Selection, asset: Asset, rule: str) -> bool:
-        """Whether no rule has an error to tell of `asset` in this selection, nor `rule` anything."""
+        """Whether no rule has an error to tell of `asset` here, `rule` nothing at all, and `generate` applies it."""
         if selection.commercial:
             selection = with_facts(self.workspace.catalog.read, selection)
         opened = self.opened if selection.checkpoint is self.selection.checkpoint else None
         findings = run_rules(selection, opened=opened).findings
         return not any(
-            asset.name in finding.assets and (finding.severity == "error" or finding.rule == rule)
+            asset.name in finding.assets and (finding.severity == "error" or finding.rule in (rule, "method"))
             for finding in findings
         )
 

@@ -98,12 +98,26 @@ def test_an_embedding_of_another_width_names_one_of_the_right_width(assetctl, fi
     assert "soft-xl of your catalog fits: --embedding soft-xl." in hint
 
 
-def test_what_replaces_a_method_or_a_licence_has_not_the_same_trouble(assetctl, filled):
+def test_what_replaces_an_unknown_licence_has_a_known_one(assetctl, filled):
     assert all("of your catalog" not in hint for hint in hints(assetctl, "licence", "photo", "soft", "--commercial"))
     write_safetensors(filled / "soft-free.safetensors", {"emb_params": (2, 768)}, {"modelspec.license": "mit"}, 3)
     assetctl("import", filled)
     told = hints(assetctl, "licence", "photo", "soft", "--commercial")
     assert any("soft-free of your catalog fits" in hint for hint in told)
+
+
+def test_what_generate_does_not_apply_is_not_named(assetctl, filled):
+    module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    dora = {f"{module}.lora_down.weight": (4, 768), f"{module}.lora_up.weight": (320, 4)}
+    for number in range(2):
+        shapes = dora | {f"{module}.dora_scale": (320, 1)}
+        write_safetensors(filled / f"cat-whiskers-xl-{number}.safetensors", shapes, seed=number)
+    assetctl("import", filled)
+    assetctl("edit", "cat-whiskers-xl-0", "--family", "sd1")
+    assetctl("edit", "cat-whiskers-xl-1", "--family", "sd1")
+    for rule, name in (("family", "cat-whiskers-xl"), ("method", "cat-whiskers-xl-0")):
+        (hint,) = hints(assetctl, rule, "photo", name)
+        assert "--lora cat-whiskers." in hint
 
 
 def test_a_checkpoint_that_all_would_fit_is_of_the_family_and_has_their_modules(assetctl, filled):

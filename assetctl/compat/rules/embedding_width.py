@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from assetctl.compat.context import Context
     from assetctl.files.safetensors import Header
-    from assetctl.types import Finding
+    from assetctl.types import Asset, Finding
 
 RULE = Rule(
     "embedding_width",
@@ -42,10 +42,15 @@ def check(context: Context) -> Iterator[Finding]:
             yield RULE.finding("error", f"{asset.name} is damaged: there is no vector in it.", hint, asset, checkpoint)
             continue
         width = None if header is None else _width(header)
-        if width is not None and width != wanted:
+        if width is not None and width != wanted and not _of_another_family(asset, checkpoint):
             message = f"The vectors of {asset.name} are {width} wide, and {checkpoint.name} needs {wanted}."
             hint = f"Choose one that `assetctl list --kind embedding --family {checkpoint.family or 'sd1'}` shows."
             yield RULE.finding("error", message, hint, asset, checkpoint)
+
+
+def _of_another_family(asset: Asset, checkpoint: Asset) -> bool:
+    """Whether `family` tells of it anyway."""
+    return None not in (asset.family, checkpoint.family) and asset.family != checkpoint.family
 
 
 def _width(header: Header) -> int | None:
