@@ -111,6 +111,13 @@ def test_sd1_lora_matches_nothing_in_flux(real: Make, asset: Make):
     assert (found.matched, found.shape_conflicts, len(found.unmatched), len(found.elsewhere)) == (0, (), 192, 72)
 
 
+@pytest.mark.parametrize("shape", [[3072], [3072, 0]])
+def test_an_input_of_no_width_is_compared_all_the_same(asset: Make, shape: list[int]):
+    checkpoint = asset("odd", "diffusion-model", "wan", {"x_embedder.weight": shape, "blocks.0.q.weight": [8, 8]})
+    found = covered(checkpoint, asset("lora", "lora", "wan", low_rank("x_embedder", 3072, [64])))
+    assert found.widened == ()
+
+
 QKV = tuple(f"transformer_transformer_blocks_0_attn_to_{part}" for part in "qkv")
 
 
