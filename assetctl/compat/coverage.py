@@ -76,7 +76,7 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
 
 def _wider(weight: Shape, down: Shape) -> Shape:
     """The weight, if it reads several pictures side by side; as it is where `down` does not ask for that."""
-    whole = 1 < len(weight) == len(down) and 0 < weight[1] and down[1] % weight[1] == 0
+    whole = 1 < len(weight) == len(down) and weight[1] > 0 and down[1] % weight[1] == 0
     return [weight[0], down[1], *weight[2:]] if whole else weight
 
 
