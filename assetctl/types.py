@@ -225,6 +225,8 @@ class Coverage:
         matched: Those that this LoRA changes.
         shape_conflicts: Modules that it names, but with other widths.
         unmatched: Modules of the LoRA that the checkpoint does not have.
+        elsewhere: Modules of text encoders that it changes, where the checkpoint's file holds no text encoder.
+        widened: Modules that it gives a wider input, as a control LoRA does; they count as matched.
         ranks: The ranks that occur in the LoRA, smallest first.
         alphas: The alphas that its metadata name, smallest first.
     """
@@ -234,6 +236,8 @@ class Coverage:
     matched: int
     shape_conflicts: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
     ranks: tuple[int, ...] = ()
     alphas: tuple[float, ...] = ()
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
+#: Rules whose findings say that something could not be told.
+_LEFT_OPEN = frozenset({"no_checkpoint", "not_compared", "unknown_family"})
+
 
 def report_data(report: CheckReport) -> dict[str, Any]:
     """A report as the JSON contract has it."""
@@ -70,8 +73,18 @@ def show_report(report: CheckReport) -> None:
         write(f"  {coverage.lora}: changes {coverage.matched} of {coverage.modules} modules")
         if coverage.unmatched or coverage.shape_conflicts:
             write(f", {len(coverage.unmatched)} match nothing, {len(coverage.shape_conflicts)} have other shapes")
+        if coverage.elsewhere:
+            write(f", {len(coverage.elsewhere)} are of text encoders, which are not in this file")
         write(f"{_scaling(coverage)}\n")
-    write("✓ This selection fits.\n" if report.ok else "✗ This selection can not work together.\n")
+    write(_verdict(report))
+
+
+def _verdict(report: CheckReport) -> str:
+    if not report.ok:
+        return "✗ This selection can not work together.\n"
+    if any(finding.rule in _LEFT_OPEN for finding in report.findings):
+        return "✓ Nothing speaks against this selection, as far as it could be compared.\n"
+    return "✓ This selection fits.\n"
 
 
 def _scaling(coverage: Coverage) -> str:

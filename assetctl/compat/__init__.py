@@ -6,29 +6,36 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat.context import Context
 from assetctl.compat.discovery import rule_modules
+from assetctl.compat.opened import Opened
 from assetctl.errors import AssetctlError
 from assetctl.types import CheckReport, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from assetctl.compat.discovery import RuleModule
     from assetctl.compat.rule import Rule
     from assetctl.types import Selection
 
-__all__ = ["list_rules", "run_rules"]
+__all__ = ["Opened", "list_rules", "run_rules"]
 
 _ORDER = ("error", "warning", "info")
 
 
-def run_rules(selection: Selection) -> CheckReport:
+def run_rules(selection: Selection, *, opened: Opened | None = None, only: Container[str] | None = None) -> CheckReport:
     """Ask every rule about a selection.
 
     A file that can not be read becomes a finding; the other rules go on. The report is in order when
     no finding is an error. Findings stand by severity, then by rule.
+
+    Args:
+        selection: What is checked.
+        opened: Its checkpoint, where several selections with the same one are asked about: it is read once.
+        only: Names of the rules to ask; all by default.
     """
-    context = Context(selection)
-    findings = [finding for module in rule_modules() for finding in _asked(module, context)]
+    context = Context(selection, opened)
+    asked = (module for module in rule_modules() if only is None or module.RULE.name in only)
+    findings = [finding for module in asked for finding in _asked(module, context)]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     coverage = tuple(covered for _, covered in context.coverage)
     return CheckReport(all(finding.severity != "error" for finding in findings), tuple(findings), coverage)

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     Fits = Callable[[Tensors, str, Shape, Shape], bool]
 
 
+#: How the halves of a LoRA end: down, and up.
+HALVES = {
+    ".lora_down.weight": ".lora_up.weight",
+    ".lora_A.weight": ".lora_B.weight",
+    ".lora_A.default.weight": ".lora_B.default.weight",
+    ".down.weight": ".up.weight",  # after `.lora`, `_lora`, `_lora1` or `.lora_linear_layer`
+}
+
+
 def _low_rank(up_ending: str, mid_ending: str = "") -> Fits:
     def fits(tensors: Tensors, module: str, down: Shape, weight: Shape) -> bool:
         other = tensors.get(module + up_ending)
@@ -100,10 +109,7 @@ def _shape(tensors: Tensors, name: str) -> Shape:
 
 #: How the tensor ends that each changed module has once, and whether its change fits a weight.
 ADAPTERS: dict[str, Fits] = {
-    ".lora_down.weight": _low_rank(".lora_up.weight", ".lora_mid.weight"),
-    ".lora_A.weight": _low_rank(".lora_B.weight"),
-    ".lora_A.default.weight": _low_rank(".lora_B.default.weight"),
-    ".down.weight": _low_rank(".up.weight"),  # after `.lora`, `_lora`, `_lora1` or `.lora_linear_layer`
+    **{down: _low_rank(up, ".lora_mid.weight") for down, up in HALVES.items()},
     ".hada_w1_a": _hadamard,
     ".lokr_w1": _kronecker,
     ".lokr_w1_a": _kronecker,

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat.coverage import coverage
-from assetctl.compat.folder import read_networks
-from assetctl.compat.modules import Modules, modules_of_file, modules_of_networks
+from assetctl.compat.opened import Opened
 from assetctl.errors import AssetctlError
 from assetctl.files.headers import read_any_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from assetctl.compat.modules import Modules
     from assetctl.files.safetensors import Header
     from assetctl.types import Asset, Coverage, Selection
 
@@ -26,41 +26,43 @@ class Context:
 
     Attributes:
         selection: What is checked.
-        failures: Path to the error of each file that could not be read so far.
+        reused: Its checkpoint, opened before; who checks several selections with it reads it once.
     """
 
     selection: Selection
-    failures: dict[str, AssetctlError] = field(default_factory=dict)
+    reused: Opened | None = None
+    _failures: dict[str, AssetctlError] = field(default_factory=dict, repr=False)
     _headers: dict[str, Header | None] = field(default_factory=dict, repr=False)
 
     def header(self, asset: Asset) -> Header | None:
-        """Header of a single-file asset; `None` for a folder and for what can not be read (see `failures`)."""
+        """Header of a single-file asset; `None` for a folder and for what can not be read (see `failure`)."""
         if asset.path not in self._headers:
             self._headers[asset.path] = self._read(asset)
         return self._headers[asset.path]
 
     @cached_property
+    def opened(self) -> Opened | None:
+        """The checkpoint, if there is one."""
+        checkpoint = self.selection.checkpoint
+        return self.reused or (None if checkpoint is None else Opened(checkpoint))
+
+    @property
     def modules(self) -> Modules | None:
         """Modules of the checkpoint; `None` without one, or where its names are none of those that we know."""
-        checkpoint = self.selection.checkpoint
-        if checkpoint is None or checkpoint.kind not in ("checkpoint", "diffusion-model"):
-            return None
-        if checkpoint.format != "diffusers":
-            header = self.header(checkpoint)
-            return None if header is None else modules_of_file(header)
-        return modules_of_networks(self.networks) if self.networks else None
+        return None if self.opened is None else self.opened.modules
 
-    @cached_property
+    @property
     def networks(self) -> Mapping[str, list[Header]]:
         """Headers of the networks of a checkpoint that is a diffusers folder; empty for what can not be read."""
-        checkpoint = self.selection.checkpoint
-        if checkpoint is None or checkpoint.format != "diffusers":
-            return {}
-        try:
-            return read_networks(Path(checkpoint.path))
-        except AssetctlError as error:
-            self.failures[checkpoint.path] = error
-            return {}
+        return {} if self.opened is None else self.opened.networks
+
+    def failure(self, asset: Asset) -> AssetctlError | None:
+        """Why an asset's file or folder can not be read, if that is so."""
+        self.header(asset)
+        if self.opened is not None and self.opened.asset.path == asset.path:
+            _ = self.opened.networks
+            return self.opened.failures.get(asset.path)
+        return self._failures.get(asset.path)
 
     def headers(self) -> Iterator[Header]:
         """Headers of all files that would be loaded, each once."""
@@ -73,19 +75,24 @@ class Context:
 
     @cached_property
     def coverage(self) -> tuple[tuple[Asset, Coverage], ...]:
-        """What each LoRA would change in the checkpoint; nothing where one of the two can not be told."""
+        """What each LoRA would change in the checkpoint; none of those that can not be compared with it."""
         loras = {use.asset.path: use.asset for use in self.selection.loras if use.asset.kind == "lora"}
         modules = self.modules
         if modules is None:
             return ()
         headers = ((lora, self.header(lora)) for lora in loras.values())
-        return tuple((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
+        found = ((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
+        return tuple(
+            (lora, each) for lora, each in found if modules.all_spellings or each.matched or each.shape_conflicts
+        )
 
     def _read(self, asset: Asset) -> Header | None:
+        if self.opened is not None and self.opened.asset.path == asset.path:
+            return self.opened.header
         if asset.format == "diffusers":
             return None
         try:
             return read_any_header(Path(asset.path))
         except AssetctlError as error:
-            self.failures[asset.path] = error
+            self._failures[asset.path] = error
             return None

@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from assetctl.compat.adapters import ADAPTERS, COMPANIONS
+from assetctl.compat.damage import damage
 from assetctl.compat.naming import kohya_name
 from assetctl.compat.scaling import alphas, ranks
 from assetctl.types import Coverage
@@ -13,8 +14,13 @@ from assetctl.types import Coverage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from assetctl.compat.modules import Modules
+    from assetctl.compat.modules import Modules, Shape
     from assetctl.files.safetensors import Header
+
+_TEXT = "lora_te"
+
+#: Where transformers read the picture. Control LoRAs have them read a second one beside it.
+_INPUTS = frozenset({"transformer_x_embedder", "transformer_img_in"})
 
 _EMBEDDINGS = "bundle_emb."
 _KNOWN = (*ADAPTERS, *COMPANIONS)
@@ -27,37 +33,51 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
 
     What a LoRA does to norms is compared but not counted: `modules` and `matched` count linear
     layers and convolutions, of a fused one each part. Embeddings that come along (`bundle_emb.`)
-    are no modules. `unmatched` names modules that the checkpoint lacks, and tensors of no known kind.
+    are no modules. `unmatched` names modules that the checkpoint lacks, and tensors of no known kind;
+    modules of text encoders are not lacking where the checkpoint's file holds no text encoder at all. What is
+    damaged is left out: see `damage`.
     """
     tensors, modules_by_name = header.tensors, modules.by_kohya_name
     matched: set[str] = set()
     conflicts: set[str] = set()
-    unmatched: set[str] = set()
+    missing: set[str] = set()
+    widened: set[str] = set()
     for ending in _endings(tensors):
         fits, end = ADAPTERS[ending], -len(ending)
         for key, entry in tensors.items():
             if not key.endswith(ending) or key.startswith(_EMBEDDINGS):
                 continue
             named = key[:end]
+            if damage(tensors, ending, named, entry["shape"]):
+                continue
             module = modules_by_name.get(named) or modules_by_name.get(kohya_name(named))
             if module is None:
-                unmatched.add(named)
+                missing.add(named)
                 continue
             names, weight = module
             if not fits(tensors, named, entry["shape"], weight):
-                conflicts.update(names)
+                wider = names[0] in _INPUTS and fits(tensors, named, entry["shape"], _wider(weight, entry["shape"]))
+                (widened if wider else conflicts).update(names)
             elif len(weight) > 1:
                 matched.update(names)
-    unmatched.update(_strays(tensors))
+    elsewhere = set() if modules.text_encoders else {name for name in missing if kohya_name(name).startswith(_TEXT)}
     return Coverage(
         lora=lora,
         modules=modules.targets,
-        matched=len(matched - conflicts),
+        matched=len((matched | widened) - conflicts),
         shape_conflicts=tuple(sorted(conflicts)),
-        unmatched=tuple(sorted(unmatched)),
+        unmatched=tuple(sorted((missing - elsewhere).union(_strays(tensors)))),
+        elsewhere=tuple(sorted(elsewhere)),
+        widened=tuple(sorted(widened)),
         ranks=ranks(header),
         alphas=alphas(header),
     )
+
+
+def _wider(weight: Shape, down: Shape) -> Shape:
+    """The weight, if it reads several pictures side by side; as it is where `down` does not ask for that."""
+    whole = 1 < len(weight) == len(down) and weight[1] > 0 and down[1] % weight[1] == 0
+    return [weight[0], down[1], *weight[2:]] if whole else weight
 
 
 def _strays(tensors: Mapping[str, object]) -> Iterator[str]:

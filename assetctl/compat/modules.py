@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     #: Canonical names that one name of a LoRA stands for, and the shape of their weights as a whole.
     Target = tuple[tuple[str, ...], Shape]
 
-_UNET = "model.diffusion_model."
+#: What stands before the names of a UNet or transformer: in a checkpoint, and in a file that holds it alone.
+_ROOTS = ("model.diffusion_model.", "diffusion_model.", "transformer.", "unet.", "")
+
+#: What else a file without such a root may hold.
+_OTHER_PARTS = (
+    "text_encoders.", "text_encoder.", "cond_stage_model.", "conditioner.", "first_stage_model.", "vae.", "model_ema.",
+)  # fmt: skip
 
 #: What a transformer of FLUX.1 has, in its authors' names and in diffusers'. FLUX.2 shares its modulations.
 _FLUX = "double_blocks.0.img_attn.qkv.weight\n"
@@ -48,6 +54,13 @@ _BESIDE_FLUX = {
     "text_encoders.t5xxl.transformer.": "text_encoder_2",
 }
 
+#: Where full checkpoints of other families do.
+_BESIDE_OTHERS = {
+    "text_encoders.clip_l.transformer.": "text_encoder",
+    "text_encoders.clip_g.transformer.": "text_encoder_2",
+    "text_encoders.t5xxl.transformer.": "text_encoder_3",
+}
+
 #: What LoRAs begin the names of a transformer's modules with: kohya's and OneTrainer's.
 _TRANSFORMER = ("lora_unet_", "lora_transformer_")
 
@@ -70,15 +83,23 @@ class Modules:
         by_kohya_name: Canonical names and shape by what LoRAs call the module, in kohya's spelling, whether
             they name it as diffusers does or as the model's authors do. A module that the authors
             fuse stands for several, and its shape is that of the whole.
+        all_spellings: Whether every name that LoRAs give a module is known. Where not, only names that both files
+            share are, and a module that is not found may well be there under another.
     """
 
     shapes: Mapping[str, Shape]
     by_kohya_name: Mapping[str, Target]
+    all_spellings: bool = True
 
     @cached_property
     def targets(self) -> int:
         """How many of them a LoRA can change: linear layers and convolutions."""
         return sum(len(shape) > 1 for shape in self.shapes.values())
+
+    @cached_property
+    def text_encoders(self) -> bool:
+        """Whether text encoders are among them."""
+        return any(name.startswith("text_encoder") for name in self.shapes)
 
     @cached_property
     def context_width(self) -> int | None:
@@ -88,39 +109,51 @@ class Modules:
 
 
 def modules_of_file(header: Header) -> Modules | None:
-    """The modules of a single-file checkpoint, or `None` where it holds none that we know: see the families."""
+    """The modules of a checkpoint, a UNet or a transformer in a single file, or `None` where it has none to show."""
     if header.has(*_PACKED):
         return None
-    if header.has(f"\n{_UNET}input_blocks."):
-        return _modules_of_ldm(header)
-    for prefix in (_UNET, ""):
-        if header.has(f"\n{prefix}{_FLUX}") and not header.has(f"\n{prefix}{_FLUX2}"):
-            return _modules_of_flux(header, prefix)
-    return modules_of_networks({"transformer": [header]}) if header.has("\ntransformer_blocks.0.") else None
+    root = next(root for root in _ROOTS if header.has(f"\n{root}"))
+    if header.has(f"\n{root}input_blocks."):
+        return _modules_of_ldm(header, root)
+    if header.has(f"\n{root}{_FLUX}") and not header.has(f"\n{root}{_FLUX2}"):
+        return _modules_of_flux(header, root)
+    network = "unet" if header.has(f"\n{root}down_blocks.0.") else "transformer"
+    below = ((key, shape) for key, shape in _below(header.tensors, root) if root or not key.startswith(_OTHER_PARTS))
+    beside = {place: dict(_below(header.tensors, prefix)) for prefix, place in _BESIDE_OTHERS.items()}
+    return _modules_of_shapes({network: dict(below)} | beside)
 
 
 def modules_of_networks(networks: Mapping[str, list[Header]]) -> Modules | None:
     """The modules of a diffusers folder, given the headers of each network's weights, or `None` as above."""
-    shapes = {
-        network: {key: entry["shape"] for header in headers for key, entry in header.tensors.items()}
-        for network, headers in networks.items()
-    }
+    return _modules_of_shapes(
+        {
+            network: {key: entry["shape"] for header in headers for key, entry in header.tensors.items()}
+            for network, headers in networks.items()
+        }
+    )
+
+
+def _modules_of_shapes(shapes: dict[str, dict[str, Shape]]) -> Modules | None:
+    """The modules of networks by diffusers' names of those, given their tensors."""
     unet, transformer = _weights(shapes.pop("unet", {}).items()), shapes.pop("transformer", {})
-    modules = _Collected()
+    modules, known = _Collected(), True
     if unet:
         modules.add_unet((diffusers, ldm, unet[path]) for path, diffusers, ldm in ldm_names(unet))
     elif all(key in transformer for key in _FLUX_IN_DIFFUSERS):
         modules.add_flux(_weights(transformer.items()))
     else:
+        known = False
+        modules.add("transformer", _weights(transformer.items()).items(), _TRANSFORMER)
+    if not modules.shapes:
         return None
     for network, tensors in shapes.items():
         modules.add_text_encoder(network, tensors.items())
-    return Modules(modules.shapes, modules.by_kohya_name)
+    return Modules(modules.shapes, modules.by_kohya_name, known)
 
 
-def _modules_of_ldm(header: Header) -> Modules:
+def _modules_of_ldm(header: Header, root: str) -> Modules:
     modules = _Collected()
-    weights = _weights(_below(header.tensors, _UNET))
+    weights = _weights(_below(header.tensors, root))
     modules.add_unet((diffusers, ldm, weights[path]) for path, ldm, diffusers in diffusers_names(weights))
     for prefix, network in _HUGGING_FACE.items():
         if header.has(f"\n{prefix}"):
@@ -132,9 +165,9 @@ def _modules_of_ldm(header: Header) -> Modules:
     return Modules(modules.shapes, modules.by_kohya_name)
 
 
-def _modules_of_flux(header: Header, prefix: str) -> Modules:
+def _modules_of_flux(header: Header, root: str) -> Modules:
     modules = _Collected()
-    modules.add_flux(diffusers_parts(_weights(_below(header.tensors, prefix))))
+    modules.add_flux(diffusers_parts(_weights(_below(header.tensors, root))))
     for place, network in _BESIDE_FLUX.items():
         if header.has(f"\n{place}"):
             used = ((key, shape) for key, shape in _below(header.tensors, place) if "text_projection" not in key)

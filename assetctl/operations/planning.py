@@ -67,6 +67,7 @@ def checked(workspace: Workspace, selection: Selection) -> CheckReport:
         FileError: A file is gone or damaged.
         IncompatibleError: The selection can not work together.
     """
+    _refuse_parts(selection)
     report = with_suggestions(workspace, selection, run_rules(selection))
     _refuse_damage(report)
     count = sum(finding.severity == "error" or finding.rule == "method" for finding in report.findings)
@@ -77,6 +78,15 @@ def checked(workspace: Workspace, selection: Selection) -> CheckReport:
             report.findings,
         )
     return report
+
+
+def _refuse_parts(selection: Selection) -> None:
+    checkpoint = selection.checkpoint
+    if checkpoint is not None and checkpoint.kind == "diffusion-model":
+        raise IncompatibleError(
+            f"{checkpoint.name} is a UNet or transformer alone, and `generate` needs its text encoders and VAE too.",
+            "Choose one that `assetctl list --kind checkpoint` shows; `assetctl check` takes both.",
+        )
 
 
 def _refuse_damage(report: CheckReport) -> None:

@@ -55,7 +55,7 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
     unknown = []
     for name, weight in tags:
         try:
-            loras.append(_use(read.find(name), weight))
+            loras.append(as_weighted(read.find(name), weight))
         except NotFoundError as error:
             if not note_unknown_tags:
                 raise
@@ -74,7 +74,17 @@ def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> 
         cfg_scale=choice.cfg_scale,
     )
     selection = _with_others(read, _with_named(read, selection, choice.names))
-    return _with_facts(read, selection) if choice.commercial else selection
+    return with_facts(read, selection) if choice.commercial else selection
+
+
+def alone(checkpoint: Asset | None, asset: Asset) -> Selection:
+    """The checkpoint with one other asset, in the place of its kind."""
+    selection = Selection(checkpoint)
+    if asset.kind == "lora":
+        return replace(selection, loras=(as_weighted(asset),))
+    if asset.kind == "embedding":
+        return replace(selection, embeddings=(asset,))
+    return replace(selection, vae=asset) if asset.kind == "vae" else replace(selection, controlnets=(asset,))
 
 
 def _with_others(read: Reader, selection: Selection) -> Selection:
@@ -86,7 +96,7 @@ def _with_others(read: Reader, selection: Selection) -> Selection:
     return replace(selection, others=others)
 
 
-def _with_facts(read: Reader, selection: Selection) -> Selection:
+def with_facts(read: Reader, selection: Selection) -> Selection:
     """Note what the sources of all assets said of them."""
     origins = ((asset.path, read.origin(asset)) for asset in dict.fromkeys(selection.assets()))
     facts = tuple((path, origin.facts) for path, origin in origins if origin is not None and origin.facts is not None)
@@ -94,24 +104,36 @@ def _with_facts(read: Reader, selection: Selection) -> Selection:
 
 
 def _weighted(read: Reader, text: str) -> WeightedAsset:
+    name, weight = _split(text)
+    return as_weighted(read.find(name), weight)
+
+
+def _split(text: str) -> tuple[str, float | None]:
     """`NAME:WEIGHT`; only a number behind the last colon is a weight, so that paths with colons work."""
-    name, colon, number = text.rpartition(":")
-    if not colon:
-        return _use(read.find(text), None)
+    name, _, number = text.rpartition(":")
     try:
         weight = float(number)
     except ValueError:
-        return _use(read.find(text), None)
+        return text, None
+    if not name:
+        return text, None
     if not math.isfinite(weight):
         raise UsageError(f"The weight of {name!r} is {number}.", "Weights are numbers, usually between 0 and 1.5.")
-    return _use(read.find(name), weight)
+    return name, weight
 
 
-def _use(asset: Asset, weight: float | None) -> WeightedAsset:
+def as_weighted(asset: Asset, weight: float | None = None) -> WeightedAsset:
     """A weight that was not named is the asset's own, or 1."""
     if weight is None:
         weight = 1.0 if asset.default_weight is None else asset.default_weight
     return WeightedAsset(asset, weight)
+
+
+def _refuse_weight(asset: Asset, text: str) -> None:
+    hint = f"Name it alone: {asset.typed}."
+    if asset.kind == "embedding":
+        hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
+    raise UsageError(f"{text} gives a weight to {asset.name}, which is no LoRA and has none.", hint)
 
 
 def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> Selection:
@@ -119,17 +141,19 @@ def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> S
     loras, embeddings = list(selection.loras), list(selection.embeddings)
     controlnets = list(selection.controlnets)
     for text in names:
-        use = _weighted(read, text)
-        asset = use.asset
+        name, weight = _split(text)
+        asset = read.find(name)
+        if weight is not None and asset.kind != "lora":
+            _refuse_weight(asset, text)
         if asset.kind == "lora":
-            loras.append(use)
+            loras.append(as_weighted(asset, weight))
         elif asset.kind == "embedding":
             embeddings.append(asset)
         elif asset.kind == "controlnet":
             controlnets.append(asset)
         elif asset.kind == "vae" and vae is None:
             vae = asset
-        elif asset.kind == "checkpoint" and checkpoint is None:
+        elif asset.kind in ("checkpoint", "diffusion-model") and checkpoint is None:
             checkpoint = asset
         else:
             hint = (

@@ -55,16 +55,16 @@ class Finding(Home):
         """LoRAs, embeddings, VAEs and ControlNets that can be used with a checkpoint, best first, and how well.
 
         How well is `same base model`, `same family`, `same latents` (a VAE of a family that shares them),
-        `other lineage`, or `perhaps` (a VAE whose file leaves several families open).
+        `other lineage`, or `perhaps` (a VAE whose file leaves several families open). What its header proves not to
+        fit is left out.
 
         Raises:
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
-        from assetctl.operations.fitting import checkpoint_to_fit
+        from assetctl.operations.fitting import fitting
 
-        read, asset = self._workspace.catalog.read, checkpoint_to_fit(self._workspace, checkpoint)
-        return read.fitting(asset, tags=tags, in_store=in_store, limit=limit, **filters)
+        return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 
     def count(
         self,
@@ -75,7 +75,7 @@ class Finding(Home):
         in_store: bool | None = None,
         **filters: str | None,
     ) -> int:
-        """How many assets `list` would give, or `fitting` for a checkpoint; `most` if there are more."""
+        """How many assets `list` would give, or at most `fitting` for a checkpoint; `most` if there are more."""
         read = self._workspace.catalog.read
         if fits is None:
             return read.count(most, tags=tags, in_store=in_store, **filters)

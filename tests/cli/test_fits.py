@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from material import write_safetensors
+from material import write_embedding, write_lora, write_safetensors
 
 from assetctl.catalog import Catalog, NewAsset
 from assetctl.types import AssetFile, Identification
@@ -68,7 +68,7 @@ def test_a_person_is_shown_a_hundred_and_told_of_the_rest(assetctl):
     assert "100 of 156 shown; `--limit 0` shows all." in shown.err
     assert len(assetctl("list", "--limit", 0).out.splitlines()) == 157
     assert "5 of 150 shown" in assetctl("search", "many", "--limit", 5).err
-    assert "2 of 3 shown" in assetctl("list", "--fits", "dreamer", "--limit", 2).err
+    assert "2 of at most 3 shown" in assetctl("list", "--fits", "dreamer", "--limit", 2).err
 
 
 @pytest.mark.usefixtures("filled")
@@ -90,6 +90,76 @@ def test_nothing_that_fits_is_said(assetctl):
     ended = assetctl("list", "--fits", "dreamer", "--kind", "vae")
     assert (ended.code, ended.out) == (0, "")
     assert "No asset" in ended.err
+
+
+TO_K = "input_blocks.1.1.transformer_blocks.0.attn2.to_k"
+
+
+@pytest.fixture
+def studio(assetctl, tmp_path):
+    """A small checkpoint of SD 1, and LoRAs and embeddings that the catalog takes to be of that family."""
+    folder = tmp_path / "studio"
+    unet = {"input_blocks.0.0.weight": (8, 4, 3, 3), "time_embed.0.weight": (8, 8), f"{TO_K}.weight": (320, 768)}
+    shapes = {f"model.diffusion_model.{name}": shape for name, shape in unet.items()}
+    shapes["cond_stage_model.transformer.text_model.encoder.layers.0.self_attn.q_proj.weight"] = (8, 8)
+    shapes["first_stage_model.decoder.conv_in.weight"] = (8, 4, 3, 3)
+    write_safetensors(folder / "photo.safetensors", shapes)
+    for number in range(6):
+        write_lora(folder / f"good-{number}.safetensors", seed=number)
+        module = f"lora_unet_down_blocks_0_attentions_{number + 4}_transformer_blocks_0_attn2_to_k"
+        halves = {f"{module}.lora_down.weight": (4, 768), f"{module}.lora_up.weight": (320, 4)}
+        write_safetensors(folder / f"broken-{number}.safetensors", halves, seed=number)
+    write_embedding(folder / "wide.safetensors", width=1280)
+    write_embedding(folder / "soft.safetensors")
+    assetctl("import", folder)
+    for name in ("wide", "soft"):
+        assetctl("edit", name, "--family", "sd1")
+    return folder
+
+
+GOOD = [f"good-{number}" for number in range(6)]
+
+
+@pytest.mark.usefixtures("studio")
+def test_what_check_would_refuse_is_not_listed(assetctl):
+    assert assetctl("list", "--fits", "photo", "--quiet").out.split() == [*GOOD, "soft"]
+    for name in (*GOOD, "soft"):
+        assert assetctl("check", "photo", name).code == 0
+    assert assetctl("check", "photo", "broken-0").code == assetctl("check", "photo", "wide").code == 4
+
+
+@pytest.mark.usefixtures("studio")
+def test_what_fits_moves_up_where_something_does_not(assetctl):
+    shown = assetctl("list", "--fits", "photo", "--limit", 3)
+    assert [line.split()[0] for line in shown.out.splitlines()[1:]] == GOOD[:3]
+    assert "3 of at most 14 shown" in shown.err
+
+
+def test_what_is_not_there_to_be_read_stays_as_the_catalog_has_it(assetctl, studio):
+    (studio / "broken-2.safetensors").unlink()
+    assert "broken-2" in assetctl("list", "--fits", "photo", "--quiet").out
+    (studio / "photo.safetensors").unlink()
+    assert len(assetctl("list", "--fits", "photo", "--quiet").out.split()) == 14
+
+
+def test_a_damaged_file_is_not_listed(assetctl, studio):
+    (studio / "good-1.safetensors").write_bytes(b"no longer")
+    assert "good-1" not in assetctl("list", "--fits", "photo", "--quiet").out
+
+
+def test_a_table_reads_only_so_many_headers(assetctl, home, studio):
+    with Catalog(home / "catalog.db") as catalog, catalog.write() as writer:
+        copies = [studio / f"a-broken-{number:03}.safetensors" for number in range(150)]
+        for copy in copies:
+            copy.hardlink_to(studio / "broken-0.safetensors")
+        found = Identification("lora", "sd1")
+        writer.add([
+            NewAsset(copy.stem, str(copy), (AssetFile(str(copy), copy.stat().st_size, 1),), found, in_store=False)
+            for copy in copies
+        ])  # fmt: skip
+    shown = assetctl("list", "--fits", "photo", "--limit", 2)
+    assert "0 of the first 108 fit; `--limit 0` looks at all, at most 164." in shown.err
+    assert "good-0" in assetctl("list", "--fits", "photo", "--limit", 0).out
 
 
 def test_inspect_says_what_it_is_before_why_and_shortens_metadata(assetctl, tmp_path):

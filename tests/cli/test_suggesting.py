@@ -15,13 +15,17 @@ UNET = "model.diffusion_model."
 
 
 def checkpoint(path, context):
+    """One block of attention with the family's widths, where `write_lora` reaches."""
     large = context == 2048
     text = "conditioner.embedders.0.transformer" if large else "cond_stage_model.transformer"
-    attention = f"{UNET}input_blocks.{'4' if large else '1'}.1.transformer_blocks.0"
+    inner, attention = (640, f"{UNET}input_blocks.4.1") if large else (320, f"{UNET}input_blocks.1.1")
     shapes = {
         f"{UNET}input_blocks.0.0.weight": (8, 4, 3, 3),
+        f"{UNET}input_blocks.3.0.op.weight": (8, 8, 3, 3),
         f"{UNET}time_embed.0.weight": (8, 8),
-        f"{attention}.attn2.to_k.weight": (8, context),
+        f"{attention}.transformer_blocks.0.attn1.to_k.weight": (inner, inner),
+        f"{attention}.transformer_blocks.0.attn2.to_k.weight": (inner, context),
+        f"{attention}.transformer_blocks.0.attn2.to_v.weight": (inner, context),
         f"{text}.text_model.encoder.layers.0.self_attn.q_proj.weight": (8, 8),
         "first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3),
     }
@@ -59,6 +63,68 @@ def test_only_what_is_really_there_is_named(assetctl, filled):
     assetctl("rm", "alpine-hut", "--yes")
     (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
     assert "of your catalog" not in hint
+
+
+def broken_lora(path, family="sd1"):
+    """A LoRA of modules that no checkpoint has."""
+    block = f"lora_unet_down_blocks_{'1' if family == 'sdxl' else '0'}_attentions_9_transformer_blocks_0"
+    width = 2048 if family == "sdxl" else 768
+    shapes = {f"{block}_attn2_to_k.lora_down.weight": (4, width), f"{block}_attn2_to_k.lora_up.weight": (320, 4)}
+    return write_safetensors(path, shapes, {"ss_network_module": "networks.lora"}, seed=len(path.name))
+
+
+def test_what_is_named_was_asked_the_same_rules(assetctl, filled):
+    broken_lora(filled / "cat-ears.safetensors")
+    broken_lora(filled / "cat-ears-too.safetensors")
+    assetctl("import", filled)
+    (hint,) = hints(assetctl, "coverage", "photo", "cat-ears")
+    assert "cat-whiskers of your catalog fits: --lora cat-whiskers." in hint
+    for name in ("cat-whiskers", "alpine-hut"):
+        assetctl("rm", name, "--yes")
+    (hint,) = hints(assetctl, "coverage", "photo", "cat-ears")
+    assert "of your catalog" not in hint
+
+
+def test_an_embedding_of_another_width_names_one_of_the_right_width(assetctl, filled):
+    write_embedding(filled / "soft-light.safetensors", width=1280)
+    assetctl("import", filled)
+    for name in ("soft", "soft-light"):
+        assetctl("edit", name, "--family", "sdxl")
+    (hint,) = hints(assetctl, "embedding_width", "photo-xl", "soft")
+    assert "of your catalog" not in hint
+    write_safetensors(filled / "soft-xl.safetensors", {"clip_l": (1, 768), "clip_g": (1, 1280)})
+    assetctl("import", filled)
+    (hint,) = hints(assetctl, "embedding_width", "photo-xl", "soft")
+    assert "soft-xl of your catalog fits: --embedding soft-xl." in hint
+
+
+def test_what_replaces_an_unknown_licence_has_a_known_one(assetctl, filled):
+    assert all("of your catalog" not in hint for hint in hints(assetctl, "licence", "photo", "soft", "--commercial"))
+    write_safetensors(filled / "soft-free.safetensors", {"emb_params": (2, 768)}, {"modelspec.license": "mit"}, 3)
+    assetctl("import", filled)
+    told = hints(assetctl, "licence", "photo", "soft", "--commercial")
+    assert any("soft-free of your catalog fits" in hint for hint in told)
+
+
+def test_what_generate_does_not_apply_is_not_named(assetctl, filled):
+    module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    dora = {f"{module}.lora_down.weight": (4, 768), f"{module}.lora_up.weight": (320, 4)}
+    for number in range(2):
+        shapes = dora | {f"{module}.dora_scale": (320, 1)}
+        write_safetensors(filled / f"cat-whiskers-xl-{number}.safetensors", shapes, seed=number)
+    assetctl("import", filled)
+    assetctl("edit", "cat-whiskers-xl-0", "--family", "sd1")
+    assetctl("edit", "cat-whiskers-xl-1", "--family", "sd1")
+    for rule, name in (("family", "cat-whiskers-xl"), ("method", "cat-whiskers-xl-0")):
+        (hint,) = hints(assetctl, rule, "photo", name)
+        assert "--lora cat-whiskers." in hint
+
+
+def test_a_checkpoint_that_all_would_fit_is_of_the_family_and_has_their_modules(assetctl, filled):
+    broken_lora(filled / "cat-ears-xl.safetensors", "sdxl")
+    assetctl("import", filled)
+    (hint,) = hints(assetctl, "family", "photo", "cat-ears-xl")
+    assert "All would fit" not in hint
 
 
 def test_what_fits_gets_no_suggestion(assetctl, filled):

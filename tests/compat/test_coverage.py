@@ -167,9 +167,7 @@ def test_convolution_of_one_pixel_and_linear_layer_are_the_same(asset: Make):
 @pytest.mark.parametrize(
     "tensors",
     [
-        {f"{CONV}.lora_down.weight": [2, 8, 3, 3]},
         {f"{CONV}.lora_down.weight": [], f"{CONV}.lora_up.weight": []},
-        {f"{CONV}.lora_down.weight": [3, 8, 3, 3], f"{CONV}.lora_up.weight": [8, 2, 1, 1]},
         {f"{CONV}.hada_w1_a": []},
         {f"{CONV}.lokr_w1": [2]},
         {f"{CONV}.oft_blocks": [2]},
@@ -181,6 +179,45 @@ def test_broken_change_of_a_module_is_a_conflict(asset: Make, tensors: dict[str,
     checkpoint = asset("checkpoint", "checkpoint", "sd1", tiny_checkpoint())
     (found,) = covered(checkpoint, asset("lora", "lora", "sd1", tensors))
     assert (found.matched, found.shape_conflicts) == (0, ("unet_down_blocks_0_resnets_0_conv1",))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({f"{CONV}.lora_down.weight": [2, 8, 3, 3]}, "lack the half that leads up"),
+        ({f"{CONV}.lora_up.weight": [8, 2, 1, 1]}, "lack the half that leads down"),
+        ({f"{CONV}.lora_down.weight": [3, 8, 3, 3], f"{CONV}.lora_up.weight": [8, 2, 1, 1]}, "of different ranks"),
+        ({f"{CONV}.lora_down.weight": [0, 8, 3, 3], f"{CONV}.lora_up.weight": [8, 0, 1, 1]}, "are of rank 0"),
+        ({"unet.conv_in.lora_A.weight": [2, 4, 3, 3]}, "lack the half that leads up"),
+    ],
+    ids=str,
+)
+def test_halves_that_make_no_change_are_damage_and_not_another_architecture(
+    asset: Make, tensors: dict[str, list[int]], said: str
+):
+    checkpoint = asset("checkpoint", "checkpoint", "sd1", tiny_checkpoint())
+    lora = asset("style", "lora", "sd1", tensors)
+    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    assert [(finding.rule, finding.severity) for finding in report.findings] == [("damaged_lora", "error")]
+    assert said in report.findings[0].message
+    assert [(found.matched, found.shape_conflicts) for found in report.coverage] == [(0, ())]
+    alone = run_rules(Selection(None, (WeightedAsset(lora),)))
+    assert "damaged_lora" in [finding.rule for finding in alone.findings]
+
+
+def test_what_is_whole_in_a_damaged_lora_still_counts(asset: Make):
+    checkpoint = asset("checkpoint", "checkpoint", "sd1", tiny_checkpoint())
+    halves = low_rank(f"lora_unet_{BLOCK}_attn1_to_q", 8, [8]) | {f"{CONV}.lora_down.weight": [2, 8, 3, 3]}
+    (found,) = covered(checkpoint, asset("style", "lora", "sd1", halves))
+    assert (found.matched, found.shape_conflicts, found.unmatched) == (1, (), ())
+
+
+def test_a_lora_of_another_family_is_told_of_once(asset: Make):
+    checkpoint = asset("checkpoint", "checkpoint", "sd1", tiny_checkpoint())
+    lora = asset("style", "lora", "sdxl", low_rank(f"lora_unet_{BLOCK}_attn1_to_q", 640, [640]))
+    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    assert [finding.rule for finding in report.findings] == ["family"]
+    assert [len(found.shape_conflicts) for found in report.coverage] == [1]
 
 
 def test_module_named_twice_counts_once(asset: Make):

@@ -90,14 +90,32 @@ def test_published_flux_loras_match_every_module_in_flux(
     assert (found.shape_conflicts, found.unmatched, found.ranks) == ((), (), ranks)
 
 
-def test_published_control_lora_is_wider_where_it_reads_the_second_picture(real: Make, asset: Make):
-    found = covered(asset("flux", "diffusion-model", "flux1", flux()), real("flux1-control-lora", "lora", "flux1"))
-    assert found.shape_conflicts == ("transformer_x_embedder",)
+def test_published_control_lora_widens_the_input_where_it_reads_the_second_picture(real: Make, asset: Make):
+    checkpoint, lora = asset("flux", "diffusion-model", "flux1", flux()), real("flux1-control-lora", "lora", "flux1")
+    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    (found,) = report.coverage
+    assert (found.shape_conflicts, found.widened) == ((), ("transformer_x_embedder",))
+    assert report.ok
+    assert any("widens the input of flux" in finding.message for finding in report.findings)
+
+
+@pytest.mark.parametrize(("into", "widened"), [(128, 1), (96, 0), (32, 0)])
+def test_an_input_is_widened_by_whole_pictures(asset: Make, into: int, widened: int):
+    lora = asset("lora", "lora", "flux1", low_rank("transformer.x_embedder", 3072, [into]))
+    found = covered(asset("flux", "diffusion-model", "flux1", flux()), lora)
+    assert (len(found.widened), found.matched, len(found.shape_conflicts)) == (widened, widened, 1 - widened)
 
 
 def test_sd1_lora_matches_nothing_in_flux(real: Make, asset: Make):
     found = covered(asset("flux", "diffusion-model", "flux1", flux()), real("sd15-lora-kohya", "lora", "sd1"))
-    assert (found.matched, found.shape_conflicts, len(found.unmatched)) == (0, (), 264)
+    assert (found.matched, found.shape_conflicts, len(found.unmatched), len(found.elsewhere)) == (0, (), 192, 72)
+
+
+@pytest.mark.parametrize("shape", [[3072], [3072, 0]])
+def test_an_input_of_no_width_is_compared_all_the_same(asset: Make, shape: list[int]):
+    checkpoint = asset("odd", "diffusion-model", "wan", {"x_embedder.weight": shape, "blocks.0.q.weight": [8, 8]})
+    found = covered(checkpoint, asset("lora", "lora", "wan", low_rank("x_embedder", 3072, [64])))
+    assert found.widened == ()
 
 
 QKV = tuple(f"transformer_transformer_blocks_0_attn_to_{part}" for part in "qkv")
@@ -148,13 +166,13 @@ def test_fused_change_of_another_width_conflicts_in_all_its_parts(asset: Make):
     assert covered(asset("flux", "diffusion-model", "flux1", flux()), lora).shape_conflicts == tuple(sorted(QKV))
 
 
-@pytest.mark.parametrize(
-    "extra", [{"double_stream_modulation_img.lin.weight": [8, 8]}, {"img_in.weight.quant_state.bitsandbytes__nf4": [9]}]
-)
-def test_what_only_resembles_flux_or_is_packed_gets_no_coverage(asset: Make, extra: Shapes):
-    checkpoint = asset("other", "diffusion-model", "flux2", flux() | extra)
+def test_what_is_packed_gets_no_coverage(asset: Make):
+    packed = flux() | {"img_in.weight.quant_state.bitsandbytes__nf4": [9]}
+    checkpoint = asset("other", "diffusion-model", "flux1", packed)
     lora = asset("lora", "lora", "flux1", low_rank("lora_unet_single_blocks_0_linear2", 3072, [15360]))
-    assert run_rules(Selection(checkpoint, (WeightedAsset(lora),))).coverage == ()
+    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    assert report.coverage == ()
+    assert "not_compared" in [finding.rule for finding in report.findings]
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def lora_of(asset: Make, name: str = "style", family: str | None = "sd1", **othe
     return asset(name, "lora", family, low_rank(MODULE, 8, [8, 3, 3]), **other)
 
 
-def embedding_of(asset: Make, width: int = 768, **other: object) -> Asset:
-    return asset("token", "embedding", "sd1", {"emb_params": [2, width]}, **other)
+def embedding_of(asset: Make, width: int = 768, family: str | None = "sd1", **other: object) -> Asset:
+    return asset("token", "embedding", family, {"emb_params": [2, width]}, **other)
 
 
 def found(rule: str, checkpoint: Asset | None, *loras: Asset, **other: object) -> list[Finding]:
@@ -54,7 +54,7 @@ def test_findings_stand_by_severity_and_only_errors_spoil_the_report(asset: Make
     assert [finding.severity for finding in spoilt.findings] == sorted(finding.severity for finding in spoilt.findings)
 
 
-@pytest.mark.parametrize("kind", ["lora", "unknown", "diffusion-model"])
+@pytest.mark.parametrize("kind", ["lora", "unknown", "text-encoder"])
 def test_asset_of_another_kind_is_an_error(asset: Make, kind: str):
     (finding,) = found("kind", replace(checkpoint_of(asset), kind=kind))
     assert (finding.severity, finding.assets) == ("error", ("base",))
@@ -109,6 +109,20 @@ def test_width_of_an_embedding_is_compared_with_what_the_checkpoint_reads(asset:
     assert "768" in finding.message
 
 
+def test_an_embedding_of_another_family_is_told_of_once(asset: Make):
+    report = run_rules(Selection(replace(checkpoint_of(asset), family="sdxl"), embeddings=(embedding_of(asset, 1280),)))
+    assert [finding.rule for finding in report.findings] == ["family"]
+
+
+def test_an_embedding_without_vectors_is_damaged(asset: Make):
+    embedding = asset("token", "embedding", "sd1", {"emb_params": [0, 768]})
+    (finding,) = found("embedding_width", checkpoint_of(asset), embeddings=(embedding,))
+    assert finding.severity == "error"
+    assert "no vector" in finding.message
+    one = asset("one", "embedding", "sd1", {"emb_params": [768]})
+    assert found("embedding_width", checkpoint_of(asset), embeddings=(one,)) == []
+
+
 @pytest.mark.parametrize(
     ("shapes", "count"),
     [
@@ -128,7 +142,7 @@ def test_sdxl_wants_vectors_for_both_text_encoders(asset: Make, shapes: dict[str
 
 def test_width_is_that_of_the_family_where_the_checkpoint_does_not_tell(asset: Make):
     checkpoint = asset("base", "checkpoint", "sd2", {"some.weight": [2, 2]})
-    (finding,) = found("embedding_width", checkpoint, embeddings=(embedding_of(asset),))
+    (finding,) = found("embedding_width", checkpoint, embeddings=(embedding_of(asset, family=None),))
     assert "1024" in finding.message
 
 

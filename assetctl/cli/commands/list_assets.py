@@ -10,9 +10,14 @@ from assetctl.cli.render import list_limit, show_assets, tell_rest
 from assetctl.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from assetctl.cli.output import Output
 
 LIMIT = typer.Option("--limit", min=0, help="How many at most; 0 for all. A table shows 100 unless told otherwise.")
+
+#: How many that could fit are counted, to say how many there are.
+_COUNTED = 10_000
 
 _EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl import FOLDER`, or try `assetctl demo`."
 
@@ -76,14 +81,27 @@ def _show_fitting(session: Session, checkpoint: str, wanted: Wanted, limit: int 
     tags, in_store, fields = wanted
     found = session.registry.fitting(checkpoint, tags=tags, in_store=in_store, limit=limit, **fields)
     show_assets(session.out, [asset for asset, _ in found], [fit for _, fit in found])
-    tell_rest(
+    _tell_rest_of_fitting(
         session.out,
         len(found),
         limit,
         lambda most: session.registry.count(most, fits=checkpoint, tags=tags, in_store=in_store, **fields),
-        most=10_000,
     )
     return len(found)
+
+
+def _tell_rest_of_fitting(out: Output, shown: int, limit: int | None, count: Callable[[int], int]) -> None:
+    """How many more there are; whether all of those fit is not known before they are read."""
+    from assetctl.operations.fitting import looked_at  # noqa: PLC0415 - other lists pay for no rules
+
+    if limit is None or out.json or out.quiet:
+        return
+    there = count(_COUNTED + 1)
+    total = f"more than {_COUNTED:,}" if there > _COUNTED else f"at most {there:,}"
+    if shown == limit < there:
+        out.note(f"{shown:,} of {total} shown; `--limit 0` shows all.")
+    elif shown < limit and there > looked_at(limit):
+        out.note(f"{shown:,} of the first {looked_at(limit):,} fit; `--limit 0` looks at all, {total}.")
 
 
 def _explain_nothing(session: Session, wanted: Wanted, fits: str | None) -> None:

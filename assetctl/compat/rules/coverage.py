@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from assetctl.compat.damage import damaged_modules
 from assetctl.compat.rule import Rule
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ RULE = Rule(
     {
         "error": f"Less than {FLOOR:.0%} of a LoRA's modules are in the checkpoint, or one is of another width.",
         "warning": "Some of the LoRA's modules are not in the checkpoint, and have no effect.",
+        "info": "A LoRA widens the checkpoint's input.",
     },
 )
 
@@ -29,10 +32,27 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Judge what each LoRA would change."""
     for lora, covered in context.coverage:
-        checkpoint = context.selection.checkpoint
-        finding = None if checkpoint is None else _judged(lora, covered, checkpoint)
+        checkpoint, modules = context.selection.checkpoint, context.modules
+        if checkpoint is None or modules is None or _said_otherwise(context, lora, covered, checkpoint):
+            continue
+        # where not all spellings are known, what does not match may only be named otherwise: see `not_compared`
+        told = covered if modules.all_spellings else replace(covered, unmatched=())
+        finding = _judged(lora, told, checkpoint)
         if finding is not None:
             yield finding
+        if covered.widened:
+            message = f"{lora.name} widens the input of {checkpoint.name}, as control LoRAs do: it follows a picture."
+            yield RULE.finding("info", message, None, lora, checkpoint)
+
+
+def _said_otherwise(context: Context, lora: Asset, covered: Coverage, checkpoint: Asset) -> bool:
+    """Whether another rule says it better: `family`, `parts_elsewhere` or `damaged_lora`."""
+    if None not in (lora.family, checkpoint.family) and lora.family != checkpoint.family:
+        return True
+    if covered.matched or covered.shape_conflicts or covered.unmatched:
+        return False
+    header = context.header(lora)
+    return bool(covered.elsewhere) or (header is not None and any(damaged_modules(header)))
 
 
 def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from assetctl.compat.context import Context
     from assetctl.files.safetensors import Header
-    from assetctl.types import Finding
+    from assetctl.types import Asset, Finding
 
 RULE = Rule(
     "embedding_width",
     "Every embedding is as wide as what the checkpoint's text encoders make of a word.",
-    {"error": "An embedding's vectors have another width."},
+    {"error": "An embedding's vectors have another width, or there are none."},
 )
 
 #: Width of a word by family: the sum over the text encoders.
@@ -37,11 +37,20 @@ def check(context: Context) -> Iterator[Finding]:
         return
     for asset in dict.fromkeys(context.selection.embeddings):
         header = context.header(asset) if asset.kind == "embedding" else None
+        if header is not None and any(0 in entry["shape"] for entry in header.tensors.values()):
+            hint = f"Fetch it again: `assetctl inspect {asset.typed}` says where it came from."
+            yield RULE.finding("error", f"{asset.name} is damaged: there is no vector in it.", hint, asset, checkpoint)
+            continue
         width = None if header is None else _width(header)
-        if width is not None and width != wanted:
+        if width is not None and width != wanted and not _of_another_family(asset, checkpoint):
             message = f"The vectors of {asset.name} are {width} wide, and {checkpoint.name} needs {wanted}."
             hint = f"Choose one that `assetctl list --kind embedding --family {checkpoint.family or 'sd1'}` shows."
             yield RULE.finding("error", message, hint, asset, checkpoint)
+
+
+def _of_another_family(asset: Asset, checkpoint: Asset) -> bool:
+    """Whether `family` tells of it anyway."""
+    return None not in (asset.family, checkpoint.family) and asset.family != checkpoint.family
 
 
 def _width(header: Header) -> int | None:

@@ -18,11 +18,14 @@ RULE = Rule(
     {"error": "An asset is of another kind, or nobody knows of which."},
 )
 
+#: What may stand in for what: a UNet or transformer alone is what most checkpoints of FLUX and later come as.
+_SERVES = {("checkpoint", "diffusion-model")}
+
 
 def check(context: Context) -> Iterator[Finding]:
     """Compare each asset's kind with its role."""
     for role, asset in _roles(context.selection):
-        if asset.kind == role:
+        if asset.kind == role or (role, asset.kind) in _SERVES:
             continue
         if asset.kind == "unknown":
             message = f"{asset.name} is used as {_a(role)}, and its kind is unknown."

@@ -36,6 +36,8 @@ def check(context: Context) -> Iterator[Finding]:
             f"The weights take at least {needed / 1e9:.1f} GB at {8 * selection.weight_bytes} bits a number, "
             f"and {selection.memory / 1e9:.1f} GB of memory are free."
         )
+        if selection.checkpoint.kind == "diffusion-model":
+            message += " Its text encoders and VAE come on top."
         hint = "Close other programs, choose a smaller checkpoint, or generate on a machine with more memory."
         yield RULE.finding("warning", message, hint, selection.checkpoint)
 

@@ -22,9 +22,7 @@ RULE = Rule(
 
 def check(context: Context) -> Iterator[Finding]:
     """Read every header; a file that is gone is told of by `missing_file`."""
-    _ = context.modules  # reads a diffusers folder
     for asset in dict.fromkeys(context.selection.assets()):
-        context.header(asset)
-        error = context.failures.get(asset.path)
+        error = context.failure(asset)
         if error is not None and Path(asset.path).exists():
             yield RULE.finding("error", error.message, error.hint, asset)
