@@ -78,6 +78,6 @@ def _checkpoint(workspace: Workspace, name: str) -> Asset:
         hint = "Name a checkpoint: `assetctl list --kind checkpoint` shows all."
         raise UsageError(f"{asset.name} is of kind {asset.kind}, and what fits is asked of a checkpoint.", hint)
     if asset.family is None:
-        hint = f"If you know it, set it: `assetctl edit {asset.typed} --family sd1`."
+        hint = f"If you know it, set it: `assetctl edit {asset.typed} --family FAMILY`."
         raise UsageError(f"The family of {asset.name} is unknown, so nobody can tell what fits it.", hint)
     return asset
