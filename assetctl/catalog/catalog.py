@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from assetctl.catalog import opening
-from assetctl.catalog.adding import Adder
 from assetctl.catalog.generations import Generations
 from assetctl.catalog.reading import Reader
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from assetctl.catalog.adding import Adder
     from assetctl.catalog.entries import NewAsset
     from assetctl.catalog.writing import Writer
 
@@ -58,6 +58,8 @@ class Catalog:
 
     def add(self, entries: Sequence[NewAsset]) -> list[int]:
         """Add assets in one transaction, without importing SQLAlchemy; see `Adder.add`."""
+        from assetctl.catalog.adding import Adder  # noqa: PLC0415 - most commands add nothing
+
         if self._open_adder is None:
             self._open_adder = Adder(self.path)
         return self._open_adder.add(entries)

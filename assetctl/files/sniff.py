@@ -60,6 +60,7 @@ _REASONS = {
     "empty": ("is empty", "The download failed: fetch it again."),
     "html": ("is a web page, not a model", _PAGE),
     "lfs-pointer": ("is a Git LFS pointer, not the file it stands for", _LFS),
+    "text": ("is a text, not a model", "If a download left it, it may say what went wrong; else give a model's path."),
     "json": ("is JSON, not a model: perhaps an error message saved under a model's name", _PAGE),
 }
 
@@ -79,8 +80,17 @@ def refuse(path: Path, start: bytes, size: int) -> None:
         RefusedFileError: Says what the file is instead.
     """
     found = sniff(start, size) or ("pickle" if path.suffix.lower() in PICKLE_SUFFIXES else None)
+    found = found or ("text" if _is_text(start) else None)
     if found is not None:
         _raise(path, found)
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether bytes are words that somebody could read: a server's excuse, a README."""
+    words = start[:512].decode("utf-8", "ignore")
+    return len(words.encode()) > len(start[:512]) - 4 and all(
+        letter.isprintable() or letter.isspace() for letter in words
+    )
 
 
 def _raise(path: Path, found: str) -> NoReturn:

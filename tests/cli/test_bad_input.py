@@ -43,6 +43,10 @@ def pickle(path):
     path.write_bytes(b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94.")
 
 
+def excuse(path):
+    path.write_text("Sorry, this model wants \u2019early access\u2019.\nCome back on Friday.\n")
+
+
 def noise(path):
     path.write_bytes(b"\xff" * 5000)
 
@@ -53,6 +57,7 @@ FILES = {
     lfs_pointer: "file_refused",
     web_page: "file_refused",
     pickle: "file_refused",
+    excuse: "file_refused",
     noise: "file_corrupt",
 }
 
@@ -92,6 +97,8 @@ def test_a_named_file_that_can_not_be_identified_counts_beside_good_ones(assetct
     }  # fmt: skip
     ended = assetctl("identify", tmp_path / bad, good)
     assert (ended.code, "good.safetensors" in ended.out) == (5, True)
+    assert ended.err.count("warning: ") == 1
+    assert bad in ended.err
     assert assetctl("identify", tmp_path).code == 0
 
 

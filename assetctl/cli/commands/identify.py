@@ -51,6 +51,8 @@ def app(
         for item in results[0].identification.evidence:
             session.out.line(f"  {item.source}: {item.claim}: {item.detail}")
     failed = [result for result in results if result.error is not None]
+    for result in () if session.out.json else failed:  # the document has the reasons
+        session.out.warning(str(result.error))
     if failed and (len(failed) == len(results) or any(result.named for result in failed)):
         alone = results[0].error if len(results) == 1 else None
         raise typer.Exit((alone or FileError).exit_code)
