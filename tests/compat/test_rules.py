@@ -162,8 +162,14 @@ def test_file_of_another_size_is_an_error(asset: Make):
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
-    [(b"<!DOCTYPE html>", "web page"), (b"", "empty"), (b"\x80\x02}q\x00.", "pickle"), (b"\x09" * 40, "not a valid")],
-    ids=["page", "empty", "pickle", "noise"],
+    [
+        (b"<!DOCTYPE html>", "web page"),
+        (b"", "empty"),
+        (b"\x80\x02}q\x00.", "pickle"),
+        (b"\x09" * 40, "a text"),
+        (b"\xff\x00" * 20, "not a valid"),
+    ],
+    ids=["page", "empty", "pickle", "text", "noise"],
 )
 def test_file_that_can_not_be_read_is_a_finding_and_other_rules_go_on(asset: Make, damage: bytes, sentence: str):
     checkpoint, lora = checkpoint_of(asset), lora_of(asset, family="sdxl")
