@@ -61,7 +61,8 @@ def test_a_body_comes_whole(client: httpx2.Client, monkeypatch):
 
 def test_a_body_in_chunks_comes_whole(client: httpx2.Client, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    chunks = b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    chunks = head + b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
     with server(chunks, chunks[:-12]) as (address, _):
         assert client.get(f"http://{address}/").text == "hello world"
         with pytest.raises(httpx2.RemoteProtocolError):
