@@ -1,4 +1,4 @@
-"""Importing 10,000 headers of 12 KB, against a loop that only reads and parses them; and hashing eight large files."""
+"""Importing 10,000 headers, against a loop that only reads and parses them; and hashing eight large files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from headers import all_different, grown
+from headers import SHORT, WHOLE, all_different, grown
 from measure import BIN, Row, interleaved, seconds
 
 LOOP = Path(__file__).with_name("bare_loop.py")
@@ -17,10 +17,12 @@ COUNT = 10_000
 def rows(folder: Path, runs: int = 3, count: int = COUNT) -> list[Row]:
     """Whole processes, of two folders; then the bytes of eight files of 256 MB."""
     found = []
-    for name, write in (("all different", all_different), ("a grown folder", grown)):
-        write(folder / name, count)
-        found += _import_rows(folder, name, runs)
-        shutil.rmtree(folder / name)
+    for length, longest in (("37 KB", WHOLE), ("12 KB", SHORT)):
+        for kind, write in (("a grown folder", grown), ("all different", all_different)):
+            name = f"{kind}, {length}"
+            write(folder / name, count, longest)
+            found += _import_rows(folder, name, runs)
+            shutil.rmtree(folder / name)
     return found + _hash_rows(folder, runs)
 
 

@@ -58,6 +58,7 @@ class Header:
         tensors: Tensor name to `{"dtype", "shape", "data_offsets"}`, in the file's order.
         metadata: What the writer said of the file; strings from outside, to be believed last.
         format: `safetensors`, unless other formats were read as if they were: `pickle`, `gguf`, `png`.
+        shared: Whether `tensors` is one object with that of other headers: what was seen of it holds for them.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Header:
     tensors: Mapping[str, Mapping[str, Any]]
     metadata: Mapping[str, str]
     format: str = "safetensors"
+    shared: bool = False
 
     @cached_property
     def names(self) -> str:
@@ -109,11 +111,11 @@ def read_header(path: Path) -> Header:
         refuse(path, length.to_bytes(8, "little") + raw[:4088], size)
         raise _corrupt(path, "its header is not JSON")
     try:
-        tensors, metadata = _parse(raw, size - 8 - length)
+        tensors, metadata, shared = _parse(raw, size - 8 - length)
     except _MalformedError as error:
         why = str(error)
         raise _corrupt(path, why, truncated="bytes of tensors" in why) from error
-    return Header(path, size, 8 + length, tensors, metadata)
+    return Header(path, size, 8 + length, tensors, metadata, shared=shared)
 
 
 def _corrupt(path: Path, why: str, *, truncated: bool = False) -> CorruptFileError:
@@ -128,18 +130,19 @@ class _MalformedError(Exception):
 _tables = Tables()
 
 
-def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """Tensors and metadata of a header, verified."""
+def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, str], bool]:
+    """Tensors and metadata of a header, verified; and whether other headers share the tensors."""
     known = _tables.find(raw, data_size)
     if known is not None:
-        return known[0], _verified_metadata(known[1])
+        return known[0], _verified_metadata(known[1]), True
     try:
         tensors = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _MalformedError("its header is not JSON") from error
     metadata = _verified_metadata(tensors.pop("__metadata__", {}))
     _verify(tensors, data_size)
-    return _tables.keep(raw, data_size, tensors, metadata), metadata
+    _tables.keep(raw, data_size, tensors, metadata)
+    return tensors, metadata, False
 
 
 def _verified_metadata(metadata: object) -> Mapping[str, str]:
@@ -154,41 +157,40 @@ def _verify(tensors: dict[str, Any], data_size: int) -> None:
     Raises:
         _MalformedError: With what is wrong.
     """
-    begins, ends, sizes = _columns(tensors) if tensors else ((0,), (0,), [0])
+    begins, ends, fits = _columns(tensors) if tensors else ((0,), (0,), True)
     if not _tiles(begins, ends):
         raise _MalformedError("its tensors overlap or leave gaps")
     if max(ends) != data_size:
         raise _MalformedError(f"it should hold {max(ends)} bytes of tensors and holds {data_size}")
-    if sizes != list(map(sub, ends, begins)):
+    if not fits:
         raise _MalformedError("a tensor's shape does not fit its byte range")
 
 
-def _columns(tensors: dict[str, Any]) -> tuple[Sequence[int], Sequence[int], list[float]]:
-    """First byte, end and wanted size of every tensor."""
+def _columns(tensors: dict[str, Any]) -> tuple[Sequence[int], Sequence[int], bool]:
+    """First byte and end of every tensor, and whether as many bytes as its shape and dtype want lie between."""
     try:
         dtypes, shapes, offsets = (list(map(column, tensors.values())) for column in _COLUMNS)
         begins, ends = zip(*offsets, strict=True)
         element_sizes = list(map(_DTYPE_SIZES.__getitem__, dtypes))
-        dimensions, positions = _skeleton(shapes), _skeleton((begins, ends))
+        if max(map(len, shapes)) > MAX_DIMENSIONS:
+            raise _MalformedError("a tensor has more dimensions than any model has")
+        if not _whole(shapes, offsets):
+            raise _MalformedError("a shape or byte range is not a whole number")
+        sizes = list(map(mul, map(math.prod, shapes), element_sizes))
+        return begins, ends, sizes == list(map(sub, ends, begins))
     except (KeyError, TypeError, ValueError) as error:
         raise _MalformedError("a tensor lacks a known dtype, a shape or a byte range") from error
-    if b"," * MAX_DIMENSIONS in dimensions:
-        raise _MalformedError("a tensor has more dimensions than any model has")
-    if dimensions.replace(b",", b"") != b"[]" * len(shapes) or positions.replace(b",", b"") != b"[][]":
-        raise _MalformedError("a shape or byte range is not a whole number")
-    try:
-        return begins, ends, list(map(mul, map(math.prod, shapes), element_sizes))
     except OverflowError as error:
         raise _MalformedError("a tensor's shape does not fit its byte range") from error
 
 
-def _skeleton(rows: Sequence[Any]) -> bytes:
-    """What is left of rows of numbers, as JSON, without digits: `[,][,,,]`.
-
-    A sign, a point, a word, a string or a nested list leaves something else. One pass at C speed, where looking at
-    each number's type and sign would take several.
+def _whole(*columns: Sequence[Sequence[Any]]) -> bool:
+    """Whether rows hold whole numbers from 0 on and nothing else, by their JSON: at C speed, where to look at each
+    number's type and sign would take several passes.
     """
-    return orjson.dumps(rows).translate(None, b"0123456789")[1:-1].replace(b"],[", b"][")
+    text = orjson.dumps(columns)
+    nested = text.count(b"[") != 1 + len(columns) + sum(map(len, columns))
+    return not nested and not text.translate(None, b"0123456789,[]")  # no sign, point, word, string or object is left
 
 
 def _tiles(begins: Sequence[int], ends: Sequence[int]) -> bool:

@@ -19,8 +19,8 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Bytes of headers that are kept, those that were used last: parsed, they take some five times as much.
-MOST = 2 * 2**20
+#: Bytes of headers that are kept, those that were used last: parsed, as shared ones are, they take five times as much.
+MOST = 4 * 2**20
 
 #: Bytes at a header's end by which it is looked up: where its last tensors lie tells most tables from each other.
 _END = 128
@@ -28,20 +28,26 @@ _END = 128
 
 @dataclass
 class _Kept:
-    """A verified header."""
+    """A verified header; its tensors are parsed again once a second file has them, as most tables have but one."""
 
     raw: bytes
-    tensors: Mapping[str, Any]
+    first: str | None
     metadata: Mapping[str, str]
 
     @cached_property
     def table(self) -> bytes | None:
         """The bytes of its table up to the header's end, or `None` where metadata do not come first and alone."""
-        first = next(iter(self.tensors), None)
-        start = -1 if first is None else self.raw.find(b"," + orjson.dumps(first) + b":")
+        start = -1 if self.first is None else self.raw.find(b"," + orjson.dumps(self.first) + b":")
         if start > 0 and _metadata_alone(self.raw[:start]) == self.metadata:
             return self.raw[start:]
         return None
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Any]:
+        """Its tensors, read-only, as they are shared."""
+        tensors = orjson.loads(self.raw)
+        tensors.pop("__metadata__", None)
+        return MappingProxyType(tensors)
 
 
 class Tables:
@@ -66,22 +72,18 @@ class Tables:
                 self._kept.move_to_end(key)
         return kept.tensors, metadata
 
-    def keep(
-        self, raw: bytes, data_size: int, tensors: dict[str, Any], metadata: Mapping[str, str]
-    ) -> Mapping[str, Any]:
-        """Remember the table of a verified header; returns its tensors, read-only, as they may be shared."""
-        shared = MappingProxyType(tensors)
+    def keep(self, raw: bytes, data_size: int, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+        """Remember the table of a verified header."""
         if len(raw) > MOST // 2:
-            return shared
+            return
         key = (data_size, raw[-_END:])
         with self._lock:
             before = self._kept.pop(key, None)
-            self._kept[key] = _Kept(raw, shared, metadata)
+            self._kept[key] = _Kept(raw, next(iter(tensors), None), metadata)
             self._size += len(raw) - (len(before.raw) if before else 0)
             while self._size > MOST:
                 _, oldest = self._kept.popitem(last=False)
                 self._size -= len(oldest.raw)
-        return shared
 
 
 def _metadata_alone(start: bytes) -> object | None:

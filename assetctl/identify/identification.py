@@ -62,7 +62,9 @@ class Sight:
 
 def identify_tensors(header: Header) -> Identification:
     """What a file of tensors is, by its header alone."""
-    sight = _seen.get(header.tensors) or _seen.keep(header.tensors, _look(header))
+    sight = (header.shared and _seen.get(header.tensors)) or _look(header)
+    if header.shared:
+        _seen.keep(header.tensors, sight)
     if sight.features is None:
         return Identification(format=header.format, evidence=sight.evidence)
     return conclude(sight, header.metadata, format_=header.format, name=header.path.name)
@@ -95,18 +97,19 @@ class _Seen:
         table, sight = self._sights.get(id(tensors), (None, None))
         return sight if table is tensors else None
 
-    def keep(self, tensors: Mapping[str, object], sight: Sight) -> Sight:
+    def keep(self, tensors: Mapping[str, object], sight: Sight) -> None:
         """Remember a sight, but of an embedding: its token may be its file's name."""
         named = sight.features is not None and sight.features.kind == "embedding"
         if named or len(tensors) > _MOST // 4:
-            return sight
+            return
         with self._lock:
-            self._tensors += 0 if id(tensors) in self._sights else len(tensors)
+            if id(tensors) in self._sights:
+                return
+            self._tensors += len(tensors)
             self._sights[id(tensors)] = tensors, sight  # the table is kept too, so that its number stays its own
             while self._tensors > _MOST:
                 _, (oldest, _) = self._sights.popitem(last=False)
                 self._tensors -= len(oldest)
-        return sight
 
 
 _seen = _Seen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify import metadata
@@ -31,7 +32,7 @@ _DISTILS = re.compile(
 def lineage(family: Family, kind: str, said: Mapping[str, str], name: str) -> Evidence | None:
     """The base model that a file of this kind names, and where; `name` is that of the file."""
     for key, text in metadata.trained_on(said):
-        base_model = _named(family, text)
+        base_model = _named(family.lineages, text)
         if base_model is not None:
             return Evidence("metadata", f"base_model={base_model}", f"{key} is {text!r}")
     for source, what, text in _called(said, name):
@@ -50,12 +51,13 @@ def _called(said: Mapping[str, str], name: str) -> Iterator[tuple[str, str, str]
 def _own_lineage(family: Family, kind: str, text: str) -> str | None:
     """The lineage of what is called so; of LoRAs, only of those that make of a model what a distilled one is."""
     if kind in _WHOLE:
-        return _named(family, text)
-    if kind == "lora" and _DISTILS.search(text):
+        return _named(family.lineages, text)
+    if kind == "lora" and _DISTILLED.search(text) and _DISTILS.search(text):  # the first is short, and seldom true
         found = (base for pattern, base in family.lineages if _DISTILLED.search(base) and re.search(pattern, text))
         return next(found, None)
     return None
 
 
-def _named(family: Family, text: str) -> str | None:
-    return next((base_model for pattern, base_model in family.lineages if re.search(pattern, text)), None)
+@lru_cache(maxsize=1024)
+def _named(lineages: tuple[tuple[str, str], ...], text: str) -> str | None:
+    return next((base_model for pattern, base_model in lineages if re.search(pattern, text)), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -48,7 +49,12 @@ class Words:
 
 def clean(text: str, limit: int = MAX_WORD) -> str:
     """Text from outside without control characters, in one line, of bounded length."""
-    return " ".join(_CONTROL.sub(" ", text[: 4 * limit]).split())[:limit]
+    return _one_line(text[: 4 * limit])[:limit]
+
+
+@lru_cache(maxsize=1024)  # trainers write the same in file after file
+def _one_line(text: str) -> str:
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def claims(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -112,10 +118,9 @@ def _tags_on_nearly_all(folder: str, tags: dict[str, object], described: object)
     if not isinstance(pictures, int) or pictures <= 0:
         pictures = max(uses.values())
     own_name = folder.partition("_")[2].strip().lower()
+    many, enough = _NEARLY_ALL * pictures, _OWN_NAME * pictures
     found = [
-        tag
-        for tag, count in uses.items()
-        if count >= (_OWN_NAME if tag.strip().lower() == own_name else _NEARLY_ALL) * pictures
+        tag for tag, count in uses.items() if count >= many or (count >= enough and tag.strip().lower() == own_name)
     ]
     return sorted(found, key=lambda tag: -uses[tag])
 

@@ -114,7 +114,7 @@ def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
             name.endswith(MODEL_SUFFIXES)
             or (of_embeddings and name.endswith(".png") and holds_embedding(Path(entry.path)))
         ):
-            found.candidates.append(Candidate(Path(entry.path), (_file(entry.path, entry.stat()),)))
+            found.candidates.append(Candidate(folder / entry.name, (_file(entry.path, entry.stat()),)))
         elif entry.is_dir():
             _enter(Path(entry.path), found, seen)
         elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - a `Path` costs more

@@ -71,6 +71,7 @@ def test_elements_smaller_than_a_byte_are_counted(tmp_path):
         ({"a": {**GOOD, "shape": [True, 4]}}, 8),
         ({"a": {**GOOD, "shape": ["2", "2"]}}, 8),
         ({"a": {**GOOD, "shape": [[2], 2]}}, 8),
+        ({"a": {**GOOD, "shape": [10**15, [2]]}}, 8),
         ({"a": {**GOOD, "shape": [None, 2]}}, 8),
         ({"a": {**GOOD, "shape": {}}}, 8),
         ({"a": {**GOOD, "shape": "22"}}, 8),
