@@ -21,7 +21,6 @@ from assetctl.types import Origin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from assetctl.catalog.writing import Writer
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import Resolution
     from assetctl.types import Asset, AssetFile, Identification
@@ -135,8 +134,7 @@ def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept
         with contextlib.ExitStack() as undo:
             if orphan is None:
                 undo.callback(_unplace, workspace, placed)
-            with workspace.catalog.write() as writer:
-                number = _register(writer, arrival.entry(placed), known)
+            number = _register(workspace, arrival.entry(placed), known)
             undo.pop_all()  # registered: what was placed stays
     return Kept(read.by_id(number))
 
@@ -150,8 +148,8 @@ def _unplace(workspace: Workspace, placed: Path) -> None:
 def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
     """Put the bytes that an asset of the store had where it lies or lay; what it has instead steps aside."""
     place = Path(known.path)
-    with workspace.store.replaced(arrival.path, place) as aside, workspace.catalog.write() as writer:
-        number = _register(writer, arrival.entry(place), known)
+    with workspace.store.replaced(arrival.path, place) as aside:
+        number = _register(workspace, arrival.entry(place), known)
     return Kept(workspace.catalog.read.by_id(number), aside=aside)
 
 
@@ -206,13 +204,14 @@ def _is_as_it_was(file: AssetFile) -> bool:
     return hash_file(Path(file.path), frozenset({"sha256"})).sha256 == file.sha256
 
 
-def _register(writer: Writer, entry: NewAsset, known: Asset | None) -> int:
+def _register(workspace: Workspace, entry: NewAsset, known: Asset | None) -> int:
     if known is None:
-        (number,) = writer.add([entry])
+        (number,) = workspace.catalog.add([entry])
         return number
     # Its files are gone or damaged: the same asset, with all that a person set, gets good ones.
-    writer.replace_files(known.id, entry.files, same_bytes=True)
-    writer.set_location(known.id, entry.path, sha256=entry.sha256, in_store=True)
+    with workspace.catalog.write() as writer:
+        writer.replace_files(known.id, entry.files, same_bytes=True)
+        writer.set_location(known.id, entry.path, sha256=entry.sha256, in_store=True)
     return known.id
 
 

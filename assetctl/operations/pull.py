@@ -156,7 +156,6 @@ def bring(
             return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
         workspace.store.free_space_check(resolution.size - fetched_bytes(staging))
-        threading.Thread(target=workspace.catalog.prepare_to_write, daemon=True).start()  # while bytes come
         staged = source.fetch(resolution, staging, _named(report, resolution))
         try:
             arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
