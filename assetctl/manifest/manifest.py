@@ -31,6 +31,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[^/\\:<>\x00-\x1f]{1,120}")
 #: What to do about a name that can not be one.
 NAMING = "Leave out slashes, colons and angle brackets."
+_FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 _SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
 _WEIGHT = re.compile(r":-?[\d.]+$")
 
@@ -162,7 +163,10 @@ def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
 
 
 def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Mapping[str, str | None]) -> None:
-    """See that a kind and a family are known: a typo would be found out only when all is fetched."""
+    """See that a kind is known, and a family not misspelled: that would be found out only when all is fetched.
+
+    A family that nothing here is like is taken: a person may label what no plugin knows.
+    """
     kind, family = texts["kind"], texts["family"]
     if kind is not None and kind not in KINDS:
         document.fail((*where, "kind"), f"is {kind!r}, which is no kind", _choose(kind, KINDS))
@@ -171,7 +175,8 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
     from assetctl.identify.plugins import families  # noqa: PLC0415 - loads every family there is
 
     known = [each.name for each in families()]
-    if family not in known:
+    near = family not in known and difflib.get_close_matches(family.lower(), known, n=1)
+    if near or not _FAMILY.fullmatch(family):
         document.fail((*where, "family"), f"is {family!r}, which is no family that is known", _choose(family, known))
 
 

@@ -424,6 +424,15 @@ def test_a_misspelt_kind_or_family_names_the_nearest(assetctl, manifest, line, m
     assert meant in assetctl("lock", "--json").error["hint"]
 
 
+def test_a_family_that_a_person_gave_and_nobody_knows_goes_out_and_comes_in_again(assetctl, manifest):
+    assetctl("sync")
+    assetctl("edit", "token", "--family", "lumberjack")
+    manifest.write_text(assetctl("export").out)
+    assert assetctl("lock").code == 0
+    assert assetctl("sync", "--check").code == 0
+    assert assetctl("inspect", "token", "--json").data["family"] == "lumberjack"
+
+
 def test_what_a_person_set_is_not_overwritten_unannounced(assetctl, manifest):
     manifest.write_text(
         manifest.read_text().replace('trigger_words = ["patches"]', 'trigger_words = ["p"]\nnotes = "n"')
