@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import GenerationFilter
-from assetctl.errors import NotFoundError, UsageError
+from assetctl.errors import NotFoundError, StorageError, UsageError
+from assetctl.files.hashing import hash_file
 from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
@@ -48,15 +51,38 @@ def history(
         raise UsageError(f"The limit is {limit}.", f"Name a number of pictures, from 1 to {_MAX_LIMIT}.")
     words = tuple((prompt or "").split())
     moment = None if since is None else parse_since(since)
-    if used is None:
-        return workspace.catalog.generations.latest(GenerationFilter((), None, words, seed, moment), limit)
+    numbers: tuple[int, ...] = ()
+    name = None
+    if used is not None:
+        try:
+            numbers = (workspace.catalog.read.find(used).id,)
+        except NotFoundError:
+            if not workspace.catalog.generations.latest(GenerationFilter(name=used), 1):
+                raise
+            name = used
+    wanted = GenerationFilter(numbers, name, words, seed, moment)
+    return [_followed(workspace, each) for each in workspace.catalog.generations.latest(wanted, limit)]
+
+
+def made_picture(workspace: Workspace, number: int) -> Generation:
+    """One picture that was made, with its record, or without where that is damaged.
+
+    Raises:
+        NotFoundError: No picture has this number.
+    """
+    return _followed(workspace, workspace.catalog.generations.get(number))
+
+
+def _followed(workspace: Workspace, generation: Generation) -> Generation:
+    """A picture that is gone from where it was saved may have moved with its folder: by its name and its bytes."""
+    there = workspace.settings.outputs / Path(generation.image_path).name
+    if Path(generation.image_path).exists() or not there.is_file():
+        return generation
     try:
-        wanted = GenerationFilter((workspace.catalog.read.find(used).id,), None, words, seed, moment)
-    except NotFoundError:
-        if not workspace.catalog.generations.latest(GenerationFilter(name=used), 1):
-            raise
-        wanted = GenerationFilter((), used, words, seed, moment)
-    return workspace.catalog.generations.latest(wanted, limit)
+        same = hash_file(there, frozenset({"sha256"})).sha256 == generation.image_sha256
+    except StorageError:
+        same = False
+    return replace(generation, image_path=str(there)) if same else generation
 
 
 def parse_since(text: str, now: datetime | None = None) -> str:

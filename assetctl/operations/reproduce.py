@@ -19,6 +19,7 @@ from assetctl.generation.comparing import IDENTICAL, Comparison, compare_pixels
 from assetctl.generation.metadata import read_parameters
 from assetctl.operations.foreign import foreign_recipe
 from assetctl.operations.generate import generate
+from assetctl.operations.history import made_picture
 from assetctl.operations.picture_file import find_picture, look_at
 from assetctl.operations.planning import plan_selection
 from assetctl.operations.recorded import recorded_recipe
@@ -160,7 +161,7 @@ def reproduce(
 
 def _read(workspace: Workspace, picture: str) -> tuple[Original, Recipe]:
     if picture.isdecimal() and picture.isascii() and not Path(picture).is_file():
-        generation = workspace.catalog.generations.get(int(picture[:20]))
+        generation = made_picture(workspace, int(picture[:20]))
         path = Path(generation.image_path)
         original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256, is_saved=True)
         return original, recorded_recipe(generation.record or {}, f"The record of picture {generation.number}")

@@ -166,4 +166,6 @@ class Finding(Home):
         Raises:
             NotFoundError: No picture has this number.
         """
-        return self._workspace.catalog.generations.get(number)
+        from assetctl.operations.history import made_picture
+
+        return made_picture(self._workspace, number)

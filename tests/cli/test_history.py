@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sqlite3
 import time
@@ -50,6 +51,28 @@ def test_the_latest_come_first_and_say_whether_their_files_are_there(assetctl, m
     }  # fmt: skip
     assert "1.png (gone)" in assetctl("history").out
     assert assetctl("history", "--quiet").out.splitlines()[0] == str(made / "3.png")
+
+
+def test_pictures_move_with_their_home(assetctl, home, monkeypatch):
+    pictures = home / "outputs"
+    pictures.mkdir(parents=True)
+    for number, (there, said) in enumerate((("same", "same"), ("other", "same"), (None, "same")), 1):
+        path = pictures / f"{number}.png"
+        if there is not None:
+            path.write_text(there)
+        with Registry.open(home) as registry:
+            registry._workspace.catalog.generations.record(
+                GenerationEntry(
+                    Selection(), "a cat", "", 20, 7.5, "Euler a", number, 512, 768, str(path),
+                    hashlib.sha256(said.encode()).hexdigest(), {},
+                )
+            )  # fmt: skip
+    place = home.rename(home.with_name("elsewhere"))
+    monkeypatch.setenv("ASSETCTL_HOME", str(place))
+    assert {each["number"]: each["is_there"] for each in assetctl("history", "--json").data} == {
+        1: True, 2: False, 3: False,
+    }  # fmt: skip
+    assert assetctl("history", "1", "--json").data["path"] == str(place / "outputs" / "1.png")
 
 
 @pytest.mark.parametrize(
