@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from assetctl.sources.base import Found, RemoteFile, Report
     from assetctl.types import Origin
 
+_PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?")
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)"
 _REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@?]+))?"
 _VARIANT = r"(?:\?variant=(?P<variant>[A-Za-z0-9_-]{1,40}))?"
@@ -211,15 +212,29 @@ def parse(reference: str) -> Reference:
 
 
 def _is_page(reference: str) -> bool:
-    if not reference.startswith(("https://", "http://")):
-        return False
-    own = urlsplit(os.environ.get("HF_ENDPOINT", "")).netloc
-    return urlsplit(reference).netloc.lower() in _HOSTS | ({own} if own else set())
+    return _page_path(reference) is not None
+
+
+def _page_path(address: str) -> str | None:
+    """The path of an address on the Hub or, behind whatever path that has, on the one that `HF_ENDPOINT` names.
+
+    On the host of a mirror other things may lie as well: there it must look like the page of a model.
+    """
+    if not address.startswith(("https://", "http://")):
+        return None
+    parts, own = urlsplit(address), urlsplit(os.environ.get("HF_ENDPOINT", "").rstrip("/"))
+    if parts.netloc.lower() in _HOSTS:
+        return parts.path
+    if not own.netloc or parts.netloc.lower() != own.netloc.lower() or not parts.path.startswith(f"{own.path}/"):
+        return None
+    path = parts.path.removeprefix(own.path)
+    page = _PAGE.fullmatch(path)
+    return path if page and (page["kind"] or not path.lower().endswith(MODEL_SUFFIXES)) else None
 
 
 def _parse_page(address: str) -> Reference:
     """Read the address of a repository, a folder or a file as the browser shows it."""
-    parts = [unquote(part) for part in urlsplit(address).path.split("/") if part]
+    parts = [unquote(part) for part in (_page_path(address) or "").split("/") if part]
     repo = "/".join(parts[:2])
     if len(parts) < 2 or parts[0] in _OTHER_TYPES or not _BARE.fullmatch(repo):
         raise UsageError(f"{address} is not the page of a model.", _FORM_HINT)

@@ -57,6 +57,25 @@ def test_what_names_no_model_repository_is_wrong_usage(reference: str):
     assert "hf://ORG/REPO" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/hub/org/repo", Reference("org/repo")),
+        ("/hub/org/repo/resolve/main/x.safetensors", Reference("org/repo", "main", "x.safetensors")),
+        ("/hub/models/x.safetensors", None),
+        ("/hub/org/repo/files/x.safetensors", None),
+        ("/org/repo/resolve/main/x.safetensors", None),
+        ("/hubs/org/repo", None),
+    ],
+)
+def test_on_a_mirrors_host_not_all_is_a_page_of_it(monkeypatch: pytest.MonkeyPatch, path: str, expected: Reference):
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/hub/")
+    reference = f"https://Mirror.example{path}"
+    assert find_source(reference, SETTINGS).name == ("huggingface" if expected else "url")
+    if expected:
+        assert parse(reference) == expected
+
+
 @pytest.mark.parametrize("reference", ["", "word", "a/b/c", "ftp://host/x.safetensors", "hub:org/repo"])
 def test_what_is_no_reference_names_the_forms_that_are(reference: str):
     with pytest.raises(UsageError, match="nothing that assetctl can fetch") as caught:
