@@ -1,6 +1,7 @@
 """Tokens that open what is not for everyone: of the environment, else of the system's keyring.
 
-A token is asked for where a request is made, and is kept in no file of ours.
+A token is asked for where a request is made, and is kept in no file of ours. A file does note whether the keyring has
+one: to ask a keyring takes as long as a request, and a locked one asks the person to open it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from functools import cache
+from pathlib import Path
 
 from assetctl.errors import StorageError, UnauthorizedError
 
@@ -51,15 +53,27 @@ def keep(source: str, token: str) -> None:
     import keyring  # noqa: PLC0415 - 100 ms that only logins pay
     from keyring.errors import KeyringError  # noqa: PLC0415
 
+    note = _note(source)
+    try:
+        noted = note.exists()
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    except OSError as error:
+        message = f"{note} can not be written: {error.strerror}."
+        raise StorageError(message, f"Set {VARIABLES[source]} instead: nothing was kept.") from error
     try:
         keyring.set_password(_ENTRY, source, token)
     except KeyringError as error:
+        if not noted:
+            note.unlink(missing_ok=True)
         raise StorageError(
             "There is no keyring on this machine that could keep the token.",
             f"Set {VARIABLES[source]} instead: nothing was kept.",
         ) from error
     _kept.cache_clear()
     if _kept(source) != token:  # the null keyring takes everything and keeps nothing
+        if not noted:
+            note.unlink(missing_ok=True)
         raise StorageError("The keyring of this machine did not keep the token.", f"Set {VARIABLES[source]} instead.")
 
 
@@ -68,15 +82,22 @@ def forget(source: str) -> bool:
     import keyring  # noqa: PLC0415 - as above
     from keyring.errors import KeyringError  # noqa: PLC0415
 
-    had = _kept(source) is not None
+    had = _ask(source) is not None
     with contextlib.suppress(KeyringError):
         keyring.delete_password(_ENTRY, source)
+    with contextlib.suppress(OSError):
+        _note(source).unlink(missing_ok=True)
     _kept.cache_clear()
     return had
 
 
 @cache
 def _kept(source: str) -> str | None:
+    """What the keyring has, if it was ever given something."""
+    return _ask(source) if os.path.exists(_note(source)) else None  # noqa: PTH110 - a folder that is closed has none
+
+
+def _ask(source: str) -> str | None:
     """What the keyring has; a machine without one has nothing."""
     import keyring  # noqa: PLC0415 - as above
 
@@ -84,6 +105,13 @@ def _kept(source: str) -> str | None:
         return keyring.get_password(_ENTRY, source) or None
     except Exception:  # noqa: BLE001 - none, locked or broken: what is for everyone must come all the same
         return None
+
+
+def _note(source: str) -> Path:
+    """The empty file that says that the keyring has a token for a source."""
+    import platformdirs  # noqa: PLC0415 - as above
+
+    return Path(platformdirs.user_config_dir("assetctl", appauthor=False)) / "logins" / source
 
 
 def where_else(source: str) -> str | None:

@@ -19,8 +19,10 @@ class Keyring(KeyringBackend):
 
     def __init__(self):
         self.kept = {}
+        self.asked = 0
 
     def get_password(self, service, username):
+        self.asked += 1
         return self.kept.get((service, username))
 
     def set_password(self, service, username, password):
@@ -29,6 +31,13 @@ class Keyring(KeyringBackend):
     def delete_password(self, service, username):
         if self.kept.pop((service, username), None) is None:
             raise keyring.errors.PasswordDeleteError
+
+
+@pytest.fixture(autouse=True)
+def notes(tmp_path, monkeypatch):
+    """The folder where logins are noted."""
+    monkeypatch.setattr("platformdirs.user_config_dir", lambda *_, **__: str(tmp_path / "config"))
+    return tmp_path / "config" / "logins"
 
 
 @pytest.fixture
@@ -80,6 +89,26 @@ def test_the_hub_takes_a_kept_token_where_its_own_client_has_none(assetctl, hub,
     assert assetctl("pull", "hf://ann/cats/whiskers.safetensors").code == 6
 
 
+def test_a_keyring_is_asked_only_by_those_who_logged_in(assetctl, civitai, ring, typed, notes, tmp_path):
+    civitai.add(7, 42, ("whiskers.safetensors", write_lora(tmp_path / "w.safetensors", "sdxl").read_bytes()))
+    assert assetctl("pull", "civitai:7").code == 0
+    assert ring.asked == 0
+    typed(civitai.token)
+    assert assetctl("login", "civitai").code == 0
+    assert [path.read_bytes() for path in notes.iterdir()] == [b""]
+    assert assetctl("logout", "civitai").code == 0
+    assert list(notes.iterdir()) == []
+
+
+def test_a_login_that_can_not_be_noted_is_not_kept(assetctl, civitai, ring, typed, notes):
+    notes.parent.write_text("no folder")
+    typed(civitai.token)
+    ended = assetctl("login", "civitai")
+    assert ended.code == 1
+    assert "CIVITAI_API_TOKEN" in ended.err
+    assert ring.kept == {}
+
+
 @pytest.mark.parametrize(
     ("source", "token", "code", "words"),
     [
@@ -99,10 +128,11 @@ def test_what_is_no_token_is_not_kept(assetctl, civitai, hub, ring, typed, sourc
     assert ring.kept == {}
 
 
-def test_a_machine_without_a_keyring_says_what_to_do(assetctl, civitai, typed):
+def test_a_machine_without_a_keyring_says_what_to_do(assetctl, civitai, typed, notes):
     _tokens._kept.cache_clear()
     typed(civitai.token)
     ended = assetctl("login", "civitai")
     assert ended.code == 1
     assert "CIVITAI_API_TOKEN" in ended.err
     assert [login["where"] for login in assetctl("login", "--json").data] == [None, None]
+    assert list(notes.iterdir()) == []
