@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Bytes after which a header ends: 12 KB are those of a very small LoRA; whole networks are 17 to 70 KB here, 37 on
-#: average, and 45 to 530 among LoRAs that people share.
+#: average, and mostly 45 to 530 among LoRAs that people share.
 SHORT, WHOLE = 12_000, 100_000
 
 #: Share of a grown folder whose tables no other file has: odd ranks, chosen blocks.
