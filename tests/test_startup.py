@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from material import write_lora
 
 HEAVY = {"torch", "diffusers", "transformers", "peft", "alembic", "sqlalchemy", "huggingface_hub", "numpy", "PIL"}
 
@@ -29,6 +30,14 @@ def imported(tmp_path, *arguments: str) -> set[str]:
 def test_reading_commands_import_nothing_heavy(tmp_path, arguments):
     imported(tmp_path, "list")  # makes the catalog
     assert imported(tmp_path, *arguments) & HEAVY == set()
+
+
+@pytest.mark.parametrize("arguments", [("pull",), ("import", "--no-hash")])
+def test_what_is_new_is_added_without_the_orm(tmp_path, arguments):
+    lora = write_lora(tmp_path / "whiskers.safetensors")
+    imported(tmp_path, "list")
+    assert imported(tmp_path, *arguments, str(lora)) & HEAVY == set()
+    assert "sqlalchemy" in imported(tmp_path, "edit", "whiskers", "--tag", "cats")
 
 
 def test_importing_the_package_costs_next_to_nothing():
