@@ -53,28 +53,24 @@ def keep(source: str, token: str) -> None:
     import keyring  # noqa: PLC0415 - 100 ms that only logins pay
     from keyring.errors import KeyringError  # noqa: PLC0415
 
-    note = _note(source)
-    try:
-        noted = note.exists()
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.touch()
-    except OSError as error:
-        message = f"{note} can not be written: {error.strerror}."
-        raise StorageError(message, f"Set {VARIABLES[source]} instead: nothing was kept.") from error
     try:
         keyring.set_password(_ENTRY, source, token)
     except KeyringError as error:
-        if not noted:
-            note.unlink(missing_ok=True)
         raise StorageError(
             "There is no keyring on this machine that could keep the token.",
             f"Set {VARIABLES[source]} instead: nothing was kept.",
         ) from error
-    _kept.cache_clear()
-    if _kept(source) != token:  # the null keyring takes everything and keeps nothing
-        if not noted:
-            note.unlink(missing_ok=True)
+    if _ask(source) != token:  # the null keyring takes everything and keeps nothing
         raise StorageError("The keyring of this machine did not keep the token.", f"Set {VARIABLES[source]} instead.")
+    note = _note(source)
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+    except OSError as error:
+        forget(source)  # nobody would ask for it
+        message = f"{note} can not be written: {error.strerror}."
+        raise StorageError(message, f"Set {VARIABLES[source]} instead: nothing was kept.") from error
+    _kept.cache_clear()
 
 
 def forget(source: str) -> bool:
