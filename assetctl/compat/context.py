@@ -74,13 +74,17 @@ class Context:
             yield from parts
 
     @cached_property
+    def loras(self) -> tuple[Asset, ...]:
+        """What is used as a LoRA and is one, each once."""
+        return tuple(dict.fromkeys(use.asset for use in self.selection.loras if use.asset.kind == "lora"))
+
+    @cached_property
     def coverage(self) -> tuple[tuple[Asset, Coverage], ...]:
         """What each LoRA would change in the checkpoint; none of those that can not be compared with it."""
-        loras = {use.asset.path: use.asset for use in self.selection.loras if use.asset.kind == "lora"}
         modules = self.modules
         if modules is None:
             return ()
-        headers = ((lora, self.header(lora)) for lora in loras.values())
+        headers = ((lora, self.header(lora)) for lora in self.loras)
         found = ((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
         return tuple(
             (lora, each) for lora, each in found if modules.all_spellings or each.matched or each.shape_conflicts

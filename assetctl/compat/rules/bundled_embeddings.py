@@ -24,7 +24,7 @@ _PREFIX = "\nbundle_emb."
 
 def check(context: Context) -> Iterator[Finding]:
     """Look into each LoRA's header."""
-    for asset in dict.fromkeys(use.asset for use in context.selection.loras if use.asset.kind == "lora"):
+    for asset in context.loras:
         header = context.header(asset)
         if header is not None and header.has(_PREFIX):
             message = f"{asset.name} has embeddings in its own file, which `generate` does not read, and may refuse."

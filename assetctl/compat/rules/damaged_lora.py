@@ -23,7 +23,7 @@ RULE = Rule(
 
 def check(context: Context) -> Iterator[Finding]:
     """Compare the halves with each other; no checkpoint is needed."""
-    for lora in dict.fromkeys(use.asset for use in context.selection.loras if use.asset.kind == "lora"):
+    for lora in context.loras:
         header = context.header(lora)
         wrong = defaultdict[str, list[str]](list)
         for module, what in () if header is None else damaged_modules(header):

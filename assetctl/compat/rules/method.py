@@ -22,7 +22,7 @@ RULE = Rule(
 
 def check(context: Context) -> Iterator[Finding]:
     """Look into each LoRA's header."""
-    for asset in dict.fromkeys(use.asset for use in context.selection.loras if use.asset.kind == "lora"):
+    for asset in context.loras:
         header = context.header(asset)
         method = None if header is None else unsupported_method(header)
         if method is not None:

@@ -53,5 +53,6 @@ def _is_whole(context: Context, checkpoint: Asset) -> bool:
 
 def _loras(context: Context, checkpoint: Asset) -> list[Asset]:
     """Those that can be read and are not of another family anyway."""
-    loras = dict.fromkeys(use.asset for use in context.selection.loras if use.asset.kind == "lora")
-    return [lora for lora in loras if lora.family in (None, checkpoint.family) and context.header(lora) is not None]
+    return [
+        lora for lora in context.loras if lora.family in (None, checkpoint.family) and context.header(lora) is not None
+    ]
