@@ -43,7 +43,7 @@ def seconds(command: Sequence[object], environment: Mapping[str, str]) -> float:
     start = time.perf_counter()
     subprocess.run(
         [str(word) for word in command],
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environment},  # an installed program is compiled once
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

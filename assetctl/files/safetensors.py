@@ -11,6 +11,7 @@ import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from io import FileIO
 from operator import itemgetter, mul, sub
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ def read_header(path: Path) -> Header:
         StorageError: It can not be opened.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        with FileIO(path) as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(_FIRST)
             length = int.from_bytes(start[:8], "little")

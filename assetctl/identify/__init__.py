@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.errors import StorageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,11 +26,15 @@ def identify(path: Path) -> Identification:
         CorruptFileError: It is damaged or cut short.
         StorageError: It can not be opened.
     """
-    if path.is_dir():
-        return identify_folder(path)
     from assetctl.files.headers import read_any_header  # noqa: PLC0415 - `import assetctl` stays cheap
 
-    return identify_header(read_any_header(path))
+    try:
+        header = read_any_header(path)
+    except StorageError:
+        if path.is_dir():
+            return identify_folder(path)
+        raise
+    return identify_header(header)
 
 
 def identify_header(header: Header) -> Identification:

@@ -49,7 +49,7 @@ class Words:
 
 def clean(text: str, limit: int = MAX_WORD) -> str:
     """Text from outside without control characters, in one line, of bounded length."""
-    return _one_line(text[: 4 * limit])[:limit]
+    return _one_line(text) if len(text) <= limit else _one_line(text[: 4 * limit])[:limit]
 
 
 @lru_cache(maxsize=1024)  # trainers write the same in file after file
@@ -120,9 +120,9 @@ def _tags_on_nearly_all(folder: str, tags: dict[str, object], described: object)
     own_name = folder.partition("_")[2].strip().lower()
     many, enough = _NEARLY_ALL * pictures, _OWN_NAME * pictures
     found = [
-        tag for tag, count in uses.items() if count >= many or (count >= enough and tag.strip().lower() == own_name)
+        tag for tag, count in uses.items() if count >= enough and (count >= many or tag.strip().lower() == own_name)
     ]
-    return sorted(found, key=lambda tag: -uses[tag])
+    return sorted(found, key=uses.__getitem__, reverse=True)
 
 
 def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, object] | None:
@@ -137,8 +137,7 @@ def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, object] | N
 
 
 def _distinct(words: Iterable[str]) -> tuple[str, ...]:
-    cleaned = (clean(word) for word in words)
-    return tuple(dict.fromkeys(word for word in cleaned if word))[:MAX_WORDS]
+    return tuple(dict.fromkeys(filter(None, map(clean, words))))[:MAX_WORDS]
 
 
 def _evidence(detail: str, words: Iterable[str]) -> Evidence:

@@ -67,7 +67,7 @@ class Arrival:
         origin = Origin(resolution.source, resolution.reference, facts=resolution.facts)
         found = with_hearsay(identify(path), origin)
         files = _hashed_files(path, hashes or {})
-        wanted = name or asset_name(Path(resolution.name))
+        wanted = name or asset_name(resolution.name)
         return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))
 
     def entry(self, placed: Path) -> NewAsset:

@@ -69,7 +69,7 @@ def convert(
         StorageError: The disk is full or may not be written.
     """
     original, path = _find(workspace, what)
-    wanted = asset_name(Path(path.stem)) if name is None else checked_name(name)
+    wanted = asset_name(path.stem) if name is None else checked_name(name)
     found = read_convertible(path)
 
     def write(target: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError
@@ -14,6 +13,7 @@ from assetctl.types import Identification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from assetctl.operations.scanning import Candidate
     from assetctl.operations.workspace import Workspace
@@ -55,7 +55,7 @@ def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asse
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
     origins = {asset.id: read.origin(asset) for asset in assets}
-    results = _identify([Path(asset.path) for asset in assets])
+    results = _identify([asset.path for asset in assets])
     with workspace.catalog.write() as writer:
         for asset, result in zip(assets, results, strict=True):
             if result.error is None:
@@ -64,11 +64,11 @@ def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asse
     return read.by_ids(asset.id for asset in assets)
 
 
-def _identify(paths: Sequence[Path]) -> list[Identified]:
+def _identify(paths: Sequence[str]) -> list[Identified]:
     with identified(paths) as results:
         return [
-            Identified(str(path), Identification(), found)
+            Identified(path, Identification(), found)
             if isinstance(found, AssetctlError)
-            else Identified(str(path), found)
+            else Identified(path, found)
             for path, found in zip(paths, results, strict=True)
         ]

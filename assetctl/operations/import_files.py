@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 BATCH = 500
 
 
-@dataclass(slots=True)
+@dataclass
 class ImportResult:
     """What an import came to.
 
     Attributes:
-        assets: Every asset that was named or found, new or known, once.
+        numbers: Of every asset that was named or found, new or known, once.
         added: How many are new.
         unchanged: How many files and folders were known, and lie there as they did.
         changed: Paths that were known and hold other bytes now.
@@ -43,7 +44,7 @@ class ImportResult:
         others: Pickles inside folders that hold no model that is known: optimizers, lists, training state.
     """
 
-    assets: list[Asset] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     added: int = 0
     unchanged: int = 0
     changed: list[str] = field(default_factory=list)
@@ -51,6 +52,12 @@ class ImportResult:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     refused: list[tuple[str, AssetctlError]] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
+    read: Callable[[list[int]], list[Asset]] = field(default=lambda _: [], repr=False)
+
+    @cached_property
+    def assets(self) -> list[Asset]:
+        """Those assets, as the catalog has them when they are first asked for: of thousands, few people look at one."""
+        return self.read(self.numbers)
 
 
 def import_files(
@@ -78,8 +85,8 @@ def import_files(
             run.keep_hashes(hashing)
     result = run.result
     result.refused += [*hashing.failures, *found.unreadable]
-    result.assets = workspace.catalog.read.by_ids(run.numbers)
-    names = {asset.id: asset.name for asset in result.assets}
+    result.numbers, result.read = list(run.numbers), workspace.catalog.read.by_ids
+    names = {asset.id: asset.name for asset in result.read([number for _, number in run.twins])}
     result.duplicates = [(path, names[number]) for path, number in run.twins if path not in run.moved]
     result.moved = [(names[number], path) for path, number in run.moved.items()]
     return result
@@ -179,10 +186,10 @@ class _Import:
         if isinstance(found, AssetctlError):
             if candidate.named:
                 raise found
-            self.result.refused.append((str(candidate.path), found))
+            self.result.refused.append((candidate.path, found))
             return False
         if found.format == "pickle" and found.kind == "unknown" and not candidate.named:
-            self.result.others.append(candidate.path)
+            self.result.others.append(Path(candidate.path))
             return False
         return True
 
@@ -204,14 +211,14 @@ class _Import:
     def _disjoint(self, candidate: Candidate) -> bool:
         """Whether no other asset claims files of a candidate: a part of a folder is no asset of its own as well."""
         known = [self._known[file.path] for file in candidate.files if file.path in self._known]
-        other = next((k.asset_path for k in known if k.role != "copy" and k.asset_path != str(candidate.path)), None)
+        other = next((k.asset_path for k in known if k.role != "copy" and k.asset_path != candidate.path), None)
         if other is None:
             return True
         message = f"{candidate.path} overlaps with {other}, which is an asset already."
         refusal = UsageError(message, "`assetctl rm` the one that you do not want; your files stay.")
         if candidate.named:
             raise refusal
-        self.result.refused.append((str(candidate.path), refusal))
+        self.result.refused.append((candidate.path, refusal))
         return False
 
     def _has_changed(self, path: str) -> bool:
@@ -244,9 +251,8 @@ class _Import:
                 self._late[known.asset_id] = file.path
 
     def _entry(self, candidate: Candidate, found: Identification) -> NewAsset:
-        path = str(candidate.path)
-        origin = Origin("path", path)
-        name = asset_name(candidate.path)
+        path = candidate.path
+        origin, name = Origin("path", path), asset_name(path)
         return NewAsset(name, path, candidate.files, found, in_store=False, origin=origin, tags=self._tags)
 
     def _add(self, new: list[NewAsset]) -> None:
@@ -264,4 +270,4 @@ class _Import:
                 writer.replace_files(number, candidate.files)
                 writer.set_identification(number, found)
         self.numbers |= dict.fromkeys(number for number, _, _ in changed)
-        self.result.changed = [str(candidate.path) for _, candidate, _ in changed]
+        self.result.changed = [candidate.path for _, candidate, _ in changed]

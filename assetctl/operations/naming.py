@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -11,19 +12,19 @@ from assetctl.store import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 # `:` parts a name from its weight, `<>` enclose a LoRA tag.
 _SPECIAL = re.compile(r"[:<>]")
 
 
-def asset_name(path: Path) -> str:
+def asset_name(path: str) -> str:
     """The name that an asset at `path` gets, made safe: its stem, and the suffix too of what is no safetensors file.
 
     So a pickle leaves the good name to the safetensors file that is made of it.
     """
-    stem = path.stem if path.suffix.lower() in (".safetensors", ".sft") else path.name
-    return safe_name(_SPECIAL.sub("-", stem))
+    name = os.path.basename(path)  # noqa: PTH119 - thousands may be named in a row
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - as above
+    return safe_name(_SPECIAL.sub("-", stem if suffix.lower() in (".safetensors", ".sft") else name))
 
 
 def checked_name(name: str) -> str:

@@ -34,7 +34,7 @@ class Candidate:
         named: Whether the person named it, rather than a folder that holds it.
     """
 
-    path: Path
+    path: str
     files: tuple[AssetFile, ...]
     named: bool = False
 
@@ -60,7 +60,7 @@ def scan(paths: Iterable[Path]) -> Scan:
         if not place.exists():
             raise NotFoundError(f"There is no file or folder {path}.", "Check the path.")
         if place.is_file():
-            found.candidates.append(Candidate(place, (_file(place, place.stat()),), named=True))
+            found.candidates.append(Candidate(str(place), (single_file(place),), named=True))
         else:
             _enter(place, found, set(), named=True)
     return found
@@ -87,7 +87,7 @@ def _enter(folder: Path, found: Scan, seen: set[str], *, named: bool = False) ->
         return
     try:
         if is_diffusers_folder(folder):
-            found.candidates.append(Candidate(folder, folder_files(folder), named))
+            found.candidates.append(Candidate(str(folder), folder_files(folder), named))
         else:
             _walk(folder, found, seen)
     except OSError as error:
@@ -114,7 +114,7 @@ def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
             name.endswith(MODEL_SUFFIXES)
             or (of_embeddings and name.endswith(".png") and holds_embedding(Path(entry.path)))
         ):
-            found.candidates.append(Candidate(folder / entry.name, (_file(entry.path, entry.stat()),)))
+            found.candidates.append(Candidate(entry.path, (_file(entry.path, entry.stat()),)))
         elif entry.is_dir():
             _enter(Path(entry.path), found, seen)
         elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - a `Path` costs more

@@ -60,11 +60,11 @@ def take_in(
     for candidate in found.candidates:
         try:
             if not candidate.named and _is_no_model(candidate):
-                taken.others.append(candidate.path)
+                taken.others.append(Path(candidate.path))
                 continue
-            result = pull(workspace, str(candidate.path), tags=labels, report=report)
+            result = pull(workspace, candidate.path, tags=labels, report=report)
             taken.results.append(result)
-            if move and result.asset.in_store and not workspace.store.contains(candidate.path):
+            if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
                 _move_out(workspace, candidate, result)
         except StorageError as error:
             taken.failed.append(error)
@@ -73,7 +73,7 @@ def take_in(
             if candidate.named:
                 taken.failed.append(error)
             else:
-                taken.refused.append((str(candidate.path), error))
+                taken.refused.append((candidate.path, error))
     return taken
 
 
@@ -83,7 +83,7 @@ def _is_no_model(candidate: Candidate) -> bool:
     Raises:
         FileError: It is refused or corrupt.
     """
-    found = identify(candidate.path)
+    found = identify(Path(candidate.path))
     return found.format == "pickle" and found.kind == "unknown"
 
 
@@ -96,7 +96,7 @@ def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult) ->
         with workspace.catalog.write() as writer:
             for path in gone:
                 writer.forget_file(path)
-    if candidate.path.is_dir():
+    if Path(candidate.path).is_dir():
         result.warnings.append(f"{candidate.path} keeps what is no part of {result.asset.name}.")
 
 
@@ -124,10 +124,11 @@ def _delete(candidate: Candidate, files: Sequence[str]) -> None:
     try:
         for file in files:
             Path(file).unlink()
-        if candidate.path.is_dir():
-            for folder in sorted((path for path in candidate.path.rglob("*") if path.is_dir()), reverse=True):
+        place = Path(candidate.path)
+        if place.is_dir():
+            for folder in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
                 _remove_if_empty(folder)
-            _remove_if_empty(candidate.path)
+            _remove_if_empty(place)
     except OSError as error:
         hint = "Its bytes are in the store; delete it yourself."
         raise StorageError(f"{candidate.path} can not be deleted: {error.strerror}.", hint) from error

@@ -48,7 +48,7 @@ def app(
     _tell(session.out, result)
     if session.out.json or session.out.quiet:
         show_assets(session.out, result.assets)
-    elif result.assets:
+    elif result.numbers:
         session.out.hint("`assetctl list` shows them.")
 
 
