@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
@@ -111,16 +111,20 @@ def _from_tags(metadata: Mapping[str, str]) -> Words:
 
 def _tags_on_nearly_all(folder: str, tags: dict[str, object], described: object) -> list[str]:
     """Tags on nearly all pictures of one training folder, the most frequent first."""
-    uses = {tag: count for tag, count in tags.items() if isinstance(count, int) and count > 0}
-    if not uses:
+    uses = cast("dict[str, int]", tags)
+    if set(map(type, tags.values())) != {int}:
+        uses = {tag: count for tag, count in tags.items() if isinstance(count, int)}
+    most = max(uses.values(), default=0)
+    if most <= 0:
         return []
     pictures = described.get("img_count") if isinstance(described, dict) else None
     if not isinstance(pictures, int) or pictures <= 0:
-        pictures = max(uses.values())
+        pictures = most
     own_name = folder.partition("_")[2].strip().lower()
-    many, enough = _NEARLY_ALL * pictures, _OWN_NAME * pictures
+    many = _NEARLY_ALL * pictures
+    enough = _OWN_NAME * pictures if own_name in "\n".join(uses).lower() else many
     found = [
-        tag for tag, count in uses.items() if count >= enough and (count >= many or tag.strip().lower() == own_name)
+        tag for tag, count in uses.items() if count >= many or (count >= enough and tag.strip().lower() == own_name)
     ]
     return sorted(found, key=uses.__getitem__, reverse=True)
 

@@ -57,6 +57,10 @@ def canonical(name: str) -> str:
     return name.encode().translate(_DOTS, _DIGITS).decode()
 
 
+def _path(name: str) -> str:
+    return canonical(name.replace("#", "0"))
+
+
 @lru_cache(maxsize=4096)
 def _start(name: str) -> str:
     return "\n" + canonical(name)
@@ -77,6 +81,7 @@ class _Text:
         self._has: dict[tuple[str, ...], bool] = {}
         self._begins: dict[tuple[str, ...], bool] = {}
         self._prefixed: dict[tuple[str, ...], bool] = {}
+        self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def has(self, names: tuple[str, ...]) -> bool:
         known = self._has.get(names)
@@ -96,6 +101,13 @@ class _Text:
         known = self._prefixed.get(prefixes)
         if known is None:
             known = self._prefixed[prefixes] = any(_start(prefix) in self.written for prefix in prefixes)
+        return known
+
+    def modules(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `names` that some module's path contains; `#` in one is any block's number."""
+        known = self._modules.get(names)
+        if known is None:
+            known = self._modules[names] = tuple(name for name in names if _path(name) in self.text)
         return known
 
 
@@ -178,7 +190,7 @@ class Outline:
 
     def module(self, name: str) -> str | None:
         """Full name, as written, of the first module whose path ends in `name`; `#` in it is any block's number."""
-        path = canonical(name.replace("#", "0"))
+        path = _path(name)
         if path not in self.text:
             return None
         block, _, part = name.rpartition("#.")
@@ -217,7 +229,8 @@ class Outline:
         return name.replace(".", "_") if self._flat else name
 
     def _first_width(self, modules: tuple[str, ...], endings: tuple[str, ...], axis: int) -> int | None:
-        found = (self._width(name, endings, axis) for name in map(self.module, modules) if name)
+        there = self._distinct.modules(modules)
+        found = (self._width(name, endings, axis) for name in map(self.module, there) if name)
         return next(filter(None, found), None)
 
     def _width(self, module: str, endings: tuple[str, ...], axis: int) -> int | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import AssetctlError
 from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.identifying import identified
-from assetctl.operations.scanning import scan
+from assetctl.operations.scanning import Scan
 from assetctl.types import Identification
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def identify_files(paths: Sequence[Path]) -> list[Identified]:
     failed: list[Identified] = []
     for path in paths:
         try:
-            found = scan([path])
+            found = Scan([path])
+            candidates += found
         except AssetctlError as error:
             failed.append(Identified(str(path), Identification(), error, named=True))
             continue
-        candidates += found.candidates
         failed += [Identified(folder, Identification(), error) for folder, error in found.unreadable]
     results = _identify([candidate.path for candidate in candidates])
     return [replace(each, named=one.named) for each, one in zip(results, candidates, strict=True)] + failed
@@ -67,8 +67,6 @@ def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asse
 def _identify(paths: Sequence[str]) -> list[Identified]:
     with identified(paths) as results:
         return [
-            Identified(path, Identification(), found)
-            if isinstance(found, AssetctlError)
-            else Identified(path, found)
+            Identified(path, Identification(), found) if isinstance(found, AssetctlError) else Identified(path, found)
             for path, found in zip(paths, results, strict=True)
         ]

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import lru_cache
-from itertools import chain, starmap
+from itertools import chain, islice, starmap
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from assetctl.identify import identify
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: From this many files on, starting processes pays.
 MANY = 200
@@ -40,22 +40,24 @@ _evidence = lru_cache(maxsize=1024)(Evidence)
 
 
 @contextmanager
-def identified(paths: Sequence[str]) -> Iterator[Iterator[Identification | AssetctlError]]:
+def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | AssetctlError]]:
     """What each file or folder is, or why that can not be said, in the order of `paths`.
 
-    Work begins at once, not when the first result is asked for; whoever leaves the block early ends it.
+    All paths are taken before the block is entered; where they are many, work begins while they are still being found.
+    Whoever leaves the block early ends it.
     """
-    if len(paths) < MANY:
-        yield map(identify_one, paths)
+    rest = iter(paths)
+    first = list(islice(rest, MANY))
+    if len(first) < MANY:
+        yield map(identify_one, first)
         return
     workers = os.cpu_count() or 1
     # Forked processes start at once; they touch nothing that they inherit.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
-    size = min(CHUNK, max(1, len(paths) // (workers * TURNS)))
-    chunks = [paths[start : start + size] for start in range(0, len(paths), size)]
     try:
-        yield map(_unpack, chain.from_iterable(pool.map(_identify_chunk, chunks)))
+        results = pool.map(_identify_chunk, _chunks(chain(first, rest), workers))
+        yield map(_unpack, chain.from_iterable(results))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -68,6 +70,14 @@ def identify_one(path: str) -> Identification | AssetctlError:
         return error
     except OSError as error:
         return StorageError(f"{path} can not be read: {error.strerror}.", "Check the path and its permissions.")
+
+
+def _chunks(paths: Iterator[str], workers: int) -> Iterator[list[str]]:
+    """What processes take at a time: the more there is, the more."""
+    taken = MANY
+    while chunk := list(islice(paths, min(CHUNK, max(1, taken // (workers * TURNS))))):
+        yield chunk
+        taken += len(chunk)
 
 
 def _identify_chunk(paths: Sequence[str]) -> list[_Packed]:

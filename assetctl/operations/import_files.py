@@ -13,13 +13,14 @@ from assetctl.errors import AssetctlError, UsageError
 from assetctl.operations.hashing import HashRun, folder_hash
 from assetctl.operations.identifying import identified
 from assetctl.operations.naming import asset_name, checked_words
-from assetctl.operations.scanning import Candidate, scan
+from assetctl.operations.scanning import Scan
 from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.catalog import KnownFile
+    from assetctl.operations.scanning import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, Identification
@@ -77,10 +78,10 @@ def import_files(
         NotFoundError: A path does not exist.
         FileError: A named file is refused or corrupt.
     """
-    found = scan(paths)
+    found = Scan(paths)
     run = _Import(workspace, checked_words(tags))
     with HashRun(report) as hashing:
-        run.register(found.candidates, hashing if hashes else None)
+        run.register(found, hashing if hashes else None)
         if hashes:
             run.keep_hashes(hashing)
     result = run.result
@@ -107,7 +108,7 @@ class _Import:
         self._added: dict[int, str] = {}
         self._late: dict[int, str] = {}  # assets that an earlier import left without a hash
 
-    def register(self, candidates: Sequence[Candidate], hashing: HashRun | None) -> None:
+    def register(self, candidates: Iterable[Candidate], hashing: HashRun | None) -> None:
         """Bring the catalog in line with the disk; files without hashes go to `hashing` meanwhile."""
         new: list[NewAsset] = []
         changed: list[tuple[int, Candidate, Identification]] = []
@@ -164,15 +165,21 @@ class _Import:
                     writer.relocate(number, path, in_store=stays)
 
     def _identified(
-        self, candidates: Sequence[Candidate], hashing: HashRun | None
+        self, candidates: Iterable[Candidate], hashing: HashRun | None
     ) -> Iterator[tuple[Candidate, Identification]]:
         """What is new or changed, identified; named files come first, so that a bad one stops all."""
-        ordered = sorted(filter(self._disjoint, candidates), key=lambda candidate: not candidate.named)
         fresh: list[Candidate] = []
         unchanged: list[Candidate] = []
-        for candidate in ordered:
-            (unchanged if self._is_unchanged(candidate) else fresh).append(candidate)
-        with identified([candidate.path for candidate in fresh]) as results:
+
+        def sorted_out() -> Iterator[str]:
+            for candidate in filter(self._disjoint, candidates):
+                if self._is_unchanged(candidate):
+                    unchanged.append(candidate)
+                else:
+                    fresh.append(candidate)
+                    yield candidate.path
+
+        with identified(sorted_out()) as results:
             self._hash(unchanged, hashing)
             if fresh and hashing is not None:
                 self._catalog.prepare_to_write()

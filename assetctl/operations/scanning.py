@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,31 +39,78 @@ class Candidate:
     named: bool = False
 
 
-@dataclass(slots=True)
 class Scan:
-    """What a walk found: candidates, and folders and links that could not be read."""
+    """A look at files and whole folders, which yields candidates as they are found.
 
-    candidates: list[Candidate] = field(default_factory=list)
-    unreadable: list[tuple[str, AssetctlError]] = field(default_factory=list)
+    What was named comes first, then what folders hold, in the order of their names; pictures count where embeddings
+    are kept.
 
-
-def scan(paths: Iterable[Path]) -> Scan:
-    """Look at files and whole folders, in the order of their names; pictures count where embeddings are kept.
+    Attributes:
+        unreadable: Folders and links that could not be read; known once all candidates are.
 
     Raises:
         NotFoundError: A path that was named does not exist.
-        StorageError: A folder that was named can not be read.
+        StorageError: A folder that was named can not be read; raised when its turn comes.
     """
-    found = Scan()
-    for path in paths:
-        place = absolute(path)
-        if not place.exists():
-            raise NotFoundError(f"There is no file or folder {path}.", "Check the path.")
-        if place.is_file():
-            found.candidates.append(Candidate(str(place), (single_file(place),), named=True))
-        else:
-            _enter(place, found, set(), named=True)
-    return found
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.unreadable: list[tuple[str, AssetctlError]] = []
+        self._places: list[Path] = []
+        for path in paths:
+            self._places.append(absolute(path))
+            if not self._places[-1].exists():
+                raise NotFoundError(f"There is no file or folder {path}.", "Check the path.")
+
+    def __iter__(self) -> Iterator[Candidate]:
+        folders: list[Path] = []
+        for place in self._places:
+            candidate = _named(place)
+            if candidate is None:
+                folders.append(place)
+            else:
+                yield candidate
+        for folder in folders:
+            try:
+                yield from self._walk(folder, set())
+            except OSError as error:
+                raise _unreadable(folder, error) from error
+
+    def _walk(self, folder: Path, seen: set[str]) -> Iterator[Candidate]:
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back up
+            return
+        seen.add(real)
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+        of_embeddings = not EMBEDDINGS.isdisjoint(part.lower() for part in folder.parts)
+        for entry in _visible(entries):
+            name = entry.name.lower()
+            if not entry.name.isprintable() and not _encodes(entry.name):
+                refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
+                self.unreadable.append((ascii(entry.path), refusal))
+            elif entry.is_file() and (
+                name.endswith(MODEL_SUFFIXES)
+                or (of_embeddings and name.endswith(".png") and holds_embedding(Path(entry.path)))
+            ):
+                yield Candidate(entry.path, (_file(entry.path, entry.stat()),))
+            elif entry.is_dir():
+                yield from self._enter(Path(entry.path), seen)
+            elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - a `Path` costs more
+                hint = "Mount the disk that it leads to, or remove it."
+                refusal = StorageError(f"{entry.path} is a link that leads nowhere.", hint)
+                self.unreadable.append((entry.path, refusal))
+
+    def _enter(self, folder: Path, seen: set[str]) -> Iterator[Candidate]:
+        """A folder in a folder is an asset, or is looked into."""
+        if folder.suffix == ".config":  # the companion of a single-file checkpoint
+            return
+        try:
+            if is_diffusers_folder(folder):
+                yield Candidate(str(folder), folder_files(folder))
+            else:
+                yield from self._walk(folder, seen)
+        except OSError as error:
+            self.unreadable.append((str(folder), _unreadable(folder, error)))
 
 
 def folder_files(folder: Path) -> tuple[AssetFile, ...]:
@@ -81,46 +128,18 @@ def single_file(path: Path) -> AssetFile:
     return _file(path, path.stat())
 
 
-def _enter(folder: Path, found: Scan, seen: set[str], *, named: bool = False) -> None:
-    """Take a folder as an asset, or look into it; only one that was named must be readable."""
-    if folder.suffix == ".config" and not named:  # the companion of a single-file checkpoint
-        return
+def _named(place: Path) -> Candidate | None:
+    """What a person named, if it is an asset and no folder of them."""
+    if place.is_file():
+        return Candidate(str(place), (single_file(place),), named=True)
     try:
-        if is_diffusers_folder(folder):
-            found.candidates.append(Candidate(str(folder), folder_files(folder), named))
-        else:
-            _walk(folder, found, seen)
+        return Candidate(str(place), folder_files(place), named=True) if is_diffusers_folder(place) else None
     except OSError as error:
-        refusal = StorageError(f"{folder} can not be read: {error.strerror}.", "Check its permissions.")
-        if named:
-            raise refusal from error
-        found.unreadable.append((str(folder), refusal))
+        raise _unreadable(place, error) from error
 
 
-def _walk(folder: Path, found: Scan, seen: set[str]) -> None:
-    real = os.path.realpath(folder)
-    if real in seen:  # a link that leads back up
-        return
-    seen.add(real)
-    with os.scandir(folder) as scanned:
-        entries = sorted(scanned, key=lambda entry: entry.name)
-    of_embeddings = not EMBEDDINGS.isdisjoint(part.lower() for part in folder.parts)
-    for entry in _visible(entries):
-        name = entry.name.lower()
-        if not entry.name.isprintable() and not _encodes(entry.name):
-            refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
-            found.unreadable.append((ascii(entry.path), refusal))
-        elif entry.is_file() and (
-            name.endswith(MODEL_SUFFIXES)
-            or (of_embeddings and name.endswith(".png") and holds_embedding(Path(entry.path)))
-        ):
-            found.candidates.append(Candidate(entry.path, (_file(entry.path, entry.stat()),)))
-        elif entry.is_dir():
-            _enter(Path(entry.path), found, seen)
-        elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - a `Path` costs more
-            hint = "Mount the disk that it leads to, or remove it."
-            refusal = StorageError(f"{entry.path} is a link that leads nowhere.", hint)
-            found.unreadable.append((entry.path, refusal))
+def _unreadable(folder: Path, error: OSError) -> StorageError:
+    return StorageError(f"{folder} can not be read: {error.strerror}.", "Check its permissions.")
 
 
 def _encodes(name: str) -> bool:

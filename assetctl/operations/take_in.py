@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import AssetctlError, StorageError
 from assetctl.identify import identify
 from assetctl.operations.pull import pull
-from assetctl.operations.scanning import scan
+from assetctl.operations.scanning import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,9 +55,9 @@ def take_in(
         NotFoundError: A path does not exist.
     """
     labels = tuple(tags)
-    found = scan(paths)
+    found = Scan(paths)
     taken = TakenIn(refused=found.unreadable)
-    for candidate in found.candidates:
+    for candidate in list(found):  # before anything is moved
         try:
             if not candidate.named and _is_no_model(candidate):
                 taken.others.append(Path(candidate.path))

@@ -6,7 +6,6 @@ Sources of others are found by the entry point group `assetctl.sources`, which n
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
@@ -80,6 +79,8 @@ def _sources() -> Iterator[Callable[[Settings], Source]]:
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__) if found.name[0] != "_"]
     modules = [module for module in modules if hasattr(module, "source")]
     yield from (module.source for module in modules if not hasattr(module, "LAST"))
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `import` need not pay
+
     for entry in entry_points(group="assetctl.sources"):
         yield entry.load()
     yield from (module.source for module in modules if hasattr(module, "LAST"))
