@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.catalog.entries import NewAsset
-    from assetctl.types import AssetFile, Evidence, Identification, Origin
+    from assetctl.types import AssetFile, Identification, Origin
 
 #: What identification fills in and a person may override.
 IDENTIFIED = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+
+#: What is kept of an identification as it was found, whatever a person sets.
+_RESULT = (*IDENTIFIED, "trigger_words")
+
+_identified, _result = attrgetter(*IDENTIFIED), attrgetter(*_RESULT)
 
 _FILE = ("path", "role", "size", "mtime_ns", "sha256", "autov3", "blake3")
 _ORIGIN = ("source", "reference", "revision", "url", "fetched_at")
@@ -137,7 +142,7 @@ class _Rows:
 
     def append(self, number: int, name: str, entry: NewAsset) -> None:
         found, tables, at = entry.identification, self.tables, self._at
-        own = (found.kind, found.family, found.base_model, found.variant, found.prediction, found.format, found.layout)
+        own = _identified(found)
         tables["assets"].append((number, name, entry.path, entry.size, entry.sha256, entry.in_store, at, at, *own))
         tables["files"] += [(number, *_of_file(file)) for file in entry.files]
         words, tags = list(dict.fromkeys(found.trigger_words)), sorted(entry.tags)
@@ -151,8 +156,9 @@ class _Rows:
 
 def identification_row(found: Identification) -> tuple[str, str, str]:
     """Confidence, result and evidence, as they are kept."""
-    result = {field: getattr(found, field) for field in IDENTIFIED} | {"trigger_words": found.trigger_words}
-    return found.confidence, _json(result), f"[{','.join(map(_evidence, found.evidence))}]"
+    result = dict(zip(_RESULT, _result(found), strict=True))
+    evidence = [{"source": one.source, "claim": one.claim, "detail": one.detail} for one in found.evidence]
+    return found.confidence, _json(result), _json(evidence)
 
 
 def now() -> str:
@@ -167,11 +173,6 @@ def _of_file(file: AssetFile) -> tuple[Any, ...]:
 def _of_origin(origin: Origin) -> tuple[Any, ...]:
     facts = None if origin.facts is None else _json(asdict(origin.facts))
     return (origin.source, origin.reference, origin.revision, origin.url, origin.fetched_at, facts)
-
-
-@lru_cache(maxsize=1024)
-def _evidence(one: Evidence) -> str:
-    return _json({"source": one.source, "claim": one.claim, "detail": one.detail})
 
 
 def _json(value: object) -> str:

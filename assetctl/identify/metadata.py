@@ -54,7 +54,7 @@ def clean(text: str, limit: int = MAX_WORD) -> str:
 
 @lru_cache(maxsize=1024)  # trainers write the same in file after file
 def _one_line(text: str) -> str:
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join((text if text.isprintable() else _CONTROL.sub(" ", text)).split())
 
 
 def claims(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AssetctlError, StorageError
-from assetctl.identify import identify
+from assetctl.identify import identify, plugins
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
     if len(first) < MANY:
         yield map(identify_one, first)
         return
+    plugins.kinds(), plugins.families()  # what each process would import for itself
     workers = os.cpu_count() or 1
     # Forked processes start at once; they touch nothing that they inherit.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")

@@ -105,6 +105,7 @@ class _Import:
         self._known = self._catalog.read.known_files()
         self._parts = Counter(file.asset_id for file in self._known.values() if file.role == "part")
         self._tags = tags
+        self._unchanged: list[Candidate] = []
         self._added: dict[int, str] = {}
         self._late: dict[int, str] = {}  # assets that an earlier import left without a hash
 
@@ -169,18 +170,15 @@ class _Import:
     ) -> Iterator[tuple[Candidate, Identification]]:
         """What is new or changed, identified; named files come first, so that a bad one stops all."""
         fresh: list[Candidate] = []
-        unchanged: list[Candidate] = []
 
         def sorted_out() -> Iterator[str]:
-            for candidate in filter(self._disjoint, candidates):
-                if self._is_unchanged(candidate):
-                    unchanged.append(candidate)
-                else:
+            for candidate in candidates:
+                if self._is_new(candidate) or (self._disjoint(candidate) and not self._is_unchanged(candidate)):
                     fresh.append(candidate)
                     yield candidate.path
 
         with identified(sorted_out()) as results:
-            self._hash(unchanged, hashing)
+            self._hash(self._unchanged, hashing)
             if fresh and hashing is not None:
                 self._catalog.prepare_to_write()
             for candidate, found in zip(fresh, results, strict=True):
@@ -206,7 +204,11 @@ class _Import:
             return False
         self.result.unchanged += 1
         self.numbers[known.asset_id] = None
+        self._unchanged.append(candidate)
         return True
+
+    def _is_new(self, candidate: Candidate) -> bool:
+        return not any(file.path in self._known for file in candidate.files)
 
     def _known_as(self, candidate: Candidate) -> KnownFile | None:
         """How the catalog knows a candidate; a copy of bytes that are no longer its asset's counts as new."""

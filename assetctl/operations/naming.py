@@ -23,8 +23,8 @@ def asset_name(path: str) -> str:
     So a pickle leaves the good name to the safetensors file that is made of it.
     """
     name = os.path.basename(path)  # noqa: PTH119 - thousands may be named in a row
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - as above
-    return safe_name(_SPECIAL.sub("-", stem if suffix.lower() in (".safetensors", ".sft") else name))
+    stem, _, suffix = name.rpartition(".")
+    return safe_name(_SPECIAL.sub("-", stem if stem and suffix.lower() in ("safetensors", "sft") else name))
 
 
 def checked_name(name: str) -> str:

@@ -10,8 +10,6 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from assetctl.errors import StorageError
 from assetctl.files.disk import storage_errors, sync_folder
 from assetctl.files.names import safe_name
@@ -93,6 +91,8 @@ class Store:
         Raises:
             StorageError: The lock can not be created.
         """
+        from filelock import FileLock  # noqa: PLC0415 - 7 ms that only those who place something pay
+
         path = self.staging_of(key).with_suffix(".lock")
         lock = FileLock(path)
         with storage_errors(f"lock {path}"):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.output import Output
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
-from assetctl.operations.import_files import ImportResult
-from assetctl.operations.take_in import TakenIn
+
+if TYPE_CHECKING:
+    from assetctl.cli.output import Output
+    from assetctl.operations.import_files import ImportResult
+    from assetctl.operations.take_in import TakenIn
 
 
 @command(
