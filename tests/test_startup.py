@@ -9,7 +9,18 @@ import sys
 import pytest
 from material import write_lora
 
-HEAVY = {"torch", "diffusers", "transformers", "peft", "alembic", "sqlalchemy", "huggingface_hub", "numpy", "PIL"}
+HEAVY = {
+    "torch",
+    "diffusers",
+    "transformers",
+    "peft",
+    "alembic",
+    "sqlalchemy",
+    "huggingface_hub",
+    "numpy",
+    "PIL",
+    "pydantic",
+}
 
 
 def imported(tmp_path, *arguments: str) -> set[str]:

@@ -19,8 +19,8 @@ _opened: list[str] = []
 
 
 def _listen(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open" and isinstance(arguments[0], str):
-        _opened.append(arguments[0])
+    if event == "open" and isinstance(arguments[0], (str, os.PathLike)):
+        _opened.append(os.fspath(arguments[0]))
 
 
 @pytest.fixture(scope="module")
