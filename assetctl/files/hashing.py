@@ -6,16 +6,17 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
 from assetctl.errors import CorruptFileError, StorageError
+from assetctl.files.regular import open_regular
 from assetctl.files.safetensors import MAX_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Future
-    from io import FileIO
     from pathlib import Path
 
     Update = Callable[[memoryview, int], None]
@@ -62,7 +63,7 @@ def hash_file(
         StorageError: It can not be read.
     """
     try:
-        with path.open("rb", buffering=0) as file:
+        with FileIO(open_regular(path)) as file:
             before = os.fstat(file.fileno())
             if "autov3" in wanted and data_start is None:
                 data_start = _data_start(file, before.st_size)

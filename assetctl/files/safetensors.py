@@ -11,13 +11,13 @@ import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from io import FileIO
 from operator import itemgetter, mul, sub
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from assetctl.errors import CorruptFileError, StorageError
+from assetctl.files.regular import open_regular
 from assetctl.files.sniff import refuse
 from assetctl.files.tables import Tables
 
@@ -91,19 +91,22 @@ def read_header(path: Path) -> Header:
     Raises:
         RefusedFileError: The file is something else: a pickle, a web page, an LFS pointer, empty.
         CorruptFileError: It is damaged or cut short.
-        StorageError: It can not be opened.
+        StorageError: It can not be opened, or is a folder, a pipe or a device.
     """
     try:
-        with FileIO(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            start = file.read(_FIRST)
+        descriptor = open_regular(path)
+        try:
+            size = os.fstat(descriptor).st_size
+            start = os.read(descriptor, _FIRST)
             length = int.from_bytes(start[:8], "little")
             if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
                 refuse(path, start[:4096], size)
                 raise _corrupt(path, "its header's length does not fit in the file", truncated=start[8:9] == b"{")
             raw = start[8 : 8 + length]
-            if len(raw) < length:
-                raw += file.read(length - len(raw))
+            while len(raw) < length and (more := os.read(descriptor, length - len(raw))):
+                raw += more
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StorageError(
             f"{path} can not be read: {error.strerror}.", "Check the path and its permissions."

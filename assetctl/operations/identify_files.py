@@ -37,7 +37,7 @@ def identify_files(paths: Sequence[Path]) -> list[Identified]:
     for path in paths:
         try:
             found = Scan([path])
-            candidates += found
+            candidates += list(found)
         except AssetctlError as error:
             failed.append(Identified(str(path), Identification(), error, named=True))
             continue

@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 #: From this many files on, starting processes pays.
 MANY = 200
 
-#: Files that a process takes at a time, at most: each hand-over costs the parent a quarter of a millisecond.
-CHUNK = 100
-
-#: Times that each process comes for more: towards the end none should wait long for another.
-TURNS = 8
+#: Files that a process takes at a time, at least and at most: each hand-over costs the parent a quarter of a
+#: millisecond, and towards the end no process should wait long for another.
+FEWEST, MOST = 10, 100
 
 #: An identification as a tuple, the evidence last, each piece of it a tuple too; or what went wrong.
 _Packed = tuple[Any, ...] | AssetctlError
@@ -45,15 +43,20 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
 
     All paths are taken before the block is entered; where they are many, work begins while they are still being found.
     Whoever leaves the block early ends it.
+
+    Raises:
+        UsageError: A third party's kind or family can not be loaded.
     """
     rest = iter(paths)
     first = list(islice(rest, MANY))
+    if first:  # once and for all, rather than for each file or in each process
+        plugins.kinds()
+        plugins.families()
     if len(first) < MANY:
         yield map(identify_one, first)
         return
-    plugins.kinds(), plugins.families()  # what each process would import for itself
     workers = os.cpu_count() or 1
-    # Forked processes start at once; they touch nothing that they inherit.
+    # Forked processes start at once, with the plug-ins; else they touch nothing that they inherit.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
     try:
@@ -64,19 +67,20 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
 
 
 def identify_one(path: str) -> Identification | AssetctlError:
-    """What one file or folder is, or why that can not be said."""
+    """What one file or folder is, or why that can not be said; not where: a traceback holds on to all that was read."""
     try:
         return identify(Path(path))
     except AssetctlError as error:
-        return error
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
     except OSError as error:
         return StorageError(f"{path} can not be read: {error.strerror}.", "Check the path and its permissions.")
 
 
 def _chunks(paths: Iterator[str], workers: int) -> Iterator[list[str]]:
-    """What processes take at a time: the more there is, the more."""
+    """What processes take at a time: the more files there are, the more."""
     taken = MANY
-    while chunk := list(islice(paths, min(CHUNK, max(1, taken // (workers * TURNS))))):
+    while chunk := list(islice(paths, max(FEWEST, min(MOST, taken // (8 * workers))))):
         yield chunk
         taken += len(chunk)
 

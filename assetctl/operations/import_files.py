@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -30,12 +29,13 @@ if TYPE_CHECKING:
 BATCH = 500
 
 
-@dataclass
+@dataclass(slots=True)
 class ImportResult:
     """What an import came to.
 
     Attributes:
-        numbers: Of every asset that was named or found, new or known, once.
+        assets: Every asset that was named or found, new or known, once; none where nobody wanted them listed.
+        found: How many those are.
         added: How many are new.
         unchanged: How many files and folders were known, and lie there as they did.
         changed: Paths that were known and hold other bytes now.
@@ -45,7 +45,8 @@ class ImportResult:
         others: Pickles inside folders that hold no model that is known: optimizers, lists, training state.
     """
 
-    numbers: list[int] = field(default_factory=list)
+    assets: list[Asset] = field(default_factory=list)
+    found: int = 0
     added: int = 0
     unchanged: int = 0
     changed: list[str] = field(default_factory=list)
@@ -53,12 +54,6 @@ class ImportResult:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     refused: list[tuple[str, AssetctlError]] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
-    read: Callable[[list[int]], list[Asset]] = field(default=lambda _: [], repr=False)
-
-    @cached_property
-    def assets(self) -> list[Asset]:
-        """Those assets, as the catalog has them when they are first asked for: of thousands, few people look at one."""
-        return self.read(self.numbers)
 
 
 def import_files(
@@ -67,6 +62,7 @@ def import_files(
     *,
     hashes: bool = True,
     tags: Iterable[str] = (),
+    listed: bool = True,
     report: Callable[[FetchProgress], None] = lambda _: None,
 ) -> ImportResult:
     """Register what lies at `paths`: files, diffusers folders, and folders full of either.
@@ -74,11 +70,19 @@ def import_files(
     A named file that is refused stops the import before anything is registered; one that is found
     inside a folder is reported and passed over.
 
+    Args:
+        workspace: The home.
+        paths: What a person named.
+        hashes: Compute SHA256 as well.
+        tags: Labels for new assets.
+        listed: Read the assets back for the result, which takes a while where they are thousands.
+        report: Told how far the hashes are.
+
     Raises:
         NotFoundError: A path does not exist.
         FileError: A named file is refused or corrupt.
     """
-    found = Scan(paths)
+    found = Scan(paths, named_first=True)
     run = _Import(workspace, checked_words(tags))
     with HashRun(report) as hashing:
         run.register(found, hashing if hashes else None)
@@ -86,8 +90,10 @@ def import_files(
             run.keep_hashes(hashing)
     result = run.result
     result.refused += [*hashing.failures, *found.unreadable]
-    result.numbers, result.read = list(run.numbers), workspace.catalog.read.by_ids
-    names = {asset.id: asset.name for asset in result.read([number for _, number in run.twins])}
+    read = workspace.catalog.read
+    result.found = len(run.numbers)
+    result.assets = read.by_ids(run.numbers) if listed else []
+    names = {asset.id: asset.name for asset in read.by_ids({number for _, number in run.twins})}
     result.duplicates = [(path, names[number]) for path, number in run.twins if path not in run.moved]
     result.moved = [(names[number], path) for path, number in run.moved.items()]
     return result
@@ -103,6 +109,7 @@ class _Import:
         self.moved: dict[str, int] = {}
         self._catalog, self._store = workspace.catalog, workspace.store
         self._known = self._catalog.read.known_files()
+        self._owners = {path: file.asset_path for path, file in self._known.items() if file.role != "copy"}
         self._parts = Counter(file.asset_id for file in self._known.values() if file.role == "part")
         self._tags = tags
         self._unchanged: list[Candidate] = []
@@ -110,7 +117,10 @@ class _Import:
         self._late: dict[int, str] = {}  # assets that an earlier import left without a hash
 
     def register(self, candidates: Iterable[Candidate], hashing: HashRun | None) -> None:
-        """Bring the catalog in line with the disk; files without hashes go to `hashing` meanwhile."""
+        """Bring the catalog in line with the disk; files without hashes go to `hashing` meanwhile.
+
+        `candidates` that were named come first, so that a bad one stops all before anything is registered.
+        """
         new: list[NewAsset] = []
         changed: list[tuple[int, Candidate, Identification]] = []
         for candidate, found in self._identified(candidates, hashing):
@@ -168,12 +178,12 @@ class _Import:
     def _identified(
         self, candidates: Iterable[Candidate], hashing: HashRun | None
     ) -> Iterator[tuple[Candidate, Identification]]:
-        """What is new or changed, identified; named files come first, so that a bad one stops all."""
+        """What is new or changed, identified, in the order of `candidates`."""
         fresh: list[Candidate] = []
 
         def sorted_out() -> Iterator[str]:
             for candidate in candidates:
-                if self._is_new(candidate) or (self._disjoint(candidate) and not self._is_unchanged(candidate)):
+                if self._is_disjoint(candidate) and not self._is_unchanged(candidate):
                     fresh.append(candidate)
                     yield candidate.path
 
@@ -207,9 +217,6 @@ class _Import:
         self._unchanged.append(candidate)
         return True
 
-    def _is_new(self, candidate: Candidate) -> bool:
-        return not any(file.path in self._known for file in candidate.files)
-
     def _known_as(self, candidate: Candidate) -> KnownFile | None:
         """How the catalog knows a candidate; a copy of bytes that are no longer its asset's counts as new."""
         known = next((self._known[file.path] for file in candidate.files if file.path in self._known), None)
@@ -217,18 +224,24 @@ class _Import:
             return None
         return known
 
-    def _disjoint(self, candidate: Candidate) -> bool:
+    def _is_disjoint(self, candidate: Candidate) -> bool:
         """Whether no other asset claims files of a candidate: a part of a folder is no asset of its own as well."""
-        known = [self._known[file.path] for file in candidate.files if file.path in self._known]
-        other = next((k.asset_path for k in known if k.role != "copy" and k.asset_path != candidate.path), None)
-        if other is None:
-            return True
-        message = f"{candidate.path} overlaps with {other}, which is an asset already."
-        refusal = UsageError(message, "`assetctl rm` the one that you do not want; your files stay.")
+        own = candidate.path
+        for file in candidate.files:
+            if self._owners.get(file.path, own) != own:
+                self._refuse(candidate, self._owners[file.path], known=file.path in self._known)
+                return False
+        for file in candidate.files:
+            self._owners[file.path] = own
+        return True
+
+    def _refuse(self, candidate: Candidate, other: str, *, known: bool) -> None:
+        message = f"{candidate.path} overlaps with {other}, which is {'an asset already' if known else 'imported too'}."
+        hint = "`assetctl rm` the one that you do not want; your files stay." if known else "Import one of the two."
+        refusal = UsageError(message, hint)
         if candidate.named:
             raise refusal
         self.result.refused.append((candidate.path, refusal))
-        return False
 
     def _has_changed(self, path: str) -> bool:
         known = self._known.get(path)

@@ -40,21 +40,27 @@ class Candidate:
 
 
 class Scan:
-    """A look at files and whole folders, which yields candidates as they are found.
+    """A look at files and whole folders; to iterate over it finds what could be an asset, while it goes.
 
-    What was named comes first, then what folders hold, in the order of their names; pictures count where embeddings
-    are kept.
+    Candidates come in the order of the paths, and within a folder in that of their names; pictures count where
+    embeddings are kept.
 
     Attributes:
-        unreadable: Folders and links that could not be read; known once all candidates are.
-
-    Raises:
-        NotFoundError: A path that was named does not exist.
-        StorageError: A folder that was named can not be read; raised when its turn comes.
+        unreadable: What could not be looked at inside of folders; known once all candidates are.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
+    def __init__(self, paths: Iterable[Path], *, named_first: bool = False) -> None:
+        """Get ready.
+
+        Args:
+            paths: What a person named.
+            named_first: Find what was named itself before what named folders hold.
+
+        Raises:
+            NotFoundError: There is no such path.
+        """
         self.unreadable: list[tuple[str, AssetctlError]] = []
+        self._named_first = named_first
         self._places: list[Path] = []
         for path in paths:
             self._places.append(absolute(path))
@@ -62,18 +68,30 @@ class Scan:
                 raise NotFoundError(f"There is no file or folder {path}.", "Check the path.")
 
     def __iter__(self) -> Iterator[Candidate]:
-        folders: list[Path] = []
+        """Find candidates.
+
+        Raises:
+            StorageError: A folder that was named can not be read.
+            CorruptFileError: It has a configuration that is damaged.
+        """
+        self.unreadable.clear()
+        later: list[Path] = []
         for place in self._places:
             candidate = _named(place)
-            if candidate is None:
-                folders.append(place)
-            else:
+            if candidate is not None:
                 yield candidate
-        for folder in folders:
-            try:
-                yield from self._walk(folder, set())
-            except OSError as error:
-                raise _unreadable(folder, error) from error
+            elif self._named_first:
+                later.append(place)
+            else:
+                yield from self._inside(place)
+        for place in later:
+            yield from self._inside(place)
+
+    def _inside(self, folder: Path) -> Iterator[Candidate]:
+        try:
+            yield from self._walk(folder, set())
+        except OSError as error:
+            raise _unreadable(folder, error) from error
 
     def _walk(self, folder: Path, seen: set[str]) -> Iterator[Candidate]:
         real = os.path.realpath(folder)
@@ -83,22 +101,37 @@ class Scan:
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
         of_embeddings = not EMBEDDINGS.isdisjoint(part.lower() for part in folder.parts)
-        for entry in _visible(entries):
-            name = entry.name.lower()
-            if not entry.name.isprintable() and not _encodes(entry.name):
-                refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
-                self.unreadable.append((ascii(entry.path), refusal))
-            elif entry.is_file() and (
-                name.endswith(MODEL_SUFFIXES)
-                or (of_embeddings and name.endswith(".png") and holds_embedding(Path(entry.path)))
-            ):
-                yield Candidate(entry.path, (_file(entry.path, entry.stat()),))
-            elif entry.is_dir():
-                yield from self._enter(Path(entry.path), seen)
-            elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - a `Path` costs more
-                hint = "Mount the disk that it leads to, or remove it."
-                refusal = StorageError(f"{entry.path} is a link that leads nowhere.", hint)
-                self.unreadable.append((entry.path, refusal))
+        for entry in entries:
+            try:
+                found = None if entry.name.startswith(".") else self._look_at(entry, of_embeddings=of_embeddings)
+            except FileNotFoundError:  # somebody has removed it since
+                continue
+            except OSError as error:
+                self.unreadable.append((entry.path, _unreadable(entry.path, error)))
+                continue
+            if isinstance(found, Candidate):
+                yield found
+            elif found is not None:
+                yield from self._enter(found, seen)
+
+    def _look_at(self, entry: os.DirEntry[str], *, of_embeddings: bool) -> Candidate | Path | None:
+        """What an entry of a folder is: something that could be an asset, a folder to enter, or neither."""
+        name = entry.name.lower()
+        if not entry.name.isprintable() and not _encodes(entry.name):
+            refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
+            self.unreadable.append((ascii(entry.path), refusal))
+        elif entry.is_file() and (
+            name.endswith(MODEL_SUFFIXES)
+            or (of_embeddings and name.endswith(".png") and holds_embedding(Path(entry.path)))
+        ):
+            return Candidate(entry.path, (_file(entry.path, entry.stat()),))
+        elif entry.is_dir():
+            return Path(entry.path)
+        elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - a `Path` costs more
+            hint = "Mount the disk that it leads to, or remove it."
+            refusal = StorageError(f"{entry.path} is a link that leads nowhere.", hint)
+            self.unreadable.append((entry.path, refusal))
+        return None
 
     def _enter(self, folder: Path, seen: set[str]) -> Iterator[Candidate]:
         """A folder in a folder is an asset, or is looked into."""
@@ -109,6 +142,8 @@ class Scan:
                 yield Candidate(str(folder), folder_files(folder))
             else:
                 yield from self._walk(folder, seen)
+        except AssetctlError as error:
+            self.unreadable.append((str(folder), error))
         except OSError as error:
             self.unreadable.append((str(folder), _unreadable(folder, error)))
 
@@ -130,7 +165,7 @@ def single_file(path: Path) -> AssetFile:
 
 def _named(place: Path) -> Candidate | None:
     """What a person named, if it is an asset and no folder of them."""
-    if place.is_file():
+    if not place.is_dir():
         return Candidate(str(place), (single_file(place),), named=True)
     try:
         return Candidate(str(place), folder_files(place), named=True) if is_diffusers_folder(place) else None
@@ -138,8 +173,8 @@ def _named(place: Path) -> Candidate | None:
         raise _unreadable(place, error) from error
 
 
-def _unreadable(folder: Path, error: OSError) -> StorageError:
-    return StorageError(f"{folder} can not be read: {error.strerror}.", "Check its permissions.")
+def _unreadable(place: Path | str, error: OSError) -> StorageError:
+    return StorageError(f"{place} can not be read: {error.strerror}.", "Check its permissions.")
 
 
 def _encodes(name: str) -> bool:
@@ -149,10 +184,6 @@ def _encodes(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _visible(entries: Iterable[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
-    return (entry for entry in entries if not entry.name.startswith("."))
 
 
 def _hidden(relative: Path) -> bool:

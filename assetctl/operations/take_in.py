@@ -53,11 +53,14 @@ def take_in(
 
     Raises:
         NotFoundError: A path does not exist.
+        StorageError: A folder that was named can not be read.
+        CorruptFileError: It has a configuration that is damaged.
     """
     labels = tuple(tags)
     found = Scan(paths)
+    candidates = list(found)
     taken = TakenIn(refused=found.unreadable)
-    for candidate in list(found):  # before anything is moved
+    for candidate in candidates:
         try:
             if not candidate.named and _is_no_model(candidate):
                 taken.others.append(Path(candidate.path))

@@ -72,13 +72,14 @@ class Getting(Home):
         *paths: PathLike,
         hashes: bool = True,
         tags: Iterable[str] = (),
+        listed: bool = True,
         report: Callable[[FetchProgress], None] = ignore,
     ) -> ImportResult:
         """Register files and folders where they lie; they are never moved, rewritten or deleted."""
         from assetctl.operations.import_files import import_files
 
         wanted = [Path(path) for path in paths]
-        return import_files(self._workspace, wanted, hashes=hashes, tags=tags, report=report)
+        return import_files(self._workspace, wanted, hashes=hashes, tags=tags, listed=listed, report=report)
 
     def take_in(
         self,

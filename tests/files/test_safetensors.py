@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,14 @@ def test_something_else_under_a_models_name_is_named(tmp_path, content, word):
     with pytest.raises(RefusedFileError, match=word) as caught:
         read_header(path)
     assert caught.value.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    with pytest.raises(StorageError, match="no regular file"):
+        read_header(pipe)
 
 
 def test_a_missing_file_is_a_storage_error(tmp_path):

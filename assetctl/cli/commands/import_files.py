@@ -45,12 +45,15 @@ def app(
     if copy or move:
         _into_store(session, paths, tags or [], move=move)
         return
+    listed = session.out.json or session.out.quiet
     with session.out.byte_progress() as report:
-        result = session.registry.import_files(*paths, hashes=not no_hash, tags=tags or (), report=report)
+        result = session.registry.import_files(
+            *paths, hashes=not no_hash, tags=tags or (), listed=listed, report=report
+        )
     _tell(session.out, result)
-    if session.out.json or session.out.quiet:
+    if listed:
         show_assets(session.out, result.assets)
-    elif result.numbers:
+    elif result.found:
         session.out.hint("`assetctl list` shows them.")
 
 

@@ -1,0 +1,27 @@
+"""Opening what should be a file: a person's disk may have anything by that name by now."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: A pipe is opened without waiting for who writes to it.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor to read `path` by; whoever asks closes it.
+
+    Raises:
+        OSError: It can not be opened, or is a folder, a pipe or a device.
+    """
+    descriptor = os.open(path, _READ)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return descriptor
