@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
@@ -15,6 +14,7 @@ from assetctl.files.regular import open_regular
 from assetctl.files.safetensors import MAX_HEADER
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
     from concurrent.futures import Future
     from pathlib import Path
@@ -63,8 +63,8 @@ def hash_file(
         StorageError: It can not be read.
     """
     try:
-        with FileIO(open_regular(path)) as file:
-            before = os.fstat(file.fileno())
+        descriptor, before = open_regular(path)
+        with FileIO(descriptor) as file:
             if "autov3" in wanted and data_start is None:
                 data_start = _data_start(file, before.st_size)
             digests = _Digests(wanted, data_start)

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def open_regular(path: Path) -> int:
-    """A descriptor to read `path` by; whoever asks closes it.
+def open_regular(path: Path) -> tuple[int, os.stat_result]:
+    """A descriptor to read `path` by, which whoever asks closes, and what the system says of the file.
 
     Raises:
         OSError: It can not be opened, or is a folder, a pipe or a device.
     """
     descriptor = os.open(path, _READ)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no regular file")
-    return descriptor
+    return descriptor, status

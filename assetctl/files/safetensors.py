@@ -94,9 +94,9 @@ def read_header(path: Path) -> Header:
         StorageError: It can not be opened, or is a folder, a pipe or a device.
     """
     try:
-        descriptor = open_regular(path)
+        descriptor, status = open_regular(path)
+        size = status.st_size
         try:
-            size = os.fstat(descriptor).st_size
             start = os.read(descriptor, _FIRST)
             length = int.from_bytes(start[:8], "little")
             if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
