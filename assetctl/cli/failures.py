@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
+#: Click's names of types, the longer first.
+_CLICKS = {
+    "integer range": "whole number",
+    "int range": "whole number",
+    "float range": "number",
+    "integer": "whole number",
+    "int": "whole number",
+    "float": "number",
+}
+
 # Typer carries its own copy of Click; this is the public class that leads to its base of usage errors.
 _TyperUsageError = typer.BadParameter.__mro__[1]
 
@@ -57,7 +67,7 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
         command = next((argument for argument in arguments if argument in COMMANDS), "")
         message = str(getattr(error, "message", error)) or type(error).__name__
         if hasattr(error, "format_message"):
-            message = error.format_message()
+            message = _plain(error.format_message())
         if not command or message.startswith("No such command"):
             return UsageError(message, _nearest_command(arguments))
         return UsageError(message, f"See `assetctl {command} --help`.")
@@ -70,6 +80,13 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
         f"assetctl has a defect: {type(error).__name__}: {error}",
         "Run the same command with --debug and report what it prints.",
     )
+
+
+def _plain(message: str) -> str:
+    """What Click says of a wrong value, in words for people."""
+    for words, plain in _CLICKS.items():
+        message = message.replace(f"is not a valid {words}", f"is no {plain}")
+    return message
 
 
 def _nearest_command(arguments: Sequence[str]) -> str:

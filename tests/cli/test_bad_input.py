@@ -131,6 +131,15 @@ def test_wrong_usage(assetctl, arguments):
     assert (ended.code, ended.error["code"]) == (2, "usage")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("list", "--limit", "few"), "'few' is no whole number"), (("check", "--cfg", "high"), "'high' is no number"),
+     (("generate", "x", "--steps", "1.5"), "'1.5' is no whole number")],
+)  # fmt: skip
+def test_a_wrong_value_is_told_in_plain_words(assetctl, arguments, said):
+    assert said in assetctl(*arguments, "--json").error["message"]
+
+
 def test_a_mistyped_command_suggests_the_near_one(assetctl):
     assert "assetctl inspect" in assetctl("inspct", "demo", "--json").error["hint"]
 
