@@ -145,7 +145,7 @@ class _Import:
             self._merge()
 
     def _merge(self) -> None:
-        folders = [asset for asset in self._catalog.read.by_ids(self.numbers) if asset.format == "diffusers"]
+        folders = [asset for asset in self._catalog.read.assets(format="diffusers") if asset.id in self.numbers]
         hashed = {asset.id: folder_hash(asset.path, self._catalog.read.files(asset)) for asset in folders}
         if not hashed and not self._added and not self._late:
             return
