@@ -161,10 +161,20 @@ class Reader(Lists):
     def copies(self) -> list[tuple[int, str, str, int]]:
         """Asset, path of its file, path of another file with the same bytes, and their size."""
         query = (
-            "SELECT a.id, a.path, f.path, f.size FROM files f JOIN assets a ON a.id = f.asset_id "
-            "WHERE f.role = 'copy' AND a.format <> 'diffusers' ORDER BY f.size DESC, f.path"
+            "SELECT a.id, a.path, f.path AS copy, f.size AS size FROM files f JOIN assets a ON a.id = f.asset_id "
+            "WHERE f.role = 'copy' AND a.format <> 'diffusers' "
+            "UNION ALL SELECT min(a.id), a.path, b.path, b.size FROM assets a JOIN assets b ON b.sha256 = a.sha256 "
+            "WHERE a.id < b.id AND b.format <> 'diffusers' GROUP BY b.id ORDER BY size DESC, copy"
         )
         return [tuple(row) for row in self._rows(query, [])]
+
+    def twins(self) -> set[int]:
+        """Assets in place whose bytes an older asset has too: they were hashed late, or two commands ran at once."""
+        query = (
+            "SELECT id FROM assets a WHERE sha256 IS NOT NULL AND NOT in_store "
+            "AND EXISTS (SELECT 1 FROM assets WHERE sha256 = a.sha256 AND id < a.id)"
+        )
+        return {row[0] for row in self._rows(query, [])}
 
     def generations_with(self, asset: Asset) -> int:
         """How many pictures used the asset."""

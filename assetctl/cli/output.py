@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def to_stderr(label: str, text: str) -> None:
     sys.stdout.flush()  # results and remarks in the order they were made
     text = safe(text)
     prefix = "" if label == "note" else f"{label}: "
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"
         text += _PLAIN
     sys.stderr.write(f"{prefix}{text}\n")
@@ -95,13 +95,13 @@ class Output:
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else UNLIMITED
-        table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+        person = sys.stdout.isatty()
+        table = Table(box=box.SIMPLE_HEAD if person else None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(safe(cell)) for cell in row))
-        Console(width=width, highlight=False).print(table)
+        Console(width=None if person else UNLIMITED, highlight=False).print(table)
 
     @contextlib.contextmanager
     def byte_progress(self) -> Iterator[Callable[[FetchProgress], None]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli import typed
 from assetctl.cli.output import Output
 
 if TYPE_CHECKING:
@@ -20,7 +21,13 @@ _COMMON = "Common options"
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", metavar="DIR", help="Use this home instead of ASSETCTL_HOME.", rich_help_panel=_COMMON),
+    typer.Option(
+        "--home",
+        metavar="DIR",
+        parser=typed.path,
+        help="Use this home instead of ASSETCTL_HOME.",
+        rich_help_panel=_COMMON,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=_COMMON)]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print names alone.", rich_help_panel=_COMMON)]

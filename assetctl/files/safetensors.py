@@ -117,8 +117,7 @@ def read_header(path: Path) -> Header:
     try:
         tensors, metadata, shared = _parse(raw, size - 8 - length)
     except _MalformedError as error:
-        why = str(error)
-        raise _corrupt(path, why, truncated="bytes of tensors" in why) from error
+        raise _corrupt(path, str(error), truncated=isinstance(error, _CutShortError)) from error
     return Header(path, size, 8 + length, tensors, metadata, shared=shared)
 
 
@@ -129,6 +128,10 @@ def _corrupt(path: Path, why: str, *, truncated: bool = False) -> CorruptFileErr
 
 class _MalformedError(Exception):
     """What is wrong with a parsed header."""
+
+
+class _CutShortError(_MalformedError):
+    """There are fewer bytes than it says."""
 
 
 _tables = Tables()
@@ -165,7 +168,8 @@ def _verify(tensors: dict[str, Any], data_size: int) -> None:
     if not _tiles(begins, ends):
         raise _MalformedError("its tensors overlap or leave gaps")
     if max(ends) != data_size:
-        raise _MalformedError(f"it should hold {max(ends)} bytes of tensors and holds {data_size}")
+        why = _CutShortError if max(ends) > data_size else _MalformedError
+        raise why(f"it should hold {max(ends)} bytes of tensors and holds {data_size}")
     if not fits:
         raise _MalformedError("a tensor's shape does not fit its byte range")
 

@@ -18,7 +18,7 @@ MODEL_SUFFIXES = (".safetensors", ".sft", *PICKLE_SUFFIXES, ".gguf")
 
 _PAGE = "Check the link, and that you are logged in where the source wants that; then fetch it again."
 _LFS = "Fetch the real file: `git lfs pull`, or `assetctl pull hf://ORG/REPO/FILE`."
-_CONVERT = "Make a safetensors file of it: assetctl convert {path}"
+_CONVERT = "`assetctl convert {path}` makes a safetensors file of it."
 
 
 def sniff(start: bytes, size: int) -> str | None:
@@ -68,7 +68,7 @@ _REASONS = {
 _FOREIGN = {
     "pickle": ("is a pickle, which could run code when it is loaded", _CONVERT),
     "gguf": ("is a GGUF file, which assetctl does not load", "Get the safetensors version."),
-    "png": ("is a picture", "An embedding in it becomes a file: assetctl convert {path}"),
+    "png": ("is a picture", "`assetctl convert {path}` makes a file of an embedding in it."),
 }
 
 

@@ -114,7 +114,7 @@ class _Import:
         self._tags = tags
         self._unchanged: list[Candidate] = []
         self._added: dict[int, str] = {}
-        self._late: dict[int, str] = {}  # assets that an earlier import left without a hash
+        self._there: dict[int, str] = {}  # assets of single files that were known, and are as they were
 
     def register(self, candidates: Iterable[Candidate], hashing: HashRun | None) -> None:
         """Bring the catalog in line with the disk; files without hashes go to `hashing` meanwhile.
@@ -147,14 +147,16 @@ class _Import:
     def _merge(self) -> None:
         folders = [asset for asset in self._catalog.read.assets(format="diffusers") if asset.id in self.numbers]
         hashed = {asset.id: folder_hash(asset.path, self._catalog.read.files(asset)) for asset in folders}
-        if not hashed and not self._added and not self._late:
+        paths = self._added | self._there
+        twins = paths.keys() & self._catalog.read.twins()
+        if not hashed and not twins:
             return
         with self._catalog.write() as writer:
-            newcomers = writer.untouched([*self._added, *self._late])  # not what a person has edited meanwhile
+            new_folders = hashed.keys() & self._added.keys()
+            newcomers = writer.untouched(twins | new_folders)  # not what a person has edited meanwhile
             for number, sha256 in hashed.items():
                 writer.set_folder_hash(number, sha256)
             merged = writer.merge_duplicates(newcomers)
-        paths = self._added | self._late
         for new, old in merged.items():
             del self.numbers[new]
             self.numbers[old] = None
@@ -215,6 +217,8 @@ class _Import:
         self.result.unchanged += 1
         self.numbers[known.asset_id] = None
         self._unchanged.append(candidate)
+        if known.role == "main":
+            self._there[known.asset_id] = candidate.path
         return True
 
     def _known_as(self, candidate: Candidate) -> KnownFile | None:
@@ -269,8 +273,6 @@ class _Import:
             current = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
             if not current or (known is not None and known.sha256 is None):
                 hashing.submit(file.path, file.size)
-            if current and known is not None and known.sha256 is None and known.role == "main":
-                self._late[known.asset_id] = file.path
 
     def _entry(self, candidate: Candidate, found: Identification) -> NewAsset:
         path = candidate.path

@@ -44,4 +44,4 @@ def app(
         session.out.warning(text)
     show_assets(session.out, [result.asset])
     if result.original is not None:
-        session.out.hint(f"The pickle is still there: `assetctl rm {result.original.typed}` forgets it.")
+        session.out.hint(f"The original is still there: `assetctl rm {result.original.typed}` forgets it.")

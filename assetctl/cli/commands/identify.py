@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from assetctl.cli import typed
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import FileError, UsageError
@@ -25,7 +26,9 @@ _FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "l
 )
 def app(
     session: Session,
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files and folders.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", parser=typed.path, help="Files and folders.")
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Identify assets of the catalog once more; names may be given as PATH.")
     ] = False,

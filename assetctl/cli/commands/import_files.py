@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assetctl.cli import typed
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from assetctl.cli.output import Output
     from assetctl.operations.import_files import ImportResult
     from assetctl.operations.take_in import TakenIn
+
+
+_NOTHING = "No assets were found."
 
 
 @command(
@@ -27,7 +31,10 @@ if TYPE_CHECKING:
 )
 def app(
     session: Session,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, diffusers folders, folders of them.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", parser=typed.path, help="Files, diffusers folders, folders of them."),
+    ],
     no_hash: Annotated[
         bool, typer.Option("--no-hash", help="Leave hashes for later: fast, but no duplicates found.")
     ] = False,
@@ -40,6 +47,8 @@ def app(
     Folders are scanned. Run it again after adding files: what is unchanged is recognised by its
     size and time, without being opened.
     """
+    if copy and move:
+        raise UsageError("--copy does not go with --move.", "Say which: a copy stays where it lies, or moves.")
     if (copy or move) and no_hash:
         raise UsageError("--no-hash does not go with --copy or --move.", "The store keeps verified files only.")
     if copy or move:
@@ -65,11 +74,13 @@ def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: b
         for text in result.warnings:
             session.out.warning(text)
     _tell_passed_over(session.out, taken)
+    if not (taken.results or taken.refused or taken.others or taken.failed):
+        session.out.note(_NOTHING)
     for error in taken.failed[1:]:
         session.out.warning(error.message)
     if taken.failed:
         raise taken.failed[0]
-    show_assets(session.out, [result.asset for result in taken.results])
+    show_assets(session.out, list({result.asset.id: result.asset for result in taken.results}.values()))
 
 
 def _tell(out: Output, result: ImportResult) -> None:
@@ -83,7 +94,9 @@ def _tell(out: Output, result: ImportResult) -> None:
     for path in result.changed:
         out.note(f"{path} holds other bytes than it did, and was identified anew.")
     counts = {"new": result.added, "changed": len(result.changed), "unchanged": result.unchanged}
-    out.note(", ".join(f"{number} {word}" for word, number in counts.items() if number) or "No assets were found.")
+    told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    if told or not (result.found or result.refused or result.others):
+        out.note(told or _NOTHING)
 
 
 def _tell_passed_over(out: Output, result: ImportResult | TakenIn) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.rule import Rule
+from assetctl.prompt.chunks import CHUNK_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 RULE = Rule(
     "embedding_width",
     "Every embedding is as wide as what the checkpoint's text encoders make of a word.",
-    {"error": "An embedding's vectors have another width, or there are none."},
+    {"error": "An embedding's vectors have another width, there are none, or more than a prompt has room for."},
 )
 
 #: Width of a word by family: the sum over the text encoders.
@@ -28,6 +29,7 @@ _PARTS = ("clip_l", "clip_g")
 
 def check(context: Context) -> Iterator[Finding]:
     """Compare widths; the checkpoint's own cross-attention is believed before its family."""
+    yield from _too_many(context)
     checkpoint = context.selection.checkpoint
     if checkpoint is None:
         return
@@ -46,6 +48,17 @@ def check(context: Context) -> Iterator[Finding]:
             message = f"The vectors of {asset.name} are {width} wide, and {checkpoint.name} needs {wanted}."
             hint = f"Choose one that `assetctl list --kind embedding --family {checkpoint.family or 'sd1'}` shows."
             yield RULE.finding("error", message, hint, asset, checkpoint)
+
+
+def _too_many(context: Context) -> Iterator[Finding]:
+    for asset in dict.fromkeys(context.selection.embeddings):
+        header = context.header(asset) if asset.kind == "embedding" else None
+        shapes = () if header is None else map(header.shape, header.tensors)
+        count = max((shape[0] for shape in shapes if shape is not None and len(shape) == 2), default=0)
+        if count > CHUNK_LENGTH:
+            message = f"{asset.name} has {count} vectors, and a part of a prompt has room for {CHUNK_LENGTH}."
+            hint = "No checkpoint can use it: choose another with `assetctl list --kind embedding`."
+            yield RULE.finding("error", message, hint, asset)
 
 
 def _of_another_family(asset: Asset, checkpoint: Asset) -> bool:

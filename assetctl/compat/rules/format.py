@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from assetctl.compat.rule import Rule
@@ -27,6 +26,6 @@ def check(context: Context) -> Iterator[Finding]:
     for asset in dict.fromkeys(context.selection.assets()):
         if asset.format in _CALLED:
             message = f"{asset.name} is {_CALLED[asset.format]}, which `generate` does not load."
-            convert = f"Make a safetensors file of it: assetctl convert {shlex.quote(asset.name)}"
+            convert = f"`assetctl convert {asset.typed}` makes a safetensors file of it."
             hint = convert if asset.format != "gguf" else "Choose a safetensors version of it."
             yield RULE.finding("error", message, hint, asset)
