@@ -64,7 +64,8 @@ class Lists:
             tags: All of these must be there.
             in_store: Only what assetctl owns, or only what lies elsewhere.
             limit: How many at most; `None` for all.
-            **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`.
+            **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`; an empty one asks
+                for what has none.
         """
         where, values = conditions(filters, tags=tags, in_store=in_store)
         if limit is not None:
@@ -175,7 +176,9 @@ def conditions(
             raise TypeError(f"no such filter: {field}")
         if field == "kind" and value is not None and value.lower() not in KINDS:
             raise UsageError(f"{value!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
-        if value is not None:  # kinds are kept in lower case
+        if value == "":
+            where.append(f"{field} IS NULL")
+        elif value is not None:  # kinds are kept in lower case
             where.append(f"{field} = :{field}" if field == "kind" else f"{field} = :{field} COLLATE NOCASE")
             values[field] = value.lower() if field == "kind" else value
     for number, tag in enumerate(tags):

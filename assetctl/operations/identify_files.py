@@ -12,7 +12,7 @@ from assetctl.operations.scanning import Scan
 from assetctl.types import Identification
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from assetctl.operations.scanning import Candidate
@@ -46,8 +46,12 @@ def identify_files(paths: Sequence[Path]) -> list[Identified]:
     return [replace(each, named=one.named) for each, one in zip(results, candidates, strict=True)] + failed
 
 
-def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asset]:
+def identify_again(
+    workspace: Workspace, names: Sequence[str] = (), *, failed: Callable[[AssetctlError], None] = lambda _: None
+) -> list[Asset]:
     """Identify the named assets, or all, once more, and keep the result; what a person set stays on top.
+
+    Those that can not be identified any more, for their files are gone or broken, stay as they were; `failed` is told.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -58,7 +62,9 @@ def identify_again(workspace: Workspace, names: Sequence[str] = ()) -> list[Asse
     results = _identify([asset.path for asset in assets])
     with workspace.catalog.write() as writer:
         for asset, result in zip(assets, results, strict=True):
-            if result.error is None:
+            if result.error is not None:
+                failed(result.error)
+            else:
                 found = with_hearsay(result.identification, origins[asset.id])
                 writer.set_identification(asset.id, found)
     return read.by_ids(asset.id for asset in assets)

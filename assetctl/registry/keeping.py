@@ -9,6 +9,7 @@ from assetctl.registry.home import Home, ignore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from assetctl.errors import AssetctlError
     from assetctl.operations.edit import Changes
     from assetctl.operations.remove import Removal
     from assetctl.operations.upkeep import Duplicate, Pruning, Usage
@@ -26,11 +27,11 @@ class Keeping(Home):
 
         return edit(self._workspace, name, changes)
 
-    def identify_again(self, *names: str) -> Sequence[Asset]:
+    def identify_again(self, *names: str, failed: Callable[[AssetctlError], None] = ignore) -> Sequence[Asset]:
         """Identify assets of the catalog once more; what a person set stays on top."""
         from assetctl.operations.identify_files import identify_again
 
-        return identify_again(self._workspace, names)
+        return identify_again(self._workspace, names, failed=failed)
 
     def verify(
         self, *names: str, quick: bool = False, report: Callable[[FetchProgress], None] = ignore

@@ -88,3 +88,58 @@ def test_a_result_lists_its_assets_and_outlives_the_registry(home, folder):
         again = registry.import_files(folder, listed=False)
     assert [asset.name for asset in first.assets] == ["a", "b"]
     assert (again.assets, again.found, again.unchanged) == ([], 2, 2)
+
+
+def test_twins_that_were_hashed_late_are_found_and_become_one(assetctl, folder):
+    shutil.copy(folder / "a.safetensors", folder / "twin.safetensors")
+    assetctl("import", folder, "--no-hash")
+    assetctl("verify")
+    (pair,) = assetctl("dedupe", "--json").data
+    assert (pair["asset"], pair["copy"]) == ("a", str(folder / "twin.safetensors"))
+    assert "one asset, two places" in assetctl("import", folder).err
+    assert names(assetctl) == ["a", "b"]
+    assert len(assetctl("dedupe", "--json").data) == 1
+
+
+def test_copies_of_twins_are_listed_once(assetctl, folder):
+    shutil.copy(folder / "a.safetensors", folder / "twin.safetensors")
+    assert assetctl("import", folder, "--copy", "--quiet").out == "a\nb\n"
+
+
+def test_an_import_says_what_it_found_and_nothing_against_it(assetctl, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for how in ([], ["--copy"]):
+        assert "No assets were found." in assetctl("import", tmp_path / "empty", *how).err
+    assetctl("import", folder, "--copy")
+    again = assetctl("import", folder).err
+    assert "one asset, two places" in again
+    assert "No assets were found." not in again
+
+
+@pytest.mark.parametrize("arguments", [["import", ""], ["identify", ""], ["list", "--home", ""]])
+def test_an_empty_path_is_not_the_current_folder(assetctl, folder, monkeypatch, arguments):
+    monkeypatch.chdir(folder)
+    ended = assetctl(*arguments, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "usage")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.safetensors", "b.safetensors"]
+
+
+def test_a_copy_is_not_moved(assetctl, folder):
+    assert assetctl("import", folder, "--copy", "--move").code == 2
+    assert (folder / "a.safetensors").exists()
+
+
+def test_what_can_not_be_identified_again_is_told(assetctl, folder):
+    assetctl("import", folder)
+    (folder / "a.safetensors").unlink()
+    for command, code in ((["identify", "--again", "a"], 5), (["identify", "--again"], 0)):
+        ended = assetctl(*command)
+        assert ended.code == code
+        assert f"{folder / 'a.safetensors'} can not be read" in ended.err
+    assert names(assetctl) == ["a", "b"]
+
+
+def test_what_has_no_family_can_be_listed(assetctl, folder):
+    assetctl("import", folder)
+    assetctl("edit", "a", "--family", "")
+    assert [asset["name"] for asset in assetctl("list", "--family", "", "--json").data] == ["a"]

@@ -11,7 +11,7 @@ import typer
 from assetctl.cli import typed
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
-from assetctl.errors import FileError, UsageError
+from assetctl.errors import AssetctlError, FileError, UsageError
 from assetctl.operations.identify_files import Identified, identify_files
 
 _FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout", "confidence")
@@ -35,10 +35,10 @@ def app(
 ) -> None:
     """Say what files are, from their headers alone; no catalog is needed.
 
-    Exits with 5 if a file that you named could not be identified; what lies in a folder may be anything.
+    Exits with 5 if a file or asset that you named could not be identified; what lies in a folder may be anything.
     """
     if again:
-        show_assets(session.out, session.registry.identify_again(*map(str, paths or ())))
+        _again(session, list(map(str, paths or ())))
         return
     if not paths:
         raise UsageError("There is nothing to identify.", "Name a file or a folder.")
@@ -55,10 +55,20 @@ def app(
             session.out.line(f"  {item.source}: {item.claim}: {item.detail}")
     failed = [result for result in results if result.error is not None]
     for result in () if session.out.json else failed:  # the document has the reasons
-        session.out.warning(str(result.error))
+        message = str(result.error)
+        session.out.warning(message if result.path in message else f"{result.path}: {message}")
     if failed and (len(failed) == len(results) or any(result.named for result in failed)):
         alone = results[0].error if len(results) == 1 else None
         raise typer.Exit((alone or FileError).exit_code)
+
+
+def _again(session: Session, names: list[str]) -> None:
+    failed: list[AssetctlError] = []
+    show_assets(session.out, session.registry.identify_again(*names, failed=failed.append))
+    for error in failed:
+        session.out.warning(f"{error.message} What was known of it stays.")
+    if failed and names:
+        raise typer.Exit(FileError.exit_code)
 
 
 def _data(result: Identified) -> dict[str, Any]:

@@ -35,7 +35,9 @@ def app(
     kind: Annotated[
         str | None, typer.Option("--kind", "-k", help="checkpoint, lora, embedding, vae, controlnet…")
     ] = None,
-    family: Annotated[str | None, typer.Option("--family", "-f", help="sd1, sd2, sdxl, flux1…")] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", "-f", help="sd1, sd2, sdxl, flux1…; '' for unknown.")
+    ] = None,
     base_model: Annotated[str | None, typer.Option("--base-model", help='"SD 1.5", Pony, Illustrious…')] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Only with this tag; can be repeated.")] = None,
     format: Annotated[str | None, typer.Option("--format", help="safetensors or diffusers.")] = None,
@@ -105,7 +107,9 @@ def _tell_rest_of_fitting(out: Output, shown: int, limit: int | None, count: Cal
 
 
 def _explain_nothing(session: Session, wanted: Wanted, fits: str | None) -> None:
-    filtered = fits or wanted.tags or wanted.in_store is not None or any(wanted.fields.values())
+    filtered = (
+        fits or wanted.tags or wanted.in_store is not None or any(value is not None for value in wanted.fields.values())
+    )
     session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY)
     family = wanted.fields["family"]
     known = session.registry.families() if family else ()
