@@ -213,7 +213,8 @@ def _recipe(
     ):
         for used_name in names:
             if used_name not in assets and _WEIGHT.sub("", used_name) not in assets:
-                hint = f"Add [assets.{used_name}], or choose one of: {', '.join(list(assets)[:10])}."
+                others = f", or choose one of: {', '.join(list(assets)[:10])}" if assets else ""
+                hint = f"Add [assets.{used_name}]{others}."
                 document.fail((*where, key), f"names {used_name!r}, which is no asset of this file", hint)
     return Recipe(name, loras=loras, embeddings=embeddings, cfg=cfg, **texts, **numbers)  # type: ignore[arg-type]  # as read
 

@@ -53,7 +53,7 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     owned = [Path(asset.path)] if is_owned else []
     others = ([] if is_owned else [Path(asset.path)]) + copies
     deletes = owned + others if delete_files else owned
-    keeps = () if delete_files else tuple(others)
+    keeps = () if delete_files else tuple(path for path in others if os.path.lexists(path))
     is_final = bool(delete_files and others) or (is_owned and not can_be_had_again(workspace, asset))
     return Removal(asset, read.generations_with(asset), tuple(deletes), keeps, is_final)
 

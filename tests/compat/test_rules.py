@@ -123,6 +123,13 @@ def test_an_embedding_without_vectors_is_damaged(asset: Make):
     assert found("embedding_width", checkpoint_of(asset), embeddings=(one,)) == []
 
 
+@pytest.mark.parametrize(("vectors", "count"), [(75, 0), (76, 1)])
+def test_an_embedding_has_no_more_vectors_than_a_part_of_a_prompt_takes(asset: Make, vectors: int, count: int):
+    embedding = asset("token", "embedding", "sd1", {"emb_params": [vectors, 768]})
+    findings = found("embedding_width", checkpoint_of(asset), embeddings=(embedding,))
+    assert [finding.severity for finding in findings] == ["error"] * count
+
+
 @pytest.mark.parametrize(
     ("shapes", "count"),
     [
