@@ -1,4 +1,4 @@
-"""What A1111 reads in a prompt and assetctl does not: it would be taken for plain words, and nobody would be told.
+"""What A1111 or ComfyUI reads in a prompt and assetctl does not: it would be taken for words, and nobody would be told.
 
 Grammar: `schedule_parser` and `re_AND` in `modules/prompt_parser.py`, and `modules/extra_networks.py`, of
 https://github.com/AUTOMATIC1111/stable-diffusion-webui
@@ -25,6 +25,7 @@ _SHOWN = 60
 _MARK = re.compile(r"\\.|[\[\]|]", re.DOTALL)
 _SCHEDULED = re.compile(r":\s*+(?:\d++(?:\.\d*+)?|\.\d++)\s*+\Z")
 _AND = re.compile(r"\bAND\b")
+_EMBEDDING = re.compile(r"\bembedding:\s*+([^\s,:()\[\]<>]++)", re.IGNORECASE)
 _NETWORK = re.compile(r"<(?:(?!lora:|lyco:)\w++:[^<>]++>|(?:lora|lyco):[^<>]*+>?)", re.IGNORECASE)
 
 
@@ -38,7 +39,7 @@ class Remark(NamedTuple):
 def unread(text: str) -> list[Remark]:
     """What of a prompt is not read as A1111 would, each once."""
     plain = without_tags(text)
-    remarks = [*_of_brackets(plain), *_of_and(plain), *_of_networks(plain)]
+    remarks = [*_of_brackets(plain), *_of_and(plain), *_of_embeddings(plain), *_of_networks(plain)]
     remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
     return list(dict.fromkeys(remarks))
 
@@ -89,6 +90,13 @@ def _of_and(text: str) -> Iterator[Remark]:
     if _AND.search(text):
         hint = "Write a comma, or BREAK, which starts a new chunk."
         yield Remark("AND is read as a word: assetctl does not compose several prompts.", hint)
+
+
+def _of_embeddings(text: str) -> Iterator[Remark]:
+    """Embeddings as ComfyUI names them."""
+    for found in _EMBEDDING.finditer(text):
+        why = f"{shown(found[0])!r} is read as words: so ComfyUI names an embedding."
+        yield Remark(why, f"Write its token alone, {shown(found[1])}, and name it with --embedding.")
 
 
 def _of_networks(text: str) -> Iterator[Remark]:

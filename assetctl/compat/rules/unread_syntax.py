@@ -1,4 +1,4 @@
-"""Prompts that say in A1111's words what assetctl does not do."""
+"""Prompts that say in A1111's or ComfyUI's words what assetctl does not do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RULE = Rule(
     "unread_syntax",
     "The prompts change nothing between steps, compose nothing, and have no tags but those of LoRAs.",
-    {"warning": "A part of a prompt is read as words, or not at all, and A1111 reads more in it."},
+    {"warning": "A part of a prompt is read as words, or not at all, and A1111 or ComfyUI reads more in it."},
 )
 
 
