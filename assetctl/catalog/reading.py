@@ -168,13 +168,16 @@ class Reader(Lists):
         )
         return [tuple(row) for row in self._rows(query, [])]
 
-    def twins(self) -> set[int]:
-        """Assets in place whose bytes an older asset has too: they were hashed late, or two commands ran at once."""
+    def twins(self) -> dict[int, int]:
+        """Assets in place whose bytes another has too, each with the oldest that has them.
+
+        They were hashed late, or two commands ran at once.
+        """
         query = (
-            "SELECT id FROM assets a WHERE sha256 IS NOT NULL AND NOT in_store "
-            "AND EXISTS (SELECT 1 FROM assets WHERE sha256 = a.sha256 AND id < a.id)"
+            "SELECT id, (SELECT min(id) FROM assets WHERE sha256 = a.sha256) FROM assets a WHERE sha256 IS NOT NULL "
+            "AND NOT in_store AND EXISTS (SELECT 1 FROM assets WHERE sha256 = a.sha256 AND id <> a.id)"
         )
-        return {row[0] for row in self._rows(query, [])}
+        return dict(map(tuple, self._rows(query, [])))
 
     def generations_with(self, asset: Asset) -> int:
         """How many pictures used the asset."""

@@ -113,16 +113,22 @@ class Writer:
         return list(self._session.connection().scalars(text(query), {"ids": wanted}))
 
     def merge_duplicates(self, newcomers: Iterable[int]) -> dict[int, int]:
-        """Make one asset of those with the same bytes: a newcomer's file and tags become the older asset's.
+        """Make one asset of those with the same bytes: newcomers' files and tags become another's, the oldest's.
 
         Returns:
             The newcomers that are gone, each with the asset that took its file.
         """
-        twins = select(AssetRow.id, func.min(AssetRow.id).over(partition_by=AssetRow.sha256)).where(
-            AssetRow.sha256.is_not(None)
-        )
         candidates = set(newcomers)
-        merged = {new: old for new, old in self._session.execute(twins) if new != old and new in candidates}
+        groups: dict[str, list[int]] = {}
+        shared = select(AssetRow.sha256).group_by(AssetRow.sha256).having(func.count() > 1)
+        for number, sha256 in self._session.execute(
+            select(AssetRow.id, AssetRow.sha256).where(AssetRow.sha256.in_(shared))
+        ):
+            groups.setdefault(str(sha256), []).append(number)
+        merged = {}
+        for group in groups.values():
+            keeper = min(group, key=lambda number: (number in candidates, number))
+            merged.update(dict.fromkeys(candidates.intersection(group) - {keeper}, keeper))
         pairs = [{"new": new, "old": old} for new, old in merged.items()]
         if pairs:
             connection = self._session.connection()

@@ -148,7 +148,8 @@ class _Import:
         folders = [asset for asset in self._catalog.read.assets(format="diffusers") if asset.id in self.numbers]
         hashed = {asset.id: folder_hash(asset.path, self._catalog.read.files(asset)) for asset in folders}
         paths = self._added | self._there
-        twins = paths.keys() & self._catalog.read.twins()
+        twins = {new for new, oldest in self._catalog.read.twins().items() if new in self._added or new != oldest}
+        twins &= paths.keys()
         if not hashed and not twins:
             return
         with self._catalog.write() as writer:

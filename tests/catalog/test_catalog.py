@@ -165,6 +165,15 @@ def test_assets_with_the_same_bytes_become_one_with_two_places(catalog):
     assert catalog.read.find("new").name == "old"
 
 
+def test_a_newcomer_becomes_what_another_command_added_meanwhile(catalog):
+    first, second = add(catalog, entry("first", sha256="ab" * 32), entry("second", sha256="ab" * 32))
+    assert catalog.read.twins() == {first: first, second: first}
+    with catalog.write() as writer:
+        assert writer.merge_duplicates([first]) == {first: second}
+    assert [asset.name for asset in catalog.read.assets()] == ["second"]
+    assert catalog.read.twins() == {}
+
+
 def test_a_failing_transaction_leaves_nothing(catalog):
     def fail() -> None:
         with catalog.write() as writer:
