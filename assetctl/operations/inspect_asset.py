@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from assetctl.errors import FileError, StorageError
 from assetctl.files.headers import read_any_header
 from assetctl.operations.hashing import learn_hashes
+from assetctl.operations.on_disk import problem_outside
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
-    from assetctl.types import Asset, AssetDetails
+    from assetctl.types import Asset, AssetDetails, AssetFile
 
 
 def inspect_asset(workspace: Workspace, name: str, *, hashes: bool = True) -> AssetDetails:
@@ -32,10 +33,17 @@ def inspect_asset(workspace: Workspace, name: str, *, hashes: bool = True) -> As
             files = learn_hashes(workspace, asset)
         except (FileError, StorageError) as error:
             problem = error.message
+    problem = problem or next(filter(None, map(_problem, files)), None)
     main = next((file for file in files if file.role == "main"), None)
     if main is not None:
         asset = replace(asset, sha256=main.sha256, autov3=main.autov3)
     return replace(read.details(asset), files=files, metadata=_metadata(asset), problem=problem)
+
+
+def _problem(file: AssetFile) -> str | None:
+    """What is wrong with a file of the asset, seen from outside; a copy elsewhere may be gone."""
+    problem, _ = (None, None) if file.role == "copy" else problem_outside(file)
+    return None if problem is None else f"{file.path} is not as it was: {problem[1]}."
 
 
 def _metadata(asset: Asset) -> dict[str, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from assetctl.catalog import FileHashes
 from assetctl.errors import FileError, GenerationError, StorageError
 from assetctl.files.hashing import hash_file
 from assetctl.operations.hashing import folder_hash
+from assetctl.operations.on_disk import problem_outside
 from assetctl.operations.tokenizers import find_tokenizer, needs_vocabulary
 from assetctl.sources.base import FetchProgress
 
@@ -18,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from assetctl.files.hashing import Digests
+    from assetctl.operations.on_disk import Status
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, AssetFile
-
-Status = Literal["ok", "missing", "changed", "unreadable", "unsupported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _verify(
     learnt: list[FileHashes] = []
     touched: dict[str, int] = {}
     for file in files:
-        problem, written = _problem_outside(file)
+        problem, written = problem_outside(file)
         digests = None
         if problem is None and written is not None and quick:
             problem = "changed", "it was written to since it was registered"
@@ -120,19 +120,6 @@ def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes], touc
         whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
         with workspace.catalog.write() as writer:
             writer.set_folder_hash(asset.id, whole)
-
-
-def _problem_outside(file: AssetFile) -> tuple[tuple[Status, str] | None, int | None]:
-    """What is wrong with a file without opening it, and when it was written, where that is another time."""
-    try:
-        status = Path(file.path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return ("missing", "there is no such file any more"), None
-    except OSError as error:
-        return ("unreadable", str(error.strerror)), None
-    if status.st_size != file.size:
-        return ("changed", f"it has {status.st_size} bytes and had {file.size}"), None
-    return None, None if status.st_mtime_ns == file.mtime_ns else status.st_mtime_ns
 
 
 def _hash_problem(file: AssetFile, progress: _Progress) -> tuple[tuple[Status, str] | None, Digests | None]:

@@ -201,8 +201,8 @@ def test_rm_of_a_persons_file_takes_a_word_of_theirs(assetctl, monkeypatch, lora
 
 
 def test_verify_tells_missing_from_changed(assetctl, tmp_path):
-    for name in ("fine", "gone", "grown", "altered"):
-        write_lora(tmp_path / "loras" / f"{name}.safetensors", seed=hash(name) % 1000)
+    for seed, name in enumerate(("fine", "gone", "grown", "altered")):
+        write_lora(tmp_path / "loras" / f"{name}.safetensors", seed=seed)
     assetctl("import", tmp_path / "loras")
     assert assetctl("verify").code == 0
     (tmp_path / "loras" / "gone.safetensors").unlink()

@@ -90,6 +90,16 @@ def test_a_result_lists_its_assets_and_outlives_the_registry(home, folder):
     assert (again.assets, again.found, again.unchanged) == ([], 2, 2)
 
 
+def test_inspect_tells_of_a_file_that_is_gone_or_cut_short(assetctl, folder):
+    assetctl("import", folder)
+    assert assetctl("inspect", "a", "--json").data["problem"] is None
+    (folder / "a.safetensors").unlink()
+    os.truncate(folder / "b.safetensors", 1000)
+    for name, what in (("a", "there is no such file any more"), ("b", "it has 1000 bytes")):
+        assert what in assetctl("inspect", name, "--no-hash", "--json").data["problem"]
+        assert str(folder / f"{name}.safetensors") in assetctl("inspect", name).err
+
+
 def test_twins_that_were_hashed_late_are_found_and_become_one(assetctl, folder):
     shutil.copy(folder / "a.safetensors", folder / "twin.safetensors")
     assetctl("import", folder, "--no-hash")
