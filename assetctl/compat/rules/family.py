@@ -32,17 +32,17 @@ def check(context: Context) -> Iterator[Finding]:
     for asset in known:
         vae = selection.vae in (asset, first)
         if _comparable(asset.family, vae=vae) != _comparable(first.family, vae=vae):
-            yield _finding(asset, first)
+            yield _finding(asset, first, "vae" if asset == selection.vae else asset.kind)
 
 
 def _comparable(family: str | None, *, vae: bool) -> str | None:
     return _SAME_LATENTS.get(family or "", family) if vae else family
 
 
-def _finding(asset: Asset, first: Asset) -> Finding:
+def _finding(asset: Asset, first: Asset, sought: str) -> Finding:
     message = f"{asset.name} is of family {asset.family}, and {first.name} is {first.family}."
     hint = (
-        f"`assetctl list --kind {asset.kind} --family {first.family}` shows what fits; "
+        f"`assetctl list --kind {sought} --family {first.family}` shows what fits; "
         f"`assetctl edit {asset.typed} --family {first.family}` if the family is wrong."
     )
     return RULE.finding("error", message, hint, asset, first)
