@@ -12,7 +12,7 @@ import typer
 
 from assetctl.cli.commands import COMMANDS
 from assetctl.cli.output import print_json, to_stderr
-from assetctl.cli.results import LostOutputError
+from assetctl.cli.results import EnoughError, LostOutputError
 from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     """
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, BrokenPipeError):
-        return 0  # `| head` has seen enough
+    if isinstance(error, (BrokenPipeError, EnoughError)):
+        return 0
     if "--debug" in arguments:
         traceback.print_exception(error)
     wants_json = "--json" in arguments and not isinstance(error, LostOutputError)

@@ -55,7 +55,6 @@ app = typer.Typer(
     name="assetctl",
     help="A package manager for Stable Diffusion assets: pull them, know them, prove what fits, and generate.",
     epilog="Start with `assetctl demo` or `assetctl import ~/models`. See `assetctl pull --help` for examples.",
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
@@ -84,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing but a defect in Python itself raises."""
     try:
         _check_text(arguments)
-        code = app(args=list(arguments), prog_name="assetctl", standalone_mode=False)
+        code = app(args=list(arguments) or ["--help"], prog_name="assetctl", standalone_mode=False)
         sys.stdout.flush()  # what can not be written is to be told now
     except BaseException as error:  # noqa: BLE001 - the one place where everything ends
         return report(error, arguments)

@@ -14,6 +14,10 @@ class LostOutputError(StorageError):
     """Results can not be written: where they went is full, or closed."""
 
 
+class EnoughError(Exception):
+    """Whoever reads the results has seen enough: `| head`. No `OSError`, of which Click would make a failure."""
+
+
 class Results(io.TextIOWrapper):
     """A stream of results; what could not be written is told once, and let go."""
 
@@ -34,12 +38,12 @@ class Results(io.TextIOWrapper):
         except OSError as error:
             raise self._told(error) from error
 
-    def _told(self, error: OSError) -> OSError | LostOutputError:
+    def _told(self, error: OSError) -> EnoughError | LostOutputError:
         """The error as it goes on; what the buffers below hold goes nowhere, so that leaving is quiet."""
         self._lost = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
         if isinstance(error, BrokenPipeError):
-            return error
+            return EnoughError()
         reason = error.strerror or "standard output is closed"
         hint = "Send them to a file or a program that takes them, and run the command again."
         return LostOutputError(f"The results can not be written: {reason}.", hint)

@@ -160,6 +160,23 @@ def test_a_broken_configuration_names_the_key(assetctl, home):
     assert "dtpye" in ended.error["message"]
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["check", "--rules"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_failure(home, assetctl, tmp_path, arguments):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "assetctl", *arguments]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_nothing_at_all_asks_for_help(assetctl):
+    ended = assetctl()
+    assert (ended.code, ended.err) == (0, "")
+    assert "Usage: assetctl" in ended.out
+
+
 def start(home, *arguments, **options):
     environment = {**os.environ, "ASSETCTL_HOME": str(home)}
     return subprocess.Popen(
