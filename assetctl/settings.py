@@ -28,6 +28,8 @@ class Settings:
         device: `auto`, `cpu`, `cuda`, `mps`: where to generate.
         offline: Never touch the network.
         downloads: How many assets to fetch at a time.
+        trash_days: How long what was deleted is kept.
+        trash_gigabytes: How much of it is kept, the latest first.
     """
 
     home: Path
@@ -37,6 +39,8 @@ class Settings:
     device: str = "auto"
     offline: bool = False
     downloads: int = 4
+    trash_days: int = 30
+    trash_gigabytes: int = 100
 
     @property
     def catalog(self) -> Path:
@@ -74,8 +78,8 @@ _TRUE, _FALSE = frozenset({"1", "on", "yes", "true"}), frozenset({"0", "off", "n
 _CHOICES = {"dtype": ("auto", "bf16", "fp32", "fp16"), "device": ("auto", "cpu", "cuda", "mps")}
 
 
-#: Sources turn away who asks for more.
-_MOST_DOWNLOADS = 16
+#: The least and the most of each number; sources turn away who downloads more at a time.
+_NUMBERS = {"downloads": (1, 16), "trash_days": (0, 36_500), "trash_gigabytes": (0, 1_000_000)}
 
 
 def _read_config(path: Path) -> dict[str, object]:
@@ -105,10 +109,12 @@ def _parse(name: str, value: object, root: Path) -> object:
         if isinstance(value, bool) or str(value).lower() in _TRUE | _FALSE:
             return str(value).lower() in _TRUE
         raise UsageError(f"The setting offline is {value!r}.", "Write true or false.")
-    if name == "downloads":
-        if not isinstance(value, bool) and str(value).isdecimal() and 1 <= int(str(value)) <= _MOST_DOWNLOADS:
-            return int(str(value))
-        raise UsageError(f"The setting downloads is {value!r}.", f"Write a number from 1 to {_MOST_DOWNLOADS}.")
+    if name in _NUMBERS:
+        least, most = _NUMBERS[name]
+        text = "" if isinstance(value, bool) else str(value)
+        if text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
+            return int(text)
+        raise UsageError(f"The setting {name} is {value!r}.", f"Write a number from {least} to {most}.")
     choices = _CHOICES[name]
     if value not in choices:
         raise UsageError(f"The setting {name} is {value!r}.", f"Choose one of: {', '.join(choices)}.")

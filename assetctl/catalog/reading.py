@@ -95,6 +95,11 @@ class Reader(Lists):
         """Whether this is the path of an asset, or of a copy of one."""
         return bool(self._by_path(path))
 
+    def at_path(self, path: str) -> Asset | None:
+        """The asset that is recorded to lie at exactly this path."""
+        found = self._assets("SELECT * FROM asset_view WHERE path = ?", [path])
+        return found[0] if found else None
+
     def unhashed(self) -> int:
         """How many assets lack a hash that a picture may name them by."""
         query = (

@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 from contextlib import contextmanager
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from assetctl.errors import CorruptFileError, StorageError
+from assetctl.files.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from io import FileIO
     from pathlib import Path
     from typing import IO
 
@@ -67,6 +68,8 @@ def copy_file(source: Path, target: Path, on_bytes: Callable[[int], None] | None
     """
     with source.open("rb") as reading, target.open("wb") as writing:
         before = os.fstat(reading.fileno())
+        if sys.platform != "win32":  # what only its owner may read stays so
+            os.fchmod(writing.fileno(), os.fstat(writing.fileno()).st_mode & before.st_mode & 0o777)
         if _clone(reading, writing):
             if on_bytes:
                 on_bytes(before.st_size)
@@ -76,6 +79,32 @@ def copy_file(source: Path, target: Path, on_bytes: Callable[[int], None] | None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         target.unlink()
         raise CorruptFileError(f"{source} changed while it was copied.", "Wait until it is complete; then try again.")
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """Whether two files hold the same bytes, read whole; nobody may have written to either meanwhile.
+
+    Raises:
+        OSError: One of them can not be read, or is no regular file.
+    """
+    with _opened(one) as first, _opened(other) as second:
+        before = [_state(file) for file in (first, second)]
+        if before[0][0] != before[1][0]:
+            return False
+        while chunk := first.read(COPY_CHUNK):
+            if chunk != second.read(len(chunk)):
+                return False
+        return [_state(file) for file in (first, second)] == before
+
+
+def _opened(path: Path) -> FileIO:
+    descriptor, _ = open_regular(path)
+    return FileIO(descriptor)
+
+
+def _state(file: FileIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -19,7 +19,7 @@ from assetctl.operations.scanning import folder_files, single_file
 from assetctl.types import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import Resolution
@@ -119,30 +119,51 @@ def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept
         StorageError: The disk is full or may not be written; store and catalog are as they were.
     """
     read, store = workspace.catalog.read, workspace.store
-    with store.lock(f"bytes {arrival.sha256}"):
+    key = f"bytes {arrival.sha256}"
+    with store.lock(key):
         if owned:
             _learn_hash(workspace, arrival)
         known = read.by_sha256(arrival.sha256)
         if known is not None and is_intact(workspace, known):
-            return _take_over(workspace, arrival, known) if owned and not known.in_store else Kept(known, known=True)
+            return _take_over(workspace, arrival, known, key) if owned and not known.in_store else Kept(known, known=True)
         if known is not None and known.in_store and store.owns(Path(known.path)):
             return _mend(workspace, arrival, known)
-        orphan = _orphan(workspace, arrival)
-        kind, form = arrival.found.kind, arrival.found.format or ""
-        claimed = frozenset(read.known_files(str(store.folder(kind, form))))
-        placed = orphan or store.place(arrival.path, kind, form, arrival.stem, claimed)
-        with contextlib.ExitStack() as undo:
-            if orphan is None:
-                undo.callback(_unplace, workspace, placed)
+        with _placed(workspace, arrival, arrival.found.kind, arrival.found.format, key) as placed:
             number = _register(workspace, arrival.entry(placed), known)
-            undo.pop_all()  # registered: what was placed stays
     return Kept(read.by_id(number))
 
 
-def _unplace(workspace: Workspace, placed: Path) -> None:
-    """Take back what was placed, unless it was registered just before whatever went wrong."""
-    if not workspace.catalog.read.has_path(str(placed)):
-        workspace.store.remove(placed)
+@contextlib.contextmanager
+def _placed(workspace: Workspace, arrival: Arrival, kind: str, form: str | None, key: str) -> Iterator[Path]:
+    """Place an arrival, to be registered in the block; taken back if that fails."""
+    read, store = workspace.catalog.read, workspace.store
+    placed = _lies_already(workspace, arrival, key)
+    if placed is None:
+        store.take_back(key)  # a killed process may have placed a part
+        claimed = frozenset(read.known_files(str(store.folder(kind, form or ""))))
+        placed = store.place(arrival.path, kind, form or "", arrival.stem, claimed, key=key)
+    try:
+        yield placed
+    except BaseException:
+        if read.has_path(str(placed)):  # it was registered just before whatever went wrong
+            store.registered(key)
+        else:
+            store.take_back(key)
+        raise
+    store.registered(key)
+
+
+def _lies_already(workspace: Workspace, arrival: Arrival, key: str) -> Path | None:
+    """Where the same bytes lie in the store, if a killed process placed them, or if a person named that very place."""
+    store = workspace.store
+    path = store.placed_before(key)
+    if path is None and arrival.resolution.source == "path":
+        named = absolute(arrival.resolution.reference)
+        path = named if store.owns(named) and not named.is_symlink() else None
+    if path is None:
+        return None
+    files = folder_files(path) if path.is_dir() else (single_file(path),)
+    return path if _whole_hash(path, tuple(_hashed(file) for file in files)) == arrival.sha256 else None
 
 
 def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
@@ -153,7 +174,7 @@ def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
     return Kept(workspace.catalog.read.by_id(number), aside=aside)
 
 
-def _take_over(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
+def _take_over(workspace: Workspace, arrival: Arrival, known: Asset, key: str) -> Kept:
     """Have the store own an asset that was registered in place; a person's own files count as copies of it."""
     read, store = workspace.catalog.read, workspace.store
     place = Path(known.path)
@@ -161,16 +182,11 @@ def _take_over(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
         with workspace.catalog.write() as writer:
             writer.set_location(known.id, known.path, sha256=known.sha256, in_store=True)
         return Kept(read.by_id(known.id))
-    folder = store.folder(known.kind, known.format or "")
-    claimed = frozenset(read.known_files(str(folder)))
-    placed = store.place(arrival.path, known.kind, known.format or "", arrival.stem, claimed)
-    with contextlib.ExitStack() as undo:
-        undo.callback(store.remove, placed)
+    with _placed(workspace, arrival, known.kind, known.format, key) as placed:
         hashed = {file.sha256: file for file in read.files(known)}
         files = [_with_hashes(file, hashed.get(file.sha256)) for file in arrival.entry(placed).files]
         with workspace.catalog.write() as writer:
             writer.take_over(known.id, str(placed), files)
-        undo.pop_all()
     return Kept(read.by_id(known.id))
 
 
@@ -213,22 +229,6 @@ def _register(workspace: Workspace, entry: NewAsset, known: Asset | None) -> int
         writer.replace_files(known.id, entry.files, same_bytes=True)
         writer.set_location(known.id, entry.path, sha256=entry.sha256, in_store=True)
     return known.id
-
-
-def _orphan(workspace: Workspace, arrival: Arrival) -> Path | None:
-    """The same bytes in the store that no asset names: a process was killed before it could register them."""
-    folder = workspace.store.folder(arrival.found.kind, arrival.found.format or "")
-    if not folder.is_dir():
-        return None
-    known = workspace.catalog.read.known_files(str(folder))
-    size = sum(file.size for file in arrival.files)
-    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
-        files = (single_file(path),) if path.is_file() else folder_files(path) if path.is_dir() else ()
-        if files and sum(file.size for file in files) == size and not any(file.path in known for file in files):
-            hashed = tuple(_hashed(file) for file in files)
-            if path.is_dir() == arrival.path.is_dir() and _whole_hash(path, hashed) == arrival.sha256:
-                return path
-    return None
 
 
 def _hashed_files(path: Path, hashes: Mapping[str, str]) -> tuple[AssetFile, ...]:

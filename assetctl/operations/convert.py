@@ -109,15 +109,16 @@ def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write
     key = f"convert {path}"
     store = workspace.store
     with store.lock(key):
-        store.discard(key)  # what a killed process left
         staged = store.staging(key) / f"{path.stem}.safetensors"
+        store.discard(key, staged)  # what a killed process left
+        store.staging(key)
         store.free_space_check(found.size)
         try:
             write(staged)
             resolution = Resolution("path", str(path), None, None, name, "file", (RemoteFile(path.name, None),))
             return keep(workspace, Arrival.of(resolution, staged, name, ()))
         finally:
-            store.discard(key)
+            store.discard(key, staged)
 
 
 def _written(target: Path, write: Callable[[Path], None]) -> Path:

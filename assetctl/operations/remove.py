@@ -1,19 +1,20 @@
-"""Remove: forget an asset, and delete its bytes only where assetctl owns them or is told so."""
+"""Remove: forget an asset, and put into the trash what assetctl owns of it, or what it is told to."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import StorageError
 from assetctl.operations.can_be_had_again import can_be_had_again
+from assetctl.operations.discarding import discard
+from assetctl.store.placement import companion
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
-    from assetctl.types import Asset
+    from assetctl.store.trash import Entry
+    from assetctl.types import Asset, AssetFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,9 @@ class Removal:
     Attributes:
         asset: The asset.
         generations: How many recorded pictures were made with it.
-        deletes: Paths that go.
+        deletes: Files that go.
         keeps: A person's own files, which stay.
-        is_final: Whether what goes could not be had again: a person's own file, or what only the store has.
+        is_final: Whether what goes cannot be downloaded again: a person's own file, or what only the store has.
     """
 
     asset: Asset
@@ -39,46 +40,60 @@ class Removal:
         """Whether something goes that is there now."""
         return any(os.path.lexists(path) for path in self.deletes)
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of an asset that is one; what else lies in it stays."""
+        return Path(self.asset.path) if self.asset.format == "diffusers" else None
+
 
 def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False) -> Removal:
     """Say what `remove` would do; `delete_files` includes a person's own files.
+
+    Of a folder, the files go that make the asset: what else lies in it is none of its own.
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
     """
     read = workspace.catalog.read
     asset = read.find(name)
-    copies = [Path(file.path) for file in read.files(asset) if file.role == "copy"]
+    files = read.files(asset)
+    copies = [Path(file.path) for file in files if file.role == "copy"]
     is_owned = asset.in_store and workspace.store.owns(Path(asset.path))
-    owned = [Path(asset.path)] if is_owned else []
-    others = ([] if is_owned else [Path(asset.path)]) + copies
+    own = _own(asset, files)
+    owned, others = (_with_companion(own), copies) if is_owned else ([], own + copies)
     deletes = owned + others if delete_files else owned
-    keeps = () if delete_files else tuple(path for path in others if os.path.lexists(path))
+    kept = [] if delete_files else ([] if is_owned else [Path(asset.path)]) + copies
     is_final = bool(delete_files and others) or (is_owned and not can_be_had_again(workspace, asset))
+    keeps = tuple(path for path in kept if os.path.lexists(path))
     return Removal(asset, read.generations_with(asset), tuple(deletes), keeps, is_final)
 
 
-def remove(workspace: Workspace, removal: Removal) -> None:
-    """Do it. The catalog forgets the asset only if its bytes could be deleted.
+def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: bool = False) -> Entry | None:
+    """Do it: the catalog forgets the asset, and its files go into the trash, or for good if it is to be `now`.
+
+    A companion folder always goes into the trash: a person may have put something into it.
+
+    Returns:
+        The entry in the trash; `None` where nothing went there.
 
     Raises:
-        StorageError: A file could not be deleted.
+        StorageError: A file cannot be moved there; everything is as it was.
     """
-    with workspace.catalog.write() as writer:
-        writer.remove(removal.asset.id)
-        writer.flush()
-        for path in removal.deletes:
-            if removal.asset.in_store and str(path) == removal.asset.path and workspace.store.owns(path):
-                workspace.store.remove(path)
-            else:
-                _delete(path)
+    asset, folder = removal.asset, removal.folder
+    companions = [path for path in removal.deletes if now and path.is_dir() and not path.is_symlink()]
+    files = [path for path in removal.deletes if path not in companions]
+    entry = discard(workspace, files, name=asset.name, reason=reason, asset=asset, folder=folder, now=now)
+    return discard(workspace, companions, name=companions[0].name, reason=reason) if companions else entry
 
 
-def _delete(path: Path) -> None:
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path} can not be deleted: {error.strerror}.", "Check its permissions.") from error
+def _own(asset: Asset, files: tuple[AssetFile, ...] | list[AssetFile]) -> list[Path]:
+    """The files that make the asset; a link in its place is one."""
+    if asset.format != "diffusers" or Path(asset.path).is_symlink():
+        return [Path(asset.path)]
+    return [Path(file.path) for file in files if file.role != "copy"]
+
+
+def _with_companion(own: list[Path]) -> list[Path]:
+    """A single file's configuration goes along."""
+    beside = [companion(path) for path in own[:1] if len(own) == 1 and not path.is_dir()]
+    return own + [folder for folder in beside if folder.is_dir() and not folder.is_symlink()]

@@ -241,7 +241,7 @@ def _do(
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
     if step.action == "remove":
-        remove(workspace, plan_removal(workspace, asset.path))
+        remove(workspace, plan_removal(workspace, asset.path), reason="sync")
         return
     _name(workspace, asset, step.name)
     if step.locked is not None:  # also where its bytes came anew: the asset may be older than what is known of it

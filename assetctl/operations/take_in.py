@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, StorageError
+from assetctl.files.disk import same_bytes, storage_errors
+from assetctl.files.hashing import hash_file
 from assetctl.identify import identify
 from assetctl.operations.pull import pull
 from assetctl.operations.scanning import Scan
+from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -68,6 +71,8 @@ def take_in(
             result = pull(workspace, candidate.path, tags=labels, report=report)
             taken.results.append(result)
             if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
+                if result.known and _has_rotted(workspace, candidate, result.asset):
+                    taken.results[-1] = result = pull(workspace, candidate.path, tags=labels, report=report)
                 _move_out(workspace, candidate, result)
         except StorageError as error:
             taken.failed.append(error)
@@ -91,9 +96,11 @@ def _is_no_model(candidate: Candidate) -> bool:
 
 
 def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult) -> None:
-    """Delete what was taken in, and forget that it lay there; whatever else is there stays."""
-    gone = _taken_from(workspace, candidate, result.asset)
-    _delete(candidate, gone)
+    """Delete what was taken in, and forget that it lay there; whatever else is there stays.
+
+    Every file is compared with what the store has, byte by byte, before it goes.
+    """
+    gone = _deleted(candidate, _taken_from(workspace, candidate, result.asset))
     copies = [file.path for file in workspace.catalog.read.files(result.asset) if file.role == "copy"]
     if not set(copies).isdisjoint(gone):
         with workspace.catalog.write() as writer:
@@ -101,18 +108,35 @@ def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult) ->
                 writer.forget_file(path)
     if Path(candidate.path).is_dir():
         result.warnings.append(f"{candidate.path} keeps what is no part of {result.asset.name}.")
+    elif not gone and os.path.lexists(candidate.path):
+        result.warnings.append(f"{candidate.path} was written to meanwhile, and stays.")
 
 
-def _taken_from(workspace: Workspace, candidate: Candidate, asset: Asset) -> list[str]:
-    """Those of a candidate's files whose bytes the store has: of a folder, not all need belong to the asset."""
+def _has_rotted(workspace: Workspace, candidate: Candidate, asset: Asset) -> bool:
+    """Whether the store holds other bytes than it should, which their size and time hide; the catalog knows it then."""
+    hashes = {file.path: file.sha256 for file in workspace.catalog.read.files(asset)}
+    with storage_errors(f"compare {candidate.path} with {asset.path}"):
+        differ = [
+            stored
+            for original, stored in _taken_from(workspace, candidate, asset)
+            if not same_bytes(Path(original.path), Path(stored))
+        ]
+    rotten = [path for path in differ if hash_file(Path(path), frozenset({"sha256"})).sha256 != hashes[path]]
+    if rotten:
+        with workspace.catalog.write() as writer:
+            writer.set_times(dict.fromkeys(rotten, 0))
+    return bool(rotten)
+
+
+def _taken_from(workspace: Workspace, candidate: Candidate, asset: Asset) -> list[tuple[AssetFile, str]]:
+    """Those of a candidate's files that the store has, and where: of a folder, not all need belong to the asset."""
     own = {file.path: file.size for file in workspace.catalog.read.files(asset) if file.role != "copy"}
     taken = []
     for file in candidate.files:
         relative = os.path.relpath(file.path, candidate.path)
         stored = asset.path if relative == os.curdir else os.path.join(asset.path, relative)  # noqa: PTH118 - strings
-        is_another = os.path.realpath(stored) != os.path.realpath(file.path)
-        if own.get(stored) == file.size and is_another and _is_as_it_was(file):
-            taken.append(file.path)
+        if own.get(stored) == file.size and os.path.realpath(stored) != os.path.realpath(file.path):
+            taken.append((file, stored))
     return taken
 
 
@@ -122,21 +146,18 @@ def _is_as_it_was(file: AssetFile) -> bool:
     return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
-def _delete(candidate: Candidate, files: Sequence[str]) -> None:
-    """Delete files, and folders of the candidate that are empty then."""
+def _deleted(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]]) -> list[str]:
+    """Delete the files whose bytes the store has, and folders of the candidate that are empty then."""
+    gone = []
     try:
-        for file in files:
-            Path(file).unlink()
+        for file, stored in taken:
+            if same_bytes(Path(file.path), Path(stored)) and _is_as_it_was(file):
+                Path(file.path).unlink()
+                gone.append(file.path)
         place = Path(candidate.path)
-        if place.is_dir():
-            for folder in sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True):
-                _remove_if_empty(folder)
-            _remove_if_empty(place)
+        if place.is_dir() and not place.is_symlink():
+            remove_empty_folders(place)
     except OSError as error:
         hint = "Its bytes are in the store; delete it yourself."
         raise StorageError(f"{candidate.path} can not be deleted: {error.strerror}.", hint) from error
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    return gone

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from assetctl.settings import Settings
     from assetctl.store import Store
+    from assetctl.store.trash import Trash
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,13 @@ class Workspace:
         from assetctl.store import Store  # noqa: PLC0415 - reading commands do without it
 
         return Store(self.models)
+
+    @cached_property
+    def trash(self) -> Trash:
+        """Where what is deleted goes first: in the home, or beside a store on another disk."""
+        from assetctl.store.trash import Trash  # noqa: PLC0415 - reading commands do without it
+
+        return Trash(self.settings.home / "trash", self.models / ".trash")
 
     @contextmanager
     def another(self, *, offline: bool | None = None) -> Iterator[Workspace]:

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from assetctl.errors import AssetctlError
     from assetctl.operations.edit import Changes
     from assetctl.operations.remove import Removal
-    from assetctl.operations.upkeep import Duplicate, Pruning, Usage
+    from assetctl.operations.dedupe import Duplicate
+    from assetctl.operations.trash import Restored
+    from assetctl.operations.upkeep import Pruning, Usage
     from assetctl.operations.verify import Verification
     from assetctl.sources.base import FetchProgress
+    from assetctl.store.trash import Entry
     from assetctl.types import Asset
 
 
@@ -47,11 +50,29 @@ class Keeping(Home):
 
         return plan_removal(self._workspace, name, delete_files=delete_files)
 
-    def remove(self, removal: Removal) -> None:
-        """Do what `plan_removal` said."""
+    def remove(self, removal: Removal, *, now: bool = False) -> Entry | None:
+        """Do what `plan_removal` said; what went into the trash, unless it is to be deleted `now`."""
         from assetctl.operations.remove import remove
 
-        remove(self._workspace, removal)
+        return remove(self._workspace, removal, now=now)
+
+    def trash(self, *names: str, older_than: int | None = None) -> list[Entry]:
+        """What was deleted and can come back: all of it, or what goes by these names and is older than so many days."""
+        from assetctl.operations.trash import trash_entries
+
+        return trash_entries(self._workspace, names, older_than=older_than)
+
+    def restore(self, name: str) -> Restored:
+        """Put something of the trash back to where it was."""
+        from assetctl.operations.trash import restore
+
+        return restore(self._workspace, name)
+
+    def empty_trash(self, entries: Sequence[Entry]) -> None:
+        """Delete entries of the trash for good."""
+        from assetctl.operations.trash import empty_trash
+
+        empty_trash(self._workspace, entries)
 
     def usage(self) -> Sequence[Usage]:
         """Space by kind and family, largest first."""
@@ -60,25 +81,25 @@ class Keeping(Home):
         return usage(self._workspace)
 
     def plan_pruning(self, *, missing: bool = False) -> Pruning:
-        """Say what is of no use in the store, and which assets' files are gone."""
+        """Say what assetctl left in the store, what others put there, and which assets' files are gone."""
         from assetctl.operations.upkeep import plan_pruning
 
         return plan_pruning(self._workspace, missing=missing)
 
-    def prune(self, pruning: Pruning) -> None:
-        """Do what `plan_pruning` said."""
+    def prune(self, pruning: Pruning, *, now: bool = False) -> list[Entry]:
+        """Do what `plan_pruning` said; what went into the trash, unless it is to be deleted `now`."""
         from assetctl.operations.upkeep import prune
 
-        prune(self._workspace, pruning)
+        return prune(self._workspace, pruning, now=now)
 
     def find_duplicates(self) -> Sequence[Duplicate]:
         """Files that hold the same bytes."""
-        from assetctl.operations.upkeep import find_duplicates
+        from assetctl.operations.dedupe import find_duplicates
 
         return find_duplicates(self._workspace)
 
-    def link_duplicate(self, duplicate: Duplicate) -> Duplicate:
-        """Make a copy a hard link to the other file."""
-        from assetctl.operations.upkeep import link_duplicate
+    def share_duplicate(self, duplicate: Duplicate, *, hard_links: bool = False) -> Duplicate:
+        """Let two files share their bytes on disk, by a reflink or, if that is wanted, a hard link."""
+        from assetctl.operations.dedupe import share_duplicate
 
-        return link_duplicate(self._workspace, duplicate)
+        return share_duplicate(self._workspace, duplicate, hard_links=hard_links)

@@ -1,8 +1,10 @@
-"""What lies in a store and is of no use: downloads that nobody went on with, and files that no asset names."""
+"""What lies in a store and belongs to no asset: what assetctl left there, and what strangers put there."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,76 +12,140 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock, Timeout
 
 from assetctl.files.disk import storage_errors
-from assetctl.store.placement import remove_any
-from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING
+from assetctl.store.notes import SUFFIX, read_note
+from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, TEMPORARY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from assetctl.store.store import Store
 
-What = Literal["unfinished", "unnamed"]
+What = Literal["unfinished", "unregistered"]
 
 #: Disk and number of a file or folder: the same by whatever name it is reached.
 _Identity = tuple[int, int]
 
+#: How assetctl names the folders that it gets something ready in.
+_OWN_STAGING = re.compile(r"[0-9a-f]{32}")
+_OWN_TEMPORARY = re.compile(r"\.assetctl-[0-9a-f]{32}")
+
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A file or folder, its size in bytes, and why it is of no use."""
+    """What assetctl itself wrote, and no asset needs.
+
+    Attributes:
+        path: The file or folder.
+        size: Its bytes.
+        what: `unfinished` (a download, or a copy to another disk) or `unregistered` (placed by a process that was
+            killed before the catalog knew of it).
+        files: What goes: of an unregistered folder, the files that assetctl placed.
+    """
 
     path: Path
     size: int
     what: What
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """What somebody else put into the store: it is shown, and left alone."""
+
+    path: Path
+    size: int
 
 
 def find_leftovers(store: Store, known: Collection[str]) -> Iterator[Leftover]:
-    """What can go from a store, where the catalog knows the files `known`, by whatever names.
+    """What assetctl left in a store, where the catalog knows the files `known`, by whatever names.
 
-    A download that some process is at is none. Folders that are links to another place are left alone: what lies there
-    may be somebody else's.
-    """
-    with storage_errors(f"look into {store.root}"):
-        named = _identities(known)
-        for folder in _children(store.root / STAGING):
-            if folder.is_dir() and _is_idle(folder):
-                yield Leftover(folder, _size(folder), "unfinished")
-        for name in (*FOLDERS.values(), DIFFUSERS, OTHER):
-            place = store.root / name
-            if not place.is_symlink():
-                yield from _unnamed(place, named)
-
-
-def remove_leftover(leftover: Leftover) -> None:
-    """Remove it; missing is fine.
+    What some process is at is none.
 
     Raises:
         StorageError: The disk refused.
     """
-    with storage_errors(f"remove {leftover.path}"):
-        if leftover.what == "unnamed" or _is_idle(leftover.path):
-            remove_any(leftover.path)
+    with storage_errors(f"look into {store.root}"):
+        for path in _children(store.root / STAGING):
+            if _OWN_STAGING.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and _is_idle(path):
+                yield Leftover(path, _size(path), "unfinished", (path,))
+            elif path.suffix == TEMPORARY:
+                yield from _temporary(store, path)
+        named = _identities(known)
+        for path, note in store.notes():
+            files = tuple(note.proven())
+            if files and _identity(note.path) not in named and _is_idle(path):
+                yield Leftover(note.path, sum(map(_size, files)), "unregistered", files)
 
 
-def sweep_locks(store: Store) -> None:
-    """Remove the files of locks that nobody holds; whoever waits for one takes a new one.
+@contextlib.contextmanager
+def held(store: Store, leftover: Leftover) -> Iterator[bool]:
+    """Hold a leftover against processes that would go on with it; whether it could be had."""
+    path = leftover.path
+    if leftover.what == "unfinished":
+        key = path if path.parent.name == STAGING else store.staging_of(f"place {path.parent.name}")
+    else:
+        key = next((place for place, note in store.notes() if note.path == path), path)
+    lock = FileLock(key.with_suffix(".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def find_strangers(store: Store, known: Collection[str], leftovers: Collection[Leftover]) -> Iterator[Stranger]:
+    """Files and folders of the store that no asset names, and that assetctl did not put there.
+
+    What is called like an asset is its own: a preview, a note, a companion. Folders that are links to another place are
+    not looked into: what lies there is a matter of that place.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"look into {store.root}"):
+        named = _identities(known)
+        own = {leftover.path for leftover in leftovers}
+        for name in (*FOLDERS.values(), DIFFUSERS, OTHER):
+            place = store.root / name
+            if not place.is_symlink():
+                yield from _strangers(place, named, own)
+
+
+def sweep(store: Store) -> None:
+    """Remove the files of locks that nobody holds, and notes of what is not there any more.
 
     Raises:
         StorageError: The disk refused.
     """
     with storage_errors(f"tidy {store.root / STAGING}"):
-        for path in (store.root / STAGING).glob("*.lock"):
+        for path, note in store.notes():
+            if not note.proven() and _is_idle(path):
+                path.unlink(missing_ok=True)
+        for path in (store.root / STAGING).glob("*.lock"):  # whoever waits for one takes a new one
             with contextlib.suppress(Timeout, PermissionError), FileLock(path, timeout=0):  # Windows keeps held ones
                 path.unlink(missing_ok=True)
 
 
-def _unnamed(place: Path, named: Collection[_Identity]) -> Iterator[Leftover]:
-    children = _children(place)
+def _temporary(store: Store, note: Path) -> Iterator[Leftover]:
+    """The folder on another disk that a note tells of, unless somebody is placing something there now."""
+    folder = store.root / note.read_text("utf-8", "replace")[:1000]
+    if not (_OWN_TEMPORARY.fullmatch(folder.name) and folder.name[1:] == note.stem and store.contains(folder)):
+        return
+    if folder.is_dir() and not folder.is_symlink() and _is_idle(store.staging_of(f"place {folder.parent.name}")):
+        yield Leftover(folder, _size(folder), "unfinished", (folder,))
+
+
+def _strangers(place: Path, named: Collection[_Identity], own: Collection[Path]) -> Iterator[Stranger]:
+    children = [child for child in _children(place) if child not in own and not _OWN_TEMPORARY.fullmatch(child.name)]
     kept = {child for child in children if _identity(child) in named}
-    stems = tuple(f"{child.name if child.is_dir() else child.stem}." for child in kept)
+    stems = tuple(f"{child.name if child.is_dir() else child.stem}." for child in (*kept, *own) if child.parent == place)
     for child in children:
-        if child not in kept and not child.name.startswith(stems):  # previews, notes and companions of what is kept
-            yield Leftover(child, _size(child), "unnamed")
+        if child not in kept and not child.name.startswith(stems):
+            yield Stranger(child, _size(child))
 
 
 def _identities(known: Collection[str]) -> set[_Identity]:
@@ -103,7 +169,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _is_idle(staging: Path) -> bool:
-    """Whether no process is at a staging folder."""
+    """Whether no process is at what is got ready, or noted, by this name."""
     lock = FileLock(staging.with_suffix(".lock"), timeout=0)
     try:
         with lock:
@@ -113,6 +179,9 @@ def _is_idle(staging: Path) -> bool:
 
 
 def _size(path: Path) -> int:
-    if path.is_symlink() or path.is_file():
-        return path.lstat().st_size
-    return sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
+    try:
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+        return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    except FileNotFoundError:  # somebody has removed it since
+        return 0

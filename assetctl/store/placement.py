@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import uuid
-from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import NO_LINKS, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 #: What a rename says of a taken name.
@@ -32,7 +29,7 @@ def has_companion(path: Path) -> bool:
 
 
 def move(source: Path, target: Path) -> None:
-    """Move a file or folder within one filesystem.
+    """Move a file, a link or a folder within one filesystem.
 
     Raises:
         FileExistsError: `target` exists; nothing was done.
@@ -41,8 +38,8 @@ def move(source: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     try:
-        if source.is_dir():
-            source.rename(target)  # onto a folder with content, or a file, this fails
+        if source.is_dir() or source.is_symlink():  # a hard link would be one of what the link leads to
+            source.rename(target)  # onto a folder with content, or a file, that of a folder fails
         else:
             _move_file(source, target)
     except OSError as error:
@@ -71,31 +68,34 @@ def _move_file(source: Path, target: Path) -> None:
         raise
 
 
-@contextmanager
-def brought_near(staged: Path, folder: Path) -> Iterator[Path]:
-    """`staged` itself, or a copy in `folder` where that lies on another disk; gone after the block."""
-    if staged.stat().st_dev == folder.stat().st_dev:
-        yield staged
-        return
-    mark = hashlib.sha256(os.fsencode(staged)).hexdigest()[:16]
-    near = folder / f".incoming-{mark}" / staged.name  # the same at the next try, so leftovers do not pile up
-    shutil.rmtree(near.parent, ignore_errors=True)
+def move_with_companion(source: Path, target: Path) -> None:
+    """Move a file and its companion, or a folder; the companion comes first: a file is never seen without it.
+
+    A companion that `target` has already stays, and that of `source` where it is.
+
+    Raises:
+        FileExistsError: `target` exists; nothing was done.
+        OSError: The disk refused; nothing was done.
+    """
+    comes_along = has_companion(source) and not os.path.lexists(companion(target))
+    if comes_along:
+        move(companion(source), companion(target))
     try:
-        near.parent.mkdir()
-        copy_any(staged, near)
-        if has_companion(staged):
-            copy_any(companion(staged), companion(near))
-        yield near
-        remove_any(staged)
-    finally:
-        shutil.rmtree(near.parent, ignore_errors=True)
+        move(source, target)
+    except OSError:
+        if comes_along:
+            move(companion(target), companion(source))
+        raise
+    if comes_along:
+        sync_folder(companion(target))
 
 
 def settle(path: Path, mode: int) -> None:
-    """Give every file of `path` the permissions `mode` and have the disk keep them."""
+    """Leave no file of `path` more permissions than `mode`, and have the disk keep them."""
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
-        if file.stat().st_nlink == 1:  # another name of the bytes has the same permissions: not ours alone
-            file.chmod(mode)
+        status = file.stat()
+        if status.st_nlink == 1 and status.st_mode & 0o777 & ~mode:  # another name of the bytes: not ours alone
+            file.chmod(status.st_mode & 0o777 & mode)
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
 
@@ -111,11 +111,11 @@ def usual_mode(folder: Path) -> int:
 
 
 def copy_any(source: Path, target: Path) -> None:
-    """Copy a file or a folder."""
+    """Copy a file or a folder with its permissions."""
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=shutil.copyfile)
+        shutil.copytree(source, target, copy_function=shutil.copy)
     else:
-        shutil.copyfile(source, target)
+        shutil.copy(source, target)
 
 
 def remove_any(path: Path) -> None:
@@ -126,42 +126,8 @@ def remove_any(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def place_companion(staged: Path, final: Path) -> None:
-    """Put the companion of `staged` beside `final`, before that appears: a file is never seen without it."""
-    if not has_companion(staged):
-        return
-    incoming = companion(final).with_name(f".{companion(final).name}.incoming")
-    remove_any(incoming)
-    try:
-        copy_any(companion(staged), incoming)
-        move(incoming, companion(final))
-    finally:
-        remove_any(incoming)
-    sync_folder(companion(final))
-
-
-def put_in_place(near: Path, final: Path) -> Path | None:
-    """Move `near` to `final`, and what lies there aside; a companion that is there already stays.
-
-    Returns:
-        Where what lay there is now; `None` if nothing lay there.
-
-    Raises:
-        OSError: The disk refused; what lay there is back.
-    """
-    aside = _step_aside(final) if os.path.lexists(final) else None
-    try:
-        if not os.path.lexists(companion(final)):
-            place_companion(near, final)
-        move(near, final)
-    except OSError:
-        if aside is not None:
-            move(aside, final)
-        raise
-    return aside
-
-
-def _step_aside(path: Path) -> Path:
+def step_aside(path: Path) -> Path:
+    """Move a file or folder to the first free name `STEM.changed-1`, and so on, beside it; where it lies now."""
     stem, suffix = (path.name, "") if path.is_dir() else (path.stem, path.suffix)
     for number in count(1):
         aside = path.with_name(f"{stem}.changed-{number}{suffix}")

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING
 
 from assetctl.errors import StorageError
-from assetctl.files.disk import storage_errors, sync_folder
+from assetctl.files.disk import storage_errors, sync_folder, write_text
 from assetctl.files.names import safe_name
+from assetctl.store.notes import SUFFIX, Note, read_note
 from assetctl.store.placement import (
-    brought_near,
     companion,
+    copy_any,
     has_companion,
     move,
-    place_companion,
-    put_in_place,
+    move_with_companion,
     remove_any,
     settle,
+    step_aside,
     usual_mode,
 )
 
@@ -49,6 +51,12 @@ OTHER = "other"
 _LAYOUT = (*FOLDERS.values(), DIFFUSERS, CONFIGS, OTHER)
 STAGING = ".staging"
 
+#: What the files are called that a download leaves while it is not done, and what it knows of them.
+PARTIAL = frozenset({".part", ".chunks", ".etag", ".fresh", ".incoming"})
+
+#: What a note of a folder is called in which something is copied to another disk.
+TEMPORARY = ".temporary"
+
 
 class Store:
     """The folder tree below `root`. It is created as it is needed.
@@ -75,14 +83,26 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def discard(self, key: str) -> None:
-        """Remove the staging folder of `key`; missing is fine.
+    def discard(self, key: str, staged: Path | None = None) -> None:
+        """Remove what assetctl put into the staging folder of `key`; missing is fine.
+
+        Args:
+            key: What the folder is found by.
+            staged: What was got ready in it and is not wanted; its companion goes with it.
 
         Raises:
             StorageError: It can not be removed.
         """
-        with storage_errors(f"remove {self.staging_of(key)}"):
-            remove_any(self.staging_of(key))
+        folder = self.staging_of(key)
+        with storage_errors(f"remove {folder}"):
+            if staged is not None:
+                if has_companion(staged):
+                    remove_any(companion(staged))
+                remove_any(staged)
+            for path in folder.rglob("*"):
+                if path.suffix in PARTIAL and not path.is_dir():
+                    path.unlink(missing_ok=True)
+            remove_empty_folders(folder)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -110,10 +130,13 @@ class Store:
         format: str,  # noqa: A002 - the field's word for it
         name: str,
         claimed: frozenset[str] = frozenset(),
+        *,
+        key: str,
     ) -> Path:
         """Move a ready file or folder to its final place; if its name is taken it becomes `NAME-2`, and so on.
 
-        A folder `STEM.config` beside a staged file moves along under the file's new name.
+        A folder `STEM.config` beside a staged file moves along under the file's new name. A note of it stays until
+        `registered` or `take_back`, so that after a kill it is known whose the file is.
 
         Args:
             staged: The file or folder; gone afterwards.
@@ -121,6 +144,7 @@ class Store:
             format: Its format.
             name: What to call it, without suffix; made safe.
             claimed: Paths that count as taken although nothing lies there.
+            key: What the note is found by; its lock is held by the caller.
 
         Returns:
             Where it lies now.
@@ -129,16 +153,35 @@ class Store:
             StorageError: The disk refused; the store is as it was, and `staged` is still there.
         """
         folder = self.folder(kind, format)
-        leftovers = [companion(staged)] if has_companion(staged) else []
-        with self.lock(f"place {folder.name}"), storage_errors(f"put {name} into {folder}"):
-            folder.mkdir(parents=True, exist_ok=True)
-            with brought_near(staged, folder) as near:
-                settle(near, usual_mode(folder))
-                final = _take_name(near, folder, safe_name(name), claimed)
-            for leftover in leftovers:
-                remove_any(leftover)
-            sync_folder(folder)
+        with self._brought_near(staged, folder, name) as near:
+            final = self._take_name(near, folder, safe_name(name), claimed, self._note(key))
         return final
+
+    def registered(self, key: str) -> None:
+        """The catalog knows what was placed for `key`: its note goes.
+
+        Raises:
+            StorageError: It can not be removed.
+        """
+        with storage_errors(f"remove {self._note(key)}"):
+            self._note(key).unlink(missing_ok=True)
+
+    def placed_before(self, key: str) -> Path | None:
+        """What a killed process placed for `key` and did not come to register; `None` if that is not whole."""
+        note = read_note(self._note(key), self.root)
+        return note.path if note is not None and note.is_whole() else None
+
+    def take_back(self, key: str) -> None:
+        """Remove what was placed for `key` and is not to be; what else lies there stays.
+
+        Raises:
+            StorageError: It can not be removed.
+        """
+        note = read_note(self._note(key), self.root)
+        if note is not None:
+            with self.lock(f"place {note.path.parent.name}"), storage_errors(f"remove {note.path}"):
+                remove_noted(note)
+        self.registered(key)
 
     @contextmanager
     def replaced(self, staged: Path, final: Path) -> Iterator[Path | None]:
@@ -152,21 +195,20 @@ class Store:
         Raises:
             StorageError: The disk refused; the store is as it was, and `staged` is still there.
         """
-        folder = final.parent
-        leftovers = [companion(staged)] if has_companion(staged) else []
-        with self.lock(f"place {folder.name}"), storage_errors(f"put {final.name} into {folder}"):
-            folder.mkdir(parents=True, exist_ok=True)
-            with brought_near(staged, folder) as near:
-                settle(near, usual_mode(folder))
-                aside = put_in_place(near, final)
-            for leftover in leftovers:
-                remove_any(leftover)
-            sync_folder(folder)
+        with self._brought_near(staged, final.parent, final.name) as near:
+            own = Note.of(near, final, None)
+            aside = step_aside(final) if os.path.lexists(final) else None
+            try:
+                move_with_companion(near, final)
+            except OSError:
+                if aside is not None:
+                    move(aside, final)
+                raise
         try:
             yield aside
         except BaseException:
-            with self.lock(f"place {folder.name}"), storage_errors(f"put {final.name} back"):
-                self._throw_away(final)
+            with self.lock(f"place {final.parent.name}"), storage_errors(f"put {final.name} back"):
+                remove_noted(own)
                 if aside is not None:
                     move(aside, final)
             raise
@@ -178,23 +220,6 @@ class Store:
     def owns(self, path: Path) -> bool:
         """Whether `path` is an asset's place in the store: directly in one of its own folders."""
         return self._place_of(path) == 0
-
-    def remove(self, path: Path) -> None:
-        """Remove an asset from the store, and its companion folder; missing is fine.
-
-        Raises:
-            StorageError: `path` is no asset's place in the store, or can not be removed.
-        """
-        if not self.owns(path):
-            raise StorageError(
-                f"{path} is not an asset in the store {self.root}, and is left alone.",
-                "Only what assetctl fetched or was given is ever removed.",
-            )
-        with self.lock(f"place {path.parent.name}"), storage_errors(f"remove {path}"):
-            is_file = not path.is_dir()
-            self._throw_away(path)
-            if is_file:
-                self._throw_away(companion(path))
 
     def free_space_check(self, needed: int) -> None:
         """See that `needed` bytes fit on the store's disk.
@@ -232,45 +257,101 @@ class Store:
                 return parent.removeprefix(folder).count(os.sep)
         return None
 
-    def _throw_away(self, path: Path) -> None:
-        """Remove a file or folder in one step for whoever looks: a folder is first moved out of sight."""
-        if path.is_dir() and not path.is_symlink():
-            hidden = path.with_name(f".removed-{path.name}")
-            remove_any(hidden)
-            path.rename(hidden)
-            path = hidden
-        remove_any(path)
+    def notes(self) -> Iterator[tuple[Path, Note]]:
+        """The notes of what is being placed, or was when a process was killed."""
+        for path in sorted((self.root / STAGING).glob(f"*{SUFFIX}")):
+            note = read_note(path, self.root)
+            if note is not None and self.contains(note.path):
+                yield path, note
 
+    def _note(self, key: str) -> Path:
+        return self.staging_of(key).with_suffix(SUFFIX)
 
-def _take_name(near: Path, folder: Path, stem: str, claimed: frozenset[str]) -> Path:
-    """Move `near` and its companion to the first name that is free."""
-    is_file = near.is_file()
-    suffix = near.suffix.lower() if is_file else ""
-    for number in count(1):
-        final = folder / f"{stem}{'' if number == 1 else f'-{number}'}{suffix}"
-        if str(final) in claimed or os.path.lexists(final) or (is_file and os.path.lexists(companion(final))):
-            continue
-        if _move_to(near, final):
+    @contextmanager
+    def _brought_near(self, staged: Path, folder: Path, name: str) -> Iterator[Path]:
+        """`staged` itself, or a copy on the disk of `folder`, to be moved to its place there while the block lasts.
+
+        Raises:
+            StorageError: The disk refused, in the block too.
+        """
+        with self.lock(f"place {folder.name}"), storage_errors(f"put {name} into {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            left = [companion(staged)] if has_companion(staged) else []
+            if staged.stat().st_dev == folder.stat().st_dev:
+                settle(staged, usual_mode(staged.parent))
+                yield staged
+            else:
+                with self._temporary(folder) as temporary:
+                    near = temporary / staged.name
+                    for each in (staged, *left):
+                        copy_any(each, temporary / each.name)
+                    settle(near, usual_mode(temporary))
+                    yield near
+                left.append(staged)
+            for path in left:
+                remove_any(path)
+            sync_folder(folder)
+
+    @contextmanager
+    def _temporary(self, folder: Path) -> Iterator[Path]:
+        """A new folder in `folder`, gone after the block; a note tells of one that a kill leaves."""
+        temporary = folder / f".assetctl-{secrets.token_hex(16)}"
+        note = self.root / STAGING / f"{temporary.name[1:]}{TEMPORARY}"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_text(note, os.path.relpath(temporary, self.root))
+        try:
+            temporary.mkdir(mode=0o700)
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            with suppress(OSError):
+                note.unlink()
+
+    def _take_name(self, near: Path, folder: Path, stem: str, claimed: frozenset[str], note: Path) -> Path:
+        """Move `near` and its companion to the first name that is free, noting which before."""
+        is_file = near.is_file()
+        suffix = near.suffix.lower() if is_file else ""
+        beside = companion(near) if has_companion(near) else None
+        for number in count(1):
+            final = folder / f"{stem}{'' if number == 1 else f'-{number}'}{suffix}"
+            if str(final) in claimed or os.path.lexists(final) or (is_file and os.path.lexists(companion(final))):
+                continue
+            note.parent.mkdir(parents=True, exist_ok=True)
+            Note.of(near, final, beside).write(note, self.root)
+            try:
+                move_with_companion(near, final)
+            except FileExistsError:  # the name was taken meanwhile
+                continue
+            except OSError:
+                note.unlink()
+                raise
             return final
-    raise AssertionError  # pragma: no cover - numbers do not end
+        raise AssertionError  # pragma: no cover - numbers do not end
 
 
-def _move_to(near: Path, final: Path) -> bool:
-    """Whether `near` and its companion now lie at `final`; the name may have been taken meanwhile."""
-    has_one = has_companion(near)
-    try:
-        place_companion(near, final)
-    except FileExistsError:
-        return False
-    try:
-        move(near, final)
-    except OSError as error:
-        if has_one:
-            remove_any(companion(final))
-        if isinstance(error, FileExistsError):
-            return False
-        raise
-    return True
+def remove_noted(note: Note) -> None:
+    """Remove the files that a note proves to be ours, and folders that are empty then.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    for path in note.proven():
+        path.unlink()
+    for folder in {companion(note.path), note.path}:
+        remove_empty_folders(folder)
+
+
+def remove_empty_folders(folder: Path) -> None:
+    """Remove the folders below `folder`, and itself, in which nothing is left; missing is fine.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for path in (*sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True), folder):
+        if not path.is_symlink() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _readable(size: int) -> str:

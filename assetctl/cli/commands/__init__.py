@@ -9,6 +9,7 @@ COMMANDS = {
     "inspect": "inspect_asset",
     "edit": "edit",
     "rm": "remove",
+    "trash": "trash",
     "convert": "convert",
     "outdated": "outdated",
     "du": "du",

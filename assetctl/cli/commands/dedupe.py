@@ -6,41 +6,73 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli.asking import confirmed
 from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command
 from assetctl.errors import AssetctlError
+from assetctl.operations.dedupe import Duplicate
 
 
-@command(examples=["assetctl dedupe", "assetctl dedupe --link", "assetctl dedupe --json"])
+@command(examples=["assetctl dedupe", "assetctl dedupe --link", "assetctl dedupe --link --outside --yes"])
 def app(
     session: Session,
-    link: Annotated[bool, typer.Option("--link", help="Make each copy a hard link to the other file.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Let files of the store share their bytes on disk.")] = False,
+    outside: Annotated[bool, typer.Option("--outside", help="Also your own files, outside of the store.")] = False,
+    hard_links: Annotated[
+        bool,
+        typer.Option(
+            "--hard-links",
+            help="Where the disk knows no reflinks, make both one file: what is written into the one shows in the other.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show files that hold the same bytes, and with --link let them share them.
 
-    Both files are read and compared first. Afterwards a change to the one is a change to the other.
+    Both are read and compared first. By a reflink (Btrfs, XFS, …) they stay two files with their own permissions and
+    times, and a change to the one never shows in the other. Symbolic links are left as they are.
     """
     found = session.registry.find_duplicates()
-    done = []
-    for duplicate in found:
-        if link:
-            try:
-                duplicate = session.registry.link_duplicate(duplicate)  # noqa: PLW2901 - the same one, linked
-            except AssetctlError as error:
-                session.out.warning(error.message)
-        done.append(duplicate)
-    data = [
-        {"asset": each.asset, "path": str(each.path), "copy": str(each.copy), "size": each.size, "linked": each.linked}
-        for each in done
-    ]
+    wanted = [each for each in found if link and (each.in_store or outside)]
+    for each in wanted:
+        session.out.note(f"{each.copy} is to share its bytes with {each.path}, {readable_size(each.size)}")
+    if wanted and not confirmed(session.out, "Let them share their bytes?", yes=yes):
+        raise typer.Exit(1)
+    done = [_shared(session, each, hard_links=hard_links) if each in wanted else each for each in found]
+    session.out.result([_data(each) for each in done], lambda: _render(session, done), [str(each.copy) for each in done])
+    if any(each.shared is None for each in done) and not link:
+        session.out.hint("`assetctl dedupe --link` lets those in the store share their bytes, --outside others too.")
 
-    def render() -> None:
-        for each in done:
-            how = "shares its bytes now" if each.linked else "holds the same bytes"
-            session.out.line(f"{each.copy} {how} as {each.path}, {readable_size(each.size)}")
-        freed = sum(each.size for each in done if each.linked == link)
-        session.out.line(f"{readable_size(freed)} {'are' if link else 'could be'} free.")
 
-    session.out.result(data, render, [str(each.copy) for each in done])
-    if found and not link:
-        session.out.hint("`assetctl dedupe --link` makes each pair one file.")
+def _shared(session: Session, duplicate: Duplicate, *, hard_links: bool) -> Duplicate:
+    try:
+        return session.registry.share_duplicate(duplicate, hard_links=hard_links)
+    except AssetctlError as error:
+        session.out.warning(error.message)
+        if error.hint:
+            session.out.hint(error.hint)
+        return duplicate
+
+
+def _render(session: Session, done: list[Duplicate]) -> None:
+    for each in done:
+        how = "holds the same bytes as" if each.shared is None else f"shares its bytes, by a {each.shared}, with"
+        session.out.line(f"{each.copy} {how} {each.path}, {readable_size(each.size if each.shared is None else each.freed)}")
+    freed, left = sum(each.freed for each in done), sum(each.size for each in done if each.shared is None)
+    if freed or not left:
+        session.out.line(f"{readable_size(freed)} freed.")
+    if left:
+        session.out.line(f"{readable_size(left)} could be freed.")
+
+
+def _data(each: Duplicate) -> dict[str, object]:
+    return {
+        "asset": each.asset,
+        "path": str(each.path),
+        "copy": str(each.copy),
+        "size": each.size,
+        "in_store": each.in_store,
+        "linked": each.shared is not None,
+        "how": each.shared,
+        "freed": each.freed,
+    }

@@ -2,52 +2,72 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from typing import Annotated
 
 import typer
 
+from assetctl.cli.asking import confirmed
 from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.operations.upkeep import Pruning
 
-_WHY = {"unfinished": "a download that was not finished", "unnamed": "no asset names it"}
+_WHY = {
+    "unfinished": "a download that was not finished",
+    "unregistered": "assetctl placed it and was stopped before the catalog knew of it",
+}
+
+#: How many files of others are named, where there are more.
+_NAMED = 10
 
 
-@command(examples=["assetctl prune --dry-run", "assetctl prune --yes", "assetctl prune --missing"])
+@command(examples=["assetctl prune --dry-run", "assetctl prune --yes", "assetctl prune --now", "assetctl prune --missing"])
 def app(
     session: Session,
     missing: Annotated[
         bool, typer.Option("--missing", help="Also forget assets whose files are gone. Mount all disks first.")
     ] = False,
+    now: Annotated[bool, typer.Option("--now", help="Delete for good, rather than move to the trash.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove what is of no use in the store: unfinished downloads, and files that no asset names.
+    """Move to the trash what assetctl left in the store: unfinished downloads, and what a killed process placed.
 
-    Files outside of the store are never touched, nor what lies beside an asset and is called like it. While assets
-    of the store are missing, files that no asset names stay: they may be these.
+    Whatever else lies in the store, assetctl did not write: it is shown, and left alone. `assetctl import` makes assets
+    of it, which stay where they are.
     """
     pruning = session.registry.plan_pruning(missing=missing)
     for leftover in pruning.leftovers:
         session.out.note(f"{leftover.path}: {_WHY[leftover.what]}, {readable_size(leftover.size)}")
     for asset in pruning.missing:
         session.out.note(f"{asset.name}: its file is gone, {asset.path}")
+    _show_strangers(session, pruning)
     something = bool(pruning.leftovers or pruning.missing)
-    if something and not dry_run and not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("Removing files takes a word of yours.", "Add --yes if you mean it.")
-        if not typer.confirm("Remove all of it?", err=True):
-            session.out.note("Nothing was removed.")
-            raise typer.Exit(1)
-    if not dry_run:
-        session.registry.prune(pruning)
+    if something and not dry_run and not confirmed(session.out, "Remove all of it?", yes=yes):
+        raise typer.Exit(1)
+    entries = [] if dry_run else session.registry.prune(pruning, now=now)
     data = {
         "removed": not dry_run,
         "size": pruning.size,
         "files": [{"path": str(each.path), "size": each.size, "why": each.what} for each in pruning.leftovers],
+        "strangers": [{"path": str(each.path), "size": each.size} for each in pruning.strangers],
         "missing": [asset.name for asset in pruning.missing],
+        "trash": [entry.id for entry in entries],
     }
-    verb = "would be" if dry_run else "are"
+    done = "freed" if now else "moved to the trash"
+    told = f"{readable_size(pruning.size)} {f'would be {done}' if dry_run else done}."
     names = [*(str(each.path) for each in pruning.leftovers), *(asset.name for asset in pruning.missing)]
-    session.out.result(data, lambda: session.out.line(f"{readable_size(pruning.size)} {verb} free."), names)
+    session.out.result(data, lambda: session.out.line(told), names)
+    if entries:
+        session.out.hint("`assetctl trash empty` frees the space; `assetctl trash restore NAME` puts something back.")
+
+
+def _show_strangers(session: Session, pruning: Pruning) -> None:
+    strangers = pruning.strangers
+    for stranger in strangers[:_NAMED]:
+        session.out.note(f"{stranger.path}: assetctl did not put it there, and leaves it alone")
+    if len(strangers) > _NAMED:
+        session.out.note(f"…and {len(strangers) - _NAMED} more.")
+    if strangers:
+        where = strangers[0].path if len(strangers) == 1 else session.registry.settings.models
+        session.out.hint(f"`assetctl import {shlex.quote(str(where))}` makes assets of what is one, where it lies.")

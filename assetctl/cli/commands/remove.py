@@ -13,18 +13,28 @@ from assetctl.errors import UsageError
 from assetctl.operations.remove import Removal
 
 
-@command(examples=["assetctl rm whiskers", "assetctl rm old-1 old-2 --yes", "assetctl rm whiskers --delete-files"])
+@command(
+    examples=[
+        "assetctl rm whiskers",
+        "assetctl rm whiskers --dry-run",
+        "assetctl rm old-1 old-2 --yes",
+        "assetctl rm whiskers --delete-files",
+        "assetctl rm whiskers --now",
+    ]
+)
 def app(
     session: Session,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names, paths, or hashes from 6 digits up.")],
     delete_files: Annotated[
         bool, typer.Option("--delete-files", help="Delete your own files too, not only those in the store.")
     ] = False,
+    now: Annotated[bool, typer.Option("--now", help="Delete for good, rather than move to the trash.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Forget assets, and delete their files from the store.
+    """Forget assets, and move their files from the store to the trash: `assetctl trash restore NAME` puts one back.
 
-    At a terminal you are asked first; a script must say --yes where what goes could not be had again.
+    At a terminal you are asked first; a script must say --yes where what goes cannot be downloaded again.
     Your own files, registered by `assetctl import`, stay where they are unless you say --delete-files.
     Pictures that were made with an asset stay, and keep its name and hash.
     """
@@ -35,24 +45,28 @@ def app(
         if removal.generations:
             session.out.warning(f"{removal.asset.name} was used in {removal.generations} recorded pictures.")
         for path in removal.deletes:
-            session.out.note(f"deletes {path}")
+            session.out.note(f"would {'delete' if now else 'move to the trash'}: {path}")
         for path in removal.keeps:
             session.out.note(f"keeps {path}, which is yours")
-    if not (yes or _confirmed(list(removals.values()))):
+    if not (dry_run or yes or _confirmed(list(removals.values()))):
         session.out.note("Nothing was removed.")
         raise typer.Exit(1)
-    for removal in removals.values():
-        session.registry.remove(removal)
+    entries = {}
+    for number, removal in () if dry_run else removals.items():
+        entries[number] = session.registry.remove(removal, now=now)
     data = [
         {
             "name": removal.asset.name,
             "deleted": [str(path) for path in removal.deletes],
             "kept": [str(path) for path in removal.keeps],
             "generations": removal.generations,
+            "removed": not dry_run,
+            "trash": entry.id if (entry := entries.get(removal.asset.id)) is not None else None,
         }
         for removal in removals.values()
     ]
-    session.out.result(data, lambda: session.out.line(f"removed {len(data)} {'asset' if len(data) == 1 else 'assets'}"))
+    told = f"{'would remove' if dry_run else 'removed'} {len(data)} {'asset' if len(data) == 1 else 'assets'}"
+    session.out.result(data, lambda: session.out.line(told), [each["name"] for each in data])
 
 
 def _confirmed(removals: Sequence[Removal]) -> bool:
@@ -63,5 +77,6 @@ def _confirmed(removals: Sequence[Removal]) -> bool:
         return typer.confirm(f"Remove {', '.join(removal.asset.name for removal in removals)}?", err=True)
     final = [removal.asset.name for removal in removals if removal.is_final]
     if final:
-        raise UsageError(f"What could not be had again would go with {', '.join(final)}.", "Add --yes if you mean it.")
+        names = ", ".join(final)
+        raise UsageError(f"{names} cannot be downloaded again.", "Add --yes to move it to the trash all the same.")
     return True

@@ -1,0 +1,108 @@
+"""assetctl trash."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from assetctl.cli.asking import confirmed
+from assetctl.cli.render import readable_size
+from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
+from assetctl.store.trash import Entry
+
+
+class Action(StrEnum):
+    """What to do with the trash."""
+
+    LIST = "list"
+    RESTORE = "restore"
+    EMPTY = "empty"
+
+
+@command(
+    examples=[
+        "assetctl trash",
+        "assetctl trash restore whiskers",
+        "assetctl trash empty",
+        "assetctl trash empty whiskers --yes",
+        "assetctl trash empty --older-than 7",
+    ]
+)
+def app(
+    session: Session,
+    action: Annotated[Action, typer.Argument(help="What to do.", show_default=True)] = Action.LIST,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or ids; all if none.")] = None,
+    older_than: Annotated[
+        int | None, typer.Option("--older-than", metavar="DAYS", help="Only what was deleted so long ago.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Show what `rm`, `prune` and `sync --prune` deleted, put it back, or delete it for good.
+
+    It is kept for 30 days, and at most 100 GB of it, the latest first: the settings trash_days and trash_gigabytes say
+    otherwise. An asset comes back with its name, tags and notes.
+    """
+    if action is Action.RESTORE:
+        if not names or older_than is not None:
+            raise UsageError("Nothing was named that is to come back.", "Write `assetctl trash restore NAME`.")
+        _restore(session, names)
+        return
+    entries = session.registry.trash(*(names or ()), older_than=older_than)
+    if action is Action.EMPTY:
+        _empty(session, entries, dry_run=dry_run, yes=yes)
+        return
+    rows = [
+        (entry.id, entry.name, entry.kind or "", readable_size(entry.size), entry.reason, entry.deleted_at)
+        for entry in entries
+    ]
+    columns = ("ID", "NAME", "KIND", "SIZE", "BY", "DELETED")
+    data = [_data(entry) for entry in entries]
+    session.out.result(
+        data,
+        lambda: session.out.table(columns, rows, ("SIZE",)) if rows else session.out.line("The trash is empty."),
+        [entry.id for entry in entries],
+    )
+
+
+def _restore(session: Session, names: list[str]) -> None:
+    done = [session.registry.restore(name) for name in names]
+    data = [
+        {"name": each.name, "paths": [str(path) for path in each.paths], "is_asset": each.asset is not None}
+        for each in done
+    ]
+
+    def render() -> None:
+        for each in done:
+            where = f" at {each.paths[0]}" if each.paths else ""
+            session.out.line(f"{each.name} is back{where}")
+
+    session.out.result(data, render, [each.name for each in done])
+
+
+def _empty(session: Session, entries: list[Entry], *, dry_run: bool, yes: bool) -> None:
+    for entry in entries:
+        session.out.note(f"{'would delete' if dry_run else 'to be deleted for good:'} {entry.name}, {readable_size(entry.size)}")
+    if entries and not dry_run and not confirmed(session.out, "Delete all of it for good?", yes=yes):
+        raise typer.Exit(1)
+    if not dry_run:
+        session.registry.empty_trash(entries)
+    size = sum(entry.size for entry in entries)
+    data = {"emptied": not dry_run, "size": size, "entries": [_data(entry) for entry in entries]}
+    told = f"{readable_size(size)} {'would be freed' if dry_run else 'freed'}."
+    session.out.result(data, lambda: session.out.line(told), [entry.id for entry in entries])
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "kind": entry.kind,
+        "size": entry.size,
+        "reason": entry.reason,
+        "deleted_at": entry.deleted_at,
+        "paths": [str(file.path) for file in entry.files],
+    }

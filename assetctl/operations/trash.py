@@ -1,0 +1,105 @@
+"""The trash: what is in it, how it comes back, and how it goes for good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import AmbiguousNameError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assetctl.operations.workspace import Workspace
+    from assetctl.store.trash import Entry
+    from assetctl.types import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came back.
+
+    Attributes:
+        name: The asset's, or the file's.
+        paths: Where its files lie again.
+        asset: The asset, as the catalog has it again; `None` for what was none.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    asset: Asset | None
+
+
+def trash_entries(workspace: Workspace, names: Sequence[str] = (), *, older_than: int | None = None) -> list[Entry]:
+    """What is in the trash, latest first: all of it, or what goes by these ids and names.
+
+    Args:
+        workspace: The home.
+        names: Ids or names; a name stands for every entry that has it.
+        older_than: Only what was deleted before so many days.
+
+    Raises:
+        NotFoundError: A name.
+        UsageError: A number of days that is none.
+    """
+    trash = workspace.trash
+    found = {entry.id: entry for name in names for entry in trash.find(name)} if names else None
+    entries = trash.entries() if found is None else list(found.values())
+    if older_than is None:
+        return entries
+    if not 0 <= older_than <= _MOST_DAYS:
+        raise UsageError(f"{older_than} is no number of days.", f"Write a number from 0 to {_MOST_DAYS}.")
+    moment = (datetime.now(UTC) - timedelta(days=older_than)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [entry for entry in entries if entry.deleted_at <= moment]
+
+
+_MOST_DAYS = 36_500
+
+
+def empty_trash(workspace: Workspace, entries: Sequence[Entry]) -> None:
+    """Delete entries for good.
+
+    Raises:
+        StorageError: The disk refused; what stands before it is gone.
+    """
+    for entry in entries:
+        workspace.trash.drop(entry)
+
+
+def restore(workspace: Workspace, name: str) -> Restored:
+    """Put an entry of the trash back where it lay, and into the catalog with all that was known of it.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: The name.
+        StorageError: Something else lies there by now, or the disk refused; the entry is as it was.
+        CatalogError: What the entry says of its asset makes no sense.
+    """
+    trash = workspace.trash
+    entries = trash.find(name)
+    if len(entries) > 1:
+        listed = [f"{entry.id} (deleted {entry.deleted_at})" for entry in entries]
+        message = f"{len(entries)} entries of the trash are called {name}: {', '.join(listed)}."
+        raise AmbiguousNameError(message, "Name one by its id.", [entry.id for entry in entries])
+    (entry,) = entries
+    if entry.asset is None:
+        return Restored(entry.name, tuple(trash.restore(entry)), None)
+    there = _at_its_path(workspace, entry.asset)
+    if there is not None and entry.files:  # a process was killed before the catalog could forget it
+        return Restored(there.name, tuple(trash.restore(entry)), there)
+    if there is not None:
+        hint = f"`assetctl rm {there.typed}` forgets that one; then try again."
+        raise StorageError(f"{entry.name} cannot be restored: {there.path} is the asset {there.name} by now.", hint)
+    with workspace.reserve(), workspace.catalog.write() as writer:
+        number = writer.put_back(entry.asset)
+        writer.flush()
+        paths = tuple(trash.restore(entry))
+    asset = workspace.catalog.read.by_id(number)
+    return Restored(asset.name, paths, asset)
+
+
+def _at_its_path(workspace: Workspace, document: dict[str, Any]) -> Asset | None:
+    row = document.get("asset")
+    path = row.get("path") if isinstance(row, dict) else None
+    return workspace.catalog.read.at_path(path) if isinstance(path, str) else None
