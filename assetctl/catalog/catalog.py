@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from assetctl.catalog import opening
 from assetctl.catalog.generations import Generations
 from assetctl.catalog.reading import Reader
+from assetctl.catalog.reserve import keep_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +34,7 @@ class Catalog:
         self.path = path
         self._open_writer: Any = None
         self._open_adder: Adder | None = None
+        self._has_kept_room = False
         with opening.explained(path):
             self._connection = opening.connect(path)
 
@@ -51,6 +53,7 @@ class Catalog:
         """One transaction: all of it is kept when the block ends, none of it when the block raises."""
         from assetctl.catalog.writing import WriterFactory  # noqa: PLC0415 - SQLAlchemy is paid for by writers alone
 
+        self._keep_room()
         if self._open_writer is None:
             self._open_writer = WriterFactory(self.path)
         with self._open_writer.transaction() as writer:
@@ -60,6 +63,7 @@ class Catalog:
         """Add assets in one transaction, without importing SQLAlchemy; see `Adder.add`."""
         from assetctl.catalog.adding import Adder  # noqa: PLC0415 - most commands add nothing
 
+        self._keep_room()
         if self._open_adder is None:
             self._open_adder = Adder(self.path)
         return self._open_adder.add(entries)
@@ -67,6 +71,12 @@ class Catalog:
     def prepare_to_write(self) -> None:
         """Import what writing needs now, while other work goes on elsewhere."""
         from assetctl.catalog import writing  # noqa: F401, PLC0415 - imported for later
+
+    def _keep_room(self) -> None:
+        """See to it, once, that the disk has room for taking things out of the catalog."""
+        if not self._has_kept_room:
+            keep_room(self.path)
+            self._has_kept_room = True
 
     def close(self) -> None:
         """Let go of the file."""
