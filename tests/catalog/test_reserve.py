@@ -40,6 +40,12 @@ def fresh(home, count: int = 200) -> list[int]:
         return catalog.add(entries)
 
 
+def forget(space: Workspace, numbers: list[int]) -> None:
+    with space.catalog.write() as writer:
+        for number in numbers:
+            writer.remove(number)
+
+
 def test_writing_keeps_room_for_the_catalog_and_reading_does_not(tmp_path):
     path = tmp_path / "catalog.db"
     Catalog(path).close()
@@ -76,9 +82,8 @@ def test_without_it_a_full_disk_is_told_of_and_nothing_is_changed(disk):
     space = workspace(disk / "home")
     assert len(space.catalog.read.assets()) == 200
     fill(disk)
-    with space.reserve(), pytest.raises(StorageError, match="disk is full"), space.catalog.write() as writer:
-        for number in numbers[:150]:
-            writer.remove(number)
+    with space.reserve(), pytest.raises(StorageError, match="disk is full"):
+        forget(space, numbers[:150])
     assert len(space.catalog.read.assets()) == 200
     space.close()
 
