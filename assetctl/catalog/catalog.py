@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from assetctl.catalog import opening
 from assetctl.catalog.generations import Generations
 from assetctl.catalog.reading import Reader
+from assetctl.catalog.reserve import keep_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Catalog:
-    """An open catalog. Reading and adding cost `sqlite3` alone; the first other write imports SQLAlchemy.
+    """An open catalog. It costs `sqlite3` alone; only making or upgrading one imports SQLAlchemy.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
@@ -31,8 +32,8 @@ class Catalog:
     def __init__(self, path: Path, migrations: Path | None = None) -> None:
         opening.ensure_schema(path, migrations)
         self.path = path
-        self._open_writer: Any = None
         self._open_adder: Adder | None = None
+        self._has_kept_room = False
         with opening.explained(path):
             self._connection = opening.connect(path)
 
@@ -49,30 +50,30 @@ class Catalog:
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
         """One transaction: all of it is kept when the block ends, none of it when the block raises."""
-        from assetctl.catalog.writing import WriterFactory  # noqa: PLC0415 - SQLAlchemy is paid for by writers alone
+        from assetctl.catalog.writing import transaction  # noqa: PLC0415 - most commands write nothing
 
-        if self._open_writer is None:
-            self._open_writer = WriterFactory(self.path)
-        with self._open_writer.transaction() as writer:
+        self._keep_room()
+        with transaction(self.path) as writer:
             yield writer
 
     def add(self, entries: Sequence[NewAsset]) -> list[int]:
-        """Add assets in one transaction, without importing SQLAlchemy; see `Adder.add`."""
+        """Add assets in one transaction; see `Adder.add`."""
         from assetctl.catalog.adding import Adder  # noqa: PLC0415 - most commands add nothing
 
+        self._keep_room()
         if self._open_adder is None:
             self._open_adder = Adder(self.path)
         return self._open_adder.add(entries)
 
-    def prepare_to_write(self) -> None:
-        """Import what writing needs now, while other work goes on elsewhere."""
-        from assetctl.catalog import writing  # noqa: F401, PLC0415 - imported for later
+    def _keep_room(self) -> None:
+        """See to it, once, that the disk has room for taking things out of the catalog."""
+        if not self._has_kept_room:
+            keep_room(self.path)
+            self._has_kept_room = True
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
-        if self._open_writer is not None:
-            self._open_writer.close()
         if self._open_adder is not None:
             self._open_adder.close()
 

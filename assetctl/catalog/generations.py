@@ -1,23 +1,19 @@
-"""The pictures that were made: newest first, one by its number, and one more.
-
-All of it goes through `sqlite3`, adding too: importing SQLAlchemy for one row would be the largest
-part of what `generate` costs beside the picture.
-"""
+"""The pictures that were made: newest first, one by its number, and one more."""
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from assetctl.catalog.entries import Generation, GenerationAsset
-from assetctl.catalog.opening import BUSY_TIMEOUT, explained
+from assetctl.catalog.opening import connect_for_writing, explained, transaction
 from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
@@ -95,14 +91,9 @@ class Generations:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction on a connection of its own, under the same rules as the ORM's (see `engine`)."""
-        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, isolation_level=None)
-        with contextlib.closing(connection):
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:  # commits, or rolls back
-                yield connection
+        """One transaction on a connection of its own."""
+        with contextlib.closing(connect_for_writing(self._path)) as connection, transaction(connection):
+            yield connection
 
     def _assets(self, numbers: Iterable[int]) -> dict[int, list[GenerationAsset]]:
         found: dict[int, list[GenerationAsset]] = {number: [] for number in numbers}

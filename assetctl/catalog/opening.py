@@ -55,6 +55,27 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_for_writing(path: Path) -> sqlite3.Connection:
+    """Connect so that transactions are begun by hand and rows go with the asset that they belong to."""
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = NORMAL")  # safe in WAL mode, and commits need not wait for the disk
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of what is written in the block, or none of it; two writers queue, since the lock is taken at once."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
+        raise
+
+
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
@@ -80,6 +101,8 @@ def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
     if "locked" in text:
         hint = "Wait for the other assetctl to finish, then try again."
         return CatalogError(f"Another process has kept {path} locked for {BUSY_TIMEOUT:.0f} s.", hint)
+    if "FOREIGN KEY" in text:
+        return CatalogError("Another command has removed an asset meanwhile; nothing was changed.", "Run this again.")
     return CatalogError(f"The catalog {path} could not be used: {text}.", "Run again with --debug to see where.")
 
 

@@ -192,8 +192,6 @@ class _Import:
 
         with identified(sorted_out()) as results:
             self._hash(self._unchanged, hashing)
-            if fresh and hashing is not None:
-                self._catalog.prepare_to_write()
             for candidate, found in zip(fresh, results, strict=True):
                 if self._is_accepted(found, candidate):
                     self._hash([candidate], hashing)

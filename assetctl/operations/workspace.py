@@ -64,6 +64,14 @@ class Workspace:
         finally:
             same.close()
 
+    @contextmanager
+    def reserve(self) -> Iterator[None]:
+        """What frees space runs in here: on a full disk, the catalog has the room that was kept for it."""
+        from assetctl.catalog.reserve import room_given_back  # noqa: PLC0415 - reading commands do without it
+
+        with room_given_back(self.settings.catalog):
+            yield
+
     def close(self) -> None:
         """Let go of the catalog, if it was opened."""
         if "catalog" in self.__dict__:

@@ -1,0 +1,301 @@
+"""All that the catalog holds of one asset, as a document that can be kept elsewhere and put back.
+
+A document may have lain where anybody could change it: it is believed as little as any file. Every key is looked
+for by its name, every value has to be of its kind and size, and no word of the document becomes a part of SQL.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
+from assetctl.catalog.entries import free_name
+from assetctl.errors import CorruptFileError, NotFoundError, StorageError
+from assetctl.types import KINDS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable
+
+_VERSION = 1
+
+#: How many rows of a table, and characters of a text, a document may bring.
+_MOST_ROWS, _LONGEST, _LONGEST_JSON = 100_000, 2**20, 2**22
+
+#: What no name of an asset holds: a path, a prompt and a weight would be read otherwise.
+_UNTYPABLE = re.compile(r"[/:<>]")
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str) or len(value) > _LONGEST or "\0" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= 255 and not _UNTYPABLE.search(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_path(value: object) -> bool:
+    return _is_text(value) and isinstance(value, str) and os.path.isabs(value)  # noqa: PTH117 - a text is asked
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{12,64}", value) is not None
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value) is not None
+
+
+def _is_json(value: object) -> bool:
+    try:
+        return len(orjson.dumps(value)) <= _LONGEST_JSON
+    except orjson.JSONEncodeError:
+        return False
+
+
+def _is_result(value: object) -> bool:
+    """What a file said of itself, as `identification_row` keeps it."""
+    if not isinstance(value, dict) or not {*IDENTIFIED, "trigger_words"}.issuperset(value):
+        return False
+    texts = all(_or_none(_is_text)(value.get(field)) for field in IDENTIFIED)
+    return texts and value.get("kind") in KINDS and _are_words(value.get("trigger_words"))
+
+
+def _is_evidence(value: object) -> bool:
+    keys = {"source", "claim", "detail"}
+    return _is_rows(value) and all(
+        isinstance(one, dict) and set(one) == keys and all(map(_is_text, one.values()))
+        for one in value  # type: ignore[attr-defined]  # a list, by now
+    )
+
+
+def _is_facts(value: object) -> bool:
+    texts = {"base_model", "kind", "licence", "page", "air", "creator", "source"}
+    return (
+        isinstance(value, dict)
+        and (texts | {"trigger_words", "commercial"}).issuperset(value)
+        and _are_words(value.get("trigger_words"))
+        and _one_of(None, True, False)(value.get("commercial"))
+        and all(_or_none(_is_text)(value.get(field)) for field in texts)
+    )
+
+
+def _are_words(value: object) -> bool:
+    return _is_rows(value) and all(map(_is_text, value))  # type: ignore[call-overload]  # a list, by now
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_ROWS
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _one_of(*choices: object) -> Callable[[Any], bool]:
+    return lambda value: any(type(value) is type(choice) and value == choice for choice in choices)
+
+
+#: Every column that a document holds, table by table, with what it may hold.
+_COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "asset": {
+        "name": _is_name,
+        "kind": _one_of(*KINDS),
+        **dict.fromkeys(("family", "base_model", "variant", "prediction", "format", "layout"), _or_none(_is_text)),
+        "path": _is_path,
+        "size": _is_number,
+        "sha256": _or_none(_is_hash),
+        "in_store": _one_of(False, True),
+        "default_weight": _or_none(_is_weight),
+        "notes": _or_none(_is_text),
+        "added_at": _is_time,
+        "updated_at": _is_time,
+    },
+    "files": {
+        "path": _is_path,
+        "role": _one_of("main", "part", "copy"),
+        "size": _is_number,
+        "mtime_ns": lambda value: isinstance(value, int) and _is_number(abs(value)),
+        **dict.fromkeys(("sha256", "autov3", "blake3"), _or_none(_is_hash)),
+    },
+    "overrides": {"field": _one_of(*IDENTIFIED, "trigger_words"), "value": _is_json, "set_at": _is_time},
+    "identification": {
+        "confidence": _one_of("certain", "likely", "ambiguous", "unknown"),
+        "result": _is_result,
+        "evidence": _is_evidence,
+        "identified_at": _is_time,
+    },
+    "origin": {
+        "source": _is_text,
+        "reference": _is_text,
+        **dict.fromkeys(("revision", "url", "fetched_at"), _or_none(_is_text)),
+        "facts": _or_none(_is_facts),
+    },
+    "generations": {
+        "generation_id": _is_number,
+        "position": _is_number,
+        "name": _is_text,
+        "sha256": _or_none(_is_hash),
+    },
+}
+
+#: Tables of which an asset has one row, or none; and those of which it may have many.
+_ONE = {"identification": "identifications", "origin": "origins"}
+_MANY = {"files": "files", "overrides": "overrides", "generations": "generation_assets"}
+_JSON = frozenset({"result", "evidence", "facts", "value"})
+
+
+def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
+    """All that the catalog holds of an asset: made of texts, numbers, lists and dictionaries.
+
+    Raises:
+        NotFoundError: No asset has this number.
+    """
+    assets = _read(connection, "asset", "assets", "id", asset_id)
+    if not assets:
+        raise NotFoundError("The asset was removed meanwhile.", "`assetctl list` shows what is there.")
+    (asset,) = assets
+    words = connection.execute("SELECT word FROM trigger_words WHERE asset_id = ? ORDER BY position", [asset_id])
+    tags = connection.execute("SELECT tag FROM tags WHERE asset_id = ? ORDER BY tag", [asset_id])
+    document: dict[str, Any] = {
+        "version": _VERSION,
+        "asset": asset | {"in_store": bool(asset["in_store"])},
+        "trigger_words": [row[0] for row in words],
+        "tags": [row[0] for row in tags],
+    }
+    for key, table in _MANY.items():
+        document[key] = _read(connection, key, table, "asset_id", asset_id)
+    for key, table in _ONE.items():
+        document[key] = next(iter(_read(connection, key, table, "asset_id", asset_id)), None)
+    return document
+
+
+def put_back(connection: sqlite3.Connection, document: object) -> int:
+    """Take in an asset as `record` described it, and return its number, which may be another.
+
+    A name that is taken by now gets a number behind it. Pictures that were made with the asset know it again. Paths
+    are taken as they stand in the document: who has the files elsewhere changes them there.
+
+    Raises:
+        CorruptFileError: The document is none that `record` makes.
+        StorageError: Another asset has one of the paths.
+    """
+    known = _checked(document)
+    asset = known["asset"]
+    _see_that_paths_are_free(connection, asset["path"], [file["path"] for file in known["files"]])
+    names = {row[0].lower() for row in connection.execute("SELECT name FROM assets")}
+    number: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM assets").fetchone()[0]
+    _insert(connection, "assets", [asset | {"id": number, "name": free_name(asset["name"], names)}])
+    for key, table in (("files", "files"), ("overrides", "overrides")):
+        _insert(connection, table, [{"asset_id": number} | row for row in known[key]])
+    for key, table in _ONE.items():
+        _insert(connection, table, [{"asset_id": number} | known[key]] if known[key] else [])
+    words = [(number, position, word) for position, word in enumerate(dict.fromkeys(known["trigger_words"]))]
+    connection.executemany(INSERTS["trigger_words"], words)
+    connection.executemany(
+        "INSERT OR IGNORE INTO tags (asset_id, tag) VALUES (?, ?)", [(number, tag) for tag in known["tags"]]
+    )
+    connection.executemany(
+        "UPDATE generation_assets SET asset_id = :id WHERE generation_id = :generation_id AND position = :position "
+        "AND asset_id IS NULL AND name = :name AND sha256 IS :sha256",
+        [row | {"id": number} for row in known["generations"]],
+    )
+    return number
+
+
+def _read(connection: sqlite3.Connection, key: str, table: str, column: str, asset_id: int) -> list[dict[str, Any]]:
+    names = tuple(_COLUMNS[key])
+    query = f"SELECT {', '.join(names)} FROM {table} WHERE {column} = ? ORDER BY rowid"  # noqa: S608 - constants
+    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [asset_id])]
+    for row in rows:
+        row.update({name: orjson.loads(row[name]) for name in _JSON.intersection(names) if row[name] is not None})
+    return rows
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: list[dict[str, Any]]) -> None:
+    """Write rows whose keys are names of columns that stand in `_COLUMNS`."""
+    for row in rows:
+        marks = ", ".join(f":{name}" for name in row)
+        values = {name: as_json(value) if name in _JSON and value is not None else value for name, value in row.items()}
+        if table == "overrides":  # where nothing is a value too
+            values["value"] = as_json(row["value"])
+        connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", values)  # noqa: S608 - constants
+
+
+def _see_that_paths_are_free(connection: sqlite3.Connection, path: str, files: list[str]) -> None:
+    """Forget copies at these paths, which are to be an asset's own; and refuse what another asset has."""
+    connection.executemany("DELETE FROM files WHERE path = ? AND role = 'copy'", [(file,) for file in files])
+    owner = "SELECT name FROM assets WHERE path = ?1 OR id IN (SELECT asset_id FROM files WHERE path = ?1)"
+    for place in (path, *files):
+        taken = connection.execute(owner, [place]).fetchone()
+        if taken is not None:
+            raise StorageError(f"{place} is {taken[0]} in the catalog by now.", "Remove that first, or let it be.")
+
+
+def _checked(document: object) -> dict[str, Any]:
+    """The parts of a document that are known, each of which is what it should be."""
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        raise _damaged("it is of no version that this assetctl knows")
+    known: dict[str, Any] = {"asset": _row("asset", document.get("asset"))}
+    for key in ("trigger_words", "tags"):
+        known[key] = document.get(key)
+        if not _are_words(known[key]):
+            raise _damaged(f"{key} are not what they should be")
+    for key in _MANY:
+        rows = document.get(key)
+        if not _is_rows(rows):
+            raise _damaged(f"{key} are not what they should be")
+        known[key] = [_row(key, row) for row in rows or ()]
+    for key in _ONE:
+        known[key] = None if document.get(key) is None else _row(key, document[key])
+    _see_that_it_agrees(known)
+    return known
+
+
+def _row(key: str, row: object) -> dict[str, Any]:
+    columns = _COLUMNS[key]
+    if not isinstance(row, dict):
+        raise _damaged(f"{key} is not what it should be")
+    for name, check in columns.items():
+        if name not in row or not check(row[name]):
+            raise _damaged(f"{name} of {key} is not what it should be")
+    return {name: row[name] for name in columns}
+
+
+def _see_that_it_agrees(known: dict[str, Any]) -> None:
+    """What columns can not say of themselves: what is set by hand is of its field's kind, and no file comes twice."""
+    for row in known["overrides"]:
+        check = _are_words if row["field"] == "trigger_words" else _or_none(_is_text)
+        if not check(row["value"]) or (row["field"] == "kind" and row["value"] not in KINDS):
+            raise _damaged(f"what was set as {row['field']} is not what it should be")
+    for key, names in (("files", ("path",)), ("overrides", ("field",))):
+        if _has_twice(tuple(row[name] for name in names) for row in known[key]):
+            raise _damaged(f"{key} has one thing twice")
+    if sum(file["role"] == "main" for file in known["files"]) > 1:
+        raise _damaged("it has several main files")
+
+
+def _has_twice(rows: Iterable[tuple[Any, ...]]) -> bool:
+    seen = list(rows)
+    return len(set(seen)) < len(seen)
+
+
+def _damaged(what: str) -> CorruptFileError:
+    return CorruptFileError(
+        f"What was kept of the asset is damaged: {what}.", "`assetctl import FILE` takes its file in anew."
+    )
