@@ -22,7 +22,9 @@ def confirmed(out: Output, question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError("Nobody is there to be asked.", "Add --yes if you mean it, or --dry-run to see what it would do.")
+        raise UsageError(
+            "Nobody is there to be asked.", "Add --yes if you mean it, or --dry-run to see what it would do."
+        )
     if typer.confirm(question, err=True):
         return True
     out.note("Nothing was done.")

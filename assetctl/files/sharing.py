@@ -49,8 +49,7 @@ def share_bytes(source: Path, copy: Path) -> bool:
     with _descriptor(source, os.O_RDONLY) as first, _descriptor(copy, os.O_RDWR) as second:
         size = os.fstat(second).st_size
         return os.fstat(first).st_size == size and all(
-            _share(first, second, position, min(_AT_A_TIME, size - position))
-            for position in range(0, size, _AT_A_TIME)
+            _share(first, second, position, min(_AT_A_TIME, size - position)) for position in range(0, size, _AT_A_TIME)
         )
 
 

@@ -125,7 +125,9 @@ def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept
             _learn_hash(workspace, arrival)
         known = read.by_sha256(arrival.sha256)
         if known is not None and is_intact(workspace, known):
-            return _take_over(workspace, arrival, known, key) if owned and not known.in_store else Kept(known, known=True)
+            return (
+                _take_over(workspace, arrival, known, key) if owned and not known.in_store else Kept(known, known=True)
+            )
         if known is not None and known.in_store and store.owns(Path(known.path)):
             return _mend(workspace, arrival, known)
         with _placed(workspace, arrival, arrival.found.kind, arrival.found.format, key) as placed:

@@ -44,7 +44,7 @@ class Duplicate:
 
 
 def find_duplicates(workspace: Workspace) -> list[Duplicate]:
-    """Files that take space twice, as the catalog knows them; links take none, and what is shared already gives none back."""
+    """Files that take space twice, as the catalog knows them: no links, and nothing whose bytes are shared already."""
     read, store = workspace.catalog.read, workspace.store
     rows = read.copies()
     names = {asset.id: asset.name for asset in read.by_ids({row[0] for row in rows})}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AmbiguousNameError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from assetctl.operations.workspace import Workspace
     from assetctl.store.trash import Entry
@@ -56,6 +56,11 @@ def trash_entries(workspace: Workspace, names: Sequence[str] = (), *, older_than
 
 
 _MOST_DAYS = 36_500
+
+
+def unreadable_trash(workspace: Workspace) -> list[Path]:
+    """Folders in the trash that do not say what they hold."""
+    return workspace.trash.unreadable()
 
 
 def empty_trash(workspace: Workspace, entries: Sequence[Entry]) -> None:

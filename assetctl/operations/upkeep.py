@@ -78,7 +78,9 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
         StorageError: Something could not be moved there; what stands before it was.
     """
     entries = []
-    useless = {leftover.path: leftover for leftover in find_leftovers(workspace.store, workspace.catalog.read.known_files())}
+    useless = {
+        leftover.path: leftover for leftover in find_leftovers(workspace.store, workspace.catalog.read.known_files())
+    }
     for planned in pruning.leftovers:
         leftover = useless.get(planned.path)
         if leftover is None:

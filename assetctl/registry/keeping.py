@@ -8,11 +8,12 @@ from assetctl.registry.home import Home, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from assetctl.errors import AssetctlError
+    from assetctl.operations.dedupe import Duplicate
     from assetctl.operations.edit import Changes
     from assetctl.operations.remove import Removal
-    from assetctl.operations.dedupe import Duplicate
     from assetctl.operations.trash import Restored
     from assetctl.operations.upkeep import Pruning, Usage
     from assetctl.operations.verify import Verification
@@ -61,6 +62,12 @@ class Keeping(Home):
         from assetctl.operations.trash import trash_entries
 
         return trash_entries(self._workspace, names, older_than=older_than)
+
+    def unreadable_trash(self) -> list[Path]:
+        """Folders in the trash that do not say what they hold: somebody else's, or damaged."""
+        from assetctl.operations.trash import unreadable_trash
+
+        return unreadable_trash(self._workspace)
 
     def restore(self, name: str) -> Restored:
         """Put something of the trash back to where it was."""

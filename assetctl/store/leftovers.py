@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock, Timeout
 
 from assetctl.files.disk import storage_errors
-from assetctl.store.notes import SUFFIX, read_note
-from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, TEMPORARY
+from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, TEMPORARY, remove_empty_folders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -66,7 +64,7 @@ def find_leftovers(store: Store, known: Collection[str]) -> Iterator[Leftover]:
     """
     with storage_errors(f"look into {store.root}"):
         for path in _children(store.root / STAGING):
-            if _OWN_STAGING.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and _is_idle(path):
+            if _is_staging(path) and not _is_empty(path) and _is_idle(path):
                 yield Leftover(path, _size(path), "unfinished", (path,))
             elif path.suffix == TEMPORARY:
                 yield from _temporary(store, path)
@@ -116,18 +114,29 @@ def find_strangers(store: Store, known: Collection[str], leftovers: Collection[L
 
 
 def sweep(store: Store) -> None:
-    """Remove the files of locks that nobody holds, and notes of what is not there any more.
+    """Remove the files of locks that nobody holds, notes of what is not there any more, and empty folders of ours.
 
     Raises:
         StorageError: The disk refused.
     """
     with storage_errors(f"tidy {store.root / STAGING}"):
+        for path in _children(store.root / STAGING):
+            if _is_staging(path) and _is_empty(path) and _is_idle(path):
+                remove_empty_folders(path)
         for path, note in store.notes():
             if not note.proven() and _is_idle(path):
                 path.unlink(missing_ok=True)
         for path in (store.root / STAGING).glob("*.lock"):  # whoever waits for one takes a new one
             with contextlib.suppress(Timeout, PermissionError), FileLock(path, timeout=0):  # Windows keeps held ones
                 path.unlink(missing_ok=True)
+
+
+def _is_staging(path: Path) -> bool:
+    return _OWN_STAGING.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
+
+
+def _is_empty(folder: Path) -> bool:
+    return all(path.is_dir() and not path.is_symlink() for path in folder.rglob("*"))
 
 
 def _temporary(store: Store, note: Path) -> Iterator[Leftover]:
@@ -142,7 +151,9 @@ def _temporary(store: Store, note: Path) -> Iterator[Leftover]:
 def _strangers(place: Path, named: Collection[_Identity], own: Collection[Path]) -> Iterator[Stranger]:
     children = [child for child in _children(place) if child not in own and not _OWN_TEMPORARY.fullmatch(child.name)]
     kept = {child for child in children if _identity(child) in named}
-    stems = tuple(f"{child.name if child.is_dir() else child.stem}." for child in (*kept, *own) if child.parent == place)
+    stems = tuple(
+        f"{child.name if child.is_dir() else child.stem}." for child in (*kept, *own) if child.parent == place
+    )
     for child in children:
         if child not in kept and not child.name.startswith(stems):
             yield Stranger(child, _size(child))

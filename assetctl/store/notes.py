@@ -43,7 +43,7 @@ class Note:
         moves = [(near, final)]
         if beside is not None:
             moves.append((beside, final.with_name(f"{final.stem}.config")))
-        files = {}
+        files: dict[Path, _Identity] = {}
         for source, target in moves:
             own = [path for path in source.rglob("*") if not path.is_dir()] if source.is_dir() else [source]
             files |= {target / path.relative_to(source): _identity(path.lstat()) for path in own}

@@ -154,8 +154,7 @@ class Store:
         """
         folder = self.folder(kind, format)
         with self._brought_near(staged, folder, name) as near:
-            final = self._take_name(near, folder, safe_name(name), claimed, self._note(key))
-        return final
+            return self._take_name(near, folder, safe_name(name), claimed, self._note(key))
 
     def registered(self, key: str) -> None:
         """The catalog knows what was placed for `key`: its note goes.

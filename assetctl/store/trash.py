@@ -19,7 +19,7 @@ from assetctl.store.placement import move, remove_any
 from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 #: What an entry says of itself.
 _NOTE = "entry.json"
@@ -118,6 +118,10 @@ class Trash:
         found = (_read(folder) for root in self._roots for folder in _children(root))
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.deleted_at, reverse=True)
 
+    def unreadable(self) -> list[Path]:
+        """Folders in the trash that do not say what they hold: somebody else's, or damaged."""
+        return [folder for root in self._roots for folder in _children(root) if folder.is_dir() and not _read(folder)]
+
     def find(self, name: str) -> list[Entry]:
         """The entries that go by an id or a name, latest first.
 
@@ -195,9 +199,7 @@ class Trash:
         return next(near, self._roots[0])
 
 
-def _new_entry(
-    root: Path, files: Sequence[Path], *, name: str, reason: str, kind: str | None, asset: object
-) -> Entry:
+def _new_entry(root: Path, files: Sequence[Path], *, name: str, reason: str, kind: str | None, asset: object) -> Entry:
     number = secrets.token_hex(4)
     folder = root / number
     folder.mkdir(mode=0o700)
@@ -231,14 +233,18 @@ def _read(folder: Path) -> Entry | None:
             Trashed(_absolute(file["path"]), folder / str(n) / Path(file["path"]).name, int(file["size"]))
             for n, file in enumerate(document["files"])
         )
-        text = {key: str(document[key]) for key in ("name", "reason", "deleted_at")}
+        name, reason, deleted_at = (_text(document[key]) for key in ("name", "reason", "deleted_at"))
         kind, asset = document["kind"], document["asset"]
-        return Entry(
-            folder.name, files=files, kind=None if kind is None else str(kind),
-            asset=asset if isinstance(asset, dict) else None, folder=folder, **text,
-        )  # fmt: skip
+        asset = asset if isinstance(asset, dict) else None
+        return Entry(folder.name, name, kind and _text(kind), reason, deleted_at, files, asset, folder)
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def _absolute(path: str) -> Path:
@@ -268,8 +274,7 @@ def _copy_over(source: Path, target: Path) -> None:
             shutil.copytree(source, target, symlinks=True)
         else:
             shutil.copy2(source, target, follow_symlinks=False)
-        if not _same(source, target):
-            raise OSError(errno.EIO, "the copy has other bytes")
+        _compare(source, target)
     except BaseException:
         with contextlib.suppress(OSError):
             remove_any(target)
@@ -277,12 +282,12 @@ def _copy_over(source: Path, target: Path) -> None:
     remove_any(source)
 
 
-def _same(source: Path, target: Path) -> bool:
-    if source.is_symlink():
-        return source.readlink() == target.readlink()
-    if not source.is_dir():
-        return same_bytes(source, target)
-    return all(_same(child, target / child.name) for child in source.iterdir())
+def _compare(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        for child in source.iterdir():
+            _compare(child, target / child.name)
+    elif not (source.readlink() == target.readlink() if source.is_symlink() else same_bytes(source, target)):
+        raise OSError(errno.EIO, "the copy has other bytes")
 
 
 def _children(root: Path) -> Iterable[Path]:

@@ -56,16 +56,6 @@ def test_the_same_bytes_are_stored_once(assetctl, home, tmp_path, lora):
     assert len(assetctl("list", "--json").data) == 1
 
 
-def test_bytes_that_a_killed_pull_left_in_the_store_are_adopted(assetctl, home, lora):
-    assetctl("list")
-    orphan = home / "models" / "loras" / "whiskers.safetensors"
-    orphan.parent.mkdir(parents=True)
-    orphan.write_bytes(lora.read_bytes())
-    (asset,) = assetctl("pull", lora, "--json").data
-    assert asset["path"] == str(orphan)
-    assert list(orphan.parent.iterdir()) == [orphan]
-
-
 def test_a_missing_file_is_replaced_and_what_was_edited_stays(assetctl, tmp_path, lora):
     assetctl("import", lora)
     assetctl("edit", "whiskers", "--tag", "cats")

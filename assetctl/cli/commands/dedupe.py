@@ -22,7 +22,7 @@ def app(
         bool,
         typer.Option(
             "--hard-links",
-            help="Where the disk knows no reflinks, make both one file: what is written into the one shows in the other.",
+            help="Where there are no reflinks, make both one file: what is written into the one shows in the other.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -39,7 +39,9 @@ def app(
     if wanted and not confirmed(session.out, "Let them share their bytes?", yes=yes):
         raise typer.Exit(1)
     done = [_shared(session, each, hard_links=hard_links) if each in wanted else each for each in found]
-    session.out.result([_data(each) for each in done], lambda: _render(session, done), [str(each.copy) for each in done])
+    session.out.result(
+        [_data(each) for each in done], lambda: _render(session, done), [str(each.copy) for each in done]
+    )
     if any(each.shared is None for each in done) and not link:
         session.out.hint("`assetctl dedupe --link` lets those in the store share their bytes, --outside others too.")
 
@@ -57,7 +59,9 @@ def _shared(session: Session, duplicate: Duplicate, *, hard_links: bool) -> Dupl
 def _render(session: Session, done: list[Duplicate]) -> None:
     for each in done:
         how = "holds the same bytes as" if each.shared is None else f"shares its bytes, by a {each.shared}, with"
-        session.out.line(f"{each.copy} {how} {each.path}, {readable_size(each.size if each.shared is None else each.freed)}")
+        session.out.line(
+            f"{each.copy} {how} {each.path}, {readable_size(each.size if each.shared is None else each.freed)}"
+        )
     freed, left = sum(each.freed for each in done), sum(each.size for each in done if each.shared is None)
     if freed or not left:
         session.out.line(f"{readable_size(freed)} freed.")

@@ -21,7 +21,9 @@ _WHY = {
 _NAMED = 10
 
 
-@command(examples=["assetctl prune --dry-run", "assetctl prune --yes", "assetctl prune --now", "assetctl prune --missing"])
+@command(
+    examples=["assetctl prune --dry-run", "assetctl prune --yes", "assetctl prune --now", "assetctl prune --missing"]
+)
 def app(
     session: Session,
     missing: Annotated[

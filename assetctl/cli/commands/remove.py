@@ -66,7 +66,7 @@ def app(
         for removal in removals.values()
     ]
     told = f"{'would remove' if dry_run else 'removed'} {len(data)} {'asset' if len(data) == 1 else 'assets'}"
-    session.out.result(data, lambda: session.out.line(told), [each["name"] for each in data])
+    session.out.result(data, lambda: session.out.line(told), [removal.asset.name for removal in removals.values()])
 
 
 def _confirmed(removals: Sequence[Removal]) -> bool:

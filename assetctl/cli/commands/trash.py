@@ -59,6 +59,8 @@ def app(
         (entry.id, entry.name, entry.kind or "", readable_size(entry.size), entry.reason, entry.deleted_at)
         for entry in entries
     ]
+    for folder in session.registry.unreadable_trash():
+        session.out.warning(f"{folder} does not say what it holds, and is left alone.")
     columns = ("ID", "NAME", "KIND", "SIZE", "BY", "DELETED")
     data = [_data(entry) for entry in entries]
     session.out.result(
@@ -85,7 +87,9 @@ def _restore(session: Session, names: list[str]) -> None:
 
 def _empty(session: Session, entries: list[Entry], *, dry_run: bool, yes: bool) -> None:
     for entry in entries:
-        session.out.note(f"{'would delete' if dry_run else 'to be deleted for good:'} {entry.name}, {readable_size(entry.size)}")
+        session.out.note(
+            f"{'would delete' if dry_run else 'to be deleted for good:'} {entry.name}, {readable_size(entry.size)}"
+        )
     if entries and not dry_run and not confirmed(session.out, "Delete all of it for good?", yes=yes):
         raise typer.Exit(1)
     if not dry_run:
