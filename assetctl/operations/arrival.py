@@ -207,10 +207,11 @@ def _learn_hash(workspace: Workspace, arrival: Arrival) -> None:
 
 def is_intact(workspace: Workspace, asset: Asset) -> bool:
     """Whether all files of an asset are as they were: in their sizes and, where a time differs, by their hashes."""
-    return all(_is_as_it_was(file) for file in workspace.catalog.read.files(asset) if file.role != "copy")
+    return all(is_as_it_was(file) for file in workspace.catalog.read.files(asset) if file.role != "copy")
 
 
-def _is_as_it_was(file: AssetFile) -> bool:
+def is_as_it_was(file: AssetFile) -> bool:
+    """Whether a file has its size and, where it was written at another time, its hash."""
     try:
         status = Path(file.path).stat()
     except OSError:

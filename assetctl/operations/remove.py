@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assetctl.errors import AssetctlError
+from assetctl.files.hashing import hash_file
+from assetctl.operations.arrival import is_as_it_was
 from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.discarding import discard
 from assetctl.store.placement import companion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from assetctl.operations.workspace import Workspace
     from assetctl.store.trash import Entry
     from assetctl.types import Asset, AssetFile
@@ -25,7 +30,7 @@ class Removal:
         asset: The asset.
         generations: How many recorded pictures were made with it.
         deletes: Files that go.
-        keeps: A person's own files, which stay.
+        keeps: A person's own files, which stay: also what somebody wrote into the store in a file's place.
         is_final: Whether what goes cannot be downloaded again: a person's own file, or what only the store has.
     """
 
@@ -60,9 +65,11 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     copies = [Path(file.path) for file in files if file.role == "copy"]
     is_owned = asset.in_store and workspace.store.owns(Path(asset.path))
     own = _own(asset, files)
-    owned, others = (_with_companion(own), copies) if is_owned else ([], own + copies)
+    changed = _changed(files) if is_owned else own
+    owned = _with_companion([path for path in own if path not in changed])
+    others = changed + copies
     deletes = owned + others if delete_files else owned
-    kept = [] if delete_files else ([] if is_owned else [Path(asset.path)]) + copies
+    kept = [] if delete_files else (changed if is_owned else [Path(asset.path)]) + copies
     is_final = bool(delete_files and others) or (is_owned and not can_be_had_again(workspace, asset))
     keeps = tuple(path for path in kept if os.path.lexists(path))
     return Removal(asset, read.generations_with(asset), tuple(deletes), keeps, is_final)
@@ -71,7 +78,8 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
 def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: bool = False) -> Entry | None:
     """Do it: the catalog forgets the asset, and its files go into the trash, or for good if it is to be `now`.
 
-    A companion folder always goes into the trash: a person may have put something into it.
+    A companion folder always goes into the trash, for a person may have put something into it; and so does what turns
+    out to hold other bytes than the catalog says.
 
     Returns:
         The entry in the trash; `None` where nothing went there.
@@ -80,10 +88,29 @@ def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: b
         StorageError: A file cannot be moved there; everything is as it was.
     """
     asset, folder = removal.asset, removal.folder
-    companions = [path for path in removal.deletes if now and path.is_dir() and not path.is_symlink()]
-    files = [path for path in removal.deletes if path not in companions]
+    known = {Path(file.path): file.sha256 for file in workspace.catalog.read.files(asset)}
+    doubtful = [path for path in removal.deletes if now and not _holds(path, known.get(path))]
+    files = [path for path in removal.deletes if path not in doubtful]
     entry = discard(workspace, files, name=asset.name, reason=reason, asset=asset, folder=folder, now=now)
-    return discard(workspace, companions, name=companions[0].name, reason=reason) if companions else entry
+    return discard(workspace, doubtful, name=doubtful[0].name, reason=reason, folder=folder) if doubtful else entry
+
+
+def _holds(path: Path, sha256: str | None) -> bool:
+    """Whether a file holds the bytes that it was named for; one that was never hashed was named by its path alone."""
+    if not os.path.lexists(path) or path.is_symlink():
+        return True
+    if path.is_dir():
+        return False
+    try:
+        return sha256 is None or hash_file(path, frozenset({"sha256"})).sha256 == sha256
+    except AssetctlError:  # it cannot be read, or is written to just now
+        return False
+
+
+def _changed(files: Iterable[AssetFile]) -> list[Path]:
+    """Files of the store in whose place something else lies than assetctl put there."""
+    own = (file for file in files if file.role != "copy" and os.path.lexists(file.path))
+    return [Path(file.path) for file in own if not Path(file.path).is_symlink() and not is_as_it_was(file)]
 
 
 def _own(asset: Asset, files: tuple[AssetFile, ...] | list[AssetFile]) -> list[Path]:
