@@ -48,7 +48,13 @@ def test_what_is_new_is_added_without_the_orm(tmp_path, arguments):
     lora = write_lora(tmp_path / "whiskers.safetensors")
     imported(tmp_path, "list")
     assert imported(tmp_path, *arguments, str(lora)) & HEAVY == set()
-    assert "sqlalchemy" in imported(tmp_path, "edit", "whiskers", "--tag", "cats")
+
+
+@pytest.mark.parametrize("arguments", [("edit", "--tag", "cats"), ("verify",), ("inspect",), ("rm", "--yes")])
+def test_what_is_changed_is_written_without_the_orm(tmp_path, arguments):
+    command, *options = arguments
+    imported(tmp_path, "import", "--no-hash", str(write_lora(tmp_path / "whiskers.safetensors")))
+    assert imported(tmp_path, command, "whiskers", *options) & HEAVY == set()
 
 
 def test_importing_the_package_costs_next_to_nothing():
