@@ -7,7 +7,7 @@ import errno
 import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
@@ -20,37 +20,87 @@ HEAD = "0006"
 #: How long one process waits for another's write, in seconds.
 BUSY_TIMEOUT = 30.0
 
+#: What SQLite says where it can not make the files that it wants beside a catalog.
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
-def ensure_schema(path: Path, migrations: Path | None = None) -> None:
-    """Bring the catalog at `path` to the present schema, making it if there is none.
+
+class Opened(NamedTuple):
+    """A connection for reading; `is_copy` says that it reads what the file held when it was opened."""
+
+    connection: sqlite3.Connection
+    is_copy: bool
+
+
+def open_catalog(path: Path, migrations: Path | None = None) -> Opened:
+    """Open the catalog at `path` for reading, bringing it to the present schema first, or making it if there is none.
 
     An older catalog is copied to `NAME.backup-REVISION` first, and put back if its upgrade fails.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
         CatalogTooNewError: A newer assetctl wrote it.
-        StorageError: The folder can not be written.
+        StorageError: The folder can not be written, and there is no catalog of this schema; or it can not be read.
     """
-    if _revision(path) == HEAD:
-        return
-    from filelock import FileLock  # noqa: PLC0415 - needed only to upgrade
+    if path.exists():
+        opened = connect(path)
+        if _revision_of(opened.connection, path) == HEAD:
+            return opened
+        opened.connection.close()
+    _ensure_schema(path, migrations)
+    return connect(path)
 
+
+def connect(path: Path) -> Opened:
+    """Connect for reading: to the file, or to a copy of it in memory where SQLite can make no files beside it.
+
+    Raises:
+        CatalogError: The file is no catalog, or is damaged.
+        StorageError: It can not be read.
+    """
+    connection = _connect_to_file(path)
+    if connection is not None:
+        return Opened(_for_reading(connection), is_copy=False)
+    # No connection of this process has the file open, so that nobody loses a lock by its being read and closed.
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    with explained(path):
+        load(connection, path)
+    return Opened(_for_reading(connection), is_copy=True)
+
+
+def load(connection: sqlite3.Connection, path: Path) -> None:
+    """Let a connection to memory hold what the file holds now."""
+    from assetctl.catalog.snapshot import snapshot  # noqa: PLC0415 - hardly ever
+
+    content = snapshot(path)
+    if content:
+        connection.deserialize(content)
+
+
+def _connect_to_file(path: Path) -> sqlite3.Connection | None:
+    """A connection to the file, with SQLite's own files beside it; `None` where it can not have them."""
+    if os.access(path.parent, os.W_OK):
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    elif all(path.with_name(f"{path.name}-{kind}").exists() for kind in ("wal", "shm")):  # somebody may be writing
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    else:
+        return None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=BUSY_TIMEOUT * 10):
-            revision = _revision(path)
-            if revision != HEAD:
-                _upgrade(path, revision, migrations or migrations_folder())
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
-        raise StorageError(f"The catalog {path} can not be made: {error.strerror or error}.", hint) from error
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF in _NO_ROOM:
+            return None
+        raise explain(path, error) from error
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    return connection
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Connect for reading."""
-    connection = _connect(path)
+def _for_reading(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # the disk may be full
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -113,28 +163,41 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection; where the folder can not be written, one that needs no files beside the catalog."""
-    if os.access(path.parent, os.W_OK):
-        return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+def _ensure_schema(path: Path, migrations: Path | None) -> None:
+    from filelock import FileLock  # noqa: PLC0415 - needed only to upgrade
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=BUSY_TIMEOUT * 10):
+            revision = _revision(path)
+            if revision != HEAD:
+                _upgrade(path, revision, migrations or migrations_folder())
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
+        raise StorageError(f"The catalog {path} can not be made: {error.strerror or error}.", hint) from error
 
 
 def _revision(path: Path) -> str | None:
     """The schema of the file: `None` if there is no file, or an empty one."""
     if not path.exists():
         return None
-    with explained(path), contextlib.closing(_connect(path)) as connection:
+    with contextlib.closing(connect(path).connection) as connection:
+        return _revision_of(connection, path)
+
+
+def _revision_of(connection: sqlite3.Connection, path: Path) -> str | None:
+    with explained(path):
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "alembic_version" in tables:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             if row is not None:
                 return str(row[0])
-        if tables - {"alembic_version"}:
-            raise CatalogError(
-                f"{path} is an SQLite file, but not an assetctl catalog.",
-                "Choose another folder with --home or ASSETCTL_HOME, or move the file away.",
-            )
+    if tables - {"alembic_version"}:
+        raise CatalogError(
+            f"{path} is an SQLite file, but not an assetctl catalog.",
+            "Choose another folder with --home or ASSETCTL_HOME, or move the file away.",
+        )
     return None
 
 
