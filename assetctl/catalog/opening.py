@@ -9,13 +9,12 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from assetctl.catalog import schema
+from assetctl.catalog.schema import HEAD, ForeignError, harden
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-#: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0006"
 
 #: How long one process waits for another's write, in seconds.
 BUSY_TIMEOUT = 30.0
@@ -43,8 +42,9 @@ def open_catalog(path: Path, migrations: Path | None = None) -> Opened:
     """
     if path.exists():
         opened = connect(path)
-        if _revision_of(opened.connection, path) == HEAD:
-            return opened
+        with explained(path):
+            if schema.revision(opened.connection) == HEAD:
+                return opened
         opened.connection.close()
     _ensure_schema(path, migrations)
     return connect(path)
@@ -99,6 +99,7 @@ def _connect_to_file(path: Path) -> sqlite3.Connection | None:
 
 
 def _for_reading(connection: sqlite3.Connection) -> sqlite3.Connection:
+    harden(connection)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA temp_store = MEMORY")  # the disk may be full
     connection.row_factory = sqlite3.Row
@@ -108,6 +109,7 @@ def _for_reading(connection: sqlite3.Connection) -> sqlite3.Connection:
 def connect_for_writing(path: Path) -> sqlite3.Connection:
     """Connect so that transactions are begun by hand and rows go with the asset that they belong to."""
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    harden(connection)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL")  # safe in WAL mode, and commits need not wait for the disk
     return connection
@@ -137,23 +139,66 @@ def explained(path: Path) -> Iterator[None]:
 
 def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
     """Say what SQLite's error means for a person."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of the number says where
     text = str(error)
-    if "not a database" in text or "malformed" in text:
-        hint = (
-            "Restore a backup, or move the file away: assetctl then starts a new catalog and `import` fills it again."
-        )
-        return CatalogError(f"{path} is not a catalog, or is damaged ({text}).", hint)
-    if "disk is full" in text or "disk I/O error" in text:
-        return StorageError(f"The disk is full: {path} could not be written.", "Free some space; nothing was changed.")
-    if "readonly" in text or "unable to open" in text:
-        hint = "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME."
-        return StorageError(f"The catalog {path} can not be opened for writing ({text}).", hint)
-    if "locked" in text:
-        hint = "Wait for the other assetctl to finish, then try again."
-        return CatalogError(f"Another process has kept {path} locked for {BUSY_TIMEOUT:.0f} s.", hint)
-    if "FOREIGN KEY" in text:
-        return CatalogError("Another command has removed an asset meanwhile; nothing was changed.", "Run this again.")
-    return CatalogError(f"The catalog {path} could not be used: {text}.", "Run again with --debug to see where.")
+    if isinstance(error, ForeignError):
+        meaning = _FOREIGN
+    elif isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+        meaning = _UNKNOWN
+    elif "FOREIGN KEY" in text:
+        meaning = _GONE
+    else:
+        # Our own statements are right where the catalog is: what SQLite can not make sense of is in the file.
+        meaning = _MEANINGS.get(kind, _DAMAGED)
+    what = "a text in it is not valid UTF-8" if text.startswith("Could not decode") else text
+    return meaning.error(meaning.message.format(path=path, what=what), meaning.hint)
+
+
+class _Meaning(NamedTuple):
+    error: type[CatalogError | StorageError]
+    message: str
+    hint: str
+
+
+_FOREIGN = _Meaning(
+    CatalogError,
+    "{path} is an SQLite file, but not an assetctl catalog.",
+    "Choose another folder with --home or ASSETCTL_HOME, or move the file away.",
+)
+_DAMAGED = _Meaning(
+    CatalogError,
+    "{path} is not a catalog, or is damaged: {what}.",
+    "Restore a backup, or move the file away: assetctl then starts a new catalog and `import` fills it again.",
+)
+_GONE = _Meaning(
+    CatalogError, "Another command has removed an asset meanwhile; nothing was changed.", "Run this again."
+)
+_UNKNOWN = _Meaning(
+    CatalogError, "The catalog {path} could not be used: {what}.", "Run again with --debug to see where."
+)
+_FULL = _Meaning(
+    StorageError, "The disk is full: {path} could not be written.", "Free some space; nothing was changed."
+)
+_DENIED = _Meaning(
+    StorageError,
+    "The catalog {path} can not be opened for writing ({what}).",
+    "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME.",
+)
+_LOCKED = _Meaning(
+    CatalogError,
+    f"Another process has kept {{path}} locked for {BUSY_TIMEOUT:.0f} s.",
+    "Wait for the other assetctl to finish, then try again.",
+)
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: _FULL,
+    sqlite3.SQLITE_READONLY: _DENIED,
+    sqlite3.SQLITE_CANTOPEN: _DENIED,
+    sqlite3.SQLITE_PERM: _DENIED,
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_CONSTRAINT: _UNKNOWN,
+}
 
 
 def migrations_folder() -> Path:
@@ -182,23 +227,8 @@ def _revision(path: Path) -> str | None:
     """The schema of the file: `None` if there is no file, or an empty one."""
     if not path.exists():
         return None
-    with contextlib.closing(connect(path).connection) as connection:
-        return _revision_of(connection, path)
-
-
-def _revision_of(connection: sqlite3.Connection, path: Path) -> str | None:
-    with explained(path):
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "alembic_version" in tables:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            if row is not None:
-                return str(row[0])
-    if tables - {"alembic_version"}:
-        raise CatalogError(
-            f"{path} is an SQLite file, but not an assetctl catalog.",
-            "Choose another folder with --home or ASSETCTL_HOME, or move the file away.",
-        )
-    return None
+    with contextlib.closing(connect(path).connection) as connection, explained(path):
+        return schema.revision(connection)
 
 
 def _upgrade(path: Path, revision: str | None, migrations: Path) -> None:
