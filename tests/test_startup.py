@@ -50,6 +50,13 @@ def test_what_is_new_is_added_without_the_orm(tmp_path, arguments):
     assert imported(tmp_path, *arguments, str(lora)) & HEAVY == set()
 
 
+@pytest.mark.parametrize("arguments", [("edit", "--tag", "cats"), ("verify",), ("inspect",), ("rm", "--yes")])
+def test_what_is_changed_is_written_without_the_orm(tmp_path, arguments):
+    command, *options = arguments
+    imported(tmp_path, "import", "--no-hash", str(write_lora(tmp_path / "whiskers.safetensors")))
+    assert imported(tmp_path, command, "whiskers", *options) & HEAVY == set()
+
+
 def test_importing_the_package_costs_next_to_nothing():
     code = "import sys, assetctl; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

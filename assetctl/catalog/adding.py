@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from assetctl.catalog.checking import NUMBER, TEXT, check
 from assetctl.catalog.entries import free_name
 from assetctl.catalog.opening import connect_for_writing, explained, transaction
 
@@ -97,6 +98,7 @@ class Taken:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute("SELECT path, id, name FROM assets").fetchall()
+        check(rows, {"path": TEXT, "number": NUMBER, "name": TEXT})
         self.numbers: dict[str, int] = {path: number for path, number, _ in rows}
         self.names = {name.lower() for _, _, name in rows}  # SQLite's own `lower` knows ASCII alone
         self.copies = {row[0] for row in connection.execute("SELECT path FROM files WHERE role = 'copy'")}

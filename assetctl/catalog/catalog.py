@@ -30,12 +30,10 @@ class Catalog:
     """
 
     def __init__(self, path: Path, migrations: Path | None = None) -> None:
-        opening.ensure_schema(path, migrations)
+        self._connection, self._is_copy = opening.open_catalog(path, migrations)
         self.path = path
         self._open_adder: Adder | None = None
         self._has_kept_room = False
-        with opening.explained(path):
-            self._connection = opening.connect(path)
 
     @cached_property
     def read(self) -> Reader:
@@ -55,6 +53,7 @@ class Catalog:
         self._keep_room()
         with transaction(self.path) as writer:
             yield writer
+        self._look_again()
 
     def add(self, entries: Sequence[NewAsset]) -> list[int]:
         """Add assets in one transaction; see `Adder.add`."""
@@ -63,7 +62,15 @@ class Catalog:
         self._keep_room()
         if self._open_adder is None:
             self._open_adder = Adder(self.path)
-        return self._open_adder.add(entries)
+        numbers = self._open_adder.add(entries)
+        self._look_again()
+        return numbers
+
+    def _look_again(self) -> None:
+        """Read what was written now, where the file itself could not be opened for reading."""
+        if self._is_copy:
+            with opening.explained(self.path):
+                opening.load(self._connection, self.path)
 
     def _keep_room(self) -> None:
         """See to it, once, that the disk has room for taking things out of the catalog."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from assetctl.catalog.checking import NUMBER, REAL, REAL_OR_NONE, TEXT, TEXT_OR_NONE, Kinds, check, check_paths
 from assetctl.catalog.entries import Generation, GenerationAsset
 from assetctl.catalog.opening import connect_for_writing, explained, transaction
 from assetctl.errors import NotFoundError
@@ -25,6 +27,16 @@ _PLAIN = (
     "prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height",
     "image_path", "image_sha256",
 )  # fmt: skip
+#: What these hold, with the number and the time before them.
+_GENERATION: dict[str, Kinds] = {
+    "number": NUMBER, "time": TEXT, "prompt": TEXT, "negative prompt": TEXT, "number of steps": NUMBER, "scale": REAL,
+    "sampler": TEXT, "seed": NUMBER, "width": NUMBER, "height": NUMBER, "image_path": TEXT, "SHA256": TEXT,
+}  # fmt: skip
+#: A record that is damaged is none, and the rest of its picture is told.
+_ANYTHING: Kinds = frozenset({str, bytes, int, float, NoneType})
+_USE: dict[str, Kinds] = {
+    "number": NUMBER, "role": TEXT, "name": TEXT, "SHA256": TEXT_OR_NONE, "weight": REAL_OR_NONE, "asset": TEXT_OR_NONE,
+}  # fmt: skip
 _COLUMNS = f"id AS number, created_at, {', '.join(_PLAIN)}"
 #: Used by its number; or, where it has left the catalog and came back with another, as the same bytes.
 _WITH_ASSETS = (
@@ -48,6 +60,7 @@ class Generations:
         rows = self._rows(
             f"SELECT {_COLUMNS} FROM generations g WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 - columns are ours
             [*values, -1 if limit is None else limit],
+            _GENERATION,
         )
         assets = self._assets(row["number"] for row in rows)
         return [Generation(**dict(row), assets=tuple(assets[row["number"]])) for row in rows]
@@ -59,7 +72,7 @@ class Generations:
             NotFoundError: No picture has this number.
         """
         query = f"SELECT {_COLUMNS}, record FROM generations WHERE id = ?"  # noqa: S608 - columns are ours
-        rows = self._rows(query, [number]) if abs(number) < 2**63 else []
+        rows = self._rows(query, [number], _GENERATION | {"record": _ANYTHING}) if abs(number) < 2**63 else []
         if not rows:
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
         fields = dict(rows[0])
@@ -102,14 +115,20 @@ class Generations:
             "LEFT JOIN assets a ON a.id = u.asset_id "
             "WHERE u.generation_id IN (SELECT value FROM json_each(?)) ORDER BY u.generation_id, u.position",
             [orjson.dumps(list(found)).decode()],
+            _USE,
         )
         for number, *fields in rows:
             found[number].append(GenerationAsset(*fields))
         return found
 
-    def _rows(self, query: str, values: list[Any]) -> list[sqlite3.Row]:
+    def _rows(self, query: str, values: list[Any], columns: dict[str, Kinds] | None = None) -> list[sqlite3.Row]:
         with explained(self._path):
-            return self._connection.execute(query, values).fetchall()
+            rows = self._connection.execute(query, values).fetchall()
+            if columns is not None:
+                check(rows, columns)
+            if columns is not None and "image_path" in columns:
+                check_paths([row["image_path"] for row in rows])
+            return rows
 
 
 def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
@@ -134,7 +153,7 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
     return " AND ".join(where), values
 
 
-def _record(text: str) -> dict[str, Any] | None:
+def _record(text: str | bytes) -> dict[str, Any] | None:
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:

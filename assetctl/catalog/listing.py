@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from assetctl.catalog.checking import (
+    NUMBER,
+    REAL_OR_NONE,
+    TEXT,
+    TEXT_OR_NONE,
+    Kinds,
+    check,
+    check_paths,
+    from_json,
+    words,
+)
 from assetctl.catalog.opening import explained
 from assetctl.errors import UsageError
 from assetctl.types import KINDS, Asset
@@ -32,7 +43,21 @@ FITS = ("same base model", "same family", "same latents", "other lineage", "perh
 #: Families whose latents are the same, so that they share VAEs.
 _SAME_LATENTS = {"sd1": "sd2", "sd2": "sd1", "sdxl": "sdxl-refiner", "sdxl-refiner": "sdxl"}
 
-_WORDS, _TAGS, _IN_STORE = 12, 13, 15
+#: The columns of `asset_view`: the fields of `Asset`, in order.
+_ASSET: dict[str, Kinds] = {
+    "number": NUMBER,
+    "name": TEXT,
+    "kind": TEXT,
+    **dict.fromkeys(("family", "base model", "variant", "prediction type", "format", "layout"), TEXT_OR_NONE),
+    "size": NUMBER,
+    **dict.fromkeys(("SHA256", "AutoV3"), TEXT_OR_NONE),
+    **dict.fromkeys(("list of trigger words", "list of tags", "path"), TEXT),
+    "place": NUMBER,
+    "source": TEXT_OR_NONE,
+    "default weight": REAL_OR_NONE,
+    **dict.fromkeys(("note", "time"), TEXT_OR_NONE),
+}
+_WORDS, _TAGS, _PATH, _IN_STORE = 12, 13, 14, 15
 _FILTERS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
 
 
@@ -159,11 +184,23 @@ class Lists:
         return int(self._rows(query, question.values | {"most": most})[0][0])
 
     def _assets(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
-        return [_asset(row) for row in self._rows(query, values)]
-
-    def _rows(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[sqlite3.Row]:
+        rows = self._rows(query, values, _ASSET)
         with explained(self._path):
-            return self._connection.execute(query, values).fetchall()
+            check_paths([row[_PATH] for row in rows])
+            return [_asset(row) for row in rows]
+
+    def _rows(
+        self,
+        query: str,
+        values: Sequence[object] | Mapping[str, object],
+        columns: dict[str, Kinds] | None = None,
+    ) -> list[sqlite3.Row]:
+        """What SQLite answers; `columns` says of what kind that must be where it came from the file as it is."""
+        with explained(self._path):
+            rows = self._connection.execute(query, values).fetchall()
+            if columns is not None:
+                check(rows, columns)
+            return rows
 
 
 def conditions(
@@ -191,11 +228,11 @@ def conditions(
 
 
 def _matches(text: str, filters: Mapping[str, str | None]) -> Question:
-    words = re.findall(r"\w+", text)
-    if not words:
+    typed = re.findall(r"\w+", text)
+    if not typed:
         raise UsageError(f"There is no word in {text!r} to search for.", "Try a part of a name or a trigger word.")
     where, values = conditions(filters)
-    values |= {"query": " ".join(f'"{word}"*' for word in words), "text": text.strip()}
+    values |= {"query": " ".join(f'"{word}"*' for word in typed), "text": text.strip()}
     # words first, filters after: the planner would ask the index of words about every asset of a family
     source = "asset_search s CROSS JOIN assets a ON a.id = s.rowid"
     return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)  # noqa: S608 - ours
@@ -228,7 +265,7 @@ def _perhaps_fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> 
 def _asset(row: sqlite3.Row) -> Asset:
     """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
     values: list[Any] = list(row)
-    values[_WORDS] = tuple(orjson.loads(values[_WORDS]))
-    values[_TAGS] = tuple(orjson.loads(values[_TAGS]))
+    values[_WORDS] = words(from_json(values[_WORDS], "a list"), "trigger words")
+    values[_TAGS] = words(from_json(values[_TAGS], "a list"), "tags")
     values[_IN_STORE] = bool(values[_IN_STORE])
     return Asset(*values)

@@ -7,50 +7,101 @@ import errno
 import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from assetctl.catalog import schema
+from assetctl.catalog.schema import HEAD, ForeignError, harden
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0006"
-
 #: How long one process waits for another's write, in seconds.
 BUSY_TIMEOUT = 30.0
 
+#: What SQLite says where it can not make the files that it wants beside a catalog.
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
-def ensure_schema(path: Path, migrations: Path | None = None) -> None:
-    """Bring the catalog at `path` to the present schema, making it if there is none.
+
+class Opened(NamedTuple):
+    """A connection for reading; `is_copy` says that it reads what the file held when it was opened."""
+
+    connection: sqlite3.Connection
+    is_copy: bool
+
+
+def open_catalog(path: Path, migrations: Path | None = None) -> Opened:
+    """Open the catalog at `path` for reading, bringing it to the present schema first, or making it if there is none.
 
     An older catalog is copied to `NAME.backup-REVISION` first, and put back if its upgrade fails.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
         CatalogTooNewError: A newer assetctl wrote it.
-        StorageError: The folder can not be written.
+        StorageError: The folder can not be written, and there is no catalog of this schema; or it can not be read.
     """
-    if _revision(path) == HEAD:
-        return
-    from filelock import FileLock  # noqa: PLC0415 - needed only to upgrade
+    if path.exists():
+        opened = connect(path)
+        with explained(path):
+            if schema.revision(opened.connection) == HEAD:
+                return opened
+        opened.connection.close()
+    _ensure_schema(path, migrations)
+    return connect(path)
 
+
+def connect(path: Path) -> Opened:
+    """Connect for reading: to the file, or to a copy of it in memory where SQLite can make no files beside it.
+
+    Raises:
+        CatalogError: The file is no catalog, or is damaged.
+        StorageError: It can not be read.
+    """
+    connection = _connect_to_file(path)
+    if connection is not None:
+        return Opened(_for_reading(connection), is_copy=False)
+    # No connection of this process has the file open, so that nobody loses a lock by its being read and closed.
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    with explained(path):
+        load(connection, path)
+    return Opened(_for_reading(connection), is_copy=True)
+
+
+def load(connection: sqlite3.Connection, path: Path) -> None:
+    """Let a connection to memory hold what the file holds now."""
+    from assetctl.catalog.snapshot import snapshot  # noqa: PLC0415 - hardly ever
+
+    content = snapshot(path)
+    if content:
+        connection.deserialize(content)
+
+
+def _connect_to_file(path: Path) -> sqlite3.Connection | None:
+    """A connection to the file, with SQLite's own files beside it; `None` where it can not have them."""
+    if os.access(path.parent, os.W_OK):
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    elif all(path.with_name(f"{path.name}-{kind}").exists() for kind in ("wal", "shm")):  # somebody may be writing
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    else:
+        return None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=BUSY_TIMEOUT * 10):
-            revision = _revision(path)
-            if revision != HEAD:
-                _upgrade(path, revision, migrations or migrations_folder())
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
-        raise StorageError(f"The catalog {path} can not be made: {error.strerror or error}.", hint) from error
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF in _NO_ROOM:
+            return None
+        raise explain(path, error) from error
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    return connection
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Connect for reading."""
-    connection = _connect(path)
+def _for_reading(connection: sqlite3.Connection) -> sqlite3.Connection:
+    harden(connection)
     connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")  # the disk may be full
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -58,6 +109,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def connect_for_writing(path: Path) -> sqlite3.Connection:
     """Connect so that transactions are begun by hand and rows go with the asset that they belong to."""
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+    harden(connection)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL")  # safe in WAL mode, and commits need not wait for the disk
     return connection
@@ -87,23 +139,66 @@ def explained(path: Path) -> Iterator[None]:
 
 def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
     """Say what SQLite's error means for a person."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of the number says where
     text = str(error)
-    if "not a database" in text or "malformed" in text:
-        hint = (
-            "Restore a backup, or move the file away: assetctl then starts a new catalog and `import` fills it again."
-        )
-        return CatalogError(f"{path} is not a catalog, or is damaged ({text}).", hint)
-    if "disk is full" in text or "disk I/O error" in text:
-        return StorageError(f"The disk is full: {path} could not be written.", "Free some space; nothing was changed.")
-    if "readonly" in text or "unable to open" in text:
-        hint = "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME."
-        return StorageError(f"The catalog {path} can not be opened for writing ({text}).", hint)
-    if "locked" in text:
-        hint = "Wait for the other assetctl to finish, then try again."
-        return CatalogError(f"Another process has kept {path} locked for {BUSY_TIMEOUT:.0f} s.", hint)
-    if "FOREIGN KEY" in text:
-        return CatalogError("Another command has removed an asset meanwhile; nothing was changed.", "Run this again.")
-    return CatalogError(f"The catalog {path} could not be used: {text}.", "Run again with --debug to see where.")
+    if isinstance(error, ForeignError):
+        meaning = _FOREIGN
+    elif isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+        meaning = _UNKNOWN
+    elif "FOREIGN KEY" in text:
+        meaning = _GONE
+    else:
+        # Our own statements are right where the catalog is: what SQLite can not make sense of is in the file.
+        meaning = _MEANINGS.get(kind, _DAMAGED)
+    what = "a text in it is not valid UTF-8" if text.startswith("Could not decode") else text
+    return meaning.error(meaning.message.format(path=path, what=what), meaning.hint)
+
+
+class _Meaning(NamedTuple):
+    error: type[CatalogError | StorageError]
+    message: str
+    hint: str
+
+
+_FOREIGN = _Meaning(
+    CatalogError,
+    "{path} is an SQLite file, but not an assetctl catalog.",
+    "Choose another folder with --home or ASSETCTL_HOME, or move the file away.",
+)
+_DAMAGED = _Meaning(
+    CatalogError,
+    "{path} is not a catalog, or is damaged: {what}.",
+    "Restore a backup, or move the file away: assetctl then starts a new catalog and `import` fills it again.",
+)
+_GONE = _Meaning(
+    CatalogError, "Another command has removed an asset meanwhile; nothing was changed.", "Run this again."
+)
+_UNKNOWN = _Meaning(
+    CatalogError, "The catalog {path} could not be used: {what}.", "Run again with --debug to see where."
+)
+_FULL = _Meaning(
+    StorageError, "The disk is full: {path} could not be written.", "Free some space; nothing was changed."
+)
+_DENIED = _Meaning(
+    StorageError,
+    "The catalog {path} can not be opened for writing ({what}).",
+    "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME.",
+)
+_LOCKED = _Meaning(
+    CatalogError,
+    f"Another process has kept {{path}} locked for {BUSY_TIMEOUT:.0f} s.",
+    "Wait for the other assetctl to finish, then try again.",
+)
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: _FULL,
+    sqlite3.SQLITE_READONLY: _DENIED,
+    sqlite3.SQLITE_CANTOPEN: _DENIED,
+    sqlite3.SQLITE_PERM: _DENIED,
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_CONSTRAINT: _UNKNOWN,
+}
 
 
 def migrations_folder() -> Path:
@@ -113,29 +208,27 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection; where the folder can not be written, one that needs no files beside the catalog."""
-    if os.access(path.parent, os.W_OK):
-        return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+def _ensure_schema(path: Path, migrations: Path | None) -> None:
+    from filelock import FileLock  # noqa: PLC0415 - needed only to upgrade
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=BUSY_TIMEOUT * 10):
+            revision = _revision(path)
+            if revision != HEAD:
+                _upgrade(path, revision, migrations or migrations_folder())
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
+        raise StorageError(f"The catalog {path} can not be made: {error.strerror or error}.", hint) from error
 
 
 def _revision(path: Path) -> str | None:
     """The schema of the file: `None` if there is no file, or an empty one."""
     if not path.exists():
         return None
-    with explained(path), contextlib.closing(_connect(path)) as connection:
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "alembic_version" in tables:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            if row is not None:
-                return str(row[0])
-        if tables - {"alembic_version"}:
-            raise CatalogError(
-                f"{path} is an SQLite file, but not an assetctl catalog.",
-                "Choose another folder with --home or ASSETCTL_HOME, or move the file away.",
-            )
-    return None
+    with contextlib.closing(connect(path).connection) as connection, explained(path):
+        return schema.revision(connection)
 
 
 def _upgrade(path: Path, revision: str | None, migrations: Path) -> None:

@@ -7,12 +7,25 @@ import os
 import re
 import shlex
 import unicodedata
+from types import NoneType
 from typing import TYPE_CHECKING
 
-import orjson
-
+from assetctl.catalog.checking import (
+    NUMBER,
+    NUMBER_OR_NONE,
+    TEXT,
+    TEXT_OR_NONE,
+    Kinds,
+    check_paths,
+    fields,
+    from_json,
+    items,
+    set_by_hand,
+    words,
+)
 from assetctl.catalog.entries import KnownFile
 from assetctl.catalog.listing import Lists
+from assetctl.catalog.opening import explained
 from assetctl.errors import AmbiguousNameError, NotFoundError
 from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, Identification, Origin
 
@@ -26,6 +39,32 @@ _AUTOV3 = 12
 
 #: Among how many names to each side a similar one is looked for: comparing is slow.
 _NEIGHBOURS = 1000
+
+_HASHES: dict[str, Kinds] = dict.fromkeys(("SHA256", "AutoV3", "BLAKE3"), TEXT_OR_NONE)
+_FILE = {"path": TEXT, "size": NUMBER, "time": NUMBER, "role": TEXT, **_HASHES}
+_KNOWN_FILE = {
+    "path": TEXT, "number": NUMBER, "asset's path": TEXT, "role": TEXT, "size": NUMBER, "time": NUMBER,
+    "SHA256": TEXT_OR_NONE,
+}  # fmt: skip
+_USAGE = {"kind": TEXT, "family": TEXT_OR_NONE, "count": NUMBER, "size": NUMBER_OR_NONE, "stored size": NUMBER_OR_NONE}
+_COPY = {"number": NUMBER, "path": TEXT, "copy's path": TEXT, "size": NUMBER}
+_NAME = {"name": TEXT}
+_ORIGIN = {
+    "source": TEXT, "reference": TEXT, "revision": TEXT_OR_NONE, "URL": TEXT_OR_NONE, "time": TEXT_OR_NONE,
+    "source's word": TEXT_OR_NONE,
+}  # fmt: skip
+_RESULT: dict[str, Kinds] = {
+    "kind": TEXT,
+    **dict.fromkeys(("family", "base_model", "variant", "prediction", "format", "layout"), TEXT_OR_NONE),
+    "trigger_words": frozenset({list}),
+}
+_EVIDENCE: dict[str, Kinds] = dict.fromkeys(("source", "claim", "detail"), TEXT)
+_FACTS: dict[str, Kinds] = {
+    **dict.fromkeys(("base_model", "kind", "licence", "page", "air", "creator"), TEXT_OR_NONE),
+    "source": TEXT,
+    "trigger_words": frozenset({list}),
+    "commercial": frozenset({bool, NoneType}),
+}
 
 
 class Reader(Lists):
@@ -59,9 +98,15 @@ class Reader(Lists):
         raise NotFoundError(f"There is no asset {name!r}.", self._similar(name))
 
     def by_id(self, asset_id: int) -> Asset:
-        """The asset of this number."""
-        (asset,) = self._assets("SELECT * FROM asset_view WHERE id = ?", [asset_id])
-        return asset
+        """The asset of this number.
+
+        Raises:
+            NotFoundError: Another command has removed it meanwhile.
+        """
+        found = self._assets("SELECT * FROM asset_view WHERE id = ?", [asset_id])
+        if not found:
+            raise NotFoundError("The asset was removed meanwhile.", "`assetctl list` shows what is there.")
+        return found[0]
 
     def by_ids(self, ids: Iterable[int]) -> list[Asset]:
         """The assets of these numbers, in this order; numbers that are gone are left out."""
@@ -131,7 +176,10 @@ class Reader(Lists):
             "SELECT path, size, mtime_ns, role, sha256, autov3, blake3 FROM files WHERE asset_id = ? "
             "ORDER BY role = 'copy', path",
             [asset.id],
+            _FILE,
         )
+        with explained(self._path):
+            check_paths([row["path"] for row in rows])
         return tuple(AssetFile(**dict(row)) for row in rows)
 
     def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:
@@ -145,7 +193,10 @@ class Reader(Lists):
             query += " WHERE substr(f.path, 1, ?) = ?"
             prefix = folder.rstrip(os.sep) + os.sep
             values = [len(prefix), prefix]
-        return {row[0]: KnownFile(*row[1:]) for row in self._rows(query, values)}
+        rows = self._rows(query, values, _KNOWN_FILE)
+        with explained(self._path):
+            check_paths([path for row in rows for path in (row[0], row[2])])
+        return {row[0]: KnownFile(*row[1:]) for row in rows}
 
     def strays(self, root: str) -> list[Asset]:
         """Assets of the store whose recorded paths do not begin with `root`: it lay elsewhere, or was called so."""
@@ -161,7 +212,7 @@ class Reader(Lists):
             "SELECT kind, family, count(*), sum(size), sum(CASE WHEN in_store THEN size ELSE 0 END) FROM assets "
             "GROUP BY kind, family ORDER BY sum(size) DESC, kind, family"
         )
-        return [tuple(row) for row in self._rows(query, [])]
+        return [tuple(row) for row in self._rows(query, [], _USAGE)]
 
     def copies(self) -> list[tuple[int, str, str, int]]:
         """Asset, path of its file, path of another file with the same bytes, and their size."""
@@ -171,7 +222,10 @@ class Reader(Lists):
             "UNION ALL SELECT min(a.id), a.path, b.path, b.size FROM assets a JOIN assets b ON b.sha256 = a.sha256 "
             "WHERE a.id < b.id AND b.format <> 'diffusers' GROUP BY b.id ORDER BY size DESC, copy"
         )
-        return [tuple(row) for row in self._rows(query, [])]
+        rows = self._rows(query, [], _COPY)
+        with explained(self._path):
+            check_paths([path for row in rows for path in row[1:3]])
+        return [tuple(row) for row in rows]
 
     def twins(self) -> dict[int, int]:
         """Assets in place whose bytes another has too, each with the oldest that has them.
@@ -229,7 +283,7 @@ class Reader(Lists):
         names = [
             row[0]
             for order in (">= ? ORDER BY name", "< ? ORDER BY name DESC")  # those next to it in the alphabet
-            for row in self._rows(f"SELECT name FROM assets WHERE name {order} LIMIT {_NEIGHBOURS}", [name])  # noqa: S608 - constants
+            for row in self._rows(f"SELECT name FROM assets WHERE name {order} LIMIT {_NEIGHBOURS}", [name], _NAME)  # noqa: S608 - constants
         ]
         lowered = {known.lower(): known for known in names}
         close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
@@ -240,28 +294,39 @@ class Reader(Lists):
         return "`assetctl list` shows all assets, `assetctl search WORD` looks for one."
 
     def _identification(self, asset: Asset) -> Identification:
-        rows = self._rows("SELECT * FROM identifications WHERE asset_id = ?", [asset.id])
+        query = "SELECT confidence, result, evidence FROM identifications WHERE asset_id = ?"
+        rows = self._rows(query, [asset.id], dict.fromkeys(("confidence", "result", "evidence"), TEXT))
         if not rows:
             return Identification()
-        result = orjson.loads(rows[0]["result"])
-        result["trigger_words"] = tuple(result["trigger_words"])
-        evidence = tuple(Evidence(**item) for item in orjson.loads(rows[0]["evidence"]))
-        return Identification(**result, confidence=rows[0]["confidence"], evidence=evidence)
+        confidence, result, evidence = rows[0]
+        with explained(self._path):
+            found = fields(from_json(result, "an identification"), _RESULT, "an identification")
+            found["trigger_words"] = words(found.get("trigger_words", []), "trigger words")
+            reasons = [fields(one, _EVIDENCE, "evidence") for one in items(from_json(evidence, "evidence"), "evidence")]
+            return Identification(**found, confidence=confidence, evidence=tuple(map(_evidence, reasons)))
 
     def _overrides(self, asset: Asset) -> dict[str, object]:
-        rows = self._rows("SELECT field, value FROM overrides WHERE asset_id = ? ORDER BY field", [asset.id])
-        return {row[0]: orjson.loads(row[1]) for row in rows}
+        query = "SELECT field, value FROM overrides WHERE asset_id = ? ORDER BY field"
+        rows = self._rows(query, [asset.id], dict.fromkeys(("field", "value"), TEXT))
+        with explained(self._path):
+            return {row[0]: set_by_hand(row[0], from_json(row[1], "what was set")) for row in rows}
 
     def origin(self, asset: Asset) -> Origin | None:
         """Where an asset came from, and what was said of it there."""
         query = "SELECT source, reference, revision, url, fetched_at, facts FROM origins WHERE asset_id = ?"
-        rows = self._rows(query, [asset.id])
+        rows = self._rows(query, [asset.id], _ORIGIN)
         if not rows:
             return None
         source, reference, revision, url, fetched_at, facts = rows[0]
-        said = None if facts is None else _facts(orjson.loads(facts))
+        with explained(self._path):
+            said = None if facts is None else _facts(from_json(facts, "what a source says"))
         return Origin(source, reference, revision, url, fetched_at, said)
 
 
-def _facts(kept: dict[str, object]) -> Facts:
-    return Facts(**kept | {"trigger_words": tuple(kept["trigger_words"])})  # type: ignore[arg-type]  # as it was written
+def _facts(kept: object) -> Facts:
+    said = fields(kept, _FACTS, "what a source says")
+    return Facts(**said | {"trigger_words": words(said.get("trigger_words", []), "trigger words")})
+
+
+def _evidence(reason: dict[str, str]) -> Evidence:
+    return Evidence(*(reason.get(part, "") for part in _EVIDENCE))

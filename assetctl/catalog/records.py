@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
+from assetctl.catalog.checking import TEXT, check, from_json
 from assetctl.catalog.entries import free_name
 from assetctl.errors import CorruptFileError, NotFoundError, StorageError
 from assetctl.types import KINDS
@@ -198,7 +199,9 @@ def put_back(connection: sqlite3.Connection, document: object) -> int:
     known = _checked(document)
     asset = known["asset"]
     _see_that_paths_are_free(connection, asset["path"], [file["path"] for file in known["files"]])
-    names = {row[0].lower() for row in connection.execute("SELECT name FROM assets")}
+    rows = connection.execute("SELECT name FROM assets").fetchall()
+    check(rows, {"name": TEXT})
+    names = {row[0].lower() for row in rows}
     number: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM assets").fetchone()[0]
     _insert(connection, "assets", [asset | {"id": number, "name": free_name(asset["name"], names)}])
     for key, table in (("files", "files"), ("overrides", "overrides")):
@@ -223,7 +226,7 @@ def _read(connection: sqlite3.Connection, key: str, table: str, column: str, ass
     query = f"SELECT {', '.join(names)} FROM {table} WHERE {column} = ? ORDER BY rowid"  # noqa: S608 - constants
     rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [asset_id])]
     for row in rows:
-        row.update({name: orjson.loads(row[name]) for name in _JSON.intersection(names) if row[name] is not None})
+        row.update({name: from_json(row[name], key) for name in _JSON.intersection(names) if row[name] is not None})
     return rows
 
 
@@ -271,8 +274,8 @@ def _row(key: str, row: object) -> dict[str, Any]:
     columns = _COLUMNS[key]
     if not isinstance(row, dict):
         raise _damaged(f"{key} is not what it should be")
-    for name, check in columns.items():
-        if name not in row or not check(row[name]):
+    for name, is_right in columns.items():
+        if name not in row or not is_right(row[name]):
             raise _damaged(f"{name} of {key} is not what it should be")
     return {name: row[name] for name in columns}
 
@@ -280,8 +283,8 @@ def _row(key: str, row: object) -> dict[str, Any]:
 def _see_that_it_agrees(known: dict[str, Any]) -> None:
     """What columns can not say of themselves: what is set by hand is of its field's kind, and no file comes twice."""
     for row in known["overrides"]:
-        check = _are_words if row["field"] == "trigger_words" else _or_none(_is_text)
-        if not check(row["value"]) or (row["field"] == "kind" and row["value"] not in KINDS):
+        is_right = _are_words if row["field"] == "trigger_words" else _or_none(_is_text)
+        if not is_right(row["value"]) or (row["field"] == "kind" and row["value"] not in KINDS):
             raise _damaged(f"what was set as {row['field']} is not what it should be")
     for key, names in (("files", ("path",)), ("overrides", ("field",))):
         if _has_twice(tuple(row[name] for name in names) for row in known[key]):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from assetctl.catalog import records
 from assetctl.catalog.adding import (
     IDENTIFIED,
@@ -18,8 +16,10 @@ from assetctl.catalog.adding import (
     now,
     origin_row,
 )
+from assetctl.catalog.checking import TEXT, check, from_json, set_by_hand
 from assetctl.catalog.opening import connect_for_writing, explained
 from assetctl.catalog.opening import transaction as all_or_nothing
+from assetctl.catalog.schema import DamagedError
 from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -180,7 +180,11 @@ class Writer:
         self._connection.execute("DELETE FROM overrides WHERE asset_id = ? AND field = ?", [asset_id, field])
         query = "SELECT result FROM identifications WHERE asset_id = ?"
         row = self._connection.execute(query, [asset_id]).fetchone()
-        self._set(asset_id, field, None if row is None else orjson.loads(row[0]).get(field))
+        found = {} if row is None else from_json(row[0], "an identification")
+        if not isinstance(found, dict):
+            raise DamagedError("an identification in it is not what assetctl writes")
+        none: list[str] | None = [] if field == "trigger_words" else None
+        self._set(asset_id, field, set_by_hand(field, found.get(field, none)))
 
     def rename(self, asset_id: int, name: str) -> None:
         """Give the asset another name; the caller has seen to it that it is free."""
@@ -218,7 +222,9 @@ class Writer:
 
     def names(self) -> set[str]:
         """All names in use, in lower case."""
-        return {row[0].lower() for row in self._connection.execute("SELECT name FROM assets")}
+        rows = self._connection.execute("SELECT name FROM assets").fetchall()
+        check(rows, {"name": TEXT})
+        return {row[0].lower() for row in rows}
 
     def flush(self) -> None:
         """Write all that goes with what was changed, so that only the disk can still refuse it at the end."""
@@ -258,7 +264,7 @@ class Writer:
 
     def _overrides(self, asset_id: int) -> dict[str, Any]:
         rows = self._connection.execute("SELECT field, value FROM overrides WHERE asset_id = ?", [asset_id])
-        return {field: orjson.loads(value) for field, value in rows}
+        return {field: set_by_hand(field, from_json(value, "what was set")) for field, value in rows}
 
     def _set_words(self, asset_id: int, words: Iterable[str]) -> None:
         self._change(asset_id)

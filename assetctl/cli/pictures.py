@@ -103,7 +103,8 @@ def show_picture(out: Output, details: PictureDetails) -> None:
     if details.unhashed:
         number = "1 asset lacks" if details.unhashed == 1 else f"{details.unhashed} assets lack"
         out.hint(
-            f"{number} a hash, and could be what is missing: `assetctl verify` computes all, `inspect NAME` one's."
+            f"{number} a hash, and could be what is missing: `assetctl verify` computes all, "
+            "`assetctl inspect NAME --hash` one's."
         )
 
 

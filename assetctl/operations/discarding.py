@@ -1,4 +1,4 @@
-"""Discarding: files leave for the trash, or for good, and the catalog forgets whose they were; both, or neither."""
+"""Discarding: files leave for the trash, or for good, and the catalog forgets whose they were."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import storage_errors
+from assetctl.store.placement import remove_any
 from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
@@ -36,35 +37,53 @@ def discard(
         reason: The command.
         asset: Whose they are.
         folder: Removed as well, with those in it, once it is empty.
-        now: Delete them for good. They go by way of the trash all the same: if the catalog cannot forget the asset, all
-            is put back.
+        now: Delete them for good, without the trash.
 
     Returns:
         The entry, which holds what the catalog knew of the asset as well; `None` if there was nothing to move, or if it
         was to be for good.
 
     Raises:
-        StorageError: The disk refused, or the catalog could not be written; everything is as it was.
+        StorageError: The disk refused, or the catalog could not be written. Everything is as it was; but what is
+            deleted for good is gone, and the asset is listed as missing: on a full disk, that makes the room to forget it.
     """
+    with workspace.reserve():
+        if now:
+            _delete(workspace, files, asset)
+            entry = None
+        else:
+            entry = _move(workspace, files, asset, name=name, reason=reason)
+        if folder is not None:
+            with storage_errors(f"remove {folder}"):
+                remove_empty_folders(folder)
+    return entry
+
+
+def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None) -> None:
+    for path in files:
+        with storage_errors(f"delete {path}"):
+            remove_any(path)
+    if asset is not None:
+        with workspace.catalog.write() as writer:
+            writer.remove(asset.id)
+
+
+def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, name: str, reason: str) -> Entry | None:
     trash, settings = workspace.trash, workspace.settings
-    with workspace.reserve(), contextlib.ExitStack() as undo:
-        document = None
+    with contextlib.ExitStack() as undo:
         with contextlib.ExitStack() as transaction:
+            document = None
             if asset is not None:
                 writer = transaction.enter_context(workspace.catalog.write())
                 document = writer.record(asset.id)
                 writer.remove(asset.id)
                 writer.flush()
-            entry = trash.put(
-                files, name=name, reason=reason, kind=None if asset is None else asset.kind, asset=document
-            )
+            kind = None if asset is None else asset.kind
+            entry = trash.put(files, name=name, reason=reason, kind=kind, asset=document)
             undo.callback(trash.restore, entry)
         undo.pop_all()  # the catalog has forgotten it: what was moved stays moved
-        if folder is not None:
-            with storage_errors(f"remove {folder}"):
-                remove_empty_folders(folder)
-        if now or (asset is None and not entry.files):
-            trash.drop(entry)
-            return None
-        trash.expire(settings.trash_days, settings.trash_gigabytes * 10**9, keep=entry)
+    if asset is None and not entry.files:
+        trash.drop(entry)
+        return None
+    trash.expire(settings.trash_days, settings.trash_gigabytes * 10**9, keep=entry)
     return entry

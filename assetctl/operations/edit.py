@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.identify.plugins import families
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.types import KINDS
 
@@ -93,6 +92,8 @@ def _reset(writer: Writer, asset: Asset, field: str) -> None:
 
 def base_models() -> tuple[str, ...]:
     """All base models that a family knows, in Civitai's spelling."""
+    from assetctl.identify.plugins import families  # noqa: PLC0415 - looking for plug-ins costs as much as an edit
+
     return tuple(sorted({name for family in families() for _, name in family.lineages}))
 
 

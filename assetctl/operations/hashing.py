@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: How often results are handed over, in seconds: what an interruption may lose.
 INTERVAL = 1.0
 
+#: Bytes of an asset that are hashed where nobody asked for it: they take no time that one would notice.
+AT_ONCE = 64 * 2**20
+
 
 class HashRun:
     """SHA256 of files, computed by as many threads as there are cores; leaving the block stops them.
@@ -109,7 +112,24 @@ def folder_hash(folder: str, files: Iterable[AssetFile]) -> str | None:
     return tree_sha256(hashed) if len(hashed) == len(entries) else None
 
 
-def with_all_hashes(asset: Asset, files: Sequence[AssetFile]) -> list[AssetFile]:
+def lacking_hashes(asset: Asset, files: Iterable[AssetFile]) -> list[AssetFile]:
+    """Those of an asset's main files that lack a hash."""
+    return [
+        file
+        for file in files
+        if file.role == "main"
+        and (file.sha256 is None or file.blake3 is None or (file.autov3 is None and asset.format == "safetensors"))
+    ]
+
+
+def may_hash(asset: Asset, files: Iterable[AssetFile], wanted: bool | None) -> bool:  # noqa: FBT001 - said or not
+    """Whether to compute what is lacking: as it is `wanted`, or if it is little where nothing was said."""
+    return sum(file.size for file in lacking_hashes(asset, files)) <= AT_ONCE if wanted is None else wanted
+
+
+def with_all_hashes(
+    asset: Asset, files: Sequence[AssetFile], report: Callable[[FetchProgress], None] = lambda _: None
+) -> list[AssetFile]:
     """Those of an asset's main files that lack a hash, with all three; the others are left out.
 
     Raises:
@@ -119,22 +139,28 @@ def with_all_hashes(asset: Asset, files: Sequence[AssetFile]) -> list[AssetFile]
     computed when they are first asked for.
     """
     completed = []
-    for file in files:
-        lacking = file.sha256 is None or file.blake3 is None or (file.autov3 is None and asset.format == "safetensors")
-        if file.role == "main" and lacking:
-            digests = hash_file(Path(file.path))
-            if file.sha256 is not None and digests.sha256 != file.sha256:
-                raise HashMismatchError(
-                    f"{file.path} holds other bytes than it did when {asset.name} was registered.",
-                    f"`assetctl import {shlex.quote(file.path)}` registers what it holds now; or fetch it anew.",
-                )
-            completed.append(
-                replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3),
+    lacking = lacking_hashes(asset, files)
+    done, total = 0, sum(file.size for file in lacking)
+
+    def count(number: int) -> None:
+        nonlocal done
+        done += number
+        report(FetchProgress("hashing", done, total))
+
+    for file in lacking:
+        digests = hash_file(Path(file.path), on_bytes=count)
+        if file.sha256 is not None and digests.sha256 != file.sha256:
+            raise HashMismatchError(
+                f"{file.path} holds other bytes than it did when {asset.name} was registered.",
+                f"`assetctl import {shlex.quote(file.path)}` registers what it holds now; or fetch it anew.",
             )
+        completed.append(replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3))
     return completed
 
 
-def learn_hashes(workspace: Workspace, asset: Asset) -> tuple[AssetFile, ...]:
+def learn_hashes(
+    workspace: Workspace, asset: Asset, report: Callable[[FetchProgress], None] = lambda _: None
+) -> tuple[AssetFile, ...]:
     """All files of an asset, with the hashes that they lacked; kept, unless the catalog can not be written.
 
     Raises:
@@ -142,7 +168,7 @@ def learn_hashes(workspace: Workspace, asset: Asset) -> tuple[AssetFile, ...]:
         StorageError: It can not be read.
     """
     files = workspace.catalog.read.files(asset)
-    completed = {file.path: file for file in with_all_hashes(asset, files)}
+    completed = {file.path: file for file in with_all_hashes(asset, files, report)}
     if completed:
         with suppress(StorageError), workspace.catalog.write() as writer:
             writer.set_hashes(

@@ -8,32 +8,47 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import FileError, StorageError
 from assetctl.files.headers import read_any_header
-from assetctl.operations.hashing import learn_hashes
+from assetctl.operations.hashing import learn_hashes, may_hash
 from assetctl.operations.on_disk import problem_outside
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assetctl.operations.workspace import Workspace
+    from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, AssetDetails, AssetFile
 
 
-def inspect_asset(workspace: Workspace, name: str, *, hashes: bool = True) -> AssetDetails:
+def inspect_asset(
+    workspace: Workspace,
+    name: str,
+    *,
+    hashes: bool | None = None,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> AssetDetails:
     """All that the catalog knows of an asset, with its file's own metadata.
 
-    Hashes that were left for later are computed now, and kept where that can be, unless `hashes` is false. What is
-    wrong with the file is told, and does not keep the rest from being shown.
+    What is wrong with the file is told, and does not keep the rest from being shown.
+
+    Args:
+        workspace: The home.
+        name: The asset.
+        hashes: Whether hashes that were left for later are computed now, and kept where that can be; of small files
+            alone where nothing is said.
+        report: Told how far that is.
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
     """
     read = workspace.catalog.read
     asset = read.find(name)
-    files, problem = read.files(asset), None
-    if hashes:
+    files = read.files(asset)
+    problem = next(filter(None, map(_problem, files)), None)
+    if problem is None and may_hash(asset, files, hashes):  # a file that has changed has hashes of its own
         try:
-            files = learn_hashes(workspace, asset)
+            files = learn_hashes(workspace, asset, report)
         except (FileError, StorageError) as error:
             problem = error.message
-    problem = problem or next(filter(None, map(_problem, files)), None)
     main = next((file for file in files if file.role == "main"), None)
     if main is not None:
         asset = replace(asset, sha256=main.sha256, autov3=main.autov3)

@@ -37,11 +37,11 @@ class PictureDetails:
     embedding: bool = False
 
 
-def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool = True) -> PictureDetails:
+def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = None) -> PictureDetails:
     """Read a picture and look for its assets in the catalog.
 
-    Hashes that are not known yet are computed, and kept, of assets that go by the name that the
-    picture says, unless `hashes` is false.
+    Of assets that go by the name that the picture says, hashes that are not known yet are computed, and kept, as
+    `hashes` says; those of small files where nothing is said.
 
     Raises:
         FileError: It is no PNG, JPEG or WebP picture, or is damaged.

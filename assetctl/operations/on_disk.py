@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,8 @@ def problem_outside(file: AssetFile) -> tuple[tuple[Status, str] | None, int | N
         return ("missing", "there is no such file any more"), None
     except OSError as error:
         return ("unreadable", str(error.strerror)), None
+    if not stat.S_ISREG(status.st_mode):
+        return ("unreadable", "it is no regular file"), None
     if status.st_size != file.size:
         return ("changed", f"it has {status.st_size} bytes and had {file.size}"), None
     return None, None if status.st_mtime_ns == file.mtime_ns else status.st_mtime_ns

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from assetctl.errors import FileError, StorageError
-from assetctl.operations.hashing import learn_hashes
+from assetctl.operations.hashing import learn_hashes, may_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,14 +59,15 @@ class Resolver:
 
     Args:
         workspace: The home.
-        hashes: Whether hashes that are not known yet may be computed, of assets that go by the right name.
+        hashes: Whether hashes that are not known yet may be computed, of assets that go by the right name; `None` for
+            those of small files.
         software: Who made the picture.
     """
 
-    def __init__(self, workspace: Workspace, *, hashes: bool = True, software: str | None = None) -> None:
+    def __init__(self, workspace: Workspace, *, hashes: bool | None = True, software: str | None = None) -> None:
         self._workspace = workspace
         self._read = workspace.catalog.read
-        self._may_hash = hashes
+        self._hashes = hashes
         # InvokeAI hashes with BLAKE3 and names; a record of ours has its own source, or the file was a local one.
         self._knows_civitai = software not in ("InvokeAI", "assetctl")
 
@@ -117,7 +118,7 @@ class Resolver:
         unknown = None
         for asset in named:
             files = self._read.files(asset)
-            if self._may_hash and _lacks(asset, files, digits):
+            if _lacks(asset, files, digits) and may_hash(asset, files, self._hashes):
                 files = self._hashed(asset, files)
                 how = _matched_by(asset, files, digits)
                 if how is not None:

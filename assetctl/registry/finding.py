@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.registry.home import Home
+from assetctl.registry.home import Home, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from assetctl.catalog import Generation
     from assetctl.operations.inspect_picture import PictureDetails
     from assetctl.operations.searching import Offer
     from assetctl.registry.home import PathLike
+    from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, AssetDetails
 
 
@@ -114,11 +115,16 @@ class Finding(Home):
 
         return search_source(self._workspace, source, query, kind=kind, family=family, limit=limit)
 
-    def inspect(self, name: str, *, hashes: bool = True) -> AssetDetails:
-        """Everything that is known of an asset; hashes that were left for later are computed, unless told not to."""
+    def inspect(
+        self, name: str, *, hashes: bool | None = None, report: Callable[[FetchProgress], None] = ignore
+    ) -> AssetDetails:
+        """Everything that is known of an asset.
+
+        Hashes that were left for later are computed if `hashes` is true, and by itself of what is small.
+        """
         from assetctl.operations.inspect_asset import inspect_asset
 
-        return inspect_asset(self._workspace, name, hashes=hashes)
+        return inspect_asset(self._workspace, name, hashes=hashes, report=report)
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
@@ -126,10 +132,11 @@ class Finding(Home):
 
         return find_picture(self._workspace, name)
 
-    def inspect_picture(self, path: PathLike, *, hashes: bool = True) -> PictureDetails:
+    def inspect_picture(self, path: PathLike, *, hashes: bool | None = None) -> PictureDetails:
         """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
 
-        Hashes that were left for later are computed of assets that go by the right name, unless told not to.
+        Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
+        itself of what is small.
 
         Raises:
             FileError: It is no such picture, or is damaged.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import give_up_rights
 from material import write_embedding, write_lora, write_safetensors
 
 from assetctl import Registry
@@ -212,12 +212,6 @@ def read_only(home: Path, *words: str) -> Any:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return json.loads(ended.stdout)["data"]
-
-
-def give_up_rights() -> None:
-    if sys.platform == "linux":
-        set_bound, override_permissions = 24, 1  # `man 2 prctl`, `man 7 capabilities`
-        ctypes.CDLL(None).prctl(set_bound, override_permissions)
 
 
 @pytest.mark.parametrize("tags", [("cats", "Cats"), ("cats", "cats")])

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.render import show_details
+from assetctl.cli.render import readable_size, show_details
 from assetctl.cli.session import Session, command
+from assetctl.operations.hashing import lacking_hashes
+from assetctl.registry.home import ignore
+
+if TYPE_CHECKING:
+    from assetctl.cli.output import Output
+    from assetctl.types import AssetDetails
 
 
 @command(
     examples=[
         "assetctl inspect whiskers",
         "assetctl inspect 3f2a9c --json",
+        "assetctl inspect whiskers --hash",
         "assetctl inspect ./whiskers.safetensors",
         "assetctl inspect ~/Downloads/cat.png",
     ]
@@ -23,7 +31,12 @@ def app(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="A name, a path, a hash from 6 digits up; or a picture file.")
     ],
-    no_hash: Annotated[bool, typer.Option("--no-hash", help="Do not compute hashes that are not known yet.")] = False,
+    hash_it: Annotated[
+        bool | None,
+        typer.Option(
+            "--hash/--no-hash", help="Compute hashes that are not known yet, or not even those of small files."
+        ),
+    ] = None,
 ) -> None:
     """Show everything that is known of an asset, and why; or what a picture was made of.
 
@@ -32,8 +45,24 @@ def app(
     """
     picture = session.registry.find_picture(name)
     if picture is None:
-        show_details(session.out, session.registry.inspect(name, hashes=not no_hash))
+        with session.out.byte_progress() if hash_it else nullcontext(ignore) as report:
+            details = session.registry.inspect(name, hashes=hash_it, report=report)
+        show_details(session.out, details)
+        _tell_unhashed(session.out, details)
         return
     from assetctl.cli.pictures import show_picture  # noqa: PLC0415 - for pictures alone
 
-    show_picture(session.out, session.registry.inspect_picture(picture, hashes=not no_hash))
+    show_picture(session.out, session.registry.inspect_picture(picture, hashes=hash_it))
+
+
+def _tell_unhashed(out: Output, details: AssetDetails) -> None:
+    """Say what is not known for want of reading the bytes, and how it gets known."""
+    asset = details.asset
+    if details.problem:
+        return
+    lacking = lacking_hashes(asset, details.files)
+    if lacking:
+        size = readable_size(sum(file.size for file in lacking))
+        out.hint(f"{size} are not hashed yet, in part or at all: `assetctl inspect {asset.typed} --hash` does that.")
+    elif asset.sha256 is None:
+        out.hint(f"Not all of its files are hashed yet: `assetctl verify {asset.typed}` does that.")

@@ -1,0 +1,206 @@
+"""A catalog in which anything is damaged, or was made up, is told of in a sentence, whatever is asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+
+import pytest
+from material import write_lora
+
+from assetctl import Registry
+from assetctl.catalog import Catalog, GenerationEntry
+from assetctl.types import Facts, Origin, Selection, WeightedAsset
+
+#: What stands where something else should.
+VALUES = {
+    "undecodable": "CAST(x'ff61' AS TEXT)",
+    "bytes": "x'00ff'",
+    "nothing": "NULL",
+    "a text with a null character": "CAST(x'2f610062' AS TEXT)",
+    "a list": "'[1]'",
+}
+
+#: What is asked of a catalog, by what is damaged.
+ASKED = [
+    ("list", "--json"), ("list",), ("search", "whisk"), ("inspect", "whiskers", "--json"),
+    ("check", "other", "whiskers"), ("verify", "--quick"),
+    ("edit", "whiskers", "--reset", "family"), ("rm", "whiskers", "--yes"),
+]  # fmt: skip
+OF_PICTURES = [("history",), ("history", "1", "--json"), ("history", "--with", "whiskers")]
+
+ASSETS = ("assets", "files", "trigger_words", "tags", "origins", "identifications", "overrides")
+PICTURES = ("generations", "generation_assets")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """A catalog with something in every table, whose columns take anything."""
+    folder = tmp_path_factory.mktemp("good")
+    write_lora(folder / "files" / "whiskers.safetensors")
+    write_lora(folder / "files" / "other.safetensors", seed=3)
+    with Registry.open(folder / "home") as registry:
+        registry.import_files(folder / "files")
+    path = folder / "home" / "catalog.db"
+    with Catalog(path) as catalog:
+        asset = catalog.read.find("whiskers")
+        with catalog.write() as writer:
+            writer.change_tags(asset.id, ["cats"])
+            writer.override(asset.id, "family", "sd1")
+            facts = Facts(trigger_words=("a",), commercial=False)
+            writer.set_origin(
+                asset.id, Origin("civitai", "civitai:1@2", "2", "https://x", "2026-01-01T00:00:00Z", facts)
+            )
+        chosen = Selection(loras=(WeightedAsset(asset, 0.5),))
+        catalog.generations.record(
+            GenerationEntry(chosen, "a cat", "", 20, 7.0, "Euler a", 1, 64, 64, "/x.png", "cd" * 32, {"a": 1})
+        )
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') "
+            "WHERE type = 'table' AND name NOT LIKE 'asset_search%'"
+        )
+        connection.commit()
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path
+
+
+@pytest.fixture
+def damage(good, home):
+    """Change the good catalog by a statement; says whether that could be done."""
+
+    def change(statement: str) -> bool:
+        home.mkdir(exist_ok=True)
+        for path in home.glob("catalog.db*"):
+            path.unlink()
+        shutil.copy(good, home / "catalog.db")
+        with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            connection.execute("PRAGMA synchronous = OFF")
+            try:
+                connection.execute(statement)
+            except sqlite3.IntegrityError:
+                return False  # a number of a row is always a number
+            connection.commit()
+        return True
+
+    return change
+
+
+def columns(good, *tables):
+    with contextlib.closing(sqlite3.connect(good)) as connection:
+        return [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+@pytest.mark.parametrize(("tables", "asked"), [(ASSETS, ASKED), (PICTURES, OF_PICTURES)], ids=["assets", "pictures"])
+def test_whatever_is_damaged_is_told_in_a_sentence(assetctl, good, damage, tables, asked):
+    values = list(VALUES.values())
+    for turn, (table, column) in enumerate(columns(good, *tables)):
+        for step, arguments in enumerate(asked):
+            value = values[(turn + step) % len(values)]  # each question comes upon each value, somewhere
+            where = f"rowid = (SELECT max(rowid) FROM {table})"  # noqa: S608 - ours
+            if not damage(f"UPDATE {table} SET {column} = {value} WHERE {where}"):  # noqa: S608 - ours
+                continue
+            ended = assetctl(*arguments)
+            case = (table, column, value, arguments, ended.out, ended.err)
+            assert "has a defect" not in ended.err + ended.out, case
+            assert ended.code in (0, 1, 2, 3, 4, 5), case
+            assert ended.err.count("error: ") == (ended.code in (1, 2, 3) and "--json" not in arguments), case
+
+
+#: A statement that damages the catalog, a command that comes upon it, and what it says.
+TOLD = {
+    "text that is none": (
+        "UPDATE assets SET name = CAST(x'ff' AS TEXT) WHERE name = 'other'", ("list",),
+        "a text in it is not valid UTF-8",
+    ),
+    "a name of bytes": ("UPDATE assets SET name = x'00' WHERE name = 'other'", ("list",), "a name in it is no text"),
+    "no path": ("UPDATE assets SET path = NULL WHERE name = 'other'", ("list",), "a path in it is missing"),
+    "a path of no system": (
+        "UPDATE assets SET path = CAST(x'2f610062' AS TEXT) WHERE name = 'other'", ("verify",),
+        "a path in it holds a null character",
+    ),
+    "no JSON": (
+        "UPDATE identifications SET result = '{'", ("inspect", "whiskers"), "an identification in it is no valid JSON"
+    ),
+    "other JSON": ("UPDATE overrides SET value = '[1]'", ("inspect", "whiskers"), "what was set as family in it is no"),
+    "facts of another kind": (
+        """UPDATE origins SET facts = '{"page": 1}'""", ("inspect", "whiskers"), "a page in it is a number"
+    ),
+    "a word that is none": ("UPDATE trigger_words SET word = x'00'", ("list",), "JSON cannot hold BLOB values"),
+    "a size in words": ("UPDATE assets SET size = 'large'", ("list",), "a size in it is a text"),
+    "a missing table": ("DROP TABLE tags", ("list",), "it has no table tags"),
+    "a missing column": ("ALTER TABLE files DROP COLUMN mtime_ns", ("inspect", "whiskers"), "no such column"),
+    "a table that is a view": (
+        "ALTER TABLE overrides RENAME TO others", ("list",), "it has no table overrides"
+    ),
+    "a trigger": (
+        "CREATE TRIGGER t AFTER UPDATE ON assets BEGIN DELETE FROM assets; END", ("edit", "whiskers", "--notes", "x"),
+        "it has a trigger, 't', and assetctl makes none",
+    ),
+    "a record of no picture": ("UPDATE generations SET seed = 'x'", ("history",), "a seed in it is a text"),
+    "an index of words that is broken": ("DELETE FROM asset_search_data", ("search", "whisk"), "is damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_what_is_wrong_with_it_is_said(assetctl, damage, case):
+    statement, arguments, expected = TOLD[case]
+    assert damage(statement)
+    ended = assetctl(*arguments, "--json")
+    assert (ended.code, ended.error["code"]) == (1, "catalog_error")
+    assert expected in ended.error["message"]
+    assert "catalog.db" in ended.error["message"]
+    assert "Restore a backup, or move the file away" in ended.error["hint"]
+
+
+def test_a_view_that_never_ends_is_not_asked(assetctl, damage, home):
+    endless = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT * FROM n"
+    damage("DROP VIEW asset_view")
+    with sqlite3.connect(home / "catalog.db") as connection:
+        connection.execute(f"CREATE VIEW asset_view AS {endless}")
+    for arguments in (("list",), ("inspect", "whiskers"), ("edit", "whiskers", "--notes", "x")):
+        ended = assetctl(*arguments)
+        assert (ended.code, "asset_view is not the one that assetctl makes" in ended.err) == (1, True)
+
+
+def test_a_view_of_ones_own_is_no_harm(assetctl, damage):
+    assert damage("CREATE VIEW mine AS SELECT name FROM assets")
+    assert assetctl("list", "--quiet").out.split() == ["other", "whiskers"]
+
+
+def test_a_row_that_would_fill_the_memory_is_refused(assetctl, damage):
+    assert damage("UPDATE assets SET notes = zeroblob(135000000)")
+    ended = assetctl("list")
+    assert (ended.code, "string or blob too big" in ended.err) == (1, True)
+
+
+def test_an_index_that_says_something_else_than_its_table(assetctl, damage, home):
+    """As after a write that the disk has lost half of."""
+    damage("CREATE TABLE spare (path)")
+    with sqlite3.connect(home / "catalog.db") as connection:
+        pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_master"))
+        connection.execute("PRAGMA writable_schema = ON")
+        for name in ("uq_assets_name", "ix_assets_kind_name", "sqlite_autoindex_assets_1", "sqlite_autoindex_assets_2"):
+            if name in pages:
+                connection.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", [pages["spare"], name])
+    connection.close()
+    for arguments in ASKED:
+        ended = assetctl(*arguments)
+        assert "has a defect" not in ended.err + ended.out, (arguments, ended)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.2, 0.5, 0.8, 0.99])
+def test_a_page_of_noise(assetctl, damage, home, at):
+    damage("UPDATE assets SET notes = 'x'")
+    path = home / "catalog.db"
+    content = bytearray(path.read_bytes())
+    start = max(100, int(len(content) * at) // 4096 * 4096)
+    content[start : start + 4096] = bytes(range(256)) * 16
+    path.write_bytes(content)
+    for arguments in (*ASKED, *OF_PICTURES):
+        ended = assetctl(*arguments)
+        assert "has a defect" not in ended.err + ended.out, (arguments, ended)
+        assert ended.code in (0, 1, 3, 4, 5), (arguments, ended)
