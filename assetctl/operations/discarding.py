@@ -45,7 +45,7 @@ def discard(
 
     Raises:
         StorageError: The disk refused, or the catalog could not be written. Everything is as it was; but what is
-            deleted for good is gone, and the asset is listed as missing: on a full disk, that makes the room to forget it.
+            deleted for good is gone first, on a full disk that makes room, and its asset is listed as missing then.
     """
     with workspace.reserve():
         if now:
