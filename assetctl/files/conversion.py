@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from assetctl.files.pickles import PickledTensors
-    from assetctl.files.pickles.restricted import Tensor
+    from assetctl.files.pickles.standins import Tensor
     from assetctl.files.png_embeddings import PictureEmbedding
 
     Pieces = Callable[[], Iterator[bytes]]
