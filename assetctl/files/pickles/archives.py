@@ -64,6 +64,17 @@ class Archive(io.BufferedReader):
             raise zipfile.BadZipFile
         return content
 
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a place.
+
+        Raises:
+            BadZipFile: It is before the file's beginning.
+        """
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            raise zipfile.BadZipFile from error
+
 
 def read_archive(budget: Budget, file: Archive) -> tuple[bytes | None, dict[str, Place]]:
     """The one pickle of an archive, seen to name nothing dangerous, and the places of its storages by key.
