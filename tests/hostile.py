@@ -151,7 +151,7 @@ PICKLES = [
     ),
     Sample("key-of-depth.pt", of(program(b"})" + b"\x85" * 200_000 + b"Ns"))),
     Sample("key-of-lists.pt", of(program(b"}]Ns"))),
-    Sample("lists-of-depth.pt", of(program(b"]" * 200_000 + b"a" * 199_999)), code=0),
+    Sample("lists-of-depth.pt", of(program(b"]" * 50_000 + b"a" * 49_999)), code=0),
     Sample("lists-of-halves.pt", of(program(halves(40))), code=0),
     Sample("list-in-itself.pt", of(program(b"]" + put(0) + get(0) + b"a")), code=0),
     Sample("dictionary-in-itself.pt", of(program(b"}" + put(0) + word("a") + get(0) + b"s")), code=0),
