@@ -386,6 +386,7 @@ def described(**said: object) -> Callable[[Path], object]:
 
 
 _ONE = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+_TABLE = f'"{"t" * 200}":{_ONE}}}'
 
 HEADERS = [
     Sample("header-of-lists.safetensors", header(b'{"a":[' + b"[]," * 5_000_000 + b"0]}")),
@@ -408,6 +409,11 @@ HEADERS = [
     Sample("header-of-a-list.safetensors", header("[]      ")),
     Sample("metadata-list.safetensors", header('{"__metadata__":[]}')),
     Sample("metadata-number.safetensors", header('{"__metadata__":1}')),
+    Sample("metadata-before-a-table.safetensors", header('{"__metadata__":{"a":"b"},' + _TABLE, 4), code=0),
+    Sample(  # the same table, which is known by now
+        "metadata-of-lists-before-that-table.safetensors",
+        header(b'{"__metadata__":{"a":[' + b"[]," * 5_000_000 + b"0]}," + _TABLE.encode(), 4),
+    ),
     Sample("metadata-nothing.safetensors", header('{"__metadata__":null}')),
     Sample("metadata-of-numbers.safetensors", header('{"__metadata__":{"a":1}}')),
     Sample(

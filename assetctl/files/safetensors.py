@@ -142,11 +142,11 @@ _tables = Tables()
 
 def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, str], bool]:
     """Tensors and metadata of a header, verified; and whether other headers share the tensors."""
+    if len(raw) > _LONG and separators(raw) > _MOST_SEPARATORS:
+        raise _MalformedError("its header lists more than any model has")
     known = _tables.find(raw, data_size)
     if known is not None:
         return known[0], _verified_metadata(known[1]), True
-    if len(raw) > _LONG and separators(raw) > _MOST_SEPARATORS:
-        raise _MalformedError("its header lists more than any model has")
     try:
         tensors = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
