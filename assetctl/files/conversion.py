@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
 import orjson
 
 from assetctl.errors import CorruptFileError, ForeignFormatError, RefusedFileError, UsageError
-from assetctl.files.disk import COPY_CHUNK
+from assetctl.files.contained import contained
 from assetctl.files.safetensors import DTYPE_BITS, read_header
+from assetctl.files.views import view_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,13 +24,16 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from assetctl.files.pickles import PickledTensors
-    from assetctl.files.pickles.restricted import Tensor
+    from assetctl.files.pickles.standins import Tensor
     from assetctl.files.png_embeddings import PictureEmbedding
 
     Pieces = Callable[[], Iterator[bytes]]
 
 #: What A1111 calls an embedding's one tensor in a pickle, and what it and kohya call it in a safetensors file.
 _A1111_EMBEDDING, _EMBEDDING = "string_to_param.*", "emb_params"
+
+#: What a safetensors file calls its metadata, among its tensors.
+_RESERVED = "__metadata__"
 
 _DAMAGED = "Fetch it again from its source."
 
@@ -60,17 +65,23 @@ def read_convertible(path: Path) -> Convertible:
         CorruptFileError: It is damaged, or holds no tensors.
         StorageError: It can not be opened.
     """
+    with contained(path):
+        found = _found(path)
+    if not found.tensors:
+        raise RefusedFileError(f"{path} holds no tensors, so it is no model.", "Nothing is to be converted.")
+    if _RESERVED in found.tensors:
+        raise RefusedFileError(f"{path} calls a tensor {_RESERVED}, which safetensors files have another use for.")
+    return found
+
+
+def _found(path: Path) -> Convertible:
     try:
         read_header(path)
     except ForeignFormatError as foreign:
         if foreign.format == "gguf":
             raise
-        found = _of_picture(path) if foreign.format == "png" else _of_pickle(path)
-    else:
-        raise UsageError(f"{path} is a safetensors file already.", "Use it as it is.")
-    if not found.tensors:
-        raise RefusedFileError(f"{path} holds no tensors, so it is no model.", "Nothing is to be converted.")
-    return found
+        return _of_picture(path) if foreign.format == "png" else _of_pickle(path)
+    raise UsageError(f"{path} is a safetensors file already.", "Use it as it is.")
 
 
 def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int], None] = lambda _: None) -> None:
@@ -86,7 +97,7 @@ def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int]
         OSError: The disk refused.
     """
     ordered = sorted(found.tensors.items(), key=lambda item: (-DTYPE_BITS[item[1][0]], item[0]))
-    table: dict[str, object] = {"__metadata__": {"format": "pt"} | found.metadata}
+    table: dict[str, object] = {_RESERVED: {"format": "pt"} | found.metadata}
     end = 0
     for name, (dtype, shape, _) in ordered:
         start, end = end, end + _length(dtype, shape)
@@ -128,6 +139,9 @@ def _of_picture(path: Path) -> Convertible:
 
 
 def _renamed(tensors: dict[str, tuple[str, tuple[int, ...], Pieces]]) -> dict[str, tuple[str, tuple[int, ...], Pieces]]:
+    """Tensors as safetensors files call them; none takes the name of another."""
+    if _A1111_EMBEDDING not in tensors or _EMBEDDING in tensors:
+        return tensors
     return {_EMBEDDING if name == _A1111_EMBEDDING else name: tensor for name, tensor in tensors.items()}
 
 
@@ -146,45 +160,17 @@ def _pieces(path: Path, read: PickledTensors, tensor: Tensor) -> Pieces:
 
     def pieces() -> Iterator[bytes]:
         with path.open("rb") as file:
-            if tensor.stride == _contiguous(tensor.shape) or not prod(tensor.shape):
-                yield from _read(path, file, start, prod(tensor.shape) * width)
-            else:
-                spread = 1 + sum((length - 1) * step for length, step in zip(tensor.shape, tensor.stride, strict=True))
-                data = b"".join(_read(path, file, start, spread * width))
-                yield from _gathered(data, width, tensor.shape, tensor.stride)
+            yield from view_bytes(partial(_read, path, file), start, width, tensor.shape, tensor.stride)
 
     return pieces
 
 
-def _read(path: Path, file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+def _read(path: Path, file: BinaryIO, start: int, length: int) -> bytes:
     file.seek(start)
-    while length:
-        piece = file.read(min(length, COPY_CHUNK))
-        if not piece:
-            raise CorruptFileError(f"{path} became shorter while it was read.", _DAMAGED)
-        length -= len(piece)
-        yield piece
-
-
-def _gathered(data: bytes, width: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> Iterator[bytes]:
-    """Rows of a view whose elements do not follow each other, for example a transposed matrix."""
-    starts = [0]
-    for length, step in zip(shape[:-1], stride[:-1], strict=True):
-        starts = [start + index * step for start in starts for index in range(length)]
-    count, step = shape[-1], stride[-1]
-    for start in starts:
-        if step == 0:
-            yield data[start * width : (start + 1) * width] * count
-            continue
-        row = bytearray(count * width)
-        for byte in range(width):  # all first bytes, all second ones: as many steps as an element has bytes
-            first = start * width + byte
-            row[byte::width] = data[first : first + (count - 1) * step * width + 1 : step * width]
-        yield bytes(row)
-
-
-def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(prod(shape[index + 1 :]) for index in range(len(shape)))
+    data = file.read(length)
+    if len(data) < length:
+        raise CorruptFileError(f"{path} became shorter while it was read.", _DAMAGED)
+    return data
 
 
 def _length(dtype: str, shape: tuple[int, ...]) -> int:

@@ -21,6 +21,9 @@ MAX_HEADER = 64 * 2**20
 
 _MOST_TENSORS, _MOST_FIELDS, _DEEPEST = 100_000, 100_000, 4
 
+#: Limit on the items of all lists that are not of one width: the largest vocabularies have half a million words.
+_MOST_ITEMS = 2_000_000
+
 #: Values in the list of fields, by number; 8 is a string and 9 a list.
 _FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _LIST = 8, 9
@@ -69,6 +72,7 @@ class _Reader:
 
     def __init__(self, path: Path, data: bytes) -> None:
         self._path, self._data, self._at = path, data, 4
+        self._items = 0
 
     def header(self, size: int) -> Header:
         version, tensors, fields = self._take("IQQ")
@@ -118,22 +122,35 @@ class _Reader:
             return self._take(_FIXED[kind])[0]
         if kind != _LIST or depth > _DEEPEST:
             self._fail(f"a field is of the unknown type {kind}")
+        return self._list(depth)
+
+    def _list(self, depth: int) -> tuple[int, ...] | None:
         inner, count = self._take("IQ")
-        if count > len(self._data):
-            self._fail("a field's list is longer than the file")
         if inner in _FIXED:
-            values = self._take(f"{count}{_FIXED[inner]}")
-            return values if count <= MAX_DIMENSIONS else None
+            if count <= MAX_DIMENSIONS:
+                return self._take(f"{count}{_FIXED[inner]}")
+            self._skip(count * struct.calcsize(f"<{_FIXED[inner]}"))
+            return None
+        self._items += count
+        if self._items > _MOST_ITEMS:
+            self._fail("its lists are longer than any model's")
         for _ in range(count):
-            self._value(inner, depth + 1)
+            if inner == _STRING:  # of which there are many: they are not looked at
+                self._skip(self._take("Q")[0])
+            else:
+                self._value(inner, depth + 1)
         return None
 
     def _string(self) -> str:
         (length,) = self._take("Q")
-        start, self._at = self._at, self._at + length
+        start = self._at
+        self._skip(length)
+        return self._data[start : self._at].decode("utf-8")
+
+    def _skip(self, length: int) -> None:
+        self._at += length
         if self._at > len(self._data):
             self._fail("its header is cut short")
-        return self._data[start : self._at].decode("utf-8")
 
     def _take(self, layout: str) -> tuple[int, ...]:
         values = struct.unpack_from(f"<{layout}", self._data, self._at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.errors import ForeignFormatError, RefusedFileError
+from assetctl.files.contained import contained
 from assetctl.files.safetensors import Header, read_header
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ def read_any_header(path: Path) -> Header:
         CorruptFileError: It is damaged or cut short.
         StorageError: It can not be opened.
     """
+    with contained(path):
+        return _header(path)
+
+
+def _header(path: Path) -> Header:
     try:
         return read_header(path)
     except ForeignFormatError as foreign:

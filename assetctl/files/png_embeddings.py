@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.errors import CorruptFileError, RefusedFileError, StorageError
-from assetctl.files.safetensors import Header
+from assetctl.files.safetensors import Header, separators
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -30,9 +29,15 @@ KEYWORD = "sd-ti-embedding"
 
 _START = KEYWORD.encode() + b"\0"
 
-#: Limit on the chunk's bytes: 64 vectors of 2048 numbers, in decimals and Base64, are 4 MB.
-_LONGEST = 16 * 2**20
+#: Limits on the chunk's bytes and the separators in it: 64 vectors of 2048 numbers, in decimals and Base64, are 4 MB.
+_LONGEST, _MOST_SEPARATORS = 16 * 2**20, 2**20
 _MOST_CHUNKS = 100_000
+
+#: Characters of a name that is believed.
+_LONGEST_WORD = 1000
+
+#: The largest number that rounds to one of 32 bits.
+_LARGEST = 3.4028235677973362e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,38 +77,48 @@ def read_png_embedding(path: Path) -> PictureEmbedding:
             f"{path} is a picture, not a model.", "To see what it was made with: `assetctl inspect PICTURE`."
         )
     try:
-        said = orjson.loads(base64.b64decode(text[len(_START) :], validate=True))
+        raw = base64.b64decode(text[len(_START) :], validate=True)
+        said: Any = orjson.loads(raw) if separators(raw) <= _MOST_SEPARATORS else None
         vectors = {f"string_to_param.{key}": _rows(value) for key, value in said["string_to_param"].items()}
     except (binascii.Error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{path} holds an embedding that is damaged.", "Fetch it again.") from error
-    words = {key: value for key in ("name", "sd_checkpoint_name") if isinstance(value := said.get(key), str)}
+    words = {key: said[key] for key in ("name", "sd_checkpoint_name") if _is_word(said.get(key))}
     return PictureEmbedding(_header(path, size, vectors, words), vectors)
 
 
 def _embedding(file: BinaryIO) -> bytes | None:
-    return next((data for data in _texts(file) if data.startswith(_START)), None)
+    """The first whole `tEXt` chunk with an embedding, of the file's chunks from here on.
 
-
-def _texts(file: BinaryIO) -> Iterator[bytes]:
-    """Contents of the `tEXt` chunks. Each chunk is its length, its name, its content, and a checksum of the two."""
+    Each chunk is its length, its name, its content, and a checksum of the two.
+    """
     for _ in range(_MOST_CHUNKS):
         start = file.read(8)
         length, name = int.from_bytes(start[:4]), start[4:]
         if len(start) < 8 or name == b"IEND":
-            return
-        if name != b"tEXt" or length > _LONGEST:
-            file.seek(length + 4, 1)
+            return None
+        begun = file.read(min(length, len(_START)))
+        left = length - len(begun)
+        if name != b"tEXt" or begun != _START or length > _LONGEST:
+            file.seek(left + 4, 1)
             continue
-        content, checksum = file.read(length), file.read(4)
+        content, checksum = begun + file.read(left), file.read(4)
         if zlib.crc32(name + content).to_bytes(4) == checksum:
-            yield content
+            return content
+    return None
 
 
 def _rows(tensor: Any) -> list[list[float]]:  # noqa: ANN401 - JSON from outside
     rows = tensor["TORCHTENSOR"]
-    if not isinstance(rows, list) or len({len(row) for row in rows}) != 1:
-        raise ValueError(rows)
-    return [[float(number) for number in row] for row in rows]
+    if type(rows) is not list or set(map(type, rows)) != {list} or len(set(map(len, rows))) != 1 or not rows[0]:
+        raise ValueError
+    for row in rows:
+        if not {int, float}.issuperset(map(type, row)) or not -_LARGEST < min(row) <= max(row) < _LARGEST:
+            raise ValueError
+    return rows
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_WORD
 
 
 def _header(path: Path, size: int, vectors: dict[str, list[list[float]]], said: dict[str, str]) -> Header:

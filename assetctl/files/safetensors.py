@@ -31,6 +31,9 @@ MAX_HEADER = 32 * 2**20
 #: Bytes that are read at first: the whole header of most LoRAs.
 _FIRST = 16 * 2**10
 
+#: Limit on the separators in a header that is longer than this: parsed, it would take twenty times as much memory.
+_LONG, _MOST_SEPARATORS = 2 * 2**20, 1_000_000
+
 #: Limit on a tensor's dimensions, so that no product of them grows without bound.
 MAX_DIMENSIONS = 16
 
@@ -139,6 +142,8 @@ _tables = Tables()
 
 def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, str], bool]:
     """Tensors and metadata of a header, verified; and whether other headers share the tensors."""
+    if len(raw) > _LONG and separators(raw) > _MOST_SEPARATORS:
+        raise _MalformedError("its header lists more than any model has")
     known = _tables.find(raw, data_size)
     if known is not None:
         return known[0], _verified_metadata(known[1]), True
@@ -150,6 +155,11 @@ def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, 
     _verify(tensors, data_size)
     _tables.keep(raw, data_size, tensors, metadata)
     return tensors, metadata, False
+
+
+def separators(json: bytes) -> int:
+    """As many as a JSON document has values, or more: what it is parsed to takes some hundred bytes of each."""
+    return sum(map(json.count, (b",", b"[", b"{")))
 
 
 def _verified_metadata(metadata: object) -> Mapping[str, str]:

@@ -27,15 +27,17 @@ def identify(path: Path) -> Identification:
         CorruptFileError: It is damaged or cut short.
         StorageError: It can not be opened.
     """
-    from assetctl.files.headers import read_any_header  # noqa: PLC0415 - `import assetctl` stays cheap
+    from assetctl.files.contained import contained  # noqa: PLC0415 - `import assetctl` stays cheap
+    from assetctl.files.headers import read_any_header  # noqa: PLC0415 - as above
 
-    try:
-        header = read_any_header(path)
-    except StorageError:  # most paths are files: to ask of each first whether it is a folder would take as long again
-        if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
-            return identify_folder(path)
-        raise
-    return identify_header(header)
+    with contained(path):
+        try:
+            header = read_any_header(path)
+        except StorageError:  # most paths are files: to ask first whether each is a folder would take as long again
+            if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
+                return identify_folder(path)
+            raise
+        return identify_header(header)
 
 
 def identify_header(header: Header) -> Identification:

@@ -23,6 +23,9 @@ MAX_WORD = 100
 MAX_WORDS = 8
 MAX_FOLDERS = 256
 
+#: Limit on the separators in JSON that is longer than this, in characters: parsed, it takes some hundred bytes of each.
+_LONG, _MOST_SEPARATORS = 2**20, 500_000
+
 #: A tag is a trigger word if it is on this share of a folder's pictures; the folder's own name on fewer.
 _NEARLY_ALL = 0.9
 _OWN_NAME = 0.5
@@ -131,7 +134,7 @@ def _tags_on_nearly_all(folder: str, tags: dict[str, object], described: object)
 
 def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, object] | None:
     text = metadata.get(key, "")
-    if not text or len(text) > MAX_JSON:
+    if not text or len(text) > MAX_JSON or (len(text) > _LONG and sum(map(text.count, ",[{")) > _MOST_SEPARATORS):
         return None
     try:
         value = orjson.loads(text)

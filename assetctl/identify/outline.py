@@ -16,6 +16,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assetctl.files.safetensors import Header
 
 _DOTS = bytes.maketrans(b".", b"_")
@@ -111,17 +113,29 @@ class _Text:
         return known
 
 
-@lru_cache(maxsize=16)
+#: Characters of all names of a header up to which what is made of them is kept for the next one.
+_MOST_KEPT = 2**18
+
+
 def _lines_of(names: str) -> tuple[list[bytes], _Text]:
     """The lines of all names, and their distinct ones.
 
     Files that one trainer made have the same names: in a folder of them this is done once.
     """
+    return _kept_lines_of(names) if len(names) <= _MOST_KEPT else _read_lines_of(names, _Text)
+
+
+@lru_cache(maxsize=16)
+def _kept_lines_of(names: str) -> tuple[list[bytes], _Text]:
+    return _read_lines_of(names, _text_of)
+
+
+def _read_lines_of(names: str, text_of: Callable[..., _Text]) -> tuple[list[bytes], _Text]:
     lines = names[1:-1].encode().translate(_DOTS, _DIGITS).split(b"\n")
     written = b"\n" + b"\n".join(sorted(set(lines))) + b"\n"
     # `transformer.` may be a prefix after all, before a network's own `blocks`.
     prefixed = "\ntransformer.blocks." in names
-    return lines, _text_of(written, prefixed=prefixed)
+    return lines, text_of(written, prefixed=prefixed)
 
 
 @lru_cache(maxsize=64)

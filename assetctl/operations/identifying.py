@@ -7,7 +7,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import lru_cache
@@ -16,12 +19,15 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetctl.errors import AssetctlError, StorageError
+from assetctl.errors import AssetctlError, CorruptFileError, StorageError
 from assetctl.identify import identify, plugins
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+    from multiprocessing.connection import Connection
+    from typing import Self
 
 #: From this many files on, starting processes pays.
 MANY = 200
@@ -55,15 +61,10 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
     if len(first) < MANY:
         yield map(identify_one, first)
         return
-    workers = os.cpu_count() or 1
-    # Forked processes start at once, with the plug-ins; else they touch nothing that they inherit.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
-    try:
-        results = pool.map(_identify_chunk, _chunks(chain(first, rest), workers))
-        yield map(_unpack, chain.from_iterable(results))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with _Crew(os.cpu_count() or 1) as crew:
+        for chunk in _chunks(chain(first, rest), crew.workers):
+            crew.take(chunk)
+        yield map(_unpack, crew.results())
 
 
 def identify_one(path: str) -> Identification | AssetctlError:
@@ -75,6 +76,94 @@ def identify_one(path: str) -> Identification | AssetctlError:
         return error.with_traceback(None)
     except OSError as error:
         return StorageError(f"{path} can not be read: {error.strerror}.", "Check the path and its permissions.")
+
+
+class _Crew:
+    """Processes that identify files in chunks; of those that a killed one was at, only the file that killed it suffers.
+
+    A process is killed where memory runs out, or by a defect in a library: nothing in it can tell or do anything then.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        # Forked processes start at once, with the plug-ins; else they touch nothing that they inherit.
+        self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._line = self._context.Pipe(duplex=False)
+        self._pool = self._started(workers)
+        self._taken: deque[tuple[list[str], Future[list[_Packed]] | None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None or self._taken:
+            self._line[1].send(None)  # what they are at may take a while, and nobody waits for it any more
+        self._pool.shutdown(cancel_futures=True)
+        for end in self._line:
+            end.close()
+
+    def take(self, chunk: list[str]) -> None:
+        """Have files identified, when a process is free."""
+        self._taken.append((chunk, self._submitted(chunk)))
+
+    def results(self) -> Iterator[_Packed]:
+        """What all the files are that were taken, in order."""
+        while self._taken:
+            chunk, future = self._taken.popleft()
+            found = None if future is None else _result(future)
+            if found is not None:
+                yield from found
+                continue
+            yield from self._one_by_one(chunk)
+            self._begin_again()
+
+    def _started(self, workers: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(workers, mp_context=self._context, initializer=_prepare, initargs=self._line)
+
+    def _submitted(self, chunk: list[str]) -> Future[list[_Packed]] | None:
+        """What will be known of a chunk; `None` where a process has been killed."""
+        try:
+            return self._pool.submit(_identify_chunk, chunk)
+        except BrokenProcessPool:
+            return None
+
+    def _one_by_one(self, paths: Sequence[str]) -> Iterator[_Packed]:
+        """Identify files each in its turn, in a process that does nothing else."""
+        pool = self._started(1)
+        try:
+            for path in paths:
+                found = _result(pool.submit(_identify_chunk, [path]))
+                if found is None:
+                    pool.shutdown()
+                    pool = self._started(1)
+                yield from found or [_killer(path)]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _begin_again(self) -> None:
+        """Have all that is left identified by new processes; what the old ones have done stays done."""
+        self._pool.shutdown()
+        self._pool = self._started(self.workers)
+        left, self._taken = self._taken, deque()
+        for chunk, future in left:
+            self._taken.append((chunk, future if _is_done(future) else self._submitted(chunk)))
+
+
+def _result(future: Future[list[_Packed]]) -> list[_Packed] | None:
+    """What is known of a chunk; `None` where a process was killed, not needs be its own."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
+
+
+def _is_done(future: Future[list[_Packed]] | None) -> bool:
+    return future is not None and future.done() and future.exception() is None
+
+
+def _killer(path: str) -> CorruptFileError:
+    hint = "It may take more memory than there is, or be made to: get it from a source that you trust."
+    return CorruptFileError(f"{path} can not be read: the process that did was killed.", hint)
 
 
 def _chunks(paths: Iterator[str], workers: int) -> Iterator[list[str]]:
@@ -104,12 +193,19 @@ def _unpack(packed: _Packed) -> Identification | AssetctlError:
     return Identification(*(*values, tuple(starmap(_evidence, evidence))))
 
 
-def _prepare() -> None:
-    """Make a process ready for work alone.
+def _prepare(line: Connection, ours: Connection) -> None:
+    """Make a process ready for work alone, which ends once something stands in `line`, or nobody holds the other end.
 
     Ctrl-C reaches every process of the terminal; the parent's word is enough. Headers are large trees without cycles:
     to look for cycles among them would take a quarter of the time, and the process ends soon.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ours.close()
+    threading.Thread(target=_end_with, args=(line,), daemon=True).start()
     gc.freeze()
     gc.disable()
+
+
+def _end_with(line: Connection) -> None:
+    line.poll(None)
+    os._exit(1)

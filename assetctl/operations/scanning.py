@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError, NotFoundError, StorageError
+from assetctl.errors import AssetctlError, CorruptFileError, NotFoundError, StorageError
 from assetctl.files.paths import absolute
 from assetctl.files.png_embeddings import holds_embedding
 from assetctl.files.sniff import MODEL_SUFFIXES
@@ -72,12 +72,11 @@ class Scan:
 
         Raises:
             StorageError: A folder that was named can not be read.
-            CorruptFileError: It has a configuration that is damaged.
         """
         self.unreadable.clear()
         later: list[Path] = []
         for place in self._places:
-            candidate = _named(place)
+            candidate = self._named(place)
             if candidate is not None:
                 yield candidate
             elif self._named_first:
@@ -147,6 +146,21 @@ class Scan:
         except OSError as error:
             self.unreadable.append((str(folder), _unreadable(folder, error)))
 
+    def _named(self, place: Path) -> Candidate | None:
+        """What a person named, if it is an asset and no folder of them.
+
+        A folder whose configuration is damaged is no asset, and what lies in it may be.
+        """
+        if not place.is_dir():
+            return Candidate(str(place), (single_file(place),), named=True)
+        try:
+            return Candidate(str(place), folder_files(place), named=True) if is_diffusers_folder(place) else None
+        except OSError as error:
+            raise _unreadable(place, error) from error
+        except CorruptFileError as error:
+            self.unreadable.append((str(place), error))
+            return None
+
 
 def folder_files(folder: Path) -> tuple[AssetFile, ...]:
     """The files of a diffusers folder."""
@@ -161,16 +175,6 @@ def folder_files(folder: Path) -> tuple[AssetFile, ...]:
 def single_file(path: Path) -> AssetFile:
     """A single file as it lies on disk now."""
     return _file(path, path.stat())
-
-
-def _named(place: Path) -> Candidate | None:
-    """What a person named, if it is an asset and no folder of them."""
-    if not place.is_dir():
-        return Candidate(str(place), (single_file(place),), named=True)
-    try:
-        return Candidate(str(place), folder_files(place), named=True) if is_diffusers_folder(place) else None
-    except OSError as error:
-        raise _unreadable(place, error) from error
 
 
 def _unreadable(place: Path | str, error: OSError) -> StorageError:

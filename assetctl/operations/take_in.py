@@ -57,7 +57,6 @@ def take_in(
     Raises:
         NotFoundError: A path does not exist.
         StorageError: A folder that was named can not be read.
-        CorruptFileError: It has a configuration that is damaged.
     """
     labels = tuple(tags)
     found = Scan(paths)

@@ -41,6 +41,16 @@ def test_a_subfolder_with_a_broken_configuration_is_told_and_the_rest_comes_in(a
     assert str(folder / "aa") in ended.err
 
 
+@pytest.mark.parametrize("how", [[], ["--copy"]])
+def test_a_broken_configuration_in_a_named_folder_is_told_and_keeps_no_other_path_out(assetctl, folder, how):
+    (folder / "config.json").write_text("[" * 100_000)
+    other = write_lora(folder.parent / "other.safetensors", seed=3)
+    ended = assetctl("import", folder, other, *how)
+    assert (ended.code, sorted(names(assetctl))) == (0, ["a", "b", "other"])
+    assert f"{folder / 'config.json'} is not a JSON object" in ended.err
+    assert [each["path"] for each in assetctl("identify", folder, "--json").data if each["error"]] == [str(folder)]
+
+
 def test_a_broken_configuration_hides_no_file_from_identify(assetctl, folder):
     (folder / "aa").mkdir()
     (folder / "aa" / "config.json").write_text("no JSON")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import collections
 import contextlib
 import io
 import json
@@ -8,10 +10,12 @@ import random
 import resource
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from hostile import PICKLES, Sample, archived, mapping, numbers, tensor
 
 from assetctl.errors import AssetctlError, CorruptFileError, RefusedFileError
 from assetctl.files.conversion import read_convertible, write_safetensors
@@ -216,9 +220,9 @@ def test_a_checkpoint_is_read_and_converted_to_the_bytes_that_torch_reads(torch,
     write_safetensors(read_convertible(path), target)
     read = load_file(target)
     assert read.keys() == tensors.keys()
-    for name, tensor in tensors.items():
-        assert read[name].dtype == tensor.dtype
-        assert torch.equal(read[name], tensor), name
+    for name, saved in tensors.items():
+        assert read[name].dtype == saved.dtype
+        assert torch.equal(read[name], saved), name
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "stream"])
@@ -228,6 +232,54 @@ def test_a_file_that_lacks_its_last_tensor_is_cut_short(torch, tmp_path: Path, *
     path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(CorruptFileError):
         identify(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "stream"])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_what_trainers_leave_beside_a_model_keeps_nobody_from_reading_it(
+    torch, tmp_path: Path, protocol: int, *, legacy: bool
+):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    left = {
+        "optimizer": torch.optim.Adam(model.parameters()).state_dict(),
+        "hyper_parameters": argparse.Namespace(lr=[0.1, 1e-300], betas=(0.9, 0.999), seed=2**100, none=None),
+        "callbacks": {"Checkpoint": {"best": torch.tensor(1.0)}},
+        "counts": collections.Counter("aab"),
+        "sets": [{1, 2}, frozenset({(1, 2)})],
+        "torch": [torch.Size([1, 2]), torch.device("cpu"), torch.float16, torch.get_rng_state()],
+        "bytes": [b"\xff\x00", bytearray(b"ab")],
+        "keys": {(1, 2): 3, 1.5: 2, None: 1, b"x": 1, "\N{SNOWMAN}": ()},
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+    }
+    path = tmp_path / "model.ckpt"
+    options = {"_use_new_zipfile_serialization": not legacy, "pickle_protocol": protocol}
+    torch.save({"epoch": 3, "state_dict": model.state_dict(), **left}, path, **options)
+    header = read_pickle(path).header
+    assert {name: header.shape(name) for name in header.tensors} == {
+        name: tuple(tensor.shape) for name, tensor in model.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize(
+    "sample", [each for each in PICKLES if each.name.startswith("changes-")], ids=lambda sample: sample.name
+)
+def test_no_file_changes_how_another_is_read(tmp_path: Path, sample: Sample):
+    sample.write(tmp_path / "first.pt")
+    if sample.code:
+        with pytest.raises(RefusedFileError, match="changes functions or tensors"):
+            identify(tmp_path / "first.pt")
+    archived(mapping(state_dict=mapping(a=tensor(offset=1, shape=numbers(3), stride=numbers(1)))))(tmp_path / "next.pt")
+    (found,) = read_pickle(tmp_path / "next.pt").tensors.values()
+    assert (found.dtype, found.offset, found.shape, found.stride) == ("F32", 1, (3,), (1,))
+
+
+def test_an_endless_maze_is_told_at_once(tmp_path: Path):
+    path = tmp_path / "maze.pt"
+    path.write_bytes(b"\x80\x02})q\x00" + b"".join(b"0h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60)) + b"Ns.")
+    start = time.process_time()
+    with pytest.raises(CorruptFileError, match="made to exhaust"):
+        identify(path)
+    assert time.process_time() - start < 1
 
 
 def test_a_program_of_pytorch_is_no_model(torch, tmp_path: Path):

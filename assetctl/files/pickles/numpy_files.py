@@ -8,18 +8,19 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from assetctl.errors import CorruptFileError
-from assetctl.files.pickles.restricted import unpickle
-from assetctl.files.pickles.verdict import end_of_pickle, refuse_dangerous
+from assetctl.files.pickles.machine import build
+from assetctl.files.pickles.verdict import refuse_dangerous
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from assetctl.files.pickles.budget import Budget
 
 MAGIC = b"\x93NUMPY"
-_LONGEST_HEADER = 64 * 2**10
+
+#: Limit on the bytes that describe an array; NumPy has the same.
+_LONGEST_HEADER = 10_000
 
 
-def read_array(path: Path, data: bytes) -> None:
+def read_array(budget: Budget, data: bytes) -> None:
     """See that an array can be read, and that its objects, if it has any, do nothing when they are loaded.
 
     Raises:
@@ -29,12 +30,13 @@ def read_array(path: Path, data: bytes) -> None:
     wide = 4 if data[6:7] in (b"\x02", b"\x03") else 2
     start = 8 + wide
     end = start + int.from_bytes(data[8:start], "little")
+    budget.spend(max(1, end - start))  # to read a character takes about a step
     try:
-        described = ast.literal_eval(data[start : min(end, _LONGEST_HEADER)].decode("latin1").strip())
+        described = ast.literal_eval(data[start : min(end, start + _LONGEST_HEADER)].decode("latin1").strip())
         has_objects = "O" in str(described["descr"])
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-        raise CorruptFileError(f"{path} is a damaged NumPy array.", "Fetch it again from its source.") from error
+        raise budget.corrupt("is a damaged NumPy array") from error
     if has_objects:
-        refuse_dangerous(path, data[end:])
-        end_of_pickle(path, data, end)
-        unpickle(path, data[end:])
+        if not refuse_dangerous(budget, data, end):
+            raise budget.corrupt("is not a valid pickle, or is cut short")
+        build(budget, data, end)

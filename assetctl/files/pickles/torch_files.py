@@ -12,12 +12,13 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from assetctl.errors import CorruptFileError, StorageError
-from assetctl.files.pickles.archives import Place, read_archive
+from assetctl.files.pickles.archives import Archive, Place, read_archive
+from assetctl.files.pickles.budget import MAX_BYTES, Budget
 from assetctl.files.pickles.flatten import model_of
+from assetctl.files.pickles.machine import build
 from assetctl.files.pickles.numpy_files import MAGIC as NUMPY_MAGIC
 from assetctl.files.pickles.numpy_files import read_array
-from assetctl.files.pickles.restricted import unpickle
-from assetctl.files.pickles.verdict import DO_NOT_LOAD, MAX_BYTES, end_of_pickle, refuse_dangerous
+from assetctl.files.pickles.verdict import refuse_dangerous
 from assetctl.files.safetensors import DTYPE_BITS, Header
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from assetctl.files.pickles.restricted import Tensor
+    from assetctl.files.pickles.machine import Built
+    from assetctl.files.pickles.standins import Tensor
 
 _TORCH_NUMBER = 0x1950A86A20F9469CFC6C
 
@@ -56,70 +58,69 @@ def read_pickle(path: Path) -> PickledTensors:
         CorruptFileError: It is damaged, cut short or made to exhaust memory.
         StorageError: It can not be opened.
     """
+    budget = Budget(path)
     try:
-        with path.open("rb") as file:
+        with Archive(path.open("rb", buffering=0)) as file:
             size = file.seek(0, 2)
             file.seek(0)
-            built, places = _archive(path, file) if file.peek(4)[:4] == b"PK\x03\x04" else _stream(path, file, size)
+            is_archive = file.peek(4)[:4] == b"PK\x03\x04"
+            built, places = _archive(budget, file) if is_archive else _stream(budget, file, size)
     except OSError as error:
         raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
-    tensors, said = model_of(built)
-    _check_storages(path, size, tensors.values(), places)
+    tensors, said = model_of(budget, built)
+    _check_storages(budget, size, tensors.values(), places)
     return PickledTensors(_header(path, size, tensors, said), tensors, places)
 
 
-def _archive(path: Path, file: BinaryIO) -> tuple[object, dict[str, Place]]:
-    program, places = read_archive(path, file)
-    if program is None:
-        return None, {}
-    end_of_pickle(path, program)
-    return unpickle(path, program), places
+def _archive(budget: Budget, file: Archive) -> tuple[object, dict[str, Place]]:
+    program, places = read_archive(budget, file)
+    return (None if program is None else build(budget, program).root), places
 
 
-def _stream(path: Path, file: BinaryIO, size: int) -> tuple[object, dict[str, Place]]:
+def _stream(budget: Budget, file: Archive, size: int) -> tuple[object, dict[str, Place]]:
+    file.longest = MAX_BYTES
     data = file.read(MAX_BYTES)
     if data.startswith(NUMPY_MAGIC):
-        read_array(path, data)
+        read_array(budget, data)
         return None, {}
-    first = _end(path, data, 0)
-    refuse_dangerous(path, data[:first])
-    if unpickle(path, data[:first]) != _TORCH_NUMBER:
-        refuse_dangerous(path, data)  # what follows is loaded by nobody, and should not be there
-        return unpickle(path, data), {}
-    ends = [first]
-    for _ in range(4):
-        ends.append(_end(path, data, ends[-1]))
-    refuse_dangerous(path, data[: ends[-1]])
-    built, keys = unpickle(path, data[ends[2] : ends[3]]), unpickle(path, data[ends[3] : ends[4]])
-    return built, _legacy_places(path, file, built, keys, ends[-1], size)
+    (first,) = _ends(budget, data, 0, 1)
+    built = build(budget, data)
+    if built.root != _TORCH_NUMBER:
+        refuse_dangerous(budget, data, first)  # what follows is loaded by nobody, and should not be there
+        return built.root, {}
+    _, begin, keys, last = _ends(budget, data, first, 4)
+    built = build(budget, data, begin)
+    return built.root, _legacy_places(budget, file, built, build(budget, data, keys).root, last, size)
 
 
-def _end(path: Path, data: bytes, start: int) -> int:
-    """Where a pickle ends; of one that is broken, what it names counts first, for names are what runs code."""
-    try:
-        return end_of_pickle(path, data, start)
-    except CorruptFileError:
-        refuse_dangerous(path, data[start:])
-        raise
+def _ends(budget: Budget, data: bytes, start: int, number: int) -> list[int]:
+    """Where each of so many pickles ends; of one that is broken, what it names counts first, for names run code."""
+    ends = refuse_dangerous(budget, data, start, number)
+    if len(ends) < number:
+        raise budget.corrupt("is not a valid pickle, or is cut short")
+    return ends
 
 
-def _legacy_places(path: Path, file: BinaryIO, built: object, keys: object, start: int, size: int) -> dict[str, Place]:
+def _legacy_places(
+    budget: Budget, file: BinaryIO, built: Built, keys: object, start: int, size: int
+) -> dict[str, Place]:
     """Places of an older stream's storages: each is the number of its elements, in 8 bytes, and then those."""
-    widths = {tensor.storage.key: _width(tensor.storage.dtype) for tensor in model_of(built)[0].values()}
-    places = {}
+    places: dict[str, Place] = {}
     for key in keys if isinstance(keys, list) else ():
         file.seek(start)
         count = int.from_bytes(file.read(8), "little")
-        if not isinstance(key, str) or key not in widths:
-            break  # a storage that no tensor of the model uses: how wide its elements are is not known
-        places[key] = Place(start + 8, count * widths[key])
-        start += 8 + count * widths[key]
+        storage = built.storages.get(key) if isinstance(key, str) else None
+        if storage is None or key in places:
+            raise budget.corrupt("lists a storage that it does not have")
+        length = count * _width(storage.dtype)
+        places[key] = Place(start + 8, length)
+        start += 8 + length
         if start > size:
-            raise _cut_short(path)
+            raise _cut_short(budget)
     return places
 
 
-def _check_storages(path: Path, size: int, tensors: Iterable[Tensor], places: Mapping[str, Place]) -> None:
+def _check_storages(budget: Budget, size: int, tensors: Iterable[Tensor], places: Mapping[str, Place]) -> None:
     """See that what tensors are views of is in the file, whole, and that they do not multiply it.
 
     Raises:
@@ -129,13 +130,23 @@ def _check_storages(path: Path, size: int, tensors: Iterable[Tensor], places: Ma
     for tensor in tensors:
         place = places.get(tensor.storage.key)
         if place is None or place.length < tensor.storage.elements * _width(tensor.storage.dtype):
-            raise _cut_short(path)
+            raise _cut_short(budget)
         if place.plain and place.start + place.length > size:
-            raise _cut_short(path)
+            raise _cut_short(budget)
+        if _end(tensor) * _width(tensor.dtype) > tensor.storage.elements * _width(tensor.storage.dtype):
+            raise budget.corrupt("holds a tensor that reaches beyond what is stored of it")
         total += prod(tensor.shape) * _width(tensor.dtype)
     stored = sum(place.length for place in places.values())
     if total > _MOST_SHARED * stored:
-        raise CorruptFileError(f"{path} holds tensors that are made to exhaust memory.", DO_NOT_LOAD)
+        raise budget.exhausting()
+
+
+def _end(tensor: Tensor) -> int:
+    """How many elements of its storage, from the first on, a tensor needs."""
+    if not prod(tensor.shape):
+        return 0
+    steps = sum((length - 1) * step for length, step in zip(tensor.shape, tensor.stride, strict=True))
+    return tensor.offset + steps + 1
 
 
 def _header(path: Path, size: int, tensors: Mapping[str, Tensor], said: Mapping[str, str]) -> Header:
@@ -151,5 +162,6 @@ def _width(dtype: str) -> int:
     return DTYPE_BITS[dtype] // 8
 
 
-def _cut_short(path: Path) -> CorruptFileError:
-    return CorruptFileError(f"{path} is cut short: tensors are missing.", "The download was stopped: fetch it again.")
+def _cut_short(budget: Budget) -> CorruptFileError:
+    hint = "The download was stopped: fetch it again."
+    return CorruptFileError(f"{budget.path} is cut short: tensors are missing.", hint)

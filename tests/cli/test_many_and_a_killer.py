@@ -1,0 +1,86 @@
+"""What becomes of hundreds of files when reading one of them ends the process, or does not end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from headers import lora, write_safetensors
+
+from assetctl.operations.identifying import MANY
+
+#: A third party's family whose code is killed by one file, as memory's end would, and does not come back from another.
+FAMILY = """
+import os, signal
+from assetctl.identify.features import Family
+
+def _match(features):
+    if features.outline.begins("killing_blocks."):
+        os.kill(os.getpid(), signal.SIGKILL)
+    while features.outline.begins("endless_blocks."):
+        pass
+
+FAMILY = Family("novel", _match)
+"""
+COUNT = MANY + 60
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and killed, on Linux")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(COUNT):
+        layer = lora({f"diffusion_model.other_blocks.{number}.mixer": (8, 8)})
+        write_safetensors(root / f"{number:03}.safetensors", layer)
+    return root
+
+
+def begin(tmp_path, folder, *options):
+    info = tmp_path / "plugin" / "novel-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info.parent / "novel.py").write_text(FAMILY)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: novel\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[assetctl.families]\nnovel = novel:FAMILY\n")
+    path = f"{info.parent}:{Path(__file__).resolve().parents[2]}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "assetctl", "import", str(folder), *options],
+        env={**os.environ, "PYTHONPATH": path, "ASSETCTL_HOME": str(tmp_path / "home")},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def test_a_file_that_ends_its_process_is_named_and_all_others_are_registered(tmp_path, folder):
+    for name in ("100", "257"):
+        killing = lora({"diffusion_model.killing_blocks.0.mixer": (8, 8)})
+        write_safetensors(folder / f"{name}-killer.safetensors", killing)
+    process = begin(tmp_path, folder, "--no-hash", "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert [asset["name"] for asset in json.loads(out)["data"]] == [f"{number:03}" for number in range(COUNT)]
+    warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    for name, line in zip(("100-killer", "257-killer"), warnings, strict=True):
+        assert f"{name}.safetensors can not be read" in line
+
+
+def test_an_interrupt_is_heard_at_once_while_others_are_at_work_on_a_file_without_end(tmp_path, folder):
+    endless = lora({"diffusion_model.endless_blocks.0.mixer": (8, 8)})
+    write_safetensors(folder / "100-endless.safetensors", endless)
+    process = begin(tmp_path, folder, "--no-hash")
+    time.sleep(2)
+    assert process.poll() is None
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)  # to it alone: its children do not hear it
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert time.monotonic() - start < 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # nobody is left
