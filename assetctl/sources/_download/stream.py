@@ -17,11 +17,12 @@ from assetctl.sources._download.asking import (
     TRANSIENT,
     TRANSIENT_STATUS,
     BusyError,
+    Patience,
     instead,
-    persist,
 )
 from assetctl.sources._download.flow import Flow
 from assetctl.sources._download.promise import Promise
+from assetctl.sources._web import length_of, refuse_packed
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Stream:
     """
 
     def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
-        self.promise = Promise(file)
+        self.promise = Promise(file, way.most)
         self._way = way
         self._part = part
         self._state = part.with_suffix(".etag")  # which state of the file the bytes are of
@@ -56,7 +57,7 @@ class Stream:
             self._take_up()
         if not self._complete:
             with SLOTS, self._way.errors(self._way.what):
-                persist(self._way.what, self._attempt, lambda: self.promise.done)
+                Patience(self._way.what).persist(self._attempt, lambda: self.promise.done)
 
     @property
     def _complete(self) -> bool:
@@ -89,19 +90,19 @@ class Stream:
             headers["range"] = f"bytes={self.promise.done}-"
             if self._state.is_file():
                 headers["if-range"] = self._state.read_text("ascii")
-        with self._way.session().stream(
-            "GET", self._way.url, headers=headers, timeout=self._way.timeout, follow_redirects=True
-        ) as response:
+        with self._way.ask(headers) as response:
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.promise.done:
                 self._start_over()
                 raise httpx2.RemoteProtocolError("The range was refused.")
             if response.status_code in TRANSIENT_STATUS:
                 raise BusyError(response)
             self._way.check(response)
+            refuse_packed(response, self._way.what)
             announced = self._agree(response)
             self._note_state(response)
             self._append(response)
-        if announced is None and self._file.size is not None and self.promise.done < self._file.size:
+        whole = self._file.size if announced is None else announced
+        if whole is not None and self.promise.done < whole:
             raise httpx2.RemoteProtocolError("The stream ended early.")
 
     def _agree(self, response: httpx2.Response) -> int | None:
@@ -116,7 +117,7 @@ class Stream:
             if self.promise.done:  # the server does not do ranges
                 self._start_over()
             total = response.headers.get("content-length", "")
-        announced = int(total) if total.isdecimal() and "content-encoding" not in response.headers else None
+        announced = length_of(total)
         if None not in (announced, self._file.size) and announced != self._file.size:
             self._refuse_other(next(response.iter_bytes(), b""), response)
             with storage_errors(f"remove {self._part}"):
