@@ -57,7 +57,7 @@ def test_a_public_server_behind_a_proxy_can_not_lead_here(monkeypatch: pytest.Mo
         with scripted(lambda _: [answer(status="302 Go", location=there)]) as proxy:
             monkeypatch.setenv("http_proxy", proxy.url)
             monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost,0.0.0.0,2130706433,[::ffff:127.0.0.1]")
-            with pytest.raises(SourceError, match="nobody is led there|connection"):
+            with pytest.raises(SourceError, match=r"nobody is led there|connection"):
                 UrlSource().resolve("http://models.example.org/a.safetensors")
     assert here.requests == []
 

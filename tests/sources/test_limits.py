@@ -216,9 +216,9 @@ def test_empty_parts_are_not_asked_for_for_ever(tmp_path: Path, total: object, s
 @pytest.mark.parametrize("wait", ["99999999999", "9" * 5000, "1e9", "²"])
 def test_nobody_waits_as_long_as_a_server_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: str):
     monkeypatch.setattr(asking, "LONGEST_WAIT", 0.05)
-    with scripted(lambda _: [answer(status="503 Busy", retry_after=wait)]) as server:
-        with pytest.raises(SourceError, match="503"):
-            _fetch(server.url, tmp_path)
+    busy = answer(status="503 Busy", retry_after=wait)
+    with scripted(lambda _: [busy]) as server, pytest.raises(SourceError, match="503"):
+        _fetch(server.url, tmp_path)
     assert len(server.requests) < 10
 
 
@@ -264,9 +264,9 @@ def test_a_file_that_comes_packed_is_refused(tmp_path: Path, bomb: bytes, encodi
 
 
 def test_a_file_of_which_nobody_said_how_large_it_is_has_a_limit_all_the_same(tmp_path: Path):
-    with scripted(_endless(answer(content_length=None), b"x" * MIB)) as server:
-        with pytest.raises(HashMismatchError, match="more than 3000000 bytes"):
-            _fetch(server.url, tmp_path, RemoteFile("a.bin"), most=3_000_000)
+    endless = _endless(answer(content_length=None), b"x" * MIB)
+    with scripted(endless) as server, pytest.raises(HashMismatchError, match="more than 3000000 bytes"):
+        _fetch(server.url, tmp_path, RemoteFile("a.bin"), most=3_000_000)
     assert not (tmp_path / "a.bin").exists()
 
 
