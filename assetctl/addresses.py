@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 #: Parameters of an address that let in whoever has them.
 _LETS_IN = (
-    r"[\w.~-]*(?:token|secret|signature|passw|pwd|credential|x-amz-|x-goog-|api[-_.]?key|access[-_.]?key|key-pair|"
-    r"auth(?!or)|jwt|session|expires)[\w.~-]*|key|sig|pass|policy|code"
+    r"[\w.~-]{0,40}(?:token|secret|signature|passw|pwd|credential|x-amz-|x-goog-|api[-_.]?key|access[-_.]?key|key-pair|"
+    r"auth(?!or)|jwt|session|expires)[\w.~-]{0,40}|key|sig|pass|policy|code"
 )
-_IS_SECRET = re.compile(_LETS_IN, re.IGNORECASE)
 
-#: The same in running text: who is logged in, parameters, headers, and tokens by their form.
-_LOGIN = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
-_PARAMETER = re.compile(rf"([?&;#](?:{_LETS_IN})=)[^&;#\s\"'<>]+", re.IGNORECASE)
-_HEADER = re.compile(
-    r"((?:proxy-)?authorization|(?:set-)?cookie|x-api-key)([\"']?\s*[:=]\s*[\"']?)(?:(bearer|basic)\s+)?[^\s\"',)]+",
-    re.IGNORECASE,
+_HEADERS = "(?:proxy-)?authorization|(?:set-)?cookie|x-api-key"
+
+#: What hides the same in running text: who is logged in, parameters, headers, and tokens by their form.
+_HIDING = (
+    (r"(?<=://)[^/?#\s\"'<>]*@", ""),
+    (rf"([?&;#](?:{_LETS_IN})=)[^&;#\s\"'<>]+", r"\1***"),
+    (rf"({_HEADERS})([\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',)]+", r"\1\2***"),
+    (r"\b(bearer|basic)\s+(?=\S*\d|\S{16})[a-z0-9._~+/=-]{8,}", r"\1 ***"),
+    (r"\bhf_[a-z0-9]{8,}", "hf_***"),
 )
-_BEARER = re.compile(r"\b(bearer|basic)\s+(?=\S*\d|\S{16})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}", re.ASCII)
 
 #: References of ours that are no address, and end in parameters as one does.
-_SHORT = re.compile(r"(?:civitai|urn|air|hf):", re.IGNORECASE)
-
-#: What stands where a secret stood.
-HIDDEN = "***"
+_SHORT = ("civitai:", "urn:", "air:", "hf:")
 
 
 #: Characters of the longest address that servers and proxies take.
 _LONGEST = 8000
 
 #: What no address has, and no host.
-_STRAY = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_NO_HOST = re.compile(r"[\s\\%]")
+_STRAY = r"[\x00-\x1f\x7f\ud800-\udfff]"
+_NO_HOST = r"[\s\\%]"
 
 
 def is_address(text: str) -> bool:
@@ -42,7 +40,7 @@ def is_address(text: str) -> bool:
     parts = parts_of(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or len(text) > _LONGEST:
         return False
-    if _STRAY.search(text) or _NO_HOST.search(parts.hostname):
+    if re.search(_STRAY, text) or re.search(_NO_HOST, parts.hostname):
         return False
     try:
         parts.hostname.rstrip(".").encode("ascii" if parts.hostname.isascii() else "idna")
@@ -68,24 +66,33 @@ def without_secrets(address: str) -> str:
     """
     parts = parts_of(address)
     if not parts.netloc or parts.scheme not in ("http", "https"):
-        return _short_without_secrets(address) if _SHORT.match(address) else redacted(address)
+        return _short_without_secrets(address) if address.lower().startswith(_SHORT) else redacted(address)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, _open_query(parts.query), ""))
 
 
 def redacted(text: str) -> str:
     """Any text as it may leave: what lets in, in addresses, headers and by its form, is hidden."""
-    text = _LOGIN.sub("", text)
-    text = _PARAMETER.sub(rf"\1{HIDDEN}", text)
-    text = _HEADER.sub(rf"\1\2{HIDDEN}", text)
-    text = _BEARER.sub(rf"\1 {HIDDEN}", text)
-    return _TOKEN.sub(f"hf_{HIDDEN}", text)
+    for pattern, hidden in _patterns():
+        text = pattern.sub(hidden, text)
+    return text
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compiled where something is told: most commands never need them."""
+    return tuple((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in _HIDING)
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a parameter of this name lets in."""
+    return re.fullmatch(_LETS_IN, name, re.IGNORECASE) is not None
 
 
 def _short_without_secrets(reference: str) -> str:
     before, mark, query = reference.partition("?")
     names = re.findall(r"(?:^|&)([^=&]*)", query)
-    if not mark or not any(_IS_SECRET.fullmatch(name) for name in names):
+    if not mark or not any(_is_secret(name) for name in names):
         return reference
     kept = _open_query(query)
     return f"{before}?{kept}" if kept else before
@@ -96,4 +103,4 @@ def _open_query(query: str) -> str:
         pairs = parse_qsl(query, keep_blank_values=True)
     except ValueError:  # more parameters than any address has
         return ""
-    return urlencode([(key, value) for key, value in pairs if not _IS_SECRET.fullmatch(key)])
+    return urlencode([(key, value) for key, value in pairs if not _is_secret(key)])
