@@ -20,7 +20,7 @@ _HIDING = (
     (rf"([?&;#](?:{_LETS_IN})=)[^&;#\s\"'<>]+", r"\1***"),
     (rf"({_HEADERS})([\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',)]+", r"\1\2***"),
     (r"\b(bearer|basic)\s+(?=\S*\d|\S{16})[a-z0-9._~+/=-]{8,}", r"\1 ***"),
-    (r"\bhf_[a-z0-9]{8,}", "hf_***"),
+    (r"\b(?-i:hf_)[a-z0-9]{20,}", "hf_***"),
 )
 
 #: References of ours that are no address, and end in parameters as one does.
@@ -30,9 +30,12 @@ _SHORT = ("civitai:", "urn:", "air:", "hf:")
 #: Characters of the longest address that servers and proxies take.
 _LONGEST = 8000
 
+#: Characters of the longest name of a host.
+_LONGEST_HOST = 253
+
 #: What no address has, and no host.
 _STRAY = r"[\x00-\x1f\x7f\ud800-\udfff]"
-_NO_HOST = r"[\s\\%]"
+_NO_HOST = r"[\s\\]"
 
 
 def is_address(text: str) -> bool:
@@ -40,11 +43,13 @@ def is_address(text: str) -> bool:
     parts = parts_of(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or len(text) > _LONGEST:
         return False
-    if re.search(_STRAY, text) or re.search(_NO_HOST, parts.hostname):
+    if re.search(_STRAY, text) or re.search(_NO_HOST, parts.netloc) or len(parts.hostname) > _LONGEST_HOST:
         return False
     try:
         parts.hostname.rstrip(".").encode("ascii" if parts.hostname.isascii() else "idna")
     except UnicodeError:
+        return False
+    if "%" in parts.hostname and ":" not in parts.hostname:  # only behind a colon it names a network of this machine
         return False
     return parts.port != 0 and all(0 < len(label) < 64 for label in parts.hostname.rstrip(".").split("."))
 

@@ -34,6 +34,6 @@ def from_hub_cache(file: RemoteFile, target: Path) -> bool:
 def _folder() -> Path:
     """Where the Hub's client keeps it. Source: the client's documentation of its environment variables."""
     if named := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))  # noqa: PTH111 - leaves an unknown user's home as it is
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(home).expanduser() / "hub"
+    return Path(os.path.expanduser(home)) / "hub"  # noqa: PTH111 - likewise

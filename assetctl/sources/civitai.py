@@ -11,7 +11,9 @@ from urllib.parse import parse_qs, urlencode
 
 from assetctl.addresses import parts_of
 from assetctl.errors import OfflineError, UsageError
+from assetctl.files.disk import storage_errors
 from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.sources import _own
 from assetctl.sources.base import FetchProgress, Resolution
 
 if TYPE_CHECKING:
@@ -95,6 +97,8 @@ class CivitaiSource:
 
         (file,) = resolution.files
         target = into / "asset" / file.path
+        with storage_errors(f"write {target}"):
+            _own.clear(into, target)
         if not _download.is_there(target, file) and not from_hub_cache(file, target):
             self._need_network(resolution.reference)
             way = _civitai.way(resolution.reference, file)

@@ -9,11 +9,13 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from assetctl.addresses import parts_of
 from assetctl.errors import OfflineError, RefusedFileError, UsageError
 from assetctl.files.disk import storage_errors
 from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.sources import _own
 from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, single_file
 from assetctl.sources.base import FetchProgress, Resolution
 from assetctl.threads import all_of
@@ -131,6 +133,8 @@ class HuggingFaceSource:
 
             place = target / file.path if is_folder else target
             with alone[file.sha256 or file.git_oid]:
+                with storage_errors(f"write {place}"):
+                    _own.clear(into, place)
                 if not _download.is_there(place, file) and not from_hub_cache(file, place):
                     self._need_network(resolution.reference)
                     way = _hub.way(repo, resolution.revision or "main", file.path)
@@ -222,7 +226,7 @@ def _page_path(address: str) -> str | None:
     """
     if not address.startswith(("https://", "http://")):
         return None
-    parts, own = urlsplit(address), urlsplit(os.environ.get("HF_ENDPOINT", "").rstrip("/"))
+    parts, own = parts_of(address), parts_of(os.environ.get("HF_ENDPOINT", "").rstrip("/"))
     if parts.netloc.lower() in _HOSTS:
         return parts.path
     if not own.netloc or parts.netloc.lower() != own.netloc.lower() or not parts.path.startswith(f"{own.path}/"):

@@ -11,8 +11,8 @@ from servers.scripted import answer, scripted
 from assetctl.addresses import redacted, without_secrets
 from assetctl.cli.main import run
 
-SECRETS = ("hush-hush", "sesame", "c0ffee", "hf_abcdefgh1234")
-QUERY = "id=5&token=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefgh1234"
+SECRETS = ("hush-hush", "sesame", "c0ffee", "hf_abcdefghijklmnopqrst1234")
+QUERY = "id=5&token=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefghijklmnopqrst1234"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,8 @@ QUERY = "id=5&token=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefgh1234"
         ("{'Authorization': 'Bearer abc'}", "{'Authorization': '***'}"),
         ("authorization: Basic YW5uOmh1c2g=\r\nhost: h", "authorization: ***\r\nhost: h"),
         ("sent Bearer 0123456789 to", "sent Bearer *** to"),
-        ("the token hf_abcdefghij is", "the token hf_*** is"),
+        ("the token hf_abcdefghijklmnopqrst is", "the token hf_*** is"),
+        ("Check HF_ENDPOINT, hf_transfer", "Check HF_ENDPOINT, hf_transfer"),
         ("sig=1 apikey=2", "sig=1 apikey=2"),  # no address
         ("Basic authentication is needed; author=ann", "Basic authentication is needed; author=ann"),
         ("hf://org/repo@v1/a.safetensors", "hf://org/repo@v1/a.safetensors"),

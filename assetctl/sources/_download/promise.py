@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import storage_errors
+from assetctl.sources._own import reading
 from assetctl.sources._said import LARGEST_FILE
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Promise:
         return self._digest.update(data)
 
     def feed_file(self, path: Path) -> None:
-        with path.open("rb") as file:
+        with reading(path) as file:
             while data := file.read(_READ):
                 self.feed(data)
 

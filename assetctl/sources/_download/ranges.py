@@ -13,6 +13,7 @@ import httpx2
 
 from assetctl.files.direct import DirectFile
 from assetctl.files.disk import storage_errors
+from assetctl.sources import _own
 from assetctl.sources._download.asking import (
     CONTENT_RANGE,
     SLOTS,
@@ -104,7 +105,7 @@ class Ranges:
             SourceError, HashMismatchError, RefusedFileError, StorageError: As `download` does.
         """
         with storage_errors(f"write {self._part}"):
-            self._part.touch()
+            _own.keep(self._part)
             self._journal.open(self._part.stat().st_size)
         self._hire()
         try:
@@ -135,7 +136,7 @@ class Ranges:
     def _hash_along(self) -> None:
         """Hash what has come without a gap, as far as nobody has, until that is all."""
         had, since = sum(self._journal.got), time.monotonic()
-        with self._part.open("rb", buffering=0) as reading:  # a buffer would read ahead of what has come
+        with _own.reading(self._part) as reading:  # a buffer would read ahead of what has come
             while self.promise.done < self._size or sum(self._journal.got) < self._size:
                 with self._changed:
                     if self._front() <= self.promise.done and self._error is None:

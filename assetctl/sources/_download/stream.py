@@ -10,6 +10,7 @@ import httpx2
 from assetctl.errors import HashMismatchError
 from assetctl.files.direct import DirectFile
 from assetctl.files.disk import storage_errors
+from assetctl.sources import _own
 from assetctl.sources._download.asking import (
     CONTENT_RANGE,
     FETCH_AGAIN,
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
     from assetctl.sources._download.asking import Way
     from assetctl.sources.base import RemoteFile, Report
+
+
+#: Limit on what tells one state of a file from another, in bytes.
+_LONGEST_STATE = 1000
 
 
 class Stream:
@@ -66,8 +71,8 @@ class Stream:
 
     def _take_up(self) -> None:
         """Go on with the bytes of an earlier try."""
-        self._part.touch()
-        if not self._pinned and not self._state.is_file():
+        _own.keep(self._part)
+        if not self._pinned and not self._known_state():
             self._start_over()  # nobody can tell whether more of the same would come
         self.promise.feed_file(self._part)
         if self.promise.too_long:
@@ -88,8 +93,8 @@ class Stream:
         headers = dict(self._way.headers())
         if self.promise.done:
             headers["range"] = f"bytes={self.promise.done}-"
-            if self._state.is_file():
-                headers["if-range"] = self._state.read_text("ascii")
+            if state := self._known_state():
+                headers["if-range"] = state
         with self._way.ask(headers) as response:
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.promise.done:
                 self._start_over()
@@ -166,12 +171,18 @@ class Stream:
         state = _state_of(response)
         if not self._pinned and state:
             with storage_errors(f"write {self._state}"):
-                self._state.write_text(state, "ascii")
+                _own.written(self._state, state).close()
+
+    def _known_state(self) -> str:
+        """What tells the state of the file that the bytes are of, or ""."""
+        with storage_errors(f"read {self._state}"):
+            state = _own.text_of(self._state, _LONGEST_STATE)
+        return state if state.isprintable() else ""
 
     def _is_other(self, response: httpx2.Response) -> bool:
         """Whether a range is of another state of the file than what is there: some servers do not ask `If-Range`."""
         state = _state_of(response)
-        return bool(state) and self._state.is_file() and self._state.read_text("ascii") != state
+        return bool(state) and self._known_state() not in ("", state)
 
     def _refuse_other(self, start: bytes, response: httpx2.Response) -> None:
         """Refuse what can not be the file, before it takes up the disk."""
@@ -183,7 +194,7 @@ class Stream:
 
     def _start_over(self) -> None:
         with storage_errors(f"write {self._part}"):
-            self._part.write_bytes(b"")
+            _own.empty(self._part)
             self._state.unlink(missing_ok=True)
         self.promise.reset()
 
@@ -192,4 +203,4 @@ def _state_of(response: httpx2.Response) -> str:
     """What tells one state of a file from another, or ""; a weak ETag can not."""
     etag = response.headers.get("etag", "")
     state = etag if etag[:1] == '"' else response.headers.get("last-modified", "")
-    return state if state.isascii() and state.isprintable() else ""
+    return state if state.isascii() and state.isprintable() and len(state) <= _LONGEST_STATE else ""
