@@ -29,6 +29,9 @@ _LOGIN = "Make a token in your account's settings on Civitai; then `assetctl log
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MOST_WORDS = 64
 
+#: Files that one message tells.
+_MOST_TOLD = 20
+
 #: How many models Civitai tells of at a time.
 _MOST_FOUND = 100
 
@@ -146,7 +149,7 @@ def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None 
     if digits is not None:
         fitting = [file for file in files if _has_hash(file, digits)] or fitting
     if not fitting:
-        there = ", ".join(sorted({_described(file) for file in models})) or "none"
+        there = ", ".join(sorted({_described(file) for file in models})[:_MOST_TOLD]) or "none"
         raise NotFoundError(f"Version {version.number} has no such file.", f"It has: {there}.")
     chosen = min(fitting, key=_rank)
     for scan in ("pickleScanResult", "virusScanResult"):

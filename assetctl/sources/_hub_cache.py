@@ -21,13 +21,14 @@ def from_hub_cache(file: RemoteFile, target: Path) -> bool:
     """
     if file.sha256 is None:
         return False
-    blob = next((found for found in _folder().glob(f"models--*/blobs/{file.sha256}") if is_there(found, file)), None)
+    found = (each.resolve() for each in _folder().glob(f"models--*/blobs/{file.sha256}"))
+    blob = next((each for each in found if is_there(each, file)), None)
     if blob is None:
         return False
     with storage_errors(f"copy {blob}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        link_or_copy(blob.resolve(), target)
+        link_or_copy(blob, target)
     return True
 
 

@@ -39,8 +39,8 @@ def _ask(what: str, asked: Mapping[str, str]) -> list[dict[str, Any]]:
     """One page of the Hub's list, asked for once: its client would try for 24 seconds while a person waits."""
     with hub_errors(what, ASK_AGAIN):
         listed = ask("models", what, {**asked, "expand": ["downloads", "tags", "author"]})
-        if not isinstance(listed, list):
-            raise ValueError  # noqa: TRY004 - what `hub_errors` takes for no answer of the Hub's
+        if not isinstance(listed, list) or (listed and not dictionaries(listed)):
+            raise ValueError
     return [model for model in dictionaries(listed) if _NAME.fullmatch(text(model.get("id")) or "")]
 
 

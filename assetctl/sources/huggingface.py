@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from assetctl.addresses import parts_of
-from assetctl.errors import OfflineError, RefusedFileError, UsageError
+from assetctl.errors import OfflineError, UsageError
 from assetctl.files.disk import storage_errors
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _own
-from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, single_file
+from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, read_index, single_file
 from assetctl.sources.base import FetchProgress, Resolution
 from assetctl.threads import all_of
 
@@ -93,7 +92,7 @@ class HuggingFaceSource:
         paths = sorted(files)
         repository = wanted.repo.split("/")[1]
         if wanted.path is None and INDEX in files:
-            index = _parse_index(_hub.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
+            index = read_index(_hub.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
             chosen = diffusers_files(paths, index, wanted.repo, wanted.variant)
             name, form = f"{repository}-{wanted.variant}" if wanted.variant else repository, "diffusers"
         else:
@@ -248,14 +247,6 @@ def _parse_page(address: str) -> Reference:
         raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
     end = 6 if parts[3] == "refs" else 4
     return Reference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)
-
-
-def _parse_index(raw: bytes, repo: str) -> object:
-    try:
-        index: object = json.loads(raw)
-    except ValueError as error:
-        raise RefusedFileError(f"{repo} has a {INDEX} that is not JSON.", "Get a complete repository.") from error
-    return index
 
 
 def _prune(folder: Path, wanted: set[str]) -> None:

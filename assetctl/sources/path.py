@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import stat
@@ -17,13 +16,15 @@ from assetctl.files.headers import read_any_header
 from assetctl.files.names import safe_path
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _own
-from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files
+from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files, read_index
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
     from assetctl.settings import Settings
     from assetctl.sources.base import Report
 
+#: Bytes that are read of an index: what is longer is cut short, and then is no JSON.
+_LARGEST_INDEX = 2**20
 _WRITTEN_AS_PATH = re.compile(r"[/~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
 
 
@@ -87,10 +88,8 @@ class PathSource:
             raise RefusedFileError(
                 f"{path} is a folder without {INDEX}, so it is no diffusers model.", f"Try: assetctl import {reference}"
             )
-        try:
-            index = json.loads((path / INDEX).read_bytes())
-        except ValueError as error:
-            raise RefusedFileError(f"{path / INDEX} is not JSON.", "Get a complete copy of the model.") from error
+        with (path / INDEX).open("rb") as file:
+            index = read_index(file.read(_LARGEST_INDEX), str(path))
         names = [file.relative_to(path).as_posix() for file in path.glob("*/*") if file.is_file()]
         chosen = [path / name for name in diffusers_files(names, index, str(path))]
         return self._resolution(reference, path.name, "diffusers", path, chosen)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 #: Other sources know their pages better, and are asked first.
 LAST = True
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LOGIN = "Give an address that needs no login, or download the file in a browser and `assetctl import` it."
 _LONGEST_ETAG = 200
 _DISPOSITION = re.compile(r"filename\*=(?:UTF-8|utf-8)''([^;]+)|filename=\"([^\"]*)\"|filename=([^;\s]+)")
@@ -118,7 +117,9 @@ def _name(response: httpx2.Response, start: bytes, shown: str) -> str:
 
 
 def _warnings(address: str) -> tuple[str, ...]:
+    from assetctl.sources._reach import Zone, zone_of_host  # noqa: PLC0415 - comes with the client
+
     parts = urlsplit(address)
-    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+    if parts.scheme == "https" or zone_of_host(parts.hostname or "") is Zone.HERE:
         return ()
     return (f"{parts.hostname} was asked without encryption: anyone on the way can have changed the file.",)

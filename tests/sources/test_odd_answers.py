@@ -12,7 +12,8 @@ from servers.scripted import answer, scripted
 
 from assetctl import Registry
 from assetctl.cli.main import run
-from assetctl.errors import AssetctlError
+from assetctl.errors import AmbiguousNameError, AssetctlError
+from assetctl.types import Facts, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,8 +118,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
 @pytest.fixture
 def registry(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """A home with an asset that came from each source, as far as its origin tells."""
-    from assetctl.types import Facts, Origin
-
     monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "home"))
     write_lora(tmp_path / "mine.safetensors", "sdxl")
     page = "https://civitai.com/models/7?modelVersionId=41"
@@ -156,7 +155,7 @@ FEW = ("minus one", "huge", "deep", "list of odd")
 NEEDED = {
     "/api/models/org/repo": [(), ("sha",), ("siblings",), ("siblings", 0), ("siblings", 0, "rfilename"),
                              ("siblings", 1, "rfilename")],
-    "/api/models?": [()],
+    "/api/models?": [(), (0,)],
     "/api/v1/model-versions/": [(), ("id",), ("modelId",), ("files",), ("files", 0), ("files", 0, "downloadUrl"),
                                 ("files", 0, "pickleScanResult"), ("files", 0, "virusScanResult")],
     "/api/v1/models/": [(), ("id",), ("modelVersions",), ("modelVersions", 0), ("modelVersions", 0, "id"),
@@ -183,6 +182,30 @@ def test_no_field_of_an_answer_is_a_surprise(server: _Server, registry: Registry
     assert {error.exit_code for error in failed.values()} <= {3, 5, 6}
     assert max((len(error.message) for error in failed.values()), default=0) < 1000
     assert time.monotonic() - since < 60
+
+
+def test_one_odd_page_does_not_keep_the_others_from_being_asked(server: _Server, registry: Registry, tmp_path: Path):
+    unsafe = '{"rfilename": "../../.bashrc", "size": 3}'
+    for odd in (f"[{unsafe}]", "5"):
+        server.spoil("/api/models/org/repo", ("siblings",), odd)
+        newer = {each.asset.name: each for each in registry.outdated()}
+        assert newer["hub"].problem
+        assert newer["civit"].there == "42"
+    server.spoil("/api/models/org/repo", ("siblings",), f"[{unsafe}]")
+    assert {each.asset.name for each in registry.enrich(again=True)} == {"hub", "civit"}
+    with registry._workspace.catalog.write() as writer:
+        asset = registry.get("hub")
+        writer.set_origin(asset.id, Origin("huggingface", "http://gone.example/org/repo", "c" * 40))
+    assert [(each.asset.name, each.problem is None) for each in registry.outdated()] == [("hub", False)]
+    registry.enrich(again=True)
+
+
+def test_a_repository_of_very_many_files_is_told_in_few_words(server: _Server, registry: Registry):
+    many = [{"rfilename": f"{number:06}.safetensors", "size": 1} for number in range(50_000)]
+    server.spoil("/api/models/org/repo", ("siblings",), json.dumps(many))
+    with pytest.raises(AmbiguousNameError, match="has 50000 model files") as caught:
+        registry.plan_pull("hf://org/repo")
+    assert len(caught.value.message) < 1000
 
 
 @pytest.mark.parametrize("service", ["hf", "civitai"])

@@ -151,7 +151,10 @@ def test_a_link_that_comes_while_a_file_is_fetched_is_not_written_through(tmp_pa
 
 @pytest.mark.parametrize(
     "text",
-    [f"{2**60} 1\n0 1\n", f"{'9' * 5000} 1\n", f"5 {'9' * 5000}\n", "-5 3\n", "5 0\n", "5 5\n0 " + "9" * 5000 + "\n", "\u0661 1\n"],
+    [
+        f"{2**60} 1\n0 1\n", f"{'9' * 5000} 1\n", f"5 {'9' * 5000}\n", "-5 3\n", "5 0\n",
+        "5 5\n0 " + "9" * 5000 + "\n", "\u0661 1\n",
+    ],
 )  # fmt: skip
 def test_a_journal_can_claim_what_it_likes(tmp_path: Path, text: str):
     (tmp_path / "a.part").write_bytes(b"12345")
