@@ -102,7 +102,7 @@ class _RefusalError(Exception):
 
 def check(response: httpx2.Response) -> None:
     """Raise what `hub_errors` understands, for a refusal."""
-    if response.is_error:
+    if not (response.is_success or response.has_redirect_location):
         raise _RefusalError(response)
 
 
@@ -234,14 +234,14 @@ def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
 
 def _head(url: str) -> httpx2.Headers:
     """What the Hub says of a file, before it sends elsewhere for it; its own redirects are followed."""
+    asked = client().build_request("HEAD", url, headers=headers(), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
     for _ in range(_MOVES):
-        asked = client().build_request("HEAD", url, headers=headers(), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
         response = client().send(asked, follow_redirects=False)
         check(response)
         there = response.next_request
-        if there is None or (there.url.host, there.url.port) != (asked.url.host, asked.url.port):
+        if there is None or there.url.origin != asked.url.origin:
             return response.headers
-        url = str(there.url)
+        asked = there
     raise httpx2.TooManyRedirects("The Hub sends in circles.")
 
 

@@ -34,6 +34,8 @@ _READ = 2**20
 #: Connections to one host that are kept for the next request.
 _KEPT = 8
 
+_STREAM = socket.SOCK_STREAM
+
 #: Seconds of waiting after which it is looked at how much came, and bytes a second that are too few to wait for.
 WINDOW, SLOWEST = 60.0, 1024
 
@@ -44,7 +46,8 @@ _REDIRECT_BODY = 2**16
 NAMED = "assetctl.named"
 _ENCRYPTED = "assetctl.encrypted"
 
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole addresses
+for _library in ("urllib3", "httpx2"):  # what they tell holds whole addresses
+    logging.getLogger(_library).setLevel(logging.ERROR)
 
 
 class AstrayError(httpx2.TransportError):
@@ -129,11 +132,11 @@ class Wire(httpx2.BaseTransport):
         if known is None:
             trust = httpx2.create_ssl_context() if encrypted else None  # takes 25 ms
             known = self._managers[proxy, encrypted, guard] = _connections(proxy, trust)
-            known.pool_classes_by_scheme = _pools(self._meeting(guard) if proxy is None else None)
+            known.pool_classes_by_scheme = _pools(self._meeting(guard) if proxy is None else None, named=guard.named)
         return known
 
     def _meeting(self, guard: _Guard) -> Callable[[str, str], None]:
-        """What is told of each host's addresses, before and after a connection is made; a proxy looks for itself."""
+        """What is told of a host and its address; a proxy looks for itself."""
 
         def meet(host: str, address: str) -> None:
             zone = zone_of_address(address)
@@ -160,15 +163,18 @@ def _connections(proxy: str | None, trust: ssl.SSLContext | None) -> urllib3.Poo
     return urllib3.ProxyManager(proxy, maxsize=_KEPT, ssl_context=trust, proxy_ssl_context=trust, proxy_headers=headers)
 
 
-def _pools(meet: Callable[[str, str], None] | None) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """Pools whose connections tell `meet` whom they meet, and are watched over while they wait for an answer."""
+def _pools(meet: Callable[[str, str], None] | None, *, named: bool) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Pools whose connections tell `meet` whom they meet, and are watched over while they wait for an answer.
+
+    Who was not `named` is looked up before as well: nobody near is to be asked for a connection, even.
+    """
 
     class Watched(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             if meet is None:
                 return super()._new_conn()
             with contextlib.suppress(OSError):  # told of where the connection is made
-                for *_, place in socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM):
+                for *_, place in () if named else socket.getaddrinfo(self._dns_host, self.port, type=_STREAM):
                     meet(self.host, str(place[0]))
             made = super()._new_conn()
             try:

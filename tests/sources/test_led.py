@@ -117,3 +117,28 @@ def test_civitai_names_no_address_that_is_near(civitai, tmp_path):
     source = CivitaiSource()
     with pytest.raises(SourceError, match="nobody is led there"):
         source.fetch(source.resolve("civitai:7@42"), tmp_path, lambda _: None)
+
+
+def test_a_moved_repository_is_asked_for_where_it_went_and_no_circle_is_walked_for_ever(monkeypatch):
+    """A mirror that lists no hashes is asked for each file; a token goes to the same origin alone."""
+    listing = b'{"sha": "%s", "siblings": [{"rfilename": "a.safetensors"}]}' % (b"c" * 40)
+
+    def respond(head: bytes) -> list[bytes]:
+        path = head.split(b" ")[1]
+        if path.startswith(b"/api/"):
+            return [answer(listing)]
+        if path.startswith(b"/circle/"):
+            return [answer(status="302 Go", location=path.decode())]
+        if path.startswith(b"/old/"):
+            return [answer(status="307 Go", location="/new/repo/a")]
+        return [answer(status="302 Go", location="https://cdn.example.org/x", x_linked_etag=f'"{"a" * 64}"',
+                       x_linked_size=99)]  # fmt: skip
+
+    with scripted(respond) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_TOKEN", "hf_opensesame")
+        (file,) = HuggingFaceSource().resolve("old/repo").files
+        assert (file.sha256, file.size) == ("a" * 64, 99)
+        with pytest.raises(SourceError, match="circles"):
+            HuggingFaceSource().resolve("circle/repo")
+    assert len(server.requests) < 12
