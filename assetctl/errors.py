@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from assetctl.addresses import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 class AssetctlError(Exception):
     """Anything that assetctl refuses or fails to do, told to a person.
+
+    What lets in, such as a token in an address, is hidden in both texts.
 
     Attributes:
         code: Stable identifier for scripts, in snake_case.
@@ -28,9 +32,9 @@ class AssetctlError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted(message)
+        self.hint = None if hint is None else redacted(hint)
+        super().__init__(self.message)
 
 
 class UsageError(AssetctlError):

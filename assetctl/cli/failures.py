@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
 import typer
 
+from assetctl.addresses import redacted
 from assetctl.cli.commands import COMMANDS
 from assetctl.cli.output import print_json, to_stderr
 from assetctl.cli.results import EnoughError, LostOutputError
@@ -46,7 +48,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, (BrokenPipeError, EnoughError)):
         return 0
     if "--debug" in arguments:
-        traceback.print_exception(error)
+        sys.stderr.write(redacted("".join(traceback.format_exception(error))))
     wants_json = "--json" in arguments and not isinstance(error, LostOutputError)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         _tell("interrupted", "Interrupted.", "What was done is kept: run the same command to go on.", wants_json)
@@ -97,6 +99,7 @@ def _nearest_command(arguments: Sequence[str]) -> str:
 
 
 def _tell(code: str, message: str, hint: str | None, wants_json: bool) -> None:
+    message, hint = redacted(message), None if hint is None else redacted(hint)
     if wants_json:
         with contextlib.suppress(LostOutputError):  # then in words
             print_json({"version": 1, "error": {"code": code, "message": message, "hint": hint}})

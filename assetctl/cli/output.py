@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from assetctl.addresses import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -40,7 +42,7 @@ def print_json(document: object) -> None:
 def to_stderr(label: str, text: str) -> None:
     """One line for the person: an error, a warning, a hint or a note."""
     sys.stdout.flush()  # results and remarks in the order they were made
-    text = safe(text)
+    text = safe(redacted(text))
     prefix = "" if label == "note" else f"{label}: "
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"

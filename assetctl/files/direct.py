@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 #: What positions, lengths and buffers are multiples of when they go straight to a disk.
 BLOCK = 4096
 
+#: Windows has no such flag, and few who may make links.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
 
 class DirectFile:
-    """A file that exists, open for writing anywhere in it; not for several threads at a time."""
+    """A file that exists and is no link, open for writing anywhere in it; not for several threads at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._plain = path.open("r+b", buffering=0)
+        self._plain = open(path, "r+b", buffering=0, opener=_opened)  # noqa: SIM115 - closed below
         self._direct = _open_direct(path)
 
     def write(self, position: int, data: memoryview, *, cached: bool = False) -> None:
@@ -68,11 +71,15 @@ class DirectFile:
         return done
 
 
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | _NO_LINK)
+
+
 def _open_direct(path: Path) -> int | None:
     flag = getattr(os, "O_DIRECT", None)  # Linux has it, and there some filesystems have it not
     if flag is None:
         return None
     try:
-        return os.open(path, os.O_WRONLY | flag)
+        return os.open(path, os.O_WRONLY | flag | _NO_LINK)
     except OSError:
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import SourceError, SourceNotFoundError
+from assetctl.errors import FileError, SourceError, SourceNotFoundError, UsageError
 from assetctl.operations.hearsay import with_hearsay
 from assetctl.operations.sidecars import read_sidecars
 from assetctl.types import Facts, Origin
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from assetctl.operations.sidecars import Sidecar
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset
+
+
+#: Failures in a row after which a source is not asked any more.
+_PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +68,30 @@ def enrich(
 
 
 class _Asked:
-    """A source that is asked until it fails once; the others go on, and its failure is told at the end."""
+    """A source that is asked until it fails some times in a row; the others go on, and that is told at the end.
+
+    What one page says, however odd, does not keep the source from being asked about the next asset.
+    """
 
     def __init__(self, workspace: Workspace, ask: Callable[[Asset, Origin | None], Facts | None]) -> None:
         self._silent = workspace.settings.offline
         self._ask = ask
+        self._failures = 0
         self.problem: SourceError | None = None
 
     def ask(self, asset: Asset, origin: Origin | None) -> Facts | None:
-        if self._silent or self.problem:
+        if self._silent or self._failures >= _PATIENCE:
             return None
         try:
-            return self._ask(asset, origin)
-        except SourceNotFoundError:
-            return None
+            facts = self._ask(asset, origin)
+        except (SourceNotFoundError, FileError, UsageError):  # it is gone, or its page holds nothing that could be kept
+            facts = None
         except SourceError as error:
-            self.problem = error
+            self.problem = self.problem or error
+            self._failures += 1
             return None
+        self._failures = 0
+        return facts
 
 
 def _civitai(asset: Asset, _origin: Origin | None) -> Facts | None:

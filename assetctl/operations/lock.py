@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assetctl.addresses import without_secrets
 from assetctl.errors import HashMismatchError, NotFoundError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
@@ -134,9 +135,15 @@ def _gone(lock: Lockfile, wanted: Manifest) -> tuple[str, ...]:
 def _still(lock: Lockfile, wanted: Wanted) -> Locked | None:
     """What is locked for an asset, if that is still what is wanted."""
     locked = lock.get(wanted.name)
-    if locked is None or locked.wanted != wanted.source or wanted.sha256 not in (None, locked.sha256):
+    if locked is None or wanted.sha256 not in (None, locked.sha256):
         return None
-    return locked
+    # A token in an address may change, and is in no lockfile that this program writes.
+    return locked if _shown(locked.wanted) == _shown(wanted.source) else None
+
+
+def _shown(reference: str) -> str:
+    """A reference of a manifest as a lockfile may hold it."""
+    return without_secrets(reference)
 
 
 def _resolve_all(
@@ -170,10 +177,13 @@ def _resolved(
     remote = resolution.files
     if resolution.format == "file":
         remote = (replace(remote[0], sha256=sha256), *remote[1:])
-    files = tuple(LockedFile(file.path, file.size, file.sha256, file.git_oid, file.url) for file in remote)
+    files = tuple(
+        LockedFile(file.path, file.size, file.sha256, file.git_oid, file.url and without_secrets(file.url))
+        for file in remote
+    )
     return Locked(
         name=wanted.name,
-        wanted=wanted.source,
+        wanted=wanted.source if resolution.source == "path" else without_secrets(wanted.source),
         source=resolution.source,
         reference=wanted.source if resolution.source == "path" else resolution.reference,
         revision=resolution.revision,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assetctl.errors import OfflineError, SourceError, SourceNotFoundError
+from assetctl.errors import AssetctlError, OfflineError, SourceNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def outdated(workspace: Workspace, names: Sequence[str] = ()) -> list[Newer]:
     if workspace.settings.offline:
         raise OfflineError("Sources can not be asked: the network is switched off.", "Unset ASSETCTL_OFFLINE.")
     found: list[Newer] = []
-    failures: list[SourceError] = []
+    failures: list[AssetctlError] = []
     asked = 0
     for asset in [read.find(name) for name in names] if names else read.assets():
         origin = read.origin(asset)
@@ -56,7 +56,7 @@ def outdated(workspace: Workspace, names: Sequence[str] = ()) -> list[Newer]:
         asked += 1
         try:
             newer = ask(workspace, asset, origin)
-        except SourceError as error:
+        except AssetctlError as error:  # what one page says must not keep the others from being asked
             newer = Newer(asset, origin.revision or "", problem=error.message)
             failures += [error] if not isinstance(error, SourceNotFoundError) else []  # that it is gone is an answer
         found += [newer] if newer is not None else []
@@ -73,7 +73,10 @@ def _question(origin: Origin) -> Callable[[Workspace, Asset, Origin], Newer | No
         return None
     from assetctl.sources.huggingface import parse  # noqa: PLC0415 - few assets come from there
 
-    revision = parse(origin.reference).revision
+    try:
+        revision = parse(origin.reference).revision
+    except UsageError:  # a page of another endpoint: asking tells
+        revision = None
     return None if revision is not None and _COMMIT.fullmatch(revision) else _on_the_hub
 
 

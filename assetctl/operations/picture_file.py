@@ -5,6 +5,7 @@ Formats: PNG (https://www.w3.org/TR/png-3/, IHDR); JPEG (ITU-T T.81, frame heade
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -40,7 +41,7 @@ def find_picture(workspace: Workspace, name: str) -> Path | None:
     """The picture that `name` is the path of, unless it is an asset; by content, or else by suffix."""
     if not name or "\0" in name:
         return None
-    path = Path(name).expanduser() if name[0] == "~" else Path(name)
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves an unknown user's home as it is
     try:
         if not path.is_file():
             return None

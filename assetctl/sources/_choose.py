@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -32,7 +33,27 @@ _WEIGHTS_INDEX = re.compile(r"[^.]+\.safetensors\.index(\.(?P<variant>[^.]+))?\.
 #: Names that many repositories share and that say nothing of the asset.
 _GENERIC = ("diffusion_pytorch_model", "pytorch_lora_weights", "adapter_model", "learned_embeds", "model")
 
+#: More than any pipeline has: components, and files of them all.
+_MOST_COMPONENTS, _MOST_FILES = 64, 2000
+
+#: Names of files that one message tells.
+_MOST_TOLD = 20
+
+_ONE_FILE_HINT = "Name one file of it, if you trust it."
 _SAFETENSORS_HINT = "Look for a repository with safetensors files."
+
+
+def read_index(raw: bytes, where: str) -> object:
+    """What a `model_index.json` holds.
+
+    Raises:
+        RefusedFileError: It is no JSON that anybody could mean.
+    """
+    try:
+        index: object = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise RefusedFileError(f"{where} has a {INDEX} that is not JSON.", "Get a complete repository.") from error
+    return index
 
 
 def single_file(paths: Iterable[str], where: str, prefix: str) -> str:
@@ -57,7 +78,7 @@ def single_file(paths: Iterable[str], where: str, prefix: str) -> str:
     if models:
         found = [prefix + path for path in top or models]
         raise AmbiguousNameError(
-            f"{where} has {len(found)} model files: {', '.join(top or models)}.",
+            f"{where} has {len(found)} model files: {_listed(top or models)}.",
             f"Name one of them, for example: assetctl pull {found[0]}",
             candidates=found,
         )
@@ -113,18 +134,28 @@ def diffusers_files(paths: Sequence[str], index: object, where: str, variant: st
         chosen += _component_files(inside, f"{where}/{component}", variant)
     if variant is not None and not any(f".{variant}." in path for path in chosen):
         raise RefusedFileError(f"{where} has no weights of the variant {variant}.", "Leave out `?variant=`.")
+    if len(chosen) > _MOST_FILES:
+        raise RefusedFileError(f"{where} has {len(chosen)} files, more than any diffusers model.", _ONE_FILE_HINT)
     return tuple(sorted(chosen))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for a message."""
+    return ", ".join(names[:_MOST_TOLD]) + (", …" if len(names) > _MOST_TOLD else "")
 
 
 def _components(index: object, where: str) -> list[str]:
     """Names in `model_index.json` that stand for a folder: those with a library and a class."""
     if not isinstance(index, dict):
         raise RefusedFileError(f"{where} has a {INDEX} that is no JSON object.", "Get a complete repository.")
-    return [
+    names = [
         name
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and all(value) and not name.startswith("_")
     ]
+    if len(names) > _MOST_COMPONENTS:
+        raise RefusedFileError(f"{where} has {len(names)} components, more than any diffusers model.", _ONE_FILE_HINT)
+    return names
 
 
 def _component_files(paths: list[str], where: str, preferred: str | None) -> list[str]:
@@ -135,7 +166,7 @@ def _component_files(paths: list[str], where: str, preferred: str | None) -> lis
     variant = next((wanted for wanted in (preferred, None, "fp16", "bf16") if wanted in variants), "")
     if variants and variant == "":
         raise RefusedFileError(
-            f"{where} has weights only as {', '.join(sorted({v for v in variants if v}))}.",
+            f"{where} has weights only as {_listed(sorted({v for v in variants if v}))}.",
             "Get a repository with plain or fp16 weights.",
         )
     return [path for path in paths if _belongs(PurePosixPath(path).name, variant)]

@@ -6,12 +6,15 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from assetctl.addresses import parts_of, without_secrets
 from assetctl.errors import NotFoundError, RefusedFileError, SourceError, SourceNotFoundError, UnauthorizedError
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _web
 from assetctl.sources._download import Way
+from assetctl.sources._said import LARGEST_FILE, dictionaries, dictionary, text, texts
+from assetctl.sources._said import number as number_of
 from assetctl.sources._tokens import find_token
 from assetctl.sources.base import Found, RemoteFile
 from assetctl.sources.civitai import endpoint
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 _LOGIN = "Make a token in your account's settings on Civitai; then `assetctl login civitai` or set CIVITAI_API_TOKEN."
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MOST_WORDS = 64
+
+#: Files that one message tells.
+_MOST_TOLD = 20
 
 #: How many models Civitai tells of at a time.
 _MOST_FOUND = 100
@@ -83,7 +89,7 @@ def newest_like(model: int, base_model: str | None) -> Version | None:
         SourceError: Civitai failed, or has no such model.
     """
     about = _ask(f"models/{model}", f"model {model}")
-    versions = [version for version in _dictionaries(about.get("modelVersions")) if _is_number(version.get("id"))]
+    versions = [version for version in dictionaries(about.get("modelVersions")) if _is_number(version.get("id"))]
     fitting = [
         version
         for version in versions
@@ -105,7 +111,7 @@ def search(query: str, kind: str | None, base_models: Sequence[str], limit: int)
     asked = [("query", query), ("limit", str(min(limit, _MOST_FOUND)))]
     asked += [("types", each) for each in types] + [("baseModels", each) for each in base_models]
     answer = _ask(f"models?{urlencode(asked)}", f"search for {query!r}")
-    models = [model for model in _dictionaries(answer.get("items")) if _is_number(model.get("id"))]
+    models = [model for model in dictionaries(answer.get("items")) if _is_number(model.get("id"))]
     return [found for model in models if (found := _found(model)) is not None][:limit]
 
 
@@ -116,15 +122,15 @@ def _found(model: Mapping[str, Any]) -> Found | None:
         file = choose_file(version, {})
     except (SourceError, NotFoundError, RefusedFileError):  # nothing that could be pulled
         return None
-    downloads = _dictionary(model.get("stats")).get("downloadCount")
+    downloads = dictionary(model.get("stats")).get("downloadCount")
     return Found(
         f"civitai:{model['id']}@{version.number}",
-        _text(model.get("name")) or str(model["id"]),
+        text(model.get("name")) or str(model["id"]),
         version.facts.kind,
         version.facts.base_model,
         file.size,
         file.sha256,
-        downloads if type(downloads) is int else None,
+        number_of(downloads),
         version.facts.creator,
         version.page,
     )
@@ -137,13 +143,13 @@ def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None 
         NotFoundError: There is none such.
         RefusedFileError: It was found to be dangerous.
     """
-    files = [file for file in _dictionaries(version.said.get("files")) if isinstance(file.get("downloadUrl"), str)]
+    files = [file for file in dictionaries(version.said.get("files")) if isinstance(file.get("downloadUrl"), str)]
     models = [file for file in files if file.get("type") in _TYPES] or files
     fitting = [file for file in models if _suits(file, wanted)]
     if digits is not None:
         fitting = [file for file in files if _has_hash(file, digits)] or fitting
     if not fitting:
-        there = ", ".join(sorted({_described(file) for file in models})) or "none"
+        there = ", ".join(sorted({_described(file) for file in models})[:_MOST_TOLD]) or "none"
         raise NotFoundError(f"Version {version.number} has no such file.", f"It has: {there}.")
     chosen = min(fitting, key=_rank)
     for scan in ("pickleScanResult", "virusScanResult"):
@@ -155,12 +161,13 @@ def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None 
 def way(what: str, file: RemoteFile) -> Way:
     """How to download a file; what Civitai sends to people without a token is told from a model."""
     address = file.url or ""
-    own = urlsplit(address)[:2] == urlsplit(endpoint())[:2]
+    own = parts_of(address)[:2] == parts_of(endpoint())[:2]
 
     def headers() -> dict[str, str]:
-        return {"accept-encoding": "identity"} | (_token() if own else {})
+        return _web.AS_IT_IS | (_token() if own else {})
 
-    return Way(_web.without_secrets(what), address, headers, _web.client, _check, _errors, _web.TIMEOUT)
+    what = without_secrets(what)
+    return Way(what, address, headers, _web.client, _check, _errors, _web.TIMEOUT, named=endpoint())
 
 
 def _check(response: httpx2.Response) -> None:
@@ -206,11 +213,11 @@ def user(token: str) -> str:
     """
     hint = "Make a new one in your account's settings on Civitai."
     said = _web.get_json(f"{endpoint()}/api/v1/me", _bearer(token), "Your account on Civitai", hint)
-    return _text(_dictionary(said).get("username")) or "you"
+    return text(dictionary(said).get("username")) or "you"
 
 
 def _newest(model: Mapping[str, Any], what: str) -> Version:
-    versions = [version for version in _dictionaries(model.get("modelVersions")) if _is_number(version.get("id"))]
+    versions = [version for version in dictionaries(model.get("modelVersions")) if _is_number(version.get("id"))]
     public = [version for version in versions if version.get("availability", "Public") == "Public"]
     if not versions:
         raise SourceNotFoundError(f"There is no version of {what} on Civitai.", "Check its page.")
@@ -222,52 +229,58 @@ def _version(said: Mapping[str, Any], model: Mapping[str, Any]) -> Version:
     if number is None or not _is_number(number) or not _is_number(model_number):
         raise SourceError("Civitai does not answer as it should.", "Check ASSETCTL_CIVITAI_ENDPOINT and your proxy.")
     page = f"{endpoint()}/models/{model_number}?modelVersionId={number}"
-    about = {**_dictionary(said.get("model")), **model}
+    about = {**dictionary(said.get("model")), **model}
     facts = Facts(
-        base_model=_text(said.get("baseModel")),
-        kind=_KINDS.get(str(about.get("type"))),
+        base_model=text(said.get("baseModel")),
+        kind=_KINDS.get(text(about.get("type")) or ""),
         trigger_words=_words(said.get("trainedWords")),
         licence=_licence(model),
         commercial=_commercial(model),
         page=page,
-        air=_text(said.get("air")),
-        creator=_text(_dictionary(model.get("creator")).get("username")),
+        air=text(said.get("air")),
+        creator=text(dictionary(model.get("creator")).get("username")),
     )
     warnings: tuple[str, ...] = ()
     if said.get("availability") == "EarlyAccess":
-        until = _text(said.get("earlyAccessEndsAt")) or "later"
+        until = text(said.get("earlyAccessEndsAt")) or "later"
         warnings = (f"Version {number} is in early access until {until}: Civitai gives it to those who paid.",)
     return Version(int(number), page, facts, warnings, said)
 
 
 def _licence(model: Mapping[str, Any]) -> str | None:
     """What the owner allows, as Civitai's own flags."""
-    flags = {key: model[key] for key in sorted(model) if key.startswith("allow")}
-    shown = (f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}" for key, value in flags.items())
-    return "; ".join(shown)[:500] or None
+    flags = {key: _flag(model[key]) for key in sorted(model) if key.startswith("allow") and key.isidentifier()}
+    return "; ".join(f"{key}={flag}" for key, flag in flags.items() if flag)[:500] or None
+
+
+def _flag(said: object) -> str:
+    """A flag in words: yes or no, a word, or several."""
+    if isinstance(said, list):
+        return ",".join(map(_flag, texts(said)))
+    return str(said) if isinstance(said, bool) else text(said) or ""
 
 
 def _commercial(model: Mapping[str, Any]) -> bool | None:
     """Whether pictures may be sold: `allowCommercialUse` lists `Image`, `Rent`, `Sell` and others, or is one."""
     allowed = model.get("allowCommercialUse")
-    if allowed is None:
+    if not isinstance(allowed, (list, str)):
         return None
-    listed = allowed if isinstance(allowed, list) else re.findall(r"\w+", str(allowed))
-    return bool({"Image", "Rent", "Sell"} & set(map(str, listed)))
+    listed = texts(allowed) if isinstance(allowed, list) else re.findall(r"\w+", allowed)
+    return bool({"Image", "Rent", "Sell"} & set(listed))
 
 
 def _suits(file: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    there = {**_dictionary(file.get("metadata")), "type": file.get("type")}
-    return all(str(there.get(key) or "").lower() == value.lower() for key, value in wanted.items())
+    there = {**dictionary(file.get("metadata")), "type": file.get("type")}
+    return all((text(there.get(key)) or "").lower() == value.lower() for key, value in wanted.items())
 
 
 def _has_hash(file: Mapping[str, Any], digits: str) -> bool:
-    hashes = _dictionary(file.get("hashes")).values()
+    hashes = dictionary(file.get("hashes")).values()
     return any(isinstance(value, str) and value.lower().startswith(digits.lower()) for value in hashes)
 
 
 def _rank(file: Mapping[str, Any]) -> tuple[int, ...]:
-    about = _dictionary(file.get("metadata"))
+    about = dictionary(file.get("metadata"))
     return (
         _index(_FORMATS, about.get("format")),
         not file.get("primary"),
@@ -281,39 +294,28 @@ def _index(words: tuple[str, ...], word: object) -> int:
 
 
 def _remote(file: Mapping[str, Any]) -> RemoteFile:
-    kilobytes = file.get("sizeKB")
-    size = round(kilobytes * 1024) if isinstance(kilobytes, (int, float)) and kilobytes > 0 else None
-    sha256 = str(_dictionary(file.get("hashes")).get("SHA256", "")).lower()
+    said = file.get("sizeKB")
+    kilobytes = 0.0 if isinstance(said, bool) or not isinstance(said, (int, float)) else float(said)
+    size = round(kilobytes * 1024) if 0 < kilobytes <= LARGEST_FILE / 1024 else None
+    sha256 = (text(dictionary(file.get("hashes")).get("SHA256")) or "").lower()
     return RemoteFile(_name(file), size, sha256 if _SHA256.fullmatch(sha256) else None, url=file["downloadUrl"])
 
 
 def _name(file: Mapping[str, Any]) -> str:
-    name = _web.file_name(str(file.get("name") or "")) or "model"
+    name = _web.file_name(said[-500:] if isinstance(said := file.get("name"), str) else "") or "model"
     return name if name.lower().endswith((*MODEL_SUFFIXES, ".zip")) else f"{name}.safetensors"
 
 
 def _described(file: Mapping[str, Any]) -> str:
-    about = _dictionary(file.get("metadata"))
-    words = (f"{key}={about[key]}" for key in ("format", "fp", "size") if isinstance(about.get(key), str))
-    return " ".join(words) or str(file.get("type"))[:40]
+    about = dictionary(file.get("metadata"))
+    words = (f"{key}={word}" for key in ("format", "fp", "size") if (word := text(about.get(key))))
+    return " ".join(words) or text(file.get("type")) or "?"
 
 
 def _words(said: object) -> tuple[str, ...]:
-    words = [word.strip(" ,") for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    words = [word.strip(" ,") for word in texts(said)]
     return tuple(dict.fromkeys(word[:500] for word in words if word and word.isprintable()))[:_MOST_WORDS]
 
 
-def _text(said: object) -> str | None:
-    return said.strip()[:200] or None if isinstance(said, str) and said.isprintable() else None
-
-
 def _is_number(said: object) -> bool:
-    return type(said) is int and said > 0
-
-
-def _dictionary(said: object) -> Mapping[str, Any]:
-    return said if isinstance(said, dict) else {}
-
-
-def _dictionaries(said: object) -> list[dict[str, Any]]:
-    return [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []
+    return (number_of(said) or 0) > 0

@@ -1,4 +1,7 @@
-"""What we ask of the Hub's API, by its own client; and its errors in our words."""
+"""What we ask of the Hub's API, and its errors in our words.
+
+Its own client reads whatever comes, however much that is: it is asked for the person's token alone.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 import httpx2
-from huggingface_hub import HfApi, constants, get_session, get_token, hf_hub_url, hf_raise_for_status
-from huggingface_hub.errors import (
-    FileMetadataError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    OfflineModeIsEnabled,
-    RevisionNotFoundError,
-)
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but lazily exported
+from huggingface_hub import constants, get_token, hf_hub_url
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]  # lazily exported
 
 from assetctl.errors import (
     HashMismatchError,
@@ -34,23 +30,27 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.names import safe_path
+from assetctl.sources import _web
 from assetctl.sources._download import Way
 from assetctl.sources._hub_facts import facts_of
+from assetctl.sources._said import dictionaries, dictionary, size, text
 from assetctl.sources._tokens import find_token
-from assetctl.sources._wire import Wire
+from assetctl.sources._wire import AstrayError, Wire
 from assetctl.sources.base import RemoteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from huggingface_hub.hf_api import RepoSibling
+    from collections.abc import Iterator, Mapping, Sequence
 
     from assetctl.types import Facts
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # what else is installed here is nobody's business
-logging.getLogger("huggingface_hub").setLevel(
-    logging.ERROR
-)  # we say ourselves what went wrong, and show our own progress
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # we say ourselves what went wrong
+
+#: Limit on a list of a repository's files: a hundred thousand have room in it.
+_LISTING = 32 * 2**20
+
+#: Requests that one question comes to, where the Hub's name for a repository has changed.
+_MOVES = 5
 
 #: Limit on a file that is read to decide what to fetch.
 SMALL = 2**20
@@ -60,6 +60,9 @@ _TEXT = 16 * 2**20
 
 #: What we call ourselves to the Hub.
 LIBRARY = "assetctl"
+#: What the Hub says of a repository whose owner asks for something first.
+_GATED = ("auto", "manual", True)
+
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _COMMIT = re.compile(r"[\w.-]{1,100}", re.ASCII)
@@ -74,14 +77,61 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
-def api() -> HfApi:
-    """The Hub's client, with the person's token."""
-    return HfApi(endpoint=endpoint(), library_name=LIBRARY, token=_token())
+@cache
+def client() -> httpx2.Client:
+    """The one client for the Hub: it is silent where the Hub's own would be."""
+    return httpx2.Client(transport=Wire(), event_hooks={"request": [_allow]}, follow_redirects=True, max_redirects=10)
+
+
+def _allow(request: httpx2.Request) -> None:
+    if constants.is_offline_mode():
+        raise _SilentError("The network is switched off.", request=request)
+
+
+class _SilentError(httpx2.TransportError):
+    """Nobody is to be asked."""
+
+
+class _RefusalError(Exception):
+    """The Hub refused; its answer's body was not read."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        self.reason = response.headers.get("x-error-code", "")
+
+
+def check(response: httpx2.Response) -> None:
+    """Raise what `hub_errors` understands, for a refusal."""
+    if not (response.is_success or response.has_redirect_location):
+        raise _RefusalError(response)
+
+
+def ask(path: str, what: str, asked: Mapping[str, str | Sequence[str]], *, token: str | None = None) -> Any:  # noqa: ANN401 - from outside
+    """What the Hub's API answers to a question; to be called inside `hub_errors`.
+
+    Raises:
+        SourceError: No JSON comes, or far too much.
+    """
+    query = f"?{urlencode(asked, doseq=True)}" if asked else ""
+    headers = _headers(token or _token()) | {"accept-encoding": "gzip"}
+    with client().stream(
+        "GET", f"{endpoint()}/api/{path}{query}", headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+    ) as response:
+        check(response)
+        content = _web.read(response, what, _LISTING)
+    try:
+        return _web.parsed(content, what, "")
+    except SourceError as error:
+        raise _no_hub() from error
 
 
 def headers() -> dict[str, str]:
     """Headers of a download: the person's token, and bytes as they are."""
-    return {**build_hf_headers(library_name=LIBRARY, token=_token()), "accept-encoding": "identity"}
+    return _headers(_token()) | _web.AS_IT_IS
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return build_hf_headers(library_name=LIBRARY, token=token or False)
 
 
 def user(token: str) -> str:
@@ -93,14 +143,13 @@ def user(token: str) -> str:
     """
     with hub_errors("Your account on the Hub", ASK_AGAIN):
         try:
-            said = api().whoami(token=token)
-        except HfHubHTTPError as error:
+            said = ask("whoami-v2", "Your account on the Hub", {}, token=token)
+        except _RefusalError as error:
             if error.response.status_code != HTTPStatus.UNAUTHORIZED:
                 raise
             hint = f"Make a new one on {endpoint()}/settings/tokens."
             raise UnauthorizedError("The Hub does not know this token.", hint) from error
-    name = said.get("name")
-    return name if isinstance(name, str) and name.isprintable() else "you"
+    return text(dictionary(said).get("name")) or "you"
 
 
 def _token() -> str | None:
@@ -155,18 +204,16 @@ def look_up(repo: str, revision: str | None) -> Repository:
         SourceError: Of the kind that fits; the Hub failed or has no such thing.
         RefusedFileError: A file's name is unsafe.
     """
+    at = "" if revision is None else f"/revision/{quote(revision, safe='')}"
     with hub_errors(repo, ASK_AGAIN):
-        try:
-            info = api().model_info(
-                repo, revision=revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise _no_hub() from error
-    if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
+        validate_repo_id(repo)
+        info = ask(f"models/{repo}{at}", repo, {"blobs": "True"})
+    commit = dictionary(info).get("sha")
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or not isinstance(info.get("siblings"), list):
         raise _no_hub()
-    files = [_remote_file(sibling, repo, info.sha) for sibling in info.siblings or ()]
-    facts = facts_of(info, page(repo, info.sha, None))
-    return Repository(info.sha, {file.path: file for file in files}, facts, bool(info.gated))
+    files = [_remote_file(sibling, repo, commit) for sibling in dictionaries(info["siblings"])]
+    facts = facts_of(info, page(repo, commit, None))
+    return Repository(commit, {file.path: file for file in files if file}, facts, info.get("gated") in _GATED)
 
 
 def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
@@ -174,11 +221,28 @@ def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     if file.sha256 or file.git_oid:
         return file
     with hub_errors(f"{repo}/{file.path}"):
-        promise = api().get_hf_file_metadata(
-            url=file_url(repo, commit, file.path), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
-        )
-    size = promise.size if file.size is None else file.size
-    return replace(file, size=size, sha256=_hash(_SHA256, promise.etag), git_oid=_hash(_SHA1, promise.etag))
+        told = _head(file_url(repo, commit, file.path))
+    etag = (told.get("x-linked-etag") or told.get("etag") or "").removeprefix("W/").strip('"')
+    length = _web.length_of(told.get("x-linked-size") or told.get("content-length") or "")
+    return replace(
+        file,
+        size=length if file.size is None else file.size,
+        sha256=_hash(_SHA256, etag),
+        git_oid=_hash(_SHA1, etag),
+    )
+
+
+def _head(url: str) -> httpx2.Headers:
+    """What the Hub says of a file, before it sends elsewhere for it; its own redirects are followed."""
+    asked = client().build_request("HEAD", url, headers=headers(), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
+    for _ in range(_MOVES):
+        response = client().send(asked, follow_redirects=False)
+        check(response)
+        there = response.next_request
+        if there is None or there.url.origin != asked.url.origin:
+            return response.headers
+        asked = there
+    raise httpx2.TooManyRedirects("The Hub sends in circles.")
 
 
 def with_sha256(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
@@ -204,26 +268,18 @@ def read_small(repo: str, commit: str, file: RemoteFile, most: int = SMALL) -> b
         HashMismatchError: It is not small.
         SourceError: Of the kind that fits.
     """
-    content = b""
     url = file_url(repo, commit, file.path)
     with (
         hub_errors(f"{repo}/{file.path}"),
-        get_session().stream(
-            "GET", url, headers=headers(), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT, follow_redirects=True
-        ) as response,
+        client().stream("GET", url, headers=headers(), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT) as response,
     ):
-        hf_raise_for_status(response)
-        for chunk in response.iter_bytes():
-            content += chunk
-            if len(content) > most:
-                raise HashMismatchError(f"{repo}/{file.path} is larger than {most} bytes.", "Report the repository.")
-    return content
-
-
-@cache
-def _downloads() -> httpx2.Client:
-    """A client for large bodies, with the manners of the Hub's own: it is silent where that is to be."""
-    return httpx2.Client(transport=Wire(), event_hooks=get_session().event_hooks, follow_redirects=True)
+        check(response)
+        _web.refuse_packed(response, f"{repo}/{file.path}")
+        try:
+            return _web.read(response, file.path, most)
+        except _web.TooLargeError as error:
+            message = f"{repo}/{file.path} is larger than {most} bytes."
+            raise HashMismatchError(message, "Report the repository.") from error
 
 
 def way(repo: str, revision: str, path: str) -> Way:
@@ -232,8 +288,8 @@ def way(repo: str, revision: str, path: str) -> Way:
         f"{repo}/{path}",
         file_url(repo, revision, path),
         headers,
-        _downloads,
-        hf_raise_for_status,
+        client,
+        check,
         hub_errors,
         constants.HF_HUB_DOWNLOAD_TIMEOUT,
     )
@@ -254,11 +310,11 @@ def hub_errors(what: str, again: str = _AGAIN) -> Iterator[None]:
     """
     try:
         yield
-    except OfflineModeIsEnabled as error:
+    except _SilentError as error:
         raise OfflineError(
             f"{what} can not be fetched: HF_HUB_OFFLINE is set.", "Unset it, or give the path of a local file."
         ) from error
-    except HfHubHTTPError as error:
+    except _RefusalError as error:
         raise _refusal(what, error, again) from error
     except HFValidationError as error:
         raise UsageError(
@@ -266,27 +322,27 @@ def hub_errors(what: str, again: str = _AGAIN) -> Iterator[None]:
         ) from error
     except UnicodeEncodeError as error:
         raise UnauthorizedError("The Hugging Face token has characters that no token has.", "Mend HF_TOKEN.") from error
-    except (FileMetadataError, ValueError, httpx2.DecodingError) as error:
+    except (ValueError, httpx2.DecodingError) as error:
         raise _no_hub() from error
-    except httpx2.TimeoutException as error:
-        raise SourceError(f"{what}: the Hub did not answer in time.", again) from error
+    except (httpx2.TimeoutException, httpx2.TooManyRedirects, AstrayError) as error:
+        raise _web.failed(what, error, again) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
         raise SourceError(f"{what}: the connection to {endpoint()} failed.", again) from error
 
 
-def _refusal(what: str, error: HfHubHTTPError, again: str) -> SourceError:
+def _refusal(what: str, error: _RefusalError, again: str) -> SourceError:
     """Our error for the Hub's answer."""
     status = error.response.status_code
     page = f"{endpoint()}/{'/'.join(what.split('/')[:2])}"
+    gated = error.reason == "GatedRepo"
     if status in (401, 403) and "authorization" in error.response.request.headers:
-        gated = isinstance(error, GatedRepoError)
         known = f"{what} is gated, and" if gated else f"{what} is private or gated, or does not exist:"
         account = f"has accepted the licence on {page}" if gated else "may read it"
         return UnauthorizedError(
             f"{known} the token of {_token_place()} was sent and refused.",
             f"See that it is valid and that its account {account}; `assetctl login hf` or HF_TOKEN take another.",
         )
-    if isinstance(error, GatedRepoError):
+    if gated:
         return UnauthorizedError(
             f"{what} is gated: its owner asks you to accept a licence first.",
             f"Accept the licence on {page}; then `assetctl login hf`, or set HF_TOKEN.",
@@ -296,7 +352,7 @@ def _refusal(what: str, error: HfHubHTTPError, again: str) -> SourceError:
             f"{what} is not for everyone: it is private or gated, or does not exist, and no token was sent.",
             "Check the name; accept the licence on the repository's page; `assetctl login hf`, or set HF_TOKEN.",
         )
-    if isinstance(error, RevisionNotFoundError):
+    if error.reason == "RevisionNotFound":
         return SourceNotFoundError(f"{what} has no such revision.", "Check the branches and tags on its page.")
     if status in (404, 410):
         return SourceNotFoundError(f"There is no {what} on the Hub.", "Check the spelling of its name.")
@@ -308,15 +364,17 @@ def _no_hub() -> SourceError:
     return SourceError(f"{endpoint()} does not answer as the Hub does.", "Check HF_ENDPOINT and your proxy.")
 
 
-def _remote_file(sibling: RepoSibling, repo: str, commit: str) -> RemoteFile:
-    path = safe_path(str(sibling.rfilename), repo)
-    lfs = sibling.lfs
-    size = sibling.size if lfs is None else lfs.size
+def _remote_file(sibling: Mapping[str, Any], repo: str, commit: str) -> RemoteFile | None:
+    """A file of a list; `None` for what has no name."""
+    name, said = sibling.get("rfilename"), sibling.get("lfs")
+    if not isinstance(name, str):
+        return None
+    path, lfs = safe_path(name, repo), dictionary(said)
     return RemoteFile(
         path,
-        size if isinstance(size, int) and size >= 0 else None,
-        None if lfs is None else _hash(_SHA256, lfs.sha256),
-        _hash(_SHA1, sibling.blob_id) if lfs is None else None,
+        size(lfs.get("size") if said else sibling.get("size")),
+        _hash(_SHA256, lfs.get("sha256")),
+        None if said else _hash(_SHA1, sibling.get("blobId")),
         file_url(repo, commit, path),
     )
 

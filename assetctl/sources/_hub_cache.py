@@ -21,19 +21,20 @@ def from_hub_cache(file: RemoteFile, target: Path) -> bool:
     """
     if file.sha256 is None:
         return False
-    blob = next((found for found in _folder().glob(f"models--*/blobs/{file.sha256}") if is_there(found, file)), None)
+    found = (each.resolve() for each in _folder().glob(f"models--*/blobs/{file.sha256}"))
+    blob = next((each for each in found if is_there(each, file)), None)
     if blob is None:
         return False
     with storage_errors(f"copy {blob}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        link_or_copy(blob.resolve(), target)
+        link_or_copy(blob, target)
     return True
 
 
 def _folder() -> Path:
     """Where the Hub's client keeps it. Source: the client's documentation of its environment variables."""
     if named := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))  # noqa: PTH111 - leaves an unknown user's home as it is
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(home).expanduser() / "hub"
+    return Path(os.path.expanduser(home)) / "hub"  # noqa: PTH111 - likewise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from assetctl.sources._said import dictionary, text, texts
 from assetctl.types import Facts
 
 if TYPE_CHECKING:
-    from huggingface_hub import ModelInfo
+    from collections.abc import Mapping
 
 #: Tags by which models of the Hub say what they are, and our words.
 KINDS = {
@@ -37,15 +38,13 @@ _BASE_MODELS = {
 
 #: Licences that forbid to sell what is made with the model, as far as their names tell.
 _NOT_COMMERCIAL = re.compile(r"(^|-)nc(-|$)|non-?commercial", re.IGNORECASE)
-_MOST = 200
 
 
-def facts_of(info: ModelInfo, page: str) -> Facts | None:
+def facts_of(info: Mapping[str, Any], page: str) -> Facts | None:
     """What is said of a model, `None` if that is nothing."""
-    card: dict[str, object] = vars(info.card_data) if info.card_data is not None else {}
-    tags = [str(tag) for tag in info.tags or ()]
-    licence = _text(card.get("license_name")) or _text(card.get("license"))
-    words = _text(card.get("instance_prompt"))
+    card, tags = dictionary(info.get("cardData")), texts(info.get("tags"))
+    licence = text(card.get("license_name")) or text(card.get("license"))
+    words = text(card.get("instance_prompt"))
     facts = Facts(
         base_model=_base_model(card.get("base_model")),
         kind=next((word for tag, word in KINDS.items() if tag in tags), None),
@@ -53,7 +52,7 @@ def facts_of(info: ModelInfo, page: str) -> Facts | None:
         licence=licence,
         commercial=False if licence and _NOT_COMMERCIAL.search(licence) else None,
         page=page,
-        creator=_text(info.author),
+        creator=text(info.get("author")),
         source="huggingface",
     )
     said = (facts.base_model, facts.kind, facts.licence, *facts.trigger_words)
@@ -63,7 +62,3 @@ def facts_of(info: ModelInfo, page: str) -> Facts | None:
 def _base_model(said: object) -> str | None:
     named = said[0] if isinstance(said, list) and said else said
     return _BASE_MODELS.get(named.rpartition("/")[2].lower()) if isinstance(named, str) else None
-
-
-def _text(said: object) -> str | None:
-    return said.strip()[:_MOST] or None if isinstance(said, str) and said.isprintable() else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import ModelInfo, constants, get_session, hf_raise_for_status
-
-from assetctl.sources._hub import ASK_AGAIN, endpoint, headers, hub_errors
+from assetctl.sources._hub import ASK_AGAIN, ask, endpoint, hub_errors
 from assetctl.sources._hub_facts import KINDS
+from assetctl.sources._said import dictionaries, number, text, texts
 from assetctl.sources.base import Found
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: What pictures are made with, where no tag says more.
 _PICTURES = "text-to-image"
+_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _BASE_MODEL = "base_model:"
 
 
@@ -34,34 +35,29 @@ def search(query: str, kind: str | None, base_models: Sequence[str], limit: int)
     return [each for each in found if kind in (None, each.kind)]
 
 
-def _ask(what: str, asked: Mapping[str, str]) -> list[ModelInfo]:
+def _ask(what: str, asked: Mapping[str, str]) -> list[dict[str, Any]]:
     """One page of the Hub's list, asked for once: its client would try for 24 seconds while a person waits."""
-    address, parameters = f"{endpoint()}/api/models", {**asked, "expand": ["downloads", "tags", "author"]}
     with hub_errors(what, ASK_AGAIN):
-        response = get_session().get(
-            address, params=parameters, headers=headers(), timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
-        )
-        hf_raise_for_status(response)
-        listed = response.json()
-        if not isinstance(listed, list) or not all(isinstance(item, dict) and "id" in item for item in listed):
-            raise ValueError(listed)
-        return [ModelInfo(**{"siblings": None} | item) for item in listed]  # type: ignore[no-untyped-call]  # theirs
+        listed = ask("models", what, {**asked, "expand": ["downloads", "tags", "author"]})
+        if not isinstance(listed, list) or (listed and not dictionaries(listed)):
+            raise ValueError
+    return [model for model in dictionaries(listed) if _NAME.fullmatch(text(model.get("id")) or "")]
 
 
-def _found(model: ModelInfo) -> Found:
-    tags = [str(tag) for tag in model.tags or ()]
+def _found(model: Mapping[str, Any]) -> Found:
+    tags, name = texts(model.get("tags")), str(model["id"])
     kind = next((word for tag, word in KINDS.items() if tag in tags), None)
     if kind is None and {"diffusers", _PICTURES} <= {*tags}:
         kind = "checkpoint"
     bases = [tag.rpartition(":")[2] for tag in tags if tag.startswith(_BASE_MODEL)]
     return Found(
-        f"hf://{model.id}",
-        model.id.rpartition("/")[2],
+        f"hf://{name}",
+        name.rpartition("/")[2],
         kind,
-        bases[0] if bases else None,
+        text(bases[0]) if bases else None,
         None,
         None,
-        model.downloads if isinstance(model.downloads, int) else None,
-        model.author or model.id.partition("/")[0],
-        f"{endpoint()}/{model.id}",
+        number(model.get("downloads")),
+        text(model.get("author")) or name.partition("/")[0],
+        f"{endpoint()}/{name}",
     )

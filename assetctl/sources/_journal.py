@@ -6,15 +6,21 @@ have come. A line is written after its bytes; one that was cut off by a kill cou
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import write_all
+from assetctl.sources import _own
 
 if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
 SUFFIX = ".chunks"
+
+#: Limit on a journal, in bytes, and on the chunks of a file.
+_LARGEST, _MOST_CHUNKS = 64 * 2**20, 2**20
+_NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 
 
 class Journal:
@@ -37,16 +43,13 @@ class Journal:
     def open(self, there: int) -> None:
         """Read what an earlier run wrote, as far as a file of `there` bytes can bear it out, and get ready to go on."""
         head = f"{self._size} {self._chunk}\n"
-        lines = self.path.read_text("ascii", "replace").splitlines(keepends=True) if self.path.is_file() else []
+        lines = _own.text_of(self.path, _LARGEST).splitlines(keepends=True)
         for line in lines[1:] if lines[:1] == [head] else ():
             self._read(line)
         self.got = [min(count, max(0, there - number * self._chunk)) for number, count in enumerate(self.got)]
         # Written anew, in one step: lines of a long download do not pile up over its runs.
         text = head + "".join(f"{number} {count}\n" for number, count in enumerate(self.got) if count)
-        fresh = self.path.with_suffix(".fresh")
-        fresh.write_text(text, "ascii")
-        fresh.replace(self.path)
-        self._opened = self.path.open("ab", buffering=0)
+        self._opened = _own.written(self.path, text)
 
     def add(self, number: int, count: int) -> None:
         """So many more bytes of a chunk are in the file."""
@@ -62,7 +65,7 @@ class Journal:
 
     def _read(self, line: str) -> None:
         number, _, count = line.rstrip("\n").partition(" ")
-        if not line.endswith("\n") or not (number.isdecimal() and count.isdecimal()):
+        if not line.endswith("\n") or not (_NUMBER.fullmatch(number) and _NUMBER.fullmatch(count)):
             return
         if int(number) < len(self.got) and int(count) <= self.length(int(number)):
             self.got[int(number)] = max(self.got[int(number)], int(count))
@@ -72,16 +75,16 @@ def fetched_bytes(folder: Path) -> int:
     """How many bytes of files lie in a staging folder, whole or not: a file in chunks has holes."""
     total = 0
     for path in folder.rglob("*"):
-        if path.is_file() and path.suffix not in (SUFFIX, ".etag", ".fresh"):
+        if not path.is_symlink() and path.is_file() and path.suffix not in (SUFFIX, ".etag", ".fresh"):
             journal = path.with_suffix(SUFFIX)
             total += _of_chunks(journal) if journal.is_file() else path.stat().st_size
     return total
 
 
 def _of_chunks(path: Path) -> int:
-    head, *lines = path.read_text("ascii", "replace").splitlines() or [""]
+    head, *lines = _own.text_of(path, _LARGEST).splitlines() or [""]
     size, _, chunk = head.partition(" ")
-    if not (size.isdecimal() and chunk.isdecimal() and int(chunk)):
+    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(chunk)) or not 0 <= int(size) <= int(chunk) * _MOST_CHUNKS:
         return 0
     journal = Journal(path, int(size), int(chunk))
     for line in lines:

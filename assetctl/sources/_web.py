@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx2
 import orjson
 
-from assetctl.errors import SourceError, SourceNotFoundError, UnauthorizedError
+from assetctl.errors import SourceError, SourceNotFoundError, UnauthorizedError, UsageError
 from assetctl.files.names import NAMELESS, safe_name
 from assetctl.sources._tokens import find_token
-from assetctl.sources._wire import Wire
+from assetctl.sources._wire import SLOWEST, AstrayError, SlowError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 TIMEOUT = 30.0
 
-#: Limit on an answer of an API.
-_LARGEST = 16 * 2**20
+#: Limit on an answer of an API, unpacked.
+LARGEST = 16 * 2**20
 
-#: Parameters of an address that let in whoever has them.
-_SECRET = re.compile(r"token|key|secret|sig|auth|pass|credential|x-amz-|expires", re.IGNORECASE)
+#: Seconds that an answer of an API may take in all.
+_LONGEST = 300.0
 
+#: How answers of APIs may be packed: what unpacks them does so piece by piece.
+_PACKED = {"accept-encoding": "gzip"}
+
+#: Headers of a download: its bytes as they are, since a packed answer can not be gone on with.
+AS_IT_IS = {"accept-encoding": "identity"}
+
+_LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 _ASK_AGAIN = "Check your connection and proxy, and run the command again."
 _AGAIN = "Run the command again: what was fetched so far is kept, and it goes on from there."
+
+
+class TooLargeError(SourceError):
+    """More comes than any such answer should have."""
 
 
 @cache
@@ -41,6 +53,18 @@ def client() -> httpx2.Client:
         max_redirects=10,
         headers={"user-agent": "assetctl"},
     )
+
+
+def see_address(address: str, shown: str) -> None:
+    """See that an address which a person gave can be asked for.
+
+    Raises:
+        UsageError: It can not.
+    """
+    try:
+        httpx2.URL(address)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise UsageError(f"{shown[:200]!r} is no address of a file.", "Write https://HOST/PATH.") from error
 
 
 def check(response: httpx2.Response) -> None:
@@ -56,21 +80,59 @@ def get_json(url: str, headers: Mapping[str, str], what: str, login: str, *, sou
     """
     with (
         errors(what, login, again=_ASK_AGAIN, source=source),
-        client().stream("GET", url, headers=dict(headers)) as response,
+        client().stream("GET", url, headers={**_PACKED, **headers}) as response,
     ):
         check(response)
-        content = b""
-        for piece in response.iter_bytes():
-            content += piece
-            if len(content) > _LARGEST:
-                raise SourceError(f"{what}: the answer is larger than any should be.", "Check the address.")
+        content = read(response, what)
+    return parsed(content, what, urlsplit(url).hostname or "")
+
+
+def read(response: httpx2.Response, what: str, most: int = LARGEST) -> bytes:
+    """The body of an answer of an API, unpacked; never more than `most` bytes are held, whatever comes.
+
+    Raises:
+        TooLargeError: It is larger.
+        httpx2.HTTPError: It broke, or took longer than any should.
+    """
+    content, since = bytearray(), time.monotonic()
+    for piece in response.iter_bytes():
+        content += piece
+        if len(content) > most:
+            raise TooLargeError(f"{what}: the answer is larger than any should be.", "Check the address.")
+        if time.monotonic() - since > _LONGEST:
+            raise SlowError("Too slow.", request=response.request)
+    return bytes(content)
+
+
+def parsed(content: bytes, what: str, host: str) -> Any:  # noqa: ANN401 - from outside
+    """The JSON of an answer; numbers in it are finite, and it is nested no deeper than a thousand times.
+
+    Raises:
+        SourceError: It is none.
+    """
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        host = urlsplit(url).netloc
         raise SourceError(
             f"{what}: {host} does not answer as it should.", "Check the address, and your proxy."
         ) from error
+
+
+def length_of(text: str) -> int | None:
+    """A length as headers have it, in bytes; `None` for what is none, or longer than any file."""
+    return int(text) if _LENGTH.fullmatch(text) else None
+
+
+def refuse_packed(response: httpx2.Response, what: str) -> None:
+    """Refuse a file that comes packed, though its bytes were wanted as they are: nobody promised what it unpacks to.
+
+    Raises:
+        SourceError: It is.
+    """
+    packed = response.headers.get("content-encoding", "").strip().lower()
+    if packed not in ("", "identity"):
+        message = f"{what}: the server packs the file ({packed[:40]!r}), though it was asked not to."
+        raise SourceError(message, "Download it in a browser, and `assetctl import` it.")
 
 
 @contextmanager
@@ -92,24 +154,26 @@ def errors(what: str, login: str, *, again: str = _AGAIN, source: str | None = N
         yield
     except httpx2.HTTPStatusError as error:
         raise _refusal(what, login, error.response, again, source) from error
-    except httpx2.TooManyRedirects as error:
-        raise SourceError(f"{what}: the server sends in circles.", "Check the address in a browser.") from error
-    except httpx2.TimeoutException as error:
-        raise SourceError(f"{what}: the server did not answer in time.", again) from error
-    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        raise SourceError(
-            f"{what}: the server sends to an address that can not be used.", "Check the address."
-        ) from error
-    except (httpx2.HTTPError, httpx2.StreamError) as error:
-        raise SourceError(f"{what}: the connection failed.", again) from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
+        raise failed(what, error, again) from error
 
 
-def without_secrets(address: str) -> str:
-    """An address as it may be shown and kept: without a password, and without parameters that let in."""
-    parts = urlsplit(address)
-    query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if not _SECRET.search(key)]
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, urlencode(query), ""))
+def failed(what: str, error: Exception, again: str = _AGAIN, to: str = "") -> SourceError:
+    """Our error for an answer that did not come, or not whole; the connection was `to` somewhere, if that helps."""
+    match error:
+        case AstrayError():
+            hint = "If you trust it, ask for that address itself."
+            return SourceError(f"{what}: the server sends to {error}: nobody is led there.", hint)
+        case httpx2.TooManyRedirects():
+            return SourceError(f"{what}: the server sends in circles.", "Check the address in a browser.")
+        case SlowError():
+            return SourceError(f"{what}: the server sends less than {SLOWEST} bytes a second.", again)
+        case httpx2.TimeoutException():
+            return SourceError(f"{what}: the server did not answer in time.", again)
+        case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
+            return SourceError(f"{what}: the server sends to an address that can not be used.", "Check the address.")
+        case _:
+            return SourceError(f"{what}: the connection{to} failed.", again)
 
 
 def file_name(suggested: str) -> str:

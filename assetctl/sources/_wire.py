@@ -6,18 +6,27 @@ a parser in Python, which takes longer than hashing them. urllib3's read from th
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import socket
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import urllib3
 from urllib3 import exceptions as broken
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from assetctl.addresses import parts_of
+from assetctl.sources._reach import Zone, may_lead, zone_of_address, zone_of_host
+from assetctl.sources._watch import WATCH
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Bytes that are asked of a connection at a time; what is there is taken, so that a slow one does not wait to be full.
 _READ = 2**20
@@ -25,18 +34,53 @@ _READ = 2**20
 #: Connections to one host that are kept for the next request.
 _KEPT = 8
 
+_STREAM = socket.SOCK_STREAM
+
+#: Seconds of waiting after which it is looked at how much came, and bytes a second that are too few to wait for.
+WINDOW, SLOWEST = 60.0, 1024
+
+#: Bytes of a redirect's body that are read, for the sake of the connection; nobody wants them.
+_REDIRECT_BODY = 2**16
+
+#: Name of the extension of a request that says which address a person named, where that is another than is asked.
+NAMED = "assetctl.named"
+_ENCRYPTED = "assetctl.encrypted"
+
+for _library in ("urllib3", "httpx2"):  # what they tell holds whole addresses
+    logging.getLogger(_library).setLevel(logging.ERROR)
+
+
+class AstrayError(httpx2.TransportError):
+    """A server sends to where nobody is to be led; the message says where, as the end of a sentence."""
+
+
+class SlowError(httpx2.ReadTimeout):
+    """Bytes come, and too few to wait for."""
+
+
+class _Guard(NamedTuple):
+    """Where connections may lead: to the host that was named (`host`), or where one from `zone` may be led."""
+
+    zone: Zone | None = None
+    named: bool = False
+
 
 class Wire(httpx2.BaseTransport):
-    """A transport of httpx2's by urllib3's connections; it honours the environment's proxies."""
+    """A transport of httpx2's by urllib3's connections; it honours the environment's proxies.
+
+    No redirect leads from encryption to none, nor from afar to what is near: see `_reach`.
+    """
 
     def __init__(self) -> None:
-        self._managers: dict[tuple[str | None, bool], urllib3.PoolManager] = {}
+        self._managers: dict[tuple[str | None, bool, _Guard], urllib3.PoolManager] = {}
+        self._zones: dict[str, Zone] = {}  # of hosts that were named, as they were first met
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request, and answer with a body that is still to be read."""
+        guard = self._guard(request)
         url = str(request.url)
         with _translated(request):
-            response = self._manager(url).urlopen(
+            response = self._manager(url, guard).urlopen(
                 request.method,
                 url,
                 body=request.read() or None,
@@ -47,23 +91,67 @@ class Wire(httpx2.BaseTransport):
                 preload_content=False,
                 decode_content=False,
             )
-        return httpx2.Response(
-            response.status, headers=list(response.headers.iteritems()), stream=_Body(response, request)
-        )
+            headers = [
+                (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+                for name, value in response.headers.iteritems()
+            ]
+            if response.status // 100 == 3 and "location" in response.headers:
+                _finish(response)
+                return httpx2.Response(response.status, headers=headers, stream=httpx2.ByteStream(b""))
+        return httpx2.Response(response.status, headers=headers, stream=_Body(response, request))
 
     def close(self) -> None:
         """Let go of all connections."""
         for manager in self._managers.values():
             manager.clear()
 
-    def _manager(self, url: str) -> urllib3.PoolManager:
+    def _guard(self, request: httpx2.Request) -> _Guard:
+        """Where the connection for a request may lead; a redirect's request has the extensions of the one before.
+
+        Raises:
+            AstrayError: Not to its address, as far as that can be told from it.
+        """
+        extensions = request.extensions
+        named = httpx2.URL(extensions.setdefault(NAMED, str(request.url)))
+        host, zone = request.url.host, zone_of_host(request.url.host)
+        was_encrypted = extensions.get(_ENCRYPTED, False) or named.scheme == "https"
+        extensions[_ENCRYPTED] = was_encrypted or request.url.scheme == "https"
+        if was_encrypted and request.url.scheme != "https" and zone is not Zone.HERE:
+            raise AstrayError(f"{host} without encryption", request=request)
+        if host == named.host:
+            return _Guard(named=True)
+        guard = _Guard(zone_of_host(named.host) or self._zones.get(named.host))
+        if zone is not None:
+            _refuse(guard, host, zone)
+        return guard
+
+    def _manager(self, url: str, guard: _Guard) -> urllib3.PoolManager:
         proxy = _proxy(url)
         encrypted = url.startswith("https:") or (proxy or "").startswith("https:")
-        known = self._managers.get((proxy, encrypted))
+        known = self._managers.get((proxy, encrypted, guard))
         if known is None:
             trust = httpx2.create_ssl_context() if encrypted else None  # takes 25 ms
-            known = self._managers[proxy, encrypted] = _connections(proxy, trust)
+            known = self._managers[proxy, encrypted, guard] = _connections(proxy, trust)
+            known.pool_classes_by_scheme = _pools(self._meeting(guard) if proxy is None else None, named=guard.named)
         return known
+
+    def _meeting(self, guard: _Guard) -> Callable[[str, str], None]:
+        """What is told of a host and its address; a proxy looks for itself."""
+
+        def meet(host: str, address: str) -> None:
+            zone = zone_of_address(address)
+            if guard.named:
+                self._zones.setdefault(host, zone)
+            else:
+                _refuse(guard, host, zone)
+
+        return meet
+
+
+def _refuse(guard: _Guard, host: str, zone: Zone) -> None:
+    """Raise `AstrayError`, if nobody is to be led there."""
+    if not may_lead(guard.zone, zone):
+        raise AstrayError(f"{host}, which is on {zone.value}")
 
 
 def _connections(proxy: str | None, trust: ssl.SSLContext | None) -> urllib3.PoolManager:
@@ -75,15 +163,77 @@ def _connections(proxy: str | None, trust: ssl.SSLContext | None) -> urllib3.Poo
     return urllib3.ProxyManager(proxy, maxsize=_KEPT, ssl_context=trust, proxy_ssl_context=trust, proxy_headers=headers)
 
 
+def _pools(meet: Callable[[str, str], None] | None, *, named: bool) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Pools whose connections tell `meet` whom they meet, and are watched over while they wait for an answer.
+
+    Who was not `named` is looked up before as well: nobody near is to be asked for a connection, even.
+    """
+
+    class Watched(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            if meet is None:
+                return super()._new_conn()
+            with contextlib.suppress(OSError):  # told of where the connection is made
+                for *_, place in () if named else socket.getaddrinfo(self._dns_host, self.port, type=_STREAM):
+                    meet(self.host, str(place[0]))
+            made = super()._new_conn()
+            try:
+                meet(self.host, str(made.getpeername()[0]))  # a name may mean something else by now
+            except AstrayError:
+                made.close()
+                raise
+            return made
+
+        def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as the class above has it
+            connection = self.sock
+            with WATCH.over(connection):
+                response = super().getresponse()
+            cast("Any", response).connected_by = connection
+            return response
+
+    class WatchedEncrypted(Watched, HTTPSConnection):
+        pass
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Watched
+
+    class EncryptedPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = WatchedEncrypted
+
+    return {"http": Pool, "https": EncryptedPool}
+
+
+def _finish(response: urllib3.BaseHTTPResponse) -> None:
+    """Read what is left of an answer, so that its connection can be used again; or end that, if it is much."""
+    left = _REDIRECT_BODY
+    with WATCH.over(getattr(response, "connected_by", None)):
+        while left > 0 and (data := response.read1(_READ)):
+            left -= len(data)
+    if left <= 0:
+        response.close()
+
+
 class _Body(httpx2.SyncByteStream):
     """What comes behind an answer's headers, as it comes."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, request: httpx2.Request) -> None:
         self._response, self._request = response, request
+        self._connection: socket.socket | None = getattr(response, "connected_by", None)
 
     def __iter__(self) -> Iterator[bytes]:
+        waited, came = 0.0, 0
         with _translated(self._request):
-            while data := self._response.read1(_READ):
+            while True:
+                since = time.monotonic()
+                with WATCH.over(self._connection):
+                    data = self._response.read1(_READ)
+                if not data:
+                    return
+                waited, came = waited + time.monotonic() - since, came + len(data)
+                if waited >= WINDOW:
+                    if came < SLOWEST * waited:
+                        raise SlowError("Too slow.", request=self._request)
+                    waited, came = 0.0, 0
                 yield data
 
     def close(self) -> None:
@@ -100,6 +250,8 @@ def _translated(request: httpx2.Request) -> Iterator[None]:
         raise httpx2.ConnectError("No connection.", request=request) from error
     except broken.ConnectTimeoutError as error:
         raise httpx2.ConnectTimeout("No connection in time.", request=request) from error
+    except TimeoutError as error:
+        raise SlowError("Too slow.", request=request) from error
     except broken.TimeoutError as error:
         raise httpx2.ReadTimeout("No answer in time.", request=request) from error
     except (broken.LocationValueError, broken.URLSchemeUnknown, ValueError):  # or a header that can not be sent
@@ -115,7 +267,7 @@ def _timeout(request: httpx2.Request) -> urllib3.Timeout:
 
 def _proxy(url: str) -> str | None:
     """The proxy that the environment wants for an address."""
-    parts = urlsplit(url)
+    parts = parts_of(url)
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from assetctl.addresses import without_secrets
 from assetctl.errors import RefusedFileError
 from assetctl.files.names import safe_path
 
@@ -49,7 +50,7 @@ class Resolution:
 
     Attributes:
         source: Name of the source.
-        reference: As it was given.
+        reference: As it was given; no secret that is in it is kept here, nor one in `url`.
         revision: The commit, where there are commits.
         url: A page or file for people.
         name: What the asset may be called.
@@ -68,6 +69,11 @@ class Resolution:
     files: tuple[RemoteFile, ...]
     facts: Facts | None = None
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.source != "path":  # a path is what it is
+            object.__setattr__(self, "reference", without_secrets(self.reference))
+            object.__setattr__(self, "url", None if self.url is None else without_secrets(self.url))
 
     @property
     def size(self) -> int:

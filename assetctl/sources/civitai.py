@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
 
+from assetctl.addresses import parts_of
 from assetctl.errors import OfflineError, UsageError
+from assetctl.files.disk import storage_errors
 from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.sources import _own
 from assetctl.sources.base import FetchProgress, Resolution
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ _AIR = re.compile(
 _PAGE = re.compile(r"/models/(?P<model>\d+)(?:/[^/]*)?/?", re.ASCII)
 _DOWNLOAD = re.compile(r"/api/download/models/(?P<version>\d+)/?", re.ASCII)
 _VERSION_PAGE = re.compile(r"/api/v1/model-versions/(?P<version>\d+)/?", re.ASCII)
+
+#: Digits of the largest number that is one.
+_DIGITS = 18
 
 _FORM = "Write civitai:MODEL[@VERSION], or paste the address of the model's page."
 
@@ -67,16 +73,16 @@ class CivitaiSource:
         """Ask Civitai for the version and its files; see `Source`."""
         wanted = parse(reference)
         self._need_network(reference)
-        from assetctl.sources import _civitai, _web  # noqa: PLC0415 - the client costs 60 ms
+        from assetctl.sources import _civitai  # noqa: PLC0415 - the client costs 60 ms
 
         version = _civitai.find_version(wanted.model, wanted.version, wanted.hash)
         chosen = _civitai.choose_file(version, dict(wanted.wanted), wanted.hash)
         name = Path(chosen.path).stem if chosen.path.lower().endswith(MODEL_SUFFIXES[:2]) else chosen.path
         return Resolution(
             self.name,
-            _web.without_secrets(reference) if _is_page(reference) else reference,
+            reference,
             str(version.number),
-            _web.without_secrets(chosen.url or version.page),
+            chosen.url or version.page,
             name,
             "file",
             (chosen,),
@@ -91,6 +97,8 @@ class CivitaiSource:
 
         (file,) = resolution.files
         target = into / "asset" / file.path
+        with storage_errors(f"write {target}"):
+            _own.clear(into, target)
         if not _download.is_there(target, file) and not from_hub_cache(file, target):
             self._need_network(resolution.reference)
             way = _civitai.way(resolution.reference, file)
@@ -105,7 +113,7 @@ class CivitaiSource:
             wanted = parse(origin.reference)
         except UsageError:  # a page of another endpoint
             wanted = Reference()
-        page = _PAGE.search(urlsplit((origin.facts and origin.facts.page) or "").path)
+        page = _PAGE.search(parts_of((origin.facts and origin.facts.page) or "").path)
         model, version = wanted.model or (page and page["model"]), origin.revision or wanted.version
         if wanted.hash is not None or not (model and version):
             return origin.reference
@@ -147,29 +155,41 @@ def parse(reference: str) -> Reference:
     for form in (_SHORT, _BY_HASH, _AIR):
         match = form.fullmatch(reference)
         if match is not None:
-            return _reference(match.groupdict(), match["query"] or "")
+            return _reference(reference, match.groupdict(), _asked(match["query"] or ""))
     raise UsageError(f"{reference!r} does not name a model on Civitai.", _FORM)
 
 
 def _parse_address(address: str) -> Reference:
-    parts = urlsplit(address)
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    parts = parts_of(address)
+    query = _asked(parts.query)
     for form in (_PAGE, _DOWNLOAD, _VERSION_PAGE):
         match = form.fullmatch(parts.path)
         if match is not None:
             version = query.get("modelVersionId", "")
             given: dict[str, Any] = {"version": version if version.isdecimal() else None} | match.groupdict()
-            return _reference(given, parts.query)
+            return _reference(address, given, query)
     raise UsageError(f"{address.partition('?')[0]} is not the page of a model.", _FORM)
 
 
-def _reference(given: Mapping[str, str | None], query: str) -> Reference:
-    asked = {key: values[-1] for key, values in parse_qs(query).items() if key in ("format", "fp", "size", "type")}
-    numbers = {key: int(text) for key in ("model", "version") if (text := given.get(key)) and len(text) < 19}
+def _reference(written: str, given: Mapping[str, str | None], query: Mapping[str, str]) -> Reference:
+    asked = {key: query[key] for key in ("format", "fp", "size", "type") if key in query}
+    digits = {key: text for key in ("model", "version") if (text := given.get(key))}
+    if any(len(text) > _DIGITS for text in digits.values()):
+        raise UsageError(f"{written[:100]!r} has a number that no model on Civitai has.", _FORM)
+    numbers = {key: int(text) for key, text in digits.items()}
     return Reference(**numbers, hash=given.get("hash"), wanted=tuple(sorted(asked.items())))
+
+
+def _asked(query: str) -> dict[str, str]:
+    """What is asked for behind a question mark."""
+    try:
+        return {key: values[-1] for key, values in parse_qs(query).items()}
+    except ValueError as error:  # more than any page has
+        raise UsageError("This address asks for too much.", _FORM) from error
 
 
 def _is_page(reference: str) -> bool:
     if not reference.startswith(("https://", "http://")):
         return False
-    return urlsplit(reference).netloc.lower() in _HOSTS | {urlsplit(endpoint()).netloc}
+    place = parts_of(reference).netloc.lower()
+    return bool(place) and place in _HOSTS | {parts_of(endpoint()).netloc}

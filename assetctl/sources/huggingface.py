@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from assetctl.errors import OfflineError, RefusedFileError, UsageError
+from assetctl.addresses import parts_of
+from assetctl.errors import OfflineError, UsageError
 from assetctl.files.disk import storage_errors
 from assetctl.files.sniff import MODEL_SUFFIXES
-from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, single_file
+from assetctl.sources import _own
+from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, read_index, single_file
 from assetctl.sources.base import FetchProgress, Resolution
 from assetctl.threads import all_of
 
@@ -91,7 +92,7 @@ class HuggingFaceSource:
         paths = sorted(files)
         repository = wanted.repo.split("/")[1]
         if wanted.path is None and INDEX in files:
-            index = _parse_index(_hub.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
+            index = read_index(_hub.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
             chosen = diffusers_files(paths, index, wanted.repo, wanted.variant)
             name, form = f"{repository}-{wanted.variant}" if wanted.variant else repository, "diffusers"
         else:
@@ -131,6 +132,8 @@ class HuggingFaceSource:
 
             place = target / file.path if is_folder else target
             with alone[file.sha256 or file.git_oid]:
+                with storage_errors(f"write {place}"):
+                    _own.clear(into, place)
                 if not _download.is_there(place, file) and not from_hub_cache(file, place):
                     self._need_network(resolution.reference)
                     way = _hub.way(repo, resolution.revision or "main", file.path)
@@ -222,7 +225,7 @@ def _page_path(address: str) -> str | None:
     """
     if not address.startswith(("https://", "http://")):
         return None
-    parts, own = urlsplit(address), urlsplit(os.environ.get("HF_ENDPOINT", "").rstrip("/"))
+    parts, own = parts_of(address), parts_of(os.environ.get("HF_ENDPOINT", "").rstrip("/"))
     if parts.netloc.lower() in _HOSTS:
         return parts.path
     if not own.netloc or parts.netloc.lower() != own.netloc.lower() or not parts.path.startswith(f"{own.path}/"):
@@ -244,14 +247,6 @@ def _parse_page(address: str) -> Reference:
         raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
     end = 6 if parts[3] == "refs" else 4
     return Reference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)
-
-
-def _parse_index(raw: bytes, repo: str) -> object:
-    try:
-        index: object = json.loads(raw)
-    except ValueError as error:
-        raise RefusedFileError(f"{repo} has a {INDEX} that is not JSON.", "Get a complete repository.") from error
-    return index
 
 
 def _prune(folder: Path, wanted: set[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import re
 import stat
@@ -15,13 +15,16 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.headers import read_any_header
 from assetctl.files.names import safe_path
 from assetctl.files.sniff import MODEL_SUFFIXES
-from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files
+from assetctl.sources import _own
+from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files, read_index
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
     from assetctl.settings import Settings
     from assetctl.sources.base import Report
 
+#: Bytes that are read of an index: what is longer is cut short, and then is no JSON.
+_LARGEST_INDEX = 2**20
 _WRITTEN_AS_PATH = re.compile(r"[/~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
 
 
@@ -51,7 +54,7 @@ class PathSource:
         path = _expand(reference)
         reference = str(path)  # it is to mean the same wherever one stands
         with storage_errors(f"read {path}"):
-            if not path.exists():
+            if not _is_there(path):
                 raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
             return self._folder(reference, path) if path.is_dir() else self._file(reference, path)
 
@@ -61,8 +64,16 @@ class PathSource:
         is_folder = resolution.format == "diffusers"
         base = path if is_folder else path.parent
         target = into / "asset" / path.name
+        partial = into / "partial"
+        with storage_errors(f"write to {into}"):
+            _own.clear(into, partial / "any")
+            for left in partial.glob("*.incoming"):  # by a copy that was killed
+                left.unlink()
         for file in resolution.files:
-            self._copy(base / file.path, (target if is_folder else target.parent) / file.path, file, report)
+            place = (target if is_folder else target.parent) / file.path
+            with storage_errors(f"write {place}"):
+                _own.clear(into, place)
+            self._copy(base / file.path, place, partial, file, report)
         return target
 
     def _file(self, reference: str, path: Path) -> Resolution:
@@ -77,10 +88,8 @@ class PathSource:
             raise RefusedFileError(
                 f"{path} is a folder without {INDEX}, so it is no diffusers model.", f"Try: assetctl import {reference}"
             )
-        try:
-            index = json.loads((path / INDEX).read_bytes())
-        except ValueError as error:
-            raise RefusedFileError(f"{path / INDEX} is not JSON.", "Get a complete copy of the model.") from error
+        with (path / INDEX).open("rb") as file:
+            index = read_index(file.read(_LARGEST_INDEX), str(path))
         names = [file.relative_to(path).as_posix() for file in path.glob("*/*") if file.is_file()]
         chosen = [path / name for name in diffusers_files(names, index, str(path))]
         return self._resolution(reference, path.name, "diffusers", path, chosen)
@@ -93,7 +102,7 @@ class PathSource:
         )
         return Resolution(self.name, reference, None, None, name, form, remote)
 
-    def _copy(self, source: Path, target: Path, file: RemoteFile, report: Report) -> None:
+    def _copy(self, source: Path, target: Path, partial: Path, file: RemoteFile, report: Report) -> None:
         done = 0
 
         def tell(length: int) -> None:
@@ -101,17 +110,13 @@ class PathSource:
             done += length
             report(FetchProgress(file.path, done, file.size))
 
-        incoming = target.with_name(f".{target.name}.incoming")
-        with storage_errors(f"copy {source} to {target}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with storage_errors(f"copy {source} to {target}"), _own.incoming(partial, target) as incoming:
             copy_file(source, incoming, tell)
             found = hash_file(incoming, frozenset({"sha256"})).sha256 if file.sha256 else None
             if found != file.sha256:
-                incoming.unlink()
                 raise HashMismatchError(
                     f"{source} has the SHA256 {found}, and {file.sha256} was wanted.", "Find the file it once was."
                 )
-            incoming.replace(target)
 
 
 def _companion_files(path: Path) -> tuple[Path, ...]:
@@ -126,6 +131,22 @@ def _expand(reference: str) -> Path:
         return Path(os.path.abspath(Path(reference).expanduser()))  # noqa: PTH100 - `..` must go, links must stay
     except RuntimeError as error:
         raise UsageError(f"{reference} names a home folder that does not exist.", "Write the path in full.") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is called so.
+
+    Raises:
+        OSError: The disk does not say.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # then nothing is
+            return False
+        raise
+    except ValueError:  # a null character
+        return False
 
 
 def _exists(reference: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from assetctl.files.disk import storage_errors
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from assetctl.sources.base import Report
 
 _REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+#: Limit on the bytes of either file: both have about one million.
+_MOST = 16 * 2**20
 _KEY = "clip vocabulary"
 
 #: The vocabulary of CLIP's tokenizer, which the single files of sd1, sd2 and sdxl lack; pinned by content.
@@ -64,7 +68,8 @@ def fetch_tokenizer(store: Place, report: Report) -> Path:
         staging = store.staging(_KEY)
         ready = [staging / _name(file) for file in TOKENIZER_FILES]
         for file, path in zip(TOKENIZER_FILES, ready, strict=True):
-            _download.download(_hub.way(_REPOSITORY, "main", file.path), file, path, staging / "partial", report)
+            way = replace(_hub.way(_REPOSITORY, "main", file.path), most=_MOST)
+            _download.download(way, file, path, staging / "partial", report)
         folder = _folder(store)
         with storage_errors(f"write to {folder}"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from assetctl.addresses import is_address, redacted, without_secrets
 from assetctl.errors import OfflineError, UsageError
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 #: Other sources know their pages better, and are asked first.
 LAST = True
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LOGIN = "Give an address that needs no login, or download the file in a browser and `assetctl import` it."
+_LONGEST_ETAG = 200
 _DISPOSITION = re.compile(r"filename\*=(?:UTF-8|utf-8)''([^;]+)|filename=\"([^\"]*)\"|filename=([^;\s]+)")
 
 
@@ -50,21 +51,23 @@ class UrlSource:
 
     def resolve(self, reference: str) -> Resolution:
         """Ask for the file's name and size; see `Source`."""
-        from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
-
-        shown = _web.without_secrets(reference)
+        shown = without_secrets(reference)
+        if not is_address(reference):
+            raise UsageError(f"{redacted(reference)[:200]!r} is no address of a file.", "Write https://HOST/PATH.")
         self._addresses[shown] = reference
         self._need_network(shown)
-        if not urlsplit(reference).hostname:
-            raise UsageError(f"{shown} names no server.", "Write https://HOST/PATH.")
-        with _web.errors(shown, _LOGIN), _web.client().stream("GET", reference, headers=_HEADERS) as response:
+        from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
+
+        _web.see_address(reference, shown)
+        with _web.errors(shown, _LOGIN), _web.client().stream("GET", reference, headers=_web.AS_IT_IS) as response:
             _web.check(response)
+            _web.refuse_packed(response, shown)
             start = next(response.iter_bytes(16), b"")
             name = _name(response, start, shown)
-            length = response.headers.get("content-length", "")
-        size = int(length) if length.isdecimal() else None
+        size = _web.length_of(response.headers.get("content-length", ""))
         etag = response.headers.get("etag", "")
-        revision = etag if etag[:1] == '"' and etag.isascii() and etag.isprintable() else None
+        is_strong = etag[:1] == '"' and etag.isascii() and etag.isprintable() and len(etag) <= _LONGEST_ETAG
+        revision = etag if is_strong else None
         file = RemoteFile(name, size, url=shown)
         return Resolution(self.name, shown, revision, shown, name, "file", (file,), warnings=_warnings(reference))
 
@@ -86,17 +89,19 @@ class UrlSource:
 
         address = self._addresses.get(shown, shown)
         return _download.Way(
-            shown, address, lambda: _HEADERS, _web.client, _web.check, partial(_web.errors, login=_LOGIN), _web.TIMEOUT
+            shown,
+            address,
+            lambda: _web.AS_IT_IS,
+            _web.client,
+            _web.check,
+            partial(_web.errors, login=_LOGIN),
+            _web.TIMEOUT,
         )
 
     def _need_network(self, shown: str) -> None:
         if self._offline:
             hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."
             raise OfflineError(f"{shown} can not be fetched: the network is switched off.", hint)
-
-
-#: Bytes as they are: a compressed answer can not be gone on with.
-_HEADERS = {"accept-encoding": "identity"}
 
 
 def _name(response: httpx2.Response, start: bytes, shown: str) -> str:
@@ -112,7 +117,9 @@ def _name(response: httpx2.Response, start: bytes, shown: str) -> str:
 
 
 def _warnings(address: str) -> tuple[str, ...]:
+    from assetctl.sources._reach import Zone, zone_of_host  # noqa: PLC0415 - comes with the client
+
     parts = urlsplit(address)
-    if parts.scheme == "https" or parts.hostname in _LOOPBACK:
+    if parts.scheme == "https" or zone_of_host(parts.hostname or "") is Zone.HERE:
         return ()
     return (f"{parts.hostname} was asked without encryption: anyone on the way can have changed the file.",)

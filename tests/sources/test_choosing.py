@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
-from assetctl.sources._choose import diffusers_files, file_name, single_file
+from assetctl.sources._choose import diffusers_files, file_name, read_index, single_file
 
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -119,3 +119,18 @@ def test_other_frameworks_are_refused_and_nothing_is_not_found():
 )
 def test_an_asset_is_called_after_its_file_unless_all_files_are_called_so(path: str, name: str):
     assert file_name(path, "repo") == name
+
+
+@pytest.mark.parametrize("raw", [b"[" * 500_000, b'{"a":' * 100_000, b"\xff", b"", b"NaN,", b'{"a": 1' + b" " * 99])
+def test_an_index_of_nonsense_is_refused(raw: bytes):
+    with pytest.raises(RefusedFileError, match="not JSON"):
+        read_index(raw, "org/repo")
+
+
+def test_an_index_of_more_than_any_pipeline_has_is_refused():
+    part = ["diffusers", "UNet2DConditionModel"]
+    with pytest.raises(RefusedFileError, match="500 components"):
+        diffusers_files(["model_index.json"], {f"part{number}": part for number in range(500)}, "org/repo")
+    files = [f"unet/{number}.json" for number in range(100_000)]
+    with pytest.raises(RefusedFileError, match="100001 files"):
+        diffusers_files(files, {"unet": part}, "org/repo")

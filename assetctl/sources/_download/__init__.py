@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError
 from assetctl.files.disk import storage_errors
+from assetctl.sources import _own
 from assetctl.sources._download.asking import FETCH_AGAIN, Way
 from assetctl.sources._download.promise import is_there
 from assetctl.sources._download.ranges import NoRangesError, Ranges
@@ -26,7 +27,7 @@ __all__ = ["Way", "download", "is_there"]
 
 
 def download(way: Way, file: RemoteFile, target: Path, partial: Path, report: Report) -> str | None:
-    """Download `file` to `target`, going on with what lies in the folder `partial`.
+    """Download `file` to `target`, going on with what lies in the folder `partial`, which lies where `target` does.
 
     Returns:
         Its SHA256, computed on the way; `None` for one that is known by git's hash.
@@ -41,8 +42,8 @@ def download(way: Way, file: RemoteFile, target: Path, partial: Path, report: Re
     key = file.sha256 or file.git_oid or hashlib.sha256(way.url.encode()).hexdigest()
     part = partial / f"{key}.part"
     with storage_errors(f"write to {partial}"):
-        partial.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _own.clear(partial.parent, part)
+        _own.clear(partial.parent, target)
     fetched = _fetch(way, part, file, report)
     broken = fetched.promise.broken()
     with storage_errors(f"write {target}"):

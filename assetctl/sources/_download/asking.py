@@ -13,6 +13,8 @@ import httpx2
 
 from assetctl.errors import RefusedFileError, SourceError
 from assetctl.files.sniff import MODEL_SUFFIXES, sniff
+from assetctl.sources._said import LARGEST_FILE
+from assetctl.sources._wire import NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 #: Seconds to wait before each further try that follows one which brought nothing.
 PAUSES = (0.5, 1.0, 2.0)
+
+#: Bytes that must have come since the last such try, for the next one to count as the first again: a server that gives
+#: a byte at a time, or takes back what it gave, is not asked for ever.
+ENOUGH = 2**16
+
+#: Tries in all for one file, beyond one for each of its chunks: running the command again goes on from there.
+MOST_TRIES = 1000
 
 #: Longest wait, in seconds, that a server may ask for with `Retry-After`.
 LONGEST_WAIT = 60.0
@@ -29,7 +38,7 @@ SLOTS = threading.BoundedSemaphore(8)
 
 TRANSIENT = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-CONTENT_RANGE = re.compile(r"bytes (?P<start>\d+)-(?P<end>\d+)/(?P<total>\d+|\*)", re.ASCII)
+CONTENT_RANGE = re.compile(r"bytes (?P<start>\d{1,15})-(?P<end>\d{1,15})/(?P<total>\d{1,15}|\*)", re.ASCII)
 FETCH_AGAIN = "Run the command again to fetch it anew; if that does not help, report it to its owner."
 _TRY_LATER = "Run the command again: what was fetched so far is kept, and it goes on from there."
 
@@ -56,6 +65,8 @@ class Way:
         check: Raises the source's own error for an answer that is none.
         errors: Turns what `check` and the network raise into our errors, given `what`.
         timeout: Seconds without a byte that count as a stall.
+        named: The address that a person named, where `url` is one that a server gave.
+        most: Limit on its bytes, where no size is promised.
     """
 
     what: str
@@ -65,6 +76,19 @@ class Way:
     check: Callable[[httpx2.Response], None]
     errors: Callable[[str], AbstractContextManager[None]]
     timeout: float = 30.0
+    named: str | None = None
+    most: int = LARGEST_FILE
+
+    def ask(self, headers: Mapping[str, str], url: str | None = None) -> AbstractContextManager[httpx2.Response]:
+        """Ask for the file, or for it at the address that its own led to."""
+        return self.session().stream(
+            "GET",
+            url or self.url,
+            headers=dict(headers),
+            timeout=self.timeout,
+            follow_redirects=True,
+            extensions={NAMED: self.named or self.url},
+        )
 
 
 class BusyError(Exception):
@@ -73,7 +97,7 @@ class BusyError(Exception):
     def __init__(self, response: httpx2.Response) -> None:
         self.status = response.status_code
         said = response.headers.get("retry-after", "")
-        self.wait = min(float(said), LONGEST_WAIT) if said.isdecimal() else 0.0
+        self.wait = min(float(said), LONGEST_WAIT) if said.isascii() and said.isdecimal() else 0.0
 
     def told(self, what: str) -> SourceError:
         """What it is when it stays so."""
@@ -81,31 +105,44 @@ class BusyError(Exception):
         return SourceError(f"{what}: the server answered with status {self.status}.", hint)
 
 
-def persist(what: str, attempt: Callable[[], None], done: Callable[[], int]) -> None:
-    """Try until `attempt` ends; give up after several tries in a row that brought nothing.
+class Patience:
+    """How often the server of one file is asked, by all its connections together.
 
     Args:
         what: The file, for messages.
-        attempt: Raises `BusyError` or one of `TRANSIENT` for what may be different soon.
-        done: How many bytes there are.
-
-    Raises:
-        SourceError: The server stayed busy.
-        httpx2.HTTPError: The connection stayed bad.
+        chunks: In how many parts it is asked for.
     """
-    failures = 0
-    while True:
-        before = done()
-        try:
-            return attempt()
-        except (*TRANSIENT, BusyError) as error:
-            failures = 0 if done() > before else failures + 1
-            if failures > len(PAUSES):
-                if isinstance(error, BusyError):
-                    raise error.told(what) from error
-                raise
-            wait = error.wait if isinstance(error, BusyError) else 0.0
-        time.sleep(max(wait, PAUSES[max(0, failures - 1)]))
+
+    def __init__(self, what: str, chunks: int = 1) -> None:
+        self._what = what
+        self._left = iter(range(MOST_TRIES + chunks))
+
+    def persist(self, attempt: Callable[[], None], done: Callable[[], int]) -> None:
+        """Try until `attempt` ends; give up after several tries in a row that brought next to nothing.
+
+        Args:
+            attempt: Raises `BusyError` or one of `TRANSIENT` for what may be different soon.
+            done: How many bytes there are.
+
+        Raises:
+            SourceError: The server stayed busy, or was asked too often.
+            httpx2.HTTPError: The connection stayed bad.
+        """
+        failures, best = 0, done()
+        for _ in self._left:
+            try:
+                return attempt()
+            except (*TRANSIENT, BusyError) as error:
+                failures += 1
+                if done() >= best + ENOUGH:
+                    failures, best = 0, done()
+                if failures > len(PAUSES):
+                    if isinstance(error, BusyError):
+                        raise error.told(self._what) from error
+                    raise
+                wait = error.wait if isinstance(error, BusyError) else 0.0
+            time.sleep(max(wait, PAUSES[max(0, failures - 1)]))
+        raise SourceError(f"{self._what}: the server broke off {MOST_TRIES} times.", _TRY_LATER)
 
 
 def instead(path: str, start: bytes, way: Way, host: str) -> RefusedFileError | None:

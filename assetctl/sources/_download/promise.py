@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import storage_errors
+from assetctl.sources._own import reading
+from assetctl.sources._said import LARGEST_FILE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,10 +45,16 @@ class _Digest:
 
 
 class Promise:
-    """The size and hash that were promised for a file, fed with its bytes as they come."""
+    """The size and hash that were promised for a file, fed with its bytes as they come.
 
-    def __init__(self, file: RemoteFile) -> None:
+    Args:
+        file: What was promised.
+        most: Limit on its bytes, where no size was promised.
+    """
+
+    def __init__(self, file: RemoteFile, most: int = LARGEST_FILE) -> None:
         self._file = file
+        self._most = most if file.size is None else file.size
         self.reset()
 
     def reset(self) -> None:
@@ -62,18 +70,20 @@ class Promise:
         return self._digest.update(data)
 
     def feed_file(self, path: Path) -> None:
-        with path.open("rb") as file:
+        with reading(path) as file:
             while data := file.read(_READ):
                 self.feed(data)
 
     @property
     def too_long(self) -> bool:
-        return self._file.size is not None and self.done > self._file.size
+        return self.done > self._most
 
     def broken(self) -> str | None:
         """How the bytes differ from what was promised, or `None`."""
         if self._file.size is not None and self.done != self._file.size:
             return f"has {self.done} bytes where {self._file.size} were promised"
+        if self.too_long:
+            return f"has more than {self._most} bytes"
         wanted = self._file.git_oid if self._is_blob else self._file.sha256
         found = self._digest.hexdigest()
         if wanted is not None and found != wanted:

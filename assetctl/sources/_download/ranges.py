@@ -13,18 +13,20 @@ import httpx2
 
 from assetctl.files.direct import DirectFile
 from assetctl.files.disk import storage_errors
+from assetctl.sources import _own
 from assetctl.sources._download.asking import (
     CONTENT_RANGE,
     SLOTS,
     TRANSIENT,
     TRANSIENT_STATUS,
     BusyError,
+    Patience,
     instead,
-    persist,
 )
 from assetctl.sources._download.flow import Flow
 from assetctl.sources._download.promise import Promise
 from assetctl.sources._journal import SUFFIX, Journal
+from assetctl.sources._web import AS_IT_IS, refuse_packed
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
@@ -73,10 +75,11 @@ class Ranges:
     """
 
     def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
-        self.promise = Promise(file)
+        self.promise = Promise(file, way.most)
         self._size = file.size or 0
         self._way, self._part, self._file, self._report = way, part, file, report
         self._journal = Journal(part.with_suffix(SUFFIX), self._size, CHUNK)
+        self._patience = Patience(way.what, len(self._journal.got))
         self._changed = threading.Condition()
         self._hashing = threading.Lock()  # whoever has it feeds the promise
         self._workers: list[threading.Thread] = []
@@ -102,7 +105,7 @@ class Ranges:
             SourceError, HashMismatchError, RefusedFileError, StorageError: As `download` does.
         """
         with storage_errors(f"write {self._part}"):
-            self._part.touch()
+            _own.keep(self._part)
             self._journal.open(self._part.stat().st_size)
         self._hire()
         try:
@@ -133,7 +136,7 @@ class Ranges:
     def _hash_along(self) -> None:
         """Hash what has come without a gap, as far as nobody has, until that is all."""
         had, since = sum(self._journal.got), time.monotonic()
-        with self._part.open("rb", buffering=0) as reading:  # a buffer would read ahead of what has come
+        with _own.reading(self._part) as reading:  # a buffer would read ahead of what has come
             while self.promise.done < self._size or sum(self._journal.got) < self._size:
                 with self._changed:
                     if self._front() <= self.promise.done and self._error is None:
@@ -192,7 +195,7 @@ class Ranges:
 
     def _fetch(self, chunks: range, flow: Flow) -> None:
         with SLOTS, self._way.errors(self._way.what):
-            persist(self._way.what, lambda: self._attempt(chunks, flow), lambda: self._got(chunks))
+            self._patience.persist(lambda: self._attempt(chunks, flow), lambda: self._got(chunks))
 
     def _got(self, chunks: range) -> int:
         """How many bytes have come of chunks that are fetched one after the other."""
@@ -204,11 +207,9 @@ class Ranges:
         if self._stopped.is_set():
             raise _StoppedError
         direct = self._direct
-        headers = dict(self._way.headers()) if direct is None else {"accept-encoding": "identity"}
+        headers = dict(self._way.headers()) if direct is None else dict(AS_IT_IS)
         headers["range"] = f"bytes={start}-{end - 1}"
-        with self._way.session().stream(
-            "GET", direct or self._way.url, headers=headers, timeout=self._way.timeout, follow_redirects=True
-        ) as response:
+        with self._way.ask(headers, direct) as response:
             if response.status_code in TRANSIENT_STATUS:
                 raise BusyError(response)
             if direct is not None and response.status_code != HTTPStatus.PARTIAL_CONTENT:
@@ -227,6 +228,7 @@ class Ranges:
         """See that what was asked for comes; what has come already is not given up for an answer that may be a whim."""
         if response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._way.check(response)
+            refuse_packed(response, self._way.what)
         match = CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if response.status_code != HTTPStatus.PARTIAL_CONTENT:
             match = None

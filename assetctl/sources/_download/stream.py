@@ -10,6 +10,7 @@ import httpx2
 from assetctl.errors import HashMismatchError
 from assetctl.files.direct import DirectFile
 from assetctl.files.disk import storage_errors
+from assetctl.sources import _own
 from assetctl.sources._download.asking import (
     CONTENT_RANGE,
     FETCH_AGAIN,
@@ -17,11 +18,12 @@ from assetctl.sources._download.asking import (
     TRANSIENT,
     TRANSIENT_STATUS,
     BusyError,
+    Patience,
     instead,
-    persist,
 )
 from assetctl.sources._download.flow import Flow
 from assetctl.sources._download.promise import Promise
+from assetctl.sources._web import length_of, refuse_packed
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from assetctl.sources.base import RemoteFile, Report
 
 
+#: Limit on what tells one state of a file from another, in bytes.
+_LONGEST_STATE = 1000
+
+
 class Stream:
     """One file on its way to its partial file, by one stream from its beginning or from where it stopped.
 
@@ -38,7 +44,7 @@ class Stream:
     """
 
     def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
-        self.promise = Promise(file)
+        self.promise = Promise(file, way.most)
         self._way = way
         self._part = part
         self._state = part.with_suffix(".etag")  # which state of the file the bytes are of
@@ -56,7 +62,7 @@ class Stream:
             self._take_up()
         if not self._complete:
             with SLOTS, self._way.errors(self._way.what):
-                persist(self._way.what, self._attempt, lambda: self.promise.done)
+                Patience(self._way.what).persist(self._attempt, lambda: self.promise.done)
 
     @property
     def _complete(self) -> bool:
@@ -65,8 +71,8 @@ class Stream:
 
     def _take_up(self) -> None:
         """Go on with the bytes of an earlier try."""
-        self._part.touch()
-        if not self._pinned and not self._state.is_file():
+        _own.keep(self._part)
+        if not self._pinned and not self._known_state():
             self._start_over()  # nobody can tell whether more of the same would come
         self.promise.feed_file(self._part)
         if self.promise.too_long:
@@ -87,21 +93,21 @@ class Stream:
         headers = dict(self._way.headers())
         if self.promise.done:
             headers["range"] = f"bytes={self.promise.done}-"
-            if self._state.is_file():
-                headers["if-range"] = self._state.read_text("ascii")
-        with self._way.session().stream(
-            "GET", self._way.url, headers=headers, timeout=self._way.timeout, follow_redirects=True
-        ) as response:
+            if state := self._known_state():
+                headers["if-range"] = state
+        with self._way.ask(headers) as response:
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.promise.done:
                 self._start_over()
                 raise httpx2.RemoteProtocolError("The range was refused.")
             if response.status_code in TRANSIENT_STATUS:
                 raise BusyError(response)
             self._way.check(response)
+            refuse_packed(response, self._way.what)
             announced = self._agree(response)
             self._note_state(response)
             self._append(response)
-        if announced is None and self._file.size is not None and self.promise.done < self._file.size:
+        whole = self._file.size if announced is None else announced
+        if whole is not None and self.promise.done < whole:
             raise httpx2.RemoteProtocolError("The stream ended early.")
 
     def _agree(self, response: httpx2.Response) -> int | None:
@@ -116,7 +122,7 @@ class Stream:
             if self.promise.done:  # the server does not do ranges
                 self._start_over()
             total = response.headers.get("content-length", "")
-        announced = int(total) if total.isdecimal() and "content-encoding" not in response.headers else None
+        announced = length_of(total)
         if None not in (announced, self._file.size) and announced != self._file.size:
             self._refuse_other(next(response.iter_bytes(), b""), response)
             with storage_errors(f"remove {self._part}"):
@@ -165,12 +171,18 @@ class Stream:
         state = _state_of(response)
         if not self._pinned and state:
             with storage_errors(f"write {self._state}"):
-                self._state.write_text(state, "ascii")
+                _own.written(self._state, state).close()
+
+    def _known_state(self) -> str:
+        """What tells the state of the file that the bytes are of, or ""."""
+        with storage_errors(f"read {self._state}"):
+            state = _own.text_of(self._state, _LONGEST_STATE)
+        return state if state.isprintable() else ""
 
     def _is_other(self, response: httpx2.Response) -> bool:
         """Whether a range is of another state of the file than what is there: some servers do not ask `If-Range`."""
         state = _state_of(response)
-        return bool(state) and self._state.is_file() and self._state.read_text("ascii") != state
+        return bool(state) and self._known_state() not in ("", state)
 
     def _refuse_other(self, start: bytes, response: httpx2.Response) -> None:
         """Refuse what can not be the file, before it takes up the disk."""
@@ -182,7 +194,7 @@ class Stream:
 
     def _start_over(self) -> None:
         with storage_errors(f"write {self._part}"):
-            self._part.write_bytes(b"")
+            _own.empty(self._part)
             self._state.unlink(missing_ok=True)
         self.promise.reset()
 
@@ -191,4 +203,4 @@ def _state_of(response: httpx2.Response) -> str:
     """What tells one state of a file from another, or ""; a weak ETag can not."""
     etag = response.headers.get("etag", "")
     state = etag if etag[:1] == '"' else response.headers.get("last-modified", "")
-    return state if state.isascii() and state.isprintable() else ""
+    return state if state.isascii() and state.isprintable() and len(state) <= _LONGEST_STATE else ""

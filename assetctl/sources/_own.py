@@ -1,0 +1,129 @@
+"""Our own files in a staging folder, which may lie in a tree where others write too.
+
+Nothing is read or written through a link that somebody put there, and no name can be guessed before it is a file. A
+link that is in the way is removed; what it leads to stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
+    from pathlib import Path
+
+#: What makes the last part of a path mean itself; Windows has no such flag, and few who may make links.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def without_links(path: str, flags: int) -> int:
+    """An opener for `open`: it fails where the file is a link."""
+    return os.open(path, flags | NO_LINK)
+
+
+def clear(root: Path, path: Path) -> None:
+    """Make the folders that `path`, which lies below `root`, is to lie in; no link is on the way, nor in its place.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    folder = root
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in path.relative_to(root).parts[:-1]:
+        folder /= name
+        if folder.is_symlink():
+            folder.unlink()
+        folder.mkdir(exist_ok=True)
+    if path.is_symlink():
+        path.unlink()
+
+
+def keep(path: Path) -> None:
+    """See that `path` is a file that is nothing else besides: what is one stays, else there is an empty one.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    try:
+        about = path.lstat()
+    except FileNotFoundError:
+        about = None
+    if about is not None and not (stat.S_ISREG(about.st_mode) and about.st_nlink <= 1):
+        path.unlink()
+        about = None
+    if about is None:
+        os.close(_new(path))
+
+
+def empty(path: Path) -> None:
+    """Make an empty file of `path`, whatever lies there.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    path.unlink(missing_ok=True)
+    os.close(_new(path))
+
+
+def reading(path: Path) -> FileIO:
+    """Open a file to read it, without a buffer.
+
+    Raises:
+        OSError: There is none, or it is a link.
+    """
+    return open(path, "rb", buffering=0, opener=without_links)
+
+
+def text_of(path: Path, most: int) -> str:
+    """What is written in a small file, as ASCII; "" where that is none, or larger than `most` bytes.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if not path.is_file() or path.is_symlink() or path.stat().st_size > most:
+        return ""
+    with reading(path) as file:
+        return file.read(most).decode("ascii", "replace")
+
+
+def written(path: Path, text: str) -> FileIO:
+    """Write a small file anew, in one step, as ASCII; it stays open for more.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.fresh")
+    opened = os.fdopen(_new(fresh), "wb", buffering=0)
+    try:
+        opened.write(text.encode("ascii", "replace"))
+        fresh.replace(path)
+    except BaseException:
+        opened.close()
+        fresh.unlink(missing_ok=True)
+        raise
+    return opened
+
+
+@contextmanager
+def incoming(folder: Path, target: Path) -> Iterator[Path]:
+    """A new file in `folder`, on the same disk, which becomes `target` when the block ends well.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    path = folder / f"{secrets.token_hex(8)}.incoming"
+    os.close(_new(path))
+    try:
+        yield path
+        path.replace(target)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _new(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0), 0o666)

@@ -1,0 +1,173 @@
+"""Links that somebody planted in a staging folder: nothing is written, or read, through one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from assetctl.errors import StorageError
+from assetctl.sources._download import flow, ranges
+from assetctl.sources._journal import Journal, fetched_bytes
+from assetctl.sources.civitai import CivitaiSource
+from assetctl.sources.huggingface import HuggingFaceSource
+from assetctl.sources.path import PathSource
+from assetctl.sources.url import UrlSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from servers.hub import Hub
+
+    from assetctl.sources.base import Source
+
+CHUNK = 24 * 4096
+WEIGHTS = random.Random(3).randbytes(4 * CHUNK + 99)
+KEY = hashlib.sha256(WEIGHTS).hexdigest()
+PRECIOUS = b"export PATH=...\n"
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    path = tmp_path / ".bashrc"
+    path.write_bytes(PRECIOUS)
+    return path
+
+
+@pytest.fixture(params=["ranges", "stream"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "ranges":
+        monkeypatch.setattr(ranges, "LEAST", CHUNK)
+        monkeypatch.setattr(ranges, "CHUNK", CHUNK)
+        monkeypatch.setattr(ranges, "LOOK", 0.01)
+        monkeypatch.setattr(flow, "PIECE", 4096)
+
+
+def _link(path: Path, to: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(to)
+
+
+def _hard(path: Path, to: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.link(to, path)
+
+
+def _fetch(source: Source, reference: str, into: Path) -> Path:
+    return source.fetch(source.resolve(reference), into, lambda _: None)
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("plant", [_link, _hard])
+@pytest.mark.parametrize("name", [f"partial/{KEY}.part", f"partial/{KEY}.chunks", f"partial/{KEY}.etag",
+                                  f"partial/{KEY}.fresh", "asset/ink.safetensors"])  # fmt: skip
+def test_nothing_is_written_through_a_link(hub: Hub, tmp_path: Path, theirs: Path, name: str, plant: Callable):
+    hub.add("org/repo", {"ink.safetensors": WEIGHTS})
+    plant(tmp_path / "into" / name, theirs)
+    path = _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
+    assert path.read_bytes() == WEIGHTS
+    assert stat.S_ISREG(path.lstat().st_mode)
+    assert path.stat().st_nlink == 1
+    assert theirs.read_bytes() == PRECIOUS
+
+
+@pytest.mark.parametrize("name", ["partial", "asset"])
+def test_no_folder_is_a_link(hub: Hub, tmp_path: Path, name: str):
+    hub.add("org/repo", {"ink.safetensors": WEIGHTS})
+    (tmp_path / "theirs").mkdir()
+    _link(tmp_path / "into" / name, tmp_path / "theirs")
+    path = _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
+    assert path.read_bytes() == WEIGHTS
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
+def test_no_folder_of_a_repository_is_a_link(hub: Hub, tmp_path: Path):
+    index = b'{"unet": ["diffusers", "UNet2DConditionModel"]}'
+    hub.add("org/repo", {"model_index.json": index, "unet/config.json": b"{}", "unet/w.safetensors": WEIGHTS})
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "config.json").write_bytes(PRECIOUS)
+    (theirs / "other.json").write_bytes(PRECIOUS)
+    _link(tmp_path / "into/asset/repo/unet", theirs)
+    folder = _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
+    assert (folder / "unet/config.json").read_bytes() == b"{}"
+    assert {path.read_bytes() for path in theirs.iterdir()} == {PRECIOUS}
+
+
+def test_nothing_of_civitai_is_written_through_a_link(civitai, tmp_path: Path, theirs: Path):
+    civitai.add(7, 42, ("whiskers.safetensors", WEIGHTS))
+    _link(tmp_path / "into/asset/whiskers.safetensors", theirs)
+    _link(tmp_path / f"into/partial/{KEY}.part", theirs)
+    assert _fetch(CivitaiSource(), "civitai:7", tmp_path / "into").read_bytes() == WEIGHTS
+    assert theirs.read_bytes() == PRECIOUS
+
+
+def test_a_state_is_neither_read_nor_written_through_a_link(civitai, tmp_path: Path, theirs: Path):
+    """Nobody promised a hash: what came is known by its ETag, which lies beside it."""
+    civitai.add(7, 42, ("whiskers.safetensors", WEIGHTS))
+    address = f"{civitai.storage_url}/42-0"
+    key = hashlib.sha256(address.encode()).hexdigest()
+    for suffix in ("part", "etag"):
+        _link(tmp_path / f"into/partial/{key}.{suffix}", theirs)
+    assert _fetch(UrlSource(), address, tmp_path / "into").read_bytes() == WEIGHTS
+    assert theirs.read_bytes() == PRECIOUS
+
+
+@pytest.mark.parametrize("name", ["asset/ink.bin", "asset/.ink.bin.incoming"])
+def test_a_copy_is_not_written_through_a_link(tmp_path: Path, theirs: Path, name: str):
+    from material import write_lora
+
+    source = write_lora(tmp_path / "mine" / "ink.safetensors")
+    _link(tmp_path / "into" / name.replace(".bin", ".safetensors"), theirs)
+    path = _fetch(PathSource(), str(source), tmp_path / "into")
+    assert path.read_bytes() == source.read_bytes()
+    assert not path.is_symlink()
+    assert theirs.read_bytes() == PRECIOUS
+
+
+def test_what_a_killed_copy_left_goes_with_the_next(tmp_path: Path):
+    from material import write_lora
+
+    source = write_lora(tmp_path / "mine" / "ink.safetensors")
+    (tmp_path / "into/partial").mkdir(parents=True)
+    (tmp_path / "into/partial/0123.incoming").write_bytes(b"half")
+    _fetch(PathSource(), str(source), tmp_path / "into")
+    assert [path.name for path in (tmp_path / "into").rglob("*") if path.is_file()] == ["ink.safetensors"]
+
+
+def test_a_link_that_comes_while_a_file_is_fetched_is_not_written_through(tmp_path: Path, theirs: Path, monkeypatch):
+    from assetctl.files.direct import DirectFile
+
+    _link(tmp_path / "part", theirs)
+    with pytest.raises(OSError, match="link"):
+        DirectFile(tmp_path / "part")
+    assert theirs.read_bytes() == PRECIOUS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{2**60} 1\n0 1\n", f"{'9' * 5000} 1\n", f"5 {'9' * 5000}\n", "-5 3\n", "5 0\n",
+        "5 5\n0 " + "9" * 5000 + "\n", "\u0661 1\n",
+    ],
+)  # fmt: skip
+def test_a_journal_can_claim_what_it_likes(tmp_path: Path, text: str):
+    (tmp_path / "a.part").write_bytes(b"12345")
+    (tmp_path / "a.chunks").write_text(text, "utf-8")
+    assert fetched_bytes(tmp_path) <= 5
+    journal = Journal(tmp_path / "a.chunks", 5, 5)
+    journal.open(5)
+    journal.close()
+    assert sum(journal.got) <= 5
+
+
+def test_a_folder_that_is_in_the_way_is_told(hub: Hub, tmp_path: Path):
+    hub.add("org/repo", {"ink.safetensors": WEIGHTS})
+    (tmp_path / f"into/partial/{KEY}.part").mkdir(parents=True)
+    with pytest.raises(StorageError):
+        _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
