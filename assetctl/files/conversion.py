@@ -19,7 +19,7 @@ from assetctl.files.safetensors import DTYPE_BITS, read_header
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import IO, BinaryIO
 
     from assetctl.files.pickles import PickledTensors
     from assetctl.files.pickles.restricted import Tensor
@@ -73,12 +73,12 @@ def read_convertible(path: Path) -> Convertible:
     return found
 
 
-def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int], None] = lambda _: None) -> None:
-    """Write `found` to `target`, which must not exist; the widest numbers come first, so that all are aligned.
+def write_safetensors(found: Convertible, file: IO[bytes], on_bytes: Callable[[int], None] = lambda _: None) -> None:
+    """Write `found` to a new file; the widest numbers come first, so that all are aligned.
 
     Args:
         found: What `read_convertible` saw.
-        target: The file.
+        file: Opened, and empty.
         on_bytes: Told of every piece by its length.
 
     Raises:
@@ -93,12 +93,11 @@ def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int]
         table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
     header = orjson.dumps(table)
     header += b" " * (-len(header) % 8)
-    with target.open("xb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        for _, (_, _, pieces) in ordered:
-            for piece in pieces():
-                file.write(piece)
-                on_bytes(len(piece))
+    file.write(len(header).to_bytes(8, "little") + header)
+    for _, (_, _, pieces) in ordered:
+        for piece in pieces():
+            file.write(piece)
+            on_bytes(len(piece))
 
 
 def _of_pickle(path: Path) -> Convertible:

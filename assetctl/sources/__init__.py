@@ -10,13 +10,13 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.sources.base import Exact, Guarded, Searchable
+from assetctl.sources.base import Accountable, Exact, Guarded, Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from assetctl.settings import Settings
-    from assetctl.sources.base import Source
+    from assetctl.sources.base import Resolution, Source
     from assetctl.types import Origin
 
 _FORMS = (
@@ -33,7 +33,11 @@ def find_source(reference: str, settings: Settings) -> Source:
     """
     for make in _sources():
         source = make(settings)
-        if source.accepts(reference):
+        try:
+            accepted = source.accepts(reference)
+        except ValueError as error:  # `https://[`
+            raise UsageError(f"{reference!r} is no address that can be used.", _FORMS) from error
+        if accepted:
             return source
     raise UsageError(f"{reference!r} is nothing that assetctl can fetch.", _FORMS)
 
@@ -48,6 +52,22 @@ def source_called(name: str, settings: Settings) -> Source:
     if not found:
         raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
     return found[0]
+
+
+def departure(wanted: str, said: Resolution, settings: Settings) -> str | None:
+    """Which part of what somebody says a reference was resolved to does not follow from it; `None` if all does."""
+    try:
+        source = find_source(wanted, settings)
+    except UsageError:
+        return "wanted"
+    if source.name != said.source:
+        return "source"
+    if isinstance(source, Accountable):
+        try:
+            return source.departure(wanted, said)
+        except ValueError:  # `https://[`
+            return "url"
+    return None if said.reference == wanted else "reference"
 
 
 def exact_reference(origin: Origin, settings: Settings) -> str:
