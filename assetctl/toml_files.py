@@ -60,10 +60,11 @@ def read_toml(path: Path, mend: str) -> tuple[dict[str, Any], str]:
 
 def _read(path: Path) -> bytes:
     descriptor = os.open(path, _READ)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedFileError(f"{path} is no regular file.", "Name a file, and not a folder, pipe or device.")
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise RefusedFileError(f"{path} is no regular file.", "It must be a text file, and no folder, pipe or device.")
+    with os.fdopen(descriptor, "rb") as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise RefusedFileError(f"{path} is larger than any should be: {status.st_size:,} bytes.", "Is it the file?")

@@ -28,8 +28,9 @@ _CALLED = {
 #: Whole numbers as TOML has them.
 _SMALLEST, _GREATEST = -(2**63), 2**63 - 1
 
-#: Limits on a name or label, and on what is prose, in characters; and on what a complaint repeats of one.
-LONGEST_LABEL, LONGEST_PROSE, _LONGEST_SHOWN = 4_000, 1_000_000, 80
+#: Limits in characters: on a name or label, on what is prose, on what a complaint repeats of one, and on a key whose
+#: line is looked for, which takes time with its length.
+LONGEST_LABEL, LONGEST_PROSE, _LONGEST_SHOWN, _LONGEST_SOUGHT = 4_000, 1_000_000, 80, 500
 
 
 def shown(text: str) -> str:
@@ -108,6 +109,8 @@ class Document:
 
     def _line(self, where: tuple[str, ...]) -> int | None:
         """Where a key stands: behind the header of its table or in it, or before all headers."""
+        if any(len(name) > _LONGEST_SOUGHT for name in where):
+            return None
         names = [rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')" for name in where]
         for depth in range(len(where), 0, -1):
             end = r"\s*\]" if depth < len(where) else r"\s*[].]"  # a table that is not known, or one in it
