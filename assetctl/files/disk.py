@@ -143,6 +143,17 @@ def incoming(path: Path, *, replacing: bool = True) -> Iterator[IO[bytes]]:
         sync_folder(path.parent)
 
 
+def keep_to(file: IO[bytes], original: Path) -> None:
+    """Let nobody read a new file who may not read what it is made of.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if hasattr(os, "fchmod"):
+        allowed = original.stat().st_mode | stat.S_IRUSR | stat.S_IWUSR
+        os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) & allowed)
+
+
 def hard_link(path: Path, copy: Path) -> None:
     """Make `copy`, whatever has that name, another name of the bytes of `path`; at every moment there is one of both.
 

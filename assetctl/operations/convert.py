@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import NotFoundError, StorageError, UsageError
 from assetctl.files.conversion import read_convertible, write_safetensors
-from assetctl.files.disk import incoming, storage_errors
+from assetctl.files.disk import incoming, keep_to, storage_errors
 from assetctl.files.paths import absolute
 from assetctl.operations.arrival import Arrival, Kept, keep
 from assetctl.operations.naming import asset_name, checked_name
@@ -84,6 +84,7 @@ def convert(
             report(FetchProgress(path.name, done, found.size))
 
         with storage_errors(f"write {target}"):
+            keep_to(file, path)
             write_safetensors(found, file, tell)
 
     if out is not None:

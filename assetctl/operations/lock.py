@@ -13,7 +13,6 @@ from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
 from assetctl.manifest.lockfile import LockedFile
-from assetctl.manifest.tables import shown
 from assetctl.operations.pull import bring, told_by
 from assetctl.operations.recipes import wanted_in
 from assetctl.sources import departure, find_source
@@ -140,7 +139,7 @@ def faults_of(assets: Iterable[Locked], base: Path, settings: Settings) -> dict[
         elif locked.sha256 != _whole_hash(resolution_of(locked, base)):
             faults[locked.name] = "its sha256 is not that of its files"
         elif key := _departure(locked, base, settings):
-            faults[locked.name] = f"its {key} does not follow from {shown(locked.wanted)!r}"
+            faults[locked.name] = f"its {key} does not follow from what was wanted"
     return faults
 
 

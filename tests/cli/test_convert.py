@@ -73,6 +73,14 @@ def test_a_converted_file_is_written_by_a_name_that_nobody_took(assetctl, tmp_pa
     assert there.read_text() == "somebody's"
 
 
+def test_a_converted_file_may_be_read_by_nobody_who_might_not_read_the_pickle(assetctl, tmp_path, embedding):
+    embedding.chmod(0o600)
+    assert assetctl("convert", embedding, "--out", tmp_path / "out.safetensors").code == 0
+    asset = assetctl("convert", embedding, "--json").data[0]
+    for path in (tmp_path / "out.safetensors", Path(asset["path"])):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("command", ["convert", "import", "pull", "identify"])
 def test_what_would_run_code_is_refused_everywhere(assetctl, home, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 import threading
 import tomllib
 from functools import partial
@@ -341,6 +342,7 @@ def test_a_lock_entry_follows_from_what_is_wanted_and_pins_every_byte(assetctl, 
             assert (ended.code, ended.error["code"]) == (1, "out_of_date"), (name, changes, command, message)
             assert f"{name} (" in message, (changes, command, message)
             assert word in message, (changes, command, message)
+            assert "hush" not in message
     assert [asset["name"] for asset in assetctl("list", "--json").data] == ["ink"]  # whose hash nobody promises
 
 
@@ -484,11 +486,22 @@ def test_no_file_speaks_to_the_terminal(assetctl, tmp_path):
     assert "[red]words[/red]" in shown[0].out  # as it is written, and no colour
 
 
+def test_no_document_speaks_to_the_terminal_and_a_program_gets_all_of_it(assetctl, tmp_path, monkeypatch):
+    write_lora(tmp_path / "x.safetensors", words="a\x9b31m\u202eb")
+    assetctl("import", tmp_path)
+    piped = assetctl("inspect", "x", "--json")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = assetctl("inspect", "x", "--json")
+    assert not set(shown.out) & set("\x9b\u202e")
+    assert shown.data == piped.data
+    assert shown.data["metadata"]["modelspec.trigger_phrase"] == "a\x9b31m\u202eb"
+
+
 # Anything at all.
 
 VALUES = [
-    5, -1, 2**63, 10**400, 1e308, float("nan"), True, "", "x" * 10**5, "\\", "..", "https://[", [], {}, [[5]],
-    ["x" * 10**4], {"a": {"b": [1]}}, tomllib.loads("a = 1979-05-27")["a"],
+    5, -1, 10**400, 1e308, float("nan"), True, "", "x" * 10**5, "https://[", [], {}, [[5]], {"a": {"b": [1]}},
+    tomllib.loads("a = 1979-05-27")["a"],
 ]  # fmt: skip
 
 
@@ -559,7 +572,9 @@ def test_no_value_anywhere_is_a_defect(assetctl, home, clone, monkeypatch):
     for path, text, asked in ((manifest, good, commands), (lock, locked, (*commands[:2], ["sync", "--frozen"]))):
         for number, (where, value) in enumerate(product(keys_of(tomllib.loads(text)), VALUES)):
             path.write_text(written(placed(tomllib.loads(text), where, value)))
-            command = asked[number % len(asked)]  # each key meets each command
+            command = asked[
+                (number + number // len(VALUES)) % len(asked)
+            ]  # all keys, and all values, meet all commands
             ended = assetctl(*command)
             case = (where, repr(type(value)), command, ended.err)
             assert ended.code in range(7), case
