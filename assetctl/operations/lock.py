@@ -112,12 +112,11 @@ def lock(
     return result
 
 
-def out_of_date(wanted: Manifest, lock: Lockfile, base: Path, settings: Settings) -> tuple[str, ...]:
+def out_of_date(wanted: Manifest, lock: Lockfile, faults: Mapping[str, str]) -> tuple[str, ...]:
     """Names of a manifest that a lockfile lacks or has otherwise, and of the lockfile that the manifest lacks.
 
-    An entry that does not follow from what is wanted is one of them, with why.
+    An entry that has a fault is one of them, with what is wrong with it.
     """
-    faults = faults_of(lock.assets, base, settings)
     stale = (item.name for item in wanted.assets if _still(lock, item) is None and item.name not in faults)
     return (*stale, *(named_fault(*fault) for fault in faults.items()), *_gone(lock, wanted))
 

@@ -185,7 +185,7 @@ def _locked_assets(
     faults = faults_of(found.assets, base, settings)
     if frozen and faults:
         raise _not_trusted(path, faults)
-    stale = () if frozen else out_of_date(wanted, found, base, settings)
+    stale = () if frozen else out_of_date(wanted, found, faults)
     if stale and locked:
         hint = "Bring it up to date with `assetctl lock`."
         raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)

@@ -5,6 +5,7 @@ Sources of others are found by the entry point group `assetctl.sources`, which n
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
@@ -94,13 +95,18 @@ def guarded(name: str, settings: Settings) -> Guarded | None:
     return None
 
 
+@cache
+def _plugins() -> tuple[Callable[[Settings], Source], ...]:
+    """Makers of others' sources; looking for them takes milliseconds, and a lockfile has thousands of addresses."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `import` need not pay
+
+    return tuple(entry.load() for entry in entry_points(group="assetctl.sources"))
+
+
 def _sources() -> Iterator[Callable[[Settings], Source]]:
     """Makers of sources; what would take any address comes last."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__) if found.name[0] != "_"]
     modules = [module for module in modules if hasattr(module, "source")]
     yield from (module.source for module in modules if not hasattr(module, "LAST"))
-    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `import` need not pay
-
-    for entry in entry_points(group="assetctl.sources"):
-        yield entry.load()
+    yield from _plugins()
     yield from (module.source for module in modules if hasattr(module, "LAST"))
