@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import NotFoundError, StorageError, UsageError
-from assetctl.files.conversion import read_convertible, write_safetensors
+from assetctl.files.conversion import read_convertible, write_tensors
 from assetctl.files.disk import incoming, keep_to, storage_errors
 from assetctl.files.paths import absolute
 from assetctl.operations.arrival import Arrival, Kept, keep
@@ -85,7 +85,7 @@ def convert(
 
         with storage_errors(f"write {target}"):
             keep_to(file, path)
-            write_safetensors(found, file, tell)
+            write_tensors(found, file, tell)
 
     if out is not None:
         return Conversion(_written(absolute(out), write), original=original)
