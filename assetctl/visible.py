@@ -6,6 +6,7 @@ Source: Unicode's categories Cc and Cf, its bidirectional controls (UAX #9), and
 from __future__ import annotations
 
 import re
+from functools import cache
 
 #: Controls but for the tab and line ends; what turns the order; what is drawn as nothing; tags, which spell invisibly.
 _IN_NO_TEXT = (
@@ -16,13 +17,18 @@ _IN_NO_TEXT = (
 #: Lines, and what joins and parts letters: writings and emoji need them in prose, and no name does.
 _IN_NO_NAME = r"\t\n\r\u200c\u200d"
 
-_HIDDEN_IN_PROSE = re.compile(f"[{_IN_NO_TEXT}]")
-_HIDDEN_IN_NAMES = re.compile(f"[{_IN_NO_TEXT}{_IN_NO_NAME}]")
+
+@cache
+def _hidden(*, prose: bool) -> re.Pattern[str]:
+    """Compiled when it is first needed: plain text, which most is, needs it not."""
+    return re.compile(f"[{_IN_NO_TEXT}{'' if prose else _IN_NO_NAME}]")
 
 
 def hidden_in(text: str, *, prose: bool = False) -> str | None:
     """The first character of a name, or of prose, that nobody would see, as `U+202E`; `None` if there is none."""
-    found = (_HIDDEN_IN_PROSE if prose else _HIDDEN_IN_NAMES).search(text)
+    if text.isascii() and text.isprintable():
+        return None
+    found = _hidden(prose=prose).search(text)
     return None if found is None else f"U+{ord(found[0]):04X}"
 
 
@@ -30,6 +36,5 @@ def visible(text: str, *, prose: bool = False) -> str:
     """A name, or prose, without the characters that nobody sees; in a name, lines and tabs become blanks."""
     if text.isascii() and text.isprintable():
         return text
-    if prose:
-        return _HIDDEN_IN_PROSE.sub("", text)
-    return _HIDDEN_IN_NAMES.sub("", re.sub(r"[\t\n\r]+", " ", text))
+    seen = text if prose else re.sub(r"[\t\n\r]+", " ", text)
+    return _hidden(prose=prose).sub("", seen)

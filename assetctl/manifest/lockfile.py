@@ -118,15 +118,19 @@ def write_lock(path: Path, lock: Lockfile) -> None:
     """
     import tomli_w  # noqa: PLC0415 - reading needs it not
 
-    path = _place(path)
+    path = writing_place(path)
 
     text = _HEAD + tomli_w.dumps({"version": VERSION, "assets": [_table(locked) for locked in lock.assets]})
     with storage_errors(f"write {path}"):
         write_text(path, text)
 
 
-def _place(path: Path) -> Path:
-    """Where a lockfile is to be written: where a link leads, for else it would be no link any more."""
+def writing_place(path: Path) -> Path:
+    """Where a lockfile is to be written: where a link leads, for else it would be no link any more.
+
+    Raises:
+        RefusedFileError: It leads out of its folder.
+    """
     if not path.is_symlink():
         return path
     place = Path(os.path.realpath(path))

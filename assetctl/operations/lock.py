@@ -12,7 +12,7 @@ from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, 
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
-from assetctl.manifest.lockfile import LockedFile
+from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.pull import bring, told_by
 from assetctl.operations.recipes import wanted_in
 from assetctl.sources import departure, find_source
@@ -92,6 +92,8 @@ def lock(
     wanted = wanted_in(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
+    if write:
+        writing_place(path)  # before anything is fetched
     bound = [item for item in wanted.assets if not (outside or item.sha256)]
     keep_inside(manifest, {("assets", item.name, "source"): item.source for item in bound}, settings)
     still = [locked for item in wanted.assets if (locked := _still(known, item)) is not None and not upgrade]
