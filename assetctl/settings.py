@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
+from assetctl.toml_files import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,44 +81,58 @@ _CHOICES = {"dtype": ("auto", "bf16", "fp32", "fp16"), "device": ("auto", "cpu",
 #: The least and the most of each number; sources turn away who downloads more at a time.
 _NUMBERS = {"downloads": (1, 16), "trash_days": (0, 36_500), "trash_gigabytes": (0, 1_000_000)}
 
+#: How much of a value a complaint repeats, in characters.
+_LONGEST_SHOWN = 100
+
 
 def _read_config(path: Path) -> dict[str, object]:
     try:
-        text = path.read_text("utf-8")
+        config, _ = read_toml(path, "Mend or remove the file.")
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can not be read: {error}.", "Mend or remove the file.") from error
-    try:
-        config = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.", "Mend or remove the file.") from error
+    except OSError as error:
+        raise UsageError(f"{path} can not be read: {error.strerror}.", "Mend or remove the file.") from error
     known = {field.name for field in fields(Settings)} - {"home"}
     for key in config:
         if key not in known:
-            raise UsageError(f"{path} sets {key!r}, which is no setting.", f"Settings are: {', '.join(sorted(known))}.")
+            raise UsageError(
+                f"{path} sets {_shown(key)}, which is no setting.", f"Settings are: {', '.join(sorted(known))}."
+            )
     return config
 
 
 def _parse(name: str, value: object, root: Path) -> object:
     if name in ("models", "outputs"):
         if not isinstance(value, str):
-            raise UsageError(f"The setting {name} is {value!r}.", "It must be the path of a folder.")
+            raise UsageError(f"The setting {name} is {_shown(value)}.", "It must be the path of a folder.")
         return _path(value, root)
+    word = str(value).lower() if isinstance(value, (str, bool)) or _is_whole(value) else ""
     if name == "offline":
-        if isinstance(value, bool) or str(value).lower() in _TRUE | _FALSE:
-            return str(value).lower() in _TRUE
-        raise UsageError(f"The setting offline is {value!r}.", "Write true or false.")
+        if word in _TRUE | _FALSE:
+            return word in _TRUE
+        raise UsageError(f"The setting offline is {_shown(value)}.", "Write true or false.")
     if name in _NUMBERS:
         least, most = _NUMBERS[name]
-        text = "" if isinstance(value, bool) else str(value)
-        if text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
-            return int(text)
-        raise UsageError(f"The setting {name} is {value!r}.", f"Write a number from {least} to {most}.")
+        if word.isascii() and word.isdecimal() and len(word) <= len(str(most)) and least <= int(word) <= most:
+            return int(word)
+        raise UsageError(f"The setting {name} is {_shown(value)}.", f"Write a number from {least} to {most}.")
     choices = _CHOICES[name]
-    if value not in choices:
-        raise UsageError(f"The setting {name} is {value!r}.", f"Choose one of: {', '.join(choices)}.")
+    if not isinstance(value, str) or value not in choices:
+        raise UsageError(f"The setting {name} is {_shown(value)}.", f"Choose one of: {', '.join(choices)}.")
     return value
+
+
+def _is_whole(value: object) -> bool:
+    """Whether it is a whole number such as TOML has; Python writes down none of thousands of digits."""
+    return isinstance(value, int) and abs(value) < 2**63
+
+
+def _shown(value: object) -> str:
+    """As much of a value as a complaint should repeat."""
+    if not (isinstance(value, str) or _is_whole(value)):
+        return f"a {type(value).__name__}"
+    whole = repr(value)
+    return whole if len(whole) <= _LONGEST_SHOWN else f"{whole[:_LONGEST_SHOWN]}…"
 
 
 def _path(text: str | Path, root: Path) -> Path:
@@ -126,7 +140,7 @@ def _path(text: str | Path, root: Path) -> Path:
         path = (root / Path(text).expanduser()).absolute()
         path.exists()
     except (RuntimeError, ValueError) as error:
-        raise UsageError(f"{str(text)!r} can not be used as a path: {error}.", "Name another folder.") from error
+        raise UsageError(f"{_shown(str(text))} can not be used as a path: {error}.", "Name another folder.") from error
     except OSError:  # it may not be looked at, which whoever uses it will say
         return (root / Path(text).expanduser()).absolute()
     return path

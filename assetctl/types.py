@@ -10,6 +10,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Literal
 
+from assetctl.visible import visible
+
 Severity = Literal["error", "warning", "info"]
 Confidence = Literal["certain", "likely", "ambiguous", "unknown"]
 FileRole = Literal["main", "part", "copy"]
@@ -75,7 +77,7 @@ class AssetFile:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a source says of an asset; kept as it was said, whatever becomes of the page.
+    """What a source says of an asset; kept as it was said, whatever becomes of the page, but for what nobody sees.
 
     Attributes:
         base_model: In Civitai's spelling.
@@ -96,6 +98,14 @@ class Facts:
     air: str | None = None
     creator: str | None = None
     source: str = "civitai"
+
+    def __post_init__(self) -> None:
+        for name in ("base_model", "kind", "licence", "page", "air", "creator"):
+            said = getattr(self, name)
+            if said is not None:
+                object.__setattr__(self, name, visible(said).strip() or None)
+        words = (visible(word).strip() for word in self.trigger_words)
+        object.__setattr__(self, "trigger_words", tuple(word for word in words if word))
 
 
 @dataclass(frozen=True, slots=True)

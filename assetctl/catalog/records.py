@@ -16,6 +16,7 @@ import orjson
 from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
 from assetctl.catalog.checking import TEXT, check, from_json
 from assetctl.catalog.entries import free_name
+from assetctl.catalog.schema import DamagedError
 from assetctl.errors import CorruptFileError, NotFoundError, StorageError
 from assetctl.types import KINDS
 
@@ -166,6 +167,7 @@ def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
 
     Raises:
         NotFoundError: No asset has this number.
+        DamagedError: The catalog holds something else of it.
     """
     assets = _read(connection, "asset", "assets", "id", asset_id)
     if not assets:
@@ -183,6 +185,8 @@ def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
         document[key] = _read(connection, key, table, "asset_id", asset_id)
     for key, table in _ONE.items():
         document[key] = next(iter(_read(connection, key, table, "asset_id", asset_id)), None)
+    if not _is_json(document):
+        raise DamagedError("a value in it is none that a document can hold")
     return document
 
 

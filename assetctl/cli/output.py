@@ -35,8 +35,18 @@ def safe(text: str) -> str:
 def print_json(document: object) -> None:
     """Print one JSON document; for a person at a terminal, indented."""
     option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-    sys.stdout.write(orjson.dumps(document, option=option).decode() + "\n")
+    text = orjson.dumps(document, option=option).decode()
+    sys.stdout.write((_escaped(text) if sys.stdout.isatty() else text) + "\n")
     sys.stdout.flush()
+
+
+def _escaped(document: str) -> str:
+    """A JSON document that says the same, with what a terminal would obey written as JSON's escapes."""
+    return document if document.isascii() and "\x7f" not in document else _UNSAFE.sub(_escape, document)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0] if found[0] in "\t\n\r" else f"\\u{ord(found[0]):04x}"
 
 
 def to_stderr(label: str, text: str) -> None:
@@ -67,8 +77,8 @@ class Output:
         if self.json:
             print_json({"version": 1, "data": data})
         elif self.quiet:
-            for name in names:
-                sys.stdout.write(f"{name}\n")
+            for name in names:  # another program gets names as they are
+                sys.stdout.write(f"{safe(name) if sys.stdout.isatty() else name}\n")
         else:
             render()
 

@@ -18,4 +18,8 @@ RecipeOption = Annotated[
     str | None, typer.Option("--recipe", "-r", metavar="NAME", help="A selection that the manifest names.")
 ]
 ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
+OutsideOption = Annotated[
+    bool,
+    typer.Option("--allow-outside", help="Let paths leave the manifest's folder: you wrote it yourself."),
+]
 VaeOption = Annotated[str | None, typer.Option("--vae", metavar="NAME", help="A VAE instead of the checkpoint's own.")]

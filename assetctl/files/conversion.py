@@ -21,7 +21,7 @@ from assetctl.files.views import view_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import IO, BinaryIO
 
     from assetctl.files.pickles import PickledTensors
     from assetctl.files.pickles.standins import Tensor
@@ -85,11 +85,17 @@ def _found(path: Path) -> Convertible:
 
 
 def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int], None] = lambda _: None) -> None:
-    """Write `found` to `target`, which must not exist; the widest numbers come first, so that all are aligned.
+    """Write `found` to `target`, which must not exist; see `write_tensors`."""
+    with target.open("xb") as file:
+        write_tensors(found, file, on_bytes)
+
+
+def write_tensors(found: Convertible, file: IO[bytes], on_bytes: Callable[[int], None] = lambda _: None) -> None:
+    """Write `found` to a new file in safetensors' form; the widest numbers come first, so that all are aligned.
 
     Args:
         found: What `read_convertible` saw.
-        target: The file.
+        file: Opened, and empty.
         on_bytes: Told of every piece by its length.
 
     Raises:
@@ -104,12 +110,11 @@ def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int]
         table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
     header = orjson.dumps(table)
     header += b" " * (-len(header) % 8)
-    with target.open("xb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        for _, (_, _, pieces) in ordered:
-            for piece in pieces():
-                file.write(piece)
-                on_bytes(len(piece))
+    file.write(len(header).to_bytes(8, "little") + header)
+    for _, (_, _, pieces) in ordered:
+        for piece in pieces():
+            file.write(piece)
+            on_bytes(len(piece))
 
 
 def _of_pickle(path: Path) -> Convertible:

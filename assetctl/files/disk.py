@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import shutil
+import secrets
+import stat
 import sys
 from contextlib import contextmanager
 from io import FileIO
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from typing import IO
 
 COPY_CHUNK = 2**20
+
+#: Opens a file that must be new; a link by its name counts as one that is there.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+#: How much of a file's name a temporary name repeats, in bytes: file systems end at 255.
+_MOST_OF_NAME = 160
 
 #: Linux's request to share extents between two files: see `man 2 ioctl_ficlone`.
 _FICLONE = 0x40049409
@@ -59,17 +67,17 @@ def copy_file(source: Path, target: Path, on_bytes: Callable[[int], None] | None
 
     Args:
         source: Followed if it is a link.
-        target: Created, or overwritten.
+        target: Created anew; what has its name goes first. It may be read by nobody who may not read `source`.
         on_bytes: Told of every piece by its length.
 
     Raises:
         CorruptFileError: `source` changed meanwhile.
         OSError: The disk refused.
     """
-    with source.open("rb") as reading, target.open("wb") as writing:
+    target.unlink(missing_ok=True)
+    descriptor, _ = open_regular(source)
+    with os.fdopen(descriptor, "rb") as reading, _created(target, _mode(reading)) as writing:
         before = os.fstat(reading.fileno())
-        if sys.platform != "win32":  # what only its owner may read stays so
-            os.fchmod(writing.fileno(), os.fstat(writing.fileno()).st_mode & before.st_mode & 0o777)
         if _clone(reading, writing):
             if on_bytes:
                 on_bytes(before.st_size)
@@ -118,11 +126,72 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        shutil.copyfile(source, target)
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        copy_file(source, target)
 
 
 #: What filesystems say that have no hard links, or none from there to here.
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
+
+
+@contextmanager
+def incoming(path: Path, *, replacing: bool = True) -> Iterator[IO[bytes]]:
+    """A file to be written beside `path`, which gets that name once the block ends, whole or not at all.
+
+    Its own name until then can not be foretold and is never one that exists, so that nothing which somebody laid out
+    is written to or removed; a link by the name of `path` is replaced, and what it leads to stays as it is.
+
+    Args:
+        path: The name that it is to have.
+        replacing: Whether what has that name goes; the new file then has its permissions, else those of the umask.
+
+    Raises:
+        FileExistsError: The name is taken, and nothing is to be replaced.
+        OSError: The disk refused.
+    """
+    place = _beside(path)
+    file = _created(place)
+    try:
+        with file:
+            yield file
+            file.flush()
+            if replacing:
+                _take_mode(file, path)
+            os.fsync(file.fileno())
+        if replacing:  # some systems rename no file that is open
+            place.replace(path)
+        else:
+            _name_anew(place, path)
+    finally:
+        place.unlink(missing_ok=True)
+    with contextlib.suppress(PermissionError):  # a folder that may be written, and not be listed
+        sync_folder(path.parent)
+
+
+def keep_to(file: IO[bytes], original: Path) -> None:
+    """Let nobody read a new file who may not read what it is made of.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if hasattr(os, "fchmod"):
+        allowed = original.stat().st_mode | stat.S_IRUSR | stat.S_IWUSR
+        os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) & allowed)
+
+
+def hard_link(path: Path, copy: Path) -> None:
+    """Make `copy`, whatever has that name, another name of the bytes of `path`; at every moment there is one of both.
+
+    Raises:
+        OSError: The disk refused, or knows no hard links.
+    """
+    place = _beside(copy)
+    place.hardlink_to(path)
+    try:
+        place.replace(copy)
+    finally:
+        place.unlink(missing_ok=True)  # a rename does nothing where both were one file already
 
 
 def write_text(path: Path, text: str) -> None:
@@ -131,12 +200,47 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: The disk refused.
     """
-    incoming = path.with_name(f".{path.name}.{os.getpid()}.incoming")
+    with incoming(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def _beside(path: Path) -> Path:
+    """A name in the same folder that nobody can foretell, and that tells a person what the file was to be."""
+    begun = path.name.encode("utf-8", "surrogateescape")[:_MOST_OF_NAME].decode("utf-8", "ignore")
+    return path.with_name(f".{begun}.{secrets.token_hex(8)}.incoming")
+
+
+def _created(path: Path, mode: int = 0o666) -> IO[bytes]:
+    """A new file, never one that is there, nor what a link leads to; the umask takes from `mode`.
+
+    Raises:
+        OSError: The name is taken, or the disk refused.
+    """
+    return os.fdopen(os.open(path, _NEW, mode), "wb")
+
+
+def _take_mode(file: IO[bytes], path: Path) -> None:
+    """Give a file the permissions of the one that it replaces, where there is one; a link's are nobody's."""
+    with contextlib.suppress(FileNotFoundError):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and hasattr(os, "fchmod"):
+            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
+
+
+def _name_anew(place: Path, path: Path) -> None:
+    """Give a file a name that must be free.
+
+    Raises:
+        FileExistsError: It is not.
+        OSError: The disk refused.
+    """
     try:
-        incoming.write_text(text, "utf-8")
-        incoming.replace(path)
-    finally:
-        incoming.unlink(missing_ok=True)
+        os.link(place, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _created(path).close()  # no hard links here: claim the name, then replace our own claim
+        place.replace(path)
 
 
 def write_all(opened: FileIO, data: bytes | memoryview) -> None:
@@ -155,6 +259,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _mode(reading: IO[bytes]) -> int:
+    """What whoever copies an open file may let others do with it: no more than the file does; we may write to ours."""
+    return os.fstat(reading.fileno()).st_mode & 0o666 | stat.S_IRUSR | stat.S_IWUSR
 
 
 def _copy_bytes(reading: IO[bytes], writing: IO[bytes], on_bytes: Callable[[int], None] | None) -> None:

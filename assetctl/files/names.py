@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from assetctl.errors import RefusedFileError
+from assetctl.visible import hidden_in, visible
 
 #: Limit on a name's length in bytes of UTF-8; leaves room for a number, a suffix and a temporary mark.
 MAX_BYTES = 120
@@ -37,8 +38,8 @@ def safe_name(text: str) -> str:
     """
     if _PLAIN.fullmatch(text) and not _RESERVED.match(text):
         return text
-    visible = "".join(map(_visible, text))
-    name = _SEPARATORS.sub("-", unicodedata.normalize("NFC", visible))
+    seen = "".join(map(_visible, visible(text)))
+    name = _SEPARATORS.sub("-", unicodedata.normalize("NFC", seen))
     name = _shorten(" ".join(name.split()).lstrip(".- "), MAX_BYTES - 1)
     return _RESERVED.sub(r"\1_", name, count=1) if _RESERVED.match(name) else name or NAMELESS
 
@@ -67,6 +68,7 @@ def safe_path(path: str, where: str) -> str:
     parts = path.split("/")
     if (
         _UNSAFE_CHARACTER.search(path)
+        or hidden_in(path, prose=True)
         or len(path) > _LONGEST_PATH
         or any(part in ("", ".", "..") or _DRIVE.match(part) for part in parts)
     ):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import orjson
 
 from assetctl.types import Evidence
+from assetctl.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,7 +58,7 @@ def clean(text: str, limit: int = MAX_WORD) -> str:
 
 @lru_cache(maxsize=1024)  # trainers write the same in file after file
 def _one_line(text: str) -> str:
-    return " ".join((text if text.isprintable() else _CONTROL.sub(" ", text)).split())
+    return " ".join(visible(text if text.isprintable() else _CONTROL.sub(" ", text)).split())
 
 
 def claims(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assetctl.errors import RefusedFileError
 from assetctl.files.disk import storage_errors, write_text
 from assetctl.files.names import safe_path
+from assetctl.manifest.manifest import can_be_name
 from assetctl.manifest.tables import Document
-from assetctl.types import Facts
+from assetctl.types import KINDS, Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 VERSION = 1
 
-_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_GIT_OID = re.compile(r"[0-9a-f]{40}", re.ASCII)
+
+#: Limit on a file's size in bytes: no disk has more.
+_LARGEST = 2**50
+
+#: What to do about one that makes no sense; `assetctl lock` would not know what of it to keep.
+_ANEW = "Remove it: then `assetctl lock` makes it anew."
 _HEAD = "# Written by `assetctl lock` from registry.toml. Keep it with that file; do not edit it.\n\n"
 
 
@@ -61,7 +72,7 @@ class Locked:
     facts: Facts | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lockfile:
     """All assets of a manifest, resolved, in its order."""
 
@@ -69,7 +80,11 @@ class Lockfile:
 
     def get(self, name: str) -> Locked | None:
         """The asset of this name."""
-        return next((locked for locked in self.assets if locked.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Locked]:
+        return {locked.name: locked for locked in self.assets}
 
 
 def read_lock(path: Path) -> Lockfile:
@@ -80,24 +95,49 @@ def read_lock(path: Path) -> Lockfile:
         UsageError: It makes no sense, or a newer assetctl wrote it.
         RefusedFileError: A file's name in it is unsafe.
     """
-    document = Document(path, "Make it with `assetctl lock`.", "`assetctl lock` makes it anew.")
-    if document.tables.get("version") != VERSION:
-        document.fail(("version",), f"is not {VERSION}", "A newer assetctl wrote it: upgrade, or `assetctl lock` anew.")
+    document = Document(path, "Make it with `assetctl lock`.", _ANEW)
+    version = document.tables.get("version")
+    if type(version) is not int or version != VERSION:
+        document.fail(("version",), f"is not {VERSION}", f"If a newer assetctl wrote it, upgrade. {_ANEW}")
     listed: list[Any] = document.get(("assets",), document.tables, list, [])
-    return Lockfile(tuple(_locked(document, of) for of in listed))
+    lock = Lockfile(tuple(_locked(document, of) for of in listed))
+    seen: set[str] = set()
+    for locked in lock.assets:
+        if locked.name.lower() in seen:
+            document.fail(("assets", locked.name), "is there twice", _ANEW)
+        seen.add(locked.name.lower())
+    return lock
 
 
 def write_lock(path: Path, lock: Lockfile) -> None:
     """Write a lockfile, whole or not at all.
 
     Raises:
+        RefusedFileError: It is a link that leads out of its folder.
         StorageError: The disk refused.
     """
     import tomli_w  # noqa: PLC0415 - reading needs it not
 
+    path = writing_place(path)
+
     text = _HEAD + tomli_w.dumps({"version": VERSION, "assets": [_table(locked) for locked in lock.assets]})
     with storage_errors(f"write {path}"):
         write_text(path, text)
+
+
+def writing_place(path: Path) -> Path:
+    """Where a lockfile is to be written: where a link leads, for else it would be no link any more.
+
+    Raises:
+        RefusedFileError: It leads out of its folder.
+    """
+    if not path.is_symlink():
+        return path
+    place = Path(os.path.realpath(path))
+    if not place.is_relative_to(os.path.realpath(path.parent)):
+        hint = "Remove the link, or name the manifest where it lies with --file."
+        raise RefusedFileError(f"{path} is a link that leads out of its folder, to {place}.", hint)
+    return place
 
 
 def _table(locked: Locked) -> dict[str, Any]:
@@ -113,18 +153,21 @@ def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outside
     if not isinstance(of, dict):
-        document.fail(("assets",), "is not a list of tables", "`assetctl lock` makes it anew.")
-    where = ("assets", str(of.get("name", "?")))
-    text = {
-        key: document.get((*where, key), of, str, "") for key in ("name", "wanted", "source", "reference", "format")
-    }
+        document.fail(("assets",), "is not a list of tables", _ANEW)
+    name = of.get("name")
+    where = ("assets", name if isinstance(name, str) else "?")
+    text = {key: document.text((*where, key), of) for key in ("name", "wanted", "source", "reference", "format")}
+    if not can_be_name(text["name"]):
+        document.fail((*where, "name"), "can not be a name", _ANEW)
     if not all(text.values()) or text["format"] not in ("file", "diffusers"):
-        document.fail(where, "lacks a key", "`assetctl lock` makes it anew.")
+        document.fail(where, "lacks a key", _ANEW)
     files = tuple(_file(document, where, file) for file in document.get((*where, "files"), of, list, []))
     if not files:
-        document.fail(where, "has no files", "`assetctl lock` makes it anew.")
-    revision = document.get((*where, "revision"), of, str, "") or None
-    url = document.get((*where, "url"), of, str, "") or None
+        document.fail(where, "has no files", _ANEW)
+    if len({file.path for file in files}) < len(files):
+        document.fail((*where, "files"), "names a file twice", _ANEW)
+    revision = document.text((*where, "revision"), of) or None
+    url = document.text((*where, "url"), of) or None
     sha256 = _hash(document, where, of)
     facts = _facts(document, where, of)
     return Locked(**text, revision=revision, url=url, sha256=sha256, files=files, facts=facts)
@@ -132,12 +175,16 @@ def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outsi
 
 def _file(document: Document, where: tuple[str, ...], of: Any) -> LockedFile:  # noqa: ANN401 - from outside
     if not isinstance(of, dict) or not isinstance(of.get("path"), str):
-        document.fail((*where, "files"), "is not a list of files", "`assetctl lock` makes it anew.")
+        document.fail((*where, "files"), "is not a list of files", _ANEW)
     path = safe_path(of["path"], str(document.path))
-    size = document.get((*where, "size"), of, int, -1)
-    git_oid = document.get((*where, "git_oid"), of, str, "") or None
-    url = document.get((*where, "url"), of, str, "") or None
-    return LockedFile(path, size if size >= 0 else None, _hash(document, where, of), git_oid, url)
+    size = document.get((*where, "size"), of, int, 0) if "size" in of else None
+    if size is not None and not 0 <= size <= _LARGEST:
+        document.fail((*where, "size"), "is no size of a file", _ANEW)
+    git_oid = document.text((*where, "git_oid"), of) or None
+    if git_oid is not None and not _GIT_OID.fullmatch(git_oid):
+        document.fail((*where, "git_oid"), "is no hash of git's", _ANEW)
+    url = document.text((*where, "url"), of) or None
+    return LockedFile(path, size, _hash(document, where, of), git_oid, url)
 
 
 def _facts(document: Document, where: tuple[str, ...], of: Mapping[str, Any]) -> Facts | None:
@@ -147,19 +194,21 @@ def _facts(document: Document, where: tuple[str, ...], of: Mapping[str, Any]) ->
         return None
     place = (*where, "facts")
     texts = {
-        key: document.get((*place, key), said, str, "") or None
+        key: document.text((*place, key), said) or None
         for key in ("base_model", "kind", "licence", "page", "air", "creator")
     }
+    if texts["kind"] not in (None, *KINDS):
+        document.fail((*place, "kind"), "is no kind", _ANEW)
     return Facts(
         **texts,
         trigger_words=document.words((*place, "trigger_words"), said),
         commercial=document.get((*place, "commercial"), said, bool, False) if "commercial" in said else None,
-        source=document.get((*place, "source"), said, str, "civitai"),
+        source=document.text((*place, "source"), said) or "civitai",
     )
 
 
 def _hash(document: Document, where: tuple[str, ...], of: Mapping[str, Any]) -> str | None:
-    sha256 = document.get((*where, "sha256"), of, str, "") or None
-    if sha256 is not None and not (_HEX.fullmatch(sha256) and len(sha256) == 64):
-        document.fail((*where, "sha256"), "is no SHA256", "`assetctl lock` makes it anew.")
+    sha256 = document.text((*where, "sha256"), of) or None
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        document.fail((*where, "sha256"), "is no SHA256", _ANEW)
     return sha256

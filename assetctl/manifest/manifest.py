@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
-from assetctl.manifest.tables import Document
+from assetctl.manifest.tables import Document, shown
 from assetctl.types import KINDS
+from assetctl.visible import hidden_in, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +28,8 @@ _RECIPE_KEYS = (
     "checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt", "steps", "cfg", "sampler", "size",
     "clip_skip", "seed",
 )  # fmt: skip
+#: Texts of a recipe that may have lines.
+_PROSE = ("prompt", "negative_prompt")
 #: Lists that say something even where they are empty.
 _CLEARABLE = ("trigger_words",)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -71,12 +76,20 @@ class Recipe:
     seed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """What is wanted, in the order of the file."""
 
     assets: tuple[Wanted, ...] = ()
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
+
+    def get(self, name: str) -> Wanted | None:
+        """The asset of this name."""
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Wanted]:
+        return {item.name: item for item in self.assets}
 
 
 def read_manifest(path: Path, sampler: Callable[[str], str] = str) -> Manifest:
@@ -95,9 +108,9 @@ def read_manifest(path: Path, sampler: Callable[[str], str] = str) -> Manifest:
     assets = _tables(document, "assets")
     wanted = tuple(_wanted(document, name, of) for name, of in assets.items())
     recipes = {name: _recipe(document, name, of, assets, sampler) for name, of in _tables(document, "recipes").items()}
-    lowered = [item.name.lower() for item in wanted]
+    lowered = Counter(item.name.lower() for item in wanted)
     for item in wanted:
-        if lowered.count(item.name.lower()) > 1:
+        if lowered[item.name.lower()] > 1:
             document.fail(("assets", item.name), "has the name of another but for its case", "Choose another name.")
     return Manifest(wanted, recipes)
 
@@ -119,15 +132,23 @@ def write_manifest(manifest: Manifest) -> str:
 def _filled(item: Wanted | Recipe, keys: tuple[str, ...]) -> dict[str, Any]:
     values = {key: getattr(item, key) for key in keys}
     return {
-        key: list(value) if isinstance(value, tuple) else value
+        key: _writable(key, value)
         for key, value in values.items()
         if value is not None and (value != () or key in _CLEARABLE)
     }
 
 
+def _writable(key: str, value: object) -> object:
+    """A value as it can be read again: an old catalog may hold texts with characters that nobody sees."""
+    if isinstance(value, tuple):
+        return [text for each in value if (text := visible(each).strip())]
+    prose = key in (*_PROSE, "notes")
+    return visible(value, prose=prose) if isinstance(value, str) and key != "source" else value
+
+
 def can_be_name(name: str) -> bool:
     """Whether an asset or a recipe of a manifest can be called so."""
-    return bool(_NAME.fullmatch(name)) and name == name.strip()
+    return bool(_NAME.fullmatch(name)) and name == name.strip() and hidden_in(name) is None
 
 
 def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
@@ -135,6 +156,7 @@ def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
     for key, value in tables.items():
         if not isinstance(value, dict):
             document.fail((name, key), "is not a table", f"Write [{name}.{key}] above its keys.")
+        document.see((name, key), key)
         if not can_be_name(key):
             document.fail((name, key), "can not be a name", NAMING)
     return tables
@@ -143,7 +165,7 @@ def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
 def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
     where = ("assets", name)
     document.table(where, of, _ASSET_KEYS)
-    source = document.get((*where, "source"), of, str, "")
+    source = document.text((*where, "source"), of)
     if not source.strip() or not source.isprintable():
         document.fail(
             (*where, "source"), "is missing", "Say where it comes from: hf://…, civitai:…, https://…, a path."
@@ -152,7 +174,7 @@ def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         document.fail((*where, "sha256"), "is no SHA256", "It has 64 hexadecimal digits.")
     texts = {
-        key: document.get((*where, key), of, str, "") if key in of else None
+        key: document.text((*where, key), of, prose=key == "notes") if key in of else None
         for key in ("kind", "family", "base_model", "notes")
     }
     _check_kind_and_family(document, where, texts)
@@ -169,20 +191,22 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
     """
     kind, family = texts["kind"], texts["family"]
     if kind is not None and kind not in KINDS:
-        document.fail((*where, "kind"), f"is {kind!r}, which is no kind", _choose(kind, KINDS))
+        document.fail((*where, "kind"), f"is {shown(kind)!r}, which is no kind", _choose(kind, KINDS))
     if not family:
         return
     from assetctl.identify.plugins import families  # noqa: PLC0415 - loads every family there is
 
     known = [each.name for each in families()]
-    near = family not in known and difflib.get_close_matches(family.lower(), known, n=1)
+    near = family not in known and difflib.get_close_matches(family[:100].lower(), known, n=1)
     if near or not _FAMILY.fullmatch(family):
-        document.fail((*where, "family"), f"is {family!r}, which is no family that is known", _choose(family, known))
+        document.fail(
+            (*where, "family"), f"is {shown(family)!r}, which is no family that is known", _choose(family, known)
+        )
 
 
 def _choose(word: str, known: Iterable[str]) -> str:
     """A hint for a word that is none of those that are known."""
-    near = difflib.get_close_matches(word.lower(), known, n=1)
+    near = difflib.get_close_matches(word[:100].lower(), known, n=1)
     return f"Did you mean {near[0]!r}?" if near else f"Choose one of: {', '.join(known)}."
 
 
@@ -196,7 +220,7 @@ def _recipe(
     where = ("recipes", name)
     document.table(where, of, _RECIPE_KEYS)
     texts = {
-        key: document.get((*where, key), of, str, "") or None
+        key: document.text((*where, key), of, prose=key in _PROSE) or None
         for key in ("checkpoint", "vae", "prompt", "negative_prompt", "sampler", "size")
     }
     _check_settings(document, where, texts, sampler)
@@ -214,8 +238,9 @@ def _recipe(
         for used_name in names:
             if used_name not in assets and _WEIGHT.sub("", used_name) not in assets:
                 others = f", or choose one of: {', '.join(list(assets)[:10])}" if assets else ""
-                hint = f"Add [assets.{used_name}]{others}."
-                document.fail((*where, key), f"names {used_name!r}, which is no asset of this file", hint)
+                hint = f"Add [assets.{shown(used_name)}]{others}."
+                problem = f"names {shown(used_name)!r}, which is no asset of this file"
+                document.fail((*where, key), problem, hint)
     return Recipe(name, loras=loras, embeddings=embeddings, cfg=cfg, **texts, **numbers)  # type: ignore[arg-type]  # as read
 
 
@@ -235,7 +260,7 @@ def _check_settings(
         try:
             sampler(named)
         except UsageError as error:
-            document.fail((*where, "sampler"), f"is {named!r}, which is no sampler", str(error.hint))
+            document.fail((*where, "sampler"), f"is {shown(named)!r}, which is no sampler", str(error.hint))
 
 
 def find_recipe(manifest: Manifest, name: str, path: Path) -> Recipe:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from assetctl.errors import NotFoundError, StorageError, UsageError
+from assetctl.toml_files import read_toml
+from assetctl.visible import hidden_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,18 @@ _CALLED = {
     dict: "a table",
 }
 
+#: Whole numbers as TOML has them.
+_SMALLEST, _GREATEST = -(2**63), 2**63 - 1
+
+#: Limits in characters: on a name or label, on what is prose, on what a complaint repeats of one, and on a key whose
+#: line is looked for, which takes time with its length.
+LONGEST_LABEL, LONGEST_PROSE, _LONGEST_SHOWN, _LONGEST_SOUGHT = 4_000, 1_000_000, 80, 500
+
+
+def shown(text: str) -> str:
+    """As much of a text from outside as a complaint should repeat."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
 
 class Document:
     """A parsed file that remembers where each key stands."""
@@ -30,19 +44,12 @@ class Document:
     def __init__(self, path: Path, missing: str, mend: str = "Mend it.") -> None:
         self.path, self._mend = path, mend
         try:
-            raw = path.read_bytes()
+            self.tables, text = read_toml(path, "Mend that line.")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"There is no {path}.", missing) from error
         except OSError as error:
             raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
-        try:
-            text = raw.decode("utf-8-sig")
-            self.tables = tomllib.loads(text)
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path} is not UTF-8.", "Save it as UTF-8.") from error
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path} is not valid TOML: {error}.", "Mend that line.") from error
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")
 
     def fail(self, where: tuple[str, ...], problem: str, hint: str) -> NoReturn:
         """Complain of a key.
@@ -54,8 +61,8 @@ class Document:
 
     def place(self, where: tuple[str, ...]) -> str:
         """The file, line and name of a key, as a complaint begins with them."""
-        line = self._line(where)
-        return f"{self.path}, line {line}: {'.'.join(where)}" if line else f"{self.path}: {'.'.join(where)}"
+        line, key = self._line(where), ".".join(map(shown, where))
+        return f"{self.path}, line {line}: {key}" if line else f"{self.path}: {key}"
 
     def table(self, where: tuple[str, ...], of: Mapping[str, Any], known: tuple[str, ...]) -> None:
         """See that a table has no keys but `known` ones."""
@@ -66,21 +73,44 @@ class Document:
     def get(self, where: tuple[str, ...], of: Mapping[str, Any], kind: type[T], default: T) -> T:
         """The value of the last part of `where` in the table `of`, of the right type."""
         value = of.get(where[-1], default)
+        if type(value) is int and not _SMALLEST <= value <= _GREATEST:
+            self.fail(where, "is a larger number than any should be", self._mend)
         if kind is float and type(value) is int:
             value = float(value)
         if value is not default and type(value) is not kind:
             self.fail(where, f"is not {_CALLED[kind]}", self._mend)
+        if isinstance(value, float) and not math.isfinite(value):
+            self.fail(where, "is no number that one can reckon with", self._mend)
         return value
+
+    def text(self, where: tuple[str, ...], of: Mapping[str, Any], *, prose: bool = False) -> str:
+        """A text in which all is to be seen, "" where there is none; `prose` may have lines."""
+        value = self.get(where, of, str, "")
+        if len(value) > (LONGEST_PROSE if prose else LONGEST_LABEL):
+            self.fail(where, f"is {len(value):,} characters long", "Make it shorter.")
+        self.see(where, value, prose=prose)
+        return value
+
+    def see(self, where: tuple[str, ...], value: str, *, prose: bool = False) -> None:
+        """Complain of a text that holds what nobody sees."""
+        hidden = hidden_in(value, prose=prose)
+        if hidden is not None:
+            self.fail(where, f"holds {hidden}, a character that nobody sees", "Write it anew, without that character.")
 
     def words(self, where: tuple[str, ...], of: Mapping[str, Any]) -> tuple[str, ...]:
         """A list of texts."""
         values: list[Any] = self.get(where, of, list, [])
+        for value in values:
+            if isinstance(value, str):
+                self.see(where, value)
         if not all(isinstance(value, str) and value.strip() and value.isprintable() for value in values):
             self.fail(where, "is not a list of texts", 'Write ["one", "two"].')
         return tuple(values)
 
     def _line(self, where: tuple[str, ...]) -> int | None:
         """Where a key stands: behind the header of its table or in it, or before all headers."""
+        if any(len(name) > _LONGEST_SOUGHT for name in where):
+            return None
         names = [rf"(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')" for name in where]
         for depth in range(len(where), 0, -1):
             end = r"\s*\]" if depth < len(where) else r"\s*[].]"  # a table that is not known, or one in it

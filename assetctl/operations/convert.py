@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import NotFoundError, StorageError, UsageError
-from assetctl.files.conversion import read_convertible, write_safetensors
-from assetctl.files.disk import storage_errors
+from assetctl.files.conversion import read_convertible, write_tensors
+from assetctl.files.disk import incoming, keep_to, storage_errors
 from assetctl.files.paths import absolute
 from assetctl.operations.arrival import Arrival, Kept, keep
 from assetctl.operations.naming import asset_name, checked_name
@@ -17,10 +17,13 @@ from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import IO
 
     from assetctl.files.conversion import Convertible
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset
+
+    Write = Callable[[Path, IO[bytes]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def convert(
     wanted = asset_name(path.stem) if name is None else checked_name(name)
     found = read_convertible(path)
 
-    def write(target: Path) -> None:
+    def write(target: Path, file: IO[bytes]) -> None:
         done = 0
 
         def tell(length: int) -> None:
@@ -81,7 +84,8 @@ def convert(
             report(FetchProgress(path.name, done, found.size))
 
         with storage_errors(f"write {target}"):
-            write_safetensors(found, target, tell)
+            keep_to(file, path)
+            write_tensors(found, file, tell)
 
     if out is not None:
         return Conversion(_written(absolute(out), write), original=original)
@@ -105,7 +109,7 @@ def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
     return asset, Path(asset.path)
 
 
-def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write: Callable[[Path], None]) -> Kept:
+def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write: Write) -> Kept:
     key = f"convert {path}"
     store = workspace.store
     with store.lock(key):
@@ -114,14 +118,15 @@ def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write
         store.staging(key)
         store.free_space_check(found.size)
         try:
-            write(staged)
+            with storage_errors(f"write {staged}"), staged.open("xb") as file:
+                write(staged, file)
             resolution = Resolution("path", str(path), None, None, name, "file", (RemoteFile(path.name, None),))
             return keep(workspace, Arrival.of(resolution, staged, name, ()))
         finally:
             store.discard(key, staged)
 
 
-def _written(target: Path, write: Callable[[Path], None]) -> Path:
+def _written(target: Path, write: Write) -> Path:
     """Write beside `target`, then name it so; what is there is never overwritten."""
     if target.is_dir():
         raise UsageError(f"{target} is a folder.", "Name the file that is to be written.")
@@ -130,16 +135,13 @@ def _written(target: Path, write: Callable[[Path], None]) -> Path:
     taken = UsageError(f"{target} exists already.", "Choose another name, or move it away.")
     if os.path.lexists(target):
         raise taken
-    incoming = target.with_name(f".{target.name}.{os.getpid()}.incoming")
     try:
-        write(incoming)
-        os.link(incoming, target)
+        with incoming(target, replacing=False) as file:
+            write(target, file)
     except FileExistsError as error:
         raise taken from error
     except OSError as error:
         raise StorageError(f"Can not write {target}: {error.strerror}.", "Choose another folder.") from error
-    finally:
-        incoming.unlink(missing_ok=True)
     return target
 
 

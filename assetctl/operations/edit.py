@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import UsageError
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.types import KINDS
+from assetctl.visible import hidden_in
 
 if TYPE_CHECKING:
     from assetctl.catalog.writing import Writer
@@ -125,6 +126,10 @@ def _check(changes: Changes) -> None:
         if field not in RESETTABLE:
             raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(RESETTABLE)}.")
     checked_words((*(changes.trigger_words or ()), *changes.add_tags))
-    for text in (changes.base_model, changes.variant, changes.notes):
-        if text is not None and not text.replace("\n", " ").isprintable():
-            raise UsageError(f"{text!r} holds control characters.", "Leave them out.")
+    for field in ("base_model", "variant", "notes"):
+        text = getattr(changes, field)
+        hidden = text and hidden_in(text, prose=field == "notes")
+        if hidden:
+            raise UsageError(
+                f"The {field} {text[:80]!r} holds {hidden}, a character that nobody sees.", "Leave it out."
+            )

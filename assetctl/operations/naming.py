@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
 from assetctl.store import safe_name
+from assetctl.visible import hidden_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +49,7 @@ def checked_words(words: Iterable[str]) -> tuple[str, ...]:
     """
     unique: dict[str, str] = {}
     for word in words:
-        if not word.strip() or not word.isprintable():
+        if not word.strip() or not word.isprintable() or hidden_in(word):
             raise UsageError(f"{word!r} can not be a trigger word or a tag.", "Use words without control characters.")
         unique.setdefault(word.lower(), word)
     return tuple(unique.values())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.types import Facts
+from assetctl.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,4 +86,4 @@ def _text(said: object) -> str | None:
 
 
 def _note(said: object) -> str | None:
-    return said.strip()[:10_000] or None if isinstance(said, str) else None
+    return visible(said, prose=True).strip()[:10_000] or None if isinstance(said, str) else None

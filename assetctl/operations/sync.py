@@ -12,7 +12,18 @@ from assetctl.operations.arrival import is_intact
 from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.edit import Changes, edit
 from assetctl.operations.hearsay import is_news, learn
-from assetctl.operations.lock import lock, lock_path, out_of_date, refuse_twins, resolution_of
+from assetctl.operations.lock import (
+    confined,
+    faults_of,
+    keep_inside,
+    lock,
+    lock_path,
+    may_leave,
+    named_fault,
+    out_of_date,
+    refuse_twins,
+    resolution_of,
+)
 from assetctl.operations.pull import PullResult, bring, told_by
 from assetctl.operations.recipes import wanted_in
 from assetctl.operations.remove import plan_removal, remove
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.manifest import Locked, Manifest, Wanted
+    from assetctl.operations.lock import LockResult
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset
@@ -72,7 +84,7 @@ class SyncResult:
         return all(step.action in ("keep", "spare") for step in self.steps)
 
 
-def sync(
+def sync(  # noqa: PLR0913 - as many as the command has options
     workspace: Workspace,
     manifest: Path,
     *,
@@ -80,6 +92,7 @@ def sync(
     frozen: bool = False,
     prune: bool = False,
     dry_run: bool = False,
+    outside: bool = False,
     report: Callable[[FetchProgress], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> SyncResult:
@@ -94,22 +107,30 @@ def sync(
         frozen: Use the lockfile as it is, whatever the manifest says.
         prune: Remove assets of the store that the lockfile does not name, if they could be had again.
         dry_run: Only say what would be done.
+        outside: Whether paths may lead out of the manifest's folder.
         report: Told how far a download is.
         warn: Told what the person should know, even where something fails.
 
     Raises:
         NotFoundError, UsageError: A file is missing or makes no sense.
-        OutOfDateError: The lockfile is, and `locked` was asked for.
+        OutOfDateError: The lockfile is, and `locked` was asked for; or it is not to be trusted.
+        RefusedFileError: A path leads out of the manifest's folder.
         SourceError, FileError, StorageError: Of the first asset that could not be had; it names all that were.
     """
     wanted = wanted_in(manifest)
-    pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, dry_run=dry_run, report=report)
+    if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
+        pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
+    else:
+        result = lock(workspace, manifest, write=not dry_run, outside=outside, report=report)
+        pins = result.lock.assets
+        _tell_faults(result, warn, dry_run=dry_run)
     refuse_twins(manifest, pins)
     labels = {item.name: item for item in wanted.assets}
     steps = plan_sync(workspace, pins, labels, prune=prune)
     if dry_run:
         return SyncResult(steps)
-    fetched = _fetch_all(workspace, steps, manifest.parent, report)
+    free = frozenset(each.name for each in pins if outside or may_leave(each, wanted))
+    fetched = _fetch_all(workspace, steps, manifest.parent, report, free)
     for step in steps:
         _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
     for pulled in fetched.values():
@@ -154,23 +175,41 @@ def _locked_assets(
     *,
     locked: bool,
     frozen: bool,
-    dry_run: bool,
-    report: Callable[[FetchProgress], None],
+    outside: bool,
 ) -> Sequence[Locked]:
-    path = lock_path(manifest)
-    if frozen:
-        return read_lock(path).assets
-    if locked or (workspace.settings.offline and path.exists()):
-        found = read_lock(path)
-        stale = out_of_date(wanted, found)
-        if stale and locked:
-            hint = "Bring it up to date with `assetctl lock`."
-            raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)
-        if stale:
-            hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
-            raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)
-        return found.assets
-    return lock(workspace, manifest, write=not dry_run, report=report).lock.assets
+    """What a lockfile names; it is seen to follow from the manifest or, if `frozen`, from what it says was wanted."""
+    path, base, settings = lock_path(manifest), manifest.parent, workspace.settings
+    found = read_lock(path)
+    bound = [each for each in found.assets if not (outside or may_leave(each, wanted))]
+    keep_inside(path, {("assets", each.name, "wanted"): each.wanted for each in bound}, settings)
+    faults = faults_of(found.assets, base, settings)
+    if frozen and faults:
+        raise _not_trusted(path, faults)
+    stale = () if frozen else out_of_date(wanted, found, faults)
+    if stale and locked:
+        hint = "Bring it up to date with `assetctl lock`."
+        raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)
+    if stale:
+        hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
+        raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)
+    return found.assets
+
+
+def _tell_faults(result: LockResult, warn: Callable[[str], None], *, dry_run: bool) -> None:
+    """Say what was locked anew for it was not to be trusted; a plan alone is not made of that.
+
+    Raises:
+        OutOfDateError: Nothing is to be written, and something is wrong with the lockfile.
+    """
+    if result.faults and dry_run:
+        raise _not_trusted(result.path, result.faults)
+    for name, fault in result.faults.items():
+        warn(f"{name} was locked anew, for in {result.path} {fault}.")
+
+
+def _not_trusted(path: Path, faults: Mapping[str, str]) -> OutOfDateError:
+    listed = ", ".join(named_fault(*fault) for fault in faults.items())
+    return OutOfDateError(f"{path} is not to be trusted: {listed}.", "`assetctl lock` makes those entries anew.")
 
 
 def _folder(workspace: Workspace, locked: Locked) -> Asset | None:
@@ -201,14 +240,22 @@ def _differing(asset: Asset, wanted: Wanted | None) -> tuple[str, ...]:
 
 
 def _fetch_all(
-    workspace: Workspace, steps: Sequence[Step], base: Path, report: Callable[[FetchProgress], None]
+    workspace: Workspace,
+    steps: Sequence[Step],
+    base: Path,
+    report: Callable[[FetchProgress], None],
+    free: frozenset[str],
 ) -> dict[str, PullResult | BaseException]:
-    """Bring what is missing, some at a time; by its name, what came of each or why it could not be had."""
+    """Bring what is missing, some at a time; by its name, what came of each or why it could not be had.
+
+    Of this machine, what lies below `base` is taken, and what is `free`.
+    """
     wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
     def one(locked: Locked, going_on: Callable[[], None]) -> PullResult:
         with workspace.another() as own:
             source = source_called(locked.source, own.settings)
+            source = source if locked.name in free else confined(source, base)
             return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on))
 
     outcomes = dict(at_once(wanted, one, workspace.settings.downloads))

@@ -112,14 +112,19 @@ class Getting(Home):
         *,
         upgrade: bool = False,
         write: bool = True,
+        outside: bool = False,
         report: Callable[[FetchProgress], None] = ignore,
     ) -> LockResult:
-        """Resolve a manifest to exact revisions and hashes, and write its lockfile beside it."""
+        """Resolve a manifest to exact revisions and hashes, and write its lockfile beside it.
+
+        Paths in it must not leave its folder, unless `outside` says that they may.
+        """
         from assetctl.operations.lock import lock
 
-        return lock(self._workspace, Path(manifest).absolute(), upgrade=upgrade, write=write, report=report)
+        options = {"upgrade": upgrade, "write": write, "outside": outside}
+        return lock(self._workspace, Path(manifest).absolute(), **options, report=report)
 
-    def sync(
+    def sync(  # noqa: PLR0913 - as many as the command has options
         self,
         manifest: PathLike = "registry.toml",
         *,
@@ -128,22 +133,23 @@ class Getting(Home):
         prune: bool = False,
         offline: bool = False,
         dry_run: bool = False,
+        outside: bool = False,
         report: Callable[[FetchProgress], None] = ignore,
         warn: Callable[[str], None] = ignore,
     ) -> SyncResult:
         """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
         from assetctl.operations.sync import sync
 
-        options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run}
+        options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run, "outside": outside}
         path = Path(manifest).absolute()
         with self._workspace.another(offline=True) if offline else nullcontext(self._workspace) as workspace:
             return sync(workspace, path, **options, report=report, warn=warn)
 
-    def export(self, *names: str, recipe: str | None = None) -> Export:
-        """A manifest of the named assets, or of all."""
+    def export(self, *names: str, recipe: str | None = None, base: PathLike | None = None) -> Export:
+        """A manifest of the named assets, or of all; paths below the folder `base` count from there."""
         from assetctl.operations.export import export
 
-        return export(self._workspace, names, recipe=recipe)
+        return export(self._workspace, names, recipe=recipe, base=None if base is None else Path(base))
 
     def login(self, source: str, token: str) -> Login:
         """Keep a token for a source in the system's keyring, once the source was seen to know it.

@@ -5,18 +5,19 @@ Sources of others are found by the entry point group `assetctl.sources`, which n
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.sources.base import Exact, Guarded, Searchable
+from assetctl.sources.base import Accountable, Exact, Guarded, Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from assetctl.settings import Settings
-    from assetctl.sources.base import Source
+    from assetctl.sources.base import Resolution, Source
     from assetctl.types import Origin
 
 _FORMS = (
@@ -33,7 +34,11 @@ def find_source(reference: str, settings: Settings) -> Source:
     """
     for make in _sources():
         source = make(settings)
-        if source.accepts(reference):
+        try:
+            accepted = source.accepts(reference)
+        except ValueError as error:  # `https://[`
+            raise UsageError(f"{reference!r} is no address that can be used.", _FORMS) from error
+        if accepted:
             return source
     raise UsageError(f"{reference!r} is nothing that assetctl can fetch.", _FORMS)
 
@@ -48,6 +53,22 @@ def source_called(name: str, settings: Settings) -> Source:
     if not found:
         raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
     return found[0]
+
+
+def departure(wanted: str, said: Resolution, settings: Settings) -> str | None:
+    """Which part of what somebody says a reference was resolved to does not follow from it; `None` if all does."""
+    try:
+        source = find_source(wanted, settings)
+    except UsageError:
+        return "wanted"
+    if source.name != said.source:
+        return "source"
+    if isinstance(source, Accountable):
+        try:
+            return source.departure(wanted, said)
+        except ValueError:  # `https://[`
+            return "url"
+    return None if said.reference == wanted else "reference"
 
 
 def exact_reference(origin: Origin, settings: Settings) -> str:
@@ -74,13 +95,18 @@ def guarded(name: str, settings: Settings) -> Guarded | None:
     return None
 
 
+@cache
+def _plugins() -> tuple[Callable[[Settings], Source], ...]:
+    """Makers of others' sources; looking for them takes milliseconds, and a lockfile has thousands of addresses."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `import` need not pay
+
+    return tuple(entry.load() for entry in entry_points(group="assetctl.sources"))
+
+
 def _sources() -> Iterator[Callable[[Settings], Source]]:
     """Makers of sources; what would take any address comes last."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__) if found.name[0] != "_"]
     modules = [module for module in modules if hasattr(module, "source")]
     yield from (module.source for module in modules if not hasattr(module, "LAST"))
-    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `import` need not pay
-
-    for entry in entry_points(group="assetctl.sources"):
-        yield entry.load()
+    yield from _plugins()
     yield from (module.source for module in modules if hasattr(module, "LAST"))

@@ -200,6 +200,27 @@ class Exact(Protocol):
 
 
 @runtime_checkable
+class Accountable(Protocol):
+    """A source that can tell, without asking anyone, what was resolved by a reference from what was not."""
+
+    def departure(self, wanted: str, said: Resolution) -> str | None:
+        """Which part of a resolution from outside does not follow from the reference; `None` if all does.
+
+        Hashes are not looked at. Addresses must be those that the source itself would make.
+        """
+        ...
+
+
+@runtime_checkable
+class Confinable(Protocol):
+    """A source that can be kept to one folder of this machine."""
+
+    def confined(self, folder: Path) -> Source:
+        """The same source, which refuses whatever does not lie in the folder, links followed."""
+        ...
+
+
+@runtime_checkable
 class Pinning(Protocol):
     """A source that can tell hashes which its listings lack."""
 

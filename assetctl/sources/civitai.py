@@ -119,6 +119,22 @@ class CivitaiSource:
             return origin.reference
         return f"civitai:{model}@{version}" + (f"?{urlencode(wanted.wanted)}" if wanted.wanted else "")
 
+    def departure(self, wanted: str, said: Resolution) -> str | None:
+        """Its one file is a download from Civitai, of the version that was locked; see `Accountable`."""
+        asked, version = parse(wanted), said.revision or ""
+        try:
+            if parse(said.reference) != asked:
+                return "reference"
+        except UsageError:
+            return "reference"
+        if not (version.isdecimal() and version.isascii()) or asked.version not in (None, int(version[:19])):
+            return "revision"
+        if said.format != "file" or len(said.files) != 1:
+            return "files"
+        if not _is_download(said.files[0].url, version):
+            return "files.url"
+        return None if _is_download(said.url, version) else "url"
+
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask Civitai; see `Searchable`."""
         self._need_network("A search on Civitai")
@@ -186,6 +202,15 @@ def _asked(query: str) -> dict[str, str]:
         return {key: values[-1] for key, values in parse_qs(query).items()}
     except ValueError as error:  # more than any page has
         raise UsageError("This address asks for too much.", _FORM) from error
+
+
+def _is_download(address: str | None, version: str) -> bool:
+    """Whether a file of this version is had there, from Civitai itself."""
+    parts = parts_of(address or "")
+    match = _DOWNLOAD.fullmatch(parts.path)
+    place = (parts.scheme, parts.netloc.lower())
+    own = place == parts_of(endpoint())[:2] or (place[0] == "https" and place[1] in _HOSTS)
+    return own and match is not None and match["version"] == version
 
 
 def _is_page(reference: str) -> bool:

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from assetctl.addresses import parts_of
 from assetctl.errors import OfflineError, UsageError
@@ -34,6 +34,7 @@ _HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}
 _BARE = re.compile(rf"{_REPOSITORY}{_REVISION}{_VARIANT}", re.ASCII)
 _HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 #: Files of a folder that are fetched at a time.
 _FILES = 4
 
@@ -173,6 +174,28 @@ class HuggingFaceSource:
             return origin.reference
         return Reference(wanted.repo, origin.revision, path or None, wanted.variant).written()
 
+    def departure(self, wanted: str, said: Resolution) -> str | None:
+        """Its files are that repository's at one commit, on the Hub or where `HF_ENDPOINT` says; see `Accountable`."""
+        asked, commit = parse(wanted), said.revision or ""
+        try:
+            if parse(said.reference) != asked:
+                return "reference"
+        except UsageError:
+            return "reference"
+        if not _COMMIT.fullmatch(commit) or (_COMMIT.fullmatch(asked.revision or "") and asked.revision != commit):
+            return "revision"
+        paths = [file.path for file in said.files]
+        whole = said.format == "diffusers"
+        one_of_it = len(paths) == 1 and asked.path in (None, *paths)
+        if not (INDEX in paths and asked.path is None if whole else one_of_it):
+            return "files"
+        for file in said.files:
+            if file.url is not None and not _is_at(file.url, f"{asked.repo}/resolve/{commit}/{quote(file.path)}"):
+                return "files.url"
+        shown = f"tree/{commit}" if whole else f"blob/{commit}/{quote(paths[0])}"
+        variant = f"?variant={asked.variant}" if asked.variant else ""
+        return None if _is_at(said.url, f"{asked.repo}/{shown}{variant}") else "url"
+
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask the Hub; see `Searchable`."""
         self._need_network("A search on the Hub")
@@ -212,6 +235,12 @@ def parse(reference: str) -> Reference:
     if path and parts["variant"]:
         raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
     return Reference(parts["repo"], revision, path, parts["variant"])
+
+
+def _is_at(address: str | None, place: str) -> bool:
+    """Whether an address is that of this place on the Hub, or where `HF_ENDPOINT` says."""
+    own = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    return address in {f"{endpoint}/{place}" for endpoint in ("https://huggingface.co", own) if endpoint}
 
 
 def _is_page(reference: str) -> bool:

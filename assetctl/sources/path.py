@@ -38,8 +38,9 @@ class PathSource:
 
     name = "path"
 
-    def __init__(self) -> None:
+    def __init__(self, within: Path | None = None) -> None:
         self.hashes: dict[str, str] = {}
+        self._within = within
 
     def accepts(self, reference: str) -> bool:
         """Whether it exists, or is written like a path."""
@@ -49,10 +50,28 @@ class PathSource:
             _WRITTEN_AS_PATH.match(reference) or reference.lower().endswith(MODEL_SUFFIXES) or _exists(reference)
         )
 
+    def confined(self, folder: Path) -> PathSource:
+        """The same for one folder alone; see `Confinable`."""
+        return PathSource(Path(os.path.realpath(folder)))
+
+    def departure(self, wanted: str, said: Resolution) -> str | None:
+        """It is what lies there, and beside it its configuration at most; see `Accountable`."""
+        if said.reference != wanted:
+            return "reference"
+        if said.revision is not None or said.url is not None:
+            return "revision" if said.url is None else "url"
+        first, *others = [file.path for file in said.files]
+        if said.format == "diffusers":
+            return None if INDEX in (first, *others) else "files"
+        name = Path(wanted).name
+        beside = f"{Path(wanted).stem}.config/"
+        return None if first == name and all(other.startswith(beside) for other in others) else "files"
+
     def resolve(self, reference: str) -> Resolution:
         """See what lies there; see `Source`."""
         path = _expand(reference)
         reference = str(path)  # it is to mean the same wherever one stands
+        self._keep_inside(path)
         with storage_errors(f"read {path}"):
             if not _is_there(path):
                 raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
@@ -88,6 +107,7 @@ class PathSource:
             raise RefusedFileError(
                 f"{path} is a folder without {INDEX}, so it is no diffusers model.", f"Try: assetctl import {reference}"
             )
+        self._keep_inside(path / INDEX)
         with (path / INDEX).open("rb") as file:
             index = read_index(file.read(_LARGEST_INDEX), str(path))
         names = [file.relative_to(path).as_posix() for file in path.glob("*/*") if file.is_file()]
@@ -97,12 +117,15 @@ class PathSource:
     def _resolution(
         self, reference: str, name: str, form: str, base: Path, files: list[Path] | tuple[Path, ...]
     ) -> Resolution:
+        for file in files:
+            self._keep_inside(file)
         remote = tuple(
             RemoteFile(safe_path(file.relative_to(base).as_posix(), str(base)), file.stat().st_size) for file in files
         )
         return Resolution(self.name, reference, None, None, name, form, remote)
 
     def _copy(self, source: Path, target: Path, partial: Path, file: RemoteFile, report: Report) -> None:
+        self._keep_inside(source)
         done = 0
 
         def tell(length: int) -> None:
@@ -117,6 +140,19 @@ class PathSource:
                 raise HashMismatchError(
                     f"{source} has the SHA256 {found}, and {file.sha256} was wanted.", "Find the file it once was."
                 )
+
+    def _keep_inside(self, path: Path) -> None:
+        """See that a path does not lead out of the one folder.
+
+        Raises:
+            RefusedFileError: It does.
+        """
+        if self._within is None:
+            return
+        place = Path(os.path.realpath(path))
+        if not place.is_relative_to(self._within):
+            by = "" if place == path else f", as {path} does"
+            raise RefusedFileError(f"{place} lies outside of {self._within}{by}.", "Name a file of that folder.")
 
 
 def _companion_files(path: Path) -> tuple[Path, ...]:

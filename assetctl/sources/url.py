@@ -84,6 +84,14 @@ class UrlSource:
         report(FetchProgress(file.path, target.stat().st_size, file.size))
         return target
 
+    def departure(self, wanted: str, said: Resolution) -> str | None:
+        """Its one file is had where the reference says; see `Accountable`."""
+        shown = without_secrets(wanted)
+        named = {"reference": said.reference, "url": said.url, "files.url": said.files[0].url}
+        if said.format != "file" or len(said.files) != 1:
+            return "files"
+        return next((key for key, url in named.items() if url is None or without_secrets(url) != shown), None)
+
     def _way(self, shown: str) -> Way:
         from assetctl.sources import _download, _web  # noqa: PLC0415 - as above
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 from pathlib import Path
@@ -63,6 +64,21 @@ def test_it_can_be_written_elsewhere_and_overwrites_nothing(assetctl, embedding,
     assert target.read_bytes() == before
     assert assetctl("list", "--json").data == []
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["calico.pt", "out.safetensors"]
+
+
+def test_a_converted_file_is_written_by_a_name_that_nobody_took(assetctl, tmp_path, embedding):
+    there = tmp_path / f".out.safetensors.{os.getpid()}.incoming"
+    there.write_text("somebody's")
+    assert assetctl("convert", embedding, "--out", tmp_path / "out.safetensors").code == 0
+    assert there.read_text() == "somebody's"
+
+
+def test_a_converted_file_may_be_read_by_nobody_who_might_not_read_the_pickle(assetctl, tmp_path, embedding):
+    embedding.chmod(0o600)
+    assert assetctl("convert", embedding, "--out", tmp_path / "out.safetensors").code == 0
+    asset = assetctl("convert", embedding, "--json").data[0]
+    for path in (tmp_path / "out.safetensors", Path(asset["path"])):
+        assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("command", ["convert", "import", "pull", "identify"])

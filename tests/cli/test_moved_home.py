@@ -111,9 +111,9 @@ def test_a_sync_in_a_moved_home_finds_all_in_place(assetctl, home, lora, tmp_pat
     project.mkdir()
     (project / "registry.toml").write_text(f'[assets.whiskers]\nsource = "{lora.as_posix()}"\n')
     monkeypatch.chdir(project)
-    assert assetctl("sync").code == 0
+    assert assetctl("sync", "--allow-outside").code == 0
     moved(home, monkeypatch)
-    assert [step["action"] for step in assetctl("sync", "--locked", "--json").data] == ["keep"]
+    assert [step["action"] for step in assetctl("sync", "--locked", "--allow-outside", "--json").data] == ["keep"]
 
 
 def test_what_the_store_of_now_lacks_is_fetched_into_it(assetctl, home, lora, tmp_path, monkeypatch):

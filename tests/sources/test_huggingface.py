@@ -462,7 +462,8 @@ def test_a_fetched_file_is_placed_and_nothing_is_left_over(hub: Hub, tmp_path: P
     hub.add(REPO, {"ink.safetensors": WEIGHTS})
     store = Store(tmp_path / "models")
     with store.lock(FILE):
-        final = store.place(fetch(FILE, store.staging(FILE)), "lora", "safetensors", "ink")
+        final = store.place(fetch(FILE, store.staging(FILE)), "lora", "safetensors", "ink", key=FILE)
+        store.registered(FILE)
         store.discard(FILE)
     assert {path for path in tree(store.root) if not path.endswith(".lock")} == {"loras/ink.safetensors"}
     assert final.read_bytes() == WEIGHTS

@@ -9,7 +9,7 @@ import typer
 
 from assetctl.cli.session import Session, command
 from assetctl.errors import StorageError, UsageError
-from assetctl.files.disk import write_text
+from assetctl.files.disk import incoming
 
 
 @command(
@@ -29,7 +29,7 @@ def app(
         raise UsageError(
             "A recipe is a selection.", "Name its assets: `assetctl export CHECKPOINT LORA --recipe NAME`."
         )
-    result = session.registry.export(*(names or ()), recipe=recipe)
+    result = session.registry.export(*(names or ()), recipe=recipe, base=None if out is None else out.parent)
     if out is not None:
         _write(out, result.text)
         session.out.note(f"{out} is written.")
@@ -39,12 +39,20 @@ def app(
     if result.local:
         some = ", ".join(result.local[:3]) + (", …" if len(result.local) > 3 else "")
         session.out.warning(f"{len(result.local)} assets came from this machine, and are nowhere else: {some}.")
+    if result.unhashed:
+        session.out.hint(
+            "`lock` and `sync` take folders and files without a hash from there with --allow-outside alone."
+        )
 
 
 def _write(path: Path, text: str) -> None:
+    taken = UsageError(f"{path} exists already.", "Choose another name, or move it away.")
     if path.exists() or path.is_symlink():
-        raise UsageError(f"{path} exists already.", "Choose another name, or move it away.")
+        raise taken
     try:
-        write_text(path, text)
+        with incoming(path, replacing=False) as file:
+            file.write(text.encode())
+    except FileExistsError as error:
+        raise taken from error
     except OSError as error:
         raise StorageError(f"{path} can not be written: {error.strerror}.", "Choose another folder.") from error

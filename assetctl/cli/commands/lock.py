@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli.selection import OutsideOption
 from assetctl.cli.session import Session, command
 from assetctl.errors import OutOfDateError
 
@@ -16,14 +17,16 @@ def app(
     session: Session,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest.")] = Path("registry.toml"),
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Resolve all anew.")] = False,
+    allow_outside: OutsideOption = False,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if it is out of date.")] = False,
 ) -> None:
     """Resolve registry.toml to exact revisions, sizes and hashes in registry.lock.
 
     What is locked stays as it is until the manifest names another source for it, or --upgrade is given.
+    Paths in a manifest must not leave its folder, for you may have it from others.
     """
     with session.out.byte_progress() as report:
-        result = session.registry.lock(file, upgrade=upgrade, write=not check, report=report)
+        result = session.registry.lock(file, upgrade=upgrade, write=not check, outside=allow_outside, report=report)
     data = {"path": str(result.path), "resolved": result.resolved, "removed": result.removed, "changed": result.changed}
 
     def render() -> None:
@@ -35,6 +38,9 @@ def app(
     stale = check and result.changed
     if not (stale and session.out.json):  # there the error is the one document
         session.out.result(data, render, list(result.resolved))
+    if not check:
+        for name, fault in result.faults.items():
+            session.out.warning(f"{name} was locked anew, for in {result.path} {fault}.")
     if stale:
-        listed = ", ".join((*result.resolved, *result.removed))
+        listed = ", ".join(result.stale)
         raise OutOfDateError(f"{result.path} is out of date: {listed}.", "Bring it up to date with `assetctl lock`.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli.selection import OutsideOption
 from assetctl.cli.session import Session, command
 from assetctl.errors import OutOfDateError, UsageError
 
@@ -44,6 +45,7 @@ def app(
     locked: Annotated[bool, typer.Option("--locked", help="Fail (exit 1) if the lockfile is out of date.")] = False,
     frozen: Annotated[bool, typer.Option("--frozen", help="Use the lockfile as it is.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use only what is here; ask no source.")] = False,
+    allow_outside: OutsideOption = False,
     check: Annotated[bool, typer.Option("--check", help="Do nothing; exit 1 if this machine differs.")] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what the lockfile lacks, if it could be had again.")
@@ -60,6 +62,7 @@ def app(
     planned = dry_run or check
     with session.out.byte_progress() as report:
         options = {"locked": locked, "frozen": frozen, "prune": prune, "offline": offline, "dry_run": planned}
+        options["outside"] = allow_outside
         result = session.registry.sync(file, **options, report=report, warn=session.out.warning)
     shown = [step for step in result.steps if step.action != "keep"]
 
