@@ -184,8 +184,9 @@ class Lists:
         return int(self._rows(query, question.values | {"most": most})[0][0])
 
     def _assets(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
-        rows = self._rows(query, values, _ASSET)
+        rows = [list(row) for row in self._rows(query, values)]
         with explained(self._path):
+            check(rows, _ASSET)
             check_paths([row[_PATH] for row in rows])
             return [_asset(row) for row in rows]
 
@@ -262,9 +263,8 @@ def _perhaps_fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> 
     return Question(query, values | {"claim": f'"family={checkpoint.family}"'})
 
 
-def _asset(row: sqlite3.Row) -> Asset:
+def _asset(values: list[Any]) -> Asset:
     """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
-    values: list[Any] = list(row)
     values[_WORDS] = words(from_json(values[_WORDS], "a list"), "trigger words")
     values[_TAGS] = words(from_json(values[_TAGS], "a list"), "tags")
     values[_IN_STORE] = bool(values[_IN_STORE])
