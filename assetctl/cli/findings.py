@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
-from assetctl.cli.output import to_stderr
+from assetctl.cli.output import safe, to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,7 +64,10 @@ def show_rules(out: Output, rules: Sequence[Rule]) -> None:
 
 def show_report(report: CheckReport) -> None:
     """A report as a page on stdout."""
-    write = sys.stdout.write
+
+    def write(text: str) -> None:
+        sys.stdout.write(safe(text))
+
     for finding in report.findings:
         write(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]\n")
         if finding.hint:

@@ -156,6 +156,13 @@ def test_what_is_wrong_with_it_is_said(assetctl, damage, case):
     assert "Restore a backup, or move the file away" in ended.error["hint"]
 
 
+def test_what_a_terminal_would_obey_is_shown_as_none(assetctl, damage):
+    assert damage("UPDATE assets SET family = char(27) || '[31mred', base_model = char(27) || 'c', notes = char(7)")
+    for arguments in ASKED[:-1]:
+        ended = assetctl(*arguments)
+        assert not set("\x1b\x07") & set(ended.out + ended.err), arguments
+
+
 def test_a_view_that_never_ends_is_not_asked(assetctl, damage, home):
     endless = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT * FROM n"
     damage("DROP VIEW asset_view")
