@@ -12,12 +12,13 @@ from assetctl.catalog.reading import Reader
 from assetctl.catalog.reserve import keep_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from assetctl.catalog.adding import Adder
     from assetctl.catalog.entries import NewAsset
     from assetctl.catalog.writing import Writer
+    from assetctl.errors import CatalogError
 
 
 class Catalog:
@@ -39,6 +40,10 @@ class Catalog:
     def read(self) -> Reader:
         """Everything that only reads."""
         return Reader(self._connection, self.path)
+
+    def read_around(self, damaged: Callable[[CatalogError], None]) -> Reader:
+        """A reader that leaves out what is damaged, and tells of it: for showing to a person, not to act upon."""
+        return Reader(self._connection, self.path, damaged)
 
     @cached_property
     def generations(self) -> Generations:

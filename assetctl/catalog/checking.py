@@ -69,7 +69,7 @@ def words(value: object, what: str) -> tuple[str, ...]:
         DamagedError: It is something else.
     """
     found = items(value, what)
-    if not all(isinstance(word, str) for word in found):
+    if set(map(type, found)) - {str}:
         raise DamagedError(f"{what} in it are no list of texts")
     return tuple(found)
 

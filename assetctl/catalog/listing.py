@@ -23,12 +23,12 @@ from assetctl.catalog.checking import (
     words,
 )
 from assetctl.catalog.opening import explained
-from assetctl.errors import UsageError
+from assetctl.errors import CatalogError, UsageError
 from assetctl.types import KINDS, Asset
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 #: How many matches of a search are weighed against each other where the list is cut short.
@@ -69,11 +69,21 @@ class Question(NamedTuple):
 
 
 class Lists:
-    """Questions that are answered by many assets."""
+    """Questions that are answered by many assets.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    Args:
+        connection: To the catalog.
+        path: The catalog.
+        damaged: Told of every asset that is left out since what is kept of it is damaged; without it, the first such
+            is an error.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, damaged: Callable[[CatalogError], None] | None = None
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._damaged = damaged
 
     def assets(
         self,
@@ -184,8 +194,23 @@ class Lists:
         return int(self._rows(query, question.values | {"most": most})[0][0])
 
     def _assets(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
-        rows = self._rows(query, values, _ASSET)
+        try:
+            return self._whole(query, values)
+        except CatalogError:
+            if self._damaged is None:
+                raise
+        found = []
+        for row in self._rows(f"SELECT id FROM ({query})", values, {"number": NUMBER}):  # noqa: S608 - the query is ours
+            try:
+                found += self._whole("SELECT * FROM asset_view WHERE id = ?", [row[0]])
+            except CatalogError as error:
+                self._damaged(error)
+        return found
+
+    def _whole(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
+        rows = [list(row) for row in self._rows(query, values)]
         with explained(self._path):
+            check(rows, _ASSET)
             check_paths([row[_PATH] for row in rows])
             return [_asset(row) for row in rows]
 
@@ -262,9 +287,8 @@ def _perhaps_fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> 
     return Question(query, values | {"claim": f'"family={checkpoint.family}"'})
 
 
-def _asset(row: sqlite3.Row) -> Asset:
+def _asset(values: list[Any]) -> Asset:
     """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
-    values: list[Any] = list(row)
     values[_WORDS] = words(from_json(values[_WORDS], "a list"), "trigger words")
     values[_TAGS] = words(from_json(values[_TAGS], "a list"), "tags")
     values[_IN_STORE] = bool(values[_IN_STORE])

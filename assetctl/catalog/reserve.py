@@ -7,6 +7,7 @@ catalog, which is given back to the disk while something is removed, and made ag
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -27,6 +28,7 @@ _FIRST_LINE = b"assetctl: room for the catalog, to be used when the disk is full
 
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _CHUNK = 2**20
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def reserve_of(catalog: Path) -> Path:
@@ -65,13 +67,32 @@ def _give_back(catalog: Path) -> bool:
     """Give the room back to a disk that is full; whether that was done."""
     path = reserve_of(catalog)
     try:
-        if shutil.disk_usage(catalog.parent).free >= SIZE or not _is_ours(path):
+        if _has_room(catalog.parent) or not _is_ours(path):
             return False
         path.unlink()
     except FileNotFoundError:  # another process was faster, and makes it again
         return False
     except OSError:
         return False
+    return True
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether the disk takes as much as is kept; beside its own free space, quotas may have a say."""
+    if shutil.disk_usage(folder).free < SIZE:
+        return False
+    if not hasattr(os, "O_TMPFILE") or not hasattr(os, "posix_fallocate"):
+        return True
+    try:
+        handle = os.open(folder, os.O_TMPFILE | os.O_RDWR | _FLAGS, 0o600)  # a file without a name, gone when closed
+    except OSError:
+        return True
+    try:
+        os.posix_fallocate(handle, 0, SIZE)
+    except OSError as error:
+        return error.errno not in _NO_ROOM
+    finally:
+        os.close(handle)
     return True
 
 

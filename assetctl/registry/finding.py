@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from assetctl.catalog import Generation
+    from assetctl.errors import CatalogError
     from assetctl.operations.inspect_picture import PictureDetails
     from assetctl.operations.searching import Offer
     from assetctl.registry.home import PathLike
@@ -38,11 +39,18 @@ class Finding(Home):
         tags: Iterable[str] = (),
         in_store: bool | None = None,
         limit: int | None = None,
+        damaged: Callable[[CatalogError], None] | None = None,
         **filters: str | None,
     ) -> list[Asset]:
-        """Assets in the order of their names, `limit` at most; filters add up, and ignore case."""
+        """Assets in the order of their names, `limit` at most; filters add up, and ignore case.
+
+        Raises:
+            CatalogError: What is kept of one is damaged; who asks to be told of those that are `damaged` gets the rest.
+        """
         filters |= {"kind": kind, "family": family, "base_model": base_model}
-        return self._workspace.catalog.read.assets(tags=tags, in_store=in_store, limit=limit, **filters)
+        catalog = self._workspace.catalog
+        read = catalog.read if damaged is None else catalog.read_around(damaged)
+        return read.assets(tags=tags, in_store=in_store, limit=limit, **filters)
 
     def fitting(
         self,

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 
 import pytest
-from disks import fill, small_disk
+from disks import fill, refused_writes, small_disk
 
 from assetctl.catalog import Catalog, NewAsset
 from assetctl.catalog.reserve import SIZE, reserve_of
@@ -99,6 +99,23 @@ def test_the_room_is_kept_again_once_there_is_space(disk):
         assert reserve.exists()
 
 
+def test_where_a_quota_refuses_the_room_is_given_back_too(tmp_path):
+    fresh(tmp_path, 1)
+    reserve = reserve_of(tmp_path / "catalog.db")
+    with refused_writes(), workspace(tmp_path).reserve():
+        assert not reserve.exists()
+    assert not reserve.exists()
+    fresh(tmp_path, 1)
+    assert reserve.stat().st_size == SIZE
+
+
+def test_where_there_is_room_nothing_is_given_back(tmp_path):
+    fresh(tmp_path, 1)
+    with workspace(tmp_path).reserve():
+        assert reserve_of(tmp_path / "catalog.db").stat().st_size == SIZE
+    assert [path.name for path in tmp_path.iterdir() if "catalog" not in path.name] == []
+
+
 def test_a_disk_without_plenty_of_space_keeps_its_last_room(tmp_path):
     with small_disk(tmp_path / "small", 20 * 2**20) as disk:
         fresh(disk / "home")
@@ -108,6 +125,7 @@ def test_a_disk_without_plenty_of_space_keeps_its_last_room(tmp_path):
 OTHERS = {
     "notes": lambda path: path.write_bytes(b"my notes"),
     "as large": lambda path: path.write_bytes(b"mine" + bytes(SIZE - 4)),
+    "another name of a file": lambda path: path.hardlink_to(path.with_name("elsewhere")),
     "a link": lambda path: path.symlink_to(path.with_name("elsewhere")),
     "a folder": lambda path: path.mkdir(),
     "begins alike": lambda path: path.write_bytes(
@@ -117,19 +135,16 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_a_persons_own_file_of_that_name_stays(disk, other):
-    home = disk / "home"
-    home.mkdir()
-    reserve = reserve_of(home / "catalog.db")
-    (home / "elsewhere").write_bytes(b"mine")
+def test_a_persons_own_file_of_that_name_stays(tmp_path, other):
+    reserve = reserve_of(tmp_path / "catalog.db")
+    (tmp_path / "elsewhere").write_bytes(b"mine")
     OTHERS[other](reserve)
     before = reserve.lstat().st_ino, reserve.lstat().st_size
-    fresh(home, 1)
-    fill(disk)
-    with workspace(home).reserve():
+    fresh(tmp_path, 1)
+    with refused_writes(), workspace(tmp_path).reserve():
         pass
     assert (reserve.lstat().st_ino, reserve.lstat().st_size) == before
-    assert (home / "elsewhere").read_bytes() == b"mine"
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
 
 
 def test_one_that_was_cut_short_is_made_anew(tmp_path):

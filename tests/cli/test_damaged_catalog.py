@@ -107,17 +107,18 @@ def test_whatever_is_damaged_is_told_in_a_sentence(assetctl, good, damage, table
             case = (table, column, value, arguments, ended.out, ended.err)
             assert "has a defect" not in ended.err + ended.out, case
             assert ended.code in (0, 1, 2, 3, 4, 5), case
-            assert ended.err.count("error: ") == (ended.code in (1, 2, 3) and "--json" not in arguments), case
+            told = ended.err.count("error: ") + ended.err.count("asset is not shown")
+            assert told == (ended.code in (1, 2, 3) and "--json" not in arguments) or "list" in arguments, case
 
 
 #: A statement that damages the catalog, a command that comes upon it, and what it says.
 TOLD = {
     "text that is none": (
-        "UPDATE assets SET name = CAST(x'ff' AS TEXT) WHERE name = 'other'", ("list",),
+        "UPDATE assets SET name = CAST(x'ff' AS TEXT) WHERE name = 'other'", ("verify",),
         "a text in it is not valid UTF-8",
     ),
-    "a name of bytes": ("UPDATE assets SET name = x'00' WHERE name = 'other'", ("list",), "a name in it is no text"),
-    "no path": ("UPDATE assets SET path = NULL WHERE name = 'other'", ("list",), "a path in it is missing"),
+    "a name of bytes": ("UPDATE assets SET name = x'00' WHERE name = 'other'", ("verify",), "a name in it is no text"),
+    "no path": ("UPDATE assets SET path = NULL WHERE name = 'other'", ("verify",), "a path in it is missing"),
     "a path of no system": (
         "UPDATE assets SET path = CAST(x'2f610062' AS TEXT) WHERE name = 'other'", ("verify",),
         "a path in it holds a null character",
@@ -154,6 +155,31 @@ def test_what_is_wrong_with_it_is_said(assetctl, damage, case):
     assert expected in ended.error["message"]
     assert "catalog.db" in ended.error["message"]
     assert "Restore a backup, or move the file away" in ended.error["hint"]
+
+
+def test_what_a_terminal_would_obey_is_shown_as_none(assetctl, damage):
+    assert damage("UPDATE assets SET family = char(27) || '[31mred', base_model = char(27) || 'c', notes = char(7)")
+    for arguments in ASKED[:-1]:
+        ended = assetctl(*arguments)
+        assert not set("\x1b\x07") & set(ended.out + ended.err), arguments
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE assets SET family = CAST(x'ff' AS TEXT) WHERE name = 'other'",
+        "UPDATE assets SET notes = x'00' WHERE name = 'other'",
+        "UPDATE trigger_words SET word = x'00' WHERE asset_id = (SELECT id FROM assets WHERE name = 'other')",
+    ],
+)
+@pytest.mark.parametrize("limit", [(), ("--limit", "5")])
+def test_one_damaged_asset_does_not_keep_the_others_from_being_listed(assetctl, damage, statement, limit):
+    assert damage(statement)
+    ended = assetctl("list", *limit)
+    assert (ended.code, "whiskers" in ended.out, "other" in ended.out) == (1, True, False)
+    assert "warning: 1 asset is not shown" in ended.err
+    assert [asset["name"] for asset in assetctl("list", *limit, "--json").data] == ["whiskers"]
+    assert assetctl("prune", "--missing", "--yes").code == 1  # nobody acts upon half of it
 
 
 def test_a_view_that_never_ends_is_not_asked(assetctl, damage, home):

@@ -8,6 +8,7 @@ import typer
 
 from assetctl.cli.render import list_limit, show_assets, tell_rest
 from assetctl.cli.session import Session, command
+from assetctl.errors import CatalogError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,8 +69,13 @@ class Wanted(NamedTuple):
 
 def _show_all(session: Session, wanted: Wanted, limit: int | None) -> int:
     tags, in_store, fields = wanted
-    assets = session.registry.list(tags=tags, in_store=in_store, limit=limit, **fields)
+    damaged: list[CatalogError] = []
+    assets = session.registry.list(tags=tags, in_store=in_store, limit=limit, damaged=damaged.append, **fields)
+    if damaged and not assets:
+        raise damaged[0]
     show_assets(session.out, assets)
+    if damaged:
+        _tell_damaged(session.out, damaged)
     tell_rest(
         session.out,
         len(assets),
@@ -77,6 +83,15 @@ def _show_all(session: Session, wanted: Wanted, limit: int | None) -> int:
         lambda most: session.registry.count(most, tags=tags, in_store=in_store, **fields),
     )
     return len(assets)
+
+
+def _tell_damaged(out: Output, damaged: Sequence[CatalogError]) -> None:
+    """Say that the list is not the whole truth, which its exit code says too."""
+    several = f"{len(damaged)} assets are" if len(damaged) > 1 else "1 asset is"
+    out.warning(f"{several} not shown. {damaged[0].message}")
+    if damaged[0].hint:
+        out.hint(damaged[0].hint)
+    raise typer.Exit(CatalogError.exit_code)
 
 
 def _show_fitting(session: Session, checkpoint: str, wanted: Wanted, limit: int | None) -> int:
