@@ -46,11 +46,6 @@ class Arrival:
     sha256: str
 
     @property
-    def is_remote(self) -> bool:
-        """Whether it is no copy of a file of this machine, whose permissions say who may read it."""
-        return self.resolution.source != "path"
-
-    @property
     def stem(self) -> str:
         """What its file is to be called, without suffix."""
         return self.name.removesuffix(self.path.suffix) or self.name
@@ -135,7 +130,7 @@ def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept
         orphan = _orphan(workspace, arrival)
         kind, form = arrival.found.kind, arrival.found.format or ""
         claimed = frozenset(read.known_files(str(store.folder(kind, form))))
-        placed = orphan or store.place(arrival.path, kind, form, arrival.stem, claimed, widen=arrival.is_remote)
+        placed = orphan or store.place(arrival.path, kind, form, arrival.stem, claimed)
         with contextlib.ExitStack() as undo:
             if orphan is None:
                 undo.callback(_unplace, workspace, placed)
@@ -153,7 +148,7 @@ def _unplace(workspace: Workspace, placed: Path) -> None:
 def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
     """Put the bytes that an asset of the store had where it lies or lay; what it has instead steps aside."""
     place = Path(known.path)
-    with workspace.store.replaced(arrival.path, place, widen=arrival.is_remote) as aside:
+    with workspace.store.replaced(arrival.path, place) as aside:
         number = _register(workspace, arrival.entry(place), known)
     return Kept(workspace.catalog.read.by_id(number), aside=aside)
 
@@ -168,8 +163,7 @@ def _take_over(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
         return Kept(read.by_id(known.id))
     folder = store.folder(known.kind, known.format or "")
     claimed = frozenset(read.known_files(str(folder)))
-    form, widen = known.format or "", arrival.is_remote
-    placed = store.place(arrival.path, known.kind, form, arrival.stem, claimed, widen=widen)
+    placed = store.place(arrival.path, known.kind, known.format or "", arrival.stem, claimed)
     with contextlib.ExitStack() as undo:
         undo.callback(store.remove, placed)
         hashed = {file.sha256: file for file in read.files(known)}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError, StorageError
-from assetctl.files.disk import hard_link, storage_errors
+from assetctl.files.disk import storage_errors
 from assetctl.files.hashing import hash_file
 from assetctl.store.leftovers import find_leftovers, remove_leftover, sweep_locks
 
@@ -131,8 +132,13 @@ def link_duplicate(workspace: Workspace, duplicate: Duplicate) -> Duplicate:
     one, other = (hash_file(each, frozenset({"sha256"})).sha256 for each in (path, copy))
     if one != other:
         raise HashMismatchError(f"{copy} holds other bytes than {path} by now.", "`assetctl import` takes that in.")
+    incoming = copy.with_name(f".{copy.name}.{os.getpid()}.incoming")
     with storage_errors(f"make {copy} a hard link to {path}"):
-        hard_link(path, copy)
+        try:
+            incoming.hardlink_to(path)
+            incoming.replace(copy)
+        finally:
+            incoming.unlink(missing_ok=True)
     with workspace.catalog.write() as writer:  # a link has the time of what it leads to, and nobody wrote to it
         writer.set_times({str(copy): path.stat().st_mtime_ns})
     return replace(duplicate, linked=True)

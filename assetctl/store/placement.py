@@ -91,11 +91,12 @@ def brought_near(staged: Path, folder: Path) -> Iterator[Path]:
         shutil.rmtree(near.parent, ignore_errors=True)
 
 
-def settle(path: Path, mode: int, *, widen: bool = True) -> None:
-    """Give every file of `path` the permissions `mode`, if not `widen` none that it lacks; have the disk keep it."""
+def settle(path: Path, mode: int) -> None:
+    """Leave no file of `path` more permissions than `mode`, and have the disk keep them."""
     for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
-        if file.stat().st_nlink == 1:  # another name of the bytes has the same permissions: not ours alone
-            file.chmod(mode if widen else mode & file.stat().st_mode)
+        status = file.stat()
+        if status.st_nlink == 1 and status.st_mode & 0o777 & ~mode:  # another name of the bytes: not ours alone
+            file.chmod(status.st_mode & 0o777 & mode)
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
 

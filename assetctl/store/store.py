@@ -110,8 +110,6 @@ class Store:
         format: str,  # noqa: A002 - the field's word for it
         name: str,
         claimed: frozenset[str] = frozenset(),
-        *,
-        widen: bool = True,
     ) -> Path:
         """Move a ready file or folder to its final place; if its name is taken it becomes `NAME-2`, and so on.
 
@@ -123,7 +121,6 @@ class Store:
             format: Its format.
             name: What to call it, without suffix; made safe.
             claimed: Paths that count as taken although nothing lies there.
-            widen: Whether the umask alone says who may read it; else nobody may who may not read `staged`.
 
         Returns:
             Where it lies now.
@@ -136,7 +133,7 @@ class Store:
         with self.lock(f"place {folder.name}"), storage_errors(f"put {name} into {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             with brought_near(staged, folder) as near:
-                settle(near, usual_mode(folder), widen=widen)
+                settle(near, usual_mode(folder))
                 final = _take_name(near, folder, safe_name(name), claimed)
             for leftover in leftovers:
                 remove_any(leftover)
@@ -144,7 +141,7 @@ class Store:
         return final
 
     @contextmanager
-    def replaced(self, staged: Path, final: Path, *, widen: bool = True) -> Iterator[Path | None]:
+    def replaced(self, staged: Path, final: Path) -> Iterator[Path | None]:
         """Move a ready file or folder to `final`, an asset's place in the store; undone if the block raises.
 
         What lies there steps aside as `STEM.changed-1`, and so on: whatever it is, nobody said that it may go.
@@ -160,7 +157,7 @@ class Store:
         with self.lock(f"place {folder.name}"), storage_errors(f"put {final.name} into {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             with brought_near(staged, folder) as near:
-                settle(near, usual_mode(folder), widen=widen)
+                settle(near, usual_mode(folder))
                 aside = put_in_place(near, final)
             for leftover in leftovers:
                 remove_any(leftover)

@@ -104,17 +104,6 @@ def test_no_link_that_was_laid_out_is_written_to(assetctl, clone, tmp_path):
     assert len(links) == 2  # nor is what was laid out removed
 
 
-def test_a_duplicate_is_linked_by_a_name_that_nobody_took(assetctl, tmp_path):
-    one = write_lora(tmp_path / "a" / "x.safetensors")
-    other = write_lora(tmp_path / "b" / "x.safetensors")
-    there = other.with_name(f".{other.name}.{os.getpid()}.incoming")
-    there.write_text("somebody's")
-    assetctl("import", tmp_path)
-    assert assetctl("dedupe", "--link").code == 0
-    assert one.samefile(other)
-    assert there.read_text() == "somebody's"
-
-
 def test_a_lockfile_that_is_a_link_out_of_its_folder_is_refused(assetctl, clone, tmp_path):
     precious = tmp_path / "precious.toml"
     precious.write_text("version = 1\n")

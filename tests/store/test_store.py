@@ -74,13 +74,16 @@ def test_an_unsafe_name_stays_inside(store: Store):
     assert final.parent == store.root / "loras"
 
 
-def test_permissions_follow_the_umask(store: Store):
+@pytest.mark.parametrize(("was", "becomes"), [(0o644, 0o640), (0o600, 0o600), (0o777, 0o640)])
+def test_permissions_follow_the_umask_and_are_never_widened(store: Store, was: int, becomes: int):
+    source = staged(store)
+    source.chmod(was)
     old = os.umask(0o027)
     try:
-        final = store.place(staged(store), "lora", "safetensors", "ink")
+        final = store.place(source, "lora", "safetensors", "ink")
     finally:
         os.umask(old)
-    assert final.stat().st_mode & 0o777 == 0o640
+    assert final.stat().st_mode & 0o777 == becomes
 
 
 def test_a_file_shared_with_another_program_keeps_its_permissions(store: Store, tmp_path: Path):
