@@ -180,20 +180,6 @@ def keep_to(file: IO[bytes], original: Path) -> None:
         os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(file.fileno()).st_mode) & allowed)
 
 
-def hard_link(path: Path, copy: Path) -> None:
-    """Make `copy`, whatever has that name, another name of the bytes of `path`; at every moment there is one of both.
-
-    Raises:
-        OSError: The disk refused, or knows no hard links.
-    """
-    place = _beside(copy)
-    place.hardlink_to(path)
-    try:
-        place.replace(copy)
-    finally:
-        place.unlink(missing_ok=True)  # a rename does nothing where both were one file already
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all: beside its place, and then under its name.
 

@@ -35,7 +35,7 @@ _CLEARABLE = ("trigger_words",)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[^/\\:<>\x00-\x1f]{1,120}")
 #: What to do about a name that can not be one.
-NAMING = "Leave out slashes, colons and angle brackets."
+NAMING = "Leave out slashes, colons, angle brackets, and blanks at its ends; 120 characters are the most."
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 _SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
 _WEIGHT = re.compile(r":-?[\d.]+$")
@@ -148,7 +148,7 @@ def _writable(key: str, value: object) -> object:
 
 def can_be_name(name: str) -> bool:
     """Whether an asset or a recipe of a manifest can be called so."""
-    return bool(_NAME.fullmatch(name)) and name == name.strip() and hidden_in(name) is None
+    return bool(_NAME.fullmatch(name) and name.strip(".")) and name == name.strip() and hidden_in(name) is None
 
 
 def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:

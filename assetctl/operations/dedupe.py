@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.errors import HashMismatchError, StorageError
-from assetctl.files.disk import hard_link, same_bytes, storage_errors
+from assetctl.files.disk import same_bytes, storage_errors
 from assetctl.files.sharing import bytes_alone, share_bytes
 
 if TYPE_CHECKING:
-    import os
-
     from assetctl.operations.workspace import Workspace
 
 #: How two files share their bytes: by a reflink they stay two files, by a hard link they become one.
@@ -94,10 +94,15 @@ def _link(path: Path, copy: Path, before: os.stat_result) -> None:
             f"{copy} and {path} are left alone: one file cannot have the permissions of both.",
             "Give both the same owner and permissions first.",
         )
-    now = copy.lstat()
-    if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
-        raise HashMismatchError(f"{copy} was written to meanwhile.", "Try again when nothing writes to it.")
-    hard_link(path, copy)
+    incoming = copy.with_name(f".assetctl-{secrets.token_hex(16)}")
+    os.link(path, incoming, follow_symlinks=False)
+    try:
+        now = copy.lstat()
+        if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+            raise HashMismatchError(f"{copy} was written to meanwhile.", "Try again when nothing writes to it.")
+        incoming.replace(copy)
+    finally:
+        incoming.unlink(missing_ok=True)
 
 
 def _is_file(path: Path) -> bool:
