@@ -163,7 +163,7 @@ def _is_done(future: Future[list[_Packed]] | None) -> bool:
 
 def _killer(path: str) -> CorruptFileError:
     hint = "It may take more memory than there is, or be made to: get it from a source that you trust."
-    return CorruptFileError(f"{path} can not be read: the process that did was killed.", hint)
+    return CorruptFileError(f"{path} can not be read: the process that read it was killed.", hint)
 
 
 def _chunks(paths: Iterator[str], workers: int) -> Iterator[list[str]]:
