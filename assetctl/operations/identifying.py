@@ -138,7 +138,7 @@ class _Crew:
                     pool = self._started(1)
                 yield from found or [_killer(path)]
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever is interrupted has yet to tell it to end
 
     def _begin_again(self) -> None:
         """Have all that is left identified by new processes; what the old ones have done stays done."""

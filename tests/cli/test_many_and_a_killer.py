@@ -72,16 +72,19 @@ def test_a_file_that_ends_its_process_is_named_and_all_others_are_registered(tmp
         assert f"{name}.safetensors can not be read" in line
 
 
-@pytest.fixture
-def busy(tmp_path, folder):
+@pytest.fixture(params=[False, True], ids=["first", "after one was killed"])
+def busy(tmp_path, folder, request):
     """An import with processes that are at work on a file without end."""
+    if request.param:
+        killing = lora({"diffusion_model.killing_blocks.0.mixer": (8, 8)})
+        write_safetensors(folder / "099-killer.safetensors", killing)
     endless = lora({"diffusion_model.endless_blocks.0.mixer": (8, 8)})
     write_safetensors(folder / "100-endless.safetensors", endless)
     process = begin(tmp_path, folder, "--no-hash")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while not children.read_text():
         time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(1 if request.param else 0.5)
     assert process.poll() is None
     process.workers = list(map(int, children.read_text().split()))
     yield process
