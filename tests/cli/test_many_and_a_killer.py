@@ -24,8 +24,10 @@ from assetctl.identify.features import Family
 def _match(features):
     if features.outline.begins("killing_blocks."):
         os.kill(os.getpid(), signal.SIGKILL)
-    while features.outline.begins("endless_blocks."):
-        pass
+    if features.outline.begins("endless_blocks."):
+        open(os.environ["MARK"], "x").close()
+        while True:
+            pass
 
 FAMILY = Family("novel", _match)
 """
@@ -51,9 +53,9 @@ def begin(tmp_path, folder, *options):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: novel\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[assetctl.families]\nnovel = novel:FAMILY\n")
     path = f"{info.parent}:{Path(__file__).resolve().parents[2]}"
+    own = {"PYTHONPATH": path, "ASSETCTL_HOME": str(tmp_path / "home"), "MARK": str(tmp_path / "at it")}
     return subprocess.Popen(
-        [sys.executable, "-m", "assetctl", "import", str(folder), *options],
-        env={**os.environ, "PYTHONPATH": path, "ASSETCTL_HOME": str(tmp_path / "home")},
+        [sys.executable, "-m", "assetctl", "import", str(folder), *options], env={**os.environ, **own},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -77,15 +79,14 @@ def busy(tmp_path, folder, request):
     """An import with processes that are at work on a file without end."""
     if request.param:
         killing = lora({"diffusion_model.killing_blocks.0.mixer": (8, 8)})
-        write_safetensors(folder / "099-killer.safetensors", killing)
+        write_safetensors(folder / "000-a-killer.safetensors", killing)
     endless = lora({"diffusion_model.endless_blocks.0.mixer": (8, 8)})
-    write_safetensors(folder / "100-endless.safetensors", endless)
+    write_safetensors(folder / "000-b-endless.safetensors", endless)
     process = begin(tmp_path, folder, "--no-hash")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not children.read_text():
-        time.sleep(0.05)
-    time.sleep(1 if request.param else 0.5)
-    assert process.poll() is None
+    while not (tmp_path / "at it").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
     process.workers = list(map(int, children.read_text().split()))
     yield process
     with contextlib.suppress(ProcessLookupError):
