@@ -30,5 +30,6 @@ def contained(path: Path) -> Iterator[None]:
         hint = "It may be made to exhaust memory: get it from a source that you trust."
         raise CorruptFileError(f"{path} takes more memory to read than there is.", hint) from error
     except Exception as error:
-        hint = "Fetch it again from its source."
+        met = type(error).__name__
+        hint = f"Fetch it again from its source. If other programs read it well, report that assetctl met a {met}."
         raise CorruptFileError(f"{path} can not be read: it is damaged, or made to mislead.", hint) from error

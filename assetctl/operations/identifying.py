@@ -138,7 +138,7 @@ class _Crew:
                     pool = self._started(1)
                 yield from found or [_killer(path)]
         finally:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever is interrupted has yet to tell it to end
 
     def _begin_again(self) -> None:
         """Have all that is left identified by new processes; what the old ones have done stays done."""
@@ -163,7 +163,7 @@ def _is_done(future: Future[list[_Packed]] | None) -> bool:
 
 def _killer(path: str) -> CorruptFileError:
     hint = "It may take more memory than there is, or be made to: get it from a source that you trust."
-    return CorruptFileError(f"{path} can not be read: the process that did was killed.", hint)
+    return CorruptFileError(f"{path} can not be read: the process that read it was killed.", hint)
 
 
 def _chunks(paths: Iterator[str], workers: int) -> Iterator[list[str]]:

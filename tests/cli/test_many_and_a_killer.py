@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -23,8 +24,10 @@ from assetctl.identify.features import Family
 def _match(features):
     if features.outline.begins("killing_blocks."):
         os.kill(os.getpid(), signal.SIGKILL)
-    while features.outline.begins("endless_blocks."):
-        pass
+    if features.outline.begins("endless_blocks."):
+        open(os.environ["MARK"], "x").close()
+        while True:
+            pass
 
 FAMILY = Family("novel", _match)
 """
@@ -50,9 +53,9 @@ def begin(tmp_path, folder, *options):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: novel\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[assetctl.families]\nnovel = novel:FAMILY\n")
     path = f"{info.parent}:{Path(__file__).resolve().parents[2]}"
+    own = {"PYTHONPATH": path, "ASSETCTL_HOME": str(tmp_path / "home"), "MARK": str(tmp_path / "at it")}
     return subprocess.Popen(
-        [sys.executable, "-m", "assetctl", "import", str(folder), *options],
-        env={**os.environ, "PYTHONPATH": path, "ASSETCTL_HOME": str(tmp_path / "home")},
+        [sys.executable, "-m", "assetctl", "import", str(folder), *options], env={**os.environ, **own},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -71,16 +74,51 @@ def test_a_file_that_ends_its_process_is_named_and_all_others_are_registered(tmp
         assert f"{name}.safetensors can not be read" in line
 
 
-def test_an_interrupt_is_heard_at_once_while_others_are_at_work_on_a_file_without_end(tmp_path, folder):
+@pytest.fixture(params=[False, True], ids=["first", "after one was killed"])
+def busy(tmp_path, folder, request):
+    """An import with processes that are at work on a file without end."""
+    if request.param:
+        killing = lora({"diffusion_model.killing_blocks.0.mixer": (8, 8)})
+        write_safetensors(folder / "000-a-killer.safetensors", killing)
     endless = lora({"diffusion_model.endless_blocks.0.mixer": (8, 8)})
-    write_safetensors(folder / "100-endless.safetensors", endless)
+    write_safetensors(folder / "000-b-endless.safetensors", endless)
     process = begin(tmp_path, folder, "--no-hash")
-    time.sleep(2)
-    assert process.poll() is None
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (tmp_path / "at it").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.workers = list(map(int, children.read_text().split()))
+    yield process
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def are_gone(workers: list[int], within: float) -> bool:
+    """Whether all these processes have ended, soon; nobody may have asked how."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            states = [Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] for number in workers]
+        except (FileNotFoundError, ProcessLookupError):
+            workers = [number for number in workers if Path(f"/proc/{number}").exists()]
+            continue
+        if {"Z"}.issuperset(states):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_an_interrupt_is_heard_at_once_while_others_are_at_work_on_a_file_without_end(busy):
     start = time.monotonic()
-    process.send_signal(signal.SIGINT)  # to it alone: its children do not hear it
-    process.communicate(timeout=20)
-    assert process.returncode == 130
+    busy.send_signal(signal.SIGINT)  # to it alone: its children do not hear it
+    busy.wait(timeout=20)
+    assert busy.returncode == 130
     assert time.monotonic() - start < 1
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)  # nobody is left
+    assert are_gone(busy.workers, within=1)
+
+
+def test_nobody_works_on_for_one_who_was_killed(busy):
+    busy.kill()
+    busy.wait(timeout=20)
+    assert are_gone(busy.workers, within=3)

@@ -273,6 +273,38 @@ def test_no_file_changes_how_another_is_read(tmp_path: Path, sample: Sample):
     assert (found.dtype, found.offset, found.shape, found.stride) == ("F32", 1, (3,), (1,))
 
 
+def test_a_frame_that_begins_within_a_name_hides_nothing(tmp_path: Path):
+    path = tmp_path / "framed.pt"
+    words = [b"\x8c%c%s" % (len(word), word) for word in (b"collections", b"OrderedDict", b"os", b"system")]
+    frame = b"\x95" + (15).to_bytes(8, "little")
+    path.write_bytes(b"\x80\x04" + words[0] + frame + words[1] + b"\x93)R.")
+    assert identify(path).format == "pickle"
+    path.write_bytes(b"\x80\x04" + words[2] + frame + words[3] + b"\x93)R.")
+    with pytest.raises(RefusedFileError, match=r"os\.system"):
+        identify(path)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        b"\x8c\x02os0\x8c\x06system\x8c\x02os2\x93)R.",
+        b"\x8c\x02os\x94\x8c\x06system\x940h\x00h\x01\x93)R.",
+        b"\x8c\x02os\x8c\x06system\x8c\x01xN00\x93)R.",
+        b"(\x8c\x02os\x8c\x06system1\x8c\x02os\x8c\x06system\x8c\x0bcollections0\x93)R.",
+        b"\x8c\x02os\x85\x940\x8c\x06systemh\x00\x93)R.",
+        b"cos\nsystem\n)R.",
+        b"(cos\nsystem\no.",
+        b"(ios\nsystem\n.",
+        b"\x8c\x0acollections\x8c\x05a.b.c\x93)R.",
+    ],
+)
+def test_a_name_that_is_put_together_by_tricks_is_refused(tmp_path: Path, hidden: bytes):
+    path = tmp_path / "trick.pt"
+    path.write_bytes(b"\x80\x04" + hidden)
+    with pytest.raises((RefusedFileError, CorruptFileError)):
+        identify(path)
+
+
 def test_an_endless_maze_is_told_at_once(tmp_path: Path):
     path = tmp_path / "maze.pt"
     path.write_bytes(b"\x80\x02})q\x00" + b"".join(b"0h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60)) + b"Ns.")

@@ -1,8 +1,8 @@
 """Pickles, read without running them.
 
 A pickle is a program for a small machine that may name any Python function and call it. Here no such name is ever
-looked up: `verdict` tells what a program would call, `restricted` runs it against stand-ins that do nothing but
-remember, and `torch_files` finds the programs in what `torch.save` wrote and turns the outcome into a header.
+looked up: `verdict` tells what a program would call, `machine` follows it with stand-ins that do nothing, and
+`torch_files` finds the programs in what `torch.save` wrote and turns the outcome into a header.
 Sources: https://docs.python.org/3/library/pickle.html, PyTorch's `torch/serialization.py`.
 """
 

@@ -96,6 +96,8 @@ class _Lister:
             if name in _PUT or name == "MEMOIZE":
                 self._remember(len(self._remembered) if name == "MEMOIZE" else argument)
                 continue
+            if name == "FRAME":  # which may begin anywhere, and does nothing
+                continue
             if name in _FROM_MODULE:
                 self._add(*argument.split(" ", 1))
             elif name == "STACK_GLOBAL":
