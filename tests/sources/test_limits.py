@@ -44,9 +44,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bomb() -> bytes:
-    """600 MiB of JSON's blanks, packed twice into some hundred bytes' worth of answer, as servers can send it."""
+    """300 MiB of JSON's blanks, packed twice into some hundred bytes' worth of answer, as servers can send it."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    once = b"".join([*(packer.compress(b" " * MIB) for _ in range(600)), packer.flush()])
+    once = b"".join([*(packer.compress(b" " * MIB) for _ in range(300)), packer.flush()])
     return gzip.compress(once)
 
 
