@@ -12,13 +12,14 @@ _LETS_IN = (
     r"auth(?!or)|jwt|session|expires)[\w.~-]{0,40}|key|sig|pass|policy|code"
 )
 
-_HEADERS = "(?:proxy-)?authorization|(?:set-)?cookie|x-api-key"
+_HEADERS = "(?:proxy-)?authorization|x-api-key"
 
 #: What hides the same in running text: who is logged in, parameters, headers, and tokens by their form.
 _HIDING = (
     (r"(?<=://)[^/?#\s\"'<>]*@", ""),
     (rf"([?&;#](?:{_LETS_IN})=)[^&;#\s\"'<>]+", r"\1***"),
     (rf"({_HEADERS})([\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',)]+", r"\1\2***"),
+    (r"(cookie[\"']?\s*[:=]\s*[\"']?[^\s=\"']{1,40}=)[^\s\"',;]+", r"\1***"),  # not where an asset is called so
     (r"\b(bearer|basic)\s+(?=\S*\d|\S{16})[a-z0-9._~+/=-]{8,}", r"\1 ***"),
     (r"\b(?-i:hf_)[a-z0-9]{20,}", "hf_***"),
 )

@@ -34,8 +34,6 @@ _READ = 2**20
 #: Connections to one host that are kept for the next request.
 _KEPT = 8
 
-_STREAM = socket.SOCK_STREAM
-
 #: Seconds of waiting after which it is looked at how much came, and bytes a second that are too few to wait for.
 WINDOW, SLOWEST = 60.0, 1024
 
@@ -140,10 +138,10 @@ class Wire(httpx2.BaseTransport):
 
         def meet(host: str, address: str) -> None:
             zone = zone_of_address(address)
-            if guard.named:
-                self._zones.setdefault(host, zone)
-            else:
+            if not guard.named:
                 _refuse(guard, host, zone)
+            elif zone is not (met := self._zones.setdefault(host, zone)):  # its name means something else by now
+                _refuse(_Guard(met), host, zone)
 
         return meet
 
@@ -173,9 +171,8 @@ def _pools(meet: Callable[[str, str], None] | None, *, named: bool) -> dict[str,
         def _new_conn(self) -> socket.socket:
             if meet is None:
                 return super()._new_conn()
-            with contextlib.suppress(OSError):  # told of where the connection is made
-                for *_, place in () if named else socket.getaddrinfo(self._dns_host, self.port, type=_STREAM):
-                    meet(self.host, str(place[0]))
+            if not named:
+                self._look_up(meet)
             made = super()._new_conn()
             try:
                 meet(self.host, str(made.getpeername()[0]))  # a name may mean something else by now
@@ -183,6 +180,11 @@ def _pools(meet: Callable[[str, str], None] | None, *, named: bool) -> dict[str,
                 made.close()
                 raise
             return made
+
+        def _look_up(self, meet: Callable[[str, str], None]) -> None:
+            with contextlib.suppress(OSError):  # that is told where the connection is made
+                for *_, place in socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM):
+                    meet(self.host, str(place[0]))
 
         def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as the class above has it
             connection = self.sock

@@ -23,6 +23,8 @@ QUERY = "id=5&token=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefghijklmn
         ("https://h.org/#access_token=ab", "https://h.org/#access_token=***"),
         ("{'Authorization': 'Bearer abc'}", "{'Authorization': '***'}"),
         ("authorization: Basic YW5uOmh1c2g=\r\nhost: h", "authorization: ***\r\nhost: h"),
+        ("Set-Cookie: session=abc; path=/", "Set-Cookie: session=***; path=/"),
+        ("cookie: 3 MB, from https://h.org/a", "cookie: 3 MB, from https://h.org/a"),
         ("sent Bearer 0123456789 to", "sent Bearer *** to"),
         ("the token hf_abcdefghijklmnopqrst is", "the token hf_*** is"),
         ("Check HF_ENDPOINT, hf_transfer", "Check HF_ENDPOINT, hf_transfer"),

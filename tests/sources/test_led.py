@@ -9,6 +9,7 @@ import pytest
 from servers.scripted import answer, scripted
 
 from assetctl.errors import SourceError
+from assetctl.sources._reach import Zone
 from assetctl.sources._wire import NAMED, AstrayError, Wire
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
@@ -101,6 +102,18 @@ def test_a_name_that_means_what_is_near_is_not_asked(names: dict[str, list[str]]
         names["inside.example.org"] = ["127.0.0.1"]
         assert _asked(f"http://inside.example.org:{port}/", f"http://inside.example.org:{port}/") == b"secret"
         assert _asked(f"http://inside.example.org:{port}/", "http://localhost:1/") == b"secret"
+
+
+def test_a_name_that_was_far_and_means_this_machine_by_now_is_not_asked(
+    names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NO_PROXY", "*")
+    with scripted(lambda _: [answer(b"secret")]) as here, httpx2.Client(transport=(wire := Wire())) as client:
+        wire._zones["public.example.org"] = Zone.PUBLIC  # as it was met first: no test can go there
+        names["public.example.org"] = ["127.0.0.1"]
+        with pytest.raises(AstrayError):
+            client.get(f"http://public.example.org:{here.url.rpartition(':')[2]}/")
+    assert here.requests == []
 
 
 def test_nobody_is_led_from_encryption_to_none():

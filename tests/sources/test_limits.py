@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import itertools
 import re
+import shutil
 import time
 import tracemalloc
 import zlib
@@ -43,9 +44,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bomb() -> bytes:
-    """600 MiB of JSON's blanks, packed twice into some hundred bytes' worth of answer, as servers can send it."""
+    """300 MiB of JSON's blanks, packed twice into some hundred bytes' worth of answer, as servers can send it."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    once = b"".join([*(packer.compress(b" " * MIB) for _ in range(600)), packer.flush()])
+    once = b"".join([*(packer.compress(b" " * MIB) for _ in range(300)), packer.flush()])
     return gzip.compress(once)
 
 
@@ -268,6 +269,15 @@ def test_a_file_of_which_nobody_said_how_large_it_is_has_a_limit_all_the_same(tm
     with scripted(endless) as server, pytest.raises(HashMismatchError, match="more than 3000000 bytes"):
         _fetch(server.url, tmp_path, RemoteFile("a.bin"), most=3_000_000)
     assert not (tmp_path / "a.bin").exists()
+
+
+def test_a_server_that_never_ends_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=5_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: free)
+    endless = _endless(answer(content_length=None), b"x" * MIB)
+    with scripted(endless) as server, pytest.raises(HashMismatchError, match="more than 4500000 bytes"):
+        _fetch(server.url, tmp_path, RemoteFile("a.bin"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ ANSWERS: dict[str, Any] = {
 #: What is in a field's place.
 ODD = {
     "null": "null", "five": "5", "minus one": "-1", "huge": "1e308", "word": '"x"', "list": "[]", "object": "{}",
-    "true": "true", "text": '"' + "y" * 100_000 + '"', "deep": '[{"a":' * 450 + "1" + "}]" * 450,
+    "true": "true", "text": '"' + "y" * 20_000 + '"', "deep": '[{"a":' * 450 + "1" + "}]" * 450,
     "list of odd": '[null, 5, {}, [[[]]], "x", 1e308, "a\\u0000\\u001b[31m\\u202e", ' + "9" * 40 + "]",
 }  # fmt: skip
 
@@ -149,7 +149,7 @@ QUESTIONS: dict[str, tuple[str, Callable[[Registry], object]]] = {
 }
 
 #: Those that write to a catalog take longer, and are tried with these alone.
-FEW = ("minus one", "huge", "deep", "list of odd")
+FEW = ("huge", "deep", "list of odd")
 
 #: Without these, nobody can tell what is to be fetched.
 NEEDED = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from assetctl.sources.base import RemoteFile, Report
 
 
+#: How much of what is free may go to a file of which nobody says how large it is.
+_OF_THE_DISK = 0.9
+
 #: Limit on what tells one state of a file from another, in bytes.
 _LONGEST_STATE = 1000
 
@@ -44,7 +48,7 @@ class Stream:
     """
 
     def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
-        self.promise = Promise(file, way.most)
+        self.promise = Promise(file, min(way.most, _room(part)))
         self._way = way
         self._part = part
         self._state = part.with_suffix(".etag")  # which state of the file the bytes are of
@@ -197,6 +201,11 @@ class Stream:
             _own.empty(self._part)
             self._state.unlink(missing_ok=True)
         self.promise.reset()
+
+
+def _room(path: Path) -> int:
+    """How many bytes of unknown number may come: a server that never ends leaves something of the disk to others."""
+    return int(shutil.disk_usage(path.parent).free * _OF_THE_DISK)
 
 
 def _state_of(response: httpx2.Response) -> str:
