@@ -6,10 +6,10 @@ command to run. The command line prints both and exits with `exit_code`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from assetctl.types import Finding
 
@@ -22,6 +22,7 @@ class AssetctlError(Exception):
         exit_code: What the process exits with.
         message: One sentence that names the thing.
         hint: What to do next, or `None`.
+        done: What was finished before, each as the results of the command have it.
     """
 
     code: ClassVar[str] = "error"
@@ -31,6 +32,7 @@ class AssetctlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.done: Sequence[Mapping[str, Any]] = ()
 
 
 class UsageError(AssetctlError):
@@ -161,6 +163,20 @@ class GenerationError(AssetctlError):
     """A picture could not be made."""
 
     code = "generation_failed"
+
+
+class UnusableError(GenerationError):
+    """An asset can not be generated with: it lacks a part, does not fit, or asks for what is never given."""
+
+    code = "unusable"
+    exit_code = 4
+
+
+class StoppedError(AssetctlError):
+    """A person stopped the work before its end; `done` and `hint` say what there is, and how to go on."""
+
+    code = "interrupted"
+    exit_code = 130
 
 
 class InternalError(AssetctlError):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetctl.compat import run_rules
-from assetctl.errors import CorruptFileError, GenerationError, IncompatibleError, NotFoundError, UsageError
+from assetctl.errors import CorruptFileError, UnusableError, IncompatibleError, NotFoundError, UsageError
 from assetctl.generation.plan import Plan
 from assetctl.generation.samplers import canonical_sampler
 from assetctl.operations.native_size import NATIVE_SIZE, native_size
@@ -132,12 +132,12 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
     assert checkpoint is not None  # noqa: S101 - `_only_checkpoint` saw to it
     if checkpoint.family not in NATIVE_SIZE:
         family = checkpoint.family or "unknown"
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} is of family {family}, which assetctl can not generate with yet.",
             f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
         )
     if checkpoint.variant in NEEDS_PICTURE:
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} is an {checkpoint.variant} model, and makes no picture from text alone.",
             "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
         )

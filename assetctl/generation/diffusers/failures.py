@@ -6,38 +6,25 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
 
-from assetctl.errors import GenerationError
+from assetctl.errors import AssetctlError, GenerationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What loading a file that does not fit can raise in these libraries.
-_MISFITS = (
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-)
-
-
 @contextmanager
-def told(failure: str, hint: str) -> Iterator[None]:
-    """Raise what goes wrong inside as a `GenerationError` that says `failure`, the reason, and `hint`."""
+def told(failure: str, hint: str, error: type[GenerationError] = GenerationError) -> Iterator[None]:
+    """Raise what goes wrong inside as an `error` that says `failure`, the reason, and `hint`."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory() from error
-    except _MISFITS as error:
-        if isinstance(error, RuntimeError) and "allocate memory" in str(error):
-            raise _out_of_memory() from error
-        raise GenerationError(f"{failure}: {_first_line(error)}", hint) from error
+    except AssetctlError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as raised:
+        raise _out_of_memory() from raised
+    except Exception as raised:  # the libraries raise whatever they like over a file that does not fit
+        if isinstance(raised, RuntimeError) and "allocate memory" in str(raised):
+            raise _out_of_memory() from raised
+        raise error(f"{failure}: {_first_line(raised)}", hint) from raised
 
 
 def _out_of_memory() -> GenerationError:

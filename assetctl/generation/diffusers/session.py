@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assetctl.errors import GenerationError
+from assetctl.errors import GenerationError, UnusableError
 from assetctl.generation.diffusers.embeddings import add_embeddings
 from assetctl.generation.diffusers.failures import told
 from assetctl.generation.diffusers.loras import add_loras
@@ -48,7 +48,7 @@ class Loaded:
             GenerationError: Something does not fit.
             FileError: A file is refused or corrupt.
         """
-        with quiet(), told("The pipeline could not be loaded", "See what is chosen with `assetctl check`."):
+        with quiet(), told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError):
             pipeline = load_pipeline(plan, device, dtype)
             encoders = encoders_of(pipeline)
             add_embeddings(plan.selection.embeddings, encoders)
