@@ -215,7 +215,7 @@ def layers_of(config: Mapping[str, Any], part: str) -> int:
     layers = _per_level(config.get("layers_per_block", 1), levels)
     depths = _per_level(config.get("transformer_layers_per_block", 1), levels)
     types = config.get("down_block_types", ())
-    attends = [level < len(types) and "CrossAttn" in types[level] for level in range(levels)]
+    attends = [level < len(types) and types[level] == "CrossAttnDownBlock2D" for level in range(levels)]
     return sum(
         count * (1 + depth * attending) for count, depth, attending in zip(layers, depths, attends, strict=True)
     )

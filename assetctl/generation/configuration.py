@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.generation.bounds import Config, checked, layers_of
-from assetctl.generation.folders import PIPELINES, SCHEDULERS, check_folder, hand_over, model_index, write_json
+from assetctl.generation.folders import PIPELINES, SCHEDULERS, check_folder, hand_over, model_index, refuse_numbers, write_json
 from assetctl.generation.tokenizers import END, START, find_tokenizer, read_vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ __all__ = [
 ]  # fmt: skip
 
 _UNET = "model.diffusion_model."
+#: Where a single file keeps what is used of it.
+_NETWORKS = (_UNET, "first_stage_model.", "cond_stage_model.", "conditioner.")
+
 _SAMPLE_SIZE = {"sd1": 512, "sd2": 768, "sdxl": 1024}
 _LATENT_SCALE = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025}
 
@@ -74,6 +77,7 @@ def write_configuration(
             f"{header.path} is of the family {family}, which can not be generated with.",
             f"Choose a checkpoint of one of: {', '.join(PIPELINES)}.",
         )
+    refuse_numbers(header, _NETWORKS)
     if tokenizer is not None and is_complete(tokenizer):
         return hand_over(
             tokenizer, family, into, weights=False, own_vae=own_vae, like=_derived_if_it_can_be(header, family)

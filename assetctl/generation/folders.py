@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.errors import UnusableError
+from assetctl.files.numbers import FLOATS, NUMBERS
 from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, checked, layers_of, refuse_code, shown
 from assetctl.generation.reading_json import read_object
@@ -23,6 +24,8 @@ from assetctl.generation.tokenizers import copy_tokenizer, read_tokenizer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from assetctl.files.safetensors import Header
 
 #: Families whose checkpoints can be used, with the pipeline that runs them.
 PIPELINES = {
@@ -305,6 +308,7 @@ def _check_weights(config: Config, part: str, folder: Path, path: Path) -> None:
     shapes = {}
     for file in weight_files(folder, COMPONENTS[part][0]):
         header = read_header(file)
+        refuse_numbers(header)
         shapes |= {name.removeprefix("text_model."): header.shape(name) or () for name in header.tensors}
     wanted = _text_widths(config) if part.startswith("text_encoder") else _widths(config, part)
     for key, value, name, axis in wanted:
@@ -323,11 +327,32 @@ def _check_weights(config: Config, part: str, folder: Path, path: Path) -> None:
         )
 
 
+#: Layers as `layers_of` counts them, by the beginnings of their tensors' names.
+_LAYERS = {
+    "unet": re.compile(r"\ndown_blocks\.(\d+\.(?:resnets|attentions\.\d+\.transformer_blocks)\.\d+)\."),
+    "vae": re.compile(r"\nencoder\.down_blocks\.(\d+\.resnets\.\d+)\."),
+}
+_TEXT_LAYERS = re.compile(r"\nencoder\.layers\.(\d+)\.")
+
+
 def _layers_there(names: Iterable[str], part: str) -> int:
-    """How many layers of a text encoder have tensors; of other networks, how many there can be at most."""
-    if not part.startswith("text_encoder"):
-        return sum(1 for _ in names)
-    return len({found[1] for name in names if (found := re.match(r"encoder\.layers\.(\d{1,6})\.", name))})
+    """How many of a part's layers have tensors."""
+    return len(set(_LAYERS.get(part, _TEXT_LAYERS).findall("\n" + "\n".join(names))))
+
+
+def refuse_numbers(header: Header, begin: tuple[str, ...] = ("",)) -> None:
+    """Refuse weights that are no real numbers, which torch would turn into some.
+
+    Raises:
+        UnusableError: A weight or bias whose name begins so is none.
+    """
+    for name, entry in header.tensors.items():
+        kind = entry["dtype"]
+        if kind not in FLOATS and name.endswith(("weight", "bias")) and name.startswith(begin):
+            raise UnusableError(
+                f"{header.path} can not be used: {name[:200]} holds {NUMBERS.get(kind, kind)}.",
+                "Look for the same model in fp16, bf16 or fp32.",
+            )
 
 
 def _widths(config: Config, part: str) -> Iterator[tuple[str, int, str, int]]:

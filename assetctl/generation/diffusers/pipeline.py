@@ -15,7 +15,7 @@ from assetctl.generation.bounds import checked
 from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.devices import torch_dtype
 from assetctl.generation.diffusers.failures import told
-from assetctl.generation.folders import PIPELINES, hand_over, hand_over_vae, write_json
+from assetctl.generation.folders import PIPELINES, hand_over, hand_over_vae, refuse_numbers, write_json
 from assetctl.generation.samplers import SAMPLERS
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ def _load_vae(vae: Asset, family: str, scratch: Path, options: dict[str, Any]) -
             return diffusers.AutoencoderKL.from_pretrained(
                 str(handed), use_safetensors=True, variant=_variant(handed), **options
             )
-    write_json(own / "vae" / "config.json", checked(vae_config(read_header(path), family), "vae", path))
+    header = read_header(path)
+    refuse_numbers(header)
+    write_json(own / "vae" / "config.json", checked(vae_config(header, family), "vae", path))
     with _loading(vae):
         return diffusers.AutoencoderKL.from_single_file(str(path), config=str(own), subfolder="vae", **options)
 
