@@ -153,6 +153,10 @@ class StorageError(AssetctlError):
     code = "storage"
 
 
+class NameTakenError(StorageError):
+    """There is a file of that name already, and it is left as it is."""
+
+
 class MissingExtraError(AssetctlError):
     """An optional part of assetctl is not installed."""
 
@@ -173,10 +177,18 @@ class UnusableError(GenerationError):
 
 
 class StoppedError(AssetctlError):
-    """A person stopped the work before its end; `done` and `hint` say what there is, and how to go on."""
+    """A person stopped the work before its end; `done` says what there is, and `rest` how to go on.
+
+    Attributes:
+        rest: Options that the same command needs to do what is left; none where the hint tells.
+    """
 
     code = "interrupted"
     exit_code = 130
+
+    def __init__(self, message: str, hint: str | None = None, rest: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint)
+        self.rest = dict(rest or {})
 
 
 class InternalError(AssetctlError):

@@ -115,7 +115,8 @@ _UNET: dict[str, Bound] = {
     "layers_per_block": Number(1, 16, many=_LEVELS),
     "transformer_layers_per_block": Number(0, 64, many=_LEVELS, deep=True),
     "reverse_transformer_layers_per_block": Number(0, 64, many=_LEVELS, deep=True, must=False),
-    "attention_head_dim": Number(1, 2048, many=_LEVELS), "num_attention_heads": Number(1, 2048, many=_LEVELS, must=False),
+    "attention_head_dim": Number(1, 2048, many=_LEVELS),
+    "num_attention_heads": Number(1, 2048, many=_LEVELS, must=False),
     "cross_attention_dim": Number(1, _WIDEST, many=_LEVELS, must=False), "norm_num_groups": _GROUPS,
     "conv_in_kernel": Number(1, 9), "conv_out_kernel": Number(1, 9), "downsample_padding": Number(0, 8),
     "encoder_hid_dim": _WIDTH_OR_NONE, "addition_time_embed_dim": _WIDTH_OR_NONE, "time_embedding_dim": _WIDTH_OR_NONE,
@@ -216,9 +217,7 @@ def layers_of(config: Mapping[str, Any], part: str) -> int:
     depths = _per_level(config.get("transformer_layers_per_block", 1), levels)
     types = config.get("down_block_types", ())
     attends = [level < len(types) and types[level] == "CrossAttnDownBlock2D" for level in range(levels)]
-    return sum(
-        count * (1 + depth * attending) for count, depth, attending in zip(layers, depths, attends, strict=True)
-    )
+    return sum(count * (1 + depth * attending) for count, depth, attending in zip(layers, depths, attends, strict=True))
 
 
 def _per_level(value: Any, levels: int) -> list[int]:  # noqa: ANN401 - a number, or a list of numbers or lists

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.generation.bounds import Config, checked, layers_of
-from assetctl.generation.folders import PIPELINES, SCHEDULERS, check_folder, hand_over, model_index, refuse_numbers, write_json
+from assetctl.generation.folders import (
+    PIPELINES,
+    SCHEDULERS,
+    check_folder,
+    hand_over,
+    model_index,
+    refuse_numbers,
+    write_json,
+)
 from assetctl.generation.tokenizers import END, START, find_tokenizer, read_vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
@@ -134,16 +142,15 @@ def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> 
     channels = [width for width, _, _ in levels]
     depths = [depth for _, _, depth in levels]
     layers = {count for _, count, _ in levels}
-    contexts = {
-        _shape(header, name)[1] for name in header.tensors if name.startswith(_UNET) and _is_context(name)
-    }
+    contexts = {_shape(header, name)[1] for name in header.tensors if name.startswith(_UNET) and _is_context(name)}
     if len(layers) != 1 or len(contexts) != 1:
         raise _lacks(header, "a UNet of a known shape")
     transformers = [max(depth, 1) for depth in depths]
     down = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
     up = ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)]
     projection = next(
-        (name for name in header.tensors if name.startswith(_UNET) and name.endswith("proj_in.weight")), "proj_in.weight"
+        (name for name in header.tensors if name.startswith(_UNET) and name.endswith("proj_in.weight")),
+        "proj_in.weight",
     )
     return {
         "_class_name": "UNet2DConditionModel",

@@ -1,8 +1,8 @@
 """Model folders: what of one is handed to diffusers, and what never is.
 
-diffusers believes a folder: its index names the classes to import, and releases before 0.42 import code that lies in it.
-So no folder is handed over as it is. What may be used of it is written anew elsewhere: an index of ours, configurations
-whose every value was looked at, a tokenizer's vocabulary; weights are linked, and only those in safetensors files.
+diffusers believes a folder: its index names the classes to import, and releases before 0.42 import code that lies in
+it. So no folder is handed over as it is. What may be used of it is written anew elsewhere: an index of ours,
+configurations whose every value was looked at, a tokenizer's words. Weights are linked, and safetensors files alone.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ def _link(path: Path, link: Path) -> None:
 
 def _check_weights(config: Config, part: str, folder: Path, path: Path) -> None:
     """Compare a configuration with the tensors that it is to describe."""
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for file in weight_files(folder, COMPONENTS[part][0]):
         header = read_header(file)
         refuse_numbers(header)
@@ -402,5 +402,6 @@ def _compare(config: Config, like: Config, part: str, path: Path) -> None:
     wanted, there = layers_of(config, part), layers_of(like, part)
     if part != "scheduler" and wanted > there:
         raise UnusableError(
-            f"{path} does not fit the checkpoint beside it: it asks for {wanted} layers, and {there} are there.", _BESIDE
+            f"{path} does not fit the checkpoint beside it: it asks for {wanted} layers, and {there} are there.",
+            _BESIDE,
         )

@@ -176,7 +176,7 @@ def _settings(folder: Path, root: Path) -> dict[str, Any]:
     kept: dict[str, Any] = {"tokenizer_class": "CLIPTokenizer"}
     kept |= {key: _token(config[key], key, path) for key in _SPECIAL if config.get(key) is not None}
     length = config.get("model_max_length")
-    if type(length) in (int, float) and length < _LONGEST:  # where there is no limit, a huge number stands
+    if isinstance(length, int | float) and length < _LONGEST:  # where there is no limit, a huge number stands
         if not (type(length) is int and length >= _SHORTEST):
             raise UnusableError(f"{path} can not be used: its model_max_length is {length}.", _HINT)
         kept["model_max_length"] = length
@@ -209,8 +209,10 @@ def _token(value: object, key: str, path: Path) -> str | dict[str, Any]:
         return str(value)
     if isinstance(value, dict) and _is_text(value.get("content")):
         flags = {name: value[name] for name in (*_PLAIN, "special") if isinstance(value.get(name), bool)}
-        return {"__type": "AddedToken", "content": value["content"]} | flags if "special" not in flags else (
-            {"content": value["content"]} | flags
+        return (
+            {"__type": "AddedToken", "content": value["content"]} | flags
+            if "special" not in flags
+            else ({"content": value["content"]} | flags)
         )
     raise UnusableError(f"{path} can not be used: its {key} is no word.", _HINT)
 

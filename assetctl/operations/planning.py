@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat import run_rules
-from assetctl.errors import CorruptFileError, UnusableError, IncompatibleError, NotFoundError, UsageError
+from assetctl.errors import CorruptFileError, IncompatibleError, NotFoundError, UnusableError, UsageError
 from assetctl.generation.configuration import is_complete
 from assetctl.generation.folders import check_model
 from assetctl.generation.plan import Plan

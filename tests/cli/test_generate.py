@@ -63,7 +63,8 @@ def write_config(files, unet: str, vae: str = "{}"):
     ("unet", "vae", "size"),
     [('{"sample_size": 96}', "{}", (768, 768)), ('{"sample_size": [64, 96]}', "{}", (768, 512)),
      ('{"sample_size": 96}', '{"block_out_channels": [1, 1, 1]}', (384, 384)), ('{"sample_size": 4}', "{}", (512, 512)),
-     ('{"sample_size": 9999}', "{}", (512, 512)), ('{"sample_size": null}', "{}", (512, 512)), ("{}", "{}", (512, 512))],
+     ('{"sample_size": 9999}', "{}", (512, 512)), ('{"sample_size": null}', "{}", (512, 512)),
+     ("{}", "{}", (512, 512))],
 )  # fmt: skip
 def test_the_usual_size_is_the_checkpoints_own_where_it_says_so(assetctl, files, unet, vae, size):
     write_config(files, unet, vae)

@@ -130,7 +130,8 @@ def test_nothing_is_handed_over_but_an_index_of_ours_configurations_words_and_we
 
 
 @pytest.mark.parametrize(
-    "name", ["model_index.json", "unet/config.json", "tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json"]
+    "name",
+    ["model_index.json", "unet/config.json", "tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json"],
 )
 def test_a_link_out_of_the_folder_is_refused_and_the_hubs_own_are_followed(folder: Path, tmp_path: Path, name: str):
     elsewhere = tmp_path / "elsewhere.json"
@@ -309,7 +310,9 @@ def test_weights_that_are_no_real_numbers_are_refused(models: Models, folder: Pa
 
 def test_no_release_is_taken_that_runs_what_a_model_brings_along():
     checkout = Path(__file__).resolve().parents[2]
-    floors = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["generate"]
+    floors = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"][
+        "generate"
+    ]
     least = {name: version(least) for name, _, least in (floor.partition(">=") for floor in floors)}
     assert least["diffusers"] >= (0, 42, 1)
     assert least["peft"] >= (0, 21, 2)

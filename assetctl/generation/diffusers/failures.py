@@ -12,6 +12,7 @@ from assetctl.errors import AssetctlError, GenerationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 @contextmanager
 def told(failure: str, hint: str, error: type[GenerationError] = GenerationError) -> Iterator[None]:
     """Raise what goes wrong inside as an `error` that says `failure`, the reason, and `hint`."""

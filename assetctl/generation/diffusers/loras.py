@@ -97,7 +97,8 @@ def _tensors(lora: Asset) -> dict[str, torch.Tensor]:
                 f"The LoRA {lora.name} can not be used: {name} holds {NUMBERS.get(entry['dtype'], entry['dtype'])}.",
                 _ELSEWHERE,
             )
-    return load_file(lora.path)
+    tensors: dict[str, torch.Tensor] = load_file(lora.path)
+    return tensors
 
 
 def _is_blank(pipeline: DiffusionPipeline, name: str) -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _VARIANT = re.compile(r"diffusion_pytorch_model\.(?!safetensors)([A-Za-z0-9_]+)(?:-\d{5}-of-\d{5})?\.safetensors")
 
+
 def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
     """The pipeline of a plan's checkpoint and VAE, in `dtype`, on `device`.
 
@@ -140,7 +141,9 @@ def _variant(folder: Path) -> str | None:
 
 
 def _loading(asset: Asset) -> AbstractContextManager[None]:
-    return told(f"{asset.name} could not be loaded", f"See what it is with `assetctl inspect {asset.typed}`.", UnusableError)
+    return told(
+        f"{asset.name} could not be loaded", f"See what it is with `assetctl inspect {asset.typed}`.", UnusableError
+    )
 
 
 def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:

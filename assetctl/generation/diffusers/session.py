@@ -48,7 +48,10 @@ class Loaded:
             GenerationError: Something does not fit.
             FileError: A file is refused or corrupt.
         """
-        with quiet(), told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError):
+        with (
+            quiet(),
+            told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError),
+        ):
             pipeline = load_pipeline(plan, device, dtype)
             encoders = encoders_of(pipeline)
             add_embeddings(plan.selection.embeddings, encoders)

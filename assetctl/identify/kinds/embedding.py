@@ -59,7 +59,9 @@ def _marks(outline: Outline) -> str | None:
 
 def _odd(outline: Outline) -> str | None:
     """A kind of number in it that vectors are never made of."""
-    return next((str(each.get("dtype")) for each in outline.header.tensors.values() if each.get("dtype") not in FLOATS), None)
+    return next(
+        (str(each.get("dtype")) for each in outline.header.tensors.values() if each.get("dtype") not in FLOATS), None
+    )
 
 
 def _read(outline: Outline) -> Features:
