@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from generation import tiny
 
-from assetctl.errors import AssetctlError, UnusableError
+from assetctl.errors import AssetctlError, GenerationError, UnusableError
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, hand_over, hand_over_vae
 
@@ -288,6 +288,34 @@ def test_vectors_of_no_numbers_are_refused(models: Models, tmp_path: Path, value
     embedding = tiny.asset(tmp_path / "odd.safetensors", "embedding", "sd1")
     with pytest.raises(UnusableError, match="embedding odd can not be used"):
         ours(tiny.plan(models.folder("sd1"), "odd", embeddings=[embedding]))
+
+
+def test_a_vae_of_no_numbers_is_an_error_rather_than_a_black_picture(folder: Path):
+    from safetensors.torch import load_file, save_file
+
+    (path,) = (folder / "vae").glob("*.safetensors")
+    tensors = load_file(path)
+    path.unlink()
+    name = "decoder.conv_out.weight"
+    save_file(tensors | {name: tensors[name] * float("nan")}, path, {"format": "pt"})
+    with pytest.raises(GenerationError, match="NaN"):
+        ours(tiny.plan(tiny.asset(folder, "checkpoint", "sd1")))
+
+
+def test_a_loras_tensor_without_a_byte_in_it_is_refused(models: Models, tmp_path: Path):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"lora_unet_x.lora_up.weight": torch.zeros(0, 10**9)}, tmp_path / "empty.safetensors")
+    with pytest.raises(UnusableError, match="LoRA empty is damaged"):
+        ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(tmp_path / "empty.safetensors", "lora", "sd1"), 1.0)]))
+
+
+def test_what_goes_wrong_is_told_of_the_persons_folder_and_not_of_ours(folder: Path):
+    change(folder / "unet" / "config.json", down_block_types=["Evil", "Evil"])
+    message = refusal(folder).message
+    assert message.startswith("spoilt could not be loaded")
+    assert "assetctl-" not in message
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])

@@ -92,6 +92,8 @@ def _tensors(lora: Asset) -> dict[str, torch.Tensor]:
     if odd is not None:
         raise UnusableError(f"The LoRA {lora.name} has a tensor of a name that none has: {odd[:60]!r}.", _ELSEWHERE)
     for name, entry in header.tensors.items():
+        if 0 in entry["shape"]:  # without a byte in it, it could claim any rank
+            raise UnusableError(f"The LoRA {lora.name} is damaged: {name} is empty.", _ELSEWHERE)
         if not (entry["dtype"] in FLOATS or (name.endswith("alpha") and entry["dtype"] in _WHOLE)):
             raise UnusableError(
                 f"The LoRA {lora.name} can not be used: {name} holds {NUMBERS.get(entry['dtype'], entry['dtype'])}.",

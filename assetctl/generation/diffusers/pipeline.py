@@ -86,7 +86,7 @@ def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionP
         read_header(path), family, plan.prediction, plan.tokenizer, scratch / "pipeline", own_vae="vae" not in options
     )
     pipeline_class = getattr(diffusers, PIPELINES[family])
-    with _loading(checkpoint):
+    with _loading(checkpoint, folder):
         return pipeline_class.from_single_file(str(path), config=str(folder), **options)
 
 
@@ -94,7 +94,7 @@ def _from_folder(checkpoint: Asset, scratch: Path, options: dict[str, Any]) -> D
     folder, family = Path(checkpoint.path), str(checkpoint.family)
     handed = hand_over(folder, family, scratch / "pipeline", own_vae="vae" not in options)
     pipeline_class = getattr(diffusers, PIPELINES[family])
-    with _loading(checkpoint):
+    with _loading(checkpoint, handed):
         pipeline = pipeline_class.from_pretrained(
             str(handed), use_safetensors=True, variant=_variant(handed / "unet"), **options
         )
@@ -121,7 +121,7 @@ def _load_vae(vae: Asset, family: str, scratch: Path, options: dict[str, Any]) -
     path, own = Path(vae.path), scratch / "own"
     if path.is_dir():
         handed = hand_over_vae(path, own / "vae")
-        with _loading(vae):
+        with _loading(vae, handed):
             return diffusers.AutoencoderKL.from_pretrained(
                 str(handed), use_safetensors=True, variant=_variant(handed), **options
             )
@@ -140,10 +140,11 @@ def _variant(folder: Path) -> str | None:
     return None if has_plain or not found else min(found)
 
 
-def _loading(asset: Asset) -> AbstractContextManager[None]:
-    return told(
-        f"{asset.name} could not be loaded", f"See what it is with `assetctl inspect {asset.typed}`.", UnusableError
-    )
+def _loading(asset: Asset, place: Path | None = None) -> AbstractContextManager[None]:
+    """Tell of what goes wrong while an asset is loaded, by way of a folder of ours that it was handed over in."""
+    hint = f"See what it is with `assetctl inspect {asset.typed}`."
+    places = {} if place is None else {str(place): asset.path}
+    return told(f"{asset.name} could not be loaded", hint, UnusableError, places)
 
 
 def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:
