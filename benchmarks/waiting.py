@@ -47,11 +47,10 @@ def rows(folder: Path, runs: int = 5) -> list[Row]:
         where = f"{busy} busy processes" if busy else "idle"
         ours, theirs = ([each[side] for each in rounds] for side in (0, 1))
         for what, choose in (("median", statistics.median), ("slowest", max)):
-            wall = [choose(cost.wall for cost in side) for side in (ours, theirs)]
-            sample = [choose(cost.sample for cost in side) for side in (ours, theirs)]
             goal = 1.25 if what == "median" and not busy else 1.0
-            found.append(Row(f"generate, {where}: {what} wall time", "threads as torch has them", *wall, goal))
-            found.append(Row(f"generate, {where}: {what} of sampling", "likewise", *sample, goal))
+            for part in Cost._fields:
+                mine, its = (choose(getattr(cost, part) for cost in side) for side in (ours, theirs))
+                found.append(Row(f"generate, {where}: {part}, {what}", "threads as torch has them", mine, its, goal))
     return found
 
 
