@@ -9,6 +9,7 @@ taken. The keys are those of diffusers' `UNet2DConditionModel`, `AutoencoderKL` 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,31 +71,65 @@ class Number:
 class Word:
     """One of a few words."""
 
-    words: tuple[str, ...]
+    words: tuple[str | None, ...]
 
     def fits(self, value: object) -> bool:
         """Whether `value` is one of them."""
         return value in self.words
 
     def __str__(self) -> str:
-        return f"one of {', '.join(self.words)}"
+        return f"one of {', '.join(word or 'null' for word in self.words)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A short list of short words: the types of a network's levels."""
+    """A short list of words: the types of a network's levels."""
 
     most: int
+    words: tuple[str, ...]
 
     def fits(self, value: object) -> bool:
         """Whether `value` is such a list."""
-        return isinstance(value, list) and 0 < len(value) <= self.most and all(map(_is_word, value))
+        return isinstance(value, list) and 0 < len(value) <= self.most and all(each in self.words for each in value)
 
     def __str__(self) -> str:
-        return f"up to {self.most} names"
+        return f"up to {self.most} of {', '.join(self.words)}"
 
 
-Bound = Number | Word | Words
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name of a way to do something, which the libraries know; or none."""
+
+    def fits(self, value: object) -> bool:
+        """Whether `value` may be one."""
+        return value is None or (isinstance(value, str) and re.fullmatch(r"[\w+-]{1,64}", value) is not None)
+
+    def __str__(self) -> str:
+        return "a name"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """`true` or `false`, or neither."""
+
+    many: int = 0
+
+    def fits(self, value: object) -> bool:
+        """Whether `value` is one, or a short list of them."""
+        if isinstance(value, list):
+            return 0 < len(value) <= self.many and all(isinstance(each, bool) for each in value)
+        return value is None or isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
+Bound = Number | Word | Words | Name | Flag
+
+
+def _all(bound: Bound, *keys: str) -> dict[str, Bound]:
+    return dict.fromkeys(keys, bound)
+
 
 #: Levels of a network, one half as large as the one before; its widest layer; a picture's side, in pixels or latents.
 _LEVELS, _WIDEST, _SIDE = 8, 16_384, 16_384
@@ -108,13 +143,26 @@ _BETA = Number(1e-9, 1, whole=False)
 _SHARE = Number(0, 1, whole=False)
 _WIDTH_OR_NONE = Number(1, 4 * _WIDEST, must=False)
 
+_ACTIVATIONS = Word(("silu", "swish", "gelu", "mish", "relu"))
+
+#: Types of a UNet's levels.
+_DOWN = (
+    "CrossAttnDownBlock2D", "DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D",
+)  # fmt: skip
+
+
+def _up(word: str) -> str:
+    return word.replace("Downsample", "Upsample").replace("Down", "Up")
+
+
 _UNET: dict[str, Bound] = {
     "in_channels": _CHANNELS, "out_channels": _CHANNELS, "block_out_channels": _WIDTHS,
     "sample_size": Number(1, _SIDE, many=2, must=False),
-    "down_block_types": Words(_LEVELS), "up_block_types": Words(_LEVELS),
+    "down_block_types": Words(_LEVELS, _DOWN), "up_block_types": Words(_LEVELS, tuple(_up(word) for word in _DOWN)),
+    "mid_block_type": Word(("UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn", "UNetMidBlock2D", None)),
     "layers_per_block": Number(1, 16, many=_LEVELS),
     "transformer_layers_per_block": Number(0, 64, many=_LEVELS, deep=True),
-    "reverse_transformer_layers_per_block": Number(0, 64, many=_LEVELS, deep=True, must=False),
+    "reverse_transformer_layers_per_block": Number(0, 64, many=_LEVELS, deep=True, must=False, alone=False),
     "attention_head_dim": Number(1, 2048, many=_LEVELS),
     "num_attention_heads": Number(1, 2048, many=_LEVELS, must=False),
     "cross_attention_dim": Number(1, _WIDEST, many=_LEVELS, must=False), "norm_num_groups": _GROUPS,
@@ -124,11 +172,23 @@ _UNET: dict[str, Bound] = {
     "addition_embed_type_num_heads": Number(1, 2048), "num_class_embeds": Number(1, 10_000, must=False),
     "norm_eps": _SHARE, "dropout": _SHARE, "freq_shift": _FACTOR,
     "mid_block_scale_factor": _POSITIVE, "resnet_out_scale_factor": _POSITIVE,
+    "only_cross_attention": Flag(_LEVELS), "act_fn": _ACTIVATIONS,
+    **_all(
+        Flag(), "center_input_sample", "flip_sin_to_cos", "dual_cross_attention", "use_linear_projection",
+        "upcast_attention", "resnet_skip_time_act", "class_embeddings_concat", "mid_block_only_cross_attention",
+    ),
+    **_all(
+        Name(), "encoder_hid_dim_type", "class_embed_type", "addition_embed_type", "resnet_time_scale_shift",
+        "time_embedding_type", "time_embedding_act_fn", "timestep_post_act", "attention_type", "cross_attention_norm",
+    ),
 }  # fmt: skip
 
 _VAE: dict[str, Bound] = {
     "in_channels": _CHANNELS, "out_channels": _CHANNELS, "latent_channels": _CHANNELS, "block_out_channels": _WIDTHS,
-    "down_block_types": Words(_LEVELS), "up_block_types": Words(_LEVELS), "layers_per_block": Number(1, 16),
+    "down_block_types": Words(_LEVELS, ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")),
+    "up_block_types": Words(_LEVELS, ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")), "layers_per_block": Number(1, 16),
+    "act_fn": _ACTIVATIONS,
+    **_all(Flag(), "force_upcast", "use_quant_conv", "use_post_quant_conv", "mid_block_add_attention"),
     "norm_num_groups": _GROUPS, "sample_size": Number(1, _SIDE, many=2), "scaling_factor": _POSITIVE,
     "shift_factor": Number(-1e6, 1e6, whole=False, must=False),
     "latents_mean": Number(-1e6, 1e6, whole=False, many=128, must=False),
@@ -139,8 +199,9 @@ _TEXT_ENCODER: dict[str, Bound] = {
     "vocab_size": Number(2, 2**20), "hidden_size": Number(1, _WIDEST), "intermediate_size": Number(1, 8 * _WIDEST),
     "projection_dim": Number(1, _WIDEST), "num_hidden_layers": Number(1, 128), "num_attention_heads": Number(1, 2048),
     "max_position_embeddings": Number(8, 8192), "layer_norm_eps": _SHARE, "attention_dropout": _SHARE,
-    "initializer_range": _POSITIVE, "initializer_factor": _POSITIVE, "pad_token_id": Number(-1, 2**20, must=False),
-    "bos_token_id": Number(-1, 2**20, must=False), "eos_token_id": Number(-1, 2**20, many=8, must=False),
+    "hidden_act": Word(("quick_gelu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish")),
+    "pad_token_id": Number(-1, 2**20, must=False),
+    "bos_token_id": Number(-1, 2**20, must=False), "eos_token_id": Number(-1, 2**20, must=False),
 }  # fmt: skip
 
 _MAYBE = Number(0, 1e6, whole=False, must=False)
@@ -153,7 +214,17 @@ _SCHEDULER: dict[str, Bound] = {
     "prediction_type": Word(("epsilon", "v_prediction", "sample")),
     "timestep_spacing": Word(("leading", "linspace", "trailing")),
     "sigma_min": _MAYBE, "sigma_max": _MAYBE, "clip_sample_range": _POSITIVE, "sample_max_value": _POSITIVE,
+    "lambda_min_clipped": Number(-math.inf, 1e6, whole=False),
     "dynamic_thresholding_ratio": _SHARE, "timestep_scaling": _POSITIVE,
+    **_all(
+        Flag(), "clip_sample", "set_alpha_to_one", "skip_prk_steps", "thresholding", "rescale_betas_zero_snr",
+        "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas", "lower_order_final",
+        "euler_at_final", "use_lu_lambdas",
+    ),
+    **_all(
+        Name(), "algorithm_type", "solver_type", "variance_type", "final_sigmas_type", "interpolation_type",
+        "timestep_type",
+    ),
 }  # fmt: skip
 
 _PARTS: dict[str, dict[str, Bound]] = {
@@ -162,9 +233,6 @@ _PARTS: dict[str, dict[str, Bound]] = {
 
 #: Keys of a configuration that ask for code, or for libraries, that nobody here chose.
 _CODE = ("auto_map", "custom_pipeline", "custom_code", "trust_remote_code", "custom_pipelines")
-
-#: What a text encoder's configuration may hold beside numbers. What else is in one, transformers would act upon.
-_TEXT_WORDS = ("hidden_act", "model_type")
 
 #: Of keys without bounds of their own: the longest word, the longest list, the largest number.
 _LONGEST_WORD, _LONGEST_LIST, _LARGEST = 256, 64, 65_536
@@ -190,8 +258,8 @@ def checked(config: Mapping[str, Any], part: str, path: Path) -> Config:
     bounds, is_text = _PARTS[part], part.startswith("text_encoder")
     kept: Config = {}
     for key, value in config.items():
-        if key.startswith("_") or (is_text and key not in bounds and key not in _TEXT_WORDS):
-            continue  # notes of who wrote it
+        if key.startswith("_") or (is_text and key not in bounds):
+            continue  # notes of who wrote it; and what else transformers would act upon
         bound = bounds.get(key)
         if bound is not None and not bound.fits(value):
             raise UnusableError(f"{path} can not be used: its {key} is {shown(value)}, which is not {bound}.", _HINT)

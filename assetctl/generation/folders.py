@@ -7,12 +7,11 @@ configurations whose every value was looked at, a tokenizer's words. Weights are
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from assetctl.errors import UnusableError
 from assetctl.files.numbers import FLOATS, NUMBERS
@@ -216,7 +215,7 @@ def hand_over_vae(folder: Path, into: Path) -> Path:
 def write_json(path: Path, config: Mapping[str, Any]) -> None:
     """Write a configuration, with the folder that it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))
+    path.write_text(json.dumps(config, indent=2), "utf-8")  # as Python writes it: some numbers are without end
 
 
 def _used(family: str, *, own_vae: bool) -> list[str]:

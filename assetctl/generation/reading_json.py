@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from assetctl.errors import UnusableError
+from assetctl.files.python_json import loads
 from assetctl.files.regular import open_regular
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ def read_object(path: Path, root: Path, most: int = MAX_CONFIG) -> dict[str, Any
         UnusableError: There is none, it is too large, damaged, or a link to elsewhere.
     """
     try:
-        found = orjson.loads(read_bytes(path, root, most))
-    except orjson.JSONDecodeError as error:
+        found = loads(read_bytes(path, root, most))
+    except ValueError as error:
         raise UnusableError(f"{path} can not be read: {error}.", _HINT) from error
     if not isinstance(found, dict):
         raise UnusableError(f"{path} is no JSON object.", _HINT)

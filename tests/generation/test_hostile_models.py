@@ -16,6 +16,7 @@ from generation import tiny
 from assetctl.errors import AssetctlError, GenerationError, UnusableError
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, hand_over, hand_over_vae
+from assetctl.identify.folder import identify_diffusers
 
 if TYPE_CHECKING:
     from generation.conftest import Models
@@ -191,6 +192,33 @@ def test_words_that_were_added_to_a_tokenizer_are_kept(folder: Path, tmp_path: P
     assert CLIPTokenizer.from_pretrained(handed / "tokenizer").convert_tokens_to_ids("<mine>") in (523, 600)
 
 
+@pytest.mark.parametrize(("name", "family"), [("sd15", "sd1"), ("sdxl", "sdxl")])
+def test_published_configurations_are_handed_over_with_all_that_they_set(
+    corpus: Path, tmp_path: Path, name: str, family: str
+):
+    published = corpus / "diffusers-configs" / name
+    handed = hand_over(published, family, tmp_path / "handed", weights=False)
+    for part in ("unet", "vae", "text_encoder", "scheduler"):
+        file = "scheduler_config.json" if part == "scheduler" else "config.json"
+        given, kept = (json.loads((folder / part / file).read_text("utf-8")) for folder in (published, handed))
+        given["model_type"] = kept.get("model_type")
+        notes = ("torch_dtype", "transformers_version", "dropout", "initializer_range", "initializer_factor")
+        lost = {key for key in given.keys() - kept.keys() if not key.startswith("_") and key not in notes}
+        assert lost <= {"model_type"}
+        assert all(kept[key] == given[key] for key in kept.keys() & given.keys() - {"_class_name"})
+
+
+def test_a_schedule_without_an_end_is_kept_as_diffusers_writes_it(models: Models, folder: Path):
+    from diffusers import DPMSolverMultistepScheduler
+
+    change(folder / "model_index.json", scheduler=["diffusers", "DPMSolverMultistepScheduler"])
+    DPMSolverMultistepScheduler(beta_schedule="scaled_linear").save_pretrained(folder / "scheduler")
+    assert "-Infinity" in (folder / "scheduler" / "scheduler_config.json").read_text("utf-8")
+    assert identify_diffusers(folder).kind == "checkpoint"
+    plan = tiny.plan(tiny.asset(folder, "checkpoint", "sd1"), sampler="DPM++ 2M")
+    assert ours(plan) != ours(tiny.plan(models.folder("sd1"), sampler="DPM++ 2M"))
+
+
 def test_a_vae_folder_is_handed_over_likewise(folder: Path, tmp_path: Path):
     (folder / "vae" / "evil.py").write_text("", "utf-8")
     handed = hand_over_vae(folder / "vae", tmp_path / "handed")
@@ -312,7 +340,7 @@ def test_a_loras_tensor_without_a_byte_in_it_is_refused(models: Models, tmp_path
 
 
 def test_what_goes_wrong_is_told_of_the_persons_folder_and_not_of_ours(folder: Path):
-    change(folder / "unet" / "config.json", down_block_types=["Evil", "Evil"])
+    change(folder / "unet" / "config.json", time_embedding_dim=64)
     message = refusal(folder).message
     assert message.startswith("spoilt could not be loaded")
     assert "assetctl-" not in message
