@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import headers
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint, write_sparse
 from generation import tiny
@@ -150,3 +151,18 @@ def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_told(assetctl):
         finding["rule"] for finding in assetctl("generate", prompt, "--dry-run", *SMALL, "--json").data["findings"]
     ]
     assert rules.count("unread_syntax") == 3
+
+
+@pytest.mark.parametrize(("dtype", "word"), [("I64", "whole numbers"), ("C64", "complex numbers"), ("BOOL", "truth")])
+def test_an_embedding_of_no_real_numbers_is_told_of_by_all_who_look_at_it(assetctl, tmp_path, dtype, word):
+    path = tmp_path / "odd.safetensors"
+    headers.write_safetensors(path, {"emb_params": [2, 768]}, dtype=dtype)
+    (found,) = assetctl("identify", path, "--json").data
+    assert (found["kind"], found["family"]) == ("embedding", None)
+    assert any(word in item["detail"] for item in found["evidence"])
+    assetctl("import", path)
+    report = assetctl("check", "dream", "odd", "--json").data
+    assert [finding["severity"] for finding in report["findings"] if word in finding["message"]] == ["error"]
+    ended = assetctl("generate", "a cat, odd", "--embedding", "odd", *SMALL)
+    assert ended.code == 4
+    assert word in ended.err
