@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -193,6 +194,7 @@ def interrupt_after_the_first(folder):
     return thread
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows interrupts a whole console")
 @pytest.mark.generation
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("named", [True, False])
