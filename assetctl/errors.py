@@ -6,12 +6,12 @@ command to run. The command line prints both and exits with `exit_code`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from assetctl.addresses import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from assetctl.types import Finding
 
@@ -26,6 +26,7 @@ class AssetctlError(Exception):
         exit_code: What the process exits with.
         message: One sentence that names the thing.
         hint: What to do next, or `None`.
+        done: What was finished before, each as the results of the command have it.
     """
 
     code: ClassVar[str] = "error"
@@ -35,6 +36,7 @@ class AssetctlError(Exception):
         self.message = redacted(message)
         self.hint = None if hint is None else redacted(hint)
         super().__init__(self.message)
+        self.done: Sequence[Mapping[str, Any]] = ()
 
 
 class UsageError(AssetctlError):
@@ -155,6 +157,10 @@ class StorageError(AssetctlError):
     code = "storage"
 
 
+class NameTakenError(StorageError):
+    """There is a file of that name already, and it is left as it is."""
+
+
 class MissingExtraError(AssetctlError):
     """An optional part of assetctl is not installed."""
 
@@ -165,6 +171,28 @@ class GenerationError(AssetctlError):
     """A picture could not be made."""
 
     code = "generation_failed"
+
+
+class UnusableError(GenerationError):
+    """An asset can not be generated with: it lacks a part, does not fit, or asks for what is never given."""
+
+    code = "unusable"
+    exit_code = 4
+
+
+class StoppedError(AssetctlError):
+    """A person stopped the work before its end; `done` says what there is, and `rest` how to go on.
+
+    Attributes:
+        rest: Options that the same command needs to do what is left; none where the hint tells.
+    """
+
+    code = "interrupted"
+    exit_code = 130
+
+    def __init__(self, message: str, hint: str | None = None, rest: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint)
+        self.rest = dict(rest or {})
 
 
 class InternalError(AssetctlError):

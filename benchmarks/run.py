@@ -1,4 +1,4 @@
-"""Print every ratio: `python benchmarks/run.py [startup importing reading checking downloading generating]`."""
+"""Print every ratio: `python benchmarks/run.py [startup importing reading checking downloading generating waiting]`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SIZES = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1}
+SIZES = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1, "I64": 8, "C64": 8, "BOOL": 1}
 
 
 def write_safetensors(

@@ -7,18 +7,18 @@ import difflib
 import errno
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from assetctl.addresses import redacted
 from assetctl.cli.commands import COMMANDS
-from assetctl.cli.output import print_json, to_stderr
+from assetctl.cli.output import print_json, safe, to_stderr
 from assetctl.cli.results import EnoughError, LostOutputError
-from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StorageError, UsageError
+from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StoppedError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 INTERRUPTED = 130
 
@@ -58,7 +58,13 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         from assetctl.cli.findings import show_findings  # noqa: PLC0415 - only where there are findings
 
         show_findings(known.findings)
-    _tell(known.code, known.message, known.hint, wants_json)
+    if not wants_json:
+        with contextlib.suppress(LostOutputError):
+            sys.stdout.write("".join(f"{safe(str(each['path']))}\n" for each in known.done))
+    hint = known.hint
+    if isinstance(known, StoppedError) and known.rest:
+        hint = f"For the rest: `{again(arguments, known.rest)}`."
+    _tell(known.code, known.message, hint, wants_json, known.done or ([] if isinstance(known, StoppedError) else None))
     return known.exit_code
 
 
@@ -98,11 +104,36 @@ def _nearest_command(arguments: Sequence[str]) -> str:
     return f"Did you mean `assetctl {near[0]}`?" if near else "See `assetctl --help`."
 
 
-def _tell(code: str, message: str, hint: str | None, wants_json: bool) -> None:
+def again(arguments: Sequence[str], options: Mapping[str, str]) -> str:
+    """The same command line with other values for these options, to be pasted into a shell."""
+    import shlex  # noqa: PLC0415 - only where a command was stopped
+
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            kept += [word, *words]
+        elif _SHORT.get(word, word) in options:
+            next(words, None)
+        elif word.partition("=")[0] not in options:
+            kept.append(word)
+    end = kept.index("--") if "--" in kept else len(kept)
+    given = [part for option in options.items() for part in option]
+    return shlex.join(["assetctl", *kept[:end], *given, *kept[end:]])
+
+
+#: Options that have a short name.
+_SHORT = {"-o": "--out"}
+
+
+def _tell(
+    code: str, message: str, hint: str | None, wants_json: bool, done: Sequence[Mapping[str, Any]] | None = None
+) -> None:
     message, hint = redacted(message), None if hint is None else redacted(hint)
     if wants_json:
+        more = {} if done is None else {"done": list(done)}
         with contextlib.suppress(LostOutputError):  # then in words
-            print_json({"version": 1, "error": {"code": code, "message": message, "hint": hint}})
+            print_json({"version": 1, "error": {"code": code, "message": message, "hint": hint} | more})
             return
     to_stderr("error", message)
     if hint:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.cli.findings import findings_data, show_findings
-from assetctl.operations.targets import is_file_name
+from assetctl.errors import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +30,24 @@ def step_progress(session: Session) -> Iterator[Callable[[Any], None]]:
         yield advance
 
 
+@contextlib.contextmanager
+def naming_what_is_done() -> Iterator[None]:
+    """Let an interrupt tell of the pictures that there are, and how to make the rest."""
+    from assetctl.operations.generate import InterruptedGenerationError  # noqa: PLC0415 - a dry run needs none of it
+
+    try:
+        yield
+    except InterruptedGenerationError as stopped:
+        count = len(stopped.done) + len(stopped.rest)
+        rest = {"--seed": str(stopped.rest[0]), "--count": str(len(stopped.rest))} if stopped.rest else {}
+        if rest and stopped.done and stopped.name is not None:
+            rest["--out"] = str(stopped.name)
+        done = f"{len(stopped.done)} of {count} {'picture is' if count == 1 else 'pictures are'} done"
+        error = StoppedError(f"Interrupted: {done}.", None, rest)
+        error.done = [picture.data for picture in stopped.done]
+        raise error from None
+
+
 def plan_data(plan: Plan, report: CheckReport) -> dict[str, Any]:
     """A plan as the JSON contract has it: no pictures yet."""
     findings = findings_data(report.findings)
@@ -41,21 +58,15 @@ def plan_data(plan: Plan, report: CheckReport) -> dict[str, Any]:
 
 def result_data(result: GenerationResult) -> dict[str, Any]:
     """What came of a plan, as the JSON contract has it."""
-    images = [
-        {"path": image.path, "seed": image.seed, "number": image.number, "sha256": image.sha256}
-        for image in result.images
-    ]
+    images = [image.data for image in result.images]
     data = plan_data(result.plan, result.report) | {"images": images, "timings": result.timings}
     del data["plan"]
     return data
 
 
-def tell_result(session: Session, result: GenerationResult, out: Path | None) -> None:
-    """Findings, a name that was taken, and the time it took."""
+def tell_result(session: Session, result: GenerationResult) -> None:
+    """Findings, and the time it took."""
     show_findings(() if session.out.json else result.report.findings)
-    first = Path(result.images[0].path)
-    if out is not None and is_file_name(out) and first.name != out.name:
-        session.out.warning(f"{out} was there already, so the picture is {first}.")
     session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")
 
 

@@ -12,11 +12,19 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
-
-from assetctl.errors import GenerationError
+from assetctl.errors import UnusableError
+from assetctl.generation.bounds import Config, checked, layers_of
+from assetctl.generation.folders import (
+    PIPELINES,
+    SCHEDULERS,
+    check_folder,
+    hand_over,
+    model_index,
+    refuse_numbers,
+    write_json,
+)
 from assetctl.generation.tokenizers import END, START, find_tokenizer, read_vocabulary, write_tokenizer
 
 if TYPE_CHECKING:
@@ -25,26 +33,15 @@ if TYPE_CHECKING:
 
     from assetctl.files.safetensors import Header
 
-Config = dict[str, Any]
-
-#: Families whose single-file checkpoints can be used, with the pipeline that runs them.
-PIPELINES = {
-    "sd1": "StableDiffusionPipeline",
-    "sd2": "StableDiffusionPipeline",
-    "sdxl": "StableDiffusionXLPipeline",
-}
-
-#: What each component may be. Nothing else is ever imported on a configuration's word.
-COMPONENTS = {
-    "unet": ("diffusers", ("UNet2DConditionModel",)),
-    "vae": ("diffusers", ("AutoencoderKL",)),
-    "text_encoder": ("transformers", ("CLIPTextModel",)),
-    "text_encoder_2": ("transformers", ("CLIPTextModelWithProjection",)),
-    "tokenizer": ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast")),
-    "tokenizer_2": ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast")),
-}
+__all__ = [
+    "PIPELINES", "check_folder", "derived", "is_complete", "model_index", "scheduler_config", "text_encoder_configs",
+    "unet_config", "vae_config", "write_configuration",
+]  # fmt: skip
 
 _UNET = "model.diffusion_model."
+#: Where a single file keeps what is used of it.
+_NETWORKS = (_UNET, "first_stage_model.", "cond_stage_model.", "conditioner.")
+
 _SAMPLE_SIZE = {"sd1": 512, "sd2": 768, "sdxl": 1024}
 _LATENT_SCALE = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025}
 
@@ -61,9 +58,6 @@ _TEXT_ENCODERS = {
 #: SD 2 was trained on the last but one layer of 24; the last is in the file, and is not used.
 _SD2_LAYERS = 23
 
-#: No real configuration comes near this size in bytes.
-_MAX_CONFIG = 2**20
-
 
 def write_configuration(
     header: Header, family: str, prediction: str | None, tokenizer: Path | None, into: Path, *, own_vae: bool = True
@@ -75,96 +69,71 @@ def write_configuration(
         family: `sd1`, `sd2` or `sdxl`.
         prediction: `epsilon` or `v_prediction`; `None` for the family's usual one.
         tokenizer: Folder with CLIP's `vocab.json` and `merges.txt`; or a companion folder that holds
-            `tokenizer/` (and `tokenizer_2/`), or a complete configuration, which is then used as it is.
+            `tokenizer/` (and `tokenizer_2/`), or a complete configuration, which then counts.
         into: An empty folder.
         own_vae: Whether the checkpoint's own VAE is wanted.
 
     Returns:
-        The folder to load with: `into`, or the companion folder.
+        The folder to load with: `into`.
 
     Raises:
-        GenerationError: The checkpoint lacks a part, the family is none of the three, or the
+        UnusableError: The checkpoint lacks a part, the family is none of the three, or the
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
     if family not in PIPELINES:
-        raise GenerationError(
+        raise UnusableError(
             f"{header.path} is of the family {family}, which can not be generated with.",
             f"Choose a checkpoint of one of: {', '.join(PIPELINES)}.",
         )
-    if tokenizer is not None and (tokenizer / "unet" / "config.json").is_file():
-        check_folder(tokenizer, family)
-        return tokenizer
-    encoders = text_encoder_configs(header, family)
-    _write(into / "model_index.json", model_index(family))
-    _write(into / "scheduler" / "scheduler_config.json", scheduler_config(header, family, prediction))
-    _write(into / "unet" / "config.json", unet_config(header, family, encoders))
-    if own_vae:
-        _write(into / "vae" / "config.json", vae_config(header, family))
-    for encoder, config in encoders.items():
+    refuse_numbers(header, _NETWORKS)
+    if tokenizer is not None and is_complete(tokenizer):
+        return hand_over(
+            tokenizer, family, into, weights=False, own_vae=own_vae, like=_derived_if_it_can_be(header, family)
+        )
+    parts = derived(header, family, own_vae=own_vae)
+    write_json(into / "model_index.json", model_index(family))
+    write_json(into / "scheduler" / "scheduler_config.json", scheduler_config(header, family, prediction))
+    for part in ("unet", "vae") if own_vae else ("unet",):
+        write_json(into / part / "config.json", parts[part])
+    for encoder in (name for name in parts if name.startswith("text_encoder")):
+        config = parts[encoder]
         part = encoder.replace("text_encoder", "tokenizer")
         source = find_tokenizer(tokenizer, part, header.path)
         vocabulary = read_vocabulary(source.folder, config["vocab_size"], header.path)
         pad = "!" if family == "sd2" or part == "tokenizer_2" else END
         write_tokenizer(source, into / part, pad, config["max_position_embeddings"])
         ends = {"bos_token_id": vocabulary[START], "eos_token_id": vocabulary[END]}
-        _write(into / encoder / "config.json", config | ends)
+        write_json(into / encoder / "config.json", config | ends)
     return into
 
 
-def check_folder(folder: Path, family: str) -> None:
-    """Refuse a diffusers folder whose index names other classes than those of its family.
+def is_complete(companion: Path) -> bool:
+    """Whether a folder beside a checkpoint holds the whole configuration of a pipeline, not a tokenizer alone."""
+    return (companion / "unet" / "config.json").is_file()
+
+
+def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, Config]:
+    """The configuration of each part that has weights, read off a single file's tensors, and within bounds.
 
     Raises:
-        GenerationError: It does, or the index can not be read.
+        UnusableError: The checkpoint lacks a part, or is of no shape that is ever built.
     """
-    index = read_config(folder / "model_index.json")
-    for part in (*_parts(family), "scheduler"):
-        if not _is_known(part, index.get(part)):
-            raise GenerationError(
-                f"{folder} can not be used: its model_index.json makes {part} {index.get(part)!r}.",
-                f"A {family} folder has the parts of a {PIPELINES[family]}.",
-            )
+    encoders = text_encoder_configs(header, family)
+    parts = encoders | {"unet": unet_config(header, family, encoders)}
+    if own_vae:
+        parts["vae"] = vae_config(header, family)
+    for part, config in parts.items():
+        checked(config, part, header.path)
+        if layers_of(config, part) > len(header.tensors):
+            raise _lacks(header, f"tensors for the layers of its {part}")
+    return parts
 
 
-def _parts(family: str) -> list[str]:
-    return [part for part in COMPONENTS if family == "sdxl" or not part.endswith("_2")]
-
-
-def _is_known(part: str, entry: object) -> bool:
-    match entry:
-        case [str(library), str(name)] if part == "scheduler":
-            return library == "diffusers" and re.fullmatch(r"\w+Scheduler", name) is not None
-        case [str(library), str(name)]:
-            wanted, names = COMPONENTS[part]
-            return library == wanted and name in names
-    return False
-
-
-def read_config(path: Path) -> Config:
-    """Read one JSON object of a configuration folder.
-
-    Raises:
-        GenerationError: There is none, or it is too large.
-    """
+def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:
     try:
-        if path.stat().st_size > _MAX_CONFIG:
-            raise GenerationError(f"{path} is too large to be a configuration.", "Fetch the folder again.")
-        config = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise GenerationError(f"{path} can not be read: {error}.", "Fetch the folder again.") from error
-    if not isinstance(config, dict):
-        raise GenerationError(f"{path} is no JSON object.", "Fetch the folder again.")
-    return config
-
-
-def model_index(family: str) -> Config:
-    """The components of a family's pipeline."""
-    index: Config = {part: [COMPONENTS[part][0], COMPONENTS[part][1][0]] for part in _parts(family)}
-    index |= {"_class_name": PIPELINES[family], "scheduler": ["diffusers", _SCHEDULERS[family]]}
-    index |= {"feature_extractor": [None, None], "image_encoder": [None, None]}
-    if family == "sdxl":
-        return index | {"force_zeros_for_empty_prompt": True}
-    return index | {"safety_checker": [None, None], "requires_safety_checker": False}
+        return derived(header, family)
+    except UnusableError:
+        return None  # a checkpoint of a shape that only its own configuration tells
 
 
 def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> Config:
@@ -173,15 +142,16 @@ def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> 
     channels = [width for width, _, _ in levels]
     depths = [depth for _, _, depth in levels]
     layers = {count for _, count, _ in levels}
-    contexts = {
-        header.tensors[name]["shape"][1] for name in header.tensors if name.startswith(_UNET) and _is_context(name)
-    }
+    contexts = {_shape(header, name)[1] for name in header.tensors if name.startswith(_UNET) and _is_context(name)}
     if len(layers) != 1 or len(contexts) != 1:
         raise _lacks(header, "a UNet of a known shape")
     transformers = [max(depth, 1) for depth in depths]
     down = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
     up = ["CrossAttnUpBlock2D" if depth else "UpBlock2D" for depth in reversed(depths)]
-    projection = next(name for name in header.tensors if name.startswith(_UNET) and name.endswith("proj_in.weight"))
+    projection = next(
+        (name for name in header.tensors if name.startswith(_UNET) and name.endswith("proj_in.weight")),
+        "proj_in.weight",
+    )
     return {
         "_class_name": "UNet2DConditionModel",
         "sample_size": _SAMPLE_SIZE[family] // 8,
@@ -237,7 +207,7 @@ def vae_config(header: Header, family: str) -> Config:
     """The configuration of the VAE in a checkpoint, or of a VAE's own file in either layout.
 
     Raises:
-        GenerationError: There is none.
+        UnusableError: There is none.
     """
     prefix = next(
         (each for each in ("first_stage_model.", "vae.", "") if each + "encoder.conv_in.weight" in header.tensors), None
@@ -284,7 +254,7 @@ def _text_encoder_config(header: Header, family: str, prefix: str, *, open_clip:
         blocks, inner = "encoder.layers.", "mlp.fc1.weight"
     if prefix + words not in header.tensors:
         raise _lacks(header, "a text encoder", "Choose a checkpoint that has one.")
-    rows, width = _shape(header, prefix + words)
+    rows, width = _shape(header, prefix + words)[:2]
     layers = _count(header, prefix + blocks)
     projection = header.shape(prefix + "text_projection") if family == "sdxl" else None
     return {
@@ -297,12 +267,9 @@ def _text_encoder_config(header: Header, family: str, prefix: str, *, open_clip:
         "num_attention_heads": max(1, width // 64),
         "max_position_embeddings": _shape(header, prefix + places)[0],
         "hidden_act": "gelu" if open_clip else "quick_gelu",
-        "projection_dim": projection[1] if projection else width,
+        "projection_dim": _shape(header, prefix + "text_projection")[1] if projection else width,
         "layer_norm_eps": 1e-5,
     }
-
-
-_SCHEDULERS = {"sd1": "PNDMScheduler", "sd2": "DDIMScheduler", "sdxl": "EulerDiscreteScheduler"}
 
 
 def scheduler_config(header: Header, family: str, prediction: str | None) -> Config:
@@ -313,7 +280,7 @@ def scheduler_config(header: Header, family: str, prediction: str | None) -> Con
     """
     usual = "v_prediction" if family == "sd2" or "v_pred" in header.tensors else "epsilon"
     config: Config = {
-        "_class_name": _SCHEDULERS[family],
+        "_class_name": SCHEDULERS[family],
         "beta_start": 0.00085,
         "beta_end": 0.012,
         "beta_schedule": "scaled_linear",
@@ -336,18 +303,14 @@ def _count(header: Header, prefix: str) -> int:
 
 
 def _shape(header: Header, name: str) -> tuple[int, ...]:
+    """Shape of a tensor, which has two dimensions at least."""
     shape = header.shape(name)
-    if shape is None or not shape:
+    if shape is None or len(shape) < 2:
         raise _lacks(header, f"the tensor {name}")
     return shape
 
 
 def _lacks(
     header: Header, what: str, hint: str = "See what the file is with `assetctl identify PATH`."
-) -> GenerationError:
-    return GenerationError(f"{header.path} lacks {what}.", hint)
-
-
-def _write(path: Path, config: Config) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))
+) -> UnusableError:
+    return UnusableError(f"{header.path} lacks {what}.", hint)

@@ -10,9 +10,8 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from assetctl.errors import CorruptFileError, RefusedFileError, StorageError
+from assetctl.files.python_json import loads
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify.features import Features, UNet
 from assetctl.identify.identification import conclude, decide, identify_tensors, look_at
@@ -158,8 +157,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
     try:
-        config = orjson.loads(text) if len(text) <= _MAX_JSON else None
-    except orjson.JSONDecodeError:
+        config = loads(text) if len(text) <= _MAX_JSON else None
+    except ValueError:
         config = None
     if not isinstance(config, dict):
         raise CorruptFileError(f"{path} is not a JSON object of a diffusers model.", "Fetch it again from its source.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assetctl.catalog import FileHashes, GenerationEntry
-from assetctl.errors import HashMismatchError
+from assetctl.errors import AssetctlError, HashMismatchError
 from assetctl.files.hashing import hash_file
 from assetctl.generation import metadata
 from assetctl.operations.arrival import is_intact
@@ -15,10 +18,12 @@ from assetctl.operations.hashing import with_all_hashes
 from assetctl.operations.targets import find_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+    from types import FrameType
 
     from assetctl.generation.plan import Backend, Picture, Plan, Progress
+    from assetctl.operations.targets import Target
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, CheckReport, Finding, Selection
 
@@ -37,6 +42,25 @@ class SavedPicture:
     number: int
     sha256: str
     environment: dict[str, str]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the JSON contract has of it."""
+        return {"path": self.path, "seed": self.seed, "number": self.number, "sha256": self.sha256}
+
+
+class InterruptedGenerationError(KeyboardInterrupt):
+    """A person stopped a generation. What was done is kept.
+
+    Attributes:
+        done: The pictures that were saved and recorded.
+        rest: Seeds of those that were not made.
+        name: Where the next one would have gone, if a person named the first.
+    """
+
+    def __init__(self, done: Sequence[SavedPicture], rest: Sequence[int], name: Path | None) -> None:
+        super().__init__(f"{len(done)} of {len(done) + len(rest)} pictures are done")
+        self.done, self.rest, self.name = tuple(done), tuple(rest), name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +86,7 @@ def generate(
     *,
     out: Path | None = None,
     format: str | None = None,  # noqa: A002 - what it is called everywhere
+    force: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> GenerationResult:
     """Make the plan's pictures, save each with its parameters inside, and record it.
@@ -73,27 +98,67 @@ def generate(
         backend: Who makes it.
         out: A folder, or a file's name for the first picture; the outputs folder unless given.
         format: `png`, `jpg` or `webp`; what the file's name says unless given, and else `png`.
+        force: Replace the files that `out` names; else they are never touched.
         progress: Told of every step.
 
     Raises:
-        UsageError: The format.
+        UsageError: The format, or the file that `out` names is there.
+        InterruptedGenerationError: A person stopped it.
         HashMismatchError: A file is not what it was when it was registered.
         MissingExtraError: torch or diffusers is not installed.
         GenerationError: The assets could not be loaded, or a picture could not be made.
         StorageError: A picture could not be saved.
     """
-    targets = find_target(out or workspace.settings.outputs, format).paths(plan.seeds)
+    target = find_target(out or workspace.settings.outputs, format, count=len(plan.seeds), force=force).made()
     for asset in plan.selection.assets():
         if not is_intact(workspace, asset):
             hint = f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers what it holds now."
             raise HashMismatchError(f"{asset.name} is not what it was when it was registered: {asset.path}.", hint)
     plan = replace(plan, selection=_hashed(workspace, plan.selection))
     clock = _Clock(progress)
-    saved = []
-    for picture, target in zip(backend.generate(plan, clock.report), targets, strict=True):
-        saved.append(_save(workspace, plan, picture, target))
-        report = _with_findings(report, picture.findings)
+    saved: list[SavedPicture] = []
+    with _naming_what_is_done(saved, plan, target):
+        for number, picture in enumerate(backend.generate(plan, clock.report), 1):
+            with _undisturbed():
+                saved.append(_save(workspace, plan, picture, target, number))
+            report = _with_findings(report, picture.findings)
     return GenerationResult(tuple(saved), plan, report, clock.timings())
+
+
+@contextmanager
+def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Target) -> Iterator[None]:
+    """Let whatever ends the work too soon tell of the pictures that there are."""
+    try:
+        yield
+    except AssetctlError as error:
+        error.done = [picture.data for picture in saved]
+        raise
+    except KeyboardInterrupt as stop:
+        done = len(saved)
+        raise InterruptedGenerationError(saved, plan.seeds[done:], target.after(done)) from stop
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let an interrupt wait until a picture is saved and recorded; a second one does not wait."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # interrupts do not come here
+        return
+    came: list[tuple[int, FrameType | None]] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append((number, frame))
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])
 
 
 class _Clock:
@@ -148,10 +213,15 @@ def _wants_autov3(asset: Asset) -> bool:
     return asset.autov3 is None and asset.kind in ("lora", "embedding") and asset.format == "safetensors"
 
 
-def _save(workspace: Workspace, plan: Plan, picture: Picture, target: Path) -> SavedPicture:
+def _save(workspace: Workspace, plan: Plan, picture: Picture, target: Target, number: int) -> SavedPicture:
     record = metadata.record(plan, picture.seed, picture.environment)
-    metadata.save_picture(picture.image, target, metadata.infotext(plan, picture.seed), record)
-    sha256 = str(hash_file(target, frozenset({"sha256"})).sha256)
+    text = metadata.infotext(plan, picture.seed)
+
+    def write(path: Path, replace: bool) -> None:  # noqa: FBT001 - `Target.save` calls it
+        metadata.save_picture(picture.image, path, text, record, replace=replace)
+
+    path = target.save(number, picture.seed, write)
+    sha256 = str(hash_file(path, frozenset({"sha256"})).sha256)
     entry = GenerationEntry(
         selection=plan.selection,
         prompt=plan.prompt.text,
@@ -162,9 +232,9 @@ def _save(workspace: Workspace, plan: Plan, picture: Picture, target: Path) -> S
         seed=picture.seed,
         width=plan.width,
         height=plan.height,
-        image_path=str(target),
+        image_path=str(path),
         image_sha256=sha256,
         record=record,
     )
-    number = workspace.catalog.generations.record(entry)
-    return SavedPicture(str(target), picture.seed, number, sha256, picture.environment)
+    recorded = workspace.catalog.generations.record(entry)
+    return SavedPicture(str(path), picture.seed, recorded, sha256, picture.environment)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
+from assetctl.errors import UnusableError
+from assetctl.generation.reading_json import read_object
 
 if TYPE_CHECKING:
     from assetctl.types import Asset
@@ -16,8 +17,8 @@ NATIVE_SIZE = {"sd1": 512, "sd2": 768, "sdxl": 1024}
 #: Pixels to a latent, along one side, where a VAE does not say otherwise.
 _VAE_FACTOR = 8
 
-#: Bounds of what is believed of a configuration, in pixels, and of its length in bytes.
-_LEAST, _MOST, _MAX_CONFIG = 64, 4096, 2**20
+#: Bounds of what is believed of a configuration, in pixels.
+_LEAST, _MOST = 64, 4096
 
 
 def native_size(checkpoint: Asset) -> tuple[int, int]:
@@ -28,11 +29,11 @@ def native_size(checkpoint: Asset) -> tuple[int, int]:
     path = Path(checkpoint.path)
     folder = path if checkpoint.format == "diffusers" else path.with_suffix(".config")
     usual = NATIVE_SIZE[checkpoint.family or ""]
-    size = _read(folder / "unet" / "config.json").get("sample_size")
+    size = _read(folder, "unet/config.json").get("sample_size")
     sides = [size, size] if isinstance(size, int) else size  # a list is height and width
     if not (isinstance(sides, list) and len(sides) == 2):
         return usual, usual
-    factor = _factor(_read(folder / "vae" / "config.json"))
+    factor = _factor(_read(folder, "vae/config.json"))
     height, width = (side * factor if type(side) is int else 0 for side in sides)
     fits = all(_LEAST <= side <= _MOST and side % 8 == 0 for side in (width, height))
     return (width, height) if fits else (usual, usual)
@@ -44,12 +45,9 @@ def _factor(vae: dict[str, Any]) -> int:
     return 2 ** (len(levels) - 1) if isinstance(levels, list) and 0 < len(levels) < 8 else _VAE_FACTOR
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(folder: Path, name: str) -> dict[str, Any]:
     """A configuration; nothing where there is none that can be read. Whoever loads it says what is wrong with it."""
     try:
-        if path.stat().st_size > _MAX_CONFIG:
-            return {}
-        config = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        return read_object(folder / name, folder)
+    except UnusableError:
         return {}
-    return config if isinstance(config, dict) else {}

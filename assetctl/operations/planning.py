@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat import run_rules
-from assetctl.errors import CorruptFileError, GenerationError, IncompatibleError, NotFoundError, UsageError
+from assetctl.errors import CorruptFileError, IncompatibleError, NotFoundError, UnusableError, UsageError
+from assetctl.generation.configuration import is_complete
+from assetctl.generation.folders import check_model
 from assetctl.generation.plan import Plan
 from assetctl.generation.samplers import canonical_sampler
 from assetctl.operations.native_size import NATIVE_SIZE, native_size
@@ -132,15 +135,17 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
     assert checkpoint is not None  # noqa: S101 - `_only_checkpoint` saw to it
     if checkpoint.family not in NATIVE_SIZE:
         family = checkpoint.family or "unknown"
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} is of family {family}, which assetctl can not generate with yet.",
             f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
         )
     if checkpoint.variant in NEEDS_PICTURE:
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} is an {checkpoint.variant} model, and makes no picture from text alone.",
             "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
         )
+    tokenizer = find_tokenizer(workspace, checkpoint)
+    _check_configurations(checkpoint, tokenizer, own_vae=selection.vae is None)
     first = secrets.randbelow(MAX_SEED - request.count) if request.seed in (None, RANDOM) else request.seed
     width, height = native_size(checkpoint)
     return Plan(
@@ -154,11 +159,24 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
         width=width if request.width is None else request.width,
         height=height if request.height is None else request.height,
         prediction=_prediction(checkpoint),
-        tokenizer=find_tokenizer(workspace, checkpoint),
+        tokenizer=tokenizer,
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
         clip_skip=request.clip_skip,
     )
+
+
+def _check_configurations(checkpoint: Asset, companion: Path | None, *, own_vae: bool) -> None:
+    """Look at what a folder, or the configuration beside a single file, asks for, as loading will.
+
+    Raises:
+        UnusableError: It asks for code, or a value is out of bounds.
+    """
+    family = str(checkpoint.family)
+    if checkpoint.format == "diffusers":
+        check_model(Path(checkpoint.path), family, own_vae=own_vae)
+    elif companion is not None and is_complete(companion):
+        check_model(companion, family, weights=False, own_vae=own_vae)
 
 
 def _prediction(checkpoint: Asset) -> str | None:

@@ -15,6 +15,7 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.hashing import hash_file
+from assetctl.files.paths import absolute
 from assetctl.generation.comparing import IDENTICAL, Comparison, compare_pixels
 from assetctl.generation.metadata import read_parameters
 from assetctl.operations.foreign import foreign_recipe
@@ -24,7 +25,7 @@ from assetctl.operations.picture_file import find_picture, look_at
 from assetctl.operations.planning import plan_selection
 from assetctl.operations.recorded import recorded_recipe
 from assetctl.operations.resolving import ResolvedAsset, Resolver, is_page
-from assetctl.operations.targets import FORMATS
+from assetctl.operations.targets import FORMATS, find_target
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def reproduce(
     backend: Backend,
     *,
     out: Path | None = None,
+    force: bool = False,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Reproduced:
     """Make the picture again and compare it with its original.
@@ -142,14 +144,16 @@ def reproduce(
     It is saved in the original's format, unless `out` names a file of another one.
 
     Raises:
+        UsageError: The file that `out` names is there, or is the original itself.
         MissingExtraError: torch or diffusers is not installed.
         GenerationError: The assets could not be loaded, or the picture could not be made.
         StorageError: It could not be saved.
     """
     original = reproduction.original
-    wanted = None if out is not None and out.suffix.lower() in FORMATS else original.format
+    check_target(workspace, reproduction, out=out, force=force)
     plan, report = reproduction.plan, reproduction.report
-    result = generate(workspace, plan, report, backend, out=out, format=wanted, progress=progress)
+    wanted = _format(original, out)
+    result = generate(workspace, plan, report, backend, out=out, format=wanted, force=force, progress=progress)
     (image,) = result.images
     if image.sha256 == original.sha256:
         return Reproduced(reproduction, result, IDENTICAL)
@@ -157,6 +161,24 @@ def reproduce(
         detail = f"other bytes than the original had; what differs can not be told, as {original.path} is gone"
         return Reproduced(reproduction, result, Comparison("unknown", detail))
     return Reproduced(reproduction, result, compare_pixels(Path(image.path), original.path))
+
+
+def check_target(
+    workspace: Workspace, reproduction: Reproduction, *, out: Path | None = None, force: bool = False
+) -> None:
+    """Find out beforehand whether the new picture can be saved where it is to go.
+
+    Raises:
+        UsageError: The file that `out` names is there, or is the original itself.
+    """
+    original = reproduction.original
+    if out is not None and original.is_there and absolute(out).exists() and absolute(out).samefile(original.path):
+        raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
+    find_target(out or workspace.settings.outputs, _format(original, out), force=force)
+
+
+def _format(original: Original, out: Path | None) -> str | None:
+    return None if out is not None and out.suffix.lower() in FORMATS else original.format
 
 
 def _read(workspace: Workspace, picture: str) -> tuple[Original, Recipe]:

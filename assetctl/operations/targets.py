@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count as counted
 from typing import TYPE_CHECKING
 
-from assetctl.errors import StorageError, UsageError
+from assetctl.errors import NameTakenError, StorageError, UsageError
 from assetctl.files.paths import absolute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
 #: Suffixes of what pictures can be saved as, and the format of each.
@@ -26,30 +27,73 @@ class Target:
     """A folder for pictures, or the name of the first one.
 
     Attributes:
-        folder: It exists, and can be written.
+        folder: Where they go; it may have to be made.
         name: The first picture's name without its suffix, if a person gave one.
         suffix: `.png`, `.jpg`, `.jpeg` or `.webp`.
+        force: Whether a file that a person named is replaced.
     """
 
     folder: Path
     name: str | None
     suffix: str
+    force: bool = False
 
-    def paths(self, seeds: Sequence[int]) -> Iterator[Path]:
-        """Free names for the pictures, each asked for only when its picture is there."""
+    def require_free(self, count: int) -> None:
+        """Refuse names that a person gave and that are taken.
+
+        Raises:
+            UsageError: One of so many pictures would have the name of something that is there.
+        """
+        if self.name is None:
+            return
+        for number in range(1, count + 1):
+            path = self._named(number)
+            if path.is_dir():
+                raise UsageError(f"{path} is a folder.", "Choose another name with --out.")
+            if os.path.lexists(path) and not self.force:
+                raise UsageError(f"{path} exists already.", "Choose another --out, or replace it with --force.")
+
+    def made(self) -> Target:
+        """The same, once the folder is there and can be written.
+
+        Raises:
+            StorageError: It can not be made or written.
+        """
+        _make(self.folder)
+        return self
+
+    def save(self, number: int, seed: int, write: Callable[[Path, bool], None]) -> Path:
+        """Have the picture of this number written under the name that a person gave, or else under a free one.
+
+        Args:
+            number: Counted from 1.
+            seed: It is part of names that nobody gave.
+            write: Told a path, and whether to replace what is there; it raises `NameTakenError` otherwise.
+
+        Raises:
+            NameTakenError: The name was free before and is taken now.
+        """
+        if self.name is not None:
+            path = self._named(number)
+            write(path, self.force)
+            return path
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        for number, seed in enumerate(seeds, 1):
-            if self.name is None:
-                yield self._free(f"{stamp}-{seed}")
-            else:
-                yield self._free(self.name if number == 1 else f"{self.name}-{number}")
+        for again in counted(1):
+            path = self.folder / f"{stamp}-{seed}{'' if again == 1 else f'-{again}'}{self.suffix}"
+            if not os.path.lexists(path):
+                try:
+                    write(path, False)
+                except NameTakenError:
+                    continue  # someone was faster
+                return path
+        raise AssertionError  # there is no end of numbers
 
-    def _free(self, name: str) -> Path:
-        path, number = self.folder / (name + self.suffix), 1
-        while path.exists():
-            number += 1
-            path = self.folder / f"{name}-{number}{self.suffix}"
-        return path
+    def after(self, number: int) -> Path | None:
+        """The name of the picture after so many, where a person named the first."""
+        return None if self.name is None else self._named(number + 1)
+
+    def _named(self, number: int) -> Path:
+        return self.folder / f"{self.name}{'' if number == 1 else f'-{number}'}{self.suffix}"
 
 
 def is_file_name(out: Path) -> bool:
@@ -57,16 +101,23 @@ def is_file_name(out: Path) -> bool:
     return out.suffix.lower() in FORMATS
 
 
-def find_target(out: Path, format: str | None = None) -> Target:  # noqa: A002 - what it is called everywhere
-    """Where `out` leads, with its folder made: found wanting now rather than when the picture is done.
+def find_target(
+    out: Path,
+    format: str | None = None,  # noqa: A002 - what it is called everywhere
+    *,
+    count: int = 1,
+    force: bool = False,
+) -> Target:
+    """Where `out` leads: found wanting now rather than when the picture is done. Nothing is made or written.
 
     Args:
         out: A folder, or a picture's name.
         format: `png`, `jpg` or `webp`; what the name says unless given, and else `png`.
+        count: How many pictures there will be.
+        force: Replace what has the very name that `out` gives.
 
     Raises:
-        UsageError: It is no format of ours, or another than the name says.
-        StorageError: The folder can not be made or written.
+        UsageError: It is no format of ours, another than the name says, or the name is taken.
     """
     target = absolute(out)
     suffix = target.suffix.lower()
@@ -78,8 +129,10 @@ def find_target(out: Path, format: str | None = None) -> Target:  # noqa: A002 -
     if suffix in FORMATS:
         if wanted not in (None, FORMATS[suffix]):
             raise UsageError(f"{out.name} is no name for a {wanted} file.", "Leave --format out, or name a folder.")
-        return Target(_made(target.parent), target.name[: -len(suffix)], target.suffix)
-    return Target(_made(target), None, f".{wanted or 'png'}")
+        found = Target(target.parent, target.name[: -len(suffix)], target.suffix, force)
+        found.require_free(count)
+        return found
+    return Target(target, None, f".{wanted or 'png'}")
 
 
 def _format(text: str) -> str:
@@ -89,7 +142,7 @@ def _format(text: str) -> str:
     return found
 
 
-def _made(folder: Path) -> Path:
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,4 +150,3 @@ def _made(folder: Path) -> Path:
         raise StorageError(f"The folder {folder} can not be made: {error.strerror}.", hint) from error
     if not os.access(folder, os.W_OK):
         raise StorageError(f"The folder {folder} can not be written.", "Name another one with --out.")
-    return folder

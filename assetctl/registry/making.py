@@ -48,11 +48,23 @@ class Making(Home):
 
         return read_prompt(self._workspace, text, checkpoint=checkpoint, embeddings=embeddings)
 
-    def plan(self, request: GenerationRequest, choice: Choice) -> tuple[Plan, CheckReport]:
-        """Make a request exact and check it, without loading anything."""
+    def plan(
+        self,
+        request: GenerationRequest,
+        choice: Choice,
+        *,
+        out: PathLike | None = None,
+        format: str | None = None,  # noqa: A002 - what it is called everywhere
+        force: bool = False,
+    ) -> tuple[Plan, CheckReport]:
+        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
         from assetctl.operations.planning import plan_generation
+        from assetctl.operations.targets import find_target
 
-        return plan_generation(self._workspace, request, choice)
+        planned = plan_generation(self._workspace, request, choice)
+        target = self._workspace.settings.outputs if out is None else Path(out)
+        find_target(target, format, count=request.count, force=force)
+        return planned
 
     def generate(
         self,
@@ -61,21 +73,27 @@ class Making(Home):
         *,
         out: PathLike | None = None,
         format: str | None = None,  # noqa: A002 - what it is called everywhere
+        force: bool = False,
         backend: Backend | None = None,
         progress: Callable[[Progress], None] = ignore,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them.
 
         `out` is a folder or the first picture's name, `format` one of `png`, `jpg` and `webp`: what the
-        name says unless given, and else PNG.
+        name says unless given, and else PNG. A file of that name is an error, unless `force` replaces it.
+
+        Raises:
+            InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
+            AssetctlError: Likewise, in its `done`.
         """
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.generate import generate
-        from assetctl.operations.planning import plan_generation
 
-        plan, report = plan_generation(self._workspace, request, choice)
+        plan, report = self.plan(request, choice, out=out, format=format, force=force)
         target, painter = None if out is None else Path(out), backend or DiffusersBackend()
-        return generate(self._workspace, plan, report, painter, out=target, format=format, progress=progress)
+        return generate(
+            self._workspace, plan, report, painter, out=target, format=format, force=force, progress=progress
+        )
 
     def plan_reproduction(
         self, picture: PathLike | int, *, other_bytes: bool = False, backend: Backend | None = None
@@ -92,6 +110,7 @@ class Making(Home):
         picture: PathLike | int | Reproduction,
         *,
         out: PathLike | None = None,
+        force: bool = False,
         other_bytes: bool = False,
         backend: Backend | None = None,
         progress: Callable[[Progress], None] = ignore,
@@ -103,6 +122,7 @@ class Making(Home):
         Args:
             picture: A picture file, a number of the history, or what `plan_reproduction` returned.
             out: A folder, or the new picture's name; the outputs folder unless given.
+            force: Replace the file that `out` names.
             other_bytes: Take assets of the right name where the files themselves are not here.
             backend: Who makes it; diffusers unless given.
             progress: Told of every step.
@@ -118,4 +138,16 @@ class Making(Home):
         if not isinstance(picture, Reproduction):
             picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter)
         target = None if out is None else Path(out)
-        return reproduce(self._workspace, picture, painter, out=target, progress=progress)
+        return reproduce(self._workspace, picture, painter, out=target, force=force, progress=progress)
+
+    def check_reproduction_target(
+        self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
+    ) -> None:
+        """Find out whether a picture that is made again can be saved there; see `reproduce`.
+
+        Raises:
+            UsageError: The file that `out` names is there, or is the original itself.
+        """
+        from assetctl.operations.reproduce import check_target
+
+        check_target(self._workspace, reproduction, out=None if out is None else Path(out), force=force)

@@ -100,7 +100,8 @@ class Studio:
             request = GenerationRequest(prompt, negative, steps=STEPS, seed=seed)
             choice = Choice(loras=loras, embeddings=embeddings)
             out = self._home / "pictures" / f"{len(self._made)}.png"
-            result = self._registry.generate(request, choice, out=out, backend=self._backend)
+            # a home that was evaluated before has pictures of these names
+            result = self._registry.generate(request, choice, out=out, force=True, backend=self._backend)
             self._made[key] = Image.open(result.images[0].path).convert("RGB")
         return self._made[key]
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 
+import headers
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint, write_sparse
+from generation import tiny
 from material import write_lora, write_safetensors
+
+from assetctl.generation.configuration import model_index
 
 SMALL = ("--steps", "1", "--size", "64x64")
 ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
@@ -45,18 +50,22 @@ def test_a_dry_run_shows_the_plan(assetctl):
 
 
 def write_config(files, unet: str, vae: str = "{}"):
+    """A whole configuration beside the checkpoint."""
     companion = files / "dream.config"
-    for part, text in (("unet", unet), ("vae", vae)):
-        (companion / part).mkdir(parents=True, exist_ok=True)
-        (companion / part / "config.json").write_text(text)
+    written = {"unet/config": unet, "vae/config": vae, "text_encoder/config": "{}", "scheduler/scheduler_config": "{}"}
+    for name, text in (written | {"model_index": json.dumps(model_index("sd1"))}).items():
+        path = companion / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    tiny.write_vocabulary(companion / "tokenizer")
 
 
 @pytest.mark.parametrize(
     ("unet", "vae", "size"),
     [('{"sample_size": 96}', "{}", (768, 768)), ('{"sample_size": [64, 96]}', "{}", (768, 512)),
      ('{"sample_size": 96}', '{"block_out_channels": [1, 1, 1]}', (384, 384)), ('{"sample_size": 4}', "{}", (512, 512)),
-     ('{"sample_size": 9999}', "{}", (512, 512)), ('{"sample_size": true}', "{}", (512, 512)),
-     ('{"sample_size": "96"}', "[]", (512, 512)), ("{", "{", (512, 512)), ("[]", "{}", (512, 512))],
+     ('{"sample_size": 9999}', "{}", (512, 512)), ('{"sample_size": null}', "{}", (512, 512)),
+     ("{}", "{}", (512, 512))],
 )  # fmt: skip
 def test_the_usual_size_is_the_checkpoints_own_where_it_says_so(assetctl, files, unet, vae, size):
     write_config(files, unet, vae)
@@ -64,6 +73,24 @@ def test_the_usual_size_is_the_checkpoints_own_where_it_says_so(assetctl, files,
     assert (plan["width"], plan["height"]) == size
     plan = assetctl("generate", "a cat", "--size", "72x80", "--dry-run", "--json").data["plan"]
     assert (plan["width"], plan["height"]) == (72, 80)
+
+
+@pytest.mark.parametrize(
+    ("unet", "vae", "named"),
+    [('{"sample_size": true}', "{}", "sample_size"), ('{"sample_size": "96"}', "{}", "sample_size"),
+     ("{}", "[]", "vae/config.json"), ("{", "{}", "unet/config.json"), ("[]", "{}", "unet/config.json"),
+     ('{"layers_per_block": 100000}', "{}", "layers_per_block"), ('{"auto_map": {"a": "b.C"}}', "{}", "auto_map"),
+     ("[" * 100_000, "{}", "unet/config.json"), ("{}", '{"scaling_factor": 1e999}', "vae/config.json"),
+     ("{}", '{"x": "' + "x" * 2**20 + '"}', "too large")],
+    ids=range(10),
+)  # fmt: skip
+def test_a_dry_run_refuses_a_configuration_that_loading_would_refuse(assetctl, files, unet, vae, named):
+    write_config(files, unet, vae)
+    ended = assetctl("generate", "a cat", "--dry-run", "--json")
+    assert (ended.code, ended.error["code"]) == (4, "unusable")
+    assert named in ended.error["message"]
+    assert ended.error["message"].count("\n") == 0
+    assert ended.error["hint"]
 
 
 def test_a_negative_prompt_that_is_switched_off_is_told_of(assetctl):
@@ -124,3 +151,18 @@ def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_told(assetctl):
         finding["rule"] for finding in assetctl("generate", prompt, "--dry-run", *SMALL, "--json").data["findings"]
     ]
     assert rules.count("unread_syntax") == 3
+
+
+@pytest.mark.parametrize(("dtype", "word"), [("I64", "whole numbers"), ("C64", "complex numbers"), ("BOOL", "truth")])
+def test_an_embedding_of_no_real_numbers_is_told_of_by_all_who_look_at_it(assetctl, tmp_path, dtype, word):
+    path = tmp_path / "odd.safetensors"
+    headers.write_safetensors(path, {"emb_params": [2, 768]}, dtype=dtype)
+    (found,) = assetctl("identify", path, "--json").data
+    assert (found["kind"], found["family"]) == ("embedding", None)
+    assert any(word in item["detail"] for item in found["evidence"])
+    assetctl("import", path)
+    report = assetctl("check", "dream", "odd", "--json").data
+    assert [finding["severity"] for finding in report["findings"] if word in finding["message"]] == ["error"]
+    ended = assetctl("generate", "a cat, odd", "--embedding", "odd", *SMALL)
+    assert ended.code == 4
+    assert word in ended.err

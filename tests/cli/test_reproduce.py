@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import orjson
@@ -231,3 +234,32 @@ def test_what_is_left_out_is_named_once_and_a_negative_seed_is_chance(assetctl, 
     left = next(remark for remark in ended.data["remarks"] if "Not carried over" in remark)
     assert (left.count("foo") + left.count("Refiner"), "Hires upscale" in left) == (1, True)
     assert any("by chance" in remark for remark in ended.data["remarks"])
+
+
+def test_a_name_that_is_taken_is_an_error_unless_forced_and_the_original_always(assetctl, made, home, tmp_path):
+    out, original = tmp_path / "again.png", tmp_path / "cat.png"
+    out.write_bytes(b"mine")
+    shutil.copyfile(made / "cat.png", original)
+    for more in ((), ("--dry-run",)):
+        ended = assetctl("reproduce", original, "--out", out, "--json", *more)
+        assert (ended.code, ended.error["code"], out.read_bytes()) == (2, "usage", b"mine")
+        ended = assetctl("reproduce", original, "--out", original, "--force", "--json", *more)
+        assert (ended.code, "the original" in ended.error["message"]) == (2, True)
+    assert verdict(assetctl("reproduce", original, "--out", out, "--force", "--json")) == "identical"
+    assert out.read_bytes() == original.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no alarms")
+def test_ctrl_c_leaves_nothing_and_says_that_the_same_command_starts_afresh(assetctl, made, home, tmp_path):
+    folder = tmp_path / "again"
+    original = made / "cat.png"
+    alarm = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    try:
+        ended = assetctl("reproduce", original, "--out", folder, "--json")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+    assert (ended.code, ended.error["code"]) == (130, "interrupted")
+    assert "same command" in ended.error["hint"]
+    assert list(folder.glob("*")) == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -347,6 +348,25 @@ def test_the_environment_is_that_of_a_picture_and_takes_what_is_there():
     assert (here["device"], here["dtype"], here["threads"]) == ("cpu", "fp32", "3")
     assert here.keys() >= {"processor", "python", "pillow", "torch"}
     assert DiffusersBackend().environment("quantum", "fp8", None)["device"] in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+def test_idle_threads_sleep_unless_someone_chose_otherwise(tmp_path: Path, chosen: str | None):
+    """OpenMP reads it once, as torch is imported; a torch that only tells what it sees then will do."""
+    torch = "import os\nprint(os.environ.get('OMP_WAIT_POLICY'))\nraise ImportError"
+    (tmp_path / "torch.py").write_text(torch, "utf-8")
+    code = "from assetctl.generation.diffusers import DiffusersBackend as B\nB().environment('cpu', 'fp32', None)"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"PYTHONPATH": str(tmp_path)} | ({"OMP_WAIT_POLICY": chosen} if chosen else {})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == [chosen or "PASSIVE"]
+
+
+@pytest.mark.usefixtures("models")
+def test_where_torch_is_there_already_its_environment_is_left_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    DiffusersBackend().environment("cpu", "fp32", None)
+    assert "OMP_WAIT_POLICY" not in os.environ
 
 
 def test_without_torch_the_error_says_what_to_install():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from assetctl.cli.findings import show_findings
-from assetctl.cli.making import plan_data, result_data, show_plan, step_progress, tell_result
+from assetctl.cli.making import naming_what_is_done, plan_data, result_data, show_plan, step_progress, tell_result
 from assetctl.cli.selection import (
     CheckpointOption,
     EmbeddingsOption,
@@ -79,6 +79,9 @@ def app(
         str | None,
         typer.Option("--format", help="png, jpg or webp, for a folder: png unless named.", rich_help_panel=_PANEL),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file that --out names.", rich_help_panel=_PANEL)
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
 ) -> None:
     """Make pictures from a prompt and a selection of assets.
@@ -94,10 +97,19 @@ def app(
     request = _request(choice, found, sampler, seed, size, clip_skip, count)
     if choice.checkpoint is None:
         _offer_demo(session)
+    place = _Place(out, format, force)
     if dry_run:
-        _show_plan(session, request, choice)
+        _show_plan(session, request, choice, place)
     else:
-        _make(session, request, choice, out, format)
+        _make(session, request, choice, place)
+
+
+class _Place(NamedTuple):
+    """Where pictures go; see `Registry.generate`."""
+
+    out: Path | None
+    format: str | None
+    force: bool
 
 
 def _request(
@@ -125,21 +137,21 @@ def _request(
     return GenerationRequest(choice.prompt, width=width, height=height, count=count, **given)
 
 
-def _show_plan(session: Session, request: GenerationRequest, choice: Choice) -> None:
-    plan, report = session.registry.plan(request, choice)
+def _show_plan(session: Session, request: GenerationRequest, choice: Choice, place: _Place) -> None:
+    plan, report = session.registry.plan(request, choice, out=place.out, format=place.format, force=place.force)
     session.out.result(plan_data(plan, report), lambda: show_plan(session, plan))
     show_findings(() if session.out.json else report.findings)
 
 
-def _make(
-    session: Session, request: GenerationRequest, choice: Choice, out: Path | None, file_format: str | None
-) -> None:
+def _make(session: Session, request: GenerationRequest, choice: Choice, place: _Place) -> None:
     gc.enable()  # it was off for a short life, and this one is long
-    with step_progress(session) as progress:
-        result = session.registry.generate(request, choice, out=out, format=file_format, progress=progress)
+    with naming_what_is_done(), step_progress(session) as progress:
+        result = session.registry.generate(
+            request, choice, out=place.out, format=place.format, force=place.force, progress=progress
+        )
     paths = [image.path for image in result.images]
     session.out.result(result_data(result), lambda: session.out.line("\n".join(paths)), paths)
-    tell_result(session, result, out)
+    tell_result(session, result)
 
 
 def _offer_demo(session: Session) -> None:

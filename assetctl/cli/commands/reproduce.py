@@ -13,8 +13,9 @@ from assetctl.cli.findings import show_findings
 from assetctl.cli.making import plan_data, result_data, show_plan, step_progress, tell_result
 from assetctl.cli.pictures import resolved_data, show_resolved
 from assetctl.cli.session import Session, command
+from assetctl.errors import StoppedError
 from assetctl.operations.reproduce import Reproduction
-from assetctl.operations.targets import FORMATS, find_target
+from assetctl.operations.targets import FORMATS
 
 
 @command(
@@ -34,6 +35,7 @@ def app(
     other_bytes: Annotated[
         bool, typer.Option("--other-bytes", help="Take an asset of the right name where the file itself is not here.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that --out names.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and what would differ.")] = False,
 ) -> None:
     """Make a picture again, and say how the two compare.
@@ -43,16 +45,20 @@ def app(
     """
     gc.enable()  # it was off for a short life, and this one is long
     reproduction = session.registry.plan_reproduction(picture, other_bytes=other_bytes)
+    session.registry.check_reproduction_target(reproduction, out=out, force=force)  # before anything is promised
     if dry_run:
         data = _data(reproduction) | plan_data(reproduction.plan, reproduction.report) | {"comparison": None}
         session.out.result(data, lambda: _show(session, reproduction))
         _tell(session, reproduction, out)
         show_findings(() if session.out.json else reproduction.report.findings)
         return
-    find_target(out or session.registry.settings.outputs)  # found wanting before anything is promised
     _tell(session, reproduction, out)
-    with step_progress(session) as progress:
-        done = session.registry.reproduce(reproduction, out=out, progress=progress)
+    try:
+        with step_progress(session) as progress:
+            done = session.registry.reproduce(reproduction, out=out, force=force, progress=progress)
+    except KeyboardInterrupt as stop:
+        hint = "Nothing was saved: run the same command to make it."
+        raise StoppedError("Interrupted: the picture is not done.", hint) from stop
     (image,) = done.result.images
     data = _data(reproduction) | result_data(done.result) | {"comparison": dataclasses.asdict(done.comparison)}
 
@@ -61,7 +67,7 @@ def app(
         session.out.line(f"Compared with {reproduction.original.path}: {done.comparison.detail}.")
 
     session.out.result(data, render, [image.path])
-    tell_result(session, done.result, out)
+    tell_result(session, done.result)
 
 
 def _data(reproduction: Reproduction) -> dict[str, Any]:

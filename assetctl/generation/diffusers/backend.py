@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,18 @@ def _require_packages() -> None:
 
 @contextmanager
 def _loading_libraries() -> Iterator[None]:
+    _let_threads_sleep()
     try:
         yield
     except (ImportError, OSError) as error:
         hint = "Reinstall them: `pip install --force-reinstall 'assetctl[generate]'`."
         raise MissingExtraError(f"torch or diffusers is installed and can not be loaded: {error}.", hint) from error
+
+
+def _let_threads_sleep() -> None:
+    """Have torch's threads sleep while they wait for each other, so that a busy machine does not stall them.
+
+    OpenMP reads this once, as torch is imported: where it is there already, or someone chose otherwise, that counts.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file
 
-from assetctl.errors import GenerationError
+from assetctl.errors import UnusableError
+from assetctl.files.numbers import FLOATS, NUMBERS
 from assetctl.files.safetensors import read_header
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add_embeddings(assets: Sequence[Asset], encoders: Sequence[Encoder]) -> None
     """Teach the encoders the tokens of `assets`.
 
     Raises:
-        GenerationError: An embedding is made for another family, or too long for one chunk.
+        UnusableError: An embedding is made for another family, or too long for one chunk.
         FileError: Its file is refused or corrupt.
     """
     read = [(token_of(asset), _vectors(asset, encoders)) for asset in assets]
@@ -45,10 +46,15 @@ def token_of(asset: Asset) -> str:
 def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
     """The vectors for each encoder, as (vectors, width)."""
     path = Path(asset.path)
-    names = set(read_header(path).tensors)
+    header = read_header(path)
+    names = set(header.tensors)
     wanted = list(_SDXL) if len(encoders) > 1 else [name for name in names if len(names) == 1]
     if not wanted or not names.issuperset(wanted):
         raise _misfit(asset, f"it holds {', '.join(sorted(names)[:4]) or 'nothing'}")
+    for name in wanted:
+        kind = header.tensors[name]["dtype"]
+        if kind not in FLOATS:
+            raise _unusable(asset, f"its vectors are {NUMBERS.get(kind, kind)}, and never were vectors of words")
     tensors = load_file(path)
     vectors = [tensors[name] if tensors[name].ndim != 1 else tensors[name][None] for name in wanted]
     for each, encoder in zip(vectors, encoders, strict=True):
@@ -57,13 +63,21 @@ def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
             raise _misfit(asset, f"its vectors are {each.shape[-1]} wide, and the checkpoint's text encoder is {width}")
         if not 0 < len(each) <= encoder.length - 2 or len(each) != len(vectors[0]):
             raise _misfit(asset, f"it has {len(each)} vectors")
+        if not torch.isfinite(each.float()).all():
+            raise _unusable(asset, "it is damaged, as some of its numbers are none (NaN) or without end")
     return vectors
 
 
-def _misfit(asset: Asset, why: str) -> GenerationError:
-    return GenerationError(
+def _misfit(asset: Asset, why: str) -> UnusableError:
+    return UnusableError(
         f"The embedding {asset.name} does not fit the checkpoint: {why}.",
         f"See its family with `assetctl inspect {asset.typed}`.",
+    )
+
+
+def _unusable(asset: Asset, why: str) -> UnusableError:
+    return UnusableError(
+        f"The embedding {asset.name} can not be used: {why}.", "Fetch it again from its source, or leave it out."
     )
 
 

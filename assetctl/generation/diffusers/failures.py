@@ -6,38 +6,34 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
 
-from assetctl.errors import GenerationError
+from assetctl.errors import AssetctlError, GenerationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-#: What loading a file that does not fit can raise in these libraries.
-_MISFITS = (
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-)
+    from collections.abc import Iterator, Mapping
 
 
 @contextmanager
-def told(failure: str, hint: str) -> Iterator[None]:
-    """Raise what goes wrong inside as a `GenerationError` that says `failure`, the reason, and `hint`."""
+def told(
+    failure: str, hint: str, error: type[GenerationError] = GenerationError, places: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Raise what goes wrong inside as an `error` that says `failure`, the reason, and `hint`.
+
+    `places` are folders of ours, by the person's folders that they stand for.
+    """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory() from error
-    except _MISFITS as error:
-        if isinstance(error, RuntimeError) and "allocate memory" in str(error):
-            raise _out_of_memory() from error
-        raise GenerationError(f"{failure}: {_first_line(error)}", hint) from error
+    except AssetctlError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as raised:
+        raise _out_of_memory() from raised
+    except Exception as raised:  # the libraries raise whatever they like over a file that does not fit
+        if isinstance(raised, RuntimeError) and "allocate memory" in str(raised):
+            raise _out_of_memory() from raised
+        why = str(raised)
+        for place, theirs in (places or {}).items():
+            why = why.replace(place, theirs)
+        raise error(f"{failure}: {_first_line(why or type(raised).__name__)}", hint) from raised
 
 
 def _out_of_memory() -> GenerationError:
@@ -47,9 +43,8 @@ def _out_of_memory() -> GenerationError:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    if "meta tensor" in str(error):
+def _first_line(text: str) -> str:
+    if "meta tensor" in text:
         return "it lacks weights that its architecture needs."
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text[:300].rstrip(".:") + "."
+    line = next((line.strip() for line in text.splitlines() if line.strip()), text)
+    return line[:300].rstrip(".:") + "."

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import diffusers
-import orjson
 
-from assetctl.errors import GenerationError
+from assetctl.errors import UnusableError
 from assetctl.files.safetensors import read_header
-from assetctl.generation.configuration import PIPELINES, check_folder, vae_config, write_configuration
+from assetctl.generation.bounds import checked
+from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.devices import torch_dtype
 from assetctl.generation.diffusers.failures import told
+from assetctl.generation.folders import PIPELINES, hand_over, hand_over_vae, refuse_numbers, write_json
 from assetctl.generation.samplers import SAMPLERS
 
 if TYPE_CHECKING:
@@ -29,25 +30,19 @@ if TYPE_CHECKING:
 
 _VARIANT = re.compile(r"diffusion_pytorch_model\.(?!safetensors)([A-Za-z0-9_]+)(?:-\d{5}-of-\d{5})?\.safetensors")
 
-#: Parts of a folder that text-to-image does not need; loading none of them saves time and memory.
-_UNUSED: dict[str, dict[str, Any]] = {
-    "StableDiffusionPipeline": {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
-    "StableDiffusionXLPipeline": {"feature_extractor": None},
-}
-
 
 def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
     """The pipeline of a plan's checkpoint and VAE, in `dtype`, on `device`.
 
     Raises:
-        GenerationError: A file does not fit, lacks a part, or can not be read.
+        UnusableError: A file does not fit, lacks a part, or can not be read.
         FileError: A file is refused or corrupt.
     """
     checkpoint = plan.selection.checkpoint
     if checkpoint is None:
-        raise GenerationError("No checkpoint was chosen.", "Name one with `--checkpoint NAME`.")
+        raise UnusableError("No checkpoint was chosen.", "Name one with `--checkpoint NAME`.")
     if checkpoint.family not in PIPELINES:
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} is of the family {checkpoint.family or 'unknown'}, which can not be generated with.",
             f"Choose a checkpoint of one of: {', '.join(PIPELINES)}.",
         )
@@ -60,7 +55,9 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
         )
         is_folder = Path(checkpoint.path).is_dir()
         pipeline = (
-            _from_folder(checkpoint, options | given) if is_folder else _from_file(plan, Path(scratch), options | given)
+            _from_folder(checkpoint, Path(scratch), options | given)
+            if is_folder
+            else _from_file(plan, Path(scratch), options | given)
         )
     _require_whole(pipeline, checkpoint)
     pipeline.set_progress_bar_config(disable=True)
@@ -89,25 +86,21 @@ def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionP
         read_header(path), family, plan.prediction, plan.tokenizer, scratch / "pipeline", own_vae="vae" not in options
     )
     pipeline_class = getattr(diffusers, PIPELINES[family])
-    with _loading(checkpoint):
+    with _loading(checkpoint, folder):
         return pipeline_class.from_single_file(str(path), config=str(folder), **options)
 
 
-def _from_folder(checkpoint: Asset, options: dict[str, Any]) -> DiffusionPipeline:
+def _from_folder(checkpoint: Asset, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
     folder, family = Path(checkpoint.path), str(checkpoint.family)
-    check_folder(folder, family)
+    handed = hand_over(folder, family, scratch / "pipeline", own_vae="vae" not in options)
     pipeline_class = getattr(diffusers, PIPELINES[family])
-    with _loading(checkpoint):
+    with _loading(checkpoint, handed):
         pipeline = pipeline_class.from_pretrained(
-            str(folder),
-            use_safetensors=True,
-            variant=_variant(folder / "unet"),
-            **_UNUSED[PIPELINES[family]],
-            **options,
+            str(handed), use_safetensors=True, variant=_variant(handed / "unet"), **options
         )
     for part in ("text_encoder", "text_encoder_2"):
         if (model := getattr(pipeline, part, None)) is not None:
-            _require_weights(folder / part, model, checkpoint)
+            _require_weights(handed / part, model, checkpoint)
     return pipeline
 
 
@@ -118,25 +111,25 @@ def _require_weights(folder: Path, model: PreTrainedModel, checkpoint: Asset) ->
     plain = {name.removeprefix("text_model.") for name in there}
     missing = [name for name in model.state_dict() if name.removeprefix("text_model.") not in plain]
     if missing:
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} lacks weights of its {folder.name}: {missing[0]}, and {len(missing) - 1} more.",
             "Fetch it again, or choose another checkpoint.",
         )
 
 
 def _load_vae(vae: Asset, family: str, scratch: Path, options: dict[str, Any]) -> AutoencoderKL:
-    path = Path(vae.path)
-    with _loading(vae):
-        if path.is_dir():
+    path, own = Path(vae.path), scratch / "own"
+    if path.is_dir():
+        handed = hand_over_vae(path, own / "vae")
+        with _loading(vae, handed):
             return diffusers.AutoencoderKL.from_pretrained(
-                str(path), use_safetensors=True, variant=_variant(path), **options
+                str(handed), use_safetensors=True, variant=_variant(handed), **options
             )
-        folder = scratch / "own" / "vae"
-        folder.mkdir(parents=True)
-        (folder / "config.json").write_bytes(orjson.dumps(vae_config(read_header(path), family)))
-        return diffusers.AutoencoderKL.from_single_file(
-            str(path), config=str(folder.parent), subfolder="vae", **options
-        )
+    header = read_header(path)
+    refuse_numbers(header)
+    write_json(own / "vae" / "config.json", checked(vae_config(header, family), "vae", path))
+    with _loading(vae):
+        return diffusers.AutoencoderKL.from_single_file(str(path), config=str(own), subfolder="vae", **options)
 
 
 def _variant(folder: Path) -> str | None:
@@ -147,14 +140,17 @@ def _variant(folder: Path) -> str | None:
     return None if has_plain or not found else min(found)
 
 
-def _loading(asset: Asset) -> AbstractContextManager[None]:
-    return told(f"{asset.name} could not be loaded", f"See what it is with `assetctl inspect {asset.typed}`.")
+def _loading(asset: Asset, place: Path | None = None) -> AbstractContextManager[None]:
+    """Tell of what goes wrong while an asset is loaded, by way of a folder of ours that it was handed over in."""
+    hint = f"See what it is with `assetctl inspect {asset.typed}`."
+    places = {} if place is None else {str(place): asset.path}
+    return told(f"{asset.name} could not be loaded", hint, UnusableError, places)
 
 
 def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:
     """Refuse what diffusers loads without a word: an inpainting UNet, a tokenizer of two words."""
     if pipeline.unet.config.in_channels != pipeline.unet.config.out_channels:
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} paints over a given picture and can not make one from text alone.",
             "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
         )
@@ -168,7 +164,7 @@ def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: Asset) 
     rows = encoder.get_input_embeddings().weight.shape[0]
     # a folder may carry spare rows, but never fewer rows than words
     if not rows // 2 <= words <= rows:
-        raise GenerationError(
+        raise UnusableError(
             f"{checkpoint.name} has a tokenizer of {words} words and a text encoder of {rows}.",
             "Its tokenizer folder is missing or damaged: fetch the checkpoint again.",
         )

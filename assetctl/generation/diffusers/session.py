@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from assetctl.errors import GenerationError
+from assetctl.errors import GenerationError, UnusableError
 from assetctl.generation.diffusers.embeddings import add_embeddings
 from assetctl.generation.diffusers.failures import told
 from assetctl.generation.diffusers.loras import add_loras
@@ -48,7 +48,10 @@ class Loaded:
             GenerationError: Something does not fit.
             FileError: A file is refused or corrupt.
         """
-        with quiet(), told("The pipeline could not be loaded", "See what is chosen with `assetctl check`."):
+        with (
+            quiet(),
+            told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError),
+        ):
             pipeline = load_pipeline(plan, device, dtype)
             encoders = encoders_of(pipeline)
             add_embeddings(plan.selection.embeddings, encoders)
@@ -93,10 +96,7 @@ class Session:
 
         def on_step(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, tensors: _Tensors) -> _Tensors:
             if index + 1 == running.num_timesteps and not torch.isfinite(tensors["latents"]).all():
-                raise GenerationError(
-                    "The picture came out as no numbers at all (NaN), which would be black.",
-                    "Lower the weights of LoRAs and words, or try ASSETCTL_DTYPE=fp32; `assetctl verify` finds damage.",
-                )
+                raise _black()
             # samplers of second order take two turns a step
             step = math.ceil((index + 1) * plan.steps / running.num_timesteps)
             report(Progress("sample", number, len(plan.seeds), step, plan.steps))
@@ -113,9 +113,19 @@ class Session:
                 generator=torch.Generator("cpu").manual_seed(seed),
                 callback_on_step_end=on_step,
                 callback_on_step_end_tensor_inputs=["latents"],
+                output_type="np",
             )
-        image: Image = result.images[0]
+            if not result.images.min() >= 0:  # the VAE may be damaged too, or overflow
+                raise _black()
+            image: Image = pipeline.image_processor.numpy_to_pil(result.images)[0]
         return image
+
+
+def _black() -> GenerationError:
+    return GenerationError(
+        "The picture came out as no numbers at all (NaN), which would be black.",
+        "Lower the weights of LoRAs and words, or try ASSETCTL_DTYPE=fp32; `assetctl verify` finds damage.",
+    )
 
 
 def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> _Tensors:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from assetctl.errors import GenerationError, StorageError, UsageError
+from assetctl.errors import GenerationError, NameTakenError, StorageError, UsageError
 from assetctl.generation.metadata.exif import RECORD, exif_block
 from assetctl.generation.metadata.values import sound
 
@@ -33,33 +33,39 @@ _QUALITY = 95
 _MAX_SEGMENT = 2**16 - 3
 
 
-def save_picture(image: Image, path: Path, text: str, record: Mapping[str, Any]) -> None:
+def save_picture(image: Image, path: Path, text: str, record: Mapping[str, Any], *, replace: bool = False) -> None:
     """Write a picture with its texts in the format of its suffix, whole or not at all.
 
     Args:
         image: The picture; transparency is lost in a JPEG.
-        path: Where to; there must be no file yet.
+        path: Where to.
         text: See `infotext`.
         record: See `record`.
+        replace: Whether a file that is there is replaced; else there must be none.
 
     Raises:
         UsageError: Pictures are not saved by that suffix.
         GenerationError: The texts are too long for a JPEG.
-        StorageError: There is a file of that name, the disk is full, or the folder may not be written.
+        NameTakenError: There is a file of that name.
+        StorageError: The disk is full, or the folder may not be written.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         hint = "Name a .png, .jpg or .webp file."
         raise UsageError(f"{path} does not end in a suffix that pictures are saved by.", hint)
     save = {".png": _save_png, ".webp": _save_webp}.get(suffix, _save_jpeg)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    # nobody can foretell this name, and none is too long for it
+    part = path.with_name(f".assetctl-{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             save(image, file, sound(text), orjson.dumps(record))
-        _move_to_new(part, path)
+        if replace:
+            part.replace(path)
+        else:
+            _move_to_new(part, path)
     except FileExistsError as error:
-        raise StorageError(f"{path} exists already.", "Choose another name with `--out PATH`.") from error
+        raise NameTakenError(f"{path} exists already.", "Choose another name with `--out PATH`.") from error
     except OSError as error:
         why = error.strerror or str(error)
         raise StorageError(
@@ -95,12 +101,14 @@ def _save_webp(image: Image, file: BinaryIO, text: str, record: bytes) -> None:
 
 
 def _move_to_new(part: Path, path: Path) -> None:
-    """Give `part` the name `path`, unless that is taken: a hard link says so atomically, where there are any."""
+    """Give `part` the name `path`, unless that is taken: a hard link says so atomically, where there are any.
+
+    Elsewhere the name is taken first, by an empty file of ours, which the picture then replaces.
+    """
     try:
         os.link(part, path)
     except FileExistsError:
         raise
     except OSError:
-        if path.exists():
-            raise FileExistsError(path) from None
-        part.rename(path)
+        path.open("xb").close()
+        part.replace(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assetctl.files.numbers import FLOATS, NUMBERS
 from assetctl.identify.features import Features, Kind
 
 if TYPE_CHECKING:
@@ -49,7 +50,18 @@ def _widths(name: str) -> Collection[int]:
 
 
 def _marks(outline: Outline) -> str | None:
-    return "it holds nothing but token vectors" if vectors(outline) else None
+    if not vectors(outline):
+        return None
+    odd = _odd(outline)
+    unusable = f", of {NUMBERS.get(odd, odd)}, which no text encoder takes" if odd else ""
+    return f"it holds nothing but token vectors{unusable}"
+
+
+def _odd(outline: Outline) -> str | None:
+    """A kind of number in it that vectors are never made of."""
+    return next(
+        (str(each.get("dtype")) for each in outline.header.tensors.values() if each.get("dtype") not in FLOATS), None
+    )
 
 
 def _read(outline: Outline) -> Features:
@@ -61,7 +73,7 @@ def _read(outline: Outline) -> Features:
         layout = "sdxl"
     else:
         layout = "a1111" if names & NAMELESS else "diffusers"
-    return Features("embedding", layout, outline, vectors=found)
+    return Features("embedding", layout, outline, vectors={} if _odd(outline) else found)
 
 
 KIND = Kind("embedding", _marks, _read)
