@@ -91,6 +91,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     locked: bool = False,
     frozen: bool = False,
     prune: bool = False,
+    now: bool = False,
     dry_run: bool = False,
     outside: bool = False,
     report: Callable[[FetchProgress], None] = lambda _: None,
@@ -105,7 +106,8 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         manifest: Its path; the lockfile lies beside it.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
-        prune: Remove assets of the store that the lockfile does not name, if they could be had again.
+        prune: Move to the trash assets of the store that the lockfile does not name, if they could be had again.
+        now: Delete these for good instead.
         dry_run: Only say what would be done.
         outside: Whether paths may lead out of the manifest's folder.
         report: Told how far a download is.
@@ -132,6 +134,9 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     free = frozenset(each.name for each in pins if outside or may_leave(each, wanted))
     fetched = _fetch_all(workspace, steps, manifest.parent, report, free)
     for step in steps:
+        if step.action == "remove" and step.asset is not None:
+            remove(workspace, plan_removal(workspace, step.asset.path), reason="sync", now=now)
+            continue
         _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
     for pulled in fetched.values():
         for text in pulled.warnings if isinstance(pulled, PullResult) else ():
@@ -283,13 +288,10 @@ def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> 
 def _do(
     workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None, base: Path
 ) -> None:
-    """Name and label an asset that is here, and keep what its source says of it; or remove one."""
+    """Name and label an asset that is here, and keep what its source says of it."""
     if step.action in ("keep", "spare") or isinstance(asset, BaseException):
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
-    if step.action == "remove":
-        remove(workspace, plan_removal(workspace, asset.path), reason="sync")
-        return
     _name(workspace, asset, step.name)
     if step.locked is not None:  # also where its bytes came anew: the asset may be older than what is known of it
         learn(workspace, asset, resolution_of(step.locked, base))

@@ -131,6 +131,7 @@ class Getting(Home):
         locked: bool = False,
         frozen: bool = False,
         prune: bool = False,
+        now: bool = False,
         offline: bool = False,
         dry_run: bool = False,
         outside: bool = False,
@@ -140,7 +141,8 @@ class Getting(Home):
         """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
         from assetctl.operations.sync import sync
 
-        options = {"locked": locked, "frozen": frozen, "prune": prune, "dry_run": dry_run, "outside": outside}
+        options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "dry_run": dry_run}
+        options["outside"] = outside
         path = Path(manifest).absolute()
         with self._workspace.another(offline=True) if offline else nullcontext(self._workspace) as workspace:
             return sync(workspace, path, **options, report=report, warn=warn)

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from material import write_lora
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAMES = ("ears", "paws", "tails", "whiskers")
 

@@ -145,6 +145,15 @@ def test_prune_removes_what_the_store_has_too_much_and_no_file_of_yours(assetctl
     assert not (home / "models/loras/extra.safetensors").exists()
     assert {"mine-too"} == {a["name"] for a in assetctl("list", "--json").data} - {"whiskers", "pony-patches", "token"}
     assert mine.exists()
+    assert [(each["name"], each["reason"]) for each in assetctl("trash", "--json").data] == [("extra", "sync")]
+
+
+def test_what_prune_removes_now_is_gone_for_good(assetctl, home, tmp_path, manifest):
+    assetctl("pull", write_lora(tmp_path / "extra.safetensors", seed=6))
+    assert assetctl("sync", "--now").code == 2
+    assert actions(assetctl("sync", "--prune", "--now", "--json"))["extra"] == "remove"
+    assert not (home / "models/loras/extra.safetensors").exists()
+    assert assetctl("trash", "--json").data == []
 
 
 def test_prune_spares_what_could_not_be_had_again(assetctl, home, tmp_path, manifest, hub):

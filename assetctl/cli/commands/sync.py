@@ -23,7 +23,7 @@ _SAID = {
     "restore": ("is missing or was changed, and is to be fetched again", "was missing or changed, and is good again"),
     "change": ("is to be fetched; what has its name steps aside", "was fetched; what had its name stepped aside"),
     "spare": _SPARED,
-    "remove": ("is named nowhere, and goes", "was named nowhere, and is gone"),
+    "remove": ("is named nowhere, and is to go", "was named nowhere, and is gone"),
 }
 
 #: Fields whose names alone would not tell a person enough.
@@ -48,8 +48,9 @@ def app(
     allow_outside: OutsideOption = False,
     check: Annotated[bool, typer.Option("--check", help="Do nothing; exit 1 if this machine differs.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what the lockfile lacks, if it could be had again.")
+        bool, typer.Option("--prune", help="Move to the trash what the lockfile lacks, if it could be had again.")
     ] = False,
+    now: Annotated[bool, typer.Option("--now", help="With --prune: delete for good instead.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
 ) -> None:
     """Make this machine have what registry.toml and registry.lock name.
@@ -59,9 +60,12 @@ def app(
     """
     if locked and frozen:
         raise UsageError("--locked does not go with --frozen.", "The one compares the lockfile, the other does not.")
+    if now and not prune:
+        raise UsageError("--now is of use with --prune alone.", "Add --prune, or leave --now out.")
     planned = dry_run or check
     with session.out.byte_progress() as report:
-        options = {"locked": locked, "frozen": frozen, "prune": prune, "offline": offline, "dry_run": planned}
+        options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "offline": offline}
+        options["dry_run"] = planned
         options["outside"] = allow_outside
         result = session.registry.sync(file, **options, report=report, warn=session.out.warning)
     shown = [step for step in result.steps if step.action != "keep"]
