@@ -136,7 +136,7 @@ NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP,
 
 
 @contextmanager
-def incoming(path: Path, *, replacing: bool = True) -> Iterator[IO[bytes]]:
+def incoming(path: Path, *, replacing: bool = True, lasting: bool = True) -> Iterator[IO[bytes]]:
     """A file to be written beside `path`, which gets that name once the block ends, whole or not at all.
 
     Its own name until then can not be foretold and is never one that exists, so that nothing which somebody laid out
@@ -145,6 +145,7 @@ def incoming(path: Path, *, replacing: bool = True) -> Iterator[IO[bytes]]:
     Args:
         path: The name that it is to have.
         replacing: Whether what has that name goes; the new file then has its permissions, else those of the umask.
+        lasting: Whether it is to survive a power cut, which takes the disk a while.
 
     Raises:
         FileExistsError: The name is taken, and nothing is to be replaced.
@@ -158,15 +159,17 @@ def incoming(path: Path, *, replacing: bool = True) -> Iterator[IO[bytes]]:
             file.flush()
             if replacing:
                 _take_mode(file, path)
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         if replacing:  # some systems rename no file that is open
             place.replace(path)
         else:
             _name_anew(place, path)
     finally:
         place.unlink(missing_ok=True)
-    with contextlib.suppress(PermissionError):  # a folder that may be written, and not be listed
-        sync_folder(path.parent)
+    if lasting:
+        with contextlib.suppress(PermissionError):  # a folder that may be written, and not be listed
+            sync_folder(path.parent)
 
 
 def keep_to(file: IO[bytes], original: Path) -> None:

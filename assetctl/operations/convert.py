@@ -114,7 +114,7 @@ def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write
     store = workspace.store
     with store.lock(key):
         staged = store.staging(key) / f"{path.stem}.safetensors"
-        store.discard(key, staged)  # what a killed process left
+        store.clear_staging(key, staged)  # what a killed process left
         store.staging(key)
         store.free_space_check(found.size)
         try:
@@ -123,7 +123,7 @@ def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write
             resolution = Resolution("path", str(path), None, None, name, "file", (RemoteFile(path.name, None),))
             return keep(workspace, Arrival.of(resolution, staged, name, ()))
         finally:
-            store.discard(key, staged)
+            store.clear_staging(key, staged)
 
 
 def _written(target: Path, write: Write) -> Path:

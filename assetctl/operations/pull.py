@@ -160,11 +160,11 @@ def bring(
         try:
             arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
         except FileError as error:
-            workspace.store.discard(key, staged)  # it is whole, and it is nothing to keep
+            workspace.store.clear_staging(key, staged)  # it is whole, and it is nothing to keep
             error.message = error.message.replace(str(staged), resolution.reference)
             raise
         kept = keep(workspace, arrival, owned=resolution.source == "path")
-        workspace.store.discard(key, staged)
+        workspace.store.clear_staging(key, staged)
     asset = kept.asset
     if kept.known:
         return _known(workspace, asset, resolution, wanted_name, labels)

@@ -90,10 +90,10 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
                 folder = leftover.path if leftover.path.is_dir() else None
                 name = leftover.path.name
                 entries.append(discard(workspace, leftover.files, name=name, reason="prune", folder=folder, now=now))
+    # What was said of an asset can come back: with its file it is whole again.
+    entries += [
+        discard(workspace, (), name=asset.name, reason="prune", asset=asset, now=now) for asset in pruning.missing
+    ]
     with workspace.reserve():
         sweep(workspace.store)
-        if pruning.missing:
-            with workspace.catalog.write() as writer:
-                for asset in pruning.missing:
-                    writer.remove(asset.id)
     return [entry for entry in entries if entry is not None]

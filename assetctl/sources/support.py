@@ -37,7 +37,7 @@ class Place(Protocol):
         """A folder to get `key` ready in."""
         ...
 
-    def discard(self, key: str) -> None:
+    def clear_staging(self, key: str) -> None:
         """Remove that folder."""
         ...
 
@@ -75,7 +75,7 @@ def fetch_tokenizer(store: Place, report: Report) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             for path in ready:
                 path.replace(folder / path.name)
-        store.discard(_KEY)
+        store.clear_staging(_KEY)
     return folder
 
 

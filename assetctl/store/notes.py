@@ -6,14 +6,13 @@ them: whatever else lies at the noted path, somebody else put it there.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from assetctl.files.disk import write_text
+from assetctl.files.disk import incoming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,16 +65,17 @@ class Note:
             OSError: The disk refused.
         """
         files = [[os.path.relpath(path, root), *identity] for path, identity in self.files.items()]
-        write_text(place, orjson.dumps({"path": os.path.relpath(self.path, root), "files": files}).decode())
+        with incoming(place, lasting=False) as file:  # after a power cut, what it tells of is a stranger
+            file.write(json.dumps({"path": os.path.relpath(self.path, root), "files": files}).encode())
 
 
 def read_note(place: Path, root: Path) -> Note | None:
     """The note at `place`; `None` if there is none, or none that assetctl wrote."""
     try:
-        document: Any = orjson.loads(place.read_bytes())
+        document: Any = json.loads(place.read_bytes())
         files = {_below(root, row[0]): _numbers(row[1:]) for row in document["files"]}
         return Note(_below(root, document["path"]), files)
-    except (OSError, ValueError, TypeError, LookupError):
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
 

@@ -83,7 +83,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def discard(self, key: str, staged: Path | None = None) -> None:
+    def clear_staging(self, key: str, staged: Path | None = None) -> None:
         """Remove what assetctl put into the staging folder of `key`; missing is fine.
 
         Args:

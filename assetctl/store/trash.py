@@ -10,6 +10,7 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from filelock import FileLock
 
 #: What an entry says of itself.
 _NOTE = "entry.json"
@@ -84,6 +87,14 @@ class Trash:
     def __init__(self, home: Path, store: Path) -> None:
         self._roots = (home, store)
 
+    @cached_property
+    def _alone(self) -> FileLock:
+        """Held by whoever changes what is in the trash, against other processes and threads."""
+        from filelock import FileLock  # noqa: PLC0415 - 7 ms that only those who delete something pay
+
+        self._roots[0].mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(self._roots[0] / ".lock")
+
     def put(
         self, files: Sequence[Path], *, name: str, reason: str, kind: str | None = None, asset: object = None
     ) -> Entry:
@@ -95,7 +106,7 @@ class Trash:
             StorageError: The disk refused; everything is where it was.
         """
         there = [path for path in files if os.path.lexists(path)]
-        with storage_errors("move files to the trash"):
+        with storage_errors("move files to the trash"), self._alone:
             root = self._root_for(there)
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             entry = _new_entry(root, there, name=name, reason=reason, kind=kind, asset=asset)
@@ -150,7 +161,7 @@ class Trash:
                     "Move that away, and try again.",
                 )
         back: list[Trashed] = []
-        with storage_errors(f"restore {entry.name}"):
+        with storage_errors(f"restore {entry.name}"), self._alone:
             try:
                 for file in lying:
                     file.path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +180,7 @@ class Trash:
         Raises:
             StorageError: The disk refused.
         """
-        with storage_errors(f"delete {entry.folder}"):
+        with storage_errors(f"delete {entry.folder}"), self._alone:
             for file in entry.files:
                 remove_any(file.place)
             (entry.folder / _NOTE).unlink(missing_ok=True)
@@ -183,13 +194,14 @@ class Trash:
         """
         oldest = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
         total, gone = keep.size, []
-        for entry in self.entries():
-            if entry.id == keep.id:
-                continue
-            total += entry.size
-            if entry.deleted_at < oldest or total > size:
-                self.drop(entry)
-                gone.append(entry)
+        with self._alone:
+            for entry in self.entries():
+                if entry.id == keep.id:
+                    continue
+                total += entry.size
+                if entry.deleted_at < oldest or total > size:
+                    self.drop(entry)
+                    gone.append(entry)
         return gone
 
     def _root_for(self, files: Sequence[Path]) -> Path:

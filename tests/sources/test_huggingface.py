@@ -464,7 +464,7 @@ def test_a_fetched_file_is_placed_and_nothing_is_left_over(hub: Hub, tmp_path: P
     with store.lock(FILE):
         final = store.place(fetch(FILE, store.staging(FILE)), "lora", "safetensors", "ink", key=FILE)
         store.registered(FILE)
-        store.discard(FILE)
+        store.clear_staging(FILE)
     assert {path for path in tree(store.root) if not path.endswith(".lock")} == {"loras/ink.safetensors"}
     assert final.read_bytes() == WEIGHTS
 

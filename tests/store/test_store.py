@@ -194,8 +194,8 @@ def test_staging_is_the_same_folder_every_time_and_can_be_discarded(store: Store
     (folder / "partial" / "x.part").touch()
     (folder / "asset").mkdir()
     (folder / "asset" / "x.safetensors").touch()
-    store.discard("hf://org/repo", folder / "asset" / "x.safetensors")
-    store.discard("hf://org/repo")
+    store.clear_staging("hf://org/repo", folder / "asset" / "x.safetensors")
+    store.clear_staging("hf://org/repo")
     assert not folder.exists()
 
 
@@ -203,7 +203,7 @@ def test_what_somebody_put_into_a_staging_folder_stays(store: Store):
     folder = store.staging("hf://org/repo")
     (folder / "mine.txt").write_text("mine")
     (folder / "x.part").touch()
-    store.discard("hf://org/repo")
+    store.clear_staging("hf://org/repo")
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
