@@ -221,6 +221,20 @@ def test_a_schedule_without_an_end_is_kept_as_diffusers_writes_it(models: Models
     assert ours(plan) != ours(tiny.plan(models.folder("sd1"), sampler="DPM++ 2M"))
 
 
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_in_pieces_are_handed_over_with_an_index_of_ours(models: Models, folder: Path, variant: str | None):
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    unet.save_pretrained(folder / "unet", max_shard_size="1MB", variant=variant)
+    assert len(list((folder / "unet").glob("*.safetensors"))) > 2
+    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.bf16.json").write_text(
+        '{"weight_map": {"conv_in.weight": "../../elsewhere.safetensors"}}', "utf-8"
+    )
+    assert ours(tiny.plan(tiny.asset(folder, "checkpoint", "sd1"))) == ours(tiny.plan(models.folder("sd1")))
+
+
 def test_a_vae_folder_is_handed_over_likewise(folder: Path, tmp_path: Path):
     (folder / "vae" / "evil.py").write_text("", "utf-8")
     handed = hand_over_vae(folder / "vae", tmp_path / "handed")
