@@ -346,6 +346,18 @@ def test_a_vae_of_no_numbers_is_an_error_rather_than_a_black_picture(folder: Pat
         ours(tiny.plan(tiny.asset(folder, "checkpoint", "sd1")))
 
 
+def test_a_lora_of_far_more_tensors_than_there_are_modules_is_refused_at_once(models: Models, tmp_path: Path):
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {f"lora_unet_m{number}.lora_up.weight": torch.zeros(1, 1 + number % 50) for number in range(5000)}
+    save_file(tensors, tmp_path / "many.safetensors")
+    start = time.monotonic()
+    with pytest.raises(UnusableError, match="LoRA many does not fit the checkpoint"):
+        ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(tmp_path / "many.safetensors", "lora", "sd1"), 1.0)]))
+    assert time.monotonic() - start < 10
+
+
 def test_a_loras_tensor_without_a_byte_in_it_is_refused(models: Models, tmp_path: Path):
     import torch
     from safetensors.torch import save_file
