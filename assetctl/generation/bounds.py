@@ -285,12 +285,14 @@ def layers_of(config: Mapping[str, Any], part: str) -> int:
     depths = _per_level(config.get("transformer_layers_per_block", 1), levels)
     types = config.get("down_block_types", ())
     attends = [level < len(types) and types[level] == "CrossAttnDownBlock2D" for level in range(levels)]
-    return sum(count * (1 + depth * attending) for count, depth, attending in zip(layers, depths, attends, strict=True))
+    return sum(
+        count + attending * (sum(depth) if isinstance(depth, list) else count * depth)
+        for count, depth, attending in zip(layers, depths, attends, strict=True)
+    )
 
 
-def _per_level(value: Any, levels: int) -> list[int]:  # noqa: ANN401 - a number, or a list of numbers or lists
-    values = [*value, *[0] * levels][:levels] if isinstance(value, list) else [value] * levels
-    return [max(each) if isinstance(each, list) else each for each in values]
+def _per_level(value: Any, levels: int) -> list[Any]:  # noqa: ANN401 - a number, or a list of numbers or lists
+    return [*value, *[0] * levels][:levels] if isinstance(value, list) else [value] * levels
 
 
 def refuse_code(config: Mapping[str, Any], path: Path) -> None:

@@ -209,11 +209,8 @@ def _token(value: object, key: str, path: Path) -> str | dict[str, Any]:
         return str(value)
     if isinstance(value, dict) and _is_text(value.get("content")):
         flags = {name: value[name] for name in (*_PLAIN, "special") if isinstance(value.get(name), bool)}
-        return (
-            {"__type": "AddedToken", "content": value["content"]} | flags
-            if "special" not in flags
-            else ({"content": value["content"]} | flags)
-        )
+        marked = {} if key == "added_tokens_decoder" else {"__type": "AddedToken"}
+        return marked | {"content": value["content"]} | flags
     raise UnusableError(f"{path} can not be used: its {key} is no word.", _HINT)
 
 

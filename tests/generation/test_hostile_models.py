@@ -221,6 +221,20 @@ def test_a_schedule_without_an_end_is_kept_as_diffusers_writes_it(models: Models
     assert ours(plan) != ours(tiny.plan(models.folder("sd1"), sampler="DPM++ 2M"))
 
 
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_in_pieces_are_handed_over_with_an_index_of_ours(models: Models, folder: Path, variant: str | None):
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    unet.save_pretrained(folder / "unet", max_shard_size="1MB", variant=variant)
+    assert len(list((folder / "unet").glob("*.safetensors"))) > 2
+    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.bf16.json").write_text(
+        '{"weight_map": {"conv_in.weight": "../../elsewhere.safetensors"}}', "utf-8"
+    )
+    assert ours(tiny.plan(tiny.asset(folder, "checkpoint", "sd1"))) == ours(tiny.plan(models.folder("sd1")))
+
+
 def test_a_vae_folder_is_handed_over_likewise(folder: Path, tmp_path: Path):
     (folder / "vae" / "evil.py").write_text("", "utf-8")
     handed = hand_over_vae(folder / "vae", tmp_path / "handed")
@@ -330,6 +344,18 @@ def test_a_vae_of_no_numbers_is_an_error_rather_than_a_black_picture(folder: Pat
     save_file(tensors | {name: tensors[name] * float("nan")}, path, {"format": "pt"})
     with pytest.raises(GenerationError, match="NaN"):
         ours(tiny.plan(tiny.asset(folder, "checkpoint", "sd1")))
+
+
+def test_a_lora_of_far_more_tensors_than_there_are_modules_is_refused_at_once(models: Models, tmp_path: Path):
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {f"lora_unet_m{number}.lora_up.weight": torch.zeros(1, 1 + number % 50) for number in range(5000)}
+    save_file(tensors, tmp_path / "many.safetensors")
+    start = time.monotonic()
+    with pytest.raises(UnusableError, match="LoRA many does not fit the checkpoint"):
+        ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(tmp_path / "many.safetensors", "lora", "sd1"), 1.0)]))
+    assert time.monotonic() - start < 10
 
 
 def test_a_loras_tensor_without_a_byte_in_it_is_refused(models: Models, tmp_path: Path):

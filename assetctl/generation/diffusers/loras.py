@@ -30,6 +30,9 @@ _ORIGINAL_NAMES = ("lora_unet_input_blocks_", "lora_unet_middle_block_", "lora_u
 #: What would be an expression rather than a name, where peft looks for modules of a name.
 _EXPRESSION = re.compile(r"[\\()\[\]{}*+?|^$\x00-\x1f]")
 
+#: Tensors of one module: two halves, a middle, an alpha, and what further methods add.
+_MOST_OF_ONE = 6
+
 #: What an alpha may be written as.
 _WHOLE = ("I16", "I32", "I64", "U8", "I8")
 
@@ -76,18 +79,27 @@ def _load(pipeline: DiffusionPipeline, name: str, lora: Asset) -> None:
     hint = f"See what it fits with `assetctl inspect {lora.typed}` and `assetctl check`."
     with told(f"The LoRA {lora.name} does not fit the checkpoint", hint, UnusableError):
         # tensors alone: what the file says of itself would decide on modules by expressions of its own, or on code
-        pipeline.load_lora_weights(_tensors(lora), adapter_name=name)
+        pipeline.load_lora_weights(_tensors(lora, _modules(pipeline)), adapter_name=name)
     if not any(name in names for names in pipeline.get_list_adapters().values()):
         raise UnusableError(f"The LoRA {lora.name} fits no module of the checkpoint.", hint)
 
 
-def _tensors(lora: Asset) -> dict[str, torch.Tensor]:
+def _modules(pipeline: DiffusionPipeline) -> int:
+    """How many modules of a pipeline a LoRA could change at most."""
+    parts = (getattr(pipeline, part, None) for part in ("unet", "text_encoder", "text_encoder_2"))
+    return sum(1 for part in parts if part is not None for _ in part.modules())
+
+
+def _tensors(lora: Asset, modules: int) -> dict[str, torch.Tensor]:
     """A LoRA's tensors, under names that peft can take for the expressions that it makes of them.
 
     Raises:
-        UnusableError: A name or a kind of number is none that a trainer writes.
+        UnusableError: A name or a kind of number is none that a trainer writes, or there are far more than `modules`.
     """
     header = read_header(Path(lora.path))
+    if len(header.tensors) > _MOST_OF_ONE * modules:  # peft looks for each of them among all
+        counts = f"it has {len(header.tensors)} tensors for {modules} modules"
+        raise UnusableError(f"The LoRA {lora.name} does not fit the checkpoint: {counts}.", _ELSEWHERE)
     odd = next((name for name in header.tensors if _EXPRESSION.search(name)), None)
     if odd is not None:
         raise UnusableError(f"The LoRA {lora.name} has a tensor of a name that none has: {odd[:60]!r}.", _ELSEWHERE)
