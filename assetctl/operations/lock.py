@@ -176,6 +176,8 @@ def keep_inside(file: Path, references: Mapping[tuple[str, ...], str], settings:
 
 
 def _is_path(reference: str, settings: Settings) -> bool:
+    if reference.startswith(("/", "~")):
+        return True
     try:
         return find_source(reference, settings).name == "path"
     except UsageError:  # whoever resolves it will say so

@@ -15,6 +15,7 @@ from assetctl.sources.base import Accountable, Exact, Guarded, Searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
     from assetctl.settings import Settings
     from assetctl.sources.base import Resolution, Source
@@ -96,6 +97,14 @@ def guarded(name: str, settings: Settings) -> Guarded | None:
 
 
 @cache
+def _modules() -> tuple[ModuleType, ...]:
+    """The modules of this folder that are sources."""
+    names = [found.name for found in iter_modules(__path__) if found.name[0] != "_"]
+    modules = [import_module(f"{__name__}.{name}") for name in names]
+    return tuple(module for module in modules if hasattr(module, "source"))
+
+
+@cache
 def _plugins() -> tuple[Callable[[Settings], Source], ...]:
     """Makers of others' sources; looking for them takes milliseconds, and a lockfile has thousands of addresses."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `import` need not pay
@@ -105,8 +114,7 @@ def _plugins() -> tuple[Callable[[Settings], Source], ...]:
 
 def _sources() -> Iterator[Callable[[Settings], Source]]:
     """Makers of sources; what would take any address comes last."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__) if found.name[0] != "_"]
-    modules = [module for module in modules if hasattr(module, "source")]
+    modules = _modules()
     yield from (module.source for module in modules if not hasattr(module, "LAST"))
     yield from _plugins()
     yield from (module.source for module in modules if hasattr(module, "LAST"))

@@ -109,7 +109,8 @@ def test_nothing_is_removed_while_assets_of_the_store_are_missing(assetctl, fill
 def test_a_sync_in_a_moved_home_finds_all_in_place(assetctl, home, lora, tmp_path, monkeypatch):
     project = tmp_path / "project"
     project.mkdir()
-    (project / "registry.toml").write_text(f'[assets.whiskers]\nsource = "{lora.as_posix()}"\n')
+    shutil.copy(lora, project / "mine.safetensors")
+    (project / "registry.toml").write_text('[assets.whiskers]\nsource = "./mine.safetensors"\n')
     monkeypatch.chdir(project)
     assert assetctl("sync", "--allow-outside").code == 0
     moved(home, monkeypatch)
