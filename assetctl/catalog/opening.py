@@ -177,7 +177,9 @@ _UNKNOWN = _Meaning(
     CatalogError, "The catalog {path} could not be used: {what}.", "Run again with --debug to see where."
 )
 _FULL = _Meaning(
-    StorageError, "The disk is full: {path} could not be written.", "Free some space; nothing was changed."
+    StorageError,
+    "The disk is full: {path} could not be written.",
+    "Free some space, with `assetctl prune` for example; nothing was changed.",
 )
 _DENIED = _Meaning(
     StorageError,

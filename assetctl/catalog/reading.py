@@ -26,6 +26,7 @@ from assetctl.catalog.checking import (
 from assetctl.catalog.entries import KnownFile
 from assetctl.catalog.listing import Lists
 from assetctl.catalog.opening import explained
+from assetctl.catalog.schema import DamagedError
 from assetctl.errors import AmbiguousNameError, NotFoundError
 from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, Identification, Origin
 
@@ -135,6 +136,17 @@ class Reader(Lists):
             "ORDER BY name <> ?1 COLLATE NOCASE, name",
             [name, "%" + file_name],
         )
+
+    def see_that_it_is_whole(self) -> None:
+        """Look at every page of the catalog, and at every index.
+
+        Raises:
+            CatalogError: One is damaged, or says something else than its table.
+        """
+        with explained(self._path):
+            (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found != "ok":
+                raise DamagedError(" ".join(str(found).split()).removeprefix("*** in database main *** "))
 
     def has_path(self, path: str) -> bool:
         """Whether this is the path of an asset, or of a copy of one."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import os
 import re
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
-from assetctl.catalog.checking import TEXT, check, from_json
+from assetctl.catalog.checking import TEXT, Kinds, check, from_json
 from assetctl.catalog.entries import free_name
 from assetctl.catalog.schema import DamagedError
 from assetctl.errors import CorruptFileError, NotFoundError, StorageError
@@ -159,6 +160,8 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
 #: Tables of which an asset has one row, or none; and those of which it may have many.
 _ONE = {"identification": "identifications", "origin": "origins"}
 _MANY = {"files": "files", "overrides": "overrides", "generations": "generation_assets"}
+#: What JSON can hold, and a column of ours.
+_PLAIN: Kinds = frozenset({str, int, float, NoneType})
 _JSON = frozenset({"result", "evidence", "facts", "value"})
 
 
@@ -166,6 +169,7 @@ def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
     """All that the catalog holds of an asset: made of texts, numbers, lists and dictionaries.
 
     Raises:
+        DamagedError: It holds what is no text and no number.
         NotFoundError: No asset has this number.
         DamagedError: The catalog holds something else of it.
     """
@@ -173,8 +177,14 @@ def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
     if not assets:
         raise NotFoundError("The asset was removed meanwhile.", "`assetctl list` shows what is there.")
     (asset,) = assets
-    words = connection.execute("SELECT word FROM trigger_words WHERE asset_id = ? ORDER BY position", [asset_id])
-    tags = connection.execute("SELECT tag FROM tags WHERE asset_id = ? ORDER BY tag", [asset_id])
+    words, tags = (
+        connection.execute(query, [asset_id]).fetchall()
+        for query in (
+            "SELECT word FROM trigger_words WHERE asset_id = ? ORDER BY position",
+            "SELECT tag FROM tags WHERE asset_id = ? ORDER BY tag",
+        )
+    )
+    check([*words, *tags], {"word": TEXT})
     document: dict[str, Any] = {
         "version": _VERSION,
         "asset": asset | {"in_store": bool(asset["in_store"])},
@@ -228,7 +238,9 @@ def put_back(connection: sqlite3.Connection, document: object) -> int:
 def _read(connection: sqlite3.Connection, key: str, table: str, column: str, asset_id: int) -> list[dict[str, Any]]:
     names = tuple(_COLUMNS[key])
     query = f"SELECT {', '.join(names)} FROM {table} WHERE {column} = ? ORDER BY rowid"  # noqa: S608 - constants
-    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [asset_id])]
+    values = connection.execute(query, [asset_id]).fetchall()
+    check(values, dict.fromkeys(names, _PLAIN))
+    rows = [dict(zip(names, row, strict=True)) for row in values]
     for row in rows:
         row.update({name: from_json(row[name], key) for name in _JSON.intersection(names) if row[name] is not None})
     return rows

@@ -52,12 +52,15 @@ def verify(
     """Compare the files of the named assets, or of all, with what the catalog knows.
 
     Sizes come first, then all hashes, or the times of writing if it is to be `quick`. Hashes that were not known yet
-    are kept, where that can be.
+    are kept, where that can be. Where all is verified, so is the catalog itself.
 
     Raises:
+        CatalogError: It is damaged.
         NotFoundError, AmbiguousNameError: A name.
     """
     read = workspace.catalog.read
+    if not names and not quick:
+        read.see_that_it_is_whole()
     assets = [read.find(name) for name in names] if names else read.assets()
     files = {asset.id: read.files(asset) for asset in assets}
     progress = _Progress(report, sum(file.size for group in files.values() for file in group))

@@ -9,7 +9,7 @@ from copy import deepcopy
 import pytest
 
 from assetctl.catalog import Catalog, FileHashes, GenerationEntry, NewAsset
-from assetctl.errors import CorruptFileError, NotFoundError, StorageError
+from assetctl.errors import CatalogError, CorruptFileError, NotFoundError, StorageError
 from assetctl.types import AssetFile, Evidence, Facts, Identification, Origin, Selection, WeightedAsset
 
 PATH = "/store/loras/whiskers.safetensors"
@@ -126,6 +126,20 @@ def test_another_picture_of_the_same_number_is_not_taken_for_one_of_its(catalog,
 def test_what_is_gone_can_not_be_recorded(catalog):
     with pytest.raises(NotFoundError), catalog.write() as writer:
         writer.record(7)
+
+
+DAMAGES = {
+    "origins": "revision = x'00ff'", "tags": "tag = x'00ff' WHERE tag = 'wip'", "trigger_words": "word = x'00ff'",
+    "assets": "notes = x'00'", "identifications": "result = 'no JSON'", "files": "blake3 = CAST(x'ff' AS TEXT)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("table", DAMAGES)
+def test_what_is_damaged_is_no_document(catalog, number, table):
+    with sqlite3.connect(catalog.path) as connection:
+        connection.execute(f"UPDATE {table} SET {DAMAGES[table]}")  # noqa: S608 - ours
+    with pytest.raises(CatalogError, match="is damaged"), catalog.write() as writer:
+        writer.record(number)
 
 
 #: Where in a document, and what stands there instead.

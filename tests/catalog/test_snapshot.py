@@ -127,6 +127,34 @@ def test_a_log_that_would_fill_the_memory_is_refused(home):
         snapshot(home / "catalog.db")
 
 
+WRITES_IN_PAIRS = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA wal_autocheckpoint = 3")
+print("begun", flush=True)
+for burst in range(5):
+    for _ in range(20):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT INTO t VALUES (?)", [(b"x" * 3000,)] * 2)
+        connection.execute("COMMIT")
+    time.sleep(0.2)
+"""
+
+
+def test_what_another_process_writes_is_read_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "some.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (x)")
+    with subprocess.Popen([sys.executable, "-c", WRITES_IN_PAIRS, path], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline()
+        while writer.poll() is None:
+            with contextlib.suppress(StorageError), contextlib.closing(sqlite3.connect(":memory:")) as connection:
+                connection.deserialize(snapshot(path))
+                assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                assert connection.execute("SELECT count(*) % 2 FROM t").fetchone() == (0,)
+
+
 def dumped(content: bytes) -> list[str]:
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         if content:

@@ -205,14 +205,20 @@ def test_a_row_that_would_fill_the_memory_is_refused(assetctl, damage):
 
 def test_an_index_that_says_something_else_than_its_table(assetctl, damage, home):
     """As after a write that the disk has lost half of."""
-    damage("CREATE TABLE spare (path)")
+    index = "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master WHERE name = 'ix_assets_sha256'"
+    damage("UPDATE assets SET notes = 'x'")
     with sqlite3.connect(home / "catalog.db") as connection:
-        pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_master"))
+        row = connection.execute(index).fetchone()
         connection.execute("PRAGMA writable_schema = ON")
-        for name in ("uq_assets_name", "ix_assets_kind_name", "sqlite_autoindex_assets_1", "sqlite_autoindex_assets_2"):
-            if name in pages:
-                connection.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", [pages["spare"], name])
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'ix_assets_sha256'")
     connection.close()
+    with sqlite3.connect(home / "catalog.db") as connection:
+        connection.execute("UPDATE assets SET sha256 = 'ab'")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", row)
+    connection.close()
+    ended = assetctl("verify")
+    assert (ended.code, "is damaged" in ended.err, "ix_assets_sha256" in ended.err) == (1, True, True)
     for arguments in ASKED:
         ended = assetctl(*arguments)
         assert "has a defect" not in ended.err + ended.out, (arguments, ended)
