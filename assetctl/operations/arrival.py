@@ -155,13 +155,19 @@ def _placed(workspace: Workspace, arrival: Arrival, kind: str, form: str | None,
     store.registered(key)
 
 
+def _named_in_store(workspace: Workspace, arrival: Arrival) -> Path | None:
+    """The place in the store that a person named to be taken in; `None` if they named another."""
+    if arrival.resolution.source != "path":
+        return None
+    named = absolute(arrival.resolution.reference)
+    return named if workspace.store.owns(named) and not named.is_symlink() else None
+
+
 def _lies_already(workspace: Workspace, arrival: Arrival, key: str) -> Path | None:
     """Where the same bytes lie in the store, if a killed process placed them, or if a person named that very place."""
     store = workspace.store
     path = store.placed_before(key)
-    if path is None and arrival.resolution.source == "path":
-        named = absolute(arrival.resolution.reference)
-        path = named if store.owns(named) and not named.is_symlink() else None
+    path = path or _named_in_store(workspace, arrival)
     if path is None:
         return None
     files = folder_files(path) if path.is_dir() else (single_file(path),)
@@ -178,9 +184,9 @@ def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
 
 def _take_over(workspace: Workspace, arrival: Arrival, known: Asset, key: str) -> Kept:
     """Have the store own an asset that was registered in place; a person's own files count as copies of it."""
-    read, store = workspace.catalog.read, workspace.store
+    read = workspace.catalog.read
     place = Path(known.path)
-    if store.owns(place) and not place.is_symlink():
+    if place == _named_in_store(workspace, arrival):
         with workspace.catalog.write() as writer:
             writer.set_location(known.id, known.path, sha256=known.sha256, in_store=True)
         return Kept(read.by_id(known.id))

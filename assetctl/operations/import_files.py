@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from assetctl.catalog import FileHashes, NewAsset
 from assetctl.errors import AssetctlError, UsageError
+from assetctl.operations.arrival import is_as_it_was
 from assetctl.operations.hashing import HashRun, folder_hash
 from assetctl.operations.identifying import identified
 from assetctl.operations.naming import asset_name, checked_words
@@ -175,8 +176,7 @@ class _Import:
         if self.moved:
             with self._catalog.write() as writer:
                 for path, number in self.moved.items():
-                    stays = keepers[number].in_store and self._store.owns(Path(path))
-                    writer.relocate(number, path, in_store=stays)
+                    writer.relocate(number, path, in_store=False)  # whoever moved it there, it was not assetctl
 
     def _identified(
         self, candidates: Iterable[Candidate], hashing: HashRun | None
@@ -285,12 +285,25 @@ class _Import:
         self.numbers |= dict.fromkeys(numbers)
         self.result.added += len(self._added) - before
 
+    def _foreign(self, numbers: Iterable[int]) -> set[int]:
+        """Assets of the store in whose place somebody wrote other bytes: these are not assetctl's to delete."""
+        read = self._catalog.read
+        stored = (asset for asset in read.by_ids(numbers) if asset.in_store)
+        return {
+            asset.id
+            for asset in stored
+            if not all(is_as_it_was(file) for file in read.files(asset) if file.role != "copy")
+        }
+
     def _replace(self, changed: list[tuple[int, Candidate, Identification]]) -> None:
         if not changed:
             return
+        foreign = self._foreign(number for number, _, _ in changed)
         with self._catalog.write() as writer:
             for number, candidate, found in changed:
                 writer.replace_files(number, candidate.files)
                 writer.set_identification(number, found)
+                if number in foreign:
+                    writer.set_location(number, candidate.path, sha256=None, in_store=False)
         self.numbers |= dict.fromkeys(number for number, _, _ in changed)
         self.result.changed = [candidate.path for _, candidate, _ in changed]

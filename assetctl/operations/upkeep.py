@@ -72,7 +72,7 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
     """Do it, but for what some process has gone on with meanwhile.
 
     Returns:
-        What went into the trash: nothing, if it is to be `now`.
+        What went into the trash: if it is to be `now`, what a killed process had placed alone.
 
     Raises:
         StorageError: Something could not be moved there; what stands before it was.
@@ -89,7 +89,11 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
             if is_ours:
                 folder = leftover.path if leftover.path.is_dir() else None
                 name = leftover.path.name
-                entries.append(discard(workspace, leftover.files, name=name, reason="prune", folder=folder, now=now))
+                # A file that is still called ours may have been written to, with its time put back: it can come back.
+                for_good = now and leftover.what == "unfinished"
+                entries.append(
+                    discard(workspace, leftover.files, name=name, reason="prune", folder=folder, now=for_good)
+                )
     # What was said of an asset can come back: with its file it is whole again.
     entries += [
         discard(workspace, (), name=asset.name, reason="prune", asset=asset, now=now) for asset in pruning.missing

@@ -95,9 +95,7 @@ def overwrite(world: World) -> None:
         if path.stat().st_nlink > 1:  # one file by several names: all of them change
             return
         world.given.discard(path)
-        disguised = world.chance.random() < 0.5
-        world.write(path, embedding(world.chance), keep_time=disguised)
-        (world.disguised if disguised else world.overwritten).add(path)
+        world.write(path, embedding(world.chance), keep_time=world.chance.random() < 0.5)
 
 
 def delete_file(world: World) -> None:
@@ -207,13 +205,14 @@ def remove(world: World) -> None:
     said = world.chance.random() < 0.4
     now = world.chance.random() < 0.3
     inspected = world.assetctl("inspect", asset["path"], "--json").data
-    files = {Path(file["path"]) for file in inspected["files"]} if inspected else set()
+    known = {Path(file["path"]): file["sha256"] for file in inspected["files"]} if inspected else {}
+    files = set(known)
     own = {path for path in files if is_given(world, path)}
     may_go = files if said else own
     beside = set() if now else {path for path in world.here for file in may_go if is_beside(path, file)}
     lying = world.lying()
-    lifted = {lying[path] for path in may_go if path in lying} if now else set()
-    lifted -= {lying[path] for path in world.disguised if path in lying}  # compared, and kept in the trash
+    as_known = {path for path in may_go if known[path] in (None, lying.get(path))}  # others are kept in the trash
+    lifted = {lying[path] for path in as_known if path in lying} if now else set()
     flags = (["--delete-files"] if said else []) + (["--now"] if now else [])
     beside |= {path for path in world.here for file in may_go if is_beside(path, file)}
     do(world, "rm", asset["path"], "--yes", *flags, "--json", may_go=may_go | beside, lifted=lifted)
@@ -231,7 +230,9 @@ def is_beside(path: Path, file: Path) -> bool:
 def restore(world: World) -> None:
     entries = world.assetctl("trash", "--json").data or []
     if entries:
-        do(world, "trash", "restore", world.chance.choice(entries)["id"], "--json")
+        chosen = world.chance.choice(entries)["id"]
+        inside = {path for path in world.here if path.is_relative_to(world.trash / chosen)}
+        do(world, "trash", "restore", chosen, "--json", may_go=inside)
 
 
 def empty(world: World) -> None:
@@ -244,7 +245,7 @@ def empty(world: World) -> None:
 
 def prune(world: World) -> None:
     flags = world.chance.choice([[], ["--now"], ["--missing"], ["--missing", "--now"]])
-    do(world, "prune", "--yes", *flags, "--json")
+    do(world, "prune", "--yes", *flags, "--json", may_go=world.disguised)
 
 
 def dedupe(world: World) -> None:

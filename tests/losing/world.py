@@ -78,8 +78,12 @@ class World:
         """The person writes a file; what lay there is their own loss."""
         path.parent.mkdir(parents=True, exist_ok=True)
         was = path.stat() if path.is_file() else None
+        if was is not None and path.read_bytes() == content:
+            return
         self._lose(path)
         path.write_bytes(content)
+        if was is not None:
+            (self.disguised if keep_time else self.overwritten).add(path)
         if keep_time and was is not None:
             os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
         self.here[path] = digest(content)
@@ -99,10 +103,12 @@ class World:
             self.owed.discard(was)
 
     def lying(self) -> dict[Path, str]:
-        """Digests of all files there are, but for those that are assetctl's own books."""
-        books = {"catalog.db", "catalog.db-wal", "catalog.db-shm", "catalog.db.lock", "catalog.db.reserve"}
+        """Digests of all files there are, but for assetctl's own books, and what it is only getting ready."""
         files = (Path(folder) / name for folder, _, names in os.walk(self.root) for name in names)
-        return {path: digest(path.read_bytes()) for path in files if path.name not in books and path.is_file()}
+        return {path: digest(path.read_bytes()) for path in files if self._counts(path)}
+
+    def _counts(self, path: Path) -> bool:
+        return not path.name.startswith("catalog.db") and ".staging" not in path.parts and path.is_file()
 
     # --- what assetctl does -----------------------------------------------------------------------------------------
 

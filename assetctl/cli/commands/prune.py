@@ -56,8 +56,12 @@ def app(
         "missing": [asset.name for asset in pruning.missing],
         "trash": [entry.id for entry in entries],
     }
-    done = "freed" if now else "moved to the trash"
-    told = f"{readable_size(pruning.size)} {f'would be {done}' if dry_run else done}."
+    freed = sum(each.size for each in pruning.leftovers if now and each.what == "unfinished")
+    moved = pruning.size - freed
+    done = [f"{readable_size(freed)} {'would be freed' if dry_run else 'freed'}"] if now else []
+    if moved or not now:
+        done.append(f"{readable_size(moved)} {'would be moved' if dry_run else 'moved'} to the trash")
+    told = f"{', '.join(done)}."
     names = [*(str(each.path) for each in pruning.leftovers), *(asset.name for asset in pruning.missing)]
     session.out.result(data, lambda: session.out.line(told), names)
     if entries:
