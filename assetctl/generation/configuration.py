@@ -16,16 +16,10 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.generation.bounds import Config, checked, layers_of
-from assetctl.generation.folders import (
-    PIPELINES,
-    SCHEDULERS,
-    check_folder,
-    hand_over,
-    model_index,
-    refuse_numbers,
-    write_json,
-)
+from assetctl.generation.folders import PIPELINES, SCHEDULERS, check_folder, hand_over, model_index
+from assetctl.generation.json_files import write_json
 from assetctl.generation.tokenizers import END, START, find_tokenizer, read_vocabulary, write_tokenizer
+from assetctl.generation.weights import refuse_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

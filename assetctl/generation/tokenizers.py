@@ -14,7 +14,7 @@ import orjson
 
 from assetctl.errors import UnusableError
 from assetctl.generation.bounds import refuse_code
-from assetctl.generation.reading_json import read_bytes, read_object
+from assetctl.generation.json_files import read_bytes, read_object
 
 if TYPE_CHECKING:
     from pathlib import Path

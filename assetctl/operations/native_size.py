@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UnusableError
-from assetctl.generation.reading_json import read_object
+from assetctl.generation.json_files import read_object
 
 if TYPE_CHECKING:
     from assetctl.types import Asset

@@ -15,8 +15,10 @@ from assetctl.generation.bounds import checked
 from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.devices import torch_dtype
 from assetctl.generation.diffusers.failures import told
-from assetctl.generation.folders import PIPELINES, hand_over, hand_over_vae, refuse_numbers, write_json
+from assetctl.generation.folders import PIPELINES, hand_over, hand_over_vae
+from assetctl.generation.json_files import write_json
 from assetctl.generation.samplers import SAMPLERS
+from assetctl.generation.weights import refuse_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,7 +1,8 @@
-"""Reading the JSON files of a model folder, which anyone may have written."""
+"""The JSON files of a model folder: anyone may have written those that are read."""
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from assetctl.files.python_json import loads
 from assetctl.files.regular import open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 #: No real configuration comes near this size in bytes.
@@ -67,3 +69,9 @@ def _is_within(path: Path, root: Path) -> bool:
         return True
     snapshots = next((parent for parent in (top, *top.parents) if parent.name == "snapshots"), None)
     return snapshots is not None and found.is_relative_to(snapshots.parent / "blobs")
+
+
+def write_json(path: Path, config: Mapping[str, Any]) -> None:
+    """Write a configuration, with the folder that it is in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(config, indent=2), "utf-8")  # as Python writes it: some numbers are without end
