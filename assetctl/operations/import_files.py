@@ -176,7 +176,13 @@ class _Import:
         if self.moved:
             with self._catalog.write() as writer:
                 for path, number in self.moved.items():
-                    writer.relocate(number, path, in_store=False)  # whoever moved it there, it was not assetctl
+                    writer.relocate(number, path, in_store=self._stays_in_store(keepers[number], Path(path)))
+
+    def _stays_in_store(self, asset: Asset, path: Path) -> bool:
+        """Whether a file of the store was moved within it: it has its time of writing then, which no copy has."""
+        known = self._known.get(asset.path)
+        moved = known is not None and path.stat().st_mtime_ns == known.mtime_ns
+        return moved and asset.in_store and self._store.owns(path)
 
     def _identified(
         self, candidates: Iterable[Candidate], hashing: HashRun | None
