@@ -61,7 +61,7 @@ def app(
     done = [f"{readable_size(freed)} {'would be freed' if dry_run else 'freed'}"] if now else []
     if moved or not now:
         done.append(f"{readable_size(moved)} {'would be moved' if dry_run else 'moved'} to the trash")
-    told = f"{', '.join(done)}."
+    told = f"{', '.join(done)}." if something else "There is nothing to remove."
     names = [*(str(each.path) for each in pruning.leftovers), *(asset.name for asset in pruning.missing)]
     session.out.result(data, lambda: session.out.line(told), names)
     if entries:
@@ -75,5 +75,5 @@ def _show_strangers(session: Session, pruning: Pruning) -> None:
     if len(strangers) > _NAMED:
         session.out.note(f"…and {len(strangers) - _NAMED} more.")
     if strangers:
-        where = strangers[0].path if len(strangers) == 1 else session.registry.settings.models
-        session.out.hint(f"`assetctl import {shlex.quote(str(where))}` makes assets of what is one, where it lies.")
+        where = shlex.quote(str(strangers[0].path if len(strangers) == 1 else session.registry.settings.models))
+        session.out.hint(f"`assetctl import {where}` registers what of it is a model, where it lies.")

@@ -41,11 +41,13 @@ def app(
     removals = {removal.asset.id: removal for removal in (
         session.registry.plan_removal(name, delete_files=delete_files) for name in names
     )}  # fmt: skip
+    done = yes and not dry_run
+    said = ("deletes" if done else "would delete") if now else f"{'moves' if done else 'would move'} to the trash"
     for removal in removals.values():
         if removal.generations:
             session.out.warning(f"{removal.asset.name} was used in {removal.generations} recorded pictures.")
         for path in removal.deletes:
-            session.out.note(f"would {'delete' if now else 'move to the trash'}: {path}")
+            session.out.note(f"{said}: {path}")
         for path in removal.keeps:
             session.out.note(f"keeps {path}, which is yours")
     if not (dry_run or yes or _confirmed(list(removals.values()))):
