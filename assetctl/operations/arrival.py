@@ -150,7 +150,7 @@ def _placed(workspace: Workspace, arrival: Arrival, kind: str, form: str | None,
         if read.has_path(str(placed)):  # it was registered just before whatever went wrong
             store.registered(key)
         else:
-            store.take_back(key)
+            store.take_back(key, arrival.path)
         raise
     store.registered(key)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from assetctl.errors import NotFoundError
 from assetctl.files.disk import storage_errors
 from assetctl.store.placement import remove_any
 from assetctl.store.store import remove_empty_folders
@@ -60,6 +60,10 @@ def discard(
 
 
 def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None) -> None:
+    if asset is not None:
+        there = workspace.catalog.read.at_path(asset.path)
+        found = {} if there is None else {"id": there.id, "added_at": there.added_at}
+        _see_it_is_the_same(found, {"id": asset.id, "added_at": asset.added_at}, asset)
     for path in files:
         with storage_errors(f"delete {path}"):
             remove_any(path)
@@ -70,20 +74,37 @@ def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None) ->
 
 def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, name: str, reason: str) -> Entry | None:
     trash, settings = workspace.trash, workspace.settings
-    with contextlib.ExitStack() as undo:
-        with contextlib.ExitStack() as transaction:
-            document = None
-            if asset is not None:
-                writer = transaction.enter_context(workspace.catalog.write())
-                document = writer.record(asset.id)
+    document = None if asset is None else _document(workspace, asset)
+    kind = None if asset is None else asset.kind
+    entry = trash.prepare(files, name=name, reason=reason, kind=kind, asset=document)  # may copy for long
+    try:
+        if asset is None:
+            trash.take(entry)
+        else:
+            with workspace.catalog.write() as writer:
+                _see_it_is_the_same(writer.record(asset.id), document, asset)
                 writer.remove(asset.id)
                 writer.flush()
-            kind = None if asset is None else asset.kind
-            entry = trash.put(files, name=name, reason=reason, kind=kind, asset=document)
-            undo.callback(trash.restore, entry)
-        undo.pop_all()  # the catalog has forgotten it: what was moved stays moved
+                trash.take(entry)
+    except BaseException:
+        trash.undo(entry)
+        raise
     if asset is None and not entry.files:
         trash.drop(entry)
         return None
-    trash.expire(settings.trash_days, settings.trash_gigabytes * 10**9, keep=entry)
+    trash.expire(settings.trash_days, settings.trash_gigabytes * 10**9, entry)
     return entry
+
+
+def _document(workspace: Workspace, asset: Asset) -> dict[str, Any]:
+    """All that the catalog knows of an asset, if it is still the one that was meant: numbers are given anew."""
+    with workspace.catalog.write() as writer:
+        document = writer.record(asset.id)
+    own = {"path": asset.path, "added_at": asset.added_at}
+    _see_it_is_the_same({key: document["asset"][key] for key in own}, own, asset)
+    return document
+
+
+def _see_it_is_the_same(found: dict[str, Any], known: dict[str, Any] | None, asset: Asset) -> None:
+    if found != known:
+        raise NotFoundError(f"{asset.name} was changed meanwhile, and is left alone.", "Run the command again.")

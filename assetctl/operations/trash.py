@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AmbiguousNameError, StorageError, UsageError
+from assetctl.store.trash import followed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from assetctl.operations.workspace import Workspace
-    from assetctl.store.trash import Entry
+    from assetctl.store.trash import Entry, Trashed
     from assetctl.types import Asset
 
 
@@ -89,22 +90,53 @@ def restore(workspace: Workspace, name: str) -> Restored:
         raise AmbiguousNameError(message, "Name one by its id.", [entry.id for entry in entries])
     (entry,) = entries
     if entry.asset is None:
-        return Restored(entry.name, tuple(trash.restore(entry)), None)
-    there = _at_its_path(workspace, entry.asset)
-    if there is not None and entry.files:  # a process was killed before the catalog could forget it
-        return Restored(there.name, tuple(trash.restore(entry)), there)
-    if there is not None:
+        trash.bring_back(entry)
+        trash.drop(entry)
+        return Restored(entry.name, _paths(entry), None)
+    document = _followed(entry, workspace.models)
+    row = document["asset"] if isinstance(document.get("asset"), dict) else {}
+    there = workspace.catalog.read.at_path(row["path"]) if isinstance(row.get("path"), str) else None
+    if there is None:
+        return _put_back(workspace, entry, document)
+    if (there.sha256, there.added_at) != (row.get("sha256"), row.get("added_at")):
         hint = f"`assetctl rm {there.typed}` forgets that one; then try again."
         raise StorageError(f"{entry.name} cannot be restored: {there.path} is the asset {there.name} by now.", hint)
-    with workspace.reserve(), workspace.catalog.write() as writer:
-        number = writer.put_back(entry.asset)
-        writer.flush()
-        paths = tuple(trash.restore(entry))
+    trash.bring_back(entry)  # a process was killed before the catalog could forget it, or once it knew it again
+    trash.drop(entry)
+    return Restored(there.name, _paths(entry), there)
+
+
+def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any]) -> Restored:
+    """Files first, then the catalog, and the entry goes last: a kill loses nothing, and restoring again goes on."""
+    trash = workspace.trash
+    moved: list[Trashed] = []
+    try:
+        with workspace.reserve(), workspace.catalog.write() as writer:
+            number = writer.put_back(document)
+            writer.flush()
+            moved = trash.bring_back(entry)
+    except BaseException:
+        trash.send_again(moved)
+        raise
+    trash.drop(entry)
     asset = workspace.catalog.read.by_id(number)
-    return Restored(asset.name, paths, asset)
+    return Restored(asset.name, _paths(entry), asset)
 
 
-def _at_its_path(workspace: Workspace, document: dict[str, Any]) -> Asset | None:
-    row = document.get("asset")
-    path = row.get("path") if isinstance(row, dict) else None
-    return workspace.catalog.read.at_path(path) if isinstance(path, str) else None
+def _paths(entry: Entry) -> tuple[Path, ...]:
+    return tuple(file.path for file in entry.files)
+
+
+def _followed(entry: Entry, store: Path) -> dict[str, Any]:
+    """What an entry says of its asset, with paths in the store of now."""
+    document = dict(entry.asset or {})
+
+    def moved(row: object) -> object:
+        if not isinstance(row, dict) or not isinstance(row.get("path"), str):
+            return row
+        return row | {"path": str(followed(Path(row["path"]), entry.store, store))}
+
+    document["asset"] = moved(document.get("asset"))
+    files = document.get("files")
+    document["files"] = [moved(row) for row in files] if isinstance(files, list) else files
+    return document

@@ -90,7 +90,7 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
                 folder = leftover.path if leftover.path.is_dir() else None
                 name = leftover.path.name
                 # A file that is still called ours may have been written to, with its time put back: it can come back.
-                for_good = now and leftover.what == "unfinished"
+                for_good = leftover.what == "unfinished" and (now or leftover.path.name.startswith(".assetctl-"))
                 entries.append(
                     discard(workspace, leftover.files, name=name, reason="prune", folder=folder, now=for_good)
                 )

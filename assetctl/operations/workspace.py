@@ -53,7 +53,7 @@ class Workspace:
         """Where what is deleted goes first: in the home, or beside a store on another disk."""
         from assetctl.store.trash import Trash  # noqa: PLC0415 - reading commands do without it
 
-        return Trash(self.settings.home / "trash", self.models / ".trash")
+        return Trash(self.settings.home / "trash", self.models)
 
     @contextmanager
     def another(self, *, offline: bool | None = None) -> Iterator[Workspace]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock, Timeout
 
 from assetctl.files.disk import storage_errors
-from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, TEMPORARY, remove_empty_folders
+from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, remove_empty_folders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from assetctl.store.notes import Note
     from assetctl.store.store import Store
 
 What = Literal["unfinished", "unregistered"]
@@ -23,9 +25,14 @@ What = Literal["unfinished", "unregistered"]
 #: Disk and number of a file or folder: the same by whatever name it is reached.
 _Identity = tuple[int, int]
 
-#: How assetctl names the folders that it gets something ready in.
+#: How assetctl names the folders that it gets something ready in, and what stepped aside.
 _OWN_STAGING = re.compile(r"[0-9a-f]{32}")
+_ASIDE = re.compile(r"\.changed-\d+(\.|$)")
 _OWN_TEMPORARY = re.compile(r"\.assetctl-[0-9a-f]{32}")
+
+
+#: Seconds after which nobody is still writing a note.
+_CUT_SHORT = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +45,14 @@ class Leftover:
         what: `unfinished` (a download, or a copy to another disk) or `unregistered` (placed by a process that was
             killed before the catalog knew of it).
         files: What goes: of an unregistered folder, the files that assetctl placed.
+        lock: What is held by whoever is at it.
     """
 
     path: Path
     size: int
     what: What
     files: tuple[Path, ...]
+    lock: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +74,38 @@ def find_leftovers(store: Store, known: Collection[str]) -> Iterator[Leftover]:
     with storage_errors(f"look into {store.root}"):
         for path in _children(store.root / STAGING):
             if _is_staging(path) and not _is_empty(path) and _is_idle(path):
-                yield Leftover(path, _size(path), "unfinished", (path,))
-            elif path.suffix == TEMPORARY:
-                yield from _temporary(store, path)
+                yield Leftover(path, _size(path), "unfinished", (path,), path)
+        for place in _places(store):
+            for path in _children(place):
+                lock = store.staging_of(f"place {place.name}")
+                if _is_temporary(path) and _is_idle(lock):
+                    yield Leftover(path, _size(path), "unfinished", (path,), lock)
         named = _identities(known)
-        for path, note in store.notes():
-            files = tuple(note.proven())
-            if files and _identity(note.path) not in named and _is_idle(path):
-                yield Leftover(note.path, sum(map(_size, files)), "unregistered", files)
+        for place, note in store.notes():
+            leftover = _unregistered(place, note)
+            if leftover is not None and _identity(note.path) not in named and _is_idle(place):
+                yield leftover
 
 
 @contextlib.contextmanager
 def held(store: Store, leftover: Leftover) -> Iterator[bool]:
-    """Hold a leftover against processes that would go on with it; whether it could be had."""
-    path = leftover.path
-    if leftover.what == "unfinished":
-        key = path if path.parent.name == STAGING else store.staging_of(f"place {path.parent.name}")
-    else:
-        key = next((place for place, note in store.notes() if note.path == path), path)
-    lock = FileLock(key.with_suffix(".lock"), timeout=0)
+    """Hold a leftover against processes that would go on with it; whether it is one still."""
+    lock = FileLock(leftover.lock.with_suffix(".lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:
         yield False
         return
     try:
-        yield True
+        yield leftover.what == "unfinished" or leftover == _unregistered(leftover.lock, store.note(leftover.lock))
     finally:
         lock.release()
+
+
+def _unregistered(place: Path, note: Note | None) -> Leftover | None:
+    """What the note at `place` proves to be ours."""
+    files = () if note is None else tuple(note.proven())
+    return Leftover(note.path, sum(map(_size, files)), "unregistered", files, place) if note and files else None
 
 
 def find_strangers(store: Store, known: Collection[str], leftovers: Collection[Leftover]) -> Iterator[Stranger]:
@@ -107,8 +120,7 @@ def find_strangers(store: Store, known: Collection[str], leftovers: Collection[L
     with storage_errors(f"look into {store.root}"):
         named = _identities(known)
         own = {leftover.path for leftover in leftovers}
-        for name in (*FOLDERS.values(), DIFFUSERS, OTHER):
-            place = store.root / name
+        for place in _places(store):
             if not place.is_symlink():
                 yield from _strangers(place, named, own)
 
@@ -126,6 +138,9 @@ def sweep(store: Store) -> None:
         for path, note in store.notes():
             if not note.proven() and _is_idle(path):
                 path.unlink(missing_ok=True)
+        for path in (store.root / STAGING).glob(".*.incoming"):
+            if time.time() - path.lstat().st_mtime > _CUT_SHORT:
+                path.unlink(missing_ok=True)
         for path in (store.root / STAGING).glob("*.lock"):  # whoever waits for one takes a new one
             with contextlib.suppress(Timeout, PermissionError), FileLock(path, timeout=0):  # Windows keeps held ones
                 path.unlink(missing_ok=True)
@@ -139,23 +154,26 @@ def _is_empty(folder: Path) -> bool:
     return all(path.is_dir() and not path.is_symlink() for path in folder.rglob("*"))
 
 
-def _temporary(store: Store, note: Path) -> Iterator[Leftover]:
-    """The folder on another disk that a note tells of, unless somebody is placing something there now."""
-    folder = store.root / note.read_text("utf-8", "replace")[:1000]
-    if not (_OWN_TEMPORARY.fullmatch(folder.name) and folder.name[1:] == note.stem and store.contains(folder)):
-        return
-    if folder.is_dir() and not folder.is_symlink() and _is_idle(store.staging_of(f"place {folder.parent.name}")):
-        yield Leftover(folder, _size(folder), "unfinished", (folder,))
+def _is_temporary(path: Path) -> bool:
+    """Whether assetctl was copying something there, or giving it another name: what nobody could have named so."""
+    if not _OWN_TEMPORARY.fullmatch(path.name) or path.is_symlink():
+        return False
+    return path.is_dir() or (path.is_file() and path.stat().st_nlink > 1)
+
+
+def _places(store: Store) -> list[Path]:
+    """The folders of the store in which assets lie."""
+    return [store.root / name for name in (*FOLDERS.values(), DIFFUSERS, OTHER)]
 
 
 def _strangers(place: Path, named: Collection[_Identity], own: Collection[Path]) -> Iterator[Stranger]:
-    children = [child for child in _children(place) if child not in own and not _OWN_TEMPORARY.fullmatch(child.name)]
+    children = [child for child in _children(place) if child not in own and not _is_temporary(child)]
     kept = {child for child in children if _identity(child) in named}
     stems = tuple(
         f"{child.name if child.is_dir() else child.stem}." for child in (*kept, *own) if child.parent == place
     )
     for child in children:
-        if child not in kept and not child.name.startswith(stems):
+        if child not in kept and (not child.name.startswith(stems) or _ASIDE.search(child.name)):
             yield Stranger(child, _size(child))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
 import shutil
 import uuid
 from itertools import count
 from typing import TYPE_CHECKING
 
-from assetctl.files.disk import NO_LINKS, sync_folder
+from assetctl.errors import CorruptFileError
+from assetctl.files.disk import NO_LINKS, copy_file, same_bytes, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,12 +113,64 @@ def usual_mode(folder: Path) -> int:
         probe.unlink()
 
 
-def copy_any(source: Path, target: Path) -> None:
-    """Copy a file or a folder with its permissions."""
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=shutil.copy)
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file, a link or a folder, with its permissions and times, to `target`, which appears once it is whole.
+
+    Every file is compared with what it was copied from; what the disk was told to keep, it has.
+
+    Raises:
+        FileExistsError: `target` exists; nothing was done.
+        OSError: The disk refused, or something was written to meanwhile; nothing was done.
+    """
+    incoming = target.with_name(f".assetctl-{secrets.token_hex(16)}")
+    try:
+        _copy(source, incoming)
+        move(incoming, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove_any(incoming)
+        raise
+    sync_folder(target.parent)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+    elif source.is_dir():
+        target.mkdir(mode=0o700)
+        for child in source.iterdir():
+            _copy(child, target / child.name)
+        shutil.copystat(source, target)
     else:
-        shutil.copy(source, target)
+        _copy_file(source, target)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    try:
+        copy_file(source, target)
+    except CorruptFileError as error:
+        raise OSError(errno.EIO, error.message) from error
+    if not same_bytes(source, target):
+        raise OSError(errno.EIO, "the copy has other bytes")
+    shutil.copystat(source, target)
+    with target.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def move_anywhere(source: Path, target: Path) -> None:
+    """Move a file, link or folder, also to another disk: there the original goes once its copy is whole.
+
+    Raises:
+        FileExistsError: `target` exists; nothing was done.
+        OSError: The disk refused. `target` is whole then, or is not there; of a folder, `source` may lack some.
+    """
+    try:
+        move(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy_whole(source, target)
+        remove_any(source)
 
 
 def remove_any(path: Path) -> None:

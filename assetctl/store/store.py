@@ -12,12 +12,12 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from assetctl.errors import StorageError
-from assetctl.files.disk import storage_errors, sync_folder, write_text
+from assetctl.files.disk import storage_errors, sync_folder
 from assetctl.files.names import safe_name
 from assetctl.store.notes import SUFFIX, Note, read_note
 from assetctl.store.placement import (
     companion,
-    copy_any,
+    copy_whole,
     has_companion,
     move,
     move_with_companion,
@@ -53,9 +53,6 @@ STAGING = ".staging"
 
 #: What the files are called that a download leaves while it is not done, and what it knows of them.
 PARTIAL = frozenset({".part", ".chunks", ".etag", ".fresh", ".incoming"})
-
-#: What a note of a folder is called in which something is copied to another disk.
-TEMPORARY = ".temporary"
 
 
 class Store:
@@ -170,8 +167,12 @@ class Store:
         note = read_note(self._note(key), self.root)
         return note.path if note is not None and note.is_whole() else None
 
-    def take_back(self, key: str) -> None:
-        """Remove what was placed for `key` and is not to be; what else lies there stays.
+    def take_back(self, key: str, staged: Path | None = None) -> None:
+        """Take away what was placed for `key` and is not to be; what else lies there stays.
+
+        Args:
+            key: What its note is found by.
+            staged: Where it was got ready, and is put back to if it is whole: a download need not come again.
 
         Raises:
             StorageError: It can not be removed.
@@ -179,6 +180,9 @@ class Store:
         note = read_note(self._note(key), self.root)
         if note is not None:
             with self.lock(f"place {note.path.parent.name}"), storage_errors(f"remove {note.path}"):
+                if staged is not None and note.is_whole() and not os.path.lexists(staged):
+                    staged.parent.mkdir(parents=True, exist_ok=True)
+                    _put_back(note, staged)
                 remove_noted(note)
         self.registered(key)
 
@@ -195,7 +199,8 @@ class Store:
             StorageError: The disk refused; the store is as it was, and `staged` is still there.
         """
         with self._brought_near(staged, final.parent, final.name) as near:
-            own = Note.of(near, final, None)
+            comes_along = has_companion(near) and not os.path.lexists(companion(final))
+            own = Note.of(near, final, companion(near) if comes_along else None)
             aside = step_aside(final) if os.path.lexists(final) else None
             try:
                 move_with_companion(near, final)
@@ -263,6 +268,10 @@ class Store:
             if note is not None and self.contains(note.path):
                 yield path, note
 
+    def note(self, place: Path) -> Note | None:
+        """The note at `place`; `None` if there is none, or none that assetctl wrote."""
+        return read_note(place, self.root)
+
     def _note(self, key: str) -> Path:
         return self.staging_of(key).with_suffix(SUFFIX)
 
@@ -281,11 +290,10 @@ class Store:
                 yield staged
             else:
                 with self._temporary(folder) as temporary:
-                    near = temporary / staged.name
                     for each in (staged, *left):
-                        copy_any(each, temporary / each.name)
-                    settle(near, usual_mode(temporary))
-                    yield near
+                        copy_whole(each, temporary / each.name)
+                        settle(temporary / each.name, usual_mode(temporary))
+                    yield temporary / staged.name
                 left.append(staged)
             for path in left:
                 remove_any(path)
@@ -293,18 +301,13 @@ class Store:
 
     @contextmanager
     def _temporary(self, folder: Path) -> Iterator[Path]:
-        """A new folder in `folder`, gone after the block; a note tells of one that a kill leaves."""
+        """A new folder in `folder`, gone after the block; one that a kill leaves is known by its name."""
         temporary = folder / f".assetctl-{secrets.token_hex(16)}"
-        note = self.root / STAGING / f"{temporary.name[1:]}{TEMPORARY}"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_text(note, os.path.relpath(temporary, self.root))
+        temporary.mkdir(mode=0o700)
         try:
-            temporary.mkdir(mode=0o700)
             yield temporary
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            with suppress(OSError):
-                note.unlink()
 
     def _take_name(self, near: Path, folder: Path, stem: str, claimed: frozenset[str], note: Path) -> Path:
         """Move `near` and its companion to the first name that is free, noting which before."""
@@ -326,6 +329,12 @@ class Store:
                 raise
             return final
         raise AssertionError  # pragma: no cover - numbers do not end
+
+
+def _put_back(note: Note, staged: Path) -> None:
+    """Move what was placed to where it was got ready; on another disk it stays, to be removed."""
+    with suppress(OSError):
+        move_with_companion(note.path, staged)
 
 
 def remove_noted(note: Note) -> None:

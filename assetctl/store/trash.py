@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import secrets
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import NotFoundError, StorageError
 from assetctl.files.disk import same_bytes, storage_errors, sync_folder, write_text
-from assetctl.store.placement import move, remove_any
+from assetctl.store.placement import copy_whole, move, move_anywhere, remove_any
 from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ class Entry:
         files: What lies in it.
         asset: All that the catalog knew of it, to be put back; `None` for what was no asset.
         folder: Where it lies.
+        store: Where the store lay then.
     """
 
     id: str
@@ -69,6 +69,7 @@ class Entry:
     files: tuple[Trashed, ...]
     asset: dict[str, Any] | None
     folder: Path
+    store: Path
 
     @property
     def size(self) -> int:
@@ -81,11 +82,14 @@ class Trash:
 
     Args:
         home: The folder in the home.
-        store: A second one in the store, for a store on another disk than the home: there, nothing need be copied.
+        store: The store's folder. A second trash lies in it, for a store on another disk than the home: there, nothing
+            need be copied. What lay in a store that was moved since comes back into the store of now.
     """
 
     def __init__(self, home: Path, store: Path) -> None:
-        self._roots = (home, store)
+        self._store = store
+        self._roots = (home, store / ".trash")
+        self._kept: list[Entry] | None = None
 
     @cached_property
     def _alone(self) -> FileLock:
@@ -95,43 +99,74 @@ class Trash:
         self._roots[0].mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileLock(self._roots[0] / ".lock")
 
-    def put(
+    def prepare(
         self, files: Sequence[Path], *, name: str, reason: str, kind: str | None = None, asset: object = None
     ) -> Entry:
-        """Move files, links and folders into the trash; missing ones are passed over.
+        """Make an entry for files, links and folders; what lies on another disk is copied there already.
 
-        What lies on another disk is copied and compared before it is deleted.
+        Missing ones are passed over. `take` is to follow, or `undo`.
 
         Raises:
-            StorageError: The disk refused; everything is where it was.
+            StorageError: The disk refused; nothing was done.
         """
         there = [path for path in files if os.path.lexists(path)]
-        with storage_errors("move files to the trash"), self._alone:
-            root = self._root_for(there)
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            entry = _new_entry(root, there, name=name, reason=reason, kind=kind, asset=asset)
-            moved: list[Trashed] = []
-            try:
-                for file in entry.files:
-                    file.place.parent.mkdir(mode=0o700)
-                    _move_anywhere(file.path, file.place)
-                    moved.append(file)
-            except BaseException:
-                for file in reversed(moved):
-                    _move_anywhere(file.place, file.path)
-                self.drop(entry)
-                raise
-            sync_folder(root)
+        try:
+            with storage_errors("move files to the trash"), self._alone:
+                root = self._root_for(there)
+                root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                entry = _new_entry(root, there, self._store, name=name, reason=reason, kind=kind, asset=asset)
+                try:
+                    for file in entry.files:
+                        file.place.parent.mkdir(mode=0o700)
+                        if file.path.lstat().st_dev != entry.folder.lstat().st_dev:
+                            copy_whole(file.path, file.place)
+                except BaseException:
+                    self.drop(entry)
+                    raise
+        except StorageError as error:
+            error.hint = "With --now files are deleted for good, and need no room in the trash."
+            raise
         return entry
+
+    def take(self, entry: Entry) -> None:
+        """Move the files of an entry into the trash.
+
+        Raises:
+            StorageError: The disk refused; `undo` puts back what was moved.
+        """
+        with storage_errors("move files to the trash"), self._alone:
+            for file in entry.files:
+                if os.path.lexists(file.place):  # it was copied from another disk, and compared
+                    remove_any(file.path)
+                else:
+                    move(file.path, file.place)
+            sync_folder(entry.folder.parent)
+
+    def undo(self, entry: Entry) -> None:
+        """Put everything of an entry back that is not where it lay, and forget the entry.
+
+        Raises:
+            StorageError: The disk refused; the entry stays, with what could not be put back.
+        """
+        with storage_errors(f"put {entry.name} back"), self._alone:
+            for file in entry.files:
+                if os.path.lexists(file.place):
+                    _give_back(file.place, file.path)
+            self.drop(entry)
 
     def entries(self) -> list[Entry]:
         """What is in the trash, latest first."""
-        found = (_read(folder) for root in self._roots for folder in _children(root))
+        found = (_read(folder, self._store) for root in self._roots for folder in _children(root))
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.deleted_at, reverse=True)
 
     def unreadable(self) -> list[Path]:
         """Folders in the trash that do not say what they hold: somebody else's, or damaged."""
-        return [folder for root in self._roots for folder in _children(root) if folder.is_dir() and not _read(folder)]
+        return [
+            folder
+            for root in self._roots
+            for folder in _children(root)
+            if folder.is_dir() and not _read(folder, self._store)
+        ]
 
     def find(self, name: str) -> list[Entry]:
         """The entries that go by an id or a name, latest first.
@@ -147,32 +182,47 @@ class Trash:
             raise NotFoundError(f"Nothing in the trash is called {name}.", "`assetctl trash` lists what is there.")
         return found
 
-    def restore(self, entry: Entry) -> list[Path]:
-        """Move everything of an entry back to where it lay, and forget the entry.
+    def bring_back(self, entry: Entry) -> list[Trashed]:
+        """Move everything of an entry to where it lay; the entry stays, empty, until it is dropped.
+
+        Returns:
+            What was moved: nothing that an earlier, interrupted try had moved already.
 
         Raises:
-            StorageError: Something else lies there by now, or the disk refused; the entry is as it was.
+            StorageError: Something else lies there by now, or the disk refused; all is in the trash.
         """
-        lying = [file for file in entry.files if os.path.lexists(file.place)]
-        for file in lying:
-            if os.path.lexists(file.path):
+        with storage_errors(f"restore {entry.name}"), self._alone:
+            lying = [file for file in entry.files if os.path.lexists(file.place)]
+            taken = next((file.path for file in lying if os.path.lexists(file.path)), None)
+            if taken is not None:
                 raise StorageError(
-                    f"{entry.name} cannot be restored: something else lies at {file.path} now.",
+                    f"{entry.name} cannot be restored: something else lies at {taken} now.",
                     "Move that away, and try again.",
                 )
-        back: list[Trashed] = []
-        with storage_errors(f"restore {entry.name}"), self._alone:
+            back: list[Trashed] = []
             try:
                 for file in lying:
                     file.path.parent.mkdir(parents=True, exist_ok=True)
-                    _move_anywhere(file.place, file.path)
                     back.append(file)
-            except BaseException:
-                for file in reversed(back):
-                    _move_anywhere(file.path, file.place)
+                    move_anywhere(file.place, file.path)
+            except FileExistsError:  # somebody was faster
+                self.send_again(back[:-1])
                 raise
-            self.drop(entry)
-        return [file.path for file in back]
+            except BaseException:
+                self.send_again(back)
+                raise
+        return back
+
+    def send_again(self, moved: Sequence[Trashed]) -> None:
+        """Move into the trash again what `bring_back` moved.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        with storage_errors("move files to the trash"), self._alone:
+            for file in moved:
+                if os.path.lexists(file.path):
+                    _give_back(file.path, file.place)
 
     def drop(self, entry: Entry) -> None:
         """Delete what an entry holds, for good; what somebody else put into its folder stays.
@@ -186,32 +236,34 @@ class Trash:
             (entry.folder / _NOTE).unlink(missing_ok=True)
             remove_empty_folders(entry.folder)
 
-    def expire(self, days: int, size: int, keep: Entry) -> list[Entry]:
+    def expire(self, days: int, size: int, latest: Entry) -> None:
         """Delete what is older than so many days, then the oldest until the rest has at most `size` bytes.
 
-        Raises:
-            StorageError: The disk refused.
+        The latest entry always stays. What the disk does not let go stays too: nobody asked for it.
         """
+        if self._kept is None:
+            self._kept = self.entries()  # read once: many things may be deleted by one command
+        self._kept = [latest, *(entry for entry in self._kept if entry.id != latest.id)]
         oldest = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        total, gone = keep.size, []
-        with self._alone:
-            for entry in self.entries():
-                if entry.id == keep.id:
-                    continue
-                total += entry.size
-                if entry.deleted_at < oldest or total > size:
-                    self.drop(entry)
-                    gone.append(entry)
-        return gone
+        total, kept = 0, []
+        for entry in self._kept:
+            total += entry.size
+            if entry is latest or (entry.deleted_at >= oldest and total <= size):
+                kept.append(entry)
+                continue
+            with contextlib.suppress(StorageError):
+                self.drop(entry)
+        self._kept = kept
 
     def _root_for(self, files: Sequence[Path]) -> Path:
-        """The trash on the disk where most is to be moved from; else that of the home."""
+        """The trash on the disk of the first file; else that of the home."""
         devices = {path.lstat().st_dev for path in files[:1]}
-        near = (root for root in self._roots if _device(root) in devices)
-        return next(near, self._roots[0])
+        return next((root for root in self._roots if _device(root) in devices), self._roots[0])
 
 
-def _new_entry(root: Path, files: Sequence[Path], *, name: str, reason: str, kind: str | None, asset: object) -> Entry:
+def _new_entry(
+    root: Path, files: Sequence[Path], store: Path, *, name: str, reason: str, kind: str | None, asset: object
+) -> Entry:
     number = secrets.token_hex(4)
     folder = root / number
     folder.mkdir(mode=0o700)
@@ -223,6 +275,7 @@ def _new_entry(root: Path, files: Sequence[Path], *, name: str, reason: str, kin
         "kind": kind,
         "reason": reason,
         "deleted_at": now,
+        "store": str(store),
         "files": [{"path": str(file.path), "size": file.size} for file in trashed],
         "asset": asset,
     }
@@ -231,26 +284,33 @@ def _new_entry(root: Path, files: Sequence[Path], *, name: str, reason: str, kin
     except BaseException:
         folder.rmdir()
         raise
-    return Entry(number, name, kind, reason, now, trashed, asset if isinstance(asset, dict) else None, folder)
+    return Entry(number, name, kind, reason, now, trashed, asset if isinstance(asset, dict) else None, folder, store)
 
 
-def _read(folder: Path) -> Entry | None:
+def _read(folder: Path, store: Path) -> Entry | None:
     """The entry in a folder of the trash; `None` for what is none of ours."""
     note = folder / _NOTE
     try:
         if note.lstat().st_size > _LONGEST_NOTE:
             return None
         document: Any = json.loads(note.read_bytes())
+        former = _absolute(document["store"])
         files = tuple(
-            Trashed(_absolute(file["path"]), folder / str(n) / Path(file["path"]).name, int(file["size"]))
+            Trashed(followed(_absolute(file["path"]), former, store), folder / str(n) / name, int(file["size"]))
             for n, file in enumerate(document["files"])
+            if (name := Path(file["path"]).name)
         )
         name, reason, deleted_at = (_text(document[key]) for key in ("name", "reason", "deleted_at"))
         kind, asset = document["kind"], document["asset"]
         asset = asset if isinstance(asset, dict) else None
-        return Entry(folder.name, name, kind and _text(kind), reason, deleted_at, files, asset, folder)
+        return Entry(folder.name, name, kind and _text(kind), reason, deleted_at, files, asset, folder, former)
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
+
+
+def followed(path: Path, former: Path, store: Path) -> Path:
+    """Where a path of a store that lay at `former` is, now that it lies at `store`."""
+    return store / path.relative_to(former) if path.is_relative_to(former) else path
 
 
 def _text(value: object) -> str:
@@ -266,40 +326,22 @@ def _absolute(path: str) -> Path:
     return found
 
 
-def _move_anywhere(source: Path, target: Path) -> None:
-    """Move a file, link or folder, also to another disk: there it is copied and compared first.
+def _give_back(source: Path, target: Path) -> None:
+    """Move what lies at `source` to `target`, of which a part may be there already: it was copied, and is the same.
 
     Raises:
-        OSError: The disk refused, or `target` exists; nothing was done.
+        OSError: The disk refused.
     """
-    try:
-        move(source, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _copy_over(source, target)
-
-
-def _copy_over(source: Path, target: Path) -> None:
-    try:
-        if source.is_dir() and not source.is_symlink():
-            shutil.copytree(source, target, symlinks=True)
-        else:
-            shutil.copy2(source, target, follow_symlinks=False)
-        _compare(source, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            remove_any(target)
-        raise
-    remove_any(source)
-
-
-def _compare(source: Path, target: Path) -> None:
-    if source.is_dir() and not source.is_symlink():
+    if not os.path.lexists(target):
+        move_anywhere(source, target)
+    elif source.is_dir() and not source.is_symlink():
         for child in source.iterdir():
-            _compare(child, target / child.name)
-    elif not (source.readlink() == target.readlink() if source.is_symlink() else same_bytes(source, target)):
-        raise OSError(errno.EIO, "the copy has other bytes")
+            _give_back(child, target / child.name)
+        source.rmdir()
+    elif not source.is_symlink() and same_bytes(source, target):
+        source.unlink()
+    else:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
 
 
 def _children(root: Path) -> Iterable[Path]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from material import write_lora, write_safetensors
+
+from assetctl import Registry
+from assetctl.errors import NotFoundError
 
 OTHER = Path("/dev/shm")  # noqa: S108 - another filesystem than the temporary folder's, where there is one
 
@@ -237,3 +241,112 @@ def test_moving_in_mends_a_store_that_has_rotted_with_its_time_kept(assetctl, ho
     assert place.read_bytes() == good
     assert not lora.exists()
     assert assetctl("verify").code == 0
+
+
+def test_a_copied_home_restores_into_its_own_store(assetctl, home, whiskers, tmp_path, monkeypatch):
+    content = whiskers.read_bytes()
+    assetctl("rm", "whiskers", "--yes")
+    other = tmp_path / "other"
+    shutil.copytree(home, other)
+    monkeypatch.setenv("ASSETCTL_HOME", str(other))
+    assert assetctl("trash", "restore", "whiskers").code == 0
+    assert (other / "models" / "loras" / "whiskers.safetensors").read_bytes() == content
+    assert not whiskers.exists()
+    assert assetctl("verify").code == 0
+    assert [asset["name"] for asset in assetctl("list", "--in-store", "--json").data] == ["whiskers"]
+
+
+def test_nothing_is_restored_into_the_place_of_another_asset(assetctl, whiskers, tmp_path):
+    assetctl("rm", "whiskers", "--yes")
+    assetctl("import", "--move", write_lora(tmp_path / "whiskers.safetensors", seed=9))
+    whiskers.unlink()
+    ended = assetctl("trash", "restore", "whiskers", "--json")
+    assert (ended.code, ended.error["code"]) == (1, "storage")
+    assert len(assetctl("trash", "--json").data) == 1
+
+
+@pytest.mark.parametrize("catalog_knew", [False, True])
+def test_a_restoration_that_was_killed_goes_on(assetctl, home, whiskers, catalog_knew):
+    content, before = whiskers.read_bytes(), shown(assetctl, "whiskers")
+    assetctl("rm", "whiskers", "--yes")
+    shutil.copytree(home / "trash", home.with_name("kept"))
+    if catalog_knew:
+        assetctl("trash", "restore", "whiskers")
+        shutil.rmtree(home / "trash")
+        home.with_name("kept").rename(home / "trash")
+    (lying,) = (home / "trash").rglob("*.safetensors")
+    lying.replace(whiskers)  # moved, and the entry is still there
+    assert assetctl("trash", "restore", "whiskers").code == 0
+    assert (whiskers.read_bytes(), shown(assetctl, "whiskers")) == (content, before)
+    assert assetctl("trash", "--json").data == []
+
+
+def test_a_removal_that_was_killed_can_be_taken_back(assetctl, home, whiskers):
+    content, before = whiskers.read_bytes(), shown(assetctl, "whiskers")
+    shutil.copy(home / "catalog.db", home / "before.db")
+    assetctl("rm", "whiskers", "--yes")
+    for suffix in ("-wal", "-shm"):
+        (home / f"catalog.db{suffix}").unlink(missing_ok=True)
+    (home / "before.db").replace(home / "catalog.db")  # the catalog did not come to forget it
+    assert assetctl("trash", "restore", "whiskers").code == 0
+    assert (whiskers.read_bytes(), shown(assetctl, "whiskers")) == (content, before)
+
+
+def test_another_asset_that_got_the_number_meanwhile_is_not_removed(assetctl, home, whiskers, tmp_path):
+    with Registry.open(home) as registry:
+        plan = registry.plan_removal("whiskers")
+        with Registry.open(home) as other:
+            other.remove(other.plan_removal("whiskers"), now=True)
+            other.take_in(write_lora(tmp_path / "two.safetensors", seed=2))
+        for now in (False, True):
+            with pytest.raises(NotFoundError):
+                registry.remove(plan, now=now)
+        assert [asset.name for asset in registry.list()] == ["two"]
+    assert (home / "models" / "loras" / "two.safetensors").exists()
+
+
+def test_a_dry_run_of_restoring_restores_nothing(assetctl, whiskers):
+    assetctl("rm", "whiskers", "--yes")
+    (shown,) = assetctl("trash", "restore", "whiskers", "--dry-run", "--json").data
+    assert (shown["paths"], shown["restored"], whiskers.exists()) == ([str(whiskers)], False, False)
+
+
+def test_one_that_cannot_come_back_does_not_keep_the_others(assetctl, home, whiskers, tmp_path):
+    assetctl("import", "--move", write_lora(tmp_path / "two.safetensors", seed=2))
+    assetctl("rm", "whiskers", "two", "--yes")
+    whiskers.write_bytes(b"mine")
+    assert assetctl("trash", "restore", "whiskers", "two").code == 1
+    assert (home / "models" / "loras" / "two.safetensors").exists()
+    assert whiskers.read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(not OTHER.is_dir(), reason="needs a second filesystem")
+def test_a_folder_on_another_disk_that_can_not_be_removed_loses_nothing(assetctl, home, tmp_path):
+    other = OTHER / f"assetctl-loras-{os.getpid()}"
+    other.mkdir()
+    try:
+        if other.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("needs a second filesystem")
+        (home / "models").mkdir(parents=True)
+        (home / "models" / "loras").symlink_to(other)
+        source = write_lora(tmp_path / "one.safetensors")
+        assetctl("pull", source)
+        beside = other / "one.config"
+        beside.mkdir()
+        for name in ("a.json", "b.json"):
+            (beside / name).write_text(name)
+        if os.geteuid() == 0:
+            made = subprocess.run(["chattr", "+i", beside / "b.json"], check=False, capture_output=True)
+            if made.returncode:
+                pytest.skip("no file can be kept from being removed here")
+        else:
+            beside.chmod(0o555)
+        before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+        ended = assetctl("rm", "one", "--yes", "--json")
+        subprocess.run(["chattr", "-i", beside / "b.json"], check=False, capture_output=True)
+        beside.chmod(0o755)
+        assert ended.code == 1
+        assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before
+        assert [asset["name"] for asset in assetctl("list", "--json").data] == ["one"]
+    finally:
+        shutil.rmtree(other)

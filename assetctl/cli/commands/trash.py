@@ -10,7 +10,7 @@ import typer
 from assetctl.cli.asking import confirmed
 from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.errors import AssetctlError, UsageError
 from assetctl.store.trash import Entry
 
 
@@ -38,7 +38,7 @@ def app(
     older_than: Annotated[
         int | None, typer.Option("--older-than", metavar="DAYS", help="Only what was deleted so long ago.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Show what `rm`, `prune` and `sync --prune` deleted, put it back, or delete it for good.
@@ -49,7 +49,7 @@ def app(
     if action is Action.RESTORE:
         if not names or older_than is not None:
             raise UsageError("Nothing was named that is to come back.", "Write `assetctl trash restore NAME`.")
-        _restore(session, names)
+        _restore(session, names, dry_run=dry_run)
         return
     entries = session.registry.trash(*(names or ()), older_than=older_than)
     if action is Action.EMPTY:
@@ -70,19 +70,37 @@ def app(
     )
 
 
-def _restore(session: Session, names: list[str]) -> None:
-    done = [session.registry.restore(name) for name in names]
-    data = [
-        {"name": each.name, "paths": [str(path) for path in each.paths], "is_asset": each.asset is not None}
-        for each in done
-    ]
+def _restore(session: Session, names: list[str], *, dry_run: bool) -> None:
+    data, failed = [], []
+    for name in names:
+        try:
+            data.append(_planned(session, name) if dry_run else _restored(session, name))
+        except AssetctlError as error:
+            failed.append(error)
 
     def render() -> None:
-        for each in done:
-            where = f" at {each.paths[0]}" if each.paths else ""
-            session.out.line(f"{each.name} is back{where}")
+        for each in data:
+            where = f" at {each['paths'][0]}" if each["paths"] else ""
+            session.out.line(f"{each['name']} {'would be' if dry_run else 'is'} back{where}")
 
-    session.out.result(data, render, [each.name for each in done])
+    if not (failed and session.out.json):  # there the error is the one document
+        session.out.result(data, render, [each["name"] for each in data])
+    for other in failed[1:]:
+        session.out.warning(other.message)
+    if failed:
+        raise failed[0]
+
+
+def _restored(session: Session, name: str) -> dict[str, Any]:
+    done = session.registry.restore(name)
+    paths = [str(path) for path in done.paths]
+    return {"name": done.name, "paths": paths, "is_asset": done.asset is not None, "restored": True}
+
+
+def _planned(session: Session, name: str) -> dict[str, Any]:
+    (entry, *_) = session.registry.trash(name)
+    paths = [str(file.path) for file in entry.files]
+    return {"name": entry.name, "paths": paths, "is_asset": entry.asset is not None, "restored": False}
 
 
 def _empty(session: Session, entries: list[Entry], *, dry_run: bool, yes: bool) -> None:
