@@ -17,14 +17,12 @@ def confirmed(out: Output, question: str, *, yes: bool) -> bool:
     """Whether a person says yes: by `--yes`, or at the terminal.
 
     Raises:
-        UsageError: Nobody is there to be asked.
+        UsageError: No terminal is there to ask at.
     """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UsageError(
-            "Nobody is there to be asked.", "Add --yes if you mean it, or --dry-run to see what it would do."
-        )
+        raise UsageError("This takes your word, and no terminal is there to ask you at.", "Add --yes if you mean it.")
     if typer.confirm(question, err=True):
         return True
     out.note("Nothing was done.")

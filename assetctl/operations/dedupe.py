@@ -46,16 +46,17 @@ class Duplicate:
 def find_duplicates(workspace: Workspace) -> list[Duplicate]:
     """Files that take space twice, as the catalog knows them: no links, and nothing whose bytes are shared already."""
     read, store = workspace.catalog.read, workspace.store
-    rows = read.copies()
-    names = {asset.id: asset.name for asset in read.by_ids({row[0] for row in rows})}
+    places: dict[int, dict[Path, None]] = {}
+    for number, *both, _ in read.copies():
+        places.setdefault(number, {}).update(dict.fromkeys(map(Path, both)))
+    names = {asset.id: asset.name for asset in read.by_ids(places)}
     found = []
-    for number, *both, _ in rows:
-        path, copy = map(Path, both)
-        if _is_file(path) and _is_file(copy) and not path.samefile(copy):
-            gain = _gain(copy)
-            if gain:
-                inside = store.contains(path) and store.contains(copy)
-                found.append(Duplicate(names[number], path, copy, gain, inside))
+    for number, paths in places.items():
+        first, *others = [path for path in paths if _is_file(path)] or [Path()]
+        for copy in others:
+            if not first.samefile(copy) and (gain := _gain(copy)):
+                inside = store.contains(first) and store.contains(copy)
+                found.append(Duplicate(names[number], first, copy, gain, inside))
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from assetctl.errors import NotFoundError
+from assetctl.errors import NotFoundError, StorageError
 from assetctl.files.disk import storage_errors
 from assetctl.store.placement import remove_any
 from assetctl.store.store import remove_empty_folders
@@ -45,7 +46,7 @@ def discard(
 
     Raises:
         StorageError: The disk refused, or the catalog could not be written. Everything is as it was; but what is
-            deleted for good is gone first, on a full disk that makes room, and its asset is listed as missing then.
+            deleted for good may be gone, and its asset is listed as missing then.
     """
     with workspace.reserve():
         if now:
@@ -64,12 +65,30 @@ def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None) ->
         there = workspace.catalog.read.at_path(asset.path)
         found = {} if there is None else {"id": there.id, "added_at": there.added_at}
         _see_it_is_the_same(found, {"id": asset.id, "added_at": asset.added_at}, asset)
+    if asset is None:
+        _remove_all(files)
+        return
+    try:
+        with workspace.catalog.write() as writer:
+            writer.remove(asset.id)
+            writer.flush()
+            _remove_all(files)
+    except StorageError:
+        if not any(os.path.lexists(path) and _on_one_disk(path, workspace.settings.home) for path in files):
+            raise
+        _remove_all(files)  # the disk is full, and that makes room on it
+        with workspace.catalog.write() as writer:
+            writer.remove(asset.id)
+
+
+def _remove_all(files: Sequence[Path]) -> None:
     for path in files:
         with storage_errors(f"delete {path}"):
             remove_any(path)
-    if asset is not None:
-        with workspace.catalog.write() as writer:
-            writer.remove(asset.id)
+
+
+def _on_one_disk(one: Path, other: Path) -> bool:
+    return one.lstat().st_dev == other.stat().st_dev
 
 
 def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, name: str, reason: str) -> Entry | None:

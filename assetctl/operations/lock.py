@@ -12,6 +12,7 @@ from assetctl.addresses import without_secrets
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
+from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.pull import bring, told_by
@@ -341,7 +342,7 @@ def _learned(
 
 def rebased(reference: str, base: Path) -> str:
     """A path in a manifest counts from the manifest's folder."""
-    counted = reference.startswith(("./", "../"))
-    if counted or (not _ELSEWHERE.match(reference) and os.path.lexists(base / reference)):
+    counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
+    if not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
         return str(base / reference)
     return reference

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError
+from assetctl.errors import AssetctlError, NotFoundError, UsageError
 from assetctl.files.hashing import hash_file
+from assetctl.files.paths import absolute
 from assetctl.operations.arrival import is_as_it_was
 from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.discarding import discard
 from assetctl.store.placement import companion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from assetctl.operations.workspace import Workspace
     from assetctl.store.trash import Entry
@@ -31,6 +33,7 @@ class Removal:
         generations: How many recorded pictures were made with it.
         deletes: Files that go.
         keeps: A person's own files, which stay: also what somebody wrote into the store in a file's place.
+        is_owned: Whether the store has the asset's bytes.
         is_final: Whether what goes cannot be downloaded again: a person's own file, or what only the store has.
     """
 
@@ -38,6 +41,7 @@ class Removal:
     generations: int
     deletes: tuple[Path, ...]
     keeps: tuple[Path, ...]
+    is_owned: bool
     is_final: bool
 
     @property
@@ -58,10 +62,12 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
+        UsageError: One of several files was named, and all would be deleted.
     """
     read = workspace.catalog.read
     asset = read.find(name)
     files = read.files(asset)
+    _see_that_it_was_named(asset, files, name, delete_files=delete_files)
     copies = [Path(file.path) for file in files if file.role == "copy"]
     is_owned = asset.in_store and workspace.store.owns(Path(asset.path))
     own = _own(asset, files)
@@ -72,7 +78,7 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     kept = [] if delete_files else (changed if is_owned else [Path(asset.path)]) + copies
     is_final = bool(delete_files and others) or (is_owned and not can_be_had_again(workspace, asset))
     keeps = tuple(path for path in kept if os.path.lexists(path))
-    return Removal(asset, read.generations_with(asset), tuple(deletes), keeps, is_final)
+    return Removal(asset, read.generations_with(asset), tuple(deletes), keeps, is_owned, is_final)
 
 
 def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: bool = False) -> Entry | None:
@@ -113,7 +119,31 @@ def _changed(files: Iterable[AssetFile]) -> list[Path]:
     return [Path(file.path) for file in own if not Path(file.path).is_symlink() and not is_as_it_was(file)]
 
 
-def _own(asset: Asset, files: tuple[AssetFile, ...] | list[AssetFile]) -> list[Path]:
+def _see_that_it_was_named(asset: Asset, files: Sequence[AssetFile], name: str, *, delete_files: bool) -> None:
+    """See that a person meant this asset, and all of its files.
+
+    Raises:
+        NotFoundError: It is found by what one of its files is called, and has another name.
+        UsageError: One of several files was named, and all would be deleted.
+    """
+    path = str(absolute(name))
+    if path in {asset.path, *(file.path for file in files)}:
+        if delete_files and asset.format != "diffusers" and len(files) > 1:
+            raise UsageError(
+                f"{path} is one of {len(files)} places of {asset.name}, and all of them would be deleted.",
+                f"`assetctl rm {asset.typed} --delete-files` deletes all; else delete the one file yourself.",
+            )
+        return
+    wanted = unicodedata.normalize("NFC", name).lower()
+    hashes = {asset.sha256, *(digest for file in files for digest in (file.sha256, file.autov3, file.blake3))}
+    if unicodedata.normalize("NFC", asset.name).lower() != wanted and not any(
+        digest is not None and digest.startswith(wanted) for digest in hashes
+    ):
+        hint = f"`assetctl rm {asset.typed}` removes that one."
+        raise NotFoundError(f"No asset is called {name}; {asset.name} is known by it as well.", hint)
+
+
+def _own(asset: Asset, files: Sequence[AssetFile]) -> list[Path]:
     """The files that make the asset; a link in its place is one."""
     if asset.format != "diffusers" or Path(asset.path).is_symlink():
         return [Path(asset.path)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import AssetctlError, StorageError
 from assetctl.files.disk import same_bytes, storage_errors
 from assetctl.files.hashing import hash_file
+from assetctl.files.paths import absolute
 from assetctl.identify import identify
 from assetctl.operations.pull import pull
 from assetctl.operations.scanning import Scan
@@ -62,6 +63,9 @@ def take_in(
     found = Scan(paths)
     candidates = list(found)
     taken = TakenIn(refused=found.unreadable)
+    named = [absolute(path) for path in paths]
+    roots = [os.path.realpath(path) if path.is_dir() else _place(str(path)) for path in named]
+    roots += [_place(str(path)) for path in named if path.is_dir()]
     for candidate in candidates:
         try:
             if not candidate.named and _is_no_model(candidate):
@@ -72,7 +76,7 @@ def take_in(
             if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
                 if result.known and _has_rotted(workspace, candidate, result.asset):
                     taken.results[-1] = result = pull(workspace, candidate.path, tags=labels, report=report)
-                _move_out(workspace, candidate, result)
+                _move_out(workspace, candidate, result, roots)
         except StorageError as error:
             taken.failed.append(error)
             break
@@ -94,18 +98,34 @@ def _is_no_model(candidate: Candidate) -> bool:
     return found.format == "pickle" and found.kind == "unknown"
 
 
-def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult) -> None:
+def _is_below(path: str, roots: Sequence[str]) -> bool:
+    """Whether something lies where a person named it, and not behind a link that led out of there."""
+    place = _place(path)
+    return any(place == root or place.startswith(root + os.sep) for root in roots)
+
+
+def _place(path: str) -> str:
+    """Where something lies, links above it followed."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - strings
+
+
+def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult, roots: Sequence[str]) -> None:
     """Delete what was taken in, and forget that it lay there; whatever else is there stays.
 
     Every file is compared with what the store has, byte by byte, before it goes.
     """
-    gone = _deleted(candidate, _taken_from(workspace, candidate, result.asset))
+    taken = _taken_from(workspace, candidate, result.asset) if _is_below(candidate.path, roots) else []
+    gone = _deleted(candidate, taken)
     copies = [file.path for file in workspace.catalog.read.files(result.asset) if file.role == "copy"]
     if not set(copies).isdisjoint(gone):
         with workspace.catalog.write() as writer:
             for path in gone:
                 writer.forget_file(path)
-    if Path(candidate.path).is_dir():
+    elsewhere = [file.path for file in candidate.files if file.path not in gone and os.path.lexists(file.path)]
+    if not gone and elsewhere and not _is_below(candidate.path, roots):
+        result.warnings.append(f"{candidate.path} lies elsewhere, behind a link: it was copied, and stays there.")
+    elif Path(candidate.path).is_dir():
         result.warnings.append(f"{candidate.path} keeps what is no part of {result.asset.name}.")
     elif not gone and os.path.lexists(candidate.path):
         result.warnings.append(f"{candidate.path} was written to meanwhile, and stays.")

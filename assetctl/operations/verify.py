@@ -107,7 +107,10 @@ def _verify(
             learnt.append(FileHashes(file.path, digests.sha256, digests.autov3, digests.blake3))
         if digests is not None and written is not None and file.sha256 is not None:
             touched[file.path] = written
-        status, detail = problem or ("ok", "size and time" if quick else "size and hash")
+        looked_at = (
+            "size and time" if quick else "size; hashed for the first time" if not file.sha256 else "size and hash"
+        )
+        status, detail = problem or ("ok", looked_at)
         yield Verification(asset.name, file.path, status, detail)
     if learnt:
         with contextlib.suppress(StorageError):  # a home that can not be written can be verified all the same

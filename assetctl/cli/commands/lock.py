@@ -30,10 +30,12 @@ def app(
     data = {"path": str(result.path), "resolved": result.resolved, "removed": result.removed, "changed": result.changed}
 
     def render() -> None:
-        for word, names in (("locked", result.resolved), ("dropped", result.removed)):
+        words = ("missing", "extra") if check else ("locked", "dropped")
+        for word, names in zip(words, (result.resolved, result.removed), strict=True):
             for name in names:
                 session.out.line(f"{word:>8}  {name}")
-        session.out.line(f"{len(result.lock.assets)} assets are in {result.path}.")
+        count, verb = len(result.lock.assets), "would be" if check and result.changed else "are"
+        session.out.line(f"{count} {'asset' if count == 1 else 'assets'} {verb} in {result.path}.")
 
     stale = check and result.changed
     if not (stale and session.out.json):  # there the error is the one document

@@ -45,11 +45,13 @@ def app(
     said = ("deletes" if done else "would delete") if now else f"{'moves' if done else 'would move'} to the trash"
     for removal in removals.values():
         if removal.generations:
-            session.out.warning(f"{removal.asset.name} was used in {removal.generations} recorded pictures.")
+            pictures = "1 recorded picture" if removal.generations == 1 else f"{removal.generations} recorded pictures"
+            session.out.warning(f"{removal.asset.name} was used in {pictures}.")
         for path in removal.deletes:
             session.out.note(f"{said}: {path}")
         for path in removal.keeps:
-            session.out.note(f"keeps {path}, which is yours")
+            why = "holds other bytes than assetctl put there" if removal.is_owned else "is yours"
+            session.out.note(f"keeps {path}, which {why}")
     if not (dry_run or yes or _confirmed(list(removals.values()))):
         session.out.note("Nothing was removed.")
         raise typer.Exit(1)
@@ -67,7 +69,8 @@ def app(
         }
         for removal in removals.values()
     ]
-    told = f"{'would remove' if dry_run else 'removed'} {len(data)} {'asset' if len(data) == 1 else 'assets'}"
+    named = ", ".join(removal.asset.name for removal in removals.values())
+    told = f"{'would remove' if dry_run else 'removed'} {named}"
     session.out.result(data, lambda: session.out.line(told), [removal.asset.name for removal in removals.values()])
 
 
@@ -80,5 +83,5 @@ def _confirmed(removals: Sequence[Removal]) -> bool:
     final = [removal.asset.name for removal in removals if removal.is_final]
     if final:
         names = ", ".join(final)
-        raise UsageError(f"{names} cannot be downloaded again.", "Add --yes to move it to the trash all the same.")
+        raise UsageError(f"{names} cannot be downloaded again.", "Add --yes if you mean it.")
     return True

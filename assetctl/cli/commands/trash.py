@@ -34,7 +34,9 @@ class Action(StrEnum):
 def app(
     session: Session,
     action: Annotated[Action, typer.Argument(help="What to do.", show_default=True)] = Action.LIST,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or ids; all if none.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or ids; `list` and `empty` take all if none.")
+    ] = None,
     older_than: Annotated[
         int | None, typer.Option("--older-than", metavar="DAYS", help="Only what was deleted so long ago.")
     ] = None,
