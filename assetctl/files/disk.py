@@ -10,6 +10,7 @@ import stat
 import sys
 from contextlib import contextmanager
 from io import FileIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import CorruptFileError, StorageError
@@ -17,7 +18,6 @@ from assetctl.files.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import IO
 
 COPY_CHUNK = 2**20
@@ -113,6 +113,39 @@ def _opened(path: Path) -> FileIO:
 def _state(file: FileIO) -> tuple[int, int]:
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
+
+
+def is_gone(path: str | Path) -> bool:
+    """Whether nothing is there; what may not be asked, or lies on a disk that fails, is not said to be gone."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def is_written_to(path: Path) -> bool:
+    """Whether another program has a file open to write to it, as far as the system tells: Linux does, to its owner."""
+    if sys.platform != "linux":
+        return False
+    import fcntl  # noqa: PLC0415 - exists on Unix alone
+
+    try:
+        descriptor, _ = open_regular(path)
+    except OSError:
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -107,13 +107,14 @@ class Kept(NamedTuple):
         return [f"{self.asset.path} held other bytes than it did. These are kept as {self.aside}: {advice}"]
 
 
-def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept:
+def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False, given: bool = False) -> Kept:
     """Place an arrival and register it, unless the catalog has its bytes.
 
     Args:
         workspace: The home.
         arrival: What came.
         owned: Whether the store is to have these bytes, even where a person's own file is registered that holds them.
+        given: Whether the file that was named is assetctl's from now on, if it lies in the store already.
 
     Raises:
         StorageError: The disk is full or may not be written; store and catalog are as they were.
@@ -125,21 +126,23 @@ def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False) -> Kept
             _learn_hash(workspace, arrival)
         known = read.by_sha256(arrival.sha256)
         if known is not None and is_intact(workspace, known):
-            return (
-                _take_over(workspace, arrival, known, key) if owned and not known.in_store else Kept(known, known=True)
-            )
+            takes_over = owned and not known.in_store
+            return _take_over(workspace, arrival, known, key, given) if takes_over else Kept(known, known=True)
         if known is not None and known.in_store and store.owns(Path(known.path)):
             return _mend(workspace, arrival, known)
-        with _placed(workspace, arrival, arrival.found.kind, arrival.found.format, key) as placed:
+        kind, form = arrival.found.kind, arrival.found.format
+        with _placed(workspace, arrival, kind, form, key, given=given) as placed:
             number = _register(workspace, arrival.entry(placed), known)
     return Kept(read.by_id(number))
 
 
 @contextlib.contextmanager
-def _placed(workspace: Workspace, arrival: Arrival, kind: str, form: str | None, key: str) -> Iterator[Path]:
+def _placed(
+    workspace: Workspace, arrival: Arrival, kind: str, form: str | None, key: str, *, given: bool
+) -> Iterator[Path]:
     """Place an arrival, to be registered in the block; taken back if that fails."""
     read, store = workspace.catalog.read, workspace.store
-    placed = _lies_already(workspace, arrival, key)
+    placed = _lies_already(workspace, arrival, key, given=given)
     if placed is None:
         store.take_back(key)  # a killed process may have placed a part
         claimed = frozenset(read.known_files(str(store.folder(kind, form or ""))))
@@ -155,19 +158,19 @@ def _placed(workspace: Workspace, arrival: Arrival, kind: str, form: str | None,
     store.registered(key)
 
 
-def _named_in_store(workspace: Workspace, arrival: Arrival) -> Path | None:
+def named_in_store(workspace: Workspace, resolution: Resolution) -> Path | None:
     """The place in the store that a person named to be taken in; `None` if they named another."""
-    if arrival.resolution.source != "path":
+    if resolution.source != "path":
         return None
-    named = absolute(arrival.resolution.reference)
+    named = absolute(resolution.reference)
     return named if workspace.store.owns(named) and not named.is_symlink() else None
 
 
-def _lies_already(workspace: Workspace, arrival: Arrival, key: str) -> Path | None:
-    """Where the same bytes lie in the store, if a killed process placed them, or if a person named that very place."""
+def _lies_already(workspace: Workspace, arrival: Arrival, key: str, *, given: bool) -> Path | None:
+    """Where the same bytes lie in the store, if a killed process placed them, or if a person gave that very place."""
     store = workspace.store
     path = store.placed_before(key)
-    path = path or _named_in_store(workspace, arrival)
+    path = path or (named_in_store(workspace, arrival.resolution) if given else None)
     if path is None:
         return None
     files = folder_files(path) if path.is_dir() else (single_file(path),)
@@ -182,15 +185,15 @@ def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
     return Kept(workspace.catalog.read.by_id(number), aside=aside)
 
 
-def _take_over(workspace: Workspace, arrival: Arrival, known: Asset, key: str) -> Kept:
+def _take_over(workspace: Workspace, arrival: Arrival, known: Asset, key: str, given: bool) -> Kept:  # noqa: FBT001
     """Have the store own an asset that was registered in place; a person's own files count as copies of it."""
     read = workspace.catalog.read
     place = Path(known.path)
-    if place == _named_in_store(workspace, arrival):
+    if given and place == named_in_store(workspace, arrival.resolution):
         with workspace.catalog.write() as writer:
             writer.set_location(known.id, known.path, sha256=known.sha256, in_store=True)
         return Kept(read.by_id(known.id))
-    with _placed(workspace, arrival, known.kind, known.format, key) as placed:
+    with _placed(workspace, arrival, known.kind, known.format, key, given=given) as placed:
         hashed = {file.sha256: file for file in read.files(known)}
         files = [_with_hashes(file, hashed.get(file.sha256)) for file in arrival.entry(placed).files]
         with workspace.catalog.write() as writer:

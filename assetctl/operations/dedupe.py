@@ -29,7 +29,7 @@ class Duplicate:
         path: The one file.
         copy: The other, which takes space of its own.
         size: How many bytes the disk would get back.
-        in_store: Whether both lie in the store.
+        owned: Whether both are assetctl's: a person's own file may lie in the store too.
         shared: How they share their bytes by now; `None` if they do not.
         freed: Bytes that the disk got back.
     """
@@ -38,25 +38,29 @@ class Duplicate:
     path: Path
     copy: Path
     size: int
-    in_store: bool
+    owned: bool
     shared: How | None = None
     freed: int = 0
 
 
 def find_duplicates(workspace: Workspace) -> list[Duplicate]:
     """Files that take space twice, as the catalog knows them: no links, and nothing whose bytes are shared already."""
-    read, store = workspace.catalog.read, workspace.store
+    read = workspace.catalog.read
+    owned = {Path(asset.path) for asset in read.assets() if asset.in_store}
     places: dict[int, dict[Path, None]] = {}
     for number, *both, _ in read.copies():
         places.setdefault(number, {}).update(dict.fromkeys(map(Path, both)))
     names = {asset.id: asset.name for asset in read.by_ids(places)}
-    found = []
+    found: list[Duplicate] = []
     for number, paths in places.items():
-        first, *others = [path for path in paths if _is_file(path)] or [Path()]
-        for copy in others:
-            if not first.samefile(copy) and (gain := _gain(copy)):
-                inside = store.contains(first) and store.contains(copy)
-                found.append(Duplicate(names[number], first, copy, gain, inside))
+        first, *others = sorted((path for path in paths if _is_file(path)), key=lambda path: path not in owned) or [
+            Path()
+        ]
+        found += [
+            Duplicate(names[number], first, copy, gain, {first, copy} <= owned)
+            for copy in others
+            if (gain := _gain(first, copy))
+        ]
     return found
 
 
@@ -114,8 +118,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _gain(copy: Path) -> int:
+def _gain(path: Path, copy: Path) -> int:
     try:
-        return bytes_alone(copy)
+        return 0 if path.samefile(copy) else bytes_alone(copy)
     except OSError:  # it may not be read: then it cannot be compared either
         return 0

@@ -63,8 +63,8 @@ def discard(
 def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None) -> None:
     if asset is not None:
         there = workspace.catalog.read.at_path(asset.path)
-        found = {} if there is None else {"id": there.id, "added_at": there.added_at}
-        _see_it_is_the_same(found, {"id": asset.id, "added_at": asset.added_at}, asset)
+        found = {} if there is None else _identity(there)
+        _see_it_is_the_same(found, _identity(asset), asset)
     if asset is None:
         _remove_all(files)
         return
@@ -106,7 +106,8 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
                 writer.flush()
                 trash.take(entry)
     except BaseException:
-        trash.undo(entry)
+        if asset is None or workspace.catalog.read.at_path(asset.path) is not None:  # else it was forgotten already
+            trash.undo(entry)
         raise
     if asset is None and not entry.files:
         trash.drop(entry)
@@ -119,9 +120,15 @@ def _document(workspace: Workspace, asset: Asset) -> dict[str, Any]:
     """All that the catalog knows of an asset, if it is still the one that was meant: numbers are given anew."""
     with workspace.catalog.write() as writer:
         document = writer.record(asset.id)
-    own = {"path": asset.path, "added_at": asset.added_at}
+    own = _identity(asset)
+    del own["id"]
     _see_it_is_the_same({key: document["asset"][key] for key in own}, own, asset)
     return document
+
+
+def _identity(asset: Asset) -> dict[str, Any]:
+    """What tells an asset from another that got its number or its place."""
+    return {"id": asset.id, "path": asset.path, "added_at": asset.added_at, "sha256": asset.sha256}
 
 
 def _see_it_is_the_same(found: dict[str, Any], known: dict[str, Any] | None, asset: Asset) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def follow_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> None:
     """Let the catalog look for files below `root` that it knows below the folder where the store was.
 
-    A file is followed if one of its size lies at the same place in the store of now. All others stay recorded as they
+    A file is followed if one of its size lies at the same place in the store of now, with its time of writing, or while
+    nothing lies where it was: another tree may have files of the same names. All others stay recorded as they
     were: their disk may not be mounted.
 
     Args:
@@ -52,10 +53,11 @@ def _followed(old: str, former: Path, root: Path, known: KnownFile, there: Mappi
     if os.path.realpath(old) == os.path.realpath(new):
         return new
     try:
-        size = Path(new).stat().st_size
+        status = Path(new).stat()
     except OSError:
         return None
-    return new if size == known.size else None
+    is_moved = status.st_mtime_ns == known.mtime_ns or not os.path.lexists(old)
+    return new if status.st_size == known.size and is_moved else None
 
 
 def _below(root: Path, path: str, former: Path) -> str:

@@ -291,20 +291,20 @@ class _Import:
         self.numbers |= dict.fromkeys(numbers)
         self.result.added += len(self._added) - before
 
-    def _foreign(self, numbers: Iterable[int]) -> set[int]:
-        """Assets of the store in whose place somebody wrote other bytes: these are not assetctl's to delete."""
-        read = self._catalog.read
-        stored = (asset for asset in read.by_ids(numbers) if asset.in_store)
-        return {
-            asset.id
-            for asset in stored
-            if not all(is_as_it_was(file) for file in read.files(asset) if file.role != "copy")
-        }
+    def _foreign(self, changed: dict[int, Candidate]) -> set[int]:
+        """Assets of the store where somebody wrote other bytes, or more of them: these are not assetctl's to delete."""
+        read, foreign = self._catalog.read, set()
+        for asset in read.by_ids(changed):
+            own = [file for file in read.files(asset) if file.role != "copy"]
+            added = {file.path for file in changed[asset.id].files} - {file.path for file in own}
+            if asset.in_store and (added or not all(map(is_as_it_was, own))):
+                foreign.add(asset.id)
+        return foreign
 
     def _replace(self, changed: list[tuple[int, Candidate, Identification]]) -> None:
         if not changed:
             return
-        foreign = self._foreign(number for number, _, _ in changed)
+        foreign = self._foreign({number: candidate for number, candidate, _ in changed})
         with self._catalog.write() as writer:
             for number, candidate, found in changed:
                 writer.replace_files(number, candidate.files)

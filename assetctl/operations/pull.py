@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError
-from assetctl.operations.arrival import Arrival, is_intact, keep
+from assetctl.operations.arrival import Arrival, is_intact, keep, named_in_store
 from assetctl.operations.hearsay import learn
+from assetctl.operations.import_files import import_files
 from assetctl.operations.naming import checked_name, checked_words
 from assetctl.operations.tokenizers import needs_vocabulary
 from assetctl.sources import find_source
@@ -78,11 +79,13 @@ def pull(
     *,
     name: str | None = None,
     tags: Iterable[str] = (),
+    given: bool = False,
     report: Callable[[FetchProgress], None] = lambda _: None,
 ) -> PullResult:
     """Fetch `reference` into the store, unless its bytes are here already.
 
-    An interrupted pull goes on where it stopped when it is run again.
+    An interrupted pull goes on where it stopped when it is run again. A file of a person's that lies in the store is
+    registered where it lies; if it is `given`, it is assetctl's from then on.
 
     Raises:
         UsageError: The reference, or the name, makes no sense.
@@ -92,7 +95,7 @@ def pull(
         StorageError: The disk is full or may not be written.
     """
     source = find_source(reference, workspace.settings)
-    return bring(workspace, source, source.resolve(reference), name=name, tags=tags, report=report)
+    return bring(workspace, source, source.resolve(reference), name=name, tags=tags, given=given, report=report)
 
 
 def pull_all(
@@ -140,6 +143,7 @@ def bring(
     *,
     name: str | None = None,
     tags: Iterable[str] = (),
+    given: bool = False,
     report: Callable[[FetchProgress], None] = lambda _: None,
 ) -> PullResult:
     """Fetch what a reference was resolved to into the store, unless its bytes are here already.
@@ -150,6 +154,9 @@ def bring(
     wanted_name = None if name is None else checked_name(name)
     labels = checked_words(tags)
     key = _key(resolution)
+    theirs = None if given else named_in_store(workspace, resolution)
+    if theirs is not None:
+        return _registered(workspace, theirs, resolution, wanted_name, labels)
     with workspace.store.lock(key):
         here = _already_here(workspace, resolution)
         if here is not None:
@@ -163,7 +170,7 @@ def bring(
             workspace.store.clear_staging(key, staged)  # it is whole, and it is nothing to keep
             error.message = error.message.replace(str(staged), resolution.reference)
             raise
-        kept = keep(workspace, arrival, owned=resolution.source == "path")
+        kept = keep(workspace, arrival, owned=resolution.source == "path", given=given)
         workspace.store.clear_staging(key, staged)
     asset = kept.asset
     if kept.known:
@@ -180,6 +187,15 @@ def bring(
         )
     _bring_tokenizer(workspace, result, report, remote=resolution.source != "path")
     return result
+
+
+def _registered(
+    workspace: Workspace, path: Path, resolution: Resolution, name: str | None, labels: tuple[str, ...]
+) -> PullResult:
+    """Register a person's own file where it lies in the store: it is there already, and stays theirs."""
+    import_files(workspace, [path], tags=labels)
+    asset = workspace.catalog.read.at_path(str(path)) or workspace.catalog.read.find(str(path))
+    return _known(workspace, asset, resolution, name, labels)
 
 
 def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None] = lambda _: None) -> Path:

@@ -14,7 +14,7 @@ from assetctl.files.paths import absolute
 from assetctl.operations.arrival import is_as_it_was
 from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.discarding import discard
-from assetctl.store.placement import companion
+from assetctl.store.placement import companion, own_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,8 +51,9 @@ class Removal:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of an asset that is one; what else lies in it stays."""
-        return Path(self.asset.path) if self.asset.format == "diffusers" else None
+        """The folder of an asset that is one, or the companion of a file; what else lies in it stays."""
+        path = Path(self.asset.path)
+        return path if self.asset.format == "diffusers" else companion(path) if self.is_owned else None
 
 
 def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False) -> Removal:
@@ -84,8 +85,7 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
 def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: bool = False) -> Entry | None:
     """Do it: the catalog forgets the asset, and its files go into the trash, or for good if it is to be `now`.
 
-    A companion folder always goes into the trash, for a person may have put something into it; and so does what turns
-    out to hold other bytes than the catalog says.
+    What turns out to hold other bytes than the catalog says goes into the trash in any case.
 
     Returns:
         The entry in the trash; `None` where nothing went there.
@@ -94,23 +94,26 @@ def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: b
         StorageError: A file cannot be moved there; everything is as it was.
     """
     asset, folder = removal.asset, removal.folder
-    known = {Path(file.path): file.sha256 for file in workspace.catalog.read.files(asset)}
+    known = {Path(file.path): file for file in workspace.catalog.read.files(asset)}
     doubtful = [path for path in removal.deletes if now and not _holds(path, known.get(path))]
     files = [path for path in removal.deletes if path not in doubtful]
     entry = discard(workspace, files, name=asset.name, reason=reason, asset=asset, folder=folder, now=now)
     return discard(workspace, doubtful, name=doubtful[0].name, reason=reason, folder=folder) if doubtful else entry
 
 
-def _holds(path: Path, sha256: str | None) -> bool:
-    """Whether a file holds the bytes that it was named for; one that was never hashed was named by its path alone."""
+def _holds(path: Path, known: AssetFile | None) -> bool:
+    """Whether a file holds the bytes that it was named for: its hash tells or, if it has none, size and time."""
     if not os.path.lexists(path) or path.is_symlink():
         return True
-    if path.is_dir():
-        return False
+    if known is None:  # a companion's file was just seen to be as it was put there
+        return not path.is_dir()
     try:
-        return sha256 is None or hash_file(path, frozenset({"sha256"})).sha256 == sha256
-    except AssetctlError:  # it cannot be read, or is written to just now
+        if known.sha256 is not None:
+            return hash_file(path, frozenset({"sha256"})).sha256 == known.sha256
+        status = path.stat()
+    except (AssetctlError, OSError):  # it cannot be read, or is written to just now
         return False
+    return (status.st_size, status.st_mtime_ns) == (known.size, known.mtime_ns)
 
 
 def _changed(files: Iterable[AssetFile]) -> list[Path]:
@@ -151,6 +154,5 @@ def _own(asset: Asset, files: Sequence[AssetFile]) -> list[Path]:
 
 
 def _with_companion(own: list[Path]) -> list[Path]:
-    """A single file's configuration goes along."""
-    beside = [companion(path) for path in own[:1] if len(own) == 1 and not path.is_dir()]
-    return own + [folder for folder in beside if folder.is_dir() and not folder.is_symlink()]
+    """A single file's configuration goes along, as far as assetctl put it there."""
+    return own + (own_files(companion(own[0])) if len(own) == 1 and not own[0].is_dir() else [])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
-from assetctl.errors import AssetctlError, OfflineError, OutOfDateError
+from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
 from assetctl.manifest import read_lock
 from assetctl.operations.arrival import is_intact
 from assetctl.operations.can_be_had_again import can_be_had_again
@@ -135,7 +135,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     fetched = _fetch_all(workspace, steps, manifest.parent, report, free)
     for step in steps:
         if step.action == "remove" and step.asset is not None:
-            remove(workspace, plan_removal(workspace, step.asset.path), reason="sync", now=now)
+            _remove(workspace, step.asset, warn, now=now)
             continue
         _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
     for pulled in fetched.values():
@@ -283,6 +283,18 @@ def _raise_first(fetched: Mapping[str, PullResult | BaseException]) -> None:
 def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> Asset | BaseException | None:
     outcome = fetched.get(step.name, step.asset)
     return outcome.asset if isinstance(outcome, PullResult) else outcome
+
+
+def _remove(workspace: Workspace, asset: Asset, warn: Callable[[str], None], *, now: bool) -> None:
+    """Remove an asset that nothing names, unless it has changed since that was asked."""
+    try:
+        removal = plan_removal(workspace, asset.path)
+        if removal.asset == asset and not removal.is_final:
+            remove(workspace, removal, reason="sync", now=now)
+            return
+    except NotFoundError:
+        pass
+    warn(f"{asset.name} was changed meanwhile, and stays.")
 
 
 def _do(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError, StorageError
-from assetctl.files.disk import same_bytes, storage_errors
+from assetctl.errors import AssetctlError, CorruptFileError, StorageError
+from assetctl.files.disk import is_written_to, same_bytes, storage_errors
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.identify import identify
@@ -63,6 +63,7 @@ def take_in(
     found = Scan(paths)
     candidates = list(found)
     taken = TakenIn(refused=found.unreadable)
+    moved: set[str] = set()
     named = [absolute(path) for path in paths]
     roots = [os.path.realpath(path) if path.is_dir() else _place(str(path)) for path in named]
     roots += [_place(str(path)) for path in named if path.is_dir()]
@@ -71,12 +72,16 @@ def take_in(
             if not candidate.named and _is_no_model(candidate):
                 taken.others.append(Path(candidate.path))
                 continue
-            result = pull(workspace, candidate.path, tags=labels, report=report)
+            if move and not os.path.exists(candidate.path) and os.path.realpath(candidate.path) in moved:  # noqa: PTH110 - strings
+                continue  # it was named twice, or a link leads to it
+            if move and any(is_written_to(Path(file.path)) for file in candidate.files):
+                raise _still_written(candidate.path)
+            result = pull(workspace, candidate.path, tags=labels, given=move, report=report)
             taken.results.append(result)
             if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
                 if result.known and _has_rotted(workspace, candidate, result.asset):
                     taken.results[-1] = result = pull(workspace, candidate.path, tags=labels, report=report)
-                _move_out(workspace, candidate, result, roots)
+                moved |= set(map(_place, _move_out(workspace, candidate, result, roots)))
         except StorageError as error:
             taken.failed.append(error)
             break
@@ -98,6 +103,10 @@ def _is_no_model(candidate: Candidate) -> bool:
     return found.format == "pickle" and found.kind == "unknown"
 
 
+def _still_written(path: str) -> CorruptFileError:
+    return CorruptFileError(f"{path} is being written to by another program.", "Wait until it is complete.")
+
+
 def _is_below(path: str, roots: Sequence[str]) -> bool:
     """Whether something lies where a person named it, and not behind a link that led out of there."""
     place = _place(path)
@@ -110,25 +119,28 @@ def _place(path: str) -> str:
     return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - strings
 
 
-def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult, roots: Sequence[str]) -> None:
-    """Delete what was taken in, and forget that it lay there; whatever else is there stays.
+def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult, roots: Sequence[str]) -> list[str]:
+    """Delete what was taken in, and forget that it lay there; what is gone. Whatever else is there stays.
 
     Every file is compared with what the store has, byte by byte, before it goes.
     """
-    taken = _taken_from(workspace, candidate, result.asset) if _is_below(candidate.path, roots) else []
-    gone = _deleted(candidate, taken)
-    copies = [file.path for file in workspace.catalog.read.files(result.asset) if file.role == "copy"]
-    if not set(copies).isdisjoint(gone):
-        with workspace.catalog.write() as writer:
-            for path in gone:
-                writer.forget_file(path)
-    elsewhere = [file.path for file in candidate.files if file.path not in gone and os.path.lexists(file.path)]
-    if not gone and elsewhere and not _is_below(candidate.path, roots):
+    inside = _is_below(candidate.path, roots)
+    gone: list[str] = []
+    try:
+        _delete(candidate, _taken_from(workspace, candidate, result.asset) if inside else [], gone)
+    finally:
+        copies = [file.path for file in workspace.catalog.read.files(result.asset) if file.role == "copy"]
+        if not set(copies).isdisjoint(gone):
+            with workspace.catalog.write() as writer:
+                for path in gone:
+                    writer.forget_file(path)
+    if not inside:
         result.warnings.append(f"{candidate.path} lies elsewhere, behind a link: it was copied, and stays there.")
     elif Path(candidate.path).is_dir():
         result.warnings.append(f"{candidate.path} keeps what is no part of {result.asset.name}.")
     elif not gone and os.path.lexists(candidate.path):
-        result.warnings.append(f"{candidate.path} was written to meanwhile, and stays.")
+        result.warnings.append(f"{candidate.path} was written to meanwhile, or is the store's own file, and stays.")
+    return gone
 
 
 def _has_rotted(workspace: Workspace, candidate: Candidate, asset: Asset) -> bool:
@@ -165,13 +177,15 @@ def _is_as_it_was(file: AssetFile) -> bool:
     return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
-def _deleted(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]]) -> list[str]:
-    """Delete the files whose bytes the store has, and folders of the candidate that are empty then."""
-    gone = []
+def _delete(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]], gone: list[str]) -> None:
+    """Delete the files whose bytes the store has, and folders that are empty then; note what is gone."""
     try:
         for file, stored in taken:
-            if same_bytes(Path(file.path), Path(stored)) and _is_as_it_was(file):
-                Path(file.path).unlink()
+            path = Path(file.path)
+            if _is_the_same_file(path, Path(stored)) or is_written_to(path):
+                continue
+            if same_bytes(path, Path(stored)) and _is_as_it_was(file):
+                path.unlink()
                 gone.append(file.path)
         place = Path(candidate.path)
         if place.is_dir() and not place.is_symlink():
@@ -179,4 +193,9 @@ def _deleted(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]]) -> li
     except OSError as error:
         hint = "Its bytes are in the store; delete it yourself."
         raise StorageError(f"{candidate.path} can not be deleted: {error.strerror}.", hint) from error
-    return gone
+
+
+def _is_the_same_file(path: Path, stored: Path) -> bool:
+    """Whether both are one file, by one name that is reached in two ways: another name may go, the only one may not."""
+    one, other = path.lstat(), stored.lstat()
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino) and one.st_nlink == 1

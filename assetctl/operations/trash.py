@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,11 +26,13 @@ class Restored:
     Attributes:
         name: The asset's, or the file's.
         paths: Where its files lie again.
+        missing: Where files lay that are in the trash no more.
         asset: The asset, as the catalog has it again; `None` for what was none.
     """
 
     name: str
     paths: tuple[Path, ...]
+    missing: tuple[Path, ...]
     asset: Asset | None
 
 
@@ -92,21 +95,21 @@ def restore(workspace: Workspace, name: str) -> Restored:
     if entry.asset is None:
         trash.bring_back(entry)
         trash.drop(entry)
-        return Restored(entry.name, _paths(entry), None)
+        return Restored(entry.name, *_paths(entry), None)
     document = _followed(entry, workspace.models)
     row = document["asset"] if isinstance(document.get("asset"), dict) else {}
     there = workspace.catalog.read.at_path(row["path"]) if isinstance(row.get("path"), str) else None
     if there is None:
-        return _put_back(workspace, entry, document)
+        return _put_back(workspace, entry, document, str(row.get("path")))
     if (there.sha256, there.added_at) != (row.get("sha256"), row.get("added_at")):
         hint = f"`assetctl rm {there.typed}` forgets that one; then try again."
         raise StorageError(f"{entry.name} cannot be restored: {there.path} is the asset {there.name} by now.", hint)
     trash.bring_back(entry)  # a process was killed before the catalog could forget it, or once it knew it again
     trash.drop(entry)
-    return Restored(there.name, _paths(entry), there)
+    return Restored(there.name, *_paths(entry), there)
 
 
-def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any]) -> Restored:
+def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any], path: str) -> Restored:
     """Files first, then the catalog, and the entry goes last: a kill loses nothing, and restoring again goes on."""
     trash = workspace.trash
     moved: list[Trashed] = []
@@ -116,15 +119,18 @@ def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any]) -> R
             writer.flush()
             moved = trash.bring_back(entry)
     except BaseException:
-        trash.send_again(moved)
+        if workspace.catalog.read.at_path(path) is None:  # else it is known again already
+            trash.send_again(moved)
         raise
     trash.drop(entry)
     asset = workspace.catalog.read.by_id(number)
-    return Restored(asset.name, _paths(entry), asset)
+    return Restored(asset.name, *_paths(entry), asset)
 
 
-def _paths(entry: Entry) -> tuple[Path, ...]:
-    return tuple(file.path for file in entry.files)
+def _paths(entry: Entry) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """What lies where it lay, and what does not."""
+    back = tuple(file.path for file in entry.files if os.path.lexists(file.path))
+    return back, tuple(file.path for file in entry.files if file.path not in back)
 
 
 def _followed(entry: Entry, store: Path) -> dict[str, Any]:

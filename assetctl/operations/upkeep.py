@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assetctl.errors import NotFoundError
+from assetctl.files.disk import is_gone
 from assetctl.operations.discarding import discard
 from assetctl.store.leftovers import find_leftovers, find_strangers, held, sweep
 
@@ -64,8 +66,13 @@ def plan_pruning(workspace: Workspace, *, missing: bool = False) -> Pruning:
     known = read.known_files()
     leftovers = tuple(find_leftovers(workspace.store, known))
     strangers = tuple(find_strangers(workspace.store, known, leftovers))
-    gone = [asset for asset in read.assets() if not Path(asset.path).exists()] if missing else []
+    gone = [asset for asset in read.assets() if _is_missing(workspace, asset)] if missing else []
     return Pruning(leftovers, strangers, tuple(gone))
+
+
+def _is_missing(workspace: Workspace, asset: Asset) -> bool:
+    """Whether nothing is left of an asset, not even a copy."""
+    return is_gone(asset.path) and all(is_gone(file.path) for file in workspace.catalog.read.files(asset))
 
 
 def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[Entry]:
@@ -95,9 +102,10 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
                     discard(workspace, leftover.files, name=name, reason="prune", folder=folder, now=for_good)
                 )
     # What was said of an asset can come back: with its file it is whole again.
-    entries += [
-        discard(workspace, (), name=asset.name, reason="prune", asset=asset, now=now) for asset in pruning.missing
-    ]
+    for asset in pruning.missing:
+        with contextlib.suppress(NotFoundError):  # somebody has changed it meanwhile
+            if _is_missing(workspace, asset):
+                entries.append(discard(workspace, (), name=asset.name, reason="prune", asset=asset, now=now))
     with workspace.reserve():
         sweep(workspace.store)
     return [entry for entry in entries if entry is not None]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 import shutil
+import stat
 import uuid
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from assetctl.errors import CorruptFileError
-from assetctl.files.disk import NO_LINKS, copy_file, same_bytes, sync_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from assetctl.files.disk import NO_LINKS, copy_file, incoming, same_bytes, sync_folder
 
 #: What a rename says of a taken name.
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
@@ -29,6 +28,48 @@ def companion(file: Path) -> Path:
 def has_companion(path: Path) -> bool:
     """Whether `path` is a file with a companion; folders have none."""
     return path.is_file() and companion(path).is_dir()
+
+
+def sign_companion(folder: Path) -> None:
+    """Note in a companion what assetctl puts there: whatever else it holds later on is a person's.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path.name != _SIGNED]
+    rows = {path.relative_to(folder).as_posix(): _written(path) for path in files}
+    with incoming(folder / _SIGNED, lasting=False) as file:
+        file.write(json.dumps(rows).encode())
+
+
+def own_files(folder: Path) -> list[Path]:
+    """The files of a companion that assetctl put there, and that are as it put them."""
+    signature = folder / _SIGNED
+    try:
+        if folder.is_symlink() or signature.stat().st_size > _LONGEST_SIGNATURE:
+            return []
+        rows = json.loads(signature.read_bytes())
+        known = {folder / name: written for name, written in rows.items() if ".." not in Path(name).parts}
+        own = [path for path, written in known.items() if path.is_relative_to(folder) and _written(path) == written]
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return []
+    return [*own, signature]
+
+
+#: What tells, in a companion, which of its files assetctl put there.
+_SIGNED = ".placed-by-assetctl"
+
+#: The longest such note that is read, in bytes.
+_LONGEST_SIGNATURE = 2**20
+
+
+def _written(path: Path) -> list[int]:
+    """Size and time of a regular file; nothing of what is none, or is gone."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else []
 
 
 def move(source: Path, target: Path) -> None:
@@ -122,13 +163,13 @@ def copy_whole(source: Path, target: Path) -> None:
         FileExistsError: `target` exists; nothing was done.
         OSError: The disk refused, or something was written to meanwhile; nothing was done.
     """
-    incoming = target.with_name(f".assetctl-{secrets.token_hex(16)}")
+    begun = target.with_name(f".assetctl-{secrets.token_hex(16)}")
     try:
-        _copy(source, incoming)
-        move(incoming, target)
+        _copy(source, begun)
+        move(begun, target)
     except BaseException:
         with contextlib.suppress(OSError):
-            remove_any(incoming)
+            remove_any(begun)
         raise
     sync_folder(target.parent)
 

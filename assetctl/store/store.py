@@ -23,6 +23,7 @@ from assetctl.store.placement import (
     move_with_companion,
     remove_any,
     settle,
+    sign_companion,
     step_aside,
     usual_mode,
 )
@@ -285,8 +286,11 @@ class Store:
         with self.lock(f"place {folder.name}"), storage_errors(f"put {name} into {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             left = [companion(staged)] if has_companion(staged) else []
-            if staged.stat().st_dev == folder.stat().st_dev:
-                settle(staged, usual_mode(staged.parent))
+            for each in left:
+                sign_companion(each)
+            if _is_near(staged.parent, folder):
+                for each in (staged, *left):
+                    settle(each, usual_mode(staged.parent))
                 yield staged
             else:
                 with self._temporary(folder) as temporary:
@@ -329,6 +333,23 @@ class Store:
                 raise
             return final
         raise AssertionError  # pragma: no cover - numbers do not end
+
+
+def _is_near(one: Path, other: Path) -> bool:
+    """Whether files can be moved from one folder to the other: of one disk, some may be mounted twice."""
+    if one.stat().st_dev != other.stat().st_dev:
+        return False
+    name = f".assetctl-{secrets.token_hex(16)}"
+    probe = one / name
+    probe.touch(exist_ok=False)
+    try:
+        probe.rename(other / name)
+    except OSError:
+        return False
+    finally:
+        for folder in (one, other):
+            (folder / name).unlink(missing_ok=True)
+    return True
 
 
 def _put_back(note: Note, staged: Path) -> None:

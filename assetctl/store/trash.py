@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import NotFoundError, StorageError
 from assetctl.files.disk import same_bytes, storage_errors, sync_folder, write_text
-from assetctl.store.placement import copy_whole, move, move_anywhere, remove_any
+from assetctl.store.placement import copy_whole, move_anywhere, remove_any
 from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Entry:
         asset: All that the catalog knew of it, to be put back; `None` for what was no asset.
         folder: Where it lies.
         store: Where the store lay then.
+        home: The trash of the home that it came from.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Entry:
     asset: dict[str, Any] | None
     folder: Path
     store: Path
+    home: str
 
     @property
     def size(self) -> int:
@@ -84,12 +86,16 @@ class Trash:
         home: The folder in the home.
         store: The store's folder. A second trash lies in it, for a store on another disk than the home: there, nothing
             need be copied. What lay in a store that was moved since comes back into the store of now.
+
+    Attributes:
+        expired: What was deleted for good since this was opened, for its age or to make room.
     """
 
     def __init__(self, home: Path, store: Path) -> None:
         self._store = store
         self._roots = (home, store / ".trash")
         self._kept: list[Entry] | None = None
+        self.expired: list[Entry] = []
 
     @cached_property
     def _alone(self) -> FileLock:
@@ -109,17 +115,19 @@ class Trash:
         Raises:
             StorageError: The disk refused; nothing was done.
         """
-        there = [path for path in files if os.path.lexists(path)]
         try:
             with storage_errors("move files to the trash"), self._alone:
+                there = _there(files)
                 root = self._root_for(there)
                 root.mkdir(mode=0o700, parents=True, exist_ok=True)
-                entry = _new_entry(root, there, self._store, name=name, reason=reason, kind=kind, asset=asset)
+                entry = self._new_entry(root, there, name=name, reason=reason, kind=kind, asset=asset)
                 try:
                     for file in entry.files:
                         file.place.parent.mkdir(mode=0o700)
                         if file.path.lstat().st_dev != entry.folder.lstat().st_dev:
                             copy_whole(file.path, file.place)
+                    sync_folder(entry.folder)
+                    sync_folder(root)
                 except BaseException:
                     self.drop(entry)
                     raise
@@ -139,7 +147,7 @@ class Trash:
                 if os.path.lexists(file.place):  # it was copied from another disk, and compared
                     remove_any(file.path)
                 else:
-                    move(file.path, file.place)
+                    move_anywhere(file.path, file.place)
             sync_folder(entry.folder.parent)
 
     def undo(self, entry: Entry) -> None:
@@ -193,7 +201,10 @@ class Trash:
         """
         with storage_errors(f"restore {entry.name}"), self._alone:
             lying = [file for file in entry.files if os.path.lexists(file.place)]
-            taken = next((file.path for file in lying if os.path.lexists(file.path)), None)
+            if not lying and entry.files and not any(os.path.lexists(file.path) for file in entry.files):
+                message = f"Nothing of {entry.name} lies in the trash any more: somebody has taken it out."
+                raise StorageError(message, f"`assetctl trash empty {entry.id}` forgets it.")
+            taken = next((file.path for file in lying if not _fits(file.place, file.path)), None)
             if taken is not None:
                 raise StorageError(
                     f"{entry.name} cannot be restored: something else lies at {taken} now.",
@@ -204,7 +215,7 @@ class Trash:
                 for file in lying:
                     file.path.parent.mkdir(parents=True, exist_ok=True)
                     back.append(file)
-                    move_anywhere(file.place, file.path)
+                    _give_back(file.place, file.path)
             except FileExistsError:  # somebody was faster
                 self.send_again(back[:-1])
                 raise
@@ -241,8 +252,8 @@ class Trash:
 
         The latest entry always stays. What the disk does not let go stays too: nobody asked for it.
         """
-        if self._kept is None:
-            self._kept = self.entries()  # read once: many things may be deleted by one command
+        if self._kept is None:  # read once: many things may be deleted by one command
+            self._kept = [entry for entry in self.entries() if entry.home == str(self._roots[0])]
         self._kept = [latest, *(entry for entry in self._kept if entry.id != latest.id)]
         oldest = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
         total, kept = 0, []
@@ -253,38 +264,40 @@ class Trash:
                 continue
             with contextlib.suppress(StorageError):
                 self.drop(entry)
+                self.expired.append(entry)
         self._kept = kept
+
+    def _new_entry(
+        self, root: Path, files: Sequence[Path], *, name: str, reason: str, kind: str | None, asset: object
+    ) -> Entry:
+        number = secrets.token_hex(4)
+        folder = root / f".{number}"  # no import of the home looks into it
+        folder.mkdir(mode=0o700)
+        trashed = tuple(Trashed(path, folder / str(n) / path.name, _size(path)) for n, path in enumerate(files))
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        document = {
+            "version": 1,
+            "name": name,
+            "kind": kind,
+            "reason": reason,
+            "deleted_at": now,
+            "store": str(self._store),
+            "home": str(self._roots[0]),
+            "files": [{"path": str(file.path), "size": file.size} for file in trashed],
+            "asset": asset,
+        }
+        try:
+            write_text(folder / _NOTE, json.dumps(document))
+        except BaseException:
+            folder.rmdir()
+            raise
+        known, home = asset if isinstance(asset, dict) else None, str(self._roots[0])
+        return Entry(number, name, kind, reason, now, trashed, known, folder, self._store, home)
 
     def _root_for(self, files: Sequence[Path]) -> Path:
         """The trash on the disk of the first file; else that of the home."""
         devices = {path.lstat().st_dev for path in files[:1]}
         return next((root for root in self._roots if _device(root) in devices), self._roots[0])
-
-
-def _new_entry(
-    root: Path, files: Sequence[Path], store: Path, *, name: str, reason: str, kind: str | None, asset: object
-) -> Entry:
-    number = secrets.token_hex(4)
-    folder = root / number
-    folder.mkdir(mode=0o700)
-    trashed = tuple(Trashed(path, folder / str(n) / path.name, _size(path)) for n, path in enumerate(files))
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    document = {
-        "version": 1,
-        "name": name,
-        "kind": kind,
-        "reason": reason,
-        "deleted_at": now,
-        "store": str(store),
-        "files": [{"path": str(file.path), "size": file.size} for file in trashed],
-        "asset": asset,
-    }
-    try:
-        write_text(folder / _NOTE, json.dumps(document))
-    except BaseException:
-        folder.rmdir()
-        raise
-    return Entry(number, name, kind, reason, now, trashed, asset if isinstance(asset, dict) else None, folder, store)
 
 
 def _read(folder: Path, store: Path) -> Entry | None:
@@ -295,15 +308,18 @@ def _read(folder: Path, store: Path) -> Entry | None:
             return None
         document: Any = json.loads(note.read_bytes())
         former = _absolute(document["store"])
+        if any(path.is_symlink() for path in (folder, *folder.iterdir())):
+            return None  # what a link leads to is none of ours
         files = tuple(
             Trashed(followed(_absolute(file["path"]), former, store), folder / str(n) / name, int(file["size"]))
             for n, file in enumerate(document["files"])
             if (name := Path(file["path"]).name)
         )
-        name, reason, deleted_at = (_text(document[key]) for key in ("name", "reason", "deleted_at"))
+        name, reason, deleted_at, home = (_text(document[key]) for key in ("name", "reason", "deleted_at", "home"))
         kind, asset = document["kind"], document["asset"]
         asset = asset if isinstance(asset, dict) else None
-        return Entry(folder.name, name, kind and _text(kind), reason, deleted_at, files, asset, folder, former)
+        number = folder.name.removeprefix(".")
+        return Entry(number, name, kind and _text(kind), reason, deleted_at, files, asset, folder, former, home)
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
@@ -326,6 +342,31 @@ def _absolute(path: str) -> Path:
     return found
 
 
+def _there(files: Sequence[Path]) -> list[Path]:
+    """The files that are there, each once: folders have several names.
+
+    Raises:
+        OSError: It may not be asked whether one is.
+    """
+    found: dict[Path, Path] = {}
+    for path in files:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()
+            found.setdefault(Path(os.path.realpath(path.parent)) / path.name, path)
+    return list(found.values())
+
+
+def _fits(place: Path, path: Path) -> bool:
+    """Whether what lies at `place` can be moved to `path`: of a folder a part may be there, if it is the same."""
+    if not os.path.lexists(path):
+        return True
+    if place.is_symlink() or path.is_symlink():
+        return False
+    if place.is_dir() and path.is_dir():
+        return all(_fits(child, path / child.name) for child in place.iterdir())
+    return place.is_file() and path.is_file() and same_bytes(place, path)
+
+
 def _give_back(source: Path, target: Path) -> None:
     """Move what lies at `source` to `target`, of which a part may be there already: it was copied, and is the same.
 
@@ -345,7 +386,7 @@ def _give_back(source: Path, target: Path) -> None:
 
 
 def _children(root: Path) -> Iterable[Path]:
-    return sorted(root.iterdir()) if root.is_dir() and not root.is_symlink() else ()
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ()
 
 
 def _device(root: Path) -> int:

@@ -30,7 +30,7 @@ def state(path: Path) -> tuple[bytes, int, int, int, int]:
 def test_copies_are_shown_with_what_the_disk_would_get_back(assetctl, twins):
     (pair,) = assetctl("dedupe", "--json").data
     assert {pair["path"], pair["copy"]} == set(map(str, twins))
-    assert (pair["linked"], pair["how"], pair["freed"], pair["in_store"]) == (False, None, 0, False)
+    assert (pair["linked"], pair["how"], pair["freed"], pair["owned"]) == (False, None, 0, False)
     assert pair["size"] >= twins[0].stat().st_size
 
 

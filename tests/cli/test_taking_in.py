@@ -48,6 +48,8 @@ def test_a_file_in_the_store_that_was_registered_in_place_is_not_copied(assetctl
     mine = write_lora(home / "models" / "loras" / "mine.safetensors")
     assetctl("import", mine)
     assert assetctl("import", "--copy", mine).code == 0
+    assert assetctl("list", "--in-store", "--json").data == []  # nobody gave it away
+    assert assetctl("import", "--move", mine).code == 0
     assert [asset["path"] for asset in assetctl("list", "--in-store", "--json").data] == [str(mine)]
     assert list(mine.parent.iterdir()) == [mine]
 

@@ -142,17 +142,30 @@ def test_a_folder_of_the_store_comes_back_whole(assetctl, home, pipeline):
     assert assetctl("verify").code == 0
 
 
-def test_a_configuration_beside_a_file_goes_along_and_is_never_deleted_at_once(assetctl, home, tmp_path):
+@pytest.mark.parametrize("how", [[], ["--now"]])
+def test_of_a_configuration_beside_a_file_goes_what_assetctl_put_there(assetctl, home, tmp_path, how):
     source = write_lora(tmp_path / "cat.safetensors")
-    (tmp_path / "cat.config").mkdir()
-    (tmp_path / "cat.config" / "config.json").write_text("{}")
+    (tmp_path / "cat.config" / "unet").mkdir(parents=True)
+    for name in ("a.json", "unet/b.json", "unet/c.json"):
+        (tmp_path / "cat.config" / name).write_text("{}")
     assetctl("pull", source)
     beside = home / "models" / "loras" / "cat.config"
     (beside / "mine.txt").write_text("mine")
-    assert assetctl("rm", "cat", "--yes", "--now").code == 0
-    assert not beside.exists()
-    assert assetctl("trash", "restore", "cat.config").code == 0
-    assert (beside / "mine.txt").read_text() == "mine"
+    (beside / "unet" / "c.json").write_text("[]  ")
+    before = {path: path.read_bytes() for path in beside.rglob("*") if path.is_file()}
+    assert assetctl("rm", "cat", "--yes", *how).code == 0
+    assert {path.name for path in beside.rglob("*") if path.is_file()} == {"mine.txt", "c.json"}
+    if not how:
+        assert assetctl("trash", "restore", "cat").code == 0
+        assert {path: path.read_bytes() for path in beside.rglob("*") if path.is_file()} == before
+
+
+def test_a_configuration_that_a_person_made_stays(assetctl, home, whiskers):
+    beside = whiskers.with_suffix(".config")
+    (beside / "tokenizer").mkdir(parents=True)
+    (beside / "tokenizer" / "vocab.json").write_text("{}")
+    assert assetctl("rm", "whiskers", "--yes").code == 0
+    assert (beside / "tokenizer" / "vocab.json").exists()
 
 
 def test_the_trash_is_emptied_by_age_and_by_size(assetctl, home, tmp_path, monkeypatch):
@@ -330,11 +343,11 @@ def test_a_folder_on_another_disk_that_can_not_be_removed_loses_nothing(assetctl
         (home / "models").mkdir(parents=True)
         (home / "models" / "loras").symlink_to(other)
         source = write_lora(tmp_path / "one.safetensors")
+        (tmp_path / "one.config").mkdir()
+        for name in ("a.json", "b.json"):
+            (tmp_path / "one.config" / name).write_text(name)
         assetctl("pull", source)
         beside = other / "one.config"
-        beside.mkdir()
-        for name in ("a.json", "b.json"):
-            (beside / name).write_text(name)
         if os.geteuid() == 0:
             made = subprocess.run(["chattr", "+i", beside / "b.json"], check=False, capture_output=True)
             if made.returncode:

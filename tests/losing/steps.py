@@ -182,13 +182,13 @@ def take_in(world: World, how: str) -> None:
     taken = {path for path in named if path.suffix in (".safetensors", ".json")}
     mended = world.disguised | world.overwritten
     do(world, "import", how, target, "--json", may_go=taken | mended if how == "--move" else mended)
-    world.given |= {path for path in named if in_store(world, path)}
+    if how == "--move":
+        world.given |= {path for path in named if in_store(world, path)}
 
 
 def pull(world: World) -> None:
     target = world.chance.choice(models(world))
     do(world, "pull", target, "--json", may_go=world.disguised | world.overwritten)
-    world.given |= {path for path in world.here if (path == target or target in path.parents) and in_store(world, path)}
 
 
 def edit(world: World) -> None:
@@ -209,13 +209,11 @@ def remove(world: World) -> None:
     files = set(known)
     own = {path for path in files if is_given(world, path)}
     may_go = files if said else own
-    beside = set() if now else {path for path in world.here for file in may_go if is_beside(path, file)}
     lying = world.lying()
     as_known = {path for path in may_go if known[path] in (None, lying.get(path))}  # others are kept in the trash
     lifted = {lying[path] for path in as_known if path in lying} if now else set()
     flags = (["--delete-files"] if said else []) + (["--now"] if now else [])
-    beside |= {path for path in world.here for file in may_go if is_beside(path, file)}
-    do(world, "rm", asset["path"], "--yes", *flags, "--json", may_go=may_go | beside, lifted=lifted)
+    do(world, "rm", asset["path"], "--yes", *flags, "--json", may_go=may_go, lifted=lifted)
 
 
 def is_given(world: World, path: Path) -> bool:
@@ -223,15 +221,11 @@ def is_given(world: World, path: Path) -> bool:
     return in_store(world, path) and (path not in world.here or path in world.given or path in world.disguised)
 
 
-def is_beside(path: Path, file: Path) -> bool:
-    return path.is_relative_to(file.with_suffix(".config"))
-
-
 def restore(world: World) -> None:
     entries = world.assetctl("trash", "--json").data or []
     if entries:
         chosen = world.chance.choice(entries)["id"]
-        inside = {path for path in world.here if path.is_relative_to(world.trash / chosen)}
+        inside = {path for path in world.here if path.is_relative_to(world.trash / f".{chosen}")}
         do(world, "trash", "restore", chosen, "--json", may_go=inside)
 
 
@@ -266,7 +260,6 @@ def sync(world: World) -> None:
     manifest.write_text("".join(lines))
     flags = ["--prune"] if world.chance.random() < 0.5 else []
     own = {path for path in world.store.rglob("*") if is_given(world, path)}
-    beside = {path for path in world.here for file in own if is_beside(path, file)}
     do(
         world,
         "sync",
@@ -274,7 +267,7 @@ def sync(world: World) -> None:
         manifest,
         *flags,
         "--json",
-        may_go=world.overwritten | (own | beside if flags else set()),
+        may_go=world.overwritten | (own if flags else set()),
     )
 
 

@@ -32,7 +32,7 @@ def everything(store: Store) -> set[str]:
     return {
         path.relative_to(store.root).as_posix()
         for path in store.root.rglob("*")
-        if path.is_file() and path.suffix not in (".lock", ".placing")
+        if path.is_file() and path.suffix not in (".lock", ".placing") and path.name != ".placed-by-assetctl"
     }
 
 

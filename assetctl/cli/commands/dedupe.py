@@ -16,8 +16,8 @@ from assetctl.operations.dedupe import Duplicate
 @command(examples=["assetctl dedupe", "assetctl dedupe --link", "assetctl dedupe --link --outside --yes"])
 def app(
     session: Session,
-    link: Annotated[bool, typer.Option("--link", help="Let files of the store share their bytes on disk.")] = False,
-    outside: Annotated[bool, typer.Option("--outside", help="Also your own files, outside of the store.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Let files that assetctl placed share their bytes.")] = False,
+    outside: Annotated[bool, typer.Option("--outside", help="Also your own files, in the store or elsewhere.")] = False,
     hard_links: Annotated[
         bool,
         typer.Option(
@@ -33,7 +33,7 @@ def app(
     times, and a change to the one never shows in the other. Symbolic links are left as they are.
     """
     found = session.registry.find_duplicates()
-    wanted = [each for each in found if link and (each.in_store or outside)]
+    wanted = [each for each in found if link and (each.owned or outside)]
     for each in wanted:
         session.out.note(f"{each.copy} is to share its bytes with {each.path}, {readable_size(each.size)}")
     if wanted and not confirmed(session.out, "Let them share their bytes?", yes=yes):
@@ -75,7 +75,7 @@ def _data(each: Duplicate) -> dict[str, object]:
         "path": str(each.path),
         "copy": str(each.copy),
         "size": each.size,
-        "in_store": each.in_store,
+        "owned": each.owned,
         "linked": each.shared is not None,
         "how": each.shared,
         "freed": each.freed,

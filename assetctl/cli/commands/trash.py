@@ -96,6 +96,8 @@ def _restore(session: Session, names: list[str], *, dry_run: bool) -> None:
 def _restored(session: Session, name: str) -> dict[str, Any]:
     done = session.registry.restore(name)
     paths = [str(path) for path in done.paths]
+    for path in done.missing:
+        session.out.warning(f"{path} is in the trash no more, and did not come back.")
     return {"name": done.name, "paths": paths, "is_asset": done.asset is not None, "restored": True}
 
 
