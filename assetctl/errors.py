@@ -161,6 +161,10 @@ class NameTakenError(StorageError):
     """There is a file of that name already, and it is left as it is."""
 
 
+class NoRoomError(StorageError):
+    """One thing is larger than what is free on the disk."""
+
+
 class MissingExtraError(AssetctlError):
     """An optional part of assetctl is not installed."""
 

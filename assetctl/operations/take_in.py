@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError, CorruptFileError, StorageError
-from assetctl.files.disk import is_written_to, same_bytes, storage_errors
+from assetctl.errors import AssetctlError, CorruptFileError, NoRoomError, StorageError
+from assetctl.files.disk import is_gone, is_written_to, same_bytes, storage_errors
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.identify import identify
@@ -68,12 +68,12 @@ def take_in(
     roots = [os.path.realpath(path) if path.is_dir() else _place(str(path)) for path in named]
     roots += [_place(str(path)) for path in named if path.is_dir()]
     for candidate in candidates:
+        if os.path.realpath(candidate.path) in moved and is_gone(candidate.path):
+            continue  # it was named twice, or a link leads to it
         try:
             if not candidate.named and _is_no_model(candidate):
                 taken.others.append(Path(candidate.path))
                 continue
-            if move and not os.path.exists(candidate.path) and os.path.realpath(candidate.path) in moved:  # noqa: PTH110 - strings
-                continue  # it was named twice, or a link leads to it
             if move and any(is_written_to(Path(file.path)) for file in candidate.files):
                 raise _still_written(candidate.path)
             result = pull(workspace, candidate.path, tags=labels, given=move, report=report)
@@ -82,10 +82,10 @@ def take_in(
                 if result.known and _has_rotted(workspace, candidate, result.asset):
                     taken.results[-1] = result = pull(workspace, candidate.path, tags=labels, report=report)
                 moved |= set(map(_place, _move_out(workspace, candidate, result, roots)))
-        except StorageError as error:
-            taken.failed.append(error)
-            break
         except AssetctlError as error:
+            if isinstance(error, StorageError) and not isinstance(error, NoRoomError):
+                taken.failed.append(error)
+                break
             if candidate.named:
                 taken.failed.append(error)
             else:

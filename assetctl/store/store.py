@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING
 
-from assetctl.errors import StorageError
+from assetctl.errors import NoRoomError
 from assetctl.files.disk import storage_errors, sync_folder
 from assetctl.files.names import safe_name
 from assetctl.store.notes import SUFFIX, Note, read_note
@@ -230,13 +230,13 @@ class Store:
         """See that `needed` bytes fit on the store's disk.
 
         Raises:
-            StorageError: They do not.
+            NoRoomError: They do not.
         """
         there = next(folder for folder in (self.root.absolute(), *self.root.absolute().parents) if folder.exists())
         with storage_errors(f"see how much space is free in {there}"):
             free = shutil.disk_usage(there).free
         if needed > free:
-            raise StorageError(
+            raise NoRoomError(
                 f"{_readable(needed)} of free space are needed in {self.root}, and {_readable(free)} are there.",
                 "Free some space, or set ASSETCTL_MODELS to a folder on another disk.",
             )

@@ -97,3 +97,14 @@ def test_a_name_that_is_taken_is_said(assetctl, lora, tmp_path):
     ended = assetctl("pull", other, "--name", "r", "--json")
     assert ended.data[0]["name"] == "r-2"
     assert "Another asset is called r already: this one is r-2." in ended.err
+
+
+def test_one_that_is_too_large_for_the_disk_does_not_keep_the_others(assetctl, tmp_path):
+    lora = write_lora(tmp_path / "d" / "zz.safetensors")
+    header = b'{"emb_params": {"dtype": "F16", "shape": [2147483648, 768], "data_offsets": [0, 3298534883328]}}'
+    with (tmp_path / "d" / "aa.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 3298534883328)
+    ended = assetctl("import", "--copy", lora.parent)
+    assert "of free space are needed" in ended.err
+    assert [asset["name"] for asset in assetctl("list", "--json").data] == ["zz"]
