@@ -11,6 +11,15 @@ from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
     from assetctl.cli.output import Output
+    from assetctl.cli.session import Session
+
+
+def tell_expired(session: Session) -> None:
+    """Name what left the trash for good, so that nobody looks for it in vain."""
+    for entry in session.registry.expired():
+        session.out.note(
+            f"{entry.name}, deleted {entry.deleted_at}, left the trash for good: for its age, or to make room"
+        )
 
 
 def confirmed(out: Output, question: str, *, yes: bool) -> bool:

@@ -69,6 +69,10 @@ class Keeping(Home):
 
         return unreadable_trash(self._workspace)
 
+    def expired(self) -> list[Entry]:
+        """What this registry has deleted from the trash for good, for its age or to make room."""
+        return self._workspace.trash.expired
+
     def restore(self, name: str) -> Restored:
         """Put something of the trash back to where it was."""
         from assetctl.operations.trash import restore

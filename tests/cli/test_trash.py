@@ -175,7 +175,7 @@ def test_the_trash_is_emptied_by_age_and_by_size(assetctl, home, tmp_path, monke
     (note,) = (home / "trash").glob("*/entry.json")
     document = json.loads(note.read_text())
     note.write_text(json.dumps(document | {"deleted_at": "2020-01-01T00:00:00Z"}))
-    assetctl("rm", "cat2", "--yes")
+    assert "cat1" in assetctl("rm", "cat2", "--yes").err
     assert [entry["name"] for entry in assetctl("trash", "--json").data] == ["cat2"]
     monkeypatch.setenv("ASSETCTL_TRASH_GIGABYTES", "0")
     assetctl("rm", "cat3", "--yes")

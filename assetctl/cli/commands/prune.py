@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.asking import confirmed
+from assetctl.cli.asking import confirmed, tell_expired
 from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command
 from assetctl.operations.upkeep import Pruning
@@ -48,6 +48,7 @@ def app(
     if something and not dry_run and not confirmed(session.out, "Remove all of it?", yes=yes):
         raise typer.Exit(1)
     entries = [] if dry_run else session.registry.prune(pruning, now=now)
+    tell_expired(session)
     data = {
         "removed": not dry_run,
         "size": pruning.size,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli.asking import tell_expired
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
 from assetctl.operations.remove import Removal
@@ -58,6 +59,7 @@ def app(
     entries = {}
     for number, removal in () if dry_run else removals.items():
         entries[number] = session.registry.remove(removal, now=now)
+    tell_expired(session)
     data = [
         {
             "name": removal.asset.name,

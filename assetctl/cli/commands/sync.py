@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli.asking import tell_expired
 from assetctl.cli.selection import OutsideOption
 from assetctl.cli.session import Session, command
 from assetctl.errors import OutOfDateError, UsageError
@@ -68,6 +69,7 @@ def app(
         options["dry_run"] = planned
         options["outside"] = allow_outside
         result = session.registry.sync(file, **options, report=report, warn=session.out.warning)
+    tell_expired(session)
     shown = [step for step in result.steps if step.action != "keep"]
 
     def render() -> None:
