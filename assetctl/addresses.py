@@ -6,11 +6,18 @@ import re
 from functools import cache
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-#: Parameters of an address that let in whoever has them.
+#: Parameters of an address that let in whoever has them, and nothing else.
 _LETS_IN = (
-    r"[\w.~-]{0,40}(?:token|secret|signature|passw|pwd|credential|x-amz-|x-goog-|api[-_.]?key|access[-_.]?key|key-pair|"
-    r"auth(?!or)|jwt|session|expires)[\w.~-]{0,40}|key|sig|pass|policy|code"
+    r"[\w.~-]{0,40}(?:token(?!i[sz])|secret|signature|passw|pwd|credential|x-amz-|x-goog-|api[-_.]?key|access[-_.]?key|"
+    r"key-pair|auth(?!or)|jwt|expires)[\w.~-]{0,40}|sig|pass"
 )
+
+#: Parameters that let in, or say which file is meant: their values tell.
+_MAY_LET_IN = r"key|code|policy|[\w.~-]{0,40}session[\w.~-]{0,40}"
+
+#: What was made up by a machine to let in: long, and without the end of a file's name.
+_MADE_UP = r"[^\s/]{20,}$"
+_SUFFIX = r"\.[a-z][a-z0-9]{0,11}$"
 
 _HEADERS = "(?:proxy-)?authorization|x-api-key"
 
@@ -74,7 +81,7 @@ def without_secrets(address: str) -> str:
     if not parts.netloc or parts.scheme not in ("http", "https"):
         return _short_without_secrets(address) if address.lower().startswith(_SHORT) else redacted(address)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, _open_query(parts.query), ""))
+    return urlunsplit((parts.scheme, host, parts.path, urlencode(_open_pairs(parts.query)), ""))
 
 
 def redacted(text: str) -> str:
@@ -90,23 +97,32 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in _HIDING)
 
 
-def _is_secret(name: str) -> bool:
-    """Whether a parameter of this name lets in."""
-    return re.fullmatch(_LETS_IN, name, re.IGNORECASE) is not None
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a parameter lets in. One that may say which file is meant belongs to the address, unless made up to."""
+    if re.fullmatch(_LETS_IN, name, re.IGNORECASE):
+        return True
+    return re.fullmatch(_MAY_LET_IN, name, re.IGNORECASE) is not None and _is_made_up(value)
+
+
+def _is_made_up(value: str) -> bool:
+    return bool(re.search(_MADE_UP, value)) and not re.search(_SUFFIX, value, re.IGNORECASE)
 
 
 def _short_without_secrets(reference: str) -> str:
     before, mark, query = reference.partition("?")
-    names = re.findall(r"(?:^|&)([^=&]*)", query)
-    if not mark or not any(_is_secret(name) for name in names):
+    pairs, kept = _pairs(query), _open_pairs(query)
+    if not mark or (pairs and len(kept) == len(pairs)):
         return reference
-    kept = _open_query(query)
-    return f"{before}?{kept}" if kept else before
+    return f"{before}?{urlencode(kept)}" if kept else before
 
 
-def _open_query(query: str) -> str:
+def _open_pairs(query: str) -> list[tuple[str, str]]:
+    """The parameters that do not let in."""
+    return [(name, value) for name, value in _pairs(query) if not _is_secret(name, value)]
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(query, keep_blank_values=True)
+        return parse_qsl(query, keep_blank_values=True)
     except ValueError:  # more parameters than any address has
-        return ""
-    return urlencode([(key, value) for key, value in pairs if not _is_secret(key)])
+        return []

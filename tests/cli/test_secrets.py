@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 
 import pytest
@@ -44,7 +45,11 @@ def test_any_text_is_shown_without_what_lets_in(text, shown):
     [
         ("https://ann:hush@h.org/a?id=5&apiKey=s&Expires=3", "https://h.org/a?id=5"),
         ("https://h.org/a?sig=s&sv=1&design=2", "https://h.org/a?sv=1&design=2"),
-        ("https://h.org/a?Policy=p&Signature=s&Key-Pair-Id=k", "https://h.org/a"),
+        ("https://h.org/a?Policy=eyJTdGF0ZW1lbnQiOlt7IlJlc29&Signature=s&Key-Pair-Id=k", "https://h.org/a"),
+        ("https://h.org/a?code=0123456789abcdef01234567&key=AIzaSyA1234567890abcdefg&v=1", "https://h.org/a?v=1"),
+        ("https://h.org/a?key=a+rather+long+name.safetensors", "https://h.org/a?key=a+rather+long+name.safetensors"),
+        ("https://h.org/a?code=ONE&policy=fp16&tokenizer=t5", "https://h.org/a?code=ONE&policy=fp16&tokenizer=t5"),
+        ("https://h.org/a?to%6ben=s&v=1", "https://h.org/a?v=1"),
         ("https://h.org/a?X-Goog-Credential=c&X-Goog-Date=d", "https://h.org/a"),
         ("civitai:1@2?token=abc&format=x", "civitai:1@2?format=x"),
         ("hf://org/repo@v1/a#b.safetensors?token=x", "hf://org/repo@v1/a#b.safetensors"),
@@ -131,3 +136,28 @@ def test_a_lockfile_keeps_no_token_and_is_up_to_date_all_the_same(assetctl, tmp_
         assert assetctl("lock", "--check").code == 0
         manifest.write_text(f'[assets.a]\nsource = "{address.replace("id=5", "id=6")}"\n')
         assert assetctl("lock", "--check").code == 1
+
+
+@pytest.mark.parametrize("change", ["code=TWO", "key=other.safetensors", "session=2", "policy=bf16", "tokenizer=t5"])
+def test_what_says_which_file_is_meant_is_part_of_an_address(assetctl, tmp_path, monkeypatch, change):
+    """Its name may be that of a secret all the same."""
+    contents = {b"1": write_lora(tmp_path / "a.safetensors").read_bytes()}
+    contents[b"2"] = write_lora(tmp_path / "b.safetensors", seed=5).read_bytes()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+
+    def respond(head: bytes) -> list[bytes]:
+        return [answer(contents[b"2" if change.encode() in head else b"1"])]
+
+    manifest, name = tmp_path / "registry.toml", change.partition("=")[0]
+    with scripted(respond) as server:
+        manifest.write_text(f'[assets.a]\nsource = "{server.url}/dl?{name}=ONE"\n')
+        assert assetctl("lock").code == 0
+        manifest.write_text(f'[assets.a]\nsource = "{server.url}/dl?{change}"\n')
+        assert assetctl("sync", "--locked").code == 1
+        assert assetctl("lock").code == 0
+        assert assetctl("sync", "--locked").code == 0
+        locked = tomllib.loads((tmp_path / "registry.lock").read_text())["assets"][0]
+        monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "other-home"))
+        assert assetctl("sync", "--locked").code == 0
+    assert locked["sha256"] == hashlib.sha256(contents[b"2"]).hexdigest()
