@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
 
 #: Parameters of an address that let in whoever has them, and nothing else.
 _LETS_IN = (
@@ -15,20 +15,42 @@ _LETS_IN = (
 #: Parameters that let in, or say which file is meant: their values tell.
 _MAY_LET_IN = r"key|code|policy|[\w.~-]{0,40}session[\w.~-]{0,40}"
 
-#: What was made up by a machine to let in: long, and without the end of a file's name.
-_MADE_UP = r"[^\s/]{20,}$"
-_SUFFIX = r"\.[a-z][a-z0-9]{0,11}$"
+#: Characters from which on a value was made up by a machine, where it does not end as a file's name.
+_MADE_UP = 20
+_SUFFIX = r"\.[a-z][a-z0-9]{0,11}"
 
 _HEADERS = "(?:proxy-)?authorization|x-api-key"
 
-#: What hides the same in running text: who is logged in, parameters, headers, and tokens by their form.
+#: Parameters in a running text, whatever the address around them.
+_PARAMETER = r"(?P<before>[?&;#])(?P<name>[^?&;#=\s\"'<>]{1,120})=(?P<value>[^&;#\s\"'<>]+)"
+
+#: Who is logged in; a password holds what it likes.
+_LOGGED_IN = (
+    r"(?<=://)(?:[^/?#\s\"'<>:]{0,100}:[^/?#\s<>]{0,200}|[^/?#\s\"'<>:]{0,100}:(?!\d{1,5}[/?#])[^@\s\"'<>]{0,200}|"
+    r"[^/?#\s\"'<>]*)@"
+)
+
+#: What else hides in running text: headers and cookies.
 _HIDING = (
-    (r"(?<=://)[^/?#\s\"'<>]*@", ""),
-    (rf"([?&;#](?:{_LETS_IN})=)[^&;#\s\"'<>]+", r"\1***"),
-    (rf"({_HEADERS})([\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',)]+", r"\1\2***"),
-    (r"(cookie[\"']?\s*[:=]\s*[\"']?[^\s=\"']{1,40}=)[^\s\"',;]+", r"\1***"),  # not where an asset is called so
-    (r"\b(bearer|basic)\s+(?=\S*\d|\S{16})[a-z0-9._~+/=-]{8,}", r"\1 ***"),
-    (r"\b(?-i:hf_)[a-z0-9]{20,}", "hf_***"),
+    (_LOGGED_IN, ""),
+    (
+        rf"({_HEADERS})((?:[\"']?\s*[:=]|[\"']\s*,)\s*(?:b?[\"'])?)(?:(?:bearer|basic|token)\s+)?[^\s\"',)]+",
+        r"\1\2***",
+    ),
+    (r"(cookie[\"']?\s*[:=]\s*[\"']?[^\s=\"']{1,40}=)[^\s\"',;]+", r"\1***"),
+)
+
+#: Tokens by their form, where they are made up: assets may be called like each of the words, and like much after them.
+_VALUE = r"(?=\S{0,200}\d)(?P<value>[a-z0-9_+][a-z0-9._~+/=-]{19,})"
+_NAMED = r"(?P<before>\b(?:[\w-]{0,40}[-_])?(?:token|secret|password|api[-_]?key)[\"']?\s*[:=]\s*(?:b?[\"'])?)"
+_BY_FORM = (
+    (rf"\b(?P<before>bearer\s+){_VALUE}", r"\g<before>***"),
+    (
+        r"\b(?P<before>basic\s+)(?-i:(?=\S{0,200}[A-Z])(?=\S{0,200}[a-z]))(?P<value>[a-z0-9+/]{20,}={0,2})(?![\w.-])",
+        r"\g<before>***",
+    ),
+    (rf"{_NAMED}{_VALUE}", r"\g<before>***"),
+    (r"\b(?-i:hf_)(?P<value>[a-z0-9]{20,})", "hf_***"),
 )
 
 #: References of ours that are no address, and end in parameters as one does.
@@ -86,15 +108,25 @@ def without_secrets(address: str) -> str:
 
 def redacted(text: str) -> str:
     """Any text as it may leave: what lets in, in addresses, headers and by its form, is hidden."""
-    for pattern, hidden in _patterns():
+    for pattern, hidden in _patterns(_HIDING):
         text = pattern.sub(hidden, text)
+    ((parameter, _),) = _patterns(((_PARAMETER, ""),))
+    text = parameter.sub(_without_value, text)
+    for pattern, hidden in _patterns(_BY_FORM):
+        text = pattern.sub(lambda found, to=hidden: found.expand(to) if _is_made_up(found["value"]) else found[0], text)
     return text
 
 
+def _without_value(found: re.Match[str]) -> str:
+    """A parameter in a text, judged as `without_secrets` judges it."""
+    name, value = unquote_plus(found["name"]), unquote_plus(found["value"])
+    return f"{found['before']}{found['name']}=***" if _is_secret(name, value) else found[0]
+
+
 @cache
-def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+def _patterns(written: tuple[tuple[str, str], ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
     """Compiled where something is told: most commands never need them."""
-    return tuple((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in _HIDING)
+    return tuple((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in written)
 
 
 def _is_secret(name: str, value: str) -> bool:
@@ -105,7 +137,10 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _is_made_up(value: str) -> bool:
-    return bool(re.search(_MADE_UP, value)) and not re.search(_SUFFIX, value, re.IGNORECASE)
+    """Whether a value looks made up by a machine, to let in, rather than by people, to say what they mean."""
+    last = value.rpartition("/")[2]
+    _, dot, suffix = last.rpartition(".")
+    return len(last) >= _MADE_UP and " " not in last and not re.fullmatch(_SUFFIX, f"{dot}{suffix}", re.IGNORECASE)
 
 
 def _short_without_secrets(reference: str) -> str:

@@ -13,7 +13,7 @@ from assetctl.addresses import redacted, without_secrets
 from assetctl.cli.main import run
 
 SECRETS = ("hush-hush", "sesame", "c0ffee", "hf_abcdefghijklmnopqrst1234")
-QUERY = "id=5&token=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefghijklmnopqrst1234"
+QUERY = "id=5&token=sesame&to%6ben=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefghijklmnopqrst1234"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,28 @@ QUERY = "id=5&token=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefghijklmn
         ("authorization: Basic YW5uOmh1c2g=\r\nhost: h", "authorization: ***\r\nhost: h"),
         ("Set-Cookie: session=abc; path=/", "Set-Cookie: session=***; path=/"),
         ("cookie: 3 MB, from https://h.org/a", "cookie: 3 MB, from https://h.org/a"),
-        ("sent Bearer 0123456789 to", "sent Bearer *** to"),
+        ("sent Bearer 0123456789abcdefghij to", "sent Bearer *** to"),
+        ("sent Basic YW5uOmh1c2gtaHVzaC1odXNo to", "sent Basic *** to"),
+        ("(b'authorization', b'Token abc')", "(b'authorization', b'***')"),
+        ("token: 0123456789abcdefghij", "token: ***"),
+        ("{'private_token': 'glpat-0123456789abcdefghij'}", "{'private_token': '***'}"),
+        ("https://h.org/a?to%6ben=s&%73ig=t&x=1", "https://h.org/a?to%6ben=***&%73ig=***&x=1"),
+        ("at https://ann:hu'sh@h.org/a", "at https://h.org/a"),
+        ("at https://ann:h\"u@s'h@h.org/a", "at https://h.org/a"),
+        ("at https://ann:hu/sh@h.org/a", "at https://h.org/a"),
+        ("https://h.org:8080/x@y and a@b", "https://h.org:8080/x@y and a@b"),
+        ('{"a":"https://h.org","b":"x@y"}', '{"a":"https://h.org","b":"x@y"}'),
+        ("There is no asset 'basic dreamshaper-v9'.", "There is no asset 'basic dreamshaper-v9'."),
+        ("There is no basic dreamshaperinpainting-v9.", "There is no basic dreamshaperinpainting-v9."),
+        ("/models/basic dreamshaper-v9-inpainting.safetensors", "/models/basic dreamshaper-v9-inpainting.safetensors"),
+        (
+            "/models/bearer dreamshaper-v9-inpainting.safetensors",
+            "/models/bearer dreamshaper-v9-inpainting.safetensors",
+        ),
+        ("token: was here; secret: 3 MB", "token: was here; secret: 3 MB"),
+        ("token: /home/ann/models/some-where-1234", "token: /home/ann/models/some-where-1234"),
+        ("https://h.org/a?key=other.safetensors&code=ONE", "https://h.org/a?key=other.safetensors&code=ONE"),
+        ("https://h.org/a?key=AIzaSyA1234567890abcdefg", "https://h.org/a?key=***"),
         ("the token hf_abcdefghijklmnopqrst is", "the token hf_*** is"),
         ("Check HF_ENDPOINT, hf_transfer", "Check HF_ENDPOINT, hf_transfer"),
         ("sig=1 apikey=2", "sig=1 apikey=2"),  # no address
@@ -161,3 +182,8 @@ def test_what_says_which_file_is_meant_is_part_of_an_address(assetctl, tmp_path,
         monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "other-home"))
         assert assetctl("sync", "--locked").code == 0
     assert locked["sha256"] == hashlib.sha256(contents[b"2"]).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["basic dreamshaper-v9", "bearer 12345678", "token: abc-12345678"])
+def test_a_name_is_told_as_it_is(assetctl, name):
+    assert f"'{name}'" in assetctl("rm", name).err
