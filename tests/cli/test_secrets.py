@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+import traceback
 
 import pytest
 from material import write_lora
@@ -11,6 +12,10 @@ from servers.scripted import answer, scripted
 
 from assetctl.addresses import redacted, without_secrets
 from assetctl.cli.main import run
+from assetctl.errors import AssetctlError
+from assetctl.sources.civitai import CivitaiSource
+from assetctl.sources.huggingface import HuggingFaceSource
+from assetctl.sources.url import UrlSource
 
 SECRETS = ("hush-hush", "sesame", "c0ffee", "hf_abcdefghijklmnopqrst1234")
 QUERY = "id=5&token=sesame&to%6ben=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefghijklmnopqrst1234"
@@ -83,7 +88,7 @@ def test_a_reference_is_kept_without_what_lets_in(reference, kept):
     assert without_secrets(kept) == kept
 
 
-@pytest.mark.parametrize(
+ANSWERS = pytest.mark.parametrize(
     "respond",
     [
         lambda _: [answer(status="403 No")],
@@ -98,6 +103,9 @@ def test_a_reference_is_kept_without_what_lets_in(reference, kept):
     ],
     ids=["403", "500", "no http", "no header", "nothing", "dead end", "other scheme", "near", "page"],
 )
+
+
+@ANSWERS
 @pytest.mark.parametrize("form", [("--debug",), ("--debug", "--json"), ("--dry-run", "--debug")])
 def test_a_traceback_shows_nothing_that_lets_in(home, monkeypatch, capfd, respond, form):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -111,6 +119,28 @@ def test_a_traceback_shows_nothing_that_lets_in(home, monkeypatch, capfd, respon
     for secret in SECRETS:
         assert secret not in said.out + said.err
         assert secret.encode() not in kept
+
+
+@ANSWERS
+def test_nor_does_that_of_the_python_api(monkeypatch, respond):
+    """Nobody hides what lets in there but who raises: causes hold whole addresses."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with scripted(respond) as server, scripted(lambda _: [answer(status="302 Go", location=f"{to}?{QUERY}")]) as hub:
+        to = server.url
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", hub.url)
+        host = server.url.removeprefix("http://")
+        for source, reference in (
+            (UrlSource(), f"http://ann:hush-hush@{host}/a.safetensors?{QUERY}"),
+            (HuggingFaceSource(), "hf://cats/whiskers"),
+            (CivitaiSource(), "civitai:7"),
+        ):
+            told = ""
+            try:  # some are refused where they are fetched alone
+                source.resolve(reference)
+            except AssetctlError as error:
+                told = "".join(traceback.format_exception(error))
+            assert not [secret for secret in SECRETS if secret in told]
 
 
 @pytest.mark.parametrize(

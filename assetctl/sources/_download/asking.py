@@ -138,7 +138,7 @@ class Patience:
                     failures, best = 0, done()
                 if failures > len(PAUSES):
                     if isinstance(error, BusyError):
-                        raise error.told(self._what) from error
+                        raise error.told(self._what) from None
                     raise
                 wait = error.wait if isinstance(error, BusyError) else 0.0
             time.sleep(max(wait, PAUSES[max(0, failures - 1)]))
