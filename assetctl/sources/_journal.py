@@ -49,7 +49,8 @@ class Journal:
         self.got = [min(count, max(0, there - number * self._chunk)) for number, count in enumerate(self.got)]
         # Written anew, in one step: lines of a long download do not pile up over its runs.
         text = head + "".join(f"{number} {count}\n" for number, count in enumerate(self.got) if count)
-        self._opened = _own.written(self.path, text)
+        _own.write(self.path, text)
+        self._opened = _own.appending(self.path)
 
     def add(self, number: int, count: int) -> None:
         """So many more bytes of a chunk are in the file."""

@@ -10,11 +10,13 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager
+from io import FileIO
 from typing import TYPE_CHECKING
+
+from assetctl.files.disk import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import FileIO
     from pathlib import Path
 
 #: What makes the last part of a path mean itself; Windows has no such flag, and few who may make links.
@@ -91,22 +93,29 @@ def text_of(path: Path, most: int) -> str:
         return file.read(most).decode("ascii", "replace")
 
 
-def written(path: Path, text: str) -> FileIO:
-    """Write a small file anew, in one step, as ASCII; it stays open for more.
+def write(path: Path, text: str) -> None:
+    """Write a small file anew, in one step, as ASCII.
 
     Raises:
         OSError: The disk refused.
     """
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.fresh")
-    opened = os.fdopen(_new(fresh), "wb", buffering=0)
     try:
-        opened.write(text.encode("ascii", "replace"))
+        with FileIO(_new(fresh), "w") as opened:  # some systems rename no file that is open
+            write_all(opened, text.encode("ascii", "replace"))
         fresh.replace(path)
     except BaseException:
-        opened.close()
         fresh.unlink(missing_ok=True)
         raise
-    return opened
+
+
+def appending(path: Path) -> FileIO:
+    """Open a file that is there to add to it, without a buffer.
+
+    Raises:
+        OSError: There is none, or it is a link.
+    """
+    return FileIO(os.open(path, os.O_WRONLY | os.O_APPEND | NO_LINK | getattr(os, "O_BINARY", 0)), "a")
 
 
 @contextmanager

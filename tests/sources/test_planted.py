@@ -6,9 +6,12 @@ import hashlib
 import os
 import random
 import stat
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from disks import refused_writes
 
 from assetctl.errors import StorageError
 from assetctl.sources._download import flow, ranges
@@ -20,7 +23,6 @@ from assetctl.sources.url import UrlSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from servers.hub import Hub
 
@@ -164,6 +166,33 @@ def test_a_journal_can_claim_what_it_likes(tmp_path: Path, text: str):
     journal.open(5)
     journal.close()
     assert sum(journal.got) <= 5
+
+
+def test_a_journal_is_written_whole_or_not_at_all(tmp_path: Path):
+    """A disk that is nearly full takes some of what is written, and says nothing of the rest."""
+    (tmp_path / "a.chunks").write_text("9000 9\n1 9\n2 9\n")
+    before = (tmp_path / "a.chunks").read_bytes()
+    with refused_writes(beyond=8), pytest.raises(OSError, match="large"):
+        Journal(tmp_path / "a.chunks", 9000, 9).open(9000)
+    assert (tmp_path / "a.chunks").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.chunks"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not show which files are open")
+def test_no_file_is_renamed_while_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As Windows demands."""
+    rename = os.replace
+
+    def replace(source: str, target: str) -> None:
+        assert os.fspath(source) not in {os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()}
+        rename(source, target)
+
+    monkeypatch.setattr("os.replace", replace)
+    journal = Journal(tmp_path / "a.chunks", 5, 5)
+    journal.open(5)
+    journal.add(0, 3)
+    journal.close()
+    assert (tmp_path / "a.chunks").read_text() == "5 5\n0 3\n"
 
 
 def test_a_folder_that_is_in_the_way_is_told(hub: Hub, tmp_path: Path):

@@ -175,7 +175,7 @@ class Stream:
         state = _state_of(response)
         if not self._pinned and state:
             with storage_errors(f"write {self._state}"):
-                _own.written(self._state, state).close()
+                _own.write(self._state, state)
 
     def _known_state(self) -> str:
         """What tells the state of the file that the bytes are of, or ""."""
