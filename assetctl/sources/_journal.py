@@ -85,7 +85,9 @@ def fetched_bytes(folder: Path) -> int:
 def _of_chunks(path: Path) -> int:
     head, *lines = _own.text_of(path, _LARGEST).splitlines() or [""]
     size, _, chunk = head.partition(" ")
-    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(chunk)) or not 0 <= int(size) <= int(chunk) * _MOST_CHUNKS:
+    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(chunk)):
+        return 0
+    if int(chunk) == 0 or int(size) > int(chunk) * _MOST_CHUNKS:
         return 0
     journal = Journal(path, int(size), int(chunk))
     for line in lines:

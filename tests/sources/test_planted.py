@@ -154,7 +154,7 @@ def test_a_link_that_comes_while_a_file_is_fetched_is_not_written_through(tmp_pa
 @pytest.mark.parametrize(
     "text",
     [
-        f"{2**60} 1\n0 1\n", f"{'9' * 5000} 1\n", f"5 {'9' * 5000}\n", "-5 3\n", "5 0\n",
+        f"{2**60} 1\n0 1\n", f"{'9' * 5000} 1\n", f"5 {'9' * 5000}\n", "-5 3\n", "5 0\n", "0 0\n", "0 0\n0 0\n",
         "5 5\n0 " + "9" * 5000 + "\n", "\u0661 1\n",
     ],
 )  # fmt: skip
