@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from assetctl.files.disk import write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 #: What makes the last part of a path mean itself; Windows has no such flag, and few who may make links.
@@ -43,6 +43,17 @@ def clear(root: Path, path: Path) -> None:
         folder.mkdir(exist_ok=True)
     if path.is_symlink():
         path.unlink()
+
+
+def prune(folder: Path, wanted: Collection[str]) -> None:
+    """Remove what an earlier try left in a folder of ours, such as one at another state of the original.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    for path in list(folder.rglob("*")):
+        if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder).as_posix() not in wanted:
+            path.unlink()
 
 
 def keep(path: Path) -> None:

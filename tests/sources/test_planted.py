@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from disks import refused_writes
+from material import write_lora
 
 from assetctl.errors import StorageError
 from assetctl.sources._download import flow, ranges
@@ -122,8 +123,6 @@ def test_a_state_is_neither_read_nor_written_through_a_link(civitai, tmp_path: P
 
 @pytest.mark.parametrize("name", ["asset/ink.bin", "asset/.ink.bin.incoming"])
 def test_a_copy_is_not_written_through_a_link(tmp_path: Path, theirs: Path, name: str):
-    from material import write_lora
-
     source = write_lora(tmp_path / "mine" / "ink.safetensors")
     _link(tmp_path / "into" / name.replace(".bin", ".safetensors"), theirs)
     path = _fetch(PathSource(), str(source), tmp_path / "into")
@@ -133,13 +132,36 @@ def test_a_copy_is_not_written_through_a_link(tmp_path: Path, theirs: Path, name
 
 
 def test_what_a_killed_copy_left_goes_with_the_next(tmp_path: Path):
-    from material import write_lora
-
     source = write_lora(tmp_path / "mine" / "ink.safetensors")
     (tmp_path / "into/partial").mkdir(parents=True)
     (tmp_path / "into/partial/0123.incoming").write_bytes(b"half")
     _fetch(PathSource(), str(source), tmp_path / "into")
     assert [path.name for path in (tmp_path / "into").rglob("*") if path.is_file()] == ["ink.safetensors"]
+
+
+def test_what_a_killed_copy_left_is_no_part_of_the_next(tmp_path: Path, theirs: Path):
+    """The original may have lost files since."""
+    folder, single = tmp_path / "mine/model", tmp_path / "mine/ink.safetensors"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    (folder / "unet/config.json").write_text("{}")
+    write_lora(folder / "unet/w.safetensors")
+    write_lora(single)
+    for at, old in ((folder, "model/unet/old.safetensors"), (single, "ink.config/old.json")):
+        into = tmp_path / f"into-{at.name}"
+        left = into / "asset" / old
+        left.parent.mkdir(parents=True)
+        left.write_text("old")
+        left.with_name("link").symlink_to(theirs)
+        left.with_name("links").symlink_to(tmp_path / "mine")
+        source = PathSource()
+        resolution = source.resolve(str(at))
+        fetched = source.fetch(resolution, into, lambda _: None)
+        base = fetched if at is folder else fetched.parent
+        there = {path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_symlink() or path.is_file()}
+        assert there == {file.path for file in resolution.files}
+    assert theirs.read_bytes() == PRECIOUS
+    assert len(list((tmp_path / "mine").rglob("*.safetensors"))) == 2
 
 
 def test_a_link_that_comes_while_a_file_is_fetched_is_not_written_through(tmp_path: Path, theirs: Path, monkeypatch):
