@@ -152,7 +152,8 @@ def incoming(path: Path, *, replacing: bool = True, lasting: bool = True) -> Ite
         OSError: The disk refused.
     """
     place = _beside(path)
-    file = _created(place)
+    mode = _mode_of(path) if replacing else None  # from the beginning on: what it replaces may be for few to read
+    file = _created(place, 0o666 if mode is None else mode)
     try:
         with file:
             yield file
@@ -209,11 +210,19 @@ def _created(path: Path, mode: int = 0o666) -> IO[bytes]:
 
 
 def _take_mode(file: IO[bytes], path: Path) -> None:
-    """Give a file the permissions of the one that it replaces, where there is one; a link's are nobody's."""
-    with contextlib.suppress(FileNotFoundError):
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode) and hasattr(os, "fchmod"):
-            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
+    """Give a file the permissions of the one that it replaces, where there is one."""
+    mode = _mode_of(path)
+    if mode is not None and hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), mode)
+
+
+def _mode_of(path: Path) -> int | None:
+    """The permissions of a file; `None` where there is none: a link's are nobody's."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(mode) & 0o777 if stat.S_ISREG(mode) else None
 
 
 def _name_anew(place: Path, path: Path) -> None:
