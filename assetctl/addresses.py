@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Parameters of an address that let in whoever has them, and nothing else.
 _LETS_IN = (
@@ -44,13 +48,10 @@ _HIDING = (
 _VALUE = r"(?=\S{0,200}\d)(?P<value>[a-z0-9_+][a-z0-9._~+/=-]{19,})"
 _NAMED = r"(?P<before>\b(?:[\w-]{0,40}[-_])?(?:token|secret|password|api[-_]?key)[\"']?\s*[:=]\s*(?:b?[\"'])?)"
 _BY_FORM = (
-    (rf"\b(?P<before>bearer\s+){_VALUE}", r"\g<before>***"),
-    (
-        r"\b(?P<before>basic\s+)(?-i:(?=\S{0,200}[A-Z])(?=\S{0,200}[a-z]))(?P<value>[a-z0-9+/]{20,}={0,2})(?![\w.-])",
-        r"\g<before>***",
-    ),
-    (rf"{_NAMED}{_VALUE}", r"\g<before>***"),
-    (r"\b(?-i:hf_)(?P<value>[a-z0-9]{20,})", "hf_***"),
+    rf"\b(?P<before>bearer\s+){_VALUE}",
+    r"\b(?P<before>basic\s+)(?-i:(?=\S{0,200}[A-Z])(?=\S{0,200}[a-z]))(?P<value>[a-z0-9+/]{20,}={0,2})(?![\w.-])",
+    rf"{_NAMED}{_VALUE}",
+    r"\b(?P<before>(?-i:hf_))(?P<value>[a-z0-9]{20,})",
 )
 
 #: References of ours that are no address, and end in parameters as one does.
@@ -108,12 +109,8 @@ def without_secrets(address: str) -> str:
 
 def redacted(text: str) -> str:
     """Any text as it may leave: what lets in, in addresses, headers and by its form, is hidden."""
-    for pattern, hidden in _patterns(_HIDING):
+    for pattern, hidden in _patterns():
         text = pattern.sub(hidden, text)
-    ((parameter, _),) = _patterns(((_PARAMETER, ""),))
-    text = parameter.sub(_without_value, text)
-    for pattern, hidden in _patterns(_BY_FORM):
-        text = pattern.sub(lambda found, to=hidden: found.expand(to) if _is_made_up(found["value"]) else found[0], text)
     return text
 
 
@@ -123,10 +120,18 @@ def _without_value(found: re.Match[str]) -> str:
     return f"{found['before']}{found['name']}=***" if _is_secret(name, value) else found[0]
 
 
+def _without_token(found: re.Match[str]) -> str:
+    return f"{found['before']}***" if _is_made_up(found["value"]) else found[0]
+
+
 @cache
-def _patterns(written: tuple[tuple[str, str], ...]) -> tuple[tuple[re.Pattern[str], str], ...]:
+def _patterns() -> tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]:
     """Compiled where something is told: most commands never need them."""
-    return tuple((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in written)
+    judged = ((_PARAMETER, _without_value), *((form, _without_token) for form in _BY_FORM))
+    return (
+        *((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in _HIDING),
+        *((re.compile(pattern, re.IGNORECASE), judge) for pattern, judge in judged),
+    )
 
 
 def _is_secret(name: str, value: str) -> bool:
