@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
 COPY_CHUNK = 2**20
 
+#: No file has more bytes than this: 16 TiB is the most that common filesystems take.
+LARGEST_FILE = 2**44
+
+#: What makes the last part of a path mean itself; Windows has no such flag, and few who may make links.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
 #: Opens a file that must be new; a link by its name counts as one that is there.
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0)
 
 #: How much of a file's name a temporary name repeats, in bytes: file systems end at 255.
 _MOST_OF_NAME = 160

@@ -13,14 +13,11 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from assetctl.files.disk import write_all
+from assetctl.files.disk import NO_LINK, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
-
-#: What makes the last part of a path mean itself; Windows has no such flag, and few who may make links.
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def without_links(path: str, flags: int) -> int:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from assetctl.errors import RefusedFileError, SourceError
+from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.sniff import MODEL_SUFFIXES, sniff
-from assetctl.sources._said import LARGEST_FILE
 from assetctl.sources._wire import NAMED
 
 if TYPE_CHECKING:
