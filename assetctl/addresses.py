@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -107,6 +108,15 @@ def without_secrets(address: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, urlencode(_open_pairs(parts.query)), ""))
 
 
+def mark_of_hidden(reference: str) -> str | None:
+    """What tells two references apart that are shown alike, and may mean different files; `None` if nothing does.
+
+    A few digits of a hash: too few to find out from them what is hidden.
+    """
+    pairs = [pair for pair in _pairs(reference.partition("?")[2].partition("#")[0]) if _may_be_secret(*pair)]
+    return hashlib.sha256(urlencode(pairs).encode()).hexdigest()[:8] if pairs else None
+
+
 def redacted(text: str) -> str:
     """Any text as it may leave: what lets in, in addresses, headers and by its form, is hidden."""
     for pattern, hidden in _patterns():
@@ -138,6 +148,11 @@ def _is_secret(name: str, value: str) -> bool:
     """Whether a parameter lets in. One that may say which file is meant belongs to the address, unless made up to."""
     if re.fullmatch(_LETS_IN, name, re.IGNORECASE):
         return True
+    return _may_be_secret(name, value)
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    """Whether a parameter may let in, by its value, and by its name may as well say which file is meant."""
     return re.fullmatch(_MAY_LET_IN, name, re.IGNORECASE) is not None and _is_made_up(value)
 
 

@@ -55,6 +55,7 @@ class Locked:
         sha256: Of its file, or of the diffusers folder as a whole.
         files: All of them.
         facts: What the source says of it: who fetches by the lockfile learns what who locked it was told.
+        mark: What tells the reference from others that are shown like it; see `mark_of_hidden`.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Locked:
     sha256: str | None
     files: tuple[LockedFile, ...]
     facts: Facts | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outsi
     url = document.text((*where, "url"), of) or None
     sha256 = _hash(document, where, of)
     facts = _facts(document, where, of)
-    return Locked(**text, revision=revision, url=url, sha256=sha256, files=files, facts=facts)
+    mark = document.text((*where, "mark"), of) or None
+    return Locked(**text, revision=revision, url=url, sha256=sha256, files=files, facts=facts, mark=mark)
 
 
 def _file(document: Document, where: tuple[str, ...], of: Any) -> LockedFile:  # noqa: ANN401 - from outside
