@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
 
-#: Parameters of an address that let in whoever has them.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Parameters of an address that let in whoever has them, and nothing else.
 _LETS_IN = (
-    r"[\w.~-]{0,40}(?:token|secret|signature|passw|pwd|credential|x-amz-|x-goog-|api[-_.]?key|access[-_.]?key|key-pair|"
-    r"auth(?!or)|jwt|session|expires)[\w.~-]{0,40}|key|sig|pass|policy|code"
+    r"[\w.~-]{0,40}(?:token(?!i[sz])|secret|signature|passw|pwd|credential|x-amz-|x-goog-|api[-_.]?key|access[-_.]?key|"
+    r"key-pair|auth(?!or)|jwt|expires)[\w.~-]{0,40}|sig|pass"
 )
+
+#: Parameters that let in, or say which file is meant: their values tell.
+_MAY_LET_IN = r"key|code|policy|[\w.~-]{0,40}session[\w.~-]{0,40}"
+
+#: Characters from which on a value was made up by a machine, where it does not end as a file's name.
+_MADE_UP = 20
+_SUFFIX = r"\.[a-z][a-z0-9]{0,11}"
 
 _HEADERS = "(?:proxy-)?authorization|x-api-key"
 
-#: What hides the same in running text: who is logged in, parameters, headers, and tokens by their form.
+#: Parameters in a running text, whatever the address around them.
+_PARAMETER = r"(?P<before>[?&;#])(?P<name>[^?&;#=\s\"'<>]{1,120})=(?P<value>[^&;#\s\"'<>]+)"
+
+#: Who is logged in; a password holds what it likes.
+_LOGGED_IN = (
+    r"(?<=://)(?:[^/?#\s\"'<>:]{0,100}:[^/?#\s<>]{0,200}|[^/?#\s\"'<>:]{0,100}:(?!\d{1,5}[/?#])[^@\s\"'<>]{0,200}|"
+    r"[^/?#\s\"'<>]*)@"
+)
+
+#: What else hides in running text: headers and cookies.
 _HIDING = (
-    (r"(?<=://)[^/?#\s\"'<>]*@", ""),
-    (rf"([?&;#](?:{_LETS_IN})=)[^&;#\s\"'<>]+", r"\1***"),
-    (rf"({_HEADERS})([\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',)]+", r"\1\2***"),
-    (r"(cookie[\"']?\s*[:=]\s*[\"']?[^\s=\"']{1,40}=)[^\s\"',;]+", r"\1***"),  # not where an asset is called so
-    (r"\b(bearer|basic)\s+(?=\S*\d|\S{16})[a-z0-9._~+/=-]{8,}", r"\1 ***"),
-    (r"\b(?-i:hf_)[a-z0-9]{20,}", "hf_***"),
+    (_LOGGED_IN, ""),
+    (
+        rf"({_HEADERS})((?:[\"']?\s*[:=]|[\"']\s*,)\s*(?:b?[\"'])?)(?:(?:bearer|basic|token)\s+)?[^\s\"',)]+",
+        r"\1\2***",
+    ),
+    (r"(cookie[\"']?\s*[:=]\s*[\"']?[^\s=\"']{1,40}=)[^\s\"',;]+", r"\1***"),
+)
+
+#: Tokens by their form, where they are made up: assets may be called like each of the words, and like much after them.
+_VALUE = r"(?=\S{0,200}\d)(?P<value>[a-z0-9_+][a-z0-9._~+/=-]{19,})"
+_NAMED = r"(?P<before>\b(?:[\w-]{0,40}[-_])?(?:token|secret|password|api[-_]?key)[\"']?\s*[:=]\s*(?:b?[\"'])?)"
+_BY_FORM = (
+    rf"\b(?P<before>bearer\s+){_VALUE}",
+    r"\b(?P<before>basic\s+)(?-i:(?=\S{0,200}[A-Z])(?=\S{0,200}[a-z]))(?P<value>[a-z0-9+/]{20,}={0,2})(?![\w.-])",
+    rf"{_NAMED}{_VALUE}",
+    r"\b(?P<before>(?-i:hf_))(?P<value>[a-z0-9]{20,})",
 )
 
 #: References of ours that are no address, and end in parameters as one does.
@@ -74,7 +105,16 @@ def without_secrets(address: str) -> str:
     if not parts.netloc or parts.scheme not in ("http", "https"):
         return _short_without_secrets(address) if address.lower().startswith(_SHORT) else redacted(address)
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, _open_query(parts.query), ""))
+    return urlunsplit((parts.scheme, host, parts.path, urlencode(_open_pairs(parts.query)), ""))
+
+
+def mark_of_hidden(reference: str) -> str | None:
+    """What tells two references apart that are shown alike, and may mean different files; `None` if nothing does.
+
+    A few digits of a hash: too few to find out from them what is hidden.
+    """
+    pairs = [pair for pair in _pairs(reference.partition("?")[2].partition("#")[0]) if _may_be_secret(*pair)]
+    return hashlib.sha256(urlencode(pairs).encode()).hexdigest()[:8] if pairs else None
 
 
 def redacted(text: str) -> str:
@@ -84,29 +124,60 @@ def redacted(text: str) -> str:
     return text
 
 
+def _without_value(found: re.Match[str]) -> str:
+    """A parameter in a text, judged as `without_secrets` judges it."""
+    name, value = unquote_plus(found["name"]), unquote_plus(found["value"])
+    return f"{found['before']}{found['name']}=***" if _is_secret(name, value) else found[0]
+
+
+def _without_token(found: re.Match[str]) -> str:
+    return f"{found['before']}***" if _is_made_up(found["value"]) else found[0]
+
+
 @cache
-def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+def _patterns() -> tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]:
     """Compiled where something is told: most commands never need them."""
-    return tuple((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in _HIDING)
+    judged = ((_PARAMETER, _without_value), *((form, _without_token) for form in _BY_FORM))
+    return (
+        *((re.compile(pattern, re.IGNORECASE), hidden) for pattern, hidden in _HIDING),
+        *((re.compile(pattern, re.IGNORECASE), judge) for pattern, judge in judged),
+    )
 
 
-def _is_secret(name: str) -> bool:
-    """Whether a parameter of this name lets in."""
-    return re.fullmatch(_LETS_IN, name, re.IGNORECASE) is not None
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a parameter lets in. One that may say which file is meant belongs to the address, unless made up to."""
+    if re.fullmatch(_LETS_IN, name, re.IGNORECASE):
+        return True
+    return _may_be_secret(name, value)
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    """Whether a parameter may let in, by its value, and by its name may as well say which file is meant."""
+    return re.fullmatch(_MAY_LET_IN, name, re.IGNORECASE) is not None and _is_made_up(value)
+
+
+def _is_made_up(value: str) -> bool:
+    """Whether a value looks made up by a machine, to let in, rather than by people, to say what they mean."""
+    last = value.rpartition("/")[2]
+    _, dot, suffix = last.rpartition(".")
+    return len(last) >= _MADE_UP and " " not in last and not re.fullmatch(_SUFFIX, f"{dot}{suffix}", re.IGNORECASE)
 
 
 def _short_without_secrets(reference: str) -> str:
     before, mark, query = reference.partition("?")
-    names = re.findall(r"(?:^|&)([^=&]*)", query)
-    if not mark or not any(_is_secret(name) for name in names):
+    pairs, kept = _pairs(query), _open_pairs(query)
+    if not mark or (pairs and len(kept) == len(pairs)):
         return reference
-    kept = _open_query(query)
-    return f"{before}?{kept}" if kept else before
+    return f"{before}?{urlencode(kept)}" if kept else before
 
 
-def _open_query(query: str) -> str:
+def _open_pairs(query: str) -> list[tuple[str, str]]:
+    """The parameters that do not let in."""
+    return [(name, value) for name, value in _pairs(query) if not _is_secret(name, value)]
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
     try:
-        pairs = parse_qsl(query, keep_blank_values=True)
+        return parse_qsl(query, keep_blank_values=True)
     except ValueError:  # more parameters than any address has
-        return ""
-    return urlencode([(key, value) for key, value in pairs if not _is_secret(key)])
+        return []

@@ -48,11 +48,11 @@ def fill(folder: Path, *, free: int = 0) -> Path:
 
 
 @contextlib.contextmanager
-def refused_writes() -> Iterator[None]:
-    """No file of this process grows meanwhile, as on a full disk."""
+def refused_writes(beyond: int = 0) -> Iterator[None]:
+    """No file of this process grows `beyond` so many bytes meanwhile, as on a full disk."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, hard))
     try:
         yield
     finally:

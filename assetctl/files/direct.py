@@ -10,16 +10,13 @@ import errno
 import os
 from typing import TYPE_CHECKING, Self
 
-from assetctl.files.disk import write_all
+from assetctl.files.disk import NO_LINK, write_all
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 #: What positions, lengths and buffers are multiples of when they go straight to a disk.
 BLOCK = 4096
-
-#: Windows has no such flag, and few who may make links.
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 class DirectFile:
@@ -72,7 +69,7 @@ class DirectFile:
 
 
 def _opened(path: str, flags: int) -> int:
-    return os.open(path, flags | _NO_LINK)
+    return os.open(path, flags | NO_LINK)
 
 
 def _open_direct(path: Path) -> int | None:
@@ -80,6 +77,6 @@ def _open_direct(path: Path) -> int | None:
     if flag is None:
         return None
     try:
-        return os.open(path, os.O_WRONLY | flag | _NO_LINK)
+        return os.open(path, os.O_WRONLY | flag | NO_LINK)
     except OSError:
         return None

@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
 COPY_CHUNK = 2**20
 
+#: No file has more bytes than this: 16 TiB is the most that common filesystems take.
+LARGEST_FILE = 2**44
+
+#: What makes the last part of a path mean itself; Windows has no such flag, and few who may make links.
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
 #: Opens a file that must be new; a link by its name counts as one that is there.
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0)
 
 #: How much of a file's name a temporary name repeats, in bytes: file systems end at 255.
 _MOST_OF_NAME = 160
@@ -185,7 +191,8 @@ def incoming(path: Path, *, replacing: bool = True, lasting: bool = True) -> Ite
         OSError: The disk refused.
     """
     place = _beside(path)
-    file = _created(place)
+    mode = _mode_of(path) if replacing else None  # from the beginning on: what it replaces may be for few to read
+    file = _created(place, 0o666 if mode is None else mode)
     try:
         with file:
             yield file
@@ -242,11 +249,19 @@ def _created(path: Path, mode: int = 0o666) -> IO[bytes]:
 
 
 def _take_mode(file: IO[bytes], path: Path) -> None:
-    """Give a file the permissions of the one that it replaces, where there is one; a link's are nobody's."""
-    with contextlib.suppress(FileNotFoundError):
-        status = path.lstat()
-        if stat.S_ISREG(status.st_mode) and hasattr(os, "fchmod"):
-            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
+    """Give a file the permissions of the one that it replaces, where there is one."""
+    mode = _mode_of(path)
+    if mode is not None and hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), mode)
+
+
+def _mode_of(path: Path) -> int | None:
+    """The permissions of a file; `None` where there is none: a link's are nobody's."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(mode) & 0o777 if stat.S_ISREG(mode) else None
 
 
 def _name_anew(place: Path, path: Path) -> None:

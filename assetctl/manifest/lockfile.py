@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import RefusedFileError
-from assetctl.files.disk import storage_errors, write_text
+from assetctl.files.disk import LARGEST_FILE, storage_errors, write_text
 from assetctl.files.names import safe_path
 from assetctl.manifest.manifest import can_be_name
 from assetctl.manifest.tables import Document
@@ -23,9 +23,6 @@ VERSION = 1
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _GIT_OID = re.compile(r"[0-9a-f]{40}", re.ASCII)
-
-#: Limit on a file's size in bytes: no disk has more.
-_LARGEST = 2**50
 
 #: What to do about one that makes no sense; `assetctl lock` would not know what of it to keep.
 _ANEW = "Remove it: then `assetctl lock` makes it anew."
@@ -58,6 +55,7 @@ class Locked:
         sha256: Of its file, or of the diffusers folder as a whole.
         files: All of them.
         facts: What the source says of it: who fetches by the lockfile learns what who locked it was told.
+        mark: What tells the reference from others that are shown like it; see `mark_of_hidden`.
     """
 
     name: str
@@ -70,6 +68,7 @@ class Locked:
     sha256: str | None
     files: tuple[LockedFile, ...]
     facts: Facts | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,8 @@ def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outsi
     url = document.text((*where, "url"), of) or None
     sha256 = _hash(document, where, of)
     facts = _facts(document, where, of)
-    return Locked(**text, revision=revision, url=url, sha256=sha256, files=files, facts=facts)
+    mark = document.text((*where, "mark"), of) or None
+    return Locked(**text, revision=revision, url=url, sha256=sha256, files=files, facts=facts, mark=mark)
 
 
 def _file(document: Document, where: tuple[str, ...], of: Any) -> LockedFile:  # noqa: ANN401 - from outside
@@ -178,7 +178,7 @@ def _file(document: Document, where: tuple[str, ...], of: Any) -> LockedFile:  #
         document.fail((*where, "files"), "is not a list of files", _ANEW)
     path = safe_path(of["path"], str(document.path))
     size = document.get((*where, "size"), of, int, 0) if "size" in of else None
-    if size is not None and not 0 <= size <= _LARGEST:
+    if size is not None and not 0 <= size <= LARGEST_FILE:
         document.fail((*where, "size"), "is no size of a file", _ANEW)
     git_oid = document.text((*where, "git_oid"), of) or None
     if git_oid is not None and not _GIT_OID.fullmatch(git_oid):

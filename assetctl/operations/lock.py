@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.addresses import without_secrets
+from assetctl.addresses import mark_of_hidden, without_secrets
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
@@ -230,12 +230,8 @@ def _still(lock: Lockfile, wanted: Wanted) -> Locked | None:
     if locked is None or wanted.sha256 not in (None, locked.sha256):
         return None
     # A token in an address may change, and is in no lockfile that this program writes.
-    return locked if _shown(locked.wanted) == _shown(wanted.source) else None
-
-
-def _shown(reference: str) -> str:
-    """A reference of a manifest as a lockfile may hold it."""
-    return without_secrets(reference)
+    is_same = without_secrets(locked.wanted) == without_secrets(wanted.source)
+    return locked if is_same and locked.mark == mark_of_hidden(wanted.source) else None
 
 
 def _resolve_all(
@@ -292,6 +288,7 @@ def _resolved(
         sha256=sha256,
         files=files,
         facts=resolution.facts,
+        mark=mark_of_hidden(wanted.source),
     )
     if fetch and _whole_hash(replace(resolution, files=remote)) is None:
         raise SourceError(f"{wanted.name} can not be locked: its source promises no hash.", "Name a file of it.")

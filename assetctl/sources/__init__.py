@@ -37,8 +37,8 @@ def find_source(reference: str, settings: Settings) -> Source:
         source = make(settings)
         try:
             accepted = source.accepts(reference)
-        except ValueError as error:  # `https://[`
-            raise UsageError(f"{reference!r} is no address that can be used.", _FORMS) from error
+        except ValueError:  # `https://[`
+            raise UsageError(f"{reference!r} is no address that can be used.", _FORMS) from None
         if accepted:
             return source
     raise UsageError(f"{reference!r} is nothing that assetctl can fetch.", _FORMS)

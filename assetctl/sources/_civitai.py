@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 
 from assetctl.addresses import parts_of, without_secrets
 from assetctl.errors import NotFoundError, RefusedFileError, SourceError, SourceNotFoundError, UnauthorizedError
+from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _web
 from assetctl.sources._download import Way
-from assetctl.sources._said import LARGEST_FILE, dictionaries, dictionary, text, texts
+from assetctl.sources._said import dictionaries, dictionary, text, texts
 from assetctl.sources._said import number as number_of
 from assetctl.sources._tokens import find_token
 from assetctl.sources.base import Found, RemoteFile

@@ -121,8 +121,8 @@ def ask(path: str, what: str, asked: Mapping[str, str | Sequence[str]], *, token
         content = _web.read(response, what, _LISTING)
     try:
         return _web.parsed(content, what, "")
-    except SourceError as error:
-        raise _no_hub() from error
+    except SourceError:
+        raise _no_hub() from None
 
 
 def headers() -> dict[str, str]:
@@ -148,7 +148,7 @@ def user(token: str) -> str:
             if error.response.status_code != HTTPStatus.UNAUTHORIZED:
                 raise
             hint = f"Make a new one on {endpoint()}/settings/tokens."
-            raise UnauthorizedError("The Hub does not know this token.", hint) from error
+            raise UnauthorizedError("The Hub does not know this token.", hint) from None
     return text(dictionary(said).get("name")) or "you"
 
 
@@ -277,9 +277,9 @@ def read_small(repo: str, commit: str, file: RemoteFile, most: int = SMALL) -> b
         _web.refuse_packed(response, f"{repo}/{file.path}")
         try:
             return _web.read(response, file.path, most)
-        except _web.TooLargeError as error:
+        except _web.TooLargeError:
             message = f"{repo}/{file.path} is larger than {most} bytes."
-            raise HashMismatchError(message, "Report the repository.") from error
+            raise HashMismatchError(message, "Report the repository.") from None
 
 
 def way(repo: str, revision: str, path: str) -> Way:
@@ -310,24 +310,24 @@ def hub_errors(what: str, again: str = _AGAIN) -> Iterator[None]:
     """
     try:
         yield
-    except _SilentError as error:
+    except _SilentError:
         raise OfflineError(
             f"{what} can not be fetched: HF_HUB_OFFLINE is set.", "Unset it, or give the path of a local file."
-        ) from error
+        ) from None
     except _RefusalError as error:
-        raise _refusal(what, error, again) from error
-    except HFValidationError as error:
+        raise _refusal(what, error, again) from None
+    except HFValidationError:
         raise UsageError(
             f"{what!r} can not be a repository's name.", "Write hf://ORG/REPO[@REVISION][/FILE]."
-        ) from error
-    except UnicodeEncodeError as error:
-        raise UnauthorizedError("The Hugging Face token has characters that no token has.", "Mend HF_TOKEN.") from error
-    except (ValueError, httpx2.DecodingError) as error:
-        raise _no_hub() from error
+        ) from None
+    except UnicodeEncodeError:
+        raise UnauthorizedError("The Hugging Face token has characters that no token has.", "Mend HF_TOKEN.") from None
+    except (ValueError, httpx2.DecodingError):
+        raise _no_hub() from None
     except (httpx2.TimeoutException, httpx2.TooManyRedirects, AstrayError) as error:
-        raise _web.failed(what, error, again) from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        raise SourceError(f"{what}: the connection to {endpoint()} failed.", again) from error
+        raise _web.failed(what, error, again) from None
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError):
+        raise SourceError(f"{what}: the connection to {endpoint()} failed.", again) from None
 
 
 def _refusal(what: str, error: _RefusalError, again: str) -> SourceError:

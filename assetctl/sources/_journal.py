@@ -49,7 +49,8 @@ class Journal:
         self.got = [min(count, max(0, there - number * self._chunk)) for number, count in enumerate(self.got)]
         # Written anew, in one step: lines of a long download do not pile up over its runs.
         text = head + "".join(f"{number} {count}\n" for number, count in enumerate(self.got) if count)
-        self._opened = _own.written(self.path, text)
+        _own.write(self.path, text)
+        self._opened = _own.appending(self.path)
 
     def add(self, number: int, count: int) -> None:
         """So many more bytes of a chunk are in the file."""
@@ -84,7 +85,9 @@ def fetched_bytes(folder: Path) -> int:
 def _of_chunks(path: Path) -> int:
     head, *lines = _own.text_of(path, _LARGEST).splitlines() or [""]
     size, _, chunk = head.partition(" ")
-    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(chunk)) or not 0 <= int(size) <= int(chunk) * _MOST_CHUNKS:
+    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(chunk)):
+        return 0
+    if int(chunk) == 0 or int(size) > int(chunk) * _MOST_CHUNKS:
         return 0
     journal = Journal(path, int(size), int(chunk))
     for line in lines:

@@ -10,15 +10,14 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager
+from io import FileIO
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from io import FileIO
-    from pathlib import Path
+from assetctl.files.disk import NO_LINK, write_all
 
-#: What makes the last part of a path mean itself; Windows has no such flag, and few who may make links.
-NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
 
 
 def without_links(path: str, flags: int) -> int:
@@ -41,6 +40,17 @@ def clear(root: Path, path: Path) -> None:
         folder.mkdir(exist_ok=True)
     if path.is_symlink():
         path.unlink()
+
+
+def prune(folder: Path, wanted: Collection[str]) -> None:
+    """Remove what an earlier try left in a folder of ours, such as one at another state of the original.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    for path in list(folder.rglob("*")):
+        if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder).as_posix() not in wanted:
+            path.unlink()
 
 
 def keep(path: Path) -> None:
@@ -91,22 +101,29 @@ def text_of(path: Path, most: int) -> str:
         return file.read(most).decode("ascii", "replace")
 
 
-def written(path: Path, text: str) -> FileIO:
-    """Write a small file anew, in one step, as ASCII; it stays open for more.
+def write(path: Path, text: str) -> None:
+    """Write a small file anew, in one step, as ASCII.
 
     Raises:
         OSError: The disk refused.
     """
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.fresh")
-    opened = os.fdopen(_new(fresh), "wb", buffering=0)
     try:
-        opened.write(text.encode("ascii", "replace"))
+        with FileIO(_new(fresh), "w") as opened:  # some systems rename no file that is open
+            write_all(opened, text.encode("ascii", "replace"))
         fresh.replace(path)
     except BaseException:
-        opened.close()
         fresh.unlink(missing_ok=True)
         raise
-    return opened
+
+
+def appending(path: Path) -> FileIO:
+    """Open a file that is there to add to it, without a buffer.
+
+    Raises:
+        OSError: There is none, or it is a link.
+    """
+    return FileIO(os.open(path, os.O_WRONLY | os.O_APPEND | NO_LINK | getattr(os, "O_BINARY", 0)), "a")
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from assetctl.files.disk import LARGEST_FILE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Characters of a text that is kept.
 _LONGEST = 200
-
-#: No file has more bytes than this: 16 TiB is the most that common filesystems take.
-LARGEST_FILE = 2**44
 
 
 def text(said: object) -> str | None:

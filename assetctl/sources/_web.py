@@ -63,8 +63,8 @@ def see_address(address: str, shown: str) -> None:
     """
     try:
         httpx2.URL(address)
-    except (httpx2.InvalidURL, ValueError) as error:
-        raise UsageError(f"{shown[:200]!r} is no address of a file.", "Write https://HOST/PATH.") from error
+    except (httpx2.InvalidURL, ValueError):
+        raise UsageError(f"{shown[:200]!r} is no address of a file.", "Write https://HOST/PATH.") from None
 
 
 def check(response: httpx2.Response) -> None:
@@ -112,10 +112,10 @@ def parsed(content: bytes, what: str, host: str) -> Any:  # noqa: ANN401 - from 
     """
     try:
         return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
+    except orjson.JSONDecodeError:
         raise SourceError(
             f"{what}: {host} does not answer as it should.", "Check the address, and your proxy."
-        ) from error
+        ) from None
 
 
 def length_of(text: str) -> int | None:
@@ -153,9 +153,9 @@ def errors(what: str, login: str, *, again: str = _AGAIN, source: str | None = N
     try:
         yield
     except httpx2.HTTPStatusError as error:
-        raise _refusal(what, login, error.response, again, source) from error
+        raise _refusal(what, login, error.response, again, source) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        raise failed(what, error, again) from error
+        raise failed(what, error, again) from None
 
 
 def failed(what: str, error: Exception, again: str = _AGAIN, to: str = "") -> SourceError:

@@ -248,18 +248,18 @@ def _translated(request: httpx2.Request) -> Iterator[None]:
     """urllib3's errors as httpx2's, without their words: those can hold addresses."""
     try:
         yield
-    except (broken.NewConnectionError, broken.ProxyError, broken.SSLError) as error:
-        raise httpx2.ConnectError("No connection.", request=request) from error
-    except broken.ConnectTimeoutError as error:
-        raise httpx2.ConnectTimeout("No connection in time.", request=request) from error
-    except TimeoutError as error:
-        raise SlowError("Too slow.", request=request) from error
-    except broken.TimeoutError as error:
-        raise httpx2.ReadTimeout("No answer in time.", request=request) from error
+    except (broken.NewConnectionError, broken.ProxyError, broken.SSLError):
+        raise httpx2.ConnectError("No connection.", request=request) from None
+    except broken.ConnectTimeoutError:
+        raise httpx2.ConnectTimeout("No connection in time.", request=request) from None
+    except TimeoutError:
+        raise SlowError("Too slow.", request=request) from None
+    except broken.TimeoutError:
+        raise httpx2.ReadTimeout("No answer in time.", request=request) from None
     except (broken.LocationValueError, broken.URLSchemeUnknown, ValueError):  # or a header that can not be sent
         raise httpx2.UnsupportedProtocol("No address that can be used.", request=request) from None
-    except (broken.HTTPError, OSError) as error:
-        raise httpx2.RemoteProtocolError("The connection broke.", request=request) from error
+    except (broken.HTTPError, OSError):
+        raise httpx2.RemoteProtocolError("The connection broke.", request=request) from None
 
 
 def _timeout(request: httpx2.Request) -> urllib3.Timeout:

@@ -200,8 +200,8 @@ def _asked(query: str) -> dict[str, str]:
     """What is asked for behind a question mark."""
     try:
         return {key: values[-1] for key, values in parse_qs(query).items()}
-    except ValueError as error:  # more than any page has
-        raise UsageError("This address asks for too much.", _FORM) from error
+    except ValueError:  # more than any page has
+        raise UsageError("This address asks for too much.", _FORM) from None
 
 
 def _is_download(address: str | None, version: str) -> bool:

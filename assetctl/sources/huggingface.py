@@ -145,7 +145,8 @@ class HuggingFaceSource:
 
         all_of(resolution.files, fetch_one, _FILES)
         if is_folder:
-            _prune(target, {file.path for file in resolution.files})
+            with storage_errors(f"tidy {target}"):
+                _own.prune(target, {file.path for file in resolution.files})
         return target
 
     def with_hashes(self, resolution: Resolution) -> Resolution:
@@ -276,11 +277,3 @@ def _parse_page(address: str) -> Reference:
         raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
     end = 6 if parts[3] == "refs" else 4
     return Reference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)
-
-
-def _prune(folder: Path, wanted: set[str]) -> None:
-    """Remove what an earlier try at another revision left behind."""
-    with storage_errors(f"tidy {folder}"):
-        for file in folder.rglob("*"):
-            if file.is_file() and file.relative_to(folder).as_posix() not in wanted:
-                file.unlink()

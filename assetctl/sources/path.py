@@ -93,6 +93,9 @@ class PathSource:
             with storage_errors(f"write {place}"):
                 _own.clear(into, place)
             self._copy(base / file.path, place, partial, file, report)
+        asset = target if is_folder else target.parent
+        with storage_errors(f"tidy {asset}"):
+            _own.prune(asset, {file.path for file in resolution.files})
         return target
 
     def _file(self, reference: str, path: Path) -> Resolution:

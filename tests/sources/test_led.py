@@ -63,6 +63,16 @@ def test_a_public_server_behind_a_proxy_can_not_lead_here(monkeypatch: pytest.Mo
     assert here.requests == []
 
 
+@pytest.mark.parametrize("near", ["2852039166", "0xa9fea9fe", "127.1", "10.1", "[64:ff9b:1::a9fe:a9fe]", "192.0.0.192"])
+def test_no_proxy_is_asked_for_what_is_near(monkeypatch: pytest.MonkeyPatch, near: str):
+    """A proxy looks up hosts by itself, and takes numbers in every form."""
+    with scripted(lambda _: [answer(status="302 Go", location=f"http://{near}/latest/")]) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with pytest.raises(SourceError, match="nobody is led there"):
+            UrlSource().resolve("http://models.example.org/a.safetensors")
+    assert len(proxy.requests) == 1
+
+
 def test_from_one_port_of_this_machine_to_another_one_may_go():
     with scripted(lambda _: [answer(b"x" * 99, etag='"a"')]) as there:
         for host in ("127.0.0.1", "localhost"):

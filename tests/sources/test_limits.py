@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import itertools
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from servers.scripted import answer, scripted
 
-from assetctl.errors import AssetctlError, HashMismatchError, SourceError
+from assetctl.errors import AssetctlError, HashMismatchError, SourceError, StorageError
 from assetctl.sources import _download, _watch, _web, _wire
 from assetctl.sources._download import asking
 from assetctl.sources.base import RemoteFile
@@ -271,13 +272,45 @@ def test_a_file_of_which_nobody_said_how_large_it_is_has_a_limit_all_the_same(tm
     assert not (tmp_path / "a.bin").exists()
 
 
-def test_a_server_that_never_ends_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    free = shutil.disk_usage(tmp_path)._replace(free=5_000_000)
+@pytest.fixture
+def _nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil.disk_usage(tmp_path)._replace(free=100_000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
-    endless = _endless(answer(content_length=None), b"x" * MIB)
-    with scripted(endless) as server, pytest.raises(HashMismatchError, match="more than 4500000 bytes"):
+
+
+@pytest.mark.usefixtures("_nearly_full")
+@pytest.mark.parametrize("length", [None, 100 * MIB])
+def test_a_server_that_never_ends_does_not_fill_the_disk(tmp_path: Path, length: int | None):
+    endless = _endless(answer(content_length=length), b"x" * MIB)
+    with scripted(endless) as server, pytest.raises(StorageError, match="more than the 90000 bytes") as caught:
         _fetch(server.url, tmp_path, RemoteFile("a.bin"))
+    assert "Free some space" in str(caught.value.hint)
+    assert len(server.requests) == 1
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.usefixtures("_nearly_full")
+def test_what_came_before_takes_no_room_that_is_free(tmp_path: Path):
+    def respond(head: bytes) -> list[bytes]:
+        start = _from(head) or 0
+        return [_part(start, CONTENT[start:])] if start else [answer(CONTENT, etag='"x"')]
+
+    with scripted(respond) as server:
+        key = hashlib.sha256(server.url.encode()).hexdigest()
+        (tmp_path / "partial").mkdir()
+        (tmp_path / f"partial/{key}.part").write_bytes(CONTENT[:150_000])
+        (tmp_path / f"partial/{key}.etag").write_text('"x"')
+        assert _fetch(server.url, tmp_path, RemoteFile("a.bin")).read_bytes() == CONTENT
+    assert [_from(head) for head in server.requests] == [150_000]
+
+
+def test_a_disk_that_does_not_say_what_is_free_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("shutil.disk_usage", refuse)
+    with pytest.raises(StorageError, match="see how much space is free"):
+        _fetch("http://127.0.0.1:1/a", tmp_path, RemoteFile("a.bin"))
 
 
 @pytest.mark.parametrize(

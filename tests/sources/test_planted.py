@@ -6,9 +6,13 @@ import hashlib
 import os
 import random
 import stat
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from disks import refused_writes
+from material import write_lora
 
 from assetctl.errors import StorageError
 from assetctl.sources._download import flow, ranges
@@ -20,7 +24,6 @@ from assetctl.sources.url import UrlSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from servers.hub import Hub
 
@@ -120,8 +123,6 @@ def test_a_state_is_neither_read_nor_written_through_a_link(civitai, tmp_path: P
 
 @pytest.mark.parametrize("name", ["asset/ink.bin", "asset/.ink.bin.incoming"])
 def test_a_copy_is_not_written_through_a_link(tmp_path: Path, theirs: Path, name: str):
-    from material import write_lora
-
     source = write_lora(tmp_path / "mine" / "ink.safetensors")
     _link(tmp_path / "into" / name.replace(".bin", ".safetensors"), theirs)
     path = _fetch(PathSource(), str(source), tmp_path / "into")
@@ -131,13 +132,36 @@ def test_a_copy_is_not_written_through_a_link(tmp_path: Path, theirs: Path, name
 
 
 def test_what_a_killed_copy_left_goes_with_the_next(tmp_path: Path):
-    from material import write_lora
-
     source = write_lora(tmp_path / "mine" / "ink.safetensors")
     (tmp_path / "into/partial").mkdir(parents=True)
     (tmp_path / "into/partial/0123.incoming").write_bytes(b"half")
     _fetch(PathSource(), str(source), tmp_path / "into")
     assert [path.name for path in (tmp_path / "into").rglob("*") if path.is_file()] == ["ink.safetensors"]
+
+
+def test_what_a_killed_copy_left_is_no_part_of_the_next(tmp_path: Path, theirs: Path):
+    """The original may have lost files since."""
+    folder, single = tmp_path / "mine/model", tmp_path / "mine/ink.safetensors"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    (folder / "unet/config.json").write_text("{}")
+    write_lora(folder / "unet/w.safetensors")
+    write_lora(single)
+    for at, old in ((folder, "model/unet/old.safetensors"), (single, "ink.config/old.json")):
+        into = tmp_path / f"into-{at.name}"
+        left = into / "asset" / old
+        left.parent.mkdir(parents=True)
+        left.write_text("old")
+        left.with_name("link").symlink_to(theirs)
+        left.with_name("links").symlink_to(tmp_path / "mine")
+        source = PathSource()
+        resolution = source.resolve(str(at))
+        fetched = source.fetch(resolution, into, lambda _: None)
+        base = fetched if at is folder else fetched.parent
+        there = {path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_symlink() or path.is_file()}
+        assert there == {file.path for file in resolution.files}
+    assert theirs.read_bytes() == PRECIOUS
+    assert len(list((tmp_path / "mine").rglob("*.safetensors"))) == 2
 
 
 def test_a_link_that_comes_while_a_file_is_fetched_is_not_written_through(tmp_path: Path, theirs: Path, monkeypatch):
@@ -152,7 +176,7 @@ def test_a_link_that_comes_while_a_file_is_fetched_is_not_written_through(tmp_pa
 @pytest.mark.parametrize(
     "text",
     [
-        f"{2**60} 1\n0 1\n", f"{'9' * 5000} 1\n", f"5 {'9' * 5000}\n", "-5 3\n", "5 0\n",
+        f"{2**60} 1\n0 1\n", f"{'9' * 5000} 1\n", f"5 {'9' * 5000}\n", "-5 3\n", "5 0\n", "0 0\n", "0 0\n0 0\n",
         "5 5\n0 " + "9" * 5000 + "\n", "\u0661 1\n",
     ],
 )  # fmt: skip
@@ -164,6 +188,33 @@ def test_a_journal_can_claim_what_it_likes(tmp_path: Path, text: str):
     journal.open(5)
     journal.close()
     assert sum(journal.got) <= 5
+
+
+def test_a_journal_is_written_whole_or_not_at_all(tmp_path: Path):
+    """A disk that is nearly full takes some of what is written, and says nothing of the rest."""
+    (tmp_path / "a.chunks").write_text("9000 9\n1 9\n2 9\n")
+    before = (tmp_path / "a.chunks").read_bytes()
+    with refused_writes(beyond=8), pytest.raises(OSError, match="large"):
+        Journal(tmp_path / "a.chunks", 9000, 9).open(9000)
+    assert (tmp_path / "a.chunks").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.chunks"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not show which files are open")
+def test_no_file_is_renamed_while_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As Windows demands."""
+    rename = os.replace
+
+    def replace(source: str, target: str) -> None:
+        assert os.fspath(source) not in {os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()}
+        rename(source, target)
+
+    monkeypatch.setattr("os.replace", replace)
+    journal = Journal(tmp_path / "a.chunks", 5, 5)
+    journal.open(5)
+    journal.add(0, 3)
+    journal.close()
+    assert (tmp_path / "a.chunks").read_text() == "5 5\n0 3\n"
 
 
 def test_a_folder_that_is_in_the_way_is_told(hub: Hub, tmp_path: Path):

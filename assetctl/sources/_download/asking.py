@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from assetctl.errors import RefusedFileError, SourceError
+from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.sniff import MODEL_SUFFIXES, sniff
-from assetctl.sources._said import LARGEST_FILE
 from assetctl.sources._wire import NAMED
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Patience:
                     failures, best = 0, done()
                 if failures > len(PAUSES):
                     if isinstance(error, BusyError):
-                        raise error.told(self._what) from error
+                        raise error.told(self._what) from None
                     raise
                 wait = error.wait if isinstance(error, BusyError) else 0.0
             time.sleep(max(wait, PAUSES[max(0, failures - 1)]))

@@ -7,9 +7,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from assetctl.files.disk import storage_errors
+from assetctl.files.disk import LARGEST_FILE, storage_errors
 from assetctl.sources._own import reading
-from assetctl.sources._said import LARGEST_FILE
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx2
 
-from assetctl.errors import HashMismatchError
+from assetctl.errors import HashMismatchError, StorageError
 from assetctl.files.direct import DirectFile
 from assetctl.files.disk import storage_errors
 from assetctl.sources import _own
@@ -48,7 +49,9 @@ class Stream:
     """
 
     def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
-        self.promise = Promise(file, min(way.most, _room(part)))
+        with storage_errors(f"see how much space is free in {part.parent}"):
+            self._room = _room(part)
+        self.promise = Promise(file, min(way.most, self._room))
         self._way = way
         self._part = part
         self._state = part.with_suffix(".etag")  # which state of the file the bytes are of
@@ -67,11 +70,26 @@ class Stream:
         if not self._complete:
             with SLOTS, self._way.errors(self._way.what):
                 Patience(self._way.what).persist(self._attempt, lambda: self.promise.done)
+        self._see_room()
 
     @property
     def _complete(self) -> bool:
         """Whether all bytes are there already."""
         return self._file.size is not None and self.promise.done == self._file.size
+
+    def _see_room(self) -> None:
+        """See that it was not the disk that ended it; what nobody knows the end of is no use in part.
+
+        Raises:
+            StorageError: It was.
+        """
+        if self._file.size is None and self._room < self._way.most and self.promise.too_long:
+            with storage_errors(f"remove {self._part}"):
+                self.remove()
+            raise StorageError(
+                f"{self._way.what} has more than the {self._room} bytes that the disk has room for.",
+                "Free some space, or set ASSETCTL_MODELS to a folder on another disk.",
+            )
 
     def _take_up(self) -> None:
         """Go on with the bytes of an earlier try."""
@@ -111,7 +129,7 @@ class Stream:
             self._note_state(response)
             self._append(response)
         whole = self._file.size if announced is None else announced
-        if whole is not None and self.promise.done < whole:
+        if whole is not None and self.promise.done < whole and not self.promise.too_long:
             raise httpx2.RemoteProtocolError("The stream ended early.")
 
     def _agree(self, response: httpx2.Response) -> int | None:
@@ -175,7 +193,7 @@ class Stream:
         state = _state_of(response)
         if not self._pinned and state:
             with storage_errors(f"write {self._state}"):
-                _own.written(self._state, state).close()
+                _own.write(self._state, state)
 
     def _known_state(self) -> str:
         """What tells the state of the file that the bytes are of, or ""."""
@@ -203,9 +221,13 @@ class Stream:
         self.promise.reset()
 
 
-def _room(path: Path) -> int:
-    """How many bytes of unknown number may come: a server that never ends leaves something of the disk to others."""
-    return int(shutil.disk_usage(path.parent).free * _OF_THE_DISK)
+def _room(part: Path) -> int:
+    """How many bytes of unknown number a file may have, with those that are there already.
+
+    A server that never ends leaves something of the disk to others.
+    """
+    there = part.lstat().st_size if os.path.lexists(part) else 0
+    return there + int(shutil.disk_usage(part.parent).free * _OF_THE_DISK)
 
 
 def _state_of(response: httpx2.Response) -> str:
