@@ -123,6 +123,28 @@ def test_another_picture_of_the_same_number_is_not_taken_for_one_of_its(catalog,
     assert catalog.generations.get(2).assets[0].asset is None
 
 
+def test_only_the_pictures_that_it_was_in_are_its_again(catalog, number):
+    """Of two without hashes that had one name after another, each gets its own."""
+    statements = (
+        "UPDATE generation_assets SET sha256 = NULL",
+        "INSERT INTO generation_assets SELECT 3, 0, NULL, role, name, sha256, weight FROM generation_assets",
+    )
+    with sqlite3.connect(catalog.path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    put_back(catalog, taken_out(catalog, number))
+    assert [catalog.generations.get(n).assets[0].asset for n in (2, 3)] == ["whiskers", None]
+
+
+def test_a_damaged_picture_keeps_no_asset_from_coming_back(catalog, number):
+    document = taken_out(catalog, number)
+    with sqlite3.connect(catalog.path) as connection:
+        for damaged in ("3, 0, NULL, role, name, CAST(x'ff' AS TEXT)", "'x', 'y', NULL, role, name, sha256"):
+            connection.execute(f"INSERT INTO generation_assets SELECT {damaged}, 1 FROM generation_assets LIMIT 1")  # noqa: S608 - ours
+    put_back(catalog, document)
+    assert catalog.generations.get(2).assets[0].asset == "whiskers"
+
+
 def test_what_is_gone_can_not_be_recorded(catalog):
     with pytest.raises(NotFoundError), catalog.write() as writer:
         writer.record(7)
@@ -158,7 +180,8 @@ HOSTILE = [
     (("identification", "result"), "{}"), (("identification", "result"), {"kind": "lora"}),
     (("identification", "result", "surprise"), 1), (("identification", "evidence"), [{"source": "x"}]),
     (("identification", "confidence"), "sure"), (("origin", "source"), None), (("origin", "facts"), {"page": 1}),
-    (("origin", "facts", "commercial"), "yes"), (("generations", 0, "generation_id"), "2"), (("version",), 2),
+    (("origin", "facts", "commercial"), "yes"), (("generations", 0, "first"), "2"),
+    (("generations", 0, "last"), 2**63), (("version",), 2),
 ]  # fmt: skip
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,20 @@ def test_what_is_removed_comes_back_with_all_that_was_said_of_it(assetctl, whisk
     assert (whiskers.read_bytes(), shown(assetctl, "whiskers")) == (content, before)
     assert assetctl("verify").code == 0
     assert assetctl("trash", "--json").data == []
+
+
+def test_an_asset_of_very_many_pictures_goes_and_comes_back_to_them(assetctl, home, whiskers):
+    used = "SELECT count(*) FROM generation_assets WHERE asset_id IS NOT NULL"
+    with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO generation_assets WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40000) "
+            "SELECT i, 0, id, 'lora', name, sha256, 1.0 FROM n, assets"
+        )
+    assert assetctl("rm", "whiskers", "--yes").code == 0
+    assert not whiskers.exists()
+    assert assetctl("trash", "restore", "whiskers").code == 0
+    with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection:
+        assert connection.execute(used).fetchone() == (40000,)
 
 
 def test_now_skips_the_trash(assetctl, whiskers):
