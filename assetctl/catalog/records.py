@@ -48,8 +48,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
+def _is_whole(value: object) -> bool:
+    """Whether it is a number of SQLite's, of either sign."""
+    return isinstance(value, int) and not isinstance(value, bool) and _is_number(abs(value))
+
+
 def _is_weight(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return math.isfinite(value) if isinstance(value, float) else _is_whole(value)
 
 
 def _is_path(value: object) -> bool:
@@ -133,7 +138,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "path": _is_path,
         "role": _one_of("main", "part", "copy"),
         "size": _is_number,
-        "mtime_ns": lambda value: isinstance(value, int) and _is_number(abs(value)),
+        "mtime_ns": _is_whole,
         **dict.fromkeys(("sha256", "autov3", "blake3"), _or_none(_is_hash)),
     },
     "overrides": {"field": _one_of(*IDENTIFIED, "trigger_words"), "value": _is_json, "set_at": _is_time},

@@ -171,6 +171,7 @@ HOSTILE = [
     (("asset", "path"), "relative"), (("asset", "path"), "/a\0b"), (("asset", "path"), "/\ud800"),
     (("asset", "size"), -1), (("asset", "size"), 2**63), (("asset", "size"), True), (("asset", "size"), 1.5),
     (("asset", "sha256"), "x" * 64), (("asset", "in_store"), 1), (("asset", "default_weight"), float("nan")),
+    (("asset", "default_weight"), 10**400), (("asset", "default_weight"), 2**63),
     (("asset", "default_weight"), "1"), (("asset", "notes"), "n" * (2**20 + 1)), (("asset", "added_at"), "yesterday"),
     (("asset",), []), (("asset",), None), (("files",), None), (("files",), {}), (("files", 0), "x"),
     (("files", 0, "role"), "part of"), (("files", 1, "role"), "main"), (("files", 1, "path"), PATH),
