@@ -222,6 +222,35 @@ def test_an_entry_that_was_tampered_with_does_no_harm(assetctl, home, whiskers, 
     assert assetctl("trash").code == 0
 
 
+@pytest.mark.parametrize("key", ["name", "kind", "reason", "deleted_at"])
+def test_an_entry_that_no_document_can_hold_is_told_of_beside_the_others(assetctl, home, tmp_path, key):
+    assetctl(
+        "import", "--move", write_lora(tmp_path / "bad.safetensors"), write_lora(tmp_path / "good.safetensors", seed=2)
+    )
+    assetctl("rm", "bad", "--yes")
+    (note,) = (home / "trash").glob("*/entry.json")
+    note.write_text(json.dumps(json.loads(note.read_text()) | {key: "\ud800"}))
+    assetctl("rm", "good", "--yes")
+    ended = assetctl("trash")
+    assert (ended.code, "good" in ended.out) == (0, True)
+    assert f"{note.parent} does not say what it holds" in ended.err
+    assert [entry["name"] for entry in assetctl("trash", "--json").data] == ["good"]
+    assert assetctl("trash", "empty", "--yes").code == 0
+    assert note.exists()
+
+
+def test_a_name_that_steers_a_terminal_is_shown_as_none_and_its_file_comes_back(assetctl, tmp_path):
+    lora = write_lora(tmp_path / "a\x1b[31m\nb.safetensors")
+    assetctl("import", lora)
+    (asset,) = assetctl("list", "--json").data
+    lora.write_bytes(b"changed")
+    assert assetctl("rm", asset["name"], "--delete-files", "--now", "--yes").code == 0
+    (entry,) = assetctl("trash", "--json").data
+    assert entry["name"] == "a[31m b.safetensors"
+    assert assetctl("trash", "restore", entry["name"]).code == 0
+    assert lora.read_bytes() == b"changed"
+
+
 @pytest.mark.skipif(not OTHER.is_dir(), reason="needs a second filesystem")
 def test_what_lies_on_another_disk_is_copied_there_and_back(assetctl, tmp_path):
     other = OTHER / f"assetctl-trash-{os.getpid()}"
