@@ -99,16 +99,23 @@ def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult) ->
 
     Every file is compared with what the store has, byte by byte, before it goes.
     """
-    gone = _deleted(candidate, _taken_from(workspace, candidate, result.asset))
-    copies = [file.path for file in workspace.catalog.read.files(result.asset) if file.role == "copy"]
-    if not set(copies).isdisjoint(gone):
-        with workspace.catalog.write() as writer:
-            for path in gone:
-                writer.forget_file(path)
+    gone: list[str] = []
+    try:
+        _delete(candidate, _taken_from(workspace, candidate, result.asset), gone)
+    finally:  # also what went before one that can not be deleted
+        _forget_copies(workspace, result.asset, gone)
     if Path(candidate.path).is_dir():
         result.warnings.append(f"{candidate.path} keeps what is no part of {result.asset.name}.")
     elif not gone and os.path.lexists(candidate.path):
         result.warnings.append(f"{candidate.path} was written to meanwhile, and stays.")
+
+
+def _forget_copies(workspace: Workspace, asset: Asset, gone: Sequence[str]) -> None:
+    copies = [file.path for file in workspace.catalog.read.files(asset) if file.role == "copy"]
+    if not set(copies).isdisjoint(gone):
+        with workspace.catalog.write() as writer:
+            for path in gone:
+                writer.forget_file(path)
 
 
 def _has_rotted(workspace: Workspace, candidate: Candidate, asset: Asset) -> bool:
@@ -145,9 +152,17 @@ def _is_as_it_was(file: AssetFile) -> bool:
     return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
-def _deleted(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]]) -> list[str]:
-    """Delete the files whose bytes the store has, and folders of the candidate that are empty then."""
-    gone = []
+def _delete(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]], gone: list[str]) -> None:
+    """Delete the files whose bytes the store has, and folders of the candidate that are empty then.
+
+    Args:
+        candidate: Whose files they are.
+        taken: The files, and where the store has them.
+        gone: Gets the path of each that was deleted.
+
+    Raises:
+        StorageError: One can not be deleted; those in `gone` are.
+    """
     try:
         for file, stored in taken:
             if same_bytes(Path(file.path), Path(stored)) and _is_as_it_was(file):
@@ -159,4 +174,3 @@ def _deleted(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]]) -> li
     except OSError as error:
         hint = "Its bytes are in the store; delete it yourself."
         raise StorageError(f"{candidate.path} can not be deleted: {error.strerror}.", hint) from error
-    return gone
