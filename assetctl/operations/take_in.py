@@ -146,7 +146,7 @@ def _taken_from(workspace: Workspace, candidate: Candidate, asset: Asset) -> lis
     return taken
 
 
-def _is_as_it_was(file: AssetFile) -> bool:
+def _was_not_written_to(file: AssetFile) -> bool:
     """Whether nobody has written to a file since it was found."""
     status = os.stat(file.path)  # noqa: PTH116 - a string
     return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
@@ -165,7 +165,7 @@ def _delete(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]], gone: 
     """
     try:
         for file, stored in taken:
-            if same_bytes(Path(file.path), Path(stored)) and _is_as_it_was(file):
+            if same_bytes(Path(file.path), Path(stored)) and _was_not_written_to(file):
                 Path(file.path).unlink()
                 gone.append(file.path)
         place = Path(candidate.path)
