@@ -109,9 +109,8 @@ def test_a_path_that_another_asset_has_is_not_taken_from_it(catalog, number):
 
 def test_a_copy_of_another_asset_becomes_the_asset_again(catalog, number):
     document = taken_out(catalog, number)
-    (other,) = catalog.add([lora("other", "/b.safetensors")])
-    with catalog.write() as writer:
-        writer.add_copy(other, AssetFile(PATH, 10, 1))
+    files = (AssetFile("/b.safetensors", 10, 1), AssetFile(PATH, 10, 1, "copy"))
+    catalog.add([NewAsset("other", "/b.safetensors", files, FOUND, in_store=True)])
     put_back(catalog, document)
     assert catalog.read.find(PATH).name == "whiskers"
 
