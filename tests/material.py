@@ -7,6 +7,8 @@ import math
 import random
 from typing import TYPE_CHECKING
 
+from assetctl.files.conversion import read_convertible, write_tensors
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -49,3 +51,10 @@ def write_lora(path: Path, family: str = "sd1", *, words: str = "long whiskers",
 def write_embedding(path: Path, width: int = 768, vectors: int = 2, seed: int = 0) -> Path:
     """A textual inversion."""
     return write_safetensors(path, {"emb_params": (vectors, width)}, seed=seed)
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write a safetensors file of a pickle, or of an embedding in a picture."""
+    found = read_convertible(source)
+    with target.open("xb") as file:
+        write_tensors(found, file)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.catalog import schema
-from assetctl.catalog.schema import HEAD, ForeignError, harden
+from assetctl.catalog.schema import HEAD, DamagedAssetError, ForeignError, harden, is_undecodable
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
 if TYPE_CHECKING:
@@ -150,8 +151,11 @@ def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
     else:
         # Our own statements are right where the catalog is: what SQLite can not make sense of is in the file.
         meaning = _MEANINGS.get(kind, _DAMAGED)
-    what = "a text in it is not valid UTF-8" if text.startswith("Could not decode") else text
-    return meaning.error(meaning.message.format(path=path, what=what), meaning.hint)
+    what = "a text in it is not valid UTF-8" if is_undecodable(error) else text
+    hint = meaning.hint
+    if isinstance(error, DamagedAssetError):
+        hint += f" `assetctl rm {shlex.quote(error.name)} --now` removes this asset for good, without the trash."
+    return meaning.error(meaning.message.format(path=path, what=what), hint)
 
 
 class _Meaning(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sqlite3
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,11 @@ import orjson
 from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
 from assetctl.catalog.checking import TEXT, Kinds, check, from_json
 from assetctl.catalog.entries import free_name
-from assetctl.catalog.schema import DamagedError
+from assetctl.catalog.schema import DamagedAssetError, DamagedError, is_undecodable
 from assetctl.errors import CorruptFileError, NotFoundError, StorageError
 from assetctl.types import KINDS
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable
 
 _VERSION = 1
@@ -48,8 +48,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
+def _is_whole(value: object) -> bool:
+    """Whether it is a number of SQLite's, of either sign."""
+    return isinstance(value, int) and not isinstance(value, bool) and _is_number(abs(value))
+
+
 def _is_weight(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return math.isfinite(value) if isinstance(value, float) else _is_whole(value)
 
 
 def _is_path(value: object) -> bool:
@@ -133,7 +138,7 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
         "path": _is_path,
         "role": _one_of("main", "part", "copy"),
         "size": _is_number,
-        "mtime_ns": lambda value: isinstance(value, int) and _is_number(abs(value)),
+        "mtime_ns": _is_whole,
         **dict.fromkeys(("sha256", "autov3", "blake3"), _or_none(_is_hash)),
     },
     "overrides": {"field": _one_of(*IDENTIFIED, "trigger_words"), "value": _is_json, "set_at": _is_time},
@@ -149,17 +154,23 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
         **dict.fromkeys(("revision", "url", "fetched_at"), _or_none(_is_text)),
         "facts": _or_none(_is_facts),
     },
-    "generations": {
-        "generation_id": _is_number,
-        "position": _is_number,
-        "name": _is_text,
-        "sha256": _or_none(_is_hash),
-    },
+    "generations": {"name": _is_text, "sha256": _or_none(_is_hash), "first": _is_number, "last": _is_number},
 }
 
 #: Tables of which an asset has one row, or none; and those of which it may have many.
 _ONE = {"identification": "identifications", "origin": "origins"}
-_MANY = {"files": "files", "overrides": "overrides", "generations": "generation_assets"}
+_MANY = {"files": "files", "overrides": "overrides"}
+#: Pictures are as many as a person has made: a document has a row for each name and hash that the asset had in them.
+_PICTURES = (
+    "SELECT name, sha256, min(generation_id), max(generation_id) FROM generation_assets WHERE asset_id = ? "
+    "GROUP BY name, sha256 ORDER BY 3"
+)
+#: Uses of assets that are gone, which may be those of one that comes back; what is damaged is none.
+_FORGOTTEN = (
+    "SELECT rowid, generation_id, name, sha256 FROM generation_assets "
+    "WHERE asset_id IS NULL AND typeof(generation_id) = 'integer' AND name IN (SELECT value FROM json_each(:name)) "
+    "AND (sha256 IS NULL OR sha256 IN (SELECT value FROM json_each(:sha256)))"
+)
 #: What JSON can hold, and a column of ours.
 _PLAIN: Kinds = frozenset({str, int, float, NoneType})
 _JSON = frozenset({"result", "evidence", "facts", "value"})
@@ -168,15 +179,27 @@ _JSON = frozenset({"result", "evidence", "facts", "value"})
 def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
     """All that the catalog holds of an asset: made of texts, numbers, lists and dictionaries.
 
+    Of the pictures that were made with it, it has the numbers of the first and the last under each name and hash.
+
     Raises:
-        DamagedError: It holds what is no text and no number.
         NotFoundError: No asset has this number.
-        DamagedError: The catalog holds something else of it.
+        DamagedAssetError: The catalog holds what is no text and no number, or more of it than a document can hold.
+        DamagedError: Its name is no text.
     """
-    assets = _read(connection, "asset", "assets", "id", asset_id)
+    assets = connection.execute("SELECT name FROM assets WHERE id = ?", [asset_id]).fetchall()
     if not assets:
         raise NotFoundError("The asset was removed meanwhile.", "`assetctl list` shows what is there.")
-    (asset,) = assets
+    check(assets, {"name": TEXT})
+    try:
+        return _document(connection, asset_id)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, DamagedError) or is_undecodable(error):
+            raise DamagedAssetError(str(error), assets[0][0]) from error
+        raise
+
+
+def _document(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
+    (asset,) = _read(connection, "asset", "assets", "id", asset_id)
     words, tags = (
         connection.execute(query, [asset_id]).fetchall()
         for query in (
@@ -195,6 +218,7 @@ def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
         document[key] = _read(connection, key, table, "asset_id", asset_id)
     for key, table in _ONE.items():
         document[key] = next(iter(_read(connection, key, table, "asset_id", asset_id)), None)
+    document["generations"] = _rows("generations", connection.execute(_PICTURES, [asset_id]).fetchall())
     if not _is_json(document):
         raise DamagedError("a value in it is none that a document can hold")
     return document
@@ -218,7 +242,7 @@ def put_back(connection: sqlite3.Connection, document: object) -> int:
     names = {row[0].lower() for row in rows}
     number: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM assets").fetchone()[0]
     _insert(connection, "assets", [asset | {"id": number, "name": free_name(asset["name"], names)}])
-    for key, table in (("files", "files"), ("overrides", "overrides")):
+    for key, table in _MANY.items():
         _insert(connection, table, [{"asset_id": number} | row for row in known[key]])
     for key, table in _ONE.items():
         _insert(connection, table, [{"asset_id": number} | known[key]] if known[key] else [])
@@ -227,18 +251,32 @@ def put_back(connection: sqlite3.Connection, document: object) -> int:
     connection.executemany(
         "INSERT OR IGNORE INTO tags (asset_id, tag) VALUES (?, ?)", [(number, tag) for tag in known["tags"]]
     )
-    connection.executemany(
-        "UPDATE generation_assets SET asset_id = :id WHERE generation_id = :generation_id AND position = :position "
-        "AND asset_id IS NULL AND name = :name AND sha256 IS :sha256",
-        [row | {"id": number} for row in known["generations"]],
-    )
+    _know_again(connection, number, known["generations"])
     return number
+
+
+def _know_again(connection: sqlite3.Connection, number: int, generations: list[dict[str, Any]]) -> None:
+    """Let pictures know an asset again that forgot it: those from its first to its last, under its names and hashes."""
+    spans = {(row["name"], row["sha256"]): (row["first"], row["last"]) for row in generations}
+    values = {key: as_json([row[key] for row in generations]) for key in ("name", "sha256")}
+    forgotten = connection.execute(_FORGOTTEN, values).fetchall()
+    uses = []
+    for row, generation, name, sha256 in forgotten:
+        first, last = spans.get((name, sha256), (0, -1))
+        if first <= generation <= last:
+            uses.append((number, row))
+    connection.executemany("UPDATE generation_assets SET asset_id = ? WHERE rowid = ?", uses)
 
 
 def _read(connection: sqlite3.Connection, key: str, table: str, column: str, asset_id: int) -> list[dict[str, Any]]:
     names = tuple(_COLUMNS[key])
     query = f"SELECT {', '.join(names)} FROM {table} WHERE {column} = ? ORDER BY rowid"  # noqa: S608 - constants
-    values = connection.execute(query, [asset_id]).fetchall()
+    return _rows(key, connection.execute(query, [asset_id]).fetchall())
+
+
+def _rows(key: str, values: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """What SQLite gave, under the names of columns."""
+    names = tuple(_COLUMNS[key])
     check(values, dict.fromkeys(names, _PLAIN))
     rows = [dict(zip(names, row, strict=True)) for row in values]
     for row in rows:
@@ -275,7 +313,7 @@ def _checked(document: object) -> dict[str, Any]:
         known[key] = document.get(key)
         if not _are_words(known[key]):
             raise _damaged(f"{key} are not what they should be")
-    for key in _MANY:
+    for key in (*_MANY, "generations"):
         rows = document.get(key)
         if not _is_rows(rows):
             raise _damaged(f"{key} are not what they should be")

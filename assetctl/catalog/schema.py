@@ -41,8 +41,25 @@ class DamagedError(sqlite3.DatabaseError):
     """The catalog holds what no assetctl has written; the text says what."""
 
 
+class DamagedAssetError(DamagedError):
+    """What the catalog holds of one asset is damaged.
+
+    Attributes:
+        name: The asset's.
+    """
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(what)
+        self.name = name
+
+
 class ForeignError(sqlite3.DatabaseError):
     """An SQLite file that is no catalog."""
+
+
+def is_undecodable(error: sqlite3.Error) -> bool:
+    """Whether a text was no valid UTF-8."""
+    return str(error).startswith("Could not decode")
 
 
 def harden(connection: sqlite3.Connection) -> None:

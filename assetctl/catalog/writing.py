@@ -74,11 +74,6 @@ class Writer:
         """Keep the hash of a whole diffusers folder."""
         self._change(asset_id, sha256=sha256)
 
-    def add_copy(self, asset_id: int, file: AssetFile) -> None:
-        """Remember one more place where the asset's bytes lie."""
-        self.forget_file(file.path)
-        self._insert_files(asset_id, [file], role="copy")
-
     def untouched(self, asset_ids: Iterable[int]) -> list[int]:
         """Which of these assets are as they were added: nobody has renamed, tagged or set anything since."""
         query = (
@@ -272,8 +267,8 @@ class Writer:
         rows = [(asset_id, position, word) for position, word in enumerate(dict.fromkeys(words))]
         self._connection.executemany(INSERTS["trigger_words"], rows)
 
-    def _insert_files(self, asset_id: int, files: Iterable[AssetFile], role: str | None = None) -> None:
-        rows = [(asset_id, file.path, role or file.role, *file_row(file)[2:]) for file in files]
+    def _insert_files(self, asset_id: int, files: Iterable[AssetFile]) -> None:
+        rows = [(asset_id, *file_row(file)) for file in files]
         self._connection.executemany(INSERTS["files"], rows)
 
 

@@ -84,12 +84,6 @@ def _found(path: Path) -> Convertible:
     raise UsageError(f"{path} is a safetensors file already.", "Use it as it is.")
 
 
-def write_safetensors(found: Convertible, target: Path, on_bytes: Callable[[int], None] = lambda _: None) -> None:
-    """Write `found` to `target`, which must not exist; see `write_tensors`."""
-    with target.open("xb") as file:
-        write_tensors(found, file, on_bytes)
-
-
 def write_tensors(found: Convertible, file: IO[bytes], on_bytes: Callable[[int], None] = lambda _: None) -> None:
     """Write `found` to a new file in safetensors' form; the widest numbers come first, so that all are aligned.
 

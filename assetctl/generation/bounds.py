@@ -342,4 +342,4 @@ def _is_plain(value: object) -> bool:
         return len(value) <= _LONGEST_LIST and not any(isinstance(each, list) or not _is_plain(each) for each in value)
     if value is None or isinstance(value, bool) or _is_word(value):
         return True
-    return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= _LARGEST
+    return isinstance(value, int | float) and abs(value) <= _LARGEST  # which neither NaN nor infinity is

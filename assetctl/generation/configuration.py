@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.generation.bounds import Config, checked, layers_of
-from assetctl.generation.folders import PIPELINES, SCHEDULERS, check_folder, hand_over, model_index
+from assetctl.generation.folders import PIPELINES, SCHEDULERS, hand_over, model_index
 from assetctl.generation.json_files import write_json
 from assetctl.generation.tokenizers import END, START, find_tokenizer, read_vocabulary, write_tokenizer
 from assetctl.generation.weights import refuse_numbers
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.files.safetensors import Header
-
-__all__ = [
-    "PIPELINES", "check_folder", "derived", "is_complete", "model_index", "scheduler_config", "text_encoder_configs",
-    "unet_config", "vae_config", "write_configuration",
-]  # fmt: skip
 
 _UNET = "model.diffusion_model."
 #: Where a single file keeps what is used of it.

@@ -104,7 +104,7 @@ class _Crew:
 
     def take(self, chunk: list[str]) -> None:
         """Have files identified, when a process is free."""
-        self._taken.append((chunk, self._submitted(chunk)))
+        self._taken.append((chunk, _submitted(self._pool, chunk)))
 
     def results(self) -> Iterator[_Packed]:
         """What all the files are that were taken, in order."""
@@ -120,25 +120,25 @@ class _Crew:
     def _started(self, workers: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(workers, mp_context=self._context, initializer=_prepare, initargs=self._line)
 
-    def _submitted(self, chunk: list[str]) -> Future[list[_Packed]] | None:
-        """What will be known of a chunk; `None` where a process has been killed."""
-        try:
-            return self._pool.submit(_identify_chunk, chunk)
-        except BrokenProcessPool:
-            return None
-
     def _one_by_one(self, paths: Sequence[str]) -> Iterator[_Packed]:
         """Identify files each in its turn, in a process that does nothing else."""
         pool = self._started(1)
         try:
             for path in paths:
-                found = _result(pool.submit(_identify_chunk, [path]))
+                future = _submitted(pool, [path])
+                if future is None:  # its process was killed while it had nothing to do
+                    pool = self._another(pool)
+                    future = _submitted(pool, [path])
+                found = None if future is None else _result(future)
                 if found is None:
-                    pool.shutdown()
-                    pool = self._started(1)
+                    pool = self._another(pool)
                 yield from found or [_killer(path)]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # whoever is interrupted has yet to tell it to end
+
+    def _another(self, pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        pool.shutdown()
+        return self._started(1)
 
     def _begin_again(self) -> None:
         """Have all that is left identified by new processes; what the old ones have done stays done."""
@@ -146,7 +146,15 @@ class _Crew:
         self._pool = self._started(self.workers)
         left, self._taken = self._taken, deque()
         for chunk, future in left:
-            self._taken.append((chunk, future if _is_done(future) else self._submitted(chunk)))
+            self._taken.append((chunk, future if _is_done(future) else _submitted(self._pool, chunk)))
+
+
+def _submitted(pool: ProcessPoolExecutor, chunk: list[str]) -> Future[list[_Packed]] | None:
+    """What will be known of a chunk; `None` where a process has been killed."""
+    try:
+        return pool.submit(_identify_chunk, chunk)
+    except BrokenProcessPool:
+        return None
 
 
 def _result(future: Future[list[_Packed]]) -> list[_Packed] | None:

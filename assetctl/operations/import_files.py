@@ -167,11 +167,12 @@ class _Import:
         self._follow_moves()
 
     def _follow_moves(self) -> None:
-        """An asset whose file is gone, and whose bytes have turned up elsewhere, lies there now."""
+        """An asset whose file is gone, and whose bytes have turned up elsewhere, lies there now, if they still do."""
         keepers = {asset.id: asset for asset in self._catalog.read.by_ids({number for _, number in self.twins})}
         for path, number in self.twins:
             asset = keepers[number]
-            if asset.format != "diffusers" and number not in self.moved.values() and not Path(asset.path).exists():
+            moved = not Path(asset.path).exists() and Path(path).exists()
+            if moved and asset.format != "diffusers" and number not in self.moved.values():
                 self.moved[path] = number
         if self.moved:
             with self._catalog.write() as writer:
@@ -181,7 +182,10 @@ class _Import:
     def _stays_in_store(self, asset: Asset, path: Path) -> bool:
         """Whether a file of the store was moved within it: it has its time of writing then, which no copy has."""
         known = self._known.get(asset.path)
-        moved = known is not None and path.stat().st_mtime_ns == known.mtime_ns
+        try:
+            moved = known is not None and path.stat().st_mtime_ns == known.mtime_ns
+        except OSError:  # it is gone meanwhile
+            return False
         return moved and asset.in_store and self._store.owns(path)
 
     def _identified(

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, Origin
 
-_MODEL = re.compile(r"/models/(\d+)|civitai:(\d+)@")
-_NUMBER = re.compile(r"modelVersionId=(\d+)")
+_MODEL = re.compile(r"/models/(\d{1,18})\b|civitai:(\d{1,18})@", re.ASCII)
+_NUMBER = re.compile(r"modelVersionId=(\d{1,18})\b", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 

@@ -128,12 +128,8 @@ def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult, ro
     gone: list[str] = []
     try:
         _delete(candidate, _taken_from(workspace, candidate, result.asset) if inside else [], gone)
-    finally:
-        copies = [file.path for file in workspace.catalog.read.files(result.asset) if file.role == "copy"]
-        if not set(copies).isdisjoint(gone):
-            with workspace.catalog.write() as writer:
-                for path in gone:
-                    writer.forget_file(path)
+    finally:  # also what went before one that can not be deleted
+        _forget_copies(workspace, result.asset, gone)
     if not inside:
         result.warnings.append(f"{candidate.path} lies elsewhere, behind a link: it was copied, and stays there.")
     elif Path(candidate.path).is_dir():
@@ -141,6 +137,14 @@ def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult, ro
     elif not gone and os.path.lexists(candidate.path):
         result.warnings.append(f"{candidate.path} was written to meanwhile, or is the store's own file, and stays.")
     return gone
+
+
+def _forget_copies(workspace: Workspace, asset: Asset, gone: Sequence[str]) -> None:
+    copies = [file.path for file in workspace.catalog.read.files(asset) if file.role == "copy"]
+    if not set(copies).isdisjoint(gone):
+        with workspace.catalog.write() as writer:
+            for path in gone:
+                writer.forget_file(path)
 
 
 def _has_rotted(workspace: Workspace, candidate: Candidate, asset: Asset) -> bool:
@@ -171,20 +175,29 @@ def _taken_from(workspace: Workspace, candidate: Candidate, asset: Asset) -> lis
     return taken
 
 
-def _is_as_it_was(file: AssetFile) -> bool:
+def _was_not_written_to(file: AssetFile) -> bool:
     """Whether nobody has written to a file since it was found."""
     status = os.stat(file.path)  # noqa: PTH116 - a string
     return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
 def _delete(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]], gone: list[str]) -> None:
-    """Delete the files whose bytes the store has, and folders that are empty then; note what is gone."""
+    """Delete the files whose bytes the store has, and folders of the candidate that are empty then.
+
+    Args:
+        candidate: Whose files they are.
+        taken: The files, and where the store has them.
+        gone: Gets the path of each that was deleted.
+
+    Raises:
+        StorageError: One can not be deleted; those in `gone` are.
+    """
     try:
         for file, stored in taken:
             path = Path(file.path)
             if _is_the_same_file(path, Path(stored)) or is_written_to(path):
                 continue
-            if same_bytes(path, Path(stored)) and _is_as_it_was(file):
+            if same_bytes(path, Path(stored)) and _was_not_written_to(file):
                 path.unlink()
                 gone.append(file.path)
         place = Path(candidate.path)

@@ -96,11 +96,6 @@ class Target:
         return self.folder / f"{self.name}{'' if number == 1 else f'-{number}'}{self.suffix}"
 
 
-def is_file_name(out: Path) -> bool:
-    """Whether `out` names a picture rather than a folder of pictures."""
-    return out.suffix.lower() in FORMATS
-
-
 def find_target(
     out: Path,
     format: str | None = None,  # noqa: A002 - what it is called everywhere

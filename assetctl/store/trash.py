@@ -17,6 +17,7 @@ from assetctl.errors import NotFoundError, StorageError
 from assetctl.files.disk import same_bytes, storage_errors, sync_folder, write_text
 from assetctl.store.placement import copy_whole, move_anywhere, remove_any
 from assetctl.store.store import remove_empty_folders
+from assetctl.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -330,9 +331,16 @@ def followed(path: Path, former: Path, store: Path) -> Path:
 
 
 def _text(value: object) -> str:
+    """A text that can be written anywhere, without what nobody sees: the name of a person's file may hold such.
+
+    Raises:
+        TypeError: It is something else.
+        ValueError: It holds half a character.
+    """
     if not isinstance(value, str):
         raise TypeError(value)
-    return value
+    value.encode()
+    return visible(value)
 
 
 def _absolute(path: str) -> Path:

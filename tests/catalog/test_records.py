@@ -109,9 +109,8 @@ def test_a_path_that_another_asset_has_is_not_taken_from_it(catalog, number):
 
 def test_a_copy_of_another_asset_becomes_the_asset_again(catalog, number):
     document = taken_out(catalog, number)
-    (other,) = catalog.add([lora("other", "/b.safetensors")])
-    with catalog.write() as writer:
-        writer.add_copy(other, AssetFile(PATH, 10, 1))
+    files = (AssetFile("/b.safetensors", 10, 1), AssetFile(PATH, 10, 1, "copy"))
+    catalog.add([NewAsset("other", "/b.safetensors", files, FOUND, in_store=True)])
     put_back(catalog, document)
     assert catalog.read.find(PATH).name == "whiskers"
 
@@ -121,6 +120,28 @@ def test_another_picture_of_the_same_number_is_not_taken_for_one_of_its(catalog,
     document["generations"][0]["name"] = "somebody else"
     put_back(catalog, document)
     assert catalog.generations.get(2).assets[0].asset is None
+
+
+def test_only_the_pictures_that_it_was_in_are_its_again(catalog, number):
+    """Of two without hashes that had one name after another, each gets its own."""
+    statements = (
+        "UPDATE generation_assets SET sha256 = NULL",
+        "INSERT INTO generation_assets SELECT 3, 0, NULL, role, name, sha256, weight FROM generation_assets",
+    )
+    with sqlite3.connect(catalog.path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    put_back(catalog, taken_out(catalog, number))
+    assert [catalog.generations.get(n).assets[0].asset for n in (2, 3)] == ["whiskers", None]
+
+
+def test_a_damaged_picture_keeps_no_asset_from_coming_back(catalog, number):
+    document = taken_out(catalog, number)
+    with sqlite3.connect(catalog.path) as connection:
+        for damaged in ("3, 0, NULL, role, name, CAST(x'ff' AS TEXT)", "'x', 'y', NULL, role, name, sha256"):
+            connection.execute(f"INSERT INTO generation_assets SELECT {damaged}, 1 FROM generation_assets LIMIT 1")  # noqa: S608 - ours
+    put_back(catalog, document)
+    assert catalog.generations.get(2).assets[0].asset == "whiskers"
 
 
 def test_what_is_gone_can_not_be_recorded(catalog):
@@ -149,6 +170,7 @@ HOSTILE = [
     (("asset", "path"), "relative"), (("asset", "path"), "/a\0b"), (("asset", "path"), "/\ud800"),
     (("asset", "size"), -1), (("asset", "size"), 2**63), (("asset", "size"), True), (("asset", "size"), 1.5),
     (("asset", "sha256"), "x" * 64), (("asset", "in_store"), 1), (("asset", "default_weight"), float("nan")),
+    (("asset", "default_weight"), 10**400), (("asset", "default_weight"), 2**63),
     (("asset", "default_weight"), "1"), (("asset", "notes"), "n" * (2**20 + 1)), (("asset", "added_at"), "yesterday"),
     (("asset",), []), (("asset",), None), (("files",), None), (("files",), {}), (("files", 0), "x"),
     (("files", 0, "role"), "part of"), (("files", 1, "role"), "main"), (("files", 1, "path"), PATH),
@@ -158,7 +180,8 @@ HOSTILE = [
     (("identification", "result"), "{}"), (("identification", "result"), {"kind": "lora"}),
     (("identification", "result", "surprise"), 1), (("identification", "evidence"), [{"source": "x"}]),
     (("identification", "confidence"), "sure"), (("origin", "source"), None), (("origin", "facts"), {"page": 1}),
-    (("origin", "facts", "commercial"), "yes"), (("generations", 0, "generation_id"), "2"), (("version",), 2),
+    (("origin", "facts", "commercial"), "yes"), (("generations", 0, "first"), "2"),
+    (("generations", 0, "last"), 2**63), (("version",), 2),
 ]  # fmt: skip
 
 

@@ -166,6 +166,19 @@ def test_what_a_terminal_would_obey_is_shown_as_none(assetctl, damage):
 
 @pytest.mark.parametrize(
     "statement",
+    ["UPDATE identifications SET evidence = x'00ff'", "UPDATE overrides SET set_at = CAST(x'ff61' AS TEXT)"],
+)
+def test_a_damaged_asset_goes_as_the_hint_says(assetctl, damage, statement):
+    assert damage(statement)
+    damaged = assetctl("rm", "whiskers", "--yes", "--json")
+    assert (damaged.code, damaged.error["code"]) == (1, "catalog_error")
+    assert "`assetctl rm whiskers --now`" in damaged.error["hint"]
+    assert assetctl("rm", "whiskers", "--now", "--yes").code == 0
+    assert assetctl("list", "--quiet").out.split() == ["other"]
+
+
+@pytest.mark.parametrize(
+    "statement",
     [
         "UPDATE assets SET family = CAST(x'ff' AS TEXT) WHERE name = 'other'",
         "UPDATE assets SET notes = x'00' WHERE name = 'other'",

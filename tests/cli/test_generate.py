@@ -11,7 +11,7 @@ from compat.sparse import low_rank, tiny_checkpoint, write_sparse
 from generation import tiny
 from material import write_lora, write_safetensors
 
-from assetctl.generation.configuration import model_index
+from assetctl.generation.folders import model_index
 
 SMALL = ("--steps", "1", "--size", "64x64")
 ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"

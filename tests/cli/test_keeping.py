@@ -53,6 +53,27 @@ def test_moving_a_folder_into_the_store_leaves_what_is_not_taken(assetctl, home,
     assert (home / "models" / "diffusers" / "pipeline" / "unet" / "config.json").is_file()
 
 
+def test_a_file_that_is_gone_again_when_it_was_hashed_is_nobodys_new_place(assetctl, home, lora, tmp_path):
+    assetctl("pull", lora)
+    place = home / "models" / "loras" / "whiskers.safetensors"
+    elsewhere = place.with_name("elsewhere.safetensors")
+    place.rename(elsewhere)
+    longer = tmp_path / "longer.safetensors"
+    header = json.dumps({"a": {"dtype": "U8", "shape": [2**25], "data_offsets": [0, 2**25]}}).encode()
+    longer.write_bytes(len(header).to_bytes(8, "little") + header)
+    os.truncate(longer, 8 + len(header) + 2**25)
+
+    def report(progress):
+        if progress.done == progress.total:  # the longer one is done last
+            elsewhere.unlink()
+
+    with Registry.open(home) as registry:
+        result = registry.import_files(elsewhere, longer, report=report)
+        assert result.moved == []
+    asset = assetctl("inspect", "whiskers", "--json").data
+    assert (asset["path"], asset["in_store"], elsewhere.exists()) == (str(place), True, False)
+
+
 def test_a_changed_file_in_the_store_steps_aside_for_a_good_one(assetctl, home, lora):
     good = lora.read_bytes()
     assetctl("pull", lora)

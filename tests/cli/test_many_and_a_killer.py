@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 from headers import lora, write_safetensors
 
-from assetctl.operations.identifying import MANY
+from assetctl.operations.identifying import MANY, identified
+from assetctl.types import Identification
 
 #: A third party's family whose code is killed by one file, as memory's end would, and does not come back from another.
 FAMILY = """
@@ -72,6 +74,21 @@ def test_a_file_that_ends_its_process_is_named_and_all_others_are_registered(tmp
     assert len(warnings) == 2
     for name, line in zip(("100-killer", "257-killer"), warnings, strict=True):
         assert f"{name}.safetensors can not be read" in line
+
+
+def test_a_process_that_is_killed_while_it_has_nothing_to_do_costs_no_file(folder):
+    def kill():
+        for worker in multiprocessing.active_children():
+            worker.kill()
+            worker.join()
+        time.sleep(0.3)  # until the pool has noticed
+
+    with identified(map(str, sorted(folder.iterdir()))) as results:
+        kill()
+        found = [next(results)]  # by a process of its own, which waits for more
+        kill()
+        found += results
+    assert [type(each) for each in found] == [Identification] * COUNT
 
 
 @pytest.fixture(params=[False, True], ids=["first", "after one was killed"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 from material import write_lora
 
@@ -44,6 +47,16 @@ def test_a_page_that_is_gone_is_told_and_the_rest_is_asked(assetctl, civitai, co
     civitai.add(8, 44, ("three.safetensors", content[2]))
     ended = assetctl("outdated", "--json")
     assert [(each["name"], each["problem"] is None) for each in ended.data] == [("one", False), ("two", True)]
+
+
+def test_a_page_whose_number_is_none_is_not_asked_about(assetctl, home, civitai, content):
+    civitai.add(7, 42, ("one.safetensors", content[0]))
+    assetctl("pull", "civitai:7@42")
+    with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection, connection:
+        changed = connection.execute("UPDATE origins SET facts = replace(facts, '42', ?)", ["4" * 5000])
+        assert changed.rowcount == 1
+    ended = assetctl("outdated", "--json")
+    assert (ended.code, ended.data) == (0, [])
 
 
 def test_nobody_answers_is_not_nothing_newer(assetctl, civitai, content, monkeypatch):

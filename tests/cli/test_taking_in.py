@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
-from material import write_lora
+from disks import unwritable
+from material import write_lora, write_safetensors
 
 
 @pytest.fixture
@@ -61,6 +64,26 @@ def test_a_copy_that_is_moved_into_the_store_is_forgotten_where_it_lay(assetctl,
     assetctl("import", twin)
     assert assetctl("import", "--move", twin).code == 0
     assert (twin.exists(), assetctl("verify").code) == (False, 0)
+
+
+def test_what_was_moved_is_forgotten_where_it_lay_also_if_the_rest_can_not_be(assetctl, tmp_path):
+    folder = tmp_path / "pipeline"
+    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    unet = write_safetensors(folder / "unet" / "diffusion_pytorch_model.safetensors", {"conv_in.weight": (4, 4, 3, 3)})
+    (folder / "unet" / "config.json").write_text(json.dumps({"cross_attention_dim": 768, "in_channels": 4}))
+    (folder / "model_index.json").write_text(json.dumps(index | {"vae": ["diffusers", "AutoencoderKL"]}))
+    source = tmp_path / "vae" if os.geteuid() == 0 else folder / "vae"
+    write_safetensors(source / "diffusion_pytorch_model.safetensors", {"a": (4, 4)})
+    (source / "config.json").write_text("{}")
+    with unwritable(source, folder / "vae"):
+        assetctl("import", folder)
+        ended = assetctl("import", "--move", folder)
+        assert (ended.code, "can not be deleted" in ended.err) == (1, True)
+        files = assetctl("inspect", "pipeline", "--json").data["files"]
+        copies = [Path(file["path"]) for file in files if file["role"] == "copy"]
+        assert sorted(copies) == sorted(folder.glob("vae/*"))
+        assert not unet.exists()
+        assert assetctl("verify").code == 0
 
 
 def test_what_the_store_links_to_is_not_moved_away(assetctl, home, lora):

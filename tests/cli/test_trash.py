@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -58,6 +60,20 @@ def test_what_is_removed_comes_back_with_all_that_was_said_of_it(assetctl, whisk
     assert (whiskers.read_bytes(), shown(assetctl, "whiskers")) == (content, before)
     assert assetctl("verify").code == 0
     assert assetctl("trash", "--json").data == []
+
+
+def test_an_asset_of_very_many_pictures_goes_and_comes_back_to_them(assetctl, home, whiskers):
+    used = "SELECT count(*) FROM generation_assets WHERE asset_id IS NOT NULL"
+    with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO generation_assets WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40000) "
+            "SELECT i, 0, id, 'lora', name, sha256, 1.0 FROM n, assets"
+        )
+    assert assetctl("rm", "whiskers", "--yes").code == 0
+    assert not whiskers.exists()
+    assert assetctl("trash", "restore", "whiskers").code == 0
+    with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection:
+        assert connection.execute(used).fetchone() == (40000,)
 
 
 def test_now_skips_the_trash(assetctl, whiskers):
@@ -221,6 +237,35 @@ def test_an_entry_that_was_tampered_with_does_no_harm(assetctl, home, whiskers, 
     assert "defect" not in ended.out
     assert [path.name for path in (home / "trash").rglob("*.safetensors")] == ["whiskers.safetensors"]
     assert assetctl("trash").code == 0
+
+
+@pytest.mark.parametrize("key", ["name", "kind", "reason", "deleted_at"])
+def test_an_entry_that_no_document_can_hold_is_told_of_beside_the_others(assetctl, home, tmp_path, key):
+    assetctl(
+        "import", "--move", write_lora(tmp_path / "bad.safetensors"), write_lora(tmp_path / "good.safetensors", seed=2)
+    )
+    assetctl("rm", "bad", "--yes")
+    (note,) = (home / "trash").glob("*/entry.json")
+    note.write_text(json.dumps(json.loads(note.read_text()) | {key: "\ud800"}))
+    assetctl("rm", "good", "--yes")
+    ended = assetctl("trash")
+    assert (ended.code, "good" in ended.out) == (0, True)
+    assert f"{note.parent} does not say what it holds" in ended.err
+    assert [entry["name"] for entry in assetctl("trash", "--json").data] == ["good"]
+    assert assetctl("trash", "empty", "--yes").code == 0
+    assert note.exists()
+
+
+def test_a_name_that_steers_a_terminal_is_shown_as_none_and_its_file_comes_back(assetctl, tmp_path):
+    lora = write_lora(tmp_path / "a\x1b[31m\nb.safetensors")
+    assetctl("import", lora)
+    (asset,) = assetctl("list", "--json").data
+    lora.write_bytes(b"changed")
+    assert assetctl("rm", asset["name"], "--delete-files", "--now", "--yes").code == 0
+    (entry,) = assetctl("trash", "--json").data
+    assert entry["name"] == "a[31m b.safetensors"
+    assert assetctl("trash", "restore", entry["name"]).code == 0
+    assert lora.read_bytes() == b"changed"
 
 
 @pytest.mark.skipif(not OTHER.is_dir(), reason="needs a second filesystem")

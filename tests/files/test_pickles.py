@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from hostile import PICKLES, Sample, archived, mapping, numbers, tensor
+from material import convert
 
 from assetctl.errors import AssetctlError, CorruptFileError, RefusedFileError
-from assetctl.files.conversion import read_convertible, write_safetensors
 from assetctl.files.pickles import read_pickle
 from assetctl.identify import identify
 
@@ -217,7 +217,7 @@ def test_a_checkpoint_is_read_and_converted_to_the_bytes_that_torch_reads(torch,
     assert header.format == "pickle"
     assert {name: header.shape(name) for name in tensors} == {n: tuple(t.shape) for n, t in tensors.items()}
     target = tmp_path / "model.safetensors"
-    write_safetensors(read_convertible(path), target)
+    convert(path, target)
     read = load_file(target)
     assert read.keys() == tensors.keys()
     for name, saved in tensors.items():

@@ -7,9 +7,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from material import convert
 
 from assetctl.errors import CorruptFileError, RefusedFileError
-from assetctl.files.conversion import read_convertible, write_safetensors
 from assetctl.files.safetensors import read_header
 from assetctl.identify import identify
 
@@ -43,7 +43,7 @@ def test_it_is_identified_with_the_token_that_a1111_takes(tmp_path: Path):
 def test_it_becomes_a_safetensors_file_with_that_token(tmp_path: Path):
     said = {"string_to_param": {"*": ROWS}, "name": "calico cat"}
     target = tmp_path / "out.safetensors"
-    write_safetensors(read_convertible(picture(tmp_path / "shared.png", embedding(said))), target)
+    convert(picture(tmp_path / "shared.png", embedding(said)), target)
     assert read_header(target).shape("calico cat") == (2, 768)
     assert identify(target).trigger_words == ("calico cat",)
     assert target.read_bytes().endswith(struct.pack("<768f", *[0.25] * 768))
@@ -74,7 +74,7 @@ def test_a_damaged_one_is_told(tmp_path: Path, bad: bytes):
 @pytest.mark.skipif(not EMBEDDINGS.is_dir(), reason="the third-party corpus is not beside the checkout")
 def test_one_embedding_as_pickle_and_as_picture_has_the_same_numbers(tmp_path: Path):
     for source in ("a1111-8x768.pt", "a1111-8x768.png"):
-        write_safetensors(read_convertible(EMBEDDINGS / source), tmp_path / f"{source}.safetensors")
+        convert(EMBEDDINGS / source, tmp_path / f"{source}.safetensors")
     files = [tmp_path / f"a1111-8x768.{suffix}.safetensors" for suffix in ("pt", "png")]
     one, other = (path.read_bytes()[read_header(path).data_start :] for path in files)
     assert one == other

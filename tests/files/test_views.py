@@ -7,9 +7,10 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
+from material import convert
 
 from assetctl.errors import RefusedFileError
-from assetctl.files.conversion import read_convertible, write_safetensors
+from assetctl.files.conversion import read_convertible
 from assetctl.files.pickles import read_pickle
 from assetctl.files.safetensors import read_header
 
@@ -47,7 +48,7 @@ def test_any_view_is_converted_to_the_numbers_that_torch_sees(torch, tmp_path: P
     chance = random.Random(5)
     tensors = {str(number): some_view(torch, chance) for number in range(200)}
     torch.save(tensors, tmp_path / "views.pt", _use_new_zipfile_serialization=not legacy)
-    write_safetensors(read_convertible(tmp_path / "views.pt"), tmp_path / "views.safetensors")
+    convert(tmp_path / "views.pt", tmp_path / "views.safetensors")
     read = load_file(tmp_path / "views.safetensors")
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -62,7 +63,7 @@ def test_every_dtype_that_safetensors_has_goes_over(torch, tmp_path: Path, dtype
 
     tensor = torch.arange(6).view(2, 3).to(getattr(torch, dtype))
     torch.save({"a": tensor}, tmp_path / "a.pt")
-    write_safetensors(read_convertible(tmp_path / "a.pt"), tmp_path / "a.safetensors")
+    convert(tmp_path / "a.pt", tmp_path / "a.safetensors")
     read = load_file(tmp_path / "a.safetensors")["a"]
     assert (read.dtype, read.tolist()) == (tensor.dtype, tensor.tolist())
 
@@ -80,7 +81,7 @@ def test_storages_that_no_tensor_of_the_model_uses_are_passed_over(torch, tmp_pa
     assert dict(read_pickle(tmp_path / "a.ckpt").header.tensors) == {
         "a": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]}
     }
-    write_safetensors(read_convertible(tmp_path / "a.ckpt"), tmp_path / "a.safetensors")
+    convert(tmp_path / "a.ckpt", tmp_path / "a.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes()[-8:] == b"\0\x3c" * 4
 
 
@@ -88,10 +89,9 @@ def test_a_large_view_is_copied_in_little_memory(torch, tmp_path: Path):
     whole = torch.zeros(40 * 2**20, dtype=torch.uint8)
     whole[:: 2**20] = 7
     torch.save({"thin": whole[:: 2**10], "spread": whole[:1].expand(30 * 2**20)}, tmp_path / "a.pt")
-    found = read_convertible(tmp_path / "a.pt")
     tracemalloc.start()
     try:
-        write_safetensors(found, tmp_path / "a.safetensors")
+        convert(tmp_path / "a.pt", tmp_path / "a.safetensors")
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()

@@ -10,14 +10,13 @@ from generation import tiny
 from assetctl.errors import GenerationError
 from assetctl.files.safetensors import Header
 from assetctl.generation.configuration import (
-    check_folder,
-    model_index,
     scheduler_config,
     text_encoder_configs,
     unet_config,
     vae_config,
     write_configuration,
 )
+from assetctl.generation.folders import check_folder, model_index
 
 #: Keys that a configuration has without a say in what is computed.
 NOTES = {"_class_name", "_diffusers_version", "_name_or_path", "architectures", "transformers_version", "torch_dtype"}

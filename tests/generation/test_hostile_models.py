@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -80,6 +81,14 @@ def test_a_configuration_out_of_bounds_is_named_with_its_key(folder: Path, case:
     assert case.get("named", case["key"]) in error.message
     with pytest.raises(UnusableError, match=re.escape(case.get("named", case["key"]))):
         check_model(folder, "sd1")
+
+
+@pytest.mark.parametrize("value", [10**400, [-(10**400)], 2**70], ids=["huge", "list", "large"])
+@pytest.mark.parametrize("key", ["other", "norm_eps", "block_out_channels"])
+def test_a_number_that_no_processor_holds_is_named_with_its_key(folder: Path, key: str, value: Any):
+    """JSON has none so large, but where it holds Python's NaN, it is read as Python reads it."""
+    change(folder / "unet" / "config.json", **{"_note": math.nan, key: value})
+    assert key in refusal(folder).message
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,13 @@ from assetctl.generation.metadata.pictures import save_picture
 from assetctl.generation.metadata.reading import parse_infotext, read_parameters, read_record
 from assetctl.generation.metadata.records import record
 
-#: Former names.
-save_png = save_picture
-read_png_record = read_record
-
 __all__ = [
     "PictureParameters",
     "UsedAsset",
     "infotext",
     "parse_infotext",
     "read_parameters",
-    "read_png_record",
     "read_record",
     "record",
     "save_picture",
-    "save_png",
 ]
