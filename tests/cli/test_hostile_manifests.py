@@ -259,6 +259,61 @@ def test_a_path_may_leave_where_its_hash_is_named_or_a_person_says_so(assetctl, 
     assert assetctl("sync").code == 5
 
 
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("link", ["a file", "a folder", "the folder", "a folder of the clone"])
+def test_nothing_beside_a_file_is_taken_through_a_link_whatever_hash_is_named(
+    assetctl, home, clone, tmp_path, named, link
+):
+    theirs = tmp_path / ("clone" if "clone" in link else "") / ".docker"
+    theirs.mkdir()
+    (theirs / "config.json").write_text('{"auth": "hush"}')
+    config = clone / "sub" / "mine.config"
+    weights = write_embedding(clone / "sub" / "mine.safetensors", seed=3)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (clone / "registry.toml").write_text(
+        '[assets.x]\nsource = "./sub/mine.safetensors"\n' + (f'sha256 = "{digest}"\n' if named else "")
+    )
+    assert assetctl("lock").code == 0
+    lock = tomllib.loads((clone / "registry.lock").read_text())
+    if link == "a file":
+        config.mkdir()
+        (config / "config.json").symlink_to(theirs / "config.json")
+    elif link == "a folder":
+        config.mkdir()
+        (config / "vae").symlink_to(theirs)
+    else:
+        config.symlink_to(theirs)
+    path = "mine.config/vae/config.json" if link == "a folder" else "mine.config/config.json"
+    told_of = hashlib.sha256((theirs / "config.json").read_bytes()).hexdigest()
+    for command in (
+        ["lock", "--upgrade"],
+        ["lock", "--upgrade", "--check"],
+        ["sync", "--locked"],
+        ["sync", "--frozen"],
+    ):
+        if command[0] == "sync":
+            lock["assets"][0]["files"][1:] = [{"path": path, "sha256": told_of}]
+            (clone / "registry.lock").write_text(tomli_w.dumps(lock))
+        ended = assetctl(*command)
+        assert (ended.code, "lies outside of" in told(ended)) == (5, True), command
+    assert assetctl("list", "--json").data == []
+    assert "hush" not in "".join(file.read_text() for file in home.rglob("*.json"))
+    assert assetctl("sync", "--locked", "--allow-outside").code == 0
+
+
+def test_what_lies_beside_a_file_elsewhere_is_not_what_its_hash_names(assetctl, clone, tmp_path):
+    weights = write_embedding(tmp_path / "models" / "mine.safetensors", seed=3)
+    (tmp_path / "models" / "mine.config").mkdir()
+    (tmp_path / "models" / "mine.config" / "vae.json").write_text("{}")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (clone / "registry.toml").write_text(f'[assets.x]\nsource = "{weights}"\nsha256 = "{digest}"\n')
+    ended = assetctl("lock")
+    assert (ended.code, "--allow-outside" in told(ended)) == (5, True)
+    assert assetctl("lock", "--allow-outside").code == 0
+    assert assetctl("sync", "--locked").code == 5
+    assert assetctl("sync", "--locked", "--allow-outside").code == 0
+
+
 @pytest.mark.parametrize("command", ["pull", "import"])
 def test_a_copy_may_be_read_by_nobody_who_might_not_read_the_file(assetctl, tmp_path, command):
     key = write_embedding(tmp_path / "key.safetensors")
