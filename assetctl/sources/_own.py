@@ -12,6 +12,8 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from assetctl.files.disk import storage_errors
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import FileIO
@@ -77,6 +79,16 @@ def reading(path: Path) -> FileIO:
         OSError: There is none, or it is a link.
     """
     return open(path, "rb", buffering=0, opener=without_links)
+
+
+def start_of(path: Path, most: int) -> bytes:
+    """The first bytes of a file, at most so many.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"read {path}"), reading(path) as file:
+        return file.read(most)
 
 
 def text_of(path: Path, most: int) -> str:

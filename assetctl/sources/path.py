@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, UsageError
@@ -16,7 +16,15 @@ from assetctl.files.headers import read_any_header
 from assetctl.files.names import safe_path
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _own
-from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files, read_index
+from assetctl.sources._choose import (
+    INDEX,
+    TEXT_SUFFIXES,
+    could_be_chosen,
+    diffusers_files,
+    read_index,
+    see_beside,
+    see_chosen,
+)
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
@@ -61,12 +69,11 @@ class PathSource:
             return "reference"
         if said.revision is not None or said.url is not None:
             return "revision" if said.url is None else "url"
-        first, *others = [file.path for file in said.files]
+        first, *others = paths = [file.path for file in said.files]
         if said.format == "diffusers":
-            return None if INDEX in (first, *others) else "files"
-        name = Path(wanted).name
-        beside = f"{Path(wanted).stem}.config/"
-        return None if first == name and all(other.startswith(beside) for other in others) else "files"
+            return None if could_be_chosen(paths) else "files"
+        beside = f"{Path(wanted).stem}.config"
+        return None if first == Path(wanted).name and all(_is_companion(other, beside) for other in others) else "files"
 
     def resolve(self, reference: str) -> Resolution:
         """See what lies there; see `Source`."""
@@ -90,12 +97,14 @@ class PathSource:
             _own.clear(into, partial / "any")
             for left in partial.glob("*.incoming"):  # by a copy that was killed
                 left.unlink()
-        for file in resolution.files:
+        for file in sorted(resolution.files, key=lambda file: is_folder and file.path != INDEX):
             place = (target if is_folder else target.parent) / file.path
             with storage_errors(f"write {place}"):
                 _own.clear(into, place)
             self._see_place(base, base / file.path, is_main=is_folder or file is resolution.files[0])
             self._copy(base / file.path, place, partial, file, report)
+            if is_folder and file.path == INDEX:
+                see_chosen(_own.start_of(place, _LARGEST_INDEX), [other.path for other in resolution.files], str(path))
         return target
 
     def _file(self, reference: str, path: Path) -> Resolution:
@@ -125,6 +134,7 @@ class PathSource:
         remote = tuple(
             RemoteFile(safe_path(file.relative_to(base).as_posix(), str(base)), file.stat().st_size) for file in files
         )
+        see_beside([file.path for file in remote], str(base))
         return Resolution(self.name, reference, None, None, name, form, remote)
 
     def _copy(self, source: Path, target: Path, partial: Path, file: RemoteFile, report: Report) -> None:
@@ -177,6 +187,12 @@ def _companion_files(path: Path) -> tuple[Path, ...]:
     folder = path.with_name(f"{path.stem}.config")
     found = (*folder.glob("*"), *folder.glob("*/*"))
     return tuple(sorted(file for file in found if file.suffix in TEXT_SUFFIXES and file.is_file()))
+
+
+def _is_companion(path: str, folder: str) -> bool:
+    """Whether `_companion_files` could have found what a lockfile names so."""
+    first, *below = path.split("/")
+    return first == folder and len(below) in (1, 2) and PurePosixPath(path).suffix in TEXT_SUFFIXES
 
 
 def _expand(reference: str) -> Path:
