@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from assetctl.errors import RefusedFileError
 from assetctl.visible import hidden_in, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Limit on a name's length in bytes of UTF-8; leaves room for a number, a suffix and a temporary mark.
 MAX_BYTES = 120
@@ -53,6 +58,31 @@ def _visible(character: str) -> str:
 
 def _shorten(name: str, limit: int) -> str:
     return name.encode()[:limit].decode(errors="ignore").rstrip(". ")
+
+
+def clashing(paths: Iterable[str]) -> str | None:
+    """The first of some relative paths that could not lie beside the others everywhere; `None` if all could.
+
+    It is there twice, differs from another in case or in Unicode's form alone, or would lie in what is a file.
+    """
+    files: set[str] = set()
+    folders: dict[str, str] = {}
+    for path in paths:
+        same = _same(path)
+        *above, _ = accumulate(path.split("/"), "{}/{}".format)
+        if (
+            same in files
+            or same in folders
+            or any(_same(folder) in files or folders.setdefault(_same(folder), folder) != folder for folder in above)
+        ):
+            return path
+        files.add(same)
+    return None
+
+
+def _same(path: str) -> str:
+    """What is equal for paths that some filesystem takes for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def safe_path(path: str, where: str) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import RefusedFileError
 from assetctl.files.disk import LARGEST_FILE, storage_errors, write_text
-from assetctl.files.names import safe_path
+from assetctl.files.names import clashing, safe_path
 from assetctl.manifest.manifest import can_be_name
-from assetctl.manifest.tables import Document
+from assetctl.manifest.tables import Document, shown
 from assetctl.types import KINDS, Facts
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outsi
     files = tuple(_file(document, where, file) for file in document.get((*where, "files"), of, list, []))
     if not files:
         document.fail(where, "has no files", _ANEW)
-    if len({file.path for file in files}) < len(files):
-        document.fail((*where, "files"), "names a file twice", _ANEW)
+    if twin := clashing(file.path for file in files):
+        document.fail((*where, "files"), f"has {shown(twin)}, which can not lie beside the others", _ANEW)
     revision = document.text((*where, "revision"), of) or None
     url = document.text((*where, "url"), of) or None
     sha256 = _hash(document, where, of)

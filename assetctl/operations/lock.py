@@ -248,7 +248,7 @@ def _resolve_all(
     def one(item: Wanted, going_on: Callable[[], None]) -> Locked:
         with workspace.another() as own:
             source = find_source(rebased(item.source, base), own.settings)
-            source = source if outside or item.sha256 else confined(source, base)
+            source = source if outside else confined(source, base, known=item.sha256 is not None)
             return _resolved(own, item, source, base, told_by(report, going_on), fetch=fetch)
 
     return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads)}
@@ -301,9 +301,9 @@ def may_leave(locked: Locked, wanted: Manifest) -> bool:
     return item is not None and item.sha256 is not None and item.sha256 == locked.sha256
 
 
-def confined(source: Source, base: Path) -> Source:
-    """A source that takes nothing of this machine but what lies in one folder."""
-    return source.confined(base) if isinstance(source, Confinable) else source
+def confined(source: Source, base: Path, *, known: bool) -> Source:
+    """A source that takes nothing of this machine but what lies in one folder, and the asset if its hash is `known`."""
+    return source.confined(base, known=known) if isinstance(source, Confinable) else source
 
 
 def _with_hashes(source: Source, resolution: Resolution) -> Resolution:

@@ -131,8 +131,8 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     steps = plan_sync(workspace, pins, labels, prune=prune)
     if dry_run:
         return SyncResult(steps)
-    free = frozenset(each.name for each in pins if outside or may_leave(each, wanted))
-    fetched = _fetch_all(workspace, steps, manifest.parent, report, free)
+    known = None if outside else frozenset(each.name for each in pins if may_leave(each, wanted))
+    fetched = _fetch_all(workspace, steps, manifest.parent, report, known)
     for step in steps:
         if step.action == "remove" and step.asset is not None:
             _remove(workspace, step.asset, warn, now=now)
@@ -249,18 +249,18 @@ def _fetch_all(
     steps: Sequence[Step],
     base: Path,
     report: Callable[[FetchProgress], None],
-    free: frozenset[str],
+    known: frozenset[str] | None,
 ) -> dict[str, PullResult | BaseException]:
     """Bring what is missing, some at a time; by its name, what came of each or why it could not be had.
 
-    Of this machine, what lies below `base` is taken, and what is `free`.
+    Of this machine, what lies below `base` is taken, and assets whose hash is `known`; anything, where that is `None`.
     """
     wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
     def one(locked: Locked, going_on: Callable[[], None]) -> PullResult:
         with workspace.another() as own:
             source = source_called(locked.source, own.settings)
-            source = source if locked.name in free else confined(source, base)
+            source = source if known is None else confined(source, base, known=locked.name in known)
             return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on))
 
     outcomes = dict(at_once(wanted, one, workspace.settings.downloads))

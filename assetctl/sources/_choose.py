@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
+from assetctl.files.names import clashing
 from assetctl.files.sniff import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def diffusers_files(paths: Sequence[str], index: object, where: str, variant: st
             has it.
 
     Raises:
-        RefusedFileError: A component is missing, or has no safetensors weights, or none has the variant.
+        RefusedFileError: A component is missing, or has no safetensors weights, or none has the variant; or two of the
+            files could not lie beside each other.
     """
     chosen = [INDEX]
     for component in _components(index, where):
@@ -136,7 +138,51 @@ def diffusers_files(paths: Sequence[str], index: object, where: str, variant: st
         raise RefusedFileError(f"{where} has no weights of the variant {variant}.", "Leave out `?variant=`.")
     if len(chosen) > _MOST_FILES:
         raise RefusedFileError(f"{where} has {len(chosen)} files, more than any diffusers model.", _ONE_FILE_HINT)
+    if not any(path.endswith(".safetensors") for path in chosen):
+        raise RefusedFileError(f"{where} has no safetensors weights.", _SAFETENSORS_HINT)
+    see_beside(chosen, where)
     return tuple(sorted(chosen))
+
+
+def see_beside(paths: Sequence[str], where: str) -> None:
+    """See that files can lie beside each other on any disk.
+
+    Raises:
+        RefusedFileError: They can not.
+    """
+    if twin := clashing(paths):
+        message = f"{where} has {twin!r}, which on many disks is the file, or in the file, of another name of it."
+        raise RefusedFileError(message, "Rename one of the two.")
+
+
+def could_be_chosen(paths: Sequence[str], variant: str | None = None) -> bool:
+    """Whether these could be the files that `diffusers_files` chooses of something; its index is not known."""
+    folders = {key: ["?", "?"] for key in (path.partition("/")[0] for path in paths if path != INDEX)}
+    try:
+        return sorted(paths) == list(diffusers_files(paths, folders, "", variant))
+    except RefusedFileError:
+        return False
+
+
+def see_chosen(raw: bytes, paths: Sequence[str], where: str, variant: str | None = None) -> None:
+    """See that files are those of the components that their index names.
+
+    Args:
+        raw: What the index holds.
+        paths: The files, itself among them.
+        where: The repository or folder, for messages.
+        variant: As for `diffusers_files`.
+
+    Raises:
+        RefusedFileError: They are not.
+    """
+    of_it = diffusers_files(paths, read_index(raw, where), where, variant)
+    others = sorted(set(paths) - set(of_it))
+    if others:
+        raise RefusedFileError(
+            f"{where} would have files that its {INDEX} does not ask for: {_listed(others)}.",
+            "If a lockfile names them, `assetctl lock --upgrade` makes it anew.",
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

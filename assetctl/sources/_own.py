@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from assetctl.files.disk import NO_LINK, write_all
+from assetctl.files.disk import NO_LINK, storage_errors, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -87,6 +87,16 @@ def reading(path: Path) -> FileIO:
         OSError: There is none, or it is a link.
     """
     return open(path, "rb", buffering=0, opener=without_links)
+
+
+def start_of(path: Path, most: int) -> bytes:
+    """The first bytes of a file, at most so many.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"read {path}"), reading(path) as file:
+        return file.read(most)
 
 
 def text_of(path: Path, most: int) -> str:

@@ -215,8 +215,11 @@ class Accountable(Protocol):
 class Confinable(Protocol):
     """A source that can be kept to one folder of this machine."""
 
-    def confined(self, folder: Path) -> Source:
-        """The same source, which refuses whatever does not lie in the folder, links followed."""
+    def confined(self, folder: Path, *, known: bool = False) -> Source:
+        """The same source, which refuses whatever does not lie in the folder, links followed.
+
+        Where whoever asks has named the hash of the asset (`known`), that may lie elsewhere, and nothing else may.
+        """
         ...
 
 

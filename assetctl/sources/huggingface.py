@@ -15,7 +15,16 @@ from assetctl.errors import OfflineError, UsageError
 from assetctl.files.disk import storage_errors
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _own
-from assetctl.sources._choose import INDEX, diffusers_files, file_name, named_file, read_index, single_file
+from assetctl.sources._choose import (
+    INDEX,
+    could_be_chosen,
+    diffusers_files,
+    file_name,
+    named_file,
+    read_index,
+    see_chosen,
+    single_file,
+)
 from assetctl.sources.base import FetchProgress, Resolution
 from assetctl.threads import all_of
 
@@ -116,7 +125,8 @@ class HuggingFaceSource:
         from assetctl.sources import _download, _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
         from assetctl.sources._hub_cache import from_hub_cache  # noqa: PLC0415 - likewise
 
-        repo = parse(resolution.reference).repo
+        wanted = parse(resolution.reference)
+        repo = wanted.repo
         is_folder = resolution.format == "diffusers"
         name = repo.split("/")[1] if is_folder else PurePosixPath(resolution.files[0].path).name
         target = into / "asset" / name
@@ -143,10 +153,17 @@ class HuggingFaceSource:
                 self.hashes[file.path] = file.sha256  # as it was found to be
             told(FetchProgress(file.path, place.stat().st_size, file.size))
 
-        all_of(resolution.files, fetch_one, _FILES)
+        paths = [file.path for file in resolution.files]
+        others = resolution.files
+        if is_folder:  # its index comes before any weights
+            index = [file for file in resolution.files if file.path == INDEX]
+            others = tuple(file for file in resolution.files if file.path != INDEX)
+            all_of(index, fetch_one, _FILES)
+            see_chosen(_own.start_of(target / INDEX, _hub.SMALL), paths, repo, wanted.variant)
+        all_of(others, fetch_one, _FILES)
         if is_folder:
             with storage_errors(f"tidy {target}"):
-                _own.prune(target, {file.path for file in resolution.files})
+                _own.prune(target, paths)
         return target
 
     def with_hashes(self, resolution: Resolution) -> Resolution:
@@ -187,8 +204,7 @@ class HuggingFaceSource:
             return "revision"
         paths = [file.path for file in said.files]
         whole = said.format == "diffusers"
-        one_of_it = len(paths) == 1 and asked.path in (None, *paths)
-        if not (INDEX in paths and asked.path is None if whole else one_of_it):
+        if not (_may_be_whole(asked, paths) if whole else _may_be_one(asked, paths)):
             return "files"
         for file in said.files:
             if file.url is not None and not _is_at(file.url, f"{asked.repo}/resolve/{commit}/{quote(file.path)}"):
@@ -236,6 +252,18 @@ def parse(reference: str) -> Reference:
     if path and parts["variant"]:
         raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
     return Reference(parts["repo"], revision, path, parts["variant"])
+
+
+def _may_be_whole(asked: Reference, paths: Sequence[str]) -> bool:
+    """Whether these can be the files of a repository as a whole."""
+    return asked.path is None and could_be_chosen(paths, asked.variant)
+
+
+def _may_be_one(asked: Reference, paths: Sequence[str]) -> bool:
+    """Whether this can be the one file that was asked for."""
+    if len(paths) != 1:
+        return False
+    return paths[0] == asked.path if asked.path else paths[0].lower().endswith(MODEL_SUFFIXES)
 
 
 def _is_at(address: str | None, place: str) -> bool:

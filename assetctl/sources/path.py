@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, UsageError
@@ -16,7 +16,15 @@ from assetctl.files.headers import read_any_header
 from assetctl.files.names import safe_path
 from assetctl.files.sniff import MODEL_SUFFIXES
 from assetctl.sources import _own
-from assetctl.sources._choose import INDEX, TEXT_SUFFIXES, diffusers_files, read_index
+from assetctl.sources._choose import (
+    INDEX,
+    TEXT_SUFFIXES,
+    could_be_chosen,
+    diffusers_files,
+    read_index,
+    see_beside,
+    see_chosen,
+)
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
@@ -38,9 +46,10 @@ class PathSource:
 
     name = "path"
 
-    def __init__(self, within: Path | None = None) -> None:
+    def __init__(self, within: Path | None = None, *, known: bool = False) -> None:
         self.hashes: dict[str, str] = {}
         self._within = within
+        self._known = known
 
     def accepts(self, reference: str) -> bool:
         """Whether it exists, or is written like a path."""
@@ -50,9 +59,9 @@ class PathSource:
             _WRITTEN_AS_PATH.match(reference) or reference.lower().endswith(MODEL_SUFFIXES) or _exists(reference)
         )
 
-    def confined(self, folder: Path) -> PathSource:
+    def confined(self, folder: Path, *, known: bool = False) -> PathSource:
         """The same for one folder alone; see `Confinable`."""
-        return PathSource(Path(os.path.realpath(folder)))
+        return PathSource(Path(os.path.realpath(folder)), known=known)
 
     def departure(self, wanted: str, said: Resolution) -> str | None:
         """It is what lies there, and beside it its configuration at most; see `Accountable`."""
@@ -60,18 +69,18 @@ class PathSource:
             return "reference"
         if said.revision is not None or said.url is not None:
             return "revision" if said.url is None else "url"
-        first, *others = [file.path for file in said.files]
+        first, *others = paths = [file.path for file in said.files]
         if said.format == "diffusers":
-            return None if INDEX in (first, *others) else "files"
-        name = Path(wanted).name
-        beside = f"{Path(wanted).stem}.config/"
-        return None if first == name and all(other.startswith(beside) for other in others) else "files"
+            return None if could_be_chosen(paths) else "files"
+        beside = f"{Path(wanted).stem}.config"
+        return None if first == Path(wanted).name and all(_is_companion(other, beside) for other in others) else "files"
 
     def resolve(self, reference: str) -> Resolution:
         """See what lies there; see `Source`."""
         path = _expand(reference)
         reference = str(path)  # it is to mean the same wherever one stands
-        self._keep_inside(path)
+        if not self._known:
+            self._keep_inside(path)
         with storage_errors(f"read {path}"):
             if not _is_there(path):
                 raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
@@ -88,11 +97,14 @@ class PathSource:
             _own.clear(into, partial / "any")
             for left in partial.glob("*.incoming"):  # by a copy that was killed
                 left.unlink()
-        for file in resolution.files:
+        for file in sorted(resolution.files, key=lambda file: is_folder and file.path != INDEX):
             place = (target if is_folder else target.parent) / file.path
             with storage_errors(f"write {place}"):
                 _own.clear(into, place)
+            self._see_place(base, base / file.path, is_main=is_folder or file is resolution.files[0])
             self._copy(base / file.path, place, partial, file, report)
+            if is_folder and file.path == INDEX:
+                see_chosen(_own.start_of(place, _LARGEST_INDEX), [other.path for other in resolution.files], str(path))
         asset = target if is_folder else target.parent
         with storage_errors(f"tidy {asset}"):
             _own.prune(asset, {file.path for file in resolution.files})
@@ -110,7 +122,7 @@ class PathSource:
             raise RefusedFileError(
                 f"{path} is a folder without {INDEX}, so it is no diffusers model.", f"Try: assetctl import {reference}"
             )
-        self._keep_inside(path / INDEX)
+        self._see_place(path, path / INDEX, is_main=True)
         with (path / INDEX).open("rb") as file:
             index = read_index(file.read(_LARGEST_INDEX), str(path))
         names = [file.relative_to(path).as_posix() for file in path.glob("*/*") if file.is_file()]
@@ -120,15 +132,15 @@ class PathSource:
     def _resolution(
         self, reference: str, name: str, form: str, base: Path, files: list[Path] | tuple[Path, ...]
     ) -> Resolution:
-        for file in files:
-            self._keep_inside(file)
+        for number, file in enumerate(files):
+            self._see_place(base, file, is_main=form == "diffusers" or number == 0)
         remote = tuple(
             RemoteFile(safe_path(file.relative_to(base).as_posix(), str(base)), file.stat().st_size) for file in files
         )
+        see_beside([file.path for file in remote], str(base))
         return Resolution(self.name, reference, None, None, name, form, remote)
 
     def _copy(self, source: Path, target: Path, partial: Path, file: RemoteFile, report: Report) -> None:
-        self._keep_inside(source)
         done = 0
 
         def tell(length: int) -> None:
@@ -144,18 +156,33 @@ class PathSource:
                     f"{source} has the SHA256 {found}, and {file.sha256} was wanted.", "Find the file it once was."
                 )
 
-    def _keep_inside(self, path: Path) -> None:
-        """See that a path does not lead out of the one folder.
+    def _see_place(self, base: Path, path: Path, *, is_main: bool) -> None:
+        """See that a file of an asset in the folder `base` may be taken.
+
+        What was named by its hash may lie anywhere. What lies beside that was not: links could name anything there.
+
+        Raises:
+            RefusedFileError: It may not.
+        """
+        if not (is_main and self._known):
+            self._keep_inside(path)
+        if not is_main:
+            self._keep_inside(path, Path(os.path.realpath(base)))
+
+    def _keep_inside(self, path: Path, folder: Path | None = None) -> None:
+        """See that a path does not lead out of the one folder, or out of a folder in that.
 
         Raises:
             RefusedFileError: It does.
         """
         if self._within is None:
             return
+        within = folder or self._within
         place = Path(os.path.realpath(path))
-        if not place.is_relative_to(self._within):
+        if not place.is_relative_to(within):
             by = "" if place == path else f", as {path} does"
-            raise RefusedFileError(f"{place} lies outside of {self._within}{by}.", "Name a file of that folder.")
+            hint = "Put a copy of it in that folder. If you made it so yourself, --allow-outside takes it."
+            raise RefusedFileError(f"{place} lies outside of {within}{by}.", hint)
 
 
 def _companion_files(path: Path) -> tuple[Path, ...]:
@@ -163,6 +190,12 @@ def _companion_files(path: Path) -> tuple[Path, ...]:
     folder = path.with_name(f"{path.stem}.config")
     found = (*folder.glob("*"), *folder.glob("*/*"))
     return tuple(sorted(file for file in found if file.suffix in TEXT_SUFFIXES and file.is_file()))
+
+
+def _is_companion(path: str, folder: str) -> bool:
+    """Whether `_companion_files` could have found what a lockfile names so."""
+    first, *below = path.split("/")
+    return first == folder and len(below) in (1, 2) and PurePosixPath(path).suffix in TEXT_SUFFIXES
 
 
 def _expand(reference: str) -> Path:

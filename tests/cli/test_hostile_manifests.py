@@ -18,6 +18,7 @@ import pytest
 import tomli_w
 from material import write_embedding, write_lora
 
+from assetctl.files.hashing import tree_sha256
 from assetctl.toml_files import LARGEST
 
 REPO = "cats/whiskers"
@@ -259,6 +260,61 @@ def test_a_path_may_leave_where_its_hash_is_named_or_a_person_says_so(assetctl, 
     assert assetctl("sync").code == 5
 
 
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("link", ["a file", "a folder", "the folder", "a folder of the clone"])
+def test_nothing_beside_a_file_is_taken_through_a_link_whatever_hash_is_named(
+    assetctl, home, clone, tmp_path, named, link
+):
+    theirs = tmp_path / ("clone" if "clone" in link else "") / ".docker"
+    theirs.mkdir()
+    (theirs / "config.json").write_text('{"auth": "hush"}')
+    config = clone / "sub" / "mine.config"
+    weights = write_embedding(clone / "sub" / "mine.safetensors", seed=3)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (clone / "registry.toml").write_text(
+        '[assets.x]\nsource = "./sub/mine.safetensors"\n' + (f'sha256 = "{digest}"\n' if named else "")
+    )
+    assert assetctl("lock").code == 0
+    lock = tomllib.loads((clone / "registry.lock").read_text())
+    if link == "a file":
+        config.mkdir()
+        (config / "config.json").symlink_to(theirs / "config.json")
+    elif link == "a folder":
+        config.mkdir()
+        (config / "vae").symlink_to(theirs)
+    else:
+        config.symlink_to(theirs)
+    path = "mine.config/vae/config.json" if link == "a folder" else "mine.config/config.json"
+    told_of = hashlib.sha256((theirs / "config.json").read_bytes()).hexdigest()
+    for command in (
+        ["lock", "--upgrade"],
+        ["lock", "--upgrade", "--check"],
+        ["sync", "--locked"],
+        ["sync", "--frozen"],
+    ):
+        if command[0] == "sync":
+            lock["assets"][0]["files"][1:] = [{"path": path, "sha256": told_of}]
+            (clone / "registry.lock").write_text(tomli_w.dumps(lock))
+        ended = assetctl(*command)
+        assert (ended.code, "lies outside of" in told(ended)) == (5, True), command
+    assert assetctl("list", "--json").data == []
+    assert "hush" not in "".join(file.read_text() for file in home.rglob("*.json"))
+    assert assetctl("sync", "--locked", "--allow-outside").code == 0
+
+
+def test_what_lies_beside_a_file_elsewhere_is_not_what_its_hash_names(assetctl, clone, tmp_path):
+    weights = write_embedding(tmp_path / "models" / "mine.safetensors", seed=3)
+    (tmp_path / "models" / "mine.config").mkdir()
+    (tmp_path / "models" / "mine.config" / "vae.json").write_text("{}")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (clone / "registry.toml").write_text(f'[assets.x]\nsource = "{weights}"\nsha256 = "{digest}"\n')
+    ended = assetctl("lock")
+    assert (ended.code, "--allow-outside" in told(ended)) == (5, True)
+    assert assetctl("lock", "--allow-outside").code == 0
+    assert assetctl("sync", "--locked").code == 5
+    assert assetctl("sync", "--locked", "--allow-outside").code == 0
+
+
 @pytest.mark.parametrize("command", ["pull", "import"])
 def test_a_copy_may_be_read_by_nobody_who_might_not_read_the_file(assetctl, tmp_path, command):
     key = write_embedding(tmp_path / "key.safetensors")
@@ -404,6 +460,92 @@ def test_an_address_with_a_hash_can_be_planned_before_it_is_locked(assetctl, pro
     assert [step["action"] for step in assetctl("sync", "--dry-run", "--json").data] == ["add"]
     assert assetctl("sync").code == 0
     assert assetctl("sync", "--check").code == 0
+
+
+PICKLE = b"cos\nsystem\n(S'echo x'\ntR."
+UNET = "unet/diffusion_pytorch_model"
+
+#: What a stranger adds to the files of a whole repository.
+ADDED = {
+    "code": ["setup.py"],
+    "code in a folder": ["unet/setup.py"],
+    "a pickle": ["unet/pytorch_model.bin"],
+    "a pickle that is called weights": [f"{UNET}.BIN"],
+    "weights of another variant": [f"{UNET}.fp16.safetensors"],
+    "an index of a pickle": [f"{UNET}.bin.index.json"],
+    "a file in a file": ["model_index.json/x.json"],
+    "a text at the top": ["x.json"],
+    "a text too deep": ["unet/deep/x.json"],
+    "a twin": ["MODEL_INDEX.json"],
+    "a twin in a folder": ["unet/Config.json"],
+    "a twin of a folder": ["UNET/x.json"],
+    "a twin in another form": ["unet/\u00e9.json", "unet/e\u0301.json"],
+    "a hidden folder": ["_x/x.json"],
+    "nothing but no weights": [],
+}
+
+
+@pytest.mark.parametrize("source", ["hf://cats/whole", "./whole"])
+@pytest.mark.parametrize("case", ADDED)
+def test_the_files_of_a_folder_are_those_that_could_be_chosen(assetctl, home, clone, hub, source, case):
+    weights = whole(clone / "whole")
+    hub.add("cats/whole", repository := files_of(clone / "whole"))
+    (clone / "registry.toml").write_text(f'[assets.whole]\nsource = "{source}"\n')
+    assert assetctl("lock").code == 0
+    lock = tomllib.loads((clone / "registry.lock").read_text())
+    (entry,) = lock["assets"]
+    if not ADDED[case]:
+        entry["files"] = [file for file in entry["files"] if not file["path"].endswith(weights.name)]
+    entry["files"] += [{"path": path, "sha256": hashlib.sha256(PICKLE).hexdigest()} for path in ADDED[case]]
+    entry["sha256"] = tree_sha256([(file["path"], file["sha256"]) for file in entry["files"]])
+    (clone / "registry.lock").write_text(tomli_w.dumps(lock))
+    hub.add("cats/whole", repository | dict.fromkeys(ADDED[case], PICKLE))
+    for command in (["lock", "--check"], ["sync", "--locked"], ["sync", "--frozen"]):
+        ended = assetctl(*command)
+        assert (ended.code in (1, 2), "files" in told(ended)) == (True, True), (command, ended.err)
+    assert not (home / "models").exists()
+
+
+@pytest.mark.parametrize("source", ["hf://cats/whole", "./whole"])
+def test_no_folder_comes_that_its_index_does_not_name(assetctl, home, clone, hub, source):
+    whole(clone / "whole")
+    (clone / "whole" / "evil").mkdir()
+    (clone / "whole" / "evil" / "x.json").write_text("{}")
+    hub.add("cats/whole", files_of(clone / "whole"))
+    (clone / "registry.toml").write_text(f'[assets.whole]\nsource = "{source}"\n')
+    assert assetctl("lock").code == 0
+    lock = tomllib.loads(good := (clone / "registry.lock").read_text())
+    (entry,) = lock["assets"]
+    entry["files"].append({"path": "evil/x.json", "sha256": hashlib.sha256(b"{}").hexdigest()})
+    entry["sha256"] = tree_sha256([(file["path"], file["sha256"]) for file in entry["files"]])
+    (clone / "registry.lock").write_text(tomli_w.dumps(lock))
+    ended = assetctl("sync", "--locked")
+    assert (ended.code, "evil/x.json" in told(ended)) == (5, True)
+    assert hub.downloads("safetensors") == []
+    assert assetctl("list", "--json").data == []
+    (clone / "registry.lock").write_text(good)
+    assert assetctl("sync", "--locked").code == 0
+
+
+def files_of(folder):
+    """The contents of a folder by their paths."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "path", ["mine.config/a.py", "mine.config/a/b/c.json", "mine.config/a.bin", "mine.configs/a.json", "other.json"]
+)
+def test_nothing_lies_beside_a_local_file_but_its_texts(assetctl, clone, path):
+    place = clone / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"{}")
+    assert assetctl("lock").code == 0
+    lock = tomllib.loads((clone / "registry.lock").read_text())
+    lock["assets"][0]["files"].append({"path": path, "sha256": hashlib.sha256(b"{}").hexdigest()})
+    (clone / "registry.lock").write_text(tomli_w.dumps(lock))
+    for command in (["lock", "--check"], ["sync", "--locked"]):
+        ended = assetctl(*command)
+        assert (ended.code, "files" in told(ended)) == (1, True)
 
 
 # What nobody sees.
