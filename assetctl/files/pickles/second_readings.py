@@ -1,0 +1,59 @@
+"""Files that are two things at once: what one program reads is not what another one runs.
+
+PyTorch takes a file that begins as a zip archive for one, then whatever `tarfile` can open for its oldest format, a tar
+archive of pickles, and only then reads its older stream. Others look for a zip archive's directory, which stands at the
+end. No honest file can be read in two of these ways. Source: PyTorch's `torch/serialization.py`.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+from assetctl.files.pickles.archives import DAMAGED
+
+if TYPE_CHECKING:
+    from assetctl.files.pickles.archives import Archive
+    from assetctl.files.pickles.budget import Budget
+
+#: Bytes of a tar archive's first header, by which it is known.
+_TAR_HEADER = 512
+
+
+def refuse_second_readings(budget: Budget, file: Archive) -> None:
+    """See that a file that does not begin as a zip archive is no archive in any other way; leaves it at its beginning.
+
+    Raises:
+        RefusedFileError: It is one.
+    """
+    file.seek(0)
+    start = file.read(_TAR_HEADER)
+    if _is_tar(start):
+        raise budget.refused("is a tar archive of pickles, whose code PyTorch would run, or is made to pass for one")
+    if _is_zip(file):
+        raise budget.refused("is a pickle with a zip archive behind it, and other programs may load either")
+    file.seek(0)
+
+
+def _is_tar(start: bytes) -> bool:
+    """Whether the standard library, and so PyTorch, takes a file for a tar archive; `ustar` alone makes others do."""
+    import tarfile  # noqa: PLC0415 - few files are pickles
+
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        return start[257:262] == b"ustar"
+    return True
+
+
+def _is_zip(file: Archive) -> bool:
+    """Whether a directory that lists something stands at a file's end."""
+    from picklescan.relaxed_zipfile import RelaxedZipFile  # noqa: PLC0415 - as lenient as PyTorch's own reader
+
+    try:
+        if not zipfile.is_zipfile(file):
+            return False
+        with RelaxedZipFile(file) as archive:
+            return bool(archive.infolist())
+    except DAMAGED:
+        return False
