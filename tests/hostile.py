@@ -361,6 +361,19 @@ def stream_and_zip(path: Path) -> None:
         archive.writestr("archive/data.pkl", _RUNS)
 
 
+def safetensors_and_pickle(path: Path) -> None:
+    """A safetensors file whose length, as a pickle's string, leads on into its metadata and its tensor."""
+    code = b"0" + name("posix", "getcwd") + b")" + CALL + STOP
+    table = b'"},"t":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (len(code), len(code))
+    begin = b'{"__metadata__":{"a":"'
+    padding = (ord("X") - len(begin) - 2 - len(table)) % 128  # so that strings of 126 bytes fill the rest
+    begin = b"{" + b" " * padding + begin[1:]
+    length = ord("X") + 256 * (len(begin) + 3)
+    strings = b"U~" + b"~" * 126
+    fill = strings * ((length - len(begin) - 2 - len(table)) // len(strings))
+    path.write_bytes(length.to_bytes(8, "little") + begin + fill + b"U" + bytes([len(table)]) + table + code)
+
+
 def overlapping(path: Path) -> None:
     """Two storages whose bytes are one another's."""
     body = program(mapping(a=tensor(), b=tensor(of_storage=storage(key="1"))))
@@ -414,6 +427,7 @@ ARCHIVES = [
     Sample("tar-and-pickle.pt", tar_archive(b"N.", _TAR_ENTRIES)),
     Sample("tar.pt", tar_archive(b"first", _TAR_ENTRIES)),
     Sample("stream-and-zip.pt", stream_and_zip),
+    Sample("safetensors-and-pickle.ckpt", safetensors_and_pickle),
     Sample("gzip.pt", of(zlib.compress(b"\0" * 10_000_000, wbits=31))),
     Sample("bzip.pt", of(bz2.compress(b"\0" * 10_000_000))),
     Sample("xz.pt", of(lzma.compress(b"\0" * 10_000_000))),

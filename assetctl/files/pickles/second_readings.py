@@ -10,11 +10,12 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
-from assetctl.files.pickles.archives import DAMAGED
+from assetctl.files.pickles.archives import DAMAGED, Archive
+from assetctl.files.pickles.budget import MAX_BYTES, Budget
+from assetctl.files.pickles.verdict import begins_program
 
 if TYPE_CHECKING:
-    from assetctl.files.pickles.archives import Archive
-    from assetctl.files.pickles.budget import Budget
+    from pathlib import Path
 
 #: Bytes of a tar archive's first header, by which it is known.
 _TAR_HEADER = 512
@@ -31,8 +32,24 @@ def refuse_second_readings(budget: Budget, file: Archive) -> None:
     if _is_tar(start):
         raise budget.refused("is a tar archive of pickles, whose code PyTorch would run, or is made to pass for one")
     if _is_zip(file):
-        raise budget.refused("is a pickle with a zip archive behind it, and other programs may load either")
+        raise budget.refused("has a zip archive behind it, so that programs load one or the other")
     file.seek(0)
+
+
+def refuse_program_in(path: Path) -> None:
+    """See that a file of another format is nothing that runs code where its name makes programs load it as a pickle.
+
+    Raises:
+        RefusedFileError: It is a pickle, or an archive, as well.
+        CorruptFileError: It is made to exhaust memory or time.
+        OSError: It can not be read.
+    """
+    budget = Budget(path)
+    with Archive(path.open("rb", buffering=0)) as file:
+        refuse_second_readings(budget, file)
+        file.longest = MAX_BYTES
+        if begins_program(budget, file.read(MAX_BYTES)):
+            raise budget.refused("is made to pass for what it is not: to programs that go by its name, it is a pickle")
 
 
 def _is_tar(start: bytes) -> bool:
