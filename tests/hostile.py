@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import bz2
+import io
 import json
 import lzma
 import struct
+import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -317,6 +319,61 @@ def many_entries(path: Path) -> None:
     path.write_bytes(b"PK\3\4" + entry * count + end)
 
 
+def tar_archive(first: bytes, entries: dict[str, bytes], behind: bytes = b"") -> Callable[[Path], object]:
+    """A tar archive whose first entry's name, which is what the file begins with, is any bytes."""
+
+    def write(path: Path) -> None:
+        with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+            for entry, content in {"first": b"", **entries}.items():
+                described = tarfile.TarInfo(entry)
+                described.size = len(content)
+                archive.addfile(described, io.BytesIO(content))
+        data = bytearray(path.read_bytes())
+        data[:100] = first.ljust(100, b"\0")
+        data[148:156] = b" " * 8
+        data[148:156] = b"%06o\0 " % sum(data[:512])
+        path.write_bytes(data + behind)
+
+    return write
+
+
+_RUNS = program(name("posix", "getcwd") + b")" + CALL)
+_TAR_ENTRIES = {"storages": program(number(0)) + program(b"]"), "tensors": program(number(0)), "pickle": _RUNS}
+_STREAM = program(b"\x8a\x0a" + (0x1950A86A20F9469CFC6C).to_bytes(10, "little")) + program(b"M\xe9\x03") + program(b"}")
+
+
+def tar_and_stream(path: Path) -> None:
+    """PyTorch's oldest format, which runs code, before an honest embedding in its older stream."""
+    vectors = tensor(numbers(2, 768), numbers(768, 1), of_storage=storage(1536))
+    embedding = mapping(string_to_param=mapping(**{"*": vectors}), name=word("x"))
+    tar_archive(b"", _TAR_ENTRIES)(path)
+    begins = _STREAM + PROTO + b"B"
+    over = begins + struct.pack("<I", path.stat().st_size - len(begins) - 4)  # the rest of it, as one string
+    behind = b"0" + embedding + STOP + program(b"](" + word("0") + b"e") + struct.pack("<Q", 1536) + b"\0" * 6144
+    tar_archive(over, _TAR_ENTRIES, behind)(path)
+
+
+def stream_and_zip(path: Path) -> None:
+    """The older stream of an honest tensor, and behind it an archive of a pickle."""
+    stored = struct.pack("<Q", 4) + b"\0" * 16
+    legacy(mapping(a=tensor()), b"](" + word("0") + b"e", stored)(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/data.pkl", _RUNS)
+
+
+def safetensors_and_pickle(path: Path) -> None:
+    """A safetensors file whose length, as a pickle's string, leads on into its metadata and its tensor."""
+    code = b"0" + name("posix", "getcwd") + b")" + CALL + STOP
+    table = b'"},"t":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (len(code), len(code))
+    begin = b'{"__metadata__":{"a":"'
+    padding = (ord("X") - len(begin) - 2 - len(table)) % 128  # so that strings of 126 bytes fill the rest
+    begin = b"{" + b" " * padding + begin[1:]
+    length = ord("X") + 256 * (len(begin) + 3)
+    strings = b"U~" + b"~" * 126
+    fill = strings * ((length - len(begin) - 2 - len(table)) // len(strings))
+    path.write_bytes(length.to_bytes(8, "little") + begin + fill + b"U" + bytes([len(table)]) + table + code)
+
+
 def overlapping(path: Path) -> None:
     """Two storages whose bytes are one another's."""
     body = program(mapping(a=tensor(), b=tensor(of_storage=storage(key="1"))))
@@ -366,6 +423,11 @@ ARCHIVES = [
         of(b"\x93NUMPY\1\0" + struct.pack("<H", 16) + b"{'descr': '|O'} " + program(b"}" + maze(60) + b"Ns")),
     ),
     Sample("array-cut.pt", of(b"\x93NUMPY")),
+    Sample("tar-and-stream.pt", tar_and_stream),
+    Sample("tar-and-pickle.pt", tar_archive(b"N.", _TAR_ENTRIES)),
+    Sample("tar.pt", tar_archive(b"first", _TAR_ENTRIES)),
+    Sample("stream-and-zip.pt", stream_and_zip),
+    Sample("safetensors-and-pickle.ckpt", safetensors_and_pickle),
     Sample("gzip.pt", of(zlib.compress(b"\0" * 10_000_000, wbits=31))),
     Sample("bzip.pt", of(bz2.compress(b"\0" * 10_000_000))),
     Sample("xz.pt", of(lzma.compress(b"\0" * 10_000_000))),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import ForeignFormatError, RefusedFileError
 from assetctl.files.contained import contained
 from assetctl.files.safetensors import Header, read_header
+from assetctl.files.sniff import PICKLE_SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +27,21 @@ def read_any_header(path: Path) -> Header:
 
 def _header(path: Path) -> Header:
     try:
-        return read_header(path)
+        found, header = "safetensors", read_header(path)
     except ForeignFormatError as foreign:
-        found = foreign.format
+        found, header = foreign.format, None
         if found == "pickle" and path.suffix.lower() in (".safetensors", ".sft"):
             # Whoever names it so means to get it past those who are careful.
             hint = "Do not trust its source. If you do: give it the suffix .pt, and `assetctl convert` it."
             raise RefusedFileError(f"{path} is a pickle under the name of a safetensors file.", hint) from foreign
+    if found != "pickle" and path.suffix.lower() in PICKLE_SUFFIXES:
+        from assetctl.files.pickles import refuse_program_in  # noqa: PLC0415 - few files are named so
+
+        refuse_program_in(path)
+    return header or _foreign(path, found)
+
+
+def _foreign(path: Path, found: str) -> Header:
     if found == "gguf":
         from assetctl.files.gguf import read_gguf  # noqa: PLC0415 - most files are safetensors
 

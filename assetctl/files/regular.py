@@ -26,3 +26,21 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no regular file")
     return descriptor, status
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """All of a file that should be small.
+
+    Args:
+        path: The file.
+        most: How many bytes it may have.
+
+    Raises:
+        OSError: It has more, can not be read, or is a folder, a pipe or a device.
+    """
+    descriptor, status = open_regular(path)
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(most + 1) if status.st_size <= most else b""
+    if status.st_size > most or len(content) > most:  # it may have grown meanwhile
+        raise OSError(errno.EFBIG, f"it has more than {most} bytes")
+    return content

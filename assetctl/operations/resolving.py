@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from assetctl.errors import FileError, StorageError
+from assetctl.files.regular import open_regular
 from assetctl.operations.hashing import learn_hashes, may_hash
 
 if TYPE_CHECKING:
@@ -195,7 +197,7 @@ def _lacks(asset: Asset, files: Sequence[AssetFile], digits: str) -> bool:
 def _autov1(asset: Asset) -> str | None:
     """The first digits of the SHA256 of 64 KiB in the middle of nowhere; `None` for a file that ends before."""
     try:
-        with Path(asset.path).open("rb") as file:
+        with os.fdopen(open_regular(Path(asset.path))[0], "rb") as file:
             file.seek(_AUTOV1_START)
             piece = file.read(_AUTOV1_LENGTH)
     except OSError:

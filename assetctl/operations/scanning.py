@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ EMBEDDINGS = frozenset({"embedding", "embeddings", "textual_inversion", "textual
 
 #: What belongs to a diffusers folder; pickles and everything else stay out.
 FOLDER_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
+
+#: Levels of folders below a diffusers folder; real ones have one, or two.
+_DEEPEST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +92,57 @@ class Scan:
 
     def _inside(self, folder: Path) -> Iterator[Candidate]:
         try:
-            yield from self._walk(folder, set())
+            yield from self._walk(folder)
         except OSError as error:
             raise _unreadable(folder, error) from error
 
-    def _walk(self, folder: Path, seen: set[str]) -> Iterator[Candidate]:
-        real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back up
-            return
-        seen.add(real)
+    def _walk(self, top: Path) -> Iterator[Candidate]:
+        """What lies in a folder and those below, however deep they nest: with a stack of our own, for Python's ends."""
+        seen: set[object] = set()
+        levels = [self._look_into(top, seen)]
+        while levels:
+            found = next(levels[-1], None)
+            if found is None:
+                levels.pop()
+            elif isinstance(found, Candidate):
+                yield found
+            else:
+                try:
+                    levels.append(self._look_into(found, seen))
+                except OSError as error:
+                    self.unreadable.append((str(found), _unreadable(found, error)))
+
+    def _look_into(self, folder: Path, seen: set[object]) -> Iterator[Candidate | Path]:
+        """The candidates in a folder, and the folders that are to be entered; nothing, if it was `seen` before.
+
+        Raises:
+            OSError: It can not be read; this is raised at once.
+        """
+        status = folder.stat()
+        known = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
+        if known in seen:  # a link that leads back up
+            return iter(())
+        seen.add(known)
         with os.scandir(folder) as scanned:
-            entries = sorted(scanned, key=lambda entry: entry.name)
+            return self._judge(sorted(scanned, key=lambda entry: entry.name), folder)
+
+    def _judge(self, entries: Iterable[os.DirEntry[str]], folder: Path) -> Iterator[Candidate | Path]:
         of_embeddings = not EMBEDDINGS.isdisjoint(part.lower() for part in folder.parts)
         for entry in entries:
             try:
                 found = None if entry.name.startswith(".") else self._look_at(entry, of_embeddings=of_embeddings)
+                if isinstance(found, Path):
+                    found = self._enter(found)
             except FileNotFoundError:  # somebody has removed it since
+                continue
+            except AssetctlError as error:
+                self.unreadable.append((entry.path, error))
                 continue
             except OSError as error:
                 self.unreadable.append((entry.path, _unreadable(entry.path, error)))
                 continue
-            if isinstance(found, Candidate):
+            if found is not None:
                 yield found
-            elif found is not None:
-                yield from self._enter(found, seen)
 
     def _look_at(self, entry: os.DirEntry[str], *, of_embeddings: bool) -> Candidate | Path | None:
         """What an entry of a folder is: something that could be an asset, a folder to enter, or neither."""
@@ -132,19 +163,12 @@ class Scan:
             self.unreadable.append((entry.path, refusal))
         return None
 
-    def _enter(self, folder: Path, seen: set[str]) -> Iterator[Candidate]:
-        """A folder in a folder is an asset, or is looked into."""
+    @staticmethod
+    def _enter(folder: Path) -> Candidate | Path | None:
+        """A folder in a folder is an asset, or is to be looked into, or neither."""
         if folder.suffix == ".config":  # the companion of a single-file checkpoint
-            return
-        try:
-            if is_diffusers_folder(folder):
-                yield Candidate(str(folder), folder_files(folder))
-            else:
-                yield from self._walk(folder, seen)
-        except AssetctlError as error:
-            self.unreadable.append((str(folder), error))
-        except OSError as error:
-            self.unreadable.append((str(folder), _unreadable(folder, error)))
+            return None
+        return Candidate(str(folder), folder_files(folder)) if is_diffusers_folder(folder) else folder
 
     def _named(self, place: Path) -> Candidate | None:
         """What a person named, if it is an asset and no folder of them.
@@ -163,13 +187,32 @@ class Scan:
 
 
 def folder_files(folder: Path) -> tuple[AssetFile, ...]:
-    """The files of a diffusers folder."""
-    files = [
-        _file(path, path.stat(), "part")
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in FOLDER_SUFFIXES and path.is_file() and not _hidden(path.relative_to(folder))
-    ]
-    return tuple(files)
+    """The files of a diffusers folder.
+
+    Raises:
+        CorruptFileError: Folders nest in it deeper than in any model.
+        OSError: It can not be read.
+    """
+    return tuple(_file(path, path.stat(), "part") for path in sorted(_parts(folder)))
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """Paths of a diffusers folder's files; links to other folders are not followed."""
+    left = [(folder, 0)]
+    while left:
+        place, depth = left.pop()
+        if depth > _DEEPEST:
+            hint = "Take out of it what is no part of the model."
+            raise CorruptFileError(f"{folder} nests folders deeper than any model does.", hint)
+        with contextlib.suppress(PermissionError), os.scandir(place) as entries:
+            for entry in entries:
+                path = place / entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    left.append((path, depth + 1))
+                elif path.suffix in FOLDER_SUFFIXES and path.is_file():
+                    yield path
 
 
 def single_file(path: Path) -> AssetFile:
@@ -188,10 +231,6 @@ def _encodes(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
 
 
 def _file(path: str | Path, stat: os.stat_result, role: str = "main") -> AssetFile:

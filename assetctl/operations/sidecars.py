@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from assetctl.files.regular import read_regular
 from assetctl.types import Facts
 from assetctl.visible import visible
 
@@ -29,9 +30,13 @@ class Sidecar:
 
 
 def read_sidecars(path: Path) -> Iterator[Sidecar]:
-    """What lies beside a file, the most exact first; what can not be read says nothing."""
+    """What lies beside a file, the most exact first; what can not be read says nothing.
+
+    Nor does a link that leads to elsewhere, unless to beside what the file itself is a link to: it may lead to texts
+    that are nobody's business here.
+    """
     for suffix, read in ((".civitai.info", _civitai_info), (".cm-info.json", _stability_matrix), (".json", _a1111)):
-        said = _parsed(path.with_name(path.stem + suffix))
+        said = _parsed(path.with_name(path.stem + suffix), path)
         if said is not None:
             yield read(said)
 
@@ -66,12 +71,12 @@ def _a1111(said: Mapping[str, Any]) -> Sidecar:
     )
 
 
-def _parsed(path: Path) -> Mapping[str, Any] | None:
+def _parsed(sidecar: Path, asset: Path) -> Mapping[str, Any] | None:
     try:
-        if path.stat().st_size > _LARGEST:
+        if sidecar.is_symlink() and sidecar.resolve().parent not in (asset.parent.resolve(), asset.resolve().parent):
             return None
-        said = orjson.loads(path.read_bytes())
-    except (OSError, ValueError):
+        said = orjson.loads(read_regular(sidecar, _LARGEST))
+    except (OSError, RuntimeError, ValueError):  # a loop of links is the second
         return None
     return said if isinstance(said, dict) else None
 

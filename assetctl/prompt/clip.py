@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from assetctl.errors import CorruptFileError
+from assetctl.files.regular import read_regular
 from assetctl.prompt.chunks import Token, cut_prompt, number_vectors
 
 if TYPE_CHECKING:
@@ -117,13 +118,9 @@ def _read_merges(path: Path, words: dict[str, int]) -> list[tuple[str, str]]:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SIZE + 1)
+        return read_regular(path, _MAX_SIZE)
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
-    if len(content) > _MAX_SIZE:
-        raise _damaged(path, f"it has more than {_MAX_SIZE // 2**20} MiB")
-    return content
 
 
 def _damaged(path: Path, why: str) -> CorruptFileError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from material import write_lora
@@ -83,6 +84,42 @@ def test_a_damaged_sidecar_says_nothing(assetctl, mine, monkeypatch, said):
     beside(mine, ".civitai.info", said)
     assert assetctl("enrich").code == 0
     assert asset(assetctl)["trigger_words"] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("suffix", [".json", ".civitai.info", ".cm-info.json"])
+@pytest.mark.parametrize("kind", ["pipe", "endless", "elsewhere", "loop", "folder"])
+def test_a_sidecar_that_is_no_file_of_that_folder_says_nothing(assetctl, mine, monkeypatch, tmp_path, suffix, kind):
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    path = mine.with_name(mine.stem + suffix)
+    private = tmp_path / "private.json"
+    private.write_text('{"activation text": "secret", "trainedWords": ["secret"], "TrainedWords": ["secret"]}')
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "endless": lambda: path.symlink_to("/dev/zero"),
+        "elsewhere": lambda: path.symlink_to(private),
+        "loop": lambda: path.symlink_to(path.name),
+        "folder": path.mkdir,
+    }[kind]()
+    write_lora(mine.with_name("other.safetensors"), "sdxl", words="", seed=3)
+    assetctl("import", mine.with_name("other.safetensors"))
+    beside(mine.with_name("other.safetensors"), ".json", {"activation text": "calico"})
+    assert assetctl("enrich").code == 0
+    assert asset(assetctl)["trigger_words"] == []
+    assert assetctl("inspect", "other", "--json").data["trigger_words"] == ["calico"]
+
+
+def test_a_sidecar_is_read_where_it_and_its_file_are_links_to_one_folder(assetctl, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    real = write_lora(tmp_path / "disk" / "whiskers.safetensors", "sdxl", words="")
+    beside(real, ".json", {"activation text": "calico"})
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    for name in ("whiskers.safetensors", "whiskers.json"):
+        (shown / name).symlink_to(real.with_name(name))
+    assetctl("import", shown)
+    assert assetctl("enrich").code == 0
+    assert asset(assetctl)["trigger_words"] == ["calico"]
 
 
 def test_civitai_that_does_not_answer_is_told(assetctl, mine, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import pytest
 from material import write_lora
@@ -49,6 +50,33 @@ def test_a_broken_configuration_in_a_named_folder_is_told_and_keeps_no_other_pat
     assert (ended.code, sorted(names(assetctl))) == (0, ["a", "b", "other"])
     assert f"{folder / 'config.json'} is not a JSON object" in ended.err
     assert [each["path"] for each in assetctl("identify", folder, "--json").data if each["error"]] == [str(folder)]
+
+
+@pytest.fixture
+def deep(folder):
+    """A folder that nests deeper than Python may call itself."""
+    place = folder / "aa"
+    for _ in range(500):
+        place.mkdir()
+        place /= "d"
+    return folder / "aa"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no folders so deep")
+def test_folders_however_deep_keep_nothing_out(assetctl, folder, deep):
+    write_lora(deep.joinpath(*["d"] * 499) / "c.safetensors", seed=3)
+    ended = assetctl("import", folder)
+    assert (ended.code, names(assetctl)) == (0, ["a", "b", "c"])
+    assert [each["error"] for each in assetctl("identify", folder, "--json").data] == [None] * 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no folders so deep")
+@pytest.mark.parametrize("how", [[], ["--copy"]])
+def test_a_model_with_folders_however_deep_is_told(assetctl, folder, deep, how):
+    (deep / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    ended = assetctl("import", folder, *how)
+    assert (ended.code, names(assetctl)) == (0, ["a", "b"])
+    assert f"{deep} nests folders deeper than any model does" in ended.err
 
 
 def test_a_broken_configuration_hides_no_file_from_identify(assetctl, folder):

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hostile import PICKLES, Sample, archived, mapping, numbers, tensor
+from hostile import ARCHIVES, PICKLES, Sample, archived, mapping, numbers, tensor
 from material import convert
 
 from assetctl.errors import AssetctlError, CorruptFileError, RefusedFileError
@@ -99,6 +99,17 @@ def test_a_pickle_under_a_safetensors_name_is_refused(tmp_path: Path):
     path = tmp_path / "style.safetensors"
     path.write_bytes(pickle.dumps({}))
     with pytest.raises(RefusedFileError, match="under the name of a safetensors file"):
+        identify(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["tar-and-stream.pt", "tar-and-pickle.pt", "tar.pt", "stream-and-zip.pt", "safetensors-and-pickle.ckpt"]
+)
+def test_what_can_be_read_in_two_ways_is_refused(tmp_path: Path, name: str):
+    path = tmp_path / name
+    next(sample for sample in ARCHIVES if sample.name == name).write(path)
+
+    with pytest.raises(RefusedFileError, match=r"archive|is a pickle"):
         identify(path)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -168,4 +169,11 @@ def test_damaged_files_are_refused(tmp_path: Path, vocabulary: object, merges: s
 
 def test_missing_files_are_refused(tmp_path: Path):
     with pytest.raises(CorruptFileError, match=r"vocab\.json"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_vocabulary_that_is_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "vocab.json")
+    with pytest.raises(CorruptFileError, match="no regular file"):
         load_tokenizer(tmp_path)

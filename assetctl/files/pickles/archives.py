@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: Limits on an archive: entries, bytes of its directory, and bytes of all that are no storages together.
 _MOST_ENTRIES, _LONGEST_DIRECTORY, _MOST_BYTES = 50_000, 4 * 2**20, 4 * MAX_BYTES
 
-_DAMAGED = (
+#: What the standard library raises over an archive that is damaged, or made to mislead.
+DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, KeyError,
     IndexError, OverflowError,
 )  # fmt: skip
@@ -103,7 +104,7 @@ def read_archive(budget: Budget, file: Archive) -> tuple[bytes | None, dict[str,
             if len(programs) > 1 or f"{root}constants.pkl" in contents:
                 raise budget.refused("is a program saved by PyTorch, not a model's weights")
             places = {key: _place(file, entry) for key, entry in storages.items()}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise budget.corrupt(_CUT_SHORT) from error
     _refuse_overlapping(budget, places.values())
     return contents[programs[0].filename], places

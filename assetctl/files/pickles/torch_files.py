@@ -18,6 +18,7 @@ from assetctl.files.pickles.flatten import model_of
 from assetctl.files.pickles.machine import build
 from assetctl.files.pickles.numpy_files import MAGIC as NUMPY_MAGIC
 from assetctl.files.pickles.numpy_files import read_array
+from assetctl.files.pickles.second_readings import refuse_second_readings
 from assetctl.files.pickles.verdict import refuse_dangerous
 from assetctl.files.safetensors import DTYPE_BITS, Header
 
@@ -78,6 +79,7 @@ def _archive(budget: Budget, file: Archive) -> tuple[object, dict[str, Place]]:
 
 
 def _stream(budget: Budget, file: Archive, size: int) -> tuple[object, dict[str, Place]]:
+    refuse_second_readings(budget, file)
     file.longest = MAX_BYTES
     data = file.read(MAX_BYTES)
     if data.startswith(NUMPY_MAGIC):

@@ -72,6 +72,20 @@ def refuse_dangerous(budget: Budget, data: bytes, start: int = 0, most: int = MA
     return ends
 
 
+def begins_program(budget: Budget, data: bytes) -> bool:
+    """Whether bytes that should be something else begin with a whole pickle, or with one that names something.
+
+    Raises:
+        CorruptFileError: It is made to exhaust memory or time.
+    """
+    names: set[Name] = set()
+    try:
+        _Lister(budget, names).read(io.BytesIO(data))
+    except _MALFORMED:
+        return bool(names)
+    return True
+
+
 class _Lister:
     """Lists the names in one pickle, without following what its program does to its stack.
 
