@@ -16,6 +16,9 @@ Severity = Literal["error", "warning", "info"]
 Confidence = Literal["certain", "likely", "ambiguous", "unknown"]
 FileRole = Literal["main", "part", "copy"]
 
+#: Characters of an asset's name.
+LONGEST_NAME = 255
+
 #: What can take part in a generation, then what is merely recognised.
 KINDS = (
     "checkpoint", "lora", "embedding", "vae", "controlnet",

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from assetctl.types import LONGEST_NAME
+
 if TYPE_CHECKING:
     from assetctl.types import AssetFile, Identification, Origin, Selection
 
@@ -153,6 +155,7 @@ def free_name(wanted: str, taken: set[str]) -> str:
     name, number = wanted, 1
     while name.lower() in taken:
         number += 1
-        name = f"{wanted}-{number}"
+        end = f"-{number}"
+        name = wanted[: LONGEST_NAME - len(end)] + end
     taken.add(name.lower())
     return name

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from assetctl.asset_names import can_be_name
 from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
 from assetctl.catalog.checking import TEXT, Kinds, check, from_json
 from assetctl.catalog.entries import free_name
@@ -30,9 +31,6 @@ _VERSION = 1
 #: How many rows of a table, and characters of a text, a document may bring.
 _MOST_ROWS, _LONGEST, _LONGEST_JSON = 100_000, 2**20, 2**22
 
-#: What no name of an asset holds: a path, a prompt and a weight would be read otherwise.
-_UNTYPABLE = re.compile(r"[/:<>]")
-
 
 def _is_text(value: object) -> bool:
     if not isinstance(value, str) or len(value) > _LONGEST or "\0" in value:
@@ -41,7 +39,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= 255 and not _UNTYPABLE.search(value)
+    return isinstance(value, str) and can_be_name(value)
 
 
 def _is_number(value: object) -> bool:

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assetctl.asset_names import can_be_name
 from assetctl.errors import RefusedFileError
 from assetctl.files.disk import LARGEST_FILE, storage_errors, write_text
 from assetctl.files.names import clashing, safe_path
-from assetctl.manifest.manifest import can_be_name
 from assetctl.manifest.tables import Document, shown
 from assetctl.types import KINDS, Facts
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from assetctl.asset_names import can_be_name
 from assetctl.errors import UsageError
 from assetctl.manifest.tables import Document, shown
-from assetctl.types import KINDS
-from assetctl.visible import hidden_in, visible
+from assetctl.types import KINDS, LONGEST_NAME
+from assetctl.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,9 +34,8 @@ _PROSE = ("prompt", "negative_prompt")
 #: Lists that say something even where they are empty.
 _CLEARABLE = ("trigger_words",)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_NAME = re.compile(r"[^/\\:<>\x00-\x1f]{1,120}")
 #: What to do about a name that can not be one.
-NAMING = "Leave out slashes, colons, angle brackets, and blanks at its ends; 120 characters are the most."
+NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 _SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
 _WEIGHT = re.compile(r":-?[\d.]+$")
@@ -144,11 +144,6 @@ def _writable(key: str, value: object) -> object:
         return [text for each in value if (text := visible(each).strip())]
     prose = key in (*_PROSE, "notes")
     return visible(value, prose=prose) if isinstance(value, str) and key != "source" else value
-
-
-def can_be_name(name: str) -> bool:
-    """Whether an asset or a recipe of a manifest can be called so."""
-    return bool(_NAME.fullmatch(name) and name.strip(".")) and name == name.strip() and hidden_in(name) is None
 
 
 def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:

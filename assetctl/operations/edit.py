@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
         if changes.notes is not None:
             writer.set_notes(asset.id, changes.notes or None)
         if changes.default_weight is not None:
-            writer.set_default_weight(asset.id, changes.default_weight)
+            writer.set_default_weight(asset.id, float(changes.default_weight))
         writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
     return workspace.catalog.read.by_id(asset.id)
 
@@ -120,7 +120,7 @@ def _check(changes: Changes) -> None:
         raise UsageError(f"{changes.family!r} can not be a family.", "Families are written like sd1, sdxl, flux1.")
     if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
         raise UsageError(f"{changes.prediction!r} is no prediction type.", "Use epsilon, v_prediction or flow.")
-    if changes.default_weight is not None and not math.isfinite(changes.default_weight):
+    if changes.default_weight is not None and not abs(changes.default_weight) <= sys.float_info.max:
         raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
     for field in changes.reset:
         if field not in RESETTABLE:

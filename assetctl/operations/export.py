@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assetctl.asset_names import can_be_name
 from assetctl.errors import UsageError
 from assetctl.manifest import Manifest, Recipe, Wanted, write_manifest
-from assetctl.manifest.manifest import NAMING, can_be_name
+from assetctl.manifest.manifest import NAMING
 from assetctl.sources import exact_reference
 
 if TYPE_CHECKING:

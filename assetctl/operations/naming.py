@@ -7,6 +7,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from assetctl.asset_names import SPECIAL
 from assetctl.errors import UsageError
 from assetctl.store import safe_name
 from assetctl.visible import hidden_in
@@ -14,8 +15,7 @@ from assetctl.visible import hidden_in
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# `:` parts a name from its weight, `<>` enclose a LoRA tag.
-_SPECIAL = re.compile(r"[:<>]")
+_SPECIAL = re.compile(f"[{SPECIAL}]")
 
 
 def asset_name(path: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.files.regular import read_regular
+from assetctl.sources._said import text, texts
 from assetctl.types import Facts
 from assetctl.visible import visible
 
@@ -46,10 +47,10 @@ def _civitai_info(said: Mapping[str, Any]) -> Sidecar:
     known = isinstance(model, int) and isinstance(number, int)
     return Sidecar(
         Facts(
-            base_model=_text(said.get("baseModel")),
+            base_model=text(said.get("baseModel")),
             trigger_words=_words(said.get("trainedWords")),
             page=f"https://civitai.com/models/{model}?modelVersionId={number}" if known else None,
-            air=_text(said.get("air")),
+            air=text(said.get("air")),
             source="civitai.info",
         )
     )
@@ -57,7 +58,7 @@ def _civitai_info(said: Mapping[str, Any]) -> Sidecar:
 
 def _stability_matrix(said: Mapping[str, Any]) -> Sidecar:
     words = _words(said.get("TrainedWords"))
-    return Sidecar(Facts(base_model=_text(said.get("BaseModel")), trigger_words=words, source="Stability Matrix"))
+    return Sidecar(Facts(base_model=text(said.get("BaseModel")), trigger_words=words, source="Stability Matrix"))
 
 
 def _a1111(said: Mapping[str, Any]) -> Sidecar:
@@ -82,12 +83,8 @@ def _parsed(sidecar: Path, asset: Path) -> Mapping[str, Any] | None:
 
 
 def _words(said: object) -> tuple[str, ...]:
-    words = [word.strip(" ,") for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    words = [word.strip(" ,") for word in texts(said)]
     return tuple(dict.fromkeys(word[:_LONGEST] for word in words if word and word.isprintable()))[:_MOST_WORDS]
-
-
-def _text(said: object) -> str | None:
-    return said.strip()[:200] or None if isinstance(said, str) and said.isprintable() else None
 
 
 def _note(said: object) -> str | None:

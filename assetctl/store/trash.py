@@ -312,7 +312,7 @@ def _read(folder: Path, store: Path) -> Entry | None:
         if any(path.is_symlink() for path in (folder, *folder.iterdir())):
             return None  # what a link leads to is none of ours
         files = tuple(
-            Trashed(followed(_absolute(file["path"]), former, store), folder / str(n) / name, int(file["size"]))
+            Trashed(followed(_absolute(file["path"]), former, store), folder / str(n) / name, _size_of(file["size"]))
             for n, file in enumerate(document["files"])
             if (name := Path(file["path"]).name)
         )
@@ -343,8 +343,15 @@ def _text(value: object) -> str:
     return visible(value)
 
 
+def _size_of(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError(value)
+    return value
+
+
 def _absolute(path: str) -> Path:
     found = Path(path)
+    path.encode("utf-8", "surrogateescape")  # a name may be of any bytes, and of no half characters
     if not found.is_absolute() or ".." in found.parts or not found.name:
         raise ValueError(path)
     return found

@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 from material import write_lora
 
+from assetctl import Registry
+from assetctl.errors import UsageError
+from assetctl.operations.edit import Changes
+
 
 @pytest.fixture
 def edit(assetctl, tmp_path):
@@ -50,3 +54,12 @@ def test_a_base_model_that_nobody_knows_is_kept_with_a_warning(assetctl, edit):
     assert "Did you mean Pony" in told
     assert "no base model" in assetctl("edit", "whiskers", "--base-model", "qqqq").err
     assert edit("--base-model", "").err == ""
+
+
+@pytest.mark.parametrize("weight", [10**400, float("nan"), float("-inf")], ids=["huge", "nan", "inf"])
+def test_a_weight_that_nothing_can_reckon_with_is_refused(assetctl, home, tmp_path, weight):
+    assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
+    with Registry.open(home) as registry:
+        with pytest.raises(UsageError, match="default weight"):
+            registry.edit("whiskers", Changes(default_weight=weight))
+        assert registry.edit("whiskers", Changes(default_weight=2**70)).default_weight == 2.0**70
