@@ -48,8 +48,10 @@ def app(
         if removal.generations:
             pictures = "1 recorded picture" if removal.generations == 1 else f"{removal.generations} recorded pictures"
             session.out.warning(f"{removal.asset.name} was used in {pictures}.")
-        for path in removal.deletes:
+        for path in removal.deletes[:_NAMED]:
             session.out.note(f"{said}: {path}")
+        if len(removal.deletes) > _NAMED:
+            session.out.note(f"…and {len(removal.deletes) - _NAMED} more files of {removal.asset.name}")
         for path in removal.keeps:
             why = "holds other bytes than assetctl put there" if removal.is_owned else "is yours"
             session.out.note(f"keeps {path}, which {why}")
@@ -74,6 +76,12 @@ def app(
     named = ", ".join(removal.asset.name for removal in removals.values())
     told = f"{'would remove' if dry_run else 'removed'} {named}"
     session.out.result(data, lambda: session.out.line(told), [removal.asset.name for removal in removals.values()])
+    if any(entry is not None for entry in entries.values()):
+        session.out.hint("`assetctl trash restore NAME` puts one back; `assetctl trash empty` frees the space.")
+
+
+#: How many files of one asset are named, where there are more.
+_NAMED = 10
 
 
 def _confirmed(removals: Sequence[Removal]) -> bool:
