@@ -532,6 +532,51 @@ def files_of(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+DOWNLOAD = "https://civitai.com/api/download/models/42"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "key"),
+    [
+        ("civitai:7@42", {"query": ""}, None),
+        ("civitai:7@42", {"query": "?fileId=421"}, None),
+        ("civitai:7@42", {"query": "?type=Model&format=SafeTensor&size=pruned&fp=fp16"}, None),
+        ("civitai:7@42", {"query": "?type=VAE&format=SafeTensor"}, None),
+        ("civitai:7@42", {"path": "old.pt"}, None),  # many embeddings are called so, and nothing else is to be had
+        ("civitai:7@42?format=PickleTensor", {"query": "?type=Model&format=PickleTensor", "path": "x.pt"}, None),
+        ("civitai:7@42?type=Archive", {"query": "?type=Archive", "path": "x.zip"}, None),
+        ("civitai:by-hash/{sha256}", {"query": "?type=Archive", "path": "x.zip"}, None),
+        ("civitai:7@42", {"query": "?format=PickleTensor"}, "files.url"),
+        ("civitai:7@42", {"query": "?type=Training%20Data"}, "files.url"),
+        ("civitai:7@42?format=SafeTensor", {"query": "?format=PickleTensor"}, "files.url"),
+        ("civitai:7@42?type=VAE", {"query": "?type=Model"}, "files.url"),
+        ("civitai:7@42?fp=fp16", {"query": "?fp=fp32"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=x"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=1&fileId=2"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=421&format=SafeTensor"}, "files.url"),
+        ("civitai:7@42", {"query": "?format=SafeTensor&format=PickleTensor"}, "files.url"),
+        ("civitai:7@42", {"query": "?to=https://evil.example"}, "files.url"),
+        ("civitai:7@42", {"query": "?x"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=421", "url": DOWNLOAD + "?fileId=422"}, "url"),
+        ("civitai:7@42", {"path": "a/x.safetensors"}, "files.path"),
+        ("civitai:7@42", {"path": "evil.py"}, "files.path"),
+        ("civitai:7@42?format=SafeTensor", {"path": "evil.pt"}, "files.path"),
+    ],
+)
+def test_a_file_of_civitai_is_one_that_was_asked_for(assetctl, clone, wanted, changes, key):
+    digest = hashlib.sha256(b"x").hexdigest()
+    wanted, url = wanted.format(sha256=digest), DOWNLOAD + changes.get("query", "")
+    file = {"path": changes.get("path", "x.safetensors"), "sha256": digest, "url": url}
+    entry = {
+        "name": "x", "wanted": wanted, "source": "civitai", "reference": wanted, "revision": "42", "format": "file",
+        "url": changes.get("url", url), "sha256": digest, "files": [file],
+    }  # fmt: skip
+    (clone / "registry.toml").write_text(f'[assets.x]\nsource = "{wanted}"\n')
+    (clone / "registry.lock").write_text(tomli_w.dumps({"version": 1, "assets": [entry]}))
+    ended = assetctl("sync", "--locked", "--dry-run")
+    assert (ended.code, key is None or f"its {key} does not" in told(ended)) == (0 if key is None else 1, True)
+
+
 @pytest.mark.parametrize(
     "path", ["mine.config/a.py", "mine.config/a/b/c.json", "mine.config/a.bin", "mine.configs/a.json", "other.json"]
 )
