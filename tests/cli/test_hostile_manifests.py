@@ -527,6 +527,26 @@ def test_no_folder_comes_that_its_index_does_not_name(assetctl, home, clone, hub
     assert assetctl("sync", "--locked").code == 0
 
 
+@pytest.mark.parametrize("repo", ["cats/..", "cats/."])
+def test_no_repository_is_another_folder(assetctl, home, clone, repo):
+    whole(clone / "whole")
+    files = [
+        {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
+        for path, content in files_of(clone / "whole").items()
+    ]
+    digest, commit = tree_sha256([(file["path"], file["sha256"]) for file in files]), "a" * 40
+    entry = {
+        "name": "x", "wanted": f"hf://{repo}", "source": "huggingface", "reference": f"hf://{repo}", "revision": commit,
+        "url": f"https://huggingface.co/{repo}/tree/{commit}", "format": "diffusers", "sha256": digest, "files": files,
+    }  # fmt: skip
+    (clone / "registry.toml").write_text(f'[assets.x]\nsource = "hf://{repo}"\n')
+    (clone / "registry.lock").write_text(tomli_w.dumps({"version": 1, "assets": [entry]}))
+    for command in (["lock"], ["lock", "--check"], ["sync", "--locked"], ["sync", "--frozen"], ["sync"]):
+        ended = assetctl(*command)
+        assert (ended.code, "does not name a model repository" in told(ended)) == (2, True), command
+    assert not (home / "models").exists()
+
+
 def files_of(folder):
     """The contents of a folder by their paths."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
