@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -309,7 +310,8 @@ def _name(workspace: Workspace, asset: Asset, name: str) -> None:
     namesake = next((each for each in same if each.id != asset.id), None)
     with workspace.catalog.write() as writer:
         taken = writer.names() - {asset.name.lower()}
-        writer.rename(asset.id, f".{name}")  # out of the way, for the namesake may need what it was called
+        # Out of the way, for the namesake may need what it was called. No asset has a name with a colon.
+        writer.rename(asset.id, f":{secrets.token_hex(8)}")
         writer.flush()
         if namesake is not None:
             writer.rename(namesake.id, free_name(name, taken))

@@ -122,6 +122,22 @@ def test_what_has_the_name_steps_aside(assetctl, tmp_path, manifest):
     assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
 
 
+@pytest.mark.parametrize("names", [(".x", "x"), ("x", ".x"), ("..x", ".x"), (".X", "x"), ("x", "y")])
+def test_names_that_look_like_temporary_ones_are_given_and_swapped(assetctl, manifest, names):
+    def wanted(first, second):
+        sources = {first: "./mine.safetensors", second: "./more.safetensors"}
+        manifest.write_text("".join(f'[assets."{name}"]\nsource = "{source}"\n' for name, source in sources.items()))
+
+    files = [manifest.with_name("mine.safetensors"), manifest.with_name("more.safetensors")]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    for given in (names, names[::-1], ("a", names[1]), names):
+        wanted(*given)
+        assert assetctl("sync").code == 0
+        hashes = {asset["name"]: asset["sha256"] for asset in assetctl("list", "--json").data}
+        assert hashes == dict(zip(given, digests, strict=True))
+        assert assetctl("sync", "--check").code == 0
+
+
 def test_what_was_changed_is_fetched_again_and_the_changed_bytes_are_kept(assetctl, home, manifest, contents):
     assetctl("sync")
     place = home / "models" / "loras" / "whiskers.safetensors"
