@@ -670,6 +670,25 @@ def test_names_hold_nothing_that_nobody_sees(assetctl, clone):
         assert assetctl("lock").code == 2
 
 
+def test_an_exported_path_is_right_and_all_of_it_is_seen(assetctl, clone):
+    hidden = "\u202e\u0085\u200d\u00ad\U000e0041"
+    paths = [
+        str(clone / "models" / f"{name}.safetensors") for name in (f"a{hidden}b", f"{hidden}", "caf\u00e9", 'q"\\')
+    ]
+    for number, path in enumerate(paths):
+        write_embedding(Path(path), seed=20 + number)
+    assert assetctl("import", clone / "models").code == 0
+    shown = assetctl("export").out
+    assert assetctl("export", "--out", "exported.toml").code == 0
+    written = (clone / "exported.toml").read_text("utf-8")
+    for text in (shown, written, assetctl("export", "--json").data["manifest"]):
+        sources = {asset["source"] for asset in tomllib.loads(text)["assets"].values()}
+        assert {str((clone / source).resolve()) for source in sources} == set(paths)
+        assert not set(text) & set("\u202e\u0085\u00ad\U000e0041\ufffd")
+    assert r"a\u202E\u0085" in shown
+    assert r"\U000E0041b" in shown
+
+
 def test_prose_may_have_lines_and_joined_letters(assetctl, clone):
     notes = "one\n\ttwo \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f3a4"
     tables = tomllib.loads((clone / "registry.toml").read_text())
