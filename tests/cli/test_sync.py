@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from pathlib import Path
 
 import pytest
 from material import write_embedding, write_lora
@@ -469,6 +470,22 @@ def test_what_a_person_set_is_not_overwritten_unannounced(assetctl, manifest):
     assert "its trigger words, notes would change" in assetctl("sync", "--dry-run").out
     assert "its trigger words, notes changed" in assetctl("sync").out
     assert assetctl("inspect", "pony-patches", "--json").data["notes"] == "n"
+
+
+@pytest.mark.parametrize("source", ["./gone.safetensors", "./gone", "./more.safetensors"])
+def test_a_path_that_is_not_there_is_told_with_its_line(assetctl, manifest, source):
+    manifest.write_text(f'[assets.a]\nsource = "./mine.safetensors"\n\n[assets.b]\nsource = "{source}"\n')
+    commands = [["lock"], ["lock", "--check"], ["sync"]]
+    if (manifest.parent / source).exists():
+        assert assetctl("lock").code == 0
+        (manifest.parent / source).unlink()
+        commands = [["sync", "--locked"], ["sync", "--frozen"], ["sync"], ["lock", "--upgrade"]]
+    for command in commands:
+        ended = assetctl(*command, "--json")
+        assert (ended.code, ended.error["code"]) == (3, "not_found"), command
+        assert f"{manifest}, line 5: assets.b.source" in ended.error["message"], command
+        assert str(manifest.parent / Path(source).name) in ended.error["message"]
+        assert "Copy it there" in ended.error["hint"]
 
 
 def test_what_was_done_before_something_failed_is_told(assetctl, manifest, contents, hub):
