@@ -242,6 +242,18 @@ def test_an_exported_folder_from_elsewhere_needs_the_word_of_a_person(assetctl, 
     assert assetctl("sync", "--file", "exported.toml", "--allow-outside").code == 0
 
 
+def test_an_exported_file_with_a_folder_beside_it_needs_the_word_of_a_person(assetctl, clone, tmp_path):
+    file = write_embedding(tmp_path / "elsewhere" / "x.safetensors")
+    assetctl("import", file)
+    assert "--allow-outside" not in assetctl("export").err
+    (tmp_path / "elsewhere" / "x.config").mkdir()
+    (tmp_path / "elsewhere" / "x.config" / "vae.json").write_text("{}")
+    ended = assetctl("export", "--out", "exported.toml")
+    assert (ended.code, "--allow-outside" in ended.err) == (0, True)
+    assert assetctl("sync", "--file", "exported.toml").code == 5
+    assert assetctl("sync", "--file", "exported.toml", "--allow-outside").code == 0
+
+
 def test_a_path_may_leave_where_its_hash_is_named_or_a_person_says_so(assetctl, home, clone, tmp_path, monkeypatch):
     key, ways = outside(clone, tmp_path)
     digest = hashlib.sha256(key.read_bytes()).hexdigest()
