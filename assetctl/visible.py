@@ -38,3 +38,17 @@ def visible(text: str, *, prose: bool = False) -> str:
         return text
     seen = text if prose else re.sub(r"[\t\n\r]+", " ", text)
     return _hidden(prose=prose).sub("", seen)
+
+
+def escaped(text: str) -> str:
+    """A TOML document with the characters that nobody sees written as TOML's escapes, which are seen.
+
+    It says the same: such characters stand in quotes, where TOML reads them back.
+    """
+    if text.isascii():
+        return text
+    return _hidden(prose=True).sub(lambda found: _as_escape(ord(found[0])), text)
+
+
+def _as_escape(point: int) -> str:
+    return f"\\u{point:04X}" if point <= 0xFFFF else f"\\U{point:08X}"

@@ -13,7 +13,7 @@ from assetctl.asset_names import can_be_name
 from assetctl.errors import UsageError
 from assetctl.manifest.tables import Document, shown
 from assetctl.types import KINDS, LONGEST_NAME
-from assetctl.visible import visible
+from assetctl.visible import escaped, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -126,7 +126,7 @@ def write_manifest(manifest: Manifest) -> str:
 
     assets = {item.name: _filled(item, _ASSET_KEYS) for item in manifest.assets}
     recipes = {name: _filled(recipe, _RECIPE_KEYS) for name, recipe in manifest.recipes.items()}
-    return tomli_w.dumps({"assets": assets} | ({"recipes": recipes} if recipes else {}))
+    return escaped(tomli_w.dumps({"assets": assets} | ({"recipes": recipes} if recipes else {})))
 
 
 def _filled(item: Wanted | Recipe, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -24,7 +24,10 @@ _OVERRIDES = ("kind", "family", "base_model", "trigger_words")
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The text of a manifest, assets that came from nowhere but a path of this machine, and those without a hash."""
+    """The text of a manifest, assets that came from nowhere but a path of this machine, and those not known by a hash.
+
+    A hash is that of a file: what lies beside that is not known by it.
+    """
 
     text: str
     local: tuple[str, ...]
@@ -51,8 +54,13 @@ def export(
     wanted = tuple(_wanted(workspace, asset, base) for asset in assets)
     local = tuple(item.name for item in wanted if item.source.startswith(("/", "~")) or item.source[1:3] == ":\\")
     recipes = {} if recipe is None else {recipe: _recipe(recipe, assets)}
-    unhashed = tuple(item.name for item in wanted if item.name in local and item.sha256 is None)
+    unhashed = tuple(item.name for item in wanted if item.name in local and not _is_known(item))
     return Export(write_manifest(Manifest(wanted, recipes)), local, unhashed)
+
+
+def _is_known(item: Wanted) -> bool:
+    """Whether an asset of this machine is known by its hash, as a whole."""
+    return item.sha256 is not None and not os.path.lexists(Path(item.source).with_suffix(".config"))
 
 
 def _wanted(workspace: Workspace, asset: Asset, base: Path | None) -> Wanted:

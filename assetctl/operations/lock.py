@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from assetctl.sources.base import Confinable, Pinning, RemoteFile, Resolution
 from assetctl.threads import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assetctl.manifest import Manifest, Wanted
     from assetctl.operations.workspace import Workspace
@@ -102,7 +103,7 @@ def lock(
     faults = faults_of(still, manifest.parent, settings)
     kept = {locked.name: locked for locked in still if locked.name not in faults}
     missing = [item for item in wanted.assets if item.name not in kept]
-    fresh = _resolve_all(workspace, missing, manifest.parent, report, fetch=write, outside=outside)
+    fresh = _resolve_all(workspace, missing, manifest, report, fetch=write, outside=outside)
     result = LockResult(
         path,
         Lockfile(tuple((kept | fresh)[item.name] for item in wanted.assets)),
@@ -237,21 +238,40 @@ def _still(lock: Lockfile, wanted: Wanted) -> Locked | None:
 def _resolve_all(
     workspace: Workspace,
     wanted: Sequence[Wanted],
-    base: Path,
+    manifest: Path,
     report: Callable[[FetchProgress], None],
     *,
     fetch: bool,
     outside: bool,
 ) -> dict[str, Locked]:
     """Resolve some at a time; by name."""
+    base = manifest.parent
 
     def one(item: Wanted, going_on: Callable[[], None]) -> Locked:
         with workspace.another() as own:
             source = find_source(rebased(item.source, base), own.settings)
             source = source if outside else confined(source, base, known=item.sha256 is not None)
-            return _resolved(own, item, source, base, told_by(report, going_on), fetch=fetch)
+            with naming_its_place(manifest, item.name, source):
+                return _resolved(own, item, source, base, told_by(report, going_on), fetch=fetch)
 
     return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads)}
+
+
+@contextmanager
+def naming_its_place(manifest: Path, name: str, source: Source) -> Iterator[None]:
+    """Say which line of a manifest names a path of this machine that is not there.
+
+    Raises:
+        NotFoundError: It is not.
+    """
+    try:
+        yield
+    except NotFoundError as error:
+        if source.name != "path":
+            raise
+        hint = "Copy it there, or write where it is now: another path, hf://…, civitai:…, https://…."
+        message = f"{place_of(manifest, 'assets', name, 'source')} names what is not there. {error.message}"
+        raise NotFoundError(message, hint) from error
 
 
 def _resolved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,7 @@ from assetctl.operations.lock import (
     lock_path,
     may_leave,
     named_fault,
+    naming_its_place,
     out_of_date,
     refuse_twins,
     resolution_of,
@@ -132,7 +134,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     if dry_run:
         return SyncResult(steps)
     known = None if outside else frozenset(each.name for each in pins if may_leave(each, wanted))
-    fetched = _fetch_all(workspace, steps, manifest.parent, report, known)
+    fetched = _fetch_all(workspace, steps, manifest, report, known)
     for step in steps:
         if step.action == "remove" and step.asset is not None:
             _remove(workspace, step.asset, warn, now=now)
@@ -247,21 +249,23 @@ def _differing(asset: Asset, wanted: Wanted | None) -> tuple[str, ...]:
 def _fetch_all(
     workspace: Workspace,
     steps: Sequence[Step],
-    base: Path,
+    manifest: Path,
     report: Callable[[FetchProgress], None],
     known: frozenset[str] | None,
 ) -> dict[str, PullResult | BaseException]:
     """Bring what is missing, some at a time; by its name, what came of each or why it could not be had.
 
-    Of this machine, what lies below `base` is taken, and assets whose hash is `known`; anything, where that is `None`.
+    Of this machine, what lies beside the manifest is taken, and assets whose hash is `known`; all, where it is `None`.
     """
+    base = manifest.parent
     wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
     def one(locked: Locked, going_on: Callable[[], None]) -> PullResult:
         with workspace.another() as own:
             source = source_called(locked.source, own.settings)
             source = source if known is None else confined(source, base, known=locked.name in known)
-            return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on))
+            with naming_its_place(manifest, locked.name, source):
+                return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on))
 
     outcomes = dict(at_once(wanted, one, workspace.settings.downloads))
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
@@ -321,7 +325,8 @@ def _name(workspace: Workspace, asset: Asset, name: str) -> None:
     namesake = next((each for each in same if each.id != asset.id), None)
     with workspace.catalog.write() as writer:
         taken = writer.names() - {asset.name.lower()}
-        writer.rename(asset.id, f".{name}")  # out of the way, for the namesake may need what it was called
+        # Out of the way, for the namesake may need what it was called. No asset has a name with a colon.
+        writer.rename(asset.id, f":{secrets.token_hex(8)}")
         writer.flush()
         if namesake is not None:
             writer.rename(namesake.id, free_name(name, taken))

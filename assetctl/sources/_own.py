@@ -1,13 +1,15 @@
 """Our own files in a staging folder, which may lie in a tree where others write too.
 
 Nothing is read or written through a link that somebody put there, and no name can be guessed before it is a file. A
-link that is in the way is removed; what it leads to stays as it is.
+link that is in the way is removed; what it leads to stays as it is. So is a folder where a file is to lie, or a file
+where a folder is: an earlier try may have been at other files.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from contextlib import contextmanager
 from io import FileIO
@@ -26,7 +28,9 @@ def without_links(path: str, flags: int) -> int:
 
 
 def clear(root: Path, path: Path) -> None:
-    """Make the folders that `path`, which lies below `root`, is to lie in; no link is on the way, nor in its place.
+    """Make the folders that `path`, which lies below `root`, is to lie in; only a file is in its place, if anything.
+
+    What else is in the way was left by a try at other files, or put there, and goes; of a link, the link alone.
 
     Raises:
         OSError: The disk refused.
@@ -35,11 +39,13 @@ def clear(root: Path, path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in path.relative_to(root).parts[:-1]:
         folder /= name
-        if folder.is_symlink():
+        if folder.is_symlink() or folder.is_file():
             folder.unlink()
         folder.mkdir(exist_ok=True)
     if path.is_symlink():
         path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
 
 
 def prune(folder: Path, wanted: Collection[str]) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
-from assetctl.addresses import parts_of
+from assetctl.addresses import parts_of, without_secrets
 from assetctl.errors import OfflineError, UsageError
 from assetctl.files.disk import storage_errors
-from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.files.sniff import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.sources import _own
 from assetctl.sources.base import FetchProgress, Resolution
 
@@ -33,6 +33,9 @@ _AIR = re.compile(
 _PAGE = re.compile(r"/models/(?P<model>\d+)(?:/[^/]*)?/?", re.ASCII)
 _DOWNLOAD = re.compile(r"/api/download/models/(?P<version>\d+)/?", re.ASCII)
 _VERSION_PAGE = re.compile(r"/api/v1/model-versions/(?P<version>\d+)/?", re.ASCII)
+
+#: Words by which an address of a download may tell a file from others of its version.
+_WORDS = ("type", "format", "size", "fp", "quantType")
 
 #: Digits of the largest number that is one.
 _DIGITS = 18
@@ -131,9 +134,13 @@ class CivitaiSource:
             return "revision"
         if said.format != "file" or len(said.files) != 1:
             return "files"
-        if not _is_download(said.files[0].url, version):
-            return "files.url"
-        return None if _is_download(said.url, version) else "url"
+        (file,) = said.files
+        right = {
+            "files.path": _is_name(file.path, asked),
+            "files.url": _is_download(file.url, version, asked),
+            "url": without_secrets(said.url or "") == file.url,
+        }
+        return next((key for key, fits in right.items() if not fits), None)
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask Civitai; see `Searchable`."""
@@ -204,13 +211,42 @@ def _asked(query: str) -> dict[str, str]:
         raise UsageError("This address asks for too much.", _FORM) from None
 
 
-def _is_download(address: str | None, version: str) -> bool:
-    """Whether a file of this version is had there, from Civitai itself."""
+def _is_download(address: str | None, version: str, asked: Reference) -> bool:
+    """Whether a file of this version is had there, from Civitai itself, and none that was not asked for."""
     parts = parts_of(address or "")
     match = _DOWNLOAD.fullmatch(parts.path)
     place = (parts.scheme, parts.netloc.lower())
     own = place == parts_of(endpoint())[:2] or (place[0] == "https" and place[1] in _HOSTS)
-    return own and match is not None and match["version"] == version
+    return own and match is not None and match["version"] == version and _is_asked(parts.query, asked)
+
+
+def _is_asked(query: str, asked: Reference) -> bool:
+    """Whether an address of a download says no more of its file than Civitai does, and nothing else than was asked.
+
+    Civitai names a file by its number, which only Civitai understands, or by words. Where nothing was asked for, what
+    is chosen of several is a model that loads safely; a hash may be that of any file.
+    """
+    try:
+        said = parse_qs(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=len(_WORDS))
+    except ValueError:
+        return False
+    if said.keys() == {"fileId"}:
+        (number, *others) = said["fileId"]
+        return not others and bool(re.fullmatch(rf"\d{{1,{_DIGITS}}}", number, re.ASCII))
+    wanted = dict(asked.wanted)
+    usual = {} if asked.hash else {"format": ("safetensor",), "type": ("model", "pruned model", "vae")}
+    for key, values in said.items():
+        allowed = (wanted[key].lower(),) if key in wanted else usual.get(key, (values[0].lower(),))
+        if key not in _WORDS or len(values) > 1 or values[0].lower() not in allowed:
+            return False
+    return True
+
+
+def _is_name(path: str, asked: Reference) -> bool:
+    """Whether a file may be called so: as what can be a model, and as no pickle where safe ones were asked for."""
+    refused = PICKLE_SUFFIXES if dict(asked.wanted).get("format", "").lower() == "safetensor" else ()
+    name = path.lower()
+    return "/" not in path and name.endswith((*MODEL_SUFFIXES, ".zip")) and not name.endswith(refused)
 
 
 def _is_page(reference: str) -> bool:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from assetctl.types import Origin
 
 _PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?")
-_REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)"
-_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@?]+))?"
+#: A name of dots alone is none: it would be another folder.
+_REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/(?!\.+(?![\w.-]))[\w.-]+)"
+_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|(?!\.+(?![^/@?]))[^/@?]+))?"
 _VARIANT = r"(?:\?variant=(?P<variant>[A-Za-z0-9_-]{1,40}))?"
 _HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
 _BARE = re.compile(rf"{_REPOSITORY}{_REVISION}{_VARIANT}", re.ASCII)

@@ -81,9 +81,8 @@ class PathSource:
         reference = str(path)  # it is to mean the same wherever one stands
         if not self._known:
             self._keep_inside(path)
+        _see_there(path)
         with storage_errors(f"read {path}"):
-            if not _is_there(path):
-                raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
             return self._folder(reference, path) if path.is_dir() else self._file(reference, path)
 
     def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
@@ -101,6 +100,7 @@ class PathSource:
             place = (target if is_folder else target.parent) / file.path
             with storage_errors(f"write {place}"):
                 _own.clear(into, place)
+            _see_there(base / file.path)
             self._see_place(base, base / file.path, is_main=is_folder or file is resolution.files[0])
             self._copy(base / file.path, place, partial, file, report)
             if is_folder and file.path == INDEX:
@@ -203,6 +203,18 @@ def _expand(reference: str) -> Path:
         return Path(os.path.abspath(Path(reference).expanduser()))  # noqa: PTH100 - `..` must go, links must stay
     except RuntimeError as error:
         raise UsageError(f"{reference} names a home folder that does not exist.", "Write the path in full.") from error
+
+
+def _see_there(path: Path) -> None:
+    """See that something is called so.
+
+    Raises:
+        NotFoundError: Nothing is.
+        StorageError: The disk does not say.
+    """
+    with storage_errors(f"read {path}"):
+        if not _is_there(path):
+            raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
 
 
 def _is_there(path: Path) -> bool:

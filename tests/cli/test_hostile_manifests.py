@@ -242,6 +242,18 @@ def test_an_exported_folder_from_elsewhere_needs_the_word_of_a_person(assetctl, 
     assert assetctl("sync", "--file", "exported.toml", "--allow-outside").code == 0
 
 
+def test_an_exported_file_with_a_folder_beside_it_needs_the_word_of_a_person(assetctl, clone, tmp_path):
+    file = write_embedding(tmp_path / "elsewhere" / "x.safetensors")
+    assetctl("import", file)
+    assert "--allow-outside" not in assetctl("export").err
+    (tmp_path / "elsewhere" / "x.config").mkdir()
+    (tmp_path / "elsewhere" / "x.config" / "vae.json").write_text("{}")
+    ended = assetctl("export", "--out", "exported.toml")
+    assert (ended.code, "--allow-outside" in ended.err) == (0, True)
+    assert assetctl("sync", "--file", "exported.toml").code == 5
+    assert assetctl("sync", "--file", "exported.toml", "--allow-outside").code == 0
+
+
 def test_a_path_may_leave_where_its_hash_is_named_or_a_person_says_so(assetctl, home, clone, tmp_path, monkeypatch):
     key, ways = outside(clone, tmp_path)
     digest = hashlib.sha256(key.read_bytes()).hexdigest()
@@ -527,9 +539,74 @@ def test_no_folder_comes_that_its_index_does_not_name(assetctl, home, clone, hub
     assert assetctl("sync", "--locked").code == 0
 
 
+@pytest.mark.parametrize("repo", ["cats/..", "cats/."])
+def test_no_repository_is_another_folder(assetctl, home, clone, repo):
+    whole(clone / "whole")
+    files = [
+        {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
+        for path, content in files_of(clone / "whole").items()
+    ]
+    digest, commit = tree_sha256([(file["path"], file["sha256"]) for file in files]), "a" * 40
+    entry = {
+        "name": "x", "wanted": f"hf://{repo}", "source": "huggingface", "reference": f"hf://{repo}", "revision": commit,
+        "url": f"https://huggingface.co/{repo}/tree/{commit}", "format": "diffusers", "sha256": digest, "files": files,
+    }  # fmt: skip
+    (clone / "registry.toml").write_text(f'[assets.x]\nsource = "hf://{repo}"\n')
+    (clone / "registry.lock").write_text(tomli_w.dumps({"version": 1, "assets": [entry]}))
+    for command in (["lock"], ["lock", "--check"], ["sync", "--locked"], ["sync", "--frozen"], ["sync"]):
+        ended = assetctl(*command)
+        assert (ended.code, "does not name a model repository" in told(ended)) == (2, True), command
+    assert not (home / "models").exists()
+
+
 def files_of(folder):
     """The contents of a folder by their paths."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+DOWNLOAD = "https://civitai.com/api/download/models/42"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "key"),
+    [
+        ("civitai:7@42", {"query": ""}, None),
+        ("civitai:7@42", {"query": "?fileId=421"}, None),
+        ("civitai:7@42", {"query": "?type=Model&format=SafeTensor&size=pruned&fp=fp16"}, None),
+        ("civitai:7@42", {"query": "?type=VAE&format=SafeTensor"}, None),
+        ("civitai:7@42", {"path": "old.pt"}, None),  # many embeddings are called so, and nothing else is to be had
+        ("civitai:7@42?format=PickleTensor", {"query": "?type=Model&format=PickleTensor", "path": "x.pt"}, None),
+        ("civitai:7@42?type=Archive", {"query": "?type=Archive", "path": "x.zip"}, None),
+        ("civitai:by-hash/{sha256}", {"query": "?type=Archive", "path": "x.zip"}, None),
+        ("civitai:7@42", {"query": "?format=PickleTensor"}, "files.url"),
+        ("civitai:7@42", {"query": "?type=Training%20Data"}, "files.url"),
+        ("civitai:7@42?format=SafeTensor", {"query": "?format=PickleTensor"}, "files.url"),
+        ("civitai:7@42?type=VAE", {"query": "?type=Model"}, "files.url"),
+        ("civitai:7@42?fp=fp16", {"query": "?fp=fp32"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=x"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=1&fileId=2"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=421&format=SafeTensor"}, "files.url"),
+        ("civitai:7@42", {"query": "?format=SafeTensor&format=PickleTensor"}, "files.url"),
+        ("civitai:7@42", {"query": "?to=https://evil.example"}, "files.url"),
+        ("civitai:7@42", {"query": "?x"}, "files.url"),
+        ("civitai:7@42", {"query": "?fileId=421", "url": DOWNLOAD + "?fileId=422"}, "url"),
+        ("civitai:7@42", {"path": "a/x.safetensors"}, "files.path"),
+        ("civitai:7@42", {"path": "evil.py"}, "files.path"),
+        ("civitai:7@42?format=SafeTensor", {"path": "evil.pt"}, "files.path"),
+    ],
+)
+def test_a_file_of_civitai_is_one_that_was_asked_for(assetctl, clone, wanted, changes, key):
+    digest = hashlib.sha256(b"x").hexdigest()
+    wanted, url = wanted.format(sha256=digest), DOWNLOAD + changes.get("query", "")
+    file = {"path": changes.get("path", "x.safetensors"), "sha256": digest, "url": url}
+    entry = {
+        "name": "x", "wanted": wanted, "source": "civitai", "reference": wanted, "revision": "42", "format": "file",
+        "url": changes.get("url", url), "sha256": digest, "files": [file],
+    }  # fmt: skip
+    (clone / "registry.toml").write_text(f'[assets.x]\nsource = "{wanted}"\n')
+    (clone / "registry.lock").write_text(tomli_w.dumps({"version": 1, "assets": [entry]}))
+    ended = assetctl("sync", "--locked", "--dry-run")
+    assert (ended.code, key is None or f"its {key} does not" in told(ended)) == (0 if key is None else 1, True)
 
 
 @pytest.mark.parametrize(
@@ -603,6 +680,25 @@ def test_names_hold_nothing_that_nobody_sees(assetctl, clone):
     for name in (".", "..", "a/b", "a:b", " a", "a" * 256):
         (clone / "registry.toml").write_text(tomli_w.dumps({"assets": {name: {"source": "./x"}}}))
         assert assetctl("lock").code == 2
+
+
+def test_an_exported_path_is_right_and_all_of_it_is_seen(assetctl, clone):
+    hidden = "\u202e\u0085\u200d\u00ad\U000e0041"
+    paths = [
+        str(clone / "models" / f"{name}.safetensors") for name in (f"a{hidden}b", f"{hidden}", "caf\u00e9", 'q"\\')
+    ]
+    for number, path in enumerate(paths):
+        write_embedding(Path(path), seed=20 + number)
+    assert assetctl("import", clone / "models").code == 0
+    shown = assetctl("export").out
+    assert assetctl("export", "--out", "exported.toml").code == 0
+    written = (clone / "exported.toml").read_text("utf-8")
+    for text in (shown, written, assetctl("export", "--json").data["manifest"]):
+        sources = {asset["source"] for asset in tomllib.loads(text)["assets"].values()}
+        assert {str((clone / source).resolve()) for source in sources} == set(paths)
+        assert not set(text) & set("\u202e\u0085\u00ad\U000e0041\ufffd")
+    assert r"a\u202E\u0085" in shown
+    assert r"\U000E0041b" in shown
 
 
 def test_prose_may_have_lines_and_joined_letters(assetctl, clone):

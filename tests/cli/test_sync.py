@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from pathlib import Path
 
 import pytest
 from material import write_embedding, write_lora
@@ -120,6 +121,22 @@ def test_what_has_the_name_steps_aside(assetctl, tmp_path, manifest):
     names = {asset["name"]: asset["in_store"] for asset in assetctl("list", "--json").data}
     assert (names["whiskers"], names["whiskers-2"]) == (True, False)
     assert set(actions(assetctl("sync", "--json")).values()) == {"keep"}
+
+
+@pytest.mark.parametrize("names", [(".x", "x"), ("x", ".x"), ("..x", ".x"), (".X", "x"), ("x", "y")])
+def test_names_that_look_like_temporary_ones_are_given_and_swapped(assetctl, manifest, names):
+    def wanted(first, second):
+        sources = {first: "./mine.safetensors", second: "./more.safetensors"}
+        manifest.write_text("".join(f'[assets."{name}"]\nsource = "{source}"\n' for name, source in sources.items()))
+
+    files = [manifest.with_name("mine.safetensors"), manifest.with_name("more.safetensors")]
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    for given in (names, names[::-1], ("a", names[1]), names):
+        wanted(*given)
+        assert assetctl("sync").code == 0
+        hashes = {asset["name"]: asset["sha256"] for asset in assetctl("list", "--json").data}
+        assert hashes == dict(zip(given, digests, strict=True))
+        assert assetctl("sync", "--check").code == 0
 
 
 def test_what_was_changed_is_fetched_again_and_the_changed_bytes_are_kept(assetctl, home, manifest, contents):
@@ -453,6 +470,22 @@ def test_what_a_person_set_is_not_overwritten_unannounced(assetctl, manifest):
     assert "its trigger words, notes would change" in assetctl("sync", "--dry-run").out
     assert "its trigger words, notes changed" in assetctl("sync").out
     assert assetctl("inspect", "pony-patches", "--json").data["notes"] == "n"
+
+
+@pytest.mark.parametrize("source", ["./gone.safetensors", "./gone", "./more.safetensors"])
+def test_a_path_that_is_not_there_is_told_with_its_line(assetctl, manifest, source):
+    manifest.write_text(f'[assets.a]\nsource = "./mine.safetensors"\n\n[assets.b]\nsource = "{source}"\n')
+    commands = [["lock"], ["lock", "--check"], ["sync"]]
+    if (manifest.parent / source).exists():
+        assert assetctl("lock").code == 0
+        (manifest.parent / source).unlink()
+        commands = [["sync", "--locked"], ["sync", "--frozen"], ["sync"], ["lock", "--upgrade"]]
+    for command in commands:
+        ended = assetctl(*command, "--json")
+        assert (ended.code, ended.error["code"]) == (3, "not_found"), command
+        assert f"{manifest}, line 5: assets.b.source" in ended.error["message"], command
+        assert str(manifest.parent / Path(source).name) in ended.error["message"]
+        assert "Copy it there" in ended.error["hint"]
 
 
 def test_what_was_done_before_something_failed_is_told(assetctl, manifest, contents, hub):

@@ -70,7 +70,7 @@ class Civitai:
             "pickleScanResult": "Success",
             "virusScanResult": "Success",
             "hashes": {"SHA256": hashlib.sha256(content).hexdigest().upper(), "AutoV2": "0"},
-            "downloadUrl": f"{self.url}/api/download/models/{version}?n={number}",
+            "downloadUrl": f"{self.url}/api/download/models/{version}?fileId={version * 10 + number}",
         }
 
     def paths(self, server: str) -> list[str]:
@@ -160,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif version in self.civitai.private and token != f"Bearer {self.civitai.token}":
             self._redirect(f"{self.civitai.url}/login")
         else:
-            number = urlsplit(self.path).query.rpartition("=")[2]
+            number = int(parse_qs(urlsplit(self.path).query)["fileId"][0]) - version * 10
             self._redirect(f"{self.civitai.storage_url}/{version}-{number}?X-Amz-Signature=secret")
 
     def _redirect(self, address: str) -> None:

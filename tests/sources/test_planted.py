@@ -14,7 +14,6 @@ import pytest
 from disks import refused_writes
 from material import write_lora
 
-from assetctl.errors import StorageError
 from assetctl.sources._download import flow, ranges
 from assetctl.sources._journal import Journal, fetched_bytes
 from assetctl.sources.civitai import CivitaiSource
@@ -100,6 +99,29 @@ def test_no_folder_of_a_repository_is_a_link(hub: Hub, tmp_path: Path):
     folder = _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
     assert (folder / "unet/config.json").read_bytes() == b"{}"
     assert {path.read_bytes() for path in theirs.iterdir()} == {PRECIOUS}
+
+
+@pytest.mark.parametrize("source", [HuggingFaceSource(), PathSource()], ids=["hub", "path"])
+@pytest.mark.parametrize("left", ["model_index.json/x/y.json", "unet", "unet/config.json/x.json"])
+def test_what_another_try_left_in_the_way_is_cleared(hub: Hub, tmp_path: Path, left: str, source: Source):
+    """A folder where a file belongs, and a file where a folder does; what a link in them leads to stays."""
+    index = b'{"unet": ["diffusers", "UNet2DConditionModel"]}'
+    files = {"model_index.json": index, "unet/config.json": b"{}", "unet/w.safetensors": WEIGHTS}
+    hub.add("org/repo", files)
+    for name, content in files.items():
+        (tmp_path / "repo" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "repo" / name).write_bytes(content)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "x.json").write_bytes(PRECIOUS)
+    place = tmp_path / "into/asset/repo" / left
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"left")
+    (place.parent / "link").symlink_to(theirs)
+    reference = str(tmp_path / "repo") if source.name == "path" else "org/repo"
+    folder = _fetch(source, reference, tmp_path / "into")
+    assert {name: (folder / name).read_bytes() for name in files} == files
+    assert (theirs / "x.json").read_bytes() == PRECIOUS
 
 
 def test_nothing_of_civitai_is_written_through_a_link(civitai, tmp_path: Path, theirs: Path):
@@ -217,8 +239,8 @@ def test_no_file_is_renamed_while_it_is_open(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "a.chunks").read_text() == "5 5\n0 3\n"
 
 
-def test_a_folder_that_is_in_the_way_is_told(hub: Hub, tmp_path: Path):
+def test_a_folder_in_the_place_of_what_comes_is_cleared(hub: Hub, tmp_path: Path):
     hub.add("org/repo", {"ink.safetensors": WEIGHTS})
     (tmp_path / f"into/partial/{KEY}.part").mkdir(parents=True)
-    with pytest.raises(StorageError):
-        _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
+    (tmp_path / "into/asset/ink.safetensors/x").mkdir(parents=True)
+    assert _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into").read_bytes() == WEIGHTS

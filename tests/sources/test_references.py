@@ -25,6 +25,8 @@ SETTINGS = Settings(home=Path("/h"), models=Path("/h/models"), outputs=Path("/h/
         ("hf://org/repo@refs/pr/3/x.safetensors", Reference("org/repo", "refs/pr/3", "x.safetensors")),
         ("hf://org/repo@refs%2Fpr%2F3/x.safetensors", Reference("org/repo", "refs/pr/3", "x.safetensors")),
         ("org/repo", Reference("org/repo")),
+        ("hf://org/..repo", Reference("org/..repo")),
+        ("hf://org/repo@..v1", Reference("org/repo", "..v1")),
         ("org/repo@main", Reference("org/repo", "main")),
         ("https://huggingface.co/org/repo", Reference("org/repo")),
         ("https://hf.co/org/repo/", Reference("org/repo")),
@@ -48,7 +50,10 @@ def test_every_way_to_write_a_repository_is_understood(reference: str, expected:
     [
         "hf://", "hf://org", "hf://../x", "hf://org/re po", "hf://datasets/org/repo", "https://huggingface.co/org",
         "https://huggingface.co/datasets/org/data", "https://huggingface.co/org/repo/discussions/1",
-        "https://huggingface.co/org/repo/blob",
+        "https://huggingface.co/org/repo/blob", "hf://org/.", "hf://org/..", "hf://org/...", "hf://org/../x.safetensors",
+        "hf://org/..@main", "hf://org/..?variant=fp16", "https://huggingface.co/org/..", "hf://org/%2e%2e",
+        "https://huggingface.co/org/%2e%2e", "https://huggingface.co/org/%2e%2e/blob/main/x.safetensors",
+        "hf://org/repo@..", "hf://org/repo@../x.safetensors",
     ],
 )  # fmt: skip
 def test_what_names_no_model_repository_is_wrong_usage(reference: str):

@@ -41,7 +41,8 @@ def app(
         session.out.warning(f"{len(result.local)} assets came from this machine, and are nowhere else: {some}.")
     if result.unhashed:
         session.out.hint(
-            "`lock` and `sync` take folders and files without a hash from there with --allow-outside alone."
+            "`lock` and `sync` take folders, files without a hash, and NAME.config beside a file, from there with "
+            "--allow-outside alone."
         )
 
 
