@@ -131,3 +131,21 @@ def test_a_lockfile_keeps_no_token_and_is_up_to_date_all_the_same(assetctl, tmp_
         assert assetctl("lock", "--check").code == 0
         manifest.write_text(f'[assets.a]\nsource = "{address.replace("id=5", "id=6")}"\n')
         assert assetctl("lock", "--check").code == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--dry-run"]])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "https://ann:se same@h.org/x",
+        "https:/ann:sesame@h.org/x",
+        "https:\\\\ann:sesame@h.org/x",
+        "https:ann:sesame@h.org/x",
+        "HTTPS:/ann:ses@me@h.org/x",
+        "https://[ann:sesame@h.org/x",
+    ],
+)
+def test_an_address_that_is_misspelt_is_told_without_its_password(assetctl, reference, more):
+    ended = assetctl("pull", reference, *more)
+    assert ended.code == 2
+    assert not [word for word in ("sesame", "same@", "ses@", "ann") if word in ended.out + ended.err]
