@@ -48,7 +48,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, (BrokenPipeError, EnoughError)):
         return 0
     if "--debug" in arguments:
-        sys.stderr.write(redacted("".join(traceback.format_exception(error))))
+        sys.stderr.write(safe(redacted(_trace(error)), lines=True))
     wants_json = "--json" in arguments and not isinstance(error, LostOutputError)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         _tell("interrupted", "Interrupted.", "What was done is kept: run the same command to go on.", wants_json)
@@ -66,6 +66,11 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         hint = f"For the rest: `{again(arguments, known.rest)}`."
     _tell(known.code, known.message, hint, wants_json, known.done or ([] if isinstance(known, StoppedError) else None))
     return known.exit_code
+
+
+def _trace(error: BaseException) -> str:
+    """How Python tells of an error; further lines of what it quotes stand in from the margin, where ours begin."""
+    return "".join(part.rstrip("\n").replace("\n", "\n  ") + "\n" for part in traceback.format_exception(error))
 
 
 def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError:

@@ -64,30 +64,30 @@ def show_rules(out: Output, rules: Sequence[Rule]) -> None:
 
 def show_report(report: CheckReport) -> None:
     """A report as a page on stdout."""
-
-    def write(text: str) -> None:
-        sys.stdout.write(safe(text))
-
     for finding in report.findings:
-        write(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]\n")
+        _write(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]")
         if finding.hint:
-            write(f"    {finding.hint}\n")
+            _write(f"    {finding.hint}")
     for coverage in report.coverage:
-        write(f"  {coverage.lora}: changes {coverage.matched} of {coverage.modules} modules")
+        told = f"  {coverage.lora}: changes {coverage.matched} of {coverage.modules} modules"
         if coverage.unmatched or coverage.shape_conflicts:
-            write(f", {len(coverage.unmatched)} match nothing, {len(coverage.shape_conflicts)} have other shapes")
+            told += f", {len(coverage.unmatched)} match nothing, {len(coverage.shape_conflicts)} have other shapes"
         if coverage.elsewhere:
-            write(f", {len(coverage.elsewhere)} are of text encoders, which are not in this file")
-        write(f"{_scaling(coverage)}\n")
-    write(_verdict(report))
+            told += f", {len(coverage.elsewhere)} are of text encoders, which are not in this file"
+        _write(told + _scaling(coverage))
+    _write(_verdict(report))
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(safe(line) + "\n")
 
 
 def _verdict(report: CheckReport) -> str:
     if not report.ok:
-        return "✗ This selection can not work together.\n"
+        return "✗ This selection can not work together."
     if any(finding.rule in _LEFT_OPEN for finding in report.findings):
-        return "✓ Nothing speaks against this selection, as far as it could be compared.\n"
-    return "✓ This selection fits.\n"
+        return "✓ Nothing speaks against this selection, as far as it could be compared."
+    return "✓ This selection fits."
 
 
 def _scaling(coverage: Coverage) -> str:

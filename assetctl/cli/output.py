@@ -27,9 +27,13 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 UNLIMITED = 10_000
 
 
-def safe(text: str) -> str:
-    """The text without characters that a terminal obeys rather than shows."""
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+def safe(text: str, *, lines: bool = False) -> str:
+    """The text without characters that a terminal obeys rather than shows.
+
+    Line ends are shown as escapes, for what holds one may go on with `error: `; of whole `lines`, they stay.
+    """
+    text = _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if lines else text.replace("\n", "\\n")
 
 
 def print_json(document: object) -> None:
@@ -85,6 +89,17 @@ class Output:
     def line(self, text: str) -> None:
         """One line of a result for a person."""
         sys.stdout.write(safe(text) + "\n")
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Lines of a result for a person."""
+        for text in texts:
+            self.line(text)
+
+    def labelled(self, label: str, text: str, *, prose: bool = False) -> None:
+        """A label and what it is of; further lines of prose stand below its first."""
+        for line in text.split("\n") if prose else (text,):
+            self.line(f"{label:>14}  {line}")
+            label = ""
 
     def warning(self, text: str) -> None:
         """Something the person should know."""

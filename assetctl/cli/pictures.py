@@ -77,7 +77,7 @@ def show_picture(out: Output, details: PictureDetails) -> None:
 
     def render() -> None:
         size = "" if file.width is None else f"{file.width}x{file.height} "
-        _line(out, "picture", f"{file.path}  ({size}{(file.format or '').upper()})")
+        out.labelled("picture", f"{file.path}  ({size}{(file.format or '').upper()})")
         if said is None:
             if details.embedding:
                 out.line("It is an embedding: A1111 writes one into a picture, so that it can be shared.")
@@ -114,10 +114,10 @@ def show_resolved(out: Output, assets: Sequence[ResolvedAsset]) -> None:
         used = each.used
         weight = "" if used.weight is None else f" at {used.weight:g}"
         digits = f" [{used.hash[:12]}]" if used.hash else ""
-        _line(out, used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {_verdict(each)}")
+        out.labelled(used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {_verdict(each)}")
         if each.status != "here":
             for source in each.sources:
-                _line(out, "", f"  from {source}{_how(source)}")
+                out.labelled("", f"  from {source}{_how(source)}")
 
 
 def _how(source: str) -> str:
@@ -151,15 +151,10 @@ def _show_parameters(out: Output, said: PictureParameters) -> None:
     ]
     for label, value in lines:
         if value is not None:
-            _line(out, label, str(value))
+            out.labelled(label, str(value), prose=True)
     others = [f"{key}: {value}" for key, value in said.fields.items() if key not in _SHOWN]
     if others:
-        _line(out, "also", ", ".join(others))
-
-
-def _line(out: Output, label: str, text: str) -> None:
-    """A label and a text, whose further lines stand below its first."""
-    out.line(f"{label:>14}  " + text.replace("\n", f"\n{'':>16}"))
+        out.labelled("also", ", ".join(others), prose=True)
 
 
 def generation_data(generation: Generation) -> dict[str, Any]:
@@ -215,16 +210,16 @@ def show_generation(out: Output, generation: Generation, command: Sequence[str])
         ]
         for label, value in lines:
             if value:
-                _line(out, label, value)
+                out.labelled(label, value, prose=label in ("prompt", "negative"))
         for use in generation.assets:
             weight = "" if use.weight is None else f" at {use.weight:g}"
             now = (
                 "" if use.asset == use.name else f", {use.asset} now" if use.asset else ", not in the catalog any more"
             )
-            _line(out, use.role, f"{use.name}{weight}{now}")
+            out.labelled(use.role, f"{use.name}{weight}{now}")
         environment = (generation.record or {}).get("environment") or {}
-        _line(out, "with", ", ".join(f"{name} {value}" for name, value in environment.items()))
-        _line(out, "command", shlex.join(command))
+        out.labelled("with", ", ".join(f"{name} {value}" for name, value in environment.items()))
+        out.labelled("command", shlex.join(command), prose=True)
 
     data = generation_data(generation) | {"record": generation.record, "command": list(command)}
     out.result(data, render, [generation.image_path])

@@ -124,7 +124,7 @@ def show_details(out: Output, details: AssetDetails) -> None:
 def _show_block(out: Output, lines: Iterable[tuple[str, str | None]]) -> None:
     for label, value in lines:
         if value:
-            out.line(f"{label:>14}  {value}")
+            out.labelled(label, value, prose=label == "notes")
 
 
 def _at_a_glance(details: AssetDetails) -> list[tuple[str, str | None]]:

@@ -167,19 +167,30 @@ def _is_context(name: str) -> bool:
 def _levels(header: Header) -> list[tuple[int, int, int]]:
     """Channels, layers and transformer blocks of each level of the UNet's way down."""
     levels: list[tuple[int, int, int]] = []
+    depths = _depths(header)
     width = layers = depth = 0
-    for block in range(1, 1 + _count(header, _UNET + "input_blocks.")):
-        prefix = f"{_UNET}input_blocks.{block}."
-        resnet = header.shape(prefix + "0.in_layers.2.weight")
+    for block in range(1, max(depths, default=-1) + 2):
+        resnet = header.shape(f"{_UNET}input_blocks.{block}.0.in_layers.2.weight")
         if resnet is not None:
-            width, layers = resnet[0], layers + 1
-            depth = _count(header, prefix + "1.transformer_blocks.")
+            width, layers, depth = resnet[0], layers + 1, depths[block]
         elif layers:
             levels.append((width, layers, depth))
             layers = 0
     if not levels:
         raise _lacks(header, "a UNet in the original layout")
     return levels
+
+
+#: A block on the UNet's way down, and a transformer block in it, each by its number.
+_BLOCK = re.compile(rf"\n{re.escape(_UNET)}input_blocks\.(\d{{1,4}})\.(?:1\.transformer_blocks\.(\d{{1,4}})\.)?")
+
+
+def _depths(header: Header) -> dict[int, int]:
+    """Transformer blocks in each block of the UNet's way down, by their numbers; all names are looked at once."""
+    depths: dict[int, int] = {}
+    for block, transformer in _BLOCK.findall(header.names):
+        depths[int(block)] = max(depths.get(int(block), 0), int(transformer or -1) + 1)
+    return depths
 
 
 def _added_conditioning(header: Header, encoder: Config) -> Config:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat import run_rules
 from assetctl.errors import CorruptFileError, IncompatibleError, NotFoundError, UnusableError, UsageError
-from assetctl.generation.configuration import is_complete
+from assetctl.files.safetensors import read_header
+from assetctl.generation.configuration import derived, is_complete
 from assetctl.generation.folders import check_model
 from assetctl.generation.plan import Plan
 from assetctl.generation.samplers import canonical_sampler
@@ -167,16 +168,18 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
 
 
 def _check_configurations(checkpoint: Asset, companion: Path | None, *, own_vae: bool) -> None:
-    """Look at what a folder, or the configuration beside a single file, asks for, as loading will.
+    """Look at what a folder, the configuration beside a single file, or its tensors ask for, as loading will.
 
     Raises:
-        UnusableError: It asks for code, or a value is out of bounds.
+        UnusableError: It asks for code, lacks a part, or a value is out of bounds.
     """
     family = str(checkpoint.family)
     if checkpoint.format == "diffusers":
         check_model(Path(checkpoint.path), family, own_vae=own_vae)
     elif companion is not None and is_complete(companion):
         check_model(companion, family, weights=False, own_vae=own_vae)
+    else:
+        derived(read_header(Path(checkpoint.path)), family, own_vae=own_vae)
 
 
 def _prediction(checkpoint: Asset) -> str | None:

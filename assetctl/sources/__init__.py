@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
+from assetctl.sources._said import misspelt
 from assetctl.sources.base import Accountable, Exact, Guarded, Searchable
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def find_source(reference: str, settings: Settings) -> Source:
         try:
             accepted = source.accepts(reference)
         except ValueError:  # `https://[`
-            raise UsageError(f"{reference!r} is no address that can be used.", _FORMS) from None
+            raise UsageError(f"{misspelt(reference)!r} is no address that can be used.", _FORMS) from None
         if accepted:
             return source
-    raise UsageError(f"{reference!r} is nothing that assetctl can fetch.", _FORMS)
+    raise UsageError(f"{misspelt(reference)!r} is nothing that assetctl can fetch.", _FORMS)
 
 
 def source_called(name: str, settings: Settings) -> Source:

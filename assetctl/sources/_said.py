@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from assetctl.addresses import redacted
 from assetctl.files.disk import LARGEST_FILE
 
 if TYPE_CHECKING:
@@ -16,6 +18,12 @@ _LONGEST = 200
 def text(said: object) -> str | None:
     """A short text that can be shown."""
     return said.strip()[:_LONGEST] or None if isinstance(said, str) and said.isprintable() else None
+
+
+def misspelt(reference: str) -> str:
+    """A reference that is no address, and may have been meant as one, without the name and password in it."""
+    shown = re.sub(r"(?is)^(\s*https?:[/\\]*).*@", r"\1***@", reference)
+    return redacted(shown)[:_LONGEST]
 
 
 def texts(said: object) -> list[str]:

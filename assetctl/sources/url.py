@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from assetctl.addresses import is_address, redacted, without_secrets
+from assetctl.addresses import is_address, without_secrets
 from assetctl.errors import OfflineError, UsageError
 from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.sources._said import misspelt
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class UrlSource:
         """Ask for the file's name and size; see `Source`."""
         shown = without_secrets(reference)
         if not is_address(reference):
-            raise UsageError(f"{redacted(reference)[:200]!r} is no address of a file.", "Write https://HOST/PATH.")
+            raise UsageError(f"{misspelt(reference)!r} is no address of a file.", "Write https://HOST/PATH.")
         self._addresses[shown] = reference
         self._need_network(shown)
         from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms

@@ -7,7 +7,7 @@ import os
 
 import headers
 import pytest
-from compat.sparse import low_rank, tiny_checkpoint, write_sparse
+from compat.sparse import low_rank, whole_checkpoint, write_sparse
 from generation import tiny
 from material import write_lora, write_safetensors
 
@@ -21,7 +21,7 @@ ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
 def files(assetctl, tmp_path):
     """A checkpoint with its vocabulary, a LoRA that fits and one that does not, in the catalog."""
     folder = tmp_path / "files"
-    write_sparse(folder / "dream.safetensors", tiny_checkpoint())
+    write_sparse(folder / "dream.safetensors", whole_checkpoint())
     (folder / "dream.config" / "tokenizer").mkdir(parents=True)
     shapes = low_rank(f"{ATTENTION}_attn1_to_q", 8, [8]) | low_rank(f"{ATTENTION}_attn2_to_k", 8, [768])
     write_safetensors(folder / "ink.safetensors", shapes, {"modelspec.trigger_phrase": "ink"})
@@ -47,6 +47,16 @@ def test_a_dry_run_shows_the_plan(assetctl):
     ]
     assert data["plan"]["seeds"] == [7]
     assert data["images"] == []
+
+
+def test_a_dry_run_refuses_what_cannot_be_loaded(assetctl, files):
+    shapes = whole_checkpoint()
+    name = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+    write_sparse(files / "dream.safetensors", shapes | {name.replace("blocks.0.", "blocks.9999."): shapes[name]})
+    assetctl("import", files)
+    ended = assetctl("generate", "a cat", "--checkpoint", "dream", "--dry-run", *SMALL)
+    assert ended.code == 4
+    assert "transformer_layers_per_block" in ended.err
 
 
 def write_config(files, unet: str, vae: str = "{}"):

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from compat.sparse import tiny_checkpoint, write_sparse
+from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
 
 from assetctl import Choice, Registry
@@ -46,7 +46,7 @@ class Painter:
 
 @pytest.fixture
 def registry(assetctl, tmp_path, home):
-    write_sparse(tmp_path / "files" / "dream.safetensors", tiny_checkpoint())
+    write_sparse(tmp_path / "files" / "dream.safetensors", whole_checkpoint())
     tiny.write_vocabulary(tmp_path / "files" / "dream.config" / "tokenizer")
     assetctl("import", tmp_path / "files")
     with Registry.open(home) as opened:

@@ -240,3 +240,21 @@ def test_a_path_that_looks_like_an_address_is_locked_once(assetctl, tmp_path, mo
     assert assetctl("lock").code == 0
     assert assetctl("sync", "--locked").code == 0
     assert assetctl("lock", "--check").code == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--dry-run"]])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "https://ann:se same@h.org/x",
+        "https:/ann:sesame@h.org/x",
+        "https:\\\\ann:sesame@h.org/x",
+        "https:ann:sesame@h.org/x",
+        "HTTPS:/ann:ses@me@h.org/x",
+        "https://[ann:sesame@h.org/x",
+    ],
+)
+def test_an_address_that_is_misspelt_is_told_without_its_password(assetctl, reference, more):
+    ended = assetctl("pull", reference, *more)
+    assert ended.code == 2
+    assert not [word for word in ("sesame", "same@", "ses@", "ann") if word in ended.out + ended.err]

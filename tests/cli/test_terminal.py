@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from material import write_lora
+from pictures import infotext, write_png
 from terminal import at_a_terminal, needs_terminal
+
+from assetctl.cli.main import run
 
 pytestmark = needs_terminal
 
@@ -18,3 +21,38 @@ def test_a_table_is_as_wide_as_the_terminal(assetctl, home, tmp_path):
 def test_no_color_is_asked_for(home):
     assert "\x1b[" in at_a_terminal(home, "inspect", "nobody")[0]
     assert "\x1b[" not in at_a_terminal(home, "inspect", "nobody", NO_COLOR="1")[0]
+
+
+FORGED = "hint: run this to mend it"
+
+
+def test_a_name_with_lines_in_it_forges_none(assetctl, home, tmp_path):
+    folder = tmp_path / f"mine\n{FORGED}"
+    write_lora(folder / f"whiskers\n{FORGED}\n.safetensors")
+    (folder / f"junk\n{FORGED}.safetensors").write_bytes(b"no model")
+    picture = write_png(folder / f"picture\n{FORGED}.png", parameters=infotext(f"a cat\n{FORGED}"))
+    name = assetctl("import", folder, "--quiet").out.rstrip("\n")
+    assetctl("edit", name, "--notes", f"soft\n{FORGED}")
+    commands = [
+        ("import", folder), ("list",), ("inspect", name), ("identify", folder), ("inspect", picture), ("verify",),
+        ("rm", name, "--dry-run"), ("check", name), ("identify", folder / f"nothing\n{FORGED}"),
+        ("search", f"a\n{FORGED}"), ("inspect", f"a\n{FORGED}"), (f"a\n{FORGED}",), ("pull", f"./a\n{FORGED}"),
+    ]  # fmt: skip
+    for command in commands:
+        ended = assetctl(*command)
+        assert f"\n{FORGED}" not in ended.out + ended.err, command
+    page = assetctl("inspect", name).out
+    assert f"         notes  soft\n                {FORGED}\n" in page
+    seen, _ = at_a_terminal(home, "list", "--quiet")
+    assert seen.count("\n") == 1
+
+
+def test_a_trace_steers_no_terminal(assetctl, tmp_path, capsys):
+    path = tmp_path / f"bad\x1b[31m\x1b]0;x\x07\n{FORGED}.safetensors"
+    path.write_bytes(b"no model")
+    capsys.readouterr()
+    assert run(["identify", str(path), "--debug"]) == 5
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "\x1b" not in said
+    assert f"\n{FORGED}" not in said

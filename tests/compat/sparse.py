@@ -62,6 +62,20 @@ def tiny_checkpoint(width: int = 8, context: int = 768) -> dict[str, list[int]]:
     }
 
 
+def whole_checkpoint(width: int = 8, context: int = 768) -> dict[str, list[int]]:
+    """The same with all of what a configuration is read off: that of the whole UNet, the VAE and the text encoder."""
+    return tiny_checkpoint(width, context) | {
+        "model.diffusion_model.out.2.weight": [4, width, 3, 3],
+        "model.diffusion_model.input_blocks.2.0.op.weight": [width, width, 3, 3],
+        "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": [77, context],
+        "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight": [context, context],
+        "first_stage_model.encoder.conv_in.weight": [width, 3, 3, 3],
+        "first_stage_model.encoder.conv_out.weight": [8, width, 3, 3],
+        "first_stage_model.encoder.down.0.block.0.conv1.weight": [width, width, 3, 3],
+        "first_stage_model.decoder.conv_out.weight": [3, width, 3, 3],
+    }
+
+
 def low_rank(module: str, out: int, into: list[int], rank: int = 2) -> dict[str, list[int]]:
     """The three tensors of one module in kohya's layout."""
     return {

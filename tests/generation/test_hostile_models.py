@@ -16,6 +16,8 @@ import pytest
 from generation import tiny
 
 from assetctl.errors import AssetctlError, GenerationError, UnusableError
+from assetctl.files.safetensors import Header
+from assetctl.generation.configuration import unet_config
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, hand_over, hand_over_vae
 from assetctl.identify.folder import identify_diffusers
@@ -269,6 +271,16 @@ def test_a_file_whose_tensors_name_far_too_many_layers_is_refused(models: Models
     save_file({key: each.clone() for key, each in tensors.items()}, path)
     with pytest.raises(UnusableError, match="transformer_layers_per_block"):
         ours(tiny.plan(tiny.asset(path, "checkpoint", "sd1"), tokenizer=models.vocabulary))
+
+
+def test_a_unet_of_as_many_blocks_as_can_be_named_is_refused_at_once(tmp_path: Path):
+    names = [f"model.diffusion_model.input_blocks.{block}.0.in_layers.2.weight" for block in range(1, 10_000)]
+    names += [f"model.diffusion_model.input_blocks.9999{'x' * 50}{number}" for number in range(50_000)]
+    header = Header(tmp_path / "odd.safetensors", 0, 0, {name: {"shape": [1, 1, 1, 1]} for name in names}, {})
+    start = time.monotonic()
+    with pytest.raises(UnusableError, match="known shape"):
+        unet_config(header, "sd1", {})
+    assert time.monotonic() - start < 2
 
 
 # LoRAs.

@@ -31,11 +31,12 @@ def app(
 
     home = str(session.registry.settings.home)
     for step in session.registry.demo_steps():
-        session.out.line(f"\n# {step.title}\n$ assetctl {shlex.join(step.arguments)}")
+        session.out.lines(["", f"# {step.title}", f"$ assetctl {shlex.join(step.arguments)}"])
         code = run(["--home", home, *step.arguments])
         if code != step.exit_code:
             raise GenerationError(f"The demo stopped: that command ended with {code}.", "See the message above.")
         if code:
             session.out.line(f"(exit code {code}: that is what it should say)")
-    session.out.line("\nThat was the tour. `assetctl --help` shows every command.")
+    session.out.line("")
+    session.out.line("That was the tour. `assetctl --help` shows every command.")
     raise typer.Exit(0)

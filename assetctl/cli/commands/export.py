@@ -34,8 +34,9 @@ def app(
         _write(out, result.text)
         session.out.note(f"{out} is written.")
     data = {"manifest": result.text, "local": result.local, "path": None if out is None else str(out)}
-    told = str(out) if out else result.text.rstrip()  # a manifest is what was asked for, and no remark
-    session.out.result(data, lambda: None if out else session.out.line(told), [told])
+    # a manifest is what was asked for, and no remark
+    told = [str(out)] if out else result.text.rstrip().split("\n")
+    session.out.result(data, lambda: None if out else session.out.lines(told), told)
     if result.local:
         some = ", ".join(result.local[:3]) + (", …" if len(result.local) > 3 else "")
         session.out.warning(f"{len(result.local)} assets came from this machine, and are nowhere else: {some}.")

@@ -150,7 +150,7 @@ def _make(session: Session, request: GenerationRequest, choice: Choice, place: _
             request, choice, out=place.out, format=place.format, force=place.force, progress=progress
         )
     paths = [image.path for image in result.images]
-    session.out.result(result_data(result), lambda: session.out.line("\n".join(paths)), paths)
+    session.out.result(result_data(result), lambda: session.out.lines(paths), paths)
     tell_result(session, result)
 
 
