@@ -84,7 +84,7 @@ def lock(
 
     A file that no hash is promised for is fetched into the store, for else nobody could know it again. A path may lead
     out of the manifest's folder only with `outside`, or where the manifest has its hash: who fetches a manifest of
-    others does not mean to hand over files that those could not know.
+    others does not mean to hand over files that those could not know. What lies beside a file stays inside even then.
 
     Raises:
         NotFoundError, UsageError: The manifest, or a reference in it; or two names in it for the same bytes.
