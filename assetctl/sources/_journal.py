@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import write_all
+from assetctl.files.paths import below
 from assetctl.sources import _own
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Journal:
 def fetched_bytes(folder: Path) -> int:
     """How many bytes of files lie in a staging folder, whole or not: a file in chunks has holes."""
     total = 0
-    for path in folder.rglob("*"):
+    for path in below(folder):
         if not path.is_symlink() and path.is_file() and path.suffix not in (SUFFIX, ".etag", ".fresh"):
             journal = path.with_suffix(SUFFIX)
             total += _of_chunks(journal) if journal.is_file() else path.stat().st_size

@@ -16,6 +16,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from assetctl.files.disk import NO_LINK, storage_errors, write_all
+from assetctl.files.paths import below
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -54,7 +55,7 @@ def prune(folder: Path, wanted: Collection[str]) -> None:
     Raises:
         OSError: The disk refused.
     """
-    for path in list(folder.rglob("*")):
+    for path in list(below(folder)):
         if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder).as_posix() not in wanted:
             path.unlink()
 

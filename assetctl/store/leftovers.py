@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock, Timeout
 
 from assetctl.files.disk import storage_errors
+from assetctl.files.paths import below
 from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, remove_empty_folders
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _is_staging(path: Path) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    return all(path.is_dir() and not path.is_symlink() for path in folder.rglob("*"))
+    return all(path.is_dir() and not path.is_symlink() for path in below(folder))
 
 
 def _is_temporary(path: Path) -> bool:
@@ -211,6 +212,6 @@ def _size(path: Path) -> int:
     try:
         if path.is_symlink() or not path.is_dir():
             return path.lstat().st_size
-        return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+        return sum(file.lstat().st_size for file in below(path) if not file.is_dir())
     except FileNotFoundError:  # somebody has removed it since
         return 0

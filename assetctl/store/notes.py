@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assetctl.files.disk import incoming
+from assetctl.files.paths import below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +45,7 @@ class Note:
             moves.append((beside, final.with_name(f"{final.stem}.config")))
         files: dict[Path, _Identity] = {}
         for source, target in moves:
-            own = [path for path in source.rglob("*") if not path.is_dir()] if source.is_dir() else [source]
+            own = [path for path in below(source) if not path.is_dir()] if source.is_dir() else [source]
             files |= {target / path.relative_to(source): _identity(path.lstat()) for path in own}
         return cls(final, files)
 
@@ -56,7 +57,7 @@ class Note:
         """Whether all of them do, and in the asset's folder lies nothing else."""
         if len(self.proven()) < len(self.files):
             return False
-        return not self.path.is_dir() or all(path in self.files for path in self.path.rglob("*") if not path.is_dir())
+        return not self.path.is_dir() or all(path in self.files for path in below(self.path) if not path.is_dir())
 
     def write(self, place: Path, root: Path) -> None:
         """Keep it at `place`, with paths below `root`.

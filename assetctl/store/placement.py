@@ -15,6 +15,7 @@ from pathlib import Path
 
 from assetctl.errors import CorruptFileError
 from assetctl.files.disk import NO_LINKS, copy_file, incoming, same_bytes, sync_folder
+from assetctl.files.paths import below
 
 #: What a rename says of a taken name.
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR})
@@ -36,7 +37,7 @@ def sign_companion(folder: Path) -> None:
     Raises:
         OSError: The disk refused.
     """
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path.name != _SIGNED]
+    files = [path for path in below(folder) if path.is_file() and not path.is_symlink() and path.name != _SIGNED]
     rows = {path.relative_to(folder).as_posix(): _written(path) for path in files}
     with incoming(folder / _SIGNED, lasting=False) as file:
         file.write(json.dumps(rows).encode())
@@ -136,7 +137,7 @@ def move_with_companion(source: Path, target: Path) -> None:
 
 def settle(path: Path, mode: int) -> None:
     """Leave no file of `path` more permissions than `mode`, and have the disk keep them."""
-    for file in [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]:
+    for file in [path] if path.is_file() else [p for p in below(path) if p.is_file()]:
         status = file.stat()
         if status.st_nlink == 1 and status.st_mode & 0o777 & ~mode:  # another name of the bytes: not ours alone
             file.chmod(status.st_mode & 0o777 & mode)

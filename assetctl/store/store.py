@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import NoRoomError
 from assetctl.files.disk import storage_errors, sync_folder
 from assetctl.files.names import safe_name
+from assetctl.files.paths import below
 from assetctl.store.notes import SUFFIX, Note, read_note
 from assetctl.store.placement import (
     companion,
@@ -97,7 +98,7 @@ class Store:
                 if has_companion(staged):
                     remove_any(companion(staged))
                 remove_any(staged)
-            for path in folder.rglob("*"):
+            for path in below(folder):
                 if path.suffix in PARTIAL and not path.is_dir():
                     path.unlink(missing_ok=True)
             remove_empty_folders(folder)
@@ -378,7 +379,7 @@ def remove_empty_folders(folder: Path) -> None:
     """
     if not folder.is_dir() or folder.is_symlink():
         return
-    for path in (*sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True), folder):
+    for path in (*sorted((path for path in below(folder) if path.is_dir()), reverse=True), folder):
         if not path.is_symlink() and not any(path.iterdir()):
             path.rmdir()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import NotFoundError, StorageError
 from assetctl.files.disk import same_bytes, storage_errors, sync_folder, write_text
+from assetctl.files.paths import below
 from assetctl.store.placement import copy_whole, move_anywhere, remove_any
 from assetctl.store.store import remove_empty_folders
 from assetctl.visible import visible
@@ -412,4 +413,4 @@ def _device(root: Path) -> int:
 def _size(path: Path) -> int:
     if path.is_symlink() or not path.is_dir():
         return path.lstat().st_size
-    return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    return sum(file.lstat().st_size for file in below(path) if not file.is_dir())

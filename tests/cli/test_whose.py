@@ -226,3 +226,21 @@ def test_what_somebody_took_out_of_the_trash_does_not_come_back_unsaid(assetctl,
     ended = assetctl("trash", "restore", "cat", "--json")
     assert (ended.code, "any more" in ended.error["message"]) == (1, True)
     assert assetctl("list", "--json").data == []
+
+
+def test_a_tree_in_the_store_may_be_as_deep_as_it_likes(assetctl, home, tmp_path):
+    assetctl("import", "--move", write_lora(tmp_path / "cat.safetensors"))
+    deep = home / "models" / "loras" / "deep"
+    deep.mkdir()
+    descriptor = os.open(deep, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    try:
+        ended = assetctl("prune", "--yes", "--json")
+        assert [each["path"] for each in ended.data["strangers"]] == [str(deep)]
+    finally:
+        subprocess.run(["rm", "-r", deep], check=True, timeout=60)
