@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import NotFoundError, StorageError
 from assetctl.files.disk import storage_errors
-from assetctl.store.placement import remove_any
+from assetctl.store.placement import State, remove_any, state_of
 from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from assetctl.operations.workspace import Workspace
@@ -28,6 +28,7 @@ def discard(
     asset: Asset | None = None,
     folder: Path | None = None,
     now: bool = False,
+    seen: Mapping[Path, State] | None = None,
 ) -> Entry | None:
     """Move `files` to the trash, and let the catalog forget `asset`.
 
@@ -39,6 +40,7 @@ def discard(
         asset: Whose they are.
         folder: Removed as well, with those in it, once it is empty.
         now: Delete them for good, without the trash.
+        seen: How files were when they were looked at: one that was written to since is not deleted for good.
 
     Returns:
         The entry, which holds what the catalog knew of the asset as well; `None` if there was nothing to move, or if it
@@ -50,7 +52,7 @@ def discard(
     """
     with workspace.reserve():
         if now:
-            _delete(workspace, files, asset)
+            _delete(workspace, files, asset, seen or {})
             entry = None
         else:
             entry = _move(workspace, files, asset, name=name, reason=reason)
@@ -60,31 +62,39 @@ def discard(
     return entry
 
 
-def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None) -> None:
+def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None, seen: Mapping[Path, State]) -> None:
+    written = next((path for path in files if _was_written_to(path, seen)), None)
+    if written is not None:
+        raise StorageError(f"{written} was written to meanwhile, and nothing was removed.", "Run the command again.")
     if asset is not None:
         there = workspace.catalog.read.at_path(asset.path)
         found = {} if there is None else _identity(there)
         _see_it_is_the_same(found, _identity(asset), asset)
     if asset is None:
-        _remove_all(files)
+        _remove_all(files, seen)
         return
     try:
         with workspace.catalog.write() as writer:
             writer.remove(asset.id)
             writer.flush()
-            _remove_all(files)
+            _remove_all(files, seen)
     except StorageError:
         if not any(os.path.lexists(path) and _on_one_disk(path, workspace.settings.home) for path in files):
             raise
-        _remove_all(files)  # the disk is full, and that makes room on it
+        _remove_all(files, seen)  # the disk is full, and that makes room on it
         with workspace.catalog.write() as writer:
             writer.remove(asset.id)
 
 
-def _remove_all(files: Sequence[Path]) -> None:
+def _remove_all(files: Sequence[Path], seen: Mapping[Path, State]) -> None:
     for path in files:
         with storage_errors(f"delete {path}"):
-            remove_any(path)
+            if not _was_written_to(path, seen):
+                remove_any(path)
+
+
+def _was_written_to(path: Path, seen: Mapping[Path, State]) -> bool:
+    return path in seen and os.path.lexists(path) and state_of(path) != seen[path]
 
 
 def _on_one_disk(one: Path, other: Path) -> bool:

@@ -14,7 +14,7 @@ from assetctl.files.paths import absolute
 from assetctl.operations.arrival import is_as_it_was
 from assetctl.operations.can_be_had_again import can_be_had_again
 from assetctl.operations.discarding import discard
-from assetctl.store.placement import companion, own_files
+from assetctl.store.placement import companion, own_files, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,8 @@ class Removal:
         asset: The asset.
         generations: How many recorded pictures were made with it.
         deletes: Files that go.
-        keeps: A person's own files, which stay: also what somebody wrote into the store in a file's place.
+        keeps: A person's own files, which stay.
+        changed: Of these, what somebody wrote into the store in a file's place.
         is_owned: Whether the store has the asset's bytes.
         is_final: Whether what goes cannot be downloaded again: a person's own file, or what only the store has.
     """
@@ -41,6 +42,7 @@ class Removal:
     generations: int
     deletes: tuple[Path, ...]
     keeps: tuple[Path, ...]
+    changed: tuple[Path, ...]
     is_owned: bool
     is_final: bool
 
@@ -79,7 +81,15 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     kept = [] if delete_files else (changed if is_owned else [Path(asset.path)]) + copies
     is_final = bool(delete_files and others) or (is_owned and not can_be_had_again(workspace, asset))
     keeps = tuple(path for path in kept if os.path.lexists(path))
-    return Removal(asset, read.generations_with(asset), tuple(deletes), keeps, is_owned, is_final)
+    return Removal(
+        asset,
+        read.generations_with(asset),
+        tuple(deletes),
+        keeps,
+        tuple(changed) if is_owned else (),
+        is_owned,
+        is_final,
+    )
 
 
 def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: bool = False) -> Entry | None:
@@ -95,9 +105,12 @@ def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: b
     """
     asset, folder = removal.asset, removal.folder
     known = {Path(file.path): file for file in workspace.catalog.read.files(asset)}
-    doubtful = [path for path in removal.deletes if now and not _holds(path, known.get(path))]
-    files = [path for path in removal.deletes if path not in doubtful]
-    entry = discard(workspace, files, name=asset.name, reason=reason, asset=asset, folder=folder, now=now)
+    beside = own_files(companion(Path(asset.path)))  # a person may have written to them since
+    meant = [path for path in removal.deletes if path in known or path == Path(asset.path) or path in beside]
+    seen = {path: state_of(path) for path in meant if now and os.path.lexists(path)}
+    doubtful = [path for path in meant if now and not _holds(path, known.get(path))]
+    files = [path for path in meant if path not in doubtful]
+    entry = discard(workspace, files, name=asset.name, reason=reason, asset=asset, folder=folder, now=now, seen=seen)
     return discard(workspace, doubtful, name=doubtful[0].name, reason=reason, folder=folder) if doubtful else entry
 
 

@@ -209,6 +209,8 @@ def _delete(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]], gone: 
 
 
 def _is_the_same_file(path: Path, stored: Path) -> bool:
-    """Whether both are one file, by one name that is reached in two ways: another name may go, the only one may not."""
+    """Whether both are one file by its only name, or by one name that is reached in two ways; another name may go."""
     one, other = path.lstat(), stored.lstat()
-    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino) and one.st_nlink == 1
+    if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino):
+        return False
+    return one.st_nlink == 1 or (path.name == stored.name and path.parent.samefile(stored.parent))

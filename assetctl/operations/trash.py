@@ -75,6 +75,7 @@ def empty_trash(workspace: Workspace, entries: Sequence[Entry]) -> None:
     """
     for entry in entries:
         workspace.trash.drop(entry)
+    workspace.trash.tidy()
 
 
 def restore(workspace: Workspace, name: str) -> Restored:

@@ -159,7 +159,7 @@ def _is_temporary(path: Path) -> bool:
     """Whether assetctl was copying something there, or giving it another name: what nobody could have named so."""
     if not _OWN_TEMPORARY.fullmatch(path.name) or path.is_symlink():
         return False
-    return path.is_dir() or (path.is_file() and path.stat().st_nlink > 1)
+    return path.is_dir() or path.is_file()
 
 
 def _places(store: Store) -> list[Path]:

@@ -97,13 +97,14 @@ def _move_file(source: Path, target: Path) -> None:
     try:
         os.link(source, target)  # unlike a rename, a link never replaces what is there
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno not in NO_LINKS or error.errno == errno.EXDEV:
             raise
         target.touch(exist_ok=False)  # no hard links here: claim the name, then replace our own claim
         try:
             source.replace(target)
-        except OSError:
-            target.unlink()
+        except BaseException:
+            if os.path.lexists(source):
+                target.unlink(missing_ok=True)
             raise
         return
     try:
@@ -153,6 +154,24 @@ def usual_mode(folder: Path) -> int:
         return probe.stat().st_mode & 0o777
     finally:
         probe.unlink()
+
+
+#: Number, size, time of writing and of change, by path.
+State = dict[Path, tuple[int, ...]]
+
+
+def state_of(path: Path) -> State:
+    """What tells whether anybody has written to a file, or to those of a folder, since.
+
+    Raises:
+        OSError: It is not there, or may not be asked for.
+    """
+    paths = [path, *below(path)] if path.is_dir() and not path.is_symlink() else [path]
+    return {
+        each: (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        for each in paths
+        if not stat.S_ISDIR((status := each.lstat()).st_mode)
+    }
 
 
 def copy_whole(source: Path, target: Path) -> None:

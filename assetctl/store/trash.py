@@ -6,22 +6,22 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import NotFoundError, StorageError
 from assetctl.files.disk import same_bytes, storage_errors, sync_folder, write_text
 from assetctl.files.paths import below
-from assetctl.store.placement import copy_whole, move_anywhere, remove_any
+from assetctl.store.placement import State, copy_whole, move_anywhere, remove_any, state_of
 from assetctl.store.store import remove_empty_folders
 from assetctl.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from filelock import FileLock
 
@@ -97,15 +97,23 @@ class Trash:
         self._store = store
         self._roots = (home, store / ".trash")
         self._kept: list[Entry] | None = None
+        self._locks: dict[Path, FileLock] = {}
+        self._copied: dict[Path, State] = {}  # what was copied from where, as it was then
+        self._taken: set[Path] = set()
         self.expired: list[Entry] = []
 
-    @cached_property
-    def _alone(self) -> FileLock:
-        """Held by whoever changes what is in the trash, against other processes and threads."""
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes what is in the trash meanwhile: neither in the home's, nor in one that homes share."""
         from filelock import FileLock  # noqa: PLC0415 - 7 ms that only those who delete something pay
 
         self._roots[0].mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileLock(self._roots[0] / ".lock")
+        with contextlib.ExitStack() as held:
+            for root in self._roots:
+                if root.is_dir():
+                    lock = self._locks.setdefault(root, FileLock(root / ".lock"))
+                    held.enter_context(lock)
+            yield
 
     def prepare(
         self, files: Sequence[Path], *, name: str, reason: str, kind: str | None = None, asset: object = None
@@ -118,15 +126,17 @@ class Trash:
             StorageError: The disk refused; nothing was done.
         """
         try:
-            with storage_errors("move files to the trash"), self._alone:
+            with storage_errors("move files to the trash"):
                 there = _there(files)
                 root = self._root_for(there)
                 root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with storage_errors("move files to the trash"), self._alone():
                 entry = self._new_entry(root, there, name=name, reason=reason, kind=kind, asset=asset)
                 try:
                     for file in entry.files:
                         file.place.parent.mkdir(mode=0o700)
                         if file.path.lstat().st_dev != entry.folder.lstat().st_dev:
+                            self._copied[file.place] = state_of(file.path)
                             copy_whole(file.path, file.place)
                     sync_folder(entry.folder)
                     sync_folder(root)
@@ -144,11 +154,15 @@ class Trash:
         Raises:
             StorageError: The disk refused; `undo` puts back what was moved.
         """
-        with storage_errors("move files to the trash"), self._alone:
+        with storage_errors("move files to the trash"), self._alone():
             for file in entry.files:
-                if os.path.lexists(file.place):  # it was copied from another disk, and compared
+                if file.place in self._copied:  # from another disk, and compared
+                    if state_of(file.path) != self._copied[file.place]:
+                        raise _written_to(file.path)
+                    self._taken.add(file.place)
                     remove_any(file.path)
                 else:
+                    self._taken.add(file.place)
                     move_anywhere(file.path, file.place)
             sync_folder(entry.folder.parent)
 
@@ -158,16 +172,23 @@ class Trash:
         Raises:
             StorageError: The disk refused; the entry stays, with what could not be put back.
         """
-        with storage_errors(f"put {entry.name} back"), self._alone:
+        with storage_errors(f"put {entry.name} back"), self._alone():
             for file in entry.files:
-                if os.path.lexists(file.place):
+                if file.place in self._taken and os.path.lexists(file.place):
                     _give_back(file.place, file.path)
             self.drop(entry)
 
     def entries(self) -> list[Entry]:
         """What is in the trash, latest first."""
-        found = (_read(folder, self._store) for root in self._roots for folder in _children(root))
+        found = (self._entry(folder) for root in self._roots for folder in _children(root))
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.deleted_at, reverse=True)
+
+    def _entry(self, folder: Path) -> Entry | None:
+        """The entry in a folder; one of another home, in a store that may come from anywhere, keeps to that store."""
+        entry = _read(folder, self._store)
+        if entry is None or folder.parent == self._roots[0] or entry.home == str(self._roots[0]):
+            return entry
+        return entry if all(file.path.is_relative_to(self._store) for file in entry.files) else None
 
     def unreadable(self) -> list[Path]:
         """Folders in the trash that do not say what they hold: somebody else's, or damaged."""
@@ -201,7 +222,7 @@ class Trash:
         Raises:
             StorageError: Something else lies there by now, or the disk refused; all is in the trash.
         """
-        with storage_errors(f"restore {entry.name}"), self._alone:
+        with storage_errors(f"restore {entry.name}"), self._alone():
             lying = [file for file in entry.files if os.path.lexists(file.place)]
             if not lying and entry.files and not any(os.path.lexists(file.path) for file in entry.files):
                 message = f"Nothing of {entry.name} lies in the trash any more: somebody has taken it out."
@@ -213,17 +234,20 @@ class Trash:
                     "Move that away, and try again.",
                 )
             back: list[Trashed] = []
-            try:
-                for file in lying:
+            for file in lying:
+                if os.path.lexists(file.path) and not file.path.is_dir():
+                    continue  # the same bytes: those in the trash go with the entry
+                try:
                     file.path.parent.mkdir(parents=True, exist_ok=True)
                     back.append(file)
                     _give_back(file.place, file.path)
-            except FileExistsError:  # somebody was faster
-                self.send_again(back[:-1])
-                raise
-            except BaseException:
-                self.send_again(back)
-                raise
+                except BaseException as error:
+                    own = back[:-1] if isinstance(error, FileExistsError) and back[-1:] == [file] else back
+                    self.send_again(own)
+                    if isinstance(error, FileExistsError):
+                        message = f"{entry.name} cannot be restored: something else is in the way of {file.path}."
+                        raise StorageError(message, "Move that away, and try again.") from error
+                    raise
         return back
 
     def send_again(self, moved: Sequence[Trashed]) -> None:
@@ -232,7 +256,7 @@ class Trash:
         Raises:
             StorageError: The disk refused.
         """
-        with storage_errors("move files to the trash"), self._alone:
+        with storage_errors("move files to the trash"), self._alone():
             for file in moved:
                 if os.path.lexists(file.path):
                     _give_back(file.path, file.place)
@@ -243,11 +267,22 @@ class Trash:
         Raises:
             StorageError: The disk refused.
         """
-        with storage_errors(f"delete {entry.folder}"), self._alone:
+        with storage_errors(f"delete {entry.folder}"), self._alone():
             for file in entry.files:
                 remove_any(file.place)
             (entry.folder / _NOTE).unlink(missing_ok=True)
-            remove_empty_folders(entry.folder)
+            _clear(entry.folder)
+
+    def tidy(self) -> None:
+        """Remove what killed processes left: copies that were begun, notes that were not written to their end.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        with storage_errors("tidy the trash"), self._alone():
+            for folder in self.unreadable():
+                if _OWN.fullmatch(folder.name) and not folder.is_symlink() and not (folder / _NOTE).exists():
+                    _clear(folder)
 
     def expire(self, days: int, size: int, latest: Entry) -> None:
         """Delete what is older than so many days, then the oldest until the rest has at most `size` bytes.
@@ -356,6 +391,23 @@ def _absolute(path: str) -> Path:
     if not found.is_absolute() or ".." in found.parts or not found.name:
         raise ValueError(path)
     return found
+
+
+def _written_to(path: Path) -> StorageError:
+    return StorageError(f"{path} was written to meanwhile, and nothing was removed.", "Run the command again.")
+
+
+def _clear(folder: Path) -> None:
+    """Remove from an entry's folder what is ours and no file of the entry: its originals lie where they lay."""
+    for path in list(below(folder)):
+        if _BEGUN.fullmatch(path.name):
+            remove_any(path)
+    remove_empty_folders(folder)
+
+
+#: How the folder of an entry is called, and what is begun in it.
+_OWN = re.compile(r"\.[0-9a-f]{8}")
+_BEGUN = re.compile(r"\.assetctl-[0-9a-f]{32}|\.entry\.json\.[0-9a-f]{16}\.incoming")
 
 
 def _there(files: Sequence[Path]) -> list[Path]:

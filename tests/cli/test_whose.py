@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from material import write_lora, write_safetensors
 
+from assetctl import Registry
+
 
 @contextlib.contextmanager
 def mounted(source: Path, place: Path):
@@ -244,3 +246,28 @@ def test_a_tree_in_the_store_may_be_as_deep_as_it_likes(assetctl, home, tmp_path
         assert [each["path"] for each in ended.data["strangers"]] == [str(deep)]
     finally:
         subprocess.run(["rm", "-r", deep], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_what_was_written_to_since_it_was_shown_is_not_deleted(assetctl, home, tmp_path, now):
+    lora = write_lora(tmp_path / "cat.safetensors")
+    (tmp_path / "cat.config").mkdir()
+    for name in ("a.json", "b.json"):
+        (tmp_path / "cat.config" / name).write_text("{}")
+    assetctl("pull", lora)
+    beside = home / "models" / "loras" / "cat.config"
+    with Registry.open(home) as registry:
+        plan = registry.plan_removal("cat")
+        (beside / "b.json").write_text('{"hours": "of work"}')
+        registry.remove(plan, now=now)
+    assert [path.name for path in beside.iterdir()] == ["b.json"]
+
+
+def test_the_stores_file_by_another_mount_stays_though_it_has_another_name_besides(assetctl, home, tmp_path):
+    lora = write_lora(tmp_path / "cat.safetensors")
+    assetctl("pull", lora)
+    stored = home / "models" / "loras" / "cat.safetensors"
+    os.link(stored, tmp_path / "other.safetensors")
+    with mounted(home / "models", tmp_path / "bind") as other:
+        assetctl("import", "--move", other / "loras" / "cat.safetensors")
+    assert stored.exists()

@@ -53,7 +53,7 @@ def app(
         if len(removal.deletes) > _NAMED:
             session.out.note(f"…and {len(removal.deletes) - _NAMED} more files of {removal.asset.name}")
         for path in removal.keeps:
-            why = "holds other bytes than assetctl put there" if removal.is_owned else "is yours"
+            why = "holds other bytes than assetctl put there" if path in removal.changed else "is yours"
             session.out.note(f"keeps {path}, which {why}")
     if not (dry_run or yes or _confirmed(list(removals.values()))):
         session.out.note("Nothing was removed.")
