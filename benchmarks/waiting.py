@@ -62,7 +62,8 @@ def _cost(code: str, folder: Path, environment: Mapping[str, str]) -> Cost:
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code, "generate", PROMPT, *options],
-        env={name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | dict(environment),
+        env={name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+        | dict(environment),
         capture_output=True,
         check=True,
     )

@@ -353,13 +353,15 @@ def test_the_environment_is_that_of_a_picture_and_takes_what_is_there():
 @pytest.mark.parametrize("chosen", [None, "ACTIVE"])
 def test_idle_threads_sleep_unless_someone_chose_otherwise(tmp_path: Path, chosen: str | None):
     """OpenMP reads it once, as torch is imported; a torch that only tells what it sees then will do."""
-    torch = "import os\nprint(os.environ.get('OMP_WAIT_POLICY'))\nraise ImportError"
+    torch = "import os\nprint(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))\nraise ImportError"
     (tmp_path / "torch.py").write_text(torch, "utf-8")
     code = "from assetctl.generation.diffusers import DiffusersBackend as B\nB().environment('cpu', 'fp32', None)"
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
     environment |= {"PYTHONPATH": str(tmp_path)} | ({"OMP_WAIT_POLICY": chosen} if chosen else {})
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
-    assert done.stdout.split() == [chosen or "PASSIVE"]
+    assert done.stdout.split() == ([chosen, "None"] if chosen else ["PASSIVE", "1000"])
 
 
 @pytest.mark.usefixtures("models")

@@ -105,7 +105,10 @@ def _loading_libraries() -> Iterator[None]:
 def _let_threads_sleep() -> None:
     """Have torch's threads sleep while they wait for each other, so that a busy machine does not stall them.
 
+    A thousand turns come first, some microseconds: where nothing else runs, what is awaited comes within these.
     OpenMP reads this once, as torch is imported: where it is there already, or someone chose otherwise, that counts.
     """
-    if "torch" not in sys.modules:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "torch" in sys.modules or "OMP_WAIT_POLICY" in os.environ:
+        return
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
