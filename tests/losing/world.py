@@ -16,6 +16,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -99,7 +100,7 @@ class World:
         self.here.pop(path, None)
         self.disguised.discard(path)
         self.overwritten.discard(path)
-        if was is not None and sum(found == was for found in self.lying().values()) == 1:
+        if was is not None and sum(found == was for at, found in self.lying().items() if not _was_staged(at)) == 1:
             self.owed.discard(was)
 
     def lying(self) -> dict[Path, str]:
@@ -151,6 +152,11 @@ class World:
         self.owed -= {each for each in lifted if each not in contents}
         missing = self.owed - contents
         assert not missing, f"lost for good: {[path for path, each in before.items() if each in missing]}"
+
+
+def _was_staged(path: Path) -> bool:
+    """Whether it lies in what a killed command was only getting ready, and `prune` put into the trash."""
+    return any(re.fullmatch(r"[0-9a-f]{32}", part) for part in path.parts)
 
 
 def digest(content: bytes) -> str:
