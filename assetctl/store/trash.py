@@ -432,6 +432,8 @@ def _fits(place: Path, path: Path) -> bool:
         return False
     if place.is_dir() and path.is_dir():
         return all(_fits(child, path / child.name) for child in place.iterdir())
+    if place.lstat().st_dev == path.lstat().st_dev and not place.samefile(path):
+        return False  # a move leaves no two: somebody else put that there, and it stays theirs
     return place.is_file() and path.is_file() and same_bytes(place, path)
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from losing.world import World, back_up, embedding, fresh_world, model_folder
+from losing.world import World, back_up, embedding, fresh_world, model_folder, was_staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,7 @@ def write_file(world: World) -> None:
     """A new file, in a folder of the person's, in the store, or in folders that assetctl made."""
     places = [world.user / "a", world.user / "b", world.project, world.store / "embeddings", world.store / "loras"]
     places += [path for path in world.home.rglob("*") if path.is_dir() and ".staging" not in path.parts]
+    places = [place for place in places if not was_staged(place)]
     place = world.chance.choice(places)
     name = f"{world.chance.choice(['cat', 'dog', 'fox'])}{world.chance.randint(1, 3)}"
     is_note = world.chance.random() < 0.25

@@ -100,7 +100,7 @@ class World:
         self.here.pop(path, None)
         self.disguised.discard(path)
         self.overwritten.discard(path)
-        if was is not None and sum(found == was for at, found in self.lying().items() if not _was_staged(at)) == 1:
+        if was is not None and sum(found == was for at, found in self.lying().items() if not was_staged(at)) == 1:
             self.owed.discard(was)
 
     def lying(self) -> dict[Path, str]:
@@ -154,7 +154,7 @@ class World:
         assert not missing, f"lost for good: {[path for path, each in before.items() if each in missing]}"
 
 
-def _was_staged(path: Path) -> bool:
+def was_staged(path: Path) -> bool:
     """Whether it lies in what a killed command was only getting ready, and `prune` put into the trash."""
     return any(re.fullmatch(r"[0-9a-f]{32}", part) for part in path.parts)
 
