@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from assetctl.errors import AssetctlError, GenerationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
 
 
 @contextmanager
@@ -22,7 +25,8 @@ def told(
     `places` are folders of ours, by the person's folders that they stand for.
     """
     try:
-        yield
+        with _interrupts_kept():
+            yield
     except AssetctlError:
         raise
     except (torch.OutOfMemoryError, MemoryError) as raised:
@@ -34,6 +38,33 @@ def told(
         for place, theirs in (places or {}).items():
             why = why.replace(place, theirs)
         raise error(f"{failure}: {_first_line(why or type(raised).__name__)}", hint) from raised
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Raise Ctrl-C as itself: what compiled code calls in Python loses it, or calls it a file that does not fit."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as raised:
+        if came:
+            raise KeyboardInterrupt from raised
+        raise
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _out_of_memory() -> GenerationError:
