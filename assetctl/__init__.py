@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from assetctl import errors, identify
     from assetctl.errors import AssetctlError
-    from assetctl.generation.plan import GenerationRequest
-    from assetctl.operations.edit import Changes
-    from assetctl.operations.selecting import Choice
+    from assetctl.operations.library.edit import Changes
+    from assetctl.operations.select.selection import Choice
+    from assetctl.plan import GenerationRequest
     from assetctl.registry import Registry
     from assetctl.types import Asset, CheckReport, Finding, Identification
 
@@ -39,11 +39,11 @@ __all__ = [
 _HOMES = {
     "Asset": "types",
     "AssetctlError": "errors",
-    "Changes": "operations.edit",
+    "Changes": "operations.library.edit",
     "CheckReport": "types",
-    "Choice": "operations.selecting",
+    "Choice": "operations.select.selection",
     "Finding": "types",
-    "GenerationRequest": "generation.plan",
+    "GenerationRequest": "plan",
     "Identification": "types",
     "Registry": "registry",
 }

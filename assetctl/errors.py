@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from assetctl.addresses import redacted
+from assetctl.text import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

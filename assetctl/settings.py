@@ -144,3 +144,8 @@ def _path(text: str | Path, root: Path) -> Path:
     except OSError:  # it may not be looked at, which whoever uses it will say
         return (root / Path(text).expanduser()).absolute()
     return path
+
+
+def civitai_endpoint() -> str:
+    """Civitai's address: `ASSETCTL_CIVITAI_ENDPOINT`, else its usual one."""
+    return (os.environ.get("ASSETCTL_CIVITAI_ENDPOINT") or "https://civitai.com").rstrip("/")

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from assetctl.catalog.rows import Row
+from assetctl.catalog.models import Row
 
 context.configure(
     connection=context.config.attributes["connection"],

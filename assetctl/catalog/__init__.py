@@ -6,7 +6,7 @@ SQL view. Rows never leave this folder; dataclasses do.
 """
 
 from assetctl.catalog.catalog import Catalog
-from assetctl.catalog.entries import (
+from assetctl.catalog.rows import (
     FileHashes,
     Generation,
     GenerationAsset,

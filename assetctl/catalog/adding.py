@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.checking import NUMBER, TEXT, check
-from assetctl.catalog.entries import free_name
 from assetctl.catalog.opening import connect_for_writing, explained, transaction
+from assetctl.catalog.rows import NUMBER, TEXT, check, free_name
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from assetctl.catalog.entries import NewAsset
+    from assetctl.catalog.rows import NewAsset
     from assetctl.types import AssetFile, Identification, Origin
 
 #: What identification fills in and a person may override.

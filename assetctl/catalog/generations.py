@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.checking import NUMBER, REAL, REAL_OR_NONE, TEXT, TEXT_OR_NONE, Kinds, check, check_paths
-from assetctl.catalog.entries import Generation, GenerationAsset
 from assetctl.catalog.opening import connect_for_writing, explained, transaction
+from assetctl.catalog.rows import (
+    NUMBER,
+    REAL,
+    REAL_OR_NONE,
+    TEXT,
+    TEXT_OR_NONE,
+    Generation,
+    GenerationAsset,
+    Kinds,
+    check,
+    check_paths,
+)
 from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from assetctl.catalog.entries import GenerationEntry, GenerationFilter
+    from assetctl.catalog.rows import GenerationEntry, GenerationFilter
     from assetctl.types import Asset, Selection
 
 #: Columns of `generations` that an entry has under the same name.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from assetctl.catalog.checking import (
+from assetctl.catalog.opening import explained
+from assetctl.catalog.rows import (
     NUMBER,
     REAL_OR_NONE,
     TEXT,
@@ -22,7 +23,6 @@ from assetctl.catalog.checking import (
     from_json,
     words,
 )
-from assetctl.catalog.opening import explained
 from assetctl.errors import CatalogError, UsageError
 from assetctl.types import KINDS, Asset
 

@@ -10,15 +10,13 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from assetctl.catalog import schema
-from assetctl.catalog.schema import HEAD, DamagedAssetError, ForeignError, harden, is_undecodable
+from assetctl.catalog import rows
+from assetctl.catalog.rows import BUSY_TIMEOUT, HEAD, DamagedAssetError, ForeignError, harden, is_undecodable
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: How long one process waits for another's write, in seconds.
-BUSY_TIMEOUT = 30.0
 
 #: What SQLite says where it can not make the files that it wants beside a catalog.
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
@@ -44,7 +42,7 @@ def open_catalog(path: Path, migrations: Path | None = None) -> Opened:
     if path.exists():
         opened = connect(path)
         with explained(path):
-            if schema.revision(opened.connection) == HEAD:
+            if rows.revision(opened.connection) == HEAD:
                 return opened
         opened.connection.close()
     _ensure_schema(path, migrations)
@@ -70,7 +68,7 @@ def connect(path: Path) -> Opened:
 
 def load(connection: sqlite3.Connection, path: Path) -> None:
     """Let a connection to memory hold what the file holds now."""
-    from assetctl.catalog.snapshot import snapshot  # noqa: PLC0415 - hardly ever
+    from assetctl.catalog.unwritable import snapshot  # noqa: PLC0415 - hardly ever
 
     content = snapshot(path)
     if content:
@@ -234,7 +232,7 @@ def _revision(path: Path) -> str | None:
     if not path.exists():
         return None
     with contextlib.closing(connect(path).connection) as connection, explained(path):
-        return schema.revision(connection)
+        return rows.revision(connection)
 
 
 def _upgrade(path: Path, revision: str | None, migrations: Path) -> None:

@@ -15,13 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.asset_names import can_be_name
 from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
-from assetctl.catalog.checking import TEXT, Kinds, check, from_json
-from assetctl.catalog.entries import free_name
-from assetctl.catalog.schema import DamagedAssetError, DamagedError, is_undecodable
+from assetctl.catalog.rows import (
+    TEXT,
+    DamagedAssetError,
+    DamagedError,
+    Kinds,
+    check,
+    free_name,
+    from_json,
+    is_undecodable,
+)
 from assetctl.errors import CorruptFileError, NotFoundError, StorageError
-from assetctl.types import KINDS
+from assetctl.types import KINDS, can_be_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

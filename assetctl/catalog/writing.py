@@ -16,10 +16,9 @@ from assetctl.catalog.adding import (
     now,
     origin_row,
 )
-from assetctl.catalog.checking import TEXT, check, from_json, set_by_hand
 from assetctl.catalog.opening import connect_for_writing, explained
 from assetctl.catalog.opening import transaction as all_or_nothing
-from assetctl.catalog.schema import DamagedError
+from assetctl.catalog.rows import TEXT, DamagedError, check, from_json, set_by_hand
 from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from assetctl.catalog.entries import FileHashes, NewAsset
+    from assetctl.catalog.rows import FileHashes, NewAsset
     from assetctl.types import AssetFile, Identification, Origin
 
 #: The numbers in a JSON list, as a table.

@@ -1,24 +1,76 @@
-"""Errors on their way out: one sentence, one hint, one exit code; a JSON document where one was asked for."""
+"""Errors become words and an exit code, and so does an output that nobody reads any more."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import errno
+import io
+import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
-from assetctl.addresses import redacted
 from assetctl.cli.commands import COMMANDS
-from assetctl.cli.output import print_json, safe, to_stderr
-from assetctl.cli.results import EnoughError, LostOutputError
+from assetctl.cli.session import print_json, to_stderr
 from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StoppedError, StorageError, UsageError
+from assetctl.text import redacted, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+class LostOutputError(StorageError):
+    """Results can not be written: where they went is full, or closed."""
+
+
+class EnoughError(Exception):
+    """Whoever reads the results has seen enough: `| head`. No `OSError`, of which Click would make a failure."""
+
+
+class Results(io.TextIOWrapper):
+    """A stream of results; what could not be written is told once, and let go."""
+
+    _lost = False
+
+    def write(self, text: str) -> int:
+        """Take some text."""
+        try:
+            return len(text) if self._lost else super().write(text)
+        except OSError as error:
+            raise self._told(error) from error
+
+    def flush(self) -> None:
+        """Send what was taken."""
+        try:
+            if not self._lost:
+                super().flush()
+        except OSError as error:
+            raise self._told(error) from error
+
+    def _told(self, error: OSError) -> EnoughError | LostOutputError:
+        """The error as it goes on; what the buffers below hold goes nowhere, so that leaving is quiet."""
+        self._lost = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        if isinstance(error, BrokenPipeError):
+            return EnoughError()
+        reason = error.strerror or "standard output is closed"
+        hint = "Send them to a file or a program that takes them, and run the command again."
+        return LostOutputError(f"The results can not be written: {reason}.", hint)
+
+
+def guard_results() -> None:
+    """Make this process's standard output one of these; a closed one becomes one that takes nothing."""
+    was = sys.stdout
+    if was is None:
+        nothing: IO[bytes] = open(os.devnull, "rb", buffering=0)  # noqa: PTH123, SIM115 - it takes the place of a stream
+        sys.stdout = Results(nothing, encoding="utf-8")
+    elif isinstance(was, io.TextIOWrapper):
+        encoding, errors, by_line, at_once = was.encoding, was.errors, was.line_buffering, was.write_through
+        sys.stdout = Results(was.detach(), encoding, errors, line_buffering=by_line, write_through=at_once)
+
 
 INTERRUPTED = 130
 
@@ -55,7 +107,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         return INTERRUPTED
     known = _understood(error, arguments)
     if isinstance(known, IncompatibleError) and not wants_json:
-        from assetctl.cli.findings import show_findings  # noqa: PLC0415 - only where there are findings
+        from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings
 
         show_findings(known.findings)
     if not wants_json:

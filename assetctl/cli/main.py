@@ -12,8 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from assetctl.cli.commands import COMMANDS
-from assetctl.cli.failures import INTERRUPTED, report
-from assetctl.cli.results import guard_results
+from assetctl.cli.failures import INTERRUPTED, guard_results, report
 from assetctl.cli.session import DebugOption, HomeOption, remember
 from assetctl.errors import UsageError
 
@@ -70,6 +69,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     home: HomeOption = None,
     debug: DebugOption = False,
     _version: Annotated[
@@ -77,6 +77,7 @@ def _root(
     ] = False,
 ) -> None:
     remember(home, debug=debug)
+    context.obj = run  # for the demo, which runs command lines of its own
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -17,12 +17,12 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from assetctl.cli.output import safe
+from assetctl.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from assetctl.generation.plan import Progress
+    from assetctl.plan import Progress
     from assetctl.sources.base import FetchProgress
 
 

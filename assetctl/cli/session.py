@@ -1,21 +1,142 @@
-"""One run of one command: the options that every command has, and what they open."""
+"""What every command shares: the registry it opens, options, questions, and its one result."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 
-from assetctl.cli import typed
-from assetctl.cli.output import Output
+from assetctl.errors import UsageError
+from assetctl.text import redacted, safe, terminal_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.registry import Registry
+    from assetctl.sources.base import FetchProgress
+
+
+def path(text: str) -> Path:
+    """A path; an empty one, as a script has it whose variable is unset, is not the current folder.
+
+    Raises:
+        BadParameter: It is empty.
+    """
+    if not text:
+        raise typer.BadParameter("an empty path is none.")
+    return Path(text)
+
+
+_COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "hint": "\x1b[36m", "note": "\x1b[2m"}
+_PLAIN = "\x1b[0m"
+
+#: Wide enough for any table, where no terminal sets a width: what is piped is never cut.
+UNLIMITED = 10_000
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document; for a person at a terminal, indented."""
+    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
+    text = orjson.dumps(document, option=option).decode()
+    sys.stdout.write((terminal_json(text) if sys.stdout.isatty() else text) + "\n")
+    sys.stdout.flush()
+
+
+def to_stderr(label: str, text: str) -> None:
+    """One line for the person: an error, a warning, a hint or a note."""
+    sys.stdout.flush()  # results and remarks in the order they were made
+    text = safe(redacted(text))
+    prefix = "" if label == "note" else f"{label}: "
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"
+        text += _PLAIN
+    sys.stderr.write(f"{prefix}{text}\n")
+
+
+class Output:
+    """How one command speaks.
+
+    Args:
+        json: Print one document, and nothing else, on stdout.
+        quiet: Print names alone; keep hints and notes to ourselves.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+
+    def result(self, data: object, render: Callable[[], None], names: Iterable[str] = ()) -> None:
+        """Give the command's result: as data, as names, or rendered for a person."""
+        if self.json:
+            print_json({"version": 1, "data": data})
+        elif self.quiet:
+            for name in names:  # another program gets names as they are
+                sys.stdout.write(f"{safe(name) if sys.stdout.isatty() else name}\n")
+        else:
+            render()
+
+    def line(self, text: str) -> None:
+        """One line of a result for a person."""
+        sys.stdout.write(safe(text) + "\n")
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Lines of a result for a person."""
+        for text in texts:
+            self.line(text)
+
+    def labelled(self, label: str, text: str, *, prose: bool = False) -> None:
+        """A label and what it is of; further lines of prose stand below its first."""
+        for line in text.split("\n") if prose else (text,):
+            self.line(f"{label:>14}  {line}")
+            label = ""
+
+    def warning(self, text: str) -> None:
+        """Something the person should know."""
+        to_stderr("warning", text)
+
+    def hint(self, text: str) -> None:
+        """What the person could do next."""
+        if not (self.quiet or self.json):
+            to_stderr("hint", text)
+
+    def note(self, text: str) -> None:
+        """What was done."""
+        if not (self.quiet or self.json):
+            to_stderr("note", text)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+        """A table of plain text; `right` names columns that are aligned to the right."""
+        from rich import box  # noqa: PLC0415 - 60 ms that only tables pay
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        person = sys.stdout.isatty()
+        table = Table(box=box.SIMPLE_HEAD if person else None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(safe(cell)) for cell in row))
+        Console(width=None if person else UNLIMITED, highlight=False).print(table)
+
+    @contextlib.contextmanager
+    def byte_progress(self) -> Iterator[Callable[[FetchProgress], None]]:
+        """A bar of bytes on stderr, for a person at a terminal; the callback takes a `FetchProgress`."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        from assetctl.cli.progress import byte_bar  # noqa: PLC0415 - needs Rich
+
+        with byte_bar() as advance:
+            yield advance
+
 
 _COMMON = "Common options"
 
@@ -24,7 +145,7 @@ HomeOption = Annotated[
     typer.Option(
         "--home",
         metavar="DIR",
-        parser=typed.path,
+        parser=path,
         help="Use this home instead of ASSETCTL_HOME.",
         rich_help_panel=_COMMON,
     ),
@@ -100,3 +221,45 @@ def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer
         return app
 
     return decorate
+
+
+CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", "-c", metavar="NAME", help="The model.")]
+LorasOption = Annotated[
+    list[str] | None, typer.Option("--lora", "-l", metavar="NAME[:WEIGHT]", help="A LoRA; can be repeated.")
+]
+EmbeddingsOption = Annotated[
+    list[str] | None, typer.Option("--embedding", "-e", metavar="NAME", help="An embedding; can be repeated.")
+]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", "-r", metavar="NAME", help="A selection that the manifest names.")
+]
+ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
+OutsideOption = Annotated[
+    bool,
+    typer.Option("--allow-outside", help="Let paths leave the manifest's folder: you wrote it yourself."),
+]
+VaeOption = Annotated[str | None, typer.Option("--vae", metavar="NAME", help="A VAE instead of the checkpoint's own.")]
+
+
+def tell_expired(session: Session) -> None:
+    """Name what left the trash for good, so that nobody looks for it in vain."""
+    for entry in session.registry.expired():
+        session.out.note(
+            f"{entry.name}, deleted {entry.deleted_at}, left the trash for good: for its age, or to make room"
+        )
+
+
+def confirmed(out: Output, question: str, *, yes: bool) -> bool:
+    """Whether a person says yes: by `--yes`, or at the terminal.
+
+    Raises:
+        UsageError: No terminal is there to ask at.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UsageError("This takes your word, and no terminal is there to ask you at.", "Add --yes if you mean it.")
+    if typer.confirm(question, err=True):
+        return True
+    out.note("Nothing was done.")
+    return False

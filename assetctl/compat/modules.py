@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assetctl.compat.flux import diffusers_parts, fused_names, stacked
-from assetctl.compat.naming import KOHYA, clip_names, diffusers_names, ldm_names
+from assetctl.compat.module_names import (
+    KOHYA,
+    clip_names,
+    diffusers_names,
+    diffusers_parts,
+    fused_names,
+    ldm_names,
+    stacked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

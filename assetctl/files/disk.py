@@ -1,4 +1,4 @@
-"""What the disk refuses, said plainly; and copies that share their bytes where the filesystem can."""
+"""The disk: what it refuses, said plainly; copies that share their bytes; large files written past the page cache."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import sys
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from assetctl.errors import CorruptFileError, StorageError
-from assetctl.files.regular import open_regular
+from assetctl.files.paths import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO
+
 
 COPY_CHUNK = 2**20
 
@@ -320,3 +321,70 @@ def _clone(reading: IO[bytes], writing: IO[bytes]) -> bool:
     except OSError:
         return False
     return True
+
+
+#: What positions, lengths and buffers are multiples of when they go straight to a disk.
+BLOCK = 4096
+
+
+class DirectFile:
+    """A file that exists and is no link, open for writing anywhere in it; not for several threads at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._plain = open(path, "r+b", buffering=0, opener=_open_plain)  # noqa: SIM115 - closed below
+        self._direct = _open_direct(path)
+
+    def write(self, position: int, data: memoryview, *, cached: bool = False) -> None:
+        """Write all of `data` at `position`; keep it in the cache if it will be read again soon.
+
+        Whole blocks from the beginning of a page of memory on (as an `mmap` has them) go past the cache, else.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        done = 0
+        if not cached and self._direct is not None and data and not (position % BLOCK or len(data) % BLOCK):
+            done = self._write_direct(position, data)
+        if done < len(data):
+            self._plain.seek(position + done)
+            write_all(self._plain, data[done:])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._plain.close()
+        if self._direct is not None:
+            os.close(self._direct)
+            self._direct = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write_direct(self, position: int, data: memoryview) -> int:
+        """How much of `data` went past the cache; the rest may not go so: a disk can say that late."""
+        done = 0
+        while done < len(data) and done % BLOCK == 0 and self._direct is not None:
+            try:
+                done += os.pwrite(self._direct, data[done:], position + done)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                os.close(self._direct)
+                self._direct = None
+        return done
+
+
+def _open_plain(path: str, flags: int) -> int:
+    return os.open(path, flags | NO_LINK)
+
+
+def _open_direct(path: Path) -> int | None:
+    flag = getattr(os, "O_DIRECT", None)  # Linux has it, and there some filesystems have it not
+    if flag is None:
+        return None
+    try:
+        return os.open(path, os.O_WRONLY | flag | NO_LINK)
+    except OSError:
+        return None

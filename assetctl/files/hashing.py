@@ -10,7 +10,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
 from assetctl.errors import CorruptFileError, StorageError
-from assetctl.files.regular import open_regular
+from assetctl.files.paths import open_regular
 from assetctl.files.safetensors import MAX_HEADER
 
 if TYPE_CHECKING:

@@ -9,21 +9,203 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter, mul, sub
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
-from assetctl.errors import CorruptFileError, StorageError
-from assetctl.files.regular import open_regular
-from assetctl.files.sniff import refuse
-from assetctl.files.tables import Tables
+from assetctl.errors import CorruptFileError, ForeignFormatError, RefusedFileError, StorageError
+from assetctl.files.paths import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+
+#: Names under which the field keeps pickles; the oldest protocols have no magic number.
+PICKLE_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
+
+#: Names under which people keep models; what a file is, its content decides.
+MODEL_SUFFIXES = (".safetensors", ".sft", *PICKLE_SUFFIXES, ".gguf")
+
+_PAGE = "Check the link, and that you are logged in where the source wants that; then fetch it again."
+_LFS = "Fetch the real file: `git lfs pull`, or `assetctl pull hf://ORG/REPO/FILE`."
+_CONVERT = "`assetctl convert {path}` makes a safetensors file of it."
+
+
+def sniff(start: bytes, size: int) -> str | None:
+    """Format of a file by its first bytes: `empty`, `html`, `lfs-pointer`, `pickle`, `gguf`, `json`,
+    an image's, an archive's, or `None` where they say nothing."""
+    if size == 0:
+        return "empty"
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<body", b"<script", b"<!--")):
+        return "html"
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "lfs-pointer"
+    for magic, name in _MAGIC:
+        if start.startswith(magic):
+            return name
+    return _by_grammar(start, text)
+
+
+def _by_grammar(start: bytes, text: bytes) -> str | None:
+    if start[0] == 0x80 and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "pickle"
+    if text.startswith((b"{", b"[")) and start[:1] in (b"{", b"[") and b"\0" not in start[:8]:
+        return "json"  # and not a safetensors file: the length that it begins with ends in zeros
+    return None
+
+
+_MAGIC = (
+    (b"PK\x03\x04", "pickle"),  # torch.save writes a zip around a pickle
+    (b"\x93NUMPY", "pickle"),  # an array of objects holds one
+    (b"GGUF", "gguf"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x1f\x8b", "gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!", "rar"),
+)
+
+_REASONS = {
+    "empty": ("is empty", "The download failed: fetch it again."),
+    "html": ("is a web page, not a model", _PAGE),
+    "lfs-pointer": ("is a Git LFS pointer, not the file it stands for", _LFS),
+    "text": ("is a text, not a model", "If a download left it, it may say what went wrong; else give a model's path."),
+    "json": ("is JSON, not a model: perhaps an error message saved under a model's name", _PAGE),
+}
+
+#: Model files in other formats, which `identify` reads and nothing loads.
+_FOREIGN = {
+    "pickle": ("is a pickle, which could run code when it is loaded", _CONVERT),
+    "gguf": ("is a GGUF file, which assetctl does not load", "Get the safetensors version."),
+    "png": ("is a picture", "`assetctl convert {path}` makes a file of an embedding in it."),
+}
+
+
+def refuse(path: Path, start: bytes, size: int) -> None:
+    """Raise if `start`, the first bytes of `path`, belong to something that is known and is no safetensors file.
+
+    Raises:
+        ForeignFormatError: It is a model file in another format.
+        RefusedFileError: Says what the file is instead.
+    """
+    found = sniff(start, size) or ("pickle" if path.suffix.lower() in PICKLE_SUFFIXES else None)
+    found = found or ("text" if _is_text(start) else None)
+    if found is not None:
+        _raise(path, found)
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether bytes are words that somebody could read: a server's excuse, a README."""
+    words = start[:512].decode("utf-8", "ignore")
+    return len(words.encode()) > len(start[:512]) - 4 and all(
+        letter.isprintable() or letter.isspace() for letter in words
+    )
+
+
+def _raise(path: Path, found: str) -> NoReturn:
+    if found in _FOREIGN:
+        reason, hint = _FOREIGN[found]
+        raise ForeignFormatError(f"{path} {reason}.", hint.format(path=shlex.quote(str(path))), found)
+    reason, hint = _REASONS.get(
+        found, (f"is a {found.upper()} file, not a model", "Unpack it or get the safetensors version.")
+    )
+    raise RefusedFileError(f"{path} {reason}.", hint)
+
+
+#: Those that torch computes with, or turns into such.
+FLOATS = frozenset({"F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"})
+
+#: What the others are, for a person.
+NUMBERS = {
+    "BOOL": "truth values", "C64": "complex numbers", "F4": "packed numbers", "F6_E2M3": "packed numbers",
+    "F6_E3M2": "packed numbers", "F8_E8M0": "scales",
+} | {f"{sign}{bits}": "whole numbers" for sign in "IU" for bits in (8, 16, 32, 64)}  # fmt: skip
+
+
+#: Bytes of headers that are kept, those that were used last: parsed, as shared ones are, they take five times as much.
+MOST = 4 * 2**20
+
+#: Bytes at a header's end by which it is looked up: where its last tensors lie tells most tables from each other.
+_END = 128
+
+
+@dataclass
+class _Kept:
+    """A verified header; its tensors are parsed again once a second file has them, as most tables have but one."""
+
+    raw: bytes
+    first: str | None
+    metadata: Mapping[str, str]
+
+    @cached_property
+    def table(self) -> bytes | None:
+        """The bytes of its table up to the header's end, or `None` where metadata do not come first and alone."""
+        start = -1 if self.first is None else self.raw.find(b"," + orjson.dumps(self.first) + b":")
+        if start > 0 and _metadata_alone(self.raw[:start]) == self.metadata:
+            return self.raw[start:]
+        return None
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Any]:
+        """Its tensors, read-only, as they are shared."""
+        tensors = orjson.loads(self.raw)
+        tensors.pop("__metadata__", None)
+        return MappingProxyType(tensors)
+
+
+class Tables:
+    """The tables that were used last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, bytes], _Kept] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def find(self, raw: bytes, data_size: int) -> tuple[Mapping[str, Any], object] | None:
+        """Tensors and metadata of the header `raw`, if its table is known for so many bytes of tensors."""
+        key = (data_size, raw[-_END:])
+        kept = self._kept.get(key)
+        if kept is None or kept.table is None or not raw.endswith(kept.table):
+            return None
+        metadata = _metadata_alone(raw[: -len(kept.table)])
+        if metadata is None:
+            return None
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+        return kept.tensors, metadata
+
+    def keep(self, raw: bytes, data_size: int, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+        """Remember the table of a verified header."""
+        if len(raw) > MOST // 2:
+            return
+        key = (data_size, raw[-_END:])
+        with self._lock:
+            before = self._kept.pop(key, None)
+            self._kept[key] = _Kept(raw, next(iter(tensors), None), metadata)
+            self._size += len(raw) - (len(before.raw) if before else 0)
+            while self._size > MOST:
+                _, oldest = self._kept.popitem(last=False)
+                self._size -= len(oldest.raw)
+
+
+def _metadata_alone(start: bytes) -> object | None:
+    """The metadata, if `start` is a header's beginning up to its table, and holds nothing else."""
+    try:
+        document = orjson.loads(start + b"}")
+    except orjson.JSONDecodeError:
+        return None
+    return document["__metadata__"] if document.keys() == {"__metadata__"} else None
+
 
 #: Limit on the header's length in bytes. The reference library takes 100 MB; no real model comes near this.
 MAX_HEADER = 32 * 2**20

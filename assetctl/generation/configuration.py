@@ -15,11 +15,10 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
+from assetctl.files.json_files import write_json
 from assetctl.generation.bounds import Config, checked, layers_of
 from assetctl.generation.folders import PIPELINES, SCHEDULERS, hand_over, model_index
-from assetctl.generation.json_files import write_json
-from assetctl.generation.tokenizers import END, START, find_tokenizer, read_vocabulary, write_tokenizer
-from assetctl.generation.weights import refuse_numbers
+from assetctl.generation.parts import END, START, find_tokenizer, read_vocabulary, refuse_numbers, write_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

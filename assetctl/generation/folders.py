@@ -11,11 +11,10 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
+from assetctl.files.json_files import read_object, write_json
 from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, checked, layers_of, refuse_code, shown
-from assetctl.generation.json_files import read_object, write_json
-from assetctl.generation.tokenizers import copy_tokenizer, read_tokenizer
-from assetctl.generation.weights import link_weights, refuse_numbers, weight_files
+from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -27,8 +27,10 @@ def identify(path: Path) -> Identification:
         CorruptFileError: It is damaged or cut short.
         StorageError: It can not be opened.
     """
-    from assetctl.files.contained import contained  # noqa: PLC0415 - `import assetctl` stays cheap
-    from assetctl.files.headers import read_any_header  # noqa: PLC0415 - as above
+    from assetctl.files.headers import (  # noqa: PLC0415 - `import assetctl` stays cheap
+        contained,
+        read_any_header,
+    )
 
     with contained(path):
         try:

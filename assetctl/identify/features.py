@@ -1,15 +1,17 @@
-"""What a kind makes of a header, and what a family says to it. A family never asks for a kind's own spelling."""
+"""What a kind makes of a header, measures of networks included, and what a family says to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from assetctl.identify.blocks import Blocks
+    from assetctl.files.safetensors import Header
     from assetctl.identify.outline import Outline
+
 
 #: `certain`: no other family looks like this. `likely`: others could, but do not in practice.
 #: `possible`: several families share it, so that only metadata can decide.
@@ -142,3 +144,203 @@ class Family:
     lineages: tuple[tuple[str, str], ...] = ()
     variant: Callable[[Features], str | None] | None = None
     contract: str = ""
+
+
+#: How a feed-forward is built.
+Build = Literal["plain", "gated", "wide"]
+
+_STACKS = ("double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.")
+
+#: Modules that take in the stream, and that give it out.
+_TAKES = (
+    "transformer_blocks.#.attn.to_q", "transformer_blocks.#.attn.to_k", "transformer_blocks.#.attn.to_v",
+    "transformer_blocks.#.attn.add_q_proj", "transformer_blocks.#.attn.add_k_proj",
+    "single_transformer_blocks.#.attn.to_q", "single_transformer_blocks.#.attn.to_k",
+    "single_transformer_blocks.#.attn.to_v", "single_transformer_blocks.#.attn.to_qkv_mlp_proj",
+    "single_transformer_blocks.#.proj_mlp", "img_attn.qkv", "img_attn.proj", "txt_attn.qkv", "linear1",
+    "img_mlp.0", "txt_mlp.0", "processor.qkv_lora1", "processor.qkv_lora2",
+)  # fmt: skip
+_GIVES = (
+    "single_transformer_blocks.#.proj_out", "linear2", "img_attn.proj", "txt_attn.proj", "img_mlp.2", "txt_mlp.2",
+    "transformer_blocks.#.attn.to_q", "x_embedder",
+)  # fmt: skip
+
+#: Of blocks that attend once, to picture and text together.
+_JOINT = ("double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.0.attn.add_")
+#: Of blocks that attend twice: what takes in the stream, and what takes in text.
+_QUERIES = ("attn1.to_q", "attn2.to_q", "attn1.to_k", "attn1.to_v")
+_STATES = ("attn2.to_k", "attn2.to_v")
+
+#: Module, and what its output is to its input: plain, gated, and gated wide. A plain feed-forward is 4 times as wide as
+#: the stream; a gated one is 3 times as wide, a wide one 4 times, and takes two such halves. Single blocks fuse it with
+#: attention.
+_RATIOS = (
+    ("linear1", 7, 9, 11), ("linear2", 1 / 5, 1 / 4),
+    ("img_mlp.0", 4, 6), ("txt_mlp.0", 4, 6), ("img_mlp.2", 1 / 4, 1 / 3), ("txt_mlp.2", 1 / 4, 1 / 3),
+    ("single_transformer_blocks.#.proj_mlp", 4, 6, 8), ("transformer_blocks.#.ff.net.0.proj", 4, 6, 8),
+)  # fmt: skip
+_BUILDS: tuple[Build, ...] = ("plain", "gated", "wide")
+
+_LAYERS = tuple(
+    f"{stack}.0.{part}."
+    for stack in ("layers", "noise_refiner", "context_refiner", "control_layers")
+    for part in ("attention", "attn", "feed_forward")
+)
+_TAKES_LAYER = (
+    "attention.qkv", "attention.to_q", "attention.to_k", "attention.to_v", "feed_forward.w1", "feed_forward.w3",
+    "layers.#.attn.to_q", "layers.#.attn.to_k", "layers.#.attn.to_v", "feed_forward.linear_1",
+)  # fmt: skip
+_GIVES_LAYER = ("attention.out", "attention.to_out.0", "feed_forward.w2")
+
+
+class Blocks:
+    """Measures of a transformer of double and single blocks, or of what changes or steers one, taken when asked."""
+
+    def __init__(self, outline: Outline) -> None:
+        self._outline = outline
+
+    @cached_property
+    def width(self) -> int | None:
+        """Width of the stream through the blocks."""
+        return self._outline.input_width(*_TAKES) or self._outline.output_width(*_GIVES)
+
+    @cached_property
+    def double(self) -> int:
+        """How many double blocks there are, by the highest number that is named."""
+        return max(self._outline.highest("double_blocks"), self._outline.highest("transformer_blocks")) + 1
+
+    @cached_property
+    def single(self) -> int:
+        """How many single blocks there are, likewise."""
+        return max(self._outline.highest("single_blocks"), self._outline.highest("single_transformer_blocks")) + 1
+
+    @cached_property
+    def twice(self) -> tuple[int | None, int | None]:
+        """Widths of the stream and of the text in blocks that attend to each, as those of LTX, PixArt and Cosmos do."""
+        outline = self._outline
+        if outline.begins(*_JOINT) or not outline.begins("transformer_blocks.0.attn2."):
+            return None, None
+        stream = outline.square_width(*_QUERIES) or outline.output_width(*_STATES)
+        return stream, outline.square_width(*_STATES)
+
+    @cached_property
+    def feed_forward(self) -> Build | None:
+        """How the feed-forward is built, by the ratios of its widths."""
+        for module, *ratios in _RATIOS:
+            taken, given = self._outline.input_width(module), self._outline.output_width(module)
+            if taken and given:
+                for build, ratio in zip(_BUILDS, ratios, strict=False):
+                    if given == taken * ratio:
+                        return build
+        return None
+
+
+def read_blocks(outline: Outline) -> Blocks | None:
+    """Measures of the transformer that a file holds or is about, or `None` if it is built otherwise."""
+    return Blocks(outline) if outline.begins(*_STACKS) else None
+
+
+def width_of_layers(outline: Outline) -> int | None:
+    """Width of the stream in a network of Lumina's build, or `None` if it has none."""
+    if not outline.begins(*_LAYERS):
+        return None
+    norm = outline.shape("layers.#.attention_norm1")  # it stays whole where matrices are packed
+    return outline.input_width(*_TAKES_LAYER) or outline.output_width(*_GIVES_LAYER) or (norm[0] if norm else None)
+
+
+_LEVELS = (
+    "down_blocks.", "up_blocks.", "mid_block.", "input_blocks.", "output_blocks.", "middle_block.",
+    "lllite_unet_input_blocks.", "lllite_unet_middle_block.",
+)  # fmt: skip
+
+#: Names in networks that share those of the levels but are no image UNet: video models, Stable Cascade.
+_OTHERS = (
+    "temporal_transformer",
+    "time_stack",
+    "time_mixer",
+    "temp_conv",
+    "temp_attention",
+    "motion_modules",
+    "channelwise",
+)
+
+_ROOTS = ("model.diffusion_model.", "", "diffusion_model.", "control_model.", "unet.")
+
+#: Attention in the first level, counted from either end, in either spelling.
+_FIRST_ATTENTION = (
+    "down_blocks.0.attentions", "down_blocks_0_attentions", "up_blocks.3.attentions", "up_blocks_3_attentions",
+    "input_blocks.1.1.", "input_blocks_1_1_", "input_blocks.2.1.", "input_blocks_2_1_",
+    "output_blocks.9.1.", "output_blocks_9_1_", "output_blocks.10.1.", "output_blocks_10_1_",
+)  # fmt: skip
+_CONTEXT = ("attn2.to_k", "attn2.processor.to_k", "attn2.to_v", "attn2.processor.to_v")
+_CONDITION = ("label_emb.0.0", "add_embedding.linear_1")
+
+
+def read_unet(outline: Outline) -> UNet | None:
+    """Measures of the UNet that a file holds or is about, or `None` if it is about none."""
+    if not outline.begins(*_LEVELS) or outline.has(*_OTHERS):
+        return None
+    context = outline.input_width(*_CONTEXT)
+    in_channels = _in_channels(outline)
+    condition = outline.input_width(*_CONDITION)
+    if context is not None or not outline.has("attentions.", "transformer_blocks.", "proj_in"):
+        return UNet(context, in_channels, condition)
+    return UNet(
+        context,
+        in_channels,
+        condition,
+        first_attention=outline.header.has(*_FIRST_ATTENTION),
+        depth=outline.highest("transformer_blocks"),
+        linear=_linear(outline),
+    )
+
+
+def unet_variant(features: Features) -> str | None:
+    """What a UNet of Stable Diffusion was changed for, by the channels of its input."""
+    if features.unet is None or features.kind not in {"checkpoint", "diffusion-model"}:
+        return None
+    return {9: "inpainting", 8: "pix2pix", 5: "depth", 7: "upscaler"}.get(features.unet.in_channels or 4)
+
+
+def read_by_kolors(features: Features) -> bool:
+    """Whether a UNet that takes text as wide as SDXL's is that of Kolors, or an IP-Adapter is for it."""
+    if features.kind == "ip-adapter":  # SDXL's resamplers are 1280 wide
+        return features.outline.output_width("image_proj.layers.0.0.to_out") == 2048
+    return features.outline.begins("encoder_hid_proj.")
+
+
+def _in_channels(outline: Outline) -> int | None:
+    for root in _ROOTS:
+        shape = outline.header.shape(root + "input_blocks.0.0.weight") or outline.header.shape(root + "conv_in.weight")
+        if shape is not None and len(shape) == 4:
+            return shape[1]
+    return None
+
+
+def _linear(outline: Outline) -> bool | None:
+    """Whether attention projects by matrices; (IA)^3 has a number for each output, which does not tell."""
+    module = outline.module("proj_in")
+    if module is None:
+        return None
+    shapes = (outline.header.shape(module + ending) for ending in (".weight", ".lora_down.weight", ".lora_A.weight"))
+    return next((len(shape) == 2 for shape in shapes if shape is not None and len(shape) > 1), None)
+
+
+#: Part of a tensor's name, and the method it belongs to; a newline is a name's end.
+_METHODS = {
+    ".hada_": "LoHa",
+    ".lokr_": "LoKr",
+    ".dora_scale": "DoRA",
+    "lora_magnitude_vector": "DoRA",
+    ".oft_": "OFT",
+    ".boft_": "BOFT",
+    ".a1.weight\n": "GLoRA",
+    ".on_input\n": "IA3",
+    ".diff\n": "full difference",
+    ".diff_b\n": "full difference",
+}
+
+
+def unsupported_method(header: Header) -> str | None:
+    """Name of the method, if a LoRA's header shows one that can not be applied faithfully."""
+    return next((method for part, method in _METHODS.items() if header.has(part)), None)

@@ -5,17 +5,24 @@ A file's name never decides a family; it may name a lineage inside one.
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from importlib import import_module
+from importlib.metadata import entry_points
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
 
-from assetctl.identify import metadata, plugins
-from assetctl.identify.features import Match
+from assetctl.errors import UsageError
+from assetctl.identify import families as family_files
+from assetctl.identify import kinds as kind_files
+from assetctl.identify import metadata
+from assetctl.identify.features import Family, Kind, Match
 from assetctl.identify.kinds.embedding import NAMELESS
-from assetctl.identify.lineage import lineage
+from assetctl.identify.metadata import lineage
 from assetctl.identify.outline import Outline
 from assetctl.types import Evidence, Identification
 
@@ -23,8 +30,62 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from assetctl.files.safetensors import Header
-    from assetctl.identify.features import Family, Features, Kind
+    from assetctl.identify.features import Features
     from assetctl.types import Confidence
+
+
+_Plugin = TypeVar("_Plugin", Kind, Family)
+
+
+@cache
+def kinds() -> tuple[Kind, ...]:
+    """All kinds, ours and third parties', by name.
+
+    Raises:
+        UsageError: A third party's can not be loaded.
+    """
+    ours = [module.KIND for module in map(import_module, _modules(kind_files.__name__, list(kind_files.__path__)))]
+    return _unique([*ours, *_third_party("assetctl.kinds", Kind)])
+
+
+@cache
+def families() -> tuple[Family, ...]:
+    """All families, ours and third parties', by name.
+
+    Raises:
+        UsageError: A third party's can not be loaded.
+    """
+    places = _modules(family_files.__name__, list(family_files.__path__))
+    ours = [module.FAMILY for module in map(import_module, places)]
+    return _unique([*ours, *_third_party("assetctl.families", Family)])
+
+
+def _modules(package: str, folders: list[str]) -> list[str]:
+    return [f"{package}.{module.name}" for module in pkgutil.iter_modules(folders)]
+
+
+def _third_party(group: str, wanted: type[_Plugin]) -> list[_Plugin]:
+    found = []
+    for entry in entry_points(group=group):
+        hint = f"Update or uninstall the package that provides it: {entry.value}."
+        try:
+            plugin = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"The plug-in {entry.name} of {group} can not be loaded: {error}.", hint) from error
+        if not isinstance(plugin, wanted):
+            raise UsageError(f"The plug-in {entry.name} of {group} is no {wanted.__name__}.", hint)
+        found.append(plugin)
+    return found
+
+
+def _unique(plugins: list[_Plugin]) -> tuple[_Plugin, ...]:
+    by_name = {plugin.name: plugin for plugin in plugins}
+    if len(by_name) < len(plugins):
+        names = sorted(plugin.name for plugin in plugins)
+        twice = next(name for name, following in pairwise(names) if name == following)
+        raise UsageError(f"Two plug-ins are named {twice}.", "Uninstall one of the packages that provide it.")
+    return tuple(by_name[name] for name in sorted(by_name))
+
 
 #: Kinds that several families use as they are: to have no family is no gap in what is known of them.
 _SHARED = frozenset({"text-encoder", "image-encoder", "upscaler"})
@@ -169,7 +230,7 @@ def _weigh(
 @cache
 def _ranked() -> tuple[Kind, ...]:
     """Kinds that outrank more come first, only to spare looking at those that they outrank."""
-    return tuple(sorted(plugins.kinds(), key=lambda kind: -len(kind.over)))
+    return tuple(sorted(kinds(), key=lambda kind: -len(kind.over)))
 
 
 def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
@@ -188,7 +249,7 @@ def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
 
 
 def _matches(features: Features) -> list[tuple[Family, Match]]:
-    return [(family, match) for family in plugins.families() if (match := _match(family, features)) is not None]
+    return [(family, match) for family in families() if (match := _match(family, features)) is not None]
 
 
 def _match(family: Family, features: Features) -> Match | None:
@@ -200,7 +261,7 @@ def _match(family: Family, features: Features) -> Match | None:
 @lru_cache(maxsize=1024)
 def _named(text: str) -> tuple[Family, ...]:
     """Families that a trainer's word for an architecture can mean."""
-    return tuple(family for family in plugins.families() if family.said and re.search(family.said, text))
+    return tuple(family for family in families() if family.said and re.search(family.said, text))
 
 
 def _hearsay(

@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetctl.asset_names import can_be_name
 from assetctl.errors import RefusedFileError
 from assetctl.files.disk import LARGEST_FILE, storage_errors, write_text
-from assetctl.files.names import clashing, safe_path
+from assetctl.files.paths import clashing, safe_path
 from assetctl.manifest.tables import Document, shown
-from assetctl.types import KINDS, Facts
+from assetctl.types import KINDS, Facts, can_be_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

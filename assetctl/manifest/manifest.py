@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from assetctl.asset_names import can_be_name
 from assetctl.errors import UsageError
 from assetctl.manifest.tables import Document, shown
-from assetctl.types import KINDS, LONGEST_NAME
-from assetctl.visible import escaped, visible
+from assetctl.text import escaped, visible
+from assetctl.types import KINDS, LONGEST_NAME, can_be_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -189,7 +188,7 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
         document.fail((*where, "kind"), f"is {shown(kind)!r}, which is no kind", _choose(kind, KINDS))
     if not family:
         return
-    from assetctl.identify.plugins import families  # noqa: PLC0415 - loads every family there is
+    from assetctl.identify.identification import families  # noqa: PLC0415 - loads every family there is
 
     known = [each.name for each in families()]
     near = family not in known and difflib.get_close_matches(family[:100].lower(), known, n=1)

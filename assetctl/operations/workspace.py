@@ -1,7 +1,8 @@
-"""What every operation works on: settings, catalog and store, each opened when first needed."""
+"""What every operation works on: settings, catalog and store, opened when first needed, and the store followed."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,13 +11,65 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import Catalog
+from assetctl.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from assetctl.catalog import KnownFile
     from assetctl.settings import Settings
     from assetctl.store import Store
     from assetctl.store.trash import Trash
+    from assetctl.types import Asset
+
+
+def follow_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> None:
+    """Let the catalog look for files below `root` that it knows below the folder where the store was.
+
+    A file is followed if one of its size lies at the same place in the store of now, with its time of writing, or while
+    nothing lies where it was: another tree may have files of the same names. All others stay recorded as they
+    were: their disk may not be mounted.
+
+    Args:
+        catalog: Whose records are brought up to date; one that can not be written stays as it is.
+        root: The store's folder, by its real path.
+        strays: Assets of the store whose recorded paths lie elsewhere.
+    """
+    there = catalog.read.known_files(str(root))
+    files: dict[str, str] = {}
+    assets: dict[int, str] = {}
+    for former in {Path(stray.path).parent.parent for stray in strays}:  # STORE/FOLDER/NAME
+        known = catalog.read.known_files(str(former))
+        moved = {old: new for old in known if (new := _followed(old, former, root, known[old], there)) is not None}
+        torn = {file.asset_id for old, file in known.items() if file.role != "copy" and old not in moved}
+        whole = {old: new for old, new in moved.items() if known[old].asset_id not in torn}
+        files |= whole
+        own = (known[old] for old in whole if known[old].role != "copy")
+        assets |= {file.asset_id: _below(root, file.asset_path, former) for file in own}
+    if files:
+        with contextlib.suppress(StorageError), catalog.write() as writer:
+            writer.follow(files, assets)
+
+
+def _followed(old: str, former: Path, root: Path, known: KnownFile, there: Mapping[str, KnownFile]) -> str | None:
+    """Where a file of the former store lies in that of now, unless another asset is there."""
+    new = _below(root, old, former)
+    other = there.get(new)
+    if other is not None and (other.asset_id != known.asset_id or other.role != "copy"):
+        return None
+    if os.path.realpath(old) == os.path.realpath(new):
+        return new
+    try:
+        status = Path(new).stat()
+    except OSError:
+        return None
+    is_moved = status.st_mtime_ns == known.mtime_ns or not os.path.lexists(old)
+    return new if status.st_size == known.size and is_moved else None
+
+
+def _below(root: Path, path: str, former: Path) -> str:
+    """The same place in the store of now."""
+    return str(root / os.path.relpath(path, former))
 
 
 @dataclass(frozen=True)
@@ -36,8 +89,6 @@ class Workspace:
         catalog = Catalog(self.settings.catalog)
         strays = catalog.read.strays(str(self.models))
         if strays:
-            from assetctl.operations.follow_store import follow_store  # noqa: PLC0415 - hardly ever
-
             follow_store(catalog, self.models, strays)
         return catalog
 
@@ -67,7 +118,7 @@ class Workspace:
     @contextmanager
     def reserve(self) -> Iterator[None]:
         """What frees space runs in here: on a full disk, the catalog has the room that was kept for it."""
-        from assetctl.catalog.reserve import room_given_back  # noqa: PLC0415 - reading commands do without it
+        from assetctl.catalog.unwritable import room_given_back  # noqa: PLC0415 - reading commands do without it
 
         with room_given_back(self.settings.catalog):
             yield

@@ -7,8 +7,7 @@ is not read as its writer may mean it.
 
 from __future__ import annotations
 
-from assetctl.prompt.tags import ParsedPrompt, parse_prompt, without_tags
-from assetctl.prompt.weights import parse_weights
-from assetctl.prompt.words import split_at_tokens, words_present
+from assetctl.prompt.chunks import split_at_tokens, words_present
+from assetctl.prompt.syntax import ParsedPrompt, parse_prompt, parse_weights, without_tags
 
 __all__ = ["ParsedPrompt", "parse_prompt", "parse_weights", "split_at_tokens", "without_tags", "words_present"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from assetctl.errors import CorruptFileError
-from assetctl.files.regular import read_regular
+from assetctl.files.paths import read_regular
 from assetctl.prompt.chunks import Token, cut_prompt, number_vectors
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from assetctl.prompt.chunks import Chunk
-    from assetctl.prompt.tags import ParsedPrompt
+    from assetctl.prompt.syntax import ParsedPrompt
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 

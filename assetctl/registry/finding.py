@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from assetctl.catalog import Generation
     from assetctl.errors import CatalogError
-    from assetctl.operations.inspect_picture import PictureDetails
-    from assetctl.operations.searching import Offer
+    from assetctl.operations.acquire.search import Offer
+    from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.registry.home import PathLike
     from assetctl.sources.base import FetchProgress
     from assetctl.types import Asset, AssetDetails
@@ -71,7 +71,7 @@ class Finding(Home):
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
-        from assetctl.operations.fitting import fitting
+        from assetctl.operations.select.check import fitting
 
         return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 
@@ -92,13 +92,13 @@ class Finding(Home):
 
     def families(self) -> Sequence[str]:
         """Names of all families that can be identified."""
-        from assetctl.identify.plugins import families
+        from assetctl.identify.identification import families
 
         return [family.name for family in families()]
 
     def base_models(self) -> Sequence[str]:
         """Names of all base models that can be told, in Civitai's spelling."""
-        from assetctl.operations.edit import base_models
+        from assetctl.operations.library.edit import base_models
 
         return base_models()
 
@@ -119,7 +119,7 @@ class Finding(Home):
             UsageError: No source of this name can be searched.
             SourceError: It can not be reached.
         """
-        from assetctl.operations.searching import search_source
+        from assetctl.operations.acquire.search import search_source
 
         return search_source(self._workspace, source, query, kind=kind, family=family, limit=limit)
 
@@ -130,13 +130,13 @@ class Finding(Home):
 
         Hashes that were left for later are computed if `hashes` is true, and by itself of what is small.
         """
-        from assetctl.operations.inspect_asset import inspect_asset
+        from assetctl.operations.library.inspect_asset import inspect_asset
 
         return inspect_asset(self._workspace, name, hashes=hashes, report=report)
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
-        from assetctl.operations.picture_file import find_picture
+        from assetctl.operations.make.inspect_picture import find_picture
 
         return find_picture(self._workspace, name)
 
@@ -149,7 +149,7 @@ class Finding(Home):
         Raises:
             FileError: It is no such picture, or is damaged.
         """
-        from assetctl.operations.inspect_picture import inspect_picture
+        from assetctl.operations.make.inspect_picture import inspect_picture
 
         return inspect_picture(self._workspace, Path(path), hashes=hashes)
 
@@ -171,7 +171,7 @@ class Finding(Home):
             seed: Exactly this one.
             since: A date or time in ISO 8601, or `12h`, `7d`, `2w`, `3m`, `1y` ago.
         """
-        from assetctl.operations.history import history
+        from assetctl.operations.make.history import history
 
         return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit)
 
@@ -181,6 +181,6 @@ class Finding(Home):
         Raises:
             NotFoundError: No picture has this number.
         """
-        from assetctl.operations.history import made_picture
+        from assetctl.operations.make.history import made_picture
 
         return made_picture(self._workspace, number)

@@ -10,12 +10,12 @@ from assetctl.registry.home import Home, ignore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from assetctl.compat.rule import Rule
-    from assetctl.generation.plan import Backend, GenerationRequest, Plan, Progress
-    from assetctl.operations.generate import GenerationResult
-    from assetctl.operations.prompting import PromptReading
-    from assetctl.operations.reproduce import Reproduced, Reproduction
-    from assetctl.operations.selecting import Choice
+    from assetctl.compat.check import Rule
+    from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.reproduce import Reproduced, Reproduction
+    from assetctl.operations.select.prompts import PromptReading
+    from assetctl.operations.select.selection import Choice
+    from assetctl.plan import Backend, GenerationRequest, Plan, Progress
     from assetctl.registry.home import PathLike
     from assetctl.types import CheckReport
 
@@ -25,13 +25,13 @@ class Making(Home):
 
     def check(self, choice: Choice) -> CheckReport:
         """Whether a selection can work together."""
-        from assetctl.operations.check import check
+        from assetctl.operations.select.check import check
 
         return check(self._workspace, choice)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""
-        from assetctl.compat import list_rules
+        from assetctl.compat.check import list_rules
 
         return list_rules()
 
@@ -44,7 +44,7 @@ class Making(Home):
             NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
             FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
         """
-        from assetctl.operations.prompting import read_prompt
+        from assetctl.operations.select.prompts import read_prompt
 
         return read_prompt(self._workspace, text, checkpoint=checkpoint, embeddings=embeddings)
 
@@ -58,8 +58,8 @@ class Making(Home):
         force: bool = False,
     ) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
-        from assetctl.operations.planning import plan_generation
-        from assetctl.operations.targets import find_target
+        from assetctl.operations.make.generate import find_target
+        from assetctl.operations.make.plan import plan_generation
 
         planned = plan_generation(self._workspace, request, choice)
         target = self._workspace.settings.outputs if out is None else Path(out)
@@ -87,7 +87,7 @@ class Making(Home):
             AssetctlError: Likewise, in its `done`.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.generate import generate
+        from assetctl.operations.make.generate import generate
 
         plan, report = self.plan(request, choice, out=out, format=format, force=force)
         target, painter = None if out is None else Path(out), backend or DiffusersBackend()
@@ -100,7 +100,7 @@ class Making(Home):
     ) -> Reproduction:
         """Say how a picture would be made again, and what would differ; see `reproduce`."""
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.reproduce import plan_reproduction
+        from assetctl.operations.make.reproduce import plan_reproduction
 
         painter = backend or DiffusersBackend()
         return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes)
@@ -132,7 +132,7 @@ class Making(Home):
             HashMismatchError: An asset is here by its name alone.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.reproduce import Reproduction, reproduce
+        from assetctl.operations.make.reproduce import Reproduction, reproduce
 
         painter = backend or DiffusersBackend()
         if not isinstance(picture, Reproduction):
@@ -148,6 +148,6 @@ class Making(Home):
         Raises:
             UsageError: The file that `out` names is there, or is the original itself.
         """
-        from assetctl.operations.reproduce import check_target
+        from assetctl.operations.make.reproduce import check_target
 
         check_target(self._workspace, reproduction, out=None if out is None else Path(out), force=force)

@@ -11,8 +11,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.sources._said import misspelt
-from assetctl.sources.base import Accountable, Exact, Guarded, Searchable
+from assetctl.sources.base import Accountable, Exact, Guarded, Searchable, misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
-from assetctl.files.names import clashing
-from assetctl.files.sniff import MODEL_SUFFIXES
+from assetctl.files.paths import clashing
+from assetctl.files.safetensors import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

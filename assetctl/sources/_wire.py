@@ -1,16 +1,17 @@
-"""The way bytes take from a server: urllib3's connections below httpx2's client.
-
-httpx2 knows redirects, and which header may follow them; its own connections hand a body on in pieces of 64 KiB through
-a parser in Python, which takes longer than hashing them. urllib3's read from the socket into large pieces.
-"""
+"""Connections to servers: where a redirect may lead, how long a read may take, and how much may come."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
+import threading
 import time
 from contextlib import contextmanager
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from socket import inet_aton, inet_ntoa
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,13 +21,172 @@ import urllib3
 from urllib3 import exceptions as broken
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from assetctl.addresses import parts_of
-from assetctl.sources._reach import Zone, may_lead, zone_of_address, zone_of_host
-from assetctl.sources._watch import WATCH
+from assetctl.text import parts_of
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
+    from ipaddress import IPv4Network, IPv6Network
+
+
+class Zone(Enum):
+    """How far away a machine is."""
+
+    PUBLIC = "the internet"
+    PRIVATE = "a private network"
+    LINK = "the nearest network alone"
+    HERE = "this machine"
+
+
+#: Networks that are near. Source: IANA's registries of special-purpose addresses, for IPv4 and IPv6.
+_NEAR = (
+    (Zone.HERE, ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")),
+    (Zone.LINK, ("169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32")),
+    (Zone.PRIVATE, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "192.0.0.0/24",
+                    "fc00::/7", "fec0::/10", "64:ff9b:1::/48", "2001::/32")),
+)  # fmt: skip
+_NETWORKS: tuple[tuple[Zone, IPv4Network | IPv6Network], ...] = tuple(
+    (zone, ip_network(network)) for zone, networks in _NEAR for network in networks
+)
+
+#: IPv6 addresses that stand for an IPv4 address, which is their last bits.
+_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+
+#: The same within one network; it may write them otherwise too.
+_TRANSLATED_HERE = ip_network("64:ff9b:1::/48")
+
+#: An IPv4 address in any form that programs take, or a name that is none.
+_NUMBERS = re.compile(r"[0-9a-fx]{1,20}(\.[0-9a-fx]{1,20}){0,3}", re.ASCII)
+_LOCAL_NAMES = ("localhost", "ip6-localhost", "localhost.localdomain")
+
+
+def zone_of_address(address: str) -> Zone:
+    """How far away an IP address is.
+
+    Raises:
+        ValueError: It is none.
+    """
+    number = _plain(ip_address(address.partition("%")[0]))
+    return _zone_of_number(number)
+
+
+def _zone_of_number(number: IPv4Address | IPv6Address) -> Zone:
+    if number in _TRANSLATED_HERE and (inside := _zone_of_number(_last_bits(number))) is not Zone.PUBLIC:
+        return inside
+    return next((zone for zone, network in _NETWORKS if number in network), Zone.PUBLIC)
+
+
+def _last_bits(number: IPv4Address | IPv6Address) -> IPv4Address:
+    return IPv4Address(int(number) & 0xFFFFFFFF)
+
+
+def zone_of_host(host: str) -> Zone | None:
+    """How far away a host of an address is, as far as that can be told without asking for its name: `None` if not."""
+    host = unquote(host).strip("[]").rstrip(".").lower()
+    if _NUMBERS.fullmatch(host):
+        host = _plain_numbers(host)
+    if host in _LOCAL_NAMES or host.endswith(".localhost"):
+        return Zone.HERE
+    try:
+        return zone_of_address(host)
+    except ValueError:
+        return None
+
+
+def _plain_numbers(host: str) -> str:
+    """The usual form of an IPv4 address that is written as one number, in fewer parts, to the base of 16 or 8."""
+    try:
+        return inet_ntoa(inet_aton(host))
+    except OSError:
+        return host
+
+
+def may_lead(named: Zone | None, to: Zone) -> bool:
+    """Whether what lies in one zone may lead to another host in another zone.
+
+    To the web from anywhere. Else only from a machine that could go there itself, and is as near: from one port of this
+    machine to another, from one machine of a private network to another.
+    """
+    return to is Zone.PUBLIC or (to is named and to in (Zone.HERE, Zone.PRIVATE))
+
+
+def _plain(number: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 address stands for, if it does."""
+    if isinstance(number, IPv4Address):
+        return number
+    if inside := number.ipv4_mapped or number.sixtofour:
+        return inside
+    if any(number in network for network in _TRANSLATED) and int(number) > 1:
+        return _last_bits(number)
+    return number
+
+
+#: Seconds that one read may take in all: an answer's headers, or its next bytes.
+LONGEST_READ = 90.0
+
+#: Seconds between two looks.
+_LOOK = 1.0
+
+#: Looks without any read, after which the thread ends.
+_IDLE = 10
+
+
+class Watch:
+    """Watches over the reads of all connections; its thread lives as long as there are any."""
+
+    def __init__(self) -> None:
+        self._reads: dict[int, tuple[float, socket.socket]] = {}
+        self._changed = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def over(self, connection: socket.socket | None) -> Iterator[None]:
+        """Cut the connection off, if the block takes too long.
+
+        Raises:
+            TimeoutError: That was done, and what the block saw was no end.
+        """
+        if connection is None:
+            yield
+            return
+        key = threading.get_ident()
+        self._reads[key] = (time.monotonic() + LONGEST_READ, connection)
+        if self._thread is None or not self._thread.is_alive():  # it ended, or stayed behind at a fork
+            self._begin()
+        try:
+            yield
+        finally:
+            is_cut = self._reads.pop(key, None) is None
+        if is_cut:
+            raise TimeoutError
+
+    def _begin(self) -> None:
+        with self._changed:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._look, daemon=True, name="watch")
+                self._thread.start()
+
+    def _look(self) -> None:
+        idle = 0
+        while True:
+            time.sleep(min(_LOOK, LONGEST_READ / 4))
+            self._cut(time.monotonic())
+            idle = 0 if self._reads else idle + 1
+            with self._changed:
+                if idle > _IDLE and not self._reads:
+                    self._thread = None
+                    return
+
+    def _cut(self, now: float) -> None:
+        for key, (deadline, connection) in tuple(self._reads.items()):
+            if now > deadline and self._reads.pop(key, None) is not None:
+                with contextlib.suppress(OSError):  # it is gone already
+                    # Below what encrypts: the thread that reads needs that part as it is.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+WATCH = Watch()
+
 
 #: Bytes that are asked of a connection at a time; what is there is taken, so that a slow one does not wait to be full.
 _READ = 2**20

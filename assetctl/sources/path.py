@@ -13,9 +13,9 @@ from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, 
 from assetctl.files.disk import copy_file, storage_errors
 from assetctl.files.hashing import hash_file
 from assetctl.files.headers import read_any_header
-from assetctl.files.names import safe_path
-from assetctl.files.sniff import MODEL_SUFFIXES
-from assetctl.sources import _own
+from assetctl.files.paths import safe_path
+from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.sources import _local
 from assetctl.sources._choose import (
     INDEX,
     TEXT_SUFFIXES,
@@ -93,21 +93,23 @@ class PathSource:
         target = into / "asset" / path.name
         partial = into / "partial"
         with storage_errors(f"write to {into}"):
-            _own.clear(into, partial / "any")
+            _local.clear(into, partial / "any")
             for left in partial.glob("*.incoming"):  # by a copy that was killed
                 left.unlink()
         for file in sorted(resolution.files, key=lambda file: is_folder and file.path != INDEX):
             place = (target if is_folder else target.parent) / file.path
             with storage_errors(f"write {place}"):
-                _own.clear(into, place)
+                _local.clear(into, place)
             _see_there(base / file.path)
             self._see_place(base, base / file.path, is_main=is_folder or file is resolution.files[0])
             self._copy(base / file.path, place, partial, file, report)
             if is_folder and file.path == INDEX:
-                see_chosen(_own.start_of(place, _LARGEST_INDEX), [other.path for other in resolution.files], str(path))
+                see_chosen(
+                    _local.start_of(place, _LARGEST_INDEX), [other.path for other in resolution.files], str(path)
+                )
         asset = target if is_folder else target.parent
         with storage_errors(f"tidy {asset}"):
-            _own.prune(asset, {file.path for file in resolution.files})
+            _local.prune(asset, {file.path for file in resolution.files})
         return target
 
     def _file(self, reference: str, path: Path) -> Resolution:
@@ -148,7 +150,7 @@ class PathSource:
             done += length
             report(FetchProgress(file.path, done, file.size))
 
-        with storage_errors(f"copy {source} to {target}"), _own.incoming(partial, target) as incoming:
+        with storage_errors(f"copy {source} to {target}"), _local.incoming(partial, target) as incoming:
             copy_file(source, incoming, tell)
             found = hash_file(incoming, frozenset({"sha256"})).sha256 if file.sha256 else None
             if found != file.sha256:

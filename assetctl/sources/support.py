@@ -63,12 +63,13 @@ def fetch_tokenizer(store: Place, report: Report) -> Path:
     with store.lock(_KEY):
         if (found := installed_tokenizer(store)) is not None:
             return found
-        from assetctl.sources import _download, _hub  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources import _download  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
 
         staging = store.staging(_KEY)
         ready = [staging / _name(file) for file in TOKENIZER_FILES]
         for file, path in zip(TOKENIZER_FILES, ready, strict=True):
-            way = replace(_hub.way(_REPOSITORY, "main", file.path), most=_MOST)
+            way = replace(client.way(_REPOSITORY, "main", file.path), most=_MOST)
             _download.download(way, file, path, staging / "partial", report)
         folder = _folder(store)
         with storage_errors(f"write to {folder}"):

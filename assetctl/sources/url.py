@@ -8,11 +8,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from assetctl.addresses import is_address, without_secrets
 from assetctl.errors import OfflineError, UsageError
-from assetctl.files.sniff import MODEL_SUFFIXES
-from assetctl.sources._said import misspelt
-from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
+from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.sources.base import FetchProgress, RemoteFile, Resolution, misspelt
+from assetctl.text import is_address, without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +93,10 @@ class UrlSource:
         return next((key for key, url in named.items() if url is None or without_secrets(url) != shown), None)
 
     def _way(self, shown: str) -> Way:
-        from assetctl.sources import _download, _web  # noqa: PLC0415 - as above
+        from assetctl.sources import (  # noqa: PLC0415 - as above
+            _download,
+            _web,
+        )
 
         address = self._addresses.get(shown, shown)
         return _download.Way(
@@ -126,7 +128,7 @@ def _name(response: httpx2.Response, start: bytes, shown: str) -> str:
 
 
 def _warnings(address: str) -> tuple[str, ...]:
-    from assetctl.sources._reach import Zone, zone_of_host  # noqa: PLC0415 - comes with the client
+    from assetctl.sources._wire import Zone, zone_of_host  # noqa: PLC0415 - comes with the client
 
     parts = urlsplit(address)
     if parts.scheme == "https" or zone_of_host(parts.hostname or "") is Zone.HERE:

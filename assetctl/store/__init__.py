@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assetctl.files.names import safe_name
+from assetctl.files.paths import safe_name
 from assetctl.store.store import Store
 
 __all__ = ["Store", "safe_name"]

@@ -18,7 +18,7 @@ from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, remove_empt
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from assetctl.store.notes import Note
+    from assetctl.store.placement import Note
     from assetctl.store.store import Store
 
 What = Literal["unfinished", "unregistered"]

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import NoRoomError
 from assetctl.files.disk import storage_errors, sync_folder
-from assetctl.files.names import safe_name
-from assetctl.files.paths import below
-from assetctl.store.notes import SUFFIX, Note, read_note
+from assetctl.files.paths import below, safe_name
 from assetctl.store.placement import (
+    SUFFIX,
+    Note,
     companion,
     copy_whole,
     has_companion,
     move,
     move_with_companion,
+    read_note,
     remove_any,
     settle,
     sign_companion,

@@ -18,7 +18,7 @@ from assetctl.files.disk import same_bytes, storage_errors, sync_folder, write_t
 from assetctl.files.paths import below
 from assetctl.store.placement import State, copy_whole, move_anywhere, remove_any, state_of
 from assetctl.store.store import remove_empty_folders
-from assetctl.visible import visible
+from assetctl.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

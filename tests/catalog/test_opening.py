@@ -12,8 +12,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from assetctl.catalog import Catalog, opening
-from assetctl.catalog.engine import make_engine
-from assetctl.catalog.rows import Row
+from assetctl.catalog.migrating import make_engine
+from assetctl.catalog.models import Row
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
 DATA = Path(__file__).parent / "data"

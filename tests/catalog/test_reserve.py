@@ -10,7 +10,7 @@ import pytest
 from disks import fill, refused_writes, small_disk
 
 from assetctl.catalog import Catalog, NewAsset
-from assetctl.catalog.reserve import SIZE, reserve_of
+from assetctl.catalog.unwritable import SIZE, reserve_of
 from assetctl.errors import StorageError
 from assetctl.operations.workspace import Workspace
 from assetctl.settings import Settings

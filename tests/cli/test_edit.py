@@ -7,7 +7,7 @@ from material import write_lora
 
 from assetctl import Registry
 from assetctl.errors import UsageError
-from assetctl.operations.edit import Changes
+from assetctl.operations.library.edit import Changes
 
 
 @pytest.fixture

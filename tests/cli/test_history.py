@@ -13,7 +13,7 @@ from material import write_lora
 
 from assetctl.catalog import GenerationEntry
 from assetctl.errors import UsageError
-from assetctl.operations.history import command_line, parse_since
+from assetctl.operations.make.history import command_line, parse_since
 from assetctl.registry import Registry
 from assetctl.types import Selection, WeightedAsset
 

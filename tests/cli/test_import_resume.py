@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from assetctl.operations.hashing import HashRun
+from assetctl.operations.library.verify import HashRun
 from tests.material import write_lora
 
 _opened: list[str] = []

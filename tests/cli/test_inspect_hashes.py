@@ -9,7 +9,7 @@ import pytest
 from material import write_lora
 
 from assetctl import Registry
-from assetctl.operations.hashing import AT_ONCE
+from assetctl.operations.library.verify import AT_ONCE
 
 
 @pytest.fixture

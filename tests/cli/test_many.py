@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from material import write_lora
 
-from assetctl.operations.identifying import MANY
+from assetctl.operations.library.identify_files import MANY
 
 COUNT = MANY + 60
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from headers import lora, write_safetensors
 
-from assetctl.operations.identifying import MANY, identified
+from assetctl.operations.library.identify_files import MANY, identified
 from assetctl.types import Identification
 
 #: A third party's family whose code is killed by one file, as memory's end would, and does not come back from another.

@@ -14,7 +14,7 @@ from generation import tiny
 from pictures import infotext, write_png
 
 from assetctl.cli.main import run
-from assetctl.generation.metadata import read_parameters, save_picture
+from assetctl.pictures import read_parameters, save_picture
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 

@@ -18,8 +18,8 @@ from generation import tiny
 from assetctl import Choice, Registry
 from assetctl.cli.failures import again
 from assetctl.errors import GenerationError, StorageError, UsageError
-from assetctl.generation.plan import GenerationRequest, Picture, Progress
-from assetctl.operations.generate import InterruptedGenerationError
+from assetctl.operations.make.generate import InterruptedGenerationError
+from assetctl.plan import GenerationRequest, Picture, Progress
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -10,12 +10,12 @@ import pytest
 from material import write_lora
 from servers.scripted import answer, scripted
 
-from assetctl.addresses import redacted, without_secrets
 from assetctl.cli.main import run
 from assetctl.errors import AssetctlError
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.url import UrlSource
+from assetctl.text import redacted, without_secrets
 
 SECRETS = ("hush-hush", "sesame", "c0ffee", "hf_abcdefghijklmnopqrst1234")
 QUERY = "id=5&token=sesame&to%6ben=sesame&X-Amz-Signature=c0ffee&access_token=hf_abcdefghijklmnopqrst1234"

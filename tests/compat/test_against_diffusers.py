@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from compat.sparse import asset_at, write_sparse
 
-from assetctl.compat import run_rules
-from assetctl.compat.context import Context
-from assetctl.compat.naming import ldm_names
+from assetctl.compat.check import Context, run_rules
+from assetctl.compat.module_names import ldm_names
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint, write_sparse
 
-from assetctl.compat import run_rules
+from assetctl.compat.check import run_rules
 from assetctl.compat.coverage import coverage
 from assetctl.compat.modules import modules_of_file
 from assetctl.files.safetensors import read_header

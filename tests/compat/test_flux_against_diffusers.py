@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from compat.sparse import asset_at, write_sparse
 
-from assetctl.compat import run_rules
-from assetctl.compat.context import Context
+from assetctl.compat.check import Context, run_rules
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:

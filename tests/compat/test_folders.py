@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from compat.sparse import asset_at, low_rank, write_sparse
 
-from assetctl.compat import run_rules
+from assetctl.compat.check import run_rules
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:

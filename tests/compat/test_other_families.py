@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
 
-from assetctl.compat import run_rules
+from assetctl.compat.check import run_rules
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:

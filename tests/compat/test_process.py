@@ -22,7 +22,7 @@ CHECK = """
 import json, sys
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
-from assetctl.compat import run_rules
+from assetctl.compat.check import run_rules
 from assetctl.types import Asset, Selection, WeightedAsset
 def asset(path, size, kind):
     return Asset(1, kind, kind, "sd1", None, None, None, "safetensors", None, size, None, None, (), (), path, False)
@@ -33,14 +33,14 @@ print(json.dumps({"opened": opened, "loaded": sorted(sys.modules)}))
 """
 
 PLUGIN = """
-from assetctl.compat.rule import Rule
+from assetctl.compat.check import Rule
 RULE = Rule({name!r}, "No selection is good enough.", {{"info": "Always."}})
 def check(context):
     yield RULE.finding("info", "Never good enough.", None)
 """
 
 LIST = """
-from assetctl.compat import list_rules, run_rules
+from assetctl.compat.check import list_rules, run_rules
 from assetctl.errors import AssetctlError
 from assetctl.types import Selection
 try:

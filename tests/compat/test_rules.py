@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
 
-from assetctl.compat import list_rules, rules, run_rules
+from assetctl.compat import rules
+from assetctl.compat.check import list_rules, run_rules
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from compat.sparse import asset_at, low_rank, tiny_checkpoint
 from headers import write_safetensors
 
-from assetctl.compat import run_rules
+from assetctl.compat.check import run_rules
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:

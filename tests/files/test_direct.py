@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from assetctl.files.direct import BLOCK, DirectFile
+from assetctl.files.disk import BLOCK, DirectFile
 
 DATA = random.Random(3).randbytes(40 * BLOCK + 777)
 

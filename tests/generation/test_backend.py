@@ -11,14 +11,14 @@ from generation import tiny
 
 from assetctl.errors import GenerationError, RefusedFileError, UsageError
 from assetctl.generation.diffusers import DiffusersBackend
-from assetctl.generation.plan import Progress
+from assetctl.plan import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from generation.conftest import Models
 
-    from assetctl.generation.plan import Plan
+    from assetctl.plan import Plan
 
 # what diffusers and peft warn of in a plain script is not ours to mend
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
@@ -266,7 +266,7 @@ def test_a_pickle_under_a_safetensors_name_is_refused(models: Models, tmp_path: 
 
 @pytest.mark.usefixtures("models")
 def test_precision_follows_the_device():
-    from assetctl.generation.diffusers.devices import choose_device, choose_dtype
+    from assetctl.generation.diffusers.runtime import choose_device, choose_dtype
 
     assert choose_dtype("auto", "cpu") in ("bf16", "fp32")
     assert choose_dtype("fp32", "cpu") == "fp32"

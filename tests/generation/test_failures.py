@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 
 def interrupted_in(what_a_library_does_then) -> None:
-    from assetctl.generation.diffusers.failures import told
+    from assetctl.generation.diffusers.runtime import told
 
     with told("The LoRA ink does not fit", "See it.", UnusableError):
         try:

@@ -25,7 +25,7 @@ from assetctl.identify.folder import identify_diffusers
 if TYPE_CHECKING:
     from generation.conftest import Models
 
-    from assetctl.generation.plan import Plan
+    from assetctl.plan import Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 

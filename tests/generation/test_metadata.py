@@ -8,7 +8,7 @@ import pytest
 from generation import tiny
 
 from assetctl.errors import StorageError
-from assetctl.generation.metadata import infotext, read_record, record, save_picture
+from assetctl.pictures import infotext, read_record, record, save_picture
 
 Image = pytest.importorskip("PIL.Image")
 

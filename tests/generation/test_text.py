@@ -26,13 +26,13 @@ def pipes(models: Models) -> dict[str, Any]:
 
 
 def encoded(pipe: Any, *prompts: str) -> list[Any]:
-    from assetctl.generation.diffusers.text import encode, encoders_of
+    from assetctl.generation.diffusers.conditioning import encode, encoders_of
 
     return encode(encoders_of(pipe), [parse_prompt(prompt) for prompt in prompts])
 
 
 def chunks(pipe: Any, prompt: str) -> list[Any]:
-    from assetctl.generation.diffusers.text import cut, encoders_of
+    from assetctl.generation.diffusers.conditioning import cut, encoders_of
 
     return cut(parse_prompt(prompt), encoders_of(pipe)[0])
 
@@ -103,7 +103,7 @@ def test_what_is_shown_of_a_prompt_is_what_is_encoded(pipes: dict[str, Any]):
 
     from transformers import CLIPTokenizer
 
-    from assetctl.generation.diffusers.text import cut, encoders_of
+    from assetctl.generation.diffusers.conditioning import cut, encoders_of
     from assetctl.prompt.clip import load_tokenizer
 
     folder = demo_assets().config / "tokenizer"

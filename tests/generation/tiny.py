@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.files.safetensors import Header
 from assetctl.generation.configuration import scheduler_config
-from assetctl.generation.plan import Plan
+from assetctl.plan import Plan
 from assetctl.prompt import parse_prompt
 from assetctl.types import Asset, Selection, WeightedAsset
 

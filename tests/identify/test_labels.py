@@ -5,7 +5,7 @@ from __future__ import annotations
 from headers import write_safetensors
 
 from assetctl import Registry
-from assetctl.operations.edit import Changes
+from assetctl.operations.library.edit import Changes
 
 
 def test_a_file_that_no_plugin_knows_keeps_a_persons_label(tmp_path):

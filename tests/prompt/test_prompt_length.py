@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from compat.sparse import asset_at, write_sparse
 
-from assetctl.compat import run_rules
+from assetctl.compat.check import run_rules
 from assetctl.demo import demo_assets
 from assetctl.types import Selection
 

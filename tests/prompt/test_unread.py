@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from assetctl.prompt.unread import overweight, unread
+from assetctl.prompt.syntax import overweight, unread
 
 
 @pytest.mark.parametrize(

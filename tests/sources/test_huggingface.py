@@ -230,7 +230,7 @@ def test_a_connection_that_breaks_is_taken_up_in_the_same_run(hub: Hub, tmp_path
 def test_a_source_that_stays_away_is_an_error_and_what_came_is_kept(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("assetctl.sources._download.asking.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("assetctl.sources._download.promise.PAUSES", (0.01, 0.01))
     hub.add(REPO, {"ink.safetensors": WEIGHTS})
     source = HuggingFaceSource()
     resolution = source.resolve(FILE)

@@ -9,8 +9,7 @@ import pytest
 from servers.scripted import answer, scripted
 
 from assetctl.errors import SourceError
-from assetctl.sources._reach import Zone
-from assetctl.sources._wire import NAMED, AstrayError, Wire
+from assetctl.sources._wire import NAMED, AstrayError, Wire, Zone
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.url import UrlSource

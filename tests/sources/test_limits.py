@@ -17,8 +17,8 @@ import pytest
 from servers.scripted import answer, scripted
 
 from assetctl.errors import AssetctlError, HashMismatchError, SourceError, StorageError
-from assetctl.sources import _download, _watch, _web, _wire
-from assetctl.sources._download import asking
+from assetctl.sources import _download, _web, _wire
+from assetctl.sources._download import promise
 from assetctl.sources.base import RemoteFile
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
@@ -37,7 +37,7 @@ SOON = 8.0
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(asking, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(promise, "PAUSES", (0.01, 0.01))
     since = time.monotonic()
     yield
     assert time.monotonic() - since < SOON
@@ -118,8 +118,8 @@ def test_an_answer_may_be_packed_and_in_pieces(monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_wire, "WINDOW", 0.3)
-    monkeypatch.setattr(_watch, "LONGEST_READ", 0.4)
-    monkeypatch.setattr(_watch, "_LOOK", 0.05)
+    monkeypatch.setattr(_wire, "LONGEST_READ", 0.4)
+    monkeypatch.setattr(_wire, "_LOOK", 0.05)
     monkeypatch.setattr(_web, "_LONGEST", 1.0)
 
 
@@ -217,7 +217,7 @@ def test_empty_parts_are_not_asked_for_for_ever(tmp_path: Path, total: object, s
 
 @pytest.mark.parametrize("wait", ["99999999999", "9" * 5000, "1e9", "²"])
 def test_nobody_waits_as_long_as_a_server_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: str):
-    monkeypatch.setattr(asking, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(promise, "LONGEST_WAIT", 0.05)
     busy = answer(status="503 Busy", retry_after=wait)
     with scripted(lambda _: [busy]) as server, pytest.raises(SourceError, match="503"):
         _fetch(server.url, tmp_path)
@@ -225,8 +225,8 @@ def test_nobody_waits_as_long_as_a_server_likes(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_file_that_needs_too_many_tries_is_gone_on_with_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(asking, "MOST_TRIES", 2)
-    monkeypatch.setattr(asking, "ENOUGH", 1000)
+    monkeypatch.setattr(promise, "MOST_TRIES", 2)
+    monkeypatch.setattr(promise, "ENOUGH", 1000)
 
     def respond(head: bytes) -> list[bytes]:
         start = _from(head) or 0

@@ -14,8 +14,8 @@ import pytest
 from disks import refused_writes
 from material import write_lora
 
-from assetctl.sources._download import flow, ranges
-from assetctl.sources._journal import Journal, fetched_bytes
+from assetctl.sources._download import promise, ranges
+from assetctl.sources._local import Journal, fetched_bytes
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.path import PathSource
@@ -47,7 +47,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(ranges, "LEAST", CHUNK)
         monkeypatch.setattr(ranges, "CHUNK", CHUNK)
         monkeypatch.setattr(ranges, "LOOK", 0.01)
-        monkeypatch.setattr(flow, "PIECE", 4096)
+        monkeypatch.setattr(promise, "PIECE", 4096)
 
 
 def _link(path: Path, to: Path) -> None:
@@ -187,7 +187,7 @@ def test_what_a_killed_copy_left_is_no_part_of_the_next(tmp_path: Path, theirs: 
 
 
 def test_a_link_that_comes_while_a_file_is_fetched_is_not_written_through(tmp_path: Path, theirs: Path, monkeypatch):
-    from assetctl.files.direct import DirectFile
+    from assetctl.files.disk import DirectFile
 
     _link(tmp_path / "part", theirs)
     with pytest.raises(OSError, match="link"):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from assetctl.errors import AssetctlError, HashMismatchError, RefusedFileError, SourceError, StorageError
-from assetctl.sources._download import flow, ranges
-from assetctl.sources._journal import fetched_bytes
+from assetctl.sources._download import promise, ranges
+from assetctl.sources._local import fetched_bytes
 from assetctl.sources.huggingface import HuggingFaceSource
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ REFERENCE = f"hf://{REPO}/large.safetensors"
 FETCH = f"""
 import sys
 from pathlib import Path
-from assetctl.sources._download import flow, ranges
+from assetctl.sources._download import ranges
+from assetctl.sources._download import promise
 from assetctl.sources.huggingface import HuggingFaceSource
 ranges.LEAST = ranges.CHUNK = {CHUNK}
-ranges.LOOK, flow.PIECE = 0.01, 4096
+ranges.LOOK, promise.PIECE = 0.01, 4096
 source = HuggingFaceSource()
 source.fetch(source.resolve("{REFERENCE}"), Path(sys.argv[1]), lambda _: None)
 """
@@ -47,8 +48,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "LEAST", CHUNK)
     monkeypatch.setattr(ranges, "CHUNK", CHUNK)
     monkeypatch.setattr(ranges, "LOOK", 0.01)
-    monkeypatch.setattr(flow, "PIECE", 4096)
-    monkeypatch.setattr("assetctl.sources._download.asking.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(promise, "PIECE", 4096)
+    monkeypatch.setattr("assetctl.sources._download.promise.PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture

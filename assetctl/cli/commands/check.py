@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.findings import report_data, show_report, show_rules
-from assetctl.cli.selection import (
+from assetctl.cli.render import report_data, show_report, show_rules
+from assetctl.cli.session import (
     CheckpointOption,
     EmbeddingsOption,
     LorasOption,
     ManifestOption,
     RecipeOption,
+    Session,
     VaeOption,
+    command,
 )
-from assetctl.cli.session import Session, command
 from assetctl.errors import IncompatibleError
-from assetctl.operations.recipes import read_recipe, with_recipe
-from assetctl.operations.selecting import Choice
+from assetctl.operations.select.selection import Choice, read_recipe, with_recipe
 
 
 @command(

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.asking import confirmed
 from assetctl.cli.render import readable_size
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import Session, command, confirmed
 from assetctl.errors import AssetctlError
-from assetctl.operations.dedupe import Duplicate
+from assetctl.operations.library.upkeep import Duplicate
 
 
 @command(examples=["assetctl dedupe", "assetctl dedupe --link", "assetctl dedupe --link --outside --yes"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Annotated
 
+import click
 import typer
 
 from assetctl.cli.render import show_assets
@@ -27,8 +28,7 @@ def app(
         return
     if session.out.json or session.out.quiet:
         raise UsageError("The demo is a tour for people.", "Leave out --json and --quiet, or add --pull.")
-    from assetctl.cli.main import run  # noqa: PLC0415 - the tour runs the command line itself
-
+    run = click.get_current_context().find_root().obj  # the tour runs the command line itself
     home = str(session.registry.settings.home)
     for step in session.registry.demo_steps():
         session.out.lines(["", f"# {step.title}", f"$ assetctl {shlex.join(step.arguments)}"])

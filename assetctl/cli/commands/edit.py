@@ -9,7 +9,7 @@ import typer
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
-from assetctl.operations.edit import Changes, near_base_models
+from assetctl.operations.library.edit import Changes, near_base_models
 
 
 @command(

@@ -9,22 +9,22 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from assetctl.cli.findings import show_findings
-from assetctl.cli.making import naming_what_is_done, plan_data, result_data, show_plan, step_progress, tell_result
-from assetctl.cli.selection import (
+from assetctl.cli.pictures import naming_what_is_done, plan_data, result_data, show_plan, step_progress, tell_result
+from assetctl.cli.render import show_findings
+from assetctl.cli.session import (
     CheckpointOption,
     EmbeddingsOption,
     LorasOption,
     ManifestOption,
     RecipeOption,
+    Session,
     VaeOption,
+    command,
 )
-from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
-from assetctl.generation.plan import GenerationRequest
 from assetctl.manifest import Recipe
-from assetctl.operations.recipes import read_recipe, with_recipe
-from assetctl.operations.selecting import Choice
+from assetctl.operations.select.selection import Choice, read_recipe, with_recipe
+from assetctl.plan import GenerationRequest
 
 _PANEL = "Picture"
 

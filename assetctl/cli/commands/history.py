@@ -61,7 +61,7 @@ def app(
 
 
 def _show_one(session: Session, number: int, *, open_picture: bool) -> None:
-    from assetctl.operations.history import command_line  # noqa: PLC0415 - for one picture alone
+    from assetctl.operations.make.history import command_line  # noqa: PLC0415 - for one picture alone
 
     generation = session.registry.generation(number)
     show_generation(session.out, generation, command_line(generation))

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli import typed
+from assetctl.cli import session
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import AssetctlError, FileError, UsageError
-from assetctl.operations.identify_files import Identified, identify_files
+from assetctl.operations.library.identify_files import Identified, identify_files
 
 _FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout", "confidence")
 
@@ -27,7 +27,7 @@ _FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "l
 def app(
     session: Session,
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH...", parser=typed.path, help="Files and folders.")
+        list[Path] | None, typer.Argument(metavar="PATH...", parser=session.path, help="Files and folders.")
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Identify assets of the catalog once more; names may be given as PATH.")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli import typed
+from assetctl.cli import session
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from assetctl.cli.output import Output
-    from assetctl.operations.import_files import ImportResult
-    from assetctl.operations.take_in import TakenIn
+    from assetctl.cli.session import Output
+    from assetctl.operations.acquire.from_disk import TakenIn
+    from assetctl.operations.library.import_files import ImportResult
 
 
 _NOTHING = "No assets were found."
@@ -33,7 +33,7 @@ def app(
     session: Session,
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", parser=typed.path, help="Files, diffusers folders, folders of them."),
+        typer.Argument(metavar="PATH...", parser=session.path, help="Files, diffusers folders, folders of them."),
     ],
     no_hash: Annotated[
         bool, typer.Option("--no-hash", help="Leave hashes for later: fast, but no duplicates found.")

@@ -9,11 +9,11 @@ import typer
 
 from assetctl.cli.render import readable_size, show_details
 from assetctl.cli.session import Session, command
-from assetctl.operations.hashing import lacking_hashes
+from assetctl.operations.library.verify import lacking_hashes
 from assetctl.registry.home import ignore
 
 if TYPE_CHECKING:
-    from assetctl.cli.output import Output
+    from assetctl.cli.session import Output
     from assetctl.types import AssetDetails
 
 

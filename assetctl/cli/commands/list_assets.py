@@ -13,7 +13,7 @@ from assetctl.errors import CatalogError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from assetctl.cli.output import Output
+    from assetctl.cli.session import Output
 
 LIMIT = typer.Option("--limit", min=0, help="How many at most; 0 for all. A table shows 100 unless told otherwise.")
 
@@ -109,7 +109,7 @@ def _show_fitting(session: Session, checkpoint: str, wanted: Wanted, limit: int 
 
 def _tell_rest_of_fitting(out: Output, shown: int, limit: int | None, count: Callable[[int], int]) -> None:
     """How many more there are; whether all of those fit is not known before they are read."""
-    from assetctl.operations.fitting import looked_at  # noqa: PLC0415 - other lists pay for no rules
+    from assetctl.operations.select.check import looked_at  # noqa: PLC0415 - other lists pay for no rules
 
     if limit is None or out.json or out.quiet:
         return

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.selection import OutsideOption
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import OutsideOption, Session, command
 from assetctl.errors import OutOfDateError
 
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assetctl.cli.selection import CheckpointOption, EmbeddingsOption
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import CheckpointOption, EmbeddingsOption, Session, command
 
 if TYPE_CHECKING:
-    from assetctl.cli.output import Output
-    from assetctl.operations.prompting import PromptReading
+    from assetctl.cli.session import Output
+    from assetctl.operations.select.prompts import PromptReading
 
 
 @command(

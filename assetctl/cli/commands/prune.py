@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.asking import confirmed, tell_expired
 from assetctl.cli.render import readable_size
-from assetctl.cli.session import Session, command
-from assetctl.operations.upkeep import Pruning
+from assetctl.cli.session import Session, command, confirmed, tell_expired
+from assetctl.operations.library.upkeep import Pruning
 
 _WHY = {
     "unfinished": "a download that was not finished",

@@ -13,7 +13,7 @@ from assetctl.errors import AssetctlError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assetctl.operations.pull import PullPlan, PullResult
+    from assetctl.operations.acquire.pull import PullPlan, PullResult
 
 
 @command(

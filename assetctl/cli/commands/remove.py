@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.asking import tell_expired
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import Session, command, tell_expired
 from assetctl.errors import UsageError
-from assetctl.operations.remove import Removal
+from assetctl.operations.library.remove import Removal
 
 
 @command(

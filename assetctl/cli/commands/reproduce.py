@@ -9,13 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.findings import show_findings
-from assetctl.cli.making import plan_data, result_data, show_plan, step_progress, tell_result
-from assetctl.cli.pictures import resolved_data, show_resolved
+from assetctl.cli.pictures import (
+    plan_data,
+    resolved_data,
+    result_data,
+    show_plan,
+    show_resolved,
+    step_progress,
+    tell_result,
+)
+from assetctl.cli.render import show_findings
 from assetctl.cli.session import Session, command
 from assetctl.errors import StoppedError
-from assetctl.operations.reproduce import Reproduction
-from assetctl.operations.targets import FORMATS
+from assetctl.operations.make.generate import FORMATS
+from assetctl.operations.make.reproduce import Reproduction
 
 
 @command(

@@ -14,7 +14,7 @@ from assetctl.cli.session import Session, command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assetctl.operations.searching import Offer
+    from assetctl.operations.acquire.search import Offer
 
 #: Words that, before others, say where to search.
 _SOURCES = ("civitai", "huggingface", "hf", "hub")

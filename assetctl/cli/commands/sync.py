@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assetctl.cli.asking import tell_expired
-from assetctl.cli.selection import OutsideOption
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import OutsideOption, Session, command, tell_expired
 from assetctl.errors import OutOfDateError, UsageError
 
 if TYPE_CHECKING:
-    from assetctl.operations.sync import Step
+    from assetctl.operations.provision.sync import Step
 
 _SPARED = ("is named nowhere, and stays: it could not be had again, and only `assetctl rm` removes it",) * 2
 

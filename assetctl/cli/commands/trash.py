@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.asking import confirmed
 from assetctl.cli.render import readable_size
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import Session, command, confirmed
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.store.trash import Entry
 

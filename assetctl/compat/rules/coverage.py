@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from assetctl.compat.damage import damaged_modules
-from assetctl.compat.rule import Rule
+from assetctl.compat.check import Rule
+from assetctl.compat.coverage import damaged_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.types import Asset, Coverage, Finding
 
 #: The least share of a LoRA's own modules that must be in the checkpoint. How much of the checkpoint a LoRA changes

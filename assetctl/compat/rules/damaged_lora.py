@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from assetctl.compat.damage import damaged_modules
-from assetctl.compat.rule import Rule
+from assetctl.compat.check import Rule
+from assetctl.compat.coverage import damaged_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.types import Finding
 
 RULE = Rule(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.rule import Rule
+from assetctl.compat.check import Rule
 from assetctl.prompt.chunks import CHUNK_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.files.safetensors import Header
     from assetctl.types import Asset, Finding
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.prompts import prompts_of
-from assetctl.compat.rule import Rule
+from assetctl.compat.check import Rule, prompts_of
 from assetctl.prompt import without_tags
-from assetctl.prompt.unread import MOST_WEIGHT, overweight, too_heavy
+from assetctl.prompt.syntax import MOST_WEIGHT, overweight, too_heavy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.types import Finding
 
 RULE = Rule(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.rule import Rule
-from assetctl.identify.methods import unsupported_method
+from assetctl.compat.check import Rule
+from assetctl.identify.features import unsupported_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.types import Finding
 
 RULE = Rule(

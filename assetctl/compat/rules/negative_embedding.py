@@ -6,14 +6,13 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from assetctl.compat.prompts import audible, token_of
-from assetctl.compat.rule import Rule
+from assetctl.compat.check import Rule, audible, token_of
 from assetctl.prompt import split_at_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.types import Asset, Finding
 
 RULE = Rule(

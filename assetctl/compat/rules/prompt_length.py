@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.compat.prompts import token_of
-from assetctl.compat.rule import Rule
+from assetctl.compat.check import Rule, token_of
 from assetctl.errors import CorruptFileError
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.chunks import CHUNK_LENGTH, beyond, count_vectors
@@ -15,7 +14,7 @@ from assetctl.prompt.clip import load_tokenizer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.prompt.chunks import Chunk
     from assetctl.types import Finding
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.prompts import prompts_of
-from assetctl.compat.rule import Rule
-from assetctl.prompt.unread import unread
+from assetctl.compat.check import Rule, prompts_of
+from assetctl.prompt.syntax import unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.context import Context
+    from assetctl.compat.check import Context
     from assetctl.types import Finding
 
 RULE = Rule(

@@ -8,7 +8,7 @@ Sources: https://docs.python.org/3/library/pickle.html, PyTorch's `torch/seriali
 
 from __future__ import annotations
 
-from assetctl.files.pickles.second_readings import refuse_program_in
+from assetctl.files.pickles.archives import refuse_program_in
 from assetctl.files.pickles.torch_files import PickledTensors, read_pickle
 
 __all__ = ["PickledTensors", "read_pickle", "refuse_program_in"]

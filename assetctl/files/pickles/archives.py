@@ -1,10 +1,8 @@
-"""The zip archives that `torch.save` writes: `NAME/data.pkl`, and each storage as `NAME/data/KEY`.
-
-Nothing is inflated that does not say how large it is, or says that it is larger than a pickle can be.
-"""
+"""Archives that hold pickles, numpy files, and files that can be read in two ways."""
 
 from __future__ import annotations
 
+import ast
 import io
 import struct
 import zipfile
@@ -12,16 +10,14 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assetctl.files.pickles.budget import MAX_BYTES
-from assetctl.files.pickles.numpy_files import MAGIC as NUMPY_MAGIC
-from assetctl.files.pickles.numpy_files import read_array
-from assetctl.files.pickles.verdict import refuse_dangerous
+from assetctl.files.pickles.machine import build
+from assetctl.files.pickles.verdict import MAX_BYTES, Budget, begins_program, refuse_dangerous
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
     from typing import BinaryIO
 
-    from assetctl.files.pickles.budget import Budget
 
 #: Limits on an archive: entries, bytes of its directory, and bytes of all that are no storages together.
 _MOST_ENTRIES, _LONGEST_DIRECTORY, _MOST_BYTES = 50_000, 4 * 2**20, 4 * MAX_BYTES
@@ -165,3 +161,90 @@ def _refuse_unless_numpy(budget: Budget, archive: zipfile.ZipFile, entries: list
     arrays = [content for content in contents.values() if content.startswith(NUMPY_MAGIC)]
     if len(arrays) < len(entries):
         raise budget.refused("is a ZIP file, not a model", "Unpack it, and import what is in it.")
+
+
+NUMPY_MAGIC = b"\x93NUMPY"
+
+#: Limit on the bytes that describe an array; NumPy has the same.
+_LONGEST_HEADER = 10_000
+
+
+def read_array(budget: Budget, data: bytes) -> None:
+    """See that an array can be read, and that its objects, if it has any, do nothing when they are loaded.
+
+    Raises:
+        RefusedFileError: They would run code.
+        CorruptFileError: It is damaged.
+    """
+    wide = 4 if data[6:7] in (b"\x02", b"\x03") else 2
+    start = 8 + wide
+    end = start + int.from_bytes(data[8:start], "little")
+    budget.spend(max(1, end - start))  # to read a character takes about a step
+    try:
+        described = ast.literal_eval(data[start : min(end, start + _LONGEST_HEADER)].decode("latin1").strip())
+        has_objects = "O" in str(described["descr"])
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+        raise budget.corrupt("is a damaged NumPy array") from error
+    if has_objects:
+        if not refuse_dangerous(budget, data, end):
+            raise budget.corrupt("is not a valid pickle, or is cut short")
+        build(budget, data, end)
+
+
+#: Bytes of a tar archive's first header, by which it is known.
+_TAR_HEADER = 512
+
+
+def refuse_second_readings(budget: Budget, file: Archive) -> None:
+    """See that a file that does not begin as a zip archive is no archive in any other way; leaves it at its beginning.
+
+    Raises:
+        RefusedFileError: It is one.
+    """
+    file.seek(0)
+    start = file.read(_TAR_HEADER)
+    if _is_tar(start):
+        raise budget.refused("is a tar archive of pickles, whose code PyTorch would run, or is made to pass for one")
+    if _is_zip(file):
+        raise budget.refused("has a zip archive behind it, so that programs load one or the other")
+    file.seek(0)
+
+
+def refuse_program_in(path: Path) -> None:
+    """See that a file of another format is nothing that runs code where its name makes programs load it as a pickle.
+
+    Raises:
+        RefusedFileError: It is a pickle, or an archive, as well.
+        CorruptFileError: It is made to exhaust memory or time.
+        OSError: It can not be read.
+    """
+    budget = Budget(path)
+    with Archive(path.open("rb", buffering=0)) as file:
+        refuse_second_readings(budget, file)
+        file.longest = MAX_BYTES
+        if begins_program(budget, file.read(MAX_BYTES)):
+            raise budget.refused("is made to pass for what it is not: to programs that go by its name, it is a pickle")
+
+
+def _is_tar(start: bytes) -> bool:
+    """Whether the standard library, and so PyTorch, takes a file for a tar archive; `ustar` alone makes others do."""
+    import tarfile  # noqa: PLC0415 - few files are pickles
+
+    try:
+        tarfile.TarInfo.frombuf(start, "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        return start[257:262] == b"ustar"
+    return True
+
+
+def _is_zip(file: Archive) -> bool:
+    """Whether a directory that lists something stands at a file's end."""
+    from picklescan.relaxed_zipfile import RelaxedZipFile  # noqa: PLC0415 - as lenient as PyTorch's own reader
+
+    try:
+        if not zipfile.is_zipfile(file):
+            return False
+        with RelaxedZipFile(file) as archive:
+            return bool(archive.infolist())
+    except DAMAGED:
+        return False

@@ -19,7 +19,7 @@ from assetctl.files.pickles.verdict import LONGEST_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from assetctl.files.pickles.budget import Budget
+    from assetctl.files.pickles.verdict import Budget
 
 _HINT = "Get the safetensors version. If you trust the file, load it with the program that made it and save it anew."
 

@@ -12,14 +12,17 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from assetctl.errors import CorruptFileError, StorageError
-from assetctl.files.pickles.archives import Archive, Place, read_archive
-from assetctl.files.pickles.budget import MAX_BYTES, Budget
-from assetctl.files.pickles.flatten import model_of
+from assetctl.files.pickles.archives import (
+    NUMPY_MAGIC,
+    Archive,
+    Place,
+    read_archive,
+    read_array,
+    refuse_second_readings,
+)
 from assetctl.files.pickles.machine import build
-from assetctl.files.pickles.numpy_files import MAGIC as NUMPY_MAGIC
-from assetctl.files.pickles.numpy_files import read_array
-from assetctl.files.pickles.second_readings import refuse_second_readings
-from assetctl.files.pickles.verdict import refuse_dangerous
+from assetctl.files.pickles.standins import model_of
+from assetctl.files.pickles.verdict import MAX_BYTES, Budget, refuse_dangerous
 from assetctl.files.safetensors import DTYPE_BITS, Header
 
 if TYPE_CHECKING:

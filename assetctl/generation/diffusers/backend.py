@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from assetctl.errors import MissingExtraError
-from assetctl.generation.plan import Picture, Progress
+from assetctl.plan import Picture, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from assetctl.generation.diffusers.session import Loaded
-    from assetctl.generation.plan import Plan
+    from assetctl.plan import Plan
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "PIL")
 
@@ -43,8 +43,11 @@ class DiffusersBackend:
         """
         _require_packages()
         with _loading_libraries():
-            from assetctl.generation.diffusers.devices import nearest, using_threads  # noqa: PLC0415 - torch
-            from assetctl.generation.diffusers.surroundings import describe  # noqa: PLC0415 - torch
+            from assetctl.generation.diffusers.runtime import (  # noqa: PLC0415 - torch
+                describe,
+                nearest,
+                using_threads,
+            )
 
         with using_threads(threads):
             return describe(*nearest(device, dtype))
@@ -63,13 +66,13 @@ class DiffusersBackend:
         for package in ("DIFFUSERS", "TRANSFORMERS"):
             os.environ[f"{package}_VERBOSITY"] = "error"  # read when they are imported, before anything can hush them
         with _loading_libraries():
-            from assetctl.generation.diffusers.devices import (  # noqa: PLC0415 - torch
+            from assetctl.generation.diffusers.runtime import (  # noqa: PLC0415 - torch
                 choose_device,
                 choose_dtype,
+                describe,
                 using_threads,
             )
             from assetctl.generation.diffusers.session import Loaded, Session  # noqa: PLC0415 - torch and diffusers
-            from assetctl.generation.diffusers.surroundings import describe  # noqa: PLC0415 - torch
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device)

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assetctl.errors import GenerationError, UnusableError
-from assetctl.generation.diffusers.embeddings import add_embeddings
-from assetctl.generation.diffusers.failures import told
-from assetctl.generation.diffusers.loras import add_loras
-from assetctl.generation.diffusers.pipeline import load_pipeline, make_scheduler
-from assetctl.generation.diffusers.quiet import quiet
-from assetctl.generation.diffusers.text import Conditioning, encode, encoders_of
-from assetctl.generation.plan import Progress
+from assetctl.generation.diffusers.conditioning import Conditioning, add_embeddings, encode, encoders_of
+from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
+from assetctl.generation.diffusers.runtime import quiet, told
+from assetctl.plan import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +20,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from PIL.Image import Image
 
-    from assetctl.generation.diffusers.text import Encoder
-    from assetctl.generation.plan import Plan
+    from assetctl.generation.diffusers.conditioning import Encoder
+    from assetctl.plan import Plan
     from assetctl.types import Finding
 
 _Tensors = dict[str, torch.Tensor]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from assetctl.identify.features import Family, Features, Match, certain, likely, possible
 
 if TYPE_CHECKING:
-    from assetctl.identify.blocks import Blocks
+    from assetctl.identify.features import Blocks
     from assetctl.identify.outline import Outline
 
 _WIDTH = 3072

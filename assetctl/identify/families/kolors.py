@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely
-from assetctl.identify.unet import read_by_kolors
+from assetctl.identify.features import Family, Features, Match, certain, likely, read_by_kolors
 
 
 def _match(features: Features) -> Match | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from assetctl.identify.blocks import width_of_layers
-from assetctl.identify.features import Family, Features, Match, certain
+from assetctl.identify.features import Family, Features, Match, certain, width_of_layers
 
 
 def _match(features: Features) -> Match | None:

@@ -5,8 +5,7 @@ Source: Stability-AI/generative-models. Pony, Illustrious and NoobAI are lineage
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible
-from assetctl.identify.unet import read_by_kolors, unet_variant
+from assetctl.identify.features import Family, Features, Match, certain, likely, possible, read_by_kolors, unet_variant
 
 #: The distillation by its name, and no hyperrealism.
 _HYPER = r"hyper(?=sd|[^a-z]|\Z)(?![-_ ]real)"

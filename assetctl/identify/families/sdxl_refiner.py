@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, possible
-from assetctl.identify.unet import unet_variant
+from assetctl.identify.features import Family, Features, Match, certain, possible, unet_variant
 
 
 def _match(features: Features) -> Match | None:

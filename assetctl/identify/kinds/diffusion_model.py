@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.blocks import read_blocks
-from assetctl.identify.features import Features, Kind
-from assetctl.identify.unet import read_unet
+from assetctl.identify.features import Features, Kind, read_blocks, read_unet
 
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.files.numbers import FLOATS, NUMBERS
+from assetctl.files.safetensors import FLOATS, NUMBERS
 from assetctl.identify.features import Features, Kind
 
 if TYPE_CHECKING:

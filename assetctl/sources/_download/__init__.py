@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError
 from assetctl.files.disk import storage_errors
-from assetctl.sources import _own
-from assetctl.sources._download.asking import FETCH_AGAIN, Way
-from assetctl.sources._download.promise import is_there
+from assetctl.sources import _local
+from assetctl.sources._download.promise import FETCH_AGAIN, Way, is_there
 from assetctl.sources._download.ranges import NoRangesError, Ranges
 from assetctl.sources._download.stream import Stream
 
@@ -42,8 +41,8 @@ def download(way: Way, file: RemoteFile, target: Path, partial: Path, report: Re
     key = file.sha256 or file.git_oid or hashlib.sha256(way.url.encode()).hexdigest()
     part = partial / f"{key}.part"
     with storage_errors(f"write to {partial}"):
-        _own.clear(partial.parent, part)
-        _own.clear(partial.parent, target)
+        _local.clear(partial.parent, part)
+        _local.clear(partial.parent, target)
     fetched = _fetch(way, part, file, report)
     broken = fetched.promise.broken()
     with storage_errors(f"write {target}"):

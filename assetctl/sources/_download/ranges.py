@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from assetctl.files.direct import DirectFile
-from assetctl.files.disk import storage_errors
-from assetctl.sources import _own
-from assetctl.sources._download.asking import (
+from assetctl.files.disk import DirectFile, storage_errors
+from assetctl.sources import _local
+from assetctl.sources._download.promise import (
     CONTENT_RANGE,
     SLOTS,
     TRANSIENT,
     TRANSIENT_STATUS,
     BusyError,
+    Flow,
     Patience,
+    Promise,
     instead,
 )
-from assetctl.sources._download.flow import Flow
-from assetctl.sources._download.promise import Promise
-from assetctl.sources._journal import SUFFIX, Journal
+from assetctl.sources._local import SUFFIX, Journal
 from assetctl.sources._web import AS_IT_IS, refuse_packed
 from assetctl.sources.base import FetchProgress
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-    from assetctl.sources._download.asking import Way
+    from assetctl.sources._download.promise import Way
     from assetctl.sources.base import RemoteFile, Report
 
 #: Files of at least so many bytes are fetched in chunks of so many, by up to so many connections; a chunk is filled by
@@ -105,7 +104,7 @@ class Ranges:
             SourceError, HashMismatchError, RefusedFileError, StorageError: As `download` does.
         """
         with storage_errors(f"write {self._part}"):
-            _own.keep(self._part)
+            _local.keep(self._part)
             self._journal.open(self._part.stat().st_size)
         self._hire()
         try:
@@ -136,7 +135,7 @@ class Ranges:
     def _hash_along(self) -> None:
         """Hash what has come without a gap, as far as nobody has, until that is all."""
         had, since = sum(self._journal.got), time.monotonic()
-        with _own.reading(self._part) as reading:  # a buffer would read ahead of what has come
+        with _local.reading(self._part) as reading:  # a buffer would read ahead of what has come
             while self.promise.done < self._size or sum(self._journal.got) < self._size:
                 with self._changed:
                     if self._front() <= self.promise.done and self._error is None:

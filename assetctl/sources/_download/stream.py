@@ -10,28 +10,27 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from assetctl.errors import HashMismatchError, StorageError
-from assetctl.files.direct import DirectFile
-from assetctl.files.disk import storage_errors
-from assetctl.sources import _own
-from assetctl.sources._download.asking import (
+from assetctl.files.disk import DirectFile, storage_errors
+from assetctl.sources import _local
+from assetctl.sources._download.promise import (
     CONTENT_RANGE,
     FETCH_AGAIN,
     SLOTS,
     TRANSIENT,
     TRANSIENT_STATUS,
     BusyError,
+    Flow,
     Patience,
+    Promise,
     instead,
 )
-from assetctl.sources._download.flow import Flow
-from assetctl.sources._download.promise import Promise
 from assetctl.sources._web import length_of, refuse_packed
 from assetctl.sources.base import FetchProgress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from assetctl.sources._download.asking import Way
+    from assetctl.sources._download.promise import Way
     from assetctl.sources.base import RemoteFile, Report
 
 
@@ -93,7 +92,7 @@ class Stream:
 
     def _take_up(self) -> None:
         """Go on with the bytes of an earlier try."""
-        _own.keep(self._part)
+        _local.keep(self._part)
         if not self._pinned and not self._known_state():
             self._start_over()  # nobody can tell whether more of the same would come
         self.promise.feed_file(self._part)
@@ -193,12 +192,12 @@ class Stream:
         state = _state_of(response)
         if not self._pinned and state:
             with storage_errors(f"write {self._state}"):
-                _own.write(self._state, state)
+                _local.write(self._state, state)
 
     def _known_state(self) -> str:
         """What tells the state of the file that the bytes are of, or ""."""
         with storage_errors(f"read {self._state}"):
-            state = _own.text_of(self._state, _LONGEST_STATE)
+            state = _local.text_of(self._state, _LONGEST_STATE)
         return state if state.isprintable() else ""
 
     def _is_other(self, response: httpx2.Response) -> bool:
@@ -216,7 +215,7 @@ class Stream:
 
     def _start_over(self) -> None:
         with storage_errors(f"write {self._part}"):
-            _own.empty(self._part)
+            _local.empty(self._part)
             self._state.unlink(missing_ok=True)
         self.promise.reset()
 

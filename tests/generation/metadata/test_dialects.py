@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, PngImagePlugin
 
-from assetctl.generation.metadata import PictureParameters, UsedAsset, parse_infotext, read_parameters
+from assetctl.pictures import PictureParameters, UsedAsset, parse_infotext, read_parameters
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,9 @@ from generation import tiny
 from PIL import Image
 
 from assetctl.errors import AssetctlError
-from assetctl.generation.metadata import PictureParameters, infotext, parse_infotext, read_parameters, read_record
-from assetctl.generation.metadata.dialect import dialects
-from assetctl.generation.metadata.pictures import save_picture
+from assetctl.pictures import PictureParameters, infotext, parse_infotext, read_parameters, read_record
+from assetctl.pictures.reading import dialects
+from assetctl.pictures.saving import save_picture
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from generation import tiny
 from PIL import Image
 
 from assetctl.errors import CorruptFileError, FileError, GenerationError, StorageError, UsageError
-from assetctl.generation.metadata import UsedAsset, infotext, read_parameters, read_record, record, save_picture
+from assetctl.pictures import UsedAsset, infotext, read_parameters, read_record, record, save_picture
 
 SUFFIXES = ["png", "jpg", "JPEG", "webp"]
 TEXT = "a cat\nSteps: 3, Sampler: Euler, Seed: 4, Size: 8x8"

@@ -1,0 +1,321 @@
+"""The rules and what they may ask of a selection: each file is read at most once."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from assetctl.compat.coverage import coverage
+from assetctl.compat.modules import Modules, modules_of_file, modules_of_networks
+from assetctl.errors import AssetctlError, CorruptFileError, RefusedFileError, StorageError, UsageError
+from assetctl.files.headers import read_any_header
+from assetctl.files.safetensors import Header, read_header
+from assetctl.prompt import ParsedPrompt, parse_prompt
+from assetctl.types import CheckReport, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping
+
+    from assetctl.types import Asset, Coverage, Selection, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One compatibility rule.
+
+    Attributes:
+        name: In snake_case; that of its file.
+        description: What it looks for, in one line.
+        severities: When it finds something, by how bad that is.
+    """
+
+    name: str
+    description: str
+    severities: Mapping[Severity, str]
+
+    def finding(self, severity: Severity, message: str, hint: str | None, *assets: Asset) -> Finding:
+        """What this rule says of `assets`."""
+        return Finding(self.name, severity, tuple(asset.name for asset in assets), message, hint)
+
+
+_NETWORKS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
+
+#: `model.safetensors`, `model.fp16.safetensors`, `model.fp16-00001-of-00002.safetensors`.
+_WEIGHTS = re.compile(
+    r"(?:diffusion_pytorch_)?model(?:\.(?P<variant>[^.]+?))?(?:-\d{5}-of-(?P<count>\d{5}))?\.safetensors"
+)
+
+
+def read_networks(folder: Path) -> dict[str, list[Header]]:
+    """Headers of the weights of the UNet or transformer and of the text encoders, all shards of one variant each.
+
+    Raises:
+        FileError: A network has no weights in safetensors, lacks a shard, or a file of it is damaged.
+        StorageError: The folder can not be read.
+    """
+    try:
+        found = {name: _weights(folder / name) for name in _NETWORKS if (folder / name).is_dir()}
+    except OSError as error:
+        raise StorageError(f"{folder} can not be read: {error.strerror}.", "Check the path and its rights.") from error
+    return {name: [read_header(path) for path in paths] for name, paths in found.items()}
+
+
+def _weights(network: Path) -> list[Path]:
+    """The files of one variant: the one without a name if it is there, as diffusers chooses."""
+    variants: defaultdict[str, list[tuple[Path, int]]] = defaultdict(list)
+    for path in sorted(network.iterdir()):
+        if match := _WEIGHTS.fullmatch(path.name):
+            variants[match["variant"] or ""].append((path, int(match["count"] or 1)))
+    if not variants:
+        raise RefusedFileError(
+            f"{network} holds no weights in safetensors.", "Get the variant of this model with safetensors files."
+        )
+    chosen = variants[min(variants)]
+    whole = [path for path, count in chosen if count == 1]
+    count = max(count for _, count in chosen)
+    if whole:
+        return whole[:1]
+    if len(chosen) != count:
+        raise CorruptFileError(
+            f"{network} holds {len(chosen)} of {count} shards of its weights.", "Fetch the model again."
+        )
+    return [path for path, _ in chosen]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint, and what the headers of its files say.
+
+    Attributes:
+        asset: The checkpoint.
+        failures: Its path to the error, once it could not be read.
+    """
+
+    asset: Asset
+    failures: dict[str, AssetctlError] = field(default_factory=dict)
+
+    @cached_property
+    def header(self) -> Header | None:
+        """Header of a single file; `None` for a folder and for what can not be read."""
+        if self.asset.format == "diffusers":
+            return None
+        try:
+            return read_any_header(Path(self.asset.path))
+        except AssetctlError as error:
+            self.failures[self.asset.path] = error
+            return None
+
+    @property
+    def readable(self) -> bool:
+        """Whether its files are there and whole."""
+        return bool(self.header or self.networks)
+
+    @cached_property
+    def networks(self) -> Mapping[str, list[Header]]:
+        """Headers of the networks of a diffusers folder; empty for a file and for what can not be read."""
+        if self.asset.format != "diffusers":
+            return {}
+        try:
+            return read_networks(Path(self.asset.path))
+        except AssetctlError as error:
+            self.failures[self.asset.path] = error
+            return {}
+
+    @cached_property
+    def modules(self) -> Modules | None:
+        """What a LoRA can change in it; `None` where its names are none of those that we know."""
+        if self.asset.kind not in ("checkpoint", "diffusion-model"):
+            return None
+        if self.header is not None:
+            return modules_of_file(self.header)
+        return modules_of_networks(self.networks) if self.networks else None
+
+
+@dataclass(frozen=True)
+class Context:
+    """A selection, and what the headers of its files say.
+
+    Attributes:
+        selection: What is checked.
+        reused: Its checkpoint, opened before; who checks several selections with it reads it once.
+    """
+
+    selection: Selection
+    reused: Opened | None = None
+    _failures: dict[str, AssetctlError] = field(default_factory=dict, repr=False)
+    _headers: dict[str, Header | None] = field(default_factory=dict, repr=False)
+
+    def header(self, asset: Asset) -> Header | None:
+        """Header of a single-file asset; `None` for a folder and for what can not be read (see `failure`)."""
+        if asset.path not in self._headers:
+            self._headers[asset.path] = self._read(asset)
+        return self._headers[asset.path]
+
+    @cached_property
+    def opened(self) -> Opened | None:
+        """The checkpoint, if there is one."""
+        checkpoint = self.selection.checkpoint
+        return self.reused or (None if checkpoint is None else Opened(checkpoint))
+
+    @property
+    def modules(self) -> Modules | None:
+        """Modules of the checkpoint; `None` without one, or where its names are none of those that we know."""
+        return None if self.opened is None else self.opened.modules
+
+    @property
+    def networks(self) -> Mapping[str, list[Header]]:
+        """Headers of the networks of a checkpoint that is a diffusers folder; empty for what can not be read."""
+        return {} if self.opened is None else self.opened.networks
+
+    def failure(self, asset: Asset) -> AssetctlError | None:
+        """Why an asset's file or folder can not be read, if that is so."""
+        self.header(asset)
+        if self.opened is not None and self.opened.asset.path == asset.path:
+            _ = self.opened.networks
+            return self.opened.failures.get(asset.path)
+        return self._failures.get(asset.path)
+
+    def headers(self) -> Iterator[Header]:
+        """Headers of all files that would be loaded, each once."""
+        for asset in dict.fromkeys(self.selection.assets()):
+            header = self.header(asset)
+            if header is not None:
+                yield header
+        for parts in self.networks.values():
+            yield from parts
+
+    @cached_property
+    def loras(self) -> tuple[Asset, ...]:
+        """What is used as a LoRA and is one, each once."""
+        return tuple(dict.fromkeys(use.asset for use in self.selection.loras if use.asset.kind == "lora"))
+
+    @cached_property
+    def coverage(self) -> tuple[tuple[Asset, Coverage], ...]:
+        """What each LoRA would change in the checkpoint; none of those that can not be compared with it."""
+        modules = self.modules
+        if modules is None:
+            return ()
+        headers = ((lora, self.header(lora)) for lora in self.loras)
+        found = ((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
+        return tuple(
+            (lora, each) for lora, each in found if modules.all_spellings or each.matched or each.shape_conflicts
+        )
+
+    def _read(self, asset: Asset) -> Header | None:
+        if self.opened is not None and self.opened.asset.path == asset.path:
+            return self.opened.header
+        if asset.format == "diffusers":
+            return None
+        try:
+            return read_any_header(Path(asset.path))
+        except AssetctlError as error:
+            self._failures[asset.path] = error
+            return None
+
+
+def prompts_of(selection: Selection) -> list[str]:
+    """The prompts that are there to be checked against; an empty one says something too."""
+    return [prompt for prompt in (selection.prompt, selection.negative_prompt) if prompt is not None]
+
+
+def token_of(embedding: Asset) -> str:
+    """What wakes an embedding in a prompt."""
+    return next(iter(embedding.trigger_words), embedding.name)
+
+
+def audible(prompt: str) -> ParsedPrompt:
+    """The prompt without its parts of weight 0, which say nothing."""
+    parsed = parse_prompt(prompt)
+    return replace(parsed, segments=tuple((text, weight) for text, weight in parsed.segments if weight != 0))
+
+
+def silenced(prompt: str) -> list[str]:
+    """The parts of weight 0."""
+    return [text.strip() for text, weight in parse_prompt(prompt).segments if weight == 0 and text.strip()]
+
+
+GROUP = "assetctl.rules"
+
+
+class RuleModule(Protocol):
+    """What a file of a rule, or the object behind an entry point, offers."""
+
+    RULE: Rule
+
+    def check(self, context: Context, /) -> Iterable[Finding]:
+        """Everything this rule has to say of a selection."""
+        ...
+
+
+@cache
+def rule_modules() -> tuple[RuleModule, ...]:
+    """All rules, by name.
+
+    Raises:
+        UsageError: Two rules share a name, or one of another package can not be loaded.
+    """
+    modules = pkgutil.iter_modules([str(Path(__file__).with_name("rules"))])
+    own = [importlib.import_module(f"assetctl.compat.rules.{module.name}") for module in modules]
+    found: dict[str, RuleModule] = {}
+    for module in (*own, *_foreign()):
+        name = module.RULE.name
+        if name in found:
+            raise UsageError(f"There are two rules named {name}.", "Uninstall the package that brings the second.")
+        found[name] = module
+    return tuple(found[name] for name in sorted(found))
+
+
+def _foreign() -> list[RuleModule]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - costs as much as a whole check, and is needed once
+
+    loaded = []
+    for point in entry_points(group=GROUP):
+        hint = "Update or uninstall the package that brings it."
+        try:
+            module = point.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"The rule {point.value} can not be loaded: {error}.", hint) from error
+        if not hasattr(module, "RULE") or not callable(getattr(module, "check", None)):
+            raise UsageError(f"{point.value} is no rule: it lacks RULE or check.", hint)
+        loaded.append(module)
+    return loaded
+
+
+_ORDER = ("error", "warning", "info")
+
+
+def run_rules(selection: Selection, *, opened: Opened | None = None, only: Container[str] | None = None) -> CheckReport:
+    """Ask every rule about a selection.
+
+    A file that can not be read becomes a finding; the other rules go on. The report is in order when
+    no finding is an error. Findings stand by severity, then by rule.
+
+    Args:
+        selection: What is checked.
+        opened: Its checkpoint, where several selections with the same one are asked about: it is read once.
+        only: Names of the rules to ask; all by default.
+    """
+    context = Context(selection, opened)
+    asked = (module for module in rule_modules() if only is None or module.RULE.name in only)
+    findings = [finding for module in asked for finding in _asked(module, context)]
+    findings.sort(key=lambda finding: _ORDER.index(finding.severity))
+    coverage = tuple(covered for _, covered in context.coverage)
+    return CheckReport(all(finding.severity != "error" for finding in findings), tuple(findings), coverage)
+
+
+def list_rules() -> tuple[Rule, ...]:
+    """What each rule looks for, by name."""
+    return tuple(module.RULE for module in rule_modules())
+
+
+def _asked(module: RuleModule, context: Context) -> Iterator[Finding]:
+    try:
+        yield from module.check(context)
+    except AssetctlError as error:
+        yield Finding(module.RULE.name, "error", (), error.message, error.hint)

@@ -1,0 +1,230 @@
+"""torch and its libraries as they run here: device, precision, versions, noise, failures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+import signal
+import threading
+import warnings
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from assetctl.errors import AssetctlError, GenerationError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
+
+
+#: Flags of `/proc/cpuinfo` for processors that compute in bfloat16: x86 and ARM.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+_CPUINFO = Path("/proc/cpuinfo")
+
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
+
+
+def choose_device(wanted: str) -> str:
+    """The torch device for a setting: `auto` is the best there is.
+
+    Raises:
+        UsageError: The device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there.get(wanted.partition(":")[0], False):
+        present = ", ".join(name for name, is_there in there.items() if is_there)
+        raise UsageError(f"This torch has no device {wanted!r}.", f"Set device to auto or one of: {present}.")
+    return wanted
+
+
+def choose_dtype(wanted: str, device: str) -> str:
+    """The precision for a setting: `auto` is the fastest that is safe on `device`.
+
+    A CPU computes fp16 a hundred times slower than bf16, so it is never used there.
+
+    Raises:
+        UsageError: fp16 is wanted on a CPU, or the name is unknown.
+    """
+    kind = device.partition(":")[0]
+    if wanted == "auto":
+        return _on_cpu() if kind == "cpu" else _on_gpu(kind)
+    if wanted not in _DTYPES:
+        raise UsageError(f"There is no precision {wanted!r}.", f"Choose one of: auto, {', '.join(_DTYPES)}.")
+    if wanted == "fp16" and kind == "cpu":
+        raise UsageError("A CPU computes in fp16 far too slowly to be of use.", "Set dtype to auto, bf16 or fp32.")
+    return wanted
+
+
+def nearest(device: str, dtype: str) -> tuple[str, str]:
+    """Device and precision as wanted, or as `auto` has it where that can not be had here."""
+    found = choose_device("auto")
+    with suppress(UsageError):
+        found = choose_device(device)
+    with suppress(UsageError):
+        return found, choose_dtype(dtype, found)
+    return found, choose_dtype("auto", found)
+
+
+@contextmanager
+def using_threads(number: int | None) -> Iterator[None]:
+    """Compute with so many threads inside, and with as many as before afterwards; `None` changes nothing."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        if number is not None:
+            torch.set_num_threads(before)
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The torch object for `bf16`, `fp32` or `fp16`."""
+    return _DTYPES[name]
+
+
+def _on_gpu(kind: str) -> str:
+    return "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def _on_cpu() -> str:
+    try:
+        words = set(_CPUINFO.read_text("utf-8").split())
+    except OSError:
+        return "fp32"
+    return "bf16" if words & _BF16_FLAGS else "fp32"
+
+
+_PACKAGES = ("assetctl", "torch", "diffusers", "transformers", "peft", "pillow")
+_PROCESSOR = Path("/proc/cpuinfo")
+
+
+def describe(device: str, dtype: str) -> dict[str, str]:
+    """Device, precision, threads, processor, and the versions of everything that has a hand in it."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {
+        "device": device,
+        "dtype": dtype,
+        "threads": str(torch.get_num_threads()),
+        "processor": _processor(device),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def _processor(device: str) -> str:
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{_cpu_model()} ({instructions})"
+
+
+def _cpu_model() -> str:
+    """The processor's name, as the system tells it."""
+    try:
+        lines = _PROCESSOR.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+_LIBRARIES = ("diffusers", "transformers", "peft", "accelerate", "huggingface_hub", "torch")
+_SILENT = logging.CRITICAL + 1
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries from logging, warning and drawing progress bars; all is as it was afterwards.
+
+    What they would say of a real failure they also raise.
+    """
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    levels = [logger.level for logger in loggers]
+    drawing = [each for each in (diffusers_logging, transformers_logging) if each.is_progress_bar_enabled()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(_SILENT)
+        for each in drawing:
+            each.disable_progress_bar()
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            for each in drawing:
+                each.enable_progress_bar()
+
+
+@contextmanager
+def told(
+    failure: str, hint: str, error: type[GenerationError] = GenerationError, places: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Raise what goes wrong inside as an `error` that says `failure`, the reason, and `hint`.
+
+    `places` are folders of ours, by the person's folders that they stand for.
+    """
+    try:
+        with _interrupts_kept():
+            yield
+    except AssetctlError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as raised:
+        raise _out_of_memory() from raised
+    except Exception as raised:  # the libraries raise whatever they like over a file that does not fit
+        if isinstance(raised, RuntimeError) and "allocate memory" in str(raised):
+            raise _out_of_memory() from raised
+        why = str(raised)
+        for place, theirs in (places or {}).items():
+            why = why.replace(place, theirs)
+        raise error(f"{failure}: {_first_line(why or type(raised).__name__)}", hint) from raised
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Raise Ctrl-C as itself: what compiled code calls in Python loses it, or calls it a file that does not fit."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as raised:
+        if came:
+            raise KeyboardInterrupt from raised
+        raise
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _out_of_memory() -> GenerationError:
+    return GenerationError(
+        "There is not enough memory for this picture.",
+        "Choose a smaller --size, close other programs, or set dtype to bf16.",
+    )
+
+
+def _first_line(text: str) -> str:
+    if "meta tensor" in text:
+        return "it lacks weights that its architecture needs."
+    line = next((line.strip() for line in text.splitlines() if line.strip()), text)
+    return line[:300].rstrip(".:") + "."

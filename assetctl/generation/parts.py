@@ -1,0 +1,290 @@
+"""The parts of a model on disk: its safetensors files, and CLIP's tokenizer."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.errors import UnusableError
+from assetctl.files.json_files import read_bytes, read_object, write_json
+from assetctl.files.safetensors import FLOATS, NUMBERS
+from assetctl.generation.bounds import refuse_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from assetctl.files.safetensors import Header
+
+
+#: Kinds of weights: how their files are called, by the component's library.
+_WEIGHTS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
+
+_MAX_SHARDS, _MAX_INDEX = 256, 16 * 2**20
+
+
+def weight_files(folder: Path, library: str) -> list[Path]:
+    """The safetensors files of a component's weights, in all the variants that there are.
+
+    Raises:
+        UnusableError: There are none, or too many.
+    """
+    name = re.escape(_WEIGHTS[library])
+    pattern = re.compile(rf"{name}(\.\w{{1,32}})?(-\d{{5}}-of-\d{{5}})?(\.\w{{1,32}})?\.safetensors")
+    found = sorted(path for path in folder.glob("*.safetensors") if pattern.fullmatch(path.name))
+    if not found or len(found) > _MAX_SHARDS:
+        what = "none of its weights are in a safetensors file" if not found else "its weights are in too many pieces"
+        pickles = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+        raise UnusableError(
+            f"{folder.parent} could not be loaded: of its {folder.name}, {what}.",
+            "Pickled weights (.bin) are never loaded: look for the same model with safetensors files."
+            if pickles
+            else "Fetch it again, or choose another checkpoint.",
+        )
+    return found
+
+
+def link_weights(folder: Path, library: str, into: Path) -> None:
+    """Make a component's safetensors files appear in `into`, with our own index of those that are in pieces.
+
+    Raises:
+        UnusableError: There are none, or an index can not be read.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    files = weight_files(folder, library)
+    for path in files:
+        _link(path.resolve(), into / path.name)
+    names = {path.name for path in files}
+    for path in folder.glob(f"{_WEIGHTS[library]}*.safetensors.index*.json"):
+        table = read_object(path, folder.parent, _MAX_INDEX).get("weight_map")
+        # one of a variant that was not fetched names pieces that are not there
+        if isinstance(table, dict) and all(isinstance(name, str) and name in names for name in table.values()):
+            write_json(into / path.name, {"metadata": {}, "weight_map": table})
+
+
+def _link(path: Path, link: Path) -> None:
+    for way in (os.symlink, os.link):
+        try:
+            way(path, link)
+        except OSError:
+            continue
+        return
+    shutil.copyfile(path, link)  # Windows, without the right to make links, and on another drive
+
+
+def refuse_numbers(header: Header, begin: tuple[str, ...] = ("",)) -> None:
+    """Refuse weights that are no real numbers, which torch would turn into some.
+
+    Raises:
+        UnusableError: A weight or bias whose name begins so is none.
+    """
+    for name, entry in header.tensors.items():
+        kind = entry["dtype"]
+        if kind not in FLOATS and name.endswith(("weight", "bias")) and name.startswith(begin):
+            raise UnusableError(
+                f"{header.path} can not be used: {name[:200]} holds {NUMBERS.get(kind, kind)}.",
+                "Look for the same model in fp16, bf16 or fp32.",
+            )
+
+
+_FILES = ("vocab.json", "merges.txt")
+
+START = "<|startoftext|>"
+END = "<|endoftext|>"
+
+#: CLIP's own vocabulary has 1.1 MB.
+_MAX_VOCABULARY = 16 * 2**20
+_MOST_WORDS, _MOST_ADDED = 2**20, 4096
+
+#: Characters of a word of it; tokens of a chunk: fewer are no prompt, more are no limit.
+_LONGEST_WORD, _SHORTEST, _LONGEST = 512, 8, 2**16
+
+#: Classes and special tokens that a tokenizer's configuration may name.
+_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+#: How a word that was added is found in a text, unless it says so.
+_PLAIN = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": True}
+
+_HINT = (
+    "Name a folder that holds CLIP's vocab.json and merges.txt, or put the checkpoint's own configuration beside it "
+    "as NAME.config/."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSource:
+    """A folder with `vocab.json` and `merges.txt`; `own` if it is the checkpoint's own, configuration and all."""
+
+    folder: Path
+    own: bool
+
+
+def find_tokenizer(folder: Path | None, part: str, checkpoint: Path) -> TokenizerSource:
+    """The files of `part`, `tokenizer` or `tokenizer_2`, in `folder` or below it.
+
+    Raises:
+        UnusableError: `folder` has none.
+    """
+    candidates = [] if folder is None else [folder / part, folder / "tokenizer", folder]
+    for candidate in candidates:
+        if all((candidate / name).is_file() for name in _FILES):
+            own = candidate.name == part and candidate != folder
+            return TokenizerSource(candidate, own and (candidate / "tokenizer_config.json").is_file())
+    raise UnusableError(f"There is no tokenizer for {checkpoint}.", _HINT)
+
+
+def read_vocabulary(folder: Path, rows: int, checkpoint: Path) -> dict[str, int]:
+    """The vocabulary in `folder`: word to number.
+
+    Raises:
+        UnusableError: It is damaged, or has not one word for each of the checkpoint's `rows`.
+    """
+    path = folder / "vocab.json"
+    vocabulary = _checked_vocabulary(read_object(path, folder.parent, _MAX_VOCABULARY), path)
+    if len(vocabulary) != rows:
+        raise UnusableError(f"{path} has {len(vocabulary)} words, and {checkpoint} knows {rows}.", _HINT)
+    return vocabulary
+
+
+def write_tokenizer(source: TokenizerSource, into: Path, pad: str, length: int) -> None:
+    """Write a tokenizer folder: the vocabulary, with the family's padding and `length` tokens a chunk.
+
+    A checkpoint's own tokenizer keeps its own settings.
+
+    Raises:
+        UnusableError: It is damaged.
+    """
+    if source.own:
+        copy_tokenizer(source.folder, source.folder.parent, into)
+        return
+    config = {
+        "tokenizer_class": "CLIPTokenizer",
+        "bos_token": START,
+        "eos_token": END,
+        "unk_token": END,
+        "pad_token": pad,
+        "do_lower_case": True,
+        "model_max_length": length,
+    }
+    vocabulary, merges = _read_words(source.folder, source.folder.parent)
+    _write(into, vocabulary, merges, config)
+
+
+def copy_tokenizer(folder: Path, root: Path, into: Path) -> None:
+    """Write what may be used of the tokenizer in `folder`: its words, its special tokens, and how long a chunk is.
+
+    A `tokenizer.json` is read for its words alone: the expressions in it, by which text is cut, are CLIP's anyway.
+
+    Args:
+        folder: With `vocab.json` and `merges.txt`, or `tokenizer.json`.
+        root: The model's folder.
+        into: Where to.
+
+    Raises:
+        UnusableError: It is damaged, or asks for code.
+    """
+    _write(into, *read_tokenizer(folder, root))
+
+
+def read_tokenizer(folder: Path, root: Path) -> tuple[dict[str, int], list[str], dict[str, Any]]:
+    """Words, merges and settings of the tokenizer in `folder`; see `copy_tokenizer`.
+
+    Raises:
+        UnusableError: It is damaged, or asks for code.
+    """
+    vocabulary, merges = _read_words(folder, root)
+    return vocabulary, merges, _settings(folder, root)
+
+
+def _write(into: Path, vocabulary: dict[str, int], merges: list[str], config: dict[str, Any]) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    (into / "vocab.json").write_bytes(orjson.dumps(vocabulary))
+    (into / "merges.txt").write_bytes("\n".join(["#version: 0.2", *merges, ""]).encode())
+    (into / "tokenizer_config.json").write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))
+
+
+def _read_words(folder: Path, root: Path) -> tuple[dict[str, int], list[str]]:
+    path = folder / "vocab.json"
+    if path.exists() or not (folder / "tokenizer.json").exists():
+        vocabulary = _checked_vocabulary(read_object(path, root, _MAX_VOCABULARY), path)
+        text = read_bytes(folder / "merges.txt", root, _MAX_VOCABULARY).decode("utf-8", "replace")
+        # split at line ends alone: some merges are of characters that Python takes for others
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        return vocabulary, [line for line in lines if line and not line.startswith("#version")]
+    path = folder / "tokenizer.json"
+    model = read_object(path, root, _MAX_VOCABULARY).get("model")
+    words, merges = (model.get("vocab"), model.get("merges")) if isinstance(model, dict) else (None, None)
+    if not isinstance(words, dict) or not isinstance(merges, list):
+        raise UnusableError(f"{path} is not CLIP's tokenizer: it holds no words and merges.", _HINT)
+    joined = [" ".join(pair) if isinstance(pair, list) and all(map(_is_text, pair)) else pair for pair in merges]
+    if not all(map(_is_text, joined)):
+        raise UnusableError(f"{path} is not CLIP's tokenizer: not all its merges are text.", _HINT)
+    return _checked_vocabulary(words, path), joined
+
+
+def _checked_vocabulary(vocabulary: dict[str, Any], path: Path) -> dict[str, int]:
+    numbers = all(type(number) is int and 0 <= number < _MOST_WORDS for number in vocabulary.values())
+    if not numbers or len(vocabulary) > _MOST_WORDS or not vocabulary.keys() >= {START, END}:
+        raise UnusableError(f"{path} is not a CLIP vocabulary.", _HINT)
+    return vocabulary
+
+
+def _settings(folder: Path, root: Path) -> dict[str, Any]:
+    """What a tokenizer's configuration says of special tokens and lengths, and nothing else of it."""
+    path, special = folder / "tokenizer_config.json", folder / "special_tokens_map.json"
+    config = read_object(path, root) if path.exists() else {}
+    refuse_code(config, path)
+    if config.get("tokenizer_class", "CLIPTokenizer") not in _CLASSES:
+        name = f"{config['tokenizer_class']!r:.60}"
+        raise UnusableError(f"{path} can not be used: its tokenizer_class is {name}.", _HINT)
+    added = config.get("added_tokens_decoder")
+    if added is None and special.exists():
+        config |= read_object(special, root)
+    kept: dict[str, Any] = {"tokenizer_class": "CLIPTokenizer"}
+    kept |= {key: _token(config[key], key, path) for key in _SPECIAL if config.get(key) is not None}
+    length = config.get("model_max_length")
+    if isinstance(length, int | float) and length < _LONGEST:  # where there is no limit, a huge number stands
+        if not (type(length) is int and length >= _SHORTEST):
+            raise UnusableError(f"{path} can not be used: its model_max_length is {length}.", _HINT)
+        kept["model_max_length"] = length
+    extra = _added(folder, root)
+    if added is not None or extra:
+        kept["added_tokens_decoder"] = _decoder(added or {}, path) | extra
+    return kept
+
+
+def _added(folder: Path, root: Path) -> dict[str, Any]:
+    """Words that were added after training, as older releases of transformers note them."""
+    path = folder / "added_tokens.json"
+    if not path.exists():
+        return {}
+    words = read_object(path, root)
+    if len(words) > _MOST_ADDED or not all(type(n) is int and 0 <= n < _MOST_WORDS for n in words.values()):
+        raise UnusableError(f"{path} is no list of added words.", _HINT)
+    return {str(number): _PLAIN | {"content": word, "special": False} for word, number in words.items()}
+
+
+def _decoder(added: object, path: Path) -> dict[str, Any]:
+    if not isinstance(added, dict) or len(added) > _MOST_ADDED or not all(re.fullmatch(r"\d{1,7}", n) for n in added):
+        raise UnusableError(f"{path} can not be used: its added_tokens_decoder is no list of words.", _HINT)
+    return {number: _token(each, "added_tokens_decoder", path) for number, each in added.items()}
+
+
+def _token(value: object, key: str, path: Path) -> str | dict[str, Any]:
+    """A special token: a word, or a word with how it is found in a text."""
+    if _is_text(value):
+        return str(value)
+    if isinstance(value, dict) and _is_text(value.get("content")):
+        flags = {name: value[name] for name in (*_PLAIN, "special") if isinstance(value.get(name), bool)}
+        marked = {} if key == "added_tokens_decoder" else {"__type": "AddedToken"}
+        return marked | {"content": value["content"]} | flags
+    raise UnusableError(f"{path} can not be used: its {key} is no word.", _HINT)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_WORD

@@ -1,0 +1,1 @@
+"""Acquiring: assets, and what is said of them, come from elsewhere."""

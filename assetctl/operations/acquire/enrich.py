@@ -1,0 +1,223 @@
+"""Enrich: learn of local files what sidecars beside them, Civitai, by their hashes, and the Hub have to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.errors import FileError, SourceError, SourceNotFoundError, UsageError
+from assetctl.files.paths import read_regular
+from assetctl.operations.library.ingest import with_hearsay
+from assetctl.sources.base import text, texts
+from assetctl.text import visible
+from assetctl.types import Facts, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset
+
+
+#: Limit on a sidecar's bytes.
+_LARGEST = 4 * 2**20
+_MOST_WORDS, _LONGEST = 64, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What a sidecar says: facts, and what A1111's user set by hand."""
+
+    facts: Facts
+    weight: float | None = None
+    notes: str | None = None
+
+
+def read_sidecars(path: Path) -> Iterator[Sidecar]:
+    """What lies beside a file, the most exact first; what can not be read says nothing.
+
+    Nor does a link that leads to elsewhere, unless to beside what the file itself is a link to: it may lead to texts
+    that are nobody's business here.
+    """
+    for suffix, read in ((".civitai.info", _civitai_info), (".cm-info.json", _stability_matrix), (".json", _a1111)):
+        said = _parsed(path.with_name(path.stem + suffix), path)
+        if said is not None:
+            yield read(said)
+
+
+def _civitai_info(said: Mapping[str, Any]) -> Sidecar:
+    model, number = said.get("modelId"), said.get("id")
+    known = isinstance(model, int) and isinstance(number, int)
+    return Sidecar(
+        Facts(
+            base_model=text(said.get("baseModel")),
+            trigger_words=_words(said.get("trainedWords")),
+            page=f"https://civitai.com/models/{model}?modelVersionId={number}" if known else None,
+            air=text(said.get("air")),
+            source="civitai.info",
+        )
+    )
+
+
+def _stability_matrix(said: Mapping[str, Any]) -> Sidecar:
+    words = _words(said.get("TrainedWords"))
+    return Sidecar(Facts(base_model=text(said.get("BaseModel")), trigger_words=words, source="Stability Matrix"))
+
+
+def _a1111(said: Mapping[str, Any]) -> Sidecar:
+    words = [word for word in str(said.get("activation text") or "").split(",") if word.strip()]
+    weight = said.get("preferred weight")
+    usable = isinstance(weight, (int, float)) and not isinstance(weight, bool) and 0 < abs(weight) <= 10
+    return Sidecar(
+        Facts(trigger_words=_words(words), source="A1111"),  # its "sd version" says no more than tensors do
+        float(weight) if usable and isinstance(weight, (int, float)) else None,
+        _note(said.get("notes")),
+    )
+
+
+def _parsed(sidecar: Path, asset: Path) -> Mapping[str, Any] | None:
+    try:
+        if sidecar.is_symlink() and sidecar.resolve().parent not in (asset.parent.resolve(), asset.resolve().parent):
+            return None
+        said = orjson.loads(read_regular(sidecar, _LARGEST))
+    except (OSError, RuntimeError, ValueError):  # a loop of links is the second
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _words(said: object) -> tuple[str, ...]:
+    words = [word.strip(" ,") for word in texts(said)]
+    return tuple(dict.fromkeys(word[:_LONGEST] for word in words if word and word.isprintable()))[:_MOST_WORDS]
+
+
+def _note(said: object) -> str | None:
+    return visible(said, prose=True).strip()[:10_000] or None if isinstance(said, str) else None
+
+
+#: Failures in a row after which a source is not asked any more.
+_PATIENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Enriched:
+    """What was learned of one asset: from whom, and in which fields; nothing, where nobody knew it."""
+
+    asset: Asset
+    sources: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+
+
+def enrich(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    *,
+    again: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Enriched]:
+    """Ask of the named assets, or of all of which nothing was learned yet; `again` asks of those too.
+
+    What a person set stays. What was known stays where a page has been deleted. Offline, only sidecars are read.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+        SourceError: A source can not be reached; what sidecars say, and what was learned before, is kept.
+    """
+    read = workspace.catalog.read
+    assets = [read.find(name) for name in names] if names else read.assets()
+    results = []
+    sources = [_Asked(workspace, _civitai), _Asked(workspace, _hub)]
+    for number, asset in enumerate(assets):
+        progress(number, len(assets))
+        origin = read.origin(asset)
+        if not again and origin is not None and origin.facts is not None:
+            results.append(Enriched(asset))
+            continue
+        sidecars = list(read_sidecars(Path(asset.path))) if asset.format != "diffusers" else []
+        answers = (*(source.ask(asset, origin) for source in sources), *(each.facts for each in sidecars))
+        told = [facts for facts in answers if facts]
+        results.append(_kept(workspace, asset, origin, told, sidecars))
+    for source in sources:
+        if source.problem is not None:
+            raise source.problem
+    return results
+
+
+class _Asked:
+    """A source that is asked until it fails some times in a row; the others go on, and that is told at the end.
+
+    What one page says, however odd, does not keep the source from being asked about the next asset.
+    """
+
+    def __init__(self, workspace: Workspace, ask: Callable[[Asset, Origin | None], Facts | None]) -> None:
+        self._silent = workspace.settings.offline
+        self._ask = ask
+        self._failures = 0
+        self.problem: SourceError | None = None
+
+    def ask(self, asset: Asset, origin: Origin | None) -> Facts | None:
+        if self._silent or self._failures >= _PATIENCE:
+            return None
+        try:
+            facts = self._ask(asset, origin)
+        except (SourceNotFoundError, FileError, UsageError):  # it is gone, or its page holds nothing that could be kept
+            facts = None
+        except SourceError as error:
+            self.problem = self.problem or error
+            self._failures += 1
+            return None
+        self._failures = 0
+        return facts
+
+
+def _civitai(asset: Asset, _origin: Origin | None) -> Facts | None:
+    """Civitai knows files by their hashes."""
+    if asset.sha256 is None or asset.format == "diffusers":
+        return None
+    from assetctl.sources.civitai import api as civitai  # noqa: PLC0415 - the client costs 60 ms
+
+    return civitai.find_version(None, None, asset.sha256).facts
+
+
+def _hub(_asset: Asset, origin: Origin | None) -> Facts | None:
+    """The Hub can not be asked by hash; it knows what came from there."""
+    if origin is None or origin.source != "huggingface":
+        return None
+    from assetctl.sources.huggingface import client as hub  # noqa: PLC0415 - the client costs 200 ms
+    from assetctl.sources.huggingface import parse  # noqa: PLC0415 - likewise
+
+    return hub.look_up(parse(origin.reference).repo, origin.revision).facts
+
+
+def _kept(
+    workspace: Workspace, asset: Asset, origin: Origin | None, told: Sequence[Facts], sidecars: Sequence[Sidecar]
+) -> Enriched:
+    read = workspace.catalog.read
+    details = read.details(asset)
+    weight = next((each.weight for each in sidecars if each.weight is not None), None)
+    notes = next((each.notes for each in sidecars if each.notes), None)
+    with workspace.catalog.write() as writer:
+        if told:
+            facts = _merged(told)
+            known = origin or Origin("path", asset.path)
+            writer.set_origin(asset.id, replace(known, facts=facts))
+            writer.set_identification(asset.id, with_hearsay(details.identification, replace(known, facts=facts)))
+        if weight is not None and asset.default_weight is None and asset.kind == "lora":
+            writer.set_default_weight(asset.id, weight)
+        if notes and not asset.notes:
+            writer.set_notes(asset.id, notes)
+    after = read.by_id(asset.id)
+    fields = ("kind", "family", "base_model", "trigger_words", "default_weight", "notes")
+    changed = tuple(field for field in fields if getattr(asset, field) != getattr(after, field))
+    return Enriched(after, tuple(facts.source for facts in told), changed)
+
+
+def _merged(told: Sequence[Facts]) -> Facts:
+    """The first who says a thing is believed."""
+    first, *rest = told
+    for other in rest:
+        lacking = {field: getattr(other, field) for field in Facts.__slots__ if getattr(first, field) in (None, ())}
+        first = replace(first, **lacking)
+    return first

@@ -1,0 +1,293 @@
+"""Pull: bring an asset into the store, verified, once."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError
+from assetctl.operations.library.import_files import import_files
+from assetctl.operations.library.ingest import (
+    Arrival,
+    checked_name,
+    checked_words,
+    is_intact,
+    keep,
+    learn,
+    named_in_store,
+)
+from assetctl.operations.library.tokenizer_files import needs_vocabulary
+from assetctl.sources import find_source
+from assetctl.sources._local import fetched_bytes
+from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
+from assetctl.threads import at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from assetctl.operations.workspace import Workspace
+    from assetctl.sources.base import FetchProgress, Resolution, Source
+    from assetctl.types import Asset
+
+
+@dataclass(slots=True)
+class PullResult:
+    """What one pull came to.
+
+    Attributes:
+        asset: The asset, new or known.
+        known: Whether its bytes were in the catalog already.
+        warnings: What the person should know.
+    """
+
+    asset: Asset
+    known: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """What a pull would do.
+
+    Attributes:
+        resolution: What the reference stands for now.
+        here: The asset that has its bytes already.
+        fetched: Bytes that an earlier, interrupted pull left.
+    """
+
+    resolution: Resolution
+    here: Asset | None
+    fetched: int
+
+    @property
+    def missing(self) -> int:
+        """Bytes that would come, as far as the source says how many there are."""
+        return 0 if self.here else max(0, self.resolution.size - self.fetched)
+
+
+def plan_pull(workspace: Workspace, reference: str) -> PullPlan:
+    """Ask a source what a reference stands for, and the catalog whether it is here; nothing is fetched.
+
+    Raises:
+        As `pull` does.
+    """
+    resolution = find_source(reference, workspace.settings).resolve(reference)
+    here = _already_here(workspace, resolution)
+    return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
+
+
+def pull(
+    workspace: Workspace,
+    reference: str,
+    *,
+    name: str | None = None,
+    tags: Iterable[str] = (),
+    given: bool = False,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> PullResult:
+    """Fetch `reference` into the store, unless its bytes are here already.
+
+    An interrupted pull goes on where it stopped when it is run again. A file of a person's that lies in the store is
+    registered where it lies; if it is `given`, it is assetctl's from then on.
+
+    Raises:
+        UsageError: The reference, or the name, makes no sense.
+        NotFoundError: A path that does not exist.
+        FileError: What came is refused, damaged, or not what was promised.
+        SourceError: The source could not be reached, or does not have it.
+        StorageError: The disk is full or may not be written.
+    """
+    source = find_source(reference, workspace.settings)
+    return bring(workspace, source, source.resolve(reference), name=name, tags=tags, given=given, report=report)
+
+
+def pull_all(
+    workspace: Workspace,
+    references: Sequence[str],
+    *,
+    tags: Iterable[str] = (),
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> list[PullResult | AssetctlError]:
+    """Pull several references, some at a time; in their order, what became of each."""
+    labels = tuple(tags)
+
+    def one(reference: str, going_on: Callable[[], None]) -> PullResult:
+        with workspace.another() as own:
+            return pull(own, reference, tags=labels, report=told_by(report, going_on))
+
+    outcomes = dict(at_once(references, one, workspace.settings.downloads))
+    return [_expected(outcomes[number]) for number in range(len(references))]
+
+
+_ONE_TELLS = threading.Lock()
+
+
+def told_by(report: Callable[[FetchProgress], None], going_on: Callable[[], None]) -> Callable[[FetchProgress], None]:
+    """A report for one of several threads: they tell in turn, and end where nobody waits for them any more."""
+
+    def told(progress: FetchProgress) -> None:
+        going_on()
+        with _ONE_TELLS:
+            report(progress)
+
+    return told
+
+
+def _expected(outcome: PullResult | BaseException) -> PullResult | AssetctlError:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
+        raise outcome
+    return outcome
+
+
+def bring(
+    workspace: Workspace,
+    source: Source,
+    resolution: Resolution,
+    *,
+    name: str | None = None,
+    tags: Iterable[str] = (),
+    given: bool = False,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> PullResult:
+    """Fetch what a reference was resolved to into the store, unless its bytes are here already.
+
+    Raises:
+        As `pull` does.
+    """
+    wanted_name = None if name is None else checked_name(name)
+    labels = checked_words(tags)
+    key = _key(resolution)
+    theirs = None if given else named_in_store(workspace, resolution)
+    if theirs is not None:
+        return _registered(workspace, theirs, resolution, wanted_name, labels)
+    with workspace.store.lock(key):
+        here = _already_here(workspace, resolution)
+        if here is not None:
+            return _known(workspace, here, resolution, wanted_name, labels)
+        staging = workspace.store.staging(key)
+        workspace.store.free_space_check(resolution.size - fetched_bytes(staging))
+        staged = source.fetch(resolution, staging, _named(report, resolution))
+        try:
+            arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
+        except FileError as error:
+            workspace.store.clear_staging(key, staged)  # it is whole, and it is nothing to keep
+            error.message = error.message.replace(str(staged), resolution.reference)
+            raise
+        kept = keep(workspace, arrival, owned=resolution.source == "path", given=given)
+        workspace.store.clear_staging(key, staged)
+    asset = kept.asset
+    if kept.known:
+        return _known(workspace, asset, resolution, wanted_name, labels)
+    if set(labels) - set(asset.tags):  # it was known, and its bytes were lost or not the store's
+        _tag(workspace, asset, labels)
+        asset = workspace.catalog.read.by_id(asset.id)
+    result = PullResult(asset, warnings=[*resolution.warnings, *kept.warnings])
+    if wanted_name is not None:
+        result.warnings += _misnamed(workspace, asset, wanted_name)
+    if asset.kind == "unknown":
+        result.warnings.append(
+            f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.typed} --kind KIND`."
+        )
+    _bring_tokenizer(workspace, result, report, remote=resolution.source != "path")
+    return result
+
+
+def _registered(
+    workspace: Workspace, path: Path, resolution: Resolution, name: str | None, labels: tuple[str, ...]
+) -> PullResult:
+    """Register a person's own file where it lies in the store: it is there already, and stays theirs."""
+    import_files(workspace, [path], tags=labels)
+    asset = workspace.catalog.read.at_path(str(path)) or workspace.catalog.read.find(str(path))
+    return _known(workspace, asset, resolution, name, labels)
+
+
+def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None] = lambda _: None) -> Path:
+    """Fetch CLIP's vocabulary, which single-file checkpoints of sd1, sd2 and sdxl need.
+
+    Raises:
+        SourceError: It could not be fetched.
+    """
+    if workspace.settings.offline and installed_tokenizer(workspace.store) is None:
+        raise OfflineError(
+            "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
+        )
+    return fetch_tokenizer(workspace.store, report)
+
+
+def _named(report: Callable[[FetchProgress], None], resolution: Resolution) -> Callable[[FetchProgress], None]:
+    """A report that says whose file it is, where its name does not: many folders have files of the same names."""
+    if resolution.format == "file":
+        return report
+    return lambda progress: report(replace(progress, file=f"{resolution.name}/{progress.file}"))
+
+
+def _key(resolution: Resolution) -> str:
+    """What the staging folder of an asset is found by."""
+    return f"{resolution.source} {resolution.url or resolution.reference} {resolution.revision or ''}"
+
+
+def _known(
+    workspace: Workspace, asset: Asset, resolution: Resolution, name: str | None, tags: tuple[str, ...]
+) -> PullResult:
+    """A known asset gets the tags that were asked for and what the source says of it, and keeps its name."""
+    learn(workspace, asset, resolution)
+    if tags:
+        _tag(workspace, asset, tags)
+    result = PullResult(workspace.catalog.read.by_id(asset.id), known=True)
+    if name is not None:
+        result.warnings += _misnamed(workspace, asset, name)
+    return result
+
+
+def _tag(workspace: Workspace, asset: Asset, tags: tuple[str, ...]) -> None:
+    with workspace.catalog.write() as writer:
+        writer.change_tags(asset.id, tags)
+
+
+def _misnamed(workspace: Workspace, asset: Asset, name: str) -> list[str]:
+    """A warning where an asset is not called as it was asked for: the name is another's, or it had one of its own."""
+    if asset.name == name:
+        return []
+    taken = any(
+        other.name.lower() == name.lower() != asset.name.lower() for other in workspace.catalog.read.called(name)
+    )
+    if taken:
+        return [f"Another asset is called {name} already: this one is {asset.name}."]
+    advice = f"`assetctl edit {asset.typed} --name {shlex.quote(name)}` renames it."
+    return [f"These bytes are here already, as {asset.name}: {advice}"]
+
+
+def _already_here(workspace: Workspace, resolution: Resolution) -> Asset | None:
+    """The asset that has these bytes, told by the hash that the source promises, or by its exact revision."""
+    read = workspace.catalog.read
+    if len(resolution.files) == 1 and resolution.files[0].sha256:
+        known = read.by_sha256(resolution.files[0].sha256)
+    elif resolution.revision:
+        known = read.by_origin(resolution.source, resolution.url, resolution.revision)
+    else:
+        known = None
+    return known if known is not None and is_intact(workspace, known) else None
+
+
+def _bring_tokenizer(
+    workspace: Workspace, result: PullResult, report: Callable[[FetchProgress], None], *, remote: bool
+) -> None:
+    """A single-file checkpoint lacks one thing: the vocabulary of its text encoder."""
+    asset = result.asset
+    if (
+        not needs_vocabulary(asset)
+        or Path(asset.path).with_suffix(".config").is_dir()
+        or installed_tokenizer(workspace.store)
+    ):
+        return
+    advice = f"To generate with {asset.name}, fetch CLIP's vocabulary once: `assetctl pull --support {asset.family}`."
+    if not remote or workspace.settings.offline:
+        result.warnings.append(advice)
+        return
+    try:
+        fetch_tokenizer(workspace.store, report)
+    except (SourceError, NotFoundError) as error:
+        result.warnings.append(f"{error.message} {advice}")

@@ -1,0 +1,1 @@
+"""The library: files and folders become assets, stay true, and leave."""

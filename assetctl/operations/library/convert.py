@@ -1,0 +1,157 @@
+"""Convert: make a safetensors file of a pickle, or of an embedding inside a picture."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import NotFoundError, StorageError, UsageError
+from assetctl.files.conversion import read_convertible, write_tensors
+from assetctl.files.disk import incoming, keep_to, storage_errors
+from assetctl.files.paths import absolute
+from assetctl.operations.library.ingest import Arrival, Kept, asset_name, checked_name, keep
+from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO
+
+    from assetctl.files.conversion import Convertible
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset
+
+    Write = Callable[[Path, IO[bytes]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a conversion came to.
+
+    Attributes:
+        path: The safetensors file.
+        asset: It in the catalog; `None` if it was written elsewhere.
+        known: Whether the catalog had these bytes already.
+        original: The asset that was converted, if it is one.
+        warnings: What the person should know.
+    """
+
+    path: Path
+    asset: Asset | None = None
+    known: bool = False
+    original: Asset | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def convert(
+    workspace: Workspace,
+    what: str,
+    *,
+    name: str | None = None,
+    out: Path | None = None,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> Conversion:
+    """Write a pickle's tensors as a safetensors file, into the store or to `out`; the original stays as it is.
+
+    The new asset has the tags of the old one, and what a person set of it.
+
+    Args:
+        workspace: The home.
+        what: A path, or an asset's name.
+        name: Call the new asset so, rather than as the file without its suffix.
+        out: Write there instead, and leave the catalog alone.
+        report: Told how far it is.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: There is no such file or asset.
+        UsageError: It is a safetensors file or diffusers folder already, or `out` exists.
+        RefusedFileError: It would run code, or is nothing that can be converted.
+        CorruptFileError: It is damaged.
+        StorageError: The disk is full or may not be written.
+    """
+    original, path = _find(workspace, what)
+    wanted = asset_name(path.stem) if name is None else checked_name(name)
+    found = read_convertible(path)
+
+    def write(target: Path, file: IO[bytes]) -> None:
+        done = 0
+
+        def tell(length: int) -> None:
+            nonlocal done
+            done += length
+            report(FetchProgress(path.name, done, found.size))
+
+        with storage_errors(f"write {target}"):
+            keep_to(file, path)
+            write_tensors(found, file, tell)
+
+    if out is not None:
+        return Conversion(_written(absolute(out), write), original=original)
+    kept = _kept(workspace, path, wanted, found, write)
+    if original is not None and not kept.known:
+        _hand_down(workspace, original, kept.asset)
+    asset = workspace.catalog.read.by_id(kept.asset.id)
+    return Conversion(Path(asset.path), asset, kept.known, original, tuple(kept.warnings))
+
+
+def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
+    path = absolute(Path(what))
+    try:
+        asset = workspace.catalog.read.find(what)
+    except NotFoundError:
+        if not path.is_file():
+            raise
+        return None, path
+    if asset.format == "diffusers":
+        raise UsageError(f"{asset.name} is a diffusers folder.", "Only single files are converted.")
+    return asset, Path(asset.path)
+
+
+def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write: Write) -> Kept:
+    key = f"convert {path}"
+    store = workspace.store
+    with store.lock(key):
+        staged = store.staging(key) / f"{path.stem}.safetensors"
+        store.clear_staging(key, staged)  # what a killed process left
+        store.staging(key)
+        store.free_space_check(found.size)
+        try:
+            with storage_errors(f"write {staged}"), staged.open("xb") as file:
+                write(staged, file)
+            resolution = Resolution("path", str(path), None, None, name, "file", (RemoteFile(path.name, None),))
+            return keep(workspace, Arrival.of(resolution, staged, name, ()))
+        finally:
+            store.clear_staging(key, staged)
+
+
+def _written(target: Path, write: Write) -> Path:
+    """Write beside `target`, then name it so; what is there is never overwritten."""
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder.", "Name the file that is to be written.")
+    if target.suffix.lower() != ".safetensors":
+        raise UsageError(f"{target} does not end in .safetensors.", "Name a safetensors file.")
+    taken = UsageError(f"{target} exists already.", "Choose another name, or move it away.")
+    if os.path.lexists(target):
+        raise taken
+    try:
+        with incoming(target, replacing=False) as file:
+            write(target, file)
+    except FileExistsError as error:
+        raise taken from error
+    except OSError as error:
+        raise StorageError(f"Can not write {target}: {error.strerror}.", "Choose another folder.") from error
+    return target
+
+
+def _hand_down(workspace: Workspace, original: Asset, asset: Asset) -> None:
+    """Give the new asset what a person said of the old one."""
+    details = workspace.catalog.read.details(original)
+    with workspace.catalog.write() as writer:
+        for field, value in details.overrides.items():
+            writer.override(asset.id, field, value)
+        if original.trigger_words != asset.trigger_words and "trigger_words" not in details.overrides:
+            writer.override(asset.id, "trigger_words", list(original.trigger_words))
+        writer.set_notes(asset.id, original.notes)
+        writer.set_default_weight(asset.id, original.default_weight)
+        writer.change_tags(asset.id, original.tags)

@@ -1,0 +1,135 @@
+"""Edit: what a person knows better than the file."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from assetctl.errors import UsageError
+from assetctl.operations.library.ingest import checked_name, checked_words
+from assetctl.text import hidden_in
+from assetctl.types import KINDS
+
+if TYPE_CHECKING:
+    from assetctl.catalog.writing import Writer
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset
+
+#: Fields that outrank the file when set, and that `reset` gives back to it.
+OVERRIDABLE = ("kind", "family", "base_model", "variant", "prediction", "trigger_words")
+
+#: Fields that `reset` gives up: the others are a person's alone.
+RESETTABLE = (*OVERRIDABLE, "default_weight", "notes")
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to change; `None` leaves a thing as it is, an empty text takes it away.
+
+    Attributes:
+        trigger_words: All of them, in order.
+        reset: Names of fields for which the file's own word counts again, or none.
+    """
+
+    name: str | None = None
+    kind: str | None = None
+    family: str | None = None
+    base_model: str | None = None
+    variant: str | None = None
+    prediction: str | None = None
+    trigger_words: tuple[str, ...] | None = None
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+    notes: str | None = None
+    default_weight: float | None = None
+    reset: tuple[str, ...] = ()
+
+
+def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
+    """Change what the catalog says of an asset; its file is left alone.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: The name.
+        UsageError: A value that makes no sense, or a name that is taken.
+    """
+    asset = workspace.catalog.read.find(name)
+    _check(changes)
+    name = asset.name if changes.name is None else checked_name(changes.name)
+    with workspace.catalog.write() as writer:
+        if name != asset.name:
+            if name.lower() in writer.names() - {asset.name.lower()}:
+                raise UsageError(f"Another asset is called {name!r}.", "Choose another name.")
+            writer.rename(asset.id, name)
+        for field in changes.reset:
+            _reset(writer, asset, field)
+        if changes.base_model:
+            changes = replace(changes, base_model=as_known(changes.base_model))
+        for field in OVERRIDABLE:
+            value = getattr(changes, field)
+            if value is not None:
+                writer.override(asset.id, field, list(value) if field == "trigger_words" else value or None)
+        if changes.notes is not None:
+            writer.set_notes(asset.id, changes.notes or None)
+        if changes.default_weight is not None:
+            writer.set_default_weight(asset.id, float(changes.default_weight))
+        writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
+    return workspace.catalog.read.by_id(asset.id)
+
+
+def _reset(writer: Writer, asset: Asset, field: str) -> None:
+    """Give a field back to the file, or empty what no file says."""
+    if field == "default_weight":
+        writer.set_default_weight(asset.id, None)
+    elif field == "notes":
+        writer.set_notes(asset.id, None)
+    else:
+        writer.clear_override(asset.id, field)
+
+
+def base_models() -> tuple[str, ...]:
+    """All base models that a family knows, in Civitai's spelling."""
+    from assetctl.identify.identification import families  # noqa: PLC0415 - looking for plug-ins costs as much as an edit
+
+    return tuple(sorted({name for family in families() for _, name in family.lineages}))
+
+
+def as_known(base_model: str) -> str:
+    """A base model as it is spelled where it is known, whatever its case and blanks; another one as it is."""
+    return next((known for known in base_models() if _bare(known) == _bare(base_model)), base_model)
+
+
+def near_base_models(base_model: str) -> list[str]:
+    """Those that may have been meant."""
+    bare = {_bare(known): known for known in base_models()}
+    return [bare[match] for match in difflib.get_close_matches(_bare(base_model), bare, n=3)]
+
+
+def _bare(base_model: str) -> str:
+    return re.sub(r"[\s._-]+", "", base_model).casefold()
+
+
+def _check(changes: Changes) -> None:
+    if changes.kind is not None and changes.kind not in KINDS:
+        raise UsageError(f"{changes.kind!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
+    if changes.family and not _WORD.fullmatch(changes.family):
+        raise UsageError(f"{changes.family!r} can not be a family.", "Families are written like sd1, sdxl, flux1.")
+    if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
+        raise UsageError(f"{changes.prediction!r} is no prediction type.", "Use epsilon, v_prediction or flow.")
+    if changes.default_weight is not None and not abs(changes.default_weight) <= sys.float_info.max:
+        raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
+    for field in changes.reset:
+        if field not in RESETTABLE:
+            raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(RESETTABLE)}.")
+    checked_words((*(changes.trigger_words or ()), *changes.add_tags))
+    for field in ("base_model", "variant", "notes"):
+        text = getattr(changes, field)
+        hidden = text and hidden_in(text, prose=field == "notes")
+        if hidden:
+            raise UsageError(
+                f"The {field} {text[:80]!r} holds {hidden}, a character that nobody sees.", "Leave it out."
+            )

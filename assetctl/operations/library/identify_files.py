@@ -1,0 +1,284 @@
+"""Identify: say what files are, on all cores and with no catalog at all; and do so again for assets of the catalog."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from itertools import chain, islice, starmap
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import AssetctlError, CorruptFileError, StorageError
+from assetctl.identify import identification, identify
+from assetctl.operations.library.ingest import with_hearsay
+from assetctl.operations.library.scan import Scan
+from assetctl.types import Evidence, Identification
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+    from multiprocessing.connection import Connection
+    from typing import Self
+
+    from assetctl.operations.library.scan import Candidate
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset
+
+
+#: From this many files on, starting processes pays.
+MANY = 200
+
+#: Files that a process takes at a time, at least and at most: each hand-over costs the parent a quarter of a
+#: millisecond, and towards the end no process should wait long for another.
+FEWEST, MOST = 10, 100
+
+#: An identification as a tuple, the evidence last, each piece of it a tuple too; or what went wrong.
+_Packed = tuple[Any, ...] | AssetctlError
+_VALUES = attrgetter(*(field.name for field in fields(Identification)))
+_PARTS = attrgetter(*(field.name for field in fields(Evidence)))
+_evidence = lru_cache(maxsize=1024)(Evidence)
+
+
+@contextmanager
+def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | AssetctlError]]:
+    """What each file or folder is, or why that can not be said, in the order of `paths`.
+
+    All paths are taken before the block is entered; where they are many, work begins while they are still being found.
+    Whoever leaves the block early ends it.
+
+    Raises:
+        UsageError: A third party's kind or family can not be loaded.
+    """
+    rest = iter(paths)
+    first = list(islice(rest, MANY))
+    if first:  # once and for all, rather than for each file or in each process
+        identification.kinds()
+        identification.families()
+    if len(first) < MANY:
+        yield map(identify_one, first)
+        return
+    with _Crew(os.cpu_count() or 1) as crew:
+        for chunk in _chunks(chain(first, rest), crew.workers):
+            crew.take(chunk)
+        yield map(_unpack, crew.results())
+
+
+def identify_one(path: str) -> Identification | AssetctlError:
+    """What one file or folder is, or why that can not be said; not where: a traceback holds on to all that was read."""
+    try:
+        return identify(Path(path))
+    except AssetctlError as error:
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
+    except OSError as error:
+        return StorageError(f"{path} can not be read: {error.strerror}.", "Check the path and its permissions.")
+
+
+class _Crew:
+    """Processes that identify files in chunks; of those that a killed one was at, only the file that killed it suffers.
+
+    A process is killed where memory runs out, or by a defect in a library: nothing in it can tell or do anything then.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        # Forked processes start at once, with the plug-ins; else they touch nothing that they inherit.
+        self._context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._line = self._context.Pipe(duplex=False)
+        self._pool = self._started(workers)
+        self._taken: deque[tuple[list[str], Future[list[_Packed]] | None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None or self._taken:
+            self._line[1].send(None)  # what they are at may take a while, and nobody waits for it any more
+        self._pool.shutdown(cancel_futures=True)
+        for end in self._line:
+            end.close()
+
+    def take(self, chunk: list[str]) -> None:
+        """Have files identified, when a process is free."""
+        self._taken.append((chunk, _submitted(self._pool, chunk)))
+
+    def results(self) -> Iterator[_Packed]:
+        """What all the files are that were taken, in order."""
+        while self._taken:
+            chunk, future = self._taken.popleft()
+            found = None if future is None else _result(future)
+            if found is not None:
+                yield from found
+                continue
+            yield from self._one_by_one(chunk)
+            self._begin_again()
+
+    def _started(self, workers: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(workers, mp_context=self._context, initializer=_prepare, initargs=self._line)
+
+    def _one_by_one(self, paths: Sequence[str]) -> Iterator[_Packed]:
+        """Identify files each in its turn, in a process that does nothing else."""
+        pool = self._started(1)
+        try:
+            for path in paths:
+                future = _submitted(pool, [path])
+                if future is None:  # its process was killed while it had nothing to do
+                    pool = self._another(pool)
+                    future = _submitted(pool, [path])
+                found = None if future is None else _result(future)
+                if found is None:
+                    pool = self._another(pool)
+                yield from found or [_killer(path)]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # whoever is interrupted has yet to tell it to end
+
+    def _another(self, pool: ProcessPoolExecutor) -> ProcessPoolExecutor:
+        pool.shutdown()
+        return self._started(1)
+
+    def _begin_again(self) -> None:
+        """Have all that is left identified by new processes; what the old ones have done stays done."""
+        self._pool.shutdown()
+        self._pool = self._started(self.workers)
+        left, self._taken = self._taken, deque()
+        for chunk, future in left:
+            self._taken.append((chunk, future if _is_done(future) else _submitted(self._pool, chunk)))
+
+
+def _submitted(pool: ProcessPoolExecutor, chunk: list[str]) -> Future[list[_Packed]] | None:
+    """What will be known of a chunk; `None` where a process has been killed."""
+    try:
+        return pool.submit(_identify_chunk, chunk)
+    except BrokenProcessPool:
+        return None
+
+
+def _result(future: Future[list[_Packed]]) -> list[_Packed] | None:
+    """What is known of a chunk; `None` where a process was killed, not needs be its own."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
+
+
+def _is_done(future: Future[list[_Packed]] | None) -> bool:
+    return future is not None and future.done() and future.exception() is None
+
+
+def _killer(path: str) -> CorruptFileError:
+    hint = "It may take more memory than there is, or be made to: get it from a source that you trust."
+    return CorruptFileError(f"{path} can not be read: the process that read it was killed.", hint)
+
+
+def _chunks(paths: Iterator[str], workers: int) -> Iterator[list[str]]:
+    """What processes take at a time: the more files there are, the more."""
+    taken = MANY
+    while chunk := list(islice(paths, max(FEWEST, min(MOST, taken // (8 * workers))))):
+        yield chunk
+        taken += len(chunk)
+
+
+def _identify_chunk(paths: Sequence[str]) -> list[_Packed]:
+    return [_pack(identify_one(path)) for path in paths]
+
+
+def _pack(found: Identification | AssetctlError) -> _Packed:
+    """Plain tuples go between processes in a third of the time that dataclasses take."""
+    if isinstance(found, AssetctlError):
+        return found
+    *values, evidence = _VALUES(found)
+    return *values, tuple(map(_PARTS, evidence))
+
+
+def _unpack(packed: _Packed) -> Identification | AssetctlError:
+    if isinstance(packed, AssetctlError):
+        return packed
+    *values, evidence = packed
+    return Identification(*(*values, tuple(starmap(_evidence, evidence))))
+
+
+def _prepare(line: Connection, ours: Connection) -> None:
+    """Make a process ready for work alone, which ends once something stands in `line`, or nobody holds the other end.
+
+    Ctrl-C reaches every process of the terminal; the parent's word is enough. Headers are large trees without cycles:
+    to look for cycles among them would take a quarter of the time, and the process ends soon.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ours.close()
+    threading.Thread(target=_end_with, args=(line,), daemon=True).start()
+    gc.freeze()
+    gc.disable()
+
+
+def _end_with(line: Connection) -> None:
+    line.poll(None)
+    os._exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """One path and what it is, or why that can not be said; `named` by the person, or found in a folder."""
+
+    path: str
+    identification: Identification
+    error: AssetctlError | None = None
+    named: bool = False
+
+
+def identify_files(paths: Sequence[Path]) -> list[Identified]:
+    """What lies at `paths`: files, diffusers folders, or folders full of either; a path that fails has its error."""
+    candidates: list[Candidate] = []
+    failed: list[Identified] = []
+    for path in paths:
+        try:
+            found = Scan([path])
+            candidates += list(found)
+        except AssetctlError as error:
+            failed.append(Identified(str(path), Identification(), error, named=True))
+            continue
+        failed += [Identified(folder, Identification(), error) for folder, error in found.unreadable]
+    results = _identify([candidate.path for candidate in candidates])
+    return [replace(each, named=one.named) for each, one in zip(results, candidates, strict=True)] + failed
+
+
+def identify_again(
+    workspace: Workspace, names: Sequence[str] = (), *, failed: Callable[[AssetctlError], None] = lambda _: None
+) -> list[Asset]:
+    """Identify the named assets, or all, once more, and keep the result; what a person set stays on top.
+
+    Those that can not be identified any more, for their files are gone or broken, stay as they were; `failed` is told.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+    """
+    read = workspace.catalog.read
+    assets = [read.find(name) for name in names] if names else read.assets()
+    origins = {asset.id: read.origin(asset) for asset in assets}
+    results = _identify([asset.path for asset in assets])
+    with workspace.catalog.write() as writer:
+        for asset, result in zip(assets, results, strict=True):
+            if result.error is not None:
+                failed(result.error)
+            else:
+                found = with_hearsay(result.identification, origins[asset.id])
+                writer.set_identification(asset.id, found)
+    return read.by_ids(asset.id for asset in assets)
+
+
+def _identify(paths: Sequence[str]) -> list[Identified]:
+    with identified(paths) as results:
+        return [
+            Identified(path, Identification(), found) if isinstance(found, AssetctlError) else Identified(path, found)
+            for path, found in zip(paths, results, strict=True)
+        ]

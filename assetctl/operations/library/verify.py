@@ -1,0 +1,314 @@
+"""Verify: whether every file is still there, and still what it was. Files are hashed in threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shlex
+import stat
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from assetctl.catalog import FileHashes
+from assetctl.errors import AssetctlError, FileError, GenerationError, HashMismatchError, StorageError
+from assetctl.files.hashing import hash_file, tree_sha256
+from assetctl.operations.library.tokenizer_files import find_tokenizer, needs_vocabulary
+from assetctl.sources.base import FetchProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from assetctl.files.hashing import Digests
+    from assetctl.operations.workspace import Workspace
+    from assetctl.types import Asset, AssetFile
+
+
+Status = Literal["ok", "missing", "changed", "unreadable", "unsupported"]
+
+
+def problem_outside(file: AssetFile) -> tuple[tuple[Status, str] | None, int | None]:
+    """What is wrong with a file without opening it, and when it was written, where that is another time."""
+    try:
+        status = Path(file.path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ("missing", "there is no such file any more"), None
+    except OSError as error:
+        return ("unreadable", str(error.strerror)), None
+    if not stat.S_ISREG(status.st_mode):
+        return ("unreadable", "it is no regular file"), None
+    if status.st_size != file.size:
+        return ("changed", f"it has {status.st_size} bytes and had {file.size}"), None
+    return None, None if status.st_mtime_ns == file.mtime_ns else status.st_mtime_ns
+
+
+#: How often results are handed over, in seconds: what an interruption may lose.
+INTERVAL = 1.0
+
+#: Bytes of an asset that are hashed where nobody asked for it: they take no time that one would notice.
+AT_ONCE = 64 * 2**20
+
+
+class HashRun:
+    """SHA256 of files, computed by as many threads as there are cores; leaving the block stops them.
+
+    Attributes:
+        failures: Files that could not be read, each with its error.
+    """
+
+    def __init__(self, report: Callable[[FetchProgress], None]) -> None:
+        self.failures: list[tuple[str, AssetctlError]] = []
+        self._report = report
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="hash")
+        self._jobs: dict[Future[str], str] = {}
+        self._done: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._total = 0
+        self._bytes = 0
+
+    def submit(self, path: str, size: int) -> None:
+        """Start on one more file."""
+        self._total += size
+        job = self._pool.submit(self._hash, path)
+        self._jobs[job] = path
+        job.add_done_callback(self._done.put)
+
+    def batches(self) -> Iterator[list[tuple[str, str]]]:
+        """Path and SHA256 of what is done, once a second, until all is done or someone interrupts."""
+        batch: list[tuple[str, str]] = []
+        left, due = len(self._jobs), time.monotonic() + INTERVAL
+        try:
+            while left:
+                job = self._next(due)
+                if job is not None:
+                    left -= 1
+                    self._take(job, batch)
+                if time.monotonic() >= due:
+                    if batch:
+                        yield batch
+                    batch, due = [], time.monotonic() + INTERVAL
+        except KeyboardInterrupt:
+            yield batch
+            raise
+        if batch:
+            yield batch
+
+    def _next(self, due: float) -> Future[str] | None:
+        try:
+            return self._done.get(timeout=max(0.0, due - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def _take(self, job: Future[str], batch: list[tuple[str, str]]) -> None:
+        try:
+            batch.append((self._jobs[job], job.result()))
+        except AssetctlError as error:
+            self.failures.append((self._jobs[job], error))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _hash(self, path: str) -> str:
+        digests = hash_file(Path(path), frozenset({"sha256"}), on_bytes=self._count, cancelled=self._stop.is_set)
+        return str(digests.sha256)
+
+    def _count(self, number: int) -> None:
+        with self._lock:
+            self._bytes += number
+            self._report(FetchProgress("hashing", self._bytes, self._total))
+
+
+def folder_hash(folder: str, files: Iterable[AssetFile]) -> str | None:
+    """The hash of a diffusers folder from those of its files, or `None` while one is missing."""
+    entries = [(Path(file.path).relative_to(folder).as_posix(), file.sha256) for file in files if file.role == "part"]
+    hashed = [(path, sha256) for path, sha256 in entries if sha256 is not None]
+    return tree_sha256(hashed) if len(hashed) == len(entries) else None
+
+
+def lacking_hashes(asset: Asset, files: Iterable[AssetFile]) -> list[AssetFile]:
+    """Those of an asset's main files that lack a hash."""
+    return [
+        file
+        for file in files
+        if file.role == "main"
+        and (file.sha256 is None or file.blake3 is None or (file.autov3 is None and asset.format == "safetensors"))
+    ]
+
+
+def may_hash(asset: Asset, files: Iterable[AssetFile], wanted: bool | None) -> bool:  # noqa: FBT001 - said or not
+    """Whether to compute what is lacking: as it is `wanted`, or if it is little where nothing was said."""
+    return sum(file.size for file in lacking_hashes(asset, files)) <= AT_ONCE if wanted is None else wanted
+
+
+def with_all_hashes(
+    asset: Asset, files: Sequence[AssetFile], report: Callable[[FetchProgress], None] = lambda _: None
+) -> list[AssetFile]:
+    """Those of an asset's main files that lack a hash, with all three; the others are left out.
+
+    Raises:
+        HashMismatchError: The file is not the one that was registered.
+
+    SHA256 comes with registration; AutoV3 and BLAKE3 cost another pass over the bytes, and are
+    computed when they are first asked for.
+    """
+    completed = []
+    lacking = lacking_hashes(asset, files)
+    done, total = 0, sum(file.size for file in lacking)
+
+    def count(number: int) -> None:
+        nonlocal done
+        done += number
+        report(FetchProgress("hashing", done, total))
+
+    for file in lacking:
+        digests = hash_file(Path(file.path), on_bytes=count)
+        if file.sha256 is not None and digests.sha256 != file.sha256:
+            raise HashMismatchError(
+                f"{file.path} holds other bytes than it did when {asset.name} was registered.",
+                f"`assetctl import {shlex.quote(file.path)}` registers what it holds now; or fetch it anew.",
+            )
+        completed.append(replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3))
+    return completed
+
+
+def learn_hashes(
+    workspace: Workspace, asset: Asset, report: Callable[[FetchProgress], None] = lambda _: None
+) -> tuple[AssetFile, ...]:
+    """All files of an asset, with the hashes that they lacked; kept, unless the catalog can not be written.
+
+    Raises:
+        FileError: The main file is gone, damaged, or not the one that was registered.
+        StorageError: It can not be read.
+    """
+    files = workspace.catalog.read.files(asset)
+    completed = {file.path: file for file in with_all_hashes(asset, files, report)}
+    if completed:
+        with suppress(StorageError), workspace.catalog.write() as writer:
+            writer.set_hashes(
+                [FileHashes(each.path, each.sha256, each.autov3, each.blake3) for each in completed.values()]
+            )
+    return tuple(completed.get(file.path, file) for file in files)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The state of one file.
+
+    Attributes:
+        name: Its asset's name.
+        path: The file.
+        status: `ok`, `missing`, `changed` (another size, other bytes or, where no hash is asked, another time),
+            `unreadable`, or `unsupported`: what generation needs besides the file is not here.
+        detail: What exactly differs, for a person.
+    """
+
+    name: str
+    path: str
+    status: Status
+    detail: str
+
+
+def verify(
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> list[Verification]:
+    """Compare the files of the named assets, or of all, with what the catalog knows.
+
+    Sizes come first, then all hashes, or the times of writing if it is to be `quick`. Hashes that were not known yet
+    are kept, where that can be. Where all is verified, so is the catalog itself.
+
+    Raises:
+        CatalogError: It is damaged.
+        NotFoundError, AmbiguousNameError: A name.
+    """
+    read = workspace.catalog.read
+    if not names and not quick:
+        read.see_that_it_is_whole()
+    assets = [read.find(name) for name in names] if names else read.assets()
+    files = {asset.id: read.files(asset) for asset in assets}
+    progress = _Progress(report, sum(file.size for group in files.values() for file in group))
+    results = [
+        result for asset in assets for result in _verify(workspace, asset, files[asset.id], progress, quick=quick)
+    ]
+    return [*results, *_unsupported(workspace, assets)]
+
+
+class _Progress:
+    """Adds up the bytes of all files."""
+
+    def __init__(self, report: Callable[[FetchProgress], None], total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
+
+    def advance(self, number: int) -> None:
+        self._done += number
+        self._report(FetchProgress("verifying", self._done, self._total))
+
+
+def _unsupported(workspace: Workspace, assets: Sequence[Asset]) -> Iterator[Verification]:
+    """Single-file checkpoints that lack the vocabulary of their text encoder."""
+    for asset in assets:
+        if needs_vocabulary(asset):
+            try:
+                find_tokenizer(workspace, asset)
+            except GenerationError as error:
+                yield Verification(asset.name, asset.path, "unsupported", f"{error.message} {error.hint}")
+
+
+def _verify(
+    workspace: Workspace, asset: Asset, files: Sequence[AssetFile], progress: _Progress, *, quick: bool
+) -> Iterator[Verification]:
+    learnt: list[FileHashes] = []
+    touched: dict[str, int] = {}
+    for file in files:
+        problem, written = problem_outside(file)
+        digests = None
+        if problem is None and written is not None and quick:
+            problem = "changed", "it was written to since it was registered"
+        if problem is None and not quick:
+            problem, digests = _hash_problem(file, progress)
+        if digests is not None:
+            learnt.append(FileHashes(file.path, digests.sha256, digests.autov3, digests.blake3))
+        if digests is not None and written is not None and file.sha256 is not None:
+            touched[file.path] = written
+        looked_at = (
+            "size and time" if quick else "size; hashed for the first time" if not file.sha256 else "size and hash"
+        )
+        status, detail = problem or ("ok", looked_at)
+        yield Verification(asset.name, file.path, status, detail)
+    if learnt:
+        with contextlib.suppress(StorageError):  # a home that can not be written can be verified all the same
+            _keep(workspace, asset, learnt, touched)
+
+
+def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes], touched: Mapping[str, int]) -> None:
+    """Keep hashes, and when files were written that hold what they held: nobody need ask again."""
+    with workspace.catalog.write() as writer:
+        writer.set_hashes(learnt)
+        writer.set_times(touched)
+    if asset.format == "diffusers" and asset.sha256 is None:
+        whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
+        with workspace.catalog.write() as writer:
+            writer.set_folder_hash(asset.id, whole)
+
+
+def _hash_problem(file: AssetFile, progress: _Progress) -> tuple[tuple[Status, str] | None, Digests | None]:
+    try:
+        digests = hash_file(Path(file.path), on_bytes=progress.advance)
+    except (FileError, StorageError) as error:
+        return ("unreadable", error.message), None
+    if file.sha256 is not None and digests.sha256 != file.sha256:
+        return ("changed", f"its SHA256 is {digests.sha256} and was {file.sha256}"), None
+    return None, digests

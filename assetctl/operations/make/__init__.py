@@ -1,0 +1,1 @@
+"""Making: a selection becomes pictures, and pictures become selections again."""

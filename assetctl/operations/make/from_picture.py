@@ -1,0 +1,319 @@
+"""What a picture says of how it was made, as something to make another from, whoever wrote it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import CorruptFileError, FileError, UsageError
+from assetctl.generation.samplers import canonical_sampler
+from assetctl.operations.make.plan import MAX_CFG, MAX_CLIP_SKIP, MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE
+from assetctl.pictures import UsedAsset
+from assetctl.plan import GenerationRequest
+from assetctl.prompt import parse_prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from assetctl.pictures import PictureParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make one picture.
+
+    Attributes:
+        exact: Whether assetctl made it, and recorded everything.
+        software: Who made it.
+        assets: What it was made of, as it names them.
+        then: What the catalog said of each of them when the picture was made, by the fields of `Asset`.
+        remarks: What is not carried over, each in one sentence.
+        environment: Where it was made; empty where that is not known.
+        threads: Their number, where it can be had.
+    """
+
+    exact: bool
+    software: str | None
+    request: GenerationRequest
+    assets: tuple[UsedAsset, ...]
+    then: tuple[dict[str, Any], ...]
+    remarks: tuple[str, ...] = ()
+    prediction: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    threads: int | None = None
+
+
+_ROLES = ("checkpoint", "lora", "embedding", "vae")
+_PREDICTIONS = (None, "epsilon", "v_prediction")
+
+#: The version of a record that is understood.
+_VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_AUTOV3 = re.compile(r"[0-9a-f]{12}")
+
+#: Bounds of what is believed: assets of one picture, words of one asset, characters, threads.
+_MAX_ASSETS, _MAX_WORDS, _MAX_TEXT, _MAX_THREADS = 100, 1000, 100_000, 128
+
+
+def recorded_recipe(record: Mapping[str, Any], what: str) -> Recipe:
+    """The recipe in a record.
+
+    Args:
+        record: See `assetctl.pictures.record`.
+        what: What it is, to begin a sentence with.
+
+    Raises:
+        CorruptFileError: It does not make sense.
+        FileError: A newer assetctl wrote it.
+    """
+    reader = _Reader(record, what)
+    _check_version(reader, record, what)
+    request = GenerationRequest(
+        prompt=reader.text("prompt"),
+        negative_prompt=reader.text("negative_prompt"),
+        steps=reader.whole("steps"),
+        cfg_scale=reader.number("cfg_scale"),
+        sampler=reader.text("sampler"),
+        seed=reader.whole("seed"),
+        width=reader.whole("width"),
+        height=reader.whole("height"),
+        clip_skip=reader.whole("clip_skip", 1),
+    )
+    entries = record.get("assets")
+    if not isinstance(entries, list) or len(entries) > _MAX_ASSETS:
+        raise reader.nonsense("assets")
+    assets = [_Reader(entry if isinstance(entry, dict) else {}, what) for entry in entries]
+    found = record.get("environment")
+    environment = {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+    prediction = record.get("prediction")
+    if prediction not in _PREDICTIONS:
+        raise reader.nonsense("prediction")
+    return Recipe(
+        exact=True,
+        software="assetctl",
+        request=request,
+        assets=tuple(entry.used() for entry in assets),
+        then=tuple(entry.then() for entry in assets),
+        prediction=prediction,
+        environment=environment,
+        threads=_threads(environment.get("threads", "")),
+    )
+
+
+def _check_version(reader: _Reader, record: Mapping[str, Any], what: str) -> None:
+    if reader.whole("version", _VERSION) > _VERSION:
+        message = f"{what} was made by a newer assetctl: its version is {record['version']}."
+        raise FileError(message, "Upgrade with `pip install -U assetctl`.")
+
+
+def _threads(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[1-9]\d{0,2}", text) and int(text) <= _MAX_THREADS else None
+
+
+class _Reader:
+    """Takes values out of a JSON object, each of the type that it must have."""
+
+    def __init__(self, entry: Mapping[str, Any], what: str) -> None:
+        self._entry = entry
+        self._what = what
+
+    def nonsense(self, key: str) -> CorruptFileError:
+        """What to raise where a value makes no sense."""
+        hint = "Another program may have changed it: `assetctl inspect PICTURE` shows what it says."
+        return CorruptFileError(f"{self._what} makes no sense: its {key} is {self._entry.get(key)!r:.60}.", hint)
+
+    def text(self, key: str) -> str:
+        value = self._entry.get(key)
+        if not isinstance(value, str) or len(value) > _MAX_TEXT:
+            raise self.nonsense(key)
+        return value
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        value = self._entry.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+            raise self.nonsense(key)
+        return value
+
+    def number(self, key: str) -> float:
+        value = self._entry.get(key)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise self.nonsense(key)
+        return value
+
+    def used(self) -> UsedAsset:
+        """An asset of the record, as something to look for."""
+        role, sha256, source = self._entry.get("role"), self._entry.get("sha256"), self._entry.get("source")
+        if role not in _ROLES:
+            raise self.nonsense("role")
+        if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+            raise self.nonsense("sha256")
+        weight = self.number("weight") if role == "lora" else None
+        sources = (source,) if isinstance(source, str) else ()
+        return UsedAsset(role, self.text("name"), sha256, weight, sources)
+
+    def then(self) -> dict[str, Any]:
+        """What the catalog said of the asset, under the names of `Asset`'s fields."""
+        words = self._entry.get("trigger_words", [])
+        if not isinstance(words, list) or len(words) > _MAX_WORDS or not all(isinstance(word, str) for word in words):
+            raise self.nonsense("trigger_words")
+        autov3 = self._entry.get("autov3")
+        if autov3 is not None and not (isinstance(autov3, str) and _AUTOV3.fullmatch(autov3)):
+            raise self.nonsense("autov3")
+        optional = {key: self._entry.get(key) for key in ("family", "base_model", "source")}
+        for key, value in optional.items():
+            if value is not None and not isinstance(value, str):
+                raise self.nonsense(key)
+        return {"name": self.text("name"), "trigger_words": tuple(words), "autov3": autov3, **optional}
+
+
+_USABLE = ("checkpoint", "lora", "embedding", "vae")
+
+#: Samplers to which A1111 gives Karras sigmas where its schedule is "Automatic".
+_KARRAS_BY_ITSELF = ("DPM++ 2M", "DPM2", "DPM2 a")
+_PLAIN_SCHEDULES = ("", "automatic", "normal", "uniform", "simple", "karras", "exponential")
+
+#: Fields that are used, or that say nothing of how the picture looks.
+_UNDERSTOOD = {
+    "Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash", "VAE", "VAE hash", "Lora hashes",
+    "TI hashes", "Hashes", "Clip skip", "Schedule type", "Version", "RNG", "Created Date", "Used embeddings",
+    "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow", "Model 1", "Module 1",
+}  # fmt: skip
+
+
+def foreign_recipe(parameters: PictureParameters) -> Recipe:
+    """A recipe for a picture that resembles one of A1111, ComfyUI or another program."""
+    remarks = [_resemblance(parameters.software)]
+    assets = _assets(parameters)
+    ours = tuple(used for used in assets if used.role in _USABLE)
+    return Recipe(
+        exact=False,
+        software=parameters.software,
+        request=_request(parameters, remarks),
+        assets=ours,
+        then=tuple(_token(used) for used in ours),
+        remarks=(*remarks, *_left_out(parameters, assets)),
+    )
+
+
+def _resemblance(software: str | None) -> str:
+    """Why the new picture will not be the original."""
+    if software == "assetctl":
+        return "assetctl's own record has been lost from it, so that the picture will resemble the original at best."
+    name = software or "Another program"
+    return f"{name} makes its noise in another way, so that the picture will resemble the original, not equal it."
+
+
+def _assets(parameters: PictureParameters) -> list[UsedAsset]:
+    """What the picture names, and the LoRAs that only its prompt does."""
+    assets = list(parameters.assets)
+    known = {(used.name or "").lower() for used in assets if used.role == "lora"}
+    texts = (parameters.prompt or "", parameters.negative_prompt or "")
+    for name, weight in (tag for text in texts for tag in parse_prompt(text).loras):
+        stem = name.replace("\\", "/").rpartition("/")[2]
+        if stem.lower() not in known:
+            known.add(stem.lower())
+            assets.append(UsedAsset("lora", stem, weight=weight))
+    return assets
+
+
+def _token(used: UsedAsset) -> dict[str, object]:
+    """In other programs, an embedding's token is the name of its file."""
+    return {"trigger_words": (used.name,)} if used.role == "embedding" and used.name else {}
+
+
+def _request(parameters: PictureParameters, remarks: list[str]) -> GenerationRequest:
+    usual = GenerationRequest("")
+    width, height = _side(parameters.width, "width", remarks), _side(parameters.height, "height", remarks)
+    if parameters.seed is None:
+        remarks.append("It does not say its seed: one is taken by chance.")
+    elif not 0 <= parameters.seed <= MAX_SEED:
+        remarks.append(f"Its seed, {parameters.seed}, is none of ours: it is taken modulo {MAX_SEED + 1}.")
+    return GenerationRequest(
+        prompt=parameters.prompt or "",
+        negative_prompt=parameters.negative_prompt or "",
+        steps=int(_bounded("steps", parameters.steps, usual.steps, (1, MAX_STEPS), remarks)),
+        cfg_scale=_bounded("CFG", parameters.cfg_scale, usual.cfg_scale, (0, MAX_CFG), remarks),
+        sampler=_sampler(parameters, usual.sampler, remarks),
+        seed=_seed(parameters.seed, remarks),
+        width=width,
+        height=height,
+        clip_skip=int(_bounded("clip skip", parameters.clip_skip or 1, 1, (1, MAX_CLIP_SKIP), remarks)),
+    )
+
+
+def _bounded(name: str, value: float | None, usual: float, bounds: tuple[float, float], remarks: list[str]) -> float:
+    if value is None:
+        remarks.append(f"It does not say its {name}: {usual:g} is taken.")
+        return usual
+    nearest = min(max(value, bounds[0]), bounds[1])
+    if nearest != value:
+        remarks.append(f"Its {name}, {value:g}, is out of our bounds: {nearest:g} is taken.")
+    return nearest
+
+
+def _seed(value: int | None, remarks: list[str]) -> int | None:
+    """A seed of ours; a negative one stands for chance."""
+    if value is None or value < 0:
+        remarks.append("It does not say its seed: one by chance is taken.")
+        return None
+    return value % (MAX_SEED + 1)
+
+
+def _side(value: int | None, name: str, remarks: list[str]) -> int | None:
+    if value is None:
+        remarks.append(f"It does not say its {name}: the checkpoint's own is taken.")
+        return None
+    nearest = min(max(value // 8 * 8, MIN_SIDE), MAX_SIDE)
+    if nearest != value:
+        remarks.append(
+            f"Its {name}, {value}, is not a multiple of 8 from {MIN_SIDE} to {MAX_SIDE}: {nearest} is taken."
+        )
+    return nearest
+
+
+def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> str:
+    if parameters.sampler is None:
+        remarks.append(f"It does not say its sampler: {usual} is taken.")
+        return usual
+    schedule = parameters.fields.get("Schedule type", "").lower()
+    name = parameters.sampler
+    try:
+        known = canonical_sampler(name)
+    except UsageError:
+        plain = name.removesuffix(" Karras").removesuffix(" Exponential")
+        try:
+            known = canonical_sampler(plain)
+        except UsageError:
+            known = usual
+        remarks.append(f"assetctl has no sampler {name!r}: {known} is taken.")
+        return known
+    if schedule == "automatic" and known in _KARRAS_BY_ITSELF:
+        return f"{known} Karras"
+    if schedule not in _PLAIN_SCHEDULES:
+        remarks.append(f"assetctl has no schedule {schedule!r}: the sampler's usual one is taken.")
+    return known
+
+
+def _left_out(parameters: PictureParameters, assets: list[UsedAsset]) -> list[str]:
+    """One sentence on what is not carried over, if anything is: fields by the word they begin with."""
+    unfit = [used for used in assets if used.role not in _USABLE]
+    others = [f"the {used.role} {used.name or used.hash}" for used in unfit]
+    named = set[str]()
+    for key in (*parameters.fields, *parameters.extra):
+        is_told = any(used.name and used.name in parameters.fields.get(key, "") for used in unfit)
+        if not (is_told or key in parameters.understood or key in _UNDERSTOOD or key.startswith("AddNet")):
+            named.add(key)
+    groups: dict[str, list[str]] = {}
+    for key in sorted(named):
+        groups.setdefault(key.split()[0], []).append(key)
+    fields = [keys[0] if len(keys) == 1 else f"{first} ({len(keys)} settings)" for first, keys in groups.items()]
+    left = [*others, *fields]
+    if not left:
+        return []
+    shown = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
+    return [f"Not carried over: {shown}."]
+
+
+_SHOWN = 12

@@ -1,0 +1,374 @@
+"""Generate: make the pictures of a plan, save them under free names, and record them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count as counted
+from typing import TYPE_CHECKING, Any
+
+from assetctl import pictures
+from assetctl.catalog import FileHashes, GenerationEntry
+from assetctl.errors import AssetctlError, HashMismatchError, NameTakenError, StorageError, UsageError
+from assetctl.files.hashing import hash_file
+from assetctl.files.paths import absolute
+from assetctl.operations.library.ingest import is_intact
+from assetctl.operations.library.verify import with_all_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import FrameType
+
+    from assetctl.operations.workspace import Workspace
+    from assetctl.plan import Backend, Picture, Plan, Progress
+    from assetctl.types import Asset, CheckReport, Finding, Selection
+
+
+#: Suffixes of what pictures can be saved as, and the format of each.
+FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
+
+#: What a person may take for a format of ours, and would find as the name of a folder.
+_OTHERS = (".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A folder for pictures, or the name of the first one.
+
+    Attributes:
+        folder: Where they go; it may have to be made.
+        name: The first picture's name without its suffix, if a person gave one.
+        suffix: `.png`, `.jpg`, `.jpeg` or `.webp`.
+        force: Whether a file that a person named is replaced.
+    """
+
+    folder: Path
+    name: str | None
+    suffix: str
+    force: bool = False
+
+    def require_free(self, count: int) -> None:
+        """Refuse names that a person gave and that are taken.
+
+        Raises:
+            UsageError: One of so many pictures would have the name of something that is there.
+        """
+        if self.name is None:
+            return
+        for number in range(1, count + 1):
+            path = self._named(number)
+            if path.is_dir():
+                raise UsageError(f"{path} is a folder.", "Choose another name with --out.")
+            if os.path.lexists(path) and not self.force:
+                raise UsageError(f"{path} exists already.", "Choose another --out, or replace it with --force.")
+
+    def made(self) -> Target:
+        """The same, once the folder is there and can be written.
+
+        Raises:
+            StorageError: It can not be made or written.
+        """
+        _make(self.folder)
+        return self
+
+    def save(self, number: int, seed: int, write: Callable[[Path, bool], None]) -> Path:
+        """Have the picture of this number written under the name that a person gave, or else under a free one.
+
+        Args:
+            number: Counted from 1.
+            seed: It is part of names that nobody gave.
+            write: Told a path, and whether to replace what is there; it raises `NameTakenError` otherwise.
+
+        Raises:
+            NameTakenError: The name was free before and is taken now.
+        """
+        if self.name is not None:
+            path = self._named(number)
+            write(path, self.force)
+            return path
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        for again in counted(1):
+            path = self.folder / f"{stamp}-{seed}{'' if again == 1 else f'-{again}'}{self.suffix}"
+            if not os.path.lexists(path):
+                try:
+                    write(path, False)
+                except NameTakenError:
+                    continue  # someone was faster
+                return path
+        raise AssertionError  # there is no end of numbers
+
+    def after(self, number: int) -> Path | None:
+        """The name of the picture after so many, where a person named the first."""
+        return None if self.name is None else self._named(number + 1)
+
+    def _named(self, number: int) -> Path:
+        return self.folder / f"{self.name}{'' if number == 1 else f'-{number}'}{self.suffix}"
+
+
+def find_target(
+    out: Path,
+    format: str | None = None,  # noqa: A002 - what it is called everywhere
+    *,
+    count: int = 1,
+    force: bool = False,
+) -> Target:
+    """Where `out` leads: found wanting now rather than when the picture is done. Nothing is made or written.
+
+    Args:
+        out: A folder, or a picture's name.
+        format: `png`, `jpg` or `webp`; what the name says unless given, and else `png`.
+        count: How many pictures there will be.
+        force: Replace what has the very name that `out` gives.
+
+    Raises:
+        UsageError: It is no format of ours, another than the name says, or the name is taken.
+    """
+    target = absolute(out)
+    suffix = target.suffix.lower()
+    if suffix in _OTHERS:
+        raise UsageError(
+            f"{out.name} would be a {suffix[1:].upper()} file.", "Pictures are saved as PNG, JPEG or WebP."
+        )
+    wanted = None if format is None else _format(format)
+    if suffix in FORMATS:
+        if wanted not in (None, FORMATS[suffix]):
+            raise UsageError(f"{out.name} is no name for a {wanted} file.", "Leave --format out, or name a folder.")
+        found = Target(target.parent, target.name[: -len(suffix)], target.suffix, force)
+        found.require_free(count)
+        return found
+    return Target(target, None, f".{wanted or 'png'}")
+
+
+def _format(text: str) -> str:
+    found = FORMATS.get("." + text.lower().lstrip("."))
+    if found is None:
+        raise UsageError(f"{text!r} is no format for pictures.", "Choose one of: png, jpg, webp.")
+    return found
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "Name a folder that can be written with --out."
+        raise StorageError(f"The folder {folder} can not be made: {error.strerror}.", hint) from error
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"The folder {folder} can not be written.", "Name another one with --out.")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPicture:
+    """One picture on disk.
+
+    Attributes:
+        number: What `assetctl history` calls it.
+        environment: What its bytes depend on beside plan and seed.
+    """
+
+    path: str
+    seed: int
+    number: int
+    sha256: str
+    environment: dict[str, str]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the JSON contract has of it."""
+        return {"path": self.path, "seed": self.seed, "number": self.number, "sha256": self.sha256}
+
+
+class InterruptedGenerationError(KeyboardInterrupt):
+    """A person stopped a generation. What was done is kept.
+
+    Attributes:
+        done: The pictures that were saved and recorded.
+        rest: Seeds of those that were not made.
+        name: Where the next one would have gone, if a person named the first.
+    """
+
+    def __init__(self, done: Sequence[SavedPicture], rest: Sequence[int], name: Path | None) -> None:
+        super().__init__(f"{len(done)} of {len(done) + len(rest)} pictures are done")
+        self.done, self.rest, self.name = tuple(done), tuple(rest), name
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationResult:
+    """What came of a generation.
+
+    Attributes:
+        report: The verdict on the selection, and what showed only when it was loaded.
+        timings: Seconds: `load` until the first step, `sample` for all pictures, `total`.
+    """
+
+    images: tuple[SavedPicture, ...]
+    plan: Plan
+    report: CheckReport
+    timings: dict[str, float]
+
+
+def generate(
+    workspace: Workspace,
+    plan: Plan,
+    report: CheckReport,
+    backend: Backend,
+    *,
+    out: Path | None = None,
+    format: str | None = None,  # noqa: A002 - what it is called everywhere
+    force: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> GenerationResult:
+    """Make the plan's pictures, save each with its parameters inside, and record it.
+
+    Args:
+        workspace: The home.
+        plan: What to make.
+        report: The verdict on the plan's selection.
+        backend: Who makes it.
+        out: A folder, or a file's name for the first picture; the outputs folder unless given.
+        format: `png`, `jpg` or `webp`; what the file's name says unless given, and else `png`.
+        force: Replace the files that `out` names; else they are never touched.
+        progress: Told of every step.
+
+    Raises:
+        UsageError: The format, or the file that `out` names is there.
+        InterruptedGenerationError: A person stopped it.
+        HashMismatchError: A file is not what it was when it was registered.
+        MissingExtraError: torch or diffusers is not installed.
+        GenerationError: The assets could not be loaded, or a picture could not be made.
+        StorageError: A picture could not be saved.
+    """
+    target = find_target(out or workspace.settings.outputs, format, count=len(plan.seeds), force=force).made()
+    for asset in plan.selection.assets():
+        if not is_intact(workspace, asset):
+            hint = f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers what it holds now."
+            raise HashMismatchError(f"{asset.name} is not what it was when it was registered: {asset.path}.", hint)
+    plan = replace(plan, selection=_hashed(workspace, plan.selection))
+    clock = _Clock(progress)
+    saved: list[SavedPicture] = []
+    with _naming_what_is_done(saved, plan, target):
+        for number, picture in enumerate(backend.generate(plan, clock.report), 1):
+            with _undisturbed():
+                saved.append(_save(workspace, plan, picture, target, number))
+            report = _with_findings(report, picture.findings)
+    return GenerationResult(tuple(saved), plan, report, clock.timings())
+
+
+@contextmanager
+def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Target) -> Iterator[None]:
+    """Let whatever ends the work too soon tell of the pictures that there are."""
+    try:
+        yield
+    except AssetctlError as error:
+        error.done = [picture.data for picture in saved]
+        raise
+    except KeyboardInterrupt as stop:
+        done = len(saved)
+        raise InterruptedGenerationError(saved, plan.seeds[done:], target.after(done)) from stop
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let an interrupt wait until a picture is saved and recorded; a second one does not wait."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # interrupts do not come here
+        return
+    came: list[tuple[int, FrameType | None]] = []
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append((number, frame))
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])
+
+
+class _Clock:
+    """Notes when loading ends, from the backend's own reports."""
+
+    def __init__(self, progress: Callable[[Progress], None]) -> None:
+        self._progress = progress
+        self._start = time.perf_counter()
+        self._loaded: float | None = None
+
+    def report(self, progress: Progress) -> None:
+        if progress.stage == "sample" and self._loaded is None:
+            self._loaded = time.perf_counter()
+        self._progress(progress)
+
+    def timings(self) -> dict[str, float]:
+        now = time.perf_counter()
+        loaded = self._loaded or now
+        parts = {"load": loaded - self._start, "sample": now - loaded, "total": now - self._start}
+        return {name: round(seconds, 3) for name, seconds in parts.items()}
+
+
+def _with_findings(report: CheckReport, findings: Iterable[Finding]) -> CheckReport:
+    new = tuple(finding for finding in findings if finding not in report.findings)
+    return replace(report, findings=(*report.findings, *new)) if new else report
+
+
+def _hashed(workspace: Workspace, selection: Selection) -> Selection:
+    """The selection with the hashes that pictures carry; those that were left for later are computed and kept."""
+    read = workspace.catalog.read
+    lacking = [asset for asset in selection.assets() if asset.sha256 is None or _wants_autov3(asset)]
+    if not lacking:
+        return selection
+    completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset))]
+    with workspace.catalog.write() as writer:
+        writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
+
+    def again(asset: Asset) -> Asset:
+        known = read.by_id(asset.id)
+        return replace(asset, sha256=known.sha256, autov3=known.autov3)
+
+    return replace(
+        selection,
+        checkpoint=None if selection.checkpoint is None else again(selection.checkpoint),
+        loras=tuple(replace(use, asset=again(use.asset)) for use in selection.loras),
+        embeddings=tuple(again(asset) for asset in selection.embeddings),
+        vae=None if selection.vae is None else again(selection.vae),
+    )
+
+
+def _wants_autov3(asset: Asset) -> bool:
+    return asset.autov3 is None and asset.kind in ("lora", "embedding") and asset.format == "safetensors"
+
+
+def _save(workspace: Workspace, plan: Plan, picture: Picture, target: Target, number: int) -> SavedPicture:
+    record = pictures.record(plan, picture.seed, picture.environment)
+    text = pictures.infotext(plan, picture.seed)
+
+    def write(path: Path, replace: bool) -> None:  # noqa: FBT001 - `Target.save` calls it
+        pictures.save_picture(picture.image, path, text, record, replace=replace)
+
+    path = target.save(number, picture.seed, write)
+    sha256 = str(hash_file(path, frozenset({"sha256"})).sha256)
+    entry = GenerationEntry(
+        selection=plan.selection,
+        prompt=plan.prompt.text,
+        negative_prompt=plan.negative_prompt.text,
+        steps=plan.steps,
+        cfg_scale=plan.cfg_scale,
+        sampler=plan.sampler,
+        seed=picture.seed,
+        width=plan.width,
+        height=plan.height,
+        image_path=str(path),
+        image_sha256=sha256,
+        record=record,
+    )
+    recorded = workspace.catalog.generations.record(entry)
+    return SavedPicture(str(path), picture.seed, recorded, sha256, picture.environment)

@@ -1,0 +1,349 @@
+"""Inspect a picture: what it says of itself, and which of its assets are here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+from urllib.parse import quote
+
+from assetctl.errors import FileError, StorageError
+from assetctl.files.paths import absolute, open_regular
+from assetctl.files.png_embeddings import KEYWORD, holds_embedding
+from assetctl.operations.library.verify import learn_hashes, may_hash
+from assetctl.operations.make.generate import FORMATS
+from assetctl.pictures import read_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assetctl.operations.workspace import Workspace
+    from assetctl.pictures import PictureParameters, UsedAsset
+    from assetctl.types import Asset, AssetFile
+
+
+#: JPEG: segments to pass over before the frame, and the markers of frames.
+_MAX_SEGMENTS = 1000
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture on disk.
+
+    Attributes:
+        format: `png`, `jpg` or `webp`; `None` where the content is none of them.
+        width: In pixels, like `height`; `None` where the file does not say.
+    """
+
+    path: Path
+    format: str | None
+    width: int | None
+    height: int | None
+
+
+def find_picture(workspace: Workspace, name: str) -> Path | None:
+    """The picture that `name` is the path of, unless it is an asset; by content, or else by suffix."""
+    if not name or "\0" in name:
+        return None
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves an unknown user's home as it is
+    try:
+        if not path.is_file():
+            return None
+        is_picture = path.suffix.lower() in FORMATS or _format(_start(path)) is not None
+    except OSError:
+        return None
+    path = absolute(path)
+    return None if not is_picture or workspace.catalog.read.has_path(str(path)) else path
+
+
+def look_at(path: Path) -> PictureFile:
+    """Format and size of the picture at `path`.
+
+    Raises:
+        StorageError: It can not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            found = _format(file.read(16))
+            file.seek(0)
+            width, height = _size(file, found)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StorageError(f"{path} can not be read: {why}.", "Check the path and its permissions.") from error
+    return PictureFile(path, found, width, height)
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _format(start: bytes) -> str | None:
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if start.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    return "webp" if start[:4] == b"RIFF" and start[8:12] == b"WEBP" else None
+
+
+def _size(file: BinaryIO, found: str | None) -> tuple[int | None, int | None]:
+    if found == "jpg":
+        return _jpeg_size(file)
+    start = file.read(32)
+    if len(start) < 32:
+        return None, None
+    if found == "png":
+        return int.from_bytes(start[16:20]), int.from_bytes(start[20:24])
+    return _webp_size(start) if found == "webp" else (None, None)
+
+
+def _jpeg_size(file: BinaryIO) -> tuple[int | None, int | None]:
+    file.seek(2)
+    for _ in range(_MAX_SEGMENTS):
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF:
+            break
+        if head[1] in _FRAMES:
+            frame = file.read(5)
+            return (int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])) if len(frame) == 5 else (None, None)
+        file.seek(max(int.from_bytes(head[2:4]) - 2, 0), 1)
+    return None, None
+
+
+def _webp_size(start: bytes) -> tuple[int | None, int | None]:
+    if start[12:16] == b"VP8X":
+        return int.from_bytes(start[24:27], "little") + 1, int.from_bytes(start[27:30], "little") + 1
+    if start[12:16] == b"VP8L":
+        bits = int.from_bytes(start[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if start[12:16] == b"VP8 ":
+        return int.from_bytes(start[26:28], "little") & 0x3FFF, int.from_bytes(start[28:30], "little") & 0x3FFF
+    return None, None
+
+
+Status = Literal["here", "other_bytes", "missing", "ambiguous"]
+
+_CIVITAI = "https://civitai.com"
+
+#: Fewer digits of a hash than these say nothing.
+_LEAST_DIGITS = 6
+
+#: AutoV1: how many digits it has, and which bytes of a file it is the SHA256 of.
+_AUTOV1_DIGITS, _AUTOV1_START, _AUTOV1_LENGTH = 8, 0x100000, 0x10000
+
+#: How many assets of one name are looked into.
+_MOST_NAMESAKES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAsset:
+    """An asset that a picture names, and what the catalog has of it.
+
+    Attributes:
+        status: `here`; `other_bytes`, the name is here and belongs to another file; `missing`; or
+            `ambiguous`, with the names of the `candidates`.
+        matched_by: `sha256`, `autov2`, `autov3`, `blake3`, `autov1`, or `name` where no hash could be compared.
+        sources: Where it could come from, best first.
+        note: What else there is to say of the match.
+    """
+
+    used: UsedAsset
+    status: Status
+    asset: Asset | None = None
+    matched_by: str | None = None
+    candidates: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    note: str | None = None
+
+
+class Resolver:
+    """Finds what pictures name.
+
+    Args:
+        workspace: The home.
+        hashes: Whether hashes that are not known yet may be computed, of assets that go by the right name; `None` for
+            those of small files.
+        software: Who made the picture.
+    """
+
+    def __init__(self, workspace: Workspace, *, hashes: bool | None = True, software: str | None = None) -> None:
+        self._workspace = workspace
+        self._read = workspace.catalog.read
+        self._hashes = hashes
+        # InvokeAI hashes with BLAKE3 and names; a record of ours has its own source, or the file was a local one.
+        self._knows_civitai = software not in ("InvokeAI", "assetctl")
+
+    def resolve(self, used: UsedAsset) -> ResolvedAsset:
+        """Find one asset: by any hash, then by its name."""
+        digits = _digits(used)
+        found = self._by_hash(used, digits) if digits else None
+        resolved = found or self._by_name(used, digits)
+        gone = resolved.asset is not None and not Path(resolved.asset.path).exists()
+        note = f"its file is gone: {resolved.asset.path}" if gone and resolved.asset else resolved.note
+        return replace(resolved, sources=self._sources(resolved, digits), note=note)
+
+    def unhashed(self, resolved: Sequence[ResolvedAsset]) -> int:
+        """How many assets lack a hash of the sort by which one is named that was not found."""
+        wanted = {_digits(each.used) for each in resolved if each.status in ("missing", "other_bytes")} - {""}
+        if not wanted or not self._read.unhashed():
+            return 0
+        known = ((asset, self._read.files(asset)) for asset in self._read.assets())
+        return sum(any(_lacks(asset, files, digits) for digits in wanted) for asset, files in known)
+
+    def _by_hash(self, used: UsedAsset, digits: str) -> ResolvedAsset | None:
+        found = self._read.by_hash(digits)
+        how = "autov1" if not found else None
+        if not found and len(digits) == _AUTOV1_DIGITS:
+            found = [asset for asset, autov1 in self._autov1 if autov1 == digits]
+        if not found:
+            return None
+        for likely in ([each for each in found if _is_called(each, used.name)], _of_role(found, used.role), found):
+            if len(likely) == 1:
+                asset = likely[0]
+                return ResolvedAsset(used, "here", asset, how or _matched_by(asset, self._read.files(asset), digits))
+        return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in found))
+
+    def _by_name(self, used: UsedAsset, digits: str) -> ResolvedAsset:
+        named = _of_role(self._read.called(used.name), used.role)[:_MOST_NAMESAKES] if used.name else []
+        if not named:
+            return ResolvedAsset(used, "missing")
+        if digits:
+            return self._compared(used, digits, named)
+        exact = [asset for asset in named if _is_called(asset, used.name)]
+        for likely in (exact, named):
+            if len(likely) == 1:
+                return ResolvedAsset(used, "here", likely[0], "name")
+        return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in named))
+
+    def _compared(self, used: UsedAsset, digits: str, named: Sequence[Asset]) -> ResolvedAsset:
+        """Assets of the right name, none of which has the hash as far as it is known; compute what is not."""
+        unknown = None
+        for asset in named:
+            files = self._read.files(asset)
+            if _lacks(asset, files, digits) and may_hash(asset, files, self._hashes):
+                files = self._hashed(asset, files)
+                how = _matched_by(asset, files, digits)
+                if how is not None:
+                    return ResolvedAsset(used, "here", asset, how)
+            if unknown is None and _lacks(asset, files, digits):
+                unknown = asset
+        if unknown is not None:
+            note = "its hash is not known, so that nobody can tell whether it is the same file"
+            return ResolvedAsset(used, "here", unknown, "name", note=note)
+        return ResolvedAsset(used, "other_bytes", named[0], "name")
+
+    def _hashed(self, asset: Asset, files: tuple[AssetFile, ...]) -> tuple[AssetFile, ...]:
+        """The asset's files with their hashes; as they were, where a file can not be read or has changed."""
+        try:
+            return learn_hashes(self._workspace, asset)
+        except (FileError, StorageError):
+            return files
+
+    @cached_property
+    def _autov1(self) -> list[tuple[Asset, str | None]]:
+        """A1111's first hash of every checkpoint: cheap, and so ambiguous that it is not worth keeping."""
+        checkpoints = self._read.assets(kind="checkpoint")
+        return [(asset, _autov1(asset)) for asset in checkpoints if asset.format != "diffusers"]
+
+    def _sources(self, resolved: ResolvedAsset, digits: str) -> tuple[str, ...]:
+        used = resolved.used
+        sources = list(used.sources)
+        sought = digits or (used.name if resolved.status == "missing" else None)
+        if sought and not sources and self._knows_civitai and resolved.status != "here":
+            sources.append(f"{_CIVITAI}/search/models?query={quote(sought)}")
+        return tuple(dict.fromkeys(sources))
+
+
+def is_page(source: str) -> bool:
+    """Whether a source is a page for people, which `pull` can not follow."""
+    return source.startswith(_CIVITAI)
+
+
+def _digits(used: UsedAsset) -> str:
+    digits = (used.hash or "").lower().rpartition(":")[2]
+    return digits if len(digits) >= _LEAST_DIGITS else ""
+
+
+def _of_role(assets: Sequence[Asset], role: str) -> list[Asset]:
+    fitting = (role, "unknown", "diffusion-model") if role == "checkpoint" else (role, "unknown")
+    return [asset for asset in assets if role == "other" or asset.kind in fitting]
+
+
+def _is_called(asset: Asset, name: str | None) -> bool:
+    return name is not None and asset.name.lower() == name.lower()
+
+
+def _matched_by(asset: Asset, files: Sequence[AssetFile], digits: str) -> str | None:
+    """Which hash begins with these digits; AutoV3 is known with its first twelve."""
+    own = [file for file in files if file.role != "part"]
+    if any((sha256 or "").startswith(digits) for sha256 in (asset.sha256, *(file.sha256 for file in own))):
+        return "autov2" if len(digits) == 10 else "sha256"
+    if any((file.autov3 or "").startswith(digits[:12]) for file in own):
+        return "autov3"
+    return "blake3" if any((file.blake3 or "").startswith(digits) for file in own) else None
+
+
+def _lacks(asset: Asset, files: Sequence[AssetFile], digits: str) -> bool:
+    """Whether a hash is unknown that can have so many digits: AutoV2 has 10, AutoV3 12, all others up to 64."""
+    main = next((file for file in files if file.role == "main"), None)
+    if main is None:
+        return asset.sha256 is None
+    if main.sha256 is None or len(digits) == 10:
+        return main.sha256 is None
+    lacks_autov3 = main.autov3 is None and asset.format == "safetensors"
+    return lacks_autov3 if len(digits) == 12 else lacks_autov3 or main.blake3 is None
+
+
+def _autov1(asset: Asset) -> str | None:
+    """The first digits of the SHA256 of 64 KiB in the middle of nowhere; `None` for a file that ends before."""
+    try:
+        with os.fdopen(open_regular(Path(asset.path))[0], "rb") as file:
+            file.seek(_AUTOV1_START)
+            piece = file.read(_AUTOV1_LENGTH)
+    except OSError:
+        return None
+    return hashlib.sha256(piece).hexdigest()[:_AUTOV1_DIGITS] if piece else None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureDetails:
+    """What is known of a picture.
+
+    Attributes:
+        parameters: What it says; `None` where it says nothing.
+        assets: Those it names, in its order.
+        unhashed: How many assets of the catalog lack a hash, any of which might be one that is missing here.
+        unread: Names of texts in it that are not understood.
+        embedding: Whether it holds an embedding, as A1111 shares them.
+    """
+
+    file: PictureFile
+    parameters: PictureParameters | None
+    assets: tuple[ResolvedAsset, ...] = ()
+    unhashed: int = 0
+    unread: tuple[str, ...] = ()
+    embedding: bool = False
+
+
+def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = None) -> PictureDetails:
+    """Read a picture and look for its assets in the catalog.
+
+    Of assets that go by the name that the picture says, hashes that are not known yet are computed, and kept, as
+    `hashes` says; those of small files where nothing is said.
+
+    Raises:
+        FileError: It is no PNG, JPEG or WebP picture, or is damaged.
+        StorageError: It can not be read.
+    """
+    parameters = read_parameters(path)
+    file, embedding = look_at(path), holds_embedding(path)
+    if parameters is None or parameters.unread:
+        unread = () if parameters is None else tuple(name for name in parameters.unread if name != KEYWORD)
+        return PictureDetails(file, None, unread=unread, embedding=embedding)
+    resolver = Resolver(workspace, hashes=hashes, software=parameters.software)
+    assets = tuple(resolver.resolve(used) for used in parameters.assets)
+    return PictureDetails(file, parameters, assets, resolver.unhashed(assets), embedding=embedding)

@@ -1,0 +1,398 @@
+"""Reproduce: make a picture again, of our own record exactly, and of another program's words as nearly as can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from assetctl.errors import (
+    AmbiguousNameError,
+    AssetctlError,
+    CorruptFileError,
+    HashMismatchError,
+    NotFoundError,
+    UsageError,
+)
+from assetctl.files.hashing import hash_file
+from assetctl.files.paths import absolute
+from assetctl.operations.make.from_picture import foreign_recipe, recorded_recipe
+from assetctl.operations.make.generate import FORMATS, find_target, generate
+from assetctl.operations.make.history import made_picture
+from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page, look_at
+from assetctl.operations.make.plan import plan_selection
+from assetctl.pictures import read_parameters
+from assetctl.types import Selection, WeightedAsset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL.Image import Image
+
+    from assetctl.operations.make.from_picture import Recipe
+    from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.workspace import Workspace
+    from assetctl.plan import Backend, Plan, Progress
+    from assetctl.types import Asset, CheckReport
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far two pictures agree.
+
+    Attributes:
+        status: `identical`, byte for byte; `same_pixels`, in another file; `different`; or `unknown`,
+            where the other picture is gone or can not be read, and its hash is another.
+        max_difference: Of one channel of one pixel, 0 to 255.
+        mean_difference: Over all of them.
+        detail: All of it in one sentence, for a person.
+    """
+
+    status: Literal["identical", "same_pixels", "different", "unknown"]
+    detail: str
+    max_difference: int | None = None
+    mean_difference: float | None = None
+
+
+#: What is looked into: nothing but what `save_picture` writes.
+_FORMATS = ("PNG", "JPEG", "WEBP")
+
+IDENTICAL = Comparison("identical", "identical, byte for byte", 0, 0.0)
+
+
+def compare_pixels(new: Path, old: Path) -> Comparison:
+    """Compare two pictures, whose bytes are not the same, by what they show."""
+    from PIL import Image, ImageChops, ImageStat  # noqa: PLC0415 - part of the extra `generate`
+
+    try:
+        with Image.open(new, formats=_FORMATS) as ours, Image.open(old, formats=_FORMATS) as theirs:
+            if ours.size != theirs.size:  # also keeps a huge picture from being unpacked
+                sizes = f"{ours.width}x{ours.height} instead of {theirs.width}x{theirs.height}"
+                return Comparison("different", f"different: it is {sizes} pixels")
+            difference = ImageChops.difference(_rgb(ours), _rgb(theirs))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return Comparison("unknown", f"not comparable: the pixels of {old} can not be read ({error})")
+    statistics = ImageStat.Stat(difference)
+    largest = max(high for _, high in statistics.extrema)
+    if largest == 0:
+        return Comparison("same_pixels", "the same pixels, in another file", 0, 0.0)
+    mean = sum(statistics.mean) / 3
+    detail = f"different: by {mean:.2f} on average and at most {largest}, of 255"
+    return Comparison("different", detail, largest, mean)
+
+
+def _rgb(image: Image) -> Image:
+    return image.convert("RGB")
+
+
+#: What a picture is kept as where nobody knows how its original was.
+_DEFAULT = "png"
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The picture that is to be made again.
+
+    Attributes:
+        path: Where it is, or was.
+        sha256: Of its file.
+        is_there: Whether that file is still there, as it was.
+        is_saved: Whether it is known to be a file that assetctl saved, and nobody changed.
+    """
+
+    path: Path
+    sha256: str
+    is_there: bool
+    is_saved: bool = False
+
+    @property
+    def format(self) -> str:
+        """How it is kept: `png`, `jpg` or `webp`."""
+        found = look_at(self.path).format if self.is_there else None
+        return found or FORMATS.get(self.path.suffix.lower(), _DEFAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """How a picture is going to be made again.
+
+    Attributes:
+        exact: Whether assetctl made it, so that the same surroundings give the same bytes.
+        remarks: Why the new picture may differ, each in one sentence; none where it will be the same.
+    """
+
+    original: Original
+    exact: bool
+    software: str | None
+    plan: Plan
+    report: CheckReport
+    assets: tuple[ResolvedAsset, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduced:
+    """A picture that was made again, and how it compares."""
+
+    reproduction: Reproduction
+    result: GenerationResult
+    comparison: Comparison
+
+
+def plan_reproduction(
+    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True
+) -> Reproduction:
+    """Find out how a picture can be made again, and what will differ. No model is loaded.
+
+    Args:
+        workspace: The home.
+        picture: The path of a PNG, JPEG or WebP file, or a number from the history.
+        backend: Who is going to make it.
+        other_bytes: Take an asset of the right name where the file of the right hash is not here.
+        hashes: Whether hashes that are not known yet may be computed.
+
+    Raises:
+        NotFoundError: There is no such picture, it does not say how it was made, or an asset is missing.
+        AmbiguousNameError: An asset could be any of several.
+        HashMismatchError: An asset is here by its name alone, with other bytes.
+        FileError: The picture is damaged, or its record makes no sense.
+        IncompatibleError: The assets can not work together.
+    """
+    original, recipe = _read(workspace, picture)
+    resolver = Resolver(workspace, hashes=hashes, software=recipe.software)
+    resolved = tuple(resolver.resolve(used) for used in recipe.assets)
+    _require(resolved, other_bytes=other_bytes)
+    # Rules speak of assets under their names of now; the new picture, under those of then.
+    now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
+    plan, report = _planned(workspace, recipe, now, original)
+    plan = replace(plan, selection=then)
+    remarks = [
+        *recipe.remarks,
+        *_size_remarks(original, recipe),
+        *_asset_remarks(resolved, exact=recipe.exact),
+        *_family_remarks(resolved, recipe),
+    ]
+    if recipe.exact:
+        plan, more = _surrounded(replace(plan, prediction=recipe.prediction), recipe, backend)
+        remarks += more
+    return Reproduction(original, recipe.exact, recipe.software, plan, report, resolved, tuple(remarks))
+
+
+def reproduce(
+    workspace: Workspace,
+    reproduction: Reproduction,
+    backend: Backend,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Reproduced:
+    """Make the picture again and compare it with its original.
+
+    It is saved in the original's format, unless `out` names a file of another one.
+
+    Raises:
+        UsageError: The file that `out` names is there, or is the original itself.
+        MissingExtraError: torch or diffusers is not installed.
+        GenerationError: The assets could not be loaded, or the picture could not be made.
+        StorageError: It could not be saved.
+    """
+    original = reproduction.original
+    check_target(workspace, reproduction, out=out, force=force)
+    plan, report = reproduction.plan, reproduction.report
+    wanted = _format(original, out)
+    result = generate(workspace, plan, report, backend, out=out, format=wanted, force=force, progress=progress)
+    (image,) = result.images
+    if image.sha256 == original.sha256:
+        return Reproduced(reproduction, result, IDENTICAL)
+    if not original.is_there:
+        detail = f"other bytes than the original had; what differs can not be told, as {original.path} is gone"
+        return Reproduced(reproduction, result, Comparison("unknown", detail))
+    return Reproduced(reproduction, result, compare_pixels(Path(image.path), original.path))
+
+
+def check_target(
+    workspace: Workspace, reproduction: Reproduction, *, out: Path | None = None, force: bool = False
+) -> None:
+    """Find out beforehand whether the new picture can be saved where it is to go.
+
+    Raises:
+        UsageError: The file that `out` names is there, or is the original itself.
+    """
+    original = reproduction.original
+    if out is not None and original.is_there and absolute(out).exists() and absolute(out).samefile(original.path):
+        raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
+    find_target(out or workspace.settings.outputs, _format(original, out), force=force)
+
+
+def _format(original: Original, out: Path | None) -> str | None:
+    return None if out is not None and out.suffix.lower() in FORMATS else original.format
+
+
+def _read(workspace: Workspace, picture: str) -> tuple[Original, Recipe]:
+    if picture.isdecimal() and picture.isascii() and not Path(picture).is_file():
+        generation = made_picture(workspace, int(picture[:20]))
+        path = Path(generation.image_path)
+        original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256, is_saved=True)
+        return original, recorded_recipe(generation.record or {}, f"The record of picture {generation.number}")
+    found = find_picture(workspace, picture)
+    if found is None:
+        hint = "Name a PNG, JPEG or WebP file, or a number that `assetctl history` shows."
+        raise NotFoundError(f"There is no picture {picture!r}.", hint)
+    parameters = read_parameters(found)
+    if parameters is None or parameters.unread:
+        hint = "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
+        raise NotFoundError(f"{found} does not say how it was made.", hint)
+    sha256 = str(hash_file(found, frozenset({"sha256"})).sha256)
+    original = Original(found, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
+    if parameters.record is not None:
+        return original, recorded_recipe(parameters.record, f"The record in {found}")
+    return original, foreign_recipe(parameters)
+
+
+def _planned(workspace: Workspace, recipe: Recipe, now: Selection, original: Original) -> tuple[Plan, CheckReport]:
+    try:
+        return plan_selection(workspace, recipe.request, now)
+    except UsageError as error:
+        if not recipe.exact:
+            raise
+        message = f"{original.path} can not be made again, as its record is damaged. {error.message}"
+        raise CorruptFileError(message, "`assetctl inspect PICTURE` shows what it says.") from error
+
+
+def _size_remarks(original: Original, recipe: Recipe) -> list[str]:
+    """Whether the file was cropped or scaled since, and kept its record."""
+    if not (recipe.exact and original.is_there):
+        return []
+    file, then = look_at(original.path), recipe.request
+    if (file.width, file.height) in ((None, None), (then.width, then.height)):
+        return []
+    sizes = f"it is {file.width}x{file.height} pixels, and its record says {then.width}x{then.height}"
+    return [f"The picture was changed since it was made: {sizes}."]
+
+
+def _family_remarks(resolved: tuple[ResolvedAsset, ...], recipe: Recipe) -> list[str]:
+    """Families are believed of the catalog alone; those of the record may be anyone's words."""
+    pairs = ((each.asset, then.get("family")) for each, then in zip(resolved, recipe.then, strict=True))
+    return [
+        f"{asset.name} is of family {asset.family} here; the record says {family}."
+        for asset, family in pairs
+        if asset is not None and recipe.exact and family != asset.family
+    ]
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hash_file(path, frozenset({"sha256"})).sha256
+    except AssetctlError:
+        return None
+
+
+def _require(resolved: tuple[ResolvedAsset, ...], *, other_bytes: bool) -> None:
+    """Refuse to go on without an asset that the picture was made of."""
+    missing = [each for each in resolved if each.status == "missing"]
+    if missing:
+        names = ", ".join(_described(each) for each in missing)
+        places = ", ".join(_place(each.sources[0]) for each in missing if each.sources)
+        more = f"Where to look: {places}. " if places else ""
+        raise NotFoundError(
+            f"{'An asset is' if len(missing) == 1 else 'Assets are'} missing: {names}.",
+            f"{more}`assetctl pull` or `assetctl import` what is missing, then run this again.",
+        )
+    for each in resolved:
+        if each.status == "ambiguous":
+            raise AmbiguousNameError(
+                f"{_described(each)} could be any of {', '.join(each.candidates)}.",
+                "Remove or rename all but one; `assetctl verify` computes hashes that are not known yet.",
+                each.candidates,
+            )
+    others = [each for each in resolved if each.status == "other_bytes"]
+    if others and not other_bytes:
+        names = ", ".join(_described(each) for each in others)
+        raise HashMismatchError(
+            f"Of the same name, and with other bytes than the picture was made of: {names}.",
+            "Pull or import the right file; or take what is here with --other-bytes, for a picture that resembles it.",
+        )
+
+
+def _place(source: str) -> str:
+    return f"{source} (open in a browser, then `assetctl import`)" if is_page(source) else source
+
+
+def _described(each: ResolvedAsset) -> str:
+    used = each.used
+    digits = f" ({used.hash[:12]})" if used.hash else ""
+    return f"the {used.role} {used.name!r}{digits}" if used.name else f"the {used.role}{digits}"
+
+
+def _selection(resolved: tuple[ResolvedAsset, ...], recipe: Recipe, *, renamed: bool) -> Selection:
+    """What is here of it; if `renamed`, under the names that the picture has for it."""
+    here = [
+        (each.used, _as_then(each, fields, renamed=renamed)) for each, fields in zip(resolved, recipe.then, strict=True)
+    ]
+    by_role = {
+        role: [asset for used, asset in here if used.role == role] for role in ("checkpoint", "embedding", "vae")
+    }
+    if not by_role["checkpoint"]:
+        hint = "`assetctl inspect PICTURE` shows what it says, for `assetctl generate PROMPT --checkpoint NAME`."
+        raise NotFoundError("The picture does not say which checkpoint it was made with.", hint)
+    loras = [(asset, used.weight) for used, asset in here if used.role == "lora"]
+    return Selection(
+        checkpoint=by_role["checkpoint"][0],
+        loras=tuple(WeightedAsset(asset, 1.0 if weight is None else weight) for asset, weight in loras),
+        embeddings=tuple(by_role["embedding"]),
+        vae=next(iter(by_role["vae"]), None),
+        prompt=recipe.request.prompt,
+        negative_prompt=recipe.request.negative_prompt,
+    )
+
+
+def _as_then(each: ResolvedAsset, fields: dict[str, Any], *, renamed: bool) -> Asset:
+    """The asset with all that the catalog said of it then, so that the new picture says the same of it.
+
+    Of what is not known to be the same file, only the word is kept that the prompt calls an embedding by.
+    """
+    asset = each.asset
+    assert asset is not None  # noqa: S101 - `_require` saw to it
+    if each.matched_by != "sha256":
+        fields = {"trigger_words": fields["trigger_words"]} if "trigger_words" in fields else {}
+    return replace(
+        asset, **{key: value for key, value in fields.items() if key != "family" and (renamed or key != "name")}
+    )
+
+
+def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[str]:
+    remarks = []
+    for each in resolved:
+        asset: Asset | None = each.asset
+        if asset is None:
+            continue
+        if each.status == "other_bytes":
+            remarks.append(f"{_described(each)} is not here; {asset.name} has its name and other bytes.")
+        elif each.matched_by == "name" and (exact or each.used.hash):
+            remarks.append(f"{_described(each)} was found by its name; whether the bytes are the same is not known.")
+        elif each.used.name and asset.name.lower() != each.used.name.lower() and exact:
+            remarks.append(f"{each.used.name!r} is called {asset.name} now; the new picture keeps the name of then.")
+    return [remark[0].upper() + remark[1:] for remark in remarks]
+
+
+def _surrounded(plan: Plan, recipe: Recipe, backend: Backend) -> tuple[Plan, list[str]]:
+    """The plan with the device, precision and threads of then, and what of the surroundings is another."""
+    then = recipe.environment
+    now = backend.environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)
+    plan = replace(plan, device=now["device"], dtype=now["dtype"], threads=int(now["threads"]))
+    names = dict.fromkeys((*now, *then))
+    differing = [name for name in names if then.get(name) != now.get(name)]
+    return plan, [
+        f"Another {_SPOKEN.get(name, name)}: {then.get(name, 'none was recorded')} then, "
+        f"{now.get(name, 'none is recorded')} now."
+        for name in differing
+    ]
+
+
+_SPOKEN = {
+    "dtype": "precision",
+    "threads": "number of threads",
+    **{name: f"version of {name}" for name in ("assetctl", "torch", "diffusers", "transformers", "peft", "python")},
+    "pillow": "version of Pillow",
+}

@@ -1,0 +1,1 @@
+"""Provisioning: a machine has what a manifest wants."""

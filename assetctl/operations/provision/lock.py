@@ -1,0 +1,365 @@
+"""Lock: resolve every asset of a manifest to exact revisions, sizes and hashes."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
+from assetctl.files.hashing import hash_file, tree_sha256
+from assetctl.files.paths import absolute
+from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
+from assetctl.manifest.lockfile import LockedFile, writing_place
+from assetctl.operations.acquire.pull import bring, told_by
+from assetctl.operations.select.selection import wanted_in
+from assetctl.sources import departure, find_source
+from assetctl.sources.base import Confinable, Pinning, RemoteFile, Resolution
+from assetctl.text import mark_of_hidden, without_secrets
+from assetctl.threads import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from assetctl.manifest import Manifest, Wanted
+    from assetctl.operations.workspace import Workspace
+    from assetctl.settings import Settings
+    from assetctl.sources.base import FetchProgress, Source
+
+
+#: References that name a source, and what counts from no folder.
+_ADDRESS = re.compile(r"[a-z]{2,}:", re.IGNORECASE)
+_ELSEWHERE = re.compile(rf"{_ADDRESS.pattern}|[/~]|[a-z]:", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class LockResult:
+    """What locking came to.
+
+    Attributes:
+        path: The lockfile.
+        lock: What is in it now, or would be.
+        resolved: Names that were asked for anew.
+        removed: Names that the manifest has no longer.
+        faults: What was wrong with entries of the lockfile that were not as the manifest demands, by name.
+    """
+
+    path: Path
+    lock: Lockfile
+    resolved: tuple[str, ...] = field(default=())
+    removed: tuple[str, ...] = field(default=())
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """What was out of date, with what was wrong with it, for a list."""
+        names = (*self.resolved, *self.removed)
+        return tuple(named_fault(name, self.faults[name]) if name in self.faults else name for name in names)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the lockfile was out of date."""
+        return bool(self.resolved or self.removed)
+
+
+def lock_path(manifest: Path) -> Path:
+    """Where the lockfile of a manifest lies: beside it."""
+    return manifest.with_suffix(".lock")
+
+
+def lock(
+    workspace: Workspace,
+    manifest: Path,
+    *,
+    upgrade: bool = False,
+    write: bool = True,
+    outside: bool = False,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+) -> LockResult:
+    """Resolve what the lockfile does not have yet, and all of it with `upgrade`; the rest stays as it was.
+
+    A file that no hash is promised for is fetched into the store, for else nobody could know it again. A path may lead
+    out of the manifest's folder only with `outside`, or where the manifest has its hash: who fetches a manifest of
+    others does not mean to hand over files that those could not know. What lies beside a file stays inside even then.
+
+    Raises:
+        NotFoundError, UsageError: The manifest, or a reference in it; or two names in it for the same bytes.
+        RefusedFileError: A path leads out of the manifest's folder.
+        HashMismatchError: A source promises other bytes than the manifest wants.
+        SourceError: A source can not be reached.
+    """
+    wanted = wanted_in(manifest)
+    path, settings = lock_path(manifest), workspace.settings
+    known = known_lock(path)
+    if write:
+        writing_place(path)  # before anything is fetched
+    bound = [item for item in wanted.assets if not (outside or item.sha256)]
+    keep_inside(manifest, {("assets", item.name, "source"): item.source for item in bound}, settings)
+    still = [locked for item in wanted.assets if (locked := _still(known, item)) is not None and not upgrade]
+    faults = faults_of(still, manifest.parent, settings)
+    kept = {locked.name: locked for locked in still if locked.name not in faults}
+    missing = [item for item in wanted.assets if item.name not in kept]
+    fresh = _resolve_all(workspace, missing, manifest, report, fetch=write, outside=outside)
+    result = LockResult(
+        path,
+        Lockfile(tuple((kept | fresh)[item.name] for item in wanted.assets)),
+        tuple(fresh),
+        _gone(known, wanted),
+        faults,
+    )
+    refuse_twins(manifest, result.lock.assets)
+    if write and (result.changed or not path.exists()):
+        write_lock(path, result.lock)
+    return result
+
+
+def out_of_date(wanted: Manifest, lock: Lockfile, faults: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of a manifest that a lockfile lacks or has otherwise, and of the lockfile that the manifest lacks.
+
+    An entry that has a fault is one of them, with what is wrong with it.
+    """
+    stale = (item.name for item in wanted.assets if _still(lock, item) is None and item.name not in faults)
+    return (*stale, *(named_fault(*fault) for fault in faults.items()), *_gone(lock, wanted))
+
+
+def named_fault(name: str, fault: str) -> str:
+    """An entry of a lockfile and what is wrong with it, for a list."""
+    return f"{name} ({fault})"
+
+
+def faults_of(assets: Iterable[Locked], base: Path, settings: Settings) -> dict[str, str]:
+    """What is wrong with entries of a lockfile, by name: each must pin every byte, and follow from what was wanted.
+
+    Anyone may have written a lockfile, so nothing in it says whom to ask, but what the manifest says of it too.
+    """
+    faults = {}
+    for locked in assets:
+        if any(file.sha256 is None for file in locked.files):
+            faults[locked.name] = "a file of it has no sha256"
+        elif locked.sha256 != _whole_hash(resolution_of(locked, base)):
+            faults[locked.name] = "its sha256 is not that of its files"
+        elif key := _departure(locked, base, settings):
+            faults[locked.name] = f"its {key} does not follow from what was wanted"
+    return faults
+
+
+def _departure(locked: Locked, base: Path, settings: Settings) -> str | None:
+    if locked.source == "path" and locked.reference != locked.wanted:
+        return "reference"
+    return departure(rebased(locked.wanted, base), resolution_of(locked, base), settings)
+
+
+def keep_inside(file: Path, references: Mapping[tuple[str, ...], str], settings: Settings) -> None:
+    """See that no path of a manifest or lockfile leads out of its folder, links followed.
+
+    Args:
+        file: The manifest or lockfile.
+        references: What it names, by key.
+        settings: The home's.
+
+    Raises:
+        RefusedFileError: One does.
+    """
+    inside = Path(os.path.realpath(file.parent))
+    for where, written in references.items():
+        reference = rebased(written, file.parent)
+        if _ADDRESS.match(reference) or not _is_path(reference, settings):
+            continue
+        place = Path(os.path.realpath(absolute(reference)))
+        if not place.is_relative_to(inside):
+            raise RefusedFileError(
+                f"{place_of(file, *where)} leads out of the folder of that file, to {place}.",
+                "Put it beside the manifest, or give its sha256 there. If you wrote both, --allow-outside takes it.",
+            )
+
+
+def _is_path(reference: str, settings: Settings) -> bool:
+    if reference.startswith(("/", "~")):
+        return True
+    try:
+        return find_source(reference, settings).name == "path"
+    except UsageError:  # whoever resolves it will say so
+        return False
+
+
+def refuse_twins(manifest: Path, assets: Sequence[Locked]) -> None:
+    """See that no two names stand for the same bytes: those are one asset of the catalog, which has one name.
+
+    Raises:
+        UsageError: Two do.
+    """
+    seen: dict[object, Locked] = {}
+    for locked in assets:
+        same = locked.sha256 or (locked.revision and (locked.source, locked.url, locked.revision))
+        twin = seen.setdefault(same, locked) if same else locked
+        if twin is not locked:
+            message = f"{place_of(manifest, 'assets', locked.name)} has the same bytes as another asset"
+            raise UsageError(
+                f"{message}: {place_of(manifest, 'assets', twin.name)}.", "Keep one of the two; recipes may share it."
+            )
+
+
+def known_lock(path: Path) -> Lockfile:
+    """The lockfile, empty if there is none."""
+    try:
+        return read_lock(path)
+    except NotFoundError:
+        return Lockfile()
+
+
+def resolution_of(locked: Locked, base: Path) -> Resolution:
+    """What a locked asset is fetched by; `base` is the folder of its lockfile."""
+    files = tuple(RemoteFile(file.path, file.size, file.sha256, file.git_oid, file.url) for file in locked.files)
+    reference = rebased(locked.reference, base) if locked.source == "path" else locked.reference
+    return Resolution(
+        locked.source, reference, locked.revision, locked.url, locked.name, locked.format, files, locked.facts
+    )
+
+
+def _gone(lock: Lockfile, wanted: Manifest) -> tuple[str, ...]:
+    names = {item.name for item in wanted.assets}
+    return tuple(locked.name for locked in lock.assets if locked.name not in names)
+
+
+def _still(lock: Lockfile, wanted: Wanted) -> Locked | None:
+    """What is locked for an asset, if that is still what is wanted."""
+    locked = lock.get(wanted.name)
+    if locked is None or wanted.sha256 not in (None, locked.sha256):
+        return None
+    # A token in an address may change, and is in no lockfile that this program writes.
+    is_same = without_secrets(locked.wanted) == without_secrets(wanted.source)
+    return locked if is_same and locked.mark == mark_of_hidden(wanted.source) else None
+
+
+def _resolve_all(
+    workspace: Workspace,
+    wanted: Sequence[Wanted],
+    manifest: Path,
+    report: Callable[[FetchProgress], None],
+    *,
+    fetch: bool,
+    outside: bool,
+) -> dict[str, Locked]:
+    """Resolve some at a time; by name."""
+    base = manifest.parent
+
+    def one(item: Wanted, going_on: Callable[[], None]) -> Locked:
+        with workspace.another() as own:
+            source = find_source(rebased(item.source, base), own.settings)
+            source = source if outside else confined(source, base, known=item.sha256 is not None)
+            with naming_its_place(manifest, item.name, source):
+                return _resolved(own, item, source, base, told_by(report, going_on), fetch=fetch)
+
+    return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads)}
+
+
+@contextmanager
+def naming_its_place(manifest: Path, name: str, source: Source) -> Iterator[None]:
+    """Say which line of a manifest names a path of this machine that is not there.
+
+    Raises:
+        NotFoundError: It is not.
+    """
+    try:
+        yield
+    except NotFoundError as error:
+        if source.name != "path":
+            raise
+        hint = "Copy it there, or write where it is now: another path, hf://…, civitai:…, https://…."
+        message = f"{place_of(manifest, 'assets', name, 'source')} names what is not there. {error.message}"
+        raise NotFoundError(message, hint) from error
+
+
+def _resolved(
+    workspace: Workspace,
+    wanted: Wanted,
+    source: Source,
+    base: Path,
+    report: Callable[[FetchProgress], None],
+    *,
+    fetch: bool,
+) -> Locked:
+    resolution = _with_hashes(source, source.resolve(rebased(wanted.source, base)))
+    sha256 = _whole_hash(resolution)
+    if sha256 is None and resolution.format == "file":
+        sha256 = _learned(workspace, source, resolution, report) if fetch else wanted.sha256
+    if wanted.sha256 not in (None, sha256):
+        message = f"{wanted.name}: {wanted.source} has the SHA256 {sha256}, and the manifest wants {wanted.sha256}."
+        raise HashMismatchError(message, "It is another file now: look at its page, then mend the manifest.")
+    remote = resolution.files
+    if resolution.format == "file":
+        remote = (replace(remote[0], sha256=sha256), *remote[1:])
+    files = tuple(
+        LockedFile(file.path, file.size, file.sha256, file.git_oid, file.url and without_secrets(file.url))
+        for file in remote
+    )
+    locked = Locked(
+        name=wanted.name,
+        wanted=wanted.source if resolution.source == "path" else without_secrets(wanted.source),
+        source=resolution.source,
+        reference=wanted.source if resolution.source == "path" else resolution.reference,
+        revision=resolution.revision,
+        url=resolution.url,
+        format=resolution.format,
+        sha256=sha256,
+        files=files,
+        facts=resolution.facts,
+        mark=mark_of_hidden(wanted.source),
+    )
+    if fetch and _whole_hash(replace(resolution, files=remote)) is None:
+        raise SourceError(f"{wanted.name} can not be locked: its source promises no hash.", "Name a file of it.")
+    return locked
+
+
+def may_leave(locked: Locked, wanted: Manifest) -> bool:
+    """Whether a manifest names the hash of what was locked, so that whoever wrote it knows the bytes already."""
+    item = wanted.get(locked.name)
+    return item is not None and item.sha256 is not None and item.sha256 == locked.sha256
+
+
+def confined(source: Source, base: Path, *, known: bool) -> Source:
+    """A source that takes nothing of this machine but what lies in one folder, and the asset if its hash is `known`."""
+    return source.confined(base, known=known) if isinstance(source, Confinable) else source
+
+
+def _with_hashes(source: Source, resolution: Resolution) -> Resolution:
+    """The same, with the SHA256 of every file where it can be had without fetching the asset."""
+    if resolution.source == "path":
+        folder = Path(resolution.reference).expanduser()
+        folder = folder if resolution.format == "diffusers" else folder.parent
+        hashed = (hash_file(folder / file.path, frozenset({"sha256"})).sha256 for file in resolution.files)
+        files = zip(resolution.files, hashed, strict=True)
+        return replace(resolution, files=tuple(replace(file, sha256=sha256) for file, sha256 in files))
+    if isinstance(source, Pinning) and resolution.format == "diffusers":
+        return source.with_hashes(resolution)
+    return resolution
+
+
+def _whole_hash(resolution: Resolution) -> str | None:
+    """The hash of the file, or of the folder as a whole, where those of its files are known."""
+    if resolution.format == "file":
+        return resolution.files[0].sha256
+    hashes = [(file.path, file.sha256) for file in resolution.files if file.sha256]
+    return tree_sha256(hashes) if len(hashes) == len(resolution.files) else None
+
+
+def _learned(
+    workspace: Workspace,
+    source: Source,
+    resolution: Resolution,
+    report: Callable[[FetchProgress], None],
+) -> str | None:
+    """The hash of a file that its source promises none for, by fetching it."""
+    return bring(workspace, source, resolution, report=report).asset.sha256
+
+
+def rebased(reference: str, base: Path) -> str:
+    """A path in a manifest counts from the manifest's folder."""
+    counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
+    if not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
+        return str(base / reference)
+    return reference

@@ -1,0 +1,332 @@
+"""Sync: make this machine have what a lockfile names, with the names and labels of the manifest."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from assetctl.catalog import free_name
+from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
+from assetctl.manifest import read_lock
+from assetctl.operations.acquire.pull import PullResult, bring, told_by
+from assetctl.operations.library.edit import Changes, edit
+from assetctl.operations.library.ingest import is_intact, is_news, learn
+from assetctl.operations.library.remove import can_be_had_again, plan_removal, remove
+from assetctl.operations.provision.lock import (
+    confined,
+    faults_of,
+    keep_inside,
+    lock,
+    lock_path,
+    may_leave,
+    named_fault,
+    naming_its_place,
+    out_of_date,
+    refuse_twins,
+    resolution_of,
+)
+from assetctl.operations.select.selection import wanted_in
+from assetctl.sources import source_called
+from assetctl.threads import at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from assetctl.manifest import Locked, Manifest, Wanted
+    from assetctl.operations.provision.lock import LockResult
+    from assetctl.operations.workspace import Workspace
+    from assetctl.sources.base import FetchProgress
+    from assetctl.types import Asset
+
+Action = Literal["keep", "adopt", "add", "restore", "change", "remove", "spare"]
+
+#: What brings bytes.
+_FETCHED = ("add", "restore", "change")
+
+#: How a manifest says what of an asset a person would `edit`.
+_LABELS = ("kind", "family", "base_model", "trigger_words", "notes", "default_weight")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do for one asset.
+
+    Attributes:
+        action: `keep` (it is here, as it should be), `adopt` (its bytes are here; name and labels follow), `add` (fetch
+            it), `restore` (its file is missing or was changed: fetch it again), `change` (another asset has its name,
+            and steps aside), `remove` (nothing names it), `spare` (nothing names it, and it could not be had again).
+        name: In the manifest, or in the catalog for what is removed.
+        size: Bytes to be fetched, as far as the source says.
+        asset: What is here: the asset itself, or the one that steps aside.
+        locked: What it is to be.
+        changes: What of an asset that is here becomes what the manifest, or its page, says: `name`, `notes`, `facts`, …
+    """
+
+    action: Action
+    name: str
+    size: int = 0
+    asset: Asset | None = None
+    locked: Locked | None = None
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What sync did, or would do."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether nothing was to be done."""
+        return all(step.action in ("keep", "spare") for step in self.steps)
+
+
+def sync(  # noqa: PLR0913 - as many as the command has options
+    workspace: Workspace,
+    manifest: Path,
+    *,
+    locked: bool = False,
+    frozen: bool = False,
+    prune: bool = False,
+    now: bool = False,
+    dry_run: bool = False,
+    outside: bool = False,
+    report: Callable[[FetchProgress], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> SyncResult:
+    """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
+
+    Whatever it is interrupted by, running it again goes on: each asset is complete in itself.
+
+    Args:
+        workspace: The home.
+        manifest: Its path; the lockfile lies beside it.
+        locked: Fail if the lockfile is out of date, rather than bring it up to date.
+        frozen: Use the lockfile as it is, whatever the manifest says.
+        prune: Move to the trash assets of the store that the lockfile does not name, if they could be had again.
+        now: Delete these for good instead.
+        dry_run: Only say what would be done.
+        outside: Whether paths may lead out of the manifest's folder.
+        report: Told how far a download is.
+        warn: Told what the person should know, even where something fails.
+
+    Raises:
+        NotFoundError, UsageError: A file is missing or makes no sense.
+        OutOfDateError: The lockfile is, and `locked` was asked for; or it is not to be trusted.
+        RefusedFileError: A path leads out of the manifest's folder.
+        SourceError, FileError, StorageError: Of the first asset that could not be had; it names all that were.
+    """
+    wanted = wanted_in(manifest)
+    if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
+        pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
+    else:
+        result = lock(workspace, manifest, write=not dry_run, outside=outside, report=report)
+        pins = result.lock.assets
+        _tell_faults(result, warn, dry_run=dry_run)
+    refuse_twins(manifest, pins)
+    labels = {item.name: item for item in wanted.assets}
+    steps = plan_sync(workspace, pins, labels, prune=prune)
+    if dry_run:
+        return SyncResult(steps)
+    known = None if outside else frozenset(each.name for each in pins if may_leave(each, wanted))
+    fetched = _fetch_all(workspace, steps, manifest, report, known)
+    for step in steps:
+        if step.action == "remove" and step.asset is not None:
+            _remove(workspace, step.asset, warn, now=now)
+            continue
+        _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
+    for pulled in fetched.values():
+        for text in pulled.warnings if isinstance(pulled, PullResult) else ():
+            warn(text)
+    _raise_first(fetched)
+    return SyncResult(steps)
+
+
+def plan_sync(
+    workspace: Workspace, pins: Sequence[Locked], labels: dict[str, Wanted], *, prune: bool = False
+) -> tuple[Step, ...]:
+    """What is to be done; reads the catalog and asks the disk, and no source."""
+    assets = workspace.catalog.read.assets()
+    by_name = {asset.name.lower(): asset for asset in assets}
+    by_hash = {asset.sha256: asset for asset in assets if asset.sha256}
+    steps, used = [], set()
+    for locked in pins:
+        here = (by_hash.get(locked.sha256) if locked.sha256 else None) or _folder(workspace, locked)
+        namesake = by_name.get(locked.name.lower())
+        size = sum(file.size or 0 for file in locked.files)
+        if here is None:
+            steps.append(Step("change" if namesake else "add", locked.name, size, namesake, locked))
+        elif not is_intact(workspace, here):
+            steps.append(Step("restore", locked.name, size, here, locked))
+        else:
+            changes = _changes(workspace, here, locked, labels.get(locked.name))
+            steps.append(Step("adopt" if changes else "keep", locked.name, 0, here, locked, changes))
+        used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
+    if prune:
+        unused = [asset for asset in assets if asset.in_store and asset.id not in used]
+        steps += [
+            Step("remove" if can_be_had_again(workspace, asset) else "spare", asset.name, 0, asset) for asset in unused
+        ]
+    return tuple(steps)
+
+
+def _locked_assets(
+    workspace: Workspace,
+    manifest: Path,
+    wanted: Manifest,
+    *,
+    locked: bool,
+    frozen: bool,
+    outside: bool,
+) -> Sequence[Locked]:
+    """What a lockfile names; it is seen to follow from the manifest or, if `frozen`, from what it says was wanted."""
+    path, base, settings = lock_path(manifest), manifest.parent, workspace.settings
+    found = read_lock(path)
+    bound = [each for each in found.assets if not (outside or may_leave(each, wanted))]
+    keep_inside(path, {("assets", each.name, "wanted"): each.wanted for each in bound}, settings)
+    faults = faults_of(found.assets, base, settings)
+    if frozen and faults:
+        raise _not_trusted(path, faults)
+    stale = () if frozen else out_of_date(wanted, found, faults)
+    if stale and locked:
+        hint = "Bring it up to date with `assetctl lock`."
+        raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)
+    if stale:
+        hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
+        raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)
+    return found.assets
+
+
+def _tell_faults(result: LockResult, warn: Callable[[str], None], *, dry_run: bool) -> None:
+    """Say what was locked anew for it was not to be trusted; a plan alone is not made of that.
+
+    Raises:
+        OutOfDateError: Nothing is to be written, and something is wrong with the lockfile.
+    """
+    if result.faults and dry_run:
+        raise _not_trusted(result.path, result.faults)
+    for name, fault in result.faults.items():
+        warn(f"{name} was locked anew, for in {result.path} {fault}.")
+
+
+def _not_trusted(path: Path, faults: Mapping[str, str]) -> OutOfDateError:
+    listed = ", ".join(named_fault(*fault) for fault in faults.items())
+    return OutOfDateError(f"{path} is not to be trusted: {listed}.", "`assetctl lock` makes those entries anew.")
+
+
+def _folder(workspace: Workspace, locked: Locked) -> Asset | None:
+    """A diffusers folder that came from exactly there, whether or not it was hashed as a whole."""
+    if locked.format != "diffusers" or locked.revision is None:
+        return None
+    return workspace.catalog.read.by_origin(locked.source, locked.url, locked.revision)
+
+
+def _changes(workspace: Workspace, here: Asset, locked: Locked, wanted: Wanted | None) -> tuple[str, ...]:
+    """What of an asset that is here is not as the manifest, or its page, has it."""
+    name = ("name",) if here.name != locked.name else ()
+    facts = ("facts",) if is_news(workspace, here, locked.facts) else ()
+    return (*name, *_differing(here, wanted), *facts)
+
+
+def _differing(asset: Asset, wanted: Wanted | None) -> tuple[str, ...]:
+    """The labels of a manifest that an asset has otherwise."""
+    if wanted is None:
+        return ()
+    labels = [
+        label
+        for label in _LABELS
+        if (value := getattr(wanted, label)) is not None and (None if value == "" else value) != getattr(asset, label)
+    ]
+    lacks = {tag.lower() for tag in wanted.tags} - {tag.lower() for tag in asset.tags}
+    return (*labels, *(("tags",) if lacks else ()))
+
+
+def _fetch_all(
+    workspace: Workspace,
+    steps: Sequence[Step],
+    manifest: Path,
+    report: Callable[[FetchProgress], None],
+    known: frozenset[str] | None,
+) -> dict[str, PullResult | BaseException]:
+    """Bring what is missing, some at a time; by its name, what came of each or why it could not be had.
+
+    Of this machine, what lies beside the manifest is taken, and assets whose hash is `known`; all, where it is `None`.
+    """
+    base = manifest.parent
+    wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
+
+    def one(locked: Locked, going_on: Callable[[], None]) -> PullResult:
+        with workspace.another() as own:
+            source = source_called(locked.source, own.settings)
+            source = source if known is None else confined(source, base, known=locked.name in known)
+            with naming_its_place(manifest, locked.name, source):
+                return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on))
+
+    outcomes = dict(at_once(wanted, one, workspace.settings.downloads))
+    return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
+
+
+def _raise_first(fetched: Mapping[str, PullResult | BaseException]) -> None:
+    """Raise the first error there was; it names all that could not be had, and what was."""
+    failed = {name: outcome for name, outcome in fetched.items() if isinstance(outcome, BaseException)}
+    for name, error in failed.items():
+        if isinstance(error, AssetctlError):
+            others = ", ".join(other for other in failed if other != name)
+            here = ", ".join(other for other in fetched if other not in failed)
+            error.message = f"{name}: {error.message}"
+            error.message += f" Nor could these be had: {others}." if others else ""
+            error.message += f" These were fetched, and are kept: {here}." if here else ""
+        raise error
+
+
+def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> Asset | BaseException | None:
+    outcome = fetched.get(step.name, step.asset)
+    return outcome.asset if isinstance(outcome, PullResult) else outcome
+
+
+def _remove(workspace: Workspace, asset: Asset, warn: Callable[[str], None], *, now: bool) -> None:
+    """Remove an asset that nothing names, unless it has changed since that was asked."""
+    try:
+        removal = plan_removal(workspace, asset.path)
+        if removal.asset == asset and not removal.is_final:
+            remove(workspace, removal, reason="sync", now=now)
+            return
+    except NotFoundError:
+        pass
+    warn(f"{asset.name} was changed meanwhile, and stays.")
+
+
+def _do(
+    workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None, base: Path
+) -> None:
+    """Name and label an asset that is here, and keep what its source says of it."""
+    if step.action in ("keep", "spare") or isinstance(asset, BaseException):
+        return
+    assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
+    _name(workspace, asset, step.name)
+    if step.locked is not None:  # also where its bytes came anew: the asset may be older than what is known of it
+        learn(workspace, asset, resolution_of(step.locked, base))
+        asset = workspace.catalog.read.by_id(asset.id)
+    if wanted is not None and _differing(asset, wanted):
+        labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) is not None}
+        edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))
+
+
+def _name(workspace: Workspace, asset: Asset, name: str) -> None:
+    """Give an asset its name of the manifest; whoever has that name steps aside, and keeps all else."""
+    if asset.name == name:
+        return
+    same = (each for each in workspace.catalog.read.called(name) if each.name.lower() == name.lower())
+    namesake = next((each for each in same if each.id != asset.id), None)
+    with workspace.catalog.write() as writer:
+        taken = writer.names() - {asset.name.lower()}
+        # Out of the way, for the namesake may need what it was called. No asset has a name with a colon.
+        writer.rename(asset.id, f":{secrets.token_hex(8)}")
+        writer.flush()
+        if namesake is not None:
+            writer.rename(namesake.id, free_name(name, taken))
+            writer.flush()
+        writer.rename(asset.id, name)

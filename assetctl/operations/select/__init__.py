@@ -1,0 +1,1 @@
+"""Selecting: names become a selection; whether it fits, and what else would."""

@@ -1,0 +1,218 @@
+"""ComfyUI: the graph that was run (`prompt`), or only the one that was edited (`workflow`).
+
+PNG files hold each as a text of that name. Savers of WebP and JPEG put `prompt:{…}` and `workflow:{…}` into EXIF
+texts, which ones differs, or an object of both into the comment.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from assetctl.pictures.graph import Graph, Node, a1111_name, to_api
+from assetctl.pictures.parameters import (
+    MAX_SIDE,
+    MAX_STEPS,
+    NO_FILE,
+    Collection,
+    Dialect,
+    PictureParameters,
+    integer,
+    line,
+    mapping,
+    number,
+    parse_json,
+    prompt,
+    stem,
+    written,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_PLACES = ("ImageDescription", "Make", "Model", "Software", "UserComment", "Comment")
+_PREFIX = re.compile(r"\s*(prompt|workflow)\s*:", re.IGNORECASE)
+_EMBEDDING = re.compile(r"embedding:([^\s,():;|<>\[\]{}\"]+)", re.IGNORECASE)
+
+#: A sampler's settings that are kept as fields.
+_FIELDS = ("sampler_name", "scheduler", "denoise", "start_at_step", "end_at_step", "guidance")
+
+
+def read(texts: Mapping[str, str]) -> PictureParameters | None:
+    """What the graph's first sampler was given; what its models are even where there is no sampler."""
+    graph = _graph(texts)
+    if not graph.nodes:
+        return None
+    samplers = graph.samplers()
+    settings = graph.settings(samplers[0]) if samplers else {}
+    plain = {key: graph.scalar(value, key) for key, value in settings.items()}
+    plain.setdefault("guidance", graph.behind(settings.get("positive", settings.get("conditioning")), "guidance"))
+    positive = _text(graph, settings, "positive", "conditioning")
+    negative = _text(graph, settings, "negative")
+    width, height = graph.size(settings.get("latent_image") or settings.get("latent") or settings.get("samples"))
+    seed = plain.get("noise_seed") if plain.get("seed") is None else plain["seed"]
+    fields = {key: text for key in _FIELDS if (text := written(plain.get(key)))}
+    return PictureParameters(
+        software="ComfyUI",
+        prompt=_with_tokens(positive),
+        negative_prompt=_with_tokens(negative),
+        steps=integer(plain.get("steps"), 0, MAX_STEPS),
+        sampler=a1111_name(line(plain.get("sampler_name")), line(plain.get("scheduler"))),
+        cfg_scale=number(plain.get("cfg")),
+        seed=integer(seed, -1),
+        width=integer(width, 1, MAX_SIDE),
+        height=integer(height, 1, MAX_SIDE),
+        clip_skip=_clip_skip(graph),
+        assets=_assets(graph, samplers, settings, f"{positive or ''}\n{negative or ''}").assets(),
+        fields=fields,
+        understood=_understood(fields, plain.get("steps")),
+    )
+
+
+def _understood(fields: dict[str, str], steps: object) -> frozenset[str]:
+    """Fields that the sampler's name tells, or that are as they are for a picture made whole by one sampler."""
+    last, count = integer(fields.get("end_at_step")), integer(steps)
+    tells = {
+        "sampler_name": True,
+        "scheduler": fields.get("scheduler") in ("normal", "karras", "exponential"),
+        "denoise": fields.get("denoise") == "1",
+        "start_at_step": fields.get("start_at_step") == "0",
+        "end_at_step": last is not None and count is not None and last >= count,
+    }
+    return frozenset(key for key in fields if tells.get(key, False))
+
+
+def _with_tokens(text: str | None) -> str | None:
+    """A prompt where embeddings stand by their bare names, as in other programs."""
+    return None if text is None else _EMBEDDING.sub(lambda match: stem(match[1]) or match[1], text)
+
+
+def _graph(texts: Mapping[str, str]) -> Graph:
+    """The graph that was run, else the one that was edited; empty where there is neither."""
+    run, edited = _found(texts, "prompt"), _found(texts, "workflow")
+    graph = Graph(run)
+    return graph if graph.nodes else Graph(to_api(edited))
+
+
+def _found(texts: Mapping[str, str], name: str) -> object:
+    found = parse_json(texts.get(name))
+    if found is not None:
+        return found
+    for text in (texts[place] for place in _PLACES if place in texts):
+        prefix = _PREFIX.match(text)
+        if prefix is not None and prefix[1].lower() == name:
+            return parse_json(text[prefix.end() :].strip())
+        around = mapping(parse_json(text)) if text.lstrip().startswith("{") else {}
+        if name in around:
+            inner = around[name]
+            return parse_json(inner) if isinstance(inner, str) else inner
+        if name == "prompt" and around:
+            return around
+    return None
+
+
+def _text(graph: Graph, settings: dict[str, Any], *names: str) -> str | None:
+    """The prompt behind the first of some inputs: several texts on lines of their own."""
+    for name in names:
+        value = settings.get(name)
+        found = prompt(value) or prompt("\n".join(graph.texts(value)))
+        if found is not None:
+            return found
+    return None
+
+
+def _clip_skip(graph: Graph) -> int | None:
+    """As A1111 counts: ComfyUI's -2 is 2."""
+    for node in graph.nodes.values():
+        for key in ("stop_at_clip_layer", "clip_skip"):
+            layer = integer(graph.scalar(node.inputs.get(key)), -100, -1)
+            if layer is not None:
+                return -layer
+    return None
+
+
+def _assets(graph: Graph, samplers: list[Node], settings: dict[str, Any], prompts: str) -> Collection:
+    found = Collection()
+    chain = graph.model_chain(settings.get("model"))
+    if not any(_MODEL_NAMES & node.inputs.keys() for node in chain):  # the way to the loader leads through custom nodes
+        chain += [node for node in graph.nodes.values() if _MODEL_NAMES & node.inputs.keys()][: 1 if settings else None]
+    for node in (*chain, Node("", "", settings)):
+        for key in sorted(_MODEL_NAMES & node.inputs.keys()):
+            found.add("checkpoint", _named(graph, node.inputs[key], key))
+    for node in chain if settings else graph.nodes.values():
+        for name, weight in _loras(node.inputs):
+            strength = number(graph.scalar(weight, "strength_model"))
+            if strength != 0:
+                found.add("lora", _named(graph, name, "lora_name"), weight=strength)
+    _add_refiners(found, graph, samplers[1:_MAX_SAMPLERS])
+    for match in _EMBEDDING.finditer(prompts):
+        found.add("embedding", match[1])
+    strengths = _control_strengths(graph)
+    for node in graph.nodes.values():
+        _add_others(found, graph, node, strengths)
+    return found
+
+
+_MODEL_NAMES = {"ckpt_name", "unet_name"}
+
+#: Samplers whose models are looked at.
+_MAX_SAMPLERS = 8
+
+
+def _named(graph: Graph, value: object, key: str) -> object:
+    """A file's name; `None` where a loader says that there is none."""
+    name = graph.scalar(value, key)
+    return None if isinstance(name, str) and name.strip().lower() in NO_FILE else name
+
+
+def _add_refiners(found: Collection, graph: Graph, samplers: list[Node]) -> None:
+    """Checkpoints of samplers that come after the first, where they have others."""
+    first = {each.name for each in found.assets() if each.role == "checkpoint"}
+    for sampler in samplers:
+        for node in graph.model_chain(graph.settings(sampler).get("model")):
+            for key in sorted(_MODEL_NAMES & node.inputs.keys()):
+                name = _named(graph, node.inputs[key], key)
+                if stem(name) not in first:
+                    found.add("other", name)
+
+
+def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object]]:
+    """Name and strength of a loader's LoRAs: of the usual one, of stacks, and of rgthree's.
+
+    A stack keeps the names beyond its count, which it does not use.
+    """
+    count = integer(inputs.get("lora_count"))
+    is_advanced = inputs.get("input_mode") == "advanced"
+    weights = (*(() if is_advanced else ("lora_wt_",)), "model_str_", "model_weight_")
+    for key, value in inputs.items():
+        each = mapping(value)
+        if each:
+            if key.lower().startswith("lora_") and each.get("on", True) is True:
+                yield each.get("lora"), each.get("strength")
+        elif key == "lora_name":
+            yield value, inputs.get("strength_model", inputs.get("lora_model_strength"))
+        elif key.startswith("lora_name_"):
+            place = key.removeprefix("lora_name_")
+            is_beyond = count is not None and (integer(place) or 0) > count
+            if not is_beyond and inputs.get(f"switch_{place}") != "Off":
+                yield value, next((inputs[each + place] for each in weights if each + place in inputs), None)
+
+
+def _control_strengths(graph: Graph) -> dict[str, object]:
+    """The strength of each ControlNet by its loader's key."""
+    uses = ((graph.linked(node.inputs.get("control_net")), node) for node in graph.nodes.values())
+    return {loader.key: node.inputs.get("strength") for loader, node in uses if loader is not None}
+
+
+def _add_others(found: Collection, graph: Graph, node: Node, strengths: dict[str, object]) -> None:
+    inputs = node.inputs
+    if "vae_name" in inputs:
+        found.add("vae", _named(graph, inputs["vae_name"], "vae_name"))
+    if "control_net_name" in inputs:
+        strength = graph.scalar(strengths.get(node.key), "strength")
+        found.add("controlnet", _named(graph, inputs["control_net_name"], "control_net_name"), weight=strength)
+    if node.kind == "UpscaleModelLoader":
+        found.add("upscaler", _named(graph, inputs.get("model_name"), "model_name"))
+
+
+DIALECT = Dialect("ComfyUI", 40, read)

@@ -1,0 +1,71 @@
+"""assetctl's own record, which says everything, beside the infotext that it writes for others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from assetctl.pictures.dialects import a1111
+from assetctl.pictures.image_files import RECORD
+from assetctl.pictures.infotext import with_loras
+from assetctl.pictures.parameters import (
+    MAX_SIDE,
+    MAX_STEPS,
+    Collection,
+    Dialect,
+    PictureParameters,
+    clean,
+    integer,
+    line,
+    mapping,
+    number,
+    parse_exactly,
+    prompt,
+    role_of,
+    sequence,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def find_record(texts: Mapping[str, str]) -> dict[str, Any] | None:
+    """The record among a picture's texts, exactly as it was written, or `None`."""
+    found = parse_exactly(texts.get(RECORD))
+    return found if isinstance(found, dict) else None
+
+
+def read(texts: Mapping[str, str]) -> PictureParameters | None:
+    """What the record says, with the infotext's fields; the record itself is exact, all else is clean."""
+    record = find_record(texts)
+    if record is None or "prompt" not in record:
+        return None
+    assets = Collection()
+    for each in map(mapping, sequence(record.get("assets"))):
+        source = line(each.get("source"))
+        assets.add(
+            role_of(each.get("role")),
+            each.get("name"),
+            digest=each.get("sha256") or each.get("autov3"),
+            weight=each.get("weight"),
+            sources=(source,) if source else (),
+        )
+    used = assets.assets()
+    loras = [(each.name, each.weight) for each in used if each.role == "lora" and each.name and each.weight is not None]
+    return replace(
+        a1111.read(texts) or PictureParameters(),
+        software="assetctl",
+        prompt=prompt(with_loras(clean(record.get("prompt")), loras)),
+        negative_prompt=prompt(record.get("negative_prompt")),
+        steps=integer(record.get("steps"), 0, MAX_STEPS),
+        sampler=line(record.get("sampler")),
+        cfg_scale=number(record.get("cfg_scale")),
+        seed=integer(record.get("seed"), -1),
+        width=integer(record.get("width"), 1, MAX_SIDE),
+        height=integer(record.get("height"), 1, MAX_SIDE),
+        assets=used,
+        record=record,
+    )
+
+
+DIALECT = Dialect("assetctl", 0, read)

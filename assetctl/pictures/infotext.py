@@ -1,0 +1,375 @@
+"""A1111's infotext, written into our pictures and read out of anyone's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.pictures.parameters import (
+    MAX_ASSETS,
+    MAX_SIDE,
+    MAX_STEPS,
+    NO_FILE,
+    Collection,
+    PictureParameters,
+    clean,
+    integer,
+    line,
+    mapping,
+    number,
+    parse_json,
+    prompt,
+    role_of,
+    with_understood,
+)
+from assetctl.prompt import parse_prompt, without_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from assetctl.plan import Plan
+    from assetctl.types import Asset
+
+
+#: Fields that are kept of one line, and vain searches for the end of a nested value.
+MAX_FIELDS = 500
+_MAX_FAILURES = 2
+
+_KEY = re.compile(r"\s*+(\w[\w \-/.()+&#']{0,80}?)[ \t]{0,8}+:(?!//)\s*+")
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]')
+_AFTER = re.compile(r"\s*+(?:,|$)")
+
+
+@dataclass(slots=True)
+class Fields:
+    """A line's fields.
+
+    Attributes:
+        plain: Values as written, without the quotes around them.
+        nested: Values that are JSON objects or arrays.
+    """
+
+    plain: dict[str, str] = field(default_factory=dict)
+    nested: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_fields(line: str) -> Fields:
+    """Take a line apart, in time linear in its length. What follows a comma and names no field belongs to the
+    value before it; of two fields of one name the first counts."""
+    found, failures, place = Fields(), 0, 0
+    while place < len(line) and len(found.plain) + len(found.nested) < MAX_FIELDS:
+        key = _KEY.match(line, place)
+        if key is None:
+            place = _past_comma(line, place)
+            continue
+        name, start = key[1].strip(), key.end()
+        end = _end_of_special(line, start) if failures < _MAX_FAILURES else None
+        if end is None:
+            failures += line[start : start + 1] in ("{", "[")
+            end = _end_of_plain(line, start)
+        _keep(found, name, line[start:end].strip())
+        place = _past_comma(line, end)
+    return found
+
+
+def _past_comma(line: str, place: int) -> int:
+    comma = line.find(",", place)
+    return len(line) if comma < 0 else comma + 1
+
+
+def _end_of_plain(line: str, place: int) -> int:
+    """Where a plain value ends: before the comma that is followed by another field."""
+    while (comma := line.find(",", place)) >= 0:
+        if _KEY.match(line, comma + 1):
+            return comma
+        place = comma + 1
+    return len(line)
+
+
+def _end_of_special(line: str, place: int) -> int | None:
+    """Where a quoted or nested value ends that starts here and is followed by a comma or nothing."""
+    first = line[place : place + 1]
+    end = None
+    if first == '"':
+        string = _STRING.match(line, place)
+        end = string.end() if string else None
+    elif first in ("{", "["):
+        depth = 0
+        for token in _TOKEN.finditer(line, place):
+            depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+            if depth == 0:
+                end = token.end()
+                break
+    return end if end is not None and _AFTER.match(line, end) else None
+
+
+def _keep(found: Fields, name: str, value: str) -> None:
+    if name in found.plain or name in found.nested:
+        return
+    special = parse_json(value) if value[:1] in ('"', "{", "[") else None
+    if isinstance(special, dict | list):
+        found.nested[name] = special
+    else:
+        found.plain[name] = clean(special if isinstance(special, str) else value)
+
+
+NEGATIVE = "Negative prompt:"
+
+_STEPS = re.compile(r"\s*+Steps:\s*+[0-9]++\s*+(?:,|$)")
+_REMARK = re.compile(r"(\w[\w ]{0,40}):[ \t]*+(.*+)")
+_PAIR = re.compile(r"(.*): ([0-9A-Za-z]{4,64})", re.DOTALL)
+_SIZE = re.compile(r"\s*([0-9]{1,7})\s*x\s*([0-9]{1,7})\s*")
+
+#: At least two of these are in every line of fields, and hardly in a prompt's last line.
+_TELLING = {"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model hash"}
+
+#: Fields by the attribute, or the role of the assets, that expresses them.
+_ATTRIBUTES = {
+    "Steps": "steps", "Sampler": "sampler", "CFG scale": "cfg_scale", "Seed": "seed", "Size": "width",
+    "Clip skip": "clip_skip", "Version": "software",
+}  # fmt: skip
+_ROLES = {
+    "Model": "checkpoint", "Model hash": "checkpoint", "VAE": "vae", "VAE hash": "vae", "Lora hashes": "lora",
+    "TI hashes": "embedding", "Used embeddings": "embedding", "Hashes": "checkpoint",
+}  # fmt: skip
+
+#: Remarks and numbered fields of one text that are looked at.
+_MAX_REMARKS = 20
+_MAX_NUMBERED = 20
+
+
+def parse(text: str) -> tuple[PictureParameters, bool]:
+    """What an infotext says, and whether it has a line of fields at all; without one all of it is prompt."""
+    lines = clean(text).strip().split("\n")
+    at, fields = _fields_line(lines)
+    for remark in map(_REMARK.fullmatch, [] if at is None else lines[at + 1 :][:_MAX_REMARKS]):
+        if remark is not None:
+            fields.plain.setdefault(remark[1], remark[2])
+    positive, negative = _prompts(lines[:at])
+    said, size = fields.plain, _SIZE.fullmatch(fields.plain.get("Size", ""))
+    found = PictureParameters(
+        software=None if at is None else _software(said.get("Version", "")),
+        prompt=prompt(positive),
+        negative_prompt=prompt(negative),
+        steps=integer(said.get("Steps"), 0, MAX_STEPS),
+        sampler=_sampler(said),
+        cfg_scale=number(said.get("CFG scale")),
+        seed=integer(said.get("Seed"), -1),
+        width=integer(size[1], 1, MAX_SIDE) if size else None,
+        height=integer(size[2], 1, MAX_SIDE) if size else None,
+        clip_skip=integer(said.get("Clip skip"), 1, 100),
+        assets=_assets(positive, negative, fields).assets(),
+        fields=said,
+        extra=fields.nested,
+        text=clean(text),
+        understood=_neutral(said),
+    )
+    return with_understood(found, _ATTRIBUTES, _ROLES), at is not None
+
+
+def _neutral(said: dict[str, str]) -> frozenset[str]:
+    """Fields that say no more than that something is as usual, or that belong to one that is read."""
+    names = {key for key in said if key.startswith("AddNet")}
+    if said.get("VAE", "x").lower() in NO_FILE:
+        names.add("VAE")
+    if said.get("Schedule type", "").lower() in ("automatic", "karras", "exponential"):
+        names.add("Schedule type")
+    return frozenset(names)
+
+
+def _fields_line(lines: list[str]) -> tuple[int | None, Fields]:
+    """Which line holds the fields: the last one, or the last that starts with steps where remarks follow it."""
+    fields = parse_fields(lines[-1])
+    if len(_TELLING & fields.plain.keys()) >= 2:
+        return len(lines) - 1, fields
+    at = next((at for at in reversed(range(len(lines))) if _STEPS.match(lines[at])), None)
+    return at, Fields() if at is None else parse_fields(lines[at])
+
+
+def _prompts(lines: list[str]) -> tuple[str, str]:
+    at = next((at for at, each in enumerate(lines) if each.lstrip().startswith(NEGATIVE)), len(lines))
+    negative = "\n".join(lines[at:]).strip()
+    return "\n".join(lines[:at]).strip(), negative.removeprefix(NEGATIVE).strip()
+
+
+def _software(version: str) -> str:
+    return next((name for name in ("assetctl", "ComfyUI") if version.startswith(name)), "A1111")
+
+
+def _sampler(said: dict[str, str]) -> str | None:
+    """The sampler as A1111 named it before it told samplers and schedules apart."""
+    name, schedule = line(said.get("Sampler")), line(said.get("Schedule type"))
+    if name and schedule in ("Karras", "Exponential") and not name.endswith(schedule):
+        return f"{name} {schedule}"
+    return name
+
+
+def _assets(positive: str, negative: str, fields: Fields) -> Collection:
+    found, said = Collection(), fields.plain
+    for text in (positive, negative):
+        for name, weight in parse_prompt(text).loras[:MAX_ASSETS]:
+            found.add("lora", name, weight=weight)
+    model = said.get("Model")
+    found.add("checkpoint", model, digest=said.get("Model hash"))
+    vae = said.get("VAE", "")
+    if vae.lower() not in NO_FILE:
+        found.add("vae", vae, digest=said.get("VAE hash"))
+    for name, digest in _pairs(said.get("Lora hashes", "")):
+        found.add("lora", name, digest=digest)
+    for name, digest in (*_pairs(said.get("TI hashes", "")), *_bracketed(said.get("Used embeddings", ""))):
+        found.add("embedding", name, digest=digest)
+    _add_hashes(found, mapping(fields.nested.get("Hashes")), model, vae)
+    _add_numbered(found, said)
+    for key in ("Hypernet", "Refiner"):
+        name, digest = _name_and_hash(said.get(key, ""), "[" if key == "Refiner" else "(")
+        found.add("other", name, digest=digest, weight=said.get("Hypernet strength") if key == "Hypernet" else None)
+    return found
+
+
+def _add_hashes(found: Collection, hashes: dict[str, object], model: str | None, vae: str) -> None:
+    """The object that Civitai reads: `model`, `vae`, `lora:NAME`, `embed:NAME` and their hashes."""
+    for key, digest in hashes.items():
+        kind, _, name = key.partition(":")
+        role = role_of(kind)
+        if name:
+            found.add(role, name, digest=digest)
+        elif role == "checkpoint":
+            found.add(role, model, digest=digest)
+        elif role == "vae":
+            found.add(role, vae, digest=digest)
+
+
+def _add_numbered(found: Collection, said: dict[str, str]) -> None:
+    """What extensions number: LoRAs of Additional Networks, and ControlNets."""
+    for number_ in range(1, _MAX_NUMBERED + 1):
+        name, digest = _name_and_hash(said.get(f"AddNet Model {number_}", ""), "(")
+        weight = said.get(f"AddNet Weight A {number_}") or said.get(f"AddNet Weight {number_}")
+        found.add("lora", name, digest=digest, weight=weight)
+    for number_ in range(_MAX_NUMBERED):
+        inner = parse_fields(said.get(f"ControlNet {number_}", "")).plain
+        name, digest = _name_and_hash(inner.get("Model") or inner.get("model") or "", "[")
+        if name.lower() not in NO_FILE:
+            found.add("controlnet", name, digest=digest, weight=inner.get("Weight") or inner.get("weight"))
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """`name: hash` between commas, where a name may contain both signs itself."""
+    pending: list[str] = []
+    for piece in text.split(", "):
+        pending.append(piece)
+        pair = _PAIR.fullmatch(piece)
+        if pair is not None:
+            yield ", ".join([*pending[:-1], pair[1]]), pair[2]
+            pending = []
+
+
+def _bracketed(text: str) -> Iterator[tuple[str, str]]:
+    """`name [hash]` between commas."""
+    for piece in text.split("]")[:-1]:
+        name, _, digest = piece.rpartition("[")
+        yield name.strip(" ,"), digest
+
+
+def _name_and_hash(text: str, bracket: str) -> tuple[str, str]:
+    """A name with its hash in brackets at the end, or a name alone."""
+    if bracket not in text or text[-1] not in ")]":
+        return text, ""
+    name, _, digest = text.rpartition(bracket)
+    return name.strip(), digest[:-1]
+
+
+# Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
+_MARK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+(?=Negative prompt:)")
+_NEEDS_QUOTES = re.compile(r"[,:\n]|^[\"{\[\s]|\s$")
+#: What would end the JSON or a field early for readers that look for it with a pattern.
+_NOT_IN_HASHES = re.compile(r"[,:{}\"\\]")
+
+
+def infotext(plan: Plan, seed: int) -> str:
+    """A picture's parameters as A1111 writes them.
+
+    The prompt names every LoRA with its weight, wherever the request named it. A line of a prompt that starts with
+    `Negative prompt:` would end the prompt for every reader, so it joins the line before it.
+    """
+    loras = [(use.asset.name, use.weight) for use in plan.selection.loras]
+    lines = [_MARK.sub(" ", with_loras(clean(plan.prompt.text), loras))]
+    negative = without_tags(clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
+    if negative:
+        lines.append(f"Negative prompt: {_MARK.sub(' ', negative)}")
+    fields = [f"{key}: {_quote(value)}" for key, value in _fields(plan, seed).items() if value]
+    hashes = _hashes(plan)
+    if hashes:
+        fields.append(f"Hashes: {hashes}")
+    return "\n".join([*lines, ", ".join(fields)])
+
+
+def with_loras(prompt: str, loras: Iterable[tuple[str, float]]) -> str:
+    """A prompt with these LoRA tags at its end, and no others."""
+    tags = [f"<lora:{clean(name)}:{weight:g}>" for name, weight in loras]
+    return " ".join([without_tags(prompt).strip(), *tags]).strip()
+
+
+def autov2(asset: Asset | None) -> str:
+    """The first ten digits of the SHA256; empty where there is none."""
+    return "" if asset is None or asset.sha256 is None else asset.sha256[:10]
+
+
+def software() -> str:
+    """Our name and version."""
+    from importlib.metadata import version  # noqa: PLC0415 - 30 ms that only writing pays
+
+    return f"assetctl {version('assetctl')}"
+
+
+def _fields(plan: Plan, seed: int) -> dict[str, str]:
+    """The last line's fields in A1111's order; those without a value are left out."""
+    checkpoint, vae = plan.selection.checkpoint, plan.selection.vae
+    loras = [(use.asset.name, use.asset.autov3 or autov2(use.asset)) for use in plan.selection.loras]
+    embeddings = [(each.name, (each.sha256 or "")[:12]) for each in plan.selection.embeddings]
+    return {
+        "Steps": str(plan.steps),
+        "Sampler": plan.sampler,
+        "CFG scale": f"{plan.cfg_scale:g}",
+        "Seed": str(seed),
+        "Size": f"{plan.width}x{plan.height}",
+        "Model hash": autov2(checkpoint),
+        "Model": _name(checkpoint),
+        "VAE hash": autov2(vae),
+        "VAE": _name(vae),
+        "Clip skip": "" if plan.clip_skip == 1 else str(plan.clip_skip),
+        "RNG": "CPU",
+        "Lora hashes": _hash_list(loras),
+        "TI hashes": _hash_list(embeddings),
+        "Version": software(),
+    }
+
+
+def _hashes(plan: Plan) -> str:
+    """Civitai's object of AutoV2 hashes, without names that a pattern would stumble over."""
+    selection = plan.selection
+    named = [("model", selection.checkpoint), ("vae", selection.vae)]
+    named += [(f"lora:{line(use.asset.name)}", use.asset) for use in selection.loras]
+    named += [(f"embed:{line(each.name)}", each) for each in selection.embeddings]
+    pairs = (
+        f'"{key}": "{autov2(asset)}"'
+        for key, asset in named
+        if autov2(asset) and not _NOT_IN_HASHES.search(key.partition(":")[2])
+    )
+    found = ", ".join(pairs)
+    return f"{{{found}}}" if found else ""
+
+
+def _name(asset: Asset | None) -> str:
+    return "" if asset is None else line(asset.name) or ""
+
+
+def _hash_list(named: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{line(name)}: {digits}" for name, digits in named if digits)
+
+
+def _quote(text: str) -> str:
+    return orjson.dumps(text).decode() if _NEEDS_QUOTES.search(text) else text

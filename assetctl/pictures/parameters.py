@@ -1,0 +1,336 @@
+"""What was read out of a picture, whichever program wrote it: values made clean, assets put together."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+
+#: Limits on one text, in characters, and on what is taken out of it.
+MAX_TEXT = 2 * 2**20
+MAX_LINE = 500
+MAX_DEPTH = 32
+
+#: Numbers beyond these are no settings of a picture; the largest integer is what JSON writers agree on.
+MAX_INTEGER = 2**64 - 1
+MAX_STEPS = 10_000
+MAX_SIDE = 2**20
+MAX_NUMBER = 1e6
+
+_NEWLINE = re.compile("\r\n?|[\x85\u2028\u2029]")
+# Controls but tab and newline, and the invisible characters that reorder or hide text in a terminal; joiners stay,
+# which emoji and several scripts need.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,4})?")
+_DIGITS = re.compile(r"[0-9a-f]{4,64}")
+_SUFFIX = re.compile(r"\.(?:safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
+
+
+def sound(text: str) -> str:
+    """Text that can be encoded: lone surrogates become U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def clean(value: object) -> str:
+    """Text of any number of lines without control characters; empty for what is no text."""
+    if not isinstance(value, str):
+        return ""
+    return _CONTROL.sub("", _NEWLINE.sub("\n", sound(value[:MAX_TEXT])))
+
+
+def line(value: object) -> str | None:
+    """Text in one line of bounded length; `None` where there is none."""
+    text = value[: 4 * MAX_LINE] if isinstance(value, str) else ""
+    return re.sub(r"[\n\t]", " ", clean(text)).strip()[:MAX_LINE] or None
+
+
+def prompt(value: object) -> str | None:
+    """Text of several lines, trimmed; `None` where there is none."""
+    return clean(value).strip() or None
+
+
+def written(value: object) -> str | None:
+    """A plain value as a field shows it; `None` for lists, objects and nothing."""
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:g}" if math.isfinite(value) else None
+    return prompt(value)
+
+
+def integer(value: object, low: int = 0, high: int = MAX_INTEGER) -> int | None:
+    """An integer between two bounds, from a number or its digits."""
+    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
+
+
+def number(value: object) -> float | None:
+    """A finite number of bearable size, from a number or its digits."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
+        return None
+    return float(value)
+
+
+def digits(value: object) -> str | None:
+    """A hash's hex digits in lower case, without InvokeAI's `blake3:`; `None` for anything else."""
+    method, _, text = value[:100].strip().lower().rpartition(":") if isinstance(value, str) else ("", "", "")
+    return text if method != "random" and _DIGITS.fullmatch(text) else None
+
+
+def stem(value: object) -> str | None:
+    """The name in a path of any system, without folders and a model's suffix."""
+    text = line(value[-MAX_LINE:] if isinstance(value, str) else value) or ""
+    return _SUFFIX.sub("", text.replace("\\", "/").rpartition("/")[2]).strip() or None
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """The value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """The value if it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def parse_json(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
+    """JSON as strangers write it, cleaned; `None` for anything else.
+
+    ComfyUI writes NaN, which is no JSON: it becomes `None`, as do numbers that JSON can not hold, and what is
+    nested too deeply.
+    """
+    if text is None or len(text) > MAX_TEXT:
+        return None
+    try:
+        return _tidy(json.loads(text, parse_constant=lambda _: None, strict=False), 0)
+    except (ValueError, RecursionError):
+        return None
+
+
+def parse_exactly(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
+    """JSON as the standard has it, with every character as it was written; `None` for anything else.
+
+    Lone surrogates, numbers that JSON can not hold, and deep nesting are refused. Its texts may hold anything that
+    Unicode has: whoever shows one must clean it.
+    """
+    if text is None or len(text) > MAX_TEXT:
+        return None
+    try:
+        found = orjson.loads(text)
+    except ValueError:
+        return None
+    return found if _is_bearable(found, 0) else None
+
+
+def _is_bearable(value: object, depth: int) -> bool:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return depth < MAX_DEPTH and all(_is_bearable(each, depth + 1) for each in inner)
+    return not isinstance(value, float) or (math.isfinite(value) and abs(value) < 2.0**64)
+
+
+def _tidy(value: object, depth: int) -> object:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict | list) and depth >= MAX_DEPTH:
+        return None
+    if isinstance(value, dict):
+        return {clean(key): _tidy(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_tidy(each, depth + 1) for each in value]
+    absurd = isinstance(value, float) and not math.isfinite(value)
+    absurd |= isinstance(value, int) and not -(2**63) <= value <= MAX_INTEGER
+    return None if absurd else value
+
+
+@dataclass(frozen=True, slots=True)
+class UsedAsset:
+    """An asset as a picture names it: by a name, a hash, or a place to get it from.
+
+    Attributes:
+        role: `checkpoint`, `lora`, `embedding`, `vae`, `controlnet`, `upscaler`, or `other`.
+        name: As written, without folders and suffix.
+        hash: Lower-case hex digits of whatever hash it is: SHA256, AutoV1, AutoV2, AutoV3 or BLAKE3.
+        weight: As it was applied; `None` where the picture does not say.
+        sources: References that `pull` may understand, or pages: where it could come from.
+    """
+
+    role: str
+    name: str | None = None
+    hash: str | None = None
+    weight: float | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureParameters:
+    """How a picture was made, as far as it says; what it does not say is `None`.
+
+    Attributes:
+        software: Who wrote it: `assetctl`, `A1111`, `ComfyUI`, `InvokeAI`, `Civitai`, ….
+        prompt: LoRA tags included, as A1111 writes them.
+        seed: As written; any size.
+        width: In pixels, like `height`.
+        assets: What it was made of, the checkpoint first; within a role in the order of the text.
+        fields: Everything that was said in named fields, as it was written, by its name there; with what is
+            understood above, so that nothing is lost that was not.
+        extra: Nested data by name, such as `Civitai metadata`.
+        understood: Those names in `fields` and `extra` that say nothing beyond the attributes above.
+        record: assetctl's own record, whole and exactly as it was written, where the picture is ours. Its texts are
+            not clean: they are for making the picture again.
+        text: The infotext itself, where there is one.
+        unread: Names of texts that may be parameters, of a program that is not known here. All else is empty then.
+    """
+
+    software: str | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    steps: int | None = None
+    sampler: str | None = None
+    cfg_scale: float | None = None
+    seed: int | None = None
+    width: int | None = None
+    height: int | None = None
+    clip_skip: int | None = None
+    assets: tuple[UsedAsset, ...] = ()
+    fields: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] | None = None
+    text: str | None = None
+    understood: frozenset[str] = frozenset()
+    unread: tuple[str, ...] = ()
+
+
+def with_understood(
+    found: PictureParameters, attributes: Mapping[str, str], roles: Mapping[str, str] = MappingProxyType({})
+) -> PictureParameters:
+    """Parameters that know which of their fields they express: by an attribute, or by assets of a role."""
+    here = {each.role for each in found.assets}
+    names = {name for name, attribute in attributes.items() if getattr(found, attribute) is not None}
+    names |= {name for name, role in roles.items() if role in here}
+    return replace(found, understood=found.understood | (names & (found.fields.keys() | found.extra.keys())))
+
+
+#: Assets of one picture, and sources of one asset, that are kept.
+MAX_ASSETS = 500
+_MAX_SOURCES = 20
+
+#: What stands in the place of a name where no file is chosen.
+NO_FILE = frozenset({"", "none", "automatic", "auto", "baked vae"})
+
+#: The order in which assets are listed; within a role it is that of the text.
+_ROLES = ("checkpoint", "lora", "embedding", "vae", "controlnet", "upscaler", "other")
+
+#: Roles by what others call them.
+_OTHER_NAMES = {
+    "model": "checkpoint", "main": "checkpoint", "unet": "checkpoint", "diffusionmodel": "checkpoint",
+    "lyco": "lora", "lycoris": "lora", "locon": "lora", "dora": "lora",
+    "embed": "embedding", "embeddings": "embedding", "textualinversion": "embedding", "ti": "embedding",
+}  # fmt: skip
+
+
+def role_of(value: object) -> str:
+    """The role by any of its names; `other` for what is not known."""
+    name = (line(value) or "").lower().replace(" ", "").replace("-", "").replace("_", "")
+    name = _OTHER_NAMES.get(name, name)
+    return name if name in _ROLES else "other"
+
+
+class Collection:
+    """Assets by role and name."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, object], UsedAsset] = {}
+
+    def add(
+        self,
+        role: str,
+        name: object = None,
+        *,
+        digest: object = None,
+        weight: object = None,
+        sources: Iterable[str] = (),
+    ) -> None:
+        """Note one mention; values come as they were found. The longest hash and the first weight count."""
+        text = line(name) or ""
+        if text.startswith("urn:air:"):  # Civitai's nodes take these for names
+            name, sources = None, (text, *sources)
+        said = UsedAsset(role, stem(name), digits(digest), number(weight), tuple(sources))
+        key = (role, said.name.casefold() if said.name else said.sources)
+        if said.name or said.hash or said.sources:
+            known = self._found.get(key)
+            if known is not None:
+                self._found[key] = _joined(known, said)
+            elif len(self._found) < MAX_ASSETS:
+                self._found[key] = said
+
+    def attach(self, role: str, sources: tuple[str, ...]) -> bool:
+        """Give sources to the one asset of a role, if there is exactly one and it has none."""
+        keys = [key for key in self._found if key[0] == role]
+        if len(keys) != 1 or self._found[keys[0]].sources:
+            return False
+        self._found[keys[0]] = _joined(self._found[keys[0]], UsedAsset(role, sources=sources))
+        return True
+
+    def extend(self, assets: Iterable[UsedAsset]) -> None:
+        """Note assets that were put together before."""
+        for each in assets:
+            self.add(each.role, each.name, digest=each.hash, weight=each.weight, sources=each.sources)
+
+    def assets(self) -> tuple[UsedAsset, ...]:
+        """All assets, the checkpoint first."""
+        return tuple(sorted(self._found.values(), key=lambda each: _ROLES.index(each.role)))
+
+
+def _joined(known: UsedAsset, said: UsedAsset) -> UsedAsset:
+    return UsedAsset(
+        known.role,
+        known.name or said.name,
+        max(known.hash or "", said.hash or "", key=len) or None,
+        said.weight if known.weight is None else known.weight,
+        tuple(dict.fromkeys((*known.sources, *said.sources)))[:_MAX_SOURCES],
+    )
+
+
+def civitai_sources(resource: dict[str, Any]) -> tuple[str, ...]:
+    """Where a resource of Civitai's comes from: its AIR, or the page of its version."""
+    air = line(resource.get("air"))
+    if air and air.startswith("urn:air:"):
+        return (air,)
+    version = resource.get("modelVersionId")
+    known = isinstance(version, int) and not isinstance(version, bool) and version > 0
+    return (f"https://civitai.com/model-versions/{version}",) if known else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One program's way to write parameters into a picture.
+
+    Attributes:
+        name: The program's.
+        rank: Lower ones are asked first; the first answer counts.
+        read: From a picture's texts by name (see `read_texts`) what they say, or `None` if they are not of this
+            dialect. It must take anything and raise nothing.
+    """
+
+    name: str
+    rank: int
+    read: Callable[[Mapping[str, str]], PictureParameters | None]

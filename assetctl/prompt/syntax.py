@@ -1,0 +1,353 @@
+"""A1111's dialect of prompts: weights, tags of networks, and what is not done."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from dataclasses import dataclass, field
+from itertools import accumulate, groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+ROUND = 1.1
+SQUARE = 1 / ROUND
+
+#: The text and the weight of a chunk break; a break between brackets is weighted like any other segment.
+BREAK = "BREAK"
+BREAK_WEIGHT = -1.0
+
+#: Multiplications up to which A1111's order of them is kept, to the last bit; longer prompts take the linear way.
+_EXACT_WORK = 1_000_000
+
+#: Logarithms are counted in these parts of 1; zero's is lower than all brackets together can raise.
+_LOG_UNITS = 2**52
+_LOG_OF_ZERO = -(10**15) * _LOG_UNITS
+_MAX_LOG = math.log(sys.float_info.max)
+
+# Three hundred digits stay below the largest float, so that no weight is infinite.
+_NUMBER = r"[+-]?+(?:\d{1,300}+(?:\.\d*+)?+|\.\d++)"
+_PLAIN = r"[^\\()\[\]:]"
+_TOKEN = re.compile(
+    rf"""
+      \\(?P<escaped>[()\[\]\\]?)
+    | (?P<round>\(+)
+    | (?P<square>\[+)
+    | :\s*+(?P<number>{_NUMBER})\s*+\)
+    | (?P<close>[)\]])
+    | (?P<text>(?:{_PLAIN}++|:(?!\s*+{_NUMBER}\s*+\)))++)
+    """,
+    re.VERBOSE,
+)
+_BREAK = re.compile(rf"\b{BREAK}\b")
+
+
+def parse_weights(text: str) -> list[tuple[str, float]]:
+    """Split a prompt into segments of one weight each, as A1111 does.
+
+    A chunk break is `("BREAK", -1.0)`. As in A1111, brackets around a break weight it too. A number that is
+    none (`(a:1.2.3)`) is plain text, and a bracket that is never closed reaches to the end.
+
+    Returns:
+        Segments in the order of the text, neighbours of equal weight joined; `[("", 1.0)]` if there are none.
+        Every weight is finite.
+    """
+    scan = _Scan()
+    for token in _TOKEN.finditer(text):
+        scan.take(token)
+    return _joined(scan.texts, scan.weights())
+
+
+@dataclass(slots=True)
+class _Scan:
+    """The state of one pass over a prompt.
+
+    Attributes:
+        texts: Segments so far.
+        own: The weight of each before any bracket.
+        ranges: Segments `[start, end)` and what multiplies them, in the order in which brackets closed.
+        round: Where each open round bracket began, as a number of segments.
+        square: Likewise for square brackets.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+    ranges: list[tuple[int, int, float]] = field(default_factory=list)
+    round: list[int] = field(default_factory=list)
+    square: list[int] = field(default_factory=list)
+
+    def take(self, token: re.Match[str]) -> None:
+        """Take the next token of the prompt."""
+        kind, found = token.lastgroup, token[0]
+        if kind == "text" and BREAK in found:
+            self._add_around_breaks(found)
+        elif kind == "text":
+            self._add(found, 1.0)
+        elif kind == "escaped":
+            self._add(token["escaped"], 1.0)
+        elif kind == "round":
+            self.round += [len(self.texts)] * len(found)
+        elif kind == "square":
+            self.square += [len(self.texts)] * len(found)
+        elif found[-1] == ")" and self.round:
+            self._close(self.round, float(token["number"] or ROUND))
+        elif found == "]" and self.square:
+            self._close(self.square, SQUARE)
+        else:
+            self._add(found, 1.0)
+
+    def weights(self) -> list[float]:
+        """The weight of each segment, once all tokens are taken."""
+        end = len(self.texts)
+        for opened, multiplier in ((self.round, ROUND), (self.square, SQUARE)):
+            self.ranges += [(start, end, multiplier) for start in reversed(opened) if start < end]
+        if sum(end - start for start, end, _ in self.ranges) > _EXACT_WORK:
+            return _weighted_by_sums(self.own, self.ranges)
+        weights = list(self.own)
+        for start, end, multiplier in self.ranges:
+            for index in range(start, end):
+                weights[index] *= multiplier
+        return weights if all(map(math.isfinite, weights)) else list(map(_finite, weights))
+
+    def _close(self, opened: list[int], multiplier: float) -> None:
+        start, end = opened.pop(), len(self.texts)
+        if start < end:
+            self.ranges.append((start, end, multiplier))
+
+    def _add(self, text: str, weight: float) -> None:
+        self.texts.append(text)
+        self.own.append(weight)
+
+    def _add_around_breaks(self, text: str) -> None:
+        """Add plain text with breaks, which eat the white space around them."""
+        start = 0
+        for found in _BREAK.finditer(text):
+            before = text[start : found.start()].rstrip()
+            self._add(before.lstrip() if start else before, 1.0)
+            self._add(BREAK, BREAK_WEIGHT)
+            start = found.end()
+        self._add(text[start:].lstrip() if start else text, 1.0)
+
+
+def _weighted_by_sums(own: list[float], ranges: list[tuple[int, int, float]]) -> list[float]:
+    """Multiply ranges of weights in one sweep: running sums of logarithms, and of changes of sign.
+
+    Logarithms are whole numbers, so that what a bracket adds goes away exactly where it ends.
+    """
+    logs, signs = [0] * (len(own) + 1), [0] * (len(own) + 1)
+    known = {multiplier: _whole_log(abs(multiplier)) for multiplier in {each for _, _, each in ranges}}
+    for start, end, multiplier in ranges:
+        log = known[multiplier]
+        logs[start] += log
+        logs[end] -= log
+        if multiplier < 0:
+            signs[start] += 1
+            signs[end] -= 1
+    sums = zip(own, accumulate(logs), accumulate(signs), strict=False)
+    highest = int(_MAX_LOG * _LOG_UNITS)
+    return [(-weight if sign & 1 else weight) * math.exp(min(log, highest) / _LOG_UNITS) for weight, log, sign in sums]
+
+
+def _whole_log(number: float) -> int:
+    return round(math.log(number) * _LOG_UNITS) if number else _LOG_OF_ZERO
+
+
+def _finite(weight: float) -> float:
+    """`weight`, or the nearest number to what it would have been: thousands of brackets overflow."""
+    if math.isfinite(weight):
+        return weight
+    return 0.0 if math.isnan(weight) else math.copysign(sys.float_info.max, weight)
+
+
+def _joined(texts: list[str], weights: list[float]) -> list[tuple[str, float]]:
+    segments = groupby(zip(weights, texts, strict=True), key=itemgetter(0))
+    return [("".join(text for _, text in group), weight) for weight, group in segments] or [("", 1.0)]
+
+
+# `lyco` is A1111's other word for the same thing.
+_TAG = re.compile(r"<(?:lora|lyco):\s*+(?P<name>[^<>:]++)(?::(?P<fields>[^<>]*+))?>", re.IGNORECASE)
+# Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
+_TAG_AND_BLANKS = re.compile(rf"(?:(?<!\s)\s++)?{_TAG.pattern}", re.IGNORECASE)
+_WEIGHT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
+
+#: Named fields that are weights; others, such as `dyn`, are not.
+_WEIGHT_FIELDS = ("te", "unet")
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A LoRA tag as it stands in a prompt.
+
+    Attributes:
+        fields: What follows the name, each as a field's name, empty for most, and its value.
+        weight: `None` where no field gives a finite number.
+    """
+
+    text: str
+    name: str
+    fields: tuple[tuple[str, str], ...]
+    weight: float | None
+
+    @property
+    def left_over(self) -> bool:
+        """Whether a field says something else than the weight: another weight for the UNet, a rank, a typing error."""
+        return any(
+            name not in ("", *_WEIGHT_FIELDS) or _number(value.strip()) != self.weight for name, value in self.fields
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPrompt:
+    """A prompt, taken apart.
+
+    Attributes:
+        text: As given.
+        segments: Text and weight of each part, without LoRA tags; a chunk break is `("BREAK", -1.0)`.
+        loras: Name and weight of each LoRA tag, in order; the weight is `None` where the tag gives none
+            that is a finite number.
+    """
+
+    text: str
+    segments: tuple[tuple[str, float], ...]
+    loras: tuple[tuple[str, float | None], ...]
+
+
+def parse_prompt(text: str) -> ParsedPrompt:
+    """Take the LoRA tags out of a prompt and parse the weights of the rest.
+
+    A tag without a name or without its closing bracket is plain text.
+    """
+    loras = tuple((tag.name, tag.weight) for tag in find_tags(text))
+    return ParsedPrompt(text, tuple(parse_weights(_TAG.sub("", text))), loras)
+
+
+def without_tags(text: str) -> str:
+    """The text without its LoRA tags, and without the blanks before each."""
+    return _TAG_AND_BLANKS.sub("", text)
+
+
+def find_tags(text: str) -> Iterator[Tag]:
+    """The LoRA tags of a prompt, in order."""
+    for found in _TAG.finditer(text):
+        fields = _fields(found["fields"])
+        yield Tag(found[0], found["name"].strip(), fields, _weight(fields))
+
+
+def _fields(text: str | None) -> tuple[tuple[str, str], ...]:
+    parts = () if text is None else (each.rpartition("=") for each in text.split(":"))
+    return tuple((name.strip().lower(), value) for name, _, value in parts)
+
+
+def _weight(fields: tuple[tuple[str, str], ...]) -> float | None:
+    """The first positional field of a tag, or else its first named weight."""
+    positional = [value for name, value in fields if not name]
+    named = [value for name, value in fields if name in _WEIGHT_FIELDS]
+    return _number((positional or named or [""])[0].strip())
+
+
+def _number(text: str) -> float | None:
+    number = float(text) if _WEIGHT.fullmatch(text) else math.nan
+    return number if math.isfinite(number) else None
+
+
+#: A weight farther from 0 than this is a slip of the keys: pictures burn long before.
+MOST_WEIGHT = 5.0
+
+_SHOWN = 60
+
+_MARK = re.compile(r"\\.|[\[\]|]", re.DOTALL)
+_SCHEDULED = re.compile(r":\s*+(?:\d++(?:\.\d*+)?|\.\d++)\s*+\Z")
+_AND = re.compile(r"\bAND\b")
+_EMBEDDING = re.compile(r"\bembedding:\s*+([^\s,:()\[\]<>]++)", re.IGNORECASE)
+_NETWORK = re.compile(r"<(?:(?!lora:|lyco:)\w++:[^<>]++>|(?:lora|lyco):[^<>]*+>?)", re.IGNORECASE)
+
+
+class Remark(NamedTuple):
+    """What is wrong with a part of a prompt, and what to write instead."""
+
+    message: str
+    hint: str
+
+
+def unread(text: str) -> list[Remark]:
+    """What of a prompt is not read as A1111 would, each once."""
+    plain = without_tags(text)
+    remarks = [*_of_brackets(plain), *_of_and(plain), *_of_embeddings(plain), *_of_networks(plain)]
+    remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
+    return list(dict.fromkeys(remarks))
+
+
+def overweight(text: str) -> list[Remark]:
+    """Weights in a prompt that no picture survives."""
+    parsed = parse_prompt(text)
+    tags = [(f"<lora:{name}>", weight) for name, weight in parsed.loras if weight is not None]
+    words = ((part.strip(), weight) for part, weight in parsed.segments)
+    parts = [(repr(shown(part)), weight) for part, weight in words if part not in ("", BREAK)]
+    heavy = [too_heavy(what, weight) for what, weight in (*parts, *tags) if abs(weight) > MOST_WEIGHT]
+    return list(dict.fromkeys(heavy))
+
+
+def too_heavy(what: str, weight: float) -> Remark:
+    """That something weighs too much."""
+    hint = "Weights are usually between 0 and 1.5; look for a point or a blank that is missing."
+    return Remark(f"{what} has the weight {weight:g}, which burns pictures.", hint)
+
+
+def shown(text: str) -> str:
+    """As much of a text as a message has room for."""
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _of_brackets(text: str) -> Iterator[Remark]:
+    """Square brackets that stand for a change of the prompt between steps: `[cat:dog:0.5]`, `[cat|dog]`."""
+    opened: list[tuple[int, bool]] = []  # where each open bracket is, and whether a bar stands in it
+    last = 0
+    for mark in _MARK.finditer(text):
+        if mark[0] == "[":
+            opened.append((mark.start(), False))
+        elif opened and mark[0] == "|":
+            opened[-1] = (opened[-1][0], True)
+        elif opened and mark[0] == "]":
+            start, bar = opened.pop()
+            part = repr(shown(text[start : min(mark.end(), start + 2 * _SHOWN)]))
+            if bar:
+                why = f"{part} is read as words: assetctl does not alternate between steps."
+                yield Remark(why, "Choose one, or make a picture of each.")
+            elif _SCHEDULED.search(text, last, mark.start()):
+                why = f"{part} is read as words: assetctl does not change a prompt between steps."
+                yield Remark(why, "Write what you want throughout; a weight stands in round brackets: (cat:0.5).")
+        last = mark.end()
+
+
+def _of_and(text: str) -> Iterator[Remark]:
+    if _AND.search(text):
+        hint = "Write a comma, or BREAK, which starts a new chunk."
+        yield Remark("AND is read as a word: assetctl does not compose several prompts.", hint)
+
+
+def _of_embeddings(text: str) -> Iterator[Remark]:
+    """Embeddings as ComfyUI names them."""
+    for found in _EMBEDDING.finditer(text):
+        why = f"{shown(found[0])!r} is read as words: so ComfyUI names an embedding."
+        yield Remark(why, f"Write its token alone, {shown(found[1])}, and name it with --embedding.")
+
+
+def _of_networks(text: str) -> Iterator[Remark]:
+    """Tags of other networks than LoRAs, and tags of LoRAs that are none."""
+    for found in _NETWORK.finditer(text):
+        hint = "Leave it out; a LoRA's tag is written <lora:NAME:WEIGHT>."
+        yield Remark(f"{shown(found[0])!r} is read as words: it is no LoRA's tag.", hint)
+
+
+def _of_tag(tag: Tag) -> Iterator[Remark]:
+    """Fields of a LoRA's tag that are no weight, or a second one."""
+    if tag.weight is None and tag.fields:
+        hint = f"Write a number: <lora:{tag.name}:0.8>."
+        yield Remark(f"{shown(tag.text)!r} gets the LoRA's default weight: it names no number.", hint)
+    elif tag.left_over:
+        hint = "Text encoder and UNet have one weight, and other fields do nothing: leave them out."
+        yield Remark(f"{shown(tag.text)!r} is read as <lora:{tag.name}:{tag.weight:g}> alone.", hint)

@@ -1,0 +1,238 @@
+"""Our own unfinished files in a staging folder, and the journal of one that is fetched in chunks."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+from contextlib import contextmanager
+from io import FileIO
+from typing import TYPE_CHECKING
+
+from assetctl.files.disk import NO_LINK, storage_errors, write_all
+from assetctl.files.paths import below
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+
+def without_links(path: str, flags: int) -> int:
+    """An opener for `open`: it fails where the file is a link."""
+    return os.open(path, flags | NO_LINK)
+
+
+def clear(root: Path, path: Path) -> None:
+    """Make the folders that `path`, which lies below `root`, is to lie in; only a file is in its place, if anything.
+
+    What else is in the way was left by a try at other files, or put there, and goes; of a link, the link alone.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    folder = root
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in path.relative_to(root).parts[:-1]:
+        folder /= name
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        folder.mkdir(exist_ok=True)
+    if path.is_symlink():
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
+
+
+def prune(folder: Path, wanted: Collection[str]) -> None:
+    """Remove what an earlier try left in a folder of ours, such as one at another state of the original.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    for path in list(below(folder)):
+        if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder).as_posix() not in wanted:
+            path.unlink()
+
+
+def keep(path: Path) -> None:
+    """See that `path` is a file that is nothing else besides: what is one stays, else there is an empty one.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    try:
+        about = path.lstat()
+    except FileNotFoundError:
+        about = None
+    if about is not None and not (stat.S_ISREG(about.st_mode) and about.st_nlink <= 1):
+        path.unlink()
+        about = None
+    if about is None:
+        os.close(_new(path))
+
+
+def empty(path: Path) -> None:
+    """Make an empty file of `path`, whatever lies there.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    path.unlink(missing_ok=True)
+    os.close(_new(path))
+
+
+def reading(path: Path) -> FileIO:
+    """Open a file to read it, without a buffer.
+
+    Raises:
+        OSError: There is none, or it is a link.
+    """
+    return open(path, "rb", buffering=0, opener=without_links)
+
+
+def start_of(path: Path, most: int) -> bytes:
+    """The first bytes of a file, at most so many.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"read {path}"), reading(path) as file:
+        return file.read(most)
+
+
+def text_of(path: Path, most: int) -> str:
+    """What is written in a small file, as ASCII; "" where that is none, or larger than `most` bytes.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    if not path.is_file() or path.is_symlink() or path.stat().st_size > most:
+        return ""
+    with reading(path) as file:
+        return file.read(most).decode("ascii", "replace")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file anew, in one step, as ASCII.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.fresh")
+    try:
+        with FileIO(_new(fresh), "w") as opened:  # some systems rename no file that is open
+            write_all(opened, text.encode("ascii", "replace"))
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def appending(path: Path) -> FileIO:
+    """Open a file that is there to add to it, without a buffer.
+
+    Raises:
+        OSError: There is none, or it is a link.
+    """
+    return FileIO(os.open(path, os.O_WRONLY | os.O_APPEND | NO_LINK | getattr(os, "O_BINARY", 0)), "a")
+
+
+@contextmanager
+def incoming(folder: Path, target: Path) -> Iterator[Path]:
+    """A new file in `folder`, on the same disk, which becomes `target` when the block ends well.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    path = folder / f"{secrets.token_hex(8)}.incoming"
+    os.close(_new(path))
+    try:
+        yield path
+        path.replace(target)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _new(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0), 0o666)
+
+
+SUFFIX = ".chunks"
+
+#: Limit on a journal, in bytes, and on the chunks of a file.
+_LARGEST, _MOST_CHUNKS = 64 * 2**20, 2**20
+_NUMBER = re.compile(r"\d{1,15}", re.ASCII)
+
+
+class Journal:
+    """The journal of one file.
+
+    Attributes:
+        got: Bytes of each chunk that have come, from its beginning on.
+    """
+
+    def __init__(self, path: Path, size: int, chunk: int) -> None:
+        self.path = path
+        self._size, self._chunk = size, chunk
+        self.got = [0] * -(-size // chunk)
+        self._opened: FileIO | None = None
+
+    def length(self, number: int) -> int:
+        """Bytes of a whole chunk."""
+        return min(self._chunk, self._size - number * self._chunk)
+
+    def open(self, there: int) -> None:
+        """Read what an earlier run wrote, as far as a file of `there` bytes can bear it out, and get ready to go on."""
+        head = f"{self._size} {self._chunk}\n"
+        lines = text_of(self.path, _LARGEST).splitlines(keepends=True)
+        for line in lines[1:] if lines[:1] == [head] else ():
+            self._read(line)
+        self.got = [min(count, max(0, there - number * self._chunk)) for number, count in enumerate(self.got)]
+        # Written anew, in one step: lines of a long download do not pile up over its runs.
+        text = head + "".join(f"{number} {count}\n" for number, count in enumerate(self.got) if count)
+        write(self.path, text)
+        self._opened = appending(self.path)
+
+    def add(self, number: int, count: int) -> None:
+        """So many more bytes of a chunk are in the file."""
+        self.got[number] += count
+        if self._opened is not None:
+            write_all(self._opened, f"{number} {self.got[number]}\n".encode())
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _read(self, line: str) -> None:
+        number, _, count = line.rstrip("\n").partition(" ")
+        if not line.endswith("\n") or not (_NUMBER.fullmatch(number) and _NUMBER.fullmatch(count)):
+            return
+        if int(number) < len(self.got) and int(count) <= self.length(int(number)):
+            self.got[int(number)] = max(self.got[int(number)], int(count))
+
+
+def fetched_bytes(folder: Path) -> int:
+    """How many bytes of files lie in a staging folder, whole or not: a file in chunks has holes."""
+    total = 0
+    for path in below(folder):
+        if not path.is_symlink() and path.is_file() and path.suffix not in (SUFFIX, ".etag", ".fresh"):
+            journal = path.with_suffix(SUFFIX)
+            total += _of_chunks(journal) if journal.is_file() else path.stat().st_size
+    return total
+
+
+def _of_chunks(path: Path) -> int:
+    head, *lines = text_of(path, _LARGEST).splitlines() or [""]
+    size, _, chunk = head.partition(" ")
+    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(chunk)):
+        return 0
+    if int(chunk) == 0 or int(size) > int(chunk) * _MOST_CHUNKS:
+        return 0
+    journal = Journal(path, int(size), int(chunk))
+    for line in lines:
+        journal._read(f"{line}\n")  # noqa: SLF001 - its own module
+    return sum(journal.got)

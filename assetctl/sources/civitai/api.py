@@ -1,0 +1,321 @@
+"""What we ask of Civitai's API, and what its answers mean. Source: https://developer.civitai.com/docs/api/public-rest."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from assetctl.errors import NotFoundError, RefusedFileError, SourceError, SourceNotFoundError, UnauthorizedError
+from assetctl.files.disk import LARGEST_FILE
+from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.settings import civitai_endpoint
+from assetctl.sources import _web
+from assetctl.sources._download import Way
+from assetctl.sources._web import find_token
+from assetctl.sources.base import Found, RemoteFile, dictionaries, dictionary, text, texts
+from assetctl.sources.base import number as number_of
+from assetctl.text import parts_of, without_secrets
+from assetctl.types import Facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import httpx2
+
+_LOGIN = "Make a token in your account's settings on Civitai; then `assetctl login civitai` or set CIVITAI_API_TOKEN."
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_MOST_WORDS = 64
+
+#: Files that one message tells.
+_MOST_TOLD = 20
+
+#: How many models Civitai tells of at a time.
+_MOST_FOUND = 100
+
+#: Civitai's words for what a model is, in ours.
+_KINDS = {
+    "Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lora", "DoRA": "lora", "TextualInversion": "embedding",
+    "VAE": "vae", "Controlnet": "controlnet", "Upscaler": "upscaler",
+}  # fmt: skip
+
+#: Files that are a model, best first; the others are configurations, training data and pictures.
+_TYPES = ("Model", "Pruned Model", "VAE")
+
+#: What is taken where nothing is asked for: what loads safely, then what is smaller without loss in use.
+_FORMATS = ("SafeTensor", "PickleTensor", "GGUF")
+_PRECISIONS = ("fp16", "bf16", "fp32")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model, as Civitai describes it; `said` is its whole answer."""
+
+    number: int
+    page: str
+    facts: Facts
+    warnings: tuple[str, ...]
+    said: Mapping[str, Any]
+
+
+def find_version(model: int | None, version: int | None, digits: str | None) -> Version:
+    """The version that is named, or the newest of a model.
+
+    Raises:
+        SourceError: Of the kind that fits; Civitai failed or has no such thing.
+    """
+    if digits is not None:
+        said = _ask(f"model-versions/by-hash/{digits}", f"model with the hash {digits}")
+    elif version is not None:
+        said = _ask(f"model-versions/{version}", f"version {version}")
+    else:
+        return _newest(_ask(f"models/{model}", f"model {model}"), f"model {model}")
+    number = said.get("modelId")
+    if model is not None and number != model:
+        raise SourceNotFoundError(f"Version {version} on Civitai is not of model {model}.", "Check its page.")
+    try:
+        parent = _ask(f"models/{number}", f"model {number}") if _is_number(number) else {}
+    except SourceNotFoundError:  # its page was taken away, and its files are still there
+        parent = {}
+    return _version(said, parent)
+
+
+def newest_like(model: int, base_model: str | None) -> Version | None:
+    """The newest public version of a model that is made for a base model, or for any if that is not known.
+
+    Raises:
+        SourceError: Civitai failed, or has no such model.
+    """
+    about = _ask(f"models/{model}", f"model {model}")
+    versions = [version for version in dictionaries(about.get("modelVersions")) if _is_number(version.get("id"))]
+    fitting = [
+        version
+        for version in versions
+        if version.get("availability", "Public") == "Public" and base_model in (None, version.get("baseModel"))
+    ]
+    newest = max(fitting, key=lambda version: int(version["id"]), default=None)
+    return None if newest is None else _version(newest | {"modelId": model}, about)
+
+
+def search(query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
+    """Models that suit the words, in Civitai's order; see `Searchable`.
+
+    Raises:
+        SourceError: Civitai failed.
+    """
+    types = [theirs for theirs, ours in _KINDS.items() if ours == kind]
+    if kind is not None and not types:
+        return []
+    asked = [("query", query), ("limit", str(min(limit, _MOST_FOUND)))]
+    asked += [("types", each) for each in types] + [("baseModels", each) for each in base_models]
+    answer = _ask(f"models?{urlencode(asked)}", f"search for {query!r}")
+    models = [model for model in dictionaries(answer.get("items")) if _is_number(model.get("id"))]
+    return [found for model in models if (found := _found(model)) is not None][:limit]
+
+
+def _found(model: Mapping[str, Any]) -> Found | None:
+    """What `pull` would bring of a model."""
+    try:
+        version = _newest(model, f"model {model['id']}")
+        file = choose_file(version, {})
+    except (SourceError, NotFoundError, RefusedFileError):  # nothing that could be pulled
+        return None
+    downloads = dictionary(model.get("stats")).get("downloadCount")
+    return Found(
+        f"civitai:{model['id']}@{version.number}",
+        text(model.get("name")) or str(model["id"]),
+        version.facts.kind,
+        version.facts.base_model,
+        file.size,
+        file.sha256,
+        number_of(downloads),
+        version.facts.creator,
+        version.page,
+    )
+
+
+def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None = None) -> RemoteFile:
+    """The file of a version that is wanted: by hash, by format and precision, or the one that Civitai shows first.
+
+    Raises:
+        NotFoundError: There is none such.
+        RefusedFileError: It was found to be dangerous.
+    """
+    files = [file for file in dictionaries(version.said.get("files")) if isinstance(file.get("downloadUrl"), str)]
+    models = [file for file in files if file.get("type") in _TYPES] or files
+    fitting = [file for file in models if _suits(file, wanted)]
+    if digits is not None:
+        fitting = [file for file in files if _has_hash(file, digits)] or fitting
+    if not fitting:
+        there = ", ".join(sorted({_described(file) for file in models})[:_MOST_TOLD]) or "none"
+        raise NotFoundError(f"Version {version.number} has no such file.", f"It has: {there}.")
+    chosen = min(fitting, key=_rank)
+    for scan in ("pickleScanResult", "virusScanResult"):
+        if chosen.get(scan) == "Danger":
+            raise RefusedFileError(f"Civitai found {_name(chosen)} to be dangerous.", "Choose another model.")
+    return _remote(chosen)
+
+
+def way(what: str, file: RemoteFile) -> Way:
+    """How to download a file; what Civitai sends to people without a token is told from a model."""
+    address = file.url or ""
+    own = parts_of(address)[:2] == parts_of(civitai_endpoint())[:2]
+
+    def headers() -> dict[str, str]:
+        return _web.AS_IT_IS | (_token() if own else {})
+
+    what = without_secrets(what)
+    return Way(what, address, headers, _web.client, _check, _errors, _web.TIMEOUT, named=civitai_endpoint())
+
+
+def _check(response: httpx2.Response) -> None:
+    if response.is_success and response.headers.get("content-type", "").startswith("text/html"):
+        where = _web.sent_token(response, "civitai")
+        if where is not None:
+            said = f"The token of {where} was sent, and Civitai refused it: it sent its login page."
+            raise UnauthorizedError(said, _LOGIN)
+        raise UnauthorizedError("Civitai wants you to log in for this file, and sent its login page.", _LOGIN)
+    _web.check(response)
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    login = f"{_LOGIN} A model in early access has to be bought first, on its page."
+    with _web.errors(what, login, source="civitai"):
+        yield
+
+
+def _ask(path: str, what: str) -> dict[str, Any]:
+    address = f"{civitai_endpoint()}/api/v1/{path}"
+    answer = _web.get_json(address, _token(), f"{what} on Civitai", _LOGIN, source="civitai")
+    if not isinstance(answer, dict):
+        raise SourceError(f"{what}: Civitai does not answer as it should.", "Try again in a few minutes.")
+    return answer
+
+
+def _token() -> dict[str, str]:
+    found = find_token("civitai")
+    return {} if found is None else _bearer(found[0])
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def user(token: str) -> str:
+    """Whose token this is.
+
+    Raises:
+        UnauthorizedError: Civitai does not know it.
+        SourceError: Civitai failed.
+    """
+    hint = "Make a new one in your account's settings on Civitai."
+    said = _web.get_json(f"{civitai_endpoint()}/api/v1/me", _bearer(token), "Your account on Civitai", hint)
+    return text(dictionary(said).get("username")) or "you"
+
+
+def _newest(model: Mapping[str, Any], what: str) -> Version:
+    versions = [version for version in dictionaries(model.get("modelVersions")) if _is_number(version.get("id"))]
+    public = [version for version in versions if version.get("availability", "Public") == "Public"]
+    if not versions:
+        raise SourceNotFoundError(f"There is no version of {what} on Civitai.", "Check its page.")
+    return _version((public or versions)[0] | {"modelId": model.get("id")}, model)
+
+
+def _version(said: Mapping[str, Any], model: Mapping[str, Any]) -> Version:
+    number, model_number = said.get("id"), said.get("modelId")
+    if number is None or not _is_number(number) or not _is_number(model_number):
+        raise SourceError("Civitai does not answer as it should.", "Check ASSETCTL_CIVITAI_ENDPOINT and your proxy.")
+    page = f"{civitai_endpoint()}/models/{model_number}?modelVersionId={number}"
+    about = {**dictionary(said.get("model")), **model}
+    facts = Facts(
+        base_model=text(said.get("baseModel")),
+        kind=_KINDS.get(text(about.get("type")) or ""),
+        trigger_words=_words(said.get("trainedWords")),
+        licence=_licence(model),
+        commercial=_commercial(model),
+        page=page,
+        air=text(said.get("air")),
+        creator=text(dictionary(model.get("creator")).get("username")),
+    )
+    warnings: tuple[str, ...] = ()
+    if said.get("availability") == "EarlyAccess":
+        until = text(said.get("earlyAccessEndsAt")) or "later"
+        warnings = (f"Version {number} is in early access until {until}: Civitai gives it to those who paid.",)
+    return Version(int(number), page, facts, warnings, said)
+
+
+def _licence(model: Mapping[str, Any]) -> str | None:
+    """What the owner allows, as Civitai's own flags."""
+    flags = {key: _flag(model[key]) for key in sorted(model) if key.startswith("allow") and key.isidentifier()}
+    return "; ".join(f"{key}={flag}" for key, flag in flags.items() if flag)[:500] or None
+
+
+def _flag(said: object) -> str:
+    """A flag in words: yes or no, a word, or several."""
+    if isinstance(said, list):
+        return ",".join(map(_flag, texts(said)))
+    return str(said) if isinstance(said, bool) else text(said) or ""
+
+
+def _commercial(model: Mapping[str, Any]) -> bool | None:
+    """Whether pictures may be sold: `allowCommercialUse` lists `Image`, `Rent`, `Sell` and others, or is one."""
+    allowed = model.get("allowCommercialUse")
+    if not isinstance(allowed, (list, str)):
+        return None
+    listed = texts(allowed) if isinstance(allowed, list) else re.findall(r"\w+", allowed)
+    return bool({"Image", "Rent", "Sell"} & set(listed))
+
+
+def _suits(file: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    there = {**dictionary(file.get("metadata")), "type": file.get("type")}
+    return all((text(there.get(key)) or "").lower() == value.lower() for key, value in wanted.items())
+
+
+def _has_hash(file: Mapping[str, Any], digits: str) -> bool:
+    hashes = dictionary(file.get("hashes")).values()
+    return any(isinstance(value, str) and value.lower().startswith(digits.lower()) for value in hashes)
+
+
+def _rank(file: Mapping[str, Any]) -> tuple[int, ...]:
+    about = dictionary(file.get("metadata"))
+    return (
+        _index(_FORMATS, about.get("format")),
+        not file.get("primary"),
+        _index(_TYPES, file.get("type")),
+        _index(_PRECISIONS, about.get("fp")),
+    )
+
+
+def _index(words: tuple[str, ...], word: object) -> int:
+    return words.index(word) if isinstance(word, str) and word in words else len(words)
+
+
+def _remote(file: Mapping[str, Any]) -> RemoteFile:
+    said = file.get("sizeKB")
+    kilobytes = 0.0 if isinstance(said, bool) or not isinstance(said, (int, float)) else float(said)
+    size = round(kilobytes * 1024) if 0 < kilobytes <= LARGEST_FILE / 1024 else None
+    sha256 = (text(dictionary(file.get("hashes")).get("SHA256")) or "").lower()
+    return RemoteFile(_name(file), size, sha256 if _SHA256.fullmatch(sha256) else None, url=file["downloadUrl"])
+
+
+def _name(file: Mapping[str, Any]) -> str:
+    name = _web.file_name(said[-500:] if isinstance(said := file.get("name"), str) else "") or "model"
+    return name if name.lower().endswith((*MODEL_SUFFIXES, ".zip")) else f"{name}.safetensors"
+
+
+def _described(file: Mapping[str, Any]) -> str:
+    about = dictionary(file.get("metadata"))
+    words = (f"{key}={word}" for key in ("format", "fp", "size") if (word := text(about.get(key))))
+    return " ".join(words) or text(file.get("type")) or "?"
+
+
+def _words(said: object) -> tuple[str, ...]:
+    words = [word.strip(" ,") for word in texts(said)]
+    return tuple(dict.fromkeys(word[:500] for word in words if word and word.isprintable()))[:_MOST_WORDS]
+
+
+def _is_number(said: object) -> bool:
+    return (number_of(said) or 0) > 0

@@ -1,0 +1,309 @@
+"""The Hugging Face Hub: `hf://ORG/REPO[@REVISION][/PATH]`, `ORG/REPO`, or the address of a page."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from assetctl.errors import OfflineError, UsageError
+from assetctl.files.disk import storage_errors
+from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.sources import _local
+from assetctl.sources._choose import (
+    INDEX,
+    could_be_chosen,
+    diffusers_files,
+    file_name,
+    named_file,
+    read_index,
+    see_chosen,
+    single_file,
+)
+from assetctl.sources.base import FetchProgress, Resolution
+from assetctl.text import parts_of
+from assetctl.threads import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from assetctl.settings import Settings
+    from assetctl.sources.base import Found, RemoteFile, Report
+    from assetctl.types import Origin
+
+_PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?")
+#: A name of dots alone is none: it would be another folder.
+_REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/(?!\.+(?![\w.-]))[\w.-]+)"
+_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|(?!\.+(?![^/@?]))[^/@?]+))?"
+_VARIANT = r"(?:\?variant=(?P<variant>[A-Za-z0-9_-]{1,40}))?"
+_HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
+_BARE = re.compile(rf"{_REPOSITORY}{_REVISION}{_VARIANT}", re.ASCII)
+_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+#: Files of a folder that are fetched at a time.
+_FILES = 4
+
+_FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE] or hf://ORG/REPO?variant=fp16."
+
+
+def source(settings: Settings) -> HuggingFaceSource:
+    """The Hub as a source."""
+    return HuggingFaceSource(offline=settings.offline)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A repository, perhaps at a revision, perhaps one file of it, or a variant of its weights."""
+
+    repo: str
+    revision: str | None = None
+    path: str | None = None
+    variant: str | None = None
+
+    def prefix(self) -> str:
+        """What turns a path in the repository into a reference."""
+        return f"hf://{self.repo}{f'@{self.revision}' if self.revision else ''}/"
+
+    def written(self) -> str:
+        """It in full, as a person would write it."""
+        variant = f"?variant={self.variant}" if self.variant else ""
+        return (self.prefix() + (self.path or "")).rstrip("/") + variant
+
+
+class HuggingFaceSource:
+    """Resolves to a commit, and fetches with resume and verification, outside of the Hub's own cache."""
+
+    name = "huggingface"
+    aliases = ("hf", "hub")
+
+    def __init__(self, *, offline: bool = False) -> None:
+        self._offline = offline
+        self.hashes: dict[str, str] = {}
+
+    def accepts(self, reference: str) -> bool:
+        """Whether it starts with `hf://`, is a page of the Hub, or has the form `ORG/REPO` and no file is there."""
+        if reference.startswith("hf://") or _is_page(reference):
+            return True
+        is_bare = _BARE.fullmatch(reference) and not reference.lower().endswith(MODEL_SUFFIXES)
+        return bool(is_bare) and not Path(reference).exists()
+
+    def resolve(self, reference: str) -> Resolution:
+        """Ask the Hub for the commit and its files; see `Source`."""
+        wanted = parse(reference)
+        self._need_network(reference)
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        there = client.look_up(wanted.repo, wanted.revision)
+        commit, files = there.commit, there.files
+        paths = sorted(files)
+        repository = wanted.repo.split("/")[1]
+        if wanted.path is None and INDEX in files:
+            index = read_index(client.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
+            chosen = diffusers_files(paths, index, wanted.repo, wanted.variant)
+            name, form = f"{repository}-{wanted.variant}" if wanted.variant else repository, "diffusers"
+        else:
+            path = (
+                single_file(paths, wanted.repo, wanted.prefix())
+                if wanted.path is None
+                else named_file(wanted.path, paths, wanted.repo, wanted.prefix())
+            )
+            chosen, name, form = (path,), file_name(path, repository), "file"
+        complete = tuple(client.with_hash(wanted.repo, commit, files[path]) for path in chosen)
+        page = client.page(wanted.repo, commit, chosen[0] if form == "file" else None)
+        page += f"?variant={wanted.variant}" if wanted.variant else ""  # another asset than the plain weights
+        warnings = there.warnings(wanted.repo)
+        return Resolution(
+            self.name, reference, commit, page, name, form, complete, facts=there.facts, warnings=warnings
+        )
+
+    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
+        """Fetch what is not there yet, and verify it; see `Source`."""
+        from assetctl.sources import _download  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources.huggingface.cache import from_hub_cache  # noqa: PLC0415 - likewise
+
+        wanted = parse(resolution.reference)
+        repo = wanted.repo
+        is_folder = resolution.format == "diffusers"
+        name = repo.split("/")[1] if is_folder else PurePosixPath(resolution.files[0].path).name
+        target = into / "asset" / name
+
+        one_tells = threading.Lock()
+        # Files of the same content have the same partial file: one comes after the other.
+        alone = {file.sha256 or file.git_oid: threading.Lock() for file in resolution.files}
+
+        def fetch_one(file: RemoteFile, going_on: Callable[[], None]) -> None:
+            def told(progress: FetchProgress) -> None:
+                going_on()
+                with one_tells:
+                    report(progress)
+
+            place = target / file.path if is_folder else target
+            with alone[file.sha256 or file.git_oid]:
+                with storage_errors(f"write {place}"):
+                    _local.clear(into, place)
+                if not _download.is_there(place, file) and not from_hub_cache(file, place):
+                    self._need_network(resolution.reference)
+                    way = client.way(repo, resolution.revision or "main", file.path)
+                    _download.download(way, file, place, into / "partial", told)
+            if file.sha256:
+                self.hashes[file.path] = file.sha256  # as it was found to be
+            told(FetchProgress(file.path, place.stat().st_size, file.size))
+
+        paths = [file.path for file in resolution.files]
+        others = resolution.files
+        if is_folder:  # its index comes before any weights
+            index = [file for file in resolution.files if file.path == INDEX]
+            others = tuple(file for file in resolution.files if file.path != INDEX)
+            all_of(index, fetch_one, _FILES)
+            see_chosen(_local.start_of(target / INDEX, client.SMALL), paths, repo, wanted.variant)
+        all_of(others, fetch_one, _FILES)
+        if is_folder:
+            with storage_errors(f"tidy {target}"):
+                _local.prune(target, paths)
+        return target
+
+    def with_hashes(self, resolution: Resolution) -> Resolution:
+        """Read what the Hub knows by git's hash alone; see `Pinning`."""
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        repo = parse(resolution.reference).repo
+
+        def pinned(file: RemoteFile, going_on: Callable[[], None]) -> RemoteFile:
+            going_on()
+            if file.sha256:
+                return file
+            return client.with_sha256(repo, resolution.revision or "main", file)
+
+        return replace(resolution, files=tuple(all_of(resolution.files, pinned, _FILES)))
+
+    def exact(self, origin: Origin) -> str:
+        """Its commit and, of a repository with more than one file, its path; see `Exact`."""
+        try:
+            wanted = parse(origin.reference)
+        except UsageError:  # a page of another endpoint
+            return origin.reference
+        shown = unquote((origin.url or "").partition(f"/blob/{origin.revision}/")[2])
+        path = shown or wanted.path or ""
+        if origin.revision is None or "?" in path:
+            return origin.reference
+        return Reference(wanted.repo, origin.revision, path or None, wanted.variant).written()
+
+    def departure(self, wanted: str, said: Resolution) -> str | None:
+        """Its files are that repository's at one commit, on the Hub or where `HF_ENDPOINT` says; see `Accountable`."""
+        asked, commit = parse(wanted), said.revision or ""
+        try:
+            if parse(said.reference) != asked:
+                return "reference"
+        except UsageError:
+            return "reference"
+        if not _COMMIT.fullmatch(commit) or (_COMMIT.fullmatch(asked.revision or "") and asked.revision != commit):
+            return "revision"
+        paths = [file.path for file in said.files]
+        whole = said.format == "diffusers"
+        if not (_may_be_whole(asked, paths) if whole else _may_be_one(asked, paths)):
+            return "files"
+        for file in said.files:
+            if file.url is not None and not _is_at(file.url, f"{asked.repo}/resolve/{commit}/{quote(file.path)}"):
+                return "files.url"
+        shown = f"tree/{commit}" if whole else f"blob/{commit}/{quote(paths[0])}"
+        variant = f"?variant={asked.variant}" if asked.variant else ""
+        return None if _is_at(said.url, f"{asked.repo}/{shown}{variant}") else "url"
+
+    def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
+        """Ask the Hub; see `Searchable`."""
+        self._need_network("A search on the Hub")
+        from assetctl.sources.huggingface import search  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        return search.search(query, kind, base_models, limit)
+
+    def user(self, token: str) -> str:
+        """Whose token this is; see `Guarded`."""
+        self._need_network("Your account on the Hub")
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - as above
+
+        return client.user(token)
+
+    def _need_network(self, reference: str) -> None:
+        if self._offline:
+            raise OfflineError(
+                f"{reference} can not be had: the network is switched off.",
+                "Unset HF_HUB_OFFLINE and ASSETCTL_OFFLINE, or give the path of a local file.",
+            )
+
+
+def parse(reference: str) -> Reference:
+    """Read a reference to the Hub.
+
+    Raises:
+        UsageError: It does not make sense.
+    """
+    if _is_page(reference):
+        return _parse_page(reference)
+    match = _HF.fullmatch(reference) or _BARE.fullmatch(reference)
+    if match is None or match["repo"].startswith(tuple(f"{other}/" for other in _OTHER_TYPES)):
+        raise UsageError(f"{reference!r} does not name a model repository on the Hub.", _FORM_HINT)
+    parts = match.groupdict()
+    revision = unquote(parts["revision"]) if parts["revision"] else None
+    path = (parts.get("path") or "").strip("/") or None
+    if path and parts["variant"]:
+        raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
+    return Reference(parts["repo"], revision, path, parts["variant"])
+
+
+def _may_be_whole(asked: Reference, paths: Sequence[str]) -> bool:
+    """Whether these can be the files of a repository as a whole."""
+    return asked.path is None and could_be_chosen(paths, asked.variant)
+
+
+def _may_be_one(asked: Reference, paths: Sequence[str]) -> bool:
+    """Whether this can be the one file that was asked for."""
+    if len(paths) != 1:
+        return False
+    return paths[0] == asked.path if asked.path else paths[0].lower().endswith(MODEL_SUFFIXES)
+
+
+def _is_at(address: str | None, place: str) -> bool:
+    """Whether an address is that of this place on the Hub, or where `HF_ENDPOINT` says."""
+    own = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    return address in {f"{endpoint}/{place}" for endpoint in ("https://huggingface.co", own) if endpoint}
+
+
+def _is_page(reference: str) -> bool:
+    return _page_path(reference) is not None
+
+
+def _page_path(address: str) -> str | None:
+    """The path of an address on the Hub or, behind whatever path that has, on the one that `HF_ENDPOINT` names.
+
+    On the host of a mirror other things may lie as well: there it must look like the page of a model.
+    """
+    if not address.startswith(("https://", "http://")):
+        return None
+    parts, own = parts_of(address), parts_of(os.environ.get("HF_ENDPOINT", "").rstrip("/"))
+    if parts.netloc.lower() in _HOSTS:
+        return parts.path
+    if not own.netloc or parts.netloc.lower() != own.netloc.lower() or not parts.path.startswith(f"{own.path}/"):
+        return None
+    path = parts.path.removeprefix(own.path)
+    page = _PAGE.fullmatch(path)
+    return path if page and (page["kind"] or not path.lower().endswith(MODEL_SUFFIXES)) else None
+
+
+def _parse_page(address: str) -> Reference:
+    """Read the address of a repository, a folder or a file as the browser shows it."""
+    parts = [unquote(part) for part in (_page_path(address) or "").split("/") if part]
+    repo = "/".join(parts[:2])
+    if len(parts) < 2 or parts[0] in _OTHER_TYPES or not _BARE.fullmatch(repo):
+        raise UsageError(f"{address} is not the page of a model.", _FORM_HINT)
+    if len(parts) == 2:
+        return Reference(repo)
+    if parts[2] not in ("blob", "resolve", "raw", "tree") or len(parts) == 3:
+        raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
+    end = 6 if parts[3] == "refs" else 4
+    return Reference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)
