@@ -69,15 +69,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    context: typer.Context,
     home: HomeOption = None,
     debug: DebugOption = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    remember(home, debug=debug)
-    context.obj = run  # for the demo, which runs command lines of its own
+    del debug  # read from the command line where errors are told
+    remember(home, run)
 
 
 def run(arguments: Sequence[str]) -> int:

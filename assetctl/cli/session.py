@@ -155,13 +155,12 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print names al
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show a traceback on errors.", rich_help_panel=_COMMON)]
 
 #: What was set before the command's name: `assetctl --home DIR list`.
-_before: dict[str, Path | None] = {"home": None}
+_before: dict[str, Any] = {"home": None, "run": None}
 
 
-def remember(home: Path | None, *, debug: bool) -> None:
-    """Keep the options that stand before the command's name."""
-    del debug  # read from the command line where errors are told
-    _before["home"] = home
+def remember(home: Path | None, run: Callable[[Sequence[str]], int]) -> None:
+    """Keep the option that stands before the command's name, and what runs a command line."""
+    _before.update(home=home, run=run)
 
 
 class Session:
@@ -180,6 +179,12 @@ class Session:
 
             self._registry = Registry.open(self._home)
         return self._registry
+
+    @staticmethod
+    def run(arguments: Sequence[str]) -> int:
+        """Run another command line, as the demo does, and return its exit code."""
+        code: int = _before["run"](arguments)
+        return code
 
     def close(self) -> None:
         """Let go of the registry."""

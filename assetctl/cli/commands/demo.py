@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from typing import Annotated
 
-import click
 import typer
 
 from assetctl.cli.render import show_assets
@@ -28,11 +27,10 @@ def app(
         return
     if session.out.json or session.out.quiet:
         raise UsageError("The demo is a tour for people.", "Leave out --json and --quiet, or add --pull.")
-    run = click.get_current_context().find_root().obj  # the tour runs the command line itself
     home = str(session.registry.settings.home)
     for step in session.registry.demo_steps():
         session.out.lines(["", f"# {step.title}", f"$ assetctl {shlex.join(step.arguments)}"])
-        code = run(["--home", home, *step.arguments])
+        code = session.run(["--home", home, *step.arguments])
         if code != step.exit_code:
             raise GenerationError(f"The demo stopped: that command ended with {code}.", "See the message above.")
         if code:
