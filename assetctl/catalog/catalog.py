@@ -388,10 +388,10 @@ class Catalog:
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
         """One transaction: all of it is kept when the block ends, none of it when the block raises."""
-        from assetctl.catalog.writing import transaction  # noqa: PLC0415 - most commands write nothing
+        from assetctl.catalog.writing import write_transaction  # noqa: PLC0415 - most commands write nothing
 
         self._keep_room()
-        with transaction(self.path) as writer:
+        with write_transaction(self.path) as writer:
             yield writer
         self._look_again()
 

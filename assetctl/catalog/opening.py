@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.catalog import rows
-from assetctl.catalog.rows import BUSY_TIMEOUT, HEAD, DamagedAssetError, ForeignError, harden, is_undecodable
+from assetctl.catalog.rows import BUSY_TIMEOUT, HEAD, DamagedAssetError, NoCatalogError, harden, is_undecodable
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
     """Say what SQLite's error means for a person."""
     kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of the number says where
     text = str(error)
-    if isinstance(error, ForeignError):
+    if isinstance(error, NoCatalogError):
         meaning = _FOREIGN
     elif isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
         meaning = _UNKNOWN

@@ -180,7 +180,7 @@ _PLAIN: Kinds = frozenset({str, int, float, NoneType})
 _JSON = frozenset({"result", "evidence", "facts", "value"})
 
 
-def record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
+def as_record(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
     """All that the catalog holds of an asset: made of texts, numbers, lists and dictionaries.
 
     Of the pictures that were made with it, it has the numbers of the first and the last under each name and hash.
@@ -229,13 +229,13 @@ def _document(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
 
 
 def put_back(connection: sqlite3.Connection, document: object) -> int:
-    """Take in an asset as `record` described it, and return its number, which may be another.
+    """Take in an asset as `as_record` described it, and return its number, which may be another.
 
     A name that is taken by now gets a number behind it. Pictures that were made with the asset know it again. Paths
     are taken as they stand in the document: who has the files elsewhere changes them there.
 
     Raises:
-        CorruptFileError: The document is none that `record` makes.
+        CorruptFileError: The document is none that `as_record` makes.
         StorageError: Another asset has one of the paths.
     """
     known = _checked(document)

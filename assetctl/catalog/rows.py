@@ -66,7 +66,7 @@ class DamagedAssetError(DamagedError):
         self.name = name
 
 
-class ForeignError(sqlite3.DatabaseError):
+class NoCatalogError(sqlite3.DatabaseError):
     """An SQLite file that is no catalog."""
 
 
@@ -85,7 +85,7 @@ def revision(connection: sqlite3.Connection) -> str | None:
 
     Raises:
         DamagedError: It has a trigger, or lacks something that a catalog of the present schema has.
-        ForeignError: It is no catalog.
+        NoCatalogError: It is no catalog.
     """
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE type <> 'index'").fetchall()
     parts = {(kind, name): sql for kind, name, sql in rows}
@@ -95,7 +95,7 @@ def revision(connection: sqlite3.Connection) -> str | None:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     if row is None:
         if tables - {"alembic_version"}:
-            raise ForeignError
+            raise NoCatalogError
         return None
     trigger = next((name for kind, name in parts if kind == "trigger"), None)
     if trigger is not None:

@@ -34,7 +34,7 @@ _THESE = "(SELECT value FROM json_each(:ids))"
 
 
 @contextlib.contextmanager
-def transaction(path: Path) -> Iterator[Writer]:
+def write_transaction(path: Path) -> Iterator[Writer]:
     """One transaction on the catalog at `path`, with SQLite's complaints turned into ours."""
     with explained(path), contextlib.closing(connect_for_writing(path)) as connection, all_or_nothing(connection):
         writer = Writer(connection)
@@ -205,8 +205,8 @@ class Writer:
         self._connection.execute("DELETE FROM assets WHERE id = ?", [asset_id])
 
     def record(self, asset_id: int) -> dict[str, Any]:
-        """All that the catalog holds of an asset, as one document that JSON can hold; see `records.record`."""
-        return records.record(self._connection, asset_id)
+        """All that the catalog holds of an asset, as one document that JSON can hold; see `records.as_record`."""
+        return records.as_record(self._connection, asset_id)
 
     def put_back(self, document: object) -> int:
         """Take an asset in again as `record` described it, and return its number; see `records.put_back`."""

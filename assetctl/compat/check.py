@@ -89,7 +89,7 @@ def _weights(network: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedCheckpoint:
     """A checkpoint, and what the headers of its files say.
 
     Attributes:
@@ -147,7 +147,7 @@ class Context:
     """
 
     selection: Selection
-    reused: Opened | None = None
+    reused: OpenedCheckpoint | None = None
     _failures: dict[str, AssetctlError] = field(default_factory=dict, repr=False)
     _headers: dict[str, Header | None] = field(default_factory=dict, repr=False)
 
@@ -158,10 +158,10 @@ class Context:
         return self._headers[asset.path]
 
     @cached_property
-    def opened(self) -> Opened | None:
+    def opened(self) -> OpenedCheckpoint | None:
         """The checkpoint, if there is one."""
         checkpoint = self.selection.checkpoint
-        return self.reused or (None if checkpoint is None else Opened(checkpoint))
+        return self.reused or (None if checkpoint is None else OpenedCheckpoint(checkpoint))
 
     @property
     def modules(self) -> Modules | None:
@@ -290,7 +290,9 @@ def _foreign() -> list[RuleModule]:
 _ORDER = ("error", "warning", "info")
 
 
-def run_rules(selection: Selection, *, opened: Opened | None = None, only: Container[str] | None = None) -> CheckReport:
+def run_rules(
+    selection: Selection, *, opened: OpenedCheckpoint | None = None, only: Container[str] | None = None
+) -> CheckReport:
     """Ask every rule about a selection.
 
     A file that can not be read becomes a finding; the other rules go on. The report is in order when

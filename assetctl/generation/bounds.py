@@ -82,7 +82,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class WordList:
     """A short list of words: the types of a network's levels."""
 
     most: int
@@ -124,7 +124,7 @@ class Flag:
         return "true or false"
 
 
-Bound = Number | Word | Words | Name | Flag
+Bound = Number | Word | WordList | Name | Flag
 
 
 def _all(bound: Bound, *keys: str) -> dict[str, Bound]:
@@ -158,7 +158,8 @@ def _up(word: str) -> str:
 _UNET: dict[str, Bound] = {
     "in_channels": _CHANNELS, "out_channels": _CHANNELS, "block_out_channels": _WIDTHS,
     "sample_size": Number(1, _SIDE, many=2, must=False),
-    "down_block_types": Words(_LEVELS, _DOWN), "up_block_types": Words(_LEVELS, tuple(_up(word) for word in _DOWN)),
+    "down_block_types": WordList(_LEVELS, _DOWN),
+    "up_block_types": WordList(_LEVELS, tuple(_up(word) for word in _DOWN)),
     "mid_block_type": Word(("UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn", "UNetMidBlock2D", None)),
     "layers_per_block": Number(1, 16, many=_LEVELS),
     "transformer_layers_per_block": Number(0, 64, many=_LEVELS, deep=True),
@@ -185,8 +186,9 @@ _UNET: dict[str, Bound] = {
 
 _VAE: dict[str, Bound] = {
     "in_channels": _CHANNELS, "out_channels": _CHANNELS, "latent_channels": _CHANNELS, "block_out_channels": _WIDTHS,
-    "down_block_types": Words(_LEVELS, ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")),
-    "up_block_types": Words(_LEVELS, ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")), "layers_per_block": Number(1, 16),
+    "down_block_types": WordList(_LEVELS, ("DownEncoderBlock2D", "AttnDownEncoderBlock2D")),
+    "up_block_types": WordList(_LEVELS, ("UpDecoderBlock2D", "AttnUpDecoderBlock2D")),
+    "layers_per_block": Number(1, 16),
     "act_fn": _ACTIVATIONS,
     **_all(Flag(), "force_upcast", "use_quant_conv", "use_post_quant_conv", "mid_block_add_attention"),
     "norm_num_groups": _GROUPS, "sample_size": Number(1, _SIDE, many=2), "scaling_factor": _POSITIVE,
@@ -243,7 +245,7 @@ _MOST_LAYERS = 1024
 _HINT = "Fetch the folder again, or put the value right that its source has."
 
 
-def checked(config: Mapping[str, Any], part: str, path: Path) -> Config:
+def within_bounds(config: Mapping[str, Any], part: str, path: Path) -> Config:
     """A part's configuration with nothing in it but what may be built, or the sentence on what is wrong with it.
 
     Args:
@@ -262,9 +264,13 @@ def checked(config: Mapping[str, Any], part: str, path: Path) -> Config:
             continue  # notes of who wrote it; and what else transformers would act upon
         bound = bounds.get(key)
         if bound is not None and not bound.fits(value):
-            raise UnusableError(f"{path} can not be used: its {key} is {shown(value)}, which is not {bound}.", _HINT)
+            raise UnusableError(
+                f"{path} can not be used: its {key} is {shown_value(value)}, which is not {bound}.", _HINT
+            )
         if bound is None and not _is_plain(value):
-            raise UnusableError(f"{path} can not be used: its {key} is {shown(value)}, which is no setting.", _HINT)
+            raise UnusableError(
+                f"{path} can not be used: its {key} is {shown_value(value)}, which is no setting.", _HINT
+            )
         kept[key] = value
     _check_levels(kept, part, path)
     if (layers := layers_of(kept, part)) > _MOST_LAYERS:
@@ -323,7 +329,7 @@ def _check_levels(config: Config, part: str, path: Path) -> None:
         raise UnusableError(f"{path} can not be used: its levels do not agree ({counts}).", _HINT)
 
 
-def shown(value: object) -> str:
+def shown_value(value: object) -> str:
     """A value as a sentence can have it."""
     text = repr(value)[:60] if isinstance(value, int | float | str | bool | None) else f"a {_KINDS.get(type(value))}"
     return text.replace("\n", " ")

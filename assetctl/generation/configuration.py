@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.files.json_files import write_json
-from assetctl.generation.bounds import Config, checked, layers_of
+from assetctl.generation.bounds import Config, layers_of, within_bounds
 from assetctl.generation.folders import PIPELINES, SCHEDULERS, hand_over, model_index
-from assetctl.generation.parts import END, START, find_tokenizer, read_vocabulary, refuse_numbers, write_tokenizer
+from assetctl.generation.parts import END, START, find_tokenizer_files, read_vocabulary, refuse_numbers, write_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +86,7 @@ def write_configuration(
     for encoder in (name for name in parts if name.startswith("text_encoder")):
         config = parts[encoder]
         part = encoder.replace("text_encoder", "tokenizer")
-        source = find_tokenizer(tokenizer, part, header.path)
+        source = find_tokenizer_files(tokenizer, part, header.path)
         vocabulary = read_vocabulary(source.folder, config["vocab_size"], header.path)
         pad = "!" if family == "sd2" or part == "tokenizer_2" else END
         write_tokenizer(source, into / part, pad, config["max_position_embeddings"])
@@ -111,7 +111,7 @@ def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, C
     if own_vae:
         parts["vae"] = vae_config(header, family)
     for part, config in parts.items():
-        checked(config, part, header.path)
+        within_bounds(config, part, header.path)
         if layers_of(config, part) > len(header.tensors):
             raise _lacks(header, f"tensors for the layers of its {part}")
     return parts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import UnusableError
 from assetctl.files.json_files import read_object, write_json
 from assetctl.files.safetensors import read_header
-from assetctl.generation.bounds import Config, checked, layers_of, refuse_code, shown
+from assetctl.generation.bounds import Config, layers_of, refuse_code, shown_value, within_bounds
 from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def check_folder(folder: Path, family: str) -> Config:
     path = folder / "model_index.json"
     index = read_object(path, folder)
     refuse_code(index, path)
-    for part in (*parts_of(family), "scheduler"):
+    for part in (*components_of(family), "scheduler"):
         if not _is_known(part, index.get(part)):
             raise UnusableError(
                 f"{folder} can not be used: its model_index.json makes {part} {str(index.get(part))[:80]!r}.",
@@ -89,7 +89,7 @@ def check_folder(folder: Path, family: str) -> Config:
     return index
 
 
-def parts_of(family: str) -> list[str]:
+def components_of(family: str) -> list[str]:
     """The components of a family's pipeline, all but the scheduler."""
     return [part for part in COMPONENTS if family == "sdxl" or not part.endswith("_2")]
 
@@ -180,7 +180,7 @@ def hand_over(
 
 def model_index(family: str) -> Config:
     """The components of a family's pipeline, and none besides."""
-    index: Config = {part: [COMPONENTS[part][0], COMPONENTS[part][1][0]] for part in parts_of(family)}
+    index: Config = {part: [COMPONENTS[part][0], COMPONENTS[part][1][0]] for part in components_of(family)}
     index |= {"_class_name": PIPELINES[family], "scheduler": ["diffusers", SCHEDULERS[family]]}
     index |= {"feature_extractor": [None, None], "image_encoder": [None, None]}
     if family == "sdxl":
@@ -195,7 +195,7 @@ def hand_over_vae(folder: Path, into: Path) -> Path:
         UnusableError: It asks for code, a value is out of bounds, or it does not fit its weights.
         FileError: Weights are refused or corrupt.
     """
-    config = checked(read_object(folder / "config.json", folder), "vae", folder / "config.json")
+    config = within_bounds(read_object(folder / "config.json", folder), "vae", folder / "config.json")
     _check_weights(config, "vae", folder, folder / "config.json")
     _write_part(into, config, "vae")
     link_weights(folder, "diffusers", into)
@@ -203,7 +203,7 @@ def hand_over_vae(folder: Path, into: Path) -> Path:
 
 
 def _used(family: str, *, own_vae: bool) -> list[str]:
-    return [part for part in (*parts_of(family), "scheduler") if own_vae or part != "vae"]
+    return [part for part in (*components_of(family), "scheduler") if own_vae or part != "vae"]
 
 
 def _config_path(folder: Path, part: str) -> Path:
@@ -215,7 +215,7 @@ def _read_part(folder: Path, part: str, *, weights: bool) -> Config:
     read = read_object(path, folder)
     if part.startswith("text_encoder"):
         read = _text_config(read, path)
-    config = checked(read, part, path)
+    config = within_bounds(read, part, path)
     if weights and part != "scheduler":
         _check_weights(config, part, folder / part, path)
     return config
@@ -250,7 +250,7 @@ def _check_weights(config: Config, part: str, folder: Path, path: Path) -> None:
         if shape is not None and (len(shape) <= axis or shape[axis] != value):
             there = "x".join(map(str, shape))
             raise UnusableError(
-                f"{path} does not fit its weights: its {key} is {shown(value)}, and {name} is {there}.",
+                f"{path} does not fit its weights: its {key} is {shown_value(value)}, and {name} is {there}.",
                 "Fetch the folder again, or choose another checkpoint.",
             )
     wanted_layers, layers = layers_of(config, part), _layers_there(shapes, part)
@@ -314,8 +314,8 @@ def _compare(config: Config, like: Config, part: str, path: Path) -> None:
     for key in keys:
         if key in like and key in full and full[key] != like[key]:
             raise UnusableError(
-                f"{path} does not fit the checkpoint beside it: its {key} is {shown(full[key])}, and the tensors' "
-                f"is {shown(like[key])}.",
+                f"{path} does not fit the checkpoint beside it: its {key} is {shown_value(full[key])}, and "
+                f"the tensors' is {shown_value(like[key])}.",
                 _BESIDE,
             )
     wanted, there = layers_of(config, part), layers_of(like, part)

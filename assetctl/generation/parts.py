@@ -124,7 +124,7 @@ class TokenizerSource:
     own: bool
 
 
-def find_tokenizer(folder: Path | None, part: str, checkpoint: Path) -> TokenizerSource:
+def find_tokenizer_files(folder: Path | None, part: str, checkpoint: Path) -> TokenizerSource:
     """The files of `part`, `tokenizer` or `tokenizer_2`, in `folder` or below it.
 
     Raises:

@@ -15,7 +15,7 @@ from assetctl.files.json_files import loads
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify.features import Features, UNet
 from assetctl.identify.identification import conclude, decide, identify_tensors, look_at
-from assetctl.identify.metadata import clean
+from assetctl.identify.metadata import clean_words
 from assetctl.identify.outline import Outline
 from assetctl.types import Evidence, Identification
 
@@ -116,7 +116,7 @@ def _class_name(config: dict[str, Any]) -> str | None:
     name, classes = config.get("_class_name"), config.get("architectures")
     if name is None and isinstance(classes, list) and classes:
         name = classes[0]
-    return clean(name) if isinstance(name, str) else None
+    return clean_words(name) if isinstance(name, str) else None
 
 
 def _component_kind(config: dict[str, Any]) -> str | None:

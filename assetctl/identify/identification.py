@@ -290,16 +290,16 @@ def _prediction(features: Features, family: Family | None, said: Mapping[str, st
     return "v_prediction" if marked else metadata.prediction(said)
 
 
-def _words(features: Features, said: Mapping[str, str]) -> metadata.Words:
+def _words(features: Features, said: Mapping[str, str]) -> metadata.TriggerWords:
     if features.kind == "embedding":
         own = [name for name in features.vectors if name not in NAMELESS]
         if features.outline.header.format == "png" and said.get("name"):
             own = [said["name"]]  # A1111 goes by it in a picture, and by the file's name elsewhere
         tokens = own or [features.outline.header.path.stem]
-        words = tuple(filter(None, map(metadata.clean, tokens)))[: metadata.MAX_WORDS]
+        words = tuple(filter(None, map(metadata.clean_words, tokens)))[: metadata.MAX_WORDS]
         detail = "the file names its tokens" if own else "the token is the file's name"
         source = "tensors" if own else "file name"
-        return metadata.Words(words, [Evidence(source, f"trigger_words={', '.join(words)}", detail)])
+        return metadata.TriggerWords(words, [Evidence(source, f"trigger_words={', '.join(words)}", detail)])
     if features.kind in {"lora", "checkpoint", "diffusion-model"}:
         return metadata.trigger_words(said)
-    return metadata.Words()
+    return metadata.TriggerWords()

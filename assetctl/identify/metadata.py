@@ -44,14 +44,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u20
 
 
 @dataclass(slots=True)
-class Words:
+class TriggerWords:
     """Trigger words, and what was wrong with the metadata that should hold them."""
 
     words: tuple[str, ...] = ()
     evidence: list[Evidence] = field(default_factory=list)
 
 
-def clean(text: str, limit: int = MAX_WORD) -> str:
+def clean_words(text: str, limit: int = MAX_WORD) -> str:
     """Text from outside without control characters, in one line, of bounded length."""
     return _one_line(text) if len(text) <= limit else _one_line(text[: 4 * limit])[:limit]
 
@@ -65,7 +65,7 @@ def claims(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Keys and lower-case values by which metadata name an architecture."""
     for key in _ARCHITECTURE:
         if metadata.get(key):
-            yield key, clean(metadata[key]).lower()
+            yield key, clean_words(metadata[key]).lower()
 
 
 def trained_on(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -73,7 +73,7 @@ def trained_on(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key in _TRAINED_ON:
         if metadata.get(key):
             name = metadata[key][-400:].replace("\\", "/").rsplit("/", 2)
-            yield key, clean("/".join(name[-2:])).lower()
+            yield key, clean_words("/".join(name[-2:])).lower()
 
 
 def prediction(metadata: Mapping[str, str]) -> str | None:
@@ -86,22 +86,22 @@ def prediction(metadata: Mapping[str, str]) -> str | None:
     return "epsilon" if said in {"epsilon", "eps"} else None
 
 
-def trigger_words(metadata: Mapping[str, str]) -> Words:
+def trigger_words(metadata: Mapping[str, str]) -> TriggerWords:
     """Words that a file was trained on: the phrase that its author gave, else tags on nearly all pictures."""
     phrase = metadata.get("modelspec.trigger_phrase", "")
     if phrase.strip():
-        found = Words(_distinct(re.split(r"[,\n]", phrase[: MAX_WORD * MAX_WORDS * 2])))
+        found = TriggerWords(_distinct(re.split(r"[,\n]", phrase[: MAX_WORD * MAX_WORDS * 2])))
         found.evidence.append(_evidence("modelspec.trigger_phrase gives them", found.words))
         return found
     if "ss_tag_frequency" not in metadata:
-        return Words()
+        return TriggerWords()
     return _from_tags(metadata)
 
 
-def _from_tags(metadata: Mapping[str, str]) -> Words:
+def _from_tags(metadata: Mapping[str, str]) -> TriggerWords:
     folders = _json_object(metadata, "ss_tag_frequency")
     if folders is None:
-        return Words(evidence=[_evidence("ss_tag_frequency is not the JSON that it should be", ("?",))])
+        return TriggerWords(evidence=[_evidence("ss_tag_frequency is not the JSON that it should be", ("?",))])
     counts, ours = _json_object(metadata, "ss_dataset_dirs") or {}, []
     regular = _json_object(metadata, "ss_reg_dataset_dirs") or {}
     for folder, tags in list(folders.items())[:MAX_FOLDERS]:
@@ -109,8 +109,8 @@ def _from_tags(metadata: Mapping[str, str]) -> Words:
             ours += _tags_on_nearly_all(folder, tags, counts.get(folder))
     words = _distinct(ours)
     if not words:
-        return Words()
-    return Words(words, [_evidence("ss_tag_frequency has them on nearly all training pictures", words)])
+        return TriggerWords()
+    return TriggerWords(words, [_evidence("ss_tag_frequency has them on nearly all training pictures", words)])
 
 
 def _tags_on_nearly_all(folder: str, tags: dict[str, object], described: object) -> list[str]:
@@ -145,7 +145,7 @@ def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, object] | N
 
 
 def _distinct(words: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, map(clean, words))))[:MAX_WORDS]
+    return tuple(dict.fromkeys(filter(None, map(clean_words, words))))[:MAX_WORDS]
 
 
 def _evidence(detail: str, words: Iterable[str]) -> Evidence:
@@ -182,8 +182,8 @@ def lineage(family: Family, kind: str, said: Mapping[str, str], name: str) -> Ev
 
 def _called(said: Mapping[str, str], name: str) -> Iterator[tuple[str, str, str]]:
     """What a file is called: the source, what of it that is, and the words in lower case."""
-    yield "metadata", "modelspec.title", clean(said.get("modelspec.title", "")).lower()
-    yield "file name", "its name", clean(name).lower()
+    yield "metadata", "modelspec.title", clean_words(said.get("modelspec.title", "")).lower()
+    yield "file name", "its name", clean_words(name).lower()
 
 
 def _own_lineage(family: Family, kind: str, text: str) -> str | None:

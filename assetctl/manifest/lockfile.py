@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.errors import RefusedFileError
 from assetctl.files.disk import LARGEST_FILE, storage_errors, write_text
 from assetctl.files.paths import clashing, safe_path
-from assetctl.manifest.tables import Document, shown
+from assetctl.manifest.tables import Document, shown_key
 from assetctl.types import KINDS, Facts, can_be_name
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outsi
     if not files:
         document.fail(where, "has no files", _ANEW)
     if twin := clashing(file.path for file in files):
-        document.fail((*where, "files"), f"has {shown(twin)}, which can not lie beside the others", _ANEW)
+        document.fail((*where, "files"), f"has {shown_key(twin)}, which can not lie beside the others", _ANEW)
     revision = document.text((*where, "revision"), of) or None
     url = document.text((*where, "url"), of) or None
     sha256 = _hash(document, where, of)

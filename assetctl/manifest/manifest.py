@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
-from assetctl.manifest.tables import Document, shown
+from assetctl.manifest.tables import Document, shown_key
 from assetctl.text import escaped, visible
 from assetctl.types import KINDS, LONGEST_NAME, can_be_name
 
@@ -185,7 +185,7 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
     """
     kind, family = texts["kind"], texts["family"]
     if kind is not None and kind not in KINDS:
-        document.fail((*where, "kind"), f"is {shown(kind)!r}, which is no kind", _choose(kind, KINDS))
+        document.fail((*where, "kind"), f"is {shown_key(kind)!r}, which is no kind", _choose(kind, KINDS))
     if not family:
         return
     from assetctl.identify.identification import families  # noqa: PLC0415 - loads every family there is
@@ -194,7 +194,7 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
     near = family not in known and difflib.get_close_matches(family[:100].lower(), known, n=1)
     if near or not _FAMILY.fullmatch(family):
         document.fail(
-            (*where, "family"), f"is {shown(family)!r}, which is no family that is known", _choose(family, known)
+            (*where, "family"), f"is {shown_key(family)!r}, which is no family that is known", _choose(family, known)
         )
 
 
@@ -232,8 +232,8 @@ def _recipe(
         for used_name in names:
             if used_name not in assets and _WEIGHT.sub("", used_name) not in assets:
                 others = f", or choose one of: {', '.join(list(assets)[:10])}" if assets else ""
-                hint = f"Add [assets.{shown(used_name)}]{others}."
-                problem = f"names {shown(used_name)!r}, which is no asset of this file"
+                hint = f"Add [assets.{shown_key(used_name)}]{others}."
+                problem = f"names {shown_key(used_name)!r}, which is no asset of this file"
                 document.fail((*where, key), problem, hint)
     return Recipe(name, loras=loras, embeddings=embeddings, cfg=cfg, **texts, **numbers)  # type: ignore[arg-type]  # as read
 
@@ -254,7 +254,7 @@ def _check_settings(
         try:
             sampler(named)
         except UsageError as error:
-            document.fail((*where, "sampler"), f"is {shown(named)!r}, which is no sampler", str(error.hint))
+            document.fail((*where, "sampler"), f"is {shown_key(named)!r}, which is no sampler", str(error.hint))
 
 
 def find_recipe(manifest: Manifest, name: str, path: Path) -> Recipe:

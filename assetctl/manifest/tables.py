@@ -33,7 +33,7 @@ _SMALLEST, _GREATEST = -(2**63), 2**63 - 1
 LONGEST_LABEL, LONGEST_PROSE, _LONGEST_SHOWN, _LONGEST_SOUGHT = 4_000, 1_000_000, 80, 500
 
 
-def shown(text: str) -> str:
+def shown_key(text: str) -> str:
     """As much of a text from outside as a complaint should repeat."""
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
@@ -61,7 +61,7 @@ class Document:
 
     def place(self, where: tuple[str, ...]) -> str:
         """The file, line and name of a key, as a complaint begins with them."""
-        line, key = self._line(where), ".".join(map(shown, where))
+        line, key = self._line(where), ".".join(map(shown_key, where))
         return f"{self.path}, line {line}: {key}" if line else f"{self.path}: {key}"
 
     def table(self, where: tuple[str, ...], of: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -3,15 +3,15 @@
 from assetctl.pictures.infotext import infotext
 from assetctl.pictures.parameters import PictureParameters, UsedAsset
 from assetctl.pictures.reading import parse_infotext, read_parameters, read_record
-from assetctl.pictures.saving import record, save_picture
+from assetctl.pictures.saving import picture_record, save_picture
 
 __all__ = [
     "PictureParameters",
     "UsedAsset",
     "infotext",
     "parse_infotext",
+    "picture_record",
     "read_parameters",
     "read_record",
-    "record",
     "save_picture",
 ]

@@ -142,7 +142,7 @@ _MAX_REMARKS = 20
 _MAX_NUMBERED = 20
 
 
-def parse(text: str) -> tuple[PictureParameters, bool]:
+def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     """What an infotext says, and whether it has a line of fields at all; without one all of it is prompt."""
     lines = clean(text).strip().split("\n")
     at, fields = _fields_line(lines)

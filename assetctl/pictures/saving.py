@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from assetctl.types import Asset
 
 
-def record(plan: Plan, seed: int, environment: Mapping[str, str]) -> dict[str, Any]:
+def picture_record(plan: Plan, seed: int, environment: Mapping[str, str]) -> dict[str, Any]:
     """Everything that a picture was made from, each asset with its hashes."""
     selection = plan.selection
     used: list[tuple[str, Asset, float | None]] = []
@@ -87,7 +87,7 @@ def save_picture(image: Image, path: Path, text: str, record: Mapping[str, Any],
         image: The picture; transparency is lost in a JPEG.
         path: Where to.
         text: See `infotext`.
-        record: See `record`.
+        record: See `picture_record`.
         replace: Whether a file that is there is replaced; else there must be none.
 
     Raises:

@@ -4,15 +4,16 @@ Each operation is imported by the method that runs it, so that listing assets do
 them: ruff's rule against local imports is off for this folder.
 """
 
-from assetctl.registry.finding import Finding
-from assetctl.registry.getting import Getting
-from assetctl.registry.keeping import Keeping
-from assetctl.registry.making import Making
+from assetctl.registry.acquire import Acquire
+from assetctl.registry.library import Library
+from assetctl.registry.make import Make
+from assetctl.registry.provision import Provision
+from assetctl.registry.select import Select
 
 __all__ = ["Registry"]
 
 
-class Registry(Finding, Getting, Keeping, Making):
+class Registry(Library, Acquire, Select, Make, Provision):
     """One home: a catalog of assets, the store they lie in, and what can be done with them.
 
     Use it as a context manager:

@@ -57,7 +57,7 @@ def read_index(raw: bytes, where: str) -> object:
     return index
 
 
-def single_file(paths: Iterable[str], where: str, prefix: str) -> str:
+def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
     """The one model file of a repository that is no diffusers folder.
 
     Args:

@@ -45,7 +45,7 @@ def clear(root: Path, path: Path) -> None:
         shutil.rmtree(path)
 
 
-def prune(folder: Path, wanted: Collection[str]) -> None:
+def prune_staged(folder: Path, wanted: Collection[str]) -> None:
     """Remove what an earlier try left in a folder of ours, such as one at another state of the original.
 
     Raises:
@@ -56,7 +56,7 @@ def prune(folder: Path, wanted: Collection[str]) -> None:
             path.unlink()
 
 
-def keep(path: Path) -> None:
+def keep_file(path: Path) -> None:
     """See that `path` is a file that is nothing else besides: what is one stays, else there is an empty one.
 
     Raises:
@@ -73,7 +73,7 @@ def keep(path: Path) -> None:
         os.close(_new(path))
 
 
-def empty(path: Path) -> None:
+def make_empty(path: Path) -> None:
     """Make an empty file of `path`, whatever lies there.
 
     Raises:
@@ -140,7 +140,7 @@ def appending(path: Path) -> FileIO:
 
 
 @contextmanager
-def incoming(folder: Path, target: Path) -> Iterator[Path]:
+def new_file(folder: Path, target: Path) -> Iterator[Path]:
     """A new file in `folder`, on the same disk, which becomes `target` when the block ends well.
 
     Raises:

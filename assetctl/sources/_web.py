@@ -40,10 +40,10 @@ def find_token(source: str) -> tuple[str, str] | None:
     token, where = os.environ.get(variable, "").strip(), variable
     if not token:
         token, where = _kept(source) or "", "the system's keyring"
-    return (checked(token, where), where) if token else None
+    return (checked_token(token, where), where) if token else None
 
 
-def checked(token: str, where: str) -> str:
+def checked_token(token: str, where: str) -> str:
     """`token`, if it can be one; it is not repeated in the message otherwise.
 
     Raises:
@@ -54,7 +54,7 @@ def checked(token: str, where: str) -> str:
     return token
 
 
-def keep(source: str, token: str) -> None:
+def keep_token(source: str, token: str) -> None:
     """Put a token into the system's keyring.
 
     Raises:
@@ -77,13 +77,13 @@ def keep(source: str, token: str) -> None:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()
     except OSError as error:
-        forget(source)  # nobody would ask for it
+        forget_token(source)  # nobody would ask for it
         message = f"{note} can not be written: {error.strerror}."
         raise StorageError(message, f"Set {VARIABLES[source]} instead: nothing was kept.") from error
     _kept.cache_clear()
 
 
-def forget(source: str) -> bool:
+def forget_token(source: str) -> bool:
     """Whether the keyring had a token, which is gone now."""
     import keyring  # noqa: PLC0415 - as above
     from keyring.errors import KeyringError  # noqa: PLC0415
@@ -285,7 +285,7 @@ def failed(what: str, error: Exception, again: str = _AGAIN, to: str = "") -> So
             return SourceError(f"{what}: the connection{to} failed.", again)
 
 
-def file_name(suggested: str) -> str:
+def name_of_download(suggested: str) -> str:
     """A file's name as somebody else wants it, fit for any disk; "" if nothing is left of it."""
     last = re.split(r"[/\\]", suggested)[-1].strip(" .")
     stem, dot, suffix = last.rpartition(".")

@@ -109,7 +109,7 @@ class PathSource:
                 )
         asset = target if is_folder else target.parent
         with storage_errors(f"tidy {asset}"):
-            _local.prune(asset, {file.path for file in resolution.files})
+            _local.prune_staged(asset, {file.path for file in resolution.files})
         return target
 
     def _file(self, reference: str, path: Path) -> Resolution:
@@ -150,7 +150,7 @@ class PathSource:
             done += length
             report(FetchProgress(file.path, done, file.size))
 
-        with storage_errors(f"copy {source} to {target}"), _local.incoming(partial, target) as incoming:
+        with storage_errors(f"copy {source} to {target}"), _local.new_file(partial, target) as incoming:
             copy_file(source, incoming, tell)
             found = hash_file(incoming, frozenset({"sha256"})).sha256 if file.sha256 else None
             if found != file.sha256:

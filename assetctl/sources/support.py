@@ -28,7 +28,7 @@ TOKENIZER_FILES = (
 )
 
 
-class Place(Protocol):
+class StoreFolder(Protocol):
     """What of a store is needed here."""
 
     root: Path
@@ -46,13 +46,13 @@ class Place(Protocol):
         ...
 
 
-def installed_tokenizer(store: Place) -> Path | None:
+def installed_tokenizer(store: StoreFolder) -> Path | None:
     """Folder with CLIP's `vocab.json` and `merges.txt`, if both are there and right."""
     folder = _folder(store)
     return folder if all(_is_right(folder, file) for file in TOKENIZER_FILES) else None
 
 
-def fetch_tokenizer(store: Place, report: Report) -> Path:
+def fetch_tokenizer(store: StoreFolder, report: Report) -> Path:
     """Folder with CLIP's vocabulary; fetched once.
 
     Raises:
@@ -80,7 +80,7 @@ def fetch_tokenizer(store: Place, report: Report) -> Path:
     return folder
 
 
-def _folder(store: Place) -> Path:
+def _folder(store: StoreFolder) -> Path:
     return store.root / "configs" / "clip"
 
 

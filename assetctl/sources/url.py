@@ -121,7 +121,11 @@ def _name(response: httpx2.Response, start: bytes, shown: str) -> str:
 
     match = _DISPOSITION.search(response.headers.get("content-disposition", ""))
     said = "" if match is None else unquote(match[1]) if match[1] else (match[2] or match[3] or "")
-    name = _web.file_name(said) or _web.file_name(unquote(PurePosixPath(urlsplit(shown).path).name)) or "download"
+    name = (
+        _web.name_of_download(said)
+        or _web.name_of_download(unquote(PurePosixPath(urlsplit(shown).path).name))
+        or "download"
+    )
     if not name.lower().endswith((*MODEL_SUFFIXES, ".png")) and start[8:9] == b"{":
         name += ".safetensors"
     return name

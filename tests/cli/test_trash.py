@@ -358,7 +358,7 @@ def test_another_asset_that_got_the_number_meanwhile_is_not_removed(assetctl, ho
         plan = registry.plan_removal("whiskers")
         with Registry.open(home) as other:
             other.remove(other.plan_removal("whiskers"), now=True)
-            other.take_in(write_lora(tmp_path / "two.safetensors", seed=2))
+            other.add_to_store(write_lora(tmp_path / "two.safetensors", seed=2))
         for now in (False, True):
             with pytest.raises(NotFoundError):
                 registry.remove(plan, now=now)

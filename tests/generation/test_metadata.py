@@ -8,7 +8,7 @@ import pytest
 from generation import tiny
 
 from assetctl.errors import StorageError
-from assetctl.pictures import infotext, read_record, record, save_picture
+from assetctl.pictures import infotext, picture_record, read_record, save_picture
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -45,7 +45,7 @@ def test_a_plain_plan_has_no_empty_fields():
 
 
 def test_the_record_names_every_asset_with_its_hashes(plan: Any):
-    found = record(plan, 42, {"torch": "2"})
+    found = picture_record(plan, 42, {"torch": "2"})
     assert [(each["role"], each["name"], each.get("weight")) for each in found["assets"]] == [
         ("checkpoint", "dream", None),
         ("lora", "detail, more", 0.75),

@@ -169,14 +169,14 @@ def import_in_place(world: World) -> None:
 
 
 def import_copy(world: World) -> None:
-    take_in(world, "--copy")
+    add_to_store(world, "--copy")
 
 
 def import_move(world: World) -> None:
-    take_in(world, "--move")
+    add_to_store(world, "--move")
 
 
-def take_in(world: World, how: str) -> None:
+def add_to_store(world: World, how: str) -> None:
     """Into the store: whatever was named counts as given, also where it lies in the store already."""
     target = world.chance.choice(models(world))
     named = {path for path in world.here if path == target or path.is_relative_to(target)}

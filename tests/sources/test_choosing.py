@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
-from assetctl.sources._choose import diffusers_files, file_name, read_index, single_file
+from assetctl.sources._choose import choose_single_file, diffusers_files, file_name, read_index
 
 INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -81,30 +81,30 @@ def test_an_index_that_is_no_object_is_refused(index: object):
 
 
 def test_the_one_model_file_at_the_top_is_the_asset():
-    assert single_file(["README.md", "a.safetensors", "old/b.safetensors"], "org/repo", "hf://org/repo/") == (
+    assert choose_single_file(["README.md", "a.safetensors", "old/b.safetensors"], "org/repo", "hf://org/repo/") == (
         "a.safetensors"
     )
 
 
 def test_several_model_files_are_listed_as_references():
     with pytest.raises(AmbiguousNameError) as caught:
-        single_file(["b.safetensors", "a.safetensors"], "org/repo", "hf://org/repo@v2/")
+        choose_single_file(["b.safetensors", "a.safetensors"], "org/repo", "hf://org/repo@v2/")
     assert caught.value.candidates == ("hf://org/repo@v2/a.safetensors", "hf://org/repo@v2/b.safetensors")
     assert "assetctl pull hf://org/repo@v2/a.safetensors" in caught.value.hint
 
 
 def test_a_pickle_is_taken_only_where_there_is_nothing_better():
-    assert single_file(["ink.ckpt", "README.md"], "org/repo", "hf://org/repo/") == "ink.ckpt"
-    assert single_file(["ink.ckpt", "ink.safetensors"], "org/repo", "hf://org/repo/") == "ink.safetensors"
+    assert choose_single_file(["ink.ckpt", "README.md"], "org/repo", "hf://org/repo/") == "ink.ckpt"
+    assert choose_single_file(["ink.ckpt", "ink.safetensors"], "org/repo", "hf://org/repo/") == "ink.safetensors"
     with pytest.raises(AmbiguousNameError):
-        single_file(["ink.ckpt", "ink.pt"], "org/repo", "hf://org/repo/")
+        choose_single_file(["ink.ckpt", "ink.pt"], "org/repo", "hf://org/repo/")
 
 
 def test_other_frameworks_are_refused_and_nothing_is_not_found():
     with pytest.raises(RefusedFileError):
-        single_file(["model.onnx"], "org/repo", "hf://org/repo/")
+        choose_single_file(["model.onnx"], "org/repo", "hf://org/repo/")
     with pytest.raises(SourceNotFoundError):
-        single_file(["README.md"], "org/repo", "hf://org/repo/")
+        choose_single_file(["README.md"], "org/repo", "hf://org/repo/")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from assetctl.errors import UsageError
 from assetctl.settings import Settings
 from assetctl.sources import find_source
-from assetctl.sources.huggingface import Reference, parse
+from assetctl.sources.huggingface import HubReference, parse
 
 SETTINGS = Settings(home=Path("/h"), models=Path("/h/models"), outputs=Path("/h/outputs"))
 
@@ -17,30 +17,30 @@ SETTINGS = Settings(home=Path("/h"), models=Path("/h/models"), outputs=Path("/h/
 @pytest.mark.parametrize(
     ("reference", "expected"),
     [
-        ("hf://org/repo", Reference("org/repo")),
-        ("hf://org/repo/", Reference("org/repo")),
-        ("hf://org/repo@v1.0", Reference("org/repo", "v1.0")),
-        ("hf://org/repo/sub/a file.safetensors", Reference("org/repo", None, "sub/a file.safetensors")),
-        ("hf://org/repo@abc123/x@2.safetensors", Reference("org/repo", "abc123", "x@2.safetensors")),
-        ("hf://org/repo@refs/pr/3/x.safetensors", Reference("org/repo", "refs/pr/3", "x.safetensors")),
-        ("hf://org/repo@refs%2Fpr%2F3/x.safetensors", Reference("org/repo", "refs/pr/3", "x.safetensors")),
-        ("org/repo", Reference("org/repo")),
-        ("hf://org/..repo", Reference("org/..repo")),
-        ("hf://org/repo@..v1", Reference("org/repo", "..v1")),
-        ("org/repo@main", Reference("org/repo", "main")),
-        ("https://huggingface.co/org/repo", Reference("org/repo")),
-        ("https://hf.co/org/repo/", Reference("org/repo")),
-        ("https://huggingface.co/org/repo/tree/dev", Reference("org/repo", "dev")),
-        ("https://huggingface.co/org/repo/blob/main/a%20b.sft", Reference("org/repo", "main", "a b.sft")),
+        ("hf://org/repo", HubReference("org/repo")),
+        ("hf://org/repo/", HubReference("org/repo")),
+        ("hf://org/repo@v1.0", HubReference("org/repo", "v1.0")),
+        ("hf://org/repo/sub/a file.safetensors", HubReference("org/repo", None, "sub/a file.safetensors")),
+        ("hf://org/repo@abc123/x@2.safetensors", HubReference("org/repo", "abc123", "x@2.safetensors")),
+        ("hf://org/repo@refs/pr/3/x.safetensors", HubReference("org/repo", "refs/pr/3", "x.safetensors")),
+        ("hf://org/repo@refs%2Fpr%2F3/x.safetensors", HubReference("org/repo", "refs/pr/3", "x.safetensors")),
+        ("org/repo", HubReference("org/repo")),
+        ("hf://org/..repo", HubReference("org/..repo")),
+        ("hf://org/repo@..v1", HubReference("org/repo", "..v1")),
+        ("org/repo@main", HubReference("org/repo", "main")),
+        ("https://huggingface.co/org/repo", HubReference("org/repo")),
+        ("https://hf.co/org/repo/", HubReference("org/repo")),
+        ("https://huggingface.co/org/repo/tree/dev", HubReference("org/repo", "dev")),
+        ("https://huggingface.co/org/repo/blob/main/a%20b.sft", HubReference("org/repo", "main", "a b.sft")),
         (
             "https://huggingface.co/org/repo/resolve/main/sub/x.safetensors?download=true#top",
-            Reference("org/repo", "main", "sub/x.safetensors"),
+            HubReference("org/repo", "main", "sub/x.safetensors"),
         ),
-        ("https://huggingface.co/org/repo/blob/refs%2Fpr%2F3/x", Reference("org/repo", "refs/pr/3", "x")),
-        ("https://huggingface.co/org/repo/blob/refs/pr/3/x", Reference("org/repo", "refs/pr/3", "x")),
+        ("https://huggingface.co/org/repo/blob/refs%2Fpr%2F3/x", HubReference("org/repo", "refs/pr/3", "x")),
+        ("https://huggingface.co/org/repo/blob/refs/pr/3/x", HubReference("org/repo", "refs/pr/3", "x")),
     ],
 )  # fmt: skip
-def test_every_way_to_write_a_repository_is_understood(reference: str, expected: Reference):
+def test_every_way_to_write_a_repository_is_understood(reference: str, expected: HubReference):
     assert find_source(reference, SETTINGS).name == "huggingface"
     assert parse(reference) == expected
 
@@ -65,15 +65,15 @@ def test_what_names_no_model_repository_is_wrong_usage(reference: str):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/hub/org/repo", Reference("org/repo")),
-        ("/hub/org/repo/resolve/main/x.safetensors", Reference("org/repo", "main", "x.safetensors")),
+        ("/hub/org/repo", HubReference("org/repo")),
+        ("/hub/org/repo/resolve/main/x.safetensors", HubReference("org/repo", "main", "x.safetensors")),
         ("/hub/models/x.safetensors", None),
         ("/hub/org/repo/files/x.safetensors", None),
         ("/org/repo/resolve/main/x.safetensors", None),
         ("/hubs/org/repo", None),
     ],
 )
-def test_on_a_mirrors_host_not_all_is_a_page_of_it(monkeypatch: pytest.MonkeyPatch, path: str, expected: Reference):
+def test_on_a_mirrors_host_not_all_is_a_page_of_it(monkeypatch: pytest.MonkeyPatch, path: str, expected: HubReference):
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/hub/")
     reference = f"https://Mirror.example{path}"
     assert find_source(reference, SETTINGS).name == ("huggingface" if expected else "url")

@@ -14,7 +14,7 @@ from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
     from assetctl.cli.session import Output
-    from assetctl.operations.acquire.from_disk import TakenIn
+    from assetctl.operations.acquire.from_disk import AddedToStore
     from assetctl.operations.library.import_files import ImportResult
 
 
@@ -68,7 +68,7 @@ def app(
 
 def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: bool) -> None:
     with session.out.byte_progress() as report:
-        taken = session.registry.take_in(*paths, move=move, tags=tags, report=report)
+        taken = session.registry.add_to_store(*paths, move=move, tags=tags, report=report)
     for result in taken.results:
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'stored'}, {result.asset.path}")
         for text in result.warnings:
@@ -99,7 +99,7 @@ def _tell(out: Output, result: ImportResult) -> None:
         out.note(told or _NOTHING)
 
 
-def _tell_passed_over(out: Output, result: ImportResult | TakenIn) -> None:
+def _tell_passed_over(out: Output, result: ImportResult | AddedToStore) -> None:
     for path, error in result.refused:
         out.warning(f"{error.message} It was passed over." if path in error.message else f"{path}: {error.message}")
     if result.others:

@@ -52,14 +52,14 @@ def app(
     limit: Annotated[int | None, LIMIT] = None,
 ) -> None:
     """List assets; filters add up."""
-    wanted = Wanted(tags or (), in_store, {"kind": kind, "family": family, "base_model": base_model, "format": format})
+    wanted = Filters(tags or (), in_store, {"kind": kind, "family": family, "base_model": base_model, "format": format})
     most = list_limit(session.out, limit)
     shown = _show_all(session, wanted, most) if fits is None else _show_fitting(session, fits, wanted, most)
     if not shown:
         _explain_nothing(session, wanted, fits)
 
 
-class Wanted(NamedTuple):
+class Filters(NamedTuple):
     """The filters."""
 
     tags: Sequence[str]
@@ -67,7 +67,7 @@ class Wanted(NamedTuple):
     fields: dict[str, str | None]
 
 
-def _show_all(session: Session, wanted: Wanted, limit: int | None) -> int:
+def _show_all(session: Session, wanted: Filters, limit: int | None) -> int:
     tags, in_store, fields = wanted
     damaged: list[CatalogError] = []
     assets = session.registry.list(tags=tags, in_store=in_store, limit=limit, damaged=damaged.append, **fields)
@@ -94,7 +94,7 @@ def _tell_damaged(out: Output, damaged: Sequence[CatalogError]) -> None:
     raise typer.Exit(CatalogError.exit_code)
 
 
-def _show_fitting(session: Session, checkpoint: str, wanted: Wanted, limit: int | None) -> int:
+def _show_fitting(session: Session, checkpoint: str, wanted: Filters, limit: int | None) -> int:
     tags, in_store, fields = wanted
     found = session.registry.fitting(checkpoint, tags=tags, in_store=in_store, limit=limit, **fields)
     show_assets(session.out, [asset for asset, _ in found], [fit for _, fit in found])
@@ -121,7 +121,7 @@ def _tell_rest_of_fitting(out: Output, shown: int, limit: int | None, count: Cal
         out.note(f"{shown:,} of the first {looked_at(limit):,} fit; `--limit 0` looks at all, {total}.")
 
 
-def _explain_nothing(session: Session, wanted: Wanted, fits: str | None) -> None:
+def _explain_nothing(session: Session, wanted: Filters, fits: str | None) -> None:
     filtered = (
         fits or wanted.tags or wanted.in_store is not None or any(value is not None for value in wanted.fields.values())
     )

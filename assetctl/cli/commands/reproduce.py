@@ -52,7 +52,7 @@ def app(
     """
     gc.enable()  # it was off for a short life, and this one is long
     reproduction = session.registry.plan_reproduction(picture, other_bytes=other_bytes)
-    session.registry.check_reproduction_target(reproduction, out=out, force=force)  # before anything is promised
+    session.registry.check_reproduction_path(reproduction, out=out, force=force)  # before anything is promised
     if dry_run:
         data = _data(reproduction) | plan_data(reproduction.plan, reproduction.report) | {"comparison": None}
         session.out.result(data, lambda: _show(session, reproduction))

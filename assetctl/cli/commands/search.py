@@ -14,7 +14,7 @@ from assetctl.cli.session import Session, command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from assetctl.operations.acquire.search import Offer
+    from assetctl.operations.acquire.search import SearchHit
 
 #: Words that, before others, say where to search.
 _SOURCES = ("civitai", "huggingface", "hf", "hub")
@@ -66,7 +66,7 @@ def app(
         session.out.hint("Nothing was found; `assetctl list` shows all assets, `assetctl search civitai …` asks there.")
 
 
-def _show_offers(session: Session, offers: Sequence[Offer]) -> None:
+def _show_offers(session: Session, offers: Sequence[SearchHit]) -> None:
     def render() -> None:
         if offers:
             session.out.table(_COLUMNS, map(_row, offers), right=("SIZE", "DOWNLOADS"))
@@ -78,7 +78,7 @@ def _show_offers(session: Session, offers: Sequence[Offer]) -> None:
         session.out.hint("Nothing was found; try fewer words.")
 
 
-def _row(offer: Offer) -> tuple[str, ...]:
+def _row(offer: SearchHit) -> tuple[str, ...]:
     found = offer.found
     return (
         found.reference, found.name, found.kind or "-", found.base_model or "-",
@@ -87,6 +87,6 @@ def _row(offer: Offer) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _data(offer: Offer) -> dict[str, Any]:
+def _data(offer: SearchHit) -> dict[str, Any]:
     here = offer.here.name if offer.here else None
     return dataclasses.asdict(offer.found) | {"family": offer.family, "here": here}

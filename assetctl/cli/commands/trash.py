@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -106,7 +107,7 @@ def _planned(session: Session, name: str) -> dict[str, Any]:
     return {"name": entry.name, "paths": paths, "is_asset": entry.asset is not None, "restored": False}
 
 
-def _empty(session: Session, entries: list[Entry], *, dry_run: bool, yes: bool) -> None:
+def _empty(session: Session, entries: Sequence[Entry], *, dry_run: bool, yes: bool) -> None:
     for entry in entries:
         session.out.note(
             f"{'would delete' if dry_run else 'to be deleted for good:'} {entry.name}, {readable_size(entry.size)}"

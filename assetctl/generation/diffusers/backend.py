@@ -72,7 +72,7 @@ class DiffusersBackend:
                 describe,
                 using_threads,
             )
-            from assetctl.generation.diffusers.session import Loaded, Session  # noqa: PLC0415 - torch and diffusers
+            from assetctl.generation.diffusers.session import Loaded, Run  # noqa: PLC0415 - torch and diffusers
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device)
@@ -80,7 +80,7 @@ class DiffusersBackend:
             if self._loaded is None or not self._loaded.serves(plan, device, dtype):
                 self._loaded = None  # two at once would need twice the memory
                 self._loaded = Loaded.load(plan, device, dtype)
-            session = Session.begin(plan, self._loaded)
+            session = Run.begin(plan, self._loaded)
             surroundings = describe(device, dtype)
             for number, seed in enumerate(plan.seeds, 1):
                 yield Picture(session.picture(seed, number, report), seed, surroundings, self._loaded.findings)

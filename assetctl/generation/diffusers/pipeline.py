@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from assetctl.errors import UnusableError
 from assetctl.files.json_files import write_json
 from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
-from assetctl.generation.bounds import checked
+from assetctl.generation.bounds import within_bounds
 from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import PIPELINES, hand_over, hand_over_vae
@@ -133,7 +133,7 @@ def _load_vae(vae: Asset, family: str, scratch: Path, options: dict[str, Any]) -
             )
     header = read_header(path)
     refuse_numbers(header)
-    write_json(own / "vae" / "config.json", checked(vae_config(header, family), "vae", path))
+    write_json(own / "vae" / "config.json", within_bounds(vae_config(header, family), "vae", path))
     with _loading(vae):
         return diffusers.AutoencoderKL.from_single_file(str(path), config=str(own), subfolder="vae", **options)
 

@@ -66,7 +66,7 @@ def _key(plan: Plan, device: str, dtype: str) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Run:
     """A pipeline that is ready to make a plan's pictures."""
 
     plan: Plan
@@ -74,7 +74,7 @@ class Session:
     prompts: _Tensors
 
     @classmethod
-    def begin(cls, plan: Plan, loaded: Loaded) -> Session:
+    def begin(cls, plan: Plan, loaded: Loaded) -> Run:
         """Encode a plan's prompts.
 
         Raises:

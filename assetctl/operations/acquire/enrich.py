@@ -10,7 +10,7 @@ import orjson
 
 from assetctl.errors import FileError, SourceError, SourceNotFoundError, UsageError
 from assetctl.files.paths import read_regular
-from assetctl.operations.library.ingest import with_hearsay
+from assetctl.operations.library.ingest import with_source_facts
 from assetctl.sources.base import text, texts
 from assetctl.text import visible
 from assetctl.types import Facts, Origin
@@ -203,7 +203,7 @@ def _kept(
             facts = _merged(told)
             known = origin or Origin("path", asset.path)
             writer.set_origin(asset.id, replace(known, facts=facts))
-            writer.set_identification(asset.id, with_hearsay(details.identification, replace(known, facts=facts)))
+            writer.set_identification(asset.id, with_source_facts(details.identification, replace(known, facts=facts)))
         if weight is not None and asset.default_weight is None and asset.kind == "lora":
             writer.set_default_weight(asset.id, weight)
         if notes and not asset.notes:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class TakenIn:
+class AddedToStore:
     """What taking in came to.
 
     Attributes:
@@ -43,14 +43,14 @@ class TakenIn:
     failed: list[AssetctlError] = field(default_factory=list)
 
 
-def take_in(
+def add_to_store(
     workspace: Workspace,
     paths: Sequence[Path],
     *,
     move: bool = False,
     tags: Iterable[str] = (),
     report: Callable[[FetchProgress], None] = lambda _: None,
-) -> TakenIn:
+) -> AddedToStore:
     """Pull every asset found at `paths`; when moving, delete an original once its bytes are safe in the store.
 
     What is refused does not keep the others out; a disk that is full, or an original that can not be deleted, ends it.
@@ -62,7 +62,7 @@ def take_in(
     labels = tuple(tags)
     found = Scan(paths)
     candidates = list(found)
-    taken = TakenIn(refused=found.unreadable)
+    taken = AddedToStore(refused=found.unreadable)
     moved: set[str] = set()
     named = [absolute(path) for path in paths]
     roots = [os.path.realpath(path) if path.is_dir() else _place(str(path)) for path in named]

@@ -43,8 +43,8 @@ def login(workspace: Workspace, source: str, token: str) -> Login:
     token = token.strip()
     if not token:
         raise UsageError("No token was given.", f"Paste it, or: `assetctl login {source} < FILE`.")
-    user = place.user(_web.checked(token, "what was given"))
-    _web.keep(place.name, token)
+    user = place.user(_web.checked_token(token, "what was given"))
+    _web.keep_token(place.name, token)
     return Login(place.name, "the system's keyring", user)
 
 
@@ -56,7 +56,7 @@ def logout(workspace: Workspace, source: str) -> bool:
     """
     from assetctl.sources import _web  # noqa: PLC0415 - as above
 
-    return _web.forget(_place(workspace, source).name)
+    return _web.forget_token(_place(workspace, source).name)
 
 
 def logins() -> list[Login]:

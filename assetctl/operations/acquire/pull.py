@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError
 from assetctl.operations.library.import_files import import_files
 from assetctl.operations.library.ingest import (
-    Arrival,
+    Staged,
     checked_name,
     checked_words,
+    ingest,
     is_intact,
-    keep,
     learn,
     named_in_store,
 )
@@ -169,15 +169,15 @@ def bring(
             return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
         workspace.store.free_space_check(resolution.size - fetched_bytes(staging))
-        staged = source.fetch(resolution, staging, _named(report, resolution))
+        fetched = source.fetch(resolution, staging, _named(report, resolution))
         try:
-            arrival = Arrival.of(resolution, staged, wanted_name, labels, source.hashes)
+            staged = Staged.of(resolution, fetched, wanted_name, labels, source.hashes)
         except FileError as error:
-            workspace.store.clear_staging(key, staged)  # it is whole, and it is nothing to keep
-            error.message = error.message.replace(str(staged), resolution.reference)
+            workspace.store.clear_staging(key, fetched)  # it is whole, and nothing to keep
+            error.message = error.message.replace(str(fetched), resolution.reference)
             raise
-        kept = keep(workspace, arrival, owned=resolution.source == "path", given=given)
-        workspace.store.clear_staging(key, staged)
+        kept = ingest(workspace, staged, owned=resolution.source == "path", given=given)
+        workspace.store.clear_staging(key, fetched)
     asset = kept.asset
     if kept.known:
         return _known(workspace, asset, resolution, wanted_name, labels)

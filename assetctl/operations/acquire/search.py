@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class SearchHit:
     """A model that a source has.
 
     Attributes:
@@ -39,7 +39,7 @@ def search_source(
     kind: str | None = None,
     family: str | None = None,
     limit: int = 20,
-) -> list[Offer]:
+) -> list[SearchHit]:
     """Models of a source that suit `query`, best first.
 
     Raises:
@@ -53,7 +53,7 @@ def search_source(
     if family is not None and family not in known:
         raise UsageError(f"There is no family {family!r}.", f"Name one of: {', '.join(sorted(known))}.")
     found = place.search(query, kind, known[family] if family else (), limit)
-    offers = [Offer(each, _family(each), _here(workspace, each)) for each in found]
+    offers = [SearchHit(each, _family(each), _here(workspace, each)) for each in found]
     return [offer for offer in offers if family in (None, offer.family)]
 
 

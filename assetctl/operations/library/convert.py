@@ -11,7 +11,7 @@ from assetctl.errors import NotFoundError, StorageError, UsageError
 from assetctl.files.conversion import read_convertible, write_tensors
 from assetctl.files.disk import incoming, keep_to, storage_errors
 from assetctl.files.paths import absolute
-from assetctl.operations.library.ingest import Arrival, Kept, asset_name, checked_name, keep
+from assetctl.operations.library.ingest import Ingested, Staged, asset_name, checked_name, ingest
 from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
     return asset, Path(asset.path)
 
 
-def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write: Write) -> Kept:
+def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write: Write) -> Ingested:
     key = f"convert {path}"
     store = workspace.store
     with store.lock(key):
@@ -120,7 +120,7 @@ def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write
             with storage_errors(f"write {staged}"), staged.open("xb") as file:
                 write(staged, file)
             resolution = Resolution("path", str(path), None, None, name, "file", (RemoteFile(path.name, None),))
-            return keep(workspace, Arrival.of(resolution, staged, name, ()))
+            return ingest(workspace, Staged.of(resolution, staged, name, ()))
         finally:
             store.clear_staging(key, staged)
 

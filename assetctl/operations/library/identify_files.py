@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AssetctlError, CorruptFileError, StorageError
 from assetctl.identify import identification, identify
-from assetctl.operations.library.ingest import with_hearsay
+from assetctl.operations.library.ingest import with_source_facts
 from assetctl.operations.library.scan import Scan
 from assetctl.types import Evidence, Identification
 
@@ -271,7 +271,7 @@ def identify_again(
             if result.error is not None:
                 failed(result.error)
             else:
-                found = with_hearsay(result.identification, origins[asset.id])
+                found = with_source_facts(result.identification, origins[asset.id])
                 writer.set_identification(asset.id, found)
     return read.by_ids(asset.id for asset in assets)
 

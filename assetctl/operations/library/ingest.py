@@ -18,7 +18,7 @@ from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.identify import identify
 from assetctl.identify.identification import families
-from assetctl.operations.library.scan import folder_files, single_file
+from assetctl.operations.library.scan import folder_file, folder_files
 from assetctl.store import safe_name
 from assetctl.text import hidden_in
 from assetctl.types import SPECIAL, Evidence, Origin
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _WORDED = ("lora", "checkpoint", "diffusion-model")
 
 
-def with_hearsay(found: Identification, origin: Origin | None) -> Identification:
+def with_source_facts(found: Identification, origin: Origin | None) -> Identification:
     """An identification with what the source adds: lineage, trigger words, and a kind or family that the file hides."""
     facts = None if origin is None else origin.facts
     if facts is None:
@@ -65,7 +65,7 @@ def learn(workspace: Workspace, asset: Asset, came: Resolution) -> None:
     told = replace(known, facts=came.facts)
     with workspace.catalog.write() as writer:
         writer.set_origin(asset.id, told)
-        writer.set_identification(asset.id, with_hearsay(details.identification, told))
+        writer.set_identification(asset.id, with_source_facts(details.identification, told))
 
 
 def _with_kind(found: Identification, facts: Facts, source: str) -> Identification:
@@ -135,7 +135,7 @@ def checked_words(words: Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Staged:
     """Something that lies in the staging folder, hashed and identified.
 
     Attributes:
@@ -166,14 +166,14 @@ class Arrival:
         name: str | None,
         tags: tuple[str, ...],
         hashes: Mapping[str, str] | None = None,
-    ) -> Arrival:
+    ) -> Staged:
         """Identify what came, and hash what was not hashed on its way; `hashes` are SHA256 by path in the asset.
 
         Raises:
             FileError: It is nothing that assetctl keeps.
         """
         origin = Origin(resolution.source, resolution.reference, facts=resolution.facts)
-        found = with_hearsay(identify(path), origin)
+        found = with_source_facts(identify(path), origin)
         files = _hashed_files(path, hashes or {})
         wanted = name or asset_name(resolution.name)
         return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))
@@ -193,8 +193,8 @@ class Arrival:
         return replace(file, path=str(path), mtime_ns=path.stat().st_mtime_ns)
 
 
-class Kept(NamedTuple):
-    """What became of an arrival.
+class Ingested(NamedTuple):
+    """What became of an staged.
 
     Attributes:
         asset: The asset that has its bytes.
@@ -215,12 +215,12 @@ class Kept(NamedTuple):
         return [f"{self.asset.path} held other bytes than it did. These are kept as {self.aside}: {advice}"]
 
 
-def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False, given: bool = False) -> Kept:
-    """Place an arrival and register it, unless the catalog has its bytes.
+def ingest(workspace: Workspace, staged: Staged, *, owned: bool = False, given: bool = False) -> Ingested:
+    """Place what is staged and register it, unless the catalog has its bytes.
 
     Args:
         workspace: The home.
-        arrival: What came.
+        staged: What came.
         owned: Whether the store is to have these bytes, even where a person's own file is registered that holds them.
         given: Whether the file that was named is assetctl's from now on, if it lies in the store already.
 
@@ -228,40 +228,40 @@ def keep(workspace: Workspace, arrival: Arrival, *, owned: bool = False, given: 
         StorageError: The disk is full or may not be written; store and catalog are as they were.
     """
     read, store = workspace.catalog.read, workspace.store
-    key = f"bytes {arrival.sha256}"
+    key = f"bytes {staged.sha256}"
     with store.lock(key):
         if owned:
-            _learn_hash(workspace, arrival)
-        known = read.by_sha256(arrival.sha256)
+            _learn_hash(workspace, staged)
+        known = read.by_sha256(staged.sha256)
         if known is not None and is_intact(workspace, known):
             takes_over = owned and not known.in_store
-            return _take_over(workspace, arrival, known, key, given) if takes_over else Kept(known, known=True)
+            return _take_over(workspace, staged, known, key, given) if takes_over else Ingested(known, known=True)
         if known is not None and known.in_store and store.owns(Path(known.path)):
-            return _mend(workspace, arrival, known)
-        kind, form = arrival.found.kind, arrival.found.format
-        with _placed(workspace, arrival, kind, form, key, given=given) as placed:
-            number = _register(workspace, arrival.entry(placed), known)
-    return Kept(read.by_id(number))
+            return _mend(workspace, staged, known)
+        kind, form = staged.found.kind, staged.found.format
+        with _placed(workspace, staged, kind, form, key, given=given) as placed:
+            number = _register(workspace, staged.entry(placed), known)
+    return Ingested(read.by_id(number))
 
 
 @contextlib.contextmanager
 def _placed(
-    workspace: Workspace, arrival: Arrival, kind: str, form: str | None, key: str, *, given: bool
+    workspace: Workspace, staged: Staged, kind: str, form: str | None, key: str, *, given: bool
 ) -> Iterator[Path]:
-    """Place an arrival, to be registered in the block; taken back if that fails."""
+    """Place an staged, to be registered in the block; taken back if that fails."""
     read, store = workspace.catalog.read, workspace.store
-    placed = _lies_already(workspace, arrival, key, given=given)
+    placed = _lies_already(workspace, staged, key, given=given)
     if placed is None:
         store.take_back(key)  # a killed process may have placed a part
         claimed = frozenset(read.known_files(str(store.folder(kind, form or ""))))
-        placed = store.place(arrival.path, kind, form or "", arrival.stem, claimed, key=key)
+        placed = store.place(staged.path, kind, form or "", staged.stem, claimed, key=key)
     try:
         yield placed
     except BaseException:
         if read.has_path(str(placed)):  # it was registered just before whatever went wrong
             store.registered(key)
         else:
-            store.take_back(key, arrival.path)
+            store.take_back(key, staged.path)
         raise
     store.registered(key)
 
@@ -274,52 +274,52 @@ def named_in_store(workspace: Workspace, resolution: Resolution) -> Path | None:
     return named if workspace.store.owns(named) and not named.is_symlink() else None
 
 
-def _lies_already(workspace: Workspace, arrival: Arrival, key: str, *, given: bool) -> Path | None:
+def _lies_already(workspace: Workspace, staged: Staged, key: str, *, given: bool) -> Path | None:
     """Where the same bytes lie in the store, if a killed process placed them, or if a person gave that very place."""
     store = workspace.store
     path = store.placed_before(key)
-    path = path or (named_in_store(workspace, arrival.resolution) if given else None)
+    path = path or (named_in_store(workspace, staged.resolution) if given else None)
     if path is None:
         return None
-    files = folder_files(path) if path.is_dir() else (single_file(path),)
-    return path if _whole_hash(path, tuple(_hashed(file) for file in files)) == arrival.sha256 else None
+    files = folder_files(path) if path.is_dir() else (folder_file(path),)
+    return path if _whole_hash(path, tuple(_hashed(file) for file in files)) == staged.sha256 else None
 
 
-def _mend(workspace: Workspace, arrival: Arrival, known: Asset) -> Kept:
+def _mend(workspace: Workspace, staged: Staged, known: Asset) -> Ingested:
     """Put the bytes that an asset of the store had where it lies or lay; what it has instead steps aside."""
     place = Path(known.path)
-    with workspace.store.replaced(arrival.path, place) as aside:
-        number = _register(workspace, arrival.entry(place), known)
-    return Kept(workspace.catalog.read.by_id(number), aside=aside)
+    with workspace.store.replaced(staged.path, place) as aside:
+        number = _register(workspace, staged.entry(place), known)
+    return Ingested(workspace.catalog.read.by_id(number), aside=aside)
 
 
-def _take_over(workspace: Workspace, arrival: Arrival, known: Asset, key: str, given: bool) -> Kept:  # noqa: FBT001
+def _take_over(workspace: Workspace, staged: Staged, known: Asset, key: str, given: bool) -> Ingested:  # noqa: FBT001
     """Have the store own an asset that was registered in place; a person's own files count as copies of it."""
     read = workspace.catalog.read
     place = Path(known.path)
-    if given and place == named_in_store(workspace, arrival.resolution):
+    if given and place == named_in_store(workspace, staged.resolution):
         with workspace.catalog.write() as writer:
             writer.set_location(known.id, known.path, sha256=known.sha256, in_store=True)
-        return Kept(read.by_id(known.id))
-    with _placed(workspace, arrival, known.kind, known.format, key, given=given) as placed:
+        return Ingested(read.by_id(known.id))
+    with _placed(workspace, staged, known.kind, known.format, key, given=given) as placed:
         hashed = {file.sha256: file for file in read.files(known)}
-        files = [_with_hashes(file, hashed.get(file.sha256)) for file in arrival.entry(placed).files]
+        files = [_with_hashes(file, hashed.get(file.sha256)) for file in staged.entry(placed).files]
         with workspace.catalog.write() as writer:
             writer.take_over(known.id, str(placed), files)
-    return Kept(read.by_id(known.id))
+    return Ingested(read.by_id(known.id))
 
 
 def _with_hashes(file: AssetFile, same: AssetFile | None) -> AssetFile:
     return file if same is None else replace(file, autov3=same.autov3, blake3=same.blake3)
 
 
-def _learn_hash(workspace: Workspace, arrival: Arrival) -> None:
+def _learn_hash(workspace: Workspace, staged: Staged) -> None:
     """A person's file that was registered without a hash has that of the bytes that were just copied from it."""
-    original = absolute(arrival.resolution.reference)
+    original = absolute(staged.resolution.reference)
     known = workspace.catalog.read.known_files(str(original.parent)).get(str(original))
-    if known is not None and known.sha256 is None and known.size == arrival.files[0].size:
+    if known is not None and known.sha256 is None and known.size == staged.files[0].size:
         with workspace.catalog.write() as writer:
-            writer.set_hashes([FileHashes(str(original), arrival.sha256)])
+            writer.set_hashes([FileHashes(str(original), staged.sha256)])
 
 
 def is_intact(workspace: Workspace, asset: Asset) -> bool:
@@ -353,7 +353,7 @@ def _register(workspace: Workspace, entry: NewAsset, known: Asset | None) -> int
 
 def _hashed_files(path: Path, hashes: Mapping[str, str]) -> tuple[AssetFile, ...]:
     if not path.is_dir():
-        return (_hashed(single_file(path), next(iter(hashes.values()), None)),)
+        return (_hashed(folder_file(path), next(iter(hashes.values()), None)),)
     files = folder_files(path)
     return tuple(_hashed(file, hashes.get(Path(file.path).relative_to(path).as_posix())) for file in files)
 

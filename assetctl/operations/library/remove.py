@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assetctl.types import Asset, AssetFile
 
 
-def can_be_had_again(workspace: Workspace, asset: Asset) -> bool:
+def is_recoverable(workspace: Workspace, asset: Asset) -> bool:
     """Whether nothing would be lost with an asset's files.
 
     What was changed since it came could not be fetched again, nor what a person moved into the store: of a file that
@@ -105,7 +105,7 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     others = changed + copies
     deletes = owned + others if delete_files else owned
     kept = [] if delete_files else (changed if is_owned else [Path(asset.path)]) + copies
-    is_final = bool(delete_files and others) or (is_owned and not can_be_had_again(workspace, asset))
+    is_final = bool(delete_files and others) or (is_owned and not is_recoverable(workspace, asset))
     keeps = tuple(path for path in kept if os.path.lexists(path))
     return Removal(
         asset,

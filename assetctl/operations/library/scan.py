@@ -176,7 +176,7 @@ class Scan:
         A folder whose configuration is damaged is no asset, and what lies in it may be.
         """
         if not place.is_dir():
-            return Candidate(str(place), (single_file(place),), named=True)
+            return Candidate(str(place), (folder_file(place),), named=True)
         try:
             return Candidate(str(place), folder_files(place), named=True) if is_diffusers_folder(place) else None
         except OSError as error:
@@ -215,7 +215,7 @@ def _parts(folder: Path) -> Iterator[Path]:
                     yield path
 
 
-def single_file(path: Path) -> AssetFile:
+def folder_file(path: Path) -> AssetFile:
     """A single file as it lies on disk now."""
     return _file(path, path.stat())
 

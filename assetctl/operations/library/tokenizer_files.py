@@ -25,7 +25,7 @@ def needs_vocabulary(asset: Asset) -> bool:
 
 def tokenizer_folder(workspace: Workspace, checkpoint: Asset) -> Path | None:
     """The folder with the tokenizer that `generate` takes for a checkpoint; `None` if none is known."""
-    from assetctl.generation.parts import find_tokenizer as find_files  # noqa: PLC0415 - no use without a catalog
+    from assetctl.generation.parts import find_tokenizer_files as find_files  # noqa: PLC0415 - no use without a catalog
 
     if checkpoint.family is not None and checkpoint.family not in CLIP_FAMILIES:
         return None

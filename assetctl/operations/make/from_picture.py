@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class PictureRecipe:
     """How to make one picture.
 
     Attributes:
@@ -57,7 +57,7 @@ _AUTOV3 = re.compile(r"[0-9a-f]{12}")
 _MAX_ASSETS, _MAX_WORDS, _MAX_TEXT, _MAX_THREADS = 100, 1000, 100_000, 128
 
 
-def recorded_recipe(record: Mapping[str, Any], what: str) -> Recipe:
+def recipe_of_record(record: Mapping[str, Any], what: str) -> PictureRecipe:
     """The recipe in a record.
 
     Args:
@@ -90,7 +90,7 @@ def recorded_recipe(record: Mapping[str, Any], what: str) -> Recipe:
     prediction = record.get("prediction")
     if prediction not in _PREDICTIONS:
         raise reader.nonsense("prediction")
-    return Recipe(
+    return PictureRecipe(
         exact=True,
         software="assetctl",
         request=request,
@@ -182,12 +182,12 @@ _UNDERSTOOD = {
 }  # fmt: skip
 
 
-def foreign_recipe(parameters: PictureParameters) -> Recipe:
+def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
     """A recipe for a picture that resembles one of A1111, ComfyUI or another program."""
     remarks = [_resemblance(parameters.software)]
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
-    return Recipe(
+    return PictureRecipe(
         exact=False,
         software=parameters.software,
         request=_request(parameters, remarks),

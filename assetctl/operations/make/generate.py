@@ -38,7 +38,7 @@ _OTHERS = (".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class OutputPath:
     """A folder for pictures, or the name of the first one.
 
     Attributes:
@@ -68,7 +68,7 @@ class Target:
             if os.path.lexists(path) and not self.force:
                 raise UsageError(f"{path} exists already.", "Choose another --out, or replace it with --force.")
 
-    def made(self) -> Target:
+    def made(self) -> OutputPath:
         """The same, once the folder is there and can be written.
 
         Raises:
@@ -111,13 +111,13 @@ class Target:
         return self.folder / f"{self.name}{'' if number == 1 else f'-{number}'}{self.suffix}"
 
 
-def find_target(
+def find_output_path(
     out: Path,
     format: str | None = None,  # noqa: A002 - what it is called everywhere
     *,
     count: int = 1,
     force: bool = False,
-) -> Target:
+) -> OutputPath:
     """Where `out` leads: found wanting now rather than when the picture is done. Nothing is made or written.
 
     Args:
@@ -139,10 +139,10 @@ def find_target(
     if suffix in FORMATS:
         if wanted not in (None, FORMATS[suffix]):
             raise UsageError(f"{out.name} is no name for a {wanted} file.", "Leave --format out, or name a folder.")
-        found = Target(target.parent, target.name[: -len(suffix)], target.suffix, force)
+        found = OutputPath(target.parent, target.name[: -len(suffix)], target.suffix, force)
         found.require_free(count)
         return found
-    return Target(target, None, f".{wanted or 'png'}")
+    return OutputPath(target, None, f".{wanted or 'png'}")
 
 
 def _format(text: str) -> str:
@@ -243,7 +243,7 @@ def generate(
         GenerationError: The assets could not be loaded, or a picture could not be made.
         StorageError: A picture could not be saved.
     """
-    target = find_target(out or workspace.settings.outputs, format, count=len(plan.seeds), force=force).made()
+    target = find_output_path(out or workspace.settings.outputs, format, count=len(plan.seeds), force=force).made()
     for asset in plan.selection.assets():
         if not is_intact(workspace, asset):
             hint = f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers what it holds now."
@@ -260,7 +260,7 @@ def generate(
 
 
 @contextmanager
-def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Target) -> Iterator[None]:
+def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: OutputPath) -> Iterator[None]:
     """Let whatever ends the work too soon tell of the pictures that there are."""
     try:
         yield
@@ -347,11 +347,11 @@ def _wants_autov3(asset: Asset) -> bool:
     return asset.autov3 is None and asset.kind in ("lora", "embedding") and asset.format == "safetensors"
 
 
-def _save(workspace: Workspace, plan: Plan, picture: Picture, target: Target, number: int) -> SavedPicture:
-    record = pictures.record(plan, picture.seed, picture.environment)
+def _save(workspace: Workspace, plan: Plan, picture: Picture, target: OutputPath, number: int) -> SavedPicture:
+    record = pictures.picture_record(plan, picture.seed, picture.environment)
     text = pictures.infotext(plan, picture.seed)
 
-    def write(path: Path, replace: bool) -> None:  # noqa: FBT001 - `Target.save` calls it
+    def write(path: Path, replace: bool) -> None:  # noqa: FBT001 - `OutputPath.save` calls it
         pictures.save_picture(picture.image, path, text, record, replace=replace)
 
     path = target.save(number, picture.seed, write)

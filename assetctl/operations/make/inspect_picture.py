@@ -60,7 +60,7 @@ def find_picture(workspace: Workspace, name: str) -> Path | None:
     return None if not is_picture or workspace.catalog.read.has_path(str(path)) else path
 
 
-def look_at(path: Path) -> PictureFile:
+def look_at_picture(path: Path) -> PictureFile:
     """Format and size of the picture at `path`.
 
     Raises:
@@ -340,7 +340,7 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = N
         StorageError: It can not be read.
     """
     parameters = read_parameters(path)
-    file, embedding = look_at(path), holds_embedding(path)
+    file, embedding = look_at_picture(path), holds_embedding(path)
     if parameters is None or parameters.unread:
         unread = () if parameters is None else tuple(name for name in parameters.unread if name != KEYWORD)
         return PictureDetails(file, None, unread=unread, embedding=embedding)

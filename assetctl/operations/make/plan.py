@@ -15,7 +15,7 @@ from assetctl.generation.configuration import derived, is_complete
 from assetctl.generation.folders import check_model
 from assetctl.generation.samplers import canonical_sampler
 from assetctl.operations.library.tokenizer_files import find_tokenizer
-from assetctl.operations.select.check import with_suggestions, with_surroundings
+from assetctl.operations.select.check import with_machine_findings, with_suggestions
 from assetctl.operations.select.selection import Choice, select
 from assetctl.plan import Plan
 from assetctl.prompt import parse_prompt
@@ -102,11 +102,11 @@ def plan_selection(workspace: Workspace, request: GenerationRequest, selection: 
     """
     _check_numbers(request)
     asked = replace(selection, steps=request.steps, cfg_scale=request.cfg_scale)
-    report = checked(workspace, with_surroundings(workspace, asked))
+    report = checked_selection(workspace, with_machine_findings(workspace, asked))
     return _plan(workspace, request, selection), report
 
 
-def checked(workspace: Workspace, selection: Selection) -> CheckReport:
+def checked_selection(workspace: Workspace, selection: Selection) -> CheckReport:
     """The verdict of all rules on a selection that is to be generated with.
 
     Raises:

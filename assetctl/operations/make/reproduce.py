@@ -16,10 +16,10 @@ from assetctl.errors import (
 )
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
-from assetctl.operations.make.from_picture import foreign_recipe, recorded_recipe
-from assetctl.operations.make.generate import FORMATS, find_target, generate
+from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
+from assetctl.operations.make.generate import FORMATS, find_output_path, generate
 from assetctl.operations.make.history import made_picture
-from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page, look_at
+from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page, look_at_picture
 from assetctl.operations.make.plan import plan_selection
 from assetctl.pictures import read_parameters
 from assetctl.types import Selection, WeightedAsset
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from assetctl.operations.make.from_picture import Recipe
+    from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.workspace import Workspace
     from assetctl.plan import Backend, Plan, Progress
@@ -108,7 +108,7 @@ class Original:
     @property
     def format(self) -> str:
         """How it is kept: `png`, `jpg` or `webp`."""
-        found = look_at(self.path).format if self.is_there else None
+        found = look_at_picture(self.path).format if self.is_there else None
         return found or FORMATS.get(self.path.suffix.lower(), _DEFAULT)
 
 
@@ -198,7 +198,7 @@ def reproduce(
         StorageError: It could not be saved.
     """
     original = reproduction.original
-    check_target(workspace, reproduction, out=out, force=force)
+    check_output_path(workspace, reproduction, out=out, force=force)
     plan, report = reproduction.plan, reproduction.report
     wanted = _format(original, out)
     result = generate(workspace, plan, report, backend, out=out, format=wanted, force=force, progress=progress)
@@ -211,7 +211,7 @@ def reproduce(
     return Reproduced(reproduction, result, compare_pixels(Path(image.path), original.path))
 
 
-def check_target(
+def check_output_path(
     workspace: Workspace, reproduction: Reproduction, *, out: Path | None = None, force: bool = False
 ) -> None:
     """Find out beforehand whether the new picture can be saved where it is to go.
@@ -222,19 +222,19 @@ def check_target(
     original = reproduction.original
     if out is not None and original.is_there and absolute(out).exists() and absolute(out).samefile(original.path):
         raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
-    find_target(out or workspace.settings.outputs, _format(original, out), force=force)
+    find_output_path(out or workspace.settings.outputs, _format(original, out), force=force)
 
 
 def _format(original: Original, out: Path | None) -> str | None:
     return None if out is not None and out.suffix.lower() in FORMATS else original.format
 
 
-def _read(workspace: Workspace, picture: str) -> tuple[Original, Recipe]:
+def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
     if picture.isdecimal() and picture.isascii() and not Path(picture).is_file():
         generation = made_picture(workspace, int(picture[:20]))
         path = Path(generation.image_path)
         original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256, is_saved=True)
-        return original, recorded_recipe(generation.record or {}, f"The record of picture {generation.number}")
+        return original, recipe_of_record(generation.record or {}, f"The record of picture {generation.number}")
     found = find_picture(workspace, picture)
     if found is None:
         hint = "Name a PNG, JPEG or WebP file, or a number that `assetctl history` shows."
@@ -246,11 +246,13 @@ def _read(workspace: Workspace, picture: str) -> tuple[Original, Recipe]:
     sha256 = str(hash_file(found, frozenset({"sha256"})).sha256)
     original = Original(found, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
     if parameters.record is not None:
-        return original, recorded_recipe(parameters.record, f"The record in {found}")
-    return original, foreign_recipe(parameters)
+        return original, recipe_of_record(parameters.record, f"The record in {found}")
+    return original, recipe_of_other_program(parameters)
 
 
-def _planned(workspace: Workspace, recipe: Recipe, now: Selection, original: Original) -> tuple[Plan, CheckReport]:
+def _planned(
+    workspace: Workspace, recipe: PictureRecipe, now: Selection, original: Original
+) -> tuple[Plan, CheckReport]:
     try:
         return plan_selection(workspace, recipe.request, now)
     except UsageError as error:
@@ -260,18 +262,18 @@ def _planned(workspace: Workspace, recipe: Recipe, now: Selection, original: Ori
         raise CorruptFileError(message, "`assetctl inspect PICTURE` shows what it says.") from error
 
 
-def _size_remarks(original: Original, recipe: Recipe) -> list[str]:
+def _size_remarks(original: Original, recipe: PictureRecipe) -> list[str]:
     """Whether the file was cropped or scaled since, and kept its record."""
     if not (recipe.exact and original.is_there):
         return []
-    file, then = look_at(original.path), recipe.request
+    file, then = look_at_picture(original.path), recipe.request
     if (file.width, file.height) in ((None, None), (then.width, then.height)):
         return []
     sizes = f"it is {file.width}x{file.height} pixels, and its record says {then.width}x{then.height}"
     return [f"The picture was changed since it was made: {sizes}."]
 
 
-def _family_remarks(resolved: tuple[ResolvedAsset, ...], recipe: Recipe) -> list[str]:
+def _family_remarks(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe) -> list[str]:
     """Families are believed of the catalog alone; those of the record may be anyone's words."""
     pairs = ((each.asset, then.get("family")) for each, then in zip(resolved, recipe.then, strict=True))
     return [
@@ -325,7 +327,7 @@ def _described(each: ResolvedAsset) -> str:
     return f"the {used.role} {used.name!r}{digits}" if used.name else f"the {used.role}{digits}"
 
 
-def _selection(resolved: tuple[ResolvedAsset, ...], recipe: Recipe, *, renamed: bool) -> Selection:
+def _selection(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe, *, renamed: bool) -> Selection:
     """What is here of it; if `renamed`, under the names that the picture has for it."""
     here = [
         (each.used, _as_then(each, fields, renamed=renamed)) for each, fields in zip(resolved, recipe.then, strict=True)
@@ -376,7 +378,7 @@ def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[
     return [remark[0].upper() + remark[1:] for remark in remarks]
 
 
-def _surrounded(plan: Plan, recipe: Recipe, backend: Backend) -> tuple[Plan, list[str]]:
+def _surrounded(plan: Plan, recipe: PictureRecipe, backend: Backend) -> tuple[Plan, list[str]]:
     """The plan with the device, precision and threads of then, and what of the surroundings is another."""
     then = recipe.environment
     now = backend.environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)

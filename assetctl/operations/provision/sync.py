@@ -12,7 +12,7 @@ from assetctl.manifest import read_lock
 from assetctl.operations.acquire.pull import PullResult, bring, told_by
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
-from assetctl.operations.library.remove import can_be_had_again, plan_removal, remove
+from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
 from assetctl.operations.provision.lock import (
     confined,
     faults_of,
@@ -168,7 +168,7 @@ def plan_sync(
     if prune:
         unused = [asset for asset in assets if asset.in_store and asset.id not in used]
         steps += [
-            Step("remove" if can_be_had_again(workspace, asset) else "spare", asset.name, 0, asset) for asset in unused
+            Step("remove" if is_recoverable(workspace, asset) else "spare", asset.name, 0, asset) for asset in unused
         ]
     return tuple(steps)
 

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Opened, run_rules
+from assetctl.compat.check import OpenedCheckpoint, run_rules
 from assetctl.errors import UsageError
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.selection import Choice, alone, select, with_facts
@@ -36,7 +36,7 @@ _LIMITS = (
 )
 
 
-def with_surroundings(workspace: Workspace, selection: Selection) -> Selection:
+def with_machine_findings(workspace: Workspace, selection: Selection) -> Selection:
     """The selection with what this machine says to it; no tokenizer where there is no prompt to count."""
     weight_bytes = 4 if workspace.settings.dtype == "fp32" else 2
     states = tuple(_states(workspace, selection))
@@ -121,8 +121,8 @@ class _Search:
     selection: Selection
 
     @cached_property
-    def opened(self) -> Opened | None:
-        return None if self.selection.checkpoint is None else Opened(self.selection.checkpoint)
+    def opened(self) -> OpenedCheckpoint | None:
+        return None if self.selection.checkpoint is None else OpenedCheckpoint(self.selection.checkpoint)
 
     @cached_property
     def roles(self) -> dict[str, tuple[str, Asset]]:
@@ -255,7 +255,7 @@ def fitting(
     def ask(most: int | None) -> list[Fitting]:
         return read.fitting(checkpoint, tags=tags, in_store=in_store, limit=most, **filters)
 
-    opened = Opened(checkpoint)
+    opened = OpenedCheckpoint(checkpoint)
     if opened.readable:
         return list(islice((each for each in _in_turn(ask, limit) if _fits(opened, each[0])), limit))
     return ask(limit)
@@ -274,7 +274,7 @@ def _in_turn(ask: Callable[[int | None], list[Fitting]], limit: int | None) -> I
         yield from ask(looked_at(limit))[limit:]
 
 
-def _fits(opened: Opened, candidate: Asset) -> bool:
+def _fits(opened: OpenedCheckpoint, candidate: Asset) -> bool:
     """Whether no rule finds an error in the candidate's header; so too where there is no file to read."""
     selection = alone(opened.asset, candidate)
     return not Path(candidate.path).exists() or run_rules(selection, opened=opened, only=_RULES).ok
@@ -304,4 +304,4 @@ def check(workspace: Workspace, choice: Choice) -> CheckReport:
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
         )
-    return with_suggestions(workspace, selection, run_rules(with_surroundings(workspace, selection)))
+    return with_suggestions(workspace, selection, run_rules(with_machine_findings(workspace, selection)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.pictures.infotext import parse
+from assetctl.pictures.infotext import read_infotext
 from assetctl.pictures.parameters import Dialect, parse_json
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         text = texts.get(place, "").strip()
         if not text or (text.startswith("{") and isinstance(parse_json(text), dict)):
             continue
-        found, has_fields = parse(text)
+        found, has_fields = read_infotext(text)
         if has_fields or place == "parameters":
             return found
     return None

@@ -104,7 +104,7 @@ class Ranges:
             SourceError, HashMismatchError, RefusedFileError, StorageError: As `download` does.
         """
         with storage_errors(f"write {self._part}"):
-            _local.keep(self._part)
+            _local.keep_file(self._part)
             self._journal.open(self._part.stat().st_size)
         self._hire()
         try:

@@ -92,7 +92,7 @@ class Stream:
 
     def _take_up(self) -> None:
         """Go on with the bytes of an earlier try."""
-        _local.keep(self._part)
+        _local.keep_file(self._part)
         if not self._pinned and not self._known_state():
             self._start_over()  # nobody can tell whether more of the same would come
         self.promise.feed_file(self._part)
@@ -215,7 +215,7 @@ class Stream:
 
     def _start_over(self) -> None:
         with storage_errors(f"write {self._part}"):
-            _local.empty(self._part)
+            _local.make_empty(self._part)
             self._state.unlink(missing_ok=True)
         self.promise.reset()
 

@@ -44,7 +44,7 @@ _FORM = "Write civitai:MODEL[@VERSION], or paste the address of the model's page
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class CivitaiReference:
     """A model, a version of one, or whatever has a hash; with what is asked of the file: format, fp, size, type."""
 
     model: int | None = None
@@ -116,7 +116,7 @@ class CivitaiSource:
         try:
             wanted = parse(origin.reference)
         except UsageError:  # a page of another endpoint
-            wanted = Reference()
+            wanted = CivitaiReference()
         page = _PAGE.search(parts_of((origin.facts and origin.facts.page) or "").path)
         model, version = wanted.model or (page and page["model"]), origin.revision or wanted.version
         if wanted.hash is not None or not (model and version):
@@ -163,7 +163,7 @@ class CivitaiSource:
             raise OfflineError(f"{reference} can not be had: the network is switched off.", hint)
 
 
-def parse(reference: str) -> Reference:
+def parse(reference: str) -> CivitaiReference:
     """Read a reference to Civitai.
 
     Raises:
@@ -178,7 +178,7 @@ def parse(reference: str) -> Reference:
     raise UsageError(f"{reference!r} does not name a model on Civitai.", _FORM)
 
 
-def _parse_address(address: str) -> Reference:
+def _parse_address(address: str) -> CivitaiReference:
     parts = parts_of(address)
     query = _asked(parts.query)
     for form in (_PAGE, _DOWNLOAD, _VERSION_PAGE):
@@ -190,13 +190,13 @@ def _parse_address(address: str) -> Reference:
     raise UsageError(f"{address.partition('?')[0]} is not the page of a model.", _FORM)
 
 
-def _reference(written: str, given: Mapping[str, str | None], query: Mapping[str, str]) -> Reference:
+def _reference(written: str, given: Mapping[str, str | None], query: Mapping[str, str]) -> CivitaiReference:
     asked = {key: query[key] for key in ("format", "fp", "size", "type") if key in query}
     digits = {key: text for key in ("model", "version") if (text := given.get(key))}
     if any(len(text) > _DIGITS for text in digits.values()):
         raise UsageError(f"{written[:100]!r} has a number that no model on Civitai has.", _FORM)
     numbers = {key: int(text) for key, text in digits.items()}
-    return Reference(**numbers, hash=given.get("hash"), wanted=tuple(sorted(asked.items())))
+    return CivitaiReference(**numbers, hash=given.get("hash"), wanted=tuple(sorted(asked.items())))
 
 
 def _asked(query: str) -> dict[str, str]:
@@ -207,7 +207,7 @@ def _asked(query: str) -> dict[str, str]:
         raise UsageError("This address asks for too much.", _FORM) from None
 
 
-def _is_download(address: str | None, version: str, asked: Reference) -> bool:
+def _is_download(address: str | None, version: str, asked: CivitaiReference) -> bool:
     """Whether a file of this version is had there, from Civitai itself, and none that was not asked for."""
     parts = parts_of(address or "")
     match = _DOWNLOAD.fullmatch(parts.path)
@@ -216,7 +216,7 @@ def _is_download(address: str | None, version: str, asked: Reference) -> bool:
     return own and match is not None and match["version"] == version and _is_asked(parts.query, asked)
 
 
-def _is_asked(query: str, asked: Reference) -> bool:
+def _is_asked(query: str, asked: CivitaiReference) -> bool:
     """Whether an address of a download says no more of its file than Civitai does, and nothing else than was asked.
 
     Civitai names a file by its number, which only Civitai understands, or by words. Where nothing was asked for, what
@@ -238,7 +238,7 @@ def _is_asked(query: str, asked: Reference) -> bool:
     return True
 
 
-def _is_name(path: str, asked: Reference) -> bool:
+def _is_name(path: str, asked: CivitaiReference) -> bool:
     """Whether a file may be called so: as what can be a model, and as no pickle where safe ones were asked for."""
     refused = PICKLE_SUFFIXES if dict(asked.wanted).get("format", "").lower() == "safetensor" else ()
     name = path.lower()

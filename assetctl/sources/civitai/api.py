@@ -302,7 +302,7 @@ def _remote(file: Mapping[str, Any]) -> RemoteFile:
 
 
 def _name(file: Mapping[str, Any]) -> str:
-    name = _web.file_name(said[-500:] if isinstance(said := file.get("name"), str) else "") or "model"
+    name = _web.name_of_download(said[-500:] if isinstance(said := file.get("name"), str) else "") or "model"
     return name if name.lower().endswith((*MODEL_SUFFIXES, ".zip")) else f"{name}.safetensors"
 
 

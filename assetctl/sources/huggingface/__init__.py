@@ -16,13 +16,13 @@ from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.sources import _local
 from assetctl.sources._choose import (
     INDEX,
+    choose_single_file,
     could_be_chosen,
     diffusers_files,
     file_name,
     named_file,
     read_index,
     see_chosen,
-    single_file,
 )
 from assetctl.sources.base import FetchProgress, Resolution
 from assetctl.text import parts_of
@@ -57,7 +57,7 @@ def source(settings: Settings) -> HuggingFaceSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class HubReference:
     """A repository, perhaps at a revision, perhaps one file of it, or a variant of its weights."""
 
     repo: str
@@ -108,7 +108,7 @@ class HuggingFaceSource:
             name, form = f"{repository}-{wanted.variant}" if wanted.variant else repository, "diffusers"
         else:
             path = (
-                single_file(paths, wanted.repo, wanted.prefix())
+                choose_single_file(paths, wanted.repo, wanted.prefix())
                 if wanted.path is None
                 else named_file(wanted.path, paths, wanted.repo, wanted.prefix())
             )
@@ -165,7 +165,7 @@ class HuggingFaceSource:
         all_of(others, fetch_one, _FILES)
         if is_folder:
             with storage_errors(f"tidy {target}"):
-                _local.prune(target, paths)
+                _local.prune_staged(target, paths)
         return target
 
     def with_hashes(self, resolution: Resolution) -> Resolution:
@@ -192,7 +192,7 @@ class HuggingFaceSource:
         path = shown or wanted.path or ""
         if origin.revision is None or "?" in path:
             return origin.reference
-        return Reference(wanted.repo, origin.revision, path or None, wanted.variant).written()
+        return HubReference(wanted.repo, origin.revision, path or None, wanted.variant).written()
 
     def departure(self, wanted: str, said: Resolution) -> str | None:
         """Its files are that repository's at one commit, on the Hub or where `HF_ENDPOINT` says; see `Accountable`."""
@@ -237,7 +237,7 @@ class HuggingFaceSource:
             )
 
 
-def parse(reference: str) -> Reference:
+def parse(reference: str) -> HubReference:
     """Read a reference to the Hub.
 
     Raises:
@@ -253,15 +253,15 @@ def parse(reference: str) -> Reference:
     path = (parts.get("path") or "").strip("/") or None
     if path and parts["variant"]:
         raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
-    return Reference(parts["repo"], revision, path, parts["variant"])
+    return HubReference(parts["repo"], revision, path, parts["variant"])
 
 
-def _may_be_whole(asked: Reference, paths: Sequence[str]) -> bool:
+def _may_be_whole(asked: HubReference, paths: Sequence[str]) -> bool:
     """Whether these can be the files of a repository as a whole."""
     return asked.path is None and could_be_chosen(paths, asked.variant)
 
 
-def _may_be_one(asked: Reference, paths: Sequence[str]) -> bool:
+def _may_be_one(asked: HubReference, paths: Sequence[str]) -> bool:
     """Whether this can be the one file that was asked for."""
     if len(paths) != 1:
         return False
@@ -295,15 +295,15 @@ def _page_path(address: str) -> str | None:
     return path if page and (page["kind"] or not path.lower().endswith(MODEL_SUFFIXES)) else None
 
 
-def _parse_page(address: str) -> Reference:
+def _parse_page(address: str) -> HubReference:
     """Read the address of a repository, a folder or a file as the browser shows it."""
     parts = [unquote(part) for part in (_page_path(address) or "").split("/") if part]
     repo = "/".join(parts[:2])
     if len(parts) < 2 or parts[0] in _OTHER_TYPES or not _BARE.fullmatch(repo):
         raise UsageError(f"{address} is not the page of a model.", _FORM_HINT)
     if len(parts) == 2:
-        return Reference(repo)
+        return HubReference(repo)
     if parts[2] not in ("blob", "resolve", "raw", "tree") or len(parts) == 3:
         raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
     end = 6 if parts[3] == "refs" else 4
-    return Reference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)
+    return HubReference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)

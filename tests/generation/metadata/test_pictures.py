@@ -10,7 +10,7 @@ from generation import tiny
 from PIL import Image
 
 from assetctl.errors import CorruptFileError, FileError, GenerationError, StorageError, UsageError
-from assetctl.pictures import UsedAsset, infotext, read_parameters, read_record, record, save_picture
+from assetctl.pictures import UsedAsset, infotext, picture_record, read_parameters, read_record, save_picture
 
 SUFFIXES = ["png", "jpg", "JPEG", "webp"]
 TEXT = "a cat\nSteps: 3, Sampler: Euler, Seed: 4, Size: 8x8"
@@ -40,7 +40,7 @@ def test_a_picture_keeps_its_parameters_and_record(tmp_path: Path, suffix: str):
     lora = tiny.asset(Path("detail"), "lora", "sd1", source="civitai:1@2")
     prompt = 'Ã© é 猫 🧑‍🎨, "x"\nNegative prompt: no\nSteps: 20'
     plan = tiny.plan(tiny.asset(Path("m"), "checkpoint", "sd1"), prompt, negative="bad", loras=[(lora, 0.5)])
-    path, said = tmp_path / f"a.{suffix}", record(plan, 9, {"torch": "2"})
+    path, said = tmp_path / f"a.{suffix}", picture_record(plan, 9, {"torch": "2"})
     save_picture(noise(), path, infotext(plan, 9), said)
 
     assert read_record(path) == said

@@ -1,4 +1,4 @@
-"""Selections are checked, prompts read, pictures made and made again."""
+"""Pictures: made, made again, looked into and remembered."""
 
 from __future__ import annotations
 
@@ -8,45 +8,20 @@ from typing import TYPE_CHECKING
 from assetctl.registry.home import Home, ignore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from assetctl.compat.check import Rule
+    from assetctl.catalog import Generation
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
-    from assetctl.operations.select.prompts import PromptReading
     from assetctl.operations.select.selection import Choice
     from assetctl.plan import Backend, GenerationRequest, Plan, Progress
     from assetctl.registry.home import PathLike
     from assetctl.types import CheckReport
 
 
-class Making(Home):
-    """Selections are checked, prompts read, pictures made and made again."""
-
-    def check(self, choice: Choice) -> CheckReport:
-        """Whether a selection can work together."""
-        from assetctl.operations.select.check import check
-
-        return check(self._workspace, choice)
-
-    def rules(self) -> Sequence[Rule]:
-        """What `check` looks for, by name."""
-        from assetctl.compat.check import list_rules
-
-        return list_rules()
-
-    def prompt(self, text: str, *, checkpoint: str | None = None, embeddings: Iterable[str] = ()) -> PromptReading:
-        """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
-
-        Works without a catalog, and makes none.
-
-        Raises:
-            NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
-            FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
-        """
-        from assetctl.operations.select.prompts import read_prompt
-
-        return read_prompt(self._workspace, text, checkpoint=checkpoint, embeddings=embeddings)
+class Make(Home):
+    """Pictures: made, made again, looked into and remembered."""
 
     def plan(
         self,
@@ -58,12 +33,12 @@ class Making(Home):
         force: bool = False,
     ) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
-        from assetctl.operations.make.generate import find_target
+        from assetctl.operations.make.generate import find_output_path
         from assetctl.operations.make.plan import plan_generation
 
         planned = plan_generation(self._workspace, request, choice)
         target = self._workspace.settings.outputs if out is None else Path(out)
-        find_target(target, format, count=request.count, force=force)
+        find_output_path(target, format, count=request.count, force=force)
         return planned
 
     def generate(
@@ -140,7 +115,7 @@ class Making(Home):
         target = None if out is None else Path(out)
         return reproduce(self._workspace, picture, painter, out=target, force=force, progress=progress)
 
-    def check_reproduction_target(
+    def check_reproduction_path(
         self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
     ) -> None:
         """Find out whether a picture that is made again can be saved there; see `reproduce`.
@@ -148,6 +123,57 @@ class Making(Home):
         Raises:
             UsageError: The file that `out` names is there, or is the original itself.
         """
-        from assetctl.operations.make.reproduce import check_target
+        from assetctl.operations.make.reproduce import check_output_path
 
-        check_target(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
+        check_output_path(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
+
+    def find_picture(self, name: str) -> Path | None:
+        """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
+        from assetctl.operations.make.inspect_picture import find_picture
+
+        return find_picture(self._workspace, name)
+
+    def inspect_picture(self, path: PathLike, *, hashes: bool | None = None) -> PictureDetails:
+        """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
+
+        Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
+        itself of what is small.
+
+        Raises:
+            FileError: It is no such picture, or is damaged.
+        """
+        from assetctl.operations.make.inspect_picture import inspect_picture
+
+        return inspect_picture(self._workspace, Path(path), hashes=hashes)
+
+    def history(
+        self,
+        limit: int | None = 20,
+        *,
+        used: str | None = None,
+        prompt: str | None = None,
+        seed: int | None = None,
+        since: str | None = None,
+    ) -> Sequence[Generation]:
+        """The pictures that were made, newest first, without their records; conditions add up.
+
+        Args:
+            limit: How many at most; `None` for all.
+            used: An asset that took part, by name, path or hash; or by the name of one that is gone.
+            prompt: Words that occur in the prompt.
+            seed: Exactly this one.
+            since: A date or time in ISO 8601, or `12h`, `7d`, `2w`, `3m`, `1y` ago.
+        """
+        from assetctl.operations.make.history import history
+
+        return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit)
+
+    def generation(self, number: int) -> Generation:
+        """One picture of the history, with its record.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        from assetctl.operations.make.history import made_picture
+
+        return made_picture(self._workspace, number)
