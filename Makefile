@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test test-slow lint bench clean
 
 help:  ## Show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed  ## Set up .venv with everything
 
@@ -23,9 +23,13 @@ demo: install  ## Pull, list, inspect, check and generate with small assets, in 
 	@echo "==> The tour, in ./demo-home (delete it whenever you like)"
 	@$(BIN)/assetctl --home demo-home demo
 
-test: install  ## Run the tests
+test: install  ## Run the tests, the slow proofs in a short form
 	@echo "==> Running the tests"
 	@$(BIN)/python -m pytest
+
+test-slow: install  ## Run the slow proofs whole
+	@echo "==> Running the slow proofs"
+	@$(BIN)/python -m pytest -m slow
 
 lint: install  ## Lint, type-check, and check the import direction
 	$(BIN)/ruff check .

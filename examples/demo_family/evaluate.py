@@ -7,6 +7,7 @@ of its prompts it was kept, on how many it seemed kept with the feature switched
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import random
 import sys
@@ -117,15 +118,6 @@ def wishes(count: int, *, shown: bool = True) -> list[Wish]:
         if held_out(wish.shape, wish.colour, wish.background) is not shown:
             found.append(wish)
     return found
-
-
-def rows(studio: Studio, count: int = PROMPTS) -> Iterator[Row]:
-    """Every promise, in the order of the table."""
-    yield from _prompts(studio, wishes(count), "")
-    yield from _prompts(studio, wishes(count, shown=False), ", never shown together")
-    yield from _loras(studio, wishes(count))
-    yield from _embeddings(studio, wishes(count))
-    yield from _weights(studio, wishes(count))
 
 
 def _count(asked: Sequence[Wish], is_kept: Callable[[Wish], bool]) -> int:
@@ -245,6 +237,16 @@ def _weights(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
     yield Row("negative: (colour: 1.4) farther from it than (colour: 0.6)", count, hits, without, 0.9)
 
 
+#: The promises, by what makes them, in the order of the table.
+PARTS: dict[str, Callable[[Studio, int], Iterator[Row]]] = {
+    "prompts": lambda studio, count: _prompts(studio, wishes(count), ""),
+    "prompts never shown": lambda studio, count: _prompts(studio, wishes(count, shown=False), ", never shown together"),
+    "LoRAs": lambda studio, count: _loras(studio, wishes(count)),
+    "embeddings": lambda studio, count: _embeddings(studio, wishes(count)),
+    "weights": lambda studio, count: _weights(studio, wishes(count)),
+}
+
+
 def _two_colours(wish: Wish) -> tuple[str, str]:
     """Two colours far from each other, neither of them gray nor the background's."""
     others = [name for name in COLOURS if name not in (*_GRAYS, wish.background)]
@@ -269,7 +271,7 @@ def main() -> int:
     missed = 0
     with tempfile.TemporaryDirectory() as home:
         studio = Studio(Path(home))
-        for row in rows(studio, given.prompts):
+        for row in itertools.chain.from_iterable(part(studio, given.prompts) for part in PARTS.values()):
             missed += not row.kept
             mark = "" if row.kept else "  missed"
             enough = round(row.threshold * row.prompts + 0.499)

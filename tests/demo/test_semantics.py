@@ -27,16 +27,24 @@ def evaluate():
 
 
 @pytest.fixture(scope="module")
-def rows(evaluate, tmp_path_factory):
+def studio(evaluate, tmp_path_factory):
     studio = evaluate.Studio(tmp_path_factory.mktemp("home"))
-    yield list(evaluate.rows(studio))
+    yield studio
     studio.close()
 
 
-def test_every_promise_is_kept_on_enough_of_64_prompts(rows):
-    assert {row.prompts for row in rows} == {64}
-    assert [row for row in rows if row.hits < row.threshold * row.prompts] == []
+PROMPTS = (3, pytest.param(64, marks=pytest.mark.slow))
+PARTS = ("prompts", "prompts never shown", "LoRAs", "embeddings", "weights")
 
 
-def test_no_promise_seems_kept_with_its_feature_switched_off(rows):
-    assert [row for row in rows if row.without >= row.threshold * row.prompts] == []
+@pytest.mark.parametrize("prompts", PROMPTS)
+@pytest.mark.parametrize("part", PARTS)
+def test_every_promise_is_kept_on_enough_prompts_and_not_with_its_feature_switched_off(evaluate, studio, part, prompts):
+    rows = list(evaluate.PARTS[part](studio, prompts))
+    assert rows
+    assert [row for row in rows if row.hits < row.threshold * prompts] == []
+    assert [row for row in rows if row.without >= row.threshold * prompts] == []
+
+
+def test_no_part_of_the_table_is_left_out(evaluate):
+    assert tuple(evaluate.PARTS) == PARTS
