@@ -1,7 +1,33 @@
 """The one tree of errors: each has a stable code, an exit code, a message and a hint.
 
-A message names the thing that is wrong; a hint names what to do next, where possible the next
-command to run. The command line prints both and exits with `exit_code`.
+A message names the thing that is wrong; a hint names what to do next, where possible the next command to run. The
+command line prints both and exits with the exit code. docs/errors.md says what to do about each.
+
+    AssetctlError           error              1    the root: never raised itself
+    ├─ UsageError           usage              2    the words of the request do not make sense
+    ├─ NotFoundError        not_found          3    no asset, or no file, goes by that name
+    ├─ AmbiguousNameError   ambiguous          3    several assets go by that name
+    ├─ IncompatibleError    incompatible       4    the selection cannot work together
+    ├─ FileError            file_error         5    a file is not what it should be
+    │  ├─ RefusedFileError  file_refused       5    a file is never loaded: a web page, a pickle that would run code
+    │  │  └─ OtherFormatError  file_refused    5    a model file in another format than safetensors
+    │  ├─ CorruptFileError  file_corrupt       5    a file of the right kind is damaged or cut short
+    │  └─ HashMismatchError hash_mismatch      5    the bytes are not those that were promised
+    ├─ SourceError          source_failed      6    a source could not be reached, or refused to serve
+    │  ├─ UnauthorizedError unauthorized       6    a source wants a token, or other rights than the token has
+    │  ├─ SourceNotFoundError  source_not_found 6   a source has no such repository, revision or file
+    │  └─ OfflineError      offline            6    the network was forbidden, or is not there
+    ├─ OutOfDateError       out_of_date        1    a machine and its lockfile, or that and its manifest, differ
+    ├─ CatalogError         catalog_error      1    the catalog cannot be used
+    │  └─ CatalogTooNewError  catalog_too_new  1    the catalog was written by a newer assetctl
+    ├─ StorageError         storage            1    the disk is full, or a folder cannot be written
+    │  ├─ NameTakenError    storage            1    there is a file of that name, and it is left as it is
+    │  └─ NoRoomError       storage            1    one thing is larger than what is free on the disk
+    ├─ MissingExtraError    extra_missing      1    an optional part of assetctl is not installed
+    ├─ GenerationError      generation_failed  1    a picture could not be made
+    │  └─ UnusableError     unusable           4    an asset cannot be generated with
+    ├─ StoppedError         interrupted        130  a person stopped the work before its end
+    └─ InternalError        internal           1    a defect in assetctl itself
 """
 
 from __future__ import annotations
@@ -40,21 +66,21 @@ class AssetctlError(Exception):
 
 
 class UsageError(AssetctlError):
-    """The words of the request do not make sense."""
+    """Raised where the words of a request do not make sense: an unknown option, a value out of bounds."""
 
     code = "usage"
     exit_code = 2
 
 
 class NotFoundError(AssetctlError):
-    """No asset, or no file, goes by that name."""
+    """Raised where no asset, or no file, goes by the name that was given."""
 
     code = "not_found"
     exit_code = 3
 
 
 class AmbiguousNameError(AssetctlError):
-    """Several assets go by that name; `candidates` lists them."""
+    """Raised where several assets go by the name that was given; `candidates` lists them."""
 
     code = "ambiguous"
     exit_code = 3
@@ -65,7 +91,7 @@ class AmbiguousNameError(AssetctlError):
 
 
 class IncompatibleError(AssetctlError):
-    """The selection can not work together; `findings` say why."""
+    """Raised where a selection is to be used that cannot work together; `findings` say why."""
 
     code = "incompatible"
     exit_code = 4
@@ -76,20 +102,20 @@ class IncompatibleError(AssetctlError):
 
 
 class FileError(AssetctlError):
-    """A file is not what it should be."""
+    """Raised where a file is not what it should be, and none of the classes below says it better."""
 
     code = "file_error"
     exit_code = 5
 
 
 class RefusedFileError(FileError):
-    """A file that is never loaded: a web page, an LFS pointer, a pickle that would run code."""
+    """Raised for a file that is never loaded: a web page, an LFS pointer, a pickle that would run code."""
 
     code = "file_refused"
 
 
-class ForeignFormatError(RefusedFileError):
-    """A model file in another format than safetensors; `format` is `pickle`, `gguf` or `png`."""
+class OtherFormatError(RefusedFileError):
+    """Raised for a model file in another format than safetensors; `format` is `pickle`, `gguf` or `png`."""
 
     def __init__(self, message: str, hint: str | None = None, format: str = "pickle") -> None:  # noqa: A002 - the field
         super().__init__(message, hint)
@@ -97,95 +123,95 @@ class ForeignFormatError(RefusedFileError):
 
 
 class CorruptFileError(FileError):
-    """A file of the right kind that is damaged or cut short."""
+    """Raised for a file of the right kind that is damaged or cut short."""
 
     code = "file_corrupt"
 
 
 class HashMismatchError(FileError):
-    """The bytes are not those that were promised."""
+    """Raised where bytes are not those that a source, a lockfile or the catalog promised."""
 
     code = "hash_mismatch"
 
 
 class SourceError(AssetctlError):
-    """A source could not be reached, or refused to serve."""
+    """Raised where a source could not be reached, or refused to serve."""
 
     code = "source_failed"
     exit_code = 6
 
 
 class UnauthorizedError(SourceError):
-    """A source wants a token, or other rights than the token has."""
+    """Raised where a source wants a token, or other rights than the token has."""
 
     code = "unauthorized"
 
 
 class SourceNotFoundError(SourceError):
-    """A source has no such repository, revision or file."""
+    """Raised where a source has no such repository, revision or file."""
 
     code = "source_not_found"
 
 
 class OfflineError(SourceError):
-    """The network was forbidden, or is not there."""
+    """Raised where the network is needed, and was forbidden or is not there."""
 
     code = "offline"
 
 
 class OutOfDateError(AssetctlError):
-    """What is here is not what a file says: a machine and its lockfile, or a lockfile and its manifest."""
+    """Raised where `--check` or `--locked` finds that a machine and its lockfile, or that and its manifest, differ."""
 
     code = "out_of_date"
 
 
 class CatalogError(AssetctlError):
-    """The catalog can not be used."""
+    """Raised where the catalog cannot be used: damaged, locked by another process, no catalog at all."""
 
     code = "catalog_error"
 
 
 class CatalogTooNewError(CatalogError):
-    """The catalog was written by a newer assetctl."""
+    """Raised where the catalog was written by a newer assetctl."""
 
     code = "catalog_too_new"
 
 
 class StorageError(AssetctlError):
-    """The disk is full, or a folder may not be written."""
+    """Raised where the disk is full, or a folder cannot be written."""
 
     code = "storage"
 
 
 class NameTakenError(StorageError):
-    """There is a file of that name already, and it is left as it is."""
+    """Raised where there is a file of that name already; it is left as it is."""
 
 
 class NoRoomError(StorageError):
-    """One thing is larger than what is free on the disk."""
+    """Raised where one thing is larger than what is free on the disk."""
 
 
 class MissingExtraError(AssetctlError):
-    """An optional part of assetctl is not installed."""
+    """Raised where an optional part of assetctl is needed and not installed."""
 
     code = "extra_missing"
 
 
 class GenerationError(AssetctlError):
-    """A picture could not be made."""
+    """Raised where a picture could not be made."""
 
     code = "generation_failed"
 
 
 class UnusableError(GenerationError):
-    """An asset can not be generated with: it lacks a part, does not fit, or asks for what is never given."""
+    """Raised for an asset that cannot be generated with: it lacks a part, does not fit, or asks for too much."""
 
     code = "unusable"
     exit_code = 4
 
 
 class StoppedError(AssetctlError):
-    """A person stopped the work before its end; `done` says what there is, and `rest` how to go on.
+    """Raised where a person stopped the work before its end; `done` says what there is, and `rest` how to go on.
 
     Attributes:
         rest: Options that the same command needs to do what is left; none where the hint tells.
@@ -200,6 +226,6 @@ class StoppedError(AssetctlError):
 
 
 class InternalError(AssetctlError):
-    """A defect in assetctl itself."""
+    """Made of any other exception: a defect in assetctl itself."""
 
     code = "internal"

@@ -115,7 +115,7 @@ class Backend(Protocol):
     def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
         """What a picture that is made here would record, asked for this device, precision and number of threads.
 
-        What can not be had here is replaced by what can, as `auto` would.
+        What cannot be had here is replaced by what can, as `auto` would.
 
         Raises:
             MissingExtraError: The packages for it are not installed.

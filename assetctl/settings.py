@@ -91,7 +91,7 @@ def _read_config(path: Path) -> dict[str, object]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise UsageError(f"{path} can not be read: {error.strerror}.", "Mend or remove the file.") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Mend or remove the file.") from error
     known = {field.name for field in fields(Settings)} - {"home"}
     for key in config:
         if key not in known:
@@ -140,7 +140,7 @@ def _path(text: str | Path, root: Path) -> Path:
         path = (root / Path(text).expanduser()).absolute()
         path.exists()
     except (RuntimeError, ValueError) as error:
-        raise UsageError(f"{_shown(str(text))} can not be used as a path: {error}.", "Name another folder.") from error
+        raise UsageError(f"{_shown(str(text))} cannot be used as a path: {error}.", "Name another folder.") from error
     except OSError:  # it may not be looked at, which whoever uses it will say
         return (root / Path(text).expanduser()).absolute()
     return path

@@ -39,7 +39,7 @@ def read_toml(path: Path, mend: str) -> tuple[dict[str, Any], str]:
         mend: What a person should do about one that makes no sense.
 
     Raises:
-        OSError: It is not there, or can not be read.
+        OSError: It is not there, or cannot be read.
         RefusedFileError: It is no regular file, or is larger than any should be.
         UsageError: It is no UTF-8, or no TOML.
     """

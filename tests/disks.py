@@ -1,4 +1,4 @@
-"""Disks that a test can fill, and what can not be written though root asks."""
+"""Disks that a test can fill, and what cannot be written though root asks."""
 
 from __future__ import annotations
 

@@ -362,7 +362,7 @@ class Catalog:
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
         CatalogTooNewError: A newer assetctl wrote it.
-        StorageError: The folder can not be written.
+        StorageError: The folder cannot be written.
     """
 
     def __init__(self, path: Path, migrations: Path | None = None) -> None:

@@ -31,7 +31,7 @@ class AssetRow(Row):
     __table_args__ = (
         CheckConstraint("size >= 0", name="size"),
         CheckConstraint("name <> ''", name="name"),
-        # the migration gives the first columns of the indexes NOCASE, which the ORM can not compare
+        # the migration gives the first columns of the indexes NOCASE, which the ORM cannot compare
         Index(None, "kind", "name"),
         Index(None, "family", "name"),
         Index(None, "base_model", "name"),

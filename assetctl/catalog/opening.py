@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-#: What SQLite says where it can not make the files that it wants beside a catalog.
+#: What SQLite says where it cannot make the files that it wants beside a catalog.
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
 
@@ -37,7 +37,7 @@ def open_catalog(path: Path, migrations: Path | None = None) -> Opened:
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
         CatalogTooNewError: A newer assetctl wrote it.
-        StorageError: The folder can not be written, and there is no catalog of this schema; or it can not be read.
+        StorageError: The folder cannot be written, and there is no catalog of this schema; or it cannot be read.
     """
     if path.exists():
         opened = connect(path)
@@ -54,7 +54,7 @@ def connect(path: Path) -> Opened:
 
     Raises:
         CatalogError: The file is no catalog, or is damaged.
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     connection = _connect_to_file(path)
     if connection is not None:
@@ -76,7 +76,7 @@ def load(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _connect_to_file(path: Path) -> sqlite3.Connection | None:
-    """A connection to the file, with SQLite's own files beside it; `None` where it can not have them."""
+    """A connection to the file, with SQLite's own files beside it; `None` where it cannot have them."""
     if os.access(path.parent, os.W_OK):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     elif all(path.with_name(f"{path.name}-{kind}").exists() for kind in ("wal", "shm")):  # somebody may be writing
@@ -147,7 +147,7 @@ def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
     elif "FOREIGN KEY" in text:
         meaning = _GONE
     else:
-        # Our own statements are right where the catalog is: what SQLite can not make sense of is in the file.
+        # Our own statements are right where the catalog is: what SQLite cannot make sense of is in the file.
         meaning = _MEANINGS.get(kind, _DAMAGED)
     what = "a text in it is not valid UTF-8" if is_undecodable(error) else text
     hint = meaning.hint
@@ -185,7 +185,7 @@ _FULL = _Meaning(
 )
 _DENIED = _Meaning(
     StorageError,
-    "The catalog {path} can not be opened for writing ({what}).",
+    "The catalog {path} cannot be opened for writing ({what}).",
     "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME.",
 )
 _LOCKED = _Meaning(
@@ -224,7 +224,7 @@ def _ensure_schema(path: Path, migrations: Path | None) -> None:
     except OSError as error:
         full = error.errno == errno.ENOSPC
         hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
-        raise StorageError(f"The catalog {path} can not be made: {error.strerror or error}.", hint) from error
+        raise StorageError(f"The catalog {path} cannot be made: {error.strerror or error}.", hint) from error
 
 
 def _revision(path: Path) -> str | None:

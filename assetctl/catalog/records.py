@@ -339,7 +339,7 @@ def _row(key: str, row: object) -> dict[str, Any]:
 
 
 def _see_that_it_agrees(known: dict[str, Any]) -> None:
-    """What columns can not say of themselves: what is set by hand is of its field's kind, and no file comes twice."""
+    """What columns cannot say of themselves: what is set by hand is of its field's kind, and no file comes twice."""
     for row in known["overrides"]:
         is_right = _are_words if row["field"] == "trigger_words" else _or_none(_is_text)
         if not is_right(row["value"]) or (row["field"] == "kind" and row["value"] not in KINDS):

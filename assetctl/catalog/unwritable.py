@@ -138,7 +138,7 @@ def _make(path: Path) -> None:
 
 def _allocate(handle: int) -> None:
     if hasattr(os, "posix_fallocate"):
-        with contextlib.suppress(OSError):  # some filesystems can not
+        with contextlib.suppress(OSError):  # some filesystems cannot
             os.posix_fallocate(handle, 0, SIZE)
             return
     left = SIZE - len(_FIRST_LINE)
@@ -212,7 +212,7 @@ def _refuse_a_journal(path: Path) -> None:
     state = _state(journal)
     if state is not None and state[1]:
         raise StorageError(
-            f"The catalog {path} was left half written, and can not be mended where it can not be written.",
+            f"The catalog {path} was left half written, and cannot be mended where it cannot be written.",
             "Run any command of assetctl where it can be written.",
         )
 
@@ -242,7 +242,7 @@ def _bytes(place: tuple[Path, int], state: _State | None) -> bytes:
     if state is None or not state[1]:
         return b""
     if state[1] > most:
-        raise CatalogError(f"{path} is too large to be read where it can not be written.", "Make its folder writable.")
+        raise CatalogError(f"{path} is too large to be read where it cannot be written.", "Make its folder writable.")
     try:
         with path.open("rb") as opened:
             return opened.read(most)
@@ -255,7 +255,7 @@ def _bytes(place: tuple[Path, int], state: _State | None) -> bytes:
 def _unreadable(path: Path, error: OSError) -> StorageError:
     what = ", which holds the catalog's latest changes," if path.name.endswith("-wal") else ""
     hint = "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME."
-    return StorageError(f"{path}{what} can not be read: {error.strerror or error}.", hint)
+    return StorageError(f"{path}{what} cannot be read: {error.strerror or error}.", hint)
 
 
 def _damaged(path: Path) -> CatalogError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LostOutputError(StorageError):
-    """Results can not be written: where they went is full, or closed."""
+    """Results cannot be written: where they went is full, or closed."""
 
 
 class EnoughError(Exception):
@@ -58,7 +58,7 @@ class Results(io.TextIOWrapper):
             return EnoughError()
         reason = error.strerror or "standard output is closed"
         hint = "Send them to a file or a program that takes them, and run the command again."
-        return LostOutputError(f"The results can not be written: {reason}.", hint)
+        return LostOutputError(f"The results cannot be written: {reason}.", hint)
 
 
 def guard_results() -> None:

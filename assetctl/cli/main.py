@@ -84,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _check_text(arguments)
         code = app(args=list(arguments) or ["--help"], prog_name="assetctl", standalone_mode=False)
-        sys.stdout.flush()  # what can not be written is to be told now
+        sys.stdout.flush()  # what cannot be written is to be told now
     except BaseException as error:  # noqa: BLE001 - the one place where everything ends
         return report(error, arguments)
     if code == INTERRUPTED:  # Typer has caught the interrupt itself, and said nothing

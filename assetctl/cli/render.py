@@ -87,7 +87,7 @@ def _write(line: str) -> None:
 
 def _verdict(report: CheckReport) -> str:
     if not report.ok:
-        return "✗ This selection can not work together."
+        return "✗ This selection cannot work together."
     if any(finding.rule in _LEFT_OPEN for finding in report.findings):
         return "✓ Nothing speaks against this selection, as far as it could be compared."
     return "✓ This selection fits."

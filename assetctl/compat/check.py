@@ -57,12 +57,12 @@ def read_networks(folder: Path) -> dict[str, list[Header]]:
 
     Raises:
         FileError: A network has no weights in safetensors, lacks a shard, or a file of it is damaged.
-        StorageError: The folder can not be read.
+        StorageError: The folder cannot be read.
     """
     try:
         found = {name: _weights(folder / name) for name in _NETWORKS if (folder / name).is_dir()}
     except OSError as error:
-        raise StorageError(f"{folder} can not be read: {error.strerror}.", "Check the path and its rights.") from error
+        raise StorageError(f"{folder} cannot be read: {error.strerror}.", "Check the path and its rights.") from error
     return {name: [read_header(path) for path in paths] for name, paths in found.items()}
 
 
@@ -102,7 +102,7 @@ class OpenedCheckpoint:
 
     @cached_property
     def header(self) -> Header | None:
-        """Header of a single file; `None` for a folder and for what can not be read."""
+        """Header of a single file; `None` for a folder and for what cannot be read."""
         if self.asset.format == "diffusers":
             return None
         try:
@@ -118,7 +118,7 @@ class OpenedCheckpoint:
 
     @cached_property
     def networks(self) -> Mapping[str, list[Header]]:
-        """Headers of the networks of a diffusers folder; empty for a file and for what can not be read."""
+        """Headers of the networks of a diffusers folder; empty for a file and for what cannot be read."""
         if self.asset.format != "diffusers":
             return {}
         try:
@@ -152,7 +152,7 @@ class Context:
     _headers: dict[str, Header | None] = field(default_factory=dict, repr=False)
 
     def header(self, asset: Asset) -> Header | None:
-        """Header of a single-file asset; `None` for a folder and for what can not be read (see `failure`)."""
+        """Header of a single-file asset; `None` for a folder and for what cannot be read (see `failure`)."""
         if asset.path not in self._headers:
             self._headers[asset.path] = self._read(asset)
         return self._headers[asset.path]
@@ -170,11 +170,11 @@ class Context:
 
     @property
     def networks(self) -> Mapping[str, list[Header]]:
-        """Headers of the networks of a checkpoint that is a diffusers folder; empty for what can not be read."""
+        """Headers of the networks of a checkpoint that is a diffusers folder; empty for what cannot be read."""
         return {} if self.opened is None else self.opened.networks
 
     def failure(self, asset: Asset) -> AssetctlError | None:
-        """Why an asset's file or folder can not be read, if that is so."""
+        """Why an asset's file or folder cannot be read, if that is so."""
         self.header(asset)
         if self.opened is not None and self.opened.asset.path == asset.path:
             _ = self.opened.networks
@@ -197,7 +197,7 @@ class Context:
 
     @cached_property
     def coverage(self) -> tuple[tuple[Asset, Coverage], ...]:
-        """What each LoRA would change in the checkpoint; none of those that can not be compared with it."""
+        """What each LoRA would change in the checkpoint; none of those that cannot be compared with it."""
         modules = self.modules
         if modules is None:
             return ()
@@ -258,7 +258,7 @@ def rule_modules() -> tuple[RuleModule, ...]:
     """All rules, by name.
 
     Raises:
-        UsageError: Two rules share a name, or one of another package can not be loaded.
+        UsageError: Two rules share a name, or one of another package cannot be loaded.
     """
     modules = pkgutil.iter_modules([str(Path(__file__).with_name("rules"))])
     own = [importlib.import_module(f"assetctl.compat.rules.{module.name}") for module in modules]
@@ -280,7 +280,7 @@ def _foreign() -> list[RuleModule]:
         try:
             module = point.load()
         except (ImportError, AttributeError) as error:
-            raise UsageError(f"The rule {point.value} can not be loaded: {error}.", hint) from error
+            raise UsageError(f"The rule {point.value} cannot be loaded: {error}.", hint) from error
         if not hasattr(module, "RULE") or not callable(getattr(module, "check", None)):
             raise UsageError(f"{point.value} is no rule: it lacks RULE or check.", hint)
         loaded.append(module)
@@ -295,7 +295,7 @@ def run_rules(
 ) -> CheckReport:
     """Ask every rule about a selection.
 
-    A file that can not be read becomes a finding; the other rules go on. The report is in order when
+    A file that cannot be read becomes a finding; the other rules go on. The report is in order when
     no finding is an error. Findings stand by severity, then by rule.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from assetctl.errors import CorruptFileError, ForeignFormatError, RefusedFileError, UsageError
+from assetctl.errors import CorruptFileError, OtherFormatError, RefusedFileError, UsageError
 from assetctl.files.disk import COPY_CHUNK
 from assetctl.files.headers import contained
 from assetctl.files.safetensors import DTYPE_BITS, read_header
@@ -141,7 +141,7 @@ def read_convertible(path: Path) -> Convertible:
         UsageError: It is a safetensors file already.
         RefusedFileError: It is nothing that can be converted, or would run code.
         CorruptFileError: It is damaged, or holds no tensors.
-        StorageError: It can not be opened.
+        StorageError: It cannot be opened.
     """
     with contained(path):
         found = _found(path)
@@ -155,7 +155,7 @@ def read_convertible(path: Path) -> Convertible:
 def _found(path: Path) -> Convertible:
     try:
         read_header(path)
-    except ForeignFormatError as foreign:
+    except OtherFormatError as foreign:
         if foreign.format == "gguf":
             raise
         return _of_picture(path) if foreign.format == "png" else _of_pickle(path)

@@ -57,7 +57,7 @@ _REASONS = {
 
 @contextmanager
 def storage_errors(doing: str) -> Iterator[None]:
-    """Turn what the disk refuses inside the block into a `StorageError`; `doing` completes "Can not …".
+    """Turn what the disk refuses inside the block into a `StorageError`; `doing` completes "Cannot …".
 
     No network call belongs in the block: those errors are `OSError`s too.
     """
@@ -66,7 +66,7 @@ def storage_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         otherwise = (error.strerror or "the disk failed", "Check the disk and the path.")
         reason, hint = _REASONS.get(error.errno or 0, otherwise)
-        raise StorageError(f"Can not {doing}: {reason}.", hint) from error
+        raise StorageError(f"Cannot {doing}: {reason}.", hint) from error
 
 
 def copy_file(source: Path, target: Path, on_bytes: Callable[[int], None] | None = None) -> None:
@@ -100,7 +100,7 @@ def same_bytes(one: Path, other: Path) -> bool:
     """Whether two files hold the same bytes, read whole; nobody may have written to either meanwhile.
 
     Raises:
-        OSError: One of them can not be read, or is no regular file.
+        OSError: One of them cannot be read, or is no regular file.
     """
     with _opened(one) as first, _opened(other) as second:
         before = [_state(file) for file in (first, second)]
@@ -179,7 +179,7 @@ NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP,
 def incoming(path: Path, *, replacing: bool = True, lasting: bool = True) -> Iterator[IO[bytes]]:
     """A file to be written beside `path`, which gets that name once the block ends, whole or not at all.
 
-    Its own name until then can not be foretold and is never one that exists, so that nothing which somebody laid out
+    Its own name until then cannot be foretold and is never one that exists, so that nothing which somebody laid out
     is written to or removed; a link by the name of `path` is replaced, and what it leads to stays as it is.
 
     Args:

@@ -52,7 +52,7 @@ def read_gguf(path: Path) -> Header:
     Raises:
         RefusedFileError: It is of a version that is not known.
         CorruptFileError: It is damaged or cut short.
-        StorageError: It can not be opened.
+        StorageError: It cannot be opened.
     """
     try:
         with path.open("rb") as file:
@@ -60,7 +60,7 @@ def read_gguf(path: Path) -> Header:
             file.seek(0)
             data = file.read(MAX_HEADER)
     except OSError as error:
-        raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
+        raise StorageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
     try:
         return _Reader(path, data).header(size)
     except (struct.error, UnicodeDecodeError, OverflowError) as error:

@@ -60,7 +60,7 @@ def hash_file(
 
     Raises:
         CorruptFileError: The file changed meanwhile.
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     try:
         descriptor, before = open_regular(path)
@@ -72,7 +72,7 @@ def hash_file(
         after = path.stat()
     except OSError as error:
         raise StorageError(
-            f"{path} can not be read: {error.strerror}.", "Check the path and its permissions."
+            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions."
         ) from error
     if _identity(before) != _identity(after):
         raise CorruptFileError(f"{path} changed while it was read.", "Wait until it is complete; then try again.")

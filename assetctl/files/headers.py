@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError, CorruptFileError, ForeignFormatError, RefusedFileError
+from assetctl.errors import AssetctlError, CorruptFileError, OtherFormatError, RefusedFileError
 from assetctl.files.safetensors import PICKLE_SUFFIXES, Header, read_header
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def contained(path: Path) -> Iterator[None]:
     except Exception as error:
         met = type(error).__name__
         hint = f"Fetch it again from its source. If other programs read it well, report that assetctl met a {met}."
-        raise CorruptFileError(f"{path} can not be read: it is damaged, or made to mislead.", hint) from error
+        raise CorruptFileError(f"{path} cannot be read: it is damaged, or made to mislead.", hint) from error
 
 
 def read_any_header(path: Path) -> Header:
@@ -42,7 +42,7 @@ def read_any_header(path: Path) -> Header:
     Raises:
         RefusedFileError: It is none of these, or a pickle that would run code.
         CorruptFileError: It is damaged or cut short.
-        StorageError: It can not be opened.
+        StorageError: It cannot be opened.
     """
     with contained(path):
         return _header(path)
@@ -51,7 +51,7 @@ def read_any_header(path: Path) -> Header:
 def _header(path: Path) -> Header:
     try:
         found, header = "safetensors", read_header(path)
-    except ForeignFormatError as foreign:
+    except OtherFormatError as foreign:
         found, header = foreign.format, None
         if found == "pickle" and path.suffix.lower() in (".safetensors", ".sft"):
             # Whoever names it so means to get it past those who are careful.

@@ -53,7 +53,7 @@ def read_object(path: Path, root: Path, most: int = MAX_CONFIG) -> dict[str, Any
     try:
         found = loads(read_bytes(path, root, most))
     except ValueError as error:
-        raise UnusableError(f"{path} can not be read: {error}.", _HINT) from error
+        raise UnusableError(f"{path} cannot be read: {error}.", _HINT) from error
     if not isinstance(found, dict):
         raise UnusableError(f"{path} is no JSON object.", _HINT)
     return found
@@ -75,7 +75,7 @@ def read_bytes(path: Path, root: Path, most: int) -> bytes:
             content = file.read(most + 1) if status.st_size <= most else b""
     except (OSError, RuntimeError) as error:  # a loop of links is the latter
         why = getattr(error, "strerror", None) or str(error)
-        raise UnusableError(f"{path} can not be read: {why}.", _HINT) from error
+        raise UnusableError(f"{path} cannot be read: {why}.", _HINT) from error
     if len(content) > most or (status.st_size and not content):
         raise UnusableError(f"{path} is too large: more than {most} bytes.", _HINT)
     return content

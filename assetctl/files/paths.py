@@ -31,10 +31,10 @@ def absolute(path: str | Path) -> Path:
     except (RuntimeError, UnicodeEncodeError) as error:
         shown = ascii(str(path))
         raise UsageError(
-            f"{shown} can not be used as a path: {error}.", "Name another path, or rename the file."
+            f"{shown} cannot be used as a path: {error}.", "Name another path, or rename the file."
         ) from error
     if "\0" in str(expanded):
-        raise UsageError("A path can not hold a null character.", "Check what wrote it.")
+        raise UsageError("A path cannot hold a null character.", "Check what wrote it.")
     return Path(os.path.abspath(expanded))  # noqa: PTH100 - `resolve` would follow links
 
 
@@ -62,7 +62,7 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
     """A descriptor to read `path` by, which whoever asks closes, and what the system says of the file.
 
     Raises:
-        OSError: It can not be opened, or is a folder, a pipe or a device.
+        OSError: It cannot be opened, or is a folder, a pipe or a device.
     """
     descriptor = os.open(path, _READ)
     status = os.fstat(descriptor)
@@ -80,7 +80,7 @@ def read_regular(path: Path, most: int) -> bytes:
         most: How many bytes it may have.
 
     Raises:
-        OSError: It has more, can not be read, or is a folder, a pipe or a device.
+        OSError: It has more, cannot be read, or is a folder, a pipe or a device.
     """
     descriptor, status = open_regular(path)
     with os.fdopen(descriptor, "rb") as file:

@@ -63,7 +63,7 @@ def read_png_embedding(path: Path) -> PictureEmbedding:
     Raises:
         RefusedFileError: It is a picture and no more.
         CorruptFileError: The embedding is damaged.
-        StorageError: It can not be opened.
+        StorageError: It cannot be opened.
     """
     try:
         with path.open("rb") as file:
@@ -71,7 +71,7 @@ def read_png_embedding(path: Path) -> PictureEmbedding:
             file.seek(len(_SIGNATURE))
             text = _embedding(file)
     except OSError as error:
-        raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
+        raise StorageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
     if text is None:
         raise RefusedFileError(
             f"{path} is a picture, not a model.", "To see what it was made with: `assetctl inspect PICTURE`."

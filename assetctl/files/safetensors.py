@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
-from assetctl.errors import CorruptFileError, ForeignFormatError, RefusedFileError, StorageError
+from assetctl.errors import CorruptFileError, OtherFormatError, RefusedFileError, StorageError
 from assetctl.files.paths import open_regular
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def refuse(path: Path, start: bytes, size: int) -> None:
     """Raise if `start`, the first bytes of `path`, belong to something that is known and is no safetensors file.
 
     Raises:
-        ForeignFormatError: It is a model file in another format.
+        OtherFormatError: It is a model file in another format.
         RefusedFileError: Says what the file is instead.
     """
     found = sniff(start, size) or ("pickle" if path.suffix.lower() in PICKLE_SUFFIXES else None)
@@ -114,7 +114,7 @@ def _is_text(start: bytes) -> bool:
 def _raise(path: Path, found: str) -> NoReturn:
     if found in _FOREIGN:
         reason, hint = _FOREIGN[found]
-        raise ForeignFormatError(f"{path} {reason}.", hint.format(path=shlex.quote(str(path))), found)
+        raise OtherFormatError(f"{path} {reason}.", hint.format(path=shlex.quote(str(path))), found)
     reason, hint = _REASONS.get(
         found, (f"is a {found.upper()} file, not a model", "Unpack it or get the safetensors version.")
     )
@@ -276,7 +276,7 @@ def read_header(path: Path) -> Header:
     Raises:
         RefusedFileError: The file is something else: a pickle, a web page, an LFS pointer, empty.
         CorruptFileError: It is damaged or cut short.
-        StorageError: It can not be opened, or is a folder, a pipe or a device.
+        StorageError: It cannot be opened, or is a folder, a pipe or a device.
     """
     try:
         descriptor, status = open_regular(path)
@@ -294,7 +294,7 @@ def read_header(path: Path) -> Header:
             os.close(descriptor)
     except OSError as error:
         raise StorageError(
-            f"{path} can not be read: {error.strerror}.", "Check the path and its permissions."
+            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions."
         ) from error
     if raw[:1] != b"{":
         refuse(path, length.to_bytes(8, "little") + raw[:4088], size)

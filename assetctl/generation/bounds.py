@@ -265,16 +265,16 @@ def within_bounds(config: Mapping[str, Any], part: str, path: Path) -> Config:
         bound = bounds.get(key)
         if bound is not None and not bound.fits(value):
             raise UnusableError(
-                f"{path} can not be used: its {key} is {shown_value(value)}, which is not {bound}.", _HINT
+                f"{path} cannot be used: its {key} is {shown_value(value)}, which is not {bound}.", _HINT
             )
         if bound is None and not _is_plain(value):
             raise UnusableError(
-                f"{path} can not be used: its {key} is {shown_value(value)}, which is no setting.", _HINT
+                f"{path} cannot be used: its {key} is {shown_value(value)}, which is no setting.", _HINT
             )
         kept[key] = value
     _check_levels(kept, part, path)
     if (layers := layers_of(kept, part)) > _MOST_LAYERS:
-        raise UnusableError(f"{path} can not be used: it asks for {layers} layers.", _HINT)
+        raise UnusableError(f"{path} cannot be used: it asks for {layers} layers.", _HINT)
     return kept
 
 
@@ -310,12 +310,12 @@ def refuse_code(config: Mapping[str, Any], path: Path) -> None:
     for key in _CODE:
         if config.get(key):
             raise UnusableError(
-                f"{path} can not be used: its {key} asks for code, which assetctl never runs.",
+                f"{path} cannot be used: its {key} asks for code, which assetctl never runs.",
                 "Look for the same model as a folder, or a safetensors file, without code in it.",
             )
     if config.get("quantization_config"):
         raise UnusableError(
-            f"{path} can not be used: its weights are packed (quantization_config), which assetctl does not unpack.",
+            f"{path} cannot be used: its weights are packed (quantization_config), which assetctl does not unpack.",
             "Look for the same model in fp16, bf16 or fp32.",
         )
 
@@ -326,7 +326,7 @@ def _check_levels(config: Config, part: str, path: Path) -> None:
     lengths = {key: len(config[key]) for key in keys if key in config}
     if part in ("unet", "vae") and len(set(lengths.values())) > 1:
         counts = ", ".join(f"{count} {key}" for key, count in lengths.items())
-        raise UnusableError(f"{path} can not be used: its levels do not agree ({counts}).", _HINT)
+        raise UnusableError(f"{path} cannot be used: its levels do not agree ({counts}).", _HINT)
 
 
 def shown_value(value: object) -> str:

@@ -70,7 +70,7 @@ def write_configuration(
     """
     if family not in PIPELINES:
         raise UnusableError(
-            f"{header.path} is of the family {family}, which can not be generated with.",
+            f"{header.path} is of the family {family}, which cannot be generated with.",
             f"Choose a checkpoint of one of: {', '.join(PIPELINES)}.",
         )
     refuse_numbers(header, _NETWORKS)

@@ -68,7 +68,7 @@ def check_folder(folder: Path, family: str) -> Config:
         The index.
 
     Raises:
-        UnusableError: It does, or the index can not be read.
+        UnusableError: It does, or the index cannot be read.
     """
     path = folder / "model_index.json"
     index = read_object(path, folder)
@@ -76,13 +76,13 @@ def check_folder(folder: Path, family: str) -> Config:
     for part in (*components_of(family), "scheduler"):
         if not _is_known(part, index.get(part)):
             raise UnusableError(
-                f"{folder} can not be used: its model_index.json makes {part} {str(index.get(part))[:80]!r}.",
+                f"{folder} cannot be used: its model_index.json makes {part} {str(index.get(part))[:80]!r}.",
                 f"A {family} folder has the parts of a {PIPELINES[family]}.",
             )
     for key, entry in index.items():
         if not _is_harmless(key, entry):
             raise UnusableError(
-                f"{folder} can not be used: its model_index.json names code of its own as {key[:80]}: "
+                f"{folder} cannot be used: its model_index.json names code of its own as {key[:80]}: "
                 f"{str(entry)[:80]!r}.",
                 "Look for the same model without code in it: assetctl runs none that comes with a model.",
             )

@@ -52,7 +52,7 @@ def link_weights(folder: Path, library: str, into: Path) -> None:
     """Make a component's safetensors files appear in `into`, with our own index of those that are in pieces.
 
     Raises:
-        UnusableError: There are none, or an index can not be read.
+        UnusableError: There are none, or an index cannot be read.
     """
     into.mkdir(parents=True, exist_ok=True)
     files = weight_files(folder, library)
@@ -86,7 +86,7 @@ def refuse_numbers(header: Header, begin: tuple[str, ...] = ("",)) -> None:
         kind = entry["dtype"]
         if kind not in FLOATS and name.endswith(("weight", "bias")) and name.startswith(begin):
             raise UnusableError(
-                f"{header.path} can not be used: {name[:200]} holds {NUMBERS.get(kind, kind)}.",
+                f"{header.path} cannot be used: {name[:200]} holds {NUMBERS.get(kind, kind)}.",
                 "Look for the same model in fp16, bf16 or fp32.",
             )
 
@@ -241,7 +241,7 @@ def _settings(folder: Path, root: Path) -> dict[str, Any]:
     refuse_code(config, path)
     if config.get("tokenizer_class", "CLIPTokenizer") not in _CLASSES:
         name = f"{config['tokenizer_class']!r:.60}"
-        raise UnusableError(f"{path} can not be used: its tokenizer_class is {name}.", _HINT)
+        raise UnusableError(f"{path} cannot be used: its tokenizer_class is {name}.", _HINT)
     added = config.get("added_tokens_decoder")
     if added is None and special.exists():
         config |= read_object(special, root)
@@ -250,7 +250,7 @@ def _settings(folder: Path, root: Path) -> dict[str, Any]:
     length = config.get("model_max_length")
     if isinstance(length, int | float) and length < _LONGEST:  # where there is no limit, a huge number stands
         if not (type(length) is int and length >= _SHORTEST):
-            raise UnusableError(f"{path} can not be used: its model_max_length is {length}.", _HINT)
+            raise UnusableError(f"{path} cannot be used: its model_max_length is {length}.", _HINT)
         kept["model_max_length"] = length
     extra = _added(folder, root)
     if added is not None or extra:
@@ -271,7 +271,7 @@ def _added(folder: Path, root: Path) -> dict[str, Any]:
 
 def _decoder(added: object, path: Path) -> dict[str, Any]:
     if not isinstance(added, dict) or len(added) > _MOST_ADDED or not all(re.fullmatch(r"\d{1,7}", n) for n in added):
-        raise UnusableError(f"{path} can not be used: its added_tokens_decoder is no list of words.", _HINT)
+        raise UnusableError(f"{path} cannot be used: its added_tokens_decoder is no list of words.", _HINT)
     return {number: _token(each, "added_tokens_decoder", path) for number, each in added.items()}
 
 
@@ -283,7 +283,7 @@ def _token(value: object, key: str, path: Path) -> str | dict[str, Any]:
         flags = {name: value[name] for name in (*_PLAIN, "special") if isinstance(value.get(name), bool)}
         marked = {} if key == "added_tokens_decoder" else {"__type": "AddedToken"}
         return marked | {"content": value["content"]} | flags
-    raise UnusableError(f"{path} can not be used: its {key} is no word.", _HINT)
+    raise UnusableError(f"{path} cannot be used: its {key} is no word.", _HINT)
 
 
 def _is_text(value: object) -> bool:

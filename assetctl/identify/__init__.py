@@ -25,7 +25,7 @@ def identify(path: Path) -> Identification:
     Raises:
         RefusedFileError: It is something else: a web page, a folder of files, a pickle that would run code.
         CorruptFileError: It is damaged or cut short.
-        StorageError: It can not be opened.
+        StorageError: It cannot be opened.
     """
     from assetctl.files.headers import (  # noqa: PLC0415 - `import assetctl` stays cheap
         contained,
@@ -55,7 +55,7 @@ def identify_folder(path: Path) -> Identification:
     Raises:
         RefusedFileError: It is no diffusers folder.
         CorruptFileError: Its configuration or weights are damaged.
-        StorageError: A file in it can not be opened.
+        StorageError: A file in it cannot be opened.
     """
     from assetctl.identify.folder import identify_diffusers  # noqa: PLC0415 - as above
 

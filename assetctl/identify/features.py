@@ -342,5 +342,5 @@ _METHODS = {
 
 
 def unsupported_method(header: Header) -> str | None:
-    """Name of the method, if a LoRA's header shows one that can not be applied faithfully."""
+    """Name of the method, if a LoRA's header shows one that cannot be applied faithfully."""
     return next((method for part, method in _METHODS.items() if header.has(part)), None)

@@ -53,7 +53,7 @@ def identify_diffusers(path: Path) -> Identification:
     Raises:
         RefusedFileError: It is no diffusers folder.
         CorruptFileError: Its configuration or weights are damaged.
-        StorageError: A file in it can not be opened.
+        StorageError: A file in it cannot be opened.
     """
     if (path / _INDEX).is_file():
         return _identify_pipeline(path)
@@ -140,7 +140,7 @@ def _weights(path: Path) -> Header | None:
     try:
         files = sorted(file for file in path.iterdir() if file.suffix == ".safetensors" and file.is_file())
     except OSError as error:
-        raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
+        raise StorageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
     if not files:
         return None
     stem = re.sub(r"-\d+-of-\d+$", "", min(files, key=lambda file: (len(file.stem.split(".")), file.name)).stem)
@@ -155,7 +155,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             text = file.read(_MAX_JSON + 1)
     except OSError as error:
-        raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
+        raise StorageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
     try:
         config = loads(text) if len(text) <= _MAX_JSON else None
     except ValueError:

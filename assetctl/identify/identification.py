@@ -42,7 +42,7 @@ def kinds() -> tuple[Kind, ...]:
     """All kinds, ours and third parties', by name.
 
     Raises:
-        UsageError: A third party's can not be loaded.
+        UsageError: A third party's cannot be loaded.
     """
     ours = [module.KIND for module in map(import_module, _modules(kind_files.__name__, list(kind_files.__path__)))]
     return _unique([*ours, *_third_party("assetctl.kinds", Kind)])
@@ -53,7 +53,7 @@ def families() -> tuple[Family, ...]:
     """All families, ours and third parties', by name.
 
     Raises:
-        UsageError: A third party's can not be loaded.
+        UsageError: A third party's cannot be loaded.
     """
     places = _modules(family_files.__name__, list(family_files.__path__))
     ours = [module.FAMILY for module in map(import_module, places)]
@@ -71,7 +71,7 @@ def _third_party(group: str, wanted: type[_Plugin]) -> list[_Plugin]:
         try:
             plugin = entry.load()
         except (ImportError, AttributeError) as error:
-            raise UsageError(f"The plug-in {entry.name} of {group} can not be loaded: {error}.", hint) from error
+            raise UsageError(f"The plug-in {entry.name} of {group} cannot be loaded: {error}.", hint) from error
         if not isinstance(plugin, wanted):
             raise UsageError(f"The plug-in {entry.name} of {group} is no {wanted.__name__}.", hint)
         found.append(plugin)

@@ -156,14 +156,14 @@ def _locked(document: Document, of: Any) -> Locked:  # noqa: ANN401 - from outsi
     where = ("assets", name if isinstance(name, str) else "?")
     text = {key: document.text((*where, key), of) for key in ("name", "wanted", "source", "reference", "format")}
     if not can_be_name(text["name"]):
-        document.fail((*where, "name"), "can not be a name", _ANEW)
+        document.fail((*where, "name"), "cannot be a name", _ANEW)
     if not all(text.values()) or text["format"] not in ("file", "diffusers"):
         document.fail(where, "lacks a key", _ANEW)
     files = tuple(_file(document, where, file) for file in document.get((*where, "files"), of, list, []))
     if not files:
         document.fail(where, "has no files", _ANEW)
     if twin := clashing(file.path for file in files):
-        document.fail((*where, "files"), f"has {shown_key(twin)}, which can not lie beside the others", _ANEW)
+        document.fail((*where, "files"), f"has {shown_key(twin)}, which cannot lie beside the others", _ANEW)
     revision = document.text((*where, "revision"), of) or None
     url = document.text((*where, "url"), of) or None
     sha256 = _hash(document, where, of)

@@ -33,7 +33,7 @@ _PROSE = ("prompt", "negative_prompt")
 #: Lists that say something even where they are empty.
 _CLEARABLE = ("trigger_words",)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-#: What to do about a name that can not be one.
+#: What to do about a name that cannot be one.
 NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 _SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
@@ -152,7 +152,7 @@ def _tables(document: Document, name: str) -> dict[str, dict[str, Any]]:
             document.fail((name, key), "is not a table", f"Write [{name}.{key}] above its keys.")
         document.see((name, key), key)
         if not can_be_name(key):
-            document.fail((name, key), "can not be a name", NAMING)
+            document.fail((name, key), "cannot be a name", NAMING)
     return tables
 
 

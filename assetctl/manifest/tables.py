@@ -48,7 +48,7 @@ class Document:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"There is no {path}.", missing) from error
         except OSError as error:
-            raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
+            raise StorageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
         self._lines = text.split("\n")
 
     def fail(self, where: tuple[str, ...], problem: str, hint: str) -> NoReturn:

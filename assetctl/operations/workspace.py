@@ -31,7 +31,7 @@ def follow_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> None:
     were: their disk may not be mounted.
 
     Args:
-        catalog: Whose records are brought up to date; one that can not be written stays as it is.
+        catalog: Whose records are brought up to date; one that cannot be written stays as it is.
         root: The store's folder, by its real path.
         strays: Assets of the store whose recorded paths lie elsewhere.
     """

@@ -157,12 +157,12 @@ def read_texts(path: Path) -> dict[str, str]:
     """Every text in a picture by its name: PNG keywords, EXIF tags, `Comment` for JPEG's own.
 
     The format is told by content, not by suffix. Of two texts of one name the first counts; texts that are too
-    long, or can not be decompressed, are left out.
+    long, or cannot be decompressed, are left out.
 
     Raises:
         CorruptFileError: The picture is damaged or cut short.
         FileError: It is no PNG, JPEG or WebP picture.
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     try:
         status = path.stat()
@@ -172,7 +172,7 @@ def read_texts(path: Path) -> dict[str, str]:
             return _collect(_reader(path, file, status.st_size)(file, status.st_size))
     except OSError as error:
         why = error.strerror or str(error)
-        raise StorageError(f"{path} can not be read: {why}.", "Check the path and its permissions.") from error
+        raise StorageError(f"{path} cannot be read: {why}.", "Check the path and its permissions.") from error
     except _DamagedError as error:
         raise CorruptFileError(f"{path} is a damaged picture: {error}.", "Fetch or copy it again.") from error
 
@@ -283,7 +283,7 @@ def _jpeg(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
 
 
 def _check_end(file: BinaryIO, place: int) -> None:
-    """Look for the end marker, which pixels can not contain; programs may append other data behind it."""
+    """Look for the end marker, which pixels cannot contain; programs may append other data behind it."""
     file.seek(place)
     last = b""
     while block := file.read(_BLOCK):

@@ -114,7 +114,7 @@ def sequence(value: object) -> list[Any]:
 def parse_json(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
     """JSON as strangers write it, cleaned; `None` for anything else.
 
-    ComfyUI writes NaN, which is no JSON: it becomes `None`, as do numbers that JSON can not hold, and what is
+    ComfyUI writes NaN, which is no JSON: it becomes `None`, as do numbers that JSON cannot hold, and what is
     nested too deeply.
     """
     if text is None or len(text) > MAX_TEXT:
@@ -128,7 +128,7 @@ def parse_json(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
 def parse_exactly(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
     """JSON as the standard has it, with every character as it was written; `None` for anything else.
 
-    Lone surrogates, numbers that JSON can not hold, and deep nesting are refused. Its texts may hold anything that
+    Lone surrogates, numbers that JSON cannot hold, and deep nesting are refused. Its texts may hold anything that
     Unicode has: whoever shows one must clean it.
     """
     if text is None or len(text) > MAX_TEXT:

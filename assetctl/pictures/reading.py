@@ -35,7 +35,7 @@ def read_parameters(path: Path) -> PictureParameters | None:
     Raises:
         CorruptFileError: The picture is damaged or cut short.
         FileError: It is no picture of these formats.
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     texts = read_texts(path)
     found = _understood(texts)
@@ -57,7 +57,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     Raises:
         CorruptFileError: The picture is damaged or cut short.
         FileError: It is no PNG, JPEG or WebP picture.
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     return find_record(read_texts(path))
 

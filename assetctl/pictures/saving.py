@@ -116,7 +116,7 @@ def save_picture(image: Image, path: Path, text: str, record: Mapping[str, Any],
     except OSError as error:
         why = error.strerror or str(error)
         raise StorageError(
-            f"{path} can not be written: {why}.", "Free space, or choose another `--out PATH`."
+            f"{path} cannot be written: {why}.", "Free space, or choose another `--out PATH`."
         ) from error
     finally:
         with suppress(OSError):  # what failed above is what counts
@@ -136,7 +136,7 @@ def _save_jpeg(image: Image, file: BinaryIO, text: str, record: bytes) -> None:
     block = exif_block(text, record)
     if len(block) > _MAX_SEGMENT:
         raise GenerationError(
-            f"A JPEG can not hold the picture's parameters: they take {len(block)} of {_MAX_SEGMENT} bytes.",
+            f"A JPEG cannot hold the picture's parameters: they take {len(block)} of {_MAX_SEGMENT} bytes.",
             "Save it as PNG or WebP: `--out NAME.png`.",
         )
     plain = image if image.mode in ("L", "RGB") else image.convert("RGB")

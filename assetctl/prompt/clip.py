@@ -125,6 +125,6 @@ def _read(path: Path) -> bytes:
 
 def _damaged(path: Path, why: str) -> CorruptFileError:
     return CorruptFileError(
-        f"{path} can not be read as CLIP's tokenizer: {why}.",
+        f"{path} cannot be read as CLIP's tokenizer: {why}.",
         "Fetch CLIP's own with `assetctl pull --support sd1`, or put a whole vocab.json and merges.txt there.",
     )

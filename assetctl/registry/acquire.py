@@ -32,7 +32,7 @@ class Acquire(Home):
 
         Raises:
             UsageError: No source of this name can be searched.
-            SourceError: It can not be reached.
+            SourceError: It cannot be reached.
         """
         from assetctl.operations.acquire.search import search_source
 

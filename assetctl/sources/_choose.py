@@ -148,7 +148,7 @@ def see_beside(paths: Sequence[str], where: str) -> None:
     """See that files can lie beside each other on any disk.
 
     Raises:
-        RefusedFileError: They can not.
+        RefusedFileError: They cannot.
     """
     if twin := clashing(paths):
         message = f"{where} has {twin!r}, which on many disks is the file, or in the file, of another name of it."

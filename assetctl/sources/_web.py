@@ -34,7 +34,7 @@ def find_token(source: str) -> tuple[str, str] | None:
     """The token for a source and where it is from, or `None`.
 
     Raises:
-        UnauthorizedError: It has characters that can not be sent.
+        UnauthorizedError: It has characters that cannot be sent.
     """
     variable = VARIABLES[source]
     token, where = os.environ.get(variable, "").strip(), variable
@@ -47,7 +47,7 @@ def checked_token(token: str, where: str) -> str:
     """`token`, if it can be one; it is not repeated in the message otherwise.
 
     Raises:
-        UnauthorizedError: It has characters that can not be sent.
+        UnauthorizedError: It has characters that cannot be sent.
     """
     if not token.isascii() or not token.isprintable() or " " in token:
         raise UnauthorizedError(f"The token of {where} has characters that no token has.", f"Mend {where}.")
@@ -78,7 +78,7 @@ def keep_token(source: str, token: str) -> None:
         note.touch()
     except OSError as error:
         forget_token(source)  # nobody would ask for it
-        message = f"{note} can not be written: {error.strerror}."
+        message = f"{note} cannot be written: {error.strerror}."
         raise StorageError(message, f"Set {VARIABLES[source]} instead: nothing was kept.") from error
     _kept.cache_clear()
 
@@ -140,7 +140,7 @@ _LONGEST = 300.0
 #: How answers of APIs may be packed: what unpacks them does so piece by piece.
 _PACKED = {"accept-encoding": "gzip"}
 
-#: Headers of a download: its bytes as they are, since a packed answer can not be gone on with.
+#: Headers of a download: its bytes as they are, since a packed answer cannot be gone on with.
 AS_IT_IS = {"accept-encoding": "identity"}
 
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
@@ -168,7 +168,7 @@ def see_address(address: str, shown: str) -> None:
     """See that an address which a person gave can be asked for.
 
     Raises:
-        UsageError: It can not.
+        UsageError: It cannot.
     """
     try:
         httpx2.URL(address)
@@ -280,7 +280,7 @@ def failed(what: str, error: Exception, again: str = _AGAIN, to: str = "") -> So
         case httpx2.TimeoutException():
             return SourceError(f"{what}: the server did not answer in time.", again)
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
-            return SourceError(f"{what}: the server sends to an address that can not be used.", "Check the address.")
+            return SourceError(f"{what}: the server sends to an address that cannot be used.", "Check the address.")
         case _:
             return SourceError(f"{what}: the connection{to} failed.", again)
 

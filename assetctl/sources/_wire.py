@@ -416,7 +416,7 @@ def _translated(request: httpx2.Request) -> Iterator[None]:
         raise SlowError("Too slow.", request=request) from None
     except broken.TimeoutError:
         raise httpx2.ReadTimeout("No answer in time.", request=request) from None
-    except (broken.LocationValueError, broken.URLSchemeUnknown, ValueError):  # or a header that can not be sent
+    except (broken.LocationValueError, broken.URLSchemeUnknown, ValueError):  # or a header that cannot be sent
         raise httpx2.UnsupportedProtocol("No address that can be used.", request=request) from None
     except (broken.HTTPError, OSError):
         raise httpx2.RemoteProtocolError("The connection broke.", request=request) from None

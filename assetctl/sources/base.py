@@ -149,7 +149,7 @@ class Source(Protocol):
         Raises:
             UsageError: The reference does not make sense.
             NotFoundError: There is no such file here.
-            SourceError: The source does not have it, or can not be reached.
+            SourceError: The source does not have it, or cannot be reached.
             RefusedFileError: What is there is of a kind that is never loaded.
             AmbiguousNameError: Several files could be meant.
         """
@@ -209,7 +209,7 @@ class Searchable(Protocol):
         """Models that suit the words, best first; of one kind, and of one of some base models, if any are given.
 
         Raises:
-            SourceError: The source can not be reached.
+            SourceError: The source cannot be reached.
         """
         ...
 
@@ -227,7 +227,7 @@ class Guarded(Protocol):
 
         Raises:
             UnauthorizedError: The source does not know it.
-            SourceError: The source can not be reached.
+            SourceError: The source cannot be reached.
         """
         ...
 
@@ -273,7 +273,7 @@ class Pinning(Protocol):
         """The same with the SHA256 of every file; small ones are read for it.
 
         Raises:
-            SourceError: The source can not be reached.
+            SourceError: The source cannot be reached.
             HashMismatchError: A file is larger than any that lacks a hash should be, or is not what was promised.
         """
         ...

@@ -57,7 +57,7 @@ def fetch_tokenizer(store: StoreFolder, report: Report) -> Path:
 
     Raises:
         HashMismatchError: The Hub has other files than these by now.
-        SourceError: The Hub can not be reached.
+        SourceError: The Hub cannot be reached.
         StorageError: The disk refused.
     """
     with store.lock(_KEY):

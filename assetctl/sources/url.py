@@ -112,7 +112,7 @@ class UrlSource:
     def _need_network(self, shown: str) -> None:
         if self._offline:
             hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."
-            raise OfflineError(f"{shown} can not be fetched: the network is switched off.", hint)
+            raise OfflineError(f"{shown} cannot be fetched: the network is switched off.", hint)
 
 
 def _name(response: httpx2.Response, start: bytes, shown: str) -> str:

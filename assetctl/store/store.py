@@ -76,7 +76,7 @@ class Store:
         """The folder in which `key` is got ready: the same every time, so that an interrupted download goes on.
 
         Raises:
-            StorageError: It can not be created.
+            StorageError: It cannot be created.
         """
         folder = self.staging_of(key)
         with storage_errors(f"create {folder}"):
@@ -91,7 +91,7 @@ class Store:
             staged: What was got ready in it and is not wanted; its companion goes with it.
 
         Raises:
-            StorageError: It can not be removed.
+            StorageError: It cannot be removed.
         """
         folder = self.staging_of(key)
         with storage_errors(f"remove {folder}"):
@@ -109,7 +109,7 @@ class Store:
         """Hold `key` against other threads and processes; waits for whoever holds it.
 
         Raises:
-            StorageError: The lock can not be created.
+            StorageError: The lock cannot be created.
         """
         from filelock import FileLock  # noqa: PLC0415 - 7 ms that only those who place something pay
 
@@ -160,7 +160,7 @@ class Store:
         """The catalog knows what was placed for `key`: its note goes.
 
         Raises:
-            StorageError: It can not be removed.
+            StorageError: It cannot be removed.
         """
         with storage_errors(f"remove {self._note(key)}"):
             self._note(key).unlink(missing_ok=True)
@@ -178,7 +178,7 @@ class Store:
             staged: Where it was got ready, and is put back to if it is whole: a download need not come again.
 
         Raises:
-            StorageError: It can not be removed.
+            StorageError: It cannot be removed.
         """
         note = read_note(self._note(key), self.root)
         if note is not None:

@@ -133,5 +133,5 @@ def test_another_programs_database_is_refused(path):
 
 def test_a_home_that_can_not_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="can not be made"):
+    with pytest.raises(StorageError, match="cannot be made"):
         Catalog(tmp_path / "file" / "home" / "catalog.db")

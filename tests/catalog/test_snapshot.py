@@ -82,9 +82,7 @@ def test_a_log_that_may_not_be_read_is_told_of(home):
     finally:
         home.chmod(0o755)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert (
-        "catalog.db-wal, which holds the catalog's latest changes, can not be read: Permission denied" in ended.stderr
-    )
+    assert "catalog.db-wal, which holds the catalog's latest changes, cannot be read: Permission denied" in ended.stderr
 
 
 def test_a_full_disk_can_be_read_and_says_what_can_not_be_written(home):

@@ -197,7 +197,7 @@ def test_results_that_can_not_be_written_are_told_in_one_sentence(assetctl, tmp_
         assert ended.returncode == (3 if "nobody" in arguments else 0)
     elif "nobody" not in arguments:
         assert (ended.returncode, ended.stderr.count("error: ")) == (1, 1), ended.stderr
-        assert "can not be written" in ended.stderr
+        assert "cannot be written" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
 

@@ -30,7 +30,7 @@ def test_a_link_to_itself_is_told_and_the_rest_comes_in(assetctl, folder, how):
     link.symlink_to(link)
     ended = assetctl("import", folder, *how)
     assert (ended.code, names(assetctl)) == (0, ["a", "b"])
-    assert f"{link} can not be read" in ended.err
+    assert f"{link} cannot be read" in ended.err
 
 
 @pytest.mark.parametrize("how", [[], ["--copy"]])
@@ -183,7 +183,7 @@ def test_what_can_not_be_identified_again_is_told(assetctl, folder):
     for command, code in ((["identify", "--again", "a"], 5), (["identify", "--again"], 0)):
         ended = assetctl(*command)
         assert ended.code == code
-        assert f"{folder / 'a.safetensors'} can not be read" in ended.err
+        assert f"{folder / 'a.safetensors'} cannot be read" in ended.err
     assert names(assetctl) == ["a", "b"]
 
 

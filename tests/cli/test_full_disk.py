@@ -1,4 +1,4 @@
-"""On a full disk everything that is known can be read, and what can not be written is said in a sentence."""
+"""On a full disk everything that is known can be read, and what cannot be written is said in a sentence."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_a_file_that_ends_its_process_is_named_and_all_others_are_registered(tmp
     warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 2
     for name, line in zip(("100-killer", "257-killer"), warnings, strict=True):
-        assert f"{name}.safetensors can not be read" in line
+        assert f"{name}.safetensors cannot be read" in line
 
 
 def test_a_process_that_is_killed_while_it_has_nothing_to_do_costs_no_file(folder):

@@ -78,7 +78,7 @@ def test_what_was_moved_is_forgotten_where_it_lay_also_if_the_rest_can_not_be(as
     with unwritable(source, folder / "vae"):
         assetctl("import", folder)
         ended = assetctl("import", "--move", folder)
-        assert (ended.code, "can not be deleted" in ended.err) == (1, True)
+        assert (ended.code, "cannot be deleted" in ended.err) == (1, True)
         files = assetctl("inspect", "pipeline", "--json").data["files"]
         copies = [Path(file["path"]) for file in files if file["role"] == "copy"]
         assert sorted(copies) == sorted(folder.glob("vae/*"))

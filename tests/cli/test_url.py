@@ -208,7 +208,7 @@ def test_each_refusal_has_its_code(assetctl, home, site, status, code, error):
         ({"content": b""}, "file_refused", "empty"),
         ({"length": 10}, "file_corrupt", "valid"),
         ({"location": "/loop"}, "source_failed", "circles"),
-        ({"location": "ftp://elsewhere/x"}, "source_failed", "can not be used"),
+        ({"location": "ftp://elsewhere/x"}, "source_failed", "cannot be used"),
     ],
     ids=["page", "pointer", "json", "empty", "short length", "circle", "other scheme"],
 )

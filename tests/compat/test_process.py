@@ -90,7 +90,7 @@ def test_rule_of_another_package_takes_part(tmp_path: Path):
     ("name", "reference", "sentence"),
     [
         ("family", "never_rule", "two rules named family"),
-        ("never_enough", "no_such_module", "can not be loaded"),
+        ("never_enough", "no_such_module", "cannot be loaded"),
         ("never_enough", "never_rule:RULE", "is no rule"),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_filesystem_in_memory_will_do():
 
 @pytest.fixture
 def direct(tmp_path) -> None:
-    """Skips where the disk can not be written past the cache."""
+    """Skips where the disk cannot be written past the cache."""
     probe = tmp_path / "probe"
     probe.touch()
     try:

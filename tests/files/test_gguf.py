@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from assetctl.errors import AssetctlError, CorruptFileError, ForeignFormatError, RefusedFileError
+from assetctl.errors import AssetctlError, CorruptFileError, OtherFormatError, RefusedFileError
 from assetctl.files.gguf import read_gguf
 from assetctl.files.safetensors import read_header
 from assetctl.identify import identify
@@ -70,7 +70,7 @@ def test_a_shape_that_was_flattened_is_told_as_it_was(tmp_path: Path):
 
 
 def test_it_is_no_safetensors_file(tmp_path: Path):
-    with pytest.raises(ForeignFormatError, match="GGUF"):
+    with pytest.raises(OtherFormatError, match="GGUF"):
         read_header(gguf(tmp_path / "a.gguf", {"x": (2, 256)}))
 
 

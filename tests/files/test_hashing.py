@@ -90,7 +90,7 @@ def test_cancelling_ends_at_once(model: Path):
 
 
 def test_a_missing_file_is_a_storage_error(tmp_path: Path):
-    with pytest.raises(StorageError, match="can not be read"):
+    with pytest.raises(StorageError, match="cannot be read"):
         hash_file(tmp_path / "none.safetensors")
 
 

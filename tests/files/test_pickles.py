@@ -55,7 +55,7 @@ def test_every_pickle_of_the_corpus_is_judged_as_its_label_says(entry):
     with pytest.raises(RefusedFileError) as caught:
         identify(path)
     assert caught.value.exit_code == 5
-    # picklescan's labels leave out what is inside an archive that it can not open
+    # picklescan's labels leave out what is inside an archive that it cannot open
     named = [f"{module}.{name}" for module, name, level in entry["globals"] if level == "dangerous"]
     assert not named or any(name in caught.value.message for name in named)
 

@@ -337,10 +337,10 @@ def test_vectors_or_halves_that_are_no_real_numbers_are_refused(models: Models, 
     tensor = torch.ones(2, 64).to(getattr(torch, dtype))
     save_file({"emb_params": tensor}, tmp_path / "odd.safetensors")
     embedding = tiny.asset(tmp_path / "odd.safetensors", "embedding", "sd1")
-    with pytest.raises(UnusableError, match=f"embedding odd can not be used: its vectors are {word}"):
+    with pytest.raises(UnusableError, match=f"embedding odd cannot be used: its vectors are {word}"):
         ours(tiny.plan(models.folder("sd1"), "odd", embeddings=[embedding]))
     save_file({"lora_unet_x.lora_down.weight": tensor}, tmp_path / "half.safetensors")
-    with pytest.raises(UnusableError, match=f"LoRA half can not be used: .* {word}"):
+    with pytest.raises(UnusableError, match=f"LoRA half cannot be used: .* {word}"):
         ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(tmp_path / "half.safetensors", "lora", "sd1"), 1.0)]))
 
 
@@ -351,7 +351,7 @@ def test_vectors_of_no_numbers_are_refused(models: Models, tmp_path: Path, value
 
     save_file({"emb_params": torch.full((1, 64), value)}, tmp_path / "odd.safetensors")
     embedding = tiny.asset(tmp_path / "odd.safetensors", "embedding", "sd1")
-    with pytest.raises(UnusableError, match="embedding odd can not be used"):
+    with pytest.raises(UnusableError, match="embedding odd cannot be used"):
         ours(tiny.plan(models.folder("sd1"), "odd", embeddings=[embedding]))
 
 

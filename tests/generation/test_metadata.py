@@ -85,7 +85,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
     try:
-        with pytest.raises(StorageError, match="can not be written"):
+        with pytest.raises(StorageError, match="cannot be written"):
             save_picture(Image.effect_noise((64, 64), 50), tmp_path / "cat.png", "", {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)

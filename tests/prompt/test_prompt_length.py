@@ -63,4 +63,4 @@ def test_is_silent_where_tokens_can_not_be_told(tmp_path: Path, family: str | No
 def test_a_damaged_tokenizer_is_told_of(tmp_path: Path):
     (finding,) = found(tmp_path, "sd1", str(tmp_path), prompt="cat " * 99)
     assert finding.severity == "warning"
-    assert "can not be counted" in finding.message
+    assert "cannot be counted" in finding.message

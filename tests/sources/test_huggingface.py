@@ -444,7 +444,7 @@ def test_a_disk_that_takes_no_more_is_said_and_what_came_is_kept(hub: Hub, tmp_p
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))\n" + KILLED
     into = tmp_path / "into"
     done = subprocess.run([sys.executable, "-c", limited, FILE, str(into)], capture_output=True, text=True, check=False)
-    assert "StorageError: Can not write" in done.stderr
+    assert "StorageError: Cannot write" in done.stderr
     assert "too large for this disk" in done.stderr
     assert partials(into)[0].stat().st_size == 150_000
     assert fetch(FILE, into).read_bytes() == WEIGHTS

@@ -181,7 +181,7 @@ def test_a_folder_that_may_not_be_written_is_a_storage_error(store: Store):
     store.root.mkdir()
     (store.root / "loras").write_text("a file where the folder should be")
     source = staged(store)
-    with pytest.raises(StorageError, match="Can not put ink into"):
+    with pytest.raises(StorageError, match="Cannot put ink into"):
         store.place(source, "lora", "safetensors", "ink", key="key")
     assert source.read_bytes() == b"weights"
 

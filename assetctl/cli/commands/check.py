@@ -58,7 +58,7 @@ def app(
 ) -> None:
     """Prove whether a selection can work together, before anything is loaded.
 
-    Exits with 4 if it can not.
+    Exits with 4 if it cannot.
     """
     if rules:
         show_rules(session.out, session.registry.rules())

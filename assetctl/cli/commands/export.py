@@ -57,4 +57,4 @@ def _write(path: Path, text: str) -> None:
     except FileExistsError as error:
         raise taken from error
     except OSError as error:
-        raise StorageError(f"{path} can not be written: {error.strerror}.", "Choose another folder.") from error
+        raise StorageError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from error

@@ -27,5 +27,5 @@ def check(context: Context) -> Iterator[Finding]:
         kinds = [] if header is None else [entry["dtype"] for entry in header.tensors.values()]
         odd = next((kind for kind in kinds if kind not in FLOATS), None)
         if odd is not None:
-            message = f"{asset.name} can not be used: its vectors are {NUMBERS.get(odd, odd)}."
+            message = f"{asset.name} cannot be used: its vectors are {NUMBERS.get(odd, odd)}."
             yield RULE.finding("error", message, "Fetch it again from its source, or leave it out.", asset)

@@ -26,6 +26,6 @@ def check(context: Context) -> Iterator[Finding]:
         header = context.header(asset)
         method = None if header is None else unsupported_method(header)
         if method is not None:
-            message = f"{asset.name} is a {method}, which `generate` can not apply faithfully and will refuse."
+            message = f"{asset.name} is a {method}, which `generate` cannot apply faithfully and will refuse."
             hint = "Leave it out of what you generate here, or convert it to a plain LoRA, for example with sd-scripts."
             yield RULE.finding("warning", message, hint, asset)

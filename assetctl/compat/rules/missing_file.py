@@ -37,7 +37,7 @@ def _problem(asset: Asset) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return "is gone"
     except OSError as error:
-        return f"can not be read: {error.strerror}"
+        return f"cannot be read: {error.strerror}"
     return None if size == asset.size else f"has {size} bytes and had {asset.size}"
 
 

@@ -50,9 +50,7 @@ def check(context: Context) -> Iterator[Finding]:
     try:
         tokenizer = load_tokenizer(Path(folder))
     except CorruptFileError as error:
-        yield RULE.finding(
-            "warning", f"The prompt's tokens can not be counted: {error.message}", error.hint, checkpoint
-        )
+        yield RULE.finding("warning", f"The prompt's tokens cannot be counted: {error.message}", error.hint, checkpoint)
         return
     for which, text in long.items():
         chunks = tokenizer.cut(parse_prompt(text), counts)
@@ -76,7 +74,7 @@ def _told(which: str, chunks: list[Chunk], lost: str) -> Finding:
 
 
 def _is_short(text: str) -> bool:
-    """Whether a prompt can not be too long: a token has at least one letter, and ASCII stays as it is."""
+    """Whether a prompt cannot be too long: a token has at least one letter, and ASCII stays as it is."""
     return text.isascii() and len(text) <= CHUNK_LENGTH
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RULE = Rule(
     "unknown_family",
     "The family of every asset is known. That of a VAE need not be: several families share one.",
-    {"warning": "Whether an asset fits can not be told."},
+    {"warning": "Whether an asset fits cannot be told."},
 )
 
 

@@ -216,7 +216,7 @@ def refuse_program_in(path: Path) -> None:
     Raises:
         RefusedFileError: It is a pickle, or an archive, as well.
         CorruptFileError: It is made to exhaust memory or time.
-        OSError: It can not be read.
+        OSError: It cannot be read.
     """
     budget = Budget(path)
     with Archive(path.open("rb", buffering=0)) as file:

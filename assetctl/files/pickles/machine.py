@@ -63,7 +63,7 @@ def build(budget: Budget, data: bytes, start: int = 0) -> Built:
         root = machine.run(stream)
     except (_MalformedError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         # of these, the reader of opcodes raises some, and an empty stack or an unknown number of a memory the others
-        raise budget.corrupt("is a pickle that can not be read") from error
+        raise budget.corrupt("is a pickle that cannot be read") from error
     return Built(root, machine.storages, stream.tell())
 
 
@@ -263,7 +263,7 @@ class _Machine:
             raise _MalformedError
         storage = Storage(key, kind.name, elements)
         if self.storages.setdefault(key, storage) != storage:
-            raise _MalformedError  # the same bytes can not be two things
+            raise _MalformedError  # the same bytes cannot be two things
         self._stack.append(storage)
 
     def none_such(self, _: object) -> None:

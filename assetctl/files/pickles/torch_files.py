@@ -60,7 +60,7 @@ def read_pickle(path: Path) -> PickledTensors:
     Raises:
         RefusedFileError: It would run code when it is loaded, or is an archive of something else.
         CorruptFileError: It is damaged, cut short or made to exhaust memory.
-        StorageError: It can not be opened.
+        StorageError: It cannot be opened.
     """
     budget = Budget(path)
     try:
@@ -70,7 +70,7 @@ def read_pickle(path: Path) -> PickledTensors:
             is_archive = file.peek(4)[:4] == b"PK\x03\x04"
             built, places = _archive(budget, file) if is_archive else _stream(budget, file, size)
     except OSError as error:
-        raise StorageError(f"{path} can not be read: {error.strerror}.", "Check its permissions.") from error
+        raise StorageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
     tensors, said = model_of(budget, built)
     _check_storages(budget, size, tensors.values(), places)
     return PickledTensors(_header(path, size, tensors, said), tensors, places)

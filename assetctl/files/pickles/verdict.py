@@ -67,7 +67,7 @@ _STRINGS = frozenset({
 })  # fmt: skip
 _FROM_MODULE = frozenset({"GLOBAL", "INST"})
 
-#: What picklescan calls a name that can not be told.
+#: What picklescan calls a name that cannot be told.
 _HIDDEN = "unknown"
 
 #: What the reader of opcodes raises where there are none.

@@ -36,7 +36,7 @@ class DiffusersBackend:
     def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
         """What a picture that is made here would record, asked for this device, precision and number of threads.
 
-        What can not be had here is replaced by what can, as `auto` would. Loads torch, and no more.
+        What cannot be had here is replaced by what can, as `auto` would. Loads torch, and no more.
 
         Raises:
             MissingExtraError: torch, diffusers or what they need is not installed.
@@ -57,7 +57,7 @@ class DiffusersBackend:
 
         Raises:
             MissingExtraError: torch, diffusers or what they need is not installed.
-            UsageError: The device or precision can not be had here.
+            UsageError: The device or precision cannot be had here.
             GenerationError: The assets could not be loaded, or a picture could not be made.
             FileError: A file is refused or corrupt.
         """
@@ -102,7 +102,7 @@ def _loading_libraries() -> Iterator[None]:
         yield
     except (ImportError, OSError) as error:
         hint = "Reinstall them: `pip install --force-reinstall 'assetctl[generate]'`."
-        raise MissingExtraError(f"torch or diffusers is installed and can not be loaded: {error}.", hint) from error
+        raise MissingExtraError(f"torch or diffusers is installed and cannot be loaded: {error}.", hint) from error
 
 
 def _let_threads_sleep() -> None:

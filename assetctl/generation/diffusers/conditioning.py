@@ -79,7 +79,7 @@ def _misfit(asset: Asset, why: str) -> UnusableError:
 
 def _unusable(asset: Asset, why: str) -> UnusableError:
     return UnusableError(
-        f"The embedding {asset.name} can not be used: {why}.", "Fetch it again from its source, or leave it out."
+        f"The embedding {asset.name} cannot be used: {why}.", "Fetch it again from its source, or leave it out."
     )
 
 

@@ -41,7 +41,7 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
     """The pipeline of a plan's checkpoint and VAE, in `dtype`, on `device`.
 
     Raises:
-        UnusableError: A file does not fit, lacks a part, or can not be read.
+        UnusableError: A file does not fit, lacks a part, or cannot be read.
         FileError: A file is refused or corrupt.
     """
     checkpoint = plan.selection.checkpoint
@@ -49,7 +49,7 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
         raise UnusableError("No checkpoint was chosen.", "Name one with `--checkpoint NAME`.")
     if checkpoint.family not in PIPELINES:
         raise UnusableError(
-            f"{checkpoint.name} is of the family {checkpoint.family or 'unknown'}, which can not be generated with.",
+            f"{checkpoint.name} is of the family {checkpoint.family or 'unknown'}, which cannot be generated with.",
             f"Choose a checkpoint of one of: {', '.join(PIPELINES)}.",
         )
     options = {"torch_dtype": torch_dtype(dtype), "local_files_only": True}
@@ -157,7 +157,7 @@ def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:
     """Refuse what diffusers loads without a word: an inpainting UNet, a tokenizer of two words."""
     if pipeline.unet.config.in_channels != pipeline.unet.config.out_channels:
         raise UnusableError(
-            f"{checkpoint.name} paints over a given picture and can not make one from text alone.",
+            f"{checkpoint.name} paints over a given picture and cannot make one from text alone.",
             "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
         )
     for suffix in ("", "_2"):
@@ -223,7 +223,7 @@ def _check(lora: Asset, pipeline: DiffusionPipeline) -> None:
     method = unsupported_method(header)
     if method is not None:
         raise UnusableError(
-            f"The LoRA {lora.name} is a {method}, which can not be applied faithfully.",
+            f"The LoRA {lora.name} is a {method}, which cannot be applied faithfully.",
             "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts.",
         )
 
@@ -261,7 +261,7 @@ def _tensors(lora: Asset, modules: int) -> dict[str, torch.Tensor]:
             raise UnusableError(f"The LoRA {lora.name} is damaged: {name} is empty.", _ELSEWHERE)
         if not (entry["dtype"] in FLOATS or (name.endswith("alpha") and entry["dtype"] in _WHOLE)):
             raise UnusableError(
-                f"The LoRA {lora.name} can not be used: {name} holds {NUMBERS.get(entry['dtype'], entry['dtype'])}.",
+                f"The LoRA {lora.name} cannot be used: {name} holds {NUMBERS.get(entry['dtype'], entry['dtype'])}.",
                 _ELSEWHERE,
             )
     tensors: dict[str, torch.Tensor] = load_file(lora.path)

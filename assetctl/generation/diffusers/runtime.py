@@ -64,7 +64,7 @@ def choose_dtype(wanted: str, device: str) -> str:
 
 
 def nearest(device: str, dtype: str) -> tuple[str, str]:
-    """Device and precision as wanted, or as `auto` has it where that can not be had here."""
+    """Device and precision as wanted, or as `auto` has it where that cannot be had here."""
     found = choose_device("auto")
     with suppress(UsageError):
         found = choose_device(device)

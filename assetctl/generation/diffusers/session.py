@@ -78,7 +78,7 @@ class Run:
         """Encode a plan's prompts.
 
         Raises:
-            GenerationError: They can not be encoded.
+            GenerationError: They cannot be encoded.
         """
         with quiet(), told("The prompts could not be encoded", "See how they are read with `assetctl prompt`."):
             return cls(plan, loaded, _prompt_arguments(plan, loaded.pipeline, loaded.encoders))

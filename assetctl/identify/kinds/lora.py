@@ -28,7 +28,7 @@ _TRAINERS = ("lora_unet_", "lora_te_", "lora_transformer_", "lycoris_")
 #: Channels that FLUX.1 takes where the latents of a picture of edges or depth stand beside its own 64.
 _WITH_CONTROL = 128
 
-#: How names begin where diffusers wrote them. (An outline can not tell `transformer.` from `transformer_`.)
+#: How names begin where diffusers wrote them. (An outline cannot tell `transformer.` from `transformer_`.)
 _DIFFUSERS = ("transformer.", "unet.", "text_encoder.", "text_encoder_2.")
 
 #: How names in text encoders begin: in the only one of SD 1 and 2, in the first and the second of others.

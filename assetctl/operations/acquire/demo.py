@@ -31,7 +31,7 @@ def pull_demo(workspace: Workspace, report: Callable[[FetchProgress], None]) -> 
     """Bring the demo family into the store.
 
     Raises:
-        StorageError: Its files are not installed, or the home can not be written.
+        StorageError: Its files are not installed, or the home cannot be written.
     """
     return [pull(workspace, str(path), report=report) for path in demo_assets().files]
 

@@ -37,7 +37,7 @@ class Sidecar:
 
 
 def read_sidecars(path: Path) -> Iterator[Sidecar]:
-    """What lies beside a file, the most exact first; what can not be read says nothing.
+    """What lies beside a file, the most exact first; what cannot be read says nothing.
 
     Nor does a link that leads to elsewhere, unless to beside what the file itself is a link to: it may lead to texts
     that are nobody's business here.
@@ -123,7 +123,7 @@ def enrich(
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        SourceError: A source can not be reached; what sidecars say, and what was learned before, is kept.
+        SourceError: A source cannot be reached; what sidecars say, and what was learned before, is kept.
     """
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
@@ -182,7 +182,7 @@ def _civitai(asset: Asset, _origin: Origin | None) -> Facts | None:
 
 
 def _hub(_asset: Asset, origin: Origin | None) -> Facts | None:
-    """The Hub can not be asked by hash; it knows what came from there."""
+    """The Hub cannot be asked by hash; it knows what came from there."""
     if origin is None or origin.source != "huggingface":
         return None
     from assetctl.sources.huggingface import client as hub  # noqa: PLC0415 - the client costs 200 ms

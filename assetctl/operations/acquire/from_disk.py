@@ -53,11 +53,11 @@ def add_to_store(
 ) -> AddedToStore:
     """Pull every asset found at `paths`; when moving, delete an original once its bytes are safe in the store.
 
-    What is refused does not keep the others out; a disk that is full, or an original that can not be deleted, ends it.
+    What is refused does not keep the others out; a disk that is full, or an original that cannot be deleted, ends it.
 
     Raises:
         NotFoundError: A path does not exist.
-        StorageError: A folder that was named can not be read.
+        StorageError: A folder that was named cannot be read.
     """
     labels = tuple(tags)
     found = Scan(paths)
@@ -128,7 +128,7 @@ def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult, ro
     gone: list[str] = []
     try:
         _delete(candidate, _taken_from(workspace, candidate, result.asset) if inside else [], gone)
-    finally:  # also what went before one that can not be deleted
+    finally:  # also what went before one that cannot be deleted
         _forget_copies(workspace, result.asset, gone)
     if not inside:
         result.warnings.append(f"{candidate.path} lies elsewhere, behind a link: it was copied, and stays there.")
@@ -190,7 +190,7 @@ def _delete(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]], gone: 
         gone: Gets the path of each that was deleted.
 
     Raises:
-        StorageError: One can not be deleted; those in `gone` are.
+        StorageError: One cannot be deleted; those in `gone` are.
     """
     try:
         for file, stored in taken:
@@ -205,7 +205,7 @@ def _delete(candidate: Candidate, taken: Sequence[tuple[AssetFile, str]], gone: 
             remove_empty_folders(place)
     except OSError as error:
         hint = "Its bytes are in the store; delete it yourself."
-        raise StorageError(f"{candidate.path} can not be deleted: {error.strerror}.", hint) from error
+        raise StorageError(f"{candidate.path} cannot be deleted: {error.strerror}.", hint) from error
 
 
 def _is_the_same_file(path: Path, stored: Path) -> bool:

@@ -32,9 +32,9 @@ def login(workspace: Workspace, source: str, token: str) -> Login:
     """Keep a token, once the source was seen to know it.
 
     Raises:
-        UsageError: The source takes no tokens, or this can not be one.
+        UsageError: The source takes no tokens, or this cannot be one.
         UnauthorizedError: The source does not know it.
-        SourceError: The source can not be reached.
+        SourceError: The source cannot be reached.
         StorageError: There is no keyring.
     """
     from assetctl.sources import _web  # noqa: PLC0415 - only here

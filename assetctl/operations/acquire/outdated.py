@@ -44,7 +44,7 @@ def outdated(workspace: Workspace, names: Sequence[str] = ()) -> list[Newer]:
     """
     read = workspace.catalog.read
     if workspace.settings.offline:
-        raise OfflineError("Sources can not be asked: the network is switched off.", "Unset ASSETCTL_OFFLINE.")
+        raise OfflineError("Sources cannot be asked: the network is switched off.", "Unset ASSETCTL_OFFLINE.")
     found: list[Newer] = []
     failures: list[AssetctlError] = []
     asked = 0

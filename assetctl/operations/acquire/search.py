@@ -44,7 +44,7 @@ def search_source(
 
     Raises:
         UsageError: No source of this name can be searched, or there is no such family.
-        SourceError: It can not be reached.
+        SourceError: It cannot be reached.
     """
     place = searchable(source, workspace.settings)
     if place is None:

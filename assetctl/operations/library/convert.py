@@ -140,7 +140,7 @@ def _written(target: Path, write: Write) -> Path:
     except FileExistsError as error:
         raise taken from error
     except OSError as error:
-        raise StorageError(f"Can not write {target}: {error.strerror}.", "Choose another folder.") from error
+        raise StorageError(f"Cannot write {target}: {error.strerror}.", "Choose another folder.") from error
     return target
 
 

@@ -117,14 +117,14 @@ def _check(changes: Changes) -> None:
     if changes.kind is not None and changes.kind not in KINDS:
         raise UsageError(f"{changes.kind!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
     if changes.family and not _WORD.fullmatch(changes.family):
-        raise UsageError(f"{changes.family!r} can not be a family.", "Families are written like sd1, sdxl, flux1.")
+        raise UsageError(f"{changes.family!r} cannot be a family.", "Families are written like sd1, sdxl, flux1.")
     if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
         raise UsageError(f"{changes.prediction!r} is no prediction type.", "Use epsilon, v_prediction or flow.")
     if changes.default_weight is not None and not abs(changes.default_weight) <= sys.float_info.max:
         raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
     for field in changes.reset:
         if field not in RESETTABLE:
-            raise UsageError(f"{field!r} can not be reset.", f"One can reset: {', '.join(RESETTABLE)}.")
+            raise UsageError(f"{field!r} cannot be reset.", f"One can reset: {', '.join(RESETTABLE)}.")
     checked_words((*(changes.trigger_words or ()), *changes.add_tags))
     for field in ("base_model", "variant", "notes"):
         text = getattr(changes, field)

@@ -52,13 +52,13 @@ _evidence = lru_cache(maxsize=1024)(Evidence)
 
 @contextmanager
 def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | AssetctlError]]:
-    """What each file or folder is, or why that can not be said, in the order of `paths`.
+    """What each file or folder is, or why that cannot be said, in the order of `paths`.
 
     All paths are taken before the block is entered; where they are many, work begins while they are still being found.
     Whoever leaves the block early ends it.
 
     Raises:
-        UsageError: A third party's kind or family can not be loaded.
+        UsageError: A third party's kind or family cannot be loaded.
     """
     rest = iter(paths)
     first = list(islice(rest, MANY))
@@ -75,14 +75,14 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
 
 
 def identify_one(path: str) -> Identification | AssetctlError:
-    """What one file or folder is, or why that can not be said; not where: a traceback holds on to all that was read."""
+    """What one file or folder is, or why that cannot be said; not where: a traceback holds on to all that was read."""
     try:
         return identify(Path(path))
     except AssetctlError as error:
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
     except OSError as error:
-        return StorageError(f"{path} can not be read: {error.strerror}.", "Check the path and its permissions.")
+        return StorageError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.")
 
 
 class _Crew:
@@ -178,7 +178,7 @@ def _is_done(future: Future[list[_Packed]] | None) -> bool:
 
 def _killer(path: str) -> CorruptFileError:
     hint = "It may take more memory than there is, or be made to: get it from a source that you trust."
-    return CorruptFileError(f"{path} can not be read: the process that read it was killed.", hint)
+    return CorruptFileError(f"{path} cannot be read: the process that read it was killed.", hint)
 
 
 def _chunks(paths: Iterator[str], workers: int) -> Iterator[list[str]]:
@@ -228,7 +228,7 @@ def _end_with(line: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """One path and what it is, or why that can not be said; `named` by the person, or found in a folder."""
+    """One path and what it is, or why that cannot be said; `named` by the person, or found in a folder."""
 
     path: str
     identification: Identification
@@ -257,7 +257,7 @@ def identify_again(
 ) -> list[Asset]:
     """Identify the named assets, or all, once more, and keep the result; what a person set stays on top.
 
-    Those that can not be identified any more, for their files are gone or broken, stay as they were; `failed` is told.
+    Those that cannot be identified any more, for their files are gone or broken, stay as they were; `failed` is told.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.

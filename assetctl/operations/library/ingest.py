@@ -116,7 +116,7 @@ def checked_name(name: str) -> str:
     safe = safe_name(_SPECIAL.sub("-", name))
     if unicodedata.normalize("NFC", name) != safe:
         hint = f"Leave out slashes, colons, angle brackets and control characters: {safe!r}."
-        raise UsageError(f"{name!r} can not be an asset's name.", hint)
+        raise UsageError(f"{name!r} cannot be an asset's name.", hint)
     return safe
 
 
@@ -129,7 +129,7 @@ def checked_words(words: Iterable[str]) -> tuple[str, ...]:
     unique: dict[str, str] = {}
     for word in words:
         if not word.strip() or not word.isprintable() or hidden_in(word):
-            raise UsageError(f"{word!r} can not be a trigger word or a tag.", "Use words without control characters.")
+            raise UsageError(f"{word!r} cannot be a trigger word or a tag.", "Use words without control characters.")
         unique.setdefault(word.lower(), word)
     return tuple(unique.values())
 

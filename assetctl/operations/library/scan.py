@@ -75,7 +75,7 @@ class Scan:
         """Find candidates.
 
         Raises:
-            StorageError: A folder that was named can not be read.
+            StorageError: A folder that was named cannot be read.
         """
         self.unreadable.clear()
         later: list[Path] = []
@@ -116,7 +116,7 @@ class Scan:
         """The candidates in a folder, and the folders that are to be entered; nothing, if it was `seen` before.
 
         Raises:
-            OSError: It can not be read; this is raised at once.
+            OSError: It cannot be read; this is raised at once.
         """
         status = folder.stat()
         known = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
@@ -191,7 +191,7 @@ def folder_files(folder: Path) -> tuple[AssetFile, ...]:
 
     Raises:
         CorruptFileError: Folders nest in it deeper than in any model.
-        OSError: It can not be read.
+        OSError: It cannot be read.
     """
     return tuple(_file(path, path.stat(), "part") for path in sorted(_parts(folder)))
 
@@ -221,7 +221,7 @@ def folder_file(path: Path) -> AssetFile:
 
 
 def _unreadable(place: Path | str, error: OSError) -> StorageError:
-    return StorageError(f"{place} can not be read: {error.strerror}.", "Check its permissions.")
+    return StorageError(f"{place} cannot be read: {error.strerror}.", "Check its permissions.")
 
 
 def _encodes(name: str) -> bool:

@@ -184,11 +184,11 @@ def with_all_hashes(
 def learn_hashes(
     workspace: Workspace, asset: Asset, report: Callable[[FetchProgress], None] = lambda _: None
 ) -> tuple[AssetFile, ...]:
-    """All files of an asset, with the hashes that they lacked; kept, unless the catalog can not be written.
+    """All files of an asset, with the hashes that they lacked; kept, unless the catalog cannot be written.
 
     Raises:
         FileError: The main file is gone, damaged, or not the one that was registered.
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     files = workspace.catalog.read.files(asset)
     completed = {file.path: file for file in with_all_hashes(asset, files, report)}
@@ -289,7 +289,7 @@ def _verify(
         status, detail = problem or ("ok", looked_at)
         yield Verification(asset.name, file.path, status, detail)
     if learnt:
-        with contextlib.suppress(StorageError):  # a home that can not be written can be verified all the same
+        with contextlib.suppress(StorageError):  # a home that cannot be written can be verified all the same
             _keep(workspace, asset, learnt, touched)
 
 

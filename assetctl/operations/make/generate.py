@@ -72,7 +72,7 @@ class OutputPath:
         """The same, once the folder is there and can be written.
 
         Raises:
-            StorageError: It can not be made or written.
+            StorageError: It cannot be made or written.
         """
         _make(self.folder)
         return self
@@ -157,9 +157,9 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         hint = "Name a folder that can be written with --out."
-        raise StorageError(f"The folder {folder} can not be made: {error.strerror}.", hint) from error
+        raise StorageError(f"The folder {folder} cannot be made: {error.strerror}.", hint) from error
     if not os.access(folder, os.W_OK):
-        raise StorageError(f"The folder {folder} can not be written.", "Name another one with --out.")
+        raise StorageError(f"The folder {folder} cannot be written.", "Name another one with --out.")
 
 
 @dataclass(frozen=True, slots=True)

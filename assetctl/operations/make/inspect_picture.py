@@ -64,7 +64,7 @@ def look_at_picture(path: Path) -> PictureFile:
     """Format and size of the picture at `path`.
 
     Raises:
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -73,7 +73,7 @@ def look_at_picture(path: Path) -> PictureFile:
             width, height = _size(file, found)
     except OSError as error:
         why = error.strerror or str(error)
-        raise StorageError(f"{path} can not be read: {why}.", "Check the path and its permissions.") from error
+        raise StorageError(f"{path} cannot be read: {why}.", "Check the path and its permissions.") from error
     return PictureFile(path, found, width, height)
 
 
@@ -237,7 +237,7 @@ class Resolver:
         return ResolvedAsset(used, "other_bytes", named[0], "name")
 
     def _hashed(self, asset: Asset, files: tuple[AssetFile, ...]) -> tuple[AssetFile, ...]:
-        """The asset's files with their hashes; as they were, where a file can not be read or has changed."""
+        """The asset's files with their hashes; as they were, where a file cannot be read or has changed."""
         try:
             return learn_hashes(self._workspace, asset)
         except (FileError, StorageError):
@@ -259,7 +259,7 @@ class Resolver:
 
 
 def is_page(source: str) -> bool:
-    """Whether a source is a page for people, which `pull` can not follow."""
+    """Whether a source is a page for people, which `pull` cannot follow."""
     return source.startswith(_CIVITAI)
 
 
@@ -337,7 +337,7 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = N
 
     Raises:
         FileError: It is no PNG, JPEG or WebP picture, or is damaged.
-        StorageError: It can not be read.
+        StorageError: It cannot be read.
     """
     parameters = read_parameters(path)
     file, embedding = look_at_picture(path), holds_embedding(path)

@@ -84,7 +84,7 @@ def plan_generation(workspace: Workspace, request: GenerationRequest, choice: Ch
         NotFoundError, AmbiguousNameError: A name.
         UsageError: A number out of bounds, or an unknown sampler.
         FileError: A file is gone or damaged.
-        IncompatibleError: The selection can not work together.
+        IncompatibleError: The selection cannot work together.
     """
     chosen = replace(choice, prompt=request.prompt, negative_prompt=request.negative_prompt)
     if choice.checkpoint is None:
@@ -98,7 +98,7 @@ def plan_selection(workspace: Workspace, request: GenerationRequest, selection: 
     Raises:
         UsageError: A number out of bounds, or an unknown sampler.
         FileError: A file is gone or damaged.
-        IncompatibleError: The selection can not work together.
+        IncompatibleError: The selection cannot work together.
     """
     _check_numbers(request)
     asked = replace(selection, steps=request.steps, cfg_scale=request.cfg_scale)
@@ -111,7 +111,7 @@ def checked_selection(workspace: Workspace, selection: Selection) -> CheckReport
 
     Raises:
         FileError: A file is gone or damaged.
-        IncompatibleError: The selection can not work together.
+        IncompatibleError: The selection cannot work together.
     """
     _refuse_parts(selection)
     report = with_suggestions(workspace, selection, run_rules(selection))
@@ -119,7 +119,7 @@ def checked_selection(workspace: Workspace, selection: Selection) -> CheckReport
     count = sum(finding.severity == "error" or finding.rule == "method" for finding in report.findings)
     if count:
         raise IncompatibleError(
-            f"This selection can not work together: {count} {'problem' if count == 1 else 'problems'}.",
+            f"This selection cannot work together: {count} {'problem' if count == 1 else 'problems'}.",
             "Mend what the findings name; `assetctl check` tries a selection without generating.",
             report.findings,
         )
@@ -179,7 +179,7 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
     if checkpoint.family not in NATIVE_SIZE:
         family = checkpoint.family or "unknown"
         raise UnusableError(
-            f"{checkpoint.name} is of family {family}, which assetctl can not generate with yet.",
+            f"{checkpoint.name} is of family {family}, which assetctl cannot generate with yet.",
             f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
         )
     if checkpoint.variant in NEEDS_PICTURE:
@@ -225,6 +225,6 @@ def _check_configurations(checkpoint: Asset, companion: Path | None, *, own_vae:
 
 
 def _prediction(checkpoint: Asset) -> str | None:
-    """What the checkpoint predicts; SD 2 in a single file can not say, and most of those predict v."""
+    """What the checkpoint predicts; SD 2 in a single file cannot say, and most of those predict v."""
     assumed = "v_prediction" if checkpoint.family == "sd2" and checkpoint.format != "diffusers" else None
     return checkpoint.prediction or assumed

@@ -42,7 +42,7 @@ class Comparison:
 
     Attributes:
         status: `identical`, byte for byte; `same_pixels`, in another file; `different`; or `unknown`,
-            where the other picture is gone or can not be read, and its hash is another.
+            where the other picture is gone or cannot be read, and its hash is another.
         max_difference: Of one channel of one pixel, 0 to 255.
         mean_difference: Over all of them.
         detail: All of it in one sentence, for a person.
@@ -71,7 +71,7 @@ def compare_pixels(new: Path, old: Path) -> Comparison:
                 return Comparison("different", f"different: it is {sizes} pixels")
             difference = ImageChops.difference(_rgb(ours), _rgb(theirs))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return Comparison("unknown", f"not comparable: the pixels of {old} can not be read ({error})")
+        return Comparison("unknown", f"not comparable: the pixels of {old} cannot be read ({error})")
     statistics = ImageStat.Stat(difference)
     largest = max(high for _, high in statistics.extrema)
     if largest == 0:
@@ -156,7 +156,7 @@ def plan_reproduction(
         AmbiguousNameError: An asset could be any of several.
         HashMismatchError: An asset is here by its name alone, with other bytes.
         FileError: The picture is damaged, or its record makes no sense.
-        IncompatibleError: The assets can not work together.
+        IncompatibleError: The assets cannot work together.
     """
     original, recipe = _read(workspace, picture)
     resolver = Resolver(workspace, hashes=hashes, software=recipe.software)
@@ -206,7 +206,7 @@ def reproduce(
     if image.sha256 == original.sha256:
         return Reproduced(reproduction, result, IDENTICAL)
     if not original.is_there:
-        detail = f"other bytes than the original had; what differs can not be told, as {original.path} is gone"
+        detail = f"other bytes than the original had; what differs cannot be told, as {original.path} is gone"
         return Reproduced(reproduction, result, Comparison("unknown", detail))
     return Reproduced(reproduction, result, compare_pixels(Path(image.path), original.path))
 
@@ -258,7 +258,7 @@ def _planned(
     except UsageError as error:
         if not recipe.exact:
             raise
-        message = f"{original.path} can not be made again, as its record is damaged. {error.message}"
+        message = f"{original.path} cannot be made again, as its record is damaged. {error.message}"
         raise CorruptFileError(message, "`assetctl inspect PICTURE` shows what it says.") from error
 
 

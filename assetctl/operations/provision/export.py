@@ -45,10 +45,10 @@ def export(
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        UsageError: The recipe can not be called so.
+        UsageError: The recipe cannot be called so.
     """
     if recipe is not None and not can_be_name(recipe):
-        raise UsageError(f"{recipe!r} can not be a recipe's name.", NAMING)
+        raise UsageError(f"{recipe!r} cannot be a recipe's name.", NAMING)
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
     wanted = tuple(_wanted(workspace, asset, base) for asset in assets)

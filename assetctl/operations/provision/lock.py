@@ -90,7 +90,7 @@ def lock(
         NotFoundError, UsageError: The manifest, or a reference in it; or two names in it for the same bytes.
         RefusedFileError: A path leads out of the manifest's folder.
         HashMismatchError: A source promises other bytes than the manifest wants.
-        SourceError: A source can not be reached.
+        SourceError: A source cannot be reached.
     """
     wanted = wanted_in(manifest)
     path, settings = lock_path(manifest), workspace.settings
@@ -311,7 +311,7 @@ def _resolved(
         mark=mark_of_hidden(wanted.source),
     )
     if fetch and _whole_hash(replace(resolution, files=remote)) is None:
-        raise SourceError(f"{wanted.name} can not be locked: its source promises no hash.", "Name a file of it.")
+        raise SourceError(f"{wanted.name} cannot be locked: its source promises no hash.", "Name a file of it.")
     return locked
 
 

@@ -98,7 +98,7 @@ def _tokenizer(workspace: Workspace, checkpoint: Asset | None) -> ClipTokenizer:
     for tokenizer in _shared(workspace):
         return tokenizer
     raise GenerationError(
-        "No tokenizer is known, so tokens can not be counted.",
+        "No tokenizer is known, so tokens cannot be counted.",
         "Fetch CLIP's once with `assetctl pull --support sd1`, or name a checkpoint that has one with --checkpoint.",
     )
 

@@ -348,7 +348,7 @@ class Patience:
 
 
 def instead(path: str, start: bytes, way: Way, host: str) -> RefusedFileError | None:
-    """The error for something that begins so and can not be the model `path`: a web page and the like."""
+    """The error for something that begins so and cannot be the model `path`: a web page and the like."""
     found = sniff(start[:4096], len(start)) if path.lower().endswith(MODEL_SUFFIXES) else None
     if found not in _INSTEAD:
         return None

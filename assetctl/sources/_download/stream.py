@@ -206,7 +206,7 @@ class Stream:
         return bool(state) and self._known_state() not in ("", state)
 
     def _refuse_other(self, start: bytes, response: httpx2.Response) -> None:
-        """Refuse what can not be the file, before it takes up the disk."""
+        """Refuse what cannot be the file, before it takes up the disk."""
         refusal = instead(self._file.path, start, self._way, response.url.host)
         if refusal is not None:
             with storage_errors(f"remove {self._part}"):
@@ -230,7 +230,7 @@ def _room(part: Path) -> int:
 
 
 def _state_of(response: httpx2.Response) -> str:
-    """What tells one state of a file from another, or ""; a weak ETag can not."""
+    """What tells one state of a file from another, or ""; a weak ETag cannot."""
     etag = response.headers.get("etag", "")
     state = etag if etag[:1] == '"' else response.headers.get("last-modified", "")
     return state if state.isascii() and state.isprintable() and len(state) <= _LONGEST_STATE else ""

@@ -357,20 +357,18 @@ def hub_errors(what: str, again: str = _AGAIN) -> Iterator[None]:
         SourceNotFoundError: There is no such repository, revision or file.
         OfflineError: The network is switched off.
         SourceError: Anything else.
-        UsageError: The name can not be one.
+        UsageError: The name cannot be one.
     """
     try:
         yield
     except _SilentError:
         raise OfflineError(
-            f"{what} can not be fetched: HF_HUB_OFFLINE is set.", "Unset it, or give the path of a local file."
+            f"{what} cannot be fetched: HF_HUB_OFFLINE is set.", "Unset it, or give the path of a local file."
         ) from None
     except _RefusalError as error:
         raise _refusal(what, error, again) from None
     except HFValidationError:
-        raise UsageError(
-            f"{what!r} can not be a repository's name.", "Write hf://ORG/REPO[@REVISION][/FILE]."
-        ) from None
+        raise UsageError(f"{what!r} cannot be a repository's name.", "Write hf://ORG/REPO[@REVISION][/FILE].") from None
     except UnicodeEncodeError:
         raise UnauthorizedError("The Hugging Face token has characters that no token has.", "Mend HF_TOKEN.") from None
     except (ValueError, httpx2.DecodingError):

@@ -88,7 +88,7 @@ def test_a_jpeg_has_full_colour_resolution_and_no_transparency(tmp_path: Path):
 
 
 def test_texts_that_a_jpeg_can_not_hold_are_refused(tmp_path: Path):
-    with pytest.raises(GenerationError, match="can not hold") as caught:
+    with pytest.raises(GenerationError, match="cannot hold") as caught:
         save_picture(noise(), tmp_path / "a.jpg", "x" * 40_000, {})
     assert "PNG" in str(caught.value.hint)
     assert list(tmp_path.iterdir()) == []
@@ -190,7 +190,7 @@ def test_what_is_no_picture_is_told_so(tmp_path: Path, content: bytes):
 def test_what_can_not_be_read_is_told_so(tmp_path: Path):
     with pytest.raises(CorruptFileError, match="is empty"):
         read_parameters(write(tmp_path, b""))
-    with pytest.raises(StorageError, match="can not be read"):
+    with pytest.raises(StorageError, match="cannot be read"):
         read_parameters(tmp_path / "missing.png")
     with pytest.raises(FileError, match="no regular file"):
         read_record(tmp_path)
