@@ -175,6 +175,11 @@ class Asset:
         """The name as one types it in a shell."""
         return shlex.quote(self.name)
 
+    @property
+    def token(self) -> str:
+        """Of an embedding: the word that stands for it in a prompt."""
+        return next(iter(self.trigger_words), self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class AssetDetails:

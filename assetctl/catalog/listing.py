@@ -40,9 +40,6 @@ FITTING = ("lora", "embedding", "vae", "controlnet")
 #: How well an asset fits a checkpoint, best first.
 FITS = ("same base model", "same family", "same latents", "other lineage", "perhaps")
 
-#: Families whose latents are the same, so that they share VAEs.
-_SAME_LATENTS = {"sd1": "sd2", "sd2": "sd1", "sdxl": "sdxl-refiner", "sdxl-refiner": "sdxl"}
-
 #: The columns of `asset_view`: the fields of `Asset`, in order.
 _ASSET: dict[str, Kinds] = {
     "number": NUMBER,
@@ -139,15 +136,19 @@ class Lists:
         self,
         checkpoint: Asset,
         *,
+        sharing: Sequence[str] = (),
         tags: Iterable[str] = (),
         in_store: bool | None = None,
         limit: int | None = None,
         **filters: str | None,
     ) -> list[tuple[Asset, str]]:
-        """What can be used with a checkpoint of a known family, best first, each with one of `FITS`."""
+        """What can be used with a checkpoint of a known family, best first, each with one of `FITS`.
+
+        VAEs of the families that are `sharing` the latents of the checkpoint's are among it.
+        """
         also = conditions(filters, tags=tags, in_store=in_store)
         fits: dict[int, str] = {}
-        for question in (_fitting(checkpoint, also), _perhaps_fitting(checkpoint, also)):
+        for question in (_fitting(checkpoint, sharing, also), _perhaps_fitting(checkpoint, also)):
             if limit is None or len(fits) < limit:
                 query = f"{question.sql} ORDER BY fit, name LIMIT :limit"
                 left = -1 if limit is None else limit - len(fits)
@@ -160,13 +161,14 @@ class Lists:
         checkpoint: Asset,
         most: int,
         *,
+        sharing: Sequence[str] = (),
         tags: Iterable[str] = (),
         in_store: bool | None = None,
         **filters: str | None,
     ) -> int:
         """How many assets `fitting` would list; `most` where there are as many or more."""
         also = conditions(filters, tags=tags, in_store=in_store)
-        certain = self._count(_fitting(checkpoint, also), most)
+        certain = self._count(_fitting(checkpoint, sharing, also), most)
         return certain + self._count(_perhaps_fitting(checkpoint, also), most - certain)
 
     def _common(self, matches: Question, filters: Mapping[str, str | None], limit: int) -> list[int]:
@@ -263,7 +265,7 @@ def _matches(text: str, filters: Mapping[str, str | None]) -> Question:
     return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)  # noqa: S608 - ours
 
 
-def _fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> Question:
+def _fitting(checkpoint: Asset, sharing: Sequence[str], also: tuple[str, dict[str, object]]) -> Question:
     """Assets of the checkpoint's family, and VAEs of families with the same latents."""
     where, values = also
     kinds = ", ".join(f"'{kind}'" for kind in FITTING)
@@ -272,9 +274,10 @@ def _fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> Question
             WHEN base_model IS NULL OR :lineage IS NULL OR kind = 'vae' THEN 1 ELSE 3 END AS fit
         FROM assets WHERE family = :of COLLATE NOCASE AND kind IN ({kinds}) AND {where}"""  # noqa: S608 - all of it is ours
     twin = f"""
-        SELECT id, name, 2 FROM assets WHERE family = :twin COLLATE NOCASE AND kind = 'vae' AND {where}"""  # noqa: S608
-    twins = _SAME_LATENTS.get(checkpoint.family or "")
-    own = {"lineage": checkpoint.base_model, "of": checkpoint.family, "twin": twins}
+        SELECT id, name, 2 FROM assets
+        WHERE family COLLATE NOCASE IN (SELECT value FROM json_each(:twins)) AND kind = 'vae' AND {where}"""  # noqa: S608
+    twins = orjson.dumps(list(sharing)).decode()
+    own = {"lineage": checkpoint.base_model, "of": checkpoint.family, "twins": twins}
     return Question(f"{family} UNION ALL {twin}", values | own)
 
 

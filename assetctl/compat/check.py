@@ -224,11 +224,6 @@ def prompts_of(selection: Selection) -> list[str]:
     return [prompt for prompt in (selection.prompt, selection.negative_prompt) if prompt is not None]
 
 
-def token_of(embedding: Asset) -> str:
-    """What wakes an embedding in a prompt."""
-    return next(iter(embedding.trigger_words), embedding.name)
-
-
 def audible(prompt: str) -> ParsedPrompt:
     """The prompt without its parts of weight 0, which say nothing."""
     parsed = parse_prompt(prompt)

@@ -17,34 +17,20 @@ from typing import TYPE_CHECKING
 from assetctl.errors import UnusableError
 from assetctl.files.json_files import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
-from assetctl.generation.folders import PIPELINES, SCHEDULERS, hand_over, model_index
+from assetctl.generation.folders import driven, hand_over, model_index
 from assetctl.generation.parts import END, START, find_tokenizer_files, read_vocabulary, refuse_numbers, write_tokenizer
+from assetctl.identify.identification import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from assetctl.files.safetensors import Header
+    from assetctl.identify.features import TextEncoder
 
 _UNET = "model.diffusion_model."
 #: Where a single file keeps what is used of it.
 _NETWORKS = (_UNET, "first_stage_model.", "cond_stage_model.", "conditioner.")
-
-_SAMPLE_SIZE = {"sd1": 512, "sd2": 768, "sdxl": 1024}
-_LATENT_SCALE = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025}
-
-#: Where each family keeps its text encoders, and whether in open_clip's naming.
-_TEXT_ENCODERS = {
-    "sd1": (("text_encoder", "cond_stage_model.transformer.text_model.", False),),
-    "sd2": (("text_encoder", "cond_stage_model.model.", True),),
-    "sdxl": (
-        ("text_encoder", "conditioner.embedders.0.transformer.text_model.", False),
-        ("text_encoder_2", "conditioner.embedders.1.model.", True),
-    ),
-}
-
-#: SD 2 was trained on the last but one layer of 24; the last is in the file, and is not used.
-_SD2_LAYERS = 23
 
 
 def write_configuration(
@@ -54,7 +40,7 @@ def write_configuration(
 
     Args:
         header: The checkpoint's.
-        family: `sd1`, `sd2` or `sdxl`.
+        family: One that is driven.
         prediction: `epsilon` or `v_prediction`; `None` for the family's usual one.
         tokenizer: Folder with CLIP's `vocab.json` and `merges.txt`; or a companion folder that holds
             `tokenizer/` (and `tokenizer_2/`), or a complete configuration, which then counts.
@@ -65,14 +51,10 @@ def write_configuration(
         The folder to load with: `into`.
 
     Raises:
-        UnusableError: The checkpoint lacks a part, the family is none of the three, or the
+        UnusableError: The checkpoint lacks a part, the family is not driven, or the
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
-    if family not in PIPELINES:
-        raise UnusableError(
-            f"{header.path} is of the family {family}, which cannot be generated with.",
-            f"Choose a checkpoint of one of: {', '.join(PIPELINES)}.",
-        )
+    encoders_by_part = {encoder.part: encoder for encoder in driven(family).text_encoders}
     refuse_numbers(header, _NETWORKS)
     if tokenizer is not None and is_complete(tokenizer):
         return hand_over(
@@ -88,8 +70,7 @@ def write_configuration(
         part = encoder.replace("text_encoder", "tokenizer")
         source = find_tokenizer_files(tokenizer, part, header.path)
         vocabulary = read_vocabulary(source.folder, config["vocab_size"], header.path)
-        pad = "!" if family == "sd2" or part == "tokenizer_2" else END
-        write_tokenizer(source, into / part, pad, config["max_position_embeddings"])
+        write_tokenizer(source, into / part, encoders_by_part[encoder].padding, config["max_position_embeddings"])
         ends = {"bos_token_id": vocabulary[START], "eos_token_id": vocabulary[END]}
         write_json(into / encoder / "config.json", config | ends)
     return into
@@ -142,7 +123,7 @@ def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> 
     )
     return {
         "_class_name": "UNet2DConditionModel",
-        "sample_size": _SAMPLE_SIZE[family] // 8,
+        "sample_size": driven(family).native_size // 8,
         "in_channels": _shape(header, _UNET + "input_blocks.0.0.weight")[1],
         "out_channels": _shape(header, _UNET + "out.2.weight")[0],
         "block_out_channels": channels,
@@ -152,10 +133,10 @@ def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> 
         "transformer_layers_per_block": transformers if len(set(transformers)) > 1 else transformers[0],
         "cross_attention_dim": contexts.pop(),
         "use_linear_projection": len(_shape(header, projection)) == 2,
-        # diffusers' word for the number of heads: SD 1 has 8 at each level, the others heads of width 64
-        "attention_head_dim": 8 if family == "sd1" else [max(1, width // 64) for width in channels],
+        # diffusers' word for the number of heads
+        "attention_head_dim": driven(family).heads or [max(1, width // 64) for width in channels],
         "norm_num_groups": math.gcd(32, *channels),
-        **(_added_conditioning(header, encoders["text_encoder_2"]) if family == "sdxl" else {}),
+        **(_added_conditioning(header, encoders["text_encoder_2"]) if driven(family).size_conditioned else {}),
     }
 
 
@@ -221,7 +202,7 @@ def vae_config(header: Header, family: str) -> Config:
     without_quantisation = f"{prefix}quant_conv.weight" not in header.tensors
     return {
         "_class_name": "AutoencoderKL",
-        "sample_size": _SAMPLE_SIZE[family],
+        "sample_size": driven(family).native_size,
         "in_channels": _shape(header, prefix + "encoder.conv_in.weight")[1],
         "out_channels": _shape(header, prefix + "decoder.conv_out.weight")[0],
         "latent_channels": _shape(header, prefix + "encoder.conv_out.weight")[0] // 2,
@@ -230,7 +211,7 @@ def vae_config(header: Header, family: str) -> Config:
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "norm_num_groups": math.gcd(32, *channels),
-        "scaling_factor": _LATENT_SCALE[family],
+        "scaling_factor": driven(family).latent_scale,
         "force_upcast": True,
         **({"use_quant_conv": False, "use_post_quant_conv": False} if without_quantisation else {}),
     }
@@ -238,14 +219,12 @@ def vae_config(header: Header, family: str) -> Config:
 
 def text_encoder_configs(header: Header, family: str) -> dict[str, Config]:
     """The configuration of each text encoder, by its name in the pipeline."""
-    return {
-        part: _text_encoder_config(header, family, prefix, open_clip=open_clip)
-        for part, prefix, open_clip in _TEXT_ENCODERS[family]
-    }
+    return {encoder.part: _text_encoder_config(header, encoder) for encoder in driven(family).text_encoders}
 
 
-def _text_encoder_config(header: Header, family: str, prefix: str, *, open_clip: bool) -> Config:
-    if open_clip:
+def _text_encoder_config(header: Header, encoder: TextEncoder) -> Config:
+    prefix = encoder.prefix
+    if encoder.open_clip:
         words, places = "token_embedding.weight", "positional_embedding"
         blocks, inner = "transformer.resblocks.", "mlp.c_fc.weight"
     else:
@@ -255,31 +234,33 @@ def _text_encoder_config(header: Header, family: str, prefix: str, *, open_clip:
         raise _lacks(header, "a text encoder", "Choose a checkpoint that has one.")
     rows, width = _shape(header, prefix + words)[:2]
     layers = _count(header, prefix + blocks)
-    projection = header.shape(prefix + "text_projection") if family == "sdxl" else None
+    projection = header.shape(prefix + "text_projection") if encoder.projects else None
     return {
         "architectures": ["CLIPTextModelWithProjection" if projection else "CLIPTextModel"],
         "model_type": "clip_text_model",
         "vocab_size": rows,
         "hidden_size": width,
         "intermediate_size": _shape(header, f"{prefix}{blocks}0.{inner}")[0],
-        "num_hidden_layers": min(layers, _SD2_LAYERS) if family == "sd2" else layers,
+        "num_hidden_layers": min(layers, encoder.layers or layers),
         "num_attention_heads": max(1, width // 64),
         "max_position_embeddings": _shape(header, prefix + places)[0],
-        "hidden_act": "gelu" if open_clip else "quick_gelu",
+        "hidden_act": "gelu" if encoder.open_clip else "quick_gelu",
         "projection_dim": _shape(header, prefix + "text_projection")[1] if projection else width,
         "layer_norm_eps": 1e-5,
     }
 
 
 def scheduler_config(header: Header, family: str, prediction: str | None) -> Config:
-    """The noise schedule: the same for the three families, but for what the UNet predicts.
+    """The noise schedule: the same for all families that are driven, but for what the UNet predicts.
 
     A checkpoint may say of itself that it predicts velocities, or starts from pure noise (zero
     terminal SNR, https://arxiv.org/abs/2305.08891), by empty tensors of the names `v_pred` and `ztsnr`.
     """
-    usual = "v_prediction" if family == "sd2" or "v_pred" in header.tensors else "epsilon"
+    known = family_called(family)
+    assumed = None if known is None else known.assumed_prediction
+    usual = "v_prediction" if "v_pred" in header.tensors else assumed or "epsilon"
     config: Config = {
-        "_class_name": SCHEDULERS[family],
+        "_class_name": driven(family).scheduler,
         "beta_start": 0.00085,
         "beta_end": 0.012,
         "beta_schedule": "scaled_linear",
@@ -292,7 +273,8 @@ def scheduler_config(header: Header, family: str, prediction: str | None) -> Con
     }
     if "ztsnr" in header.tensors:
         return config | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return config | ({"timestep_spacing": "leading"} if family == "sdxl" else {})
+    spacing = driven(family).spacing
+    return config | ({"timestep_spacing": spacing} if spacing else {})
 
 
 def _count(header: Header, prefix: str) -> int:

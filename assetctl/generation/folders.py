@@ -15,18 +15,14 @@ from assetctl.files.json_files import read_object, write_json
 from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, layers_of, refuse_code, shown_value, within_bounds
 from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files
+from assetctl.identify.identification import driven_families, family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from assetctl.identify.features import Driven
 
-#: Families whose checkpoints can be used, with the pipeline that runs them.
-PIPELINES = {
-    "sd1": "StableDiffusionPipeline",
-    "sd2": "StableDiffusionPipeline",
-    "sdxl": "StableDiffusionXLPipeline",
-}
 
 #: What each component may be. Nothing else is ever imported on a configuration's word.
 COMPONENTS = {
@@ -38,12 +34,10 @@ COMPONENTS = {
     "tokenizer_2": ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast")),
 }
 
-#: The scheduler of each family, where its checkpoint does not name one.
-SCHEDULERS = {"sd1": "PNDMScheduler", "sd2": "DDIMScheduler", "sdxl": "EulerDiscreteScheduler"}
-
 #: Schedulers of diffusers that a folder may name.
 _KNOWN_SCHEDULERS = frozenset({
-    *SCHEDULERS.values(), "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+    "PNDMScheduler", "DDIMScheduler", "EulerDiscreteScheduler",
+    "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
     "DPMSolverSDEScheduler", "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler",
     "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "LMSDiscreteScheduler",
     "SASolverScheduler", "TCDScheduler", "UniPCMultistepScheduler",
@@ -77,7 +71,7 @@ def check_folder(folder: Path, family: str) -> Config:
         if not _is_known(part, index.get(part)):
             raise UnusableError(
                 f"{folder} cannot be used: its model_index.json makes {part} {str(index.get(part))[:80]!r}.",
-                f"A {family} folder has the parts of a {PIPELINES[family]}.",
+                f"A {family} folder has the parts of a {driven(family).pipeline}.",
             )
     for key, entry in index.items():
         if not _is_harmless(key, entry):
@@ -89,9 +83,23 @@ def check_folder(folder: Path, family: str) -> Config:
     return index
 
 
+def driven(family: str) -> Driven:
+    """What it takes to generate with the family of this name.
+
+    Raises:
+        UnusableError: It cannot be generated with.
+    """
+    known = family_called(family)
+    if known is None or known.driven is None:
+        hint = f"Choose a checkpoint of one of: {', '.join(driven_families())}."
+        raise UnusableError(f"The family {family} cannot be generated with.", hint)
+    return known.driven
+
+
 def components_of(family: str) -> list[str]:
     """The components of a family's pipeline, all but the scheduler."""
-    return [part for part in COMPONENTS if family == "sdxl" or not part.endswith("_2")]
+    has_second = len(driven(family).text_encoders) > 1
+    return [part for part in COMPONENTS if has_second or not part.endswith("_2")]
 
 
 def _is_known(part: str, entry: object) -> bool:
@@ -181,9 +189,9 @@ def hand_over(
 def model_index(family: str) -> Config:
     """The components of a family's pipeline, and none besides."""
     index: Config = {part: [COMPONENTS[part][0], COMPONENTS[part][1][0]] for part in components_of(family)}
-    index |= {"_class_name": PIPELINES[family], "scheduler": ["diffusers", SCHEDULERS[family]]}
+    index |= {"_class_name": driven(family).pipeline, "scheduler": ["diffusers", driven(family).scheduler]}
     index |= {"feature_extractor": [None, None], "image_encoder": [None, None]}
-    if family == "sdxl":
+    if driven(family).zeros_for_nothing:
         return index | {"force_zeros_for_empty_prompt": True}
     return index | {"safety_checker": [None, None], "requires_safety_checker": False}
 

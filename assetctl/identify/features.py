@@ -122,6 +122,60 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class TextEncoder:
+    """A text encoder of CLIP's in a single-file checkpoint.
+
+    Attributes:
+        part: What diffusers calls it in a pipeline.
+        prefix: What the names of its tensors begin with.
+        open_clip: Whether the rest of their names is open_clip's and not transformers'.
+        layers: How many of its layers are used, the first ones; `None` for all.
+        padding: The token that fills up a prompt's chunk.
+        projects: Whether the pipeline takes its pooled output through a projection, where the file has one.
+    """
+
+    part: str
+    prefix: str
+    open_clip: bool = False
+    layers: int | None = None
+    padding: str = "<|endoftext|>"
+    projects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """What it takes to generate with a family: assetctl drives those that have this.
+
+    Attributes:
+        pipeline: diffusers' class.
+        scheduler: diffusers' class, where a checkpoint does not name one.
+        native_size: Width and height that it was trained on, in pixels.
+        latent_scale: By what its VAE's latents are multiplied.
+        text_encoders: Those of a single-file checkpoint.
+        heads: Heads of attention at each level of its UNet; `None` for heads of width 64.
+        spacing: How the scheduler spaces its steps, where not as by default.
+        size_conditioned: Whether its UNet is told the picture's size and the pooled text.
+        zeros_for_nothing: Whether an empty negative prompt is zeros, and not the encoding of nothing.
+        clip_skip: Whether an earlier layer of its text encoder may be asked for.
+    """
+
+    pipeline: str
+    scheduler: str
+    native_size: int
+    latent_scale: float
+    text_encoders: tuple[TextEncoder, ...]
+    heads: int | None = None
+    spacing: str | None = None
+    size_conditioned: bool = False
+    zeros_for_nothing: bool = False
+    clip_skip: bool = False
+
+
+#: How a prompt that is longer than CLIP reads at a time is met: cut into chunks that are all read, or cut off.
+Reading = Literal["chunks", "start"]
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """An architecture. One file in `identify/families/` each, as `FAMILY`.
 
@@ -134,6 +188,14 @@ class Family:
         lineages: Regular expression for the name of the model trained on, to its base model in Civitai's spelling.
         variant: What variant of the family the features show, or `None`.
         contract: What tensors must show for it to be certain or likely, in a line for people.
+        latents: Name of the space of its latents: families that share one share VAEs. Its own name by default.
+        latent_channels: Channels of its latents, where known.
+        text_width: Width of an embedding's vectors, the sum over its text encoders, where embeddings are used with it.
+        clip: How its text encoders of CLIP's meet a long prompt; `None` where it has none.
+        assumed_prediction: What a single file that does not say it is taken to predict, where it cannot be seen.
+        lineage: Base model, to the lineage that it continues, where adapters of one work in part with another.
+        descent: Lineage, to those whose adapters serve it as well.
+        driven: What it takes to generate with it; `None` for what assetctl only recognises.
     """
 
     name: str
@@ -144,6 +206,19 @@ class Family:
     lineages: tuple[tuple[str, str], ...] = ()
     variant: Callable[[Features], str | None] | None = None
     contract: str = ""
+    latents: str | None = None
+    latent_channels: int | None = None
+    text_width: int | None = None
+    clip: Reading | None = None
+    assumed_prediction: str | None = None
+    lineage: Mapping[str, str] = field(default_factory=dict)
+    descent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    driven: Driven | None = None
+
+    @property
+    def latent_space(self) -> str:
+        """The space of its latents, by name."""
+        return self.latents or self.name
 
 
 #: How a feed-forward is built.

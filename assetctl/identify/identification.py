@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from assetctl.files.safetensors import Header
     from assetctl.identify.features import Features
-    from assetctl.types import Confidence
+    from assetctl.types import Asset, Confidence
 
 
 _Plugin = TypeVar("_Plugin", Kind, Family)
@@ -58,6 +59,43 @@ def families() -> tuple[Family, ...]:
     places = _modules(family_files.__name__, list(family_files.__path__))
     ours = [module.FAMILY for module in map(import_module, places)]
     return _unique([*ours, *_third_party("assetctl.families", Family)])
+
+
+@cache
+def family_called(name: str | None) -> Family | None:
+    """What is known of the family of this name; `None` of one that nobody brought, and of none.
+
+    Raises:
+        UsageError: A third party's cannot be loaded.
+    """
+    if name is None:
+        return None
+    place = f"{family_files.__name__}.{name.replace('-', '_')}"
+    if name.replace("-", "_").isidentifier() and find_spec(place) is not None:
+        family: Family = import_module(place).FAMILY
+        return family
+    return next((family for family in _third_party("assetctl.families", Family) if family.name == name), None)
+
+
+def assumed_prediction(checkpoint: Asset) -> str | None:
+    """What a checkpoint is taken to predict that does not say it: nothing in the tensors of some families tells."""
+    family = family_called(checkpoint.family)
+    if family is None or checkpoint.format == "diffusers" or checkpoint.prediction is not None:
+        return None
+    return family.assumed_prediction
+
+
+def sharing_latents(name: str | None) -> tuple[str, ...]:
+    """Names of the other families whose latents are the same, so that they share VAEs."""
+    family = family_called(name)
+    if family is None:
+        return ()
+    return tuple(each.name for each in families() if each.latent_space == family.latent_space and each.name != name)
+
+
+def driven_families() -> tuple[str, ...]:
+    """Names of the families that can be generated with."""
+    return tuple(family.name for family in families() if family.driven is not None)
 
 
 def _modules(package: str, folders: list[str]) -> list[str]:

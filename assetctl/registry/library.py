@@ -70,7 +70,11 @@ class Library(Home):
         read = self._workspace.catalog.read
         if fits is None:
             return read.count(most, tags=tags, in_store=in_store, **filters)
-        return read.count_fitting(self.get(fits), most, tags=tags, in_store=in_store, **filters)
+        from assetctl.identify.identification import sharing_latents
+
+        checkpoint = self.get(fits)
+        sharing = sharing_latents(checkpoint.family)
+        return read.count_fitting(checkpoint, most, sharing=sharing, tags=tags, in_store=in_store, **filters)
 
     def families(self) -> Sequence[str]:
         """Names of all families that can be identified."""

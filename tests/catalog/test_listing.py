@@ -8,6 +8,9 @@ from assetctl.catalog import Catalog, NewAsset
 from assetctl.errors import NotFoundError
 from assetctl.types import AssetFile, Evidence, Identification
 
+#: Families with the latents of SDXL.
+TWINS = ("sdxl-refiner",)
+
 
 def entry(
     name: str,
@@ -62,7 +65,7 @@ def mixed(catalog):
 
 
 def test_what_fits_comes_by_lineage_and_then_by_name(mixed):
-    found = [(asset.name, fit) for asset, fit in mixed.fitting(mixed.find("dreamer"))]
+    found = [(asset.name, fit) for asset, fit in mixed.fitting(mixed.find("dreamer"), sharing=TWINS)]
     assert found == [
         ("c-same", "same base model"),
         ("d-same", "same base model"),
@@ -82,10 +85,10 @@ def test_without_a_lineage_of_its_own_a_checkpoint_takes_all_of_its_family_alike
 
 def test_what_fits_is_filtered_limited_and_counted(mixed):
     dreamer = mixed.find("dreamer")
-    assert names(asset for asset, _ in mixed.fitting(dreamer, kind="VAE")) == ["refiner-vae", "any-vae"]
-    assert names(asset for asset, _ in mixed.fitting(dreamer, tags=["cats"])) == ["d-same"]
-    assert names(asset for asset, _ in mixed.fitting(dreamer, limit=2)) == ["c-same", "d-same"]
-    assert mixed.count_fitting(dreamer, 100) == 8
+    assert names(asset for asset, _ in mixed.fitting(dreamer, sharing=TWINS, kind="VAE")) == ["refiner-vae", "any-vae"]
+    assert names(asset for asset, _ in mixed.fitting(dreamer, sharing=TWINS, tags=["cats"])) == ["d-same"]
+    assert names(asset for asset, _ in mixed.fitting(dreamer, sharing=TWINS, limit=2)) == ["c-same", "d-same"]
+    assert mixed.count_fitting(dreamer, 100, sharing=TWINS) == 8
     assert mixed.count_fitting(dreamer, 3) == 3
     assert mixed.count_fitting(dreamer, 100, kind="lora") == 4
 

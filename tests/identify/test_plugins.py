@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from headers import lora, write_safetensors
+
+import assetctl
+from assetctl.identify.identification import families
 
 FAMILY = """
 from assetctl.identify.features import Family, Features, Match, certain
@@ -95,3 +99,22 @@ def test_importing_identify_loads_no_kind_or_family():
     code = "import sys, assetctl.identify; print([m for m in sys.modules if m.startswith('assetctl.identify.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def named_in(source: str) -> set[str]:
+    """Words of the source that are strings by themselves, docstrings and longer texts aside."""
+    strings = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    return {string for string in strings if isinstance(string, str)}
+
+
+def test_what_is_particular_to_a_family_stands_with_the_family():
+    names = {family.name for family in families()} - {"wan"}
+    package = Path(assetctl.__file__).parent
+    elsewhere = [path for path in package.rglob("*.py") if path.parent != package / "identify/families"]
+    found = {
+        (path.relative_to(package).as_posix(), name)
+        for path in elsewhere
+        for name in named_in(path.read_text()) & names
+    }
+    # how the tensors of an embedding for SDXL are named is called after it
+    assert found <= {("identify/kinds/embedding.py", "sdxl")}

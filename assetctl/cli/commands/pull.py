@@ -124,8 +124,11 @@ def _plan_data(plan: PullPlan) -> dict[str, Any]:
 
 
 def _pull_support(session: Session, family: str) -> None:
-    if family not in ("sd1", "sd2", "sdxl"):
-        raise UsageError(f"Nothing needs support for {family!r}.", "Name sd1, sd2 or sdxl.")
+    from assetctl.identify.identification import driven_families  # noqa: PLC0415 - for this option alone
+
+    driven = driven_families()
+    if family not in driven:
+        raise UsageError(f"Nothing needs support for {family!r}.", f"Name one of: {', '.join(driven)}.")
     with session.out.byte_progress() as report:
         folder = session.registry.pull_tokenizer(report)
     session.out.note(f"CLIP's vocabulary is at {folder}: single-file checkpoints of {family} can be used offline.")

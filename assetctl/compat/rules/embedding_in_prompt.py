@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, audible, prompts_of, token_of
+from assetctl.compat.check import Rule, audible, prompts_of
 from assetctl.prompt import split_at_tokens, words_present
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def check(context: Context) -> Iterator[Finding]:
     prompts = [audible(prompt) for prompt in prompts_of(selection)]
     if not prompts:
         return
-    tokens = {asset: token_of(asset) for asset in selection.embeddings}
+    tokens = {asset: asset.token for asset in selection.embeddings}
     texts = [text for prompt in prompts for text, _ in prompt.segments]
     used = {token for text in texts for _, token in split_at_tokens(text, tokens.values()) if token is not None}
     for asset, token in tokens.items():

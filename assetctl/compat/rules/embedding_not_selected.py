@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, prompts_of, token_of
+from assetctl.compat.check import Rule, prompts_of
 from assetctl.prompt import words_present
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def check(context: Context) -> Iterator[Finding]:
     """Look for the tokens of embeddings of the checkpoint's family."""
     selection = context.selection
     family = None if selection.checkpoint is None else selection.checkpoint.family
-    fitting = {token_of(asset): asset for asset in selection.others if asset.family == family}
+    fitting = {asset.token: asset for asset in selection.others if asset.family == family}
     for prompt in prompts_of(selection):
         for token in sorted(words_present(prompt, fitting)):
             asset = fitting[token]

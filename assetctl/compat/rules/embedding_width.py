@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.identify.identification import family_called
 from assetctl.prompt.chunks import CHUNK_LENGTH
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ RULE = Rule(
     {"error": "An embedding's vectors have another width, there are none, or more than a prompt has room for."},
 )
 
-#: Width of a word by family: the sum over the text encoders.
-_WIDTHS = {"sd1": 768, "sd2": 1024, "sdxl": 768 + 1280, "sdxl-refiner": 1280}
-
 #: How the tensors of an embedding for two encoders are called.
 _PARTS = ("clip_l", "clip_g")
 
@@ -34,7 +32,8 @@ def check(context: Context) -> Iterator[Finding]:
     if checkpoint is None:
         return
     own = None if context.modules is None else context.modules.context_width
-    wanted = own or _WIDTHS.get(checkpoint.family or "")
+    family = family_called(checkpoint.family)
+    wanted = own or (None if family is None else family.text_width)
     if wanted is None:
         return
     for asset in dict.fromkeys(context.selection.embeddings):
@@ -46,7 +45,7 @@ def check(context: Context) -> Iterator[Finding]:
         width = None if header is None else _width(header)
         if width is not None and width != wanted and not _of_another_family(asset, checkpoint):
             message = f"The vectors of {asset.name} are {width} wide, and {checkpoint.name} needs {wanted}."
-            hint = f"Choose one that `assetctl list --kind embedding --family {checkpoint.family or 'sd1'}` shows."
+            hint = f"Choose one that `assetctl list --fits {checkpoint.typed}` shows."
             yield RULE.finding("error", message, hint, asset, checkpoint)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.identify.identification import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +19,9 @@ RULE = Rule(
     {"error": "An asset was made for another architecture."},
 )
 
-#: Families whose latents are the same, so that they share VAEs.
-_SAME_LATENTS = {"sd2": "sd1", "sdxl-refiner": "sdxl"}
-
 
 def check(context: Context) -> Iterator[Finding]:
-    """Compare each family with that of the checkpoint, or of the first asset that has one."""
+    """Compare each family, or of VAEs the latents, with that of the checkpoint, or of the first asset that has one."""
     selection = context.selection
     known = [asset for asset in selection.assets() if asset.family is not None]
     first = known[0] if selection.checkpoint is None and known else selection.checkpoint
@@ -35,8 +33,9 @@ def check(context: Context) -> Iterator[Finding]:
             yield _finding(asset, first, "vae" if asset == selection.vae else asset.kind)
 
 
-def _comparable(family: str | None, *, vae: bool) -> str | None:
-    return _SAME_LATENTS.get(family or "", family) if vae else family
+def _comparable(name: str | None, *, vae: bool) -> str | None:
+    family = family_called(name) if vae else None
+    return name if family is None else family.latent_space
 
 
 def _finding(asset: Asset, first: Asset, sought: str) -> Finding:

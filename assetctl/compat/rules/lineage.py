@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.identify.identification import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,24 +22,20 @@ RULE = Rule(
     {"warning": "An adapter was trained on another lineage, and works in part."},
 )
 
-#: Which lineage a base model continues. What is not named here says nothing.
-_LINEAGES = {
-    "SDXL 0.9": "SDXL", "SDXL 1.0": "SDXL", "SDXL 1.0 LCM": "SDXL", "SDXL Turbo": "SDXL", "SDXL Lightning": "SDXL",
-    "SDXL Hyper": "SDXL", "Pony": "Pony", "Illustrious": "Illustrious", "NoobAI": "NoobAI",
-}  # fmt: skip
-
 
 def check(context: Context) -> Iterator[Finding]:
-    """Compare lineages, where both are known; NoobAI was trained from Illustrious, and what is for that serves it."""
+    """Compare lineages, where both are known."""
     selection = context.selection
     checkpoint = selection.checkpoint
-    wanted = None if checkpoint is None else _LINEAGES.get(checkpoint.base_model or "")
-    if checkpoint is None or wanted is None or checkpoint.family != "sdxl":
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    wanted = None if checkpoint is None or family is None else family.lineage.get(checkpoint.base_model or "")
+    if checkpoint is None or family is None or wanted is None:
         return
+    serving = (wanted, *family.descent.get(wanted, ()))
     adapters = dict.fromkeys([*(use.asset for use in selection.loras), *selection.embeddings])
     for asset in adapters:
-        own = _LINEAGES.get(asset.base_model or "")
-        if own is None or asset.family != "sdxl" or own == wanted or (own, wanted) == ("Illustrious", "NoobAI"):
+        own = family.lineage.get(asset.base_model or "")
+        if own is None or own in serving or asset.family != checkpoint.family:
             continue
         message = f"{asset.name} was made for {asset.base_model}, and {checkpoint.name} is of {checkpoint.base_model}."
         hint = f"It may work in part. `assetctl list --fits {checkpoint.typed}` shows first what fits better."

@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, audible, token_of
+from assetctl.compat.check import Rule, audible
 from assetctl.prompt import split_at_tokens
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check(context: Context) -> Iterator[Finding]:
     if not selection.prompt:
         return
     negative = [asset for asset in dict.fromkeys(selection.embeddings) if _seems_negative(asset)]
-    tokens = {asset: token_of(asset) for asset in negative}
+    tokens = {asset: asset.token for asset in negative}
     pieces = (split_at_tokens(text, tokens.values()) for text, _ in audible(selection.prompt).segments)
     used = {token.lower() for piece in pieces for _, token in piece if token is not None}
     misplaced = {asset: token for asset, token in tokens.items() if token.lower() in used}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.identify.identification import assumed_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,8 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Nothing in the tensors tells the two apart; a folder's configuration does."""
     asset = context.selection.checkpoint
-    if asset is not None and asset.family == "sd2" and asset.format != "diffusers" and asset.prediction is None:
-        message = f"{asset.name} does not say what it predicts; v_prediction is assumed."
+    assumed = None if asset is None else assumed_prediction(asset)
+    if asset is not None and assumed is not None:
+        message = f"{asset.name} does not say what it predicts; {assumed} is assumed."
         hint = f"If pictures are noise, it is an epsilon model: `assetctl edit {asset.typed} --prediction epsilon`."
         yield RULE.finding("warning", message, hint, asset)

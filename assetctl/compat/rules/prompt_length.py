@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, token_of
+from assetctl.compat.check import Rule
 from assetctl.errors import CorruptFileError
+from assetctl.identify.identification import family_called
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.chunks import CHUNK_LENGTH, beyond, count_vectors
 from assetctl.prompt.clip import load_tokenizer
@@ -27,12 +28,6 @@ RULE = Rule(
     },
 )
 
-#: Families whose prompts are cut into chunks, so that nothing is lost.
-_CHUNKED = ("sd1", "sd2", "sdxl", "sdxl-refiner")
-
-#: Families whose CLIP reads the first tokens alone.
-_TRUNCATED = ("sd3", "flux1")
-
 _SHOWN = 60
 
 
@@ -40,7 +35,8 @@ def check(context: Context) -> Iterator[Finding]:
     """Count the tokens of both prompts, if any may be too long."""
     selection = context.selection
     checkpoint, folder = selection.checkpoint, selection.tokenizer
-    if checkpoint is None or folder is None or checkpoint.family not in (*_CHUNKED, *_TRUNCATED):
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    if checkpoint is None or folder is None or family is None or family.clip is None:
         return
     counts = _vectors(context)
     prompts = {"prompt": selection.prompt, "negative prompt": selection.negative_prompt}
@@ -55,7 +51,7 @@ def check(context: Context) -> Iterator[Finding]:
     for which, text in long.items():
         chunks = tokenizer.cut(parse_prompt(text), counts)
         lost = beyond(chunks)
-        if lost and checkpoint.family in _TRUNCATED:
+        if lost and family.clip == "start":
             message = (
                 f"{checkpoint.name} reads {CHUNK_LENGTH} tokens of the {which} with CLIP, and not: {_shown(lost)}."
             )
@@ -81,7 +77,7 @@ def _is_short(text: str) -> bool:
 def _vectors(context: Context) -> dict[str, int]:
     """Token of each chosen embedding to how many tokens it takes."""
     headers = {asset: context.header(asset) for asset in context.selection.embeddings if asset.kind == "embedding"}
-    counts = {token_of(asset): count_vectors(header) for asset, header in headers.items() if header is not None}
+    counts = {asset.token: count_vectors(header) for asset, header in headers.items() if header is not None}
     return {token: count for token, count in counts.items() if count}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, token_of
+from assetctl.compat.check import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ _WORDS = frozenset(_EVERYDAY.split())
 def check(context: Context) -> Iterator[Finding]:
     """Look the tokens up among everyday words."""
     for asset in dict.fromkeys(context.selection.embeddings):
-        token = token_of(asset)
+        token = asset.token
         if token.lower() in _WORDS:
             message = f"{asset.name} goes by the token {token}, and stands for that word wherever a prompt has it."
             hint = f"Give it a token of its own: `assetctl edit {asset.typed} --trigger-word {asset.typed}-token`."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, token_of
+from assetctl.compat.check import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ def check(context: Context) -> Iterator[Finding]:
     """Compare the tokens, whatever their case."""
     seen: dict[str, Asset] = {}
     for asset in dict.fromkeys(context.selection.embeddings):
-        token = token_of(asset).lower()
+        token = asset.token.lower()
         other = seen.setdefault(token, asset)
         if other is not asset:
             message = f"{other.name} and {asset.name} both go by the token {token}, so that one of them would be lost."

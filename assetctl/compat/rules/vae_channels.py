@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.identify.identification import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,20 +19,14 @@ RULE = Rule(
     {"error": "The VAE has another number of latent channels."},
 )
 
-#: Latent channels of each family.
-CHANNELS = {
-    "sd1": 4, "sd2": 4, "sdxl": 4, "sdxl-refiner": 4, "svd": 4, "kolors": 4, "pixart": 4, "auraflow": 4,
-    "sd3": 16, "flux1": 16, "chroma": 16, "lumina2": 16, "z-image": 16, "hidream": 16, "qwen-image": 16,
-    "hunyuan-video": 16, "flux2": 32, "sana": 32, "ltx": 128,
-}  # fmt: skip
-
 _NAMES = ("decoder.conv_in.weight", "first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight")
 
 
 def check(context: Context) -> Iterator[Finding]:
     """Compare what the decoder takes in with what the family makes."""
     vae, checkpoint = context.selection.vae, context.selection.checkpoint
-    wanted = None if checkpoint is None else CHANNELS.get(checkpoint.family or "")
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    wanted = None if family is None else family.latent_channels
     header = None if vae is None else context.header(vae)
     if vae is None or checkpoint is None or wanted is None or header is None:
         return

@@ -34,15 +34,10 @@ def add_embeddings(assets: Sequence[Asset], encoders: Sequence[Encoder]) -> None
         UnusableError: An embedding is made for another family, or too long for one chunk.
         FileError: Its file is refused or corrupt.
     """
-    read = [(token_of(asset), _vectors(asset, encoders)) for asset in assets]
+    read = [(asset.token, _vectors(asset, encoders)) for asset in assets]
     for index, encoder in enumerate(encoders):
         if read:
             _extend(encoder, [(token, vectors[index]) for token, vectors in read])
-
-
-def token_of(asset: Asset) -> str:
-    """The word that stands for an embedding in a prompt."""
-    return asset.trigger_words[0] if asset.trigger_words else asset.name
 
 
 def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:

@@ -16,7 +16,7 @@ from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
 from assetctl.generation.bounds import within_bounds
 from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
-from assetctl.generation.folders import PIPELINES, hand_over, hand_over_vae
+from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import refuse_numbers
 from assetctl.generation.samplers import SAMPLERS
 from assetctl.identify.features import unsupported_method
@@ -47,17 +47,14 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
     checkpoint = plan.selection.checkpoint
     if checkpoint is None:
         raise UnusableError("No checkpoint was chosen.", "Name one with `--checkpoint NAME`.")
-    if checkpoint.family not in PIPELINES:
-        raise UnusableError(
-            f"{checkpoint.name} is of the family {checkpoint.family or 'unknown'}, which cannot be generated with.",
-            f"Choose a checkpoint of one of: {', '.join(PIPELINES)}.",
-        )
+    family = checkpoint.family or "unknown"
+    driven(family)
     options = {"torch_dtype": torch_dtype(dtype), "local_files_only": True}
     with tempfile.TemporaryDirectory(prefix="assetctl-") as scratch:
         given = (
             {}
             if plan.selection.vae is None
-            else {"vae": _load_vae(plan.selection.vae, checkpoint.family, Path(scratch), options)}
+            else {"vae": _load_vae(plan.selection.vae, family, Path(scratch), options)}
         )
         is_folder = Path(checkpoint.path).is_dir()
         pipeline = (
@@ -91,7 +88,7 @@ def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionP
     folder = write_configuration(
         read_header(path), family, plan.prediction, plan.tokenizer, scratch / "pipeline", own_vae="vae" not in options
     )
-    pipeline_class = getattr(diffusers, PIPELINES[family])
+    pipeline_class = getattr(diffusers, driven(family).pipeline)
     with _loading(checkpoint, folder):
         return pipeline_class.from_single_file(str(path), config=str(folder), **options)
 
@@ -99,7 +96,7 @@ def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionP
 def _from_folder(checkpoint: Asset, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
     folder, family = Path(checkpoint.path), str(checkpoint.family)
     handed = hand_over(folder, family, scratch / "pipeline", own_vae="vae" not in options)
-    pipeline_class = getattr(diffusers, PIPELINES[family])
+    pipeline_class = getattr(diffusers, driven(family).pipeline)
     with _loading(checkpoint, handed):
         pipeline = pipeline_class.from_pretrained(
             str(handed), use_safetensors=True, variant=_variant(handed / "unet"), **options

@@ -12,6 +12,7 @@ from assetctl.errors import GenerationError, UnusableError
 from assetctl.generation.diffusers.conditioning import Conditioning, add_embeddings, encode, encoders_of
 from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
+from assetctl.identify.identification import family_called
 from assetctl.plan import Progress
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequenc
     guided = plan.cfg_scale > 1
     checkpoint = plan.selection.checkpoint
     # the others were trained with one layer, and A1111 leaves it at that too
-    skip = plan.clip_skip if checkpoint is not None and checkpoint.family == "sd1" else 1
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    skip = plan.clip_skip if family is not None and family.driven is not None and family.driven.clip_skip else 1
     prompt, *negative = encode(encoders, [plan.prompt, plan.negative_prompt] if guided else [plan.prompt], skip)
     unasked = not any(text.strip() for text, _ in plan.negative_prompt.segments)
     if negative and unasked and pipeline.config.get("force_zeros_for_empty_prompt"):

@@ -31,4 +31,5 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"pony.*v7", "Pony V7"), (r"aura", "AuraFlow")),
     contract="Double and single layers by name: certain. The attention of single layers alone: shared with FLUX.1.",
+    latent_channels=4,
 )

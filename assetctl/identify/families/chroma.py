@@ -30,4 +30,5 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"chroma", "Chroma"),),
     contract="A guidance network of its own: certain. Its LoRAs are shared with FLUX.1.",
+    latent_channels=16,
 )

@@ -105,4 +105,6 @@ FAMILY = Family(
         "shows: certain. Without modulation: likely if plain or more than FLUX.2 Klein has, else shared. Chroma's "
         "LoRAs look so too, and say so in their metadata."
     ),
+    latent_channels=16,
+    clip="start",
 )

@@ -59,4 +59,5 @@ FAMILY = Family(
         "Shared modulation, or a gated feed-forward in double and single blocks: certain. Attention "
         "4096 or 6144 wide alone: likely."
     ),
+    latent_channels=32,
 )

@@ -20,4 +20,5 @@ FAMILY = Family(
     classes=("HiDreamImageTransformer2DModel",),
     prediction="flow",
     contract="Double and single stream blocks by name: certain. An embedding with a vector for Llama: likely.",
+    latent_channels=16,
 )

@@ -42,4 +42,5 @@ FAMILY = Family(
         "A token refiner or `fc1` in double blocks, 3072 or 2048 wide if it shows, or 20 double or 40 single blocks "
         "3072 wide: certain."
     ),
+    latent_channels=16,
 )

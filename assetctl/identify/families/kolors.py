@@ -22,4 +22,5 @@ FAMILY = Family(
         "Text of width 2048 behind a projection of text states: certain. An IP-Adapter whose resampler is 2048 wide: "
         "likely."
     ),
+    latent_channels=4,
 )

@@ -34,4 +34,5 @@ FAMILY = Family(
         "A projection of patches, or a VAE of 128 channels over time: certain. Blocks that attend "
         "twice, to themselves and to text 2048 or 4096 wide: likely."
     ),
+    latent_channels=128,
 )

@@ -16,4 +16,5 @@ FAMILY = Family(
     classes=("Lumina2Transformer2DModel",),
     prediction="flow",
     contract="Layers 2304 wide: certain.",
+    latent_channels=16,
 )

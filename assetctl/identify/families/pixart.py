@@ -37,4 +37,5 @@ FAMILY = Family(
         "Blocks that attend twice, 1152 wide, before a plain feed-forward or with its modulation: certain. "
         "The attention of 28 blocks alone: likely, of fewer: shared."
     ),
+    latent_channels=4,
 )

@@ -45,4 +45,5 @@ FAMILY = Family(
         "Feed-forwards for picture and text, or more than 20 joint blocks 3072 wide: certain. "
         "Attention of fewer: likely or shared, by how it is named."
     ),
+    latent_channels=16,
 )

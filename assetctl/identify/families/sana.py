@@ -27,4 +27,5 @@ FAMILY = Family(
         "Inverted convolutions as feed-forward: certain. Attention alone: likely if 2240 wide, shared with PixArt if "
         "1152 wide."
     ),
+    latent_channels=32,
 )

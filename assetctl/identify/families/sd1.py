@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, possible, unet_variant
+from assetctl.identify.features import Driven, Family, Features, Match, TextEncoder, certain, possible, unet_variant
 
 
 def _match(features: Features) -> Match | None:
@@ -35,5 +35,17 @@ FAMILY = Family(
     contract=(
         "Text of width 768 in cross-attention, or in its only text encoder: certain. Attention "
         "between 1x1 convolutions, one transformer block deep or in the first level: certain."
+    ),
+    latent_channels=4,
+    text_width=768,
+    clip="chunks",
+    driven=Driven(
+        "StableDiffusionPipeline",
+        "PNDMScheduler",
+        native_size=512,
+        latent_scale=0.18215,
+        text_encoders=(TextEncoder("text_encoder", "cond_stage_model.transformer.text_model."),),
+        heads=8,
+        clip_skip=True,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, possible, unet_variant
+from assetctl.identify.features import Driven, Family, Features, Match, TextEncoder, certain, possible, unet_variant
 
 
 def _match(features: Features) -> Match | None:
@@ -36,5 +36,18 @@ FAMILY = Family(
     contract=(
         "Text of width 1024 in cross-attention, or in its only text encoder: certain. Attention "
         "between matrices in the first level: certain."
+    ),
+    latents="sd1",
+    latent_channels=4,
+    text_width=1024,
+    clip="chunks",
+    assumed_prediction="v_prediction",
+    driven=Driven(
+        "StableDiffusionPipeline",
+        "DDIMScheduler",
+        native_size=768,
+        latent_scale=0.18215,
+        # trained on the last but one layer of 24; the last is in the file, and is not used
+        text_encoders=(TextEncoder("text_encoder", "cond_stage_model.model.", open_clip=True, layers=23, padding="!"),),
     ),
 )

@@ -46,4 +46,6 @@ FAMILY = Family(
         "Joint blocks by name, or blocks 1536 or 2432 wide: certain. An embedding for CLIP-L, "
         "OpenCLIP-G and T5: certain. A LoRA of OpenCLIP-G and T5 alone: likely."
     ),
+    latent_channels=16,
+    clip="start",
 )

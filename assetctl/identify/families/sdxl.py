@@ -5,7 +5,18 @@ Source: Stability-AI/generative-models. Pony, Illustrious and NoobAI are lineage
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible, read_by_kolors, unet_variant
+from assetctl.identify.features import (
+    Driven,
+    Family,
+    Features,
+    Match,
+    TextEncoder,
+    certain,
+    likely,
+    possible,
+    read_by_kolors,
+    unet_variant,
+)
 
 #: The distillation by its name, and no hyperrealism.
 _HYPER = r"hyper(?=sd|[^a-z]|\Z)(?![-_ ]real)"
@@ -53,5 +64,26 @@ FAMILY = Family(
     contract=(
         "Text of width 2048, a condition of 2816, a second text encoder of width 1280 beside a UNet, or more than "
         "four transformer blocks in one attention module: certain. Text encoders alone, without T5: likely."
+    ),
+    latent_channels=4,
+    text_width=768 + 1280,
+    clip="chunks",
+    lineage={
+        **dict.fromkeys(("SDXL 0.9", "SDXL 1.0", "SDXL 1.0 LCM", "SDXL Turbo", "SDXL Lightning", "SDXL Hyper"), "SDXL"),
+        **{name: name for name in ("Pony", "Illustrious", "NoobAI")},
+    },
+    descent={"NoobAI": ("Illustrious",)},  # it was trained from it
+    driven=Driven(
+        "StableDiffusionXLPipeline",
+        "EulerDiscreteScheduler",
+        native_size=1024,
+        latent_scale=0.13025,
+        text_encoders=(
+            TextEncoder("text_encoder", "conditioner.embedders.0.transformer.text_model.", projects=True),
+            TextEncoder("text_encoder_2", "conditioner.embedders.1.model.", open_clip=True, padding="!", projects=True),
+        ),
+        spacing="leading",
+        size_conditioned=True,
+        zeros_for_nothing=True,
     ),
 )

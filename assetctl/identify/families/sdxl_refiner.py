@@ -23,4 +23,8 @@ FAMILY = Family(
     said=r"xl.*refiner",
     variant=unet_variant,
     contract=("Text of width 1280, or a condition of 2560: certain. Attention without either is shared with SDXL."),
+    latents="sdxl",
+    latent_channels=4,
+    text_width=1280,
+    clip="chunks",
 )

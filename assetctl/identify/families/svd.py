@@ -16,4 +16,5 @@ FAMILY = Family(
     said=r"stable-video|svd",
     classes=("UNetSpatioTemporalConditionModel",),
     contract="Attention that mixes over time: certain.",
+    latent_channels=4,
 )

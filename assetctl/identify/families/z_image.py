@@ -17,4 +17,5 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"z[-_ ]?image[-_ ]?turbo", "ZImageTurbo"),),
     contract="Layers 3840 wide: certain.",
+    latent_channels=16,
 )

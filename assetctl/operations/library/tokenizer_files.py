@@ -6,28 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import GenerationError
+from assetctl.identify.identification import family_called
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset
 
-#: Families with a text encoder of CLIP's; those of these without a tokenizer of their own use CLIP's.
-CLIP_FAMILIES = ("sd1", "sd2", "sdxl", "sdxl-refiner", "sd3", "flux1")
-
-#: Families whose single files can be generated with once CLIP's vocabulary is there.
-_SINGLE_FILES = ("sd1", "sd2", "sdxl")
-
 
 def needs_vocabulary(asset: Asset) -> bool:
     """Whether an asset is a checkpoint in one file, which carries no vocabulary, of a family that CLIP's serves."""
-    return asset.kind == "checkpoint" and asset.family in _SINGLE_FILES and asset.format == "safetensors"
+    family = family_called(asset.family) if asset.kind == "checkpoint" and asset.format == "safetensors" else None
+    return family is not None and family.driven is not None
+
+
+def reads_with_clip(checkpoint: Asset) -> bool:
+    """Whether a checkpoint has a text encoder of CLIP's, or may have one, as its family is not known."""
+    family = family_called(checkpoint.family)
+    return checkpoint.family is None or (family is not None and family.clip is not None)
 
 
 def tokenizer_folder(workspace: Workspace, checkpoint: Asset) -> Path | None:
     """The folder with the tokenizer that `generate` takes for a checkpoint; `None` if none is known."""
     from assetctl.generation.parts import find_tokenizer_files as find_files  # noqa: PLC0415 - no use without a catalog
 
-    if checkpoint.family is not None and checkpoint.family not in CLIP_FAMILIES:
+    if not reads_with_clip(checkpoint):
         return None
     path = Path(checkpoint.path)
     try:

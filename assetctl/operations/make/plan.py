@@ -14,6 +14,7 @@ from assetctl.files.safetensors import read_header
 from assetctl.generation.configuration import derived, is_complete
 from assetctl.generation.folders import check_model
 from assetctl.generation.samplers import canonical_sampler
+from assetctl.identify.identification import assumed_prediction, driven_families, family_called
 from assetctl.operations.library.tokenizer_files import find_tokenizer
 from assetctl.operations.select.check import with_machine_findings, with_suggestions
 from assetctl.operations.select.selection import Choice, select
@@ -21,13 +22,11 @@ from assetctl.plan import Plan
 from assetctl.prompt import parse_prompt
 
 if TYPE_CHECKING:
+    from assetctl.identify.features import Driven
     from assetctl.operations.workspace import Workspace
     from assetctl.plan import GenerationRequest
     from assetctl.types import Asset, CheckReport, Selection
 
-
-#: What `generate` drives, and the width and height that each family was trained on, in pixels.
-NATIVE_SIZE = {"sd1": 512, "sd2": 768, "sdxl": 1024}
 
 #: Pixels to a latent, along one side, where a VAE does not say otherwise.
 _VAE_FACTOR = 8
@@ -43,7 +42,7 @@ def native_size(checkpoint: Asset) -> tuple[int, int]:
     """
     path = Path(checkpoint.path)
     folder = path if checkpoint.format == "diffusers" else path.with_suffix(".config")
-    usual = NATIVE_SIZE[checkpoint.family or ""]
+    usual = _driven(checkpoint).native_size
     size = _read(folder, "unet/config.json").get("sample_size")
     sides = [size, size] if isinstance(size, int) else size  # a list is height and width
     if not (isinstance(sides, list) and len(sides) == 2):
@@ -52,6 +51,18 @@ def native_size(checkpoint: Asset) -> tuple[int, int]:
     height, width = (side * factor if type(side) is int else 0 for side in sides)
     fits = all(_LEAST <= side <= _MOST and side % 8 == 0 for side in (width, height))
     return (width, height) if fits else (usual, usual)
+
+
+def _driven(checkpoint: Asset) -> Driven:
+    family = family_called(checkpoint.family)
+    if family is None or family.driven is None:
+        raise UnusableError(
+            f"{checkpoint.name} is of family {checkpoint.family or 'unknown'}, "
+            "which assetctl cannot generate with yet.",
+            f"It drives {', '.join(driven_families())}; "
+            f"`assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
+        )
+    return family.driven
 
 
 def _factor(vae: dict[str, Any]) -> int:
@@ -176,12 +187,7 @@ def _check_numbers(request: GenerationRequest) -> None:
 def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection) -> Plan:
     checkpoint = selection.checkpoint
     assert checkpoint is not None  # noqa: S101 - `_only_checkpoint` saw to it
-    if checkpoint.family not in NATIVE_SIZE:
-        family = checkpoint.family or "unknown"
-        raise UnusableError(
-            f"{checkpoint.name} is of family {family}, which assetctl cannot generate with yet.",
-            f"It drives {', '.join(NATIVE_SIZE)}; `assetctl edit {checkpoint.typed} --family` sets a wrong one right.",
-        )
+    _driven(checkpoint)
     if checkpoint.variant in NEEDS_PICTURE:
         raise UnusableError(
             f"{checkpoint.name} is an {checkpoint.variant} model, and makes no picture from text alone.",
@@ -201,7 +207,7 @@ def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection
         seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(request.count)),
         width=width if request.width is None else request.width,
         height=height if request.height is None else request.height,
-        prediction=_prediction(checkpoint),
+        prediction=checkpoint.prediction or assumed_prediction(checkpoint),
         tokenizer=tokenizer,
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
@@ -222,9 +228,3 @@ def _check_configurations(checkpoint: Asset, companion: Path | None, *, own_vae:
         check_model(companion, family, weights=False, own_vae=own_vae)
     else:
         derived(read_header(Path(checkpoint.path)), family, own_vae=own_vae)
-
-
-def _prediction(checkpoint: Asset) -> str | None:
-    """What the checkpoint predicts; SD 2 in a single file cannot say, and most of those predict v."""
-    assumed = "v_prediction" if checkpoint.family == "sd2" and checkpoint.format != "diffusers" else None
-    return checkpoint.prediction or assumed

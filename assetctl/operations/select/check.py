@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat.check import OpenedCheckpoint, run_rules
 from assetctl.errors import UsageError
+from assetctl.identify.identification import sharing_latents
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.selection import Choice, alone, select, with_facts
 
@@ -201,7 +202,9 @@ def _roles(selection: Selection) -> Iterator[tuple[str, tuple[str, Asset]]]:
 
 def _ranked(read: Reader, checkpoint: Asset, kind: str, asset: Asset) -> list[Asset]:
     """Assets of this kind for this checkpoint, those most like `asset` first: by its name, its words and its tags."""
-    found = [fitting for fitting, how in read.fitting(checkpoint, kind=kind, limit=_MOST) if how != "other lineage"]
+    sharing = sharing_latents(checkpoint.family)
+    candidates = read.fitting(checkpoint, sharing=sharing, kind=kind, limit=_MOST)
+    found = [fitting for fitting, how in candidates if how != "other lineage"]
     for word in sorted(_words(asset.name), key=len, reverse=True)[:3]:
         found += read.search(word, kind=kind, family=checkpoint.family, limit=_MOST)
     if checkpoint.base_model is not None:
@@ -250,10 +253,10 @@ def fitting(
         NotFoundError, AmbiguousNameError: The name.
     """
     checkpoint = _checkpoint(workspace, name)
-    read = workspace.catalog.read
+    read, sharing = workspace.catalog.read, sharing_latents(checkpoint.family)
 
     def ask(most: int | None) -> list[Fitting]:
-        return read.fitting(checkpoint, tags=tags, in_store=in_store, limit=most, **filters)
+        return read.fitting(checkpoint, sharing=sharing, tags=tags, in_store=in_store, limit=most, **filters)
 
     opened = OpenedCheckpoint(checkpoint)
     if opened.readable:

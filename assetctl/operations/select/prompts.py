@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import AmbiguousNameError, CorruptFileError, GenerationError, NotFoundError
 from assetctl.files.safetensors import read_header
-from assetctl.operations.library.tokenizer_files import CLIP_FAMILIES, tokenizer_folder
+from assetctl.identify.identification import families
+from assetctl.operations.library.tokenizer_files import reads_with_clip, tokenizer_folder
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import CHUNK_LENGTH, count_vectors
 from assetctl.prompt.clip import load_tokenizer
@@ -77,7 +78,7 @@ def read_prompt(
         tokenizer = _tokenizer(workspace, model)
     except GenerationError as error:
         return replace(reading, why_none=error.message, hint=error.hint)
-    counts = {_token_of(asset): _count(asset) for asset in chosen}
+    counts = {asset.token: _count(asset) for asset in chosen}
     return replace(reading, chunks=tuple(tokenizer.cut(parsed, counts)))
 
 
@@ -89,9 +90,9 @@ def _tokenizer(workspace: Workspace, checkpoint: Asset | None) -> ClipTokenizer:
         CorruptFileError: It is damaged.
     """
     model = checkpoint or _only_checkpoint(workspace)
-    if checkpoint is not None and checkpoint.family is not None and checkpoint.family not in CLIP_FAMILIES:
+    if checkpoint is not None and not reads_with_clip(checkpoint):
         why = f"{checkpoint.name} is of family {checkpoint.family}, which does not read prompts with CLIP."
-        raise GenerationError(why, f"Chunks are shown for {', '.join(CLIP_FAMILIES)}.")
+        raise GenerationError(why, f"Chunks are shown for {', '.join(each.name for each in families() if each.clip)}.")
     folder = None if model is None else tokenizer_folder(workspace, model)
     if folder is not None:
         return load_tokenizer(folder)
@@ -149,12 +150,8 @@ def _count(embedding: Asset) -> int:
     )
 
 
-def _token_of(embedding: Asset) -> str:
-    return next(iter(embedding.trigger_words), embedding.name)
-
-
 def _tokens_in(parsed: ParsedPrompt, embeddings: Iterable[Asset]) -> tuple[str, ...]:
     """Tokens of embeddings that stand in a prompt, in its order, each once."""
-    tokens = {_token_of(asset): None for asset in embeddings}
+    tokens = {asset.token: None for asset in embeddings}
     pieces = (piece for text, _ in parsed.segments for piece in split_at_tokens(text, tokens))
     return tuple(dict.fromkeys(token for _, token in pieces if token is not None))
