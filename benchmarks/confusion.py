@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.files.safetensors import Header
 from assetctl.identify import identify_header
-from assetctl.identify.identification import families
+from assetctl.identify.plugins import families
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

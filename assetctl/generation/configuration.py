@@ -19,7 +19,7 @@ from assetctl.files.json_files import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
 from assetctl.generation.folders import driven, hand_over, model_index
 from assetctl.generation.parts import END, START, find_tokenizer_files, read_vocabulary, refuse_numbers, write_tokenizer
-from assetctl.identify.identification import family_called
+from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from assetctl.files.json_files import read_object, write_json
 from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, layers_of, refuse_code, shown_value, within_bounds
 from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files
-from assetctl.identify.identification import driven_families, family_called
+from assetctl.identify.plugins import driven_families, family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

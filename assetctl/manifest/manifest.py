@@ -188,7 +188,7 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
         document.fail((*where, "kind"), f"is {shown_key(kind)!r}, which is no kind", _choose(kind, KINDS))
     if not family:
         return
-    from assetctl.identify.identification import families  # noqa: PLC0415 - loads every family there is
+    from assetctl.identify.plugins import families  # noqa: PLC0415 - loads every family there is
 
     known = [each.name for each in families()]
     near = family not in known and difflib.get_close_matches(family[:100].lower(), known, n=1)

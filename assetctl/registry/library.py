@@ -70,7 +70,7 @@ class Library(Home):
         read = self._workspace.catalog.read
         if fits is None:
             return read.count(most, tags=tags, in_store=in_store, **filters)
-        from assetctl.identify.identification import sharing_latents
+        from assetctl.identify.plugins import sharing_latents
 
         checkpoint = self.get(fits)
         sharing = sharing_latents(checkpoint.family)
@@ -78,7 +78,7 @@ class Library(Home):
 
     def families(self) -> Sequence[str]:
         """Names of all families that can be identified."""
-        from assetctl.identify.identification import families
+        from assetctl.identify.plugins import families
 
         return [family.name for family in families()]
 

@@ -10,7 +10,7 @@ from headers import write_safetensors
 from identify.lookalikes import CASES
 
 from assetctl.identify import identify
-from assetctl.identify.identification import families
+from assetctl.identify.plugins import families
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ import pytest
 from headers import lora, write_safetensors
 
 import assetctl
-from assetctl.identify.identification import families
+from assetctl.identify.plugins import families
 
 FAMILY = """
 from assetctl.identify.features import Family, Features, Match, certain

@@ -124,7 +124,7 @@ def _plan_data(plan: PullPlan) -> dict[str, Any]:
 
 
 def _pull_support(session: Session, family: str) -> None:
-    from assetctl.identify.identification import driven_families  # noqa: PLC0415 - for this option alone
+    from assetctl.identify.plugins import driven_families  # noqa: PLC0415 - for this option alone
 
     driven = driven_families()
     if family not in driven:

@@ -21,7 +21,7 @@ from assetctl.cli.pictures import (
 from assetctl.cli.render import show_findings
 from assetctl.cli.session import Session, command
 from assetctl.errors import StoppedError
-from assetctl.operations.make.generate import FORMATS
+from assetctl.operations.make.picture_file import FORMATS
 from assetctl.operations.make.reproduce import Reproduction
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.identify.identification import assumed_prediction
+from assetctl.identify.plugins import assumed_prediction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
 from assetctl.errors import CorruptFileError
-from assetctl.identify.identification import family_called
+from assetctl.identify.plugins import family_called
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.chunks import CHUNK_LENGTH, beyond, count_vectors
 from assetctl.prompt.clip import load_tokenizer

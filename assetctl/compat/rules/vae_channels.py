@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.identify.identification import family_called
+from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -52,9 +52,7 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
     options = {"torch_dtype": torch_dtype(dtype), "local_files_only": True}
     with tempfile.TemporaryDirectory(prefix="assetctl-") as scratch:
         given = (
-            {}
-            if plan.selection.vae is None
-            else {"vae": _load_vae(plan.selection.vae, family, Path(scratch), options)}
+            {} if plan.selection.vae is None else {"vae": _load_vae(plan.selection.vae, family, Path(scratch), options)}
         )
         is_folder = Path(checkpoint.path).is_dir()
         pipeline = (

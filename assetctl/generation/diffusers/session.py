@@ -12,7 +12,7 @@ from assetctl.errors import GenerationError, UnusableError
 from assetctl.generation.diffusers.conditioning import Conditioning, add_embeddings, encode, encoders_of
 from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
-from assetctl.identify.identification import family_called
+from assetctl.identify.plugins import family_called
 from assetctl.plan import Progress
 
 if TYPE_CHECKING:

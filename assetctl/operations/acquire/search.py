@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.identify.identification import families
+from assetctl.identify.plugins import families
 from assetctl.sources import searchable
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def _reset(writer: Writer, asset: Asset, field: str) -> None:
 
 def base_models() -> tuple[str, ...]:
     """All base models that a family knows, in Civitai's spelling."""
-    from assetctl.identify.identification import families  # noqa: PLC0415 - looking for plug-ins costs as much as an edit
+    from assetctl.identify.plugins import families  # noqa: PLC0415 - looking for plug-ins costs as much as an edit
 
     return tuple(sorted({name for family in families() for _, name in family.lineages}))
 

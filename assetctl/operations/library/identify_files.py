@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AssetctlError, CorruptFileError, StorageError
-from assetctl.identify import identification, identify
+from assetctl.identify import identify
+from assetctl.identify.plugins import families, kinds
 from assetctl.operations.library.ingest import with_source_facts
 from assetctl.operations.library.scan import Scan
 from assetctl.types import Evidence, Identification
@@ -63,8 +64,8 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
     rest = iter(paths)
     first = list(islice(rest, MANY))
     if first:  # once and for all, rather than for each file or in each process
-        identification.kinds()
-        identification.families()
+        kinds()
+        families()
     if len(first) < MANY:
         yield map(identify_one, first)
         return

@@ -17,7 +17,7 @@ from assetctl.errors import UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.identify import identify
-from assetctl.identify.identification import families
+from assetctl.identify.plugins import families
 from assetctl.operations.library.scan import folder_file, folder_files
 from assetctl.store import safe_name
 from assetctl.text import hidden_in

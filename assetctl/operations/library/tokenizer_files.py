@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import GenerationError
-from assetctl.identify.identification import family_called
+from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace

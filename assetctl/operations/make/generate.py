@@ -19,6 +19,7 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_intact
 from assetctl.operations.library.verify import with_all_hashes
+from assetctl.operations.make.picture_file import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from assetctl.plan import Backend, Picture, Plan, Progress
     from assetctl.types import Asset, CheckReport, Finding, Selection
 
-
-#: Suffixes of what pictures can be saved as, and the format of each.
-FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 
 #: What a person may take for a format of ours, and would find as the name of a folder.
 _OTHERS = (".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff")

@@ -14,7 +14,7 @@ from assetctl.files.safetensors import read_header
 from assetctl.generation.configuration import derived, is_complete
 from assetctl.generation.folders import check_model
 from assetctl.generation.samplers import canonical_sampler
-from assetctl.identify.identification import assumed_prediction, driven_families, family_called
+from assetctl.identify.plugins import assumed_prediction, driven_families, family_called
 from assetctl.operations.library.tokenizer_files import find_tokenizer
 from assetctl.operations.select.check import with_machine_findings, with_suggestions
 from assetctl.operations.select.selection import Choice, select

@@ -17,9 +17,10 @@ from assetctl.errors import (
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
-from assetctl.operations.make.generate import FORMATS, find_output_path, generate
+from assetctl.operations.make.generate import find_output_path, generate
 from assetctl.operations.make.history import made_picture
-from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page, look_at_picture
+from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, is_page
+from assetctl.operations.make.picture_file import FORMATS, find_picture, look_at_picture
 from assetctl.operations.make.plan import plan_selection
 from assetctl.pictures import read_parameters
 from assetctl.types import Selection, WeightedAsset

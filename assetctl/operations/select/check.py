@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat.check import OpenedCheckpoint, run_rules
 from assetctl.errors import UsageError
-from assetctl.identify.identification import sharing_latents
+from assetctl.identify.plugins import sharing_latents
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.selection import Choice, alone, select, with_facts
 

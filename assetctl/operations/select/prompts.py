@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import AmbiguousNameError, CorruptFileError, GenerationError, NotFoundError
 from assetctl.files.safetensors import read_header
-from assetctl.identify.identification import families
+from assetctl.identify.plugins import families
 from assetctl.operations.library.tokenizer_files import reads_with_clip, tokenizer_folder
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import CHUNK_LENGTH, count_vectors
