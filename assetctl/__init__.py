@@ -50,6 +50,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - 10 ms that nothing else pays
+
+        return version("assetctl")
     if name in ("errors", "identify"):
         return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
@@ -58,4 +62,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, "__version__"])

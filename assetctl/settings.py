@@ -87,16 +87,16 @@ _LONGEST_SHOWN = 100
 
 def _read_config(path: Path) -> dict[str, object]:
     try:
-        config, _ = read_toml(path, "Mend or remove the file.")
+        config, _ = read_toml(path, "Fix or remove the file.")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Mend or remove the file.") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Fix or remove the file.") from error
     known = {field.name for field in fields(Settings)} - {"home"}
     for key in config:
         if key not in known:
             raise UsageError(
-                f"{path} sets {_shown(key)}, which is no setting.", f"Settings are: {', '.join(sorted(known))}."
+                f"{path} sets {_shown(key)}, which is not a setting.", f"Settings are: {', '.join(sorted(known))}."
             )
     return config
 

@@ -40,7 +40,7 @@ def read_toml(path: Path, mend: str) -> tuple[dict[str, Any], str]:
 
     Raises:
         OSError: It is not there, or cannot be read.
-        RefusedFileError: It is no regular file, or is larger than any should be.
+        RefusedFileError: It is not a regular file, or is larger than any should be.
         UsageError: It is no UTF-8, or no TOML.
     """
     try:
@@ -51,11 +51,11 @@ def read_toml(path: Path, mend: str) -> tuple[dict[str, Any], str]:
     try:
         return tomllib.loads(text), text
     except RecursionError as error:
-        raise UsageError(f"{path} nests deeper than anything that is known here.", mend) from error
+        raise UsageError(f"{path} is nested too deeply.", mend) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {str(error)[:200]}.", mend) from error
     except ValueError as error:
-        raise UsageError(f"{path} has a number that is longer than any should be.", mend) from error
+        raise UsageError(f"{path} has a number that is too long.", mend) from error
 
 
 def _read(path: Path) -> bytes:
@@ -63,11 +63,13 @@ def _read(path: Path) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise RefusedFileError(f"{path} is no regular file.", "It must be a text file, and no folder, pipe or device.")
+        raise RefusedFileError(
+            f"{path} is not a regular file.", "It must be a text file, not a folder, pipe or device."
+        )
     with os.fdopen(descriptor, "rb") as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise RefusedFileError(f"{path} is larger than any should be: {status.st_size:,} bytes.", "Is it the file?")
+        raise RefusedFileError(f"{path} is too large: {status.st_size:,} bytes.", "Check that it is the right file.")
     return content
 
 
@@ -76,7 +78,7 @@ def _refuse_depth(path: Path, text: str) -> None:
         return
     for number, line in enumerate(_TEXTS.sub(_lines_alone, text).split("\n"), 1):
         if line.count(".") > _MOST_DOTS:
-            raise UsageError(f"{path}, line {number} nests deeper than anything that is known here.", "Mend that line.")
+            raise UsageError(f"{path}, line {number} is nested too deeply.", "Mend that line.")
 
 
 def _lines_alone(text: re.Match[str]) -> str:

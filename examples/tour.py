@@ -50,4 +50,6 @@ def main(home: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/tour.py HOME")
     main(Path(sys.argv[1]))

@@ -40,6 +40,14 @@ FITTING = ("lora", "embedding", "vae", "controlnet")
 #: How well an asset fits a checkpoint, best first.
 FITS = ("same base model", "same family", "same latents", "other lineage", "perhaps")
 
+#: Orders of a list, and how SQL says each.
+SORTS = {
+    "name": "name",
+    "size": "size DESC, name",
+    "added": "added_at DESC, {table}.id DESC",
+    "used": "(SELECT max(g.generation_id) FROM generation_assets g WHERE g.asset_id = {table}.id) DESC, name",
+}
+
 #: The columns of `asset_view`: the fields of `Asset`, in order.
 _ASSET: dict[str, Kinds] = {
     "number": NUMBER,
@@ -88,21 +96,27 @@ class Lists:
         tags: Iterable[str] = (),
         in_store: bool | None = None,
         limit: int | None = None,
+        sort: str = "name",
         **filters: str | None,
     ) -> list[Asset]:
-        """Assets in the order of their names; a filter of `None` is no filter, others ignore case.
+        """Assets, in the order of their names by default; a filter of `None` is no filter, others ignore case.
 
         Args:
             tags: All of these must be there.
             in_store: Only what assetctl owns, or only what lies elsewhere.
             limit: How many at most; `None` for all.
+            sort: One of `SORTS`: the largest, latest added, or latest used in a picture first.
             **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`; an empty one asks
                 for what has none.
         """
         where, values = conditions(filters, tags=tags, in_store=in_store)
+        if sort not in SORTS:
+            raise UsageError(f"{sort!r} is not an order.", f"Choose one of: {', '.join(SORTS)}.")
         if limit is not None:
-            where = f"id IN (SELECT id FROM assets WHERE {where} ORDER BY name LIMIT :limit)"  # noqa: S608 - ours
-        query = f"SELECT * FROM asset_view WHERE {where} ORDER BY name"  # noqa: S608 - columns are ours
+            order = SORTS[sort].format(table="assets")
+            where = f"id IN (SELECT id FROM assets WHERE {where} ORDER BY {order} LIMIT :limit)"  # noqa: S608 - ours
+        order = SORTS[sort].format(table="asset_view")
+        query = f"SELECT * FROM asset_view WHERE {where} ORDER BY {order}"  # noqa: S608 - columns are ours
         return self._assets(query, values | {"limit": limit})
 
     def count(self, most: int, *, tags: Iterable[str] = (), in_store: bool | None = None, **filters: str | None) -> int:

@@ -224,7 +224,7 @@ def _document(connection: sqlite3.Connection, asset_id: int) -> dict[str, Any]:
         document[key] = next(iter(_read(connection, key, table, "asset_id", asset_id)), None)
     document["generations"] = _rows("generations", connection.execute(_PICTURES, [asset_id]).fetchall())
     if not _is_json(document):
-        raise DamagedError("a value in it is none that a document can hold")
+        raise DamagedError("a value in it cannot be written to a document")
     return document
 
 
@@ -305,22 +305,24 @@ def _see_that_paths_are_free(connection: sqlite3.Connection, path: str, files: l
     for place in (path, *files):
         taken = connection.execute(owner, [place]).fetchone()
         if taken is not None:
-            raise StorageError(f"{place} is {taken[0]} in the catalog by now.", "Remove that first, or let it be.")
+            raise StorageError(
+                f"{place} is {taken[0]} in the catalog now.", "Remove that first, or leave things as they are."
+            )
 
 
 def _checked(document: object) -> dict[str, Any]:
     """The parts of a document that are known, each of which is what it should be."""
     if not isinstance(document, dict) or document.get("version") != _VERSION:
-        raise _damaged("it is of no version that this assetctl knows")
+        raise _damaged("this assetctl does not know its version")
     known: dict[str, Any] = {"asset": _row("asset", document.get("asset"))}
     for key in ("trigger_words", "tags"):
         known[key] = document.get(key)
         if not _are_words(known[key]):
-            raise _damaged(f"{key} are not what they should be")
+            raise _damaged(f"{key} are malformed")
     for key in (*_MANY, "generations"):
         rows = document.get(key)
         if not _is_rows(rows):
-            raise _damaged(f"{key} are not what they should be")
+            raise _damaged(f"{key} are malformed")
         known[key] = [_row(key, row) for row in rows or ()]
     for key in _ONE:
         known[key] = None if document.get(key) is None else _row(key, document[key])
@@ -331,10 +333,10 @@ def _checked(document: object) -> dict[str, Any]:
 def _row(key: str, row: object) -> dict[str, Any]:
     columns = _COLUMNS[key]
     if not isinstance(row, dict):
-        raise _damaged(f"{key} is not what it should be")
+        raise _damaged(f"{key} is malformed")
     for name, is_right in columns.items():
         if name not in row or not is_right(row[name]):
-            raise _damaged(f"{name} of {key} is not what it should be")
+            raise _damaged(f"{name} of {key} is malformed")
     return {name: row[name] for name in columns}
 
 
@@ -343,7 +345,7 @@ def _see_that_it_agrees(known: dict[str, Any]) -> None:
     for row in known["overrides"]:
         is_right = _are_words if row["field"] == "trigger_words" else _or_none(_is_text)
         if not is_right(row["value"]) or (row["field"] == "kind" and row["value"] not in KINDS):
-            raise _damaged(f"what was set as {row['field']} is not what it should be")
+            raise _damaged(f"what was set as {row['field']} is malformed")
     for key, names in (("files", ("path",)), ("overrides", ("field",))):
         if _has_twice(tuple(row[name] for name in names) for row in known[key]):
             raise _damaged(f"{key} has one thing twice")
@@ -358,5 +360,5 @@ def _has_twice(rows: Iterable[tuple[Any, ...]]) -> bool:
 
 def _damaged(what: str) -> CorruptFileError:
     return CorruptFileError(
-        f"What was kept of the asset is damaged: {what}.", "`assetctl import FILE` takes its file in anew."
+        f"What was kept of the asset is damaged: {what}.", "`assetctl import FILE` registers its file again."
     )

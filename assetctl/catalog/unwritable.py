@@ -190,7 +190,7 @@ def snapshot(path: Path) -> bytes:
             return _with_log(path, content)
         previous = content
     raise StorageError(
-        f"The catalog {path} is being written to all the time.",
+        f"The catalog {path} is being written to without a pause.",
         "Wait for the other assetctl to finish, then try again.",
     )
 
@@ -212,7 +212,7 @@ def _refuse_a_journal(path: Path) -> None:
     state = _state(journal)
     if state is not None and state[1]:
         raise StorageError(
-            f"The catalog {path} was left half written, and cannot be mended where it cannot be written.",
+            f"The catalog {path} was left half written, and cannot be repaired while it cannot be written.",
             "Run any command of assetctl where it can be written.",
         )
 
@@ -242,7 +242,7 @@ def _bytes(place: tuple[Path, int], state: _State | None) -> bytes:
     if state is None or not state[1]:
         return b""
     if state[1] > most:
-        raise CatalogError(f"{path} is too large to be read where it cannot be written.", "Make its folder writable.")
+        raise CatalogError(f"{path} is too large to be read while it cannot be written.", "Make its folder writable.")
     try:
         with path.open("rb") as opened:
             return opened.read(most)

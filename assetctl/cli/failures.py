@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import errno
 import io
+import itertools
 import os
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
-from assetctl.cli.commands import COMMANDS
+from assetctl.cli.commands import COMMANDS, ELSEWHERE
 from assetctl.cli.session import print_json, to_stderr
 from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StoppedError, StorageError, UsageError
 from assetctl.text import redacted, safe
@@ -129,13 +130,7 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
     if isinstance(error, AssetctlError):
         return error
     if isinstance(error, _TyperUsageError):
-        command = next((argument for argument in arguments if argument in COMMANDS), "")
-        message = str(getattr(error, "message", error)) or type(error).__name__
-        if hasattr(error, "format_message"):
-            message = _plain(error.format_message())
-        if not command or message.startswith("No such command"):
-            return UsageError(message, _nearest_command(arguments))
-        return UsageError(message, f"See `assetctl {command} --help`.")
+        return _misused(error, arguments)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return StorageError("The disk is full.", "Free some space and run the command again; nothing is half-done.")
     if isinstance(error, OSError) and error.errno is not None:
@@ -145,6 +140,32 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
         f"assetctl has a defect: {type(error).__name__}: {error}",
         "Run the same command with --debug and report what it prints.",
     )
+
+
+def _misused(error: BaseException, arguments: Sequence[str]) -> UsageError:
+    """What Click says of a command line, in our words."""
+    command = next((argument for argument in arguments if argument in COMMANDS), "")
+    message = str(getattr(error, "message", error)) or type(error).__name__
+    if hasattr(error, "format_message"):
+        message = _plain(error.format_message())
+    if not command or message.startswith("No such command"):
+        return UsageError(message, _nearest_command(arguments))
+    if message.startswith("Got unexpected extra argument") and command in _TAKE_TEXT:
+        return UsageError(f"The {_TAKE_TEXT[command]} must be one argument.", _quoted(command, arguments))
+    return UsageError(message, f"See `assetctl {command} --help`.")
+
+
+#: Commands that take one text of several words, and what it is.
+_TAKE_TEXT = {"generate": "prompt", "prompt": "prompt"}
+
+
+def _quoted(command: str, arguments: Sequence[str]) -> str:
+    """How the words that were meant to be one text are typed."""
+    import shlex  # noqa: PLC0415 - only where a text was not quoted
+
+    words = arguments[arguments.index(command) + 1 :]
+    text = itertools.takewhile(lambda word: not word.startswith("-"), words)
+    return f"Quote it: `assetctl {command} {shlex.quote(' '.join(text))}`."
 
 
 def _plain(message: str) -> str:
@@ -157,7 +178,8 @@ def _plain(message: str) -> str:
 def _nearest_command(arguments: Sequence[str]) -> str:
     words = [argument for argument in arguments if not argument.startswith("-")]
     unknown = [word for word in words if word not in COMMANDS]
-    near = [match for word in unknown for match in difflib.get_close_matches(word, COMMANDS, n=1)]
+    near = [ELSEWHERE[word] for word in unknown if word in ELSEWHERE]
+    near += [match for word in unknown for match in difflib.get_close_matches(word, COMMANDS, n=1)]
     return f"Did you mean `assetctl {near[0]}`?" if near else "See `assetctl --help`."
 
 

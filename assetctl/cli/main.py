@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from assetctl.cli.commands import COMMANDS
+from assetctl.cli.commands import COMMANDS, PANELS
 from assetctl.cli.failures import INTERRUPTED, guard_results, report
 from assetctl.cli.session import DebugOption, HomeOption, remember
 from assetctl.errors import UsageError
@@ -30,6 +30,8 @@ class LazyCommands(dict[str, Any]):
         module = importlib.import_module(f"assetctl.cli.commands.{COMMANDS[name]}")
         self[name] = command = typer.main.get_command(module.app)
         command.name = name
+        panel = next(each for each, names in PANELS.items() if name in names)
+        command.rich_help_panel = panel  # type: ignore[attr-defined] # of Typer's own commands
         return command
 
 
@@ -72,7 +74,8 @@ def _root(
     home: HomeOption = None,
     debug: DebugOption = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and stop."),
     ] = False,
 ) -> None:
     del debug  # read from the command line where errors are told

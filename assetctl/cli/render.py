@@ -107,6 +107,10 @@ def _range(numbers: Sequence[float]) -> str:
 
 COLUMNS = ("NAME", "KIND", "FAMILY", "BASE MODEL", "SIZE", "TRIGGER WORDS", "TAGS")
 
+#: Those that a narrow terminal does without, the least needed first; and those that it cuts short.
+_SPARE = ("TAGS", "BASE MODEL", "TRIGGER WORDS", "SIZE", "FAMILY", "KIND")
+_SHRINKING = ("TRIGGER WORDS", "TAGS")
+
 #: How many assets a person is shown unless asked for more, and how many are counted to say how many there are.
 SHOWN, COUNTED = 100, 100_000
 
@@ -126,9 +130,10 @@ def show_assets(out: Output, assets: Sequence[Asset], fits: Sequence[str] = ()) 
     def render() -> None:
         if assets and fits:
             rows = ((asset.name, fit, *_row(asset)[1:]) for asset, fit in zip(assets, fits, strict=True))
-            out.table((COLUMNS[0], "FIT", *COLUMNS[1:]), rows, right=("SIZE",))
+            columns = (COLUMNS[0], "FIT", *COLUMNS[1:])
+            out.table(columns, rows, right=("SIZE",), spare=(*_SPARE, "FIT"), shrinking=_SHRINKING)
         elif assets:
-            out.table(COLUMNS, map(_row, assets), right=("SIZE",))
+            out.table(COLUMNS, map(_row, assets), right=("SIZE",), spare=_SPARE, shrinking=_SHRINKING)
 
     out.result(_list_data(assets, fits) if out.json else None, render, (asset.name for asset in assets))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from assetctl.cli import completion
 from assetctl.errors import UsageError
 from assetctl.text import redacted, safe, terminal_json
 
@@ -58,6 +59,35 @@ def to_stderr(label: str, text: str) -> None:
         prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"
         text += _PLAIN
     sys.stderr.write(f"{prefix}{text}\n")
+
+
+#: Blanks between two columns of a table for a person, those at its edges, and the narrowest that a shrinking one gets.
+_GAP, _EDGES, _NARROWEST = 3, 2, 8
+
+
+def fitting_columns(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, spare: Sequence[str], shrinking: Sequence[str]
+) -> list[int]:
+    """Numbers of the columns that there is room for beside each other, leaving out `spare` ones in their order."""
+    from rich.cells import cell_len  # noqa: PLC0415 - only tables pay
+
+    widths = [max(map(cell_len, (column, *(row[number] for row in rows)))) for number, column in enumerate(columns)]
+    least = [
+        min(wide, max(_NARROWEST, cell_len(column))) if column in shrinking else wide
+        for column, wide in zip(columns, widths, strict=True)
+    ]
+    left = list(range(len(columns)))
+    for column in spare:
+        if sum(least[number] + _GAP for number in left) - _GAP <= width - _EDGES:
+            break
+        left.remove(columns.index(column))
+    return left
+
+
+def _in_line(name: str, width: int) -> str:
+    """A name that fits into a line: its middle is left out if need be, for its ends tell most."""
+    half = (width - 1) // 2
+    return name if len(name) <= width else f"{name[:half]}…{name[-half:]}"
 
 
 class Output:
@@ -111,20 +141,42 @@ class Output:
         if not (self.quiet or self.json):
             to_stderr("note", text)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
-        """A table of plain text; `right` names columns that are aligned to the right."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        right: Sequence[str] = (),
+        *,
+        spare: Sequence[str] = (),
+        shrinking: Sequence[str] = (),
+    ) -> None:
+        """A table of plain text.
+
+        Args:
+            columns: Their headings; the first one is what a row is about, and stays whole.
+            rows: A cell for each.
+            right: Columns that are aligned to the right.
+            spare: Columns that a narrow terminal does without, the least needed first.
+            shrinking: Columns that are cut short before any is left out.
+        """
         from rich import box  # noqa: PLC0415 - 60 ms that only tables pay
         from rich.console import Console  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
         person = sys.stdout.isatty()
+        console = Console(width=None if person else UNLIMITED, highlight=False)
+        cells = [[safe(cell) for cell in row] for row in rows]
+        shown = fitting_columns(columns, cells, console.width, spare, shrinking) if person else range(len(columns))
         table = Table(box=box.SIMPLE_HEAD if person else None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(safe(cell)) for cell in row))
-        Console(width=None if person else UNLIMITED, highlight=False).print(table)
+        for number in shown:
+            aligned = "right" if columns[number] in right else "left"
+            short = columns[number] in shrinking
+            overflow = "ellipsis" if short else "fold"
+            table.add_column(columns[number], justify=aligned, overflow=overflow, no_wrap=short and person)  # type: ignore[arg-type]
+        for row in cells:
+            table.add_row(*(Text(row[number] if number else _in_line(row[0], console.width - _EDGES)) for number in shown))
+        console.print(table)
 
     @contextlib.contextmanager
     def byte_progress(self) -> Iterator[Callable[[FetchProgress], None]]:
@@ -228,22 +280,56 @@ def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer
     return decorate
 
 
-CheckpointOption = Annotated[str | None, typer.Option("--checkpoint", "-c", metavar="NAME", help="The model.")]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=completion.asset_names("checkpoint")
+    ),
+]
 LorasOption = Annotated[
-    list[str] | None, typer.Option("--lora", "-l", metavar="NAME[:WEIGHT]", help="A LoRA; can be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        "-l",
+        metavar="NAME[:WEIGHT]",
+        help="A LoRA; can be repeated.",
+        autocompletion=completion.asset_names("lora"),
+    ),
 ]
 EmbeddingsOption = Annotated[
-    list[str] | None, typer.Option("--embedding", "-e", metavar="NAME", help="An embedding; can be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--embedding",
+        "-e",
+        metavar="NAME",
+        help="An embedding; can be repeated.",
+        autocompletion=completion.asset_names("embedding"),
+    ),
 ]
 RecipeOption = Annotated[
-    str | None, typer.Option("--recipe", "-r", metavar="NAME", help="A selection that the manifest names.")
+    str | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        metavar="NAME",
+        help="A selection that the manifest names.",
+        autocompletion=completion.recipes,
+    ),
 ]
 ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
 OutsideOption = Annotated[
     bool,
     typer.Option("--allow-outside", help="Let paths leave the manifest's folder: you wrote it yourself."),
 ]
-VaeOption = Annotated[str | None, typer.Option("--vae", metavar="NAME", help="A VAE instead of the checkpoint's own.")]
+VaeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vae",
+        metavar="NAME",
+        help="A VAE instead of the checkpoint's own.",
+        autocompletion=completion.asset_names("vae"),
+    ),
+]
 
 
 def tell_expired(session: Session) -> None:

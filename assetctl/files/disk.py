@@ -100,7 +100,7 @@ def same_bytes(one: Path, other: Path) -> bool:
     """Whether two files hold the same bytes, read whole; nobody may have written to either meanwhile.
 
     Raises:
-        OSError: One of them cannot be read, or is no regular file.
+        OSError: One of them cannot be read, or is not a regular file.
     """
     with _opened(one) as first, _opened(other) as second:
         before = [_state(file) for file in (first, second)]

@@ -33,7 +33,7 @@ def contained(path: Path) -> Iterator[None]:
     except Exception as error:
         met = type(error).__name__
         hint = f"Fetch it again from its source. If other programs read it well, report that assetctl met a {met}."
-        raise CorruptFileError(f"{path} cannot be read: it is damaged, or made to mislead.", hint) from error
+        raise CorruptFileError(f"{path} cannot be read: it is damaged, or made to deceive.", hint) from error
 
 
 def read_any_header(path: Path) -> Header:

@@ -55,7 +55,7 @@ def read_object(path: Path, root: Path, most: int = MAX_CONFIG) -> dict[str, Any
     except ValueError as error:
         raise UnusableError(f"{path} cannot be read: {error}.", _HINT) from error
     if not isinstance(found, dict):
-        raise UnusableError(f"{path} is no JSON object.", _HINT)
+        raise UnusableError(f"{path} is not a JSON object.", _HINT)
     return found
 
 

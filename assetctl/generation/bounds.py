@@ -242,7 +242,7 @@ _LONGEST_WORD, _LONGEST_LIST, _LARGEST = 256, 64, 65_536
 #: Of one network. SDXL's UNet has 30 on its way down.
 _MOST_LAYERS = 1024
 
-_HINT = "Fetch the folder again, or put the value right that its source has."
+_HINT = "Fetch the folder again, or restore the value that its source has."
 
 
 def within_bounds(config: Mapping[str, Any], part: str, path: Path) -> Config:
@@ -269,7 +269,7 @@ def within_bounds(config: Mapping[str, Any], part: str, path: Path) -> Config:
             )
         if bound is None and not _is_plain(value):
             raise UnusableError(
-                f"{path} cannot be used: its {key} is {shown_value(value)}, which is no setting.", _HINT
+                f"{path} cannot be used: its {key} is {shown_value(value)}, which is not a setting.", _HINT
             )
         kept[key] = value
     _check_levels(kept, part, path)

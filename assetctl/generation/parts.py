@@ -265,13 +265,13 @@ def _added(folder: Path, root: Path) -> dict[str, Any]:
         return {}
     words = read_object(path, root)
     if len(words) > _MOST_ADDED or not all(type(n) is int and 0 <= n < _MOST_WORDS for n in words.values()):
-        raise UnusableError(f"{path} is no list of added words.", _HINT)
+        raise UnusableError(f"{path} is not a list of added words.", _HINT)
     return {str(number): _PLAIN | {"content": word, "special": False} for word, number in words.items()}
 
 
 def _decoder(added: object, path: Path) -> dict[str, Any]:
     if not isinstance(added, dict) or len(added) > _MOST_ADDED or not all(re.fullmatch(r"\d{1,7}", n) for n in added):
-        raise UnusableError(f"{path} cannot be used: its added_tokens_decoder is no list of words.", _HINT)
+        raise UnusableError(f"{path} cannot be used: its added_tokens_decoder is not a list of words.", _HINT)
     return {number: _token(each, "added_tokens_decoder", path) for number, each in added.items()}
 
 
@@ -283,7 +283,7 @@ def _token(value: object, key: str, path: Path) -> str | dict[str, Any]:
         flags = {name: value[name] for name in (*_PLAIN, "special") if isinstance(value.get(name), bool)}
         marked = {} if key == "added_tokens_decoder" else {"__type": "AddedToken"}
         return marked | {"content": value["content"]} | flags
-    raise UnusableError(f"{path} cannot be used: its {key} is no word.", _HINT)
+    raise UnusableError(f"{path} cannot be used: its {key} is not a word.", _HINT)
 
 
 def _is_text(value: object) -> bool:

@@ -24,7 +24,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _GIT_OID = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 #: What to do about one that makes no sense; `assetctl lock` would not know what of it to keep.
-_ANEW = "Remove it: then `assetctl lock` makes it anew."
+_ANEW = "Remove it: `assetctl lock` then makes it again."
 _HEAD = "# Written by `assetctl lock` from registry.toml. Keep it with that file; do not edit it.\n\n"
 
 

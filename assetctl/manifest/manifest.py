@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "registry.toml"
 
-_MISSING = "Write one (registry.example.toml shows how), or make one of your catalog: `assetctl export`."
+_MISSING = "Write one (registry.example.toml shows how), or make one from your catalog: `assetctl export`."
 _ASSET_KEYS = (
     "source", "sha256", "kind", "family", "base_model", "trigger_words", "tags", "default_weight", "notes",
 )  # fmt: skip
@@ -110,7 +110,9 @@ def read_manifest(path: Path, sampler: Callable[[str], str] = str) -> Manifest:
     lowered = Counter(item.name.lower() for item in wanted)
     for item in wanted:
         if lowered[item.name.lower()] > 1:
-            document.fail(("assets", item.name), "has the name of another but for its case", "Choose another name.")
+            document.fail(
+                ("assets", item.name), "differs from another only in upper and lower case", "Choose another name."
+            )
     return Manifest(wanted, recipes)
 
 
@@ -185,7 +187,7 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
     """
     kind, family = texts["kind"], texts["family"]
     if kind is not None and kind not in KINDS:
-        document.fail((*where, "kind"), f"is {shown_key(kind)!r}, which is no kind", _choose(kind, KINDS))
+        document.fail((*where, "kind"), f"is {shown_key(kind)!r}, which is not a kind", _choose(kind, KINDS))
     if not family:
         return
     from assetctl.identify.plugins import families  # noqa: PLC0415 - loads every family there is
@@ -194,7 +196,7 @@ def _check_kind_and_family(document: Document, where: tuple[str, ...], texts: Ma
     near = family not in known and difflib.get_close_matches(family[:100].lower(), known, n=1)
     if near or not _FAMILY.fullmatch(family):
         document.fail(
-            (*where, "family"), f"is {shown_key(family)!r}, which is no family that is known", _choose(family, known)
+            (*where, "family"), f"is {shown_key(family)!r}, which is not a known family", _choose(family, known)
         )
 
 
@@ -233,7 +235,7 @@ def _recipe(
             if used_name not in assets and _WEIGHT.sub("", used_name) not in assets:
                 others = f", or choose one of: {', '.join(list(assets)[:10])}" if assets else ""
                 hint = f"Add [assets.{shown_key(used_name)}]{others}."
-                problem = f"names {shown_key(used_name)!r}, which is no asset of this file"
+                problem = f"names {shown_key(used_name)!r}, which is not an asset of this file"
                 document.fail((*where, key), problem, hint)
     return Recipe(name, loras=loras, embeddings=embeddings, cfg=cfg, **texts, **numbers)  # type: ignore[arg-type]  # as read
 
@@ -254,7 +256,7 @@ def _check_settings(
         try:
             sampler(named)
         except UsageError as error:
-            document.fail((*where, "sampler"), f"is {shown_key(named)!r}, which is no sampler", str(error.hint))
+            document.fail((*where, "sampler"), f"is {shown_key(named)!r}, which is not a sampler", str(error.hint))
 
 
 def find_recipe(manifest: Manifest, name: str, path: Path) -> Recipe:

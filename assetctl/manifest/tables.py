@@ -68,19 +68,19 @@ class Document:
         """See that a table has no keys but `known` ones."""
         for key in of:
             if key not in known:
-                self.fail((*where, key), "is nothing that is known here", f"Keys are: {', '.join(known)}.")
+                self.fail((*where, key), "is not a known key", f"Keys are: {', '.join(known)}.")
 
     def get(self, where: tuple[str, ...], of: Mapping[str, Any], kind: type[T], default: T) -> T:
         """The value of the last part of `where` in the table `of`, of the right type."""
         value = of.get(where[-1], default)
         if type(value) is int and not _SMALLEST <= value <= _GREATEST:
-            self.fail(where, "is a larger number than any should be", self._mend)
+            self.fail(where, "is too large a number", self._mend)
         if kind is float and type(value) is int:
             value = float(value)
         if value is not default and type(value) is not kind:
             self.fail(where, f"is not {_CALLED[kind]}", self._mend)
         if isinstance(value, float) and not math.isfinite(value):
-            self.fail(where, "is no number that one can reckon with", self._mend)
+            self.fail(where, "is not a finite number", self._mend)
         return value
 
     def text(self, where: tuple[str, ...], of: Mapping[str, Any], *, prose: bool = False) -> str:
@@ -95,7 +95,7 @@ class Document:
         """Complain of a text that holds what nobody sees."""
         hidden = hidden_in(value, prose=prose)
         if hidden is not None:
-            self.fail(where, f"holds {hidden}, a character that nobody sees", "Write it anew, without that character.")
+            self.fail(where, f"holds {hidden}, an invisible character", "Write it again, without that character.")
 
     def words(self, where: tuple[str, ...], of: Mapping[str, Any]) -> tuple[str, ...]:
         """A list of texts."""

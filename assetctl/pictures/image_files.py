@@ -161,13 +161,13 @@ def read_texts(path: Path) -> dict[str, str]:
 
     Raises:
         CorruptFileError: The picture is damaged or cut short.
-        FileError: It is no PNG, JPEG or WebP picture.
+        FileError: It is not a PNG, JPEG or WebP picture.
         StorageError: It cannot be read.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
-            raise FileError(f"{path} is no regular file.", "Name a PNG, JPEG or WebP picture.")
+            raise FileError(f"{path} is not a regular file.", "Name a PNG, JPEG or WebP picture.")
         with path.open("rb") as file:
             return _collect(_reader(path, file, status.st_size)(file, status.st_size))
     except OSError as error:
@@ -188,7 +188,7 @@ def _reader(path: Path, file: BinaryIO, size: int) -> _Reader:
         return _jpeg
     if start[:4] == b"RIFF" and start[8:] == b"WEBP":
         return _webp
-    raise FileError(f"{path} is no PNG, JPEG or WebP picture.", "Save or convert it as one of these first.")
+    raise FileError(f"{path} is not a PNG, JPEG or WebP picture.", "Save or convert it as one of these first.")
 
 
 def _collect(found: Iterator[tuple[str, str]]) -> dict[str, str]:
@@ -310,4 +310,4 @@ def _webp(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
         if head[:4] == b"EXIF" and length <= MAX_BLOCK:
             yield from exif_texts(file.read(length))
     if place == 12:
-        raise _DamagedError("there is nothing in it")
+        raise _DamagedError("it is empty")

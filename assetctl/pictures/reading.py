@@ -56,7 +56,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
     Raises:
         CorruptFileError: The picture is damaged or cut short.
-        FileError: It is no PNG, JPEG or WebP picture.
+        FileError: It is not a PNG, JPEG or WebP picture.
         StorageError: It cannot be read.
     """
     return find_record(read_texts(path))

@@ -99,7 +99,7 @@ def save_picture(image: Image, path: Path, text: str, record: Mapping[str, Any],
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         hint = "Name a .png, .jpg or .webp file."
-        raise UsageError(f"{path} does not end in a suffix that pictures are saved by.", hint)
+        raise UsageError(f"{path} does not end in .png, .jpg or .webp.", hint)
     save = {".png": _save_png, ".webp": _save_webp}.get(suffix, _save_jpeg)
     # nobody can foretell this name, and none is too long for it
     part = path.with_name(f".assetctl-{secrets.token_hex(8)}.part")

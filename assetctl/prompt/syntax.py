@@ -294,7 +294,7 @@ def overweight(text: str) -> list[Remark]:
 def too_heavy(what: str, weight: float) -> Remark:
     """That something weighs too much."""
     hint = "Weights are usually between 0 and 1.5; look for a point or a blank that is missing."
-    return Remark(f"{what} has the weight {weight:g}, which burns pictures.", hint)
+    return Remark(f"{what} has the weight {weight:g}, which ruins pictures.", hint)
 
 
 def shown(text: str) -> str:
@@ -340,7 +340,7 @@ def _of_networks(text: str) -> Iterator[Remark]:
     """Tags of other networks than LoRAs, and tags of LoRAs that are none."""
     for found in _NETWORK.finditer(text):
         hint = "Leave it out; a LoRA's tag is written <lora:NAME:WEIGHT>."
-        yield Remark(f"{shown(found[0])!r} is read as words: it is no LoRA's tag.", hint)
+        yield Remark(f"{shown(found[0])!r} is read as words: it is not a LoRA's tag.", hint)
 
 
 def _of_tag(tag: Tag) -> Iterator[Remark]:

@@ -35,6 +35,9 @@ class Home:
         """The settings in force."""
         return self._workspace.settings
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.settings.home)!r})"
+
     def close(self) -> None:
         """Let go of the catalog."""
         self._workspace.close()

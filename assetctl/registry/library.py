@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assetctl.errors import UsageError
 from assetctl.registry.home import Home, ignore
 
 if TYPE_CHECKING:
@@ -44,18 +45,22 @@ class Library(Home):
         tags: Iterable[str] = (),
         in_store: bool | None = None,
         limit: int | None = None,
+        sort: str = "name",
         damaged: Callable[[CatalogError], None] | None = None,
         **filters: str | None,
     ) -> Sequence[Asset]:
-        """Assets in the order of their names, `limit` at most; filters add up, and ignore case.
+        """Assets, `limit` at most; filters add up, and ignore case.
+
+        They come by `name`, or by `size`, when they were `added`, or last `used` for a picture: the greatest first.
 
         Raises:
+            UsageError: There is no such kind, or no such order.
             CatalogError: What is kept of one is damaged; who asks to be told of those that are `damaged` gets the rest.
         """
         filters |= {"kind": kind, "family": family, "base_model": base_model}
         catalog = self._workspace.catalog
         read = catalog.read if damaged is None else catalog.read_around(damaged)
-        return read.assets(tags=tags, in_store=in_store, limit=limit, **filters)
+        return read.assets(tags=tags, in_store=in_store, limit=limit, sort=sort, **filters)
 
     def count(
         self,
@@ -75,6 +80,23 @@ class Library(Home):
         checkpoint = self.get(fits)
         sharing = sharing_latents(checkpoint.family)
         return read.count_fitting(checkpoint, most, sharing=sharing, tags=tags, in_store=in_store, **filters)
+
+    def require_family(self, family: str | None) -> None:
+        """Refuse a family that nobody knows; `None` and nothing are no filter, or what has none.
+
+        Raises:
+            UsageError: Neither assetctl nor an asset of the catalog is of it.
+        """
+        import difflib
+
+        from assetctl.identify.plugins import family_called
+
+        if not family or family_called(family.lower()) is not None or self.list(family=family, limit=1):
+            return
+        known = self.families()
+        near = difflib.get_close_matches(family.lower(), known, n=2)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"{family} is not a known family.", f"{meant}Families are: {', '.join(known)}.")
 
     def families(self) -> Sequence[str]:
         """Names of all families that can be identified."""

@@ -38,10 +38,10 @@ def find_source(reference: str, settings: Settings) -> Source:
         try:
             accepted = source.accepts(reference)
         except ValueError:  # `https://[`
-            raise UsageError(f"{misspelt(reference)!r} is no address that can be used.", _FORMS) from None
+            raise UsageError(f"{misspelt(reference)!r} is not a usable address.", _FORMS) from None
         if accepted:
             return source
-    raise UsageError(f"{misspelt(reference)!r} is nothing that assetctl can fetch.", _FORMS)
+    raise UsageError(f"{misspelt(reference)!r} is not something that assetctl can fetch.", _FORMS)
 
 
 def source_called(name: str, settings: Settings) -> Source:

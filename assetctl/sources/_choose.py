@@ -193,7 +193,7 @@ def _listed(names: Sequence[str]) -> str:
 def _components(index: object, where: str) -> list[str]:
     """Names in `model_index.json` that stand for a folder: those with a library and a class."""
     if not isinstance(index, dict):
-        raise RefusedFileError(f"{where} has a {INDEX} that is no JSON object.", "Get a complete repository.")
+        raise RefusedFileError(f"{where} has a {INDEX} that is not a JSON object.", "Get a complete repository.")
     names = [
         name
         for name, value in index.items()

@@ -173,7 +173,7 @@ def see_address(address: str, shown: str) -> None:
     try:
         httpx2.URL(address)
     except (httpx2.InvalidURL, ValueError):
-        raise UsageError(f"{shown[:200]!r} is no address of a file.", "Write https://HOST/PATH.") from None
+        raise UsageError(f"{shown[:200]!r} is not the address of a file.", "Write https://HOST/PATH.") from None
 
 
 def check(response: httpx2.Response) -> None:
@@ -207,7 +207,7 @@ def read(response: httpx2.Response, what: str, most: int = LARGEST) -> bytes:
     for piece in response.iter_bytes():
         content += piece
         if len(content) > most:
-            raise TooLargeError(f"{what}: the answer is larger than any should be.", "Check the address.")
+            raise TooLargeError(f"{what}: the answer is too large.", "Check the address.")
         if time.monotonic() - since > _LONGEST:
             raise SlowError("Too slow.", request=response.request)
     return bytes(content)
@@ -272,15 +272,15 @@ def failed(what: str, error: Exception, again: str = _AGAIN, to: str = "") -> So
     match error:
         case AstrayError():
             hint = "If you trust it, ask for that address itself."
-            return SourceError(f"{what}: the server sends to {error}: nobody is led there.", hint)
+            return SourceError(f"{what}: the server sends to {error}: assetctl does not follow it there.", hint)
         case httpx2.TooManyRedirects():
-            return SourceError(f"{what}: the server sends in circles.", "Check the address in a browser.")
+            return SourceError(f"{what}: the server redirects in circles.", "Check the address in a browser.")
         case SlowError():
             return SourceError(f"{what}: the server sends less than {SLOWEST} bytes a second.", again)
         case httpx2.TimeoutException():
             return SourceError(f"{what}: the server did not answer in time.", again)
         case httpx2.InvalidURL() | httpx2.UnsupportedProtocol():
-            return SourceError(f"{what}: the server sends to an address that cannot be used.", "Check the address.")
+            return SourceError(f"{what}: the server redirects to an address that cannot be used.", "Check the address.")
         case _:
             return SourceError(f"{what}: the connection{to} failed.", again)
 

@@ -83,7 +83,7 @@ class RemoteFile:
         safe_path(self.path, "A source")
         for digest, length in ((self.sha256, 64), (self.git_oid, 40)):
             if digest is not None and not re.fullmatch(rf"[0-9a-f]{{{length}}}", digest, re.ASCII):
-                raise RefusedFileError(f"{self.path} is promised the hash {digest[:80]!r}, which is none.")
+                raise RefusedFileError(f"{self.path} is given the hash {digest[:80]!r}, which is not a hash.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ class PathSource:
     def _folder(self, reference: str, path: Path) -> Resolution:
         if not (path / INDEX).is_file():
             raise RefusedFileError(
-                f"{path} is a folder without {INDEX}, so it is no diffusers model.", f"Try: assetctl import {reference}"
+                f"{path} is a folder without {INDEX}, so it is not a diffusers model.",
+                f"Try: assetctl import {reference}",
             )
         self._see_place(path, path / INDEX, is_main=True)
         with (path / INDEX).open("rb") as file:
@@ -183,7 +184,7 @@ class PathSource:
         place = Path(os.path.realpath(path))
         if not place.is_relative_to(within):
             by = "" if place == path else f", as {path} does"
-            hint = "Put a copy of it in that folder. If you made it so yourself, --allow-outside takes it."
+            hint = "Put a copy of it in that folder. If you wrote the manifest yourself, add --allow-outside."
             raise RefusedFileError(f"{place} lies outside of {within}{by}.", hint)
 
 

@@ -53,7 +53,7 @@ class UrlSource:
         """Ask for the file's name and size; see `Source`."""
         shown = without_secrets(reference)
         if not is_address(reference):
-            raise UsageError(f"{misspelt(reference)!r} is no address of a file.", "Write https://HOST/PATH.")
+            raise UsageError(f"{misspelt(reference)!r} is not the address of a file.", "Write https://HOST/PATH.")
         self._addresses[shown] = reference
         self._need_network(shown)
         from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms

@@ -239,7 +239,7 @@ class Store:
             free = shutil.disk_usage(there).free
         if needed > free:
             raise NoRoomError(
-                f"{_readable(needed)} of free space are needed in {self.root}, and {_readable(free)} are there.",
+                f"{_readable(needed)} of free space are needed in {self.root}, and only {_readable(free)} are free.",
                 "Free some space, or set ASSETCTL_MODELS to a folder on another disk.",
             )
 

@@ -225,7 +225,7 @@ class Trash:
         with storage_errors(f"restore {entry.name}"), self._alone():
             lying = [file for file in entry.files if os.path.lexists(file.place)]
             if not lying and entry.files and not any(os.path.lexists(file.path) for file in entry.files):
-                message = f"Nothing of {entry.name} lies in the trash any more: somebody has taken it out."
+                message = f"Nothing of {entry.name} is left in the trash: something else removed it."
                 raise StorageError(message, f"`assetctl trash empty {entry.id}` forgets it.")
             taken = next((file.path for file in lying if not _fits(file.place, file.path)), None)
             if taken is not None:
@@ -394,7 +394,7 @@ def _absolute(path: str) -> Path:
 
 
 def _written_to(path: Path) -> StorageError:
-    return StorageError(f"{path} was written to meanwhile, and nothing was removed.", "Run the command again.")
+    return StorageError(f"{path} was changed meanwhile; nothing was removed.", "Run the command again.")
 
 
 def _clear(folder: Path) -> None:

@@ -116,8 +116,8 @@ def test_a_pipe_in_an_assets_place_makes_nobody_wait(assetctl, folder):
     os.mkfifo(folder / "a.safetensors")
     assert assetctl("import", folder, "--json").code == 0
     assert assetctl("verify", "a").code == 5
-    assert assetctl("inspect", "a", "--json").data["problem"].endswith("it is no regular file.")
-    assert "it is no regular file" in assetctl("identify", folder / "a.safetensors").err
+    assert assetctl("inspect", "a", "--json").data["problem"].endswith("it is not a regular file.")
+    assert "it is not a regular file" in assetctl("identify", folder / "a.safetensors").err
 
 
 def test_a_result_lists_its_assets_and_outlives_the_registry(home, folder):
@@ -133,7 +133,7 @@ def test_inspect_tells_of_a_file_that_is_gone_or_cut_short(assetctl, folder):
     assert assetctl("inspect", "a", "--json").data["problem"] is None
     (folder / "a.safetensors").unlink()
     os.truncate(folder / "b.safetensors", 1000)
-    for name, what in (("a", "there is no such file any more"), ("b", "it has 1000 bytes")):
+    for name, what in (("a", "the file is gone"), ("b", "it has 1000 bytes")):
         assert what in assetctl("inspect", name, "--no-hash", "--json").data["problem"]
         assert str(folder / f"{name}.safetensors") in assetctl("inspect", name).err
 

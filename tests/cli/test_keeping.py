@@ -47,7 +47,7 @@ def alter(path: Path) -> None:
 
 def test_moving_a_folder_into_the_store_leaves_what_is_not_taken(assetctl, home, pipeline):
     ended = assetctl("import", "--move", pipeline)
-    assert (ended.code, f"{pipeline} keeps what is no part of pipeline" in ended.err) == (0, True)
+    assert (ended.code, f"{pipeline} stays: it holds files that are not part of pipeline" in ended.err) == (0, True)
     left = {path.relative_to(pipeline).as_posix() for path in pipeline.rglob("*") if path.is_file()}
     assert left == {"notes.md", "vae/diffusion_pytorch_model.safetensors"}  # the index names no VAE
     assert (home / "models" / "diffusers" / "pipeline" / "unet" / "config.json").is_file()

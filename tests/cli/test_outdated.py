@@ -74,7 +74,7 @@ def test_those_that_could_not_be_asked_about_are_counted(assetctl, civitai, hub,
     assetctl("pull", "civitai:7@42", "hf://cats/whiskers/two.safetensors")
     hub.statuses["cats/whiskers"] = 403
     ended = assetctl("outdated")
-    assert (ended.code, "Nothing newer was found; 1 could not be asked about." in ended.out) == (0, True)
+    assert (ended.code, "Nothing newer was found; 1 could not be looked up." in ended.out) == (0, True)
 
 
 def test_offline_says_so(assetctl, monkeypatch):

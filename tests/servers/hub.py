@@ -26,6 +26,7 @@ _RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<p
 _CDN = re.compile(r"/blobs/(?P<sha256>[0-9a-f]{64})")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE = 16 * 1024
+_COUNTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Hub:
     url: str = ""
     cdn_url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
-    requests: list[Request] = field(default_factory=list)
+    answered: list[Request] = field(default_factory=list)
+    #: Requests that are being answered.
+    answering: int = 0
     #: The one token that opens what is gated or private.
     token: str = "hf_opensesame"
     #: Bytes per second of each download, or no limit.
@@ -96,6 +99,14 @@ class Hub:
     most_at_once: int = 0
     #: Never answer.
     silent: bool = False
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked, once what is being answered is written down: a client has its last byte before that."""
+        end = time.monotonic() + 2
+        while self.answering > 0 and time.monotonic() < end:
+            time.sleep(0.001)
+        return self.answered
 
     def add(self, repo: str, files: Mapping[str, bytes], **options: object) -> Repository:
         """Publish a repository."""
@@ -152,10 +163,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self) -> None:
-        self._answer()
+        with _COUNTING:
+            self.hub.answering += 1
+        try:
+            self._answer()
+        finally:
+            with _COUNTING:
+                self.hub.answering -= 1
 
     def do_GET(self) -> None:
-        self._answer()
+        self.do_HEAD()
 
     def log_message(self, *_args: object) -> None:
         pass
@@ -305,7 +322,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _log(self, status: int, sent: int) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.hub.requests.append(Request(self.server_name, self.command, self.path, headers, status, sent))
+        self.hub.answered.append(Request(self.server_name, self.command, self.path, headers, status, sent))
 
 
 def _sibling(path: str, content: bytes, *, detailed: bool) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.render import report_data, show_report, show_rules
 from assetctl.cli.session import (
     CheckpointOption,
@@ -36,7 +37,12 @@ from assetctl.operations.select.selection import Choice, read_recipe, with_recip
 def app(
     session: Session,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Assets of any kind; a LoRA may be NAME:WEIGHT.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="Assets of any kind; a LoRA may be NAME:WEIGHT.",
+            autocompletion=completion.asset_names(),
+        ),
     ] = None,
     checkpoint: CheckpointOption = None,
     loras: LorasOption = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
@@ -22,7 +23,14 @@ from assetctl.errors import UsageError
 )
 def app(
     session: Session,
-    what: Annotated[str, typer.Argument(metavar="FILE", help="A pickle or PNG: its path, or its asset's name.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A pickle or PNG: its path, or its asset's name.",
+            autocompletion=completion.asset_names(),
+        ),
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Call the new asset so.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="PATH", help="Write there, not into the store.")] = None,
 ) -> None:

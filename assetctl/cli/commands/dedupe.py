@@ -21,7 +21,7 @@ def app(
         bool,
         typer.Option(
             "--hard-links",
-            help="Where there are no reflinks, make both one file: what is written into the one shows in the other.",
+            help="Where there are no reflinks, make both one file: a change to one shows in the other.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

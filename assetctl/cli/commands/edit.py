@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
@@ -22,10 +23,21 @@ from assetctl.operations.library.edit import Changes, near_base_models
 )
 def app(
     session: Session,
-    asset: Annotated[str, typer.Argument(metavar="NAME", help="A name, a path, or a hash from 6 digits up.")],
+    asset: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name, a path, or a hash from 6 digits up.", autocompletion=completion.asset_names()
+        ),
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Call it so.")] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="checkpoint, lora, embedding, vae, controlnet…")] = None,
-    family: Annotated[str | None, typer.Option("--family", help="sd1, sd2, sdxl, flux1…; '' for unknown.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="checkpoint, lora, embedding, vae, controlnet…", autocompletion=completion.kinds),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", help="sd1, sd2, sdxl, flux1…; '' for unknown.", autocompletion=completion.families),
+    ] = None,
     base_model: Annotated[str | None, typer.Option("--base-model", help="\"SD 1.5\", Pony…; '' for none.")] = None,
     variant: Annotated[str | None, typer.Option("--variant", help="inpainting, turbo…; '' for none.")] = None,
     prediction: Annotated[str | None, typer.Option("--prediction", help="epsilon, v_prediction or flow.")] = None,
@@ -60,10 +72,10 @@ def app(
     show_assets(session.out, [edited])
     known = session.registry.families() if changes.family else ()
     if changes.family and changes.family not in known:
-        session.out.warning(f"{changes.family} is no family that assetctl knows: {', '.join(known)}.")
+        session.out.warning(f"{changes.family} is not a family that assetctl knows: {', '.join(known)}.")
     if changes.base_model and edited.base_model not in session.registry.base_models():
         near = near_base_models(changes.base_model)
-        session.out.warning(f"{changes.base_model} is no base model that assetctl knows, so that no rule speaks of it.")
+        session.out.warning(f"{changes.base_model} is not a base model that assetctl knows, so no rule can check it.")
         session.out.hint(f"Did you mean {' or '.join(near)}?" if near else "Civitai's spelling counts: SD 1.5, Pony…")
 
 
@@ -73,4 +85,4 @@ def _number(text: str | None) -> float | None:
     try:
         return float(text)
     except ValueError as error:
-        raise UsageError(f"{text!r} is no weight.", "Weights are numbers, usually between 0 and 1.5.") from error
+        raise UsageError(f"{text!r} is not a weight.", "Weights are numbers, usually between 0 and 1.5.") from error

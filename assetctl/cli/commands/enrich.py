@@ -6,14 +6,18 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 
 
 @command(examples=["assetctl enrich", "assetctl enrich whiskers --again"])
 def app(
     session: Session,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Ask of those too of which something was learned.")] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="All assets unless named.", autocompletion=completion.asset_names()),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Ask about those too that something is known of.")] = False,
 ) -> None:
     """Learn trigger words, base models, licences and pages of files that you have.
 
@@ -26,7 +30,7 @@ def app(
     def render() -> None:
         for each in learned:
             session.out.line(f"{each.asset.name}: {', '.join(each.fields)} from {', '.join(each.sources) or 'A1111'}")
-        session.out.line(f"Something was learned of {len(learned)} of {len(found)} assets.")
+        session.out.line(f"Something new is known of {len(learned)} of {len(found)} assets.")
 
     data = [{"name": each.asset.name, "sources": each.sources, "fields": each.fields} for each in found]
     session.out.result(data, render, [each.asset.name for each in learned])

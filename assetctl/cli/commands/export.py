@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 from assetctl.errors import StorageError, UsageError
 from assetctl.files.disk import incoming
@@ -20,7 +21,10 @@ from assetctl.files.disk import incoming
 )
 def app(
     session: Session,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="All assets unless named.", autocompletion=completion.asset_names()),
+    ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Make a recipe of them too.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write there; nothing is overwritten.")] = None,
 ) -> None:

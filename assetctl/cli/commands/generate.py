@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.pictures import naming_what_is_done, plan_data, result_data, show_plan, step_progress, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.session import (
@@ -60,7 +61,12 @@ def app(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option("--sampler", help="As A1111 names it, in any case: Euler a unless named.", rich_help_panel=_PANEL),
+        typer.Option(
+            "--sampler",
+            help="As A1111 names it, in any case: Euler a unless named.",
+            autocompletion=completion.samplers,
+            rich_help_panel=_PANEL,
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="By chance unless named.", rich_help_panel=_PANEL)] = None,
     size: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.pictures import show_generation, show_history
 from assetctl.cli.session import Session, command
 from assetctl.errors import NotFoundError, UsageError
@@ -26,12 +27,18 @@ def app(
         int | None, typer.Argument(metavar="[NUMBER]", help="Show one picture whole, with its command line.", min=1)
     ] = None,
     used: Annotated[
-        str | None, typer.Option("--with", metavar="ASSET", help="Only those that this asset was used for.")
+        str | None,
+        typer.Option(
+            "--with",
+            metavar="ASSET",
+            help="Only those that this asset was used for.",
+            autocompletion=completion.asset_names(),
+        ),
     ] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", metavar="WORDS", help="All of these in the prompt.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Only those of this seed.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="A date, or 12h, 7d, 2w, 3m, 1y ago.")] = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1)] = 20,
+    limit: Annotated[int, typer.Option("--limit", help="How many at most; 0 for all.", min=0)] = 20,
     open_picture: Annotated[bool, typer.Option("--open", help="Open the picture in the system's viewer.")] = False,
 ) -> None:
     """List the pictures that were made, newest first.
@@ -42,7 +49,7 @@ def app(
     if number is None:
         if open_picture:
             raise UsageError("Which picture is to be opened?", "Name its number: `assetctl history NUMBER --open`.")
-        found = session.registry.history(limit, used=used, prompt=prompt, seed=seed, since=since)
+        found = session.registry.history(limit or None, used=used, prompt=prompt, seed=seed, since=since)
         show_history(session.out, found)
         if not found:
             filtered = any(each is not None for each in (used, prompt, seed, since))

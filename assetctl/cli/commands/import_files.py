@@ -92,7 +92,7 @@ def _tell(out: Output, result: ImportResult) -> None:
     for name, path in result.moved:
         out.note(f"{name} has moved to {path}.")
     for path in result.changed:
-        out.note(f"{path} holds other bytes than it did, and was identified anew.")
+        out.note(f"{path} has changed, and was identified again.")
     counts = {"new": result.added, "changed": len(result.changed), "unchanged": result.unchanged}
     told = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
     if told or not (result.found or result.refused or result.others):

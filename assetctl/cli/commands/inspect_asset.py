@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.render import readable_size, show_details
 from assetctl.cli.session import Session, command
 from assetctl.operations.library.verify import lacking_hashes
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 def app(
     session: Session,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name, a path, a hash from 6 digits up; or a picture file.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A name, a path, a hash from 6 digits up; or a picture file.",
+            autocompletion=completion.asset_names(),
+        ),
     ],
     hash_it: Annotated[
         bool | None,

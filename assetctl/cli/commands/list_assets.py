@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.render import list_limit, show_assets, tell_rest
 from assetctl.cli.session import Session, command
-from assetctl.errors import CatalogError
+from assetctl.errors import CatalogError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,9 +25,19 @@ _COUNTED = 10_000
 _EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl import FOLDER`, or try `assetctl demo`."
 
 
+class Order(StrEnum):
+    """Orders of a list."""
+
+    NAME = "name"
+    SIZE = "size"
+    ADDED = "added"
+    USED = "used"
+
+
 @command(
     examples=[
         "assetctl list --kind lora --family sdxl",
+        "assetctl list --sort size --limit 10",
         "assetctl list --tag cats --json",
         "assetctl list --fits demo-checkpoint --kind lora",
         "assetctl list --kind lora --quiet | xargs -d '\\n' -n1 assetctl inspect",
@@ -34,10 +46,16 @@ _EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl im
 def app(
     session: Session,
     kind: Annotated[
-        str | None, typer.Option("--kind", "-k", help="checkpoint, lora, embedding, vae, controlnet…")
+        str | None,
+        typer.Option(
+            "--kind", "-k", help="checkpoint, lora, embedding, vae, controlnet…", autocompletion=completion.kinds
+        ),
     ] = None,
     family: Annotated[
-        str | None, typer.Option("--family", "-f", help="sd1, sd2, sdxl, flux1…; '' for unknown.")
+        str | None,
+        typer.Option(
+            "--family", "-f", help="sd1, sd2, sdxl, flux1…; '' for unknown.", autocompletion=completion.families
+        ),
     ] = None,
     base_model: Annotated[str | None, typer.Option("--base-model", help='"SD 1.5", Pony, Illustrious…')] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Only with this tag; can be repeated.")] = None,
@@ -47,12 +65,26 @@ def app(
         typer.Option("--in-store/--in-place", help="Only what assetctl keeps, or only what lies elsewhere."),
     ] = None,
     fits: Annotated[
-        str | None, typer.Option("--fits", metavar="CHECKPOINT", help="Only what can be used with it, best first.")
+        str | None,
+        typer.Option(
+            "--fits",
+            metavar="CHECKPOINT",
+            help="Only what can be used with it, best first.",
+            autocompletion=completion.asset_names("checkpoint"),
+        ),
     ] = None,
+    sort: Annotated[
+        Order, typer.Option("--sort", help="By name; or the largest, last added, or last used in a picture first.")
+    ] = Order.NAME,
     limit: Annotated[int | None, LIMIT] = None,
 ) -> None:
     """List assets; filters add up."""
-    wanted = Filters(tags or (), in_store, {"kind": kind, "family": family, "base_model": base_model, "format": format})
+    if fits is not None and sort is not Order.NAME:
+        raise UsageError("--sort does not go with --fits.", "What fits is listed best first.")
+    session.registry.require_family(family)
+    wanted = Filters(
+        tags or (), in_store, sort.value, {"kind": kind, "family": family, "base_model": base_model, "format": format}
+    )
     most = list_limit(session.out, limit)
     shown = _show_all(session, wanted, most) if fits is None else _show_fitting(session, fits, wanted, most)
     if not shown:
@@ -64,13 +96,16 @@ class Filters(NamedTuple):
 
     tags: Sequence[str]
     in_store: bool | None
+    sort: str
     fields: dict[str, str | None]
 
 
 def _show_all(session: Session, wanted: Filters, limit: int | None) -> int:
-    tags, in_store, fields = wanted
+    tags, in_store, sort, fields = wanted
     damaged: list[CatalogError] = []
-    assets = session.registry.list(tags=tags, in_store=in_store, limit=limit, damaged=damaged.append, **fields)
+    assets = session.registry.list(
+        tags=tags, in_store=in_store, limit=limit, sort=sort, damaged=damaged.append, **fields
+    )
     if damaged and not assets:
         raise damaged[0]
     show_assets(session.out, assets)
@@ -95,7 +130,7 @@ def _tell_damaged(out: Output, damaged: Sequence[CatalogError]) -> None:
 
 
 def _show_fitting(session: Session, checkpoint: str, wanted: Filters, limit: int | None) -> int:
-    tags, in_store, fields = wanted
+    tags, in_store, _, fields = wanted
     found = session.registry.fitting(checkpoint, tags=tags, in_store=in_store, limit=limit, **fields)
     show_assets(session.out, [asset for asset, _ in found], [fit for _, fit in found])
     _tell_rest_of_fitting(
@@ -126,7 +161,3 @@ def _explain_nothing(session: Session, wanted: Filters, fits: str | None) -> Non
         fits or wanted.tags or wanted.in_store is not None or any(value is not None for value in wanted.fields.values())
     )
     session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY)
-    family = wanted.fields["family"]
-    known = session.registry.families() if family else ()
-    if family and family.lower() not in known:
-        session.out.hint(f"{family} is no family that assetctl knows: {', '.join(known)}.")

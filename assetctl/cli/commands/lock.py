@@ -41,7 +41,7 @@ def app(
         session.out.result(data, render, list(result.resolved))
     if not check:
         for name, fault in result.faults.items():
-            session.out.warning(f"{name} was locked anew, for in {result.path} {fault}.")
+            session.out.warning(f"{name} was locked again, because in {result.path} {fault}.")
     if stale:
         listed = ", ".join(result.stale)
         raise OutOfDateError(f"{result.path} is out of date: {listed}.", "Bring it up to date with `assetctl lock`.")

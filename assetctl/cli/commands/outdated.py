@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 
 
 @command(examples=["assetctl outdated", "assetctl outdated whiskers --json"])
 def app(
     session: Session,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="All assets unless named.", autocompletion=completion.asset_names()),
+    ] = None,
 ) -> None:
     """Show which assets have a newer version on Hugging Face or Civitai, made for the same base model.
 
@@ -29,7 +33,7 @@ def app(
             session.out.table(columns, rows)
         else:
             unknown = len(found) - len(newer)
-            session.out.line("Nothing newer was found" + (f"; {unknown} could not be asked about." if unknown else "."))
+            session.out.line("Nothing newer was found" + (f"; {unknown} could not be looked up." if unknown else "."))
 
     data = [
         {"name": each.asset.name, "here": each.here, "there": each.there, "reference": each.reference,

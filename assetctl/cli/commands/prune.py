@@ -29,7 +29,7 @@ def app(
         bool, typer.Option("--missing", help="Also forget assets whose files are gone. Mount all disks first.")
     ] = False,
     now: Annotated[bool, typer.Option("--now", help="Delete for good, rather than move to the trash.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Move to the trash what assetctl left in the store: unfinished downloads, and what a killed process placed.

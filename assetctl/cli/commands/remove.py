@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.session import Session, command, tell_expired
 from assetctl.errors import UsageError
 from assetctl.operations.library.remove import Removal
@@ -24,12 +25,17 @@ from assetctl.operations.library.remove import Removal
 )
 def app(
     session: Session,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names, paths, or hashes from 6 digits up.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Names, paths, or hashes from 6 digits up.", autocompletion=completion.asset_names()
+        ),
+    ],
     delete_files: Annotated[
         bool, typer.Option("--delete-files", help="Delete your own files too, not only those in the store.")
     ] = False,
     now: Annotated[bool, typer.Option("--now", help="Delete for good, rather than move to the trash.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Forget assets, and move their files from the store to the trash: `assetctl trash restore NAME` puts one back.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.commands.list_assets import LIMIT
 from assetctl.cli.render import list_limit, readable_size, show_assets, tell_rest
 from assetctl.cli.session import Session, command
@@ -38,8 +39,12 @@ def app(
         list[str],
         typer.Argument(metavar="[SOURCE] WORD...", help="Beginnings of words; all must be there."),
     ],
-    kind: Annotated[str | None, typer.Option("--kind", "-k", help="Only of this kind.")] = None,
-    family: Annotated[str | None, typer.Option("--family", "-f", help="Only of this family.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", "-k", help="Only of this kind.", autocompletion=completion.kinds)
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", "-f", help="Only of this family.", autocompletion=completion.families)
+    ] = None,
     limit: Annotated[int | None, LIMIT] = None,
 ) -> None:
     """Search names, trigger words, tags and notes, best matches first.
@@ -52,6 +57,7 @@ def app(
         offers = session.registry.search_source(source, query, kind=kind, family=family, limit=most)
         _show_offers(session, offers)
         return
+    session.registry.require_family(family)
     text, shown = " ".join(words), list_limit(session.out, limit)
     assets = session.registry.search(text, kind=kind, family=family, limit=shown)
     show_assets(session.out, assets)

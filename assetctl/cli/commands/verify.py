@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 from assetctl.errors import FileError
 
@@ -14,7 +15,10 @@ from assetctl.errors import FileError
 @command(examples=["assetctl verify", "assetctl verify whiskers", "assetctl verify --quick --json"])
 def app(
     session: Session,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="All assets unless named.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="All assets unless named.", autocompletion=completion.asset_names()),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Compare sizes and times of writing only.")] = False,
 ) -> None:
     """Say which files are missing or changed: sizes first, then hashes, or with --quick the times of writing.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Limits on an archive: entries, bytes of its directory, and bytes of all that are no storages together.
 _MOST_ENTRIES, _LONGEST_DIRECTORY, _MOST_BYTES = 50_000, 4 * 2**20, 4 * MAX_BYTES
 
-#: What the standard library raises over an archive that is damaged, or made to mislead.
+#: What the standard library raises over an archive that is damaged, or made to deceive.
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, EOFError, ValueError, KeyError,
     IndexError, OverflowError,

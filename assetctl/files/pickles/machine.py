@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from assetctl.files.pickles.verdict import Budget
 
-_HINT = "Get the safetensors version. If you trust the file, load it with the program that made it and save it anew."
+_HINT = "Get the safetensors version. If you trust the file, load it with the program that made it, and save it again."
 
 #: Limits on a tuple that is a key: its items, and those of tuples in it.
 _MOST_IN_KEY = 64

@@ -51,7 +51,7 @@ def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
     for name in wanted:
         kind = header.tensors[name]["dtype"]
         if kind not in FLOATS:
-            raise _unusable(asset, f"its vectors are {NUMBERS.get(kind, kind)}, and never were vectors of words")
+            raise _unusable(asset, f"its vectors are {NUMBERS.get(kind, kind)}, which vectors of words never are")
     tensors = load_file(path)
     vectors = [tensors[name] if tensors[name].ndim != 1 else tensors[name][None] for name in wanted]
     for each, encoder in zip(vectors, encoders, strict=True):
@@ -61,7 +61,7 @@ def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
         if not 0 < len(each) <= encoder.length - 2 or len(each) != len(vectors[0]):
             raise _misfit(asset, f"it has {len(each)} vectors")
         if not torch.isfinite(each.float()).all():
-            raise _unusable(asset, "it is damaged, as some of its numbers are none (NaN) or without end")
+            raise _unusable(asset, "it is damaged: some of its numbers are NaN or infinite")
     return vectors
 
 

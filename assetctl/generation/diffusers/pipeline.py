@@ -250,7 +250,7 @@ def _tensors(lora: Asset, modules: int) -> dict[str, torch.Tensor]:
         raise UnusableError(f"The LoRA {lora.name} does not fit the checkpoint: {counts}.", _ELSEWHERE)
     odd = next((name for name in header.tensors if _EXPRESSION.search(name)), None)
     if odd is not None:
-        raise UnusableError(f"The LoRA {lora.name} has a tensor of a name that none has: {odd[:60]!r}.", _ELSEWHERE)
+        raise UnusableError(f"The LoRA {lora.name} has a tensor of an unknown name: {odd[:60]!r}.", _ELSEWHERE)
     for name, entry in header.tensors.items():
         if 0 in entry["shape"]:  # without a byte in it, it could claim any rank
             raise UnusableError(f"The LoRA {lora.name} is damaged: {name} is empty.", _ELSEWHERE)
@@ -277,5 +277,5 @@ def _is_blank(pipeline: DiffusionPipeline, name: str) -> bool:
 
 
 def _blank(lora: Asset) -> Finding:
-    message = f"The LoRA {lora.name} has no effect: all its weights are nought, as before training."
+    message = f"The LoRA {lora.name} has no effect: all its weights are zero, as before training."
     return Finding("blank", "warning", (lora.name,), message, "Leave it out, or get the trained file.")

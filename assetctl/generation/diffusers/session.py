@@ -121,7 +121,7 @@ class Run:
 
 def _black() -> GenerationError:
     return GenerationError(
-        "The picture came out as no numbers at all (NaN), which would be black.",
+        "The picture came out as NaN, which would be black.",
         "Lower the weights of LoRAs and words, or try ASSETCTL_DTYPE=fp32; `assetctl verify` finds damage.",
     )
 

@@ -131,11 +131,11 @@ def _move_out(workspace: Workspace, candidate: Candidate, result: PullResult, ro
     finally:  # also what went before one that cannot be deleted
         _forget_copies(workspace, result.asset, gone)
     if not inside:
-        result.warnings.append(f"{candidate.path} lies elsewhere, behind a link: it was copied, and stays there.")
+        result.warnings.append(f"{candidate.path} is behind a link: it was copied, and stays where it is.")
     elif Path(candidate.path).is_dir():
-        result.warnings.append(f"{candidate.path} keeps what is no part of {result.asset.name}.")
+        result.warnings.append(f"{candidate.path} stays: it holds files that are not part of {result.asset.name}.")
     elif not gone and os.path.lexists(candidate.path):
-        result.warnings.append(f"{candidate.path} was written to meanwhile, or is the store's own file, and stays.")
+        result.warnings.append(f"{candidate.path} stays: it was changed meanwhile, or is the store's own file.")
     return gone
 
 

@@ -61,7 +61,7 @@ def outdated(workspace: Workspace, names: Sequence[str] = ()) -> list[Newer]:
             failures += [error] if not isinstance(error, SourceNotFoundError) else []  # that it is gone is an answer
         found += [newer] if newer is not None else []
     if failures and len(failures) == asked:
-        raise type(failures[0])(f"Not one of {asked} assets could be asked about: {failures[0]}", failures[0].hint)
+        raise type(failures[0])(f"None of {asked} assets could be looked up: {failures[0]}", failures[0].hint)
     return found
 
 

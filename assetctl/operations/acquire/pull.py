@@ -189,7 +189,7 @@ def bring(
         result.warnings += _misnamed(workspace, asset, wanted_name)
     if asset.kind == "unknown":
         result.warnings.append(
-            f"{asset.name} is of no kind that assetctl knows: set it with `assetctl edit {asset.typed} --kind KIND`."
+            f"{asset.name} is of an unknown kind: set it with `assetctl edit {asset.typed} --kind KIND`."
         )
     _bring_tokenizer(workspace, result, report, remote=resolution.source != "path")
     return result

@@ -119,7 +119,7 @@ def _check(changes: Changes) -> None:
     if changes.family and not _WORD.fullmatch(changes.family):
         raise UsageError(f"{changes.family!r} cannot be a family.", "Families are written like sd1, sdxl, flux1.")
     if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
-        raise UsageError(f"{changes.prediction!r} is no prediction type.", "Use epsilon, v_prediction or flow.")
+        raise UsageError(f"{changes.prediction!r} is not a prediction type.", "Use epsilon, v_prediction or flow.")
     if changes.default_weight is not None and not abs(changes.default_weight) <= sys.float_info.max:
         raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
     for field in changes.reset:
@@ -130,6 +130,4 @@ def _check(changes: Changes) -> None:
         text = getattr(changes, field)
         hidden = text and hidden_in(text, prose=field == "notes")
         if hidden:
-            raise UsageError(
-                f"The {field} {text[:80]!r} holds {hidden}, a character that nobody sees.", "Leave it out."
-            )
+            raise UsageError(f"The {field} {text[:80]!r} holds {hidden}, an invisible character.", "Leave it out.")

@@ -178,7 +178,7 @@ def _is_done(future: Future[list[_Packed]] | None) -> bool:
 
 
 def _killer(path: str) -> CorruptFileError:
-    hint = "It may take more memory than there is, or be made to: get it from a source that you trust."
+    hint = "It may need more memory than there is, or be made to exhaust it: get it from a source that you trust."
     return CorruptFileError(f"{path} cannot be read: the process that read it was killed.", hint)
 
 

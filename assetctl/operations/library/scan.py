@@ -148,7 +148,7 @@ class Scan:
         """What an entry of a folder is: something that could be an asset, a folder to enter, or neither."""
         name = entry.name.lower()
         if not entry.name.isprintable() and not _encodes(entry.name):
-            refusal = StorageError("The file's name is no valid text.", "Rename it, and import the folder again.")
+            refusal = StorageError("The file's name is not valid text.", "Rename it, and import the folder again.")
             self.unreadable.append((ascii(entry.path), refusal))
         elif entry.is_file() and (
             name.endswith(MODEL_SUFFIXES)
@@ -203,7 +203,7 @@ def _parts(folder: Path) -> Iterator[Path]:
         place, depth = left.pop()
         if depth > _DEEPEST:
             hint = "Take out of it what is no part of the model."
-            raise CorruptFileError(f"{folder} nests folders deeper than any model does.", hint)
+            raise CorruptFileError(f"{folder} has folders nested too deeply for a model.", hint)
         with contextlib.suppress(PermissionError), os.scandir(place) as entries:
             for entry in entries:
                 path = place / entry.name

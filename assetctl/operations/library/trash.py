@@ -68,7 +68,7 @@ def discard(
 def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None, seen: Mapping[Path, State]) -> None:
     written = next((path for path in files if _was_written_to(path, seen)), None)
     if written is not None:
-        raise StorageError(f"{written} was written to meanwhile, and nothing was removed.", "Run the command again.")
+        raise StorageError(f"{written} was changed meanwhile; nothing was removed.", "Run the command again.")
     if asset is not None:
         there = workspace.catalog.read.at_path(asset.path)
         found = {} if there is None else _identity(there)
@@ -184,7 +184,7 @@ def trash_entries(workspace: Workspace, names: Sequence[str] = (), *, older_than
     if older_than is None:
         return entries
     if not 0 <= older_than <= _MOST_DAYS:
-        raise UsageError(f"{older_than} is no number of days.", f"Write a number from 0 to {_MOST_DAYS}.")
+        raise UsageError(f"{older_than} is not a number of days.", f"Write a number from 0 to {_MOST_DAYS}.")
     moment = (datetime.now(UTC) - timedelta(days=older_than)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return [entry for entry in entries if entry.deleted_at <= moment]
 

@@ -179,11 +179,13 @@ def share_duplicate(workspace: Workspace, duplicate: Duplicate, *, hard_links: b
         gain = bytes_alone(copy)
         before = copy.lstat()
         if not (_is_file(path) and _is_file(copy) and same_bytes(path, copy)):
-            raise HashMismatchError(f"{copy} holds other bytes than {path} by now.", "`assetctl import` takes that in.")
+            raise HashMismatchError(
+                f"{copy} no longer holds the same bytes as {path}.", "`assetctl import` takes that in."
+            )
         if share_bytes(path, copy):
             return replace(duplicate, shared="reflink", freed=gain - bytes_alone(copy))
         if not hard_links:
-            hint = "`--hard-links` makes them one file by two names: what is written into the one shows in the other."
+            hint = "`--hard-links` makes them one file with two names: a change to one shows in the other."
             raise StorageError(f"{copy} and {path} are left alone: their disk cannot share bytes between files.", hint)
         _link(path, copy, before)
     with workspace.catalog.write() as writer:  # a link has the time of what it leads to, and nobody wrote to it
@@ -204,7 +206,7 @@ def _link(path: Path, copy: Path, before: os.stat_result) -> None:
     try:
         now = copy.lstat()
         if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
-            raise HashMismatchError(f"{copy} was written to meanwhile.", "Try again when nothing writes to it.")
+            raise HashMismatchError(f"{copy} was changed meanwhile.", "Try again when nothing writes to it.")
         incoming.replace(copy)
     finally:
         incoming.unlink(missing_ok=True)

@@ -37,11 +37,11 @@ def problem_outside(file: AssetFile) -> tuple[tuple[Status, str] | None, int | N
     try:
         status = Path(file.path).stat()
     except (FileNotFoundError, NotADirectoryError):
-        return ("missing", "there is no such file any more"), None
+        return ("missing", "the file is gone"), None
     except OSError as error:
         return ("unreadable", str(error.strerror)), None
     if not stat.S_ISREG(status.st_mode):
-        return ("unreadable", "it is no regular file"), None
+        return ("unreadable", "it is not a regular file"), None
     if status.st_size != file.size:
         return ("changed", f"it has {status.st_size} bytes and had {file.size}"), None
     return None, None if status.st_mtime_ns == file.mtime_ns else status.st_mtime_ns
@@ -174,8 +174,8 @@ def with_all_hashes(
         digests = hash_file(Path(file.path), on_bytes=count)
         if file.sha256 is not None and digests.sha256 != file.sha256:
             raise HashMismatchError(
-                f"{file.path} holds other bytes than it did when {asset.name} was registered.",
-                f"`assetctl import {shlex.quote(file.path)}` registers what it holds now; or fetch it anew.",
+                f"{file.path} has changed since {asset.name} was registered.",
+                f"`assetctl import {shlex.quote(file.path)}` registers what it holds now; or fetch it again.",
             )
         completed.append(replace(file, sha256=digests.sha256, autov3=digests.autov3, blake3=digests.blake3))
     return completed
@@ -276,7 +276,7 @@ def _verify(
         problem, written = problem_outside(file)
         digests = None
         if problem is None and written is not None and quick:
-            problem = "changed", "it was written to since it was registered"
+            problem = "changed", "it was changed since it was registered"
         if problem is None and not quick:
             problem, digests = _hash_problem(file, progress)
         if digests is not None:

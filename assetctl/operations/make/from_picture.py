@@ -200,9 +200,9 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
 def _resemblance(software: str | None) -> str:
     """Why the new picture will not be the original."""
     if software == "assetctl":
-        return "assetctl's own record has been lost from it, so that the picture will resemble the original at best."
+        return "assetctl's own record is lost from it, so the picture can only resemble the original."
     name = software or "Another program"
-    return f"{name} makes its noise in another way, so that the picture will resemble the original, not equal it."
+    return f"{name} makes noise differently, so the picture will resemble the original, not equal it."
 
 
 def _assets(parameters: PictureParameters) -> list[UsedAsset]:
@@ -227,9 +227,9 @@ def _request(parameters: PictureParameters, remarks: list[str]) -> GenerationReq
     usual = GenerationRequest("")
     width, height = _side(parameters.width, "width", remarks), _side(parameters.height, "height", remarks)
     if parameters.seed is None:
-        remarks.append("It does not say its seed: one is taken by chance.")
+        remarks.append("It does not say its seed: a random one is used.")
     elif not 0 <= parameters.seed <= MAX_SEED:
-        remarks.append(f"Its seed, {parameters.seed}, is none of ours: it is taken modulo {MAX_SEED + 1}.")
+        remarks.append(f"Its seed, {parameters.seed}, is out of range: it is used modulo {MAX_SEED + 1}.")
     return GenerationRequest(
         prompt=parameters.prompt or "",
         negative_prompt=parameters.negative_prompt or "",
@@ -249,33 +249,31 @@ def _bounded(name: str, value: float | None, usual: float, bounds: tuple[float, 
         return usual
     nearest = min(max(value, bounds[0]), bounds[1])
     if nearest != value:
-        remarks.append(f"Its {name}, {value:g}, is out of our bounds: {nearest:g} is taken.")
+        remarks.append(f"Its {name}, {value:g}, is out of bounds: {nearest:g} is used.")
     return nearest
 
 
 def _seed(value: int | None, remarks: list[str]) -> int | None:
     """A seed of ours; a negative one stands for chance."""
     if value is None or value < 0:
-        remarks.append("It does not say its seed: one by chance is taken.")
+        remarks.append("It does not say its seed: a random one is used.")
         return None
     return value % (MAX_SEED + 1)
 
 
 def _side(value: int | None, name: str, remarks: list[str]) -> int | None:
     if value is None:
-        remarks.append(f"It does not say its {name}: the checkpoint's own is taken.")
+        remarks.append(f"It does not say its {name}: the checkpoint's own is used.")
         return None
     nearest = min(max(value // 8 * 8, MIN_SIDE), MAX_SIDE)
     if nearest != value:
-        remarks.append(
-            f"Its {name}, {value}, is not a multiple of 8 from {MIN_SIDE} to {MAX_SIDE}: {nearest} is taken."
-        )
+        remarks.append(f"Its {name}, {value}, is not a multiple of 8 from {MIN_SIDE} to {MAX_SIDE}: {nearest} is used.")
     return nearest
 
 
 def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> str:
     if parameters.sampler is None:
-        remarks.append(f"It does not say its sampler: {usual} is taken.")
+        remarks.append(f"It does not say its sampler: {usual} is used.")
         return usual
     schedule = parameters.fields.get("Schedule type", "").lower()
     name = parameters.sampler
@@ -287,12 +285,12 @@ def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> s
             known = canonical_sampler(plain)
         except UsageError:
             known = usual
-        remarks.append(f"assetctl has no sampler {name!r}: {known} is taken.")
+        remarks.append(f"assetctl has no sampler {name!r}: {known} is used.")
         return known
     if schedule == "automatic" and known in _KARRAS_BY_ITSELF:
         return f"{known} Karras"
     if schedule not in _PLAIN_SCHEDULES:
-        remarks.append(f"assetctl has no schedule {schedule!r}: the sampler's usual one is taken.")
+        remarks.append(f"assetctl has no schedule {schedule!r}: the sampler's usual one is used.")
     return known
 
 

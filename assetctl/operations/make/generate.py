@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from assetctl.types import Asset, CheckReport, Finding, Selection
 
 
+#: Suffixes of models: whoever names one as the place for pictures means another option.
+_MODELS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
+
 #: What a person may take for a format of ours, and would find as the name of a folder.
 _OTHERS = (".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff")
 
@@ -133,10 +136,12 @@ def find_output_path(
         raise UsageError(
             f"{out.name} would be a {suffix[1:].upper()} file.", "Pictures are saved as PNG, JPEG or WebP."
         )
+    if suffix in _MODELS:
+        raise UsageError(f"{out.name} has the suffix of a model.", "Name a folder, or a .png, .jpg or .webp file.")
     wanted = None if format is None else _format(format)
     if suffix in FORMATS:
         if wanted not in (None, FORMATS[suffix]):
-            raise UsageError(f"{out.name} is no name for a {wanted} file.", "Leave --format out, or name a folder.")
+            raise UsageError(f"{out.name} is not the name of a {wanted} file.", "Leave --format out, or name a folder.")
         found = OutputPath(target.parent, target.name[: -len(suffix)], target.suffix, force)
         found.require_free(count)
         return found
@@ -146,7 +151,7 @@ def find_output_path(
 def _format(text: str) -> str:
     found = FORMATS.get("." + text.lower().lstrip("."))
     if found is None:
-        raise UsageError(f"{text!r} is no format for pictures.", "Choose one of: png, jpg, webp.")
+        raise UsageError(f"{text!r} is not a format for pictures.", "Choose one of: png, jpg, webp.")
     return found
 
 

@@ -46,9 +46,9 @@ def history(
         UsageError: A number, or `since`.
     """
     if seed is not None and not 0 <= seed <= _MAX_SEED:
-        raise UsageError(f"{seed} is no seed.", f"Seeds lie between 0 and {_MAX_SEED}.")
+        raise UsageError(f"{seed} is not a seed.", f"Seeds lie between 0 and {_MAX_SEED}.")
     if limit is not None and not 1 <= limit <= _MAX_LIMIT:
-        raise UsageError(f"The limit is {limit}.", f"Name a number of pictures, from 1 to {_MAX_LIMIT}.")
+        raise UsageError(f"The limit must be 1 to {_MAX_LIMIT}, not {limit}.", "0 stands for all of them.")
     words = tuple((prompt or "").split())
     moment = None if since is None else parse_since(since)
     numbers: tuple[int, ...] = ()

@@ -133,7 +133,7 @@ class Resolver:
             if unknown is None and _lacks(asset, files, digits):
                 unknown = asset
         if unknown is not None:
-            note = "its hash is not known, so that nobody can tell whether it is the same file"
+            note = "its hash is not known, so it may be another file"
             return ResolvedAsset(used, "here", unknown, "name", note=note)
         return ResolvedAsset(used, "other_bytes", named[0], "name")
 

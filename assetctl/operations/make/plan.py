@@ -131,7 +131,7 @@ def checked_selection(workspace: Workspace, selection: Selection) -> CheckReport
     if count:
         raise IncompatibleError(
             f"This selection cannot work together: {count} {'problem' if count == 1 else 'problems'}.",
-            "Mend what the findings name; `assetctl check` tries a selection without generating.",
+            "Fix what the findings name; `assetctl check` tries a selection without generating.",
             report.findings,
         )
     return report
@@ -168,20 +168,21 @@ def _only_checkpoint(workspace: Workspace) -> str:
 
 def _check_numbers(request: GenerationRequest) -> None:
     bounds = {
-        "steps": (request.steps, 1, MAX_STEPS),
-        "count": (request.count, 1, MAX_COUNT),
+        "Steps": (request.steps, 1, MAX_STEPS),
+        "Count": (request.count, 1, MAX_COUNT),
         "CFG": (request.cfg_scale, 0, MAX_CFG),
-        "clip skip": (request.clip_skip, 1, MAX_CLIP_SKIP),
-        "seed": (request.seed or 0, RANDOM, MAX_SEED),
-        "width": (MIN_SIDE if request.width is None else request.width, MIN_SIDE, MAX_SIDE),
-        "height": (MIN_SIDE if request.height is None else request.height, MIN_SIDE, MAX_SIDE),
+        "Clip skip": (request.clip_skip, 1, MAX_CLIP_SKIP),
+        "Seed": (request.seed or 0, RANDOM, MAX_SEED),
+        "Width": (MIN_SIDE if request.width is None else request.width, MIN_SIDE, MAX_SIDE),
+        "Height": (MIN_SIDE if request.height is None else request.height, MIN_SIDE, MAX_SIDE),
     }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
-            raise UsageError(f"The {name} is {value}.", f"It must lie between {low} and {high}.")
+            raise UsageError(f"{name} must be {low:g} to {high}, not {value:g}.", "See `assetctl generate --help`.")
     for name, side in (("width", request.width), ("height", request.height)):
         if side is not None and side % 8:
-            raise UsageError(f"The {name} is {side} pixels.", f"It must be a multiple of 8: {side // 8 * 8 or 8}, say.")
+            nearest = side // 8 * 8 or 8
+            raise UsageError(f"The {name} must be a multiple of 8, not {side}.", f"Take {nearest}, for example.")
 
 
 def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection) -> Plan:

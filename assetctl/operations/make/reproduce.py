@@ -371,7 +371,7 @@ def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[
         if asset is None:
             continue
         if each.status == "other_bytes":
-            remarks.append(f"{_described(each)} is not here; {asset.name} has its name and other bytes.")
+            remarks.append(f"{_described(each)} is not here; {asset.name} has its name, but other bytes.")
         elif each.matched_by == "name" and (exact or each.used.hash):
             remarks.append(f"{_described(each)} was found by its name; whether the bytes are the same is not known.")
         elif each.used.name and asset.name.lower() != each.used.name.lower() and exact:

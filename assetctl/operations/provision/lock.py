@@ -172,8 +172,8 @@ def keep_inside(file: Path, references: Mapping[tuple[str, ...], str], settings:
         place = Path(os.path.realpath(absolute(reference)))
         if not place.is_relative_to(inside):
             raise RefusedFileError(
-                f"{place_of(file, *where)} leads out of the folder of that file, to {place}.",
-                "Put it beside the manifest, or give its sha256 there. If you wrote both, --allow-outside takes it.",
+                f"{place_of(file, *where)} leads out of that file's folder, to {place}.",
+                "Put it beside the manifest, or give its sha256. If you wrote both yourself, add --allow-outside.",
             )
 
 
@@ -311,7 +311,7 @@ def _resolved(
         mark=mark_of_hidden(wanted.source),
     )
     if fetch and _whole_hash(replace(resolution, files=remote)) is None:
-        raise SourceError(f"{wanted.name} cannot be locked: its source promises no hash.", "Name a file of it.")
+        raise SourceError(f"{wanted.name} cannot be locked: its source gives no hash.", "Name a file of it.")
     return locked
 
 

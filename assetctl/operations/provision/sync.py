@@ -209,12 +209,12 @@ def _tell_faults(result: LockResult, warn: Callable[[str], None], *, dry_run: bo
     if result.faults and dry_run:
         raise _not_trusted(result.path, result.faults)
     for name, fault in result.faults.items():
-        warn(f"{name} was locked anew, for in {result.path} {fault}.")
+        warn(f"{name} was locked again, because in {result.path} {fault}.")
 
 
 def _not_trusted(path: Path, faults: Mapping[str, str]) -> OutOfDateError:
     listed = ", ".join(named_fault(*fault) for fault in faults.items())
-    return OutOfDateError(f"{path} is not to be trusted: {listed}.", "`assetctl lock` makes those entries anew.")
+    return OutOfDateError(f"{path} cannot be trusted: {listed}.", "`assetctl lock` makes those entries again.")
 
 
 def _folder(workspace: Workspace, locked: Locked) -> Asset | None:
@@ -277,7 +277,7 @@ def _raise_first(fetched: Mapping[str, PullResult | BaseException]) -> None:
             others = ", ".join(other for other in failed if other != name)
             here = ", ".join(other for other in fetched if other not in failed)
             error.message = f"{name}: {error.message}"
-            error.message += f" Nor could these be had: {others}." if others else ""
+            error.message += f" These failed too: {others}." if others else ""
             error.message += f" These were fetched, and are kept: {here}." if here else ""
         raise error
 

@@ -140,10 +140,12 @@ class _Search:
             other, flag = self.other_checkpoint(finding.rule), "--checkpoint"
         else:
             other, flag = self.alike(role, asset, finding.rule), _FLAGS[role]
-        more = [] if other is None else [f"{other.name} of your catalog fits: {flag} {other.typed}."]
+        more = [] if other is None else [f"{other.name} in your catalog fits: {flag} {other.typed}."]
         if finding.rule == "family" and role != "checkpoint":
             checkpoint = self.other_checkpoint(finding.rule)
-            more += [] if checkpoint is None else [f"All would fit {checkpoint.name}: --checkpoint {checkpoint.typed}."]
+            more += (
+                [] if checkpoint is None else [f"All of them fit {checkpoint.name}: --checkpoint {checkpoint.typed}."]
+            )
         return replace(finding, hint=" ".join([*filter(None, [finding.hint]), *more])) if more else finding
 
     def alike(self, role: str, asset: Asset, rule: str) -> Asset | None:
@@ -288,10 +290,10 @@ def _checkpoint(workspace: Workspace, name: str) -> Asset:
     asset = workspace.catalog.read.find(name)
     if asset.kind not in ("checkpoint", "diffusion-model"):
         hint = "Name a checkpoint: `assetctl list --kind checkpoint` shows all."
-        raise UsageError(f"{asset.name} is of kind {asset.kind}, and what fits is asked of a checkpoint.", hint)
+        raise UsageError(f"{asset.name} is of kind {asset.kind}; only of a checkpoint can one ask what fits.", hint)
     if asset.family is None:
         hint = f"If you know it, set it: `assetctl edit {asset.typed} --family FAMILY`."
-        raise UsageError(f"The family of {asset.name} is unknown, so nobody can tell what fits it.", hint)
+        raise UsageError(f"The family of {asset.name} is unknown, so what fits it is unknown too.", hint)
     return asset
 
 

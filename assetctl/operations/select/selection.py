@@ -32,6 +32,9 @@ class Choice:
         commercial: Whether the pictures or the models are to be sold.
         steps: How many steps are to be made; `None` where nobody asks.
         cfg_scale: How strongly the prompt is to be followed; likewise.
+
+    Raises:
+        UsageError: One text stands where several names are taken.
     """
 
     checkpoint: str | None = None
@@ -45,6 +48,13 @@ class Choice:
     controlnets: tuple[str, ...] = ()
     steps: int | None = None
     cfg_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse one name where several are taken: it would be read letter by letter."""
+        for several in ("loras", "embeddings", "names", "controlnets"):
+            if isinstance(getattr(self, several), str):
+                hint = f"Write {several}=({getattr(self, several)!r},)."
+                raise UsageError(f"{several} takes several names, not one text.", hint)
 
 
 def select(read: Reader, choice: Choice, *, note_unknown_tags: bool = False) -> Selection:
@@ -139,7 +149,7 @@ def _refuse_weight(asset: Asset, text: str) -> None:
     hint = f"Name it alone: {asset.typed}."
     if asset.kind == "embedding":
         hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
-    raise UsageError(f"{text} gives a weight to {asset.name}, which is no LoRA and has none.", hint)
+    raise UsageError(f"{text} gives a weight to {asset.name}, but only LoRAs take weights.", hint)
 
 
 def _with_named(read: Reader, selection: Selection, names: tuple[str, ...]) -> Selection:

@@ -241,7 +241,7 @@ SLOTS = threading.BoundedSemaphore(8)
 TRANSIENT = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 CONTENT_RANGE = re.compile(r"bytes (?P<start>\d{1,15})-(?P<end>\d{1,15})/(?P<total>\d{1,15}|\*)", re.ASCII)
-FETCH_AGAIN = "Run the command again to fetch it anew; if that does not help, report it to its owner."
+FETCH_AGAIN = "Run the command again to fetch it afresh; if that does not help, report it to its owner."
 _TRY_LATER = "Run the command again: what was fetched so far is kept, and it goes on from there."
 
 #: What comes instead of a model when something went wrong, and what is to be done.

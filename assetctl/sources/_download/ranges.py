@@ -213,7 +213,7 @@ class Ranges:
                 raise BusyError(response)
             if direct is not None and response.status_code != HTTPStatus.PARTIAL_CONTENT:
                 self._direct, self._redirect_lasts = None, False  # it has run out: ask for each chunk
-                raise httpx2.RemoteProtocolError("The address is good no longer.")
+                raise httpx2.RemoteProtocolError("The address is no longer valid.")
             self._agree(response, start)
             flow.begin(start)
             try:

@@ -160,7 +160,7 @@ class CivitaiSource:
     def _need_network(self, reference: str) -> None:
         if self._offline:
             hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."
-            raise OfflineError(f"{reference} cannot be had: the network is switched off.", hint)
+            raise OfflineError(f"{reference} cannot be fetched: the network is switched off.", hint)
 
 
 def parse(reference: str) -> CivitaiReference:

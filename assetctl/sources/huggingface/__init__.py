@@ -232,7 +232,7 @@ class HuggingFaceSource:
     def _need_network(self, reference: str) -> None:
         if self._offline:
             raise OfflineError(
-                f"{reference} cannot be had: the network is switched off.",
+                f"{reference} cannot be fetched: the network is switched off.",
                 "Unset HF_HUB_OFFLINE and ASSETCTL_OFFLINE, or give the path of a local file.",
             )
 

@@ -293,7 +293,7 @@ def _head(url: str) -> httpx2.Headers:
         if there is None or there.url.origin != asked.url.origin:
             return response.headers
         asked = there
-    raise httpx2.TooManyRedirects("The Hub sends in circles.")
+    raise httpx2.TooManyRedirects("The Hub redirects in circles.")
 
 
 def with_sha256(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
