@@ -250,3 +250,8 @@ def terminal_json(document: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return found[0] if found[0] in "\t\n\r" else f"\\u{ord(found[0]):04x}"
+
+
+def counted(number: int, word: str) -> str:
+    """A number of things whose plural ends in s: "1 file", "2 files"."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

@@ -170,12 +170,17 @@ class Output:
         shown = fitting_columns(columns, cells, console.width, spare, shrinking) if person else range(len(columns))
         table = Table(box=box.SIMPLE_HEAD if person else None, pad_edge=False, header_style="bold")
         for number in shown:
-            aligned = "right" if columns[number] in right else "left"
-            short = columns[number] in shrinking
-            overflow = "ellipsis" if short else "fold"
-            table.add_column(columns[number], justify=aligned, overflow=overflow, no_wrap=short and person)  # type: ignore[arg-type]
+            short = person and columns[number] in shrinking
+            table.add_column(
+                columns[number],
+                justify="right" if columns[number] in right else "left",
+                overflow="ellipsis" if short else "fold",
+                no_wrap=short,
+            )
         for row in cells:
-            table.add_row(*(Text(row[number] if number else _in_line(row[0], console.width - _EDGES)) for number in shown))
+            table.add_row(
+                *(Text(row[number] if number else _in_line(row[0], console.width - _EDGES)) for number in shown)
+            )
         console.print(table)
 
     @contextlib.contextmanager

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Report = Callable[["FetchProgress"], None]
 
+#: What somebody does who needs the network, and whose is switched off.
+OFFLINE_HINT = "Leave out --offline or unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE; or give the path of a local file."
+
 
 #: Characters of a text that is kept.
 _LONGEST = 200

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from assetctl.errors import OfflineError, UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.sources.base import FetchProgress, RemoteFile, Resolution, misspelt
+from assetctl.sources.base import OFFLINE_HINT, FetchProgress, RemoteFile, Resolution, misspelt
 from assetctl.text import is_address, without_secrets
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class UrlSource:
 
     def _need_network(self, shown: str) -> None:
         if self._offline:
-            hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."
+            hint = OFFLINE_HINT
             raise OfflineError(f"{shown} cannot be fetched: the network is switched off.", hint)
 
 

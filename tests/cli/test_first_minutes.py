@@ -126,7 +126,7 @@ def completed(home, *words: str, by: str = "bash") -> tuple[list[str], str]:
         text=True,
         check=False,
     )
-    return ended.stdout.split("\n")[:-1] if ended.stdout.strip() else [], ended.stderr
+    return [line for line in ended.stdout.splitlines() if line], ended.stderr
 
 
 def test_the_shell_completes_names_and_words(three, tmp_path):
@@ -136,7 +136,7 @@ def test_the_shell_completes_names_and_words(three, tmp_path):
     assert completed(home, "assetctl", "check", "--checkpoint", "s") == ([], "")
     assert completed(home, "assetctl", "list", "--family", "sdxl-")[0] == ["sdxl-refiner"]
     assert completed(home, "assetctl", "list", "--kind", "lo")[0] == ["lora"]
-    assert "DPM++ 2M Karras" in completed(home, "assetctl", "generate", "x", "--sampler", "dpm")[0]
+    assert "DPM++ 2M Karras" in completed(home, "assetctl", "generate", "x", "--sampler", "DPM")[0]
     offered, _ = completed(home, "assetctl", "inspect", "big", by="zsh")
     assert "lora, sd1" in "".join(offered)
 

@@ -189,7 +189,7 @@ def test_prune_spares_what_could_not_be_had_again(assetctl, home, tmp_path, mani
     assert not (loras / "copied.safetensors").exists()
     assert not (loras / "fetched.safetensors").exists()
     ended = assetctl("sync", "--prune")
-    assert "only-copy: is named nowhere, and stays" in ended.out
+    assert "only-copy: is not in the lockfile, and stays" in ended.out
     assert assetctl("sync", "--prune", "--check").code == 0
 
 

@@ -62,8 +62,10 @@ def _render(session: Session, done: list[Duplicate]) -> None:
             f"{each.copy} {how} {each.path}, {readable_size(each.size if each.shared is None else each.freed)}"
         )
     freed, left = sum(each.freed for each in done), sum(each.size for each in done if each.shared is None)
-    if freed or not left:
+    if freed:
         session.out.line(f"{readable_size(freed)} freed.")
+    elif not left:
+        session.out.line("There is nothing to free.")
     if left:
         session.out.line(f"{readable_size(left)} could be freed.")
 

@@ -11,6 +11,7 @@ from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 from assetctl.errors import StorageError, UsageError
 from assetctl.files.disk import incoming
+from assetctl.text import counted
 
 
 @command(
@@ -43,7 +44,9 @@ def app(
     session.out.result(data, lambda: None if out else session.out.lines(told), told)
     if result.local:
         some = ", ".join(result.local[:3]) + (", …" if len(result.local) > 3 else "")
-        session.out.warning(f"{len(result.local)} assets came from this machine, and are nowhere else: {some}.")
+        session.out.warning(
+            f"{counted(len(result.local), 'asset')} came from this machine, and can be fetched from nowhere: {some}."
+        )
     if result.unhashed:
         session.out.hint(
             "`lock` and `sync` take folders, files without a hash, and NAME.config beside a file, from there with "

@@ -11,6 +11,7 @@ from assetctl.cli import session
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
+from assetctl.text import counted
 
 if TYPE_CHECKING:
     from assetctl.cli.session import Output
@@ -104,4 +105,4 @@ def _tell_passed_over(out: Output, result: ImportResult | AddedToStore) -> None:
         out.warning(f"{error.message} It was passed over." if path in error.message else f"{path}: {error.message}")
     if result.others:
         some = ", ".join(path.name for path in result.others[:3]) + (", …" if len(result.others) > 3 else "")
-        out.note(f"{len(result.others)} pickles were passed over, for they hold no model that is known: {some}.")
+        out.note(f"{counted(len(result.others), 'pickle')} passed over, without a known model: {some}.")

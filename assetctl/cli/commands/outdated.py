@@ -31,6 +31,8 @@ def app(
         rows = [(each.asset.name, each.here, each.there or "", f"assetctl pull {each.reference}") for each in newer]
         if rows:
             session.out.table(columns, rows)
+        elif not found:
+            session.out.line("No asset came from Hugging Face or Civitai, so there is nothing to look up.")
         else:
             unknown = len(found) - len(newer)
             session.out.line("Nothing newer was found" + (f"; {unknown} could not be looked up." if unknown else "."))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assetctl.cli.session import CheckpointOption, EmbeddingsOption, Session, command
+from assetctl.prompt.syntax import BREAK
 
 if TYPE_CHECKING:
     from assetctl.cli.session import Output
@@ -45,8 +46,13 @@ def _data(reading: PromptReading) -> dict[str, Any]:
     }
 
 
+def _segment(part: str, weight: float) -> tuple[str, str]:
+    """A row: a weight and its words, or where a chunk begins."""
+    return ("new chunk", part) if part == BREAK else (f"{weight:.4g}", repr(part))
+
+
 def _render(out: Output, reading: PromptReading) -> None:
-    out.table(("WEIGHT", "SEGMENT"), [(f"{weight:.4g}", repr(part)) for part, weight in reading.parsed.segments])
+    out.table(("WEIGHT", "SEGMENT"), [_segment(part, weight) for part, weight in reading.parsed.segments])
     for name, weight in reading.parsed.loras:
         lost = ", which is not in the catalog" if name in (reading.unknown_loras or ()) else ""
         out.line(f"LoRA {name}: {'its default weight' if weight is None else f'{weight:g}'}{lost}")

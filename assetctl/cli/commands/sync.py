@@ -13,16 +13,19 @@ from assetctl.errors import OutOfDateError, UsageError
 if TYPE_CHECKING:
     from assetctl.operations.provision.sync import Step
 
-_SPARED = ("is named nowhere, and stays: it could not be had again, and only `assetctl rm` removes it",) * 2
+_SPARED = ("is not in the lockfile, and stays: it cannot be downloaded again; `assetctl rm` removes it",) * 2
 
 #: What is to be done, and what was done.
 _SAID = {
     "adopt": ("is here; {changes} would change", "was here; {changes} changed"),
     "add": ("is to be fetched", "was fetched"),
-    "restore": ("is missing or was changed, and is to be fetched again", "was missing or changed, and is good again"),
-    "change": ("is to be fetched; what has its name steps aside", "was fetched; what had its name stepped aside"),
+    "restore": ("is missing or changed: to be fetched again", "was missing or changed: fetched again"),
+    "change": (
+        "is to be fetched; the file of its name is kept under another",
+        "was fetched; the file of its name is kept under another",
+    ),
     "spare": _SPARED,
-    "remove": ("is named nowhere, and is to go", "was named nowhere, and is gone"),
+    "remove": ("is not in the lockfile: to be removed", "was not in the lockfile: removed"),
 }
 
 #: Fields whose names alone would not tell a person enough.
@@ -47,7 +50,7 @@ def app(
     allow_outside: OutsideOption = False,
     check: Annotated[bool, typer.Option("--check", help="Do nothing; exit 1 if this machine differs.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Move to the trash what the lockfile lacks, if it could be had again.")
+        bool, typer.Option("--prune", help="Move to the trash what the lockfile lacks, if it can be downloaded again.")
     ] = False,
     now: Annotated[bool, typer.Option("--now", help="With --prune: delete for good instead.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,

@@ -10,6 +10,7 @@ import typer
 from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 from assetctl.errors import FileError
+from assetctl.text import counted
 
 
 @command(examples=["assetctl verify", "assetctl verify whiskers", "assetctl verify --quick --json"])
@@ -33,7 +34,7 @@ def app(
     def render() -> None:
         for result in bad:
             session.out.line(f"{result.status:>10}  {result.name}: {result.path}: {result.detail}")
-        session.out.line(f"{len(files) - len(bad)} of {len(files)} files are as they were.")
+        session.out.line(f"{len(files) - len(bad):,} of {counted(len(files), 'file')} unchanged.")
 
     session.out.result([dataclasses.asdict(result) for result in results], render, [result.name for result in bad])
     for result in results:

@@ -13,7 +13,7 @@ from assetctl.files.disk import storage_errors
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
 from assetctl.sources import _local
-from assetctl.sources.base import FetchProgress, Resolution
+from assetctl.sources.base import OFFLINE_HINT, FetchProgress, Resolution
 from assetctl.text import parts_of, without_secrets
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class CivitaiSource:
 
     def _need_network(self, reference: str) -> None:
         if self._offline:
-            hint = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or give the path of a local file."
+            hint = OFFLINE_HINT
             raise OfflineError(f"{reference} cannot be fetched: the network is switched off.", hint)
 
 

@@ -24,7 +24,7 @@ from assetctl.sources._choose import (
     read_index,
     see_chosen,
 )
-from assetctl.sources.base import FetchProgress, Resolution
+from assetctl.sources.base import OFFLINE_HINT, FetchProgress, Resolution
 from assetctl.text import parts_of
 from assetctl.threads import all_of
 
@@ -233,7 +233,7 @@ class HuggingFaceSource:
         if self._offline:
             raise OfflineError(
                 f"{reference} cannot be fetched: the network is switched off.",
-                "Unset HF_HUB_OFFLINE and ASSETCTL_OFFLINE, or give the path of a local file.",
+                OFFLINE_HINT,
             )
 
 
