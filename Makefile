@@ -22,6 +22,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install  ## Pull, list, inspect, check and generate with small assets, in ./demo-home
 	@echo "==> The tour, in ./demo-home (delete it whenever you like)"
 	@$(BIN)/assetctl --home demo-home demo
+	@echo "==> To go on with its assets, as the README does:"
+	@echo '. $(BIN)/activate'
+	@echo 'export ASSETCTL_HOME="$$PWD/demo-home"'
 
 test: install  ## Run the tests, the slow proofs in a short form
 	@echo "==> Running the tests"

@@ -13,6 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 README = (CHECKOUT / "README.md").read_text("utf-8")
+MAKEFILE = (CHECKOUT / "Makefile").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -26,14 +27,22 @@ def run(arguments: list[str], home: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home after the demo's tour."""
+    """The home that `make demo` leaves, by its own command line."""
     pytest.importorskip("torch")
-    folder = tmp_path_factory.mktemp("home")
-    tour = run([sys.executable, "-m", "assetctl", "demo"], folder)
+    folder = tmp_path_factory.mktemp("checkout")
+    (arguments,) = re.findall(r"^\t@\$\(BIN\)/assetctl (.* demo)$", MAKEFILE, re.MULTILINE)
+    tour = run([sys.executable, "-m", "assetctl", *arguments.split()], folder)
     assert tour.returncode == 0, tour.stdout + tour.stderr
-    assert list((folder / "outputs").glob("*.png"))
+    assert list((folder / "demo-home" / "outputs").glob("*.png"))
     assert "Traceback" not in tour.stderr
-    return folder
+    return folder / "demo-home"
+
+
+def test_what_makes_the_readmes_commands_work_is_said_by_both(home):
+    lines = [". .venv/bin/activate", f'export ASSETCTL_HOME="$PWD/{home.name}"']
+    assert "\n".join(lines) in README
+    printed = MAKEFILE.replace("$(BIN)", ".venv/bin").replace("$$", "$")
+    assert all(f"@echo '{line}'" in printed for line in lines)
 
 
 @pytest.mark.generation
