@@ -1,7 +1,8 @@
 """Tables of real inputs, as they stand under `cases/`: what each is, where it is seen, and what is to come of it.
 
-A table is a list of objects. Each has a `source`, in words; `id` names it where its first value would not. What is long
-is written short: `{"of": "x", "times": 500}` is five hundred times x, `{"parts": ["a", "b"]}` what its parts make together.
+A table is a list of objects. Each has a `source`, in words; `id` names it where its first value would not.
+What is long is written short: `{"of": "x", "times": 500}` is five hundred times x, `{"parts": ["a", "b"]}` is what its
+parts make together.
 """
 
 from __future__ import annotations
