@@ -10,7 +10,7 @@ from generation import tiny
 
 from assetctl.pictures import PictureParameters, UsedAsset, infotext, parse_infotext
 
-CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpus/infotexts.json"
+CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus/infotexts.json"
 FIELDS = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, Size: 512x768"
 
 
