@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from generation import tiny
+from pictures.expected import read_of
+from tables import table
 
 from assetctl.pictures import PictureParameters, UsedAsset, infotext, parse_infotext
 
 CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus/infotexts.json"
-FIELDS = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, Size: 512x768"
 
 
 def cases() -> list[Any]:
@@ -46,78 +47,9 @@ def test_texts_of_the_field_are_read_as_expected(case: dict[str, Any]):
     assert {key: said(found, key, wanted) for key, wanted in case["expected"].items()} == case["expected"]
 
 
-def test_prompts_may_have_many_lines_and_look_like_fields():
-    found = parse_infotext(f"a cat, Steps: 3\nSize: x\n\nb\nNegative prompt: bad\nSeed: none\n{FIELDS}")
-    assert found.prompt == "a cat, Steps: 3\nSize: x\n\nb"
-    assert found.negative_prompt == "bad\nSeed: none"
-    assert (found.steps, found.sampler, found.cfg_scale, found.seed) == (20, "Euler a", 7, 42)
-    assert (found.width, found.height) == (512, 768)
-
-
-def test_a_text_without_fields_is_a_prompt():
-    found = parse_infotext("style: oil, mood: dark, light: warm\nNegative prompt: bad")
-    assert (found.prompt, found.negative_prompt) == ("style: oil, mood: dark, light: warm", "bad")
-    assert found.fields == {}
-    assert found.software is None
-
-
-def test_a_prompt_of_choices_is_no_graph():
-    assert parse_infotext(f"{{red|blue}} cat\n{FIELDS}").prompt == "{red|blue} cat"
-
-
-def test_quoted_values_lose_their_quotes_and_keep_their_commas():
-    found = parse_infotext(f'a\n{FIELDS}, Model: "a, b: \\"c\\"", Hires prompt: "x,\\ny", Version: v1')
-    assert found.fields["Model"] == 'a, b: "c"'
-    assert found.fields["Hires prompt"] == "x,\ny"
-    assert found.fields["Version"] == "v1"
-
-
-def test_what_names_no_field_belongs_to_the_value_before_it():
-    found = parse_infotext(f"a\n{FIELDS}, Model: one, two, Clip skip: 2, Page: https://example.org/a,b")
-    assert found.fields["Model"] == "one, two"
-    assert found.fields["Page"] == "https://example.org/a,b"
-    assert found.clip_skip == 2
-
-
-def test_loras_are_joined_with_their_hashes():
-    found = parse_infotext(
-        f"a <lora:detail:0.7> <lyco:style> <lora:c, d: e:1>\nNegative prompt: <lora:bad:-1>\n{FIELDS}, "
-        'Lora hashes: "detail: 0123456789AB, extra, one: abcdefabcdef, junk: xyz0xyz0xyz0", '
-        'Hashes: {"lora:detail": "0123456789", "lora:style": "aaaaaaaaaa", "embed:easy": "bbbbbbbbbb", '
-        '"model": "c0ffee1234"}'
-    )
-    assert [(each.name, each.hash, each.weight) for each in of(found, "lora")] == [
-        ("detail", "0123456789ab", 0.7),
-        ("style", "aaaaaaaaaa", None),
-        ("c, d", None, None),
-        ("bad", None, -1),
-        ("extra, one", "abcdefabcdef", None),
-        ("junk", None, None),
-    ]
-    assert of(found, "embedding") == [UsedAsset("embedding", "easy", "bbbbbbbbbb")]
-    assert of(found, "checkpoint") == [UsedAsset("checkpoint", None, "c0ffee1234")]
-
-
-def test_other_models_are_found_where_extensions_write_them():
-    found = parse_infotext(
-        f"a\n{FIELDS}, Model hash: e6e8e1fc, Model: dream.safetensors, VAE hash: 0123456789, VAE: sub/clear.vae.pt, "
-        'TI hashes: "easy: 0123456789ab, easy: 0123456789ab", Schedule type: Karras, Refiner: fine [aabbccddee], '
-        'ControlNet 0: "Module: canny, Model: control_canny [d14c016b], Weight: 0.8", Hashes: {"model": "e6e8e1fc00"}'
-    )
-    assert of(found, "checkpoint") == [UsedAsset("checkpoint", "dream", "e6e8e1fc00")]
-    assert of(found, "vae") == [UsedAsset("vae", "clear.vae", "0123456789")]
-    assert of(found, "embedding") == [UsedAsset("embedding", "easy", "0123456789ab")]
-    assert of(found, "controlnet") == [UsedAsset("controlnet", "control_canny", "d14c016b", 0.8)]
-    assert of(found, "other") == [UsedAsset("other", "fine", "aabbccddee")]
-    assert found.sampler == "Euler a Karras"
-
-
-def test_numbers_out_of_reason_are_not_believed():
-    found = parse_infotext(
-        "a\nSteps: 99999999999, Sampler: x, CFG scale: 1e999, Seed: 1" + "0" * 40 + ", Size: 0x99999999"
-    )
-    assert (found.steps, found.cfg_scale, found.seed, found.width, found.height) == (None,) * 5
-    assert found.fields["Seed"].startswith("100000")
+@pytest.mark.parametrize("case", table("pictures/infotexts"))
+def test_infotexts_of_every_program_are_read(case: dict[str, Any]):
+    assert read_of(parse_infotext(case["text"]), case["expected"]) == case["expected"]
 
 
 PIECES = [
