@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from generated import texts
+from hypothesis import given
+from hypothesis import strategies as st
 from tables import table
 
 from assetctl.errors import UsageError
@@ -13,6 +17,7 @@ from assetctl.settings import Settings
 from assetctl.sources import civitai, find_source, huggingface
 from assetctl.sources.civitai import CivitaiReference
 from assetctl.sources.huggingface import HubReference
+from assetctl.types import Origin
 
 SETTINGS = Settings(home=Path("/h"), models=Path("/h/models"), outputs=Path("/h/outputs"))
 
@@ -61,3 +66,35 @@ def test_a_path_does_not_load_the_network_client():
         "assert not {'huggingface_hub', 'httpx2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@st.composite
+def hub_references(draw: st.DrawFn) -> HubReference:
+    """References to the Hub, as they can be asked for."""
+    word = st.text("abXY09._-", min_size=1, max_size=6).map("r{}".format)
+    branch = st.lists(word | st.sampled_from(["50%", "%2F", "ü", "a b", "#1", "+"]), min_size=1, max_size=3).map(
+        "/".join
+    )
+    revision = draw(st.none() | branch | st.sampled_from(["refs/pr/3", "refs/convert/parquet"]))
+    path = draw(
+        st.none() | st.lists(word | st.sampled_from(["a b", "50%", "x@2", "猫"]), min_size=1, max_size=3).map("/".join)
+    )
+    variant = draw(st.sampled_from([None, "fp16"])) if path is None else None
+    return HubReference(f"{draw(word)}/{draw(word)}", revision, path, variant)
+
+
+@given(hub_references())
+def test_a_reference_to_the_hub_that_is_written_is_read_again(reference: HubReference):
+    assert find_source(reference.written(), SETTINGS).name == "huggingface"
+    assert huggingface.parse(reference.written()) == reference
+
+
+@given(
+    st.integers(1, 10**9),
+    st.integers(1, 10**9),
+    st.dictionaries(st.sampled_from(["fp", "format"]), texts(3).filter(bool)),
+)
+def test_an_exact_reference_to_civitai_is_read_again(model: int, version: int, asked: dict[str, str]):
+    reference = f"civitai:{model}?{urlencode(asked)}"
+    exact = civitai.source(SETTINGS).exact(Origin("civitai", reference, str(version)))
+    assert civitai.parse(exact) == CivitaiReference(model, version, wanted=tuple(sorted(asked.items())))
