@@ -5,6 +5,9 @@ import time
 from typing import Any
 
 import pytest
+from generated import names
+from hypothesis import given
+from hypothesis import strategies as st
 from tables import table
 
 from assetctl.prompt import parse_prompt, without_tags
@@ -39,3 +42,10 @@ def test_takes_time_linear_in_the_length(unit: str):
 def test_leaves_what_is_no_tag(case: dict[str, Any]):
     assert without_tags(case["text"]) == case["left"]
     assert parse_prompt(case["left"]).loras == ()
+
+
+@given(st.lists(st.tuples(names(), st.integers(-200, 200)), max_size=3))
+def test_tags_that_are_written_are_read_and_taken_out_again(wanted: list[tuple[str, int]]):
+    tags = "".join(f"<lora:{name}:{number / 100:g}>" for name, number in wanted)
+    assert parse_prompt(f"a cat, {tags}").loras == tuple((name, number / 100) for name, number in wanted)
+    assert without_tags(f"a cat, {tags}").strip() == "a cat,"

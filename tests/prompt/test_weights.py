@@ -4,11 +4,14 @@ import itertools
 import json
 import math
 import random
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from generated import texts
+from hypothesis import given
 from tables import table
 
 from assetctl.prompt import parse_weights
@@ -117,3 +120,15 @@ def test_takes_time_linear_in_the_length(unit: str, start: str):
     begin = time.process_time()
     parse_weights(text)
     assert time.process_time() - begin < 3  # a second here; what is not linear takes minutes
+
+
+def written(segments: list[tuple[str, float]]) -> str:
+    """A prompt of these segments, as a person would write them."""
+    escaped = [(re.sub(r"([\\()\[\]])", r"\\\1", text), weight) for text, weight in segments]
+    return "".join(text if weight == 1 else f"({text}:{weight:.12f})" for text, weight in escaped)
+
+
+@given(texts().filter(lambda text: "BREAK" not in text))
+def test_segments_that_are_written_again_are_the_same(text: str):
+    segments = parse_weights(text)
+    assert same(parse_weights(written(segments)), segments)

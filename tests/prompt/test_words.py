@@ -4,6 +4,9 @@ import time
 from typing import Any
 
 import pytest
+from generated import names, texts
+from hypothesis import given
+from hypothesis import strategies as st
 from tables import table
 
 from assetctl.prompt import parse_prompt, split_at_tokens, words_present
@@ -32,3 +35,10 @@ def test_takes_time_linear_in_the_length(unit: str):
     assert "".join(piece for piece, _ in split_at_tokens(text, words)) == text
     words_present(text, words)
     assert time.process_time() - begin < 5  # a second here; what is not linear takes minutes
+
+
+@given(texts(), st.lists(names(), max_size=3))
+def test_no_character_is_lost_between_tokens(text: str, tokens: list[str]):
+    pieces = split_at_tokens(text, tokens)
+    assert "".join(piece for piece, _ in pieces) == text
+    assert {token for _, token in pieces} <= {None, *tokens}
