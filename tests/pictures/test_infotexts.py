@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from generated import names, texts
 from generation import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 from pictures.expected import read_of
 from tables import table
 
 from assetctl.pictures import PictureParameters, UsedAsset, infotext, parse_infotext
+from assetctl.pictures.parameters import clean
+from assetctl.prompt import without_tags
 
 CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus/infotexts.json"
 
@@ -99,3 +104,41 @@ def test_civitai_finds_the_hashes_in_json_at_the_end():
     plan = tiny.plan(tiny.asset(Path("m"), "checkpoint", "sd1", sha256="01" * 32), loras=[(lora, 1), (odd, 1)])
     _, _, hashes = infotext(plan, 1).rpartition(", Hashes: ")
     assert json.loads(hashes) == {"model": "0101010101", "lora:detail": "ababababab"}
+
+
+@given(
+    prompts=st.tuples(texts(), texts()),
+    called=st.lists(names(), min_size=5, max_size=5, unique_by=str.lower),
+    weights=st.tuples(*[st.integers(-300, 300).map(lambda number: number / 100)] * 2),
+    numbers=st.tuples(st.integers(1, 150), st.integers(0, 300), st.integers(0, 2**63 - 1), st.integers(1, 256)),
+    sampler=st.sampled_from(["Euler a", "DPM++ 2M Karras", "DPM++ SDE", "LMS"]),
+)
+def test_what_our_pictures_write_is_what_reading_gives(
+    prompts: tuple[str, str],
+    called: list[str],
+    weights: tuple[float, float],
+    numbers: tuple[int, int, int, int],
+    sampler: str,
+):
+    checkpoint, vae, embedding, *loras = called
+    steps, cfg, seed, side = numbers
+    used = [
+        (tiny.asset(Path("l"), "lora", "sd1", name=name), weight) for name, weight in zip(loras, weights, strict=True)
+    ]
+
+    def written(prompt: str, negative: str) -> str:
+        plan = tiny.plan(
+            tiny.asset(Path("c"), "checkpoint", "sd1", name=checkpoint), prompt, negative=negative, loras=used,
+            embeddings=[tiny.asset(Path("e"), "embedding", "sd1", name=embedding)], steps=steps, cfg_scale=cfg / 10,
+            vae=tiny.asset(Path("v"), "vae", "sd1", name=vae), sampler=sampler, width=side * 8, height=64,
+        )  # fmt: skip
+        return infotext(plan, seed)
+
+    found = parse_infotext(written(*prompts))
+    assert (found.steps, found.cfg_scale, found.seed, found.sampler) == (steps, cfg / 10, seed, sampler)
+    assert (found.width, found.height, found.software) == (side * 8, 64, "assetctl")
+    assert [(each.name, each.weight) for each in of(found, "lora")] == list(zip(loras, weights, strict=True))
+    assert [each.name for role in ("checkpoint", "vae", "embedding") for each in of(found, role)] == called[:3]
+    # but for line ends before what would start a negative prompt
+    assert (found.negative_prompt or "").split() == without_tags(clean(prompts[1])).split()
+    assert written(found.prompt or "", found.negative_prompt or "") == found.text
