@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from generated import names, texts
 from generation import tiny
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pictures.expected import read_of
 from tables import table
@@ -106,9 +107,15 @@ def test_civitai_finds_the_hashes_in_json_at_the_end():
     assert json.loads(hashes) == {"model": "0101010101", "lora:detail": "ababababab"}
 
 
+#: What reading leaves out of a name, as others write it there.
+MODEL_SUFFIX = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
+
+
 @given(
     prompts=st.tuples(texts(), texts()),
-    called=st.lists(names(), min_size=5, max_size=5, unique_by=str.lower),
+    called=st.lists(
+        names().filter(lambda name: not MODEL_SUFFIX.search(name)), min_size=5, max_size=5, unique_by=str.lower
+    ),
     weights=st.tuples(*[st.integers(-300, 300).map(lambda number: number / 100)] * 2),
     numbers=st.tuples(st.integers(1, 150), st.integers(0, 300), st.integers(0, 2**63 - 1), st.integers(1, 256)),
     sampler=st.sampled_from(["Euler a", "DPM++ 2M Karras", "DPM++ SDE", "LMS"]),
@@ -134,6 +141,8 @@ def test_what_our_pictures_write_is_what_reading_gives(
         )  # fmt: skip
         return infotext(plan, seed)
 
+    # no infotext tells a prompt that begins so from an empty one with a negative prompt
+    assume(not without_tags(clean(prompts[0])).strip().startswith("Negative prompt:"))
     found = parse_infotext(written(*prompts))
     assert (found.steps, found.cfg_scale, found.seed, found.sampler) == (steps, cfg / 10, seed, sampler)
     assert (found.width, found.height, found.software) == (side * 8, 64, "assetctl")
