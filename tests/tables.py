@@ -31,8 +31,8 @@ def table(name: str) -> list[Any]:
 
 
 def _id(entry: dict[str, Any]) -> str:
-    first = next(iter(entry.values()))
-    return ascii(entry.get("id", first))[1:-1][:60] or "empty"
+    said = entry.get("id", f"{entry['file']}-{entry['key']}" if "key" in entry else next(iter(entry.values())))
+    return ascii(said)[1:-1][:60] or "empty"
 
 
 def _written_out(value: Any) -> Any:
