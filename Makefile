@@ -44,4 +44,4 @@ bench: install  ## Print the benchmarks' ratios
 	$(BIN)/python benchmarks/run.py
 
 clean:  ## Remove what the other targets made
-	rm -rf $(VENV) demo-home build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo-home build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -122,8 +122,9 @@ def safe_name(text: str) -> str:
         return text
     seen = "".join(map(_visible, visible(text)))
     name = _SEPARATORS.sub("-", unicodedata.normalize("NFC", seen))
-    name = _shorten(" ".join(name.split()).lstrip(".- "), MAX_BYTES - 1)
-    return _RESERVED.sub(r"\1_", name, count=1) if _RESERVED.match(name) else name or NAMELESS
+    name = " ".join(name.split()).lstrip(".- ")
+    name = _RESERVED.sub(r"\1_", name, count=1) if _RESERVED.match(name) else name
+    return _shorten(name, MAX_BYTES - 1) or NAMELESS
 
 
 def _visible(character: str) -> str:

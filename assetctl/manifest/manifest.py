@@ -162,7 +162,7 @@ def _wanted(document: Document, name: str, of: Mapping[str, Any]) -> Wanted:
     where = ("assets", name)
     document.table(where, of, _ASSET_KEYS)
     source = document.text((*where, "source"), of)
-    if not source.strip() or not source.isprintable():
+    if not source.strip():
         document.fail(
             (*where, "source"), "is missing", "Say where it comes from: hf://…, civitai:…, https://…, a path."
         )

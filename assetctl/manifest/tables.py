@@ -103,7 +103,7 @@ class Document:
         for value in values:
             if isinstance(value, str):
                 self.see(where, value)
-        if not all(isinstance(value, str) and value.strip() and value.isprintable() for value in values):
+        if not all(isinstance(value, str) and value.strip() for value in values):
             self.fail(where, "is not a list of texts", 'Write ["one", "two"].')
         return tuple(values)
 

@@ -58,7 +58,7 @@ def test_whoever_asks_sees_how_far_it_is(large, home):
 
 
 def test_a_picture_names_a_large_file_by_its_name_until_it_is_hashed(assetctl, large, tmp_path):
-    from pictures import infotext, write_png
+    from written_pictures import infotext, write_png
 
     digest = hashlib.sha256(large.read_bytes()).hexdigest()
     picture = write_png(tmp_path / "cat.png", parameters=infotext(Lora_hashes=f'"whiskers: {digest[:10]}"'))

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 from material import write_embedding, write_lora, write_safetensors
-from pictures import infotext, write_png
+from written_pictures import infotext, write_png
 
 
 @pytest.fixture

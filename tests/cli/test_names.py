@@ -6,10 +6,12 @@ import json
 
 import pytest
 from material import write_lora
+from tables import table
 
 
-@pytest.mark.parametrize("name", ["a\u00a0b", "private \ue000", "what?", "-rf", ".hidden", "x" * 255, "é" * 255])
-def test_a_name_of_a_manifest_comes_back_from_the_trash_and_goes_into_another(assetctl, tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("case", table("names/assets"))
+def test_a_name_of_a_manifest_comes_back_from_the_trash_and_goes_into_another(assetctl, tmp_path, monkeypatch, case):
+    name = case["name"]
     lora = write_lora(tmp_path / "lora.safetensors")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registry.toml").write_text(f"[assets.{json.dumps(name)}]\nsource = {json.dumps(str(lora))}\n", "utf-8")
@@ -30,8 +32,9 @@ def test_two_of_one_long_name_can_be_exported(assetctl, tmp_path):
     assert assetctl("lock", "--file", tmp_path / "registry.toml").code == 0
 
 
-@pytest.mark.parametrize("name", ["", " a", "a ", "..", "a/b", "a\\b", "a:b", "<a>", "a\u202eb", "a\u200db", "x" * 256])
-def test_what_can_be_no_name_is_none_to_a_manifest_nor_to_the_trash(assetctl, home, tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("case", table("names/no_assets"))
+def test_what_can_be_no_name_is_none_to_a_manifest_nor_to_the_trash(assetctl, home, tmp_path, monkeypatch, case):
+    name = case["name"]
     lora = write_lora(tmp_path / "lora.safetensors")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registry.toml").write_text(f"[assets.{json.dumps(name)}]\nsource = {json.dumps(str(lora))}\n", "utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pictures import write_png, write_png_embedding
+from written_pictures import write_png, write_png_embedding
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 from generation import tiny
-from pictures import infotext, write_png
+from written_pictures import infotext, write_png
 
 from assetctl.cli.main import run
 from assetctl.pictures import read_parameters, save_picture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from material import write_lora
-from pictures import infotext, write_png
 from terminal import at_a_terminal, needs_terminal
+from written_pictures import infotext, write_png
 
 from assetctl.cli.main import run
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hostile import SAMPLES, Sample, archived, mapping, tensor, write_all
 from material import write_embedding, write_lora
-from pictures import write_png_embedding
 from trial import tried
+from written_pictures import write_png_embedding
 
 from assetctl.files.safetensors import read_header
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from generation import tiny
+from tables import table
 
 from assetctl.errors import AssetctlError, GenerationError, UnusableError
 from assetctl.files.safetensors import Header
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from assetctl.plan import Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
-
-CASES = Path(__file__).parents[1] / "cases" / "hostile_configurations.json"
 
 #: What runs where a line of it is imported.
 CODE = "import pathlib\npathlib.Path({!r}).write_text('ran')\n"
@@ -75,7 +74,7 @@ def refusal(folder: Path, family: str = "sd1") -> AssetctlError:
     return error
 
 
-@pytest.mark.parametrize("case", json.loads(CASES.read_text("utf-8")), ids=lambda case: f"{case['file']}-{case['key']}")
+@pytest.mark.parametrize("case", table("hostile_configurations"))
 def test_a_configuration_out_of_bounds_is_named_with_its_key(folder: Path, case: dict[str, Any]):
     change(folder / case["file"], **{case["key"]: case["value"]})
     error = refusal(folder)

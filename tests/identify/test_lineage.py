@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from headers import lora, write_safetensors
+from tables import table
 
 from assetctl.identify import identify
 
@@ -24,65 +25,23 @@ TINY = {
     "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight": [8, 768],
 }
 
+FILES = {"checkpoint": TINY, "lora of sdxl": SDXL, "lora of sd1": SD1}
+
 
 def called(folder: Path, name: str, shapes: dict[str, list[int]], said: dict[str, str] | None = None) -> Identification:
     return identify(write_safetensors(folder / f"{name}.safetensors", shapes, said))
 
 
-@pytest.mark.parametrize(
-    ("name", "base_model"),
-    [
-        ("sd_xl_turbo_1.0_fp16", "SDXL Turbo"),
-        ("sdxl_lightning_4step", "SDXL Lightning"),
-        ("ponyDiffusionV6XL_v6StartWithThisOne", "Pony"),
-        ("sd_xl_base_1.0", "SDXL 1.0"),
-        ("Illustrious-XL-v1.0", "Illustrious"),
-        ("juggernautXL_v9Hyper", "SDXL Hyper"),
-        ("hyperrealisticXL_v10", None),
-        ("Hyper-Realistic-XL", None),
-        ("hyperspaceXL", None),
-        ("dreamshaperXL_v10", None),
-        ("model", None),
-    ],
-)
-def test_a_checkpoints_name_tells_its_lineage(tmp_path: Path, name: str, base_model: str | None):
-    found = called(tmp_path, name, TINY)
-    assert (found.kind, found.family, found.base_model, found.confidence) == (
-        "checkpoint",
-        "sdxl",
-        base_model,
-        "certain",
-    )
-    told = [item for item in found.evidence if item.claim.startswith("base_model=")]
-    assert [item.source for item in told] == (["file name"] if base_model else [])
-
-
-@pytest.mark.parametrize(
-    ("name", "shapes", "base_model"),
-    [
-        ("lcm-lora-sdxl", SDXL, "SDXL 1.0 LCM"),
-        ("LCM_LoRA_sdxl_weights", SDXL, "SDXL 1.0 LCM"),
-        ("Hyper-SDXL-8steps-lora", SDXL, "SDXL Hyper"),
-        ("Hyper-SDXL-1step-lora", SDXL, "SDXL Hyper"),
-        ("Hyper-SDXL-12steps-CFG-lora", SDXL, "SDXL Hyper"),
-        ("sdxl_lightning_4step_lora", SDXL, "SDXL Lightning"),
-        ("sd_xl_turbo_lora_v1-64dim", SDXL, "SDXL Turbo"),
-        ("lcm-lora-sdv1-5", SD1, "SD 1.5 LCM"),
-        ("Hyper-SD15-8steps-lora", SD1, "SD 1.5 Hyper"),
-        ("lightning bolts xl", SDXL, None),
-        ("lightning_bolts_lora_xl", SDXL, None),
-        ("porsche_turbo_lora_xl", SDXL, None),
-        ("xl_hyperrealistic_lora", SDXL, None),
-        ("my_little_pony_xl_lora", SDXL, None),
-        ("illustrious_style", SDXL, None),
-        ("sd15_watercolour", SD1, None),
-        ("turbo_steps_xl", SDXL, None),
-    ],
-)
-def test_a_loras_name_tells_only_that_it_distils(
-    tmp_path: Path, name: str, shapes: dict[str, list[int]], base_model: str | None
+@pytest.mark.parametrize("case", table("names/lineages"))
+def test_a_name_tells_the_lineage_of_a_checkpoint_and_of_a_lora_only_that_it_distils(
+    tmp_path: Path, case: dict[str, Any]
 ):
-    assert called(tmp_path, name, shapes).base_model == base_model
+    found = called(tmp_path, case["name"], FILES[case["of"]])
+    assert found.base_model == case["base_model"]
+    if case["of"] == "checkpoint":
+        assert (found.kind, found.family, found.confidence) == ("checkpoint", "sdxl", "certain")
+        told = [item for item in found.evidence if item.claim.startswith("base_model=")]
+        assert [item.source for item in told] == (["file name"] if case["base_model"] else [])
 
 
 def test_what_was_trained_on_comes_before_the_title_and_the_title_before_the_name(tmp_path: Path):

@@ -4,8 +4,10 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tables import cases, table
 
 from assetctl.demo import demo_assets
 from assetctl.errors import CorruptFileError
@@ -16,32 +18,7 @@ from assetctl.prompt.clip import END, START, load_tokenizer
 SD15 = Path(__file__).resolve().parents[2] / "../shared/corpus/diffusers-configs/sd15/tokenizer"
 DEMO = demo_assets().config / "tokenizer"
 
-WRITTEN = [
-    "",
-    " ",
-    "\n\t",
-    "a photo of a cat",
-    "A CAT, Drawn!",
-    "it's we're I'm you'll he'd they've can't 's 'S '",
-    "2024 1girl 4k 3.14 ½ ٣",
-    "émigré e\u0301migre\u0301 naïve Straße İstanbul ŒUVRE ﬁ",
-    "猫と犬 고양이 кошка γάτα قطة",
-    "🐱 👩‍👩‍👧‍👧 🇫🇷 ❤️",
-    "a\u00a0b\u2003c\u200bd\u2028e\ufefff\x85g\x1fh",
-    "<|endoftext|> a <|startoftext|>",
-    "a<|ENDOFTEXT|>b <|endoftext|",
-    "</w> a</w>",
-    "((x:1.2)) [y] {z} \\(a\\)",
-    "____ --- ... !!! ,,, , ,",
-    "\x00\x01\x7f",
-    "supercalifragilisticexpialidocious" * 4,
-    "a,b,c , d",
-    "<cat-toy> bad-hands-5 embedding:x",
-    "\uff21 \uff46\uff55\uff4c\uff4c",
-    "ǅ ẞ Σ ς ΑΣ",
-    "\u0301 leading accent",
-    "\U0001f1e6\u200d\ufe0f",
-]
+WRITTEN = [case["text"] for case in cases("prompts/clip_texts")]
 
 
 def prompts() -> list[str]:
@@ -94,19 +71,10 @@ def test_takes_text_that_is_no_unicode():
     assert "".join(token.text for token in tokens) == "a \ud800 cat"
 
 
-def test_chunks_hold_75_tokens_and_are_cut_after_a_near_comma_and_at_breaks():
-    tokenizer = load_tokenizer(DEMO)
-    sizes = {
-        "": [0],
-        "cat " * 75: [75],
-        "cat " * 180: [75, 75, 30],
-        "cat " * 60 + ", " + "cat " * 20: [61, 20],
-        "cat " * 40 + ", " + "cat " * 40: [75, 6],
-        "cat BREAK cat": [1, 1],
-        "BREAK": [0],
-        "cat BREAK": [1],
-    }
-    assert {text: [len(chunk.tokens) for chunk in tokenizer.cut(parse_prompt(text))] for text in sizes} == sizes
+@pytest.mark.parametrize("case", table("prompts/chunks"))
+def test_chunks_hold_75_tokens_and_are_cut_after_a_near_comma_and_at_breaks(case: dict[str, Any]):
+    chunks = load_tokenizer(DEMO).cut(parse_prompt(case["text"]))
+    assert [len(chunk.tokens) for chunk in chunks] == case["tokens"]
 
 
 def test_an_embedding_is_never_cut_in_two_and_keeps_its_text():

@@ -2,54 +2,23 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import pytest
+from generated import names
+from hypothesis import given
+from hypothesis import strategies as st
+from tables import table
 
 from assetctl.prompt import parse_prompt, without_tags
 
 
-@pytest.mark.parametrize(
-    ("tag", "lora"),
-    [
-        ("<lora:ink>", ("ink", None)),
-        ("<lora:ink:0.7>", ("ink", 0.7)),
-        ("<lora:ink: -1 >", ("ink", -1.0)),
-        ("<lora:ink:.5>", ("ink", 0.5)),
-        ("<LoRA:ink:1>", ("ink", 1.0)),
-        ("<lyco:ink:1>", ("ink", 1.0)),
-        ("<lora:ink:0.5:0.9>", ("ink", 0.5)),
-        ("<lora:ink:0.5:extra>", ("ink", 0.5)),
-        ("<lora:ink:te=0.5:unet=1>", ("ink", 0.5)),
-        ("<lora:ink:dyn=8:0.4>", ("ink", 0.4)),
-        ("<lora:styles/my ink-v1.5 (old):0.4>", ("styles/my ink-v1.5 (old)", 0.4)),
-    ],
-)
-def test_takes_a_lora_tag_out_of_the_prompt(tag: str, lora: tuple[str, float | None]):
-    parsed = parse_prompt(f"a (cat:1.2){tag}, drawn")
-    assert parsed.loras == (lora,)
-    assert parsed.segments == (("a ", 1.0), ("cat", 1.2), (", drawn", 1.0))
-    assert parsed.text == f"a (cat:1.2){tag}, drawn"
-
-
-@pytest.mark.parametrize("weight", ["strong", "", "nan", "inf", "-inf", "1e999", "1_0", "0x1", "dyn=8"])
-def test_a_weight_that_is_no_finite_number_counts_as_none_given(weight: str):
-    assert parse_prompt(f"<lora:ink:{weight}>").loras == (("ink", None),)
-
-
-@pytest.mark.parametrize("text", ["<lora:ink", "<lora:>", "<lora::0.5>", "<lora: :1>", "<lora>", "lora:ink:1>"])
-def test_a_malformed_tag_is_plain_text(text: str):
-    assert parse_prompt(text).loras == ()
-    assert parse_prompt(text).segments == ((text, 1.0),)
-
-
-def test_keeps_loras_in_order_and_twice():
-    assert parse_prompt("<lora:b:1> <lora:a:0.5> <lora:b:2>").loras == (("b", 1.0), ("a", 0.5), ("b", 2.0))
-
-
-def test_takes_out_a_tag_between_brackets_and_after_an_unclosed_one():
-    parsed = parse_prompt("(cat <lora:ink:0.5>:1.3) <lora:lost <lora:found:1>")
-    assert parsed.loras == (("ink", 0.5), ("found", 1.0))
-    assert parsed.segments == (("cat ", 1.3), (" <lora:lost ", 1.0))
+@pytest.mark.parametrize("case", table("prompts/lora_tags"))
+def test_takes_lora_tags_out_of_the_prompt(case: dict[str, Any]):
+    parsed = parse_prompt(case["text"])
+    assert [list(each) for each in parsed.loras] == case["loras"]
+    assert [list(each) for each in parsed.segments] == case["segments"]
+    assert parsed.text == case["text"]
 
 
 def test_takes_any_text():
@@ -69,17 +38,14 @@ def test_takes_time_linear_in_the_length(unit: str):
     assert time.process_time() - begin < 3
 
 
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        ("a cat <lora:ink:0.5>", "a cat"),
-        ("a  <LYCO:ink> cat, <lora:x y:te=1:unet=2>\n<lora:z>dog", "a cat,dog"),
-        ("<lora:ink> a", " a"),
-        ("a <lora:ink", "a <lora:ink"),
-        ("a <lora:> <lora::1> <b>", "a <lora:> <lora::1> <b>"),
-        ("", ""),
-    ],
-)
-def test_leaves_what_is_no_tag(text: str, left: str):
-    assert without_tags(text) == left
-    assert parse_prompt(left).loras == ()
+@pytest.mark.parametrize("case", table("prompts/without_tags"))
+def test_leaves_what_is_no_tag(case: dict[str, Any]):
+    assert without_tags(case["text"]) == case["left"]
+    assert parse_prompt(case["left"]).loras == ()
+
+
+@given(st.lists(st.tuples(names(), st.integers(-200, 200)), max_size=3))
+def test_tags_that_are_written_are_read_and_taken_out_again(wanted: list[tuple[str, int]]):
+    tags = "".join(f"<lora:{name}:{number / 100:g}>" for name, number in wanted)
+    assert parse_prompt(f"a cat, {tags}").loras == tuple((name, number / 100) for name, number in wanted)
+    assert without_tags(f"a cat, {tags}").strip() == "a cat,"

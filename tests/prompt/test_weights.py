@@ -4,10 +4,15 @@ import itertools
 import json
 import math
 import random
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from generated import texts
+from hypothesis import given
+from tables import table
 
 from assetctl.prompt import parse_weights
 
@@ -28,46 +33,9 @@ def test_agrees_with_a1111_on_the_corpus():
     assert wrong == []
 
 
-@pytest.mark.parametrize(
-    ("text", "segments"),
-    [
-        ("", [("", 1.0)]),
-        ("a cat", [("a cat", 1.0)]),
-        ("a (cat) here", [("a ", 1.0), ("cat", 1.1), (" here", 1.0)]),
-        ("((cat))", [("cat", 1.21)]),
-        ("[cat]", [("cat", 1 / 1.1)]),
-        ("(cat:0.8)", [("cat", 0.8)]),
-        ("(cat: 0.8 )", [("cat", 0.8)]),
-        ("(cat:+1.5)", [("cat", 1.5)]),
-        ("(cat:-.5)", [("cat", -0.5)]),
-        ("(cat:2.)", [("cat", 2.0)]),
-        ("((cat:0.5) dog:2)", [("cat", 1.0), (" dog", 2.0)]),
-        (r"\(cat\) \[dog\] \\", [("(cat) [dog] \\", 1.0)]),
-        ("(cat", [("cat", 1.1)]),
-        ("cat)]", [("cat)]", 1.0)]),
-        ("cat:0.5)", [("cat:0.5)", 1.0)]),
-        ("sun BREAK moon", [("sun", 1.0), ("BREAK", -1.0), ("moon", 1.0)]),
-        ("OUTBREAK BREAKS", [("OUTBREAK BREAKS", 1.0)]),
-    ],
-)
-def test_weighs_segments_as_a1111_does(text: str, segments: list[tuple[str, float]]):
-    assert same(parse_weights(text), segments)
-
-
-def test_closes_brackets_at_a_number_that_is_none_and_keeps_it_as_text():
-    assert parse_weights("(a:1.2.3)") == [("a:1.2.3", 1.1)]
-    assert parse_weights("(a:nan)") == [("a:nan", 1.1)]
-    assert parse_weights("(a:inf)") == [("a:inf", 1.1)]
-    assert parse_weights("(a:.)") == [("a:.", 1.1)]
-
-
-def test_takes_a_number_too_large_for_a_float_as_text():
-    number = "9" * 400
-    assert parse_weights(f"(a:{number})") == [(f"a:{number}", 1.1)]
-
-
-def test_keeps_a_break_between_breaks_apart():
-    assert [text for text, _ in parse_weights("a BREAK BREAK b")] == ["a", "BREAK", "", "BREAK", "b"]
+@pytest.mark.parametrize("case", table("prompts/weights"))
+def test_weighs_segments_as_a1111_does(case: dict[str, Any]):
+    assert same(parse_weights(case["text"]), case["segments"])
 
 
 def test_takes_any_text_and_gives_finite_weights():
@@ -152,3 +120,15 @@ def test_takes_time_linear_in_the_length(unit: str, start: str):
     begin = time.process_time()
     parse_weights(text)
     assert time.process_time() - begin < 3  # a second here; what is not linear takes minutes
+
+
+def written(segments: list[tuple[str, float]]) -> str:
+    """A prompt of these segments, as a person would write them."""
+    escaped = [(re.sub(r"([\\()\[\]])", r"\\\1", text), weight) for text, weight in segments]
+    return "".join(text if weight == 1 else f"({text}:{weight:.12f})" for text, weight in escaped)
+
+
+@given(texts().filter(lambda text: "BREAK" not in text))
+def test_segments_that_are_written_again_are_the_same(text: str):
+    segments = parse_weights(text)
+    assert same(parse_weights(written(segments)), segments)

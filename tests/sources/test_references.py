@@ -3,94 +3,52 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from generated import texts
+from hypothesis import given
+from hypothesis import strategies as st
+from tables import table
 
 from assetctl.errors import UsageError
 from assetctl.settings import Settings
-from assetctl.sources import find_source
-from assetctl.sources.huggingface import HubReference, parse
+from assetctl.sources import civitai, find_source, huggingface
+from assetctl.sources.civitai import CivitaiReference
+from assetctl.sources.huggingface import HubReference
+from assetctl.types import Origin
 
 SETTINGS = Settings(home=Path("/h"), models=Path("/h/models"), outputs=Path("/h/outputs"))
 
 
-@pytest.mark.parametrize(
-    ("reference", "expected"),
-    [
-        ("hf://org/repo", HubReference("org/repo")),
-        ("hf://org/repo/", HubReference("org/repo")),
-        ("hf://org/repo@v1.0", HubReference("org/repo", "v1.0")),
-        ("hf://org/repo/sub/a file.safetensors", HubReference("org/repo", None, "sub/a file.safetensors")),
-        ("hf://org/repo@abc123/x@2.safetensors", HubReference("org/repo", "abc123", "x@2.safetensors")),
-        ("hf://org/repo@refs/pr/3/x.safetensors", HubReference("org/repo", "refs/pr/3", "x.safetensors")),
-        ("hf://org/repo@refs%2Fpr%2F3/x.safetensors", HubReference("org/repo", "refs/pr/3", "x.safetensors")),
-        ("org/repo", HubReference("org/repo")),
-        ("hf://org/..repo", HubReference("org/..repo")),
-        ("hf://org/repo@..v1", HubReference("org/repo", "..v1")),
-        ("org/repo@main", HubReference("org/repo", "main")),
-        ("https://huggingface.co/org/repo", HubReference("org/repo")),
-        ("https://hf.co/org/repo/", HubReference("org/repo")),
-        ("https://huggingface.co/org/repo/tree/dev", HubReference("org/repo", "dev")),
-        ("https://huggingface.co/org/repo/blob/main/a%20b.sft", HubReference("org/repo", "main", "a b.sft")),
-        (
-            "https://huggingface.co/org/repo/resolve/main/sub/x.safetensors?download=true#top",
-            HubReference("org/repo", "main", "sub/x.safetensors"),
-        ),
-        ("https://huggingface.co/org/repo/blob/refs%2Fpr%2F3/x", HubReference("org/repo", "refs/pr/3", "x")),
-        ("https://huggingface.co/org/repo/blob/refs/pr/3/x", HubReference("org/repo", "refs/pr/3", "x")),
-    ],
-)  # fmt: skip
-def test_every_way_to_write_a_repository_is_understood(reference: str, expected: HubReference):
-    assert find_source(reference, SETTINGS).name == "huggingface"
-    assert parse(reference) == expected
+#: How each source reads what is its own.
+READERS = {"huggingface": (huggingface.parse, HubReference), "civitai": (civitai.parse, CivitaiReference)}
 
 
-@pytest.mark.parametrize(
-    "reference",
-    [
-        "hf://", "hf://org", "hf://../x", "hf://org/re po", "hf://datasets/org/repo", "https://huggingface.co/org",
-        "https://huggingface.co/datasets/org/data", "https://huggingface.co/org/repo/discussions/1",
-        "https://huggingface.co/org/repo/blob", "hf://org/.", "hf://org/..", "hf://org/...", "hf://org/../x.safetensors",
-        "hf://org/..@main", "hf://org/..?variant=fp16", "https://huggingface.co/org/..", "hf://org/%2e%2e",
-        "https://huggingface.co/org/%2e%2e", "https://huggingface.co/org/%2e%2e/blob/main/x.safetensors",
-        "hf://org/repo@..", "hf://org/repo@../x.safetensors",
-    ],
-)  # fmt: skip
-def test_what_names_no_model_repository_is_wrong_usage(reference: str):
+@pytest.mark.parametrize("case", table("references/forms"))
+def test_every_way_to_write_a_reference_is_understood(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any]):
+    monkeypatch.delenv("ASSETCTL_CIVITAI_ENDPOINT", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", case.get("endpoint", "https://huggingface.co"))
+    if case["of"] is None:
+        with pytest.raises(UsageError, match="nothing that assetctl can fetch") as caught:
+            find_source(case["reference"], SETTINGS)
+        assert "hf://ORG/REPO[@REVISION][/FILE]" in caught.value.hint
+        return
+    assert find_source(case["reference"], SETTINGS).name == case["of"]
+    if case["of"] in READERS:
+        parse, made = READERS[case["of"]]
+        reads = case["reads"]
+        if "wanted" in reads:
+            reads = reads | {"wanted": tuple(map(tuple, reads["wanted"]))}
+        assert parse(case["reference"]) == made(**reads)
+
+
+@pytest.mark.parametrize("case", table("references/no_repository"))
+def test_what_names_no_model_repository_is_wrong_usage(case: dict[str, Any]):
     with pytest.raises(UsageError) as caught:
-        find_source(reference, SETTINGS).resolve(reference)
+        find_source(case["reference"], SETTINGS).resolve(case["reference"])
     assert "hf://ORG/REPO" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/hub/org/repo", HubReference("org/repo")),
-        ("/hub/org/repo/resolve/main/x.safetensors", HubReference("org/repo", "main", "x.safetensors")),
-        ("/hub/models/x.safetensors", None),
-        ("/hub/org/repo/files/x.safetensors", None),
-        ("/org/repo/resolve/main/x.safetensors", None),
-        ("/hubs/org/repo", None),
-    ],
-)
-def test_on_a_mirrors_host_not_all_is_a_page_of_it(monkeypatch: pytest.MonkeyPatch, path: str, expected: HubReference):
-    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/hub/")
-    reference = f"https://Mirror.example{path}"
-    assert find_source(reference, SETTINGS).name == ("huggingface" if expected else "url")
-    if expected:
-        assert parse(reference) == expected
-
-
-@pytest.mark.parametrize("reference", ["", "word", "a/b/c", "ftp://host/x.safetensors", "hub:org/repo"])
-def test_what_is_no_reference_names_the_forms_that_are(reference: str):
-    with pytest.raises(UsageError, match="nothing that assetctl can fetch") as caught:
-        find_source(reference, SETTINGS)
-    assert "hf://ORG/REPO[@REVISION][/FILE]" in caught.value.hint
-
-
-@pytest.mark.parametrize("reference", ["./x", "../x", "/x", "~/x", "a/missing.safetensors", "x.ckpt", "C:\\x"])
-def test_what_is_written_like_a_path_is_one_even_if_nothing_is_there(reference: str):
-    assert find_source(reference, SETTINGS).name == "path"
 
 
 def test_a_folder_here_wins_over_a_repository_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -108,3 +66,35 @@ def test_a_path_does_not_load_the_network_client():
         "assert not {'huggingface_hub', 'httpx2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@st.composite
+def hub_references(draw: st.DrawFn) -> HubReference:
+    """References to the Hub, as they can be asked for."""
+    word = st.text("abXY09._-", min_size=1, max_size=6).map("r{}".format)
+    branch = st.lists(word | st.sampled_from(["50%", "%2F", "ü", "a b", "#1", "+"]), min_size=1, max_size=3).map(
+        "/".join
+    )
+    revision = draw(st.none() | branch | st.sampled_from(["refs/pr/3", "refs/convert/parquet"]))
+    path = draw(
+        st.none() | st.lists(word | st.sampled_from(["a b", "50%", "x@2", "猫"]), min_size=1, max_size=3).map("/".join)
+    )
+    variant = draw(st.sampled_from([None, "fp16"])) if path is None else None
+    return HubReference(f"{draw(word)}/{draw(word)}", revision, path, variant)
+
+
+@given(hub_references())
+def test_a_reference_to_the_hub_that_is_written_is_read_again(reference: HubReference):
+    assert find_source(reference.written(), SETTINGS).name == "huggingface"
+    assert huggingface.parse(reference.written()) == reference
+
+
+@given(
+    st.integers(1, 10**9),
+    st.integers(1, 10**9),
+    st.dictionaries(st.sampled_from(["fp", "format"]), texts(3).filter(bool)),
+)
+def test_an_exact_reference_to_civitai_is_read_again(model: int, version: int, asked: dict[str, str]):
+    reference = f"civitai:{model}?{urlencode(asked)}"
+    exact = civitai.source(SETTINGS).exact(Origin("civitai", reference, str(version)))
+    assert civitai.parse(exact) == CivitaiReference(model, version, wanted=tuple(sorted(asked.items())))

@@ -38,12 +38,14 @@ if TYPE_CHECKING:
 _PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?")
 #: A name of dots alone is none: it would be another folder.
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/(?!\.+(?![\w.-]))[\w.-]+)"
-_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|(?!\.+(?![^/@?]))[^/@?]+))?"
+_REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@?]+|(?!\.+(?![^/@?]))[^/@?]+))?"
 _VARIANT = r"(?:\?variant=(?P<variant>[A-Za-z0-9_-]{1,40}))?"
 _HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
 _BARE = re.compile(rf"{_REPOSITORY}{_REVISION}{_VARIANT}", re.ASCII)
 _HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
+#: Revisions with a slash that need no encoding.
+_REF = re.compile(r"refs/(?:pr|convert)/[^/@?%]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 #: Files of a folder that are fetched at a time.
 _FILES = 4
@@ -67,7 +69,9 @@ class HubReference:
 
     def prefix(self) -> str:
         """What turns a path in the repository into a reference."""
-        return f"hf://{self.repo}{f'@{self.revision}' if self.revision else ''}/"
+        revision = self.revision or ""
+        plain = revision if _REF.fullmatch(revision) else quote(revision, safe="")
+        return f"hf://{self.repo}{f'@{plain}' if plain else ''}/"
 
     def written(self) -> str:
         """It in full, as a person would write it."""
@@ -251,6 +255,7 @@ def parse(reference: str) -> HubReference:
     parts = match.groupdict()
     revision = unquote(parts["revision"]) if parts["revision"] else None
     path = (parts.get("path") or "").strip("/") or None
+    _see_revision(reference, revision)
     if path and parts["variant"]:
         raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
     return HubReference(parts["repo"], revision, path, parts["variant"])
@@ -306,4 +311,12 @@ def _parse_page(address: str) -> HubReference:
     if parts[2] not in ("blob", "resolve", "raw", "tree") or len(parts) == 3:
         raise UsageError(f"{address} is neither a repository nor a file of one.", _FORM_HINT)
     end = 6 if parts[3] == "refs" else 4
-    return HubReference(repo, "/".join(parts[3:end]), "/".join(parts[end:]) or None)
+    revision = "/".join(parts[3:end])
+    _see_revision(address, revision)
+    return HubReference(repo, revision, "/".join(parts[end:]) or None)
+
+
+def _see_revision(written: str, revision: str | None) -> None:
+    """Refuse one that leads out of its place in an address, however it was encoded."""
+    if revision and any(part in (".", "..") for part in revision.split("/")):
+        raise UsageError(f"{written!r} has a revision that can be none.", _FORM_HINT)

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from generated import texts
 from generation import tiny
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from assetctl.errors import CorruptFileError, FileError, GenerationError, StorageError, UsageError
@@ -29,6 +32,11 @@ def write(folder: Path, content: bytes) -> Path:
     path = folder / "picture"
     path.write_bytes(content)
     return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pictures")
 
 
 def noise() -> Any:
@@ -212,3 +220,18 @@ def test_a_record_comes_back_with_every_character(tmp_path: Path, suffix: str):
 def test_a_record_that_could_not_have_been_written_is_none(tmp_path: Path, value: str):
     path = write(tmp_path, png(chunk(b"tEXt", b'assetctl\0{"prompt": ' + value.encode() + b"}")))
     assert read_record(path) is None
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(-1e18, 1e18) | texts(4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(2), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(said=st.dictionaries(texts(2), VALUES, max_size=4), suffix=st.sampled_from(["png", "jpg", "webp"]))
+def test_any_record_comes_back_from_any_picture(place: Path, said: dict[str, Any], suffix: str):
+    path = place / f"a.{suffix}"
+    path.unlink(missing_ok=True)
+    save_picture(Image.new("RGB", (8, 8)), path, TEXT, said)
+    assert read_record(path) == said

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from generated import names, texts
 from generation import tiny
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pictures.expected import read_of
+from tables import table
 
 from assetctl.pictures import PictureParameters, UsedAsset, infotext, parse_infotext
+from assetctl.pictures.parameters import clean
+from assetctl.prompt import without_tags
 
-CORPUS = Path(__file__).resolve().parents[3] / "../shared/corpus/infotexts.json"
-FIELDS = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 42, Size: 512x768"
+CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus/infotexts.json"
 
 
 def cases() -> list[Any]:
@@ -46,78 +53,9 @@ def test_texts_of_the_field_are_read_as_expected(case: dict[str, Any]):
     assert {key: said(found, key, wanted) for key, wanted in case["expected"].items()} == case["expected"]
 
 
-def test_prompts_may_have_many_lines_and_look_like_fields():
-    found = parse_infotext(f"a cat, Steps: 3\nSize: x\n\nb\nNegative prompt: bad\nSeed: none\n{FIELDS}")
-    assert found.prompt == "a cat, Steps: 3\nSize: x\n\nb"
-    assert found.negative_prompt == "bad\nSeed: none"
-    assert (found.steps, found.sampler, found.cfg_scale, found.seed) == (20, "Euler a", 7, 42)
-    assert (found.width, found.height) == (512, 768)
-
-
-def test_a_text_without_fields_is_a_prompt():
-    found = parse_infotext("style: oil, mood: dark, light: warm\nNegative prompt: bad")
-    assert (found.prompt, found.negative_prompt) == ("style: oil, mood: dark, light: warm", "bad")
-    assert found.fields == {}
-    assert found.software is None
-
-
-def test_a_prompt_of_choices_is_no_graph():
-    assert parse_infotext(f"{{red|blue}} cat\n{FIELDS}").prompt == "{red|blue} cat"
-
-
-def test_quoted_values_lose_their_quotes_and_keep_their_commas():
-    found = parse_infotext(f'a\n{FIELDS}, Model: "a, b: \\"c\\"", Hires prompt: "x,\\ny", Version: v1')
-    assert found.fields["Model"] == 'a, b: "c"'
-    assert found.fields["Hires prompt"] == "x,\ny"
-    assert found.fields["Version"] == "v1"
-
-
-def test_what_names_no_field_belongs_to_the_value_before_it():
-    found = parse_infotext(f"a\n{FIELDS}, Model: one, two, Clip skip: 2, Page: https://example.org/a,b")
-    assert found.fields["Model"] == "one, two"
-    assert found.fields["Page"] == "https://example.org/a,b"
-    assert found.clip_skip == 2
-
-
-def test_loras_are_joined_with_their_hashes():
-    found = parse_infotext(
-        f"a <lora:detail:0.7> <lyco:style> <lora:c, d: e:1>\nNegative prompt: <lora:bad:-1>\n{FIELDS}, "
-        'Lora hashes: "detail: 0123456789AB, extra, one: abcdefabcdef, junk: xyz0xyz0xyz0", '
-        'Hashes: {"lora:detail": "0123456789", "lora:style": "aaaaaaaaaa", "embed:easy": "bbbbbbbbbb", '
-        '"model": "c0ffee1234"}'
-    )
-    assert [(each.name, each.hash, each.weight) for each in of(found, "lora")] == [
-        ("detail", "0123456789ab", 0.7),
-        ("style", "aaaaaaaaaa", None),
-        ("c, d", None, None),
-        ("bad", None, -1),
-        ("extra, one", "abcdefabcdef", None),
-        ("junk", None, None),
-    ]
-    assert of(found, "embedding") == [UsedAsset("embedding", "easy", "bbbbbbbbbb")]
-    assert of(found, "checkpoint") == [UsedAsset("checkpoint", None, "c0ffee1234")]
-
-
-def test_other_models_are_found_where_extensions_write_them():
-    found = parse_infotext(
-        f"a\n{FIELDS}, Model hash: e6e8e1fc, Model: dream.safetensors, VAE hash: 0123456789, VAE: sub/clear.vae.pt, "
-        'TI hashes: "easy: 0123456789ab, easy: 0123456789ab", Schedule type: Karras, Refiner: fine [aabbccddee], '
-        'ControlNet 0: "Module: canny, Model: control_canny [d14c016b], Weight: 0.8", Hashes: {"model": "e6e8e1fc00"}'
-    )
-    assert of(found, "checkpoint") == [UsedAsset("checkpoint", "dream", "e6e8e1fc00")]
-    assert of(found, "vae") == [UsedAsset("vae", "clear.vae", "0123456789")]
-    assert of(found, "embedding") == [UsedAsset("embedding", "easy", "0123456789ab")]
-    assert of(found, "controlnet") == [UsedAsset("controlnet", "control_canny", "d14c016b", 0.8)]
-    assert of(found, "other") == [UsedAsset("other", "fine", "aabbccddee")]
-    assert found.sampler == "Euler a Karras"
-
-
-def test_numbers_out_of_reason_are_not_believed():
-    found = parse_infotext(
-        "a\nSteps: 99999999999, Sampler: x, CFG scale: 1e999, Seed: 1" + "0" * 40 + ", Size: 0x99999999"
-    )
-    assert (found.steps, found.cfg_scale, found.seed, found.width, found.height) == (None,) * 5
-    assert found.fields["Seed"].startswith("100000")
+@pytest.mark.parametrize("case", table("pictures/infotexts"))
+def test_infotexts_of_every_program_are_read(case: dict[str, Any]):
+    assert read_of(parse_infotext(case["text"]), case["expected"]) == case["expected"]
 
 
 PIECES = [
@@ -167,3 +105,49 @@ def test_civitai_finds_the_hashes_in_json_at_the_end():
     plan = tiny.plan(tiny.asset(Path("m"), "checkpoint", "sd1", sha256="01" * 32), loras=[(lora, 1), (odd, 1)])
     _, _, hashes = infotext(plan, 1).rpartition(", Hashes: ")
     assert json.loads(hashes) == {"model": "0101010101", "lora:detail": "ababababab"}
+
+
+#: What reading leaves out of a name, as others write it there.
+MODEL_SUFFIX = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
+
+
+@given(
+    prompts=st.tuples(texts(), texts()),
+    called=st.lists(
+        names().filter(lambda name: not MODEL_SUFFIX.search(name)), min_size=5, max_size=5, unique_by=str.lower
+    ),
+    weights=st.tuples(*[st.integers(-300, 300).map(lambda number: number / 100)] * 2),
+    numbers=st.tuples(st.integers(1, 150), st.integers(0, 300), st.integers(0, 2**63 - 1), st.integers(1, 256)),
+    sampler=st.sampled_from(["Euler a", "DPM++ 2M Karras", "DPM++ SDE", "LMS"]),
+)
+def test_what_our_pictures_write_is_what_reading_gives(
+    prompts: tuple[str, str],
+    called: list[str],
+    weights: tuple[float, float],
+    numbers: tuple[int, int, int, int],
+    sampler: str,
+):
+    checkpoint, vae, embedding, *loras = called
+    steps, cfg, seed, side = numbers
+    used = [
+        (tiny.asset(Path("l"), "lora", "sd1", name=name), weight) for name, weight in zip(loras, weights, strict=True)
+    ]
+
+    def written(prompt: str, negative: str) -> str:
+        plan = tiny.plan(
+            tiny.asset(Path("c"), "checkpoint", "sd1", name=checkpoint), prompt, negative=negative, loras=used,
+            embeddings=[tiny.asset(Path("e"), "embedding", "sd1", name=embedding)], steps=steps, cfg_scale=cfg / 10,
+            vae=tiny.asset(Path("v"), "vae", "sd1", name=vae), sampler=sampler, width=side * 8, height=64,
+        )  # fmt: skip
+        return infotext(plan, seed)
+
+    # no infotext tells a prompt that begins so from an empty one with a negative prompt
+    assume(not without_tags(clean(prompts[0])).strip().startswith("Negative prompt:"))
+    found = parse_infotext(written(*prompts))
+    assert (found.steps, found.cfg_scale, found.seed, found.sampler) == (steps, cfg / 10, seed, sampler)
+    assert (found.width, found.height, found.software) == (side * 8, 64, "assetctl")
+    assert [(each.name, each.weight) for each in of(found, "lora")] == list(zip(loras, weights, strict=True))
+    assert [each.name for role in ("checkpoint", "vae", "embedding") for each in of(found, role)] == called[:3]
+    # but for line ends before what would start a negative prompt
+    assert (found.negative_prompt or "").split() == without_tags(clean(prompts[1])).split()
+    assert written(found.prompt or "", found.negative_prompt or "") == found.text
