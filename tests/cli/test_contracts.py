@@ -213,8 +213,8 @@ def test_a_quick_verification_tells_what_was_written_to_and_hashes_settle_it(ass
     os.utime(lora, ns=(later, later))
     ended = assetctl("verify", "--quick")
     assert ended.code == 5
-    assert "written to since" in ended.out
-    assert "0 of 1 files" in ended.out
+    assert "changed since" in ended.out
+    assert "0 of 1 file" in ended.out
     assert "Without --quick" in ended.err
     assert assetctl("verify").code == 0
     assert assetctl("verify", "--quick").code == 0

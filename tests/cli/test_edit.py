@@ -50,9 +50,9 @@ def test_a_base_model_is_known_whatever_its_case(edit, typed):
 def test_a_base_model_that_nobody_knows_is_kept_with_a_warning(assetctl, edit):
     assert edit("--base-model", "Ponny").data[0]["base_model"] == "Ponny"
     told = assetctl("edit", "whiskers", "--base-model", "Ponny").err
-    assert "warning: Ponny is no base model" in told
+    assert "warning: Ponny is not a base model" in told
     assert "Did you mean Pony" in told
-    assert "no base model" in assetctl("edit", "whiskers", "--base-model", "qqqq").err
+    assert "not a base model" in assetctl("edit", "whiskers", "--base-model", "qqqq").err
     assert edit("--base-model", "").err == ""
 
 

@@ -76,7 +76,7 @@ def test_a_model_with_folders_however_deep_is_told(assetctl, folder, deep, how):
     (deep / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     ended = assetctl("import", folder, *how)
     assert (ended.code, names(assetctl)) == (0, ["a", "b"])
-    assert f"{deep} nests folders deeper than any model does" in ended.err
+    assert f"{deep} has folders nested too deeply for a model" in ended.err
 
 
 def test_a_broken_configuration_hides_no_file_from_identify(assetctl, folder):

@@ -112,7 +112,7 @@ def test_an_empty_history_says_how_to_fill_it(assetctl):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(("99",), 3), (("99999999999999999999",), 3), (("0",), 2), (("x",), 2), (("--since", "soon"), 2),
-     (("--since", "99999y"), 2), (("--seed", "-1"), 2), (("--limit", "0"), 2), (("--open",), 2),
+     (("--since", "99999y"), 2), (("--seed", "-1"), 2), (("--limit", "-1"), 2), (("--open",), 2),
      (("--limit", "9" * 20), 2),
      (("--seed", "9" * 20), 2), (("1", "--seed", "99"), 2), (("1", "--open"), 3)],
 )  # fmt: skip

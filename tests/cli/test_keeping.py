@@ -114,7 +114,7 @@ def test_inspect_does_not_bless_changed_bytes(assetctl, lora):
     assetctl("import", lora)
     alter(lora)
     ended = assetctl("inspect", "whiskers")
-    assert "holds other bytes" in ended.err
+    assert "has changed since" in ended.err
     assert assetctl("verify").code == 5
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_left_a_folder_is_noticed(assetctl, pipeline):
     assetctl("import", pipeline)
     shutil.rmtree(pipeline / "vae")
     assert assetctl("verify").code == 5
-    assert "holds other bytes" in assetctl("import", pipeline).err
+    assert "has changed" in assetctl("import", pipeline).err
     assert assetctl("verify").code == 0
 
 
@@ -185,7 +185,7 @@ def test_one_unreadable_name_does_not_stop_a_folder(assetctl, lora):
         pytest.skip("this file system wants UTF-8")
     ended = assetctl("import", lora.parent)
     assert ended.code == 0
-    assert "no valid text" in ended.err
+    assert "not valid text" in ended.err
     assert len(assetctl("list", "--json").data) == 1
     assert assetctl("identify", os.fsdecode(bad), "--json").code == 2
 

@@ -65,7 +65,7 @@ def test_nobody_answers_is_not_nothing_newer(assetctl, civitai, content, monkeyp
     assetctl("pull", "civitai:7@42", "civitai:8@43")
     monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", "http://127.0.0.1:1")
     ended = assetctl("outdated", "--json")
-    assert (ended.code, ended.error["code"], "Not one of 2" in ended.error["message"]) == (6, "source_failed", True)
+    assert (ended.code, ended.error["code"], "None of 2" in ended.error["message"]) == (6, "source_failed", True)
 
 
 def test_those_that_could_not_be_asked_about_are_counted(assetctl, civitai, hub, content):

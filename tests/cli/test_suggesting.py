@@ -53,13 +53,13 @@ def hints(assetctl, rule, *arguments):
 def test_a_lora_of_another_family_names_the_one_most_like_it_and_the_checkpoint_that_all_fit(assetctl, filled):
     (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
     assert "cat-whiskers in your catalog fits: --lora cat-whiskers." in hint
-    assert "All would fit photo-xl: --checkpoint photo-xl." in hint
+    assert "All of them fit photo-xl: --checkpoint photo-xl." in hint
 
 
 def test_only_what_is_really_there_is_named(assetctl, filled):
     (filled / "cat-whiskers.safetensors").unlink()
     (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
-    assert "alpine-hut of your catalog fits" in hint
+    assert "alpine-hut in your catalog fits" in hint
     assetctl("rm", "alpine-hut", "--yes")
     (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
     assert "of your catalog" not in hint
@@ -103,7 +103,7 @@ def test_what_replaces_an_unknown_licence_has_a_known_one(assetctl, filled):
     write_safetensors(filled / "soft-free.safetensors", {"emb_params": (2, 768)}, {"modelspec.license": "mit"}, 3)
     assetctl("import", filled)
     told = hints(assetctl, "licence", "photo", "soft", "--commercial")
-    assert any("soft-free of your catalog fits" in hint for hint in told)
+    assert any("soft-free in your catalog fits" in hint for hint in told)
 
 
 def test_what_generate_does_not_apply_is_not_named(assetctl, filled):
@@ -124,7 +124,7 @@ def test_a_checkpoint_that_all_would_fit_is_of_the_family_and_has_their_modules(
     broken_lora(filled / "cat-ears-xl.safetensors", "sdxl")
     assetctl("import", filled)
     (hint,) = hints(assetctl, "family", "photo", "cat-ears-xl")
-    assert "All would fit" not in hint
+    assert "All of them fit" not in hint
 
 
 def test_what_fits_gets_no_suggestion(assetctl, filled):

@@ -42,7 +42,7 @@ def test_verify_says_when_it_is_missing_and_support_brings_it(assetctl, checkpoi
     assetctl("import", checkpoint)
     ended = assetctl("verify")
     assert ended.code == 0
-    assert "1 of 1 files" in ended.out
+    assert "1 of 1 file" in ended.out
     assert "assetctl pull --support sd1" in ended.err
     assert [row["status"] for row in assetctl("verify", "--json").data] == ["ok", "unsupported"]
     assert assetctl("pull", "--support", "sd1").code == 0

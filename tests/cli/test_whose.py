@@ -226,7 +226,7 @@ def test_what_somebody_took_out_of_the_trash_does_not_come_back_unsaid(assetctl,
     (lying,) = (home / "trash").rglob("*.safetensors")
     lying.unlink()
     ended = assetctl("trash", "restore", "cat", "--json")
-    assert (ended.code, "any more" in ended.error["message"]) == (1, True)
+    assert (ended.code, "is left in the trash" in ended.error["message"]) == (1, True)
     assert assetctl("list", "--json").data == []
 
 

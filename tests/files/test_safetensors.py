@@ -154,7 +154,7 @@ def test_something_else_under_a_models_name_is_named(tmp_path, content, word):
 def test_a_pipe_is_not_waited_for(tmp_path):
     pipe = tmp_path / "pipe.safetensors"
     os.mkfifo(pipe)
-    with pytest.raises(StorageError, match="no regular file"):
+    with pytest.raises(StorageError, match="not a regular file"):
         read_header(pipe)
 
 

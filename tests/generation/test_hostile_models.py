@@ -319,7 +319,7 @@ def test_a_loras_tensor_whose_name_is_an_expression_is_refused(models: Models, t
 
     path = tmp_path / "odd.safetensors"
     save_file({name: torch.zeros(2, 2)}, path)
-    with pytest.raises(UnusableError, match="LoRA odd has a tensor of a name"):
+    with pytest.raises(UnusableError, match="LoRA odd has a tensor of an unknown name"):
         ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(path, "lora", "sd1"), 1.0)]))
 
 

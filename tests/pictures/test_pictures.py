@@ -191,7 +191,7 @@ def test_a_picture_that_is_cut_short_is_damaged(tmp_path: Path, suffix: str):
 
 @pytest.mark.parametrize("content", [b"GIF89a", b"hello", b"RIFF\0\0\0\0WAVE", b"\x89PNG"])
 def test_what_is_no_picture_is_told_so(tmp_path: Path, content: bytes):
-    with pytest.raises(FileError, match="no PNG, JPEG or WebP"):
+    with pytest.raises(FileError, match="not a PNG, JPEG or WebP"):
         read_parameters(write(tmp_path, content))
 
 
@@ -200,7 +200,7 @@ def test_what_can_not_be_read_is_told_so(tmp_path: Path):
         read_parameters(write(tmp_path, b""))
     with pytest.raises(StorageError, match="cannot be read"):
         read_parameters(tmp_path / "missing.png")
-    with pytest.raises(FileError, match="no regular file"):
+    with pytest.raises(FileError, match="not a regular file"):
         read_record(tmp_path)
 
 

@@ -143,5 +143,5 @@ def test_missing_files_are_refused(tmp_path: Path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 def test_a_vocabulary_that_is_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "vocab.json")
-    with pytest.raises(CorruptFileError, match="no regular file"):
+    with pytest.raises(CorruptFileError, match="not a regular file"):
         load_tokenizer(tmp_path)

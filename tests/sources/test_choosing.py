@@ -41,7 +41,7 @@ def test_a_missing_component_is_refused():
 
 @pytest.mark.parametrize("index", [[], None, "x"])
 def test_an_index_that_is_no_object_is_refused(index: object):
-    with pytest.raises(RefusedFileError, match="no JSON object"):
+    with pytest.raises(RefusedFileError, match="not a JSON object"):
         diffusers_files(TEXTS, index, "org/repo")
 
 

@@ -31,7 +31,7 @@ def test_every_way_to_write_a_reference_is_understood(monkeypatch: pytest.Monkey
     monkeypatch.delenv("ASSETCTL_CIVITAI_ENDPOINT", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", case.get("endpoint", "https://huggingface.co"))
     if case["of"] is None:
-        with pytest.raises(UsageError, match="nothing that assetctl can fetch") as caught:
+        with pytest.raises(UsageError, match="not something that assetctl can fetch") as caught:
             find_source(case["reference"], SETTINGS)
         assert "hf://ORG/REPO[@REVISION][/FILE]" in caught.value.hint
         return

@@ -41,7 +41,7 @@ def test_what_was_written_to_while_it_was_copied_stays(trash, elsewhere, tmp_pat
         (elsewhere / name).write_bytes(b"first")
     entry = trash.prepare([elsewhere / "a", elsewhere / "b"], name="x", reason="rm")
     (elsewhere / "b").write_bytes(b"hours of work")
-    with pytest.raises(StorageError, match="written to meanwhile"):
+    with pytest.raises(StorageError, match="changed meanwhile"):
         trash.take(entry)
     trash.undo(entry)
     assert everything(elsewhere) == {"a": b"first", "b": b"hours of work"}
