@@ -8,6 +8,7 @@ import errno
 import io
 import itertools
 import os
+import re
 import sys
 import traceback
 from typing import IO, TYPE_CHECKING, Any
@@ -149,7 +150,7 @@ def _misused(error: BaseException, arguments: Sequence[str]) -> UsageError:
     if hasattr(error, "format_message"):
         message = _plain(error.format_message())
     if not command or message.startswith("No such command"):
-        return UsageError(message, _nearest_command(arguments))
+        return UsageError(message, _nearest_command(message))
     if message.startswith("Got unexpected extra argument") and command in _TAKE_TEXT:
         return UsageError(f"The {_TAKE_TEXT[command]} must be one argument.", _quoted(command, arguments))
     return UsageError(message, f"See `assetctl {command} --help`.")
@@ -175,11 +176,11 @@ def _plain(message: str) -> str:
     return message
 
 
-def _nearest_command(arguments: Sequence[str]) -> str:
-    words = [argument for argument in arguments if not argument.startswith("-")]
-    unknown = [word for word in words if word not in COMMANDS]
-    near = [ELSEWHERE[word] for word in unknown if word in ELSEWHERE]
-    near += [match for word in unknown for match in difflib.get_close_matches(word, COMMANDS, n=1)]
+def _nearest_command(message: str) -> str:
+    """The command that was meant: by its name in other programs, else by its spelling."""
+    word = re.search(r"command '([^']+)'", message)
+    meant = word[1].lower() if word else ""
+    near = [ELSEWHERE[meant]] if meant in ELSEWHERE else difflib.get_close_matches(meant, COMMANDS, n=1)
     return f"Did you mean `assetctl {near[0]}`?" if near else "See `assetctl --help`."
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from assetctl.cli.commands import COMMANDS, PANELS
+from assetctl.cli.commands import COMMANDS, IN_SHORT, PANELS
 from assetctl.cli.failures import INTERRUPTED, guard_results, report
 from assetctl.cli.session import DebugOption, HomeOption, remember
 from assetctl.errors import UsageError
@@ -28,10 +28,10 @@ class LazyCommands(dict[str, Any]):
         if name not in COMMANDS:
             raise KeyError(name)
         module = importlib.import_module(f"assetctl.cli.commands.{COMMANDS[name]}")
-        self[name] = command = typer.main.get_command(module.app)
-        command.name = name
+        command: Any = typer.main.get_command(module.app)  # Typer reads the panel, of which Click does not know
+        self[name] = command
         panel = next(each for each, names in PANELS.items() if name in names)
-        command.rich_help_panel = panel  # type: ignore[attr-defined] # of Typer's own commands
+        command.name, command.rich_help_panel, command.short_help = name, panel, IN_SHORT.get(name)
         return command
 
 

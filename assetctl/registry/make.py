@@ -34,12 +34,12 @@ class Make(Home):
     ) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
         from assetctl.operations.make.generate import find_output_path
-        from assetctl.operations.make.plan import plan_generation
+        from assetctl.operations.make.plan import check_numbers, plan_generation
 
-        planned = plan_generation(self._workspace, request, choice)
+        check_numbers(request)
         target = self._workspace.settings.outputs if out is None else Path(out)
         find_output_path(target, format, count=request.count, force=force)
-        return planned
+        return plan_generation(self._workspace, request, choice)
 
     def generate(
         self,

@@ -161,14 +161,14 @@ def test_a_place_for_pictures_is_no_model(assetctl, tmp_path):
     assert ended.code != 0
     with Registry.open(tmp_path / "home") as registry:
         registry.pull_demo()
-        with pytest.raises(UsageError, match="suffix of a model"):
+        with pytest.raises(UsageError, match="not a name for a picture"):
             registry.plan(GenerationRequest("a cat"), Choice(), out=tmp_path / "x.safetensors")
 
 
 def test_numbers_out_of_bounds_are_told_with_the_bounds(tmp_path):
     with Registry.open(tmp_path / "home") as registry:
         registry.pull_demo()
-        with pytest.raises(UsageError, match="Steps must be 1 to 200, not 0"):
+        with pytest.raises(UsageError, match="--steps must be 1 to 200, not 0"):
             registry.plan(GenerationRequest("a cat", steps=0), Choice())
         with pytest.raises(UsageError, match="width must be a multiple of 8, not 100"):
             registry.plan(GenerationRequest("a cat", width=100, height=96), Choice())

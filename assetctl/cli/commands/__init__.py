@@ -45,3 +45,28 @@ ELSEWHERE = {
     "whoami": "login", "auth": "login", "tag": "edit", "set": "edit", "rename": "edit", "what": "identify",
     "compatible": "check", "freeze": "lock", "replay": "reproduce", "log": "history", "tour": "demo", "init": "demo",
 }  # fmt: skip
+
+#: What `--help` says in one line of a command whose own first sentence is longer than that.
+IN_SHORT = {
+    "demo": "Take the whole tour with a small family of assets.",
+    "import": "Register the files that you have, where they lie.",
+    "convert": "Make a safetensors file of a pickle or a PNG embedding.",
+    "login": "Keep a source's token in the system's keyring.",
+    "logout": "Forget the token of a source.",
+    "search": "Search your assets, Civitai or Hugging Face.",
+    "inspect": "Show all that is known of an asset or a picture, and why.",
+    "check": "Prove whether a selection works, before anything is loaded.",
+    "edit": "Correct and complete what the catalog says of an asset.",
+    "identify": "Say what files are, from their headers alone.",
+    "prompt": "Show how a prompt is read: weights, LoRAs, chunks.",
+    "enrich": "Learn trigger words, base models and licences.",
+    "outdated": "Show which assets have a newer version at their source.",
+    "rm": "Forget assets, and move their files to the trash.",
+    "trash": "Show what was deleted, put it back, or delete it for good.",
+    "verify": "Say which files are missing or changed.",
+    "prune": "Move to the trash what was left in the store unfinished.",
+    "dedupe": "Show files that hold the same bytes, and let them share.",
+    "sync": "Make this machine have what the manifest names.",
+    "lock": "Pin the manifest's revisions, sizes and hashes.",
+    "export": "Write a manifest of what the catalog has.",
+}

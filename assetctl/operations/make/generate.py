@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from assetctl.types import Asset, CheckReport, Finding, Selection
 
 
-#: Suffixes of models: whoever names one as the place for pictures means another option.
-_MODELS = frozenset({".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf"})
-
-#: What a person may take for a format of ours, and would find as the name of a folder.
-_OTHERS = (".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff")
+#: What a person may take for a format of ours, or wrote by mistake, and would find as the name of a folder.
+_OTHERS = (
+    ".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff", ".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin",
+    ".gguf", ".json", ".toml", ".txt", ".mp4", ".pdf", ".svg",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,9 @@ def find_output_path(
     suffix = target.suffix.lower()
     if suffix in _OTHERS:
         raise UsageError(
-            f"{out.name} would be a {suffix[1:].upper()} file.", "Pictures are saved as PNG, JPEG or WebP."
+            f"{out.name} is not a name for a picture, which ends in .png, .jpg, .jpeg or .webp.",
+            "Name such a file with --out, or a folder.",
         )
-    if suffix in _MODELS:
-        raise UsageError(f"{out.name} has the suffix of a model.", "Name a folder, or a .png, .jpg or .webp file.")
     wanted = None if format is None else _format(format)
     if suffix in FORMATS:
         if wanted not in (None, FORMATS[suffix]):

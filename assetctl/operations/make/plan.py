@@ -111,7 +111,7 @@ def plan_selection(workspace: Workspace, request: GenerationRequest, selection: 
         FileError: A file is gone or damaged.
         IncompatibleError: The selection cannot work together.
     """
-    _check_numbers(request)
+    check_numbers(request)
     asked = replace(selection, steps=request.steps, cfg_scale=request.cfg_scale)
     report = checked_selection(workspace, with_machine_findings(workspace, asked))
     return _plan(workspace, request, selection), report
@@ -166,15 +166,20 @@ def _only_checkpoint(workspace: Workspace) -> str:
     raise UsageError(f"There are {len(checkpoints)} checkpoints.", f"Choose one with --checkpoint: {names}.")
 
 
-def _check_numbers(request: GenerationRequest) -> None:
+def check_numbers(request: GenerationRequest) -> None:
+    """See that the numbers of a request are within bounds; no asset has to be known for that.
+
+    Raises:
+        UsageError: One is not.
+    """
     bounds = {
-        "Steps": (request.steps, 1, MAX_STEPS),
-        "Count": (request.count, 1, MAX_COUNT),
-        "CFG": (request.cfg_scale, 0, MAX_CFG),
-        "Clip skip": (request.clip_skip, 1, MAX_CLIP_SKIP),
-        "Seed": (request.seed or 0, RANDOM, MAX_SEED),
-        "Width": (MIN_SIDE if request.width is None else request.width, MIN_SIDE, MAX_SIDE),
-        "Height": (MIN_SIDE if request.height is None else request.height, MIN_SIDE, MAX_SIDE),
+        "--steps": (request.steps, 1, MAX_STEPS),
+        "--count": (request.count, 1, MAX_COUNT),
+        "--cfg": (request.cfg_scale, 0, MAX_CFG),
+        "--clip-skip": (request.clip_skip, 1, MAX_CLIP_SKIP),
+        "--seed": (request.seed or 0, RANDOM, MAX_SEED),
+        "The width of --size": (MIN_SIDE if request.width is None else request.width, MIN_SIDE, MAX_SIDE),
+        "The height of --size": (MIN_SIDE if request.height is None else request.height, MIN_SIDE, MAX_SIDE),
     }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
