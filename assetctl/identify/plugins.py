@@ -54,8 +54,9 @@ def family_called(name: str | None) -> Family | None:
         return None
     place = f"{family_files.__name__}.{name.replace('-', '_')}"
     if name.replace("-", "_").isidentifier() and find_spec(place) is not None:
-        family: Family = import_module(place).FAMILY
-        return family
+        family = getattr(import_module(place), "FAMILY", None)
+        if isinstance(family, Family) and family.name == name:
+            return family
     return next((family for family in _third_party("assetctl.families", Family) if family.name == name), None)
 
 
