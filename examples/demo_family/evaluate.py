@@ -231,9 +231,9 @@ def _weights(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
         return leaning(wish, 1.2, negative=high) < leaning(wish, 1.2, negative=low) - 0.005
 
     count = len(asked)
-    hits, without = (_count(asked, lambda wish: drawn(wish, *pair)) for pair in ((0.6, 1.4), (1, 1)))  # noqa: B023
+    hits, without = (_count(asked, lambda wish: drawn(wish, *pair)) for pair in ((0.6, 1.4), (0.6, 0.6)))  # noqa: B023
     yield Row("prompt: (colour: 1.4) nearer to it than (colour: 0.6)", count, hits, without, 0.9)
-    hits, without = (_count(asked, lambda wish: pushed(wish, *pair)) for pair in ((0.6, 1.4), (1, 1)))  # noqa: B023
+    hits, without = (_count(asked, lambda wish: pushed(wish, *pair)) for pair in ((0.6, 1.4), (0.6, 0.6)))  # noqa: B023
     yield Row("negative: (colour: 1.4) farther from it than (colour: 0.6)", count, hits, without, 0.9)
 
 
