@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import platform
@@ -109,15 +110,19 @@ _PROCESSOR = Path("/proc/cpuinfo")
 
 def describe(device: str, dtype: str) -> dict[str, str]:
     """Device, precision, threads, processor, and the versions of everything that has a hand in it."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "device": device,
         "dtype": dtype,
         "threads": str(torch.get_num_threads()),
         "processor": _processor(device),
         "python": platform.python_version(),
-        **versions,
+        **_versions(),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _processor(device: str) -> str:
