@@ -155,10 +155,10 @@ def read_convertible(path: Path) -> Convertible:
 def _found(path: Path) -> Convertible:
     try:
         read_header(path)
-    except OtherFormatError as foreign:
-        if foreign.format == "gguf":
+    except OtherFormatError as other:
+        if other.format == "gguf":
             raise
-        return _of_picture(path) if foreign.format == "png" else _of_pickle(path)
+        return _of_picture(path) if other.format == "png" else _of_pickle(path)
     raise UsageError(f"{path} is a safetensors file already.", "Use it as it is.")
 
 

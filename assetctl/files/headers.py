@@ -51,12 +51,12 @@ def read_any_header(path: Path) -> Header:
 def _header(path: Path) -> Header:
     try:
         found, header = "safetensors", read_header(path)
-    except OtherFormatError as foreign:
-        found, header = foreign.format, None
+    except OtherFormatError as other:
+        found, header = other.format, None
         if found == "pickle" and path.suffix.lower() in (".safetensors", ".sft"):
             # Whoever names it so means to get it past those who are careful.
             hint = "Do not trust its source. If you do: give it the suffix .pt, and `assetctl convert` it."
-            raise RefusedFileError(f"{path} is a pickle under the name of a safetensors file.", hint) from foreign
+            raise RefusedFileError(f"{path} is a pickle under the name of a safetensors file.", hint) from other
     if found != "pickle" and path.suffix.lower() in PICKLE_SUFFIXES:
         from assetctl.files.pickles import refuse_program_in  # noqa: PLC0415 - few files are named so
 

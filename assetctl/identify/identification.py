@@ -148,7 +148,7 @@ def decide(sight: Sight, said: Mapping[str, str]) -> Answer:
     if chosen is None and not matches and sight.features is not None and sight.features.kind in _SHARED:
         confidence = "certain"
     evidence = [_evidence("tensors", f"family={family.name}", match.detail) for family, match in matches]
-    return Answer(chosen, confidence, evidence + _hearsay(chosen, matches, claimed))
+    return Answer(chosen, confidence, evidence + _claims_beside(chosen, matches, claimed))
 
 
 def _weigh(
@@ -205,7 +205,7 @@ def _named(text: str) -> tuple[Family, ...]:
     return tuple(family for family in families() if family.said and re.search(family.said, text))
 
 
-def _hearsay(
+def _claims_beside(
     chosen: Family | None, matches: list[tuple[Family, Match]], claimed: Mapping[str, tuple[str, str]]
 ) -> list[Evidence]:
     """What metadata claim of the family, and whether tensors bear it out."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assetctl.types import Asset
 
 
-def follow_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> None:
+def find_moved_store(catalog: Catalog, root: Path, strays: Sequence[Asset]) -> None:
     """Let the catalog look for files below `root` that it knows below the folder where the store was.
 
     A file is followed if one of its size lies at the same place in the store of now, with its time of writing, or while
@@ -89,7 +89,7 @@ class Workspace:
         catalog = Catalog(self.settings.catalog)
         strays = catalog.read.strays(str(self.models))
         if strays:
-            follow_store(catalog, self.models, strays)
+            find_moved_store(catalog, self.models, strays)
         return catalog
 
     @cached_property

@@ -92,7 +92,7 @@ class Make(Home):
     ) -> Reproduced:
         """Make a picture again and compare it with its original.
 
-        assetctl's own pictures come out the same where the surroundings are; those of other programs resemble.
+        assetctl's own pictures come out the same on the same device, precision and versions; those of others resemble.
 
         Args:
             picture: A picture file, a number of the history, or what `plan_reproduction` returned.

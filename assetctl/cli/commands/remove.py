@@ -90,7 +90,7 @@ _NAMED = 10
 
 
 def _confirmed(removals: Sequence[Removal]) -> bool:
-    """Ask before files go, or what pictures were made with; a script must say --yes for what could not be had again."""
+    """Ask before files go, or what pictures were made with; a script must say --yes for what is here alone."""
     if not any(removal.deletes_bytes or removal.generations for removal in removals):
         return True
     if sys.stdin.isatty():

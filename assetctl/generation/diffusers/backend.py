@@ -81,9 +81,9 @@ class DiffusersBackend:
                 self._loaded = None  # two at once would need twice the memory
                 self._loaded = Loaded.load(plan, device, dtype)
             session = Run.begin(plan, self._loaded)
-            surroundings = describe(device, dtype)
+            environment = describe(device, dtype)
             for number, seed in enumerate(plan.seeds, 1):
-                yield Picture(session.picture(seed, number, report), seed, surroundings, self._loaded.findings)
+                yield Picture(session.picture(seed, number, report), seed, environment, self._loaded.findings)
 
 
 def _require_packages() -> None:

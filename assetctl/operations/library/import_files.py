@@ -294,25 +294,25 @@ class _Import:
         self.numbers |= dict.fromkeys(numbers)
         self.result.added += len(self._added) - before
 
-    def _foreign(self, changed: dict[int, Candidate]) -> set[int]:
+    def _overwritten(self, changed: dict[int, Candidate]) -> set[int]:
         """Assets of the store where somebody wrote other bytes, or more of them: these are not assetctl's to delete."""
-        read, foreign = self._catalog.read, set()
+        read, others = self._catalog.read, set()
         for asset in read.by_ids(changed):
             own = [file for file in read.files(asset) if file.role != "copy"]
             added = {file.path for file in changed[asset.id].files} - {file.path for file in own}
             if asset.in_store and (added or not all(map(is_as_it_was, own))):
-                foreign.add(asset.id)
-        return foreign
+                others.add(asset.id)
+        return others
 
     def _replace(self, changed: list[tuple[int, Candidate, Identification]]) -> None:
         if not changed:
             return
-        foreign = self._foreign({number: candidate for number, candidate, _ in changed})
+        others = self._overwritten({number: candidate for number, candidate, _ in changed})
         with self._catalog.write() as writer:
             for number, candidate, found in changed:
                 writer.replace_files(number, candidate.files)
                 writer.set_identification(number, found)
-                if number in foreign:
+                if number in others:
                     writer.set_location(number, candidate.path, sha256=None, in_store=False)
         self.numbers |= dict.fromkeys(number for number, _, _ in changed)
         self.result.changed = [candidate.path for _, candidate, _ in changed]

@@ -118,7 +118,7 @@ class Reproduction:
     """How a picture is going to be made again.
 
     Attributes:
-        exact: Whether assetctl made it, so that the same surroundings give the same bytes.
+        exact: Whether assetctl made it, so that the same device, precision and versions give the same bytes.
         remarks: Why the new picture may differ, each in one sentence; none where it will be the same.
     """
 
@@ -380,7 +380,7 @@ def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[
 
 
 def _surrounded(plan: Plan, recipe: PictureRecipe, backend: Backend) -> tuple[Plan, list[str]]:
-    """The plan with the device, precision and threads of then, and what of the surroundings is another."""
+    """The plan with the device, precision and threads of then, and what differs from then."""
     then = recipe.environment
     now = backend.environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)
     plan = replace(plan, device=now["device"], dtype=now["dtype"], threads=int(now["threads"]))

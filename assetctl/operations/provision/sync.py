@@ -56,7 +56,7 @@ class Step:
     Attributes:
         action: `keep` (it is here, as it should be), `adopt` (its bytes are here; name and labels follow), `add` (fetch
             it), `restore` (its file is missing or was changed: fetch it again), `change` (another asset has its name,
-            and steps aside), `remove` (nothing names it), `spare` (nothing names it, and it could not be had again).
+            and gives it up), `remove` (nothing names it), `spare` (likewise, and it cannot be downloaded again).
         name: In the manifest, or in the catalog for what is removed.
         size: Bytes to be fetched, as far as the source says.
         asset: What is here: the asset itself, or the one that steps aside.
@@ -106,7 +106,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         manifest: Its path; the lockfile lies beside it.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
-        prune: Move to the trash assets of the store that the lockfile does not name, if they could be had again.
+        prune: Move to the trash assets of the store that the lockfile does not name, if they can be downloaded again.
         now: Delete these for good instead.
         dry_run: Only say what would be done.
         outside: Whether paths may lead out of the manifest's folder.
