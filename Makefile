@@ -32,7 +32,7 @@ test: install  ## Run the tests, the slow proofs in a short form
 
 test-slow: install  ## Run the slow proofs whole
 	@echo "==> Running the slow proofs"
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow --dist load --maxschedchunk 1
 
 lint: install  ## Lint, type-check, and check the import direction
 	$(BIN)/ruff check .

@@ -88,7 +88,7 @@ def look_at(features: Features, evidence: list[Evidence]) -> Sight:
 
 
 class _Seen:
-    """Sights of tables that files share: `files.tables` hands out the same one for the same bytes."""
+    """Sights of tables that files share: `Tables` hands out the same one for the same bytes."""
 
     def __init__(self) -> None:
         self._sights: OrderedDict[int, tuple[Mapping[str, object], Sight]] = OrderedDict()

@@ -158,7 +158,7 @@ def client() -> httpx2.Client:
     return httpx2.Client(
         transport=Wire(),
         timeout=TIMEOUT,
-        follow_redirects=True,
+        follow_redirects=True,  # httpx2 leaves `Authorization` out where that leads to another host
         max_redirects=10,
         headers={"user-agent": "assetctl"},
     )

@@ -226,7 +226,7 @@ class _Guard(NamedTuple):
 class Wire(httpx2.BaseTransport):
     """A transport of httpx2's by urllib3's connections; it honours the environment's proxies.
 
-    No redirect leads from encryption to none, nor from afar to what is near: see `_reach`.
+    No redirect leads from encryption to none, nor from afar to what is near: see `may_lead`.
     """
 
     def __init__(self) -> None:

@@ -83,6 +83,8 @@ def _is_missing(workspace: Workspace, asset: Asset) -> bool:
 def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[Entry]:
     """Do it, but for what some process has gone on with meanwhile.
 
+    Only what assetctl can show to be its own goes: see `Note.proven` and `find_leftovers`.
+
     Returns:
         What went into the trash: if it is to be `now`, what a killed process had placed alone.
 

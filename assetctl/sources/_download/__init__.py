@@ -1,6 +1,6 @@
 """Downloads that go on where they stopped, even after the process was killed.
 
-`asking` says how a file is asked for, `promise` holds what was promised against what comes, `stream` fetches by one
+`promise` says how a file is asked for and holds what was promised against what comes, `stream` fetches by one
 connection and `ranges` by several. (The Hub's own client writes to a file with a random name and removes it when it
 fails; Xet's fetches in pieces of its own: neither goes on across processes.)
 """
