@@ -8,7 +8,7 @@ command line prints both and exits with the exit code. docs/errors.md says what 
     ├─ NotFoundError        not_found          3    no asset, or no file, goes by that name
     ├─ AmbiguousNameError   ambiguous          3    several assets go by that name
     ├─ IncompatibleError    incompatible       4    the selection cannot work together
-    ├─ FileError            file_error         5    a file is malformed
+    ├─ FileError            file_error         5    a file is not what it should be
     │  ├─ RefusedFileError  file_refused       5    a file is never loaded: a web page, a pickle that would run code
     │  │  └─ OtherFormatError  file_refused    5    a model file in another format than safetensors
     │  ├─ CorruptFileError  file_corrupt       5    a file of the right kind is damaged or cut short
@@ -102,7 +102,7 @@ class IncompatibleError(AssetctlError):
 
 
 class FileError(AssetctlError):
-    """Raised where a file is malformed, and none of the classes below says it better."""
+    """Raised where a file is not what it should be, and none of the classes below says it better."""
 
     code = "file_error"
     exit_code = 5

@@ -50,8 +50,6 @@ def made() -> set[str]:
                 names.update(call.func.id for call in inside if isinstance(call, ast.Call) and _is_named(call.func))
             elif isinstance(node, ast.ClassDef):
                 names.update(base.id for base in node.bases if _is_named(base))
-            elif isinstance(node, ast.Call):  # `told(failure, hint, UnusableError)`
-                names.update(each.id for each in node.args if _is_named(each))
     return names
 
 

@@ -110,6 +110,24 @@ def happen(place, what):
     place.do(*(place.file if word == "FILE" else word for word in words))
 
 
+#: Where the bytes must be after a line that deletes or moves them: at the person's own place, and in the store.
+DISK = {
+    "`import --move FILE`": (False, True),
+    "`import --copy FILE`": (True, True),
+    "`pull FILE`": (True, True),
+    "`rm NAME --delete-files --yes`": (False, False),
+    "`rm NAME --now --yes`": (True, False),
+    "`rm NAME --yes`": (True, False),
+    "`trash empty --yes`": (True, False),
+    "`trash restore NAME`": (True, True),
+}
+
+
+def disk(place):
+    """Whether the person's file is there, and whether the store has one."""
+    return place.file.is_file(), any((place.home / "models").rglob("*.safetensors"))
+
+
 def test_the_table_has_every_state_and_each_change_once():
     assert len(LINES) > 30
     assert len({(before, what) for before, what, _ in LINES}) == len(LINES)
@@ -124,8 +142,12 @@ def test_each_line_of_the_page_holds(before, what, after, assetctl, tmp_path, ho
         assert place.state() == before
     happen(place, what)
     assert place.state() == after
-    if what.startswith("`import") and "--move" not in what:
-        assert place.file.is_file()
+    if what in DISK:
+        assert disk(place) == DISK[what]
+    if what == "`rm NAME`":
+        assert place.file.is_file() is ("missing" not in before)
+    if what in ("`trash empty --yes`", "`rm NAME --now --yes`"):
+        assert not [*place.home.rglob("*.safetensors")]
 
 
 def test_what_is_yours_survives_every_line(assetctl, tmp_path, home, monkeypatch):
