@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,6 @@ from assetctl.types import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    from assetctl.registry import Registry
 
 #: A word, and what the shell says beside it.
 Offer = tuple[str, str]
@@ -26,24 +23,17 @@ def asset_names(kind: str | None = None) -> Callable[[typer.Context, str], list[
     """What completes the name of an asset, of any kind or of one."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[Offer]:
-        with _offers(ctx) as (registry, found):
-            if registry is not None:
-                found += [
-                    (asset.name, f"{asset.kind}, {asset.family or 'unknown family'}")
-                    for asset in registry.list(kind=kind)
-                    if asset.name.casefold().startswith(incomplete.casefold())
-                ]
-        return found[:_MOST]
+        return _quietly(lambda: list(_names(ctx, kind, incomplete)))[:_MOST]
 
     return complete
 
 
-def kinds(ctx: typer.Context, incomplete: str) -> list[Offer]:
+def kinds(incomplete: str) -> list[Offer]:
     """Kinds of assets."""
-    return _matching(ctx, incomplete, lambda: KINDS)
+    return _matching(incomplete, lambda: KINDS)
 
 
-def families(ctx: typer.Context, incomplete: str) -> list[Offer]:
+def families(incomplete: str) -> list[Offer]:
     """Families that can be identified."""
 
     def known() -> Iterable[str]:
@@ -51,10 +41,10 @@ def families(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
         return (family.name for family in all_families())
 
-    return _matching(ctx, incomplete, known)
+    return _matching(incomplete, known)
 
 
-def samplers(ctx: typer.Context, incomplete: str) -> list[Offer]:
+def samplers(incomplete: str) -> list[Offer]:
     """Samplers, as A1111 prints them."""
 
     def known() -> Iterable[str]:
@@ -62,7 +52,7 @@ def samplers(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
         return SAMPLERS
 
-    return _matching(ctx, incomplete, known)
+    return _matching(incomplete, known)
 
 
 def recipes(ctx: typer.Context, incomplete: str) -> list[Offer]:
@@ -73,29 +63,30 @@ def recipes(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
         return read_manifest(Path(ctx.params.get("file") or "registry.toml")).recipes
 
-    return _matching(ctx, incomplete, known)
+    return _matching(incomplete, known)
 
 
-def _matching(ctx: typer.Context, incomplete: str, words: Callable[[], Iterable[str]]) -> list[Offer]:
-    with _offers(ctx, opens=False) as (_, found):
-        found += [(word, "") for word in words() if word.casefold().startswith(incomplete.casefold())]
-    return found
+def _matching(incomplete: str, words: Callable[[], Iterable[str]]) -> list[Offer]:
+    return _quietly(lambda: [(word, "") for word in words() if word.startswith(incomplete)])
 
 
-@contextlib.contextmanager
-def _offers(ctx: typer.Context, *, opens: bool = True) -> Iterator[tuple[Registry | None, list[Offer]]]:
-    """The registry, if there is one already, and a list to fill; whatever goes wrong ends it quietly."""
-    found: list[Offer] = []
-    with contextlib.suppress(Exception):  # a line that somebody is typing is no place for errors
-        if not opens:
-            yield None, found
-            return
-        from assetctl.registry import Registry  # noqa: PLC0415 - words of options need none
-        from assetctl.settings import Settings  # noqa: PLC0415
+def _names(ctx: typer.Context, kind: str | None, incomplete: str) -> Iterator[Offer]:
+    """Assets of a catalog that is there already: completing makes none."""
+    from assetctl.registry import Registry  # noqa: PLC0415 - words of options need none
+    from assetctl.settings import Settings  # noqa: PLC0415
 
-        home = ctx.params.get("home") or ctx.find_root().params.get("home")
-        if not (Settings.load(home).home / "catalog.db").is_file():
-            yield None, found
-            return
-        with Registry.open(home) as registry:
-            yield registry, found
+    home = ctx.params.get("home") or ctx.find_root().params.get("home")
+    if not (Settings.load(home).home / "catalog.db").is_file():
+        return
+    with Registry.open(home) as registry:
+        for asset in registry.list(kind=kind):
+            if asset.name.startswith(incomplete):
+                yield asset.name, f"{asset.kind}, {asset.family or 'unknown family'}"
+
+
+def _quietly(find: Callable[[], list[Offer]]) -> list[Offer]:
+    """What is found, or nothing: a line that somebody is typing is no place for errors."""
+    try:
+        return find()
+    except Exception:  # noqa: BLE001 - whatever it is, the command itself tells it
+        return []

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import errno
 import io
-import itertools
 import os
 import re
 import sys
@@ -145,7 +144,8 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
 
 def _misused(error: BaseException, arguments: Sequence[str]) -> UsageError:
     """What Click says of a command line, in our words."""
-    command = next((argument for argument in arguments if argument in COMMANDS), "")
+    context = getattr(error, "ctx", None)
+    command = next((name for name in COMMANDS if context is not None and context.info_name == name), "")
     message = str(getattr(error, "message", error)) or type(error).__name__
     if hasattr(error, "format_message"):
         message = _plain(error.format_message())
@@ -161,12 +161,13 @@ _TAKE_TEXT = {"generate": "prompt", "prompt": "prompt"}
 
 
 def _quoted(command: str, arguments: Sequence[str]) -> str:
-    """How the words that were meant to be one text are typed."""
+    """How words that were meant to be one text are typed; by example, where options stand among them."""
     import shlex  # noqa: PLC0415 - only where a text was not quoted
 
     words = arguments[arguments.index(command) + 1 :]
-    text = itertools.takewhile(lambda word: not word.startswith("-"), words)
-    return f"Quote it: `assetctl {command} {shlex.quote(' '.join(text))}`."
+    if any(word.startswith("-") or " " in word for word in words):
+        return f"Quote it, and values of several words: `assetctl {command} 'a red star' --negative 'blurry, dark'`."
+    return f"Quote it: `assetctl {command} {shlex.quote(' '.join(words))}`."
 
 
 def _plain(message: str) -> str:

@@ -67,27 +67,41 @@ _GAP, _EDGES, _NARROWEST = 3, 2, 8
 
 def fitting_columns(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, spare: Sequence[str], shrinking: Sequence[str]
-) -> list[int]:
-    """Numbers of the columns that there is room for beside each other, leaving out `spare` ones in their order."""
+) -> dict[int, int]:
+    """Numbers of the columns that there is room for beside each other, with their widths; `spare` ones go in order."""
     from rich.cells import cell_len  # noqa: PLC0415 - only tables pay
 
-    widths = [max(map(cell_len, (column, *(row[number] for row in rows)))) for number, column in enumerate(columns)]
-    least = [
-        min(wide, max(_NARROWEST, cell_len(column))) if column in shrinking else wide
-        for column, wide in zip(columns, widths, strict=True)
-    ]
-    left = list(range(len(columns)))
+    room = width - _EDGES + _GAP
+    widths = {
+        number: max(map(cell_len, (column, *(row[number] for row in rows)))) for number, column in enumerate(columns)
+    }
+    least = {
+        number: min(wide, max(_NARROWEST, cell_len(columns[number]))) if columns[number] in shrinking else wide
+        for number, wide in widths.items()
+    }
+    left = list(widths)
     for column in spare:
-        if sum(least[number] + _GAP for number in left) - _GAP <= width - _EDGES:
+        if sum(least[number] + _GAP for number in left) <= room:
             break
         left.remove(columns.index(column))
-    return left
+    more = max(room - sum(least[number] + _GAP for number in left), 0)
+    found = {}
+    for number in left:
+        found[number] = min(widths[number], least[number] + more) if columns[number] in shrinking else widths[number]
+        more -= found[number] - least[number]
+    if len(left) == 1:
+        found[left[0]] = min(found[left[0]], width - _EDGES)
+    return found
 
 
 def _in_line(name: str, width: int) -> str:
     """A name that fits into a line: its middle is left out if need be, for its ends tell most."""
+    from rich.cells import cell_len, chop_cells  # noqa: PLC0415 - only tables pay
+
+    if cell_len(name) <= width:
+        return name
     half = (width - 1) // 2
-    return name if len(name) <= width else f"{name[:half]}…{name[-half:]}"
+    return f"{chop_cells(name, half)[0]}…{chop_cells(name[::-1], half)[0][::-1]}"
 
 
 class Output:
@@ -167,20 +181,20 @@ class Output:
         person = sys.stdout.isatty()
         console = Console(width=None if person else UNLIMITED, highlight=False)
         cells = [[safe(cell) for cell in row] for row in rows]
-        shown = fitting_columns(columns, cells, console.width, spare, shrinking) if person else range(len(columns))
+        natural: dict[int, int | None] = dict.fromkeys(range(len(columns)))
+        shown = fitting_columns(columns, cells, console.width, spare, shrinking) if person and spare else natural
         table = Table(box=box.SIMPLE_HEAD if person else None, pad_edge=False, header_style="bold")
-        for number in shown:
-            short = person and columns[number] in shrinking
+        for number, width in shown.items():
             table.add_column(
                 columns[number],
                 justify="right" if columns[number] in right else "left",
-                overflow="ellipsis" if short else "fold",
-                no_wrap=short,
+                overflow="fold" if width is None else "ellipsis",
+                no_wrap=width is not None,
+                width=width,
             )
         for row in cells:
-            table.add_row(
-                *(Text(row[number] if number else _in_line(row[0], console.width - _EDGES)) for number in shown)
-            )
+            first = row[0] if shown[0] is None else _in_line(row[0], shown[0])
+            table.add_row(*(Text(row[number] if number else first) for number in shown))
         console.print(table)
 
     @contextlib.contextmanager

@@ -71,7 +71,7 @@ def check_folder(folder: Path, family: str) -> Config:
         if not _is_known(part, index.get(part)):
             raise UnusableError(
                 f"{folder} cannot be used: its model_index.json makes {part} {str(index.get(part))[:80]!r}.",
-                f"A {family} folder has the parts of a {driven(family).pipeline}.",
+                f"A folder of the family {family} has the parts of a {driven(family).pipeline}.",
             )
     for key, entry in index.items():
         if not _is_harmless(key, entry):

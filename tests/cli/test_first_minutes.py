@@ -176,3 +176,25 @@ def test_numbers_out_of_bounds_are_told_with_the_bounds(tmp_path):
 
 def test_all_pictures_are_listed_with_a_limit_of_nought(assetctl):
     assert assetctl("history", "--limit", "0", "--json").data == []
+
+
+@needs_terminal
+def test_long_trigger_words_are_cut_short_before_a_name_is(three, tmp_path):
+    words = [part for word in ("ohwx cat", "long whiskers", "orange fur of a cat") for part in ("--trigger-word", word)]
+    assert three("edit", "big", *words).code == 0
+    shown, _ = at_a_terminal(tmp_path / "home", "list", width=120)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    (line,) = [line for line in lines if line.strip().startswith("big ")]
+    assert "ohwx cat" in line
+    assert any(line.strip().startswith(f"{LONG} ") for line in lines)
+
+
+def test_completion_says_nothing_of_a_configuration_that_cannot_be_read(three, tmp_path):
+    (tmp_path / "home" / "config.toml").write_text("nonsense = [")
+    assert completed(tmp_path / "home", "assetctl", "inspect", "b") == ([], "")
+
+
+def test_the_hint_for_a_prompt_loses_no_option(assetctl):
+    err = assetctl("generate", "a cat", "--sampler", "DPM++", "2M", "Karras").err
+    assert "generate 'a cat'`" not in err
+    assert "values of several words" in err

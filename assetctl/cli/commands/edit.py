@@ -72,7 +72,9 @@ def app(
     show_assets(session.out, [edited])
     known = session.registry.families() if changes.family else ()
     if changes.family and changes.family not in known:
-        session.out.warning(f"{changes.family} is not a family that assetctl knows: {', '.join(known)}.")
+        session.out.warning(
+            f"{changes.family} is not a known family, and fits nothing. Families are: {', '.join(known)}."
+        )
     if changes.base_model and edited.base_model not in session.registry.base_models():
         near = near_base_models(changes.base_model)
         session.out.warning(f"{changes.base_model} is not a base model that assetctl knows, so no rule can check it.")

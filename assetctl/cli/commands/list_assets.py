@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from assetctl.cli.session import Output
 
-LIMIT = typer.Option("--limit", min=0, help="How many at most; 0 for all. A table shows 100 unless told otherwise.")
+LIMIT = typer.Option(
+    "--limit", min=0, max=10**9, help="How many at most; 0 for all. A table shows 100 unless told otherwise."
+)
 
 #: How many that could fit are counted, to say how many there are.
 _COUNTED = 10_000

@@ -53,6 +53,8 @@ def app(
         raise UsageError("There is nothing to pull.", "Name a reference: `assetctl pull hf://ORG/REPO`, or a path.")
     if name is not None and len(references) != 1:
         raise UsageError("--name goes with one reference.", "Pull them one by one, or `assetctl edit` them later.")
+    if dry_run and support is not None:
+        raise UsageError("--dry-run does not go with --support.", "Leave one of them out.")
     if dry_run:
         _show_plans(session, [session.registry.plan_pull(reference) for reference in references])
         return

@@ -48,7 +48,10 @@ def history(
     if seed is not None and not 0 <= seed <= _MAX_SEED:
         raise UsageError(f"{seed} is not a seed.", f"Seeds lie between 0 and {_MAX_SEED}.")
     if limit is not None and not 1 <= limit <= _MAX_LIMIT:
-        raise UsageError(f"The limit must be 1 to {_MAX_LIMIT}, not {limit}.", "0 stands for all of them.")
+        raise UsageError(
+            f"The limit must be 1 to {_MAX_LIMIT}, not {limit}.",
+            "`None` stands for all of them, and 0 on the command line.",
+        )
     words = tuple((prompt or "").split())
     moment = None if since is None else parse_since(since)
     numbers: tuple[int, ...] = ()
