@@ -52,7 +52,7 @@ def test_what_other_programs_call_a_command_leads_to_ours(assetctl, word, meant)
 
 
 def test_a_prompt_without_quotes_is_told_how(assetctl):
-    ended = assetctl("generate", "a", "red", "cat", "--steps", "5")
+    ended = assetctl("generate", "a", "red", "cat")
     assert ended.code == 2
     assert "assetctl generate 'a red cat'" in ended.err
 
