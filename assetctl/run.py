@@ -1,0 +1,179 @@
+"""One run of an operation: what it tells whoever listens, and how it is stopped.
+
+An operation is handed a `Run`. It tells it what happens, as the events below, and thereby hears whether it is to end:
+every call that tells something raises `Cancelled` once somebody has called `cancel`. Progress bars, `--json`, a
+stream of events and a queue of jobs are listeners.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Cancelled(BaseException):  # noqa: N818 - the word for it everywhere, and no error
+    """Raised in an operation that somebody has cancelled; no `except Exception` on its way takes it for a failure.
+
+    Attributes:
+        done: What was finished before, as the operation's result has it; `None` where nothing was.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("The run was cancelled.")
+        self.done: object | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        task: What it belongs to, as the person named it: a reference, an asset's name; "" for the run itself.
+    """
+
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """A task began; `stage` is `fetch`, `hash`, `scan`, `identify`, `load`, `sample`, `copy` or `check`."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bytes(Event):
+    """How far one file is: fetched, copied or hashed. `total` is `None` where nobody knows it."""
+
+    file: str
+    done: int
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hashed(Event):
+    """The SHA256 of a file is known."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Event):
+    """One denoising step was made; pictures and steps count from 1."""
+
+    picture: int
+    pictures: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview(Event):
+    """What a picture looks like at a step: the bytes of a small PNG."""
+
+    picture: int
+    step: int
+    image: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved(Event):
+    """A file was written under its final name, or an asset was recorded."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned(Event):
+    """What a person should know, with what to do about it."""
+
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Event):
+    """A task has ended; `error` is the code of what ended it, `None` where it went well."""
+
+    error: str | None = None
+
+
+class Run:
+    """One run of an operation. Any thread may tell it something, and any may cancel it.
+
+    Args:
+        listeners: Each is called with every event, one event at a time. What one raises ends the run, and comes out
+            of the operation as it was raised.
+    """
+
+    def __init__(self, *listeners: Callable[[Event], None]) -> None:
+        self._listeners = listeners
+        self._telling = threading.RLock()
+        self._cancelled = threading.Event()
+        self._failure: BaseException | None = None
+
+    def cancel(self) -> None:
+        """Have the run end at its next event or check."""
+        self._cancelled.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it is to end."""
+        return self._cancelled.is_set()
+
+    def check(self) -> None:
+        """Go on, or end.
+
+        Raises:
+            Cancelled: Somebody has cancelled the run, or a listener failed.
+        """
+        if self._cancelled.is_set():
+            raise Cancelled
+
+    def tell(self, event: Event) -> None:
+        """Let everybody know.
+
+        Raises:
+            Cancelled: Somebody has cancelled the run, or a listener failed.
+        """
+        self.check()
+        with self._telling:
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except Exception as error:  # noqa: BLE001 - it is no failure of what the operation does
+                    self._failure = self._failure or error
+                    self.cancel()
+        self.check()
+
+    @contextmanager
+    def task(self, name: str, stage: str) -> Iterator[None]:
+        """Tell that a task began, and how it ended."""
+        self.tell(Started(task=name, stage=stage))
+        try:
+            yield
+        except Exception as error:
+            self.tell(Finished(task=name, error=getattr(error, "code", "internal")))
+            raise
+        self.tell(Finished(task=name))
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Where the run ends because a listener failed, raise what the listener raised."""
+        try:
+            yield
+        except Cancelled:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+
+
+def silent() -> Run:
+    """A run that nobody listens to."""
+    return Run()
