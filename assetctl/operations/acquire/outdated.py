@@ -11,7 +11,7 @@ from assetctl.errors import AssetctlError, OfflineError, SourceNotFoundError, Us
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from assetctl.catalog.catalog import Reader
+    from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, Origin
 
