@@ -95,10 +95,11 @@ def some(table: str, *without: str) -> dict[str, Kinds]:
     return {name: kinds for name, kinds in TABLES[table].items() if name not in without}
 
 
-def insert(table: str, *columns: str) -> str:
-    """How a row is written to a table: these columns of it, or all but the number that SQLite gives."""
+def insert(table: str, *columns: str, rows: int = 1) -> str:
+    """How rows are written to a table: these columns of it, or all but the number that SQLite gives."""
     names = columns or tuple(name for name in TABLES[table] if name != "id")
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {values}"
 
 
 #: The one view, as the migrations make it; how many blanks there are does not count.

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -45,15 +46,15 @@ _identified, _result = attrgetter(*IDENTIFIED), attrgetter(*_RESULT)
 _file = attrgetter(*some("files", "id", "asset_id"))
 _origin = attrgetter(*some("origins", "asset_id", "facts"))
 
-#: What a new asset has of its own table; the rest is set later, by hand.
-_OWN = ("id", "name", "path", "size", "sha256", "in_store", "added_at", "updated_at", *IDENTIFIED)
-
 #: The tables that a new asset has rows in. What is searched with it comes first: the index takes all of it at once.
-_NEW = {
-    **{table: insert(table) for table in ("trigger_words", "tags")},
-    "assets": insert("assets", *_OWN),
-    **{table: insert(table) for table in ("files", "identifications", "origins")},
+_NEW: dict[str, tuple[str, ...]] = {
+    **{table: tuple(TABLES[table]) for table in ("trigger_words", "tags")},
+    "assets": ("id", "name", "path", "size", "sha256", "in_store", "added_at", "updated_at", *IDENTIFIED),
+    **{table: tuple(some(table, "id")) for table in ("files", "identifications", "origins")},
 }
+
+#: How many rows a statement writes: each that changes the index of words has its price.
+_AT_ONCE = 100
 
 
 class Taken:
@@ -117,7 +118,9 @@ class Writer(Reader):
         changed = [(path,) for file in rows.tables["files"] if (path := file[1]) in taken.copies]
         connection.executemany("DELETE FROM files WHERE path = ?", changed)
         for table, values in rows.tables.items():
-            connection.executemany(_NEW[table], values)
+            for start in range(0, len(values), _AT_ONCE):
+                batch = values[start : start + _AT_ONCE]
+                connection.execute(insert(table, *_NEW[table], rows=len(batch)), list(chain.from_iterable(batch)))
         taken.keep(connection)
         return numbers
 
@@ -221,12 +224,12 @@ class Writer(Reader):
         self._change(asset_id, **{field: own.get(field, getattr(found, field)) for field in IDENTIFIED})
         self._set_words(asset_id, own.get("trigger_words", found.trigger_words))
         self.connection.execute("DELETE FROM identifications WHERE asset_id = ?", [asset_id])
-        self.connection.execute(_NEW["identifications"], (asset_id, *identification_row(found), now()))
+        self.connection.execute(insert("identifications"), (asset_id, *identification_row(found), now()))
 
     def set_origin(self, asset_id: int, origin: Origin) -> None:
         """Keep where an asset came from, and what is said of it there."""
         self.connection.execute("DELETE FROM origins WHERE asset_id = ?", [asset_id])
-        self.connection.execute(_NEW["origins"], (asset_id, *origin_row(origin)))
+        self.connection.execute(insert("origins"), (asset_id, *origin_row(origin)))
 
     def override(self, asset_id: int, field: str, value: Any) -> None:  # noqa: ANN401 - stored as JSON
         """Set `field` by a person's word."""
@@ -310,7 +313,7 @@ class Writer(Reader):
             return
         self.connection.execute("DELETE FROM trigger_words WHERE asset_id = ?", [asset_id])
         rows = [(asset_id, position, word) for position, word in enumerate(dict.fromkeys(words))]
-        self.connection.executemany(_NEW["trigger_words"], rows)
+        self.connection.executemany(insert("trigger_words"), rows)
 
     def _insert_files(self, asset_id: int, files: Iterable[AssetFile]) -> None:
         rows = [(asset_id, *_file(file)) for file in files]
