@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class Cancelled(BaseException):  # noqa: N818 - the word for it everywhere, and no error
+class Cancelled(BaseException):
     """Raised in an operation that somebody has cancelled; no `except Exception` on its way takes it for a failure.
 
     Attributes:
@@ -135,6 +135,15 @@ class Run:
         """
         if self._cancelled.is_set():
             raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the run is to end meanwhile.
+
+        Raises:
+            Cancelled: Somebody has cancelled the run, or a listener failed.
+        """
+        self._cancelled.wait(seconds)
+        self.check()
 
     def tell(self, event: Event) -> None:
         """Let everybody know.

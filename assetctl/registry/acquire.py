@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.registry.home import Home, ignore
+from assetctl.registry.home import Home, forwarded, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +55,8 @@ class Acquire(Home):
         """Bring an asset into the store: a path, `hf://ORG/REPO[@REVISION][/FILE]`, or a page's URL."""
         from assetctl.operations.acquire.pull import pull
 
-        return pull(self._workspace, reference, name=name, tags=tags, report=report)
+        with forwarded(report) as run:
+            return pull(self._workspace, reference, run, name=name, tags=tags)
 
     def pull_all(
         self,
@@ -67,13 +68,15 @@ class Acquire(Home):
         """Bring several assets into the store, some at a time; in their order, what became of each."""
         from assetctl.operations.acquire.pull import pull_all
 
-        return pull_all(self._workspace, references, tags=tags, report=report)
+        with forwarded(report) as run:
+            return pull_all(self._workspace, references, run, tags=tags)
 
     def pull_tokenizer(self, report: Callable[[FetchProgress], None] = ignore) -> Path:
         """Fetch the vocabulary that single-file checkpoints of sd1, sd2 and sdxl need to generate."""
         from assetctl.operations.acquire.pull import pull_tokenizer
 
-        return pull_tokenizer(self._workspace, report)
+        with forwarded(report) as run:
+            return pull_tokenizer(self._workspace, run)
 
     def add_to_store(
         self,
@@ -85,7 +88,8 @@ class Acquire(Home):
         """Copy files and folders into the store, or move them there."""
         from assetctl.operations.acquire.from_disk import add_to_store
 
-        return add_to_store(self._workspace, [Path(path) for path in paths], move=move, tags=tags, report=report)
+        with forwarded(report) as run:
+            return add_to_store(self._workspace, [Path(path) for path in paths], run, move=move, tags=tags)
 
     def enrich(self, *names: str, again: bool = False) -> Sequence[Enriched]:
         """Learn of local files from sidecars and, by their hashes, from Civitai."""
@@ -127,7 +131,8 @@ class Acquire(Home):
         """Bring the demo family, which ships with assetctl, into the store."""
         from assetctl.operations.acquire.demo import pull_demo
 
-        return pull_demo(self._workspace, report)
+        with forwarded(report) as run:
+            return pull_demo(self._workspace, run)
 
     def demo_steps(self) -> Sequence[DemoStep]:
         """What to do with the demo family, step by step."""

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from assetctl.operations.workspace import Workspace
+from assetctl.run import Bytes, Run, Warned
 from assetctl.settings import Settings
+from assetctl.sources.base import FetchProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from assetctl.run import Event
 
 PathLike: TypeAlias = str | Path
 
 
 def ignore(_: object) -> None:
     """Report nothing."""
+
+
+@contextmanager
+def forwarded(report: Callable[[FetchProgress], None], warn: Callable[[str], None] = ignore) -> Iterator[Run]:
+    """A run that tells callbacks of bytes and warnings; what one of them raises comes out of the block."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Bytes):
+            report(FetchProgress(event.file, event.done, event.total))
+        elif isinstance(event, Warned):
+            warn(event.message)
+
+    run = Run(listen)
+    with run.shielded():
+        yield run
 
 
 class Home:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.registry.home import Home, ignore
+from assetctl.registry.home import Home, forwarded, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,8 @@ class Provision(Home):
         from assetctl.operations.provision.lock import lock
 
         options = {"upgrade": upgrade, "write": write, "outside": outside}
-        return lock(self._workspace, Path(manifest).absolute(), **options, report=report)
+        with forwarded(report) as run:
+            return lock(self._workspace, Path(manifest).absolute(), run, **options)
 
     def sync(  # noqa: PLR0913 - as many as the command has options
         self,
@@ -59,8 +60,9 @@ class Provision(Home):
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "dry_run": dry_run}
         options["outside"] = outside
         path = Path(manifest).absolute()
-        with self._workspace.another(offline=True) if offline else nullcontext(self._workspace) as workspace:
-            return sync(workspace, path, **options, report=report, warn=warn)
+        same = self._workspace.another(offline=True) if offline else nullcontext(self._workspace)
+        with same as workspace, forwarded(report, warn) as run:
+            return sync(workspace, path, run, **options)
 
     def export(self, *names: str, recipe: str | None = None, base: PathLike | None = None) -> Export:
         """A manifest of the named assets, or of all; paths below the folder `base` count from there."""

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
-from assetctl.errors import OfflineError, UsageError
-from assetctl.files.disk import storage_errors
+from assetctl.errors import UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
-from assetctl.sources import _local
-from assetctl.sources.base import OFFLINE_HINT, FetchProgress, Resolution
+from assetctl.sources.base import Resolution, Way, need_network
 from assetctl.text import parts_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assetctl.settings import Settings
-    from assetctl.sources.base import Found, Report
+    from assetctl.sources.base import Found, RemoteFile
     from assetctl.types import Origin
 
 _HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "civitai.green"})
@@ -66,7 +64,6 @@ class CivitaiSource:
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
-        self.hashes: dict[str, str] = {}
 
     def accepts(self, reference: str) -> bool:
         """Whether it begins with `civitai:`, is an AIR, or an address of Civitai's."""
@@ -75,7 +72,7 @@ class CivitaiSource:
     def resolve(self, reference: str) -> Resolution:
         """Ask Civitai for the version and its files; see `Source`."""
         wanted = parse(reference)
-        self._need_network(reference)
+        need_network(reference, offline=self._offline)
         from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
 
         version = api.find_version(wanted.model, wanted.version, wanted.hash)
@@ -93,23 +90,11 @@ class CivitaiSource:
             warnings=version.warnings,
         )
 
-    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
-        """Download it; see `Source`."""
-        from assetctl.sources import _download  # noqa: PLC0415 - the client costs 60 ms
+    def way(self, resolution: Resolution, file: RemoteFile) -> Way:
+        """Its download, with the token where that is Civitai's own; see `Source`."""
         from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
-        from assetctl.sources.huggingface.cache import from_hub_cache  # noqa: PLC0415 - likewise
 
-        (file,) = resolution.files
-        target = into / "asset" / file.path
-        with storage_errors(f"write {target}"):
-            _local.clear(into, target)
-        if not _download.is_there(target, file) and not from_hub_cache(file, target):
-            self._need_network(resolution.reference)
-            way = api.way(resolution.reference, file)
-            sha256 = _download.download(way, file, target, into / "partial", report)
-            self.hashes |= {file.path: sha256} if sha256 else {}
-        report(FetchProgress(file.path, target.stat().st_size, file.size))
-        return target
+        return api.way(resolution.reference, file, offline=self._offline)
 
     def exact(self, origin: Origin) -> str:
         """Its model and version, with what was asked of the file; see `Exact`."""
@@ -145,22 +130,17 @@ class CivitaiSource:
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask Civitai; see `Searchable`."""
-        self._need_network("A search on Civitai")
+        need_network("A search on Civitai", offline=self._offline)
         from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
 
         return api.search(query, kind, base_models, limit)
 
     def user(self, token: str) -> str:
         """Whose token this is; see `Guarded`."""
-        self._need_network("Your account on Civitai")
+        need_network("Your account on Civitai", offline=self._offline)
         from assetctl.sources.civitai import api  # noqa: PLC0415 - as above
 
         return api.user(token)
-
-    def _need_network(self, reference: str) -> None:
-        if self._offline:
-            hint = OFFLINE_HINT
-            raise OfflineError(f"{reference} cannot be fetched: the network is switched off.", hint)
 
 
 def parse(reference: str) -> CivitaiReference:
