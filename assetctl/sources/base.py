@@ -335,7 +335,65 @@ class Searchable(Protocol):
 
 
 @runtime_checkable
-class Guarded(Protocol):
+class Describing(Protocol):
+    """A source that says things of files that did not, or not just now, come from it."""
+
+    name: str
+
+    def describe(self, sha256: str | None, origin: Origin | None) -> Facts | None:
+        """What it says of bytes with this hash, or that came from there; `None` where it cannot know any.
+
+        Raises:
+            SourceNotFoundError: It knows nothing of them.
+            SourceError: It cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest version of something at its source, where that is another than is here.
+
+    Attributes:
+        here: The version that is here, in the source's words.
+        there: The newest.
+        reference: What `pull` takes.
+        version: What `Versioned.version` says of what comes from there.
+        sha256: Of its one file, where the source says.
+    """
+
+    here: str
+    there: str
+    reference: str
+    version: str | None
+    sha256: str | None = None
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A source that has newer versions of things."""
+
+    name: str
+
+    def follows(self, origin: Origin) -> bool:
+        """Whether it can be asked for a newer version of what came from there; not where one was wanted for good."""
+        ...
+
+    def version(self, origin: Origin) -> str | None:
+        """Which version of what came from there, told from any other that the source has; `None` where unknown."""
+        ...
+
+    def newest(self, origin: Origin) -> Newest | None:
+        """The newest version like what came from there, `None` where that is it.
+
+        Raises:
+            SourceError: The source cannot be reached, or has it no longer.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesTokens(Protocol):
     """A source that has things which are not for everyone."""
 
     name: str

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlencode
 from assetctl.errors import UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
-from assetctl.sources.base import Resolution, Way, need_network
+from assetctl.sources.base import Newest, Resolution, Way, need_network
 from assetctl.text import parts_of, without_secrets
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from assetctl.settings import Settings
     from assetctl.sources.base import Found, RemoteFile
-    from assetctl.types import Origin
+    from assetctl.types import Facts, Origin
+
+#: What is written so is asked of nobody else.
+SCHEMES = ("civitai:",)
 
 _HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "civitai.green"})
 _SHORT = re.compile(r"civitai:(?P<model>\d+)(?:@(?P<version>\d+))?(?:\?(?P<query>.*))?", re.ASCII)
@@ -30,6 +33,8 @@ _AIR = re.compile(
 )
 _PAGE = re.compile(r"/models/(?P<model>\d+)(?:/[^/]*)?/?", re.ASCII)
 _DOWNLOAD = re.compile(r"/api/download/models/(?P<version>\d+)/?", re.ASCII)
+_OF_MODEL = re.compile(r"/models/(\d{1,18})\b|civitai:(\d{1,18})@", re.ASCII)
+_OF_VERSION = re.compile(r"modelVersionId=(\d{1,18})\b", re.ASCII)
 _VERSION_PAGE = re.compile(r"/api/v1/model-versions/(?P<version>\d+)/?", re.ASCII)
 
 #: Words by which an address of a download may tell a file from others of its version.
@@ -96,6 +101,36 @@ class CivitaiSource:
 
         return api.way(resolution.reference, file, offline=self._offline)
 
+    def describe(self, sha256: str | None, origin: Origin | None) -> Facts | None:
+        """It knows files by their hashes; see `Describing`."""
+        from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
+
+        del origin
+        return None if sha256 is None else api.find_version(None, None, sha256).facts
+
+    def follows(self, origin: Origin) -> bool:
+        """What it has described; see `Versioned`."""
+        return self.version(origin) is not None
+
+    def version(self, origin: Origin) -> str | None:
+        """Model and version, as its page tells them; see `Versioned`."""
+        known = _version(origin)
+        return None if known is None else "{}@{}".format(*known)
+
+    def newest(self, origin: Origin) -> Newest | None:
+        """The newest of its model that is made for the same base model; see `Versioned`."""
+        from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
+
+        known = _version(origin)
+        if known is None or origin.facts is None:
+            return None
+        model, number = known
+        newest = api.newest_like(model, origin.facts.base_model)
+        if newest is None or newest.number <= number:
+            return None
+        version = f"{model}@{newest.number}"
+        return Newest(str(number), str(newest.number), f"civitai:{version}", version)
+
     def exact(self, origin: Origin) -> str:
         """Its model and version, with what was asked of the file; see `Exact`."""
         try:
@@ -136,11 +171,21 @@ class CivitaiSource:
         return api.search(query, kind, base_models, limit)
 
     def user(self, token: str) -> str:
-        """Whose token this is; see `Guarded`."""
+        """Whose token this is; see `TakesTokens`."""
         need_network("Your account on Civitai", offline=self._offline)
         from assetctl.sources.civitai import api  # noqa: PLC0415 - as above
 
         return api.user(token)
+
+
+def _version(origin: Origin) -> tuple[int, int] | None:
+    """Model and version, as Civitai's page or AIR tells them."""
+    facts = origin.facts
+    if facts is None or facts.source != "civitai":
+        return None
+    model = _OF_MODEL.search(facts.page or "") or _OF_MODEL.search(facts.air or "")
+    number = _OF_VERSION.search(facts.page or "")
+    return None if model is None or number is None else (int(model[1] or model[2]), int(number[1]))
 
 
 def parse(reference: str) -> CivitaiReference:

@@ -13,9 +13,9 @@ from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.settings import civitai_endpoint
 from assetctl.sources import _web
-from assetctl.sources._web import find_token
 from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, digests, text, texts
 from assetctl.sources.base import number as number_of
+from assetctl.sources.tokens import find_token
 from assetctl.text import parts_of, without_secrets
 from assetctl.types import Facts
 

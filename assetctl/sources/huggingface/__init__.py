@@ -20,7 +20,7 @@ from assetctl.sources._choose import (
     named_file,
     read_index,
 )
-from assetctl.sources.base import Resolution, Way, cancellable, current_run, need_network
+from assetctl.sources.base import Newest, Resolution, Way, cancellable, current_run, need_network
 from assetctl.text import parts_of
 from assetctl.threads import all_of
 
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from assetctl.run import Run
     from assetctl.settings import Settings
     from assetctl.sources.base import Found, RemoteFile
-    from assetctl.types import Origin
+    from assetctl.types import Facts, Origin
+
+#: What is written so is asked of nobody else.
+SCHEMES = ("hf://",)
 
 _PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?")
 #: A name of dots alone is none: it would be another folder.
@@ -145,6 +148,37 @@ class HuggingFaceSource:
 
         return replace(resolution, files=tuple(all_of(resolution.files, pinned, _FILES, current_run())))
 
+    def describe(self, sha256: str | None, origin: Origin | None) -> Facts | None:
+        """It cannot be asked by hash; it knows what came from there. See `Describing`."""
+        del sha256
+        if origin is None or origin.source != self.name:
+            return None
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        return client.look_up(parse(origin.reference).repo, origin.revision).facts
+
+    def follows(self, origin: Origin) -> bool:
+        """What came from there, but for a commit that was named by its hash: that was wanted. See `Versioned`."""
+        if origin.source != self.name:
+            return False
+        try:
+            revision = parse(origin.reference).revision
+        except UsageError:  # a page of another endpoint: asking tells
+            return True
+        return revision is None or not _COMMIT.fullmatch(revision)
+
+    def version(self, origin: Origin) -> str | None:
+        """The page of a commit; see `Versioned`."""
+        return origin.url if origin.source == self.name else None
+
+    def newest(self, origin: Origin) -> Newest | None:
+        """What its reference stands for now; see `Versioned`."""
+        there = self.resolve(origin.reference)
+        if there.revision == origin.revision:
+            return None
+        sha256 = there.sha256 if there.format == "file" else None
+        return Newest((origin.revision or "")[:12], (there.revision or "")[:12], origin.reference, there.url, sha256)
+
     def exact(self, origin: Origin) -> str:
         """Its commit and, of a repository with more than one file, its path; see `Exact`."""
         try:
@@ -186,7 +220,7 @@ class HuggingFaceSource:
         return search.search(query, kind, base_models, limit)
 
     def user(self, token: str) -> str:
-        """Whose token this is; see `Guarded`."""
+        """Whose token this is; see `TakesTokens`."""
         need_network("Your account on the Hub", offline=self._offline)
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - as above
 
