@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.run import Bytes, Run
+from assetctl.run import Bytes, Run, running
 from assetctl.sources.transfer import transfer
 
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ def fetch(
 ) -> Path:
     """What a reference stands for, brought into a folder; `report` is told how far each file is."""
     run = Run(lambda event: report(event) if isinstance(event, Bytes) else None)
-    with run.shielded():
+    with running(run):
         return transfer(source, source.resolve(asked) if isinstance(asked, str) else asked, into, run).path

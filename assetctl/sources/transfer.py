@@ -122,8 +122,7 @@ class _Transfer:
         place = self._asset / self._place(file)
 
         def tell(done: int) -> None:
-            shown = f"{self._resolution.name}/{file.path}" if self._is_folder else file.path
-            run.tell(Bytes(task=self._task, file=shown, done=done, total=file.size))
+            run.tell(Bytes(task=self._task, file=file.path, done=done, total=file.size))
 
         run.check()
         with cancellable(run), self._alone.get(file.digests, nullcontext()):
