@@ -20,6 +20,7 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import needs_vocabulary
+from assetctl.run import silent
 from assetctl.sources import find_source
 from assetctl.sources._local import fetched_bytes
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
@@ -199,7 +200,7 @@ def _registered(
     workspace: Workspace, path: Path, resolution: Resolution, name: str | None, labels: tuple[str, ...]
 ) -> PullResult:
     """Register a person's own file where it lies in the store: it is there already, and stays theirs."""
-    import_files(workspace, [path], tags=labels)
+    import_files(workspace, [path], tags=labels, run=silent())
     asset = workspace.catalog.read.at_path(str(path)) or workspace.catalog.read.find(str(path))
     return _known(workspace, asset, resolution, name, labels)
 
