@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl import pictures
 from assetctl.catalog import FileHashes, GenerationEntry
-from assetctl.errors import AssetctlError, HashMismatchError, NameTakenError, StorageError, UsageError
+from assetctl.errors import HashMismatchError, NameTakenError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_intact
@@ -270,8 +270,8 @@ def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Outp
     """Let whatever ends the work too soon tell of the pictures that there are."""
     try:
         yield
-    except AssetctlError as error:
-        error.done = [picture.data for picture in saved]
+    except Exception as error:
+        error.done = [picture.data for picture in saved]  # type: ignore[attr-defined]  # a backend may raise anything
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)
