@@ -134,8 +134,7 @@ def pull_all(
     labels = tuple(tags)
 
     def one(reference: str, own_run: Run) -> PullResult:
-        with workspace.another() as own:
-            return pull(own, reference, own_run, tags=labels)
+        return pull(workspace, reference, own_run, tags=labels)
 
     outcomes: dict[int, PullResult | BaseException] = {}
     try:

@@ -256,11 +256,11 @@ def _resolve_all(
     base = manifest.parent
 
     def one(item: Wanted, own_run: Run) -> Locked:
-        with workspace.another() as own, own_run.task(item.name, "fetch"):
-            source = find_source(rebased(item.source, base), own.settings)
+        with own_run.task(item.name, "fetch"):
+            source = find_source(rebased(item.source, base), workspace.settings)
             source = source if outside else confined(source, base, known=item.sha256 is not None)
             with naming_its_place(manifest, item.name, source):
-                return _locked(own, item, source, base, own_run, fetch=fetch)
+                return _locked(workspace, item, source, base, own_run, fetch=fetch)
 
     return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads, run)}
 

@@ -261,11 +261,11 @@ def _fetch_all(
     wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
     def one(locked: Locked, own_run: Run) -> PullResult:
-        with workspace.another() as own, own_run.task(locked.name, "fetch"):
-            source = source_called(locked.source, own.settings)
+        with own_run.task(locked.name, "fetch"):
+            source = source_called(locked.source, workspace.settings)
             source = source if known is None else confined(source, base, known=locked.name in known)
             with naming_its_place(manifest, locked.name, source):
-                return bring(own, source, resolution_of(locked, base), own_run, locked.name)
+                return bring(workspace, source, resolution_of(locked, base), own_run, locked.name)
 
     outcomes = dict(at_once(wanted, one, workspace.settings.downloads, run))
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
