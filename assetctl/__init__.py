@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from assetctl import errors, identify
     from assetctl.errors import AssetctlError
     from assetctl.operations.library.edit import Changes
-    from assetctl.operations.select.selection import Choice
-    from assetctl.plan import GenerationRequest
-    from assetctl.registry import Registry
+    from assetctl.request import Output, Request
+        from assetctl.registry import Registry
     from assetctl.types import Asset, CheckReport, Finding, Identification
 
 __all__ = [
@@ -27,11 +26,11 @@ __all__ = [
     "AssetctlError",
     "Changes",
     "CheckReport",
-    "Choice",
     "Finding",
-    "GenerationRequest",
     "Identification",
+    "Output",
     "Registry",
+    "Request",
     "errors",
     "identify",
 ]
@@ -41,11 +40,11 @@ _HOMES = {
     "AssetctlError": "errors",
     "Changes": "operations.library.edit",
     "CheckReport": "types",
-    "Choice": "operations.select.selection",
     "Finding": "types",
-    "GenerationRequest": "plan",
     "Identification": "types",
+    "Output": "request",
     "Registry": "registry",
+    "Request": "request",
 }
 
 

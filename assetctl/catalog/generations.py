@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.catalog.rows import GenerationEntry, GenerationFilter
-    from assetctl.types import Asset, Selection
 
 #: Columns of `generations` that an entry has under the same name.
 _PLAIN = (
     "prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height",
     "image_path", "image_sha256",
 )  # fmt: skip
+_SETTINGS = ("steps", "cfg_scale", "sampler", "seed", "width", "height")
 #: What these hold, with the number and the time before them.
 _GENERATION: dict[str, Kinds] = {
     "number": NUMBER, "time": TEXT, "prompt": TEXT, "negative prompt": TEXT, "number of steps": NUMBER, "scale": REAL,
@@ -73,7 +73,7 @@ class Generations:
             _GENERATION,
         )
         assets = self._assets(row["number"] for row in rows)
-        return [Generation(**dict(row), assets=tuple(assets[row["number"]])) for row in rows]
+        return [_generation(dict(row), assets[row["number"]]) for row in rows]
 
     def get(self, number: int) -> Generation:
         """One picture, with its record, or without where that is damaged.
@@ -87,7 +87,7 @@ class Generations:
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
         fields = dict(rows[0])
         fields["record"] = _record(fields["record"])
-        return Generation(**fields, assets=tuple(self._assets([number])[number]))
+        return _generation(fields, self._assets([number])[number])
 
     def has_file(self, sha256: str) -> bool:
         """Whether a picture was saved as exactly these bytes."""
@@ -95,7 +95,9 @@ class Generations:
 
     def record(self, entry: GenerationEntry) -> int:
         """Keep one picture and what it was made of; returns its number."""
-        values = [_now(), *(getattr(entry, column) for column in _PLAIN), orjson.dumps(entry.record).decode()]
+        said = {"prompt": entry.prompt, "negative_prompt": entry.negative_prompt, "image_path": entry.image_path}
+        said |= {"image_sha256": entry.image_sha256, **entry.settings}
+        values = [_now(), *(said[column] for column in _PLAIN), orjson.dumps(entry.record).decode()]
         with explained(self._path), self._writing() as connection:
             number = connection.execute(
                 f"INSERT INTO generations (created_at, {', '.join(_PLAIN)}, record) VALUES ({_MARKS})",  # noqa: S608 - columns are ours
@@ -104,10 +106,18 @@ class Generations:
             # An asset may have been removed while the picture was made: its name and hash remain.
             connection.executemany(
                 "INSERT INTO generation_assets (generation_id, position, asset_id, role, name, sha256, weight) "
-                "VALUES (?, ?, (SELECT id FROM assets WHERE id = ?), ?, ?, ?, ?)",
+                "VALUES (?, ?, (SELECT id FROM assets WHERE path = ?), ?, ?, ?, ?)",
                 [
-                    (number, position, asset.id, role, asset.name, asset.sha256, weight)
-                    for position, (role, asset, weight) in enumerate(_uses(entry.selection))
+                    (
+                        number,
+                        position,
+                        use.path,
+                        use.role,
+                        use.name,
+                        use.sha256,
+                        use.weight if use.role == "lora" else None,
+                    )
+                    for position, use in enumerate(entry.uses)
                 ],
             )
         return int(number or 0)
@@ -141,6 +151,11 @@ class Generations:
             return rows
 
 
+def _generation(fields: dict[str, Any], assets: list[GenerationAsset]) -> Generation:
+    settings = {name: fields.pop(name) for name in _SETTINGS}
+    return Generation(**fields, settings=settings, assets=tuple(assets))
+
+
 def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
     where, values = ["1"], list[Any]()
     if wanted.asset_ids:
@@ -169,17 +184,6 @@ def _record(text: str | bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def _uses(chosen: Selection) -> list[tuple[str, Asset, float | None]]:
-    uses: list[tuple[str, Asset, float | None]] = []
-    if chosen.checkpoint is not None:
-        uses.append(("checkpoint", chosen.checkpoint, None))
-    uses += [("lora", use.asset, use.weight) for use in chosen.loras]
-    uses += [("embedding", asset, None) for asset in chosen.embeddings]
-    if chosen.vae is not None:
-        uses.append(("vae", chosen.vae, None))
-    return uses
 
 
 def _now() -> str:

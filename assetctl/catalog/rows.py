@@ -13,9 +13,10 @@ import orjson
 from assetctl.types import LONGEST_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from assetctl.types import AssetFile, Identification, Origin, Selection
+    from assetctl.plan import PlannedUse
+    from assetctl.types import AssetFile, Identification, Origin
 
 
 #: How long one process waits for another's write, in seconds.
@@ -161,21 +162,17 @@ class GenerationEntry:
     """One picture that was made.
 
     Attributes:
-        selection: The assets and their weights.
+        uses: The assets and their weights.
+        settings: Values of all options, the seed among them.
         image_path: Where the picture lies.
         image_sha256: Of the picture's file.
         record: Everything that was recorded in the picture.
     """
 
-    selection: Selection
+    uses: Sequence[PlannedUse]
     prompt: str
     negative_prompt: str
-    steps: int
-    cfg_scale: float
-    sampler: str
-    seed: int
-    width: int
-    height: int
+    settings: Mapping[str, Any]
     image_path: str
     image_sha256: str
     record: dict[str, object]
@@ -203,6 +200,7 @@ class Generation:
 
     Attributes:
         number: Counts up from 1.
+        settings: Values of the options, by their names.
         image_path: Where it was saved; it may lie elsewhere by now.
         image_sha256: Of the file as it was saved.
         record: Everything that was recorded in it; `None` in a list of many.
@@ -212,12 +210,7 @@ class Generation:
     created_at: str
     prompt: str
     negative_prompt: str
-    steps: int
-    cfg_scale: float
-    sampler: str
-    seed: int
-    width: int
-    height: int
+    settings: Mapping[str, Any]
     image_path: str
     image_sha256: str
     assets: tuple[GenerationAsset, ...]

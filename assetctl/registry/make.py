@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
-    from assetctl.operations.select.selection import Choice
-    from assetctl.plan import Backend, GenerationRequest, Plan, Progress
+    from assetctl.plan import Backend, Plan, Progress
     from assetctl.registry.home import PathLike
+    from assetctl.request import Request
     from assetctl.types import CheckReport
 
 
@@ -25,37 +25,23 @@ class Make(Home):
 
     def plan(
         self,
-        request: GenerationRequest,
-        choice: Choice,
-        *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
+        request: Request,
     ) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
         from assetctl.operations.make.generate import find_output_path
-        from assetctl.operations.make.plan import check_numbers, plan_generation
+        from assetctl.operations.make.plan import resolve
 
-        check_numbers(request)
-        target = self._workspace.settings.outputs if out is None else Path(out)
-        find_output_path(target, format, count=request.count, force=force)
-        return plan_generation(self._workspace, request, choice)
+        find_output_path(self._workspace, request.output, count=request.count or 1)
+        return resolve(self._workspace, request)
 
     def generate(
         self,
-        request: GenerationRequest,
-        choice: Choice,
+        request: Request,
         *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
         backend: Backend | None = None,
         progress: Callable[[Progress], None] = ignore,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them.
-
-        `out` is a folder or the first picture's name, `format` one of `png`, `jpg` and `webp`: what the
-        name says unless given, and else PNG. A file of that name is an error, unless `force` replaces it.
 
         Raises:
             InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
@@ -64,11 +50,9 @@ class Make(Home):
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.generate import generate
 
-        plan, report = self.plan(request, choice, out=out, format=format, force=force)
-        target, painter = None if out is None else Path(out), backend or DiffusersBackend()
-        return generate(
-            self._workspace, plan, report, painter, out=target, format=format, force=force, progress=progress
-        )
+        plan, report = self.plan(request)
+        painter = backend or DiffusersBackend()
+        return generate(self._workspace, plan, report, painter, output=request.output, progress=progress)
 
     def plan_reproduction(
         self, picture: PathLike | int, *, other_bytes: bool = False, backend: Backend | None = None

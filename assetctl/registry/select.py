@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
     from assetctl.compat.check import Rule
     from assetctl.operations.select.prompts import PromptReading
-    from assetctl.operations.select.selection import Choice
+    from assetctl.request import Request
     from assetctl.types import Asset, CheckReport
 
 
 class Select(Home):
     """Whether assets work together, and what a prompt comes to."""
 
-    def check(self, choice: Choice) -> CheckReport:
-        """Whether a selection can work together."""
+    def check(self, request: Request, *, commercial: bool = False) -> CheckReport:
+        """Whether what a request names can work together; `commercial` asks the licences too."""
         from assetctl.operations.select.check import check
 
-        return check(self._workspace, choice)
+        return check(self._workspace, request, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""

@@ -13,10 +13,9 @@ from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, 
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring, told_by
-from assetctl.operations.select.selection import wanted_in
 from assetctl.sources import departure, find_source
 from assetctl.sources.base import Confinable, Pinning, RemoteFile, Resolution
 from assetctl.text import mark_of_hidden, without_secrets
@@ -92,7 +91,7 @@ def lock(
         HashMismatchError: A source promises other bytes than the manifest wants.
         SourceError: A source cannot be reached.
     """
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
     if write:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
-from assetctl.manifest import read_lock
+from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.acquire.pull import PullResult, bring, told_by
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
@@ -26,7 +26,6 @@ from assetctl.operations.provision.lock import (
     refuse_twins,
     resolution_of,
 )
-from assetctl.operations.select.selection import wanted_in
 from assetctl.sources import source_called
 from assetctl.threads import at_once
 
@@ -119,7 +118,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         RefusedFileError: A path leads out of the manifest's folder.
         SourceError, FileError, StorageError: Of the first asset that could not be had; it names all that were.
     """
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
         pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
     else:
