@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from assetctl import errors, identify
     from assetctl.errors import AssetctlError
     from assetctl.operations.library.edit import Changes
+    from assetctl.registry import Registry
     from assetctl.request import Output, Request
-        from assetctl.registry import Registry
     from assetctl.types import Asset, CheckReport, Finding, Identification
 
 __all__ = [

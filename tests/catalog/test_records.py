@@ -7,10 +7,11 @@ import sqlite3
 from copy import deepcopy
 
 import pytest
+from selections import lora_use, picture_entry
 
-from assetctl.catalog import Catalog, FileHashes, GenerationEntry, NewAsset
+from assetctl.catalog import Catalog, FileHashes, NewAsset
 from assetctl.errors import CatalogError, CorruptFileError, NotFoundError, StorageError
-from assetctl.types import AssetFile, Evidence, Facts, Identification, Origin, Selection, WeightedAsset
+from assetctl.types import AssetFile, Evidence, Facts, Identification, Origin
 
 PATH = "/store/loras/whiskers.safetensors"
 FOUND = Identification(
@@ -45,11 +46,8 @@ def number(catalog):
         writer.set_notes(number, "lovely\nüber alles")
         writer.set_default_weight(number, 0.7)
     for chosen in (None, catalog.read.by_id(number), None):
-        uses = () if chosen is None else (WeightedAsset(chosen, 0.5),)
-        selection = Selection(loras=uses)
-        catalog.generations.record(
-            GenerationEntry(selection, "a cat", "", 20, 7.0, "Euler a", 1, 64, 64, "/x.png", "cd" * 32, {})
-        )
+        uses = () if chosen is None else (lora_use(chosen, 0.5),)
+        catalog.generations.record(picture_entry("a cat", uses))
     return number
 
 

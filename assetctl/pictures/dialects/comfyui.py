@@ -56,9 +56,7 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         software="ComfyUI",
         prompt=_with_tokens(positive),
         negative_prompt=_with_tokens(negative),
-        settings=settings(
-            {**plain, "sampler": sampler, "width": width, "height": height, "clip_skip": _clip_skip(graph)}
-        ),
+        settings=settings({**plain, **other, "sampler": sampler}),
         assets=_assets(graph, samplers, given, f"{positive or ''}\n{negative or ''}").assets(),
         fields=fields,
         understood=_understood(fields, plain.get("steps")),
