@@ -82,7 +82,7 @@ class Option:
         if self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]:
             low, high = self.bounds
             raise UsageError(f"{self.called} must be {low:g} to {high:.12g}, not {value:.12g}.", _SEE_HELP)
-        if value % self.multiple if number else False:
+        if self.multiple > 1 and value % self.multiple:
             nearest = int(value // self.multiple * self.multiple) or self.multiple
             raise UsageError(
                 f"The {self.name} must be a multiple of {self.multiple}, not {value}.", f"Take {nearest}, for example."

@@ -85,10 +85,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
         prompt=maybe(PROSE),
         negative_prompt=maybe(PROSE),
     )
-    named = st.lists(st.tuples(names(), recipes), max_size=2)
-    return Manifest(
-        wanted, {name: recipe for name, recipe in {key.lower(): (key, of) for key, of in draw(named)}.values()}
-    )
+    named = {name.lower(): (name, recipe) for name, recipe in draw(st.lists(st.tuples(names(), recipes), max_size=2))}
+    return Manifest(wanted, dict(named.values()))
 
 
 @st.composite

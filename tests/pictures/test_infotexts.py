@@ -11,7 +11,7 @@ from generated import names, texts
 from generation import tiny
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pictures.expected import read_of
+from pictures.expected import SETTINGS, read_of
 from tables import table
 
 from assetctl.pictures import PictureParameters, UsedAsset, infotext, parse_infotext
@@ -43,7 +43,8 @@ def said(found: PictureParameters, key: str, wanted: Any) -> Any:
         return of(found, "checkpoint")[0].hash
     if key == "civitai_metadata":
         return found.extra["Civitai metadata"]
-    return getattr(found, {"negative": "negative_prompt"}.get(key, key))
+    name = {"negative": "negative_prompt"}.get(key, key)
+    return found.settings.get(name) if name in SETTINGS else getattr(found, name)
 
 
 @pytest.mark.skipif(not CORPUS.is_file(), reason="the shared corpus is not beside this checkout")
