@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from assetctl.operations.library.edit import Changes
     from assetctl.registry import Registry
     from assetctl.request import Output, Request
+    from assetctl.run import Cancelled, Run
     from assetctl.types import Asset, CheckReport, Finding, Identification
 
 __all__ = [
     "Asset",
     "AssetctlError",
+    "Cancelled",
     "Changes",
     "CheckReport",
     "Finding",
@@ -31,6 +33,7 @@ __all__ = [
     "Output",
     "Registry",
     "Request",
+    "Run",
     "errors",
     "identify",
 ]
@@ -38,6 +41,7 @@ __all__ = [
 _HOMES = {
     "Asset": "types",
     "AssetctlError": "errors",
+    "Cancelled": "run",
     "Changes": "operations.library.edit",
     "CheckReport": "types",
     "Finding": "types",
@@ -45,6 +49,7 @@ _HOMES = {
     "Output": "request",
     "Registry": "registry",
     "Request": "request",
+    "Run": "run",
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.registry import Registry
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Event, Run, Warned
 
 
 def path(text: str) -> Path:
@@ -109,11 +109,15 @@ class Output:
     Args:
         json: Print one document, and nothing else, on stdout.
         quiet: Print names alone; keep hints and notes to ourselves.
+
+    Attributes:
+        warnings: What runs have warned of, in order.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
+        self.warnings: list[Warned] = []
 
     def result(self, data: object, render: Callable[[], None], names: Iterable[str] = ()) -> None:
         """Give the command's result: as data, as names, or rendered for a person."""
@@ -197,15 +201,24 @@ class Output:
         console.print(table)
 
     @contextlib.contextmanager
-    def byte_progress(self) -> Iterator[Callable[[FetchProgress], None]]:
-        """A bar of bytes on stderr, for a person at a terminal; the callback takes a `FetchProgress`."""
-        if self.quiet or not sys.stderr.isatty():
-            yield lambda _: None
-            return
-        from assetctl.cli.progress import byte_bar  # noqa: PLC0415 - needs Rich
+    def progress(self) -> Iterator[Run]:
+        """A run whose warnings are told and kept, with bars on stderr for a person at a terminal."""
+        from assetctl.run import Run, Warned  # noqa: PLC0415 - `--help` needs none
 
-        with byte_bar() as advance:
-            yield advance
+        def warn(event: Event) -> None:
+            if isinstance(event, Warned):
+                self.warnings.append(event)
+                self.warning(event.message)
+                if event.hint:
+                    self.hint(event.hint)
+
+        if self.quiet or not sys.stderr.isatty():
+            yield Run(warn)
+            return
+        from assetctl.cli.progress import Bars  # noqa: PLC0415 - needs Rich
+
+        with Bars() as bars:
+            yield Run(warn, bars)
 
 
 _COMMON = "Common options"

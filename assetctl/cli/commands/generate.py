@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.pictures import naming_what_is_done, plan_data, result_data, show_plan, step_progress, tell_result
+from assetctl.cli.pictures import naming_what_is_done, plan_data, result_data, show_plan, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
@@ -100,8 +100,8 @@ def _show_plan(session: Session, request: Request) -> None:
 
 def _make(session: Session, request: Request) -> None:
     gc.enable()  # it was off for a short life, and this one is long
-    with naming_what_is_done(), step_progress(session) as progress:
-        result = session.registry.generate(request, progress=progress)
+    with naming_what_is_done(), session.out.progress() as run:
+        result = session.registry.generate(request, run=run)
     paths = [image.path for image in result.images]
     session.out.result(result_data(result), lambda: session.out.lines(paths), paths)
     tell_result(session, result)
