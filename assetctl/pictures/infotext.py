@@ -342,17 +342,16 @@ def _named(field: str, use: PlannedUse | None) -> dict[str, str]:
     return {} if use is None else {f"{field} hash": use.autov2 or "", field: line(use.name) or ""}
 
 
-#: A hash stands in Civitai's object by the role that it knows, with the name behind it for these.
-_CIVITAI_ROLES = {"checkpoint": "model", "vae": "vae", "lora": "lora:", "embedding": "embed:"}
+#: What a role is called in Civitai's object; where there can be several, the name follows.
+_CIVITAI_WORDS = {"checkpoint": "model", "vae": "vae", "lora": "lora:", "embedding": "embed:"}
 
 
 def _hashes(plan: Plan) -> str:
     """Civitai's object of AutoV2 hashes, without names that a pattern would stumble over."""
     named = [
-        (f"{role}{line(use.name)}" if role.endswith(":") else role, use.autov2)
-        for known in ("checkpoint", "vae", "lora", "embedding")
-        for use in plan.of(known)
-        for role in (_CIVITAI_ROLES[known],)
+        (f"{word}{line(use.name)}" if word.endswith(":") else word, use.autov2)
+        for role, word in _CIVITAI_WORDS.items()
+        for use in plan.of(role)
     ]
     pairs = (
         f'"{key}": "{digits}"' for key, digits in named if digits and not _NOT_IN_HASHES.search(key.partition(":")[2])

@@ -46,11 +46,13 @@ class PictureRecipe:
     threads: int | None = None
 
 
-_ROLES = ("checkpoint", "lora", "embedding", "vae")
+#: What a picture can be made of here.
+_USABLE = ("checkpoint", "lora", "embedding", "vae")
 _PREDICTIONS = (None, "epsilon", "v_prediction")
 
-#: The version of a record that is understood.
+#: The version of a record that is understood, and what it says beside options.
 _VERSION = 1
+_KEYS = {"version", "software", "prompt", "negative_prompt", "prediction", "assets", "environment"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AUTOV3 = re.compile(r"[0-9a-f]{12}")
 
@@ -94,8 +96,11 @@ def recipe_of_record(record: Mapping[str, Any], what: str) -> PictureRecipe:
 
 
 def _check_version(reader: _Reader, record: Mapping[str, Any], what: str) -> None:
-    if reader.whole("version", _VERSION) > _VERSION:
-        message = f"{what} was made by a newer assetctl: its version is {record['version']}."
+    unknown = sorted(record.keys() - _KEYS - {each.name for each in OPTIONS})
+    newer = reader.whole("version", _VERSION) > _VERSION
+    if newer or unknown:  # an option that is not known would be lost, and the picture another one
+        why = f"its version is {record['version']}" if newer else f"it has {unknown[0]!r:.60}"
+        message = f"{what} was made by a newer assetctl: {why}."
         raise FileError(message, "Upgrade with `pip install -U assetctl`.")
 
 
@@ -156,7 +161,7 @@ class _Reader:
     def used(self) -> UsedAsset:
         """An asset of the record, as something to look for."""
         role, sha256, source = self._entry.get("role"), self._entry.get("sha256"), self._entry.get("source")
-        if role not in _ROLES:
+        if role not in _USABLE:
             raise self.nonsense("role")
         if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
             raise self.nonsense("sha256")
@@ -178,8 +183,6 @@ class _Reader:
                 raise self.nonsense(key)
         return {"name": self.text("name"), "trigger_words": tuple(words), "autov3": autov3, **optional}
 
-
-_USABLE = ("checkpoint", "lora", "embedding", "vae")
 
 #: Samplers to which A1111 gives Karras sigmas where its schedule is "Automatic".
 _KARRAS_BY_ITSELF = ("DPM++ 2M", "DPM2", "DPM2 a")
