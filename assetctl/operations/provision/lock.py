@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
 from assetctl.files.paths import absolute
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring, resolved
-from assetctl.operations.select.selection import wanted_in
 from assetctl.run import Saved, silent
 from assetctl.sources import departure, find_source
 from assetctl.sources.base import Confinable, Pinning, RemoteFile, Resolution, cancellable, digests
@@ -95,7 +94,7 @@ def lock(
         Cancelled: The run is; the lockfile is as it was.
     """
     run = run or silent()
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
     if write:

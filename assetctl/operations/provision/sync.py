@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
-from assetctl.manifest import read_lock
+from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.acquire.pull import PullResult, bring
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
@@ -26,7 +26,6 @@ from assetctl.operations.provision.lock import (
     refuse_twins,
     resolution_of,
 )
-from assetctl.operations.select.selection import wanted_in
 from assetctl.run import Warned, silent
 from assetctl.sources import source_called
 from assetctl.threads import at_once
@@ -120,7 +119,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         Cancelled: The run is; each asset that was begun is as it was or done.
     """
     run = run or silent()
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
         pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
     else:
