@@ -166,19 +166,17 @@ def _label(options: Sequence[Option]) -> str:
 def generation_data(generation: Generation) -> dict[str, Any]:
     """A picture of the history as the JSON contract has it."""
     plain = ("number", "created_at", "prompt", "negative_prompt")
-    return (
-        {name: getattr(generation, name) for name in plain}
-        | dict(generation.settings)
-        | {
-            "path": generation.image_path,
-            "sha256": generation.image_sha256,
-            "is_there": generation.is_there,
-            "assets": [
-                {"role": use.role, "name": use.name, "sha256": use.sha256, "weight": use.weight, "asset": use.asset}
-                for use in generation.assets
-            ],
-        }
-    )
+    return {
+        **{name: getattr(generation, name) for name in plain},
+        **generation.settings,
+        "path": generation.image_path,
+        "sha256": generation.image_sha256,
+        "is_there": generation.is_there,
+        "assets": [
+            {"role": use.role, "name": use.name, "sha256": use.sha256, "weight": use.weight, "asset": use.asset}
+            for use in generation.assets
+        ],
+    }
 
 
 def show_history(out: Output, generations: Sequence[Generation]) -> None:

@@ -320,9 +320,9 @@ def _name(workspace: Workspace, asset: Asset, name: str) -> None:
     """Give an asset its name of the manifest; whoever has that name steps aside, and keeps all else."""
     if asset.name == name:
         return
-    same = (each for each in workspace.catalog.read.called(name) if each.name.lower() == name.lower())
-    namesake = next((each for each in same if each.id != asset.id), None)
     with workspace.catalog.write() as writer:
+        same = (each for each in writer.called(name) if each.name.lower() == name.lower())
+        namesake = next((each for each in same if each.id != asset.id), None)
         taken = writer.names() - {asset.name.lower()}
         # Out of the way, for the namesake may need what it was called. No asset has a name with a colon.
         writer.rename(asset.id, f":{secrets.token_hex(8)}")
