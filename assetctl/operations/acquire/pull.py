@@ -19,13 +19,13 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import needs_vocabulary
-from assetctl.run import Cancelled, Saved, silent
+from assetctl.run import Saved, silent
 from assetctl.sources import find_source
 from assetctl.sources.base import cancellable
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
-from assetctl.threads import at_once
+from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,16 +137,7 @@ def pull_all(
         with workspace.another() as own:
             return pull(own, reference, own_run, tags=labels)
 
-    outcomes: dict[int, PullResult | BaseException] = {}
-    try:
-        for number, outcome in at_once(references, one, workspace.settings.downloads, run):
-            outcomes[number] = outcome
-            if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
-                raise outcome
-    except Cancelled as cancelled:
-        cancelled.done = [outcomes[number] for number in sorted(outcomes) if isinstance(outcomes[number], PullResult)]
-        raise
-    return [outcomes[number] for number in range(len(references))]  # type: ignore[misc]  # the others were raised
+    return each_of(references, one, workspace.settings.downloads, run)
 
 
 def bring(
