@@ -20,8 +20,7 @@ from assetctl.operations.library.ingest import (
 )
 from assetctl.operations.library.tokenizer_files import needs_vocabulary
 from assetctl.run import Saved, silent
-from assetctl.sources import find_source
-from assetctl.sources.base import cancellable
+from assetctl.sources import find_source, resolve
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
@@ -77,20 +76,9 @@ def plan_pull(workspace: Workspace, reference: str, run: Run | None = None) -> P
     Raises:
         As `pull` does.
     """
-    resolution = resolved(find_source(reference, workspace.settings), reference, run or silent())
+    resolution = resolve(find_source(reference, workspace.settings), reference, run or silent())
     here = _already_here(workspace, resolution)
     return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
-
-
-def resolved(source: Source, reference: str, run: Run) -> Resolution:
-    """What a reference stands for; the source is not waited for once the run is cancelled.
-
-    Raises:
-        As `Source.resolve` does.
-        Cancelled: The run is.
-    """
-    with cancellable(run):
-        return source.resolve(reference)
 
 
 def pull(
@@ -119,7 +107,7 @@ def pull(
     task = without_secrets(reference)
     source = find_source(reference, workspace.settings)
     with run.task(task, "fetch"):
-        came = resolved(source, reference, run)
+        came = resolve(source, reference, run)
         return bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
 
 

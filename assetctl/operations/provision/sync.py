@@ -14,7 +14,6 @@ from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
 from assetctl.operations.provision.lock import (
-    confined,
     faults_of,
     keep_inside,
     lock,
@@ -28,7 +27,7 @@ from assetctl.operations.provision.lock import (
 )
 from assetctl.operations.select.selection import wanted_in
 from assetctl.run import Warned, silent
-from assetctl.sources import source_called
+from assetctl.sources import confined, source_called
 from assetctl.threads import each_of
 
 if TYPE_CHECKING:
