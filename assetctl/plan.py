@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from assetctl.prompt import ParsedPrompt
+    from assetctl.run import Run
     from assetctl.types import Finding, Selection
 
 
@@ -88,23 +89,14 @@ class Picture:
         seed: The seed that made it.
         environment: What else its bytes depend on: device, dtype, threads, processor, versions.
         findings: What showed only when the assets were loaded.
+        seconds: How long it took, once all was loaded.
     """
 
     image: Any
     seed: int
     environment: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a generation is: `stage` is `load` or `sample`; picture and step count from 1."""
-
-    stage: str
-    picture: int = 0
-    pictures: int = 0
-    step: int = 0
-    steps: int = 0
+    seconds: float = 0.0
 
 
 class Backend(Protocol):
@@ -122,10 +114,11 @@ class Backend(Protocol):
         """
         ...
 
-    def generate(self, plan: Plan, report: Callable[[Progress], None]) -> Iterator[Picture]:
-        """Make the plan's pictures one by one, telling `report` of every step.
+    def generate(self, plan: Plan, run: Run) -> Iterator[Picture]:
+        """Make the plan's pictures one by one: `Started` with the stage `load` comes first, then a `Step` for each.
 
         Raises:
+            Cancelled: The run was cancelled.
             MissingExtraError: The packages for it are not installed.
             GenerationError: The assets could not be loaded, or a picture could not be made.
         """

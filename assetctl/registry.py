@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from assetctl.errors import UsageError
 from assetctl.operations.workspace import Workspace
-from assetctl.run import Bytes, Started, Step, running
+from assetctl.run import running
 from assetctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
     from assetctl.operations.select.selection import Choice
-    from assetctl.plan import Backend, GenerationRequest, Plan, Progress
+    from assetctl.plan import Backend, GenerationRequest, Plan
     from assetctl.run import Run
-    from assetctl.sources.base import FetchProgress
     from assetctl.store.trash import Entry
     from assetctl.types import Asset, AssetDetails, CheckReport
 
@@ -193,7 +192,7 @@ class Registry:
         from assetctl.operations.library.inspect_asset import inspect_asset
 
         with running(run) as run:
-            return inspect_asset(self._workspace, name, hashes=hashes, report=_bytes(run))
+            return inspect_asset(self._workspace, name, hashes=hashes, run=run)
 
     def import_files(
         self,
@@ -208,7 +207,7 @@ class Registry:
 
         wanted = [Path(path) for path in paths]
         with running(run) as run:
-            return import_files(self._workspace, wanted, hashes=hashes, tags=tags, listed=listed, report=_bytes(run))
+            return import_files(self._workspace, wanted, hashes=hashes, tags=tags, listed=listed, run=run)
 
     def convert(
         self,
@@ -222,7 +221,7 @@ class Registry:
         from assetctl.operations.library.convert import convert
 
         with running(run) as run:
-            return convert(self._workspace, what, name=name, out=None if out is None else Path(out), report=_bytes(run))
+            return convert(self._workspace, what, name=name, out=None if out is None else Path(out), run=run)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""
@@ -245,7 +244,7 @@ class Registry:
         from assetctl.operations.library.verify import verify
 
         with running(run) as run:
-            return verify(self._workspace, names, quick=quick, report=_bytes(run))
+            return verify(self._workspace, names, quick=quick, run=run)
 
     def plan_removal(self, name: str, *, delete_files: bool = False) -> Removal:
         """Say what removing an asset would mean."""
@@ -541,19 +540,23 @@ class Registry:
         plan, report = self.plan(request, choice, out=out, format=format, force=force)
         target, painter = None if out is None else Path(out), backend or DiffusersBackend()
         with running(run) as run:
-            return generate(
-                self._workspace, plan, report, painter, out=target, format=format, force=force, progress=_steps(run)
-            )
+            return generate(self._workspace, plan, report, painter, out=target, format=format, force=force, run=run)
 
     def plan_reproduction(
-        self, picture: PathLike | int, *, other_bytes: bool = False, backend: Backend | None = None
+        self,
+        picture: PathLike | int,
+        *,
+        other_bytes: bool = False,
+        backend: Backend | None = None,
+        run: Run | None = None,
     ) -> Reproduction:
         """Say how a picture would be made again, and what would differ; see `reproduce`."""
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.reproduce import plan_reproduction
 
         painter = backend or DiffusersBackend()
-        return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes)
+        with running(run) as run:
+            return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes, run=run)
 
     def reproduce(
         self,
@@ -586,10 +589,10 @@ class Registry:
 
         painter = backend or DiffusersBackend()
         if not isinstance(picture, Reproduction):
-            picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter)
+            picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter, run=run)
         target = None if out is None else Path(out)
         with running(run) as run:
-            return reproduce(self._workspace, picture, painter, out=target, force=force, progress=_steps(run))
+            return reproduce(self._workspace, picture, painter, out=target, force=force, run=run)
 
     def check_reproduction_path(
         self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
@@ -609,7 +612,7 @@ class Registry:
 
         return find_picture(self._workspace, name)
 
-    def inspect_picture(self, path: PathLike, *, hashes: bool | None = None) -> PictureDetails:
+    def inspect_picture(self, path: PathLike, *, hashes: bool | None = None, run: Run | None = None) -> PictureDetails:
         """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
 
         Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
@@ -620,7 +623,8 @@ class Registry:
         """
         from assetctl.operations.make.inspect_picture import inspect_picture
 
-        return inspect_picture(self._workspace, Path(path), hashes=hashes)
+        with running(run) as run:
+            return inspect_picture(self._workspace, Path(path), hashes=hashes, run=run)
 
     def history(
         self,
@@ -706,19 +710,3 @@ class Registry:
         from assetctl.operations.provision.export import export
 
         return export(self._workspace, names, recipe=recipe, base=None if base is None else Path(base))
-
-
-def _bytes(run: Run) -> Callable[[FetchProgress], None]:
-    return lambda progress: run.tell(Bytes(file=progress.file, done=progress.done, total=progress.total))
-
-
-def _steps(run: Run) -> Callable[[Progress], None]:
-    def told(progress: Progress) -> None:
-        if progress.stage == "load":
-            run.tell(Started(stage="load"))
-        else:
-            run.tell(
-                Step(picture=progress.picture, pictures=progress.pictures, step=progress.step, steps=progress.steps)
-            )
-
-    return told

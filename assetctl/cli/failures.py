@@ -107,6 +107,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         _tell("interrupted", "Interrupted.", "What was done is kept: run the same command to go on.", wants_json)
         return INTERRUPTED
     known = _understood(error, arguments)
+    known.done = getattr(error, "done", ())
     if isinstance(known, IncompatibleError) and not wants_json:
         from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings
 

@@ -165,18 +165,21 @@ def _show_parameters(out: Output, said: PictureParameters) -> None:
 
 def generation_data(generation: Generation) -> dict[str, Any]:
     """A picture of the history as the JSON contract has it."""
-    plain = (
-        "number", "created_at", "prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height",
-    )  # fmt: skip
-    return {name: getattr(generation, name) for name in plain} | {
-        "path": generation.image_path,
-        "sha256": generation.image_sha256,
-        "is_there": generation.is_there,
-        "assets": [
-            {"role": use.role, "name": use.name, "sha256": use.sha256, "weight": use.weight, "asset": use.asset}
-            for use in generation.assets
-        ],
-    }
+    plain = ("number", "created_at", "prompt", "negative_prompt", "seed")
+    settings = {name: generation.settings[name] for name in ("steps", "cfg_scale", "sampler", "width", "height")}
+    return (
+        {name: getattr(generation, name) for name in plain}
+        | settings
+        | {
+            "path": generation.image_path,
+            "sha256": generation.image_sha256,
+            "is_there": generation.is_there,
+            "assets": [
+                {"role": use.role, "name": use.name, "sha256": use.sha256, "weight": use.weight, "asset": use.asset}
+                for use in generation.assets
+            ],
+        }
+    )
 
 
 def show_history(out: Output, generations: Sequence[Generation]) -> None:
@@ -195,7 +198,7 @@ def _row(each: Generation) -> tuple[str, ...]:
     prompt = " ".join(each.prompt.split())
     shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
     file = Path(each.image_path).name + ("" if each.is_there else " (gone)")
-    size = f"{each.width}x{each.height}"
+    size = f"{each.settings['width']}x{each.settings['height']}"
     return str(each.number), _local(each.created_at), shown, checkpoint, str(each.seed), size, file
 
 
@@ -203,6 +206,7 @@ def show_generation(out: Output, generation: Generation, command: Sequence[str])
     """Give one picture of the history as a result, with the command line that makes it again."""
 
     def render() -> None:
+        settings = generation.settings
         lines = [
             ("number", str(generation.number)),
             ("made", _local(generation.created_at)),
@@ -210,9 +214,9 @@ def show_generation(out: Output, generation: Generation, command: Sequence[str])
             ("SHA256", generation.image_sha256),
             ("prompt", generation.prompt),
             ("negative", generation.negative_prompt),
-            ("steps", f"{generation.steps} of {generation.sampler}, CFG {generation.cfg_scale:g}"),
+            ("steps", f"{settings['steps']} of {settings['sampler']}, CFG {settings['cfg_scale']:g}"),
             ("seed", str(generation.seed)),
-            ("size", f"{generation.width}x{generation.height}"),
+            ("size", f"{settings['width']}x{settings['height']}"),
         ]
         for label, value in lines:
             if value:

@@ -43,7 +43,7 @@ def add(catalog: Catalog, *entries: NewAsset) -> list[int]:
 
 def test_adding_many_is_all_or_nothing_and_says_why(catalog):
     assert catalog.add([entry("first")]) == [1]
-    connection = catalog._open_adder._connection
+    connection = catalog._writing
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages + 1}")
     with pytest.raises(StorageError, match="disk is full"):
@@ -187,7 +187,8 @@ def test_a_failing_transaction_leaves_nothing(catalog):
 
 def picture(prompt: str, *loras: Asset, seed: int = 1) -> GenerationEntry:
     chosen = Selection(loras=tuple(WeightedAsset(lora, 0.7) for lora in loras))
-    return GenerationEntry(chosen, prompt, "", 20, 7.0, "Euler a", seed, 64, 64, "/x.png", "cd" * 32, {"a": 1})
+    settings = {"steps": 20, "cfg_scale": 7.0, "sampler": "Euler a", "width": 64, "height": 64}
+    return GenerationEntry(chosen, prompt, "", settings, seed, "/x.png", "cd" * 32, {"a": 1})
 
 
 def test_a_generation_outlives_its_assets(catalog):
@@ -246,8 +247,9 @@ import sys
 from pathlib import Path
 from assetctl.catalog import Catalog, GenerationEntry
 from assetctl.types import Selection
+settings = {"steps": 1, "cfg_scale": 7, "sampler": "DDIM", "width": 64, "height": 64}
 with Catalog(Path(sys.argv[1])) as catalog:
-    print(catalog.generations.record(GenerationEntry(Selection(), "a", "", 1, 7, "DDIM", 1, 64, 64, "/x", "ab", {})))
+    print(catalog.generations.record(GenerationEntry(Selection(), "a", "", settings, 1, "/x", "ab", {})))
 print("sqlalchemy" in sys.modules)
 """
     done = subprocess.run(

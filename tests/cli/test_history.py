@@ -17,6 +17,8 @@ from assetctl.operations.make.history import command_line, parse_since
 from assetctl.registry import Registry
 from assetctl.types import Selection, WeightedAsset
 
+SETTINGS = {"steps": 20, "cfg_scale": 7.5, "sampler": "Euler a", "width": 512, "height": 768}
+
 
 @pytest.fixture
 def made(assetctl, home, tmp_path):
@@ -30,7 +32,7 @@ def made(assetctl, home, tmp_path):
         for number, (selection, prompt) in enumerate(zip(chosen, prompts, strict=True), 1):
             registry._workspace.catalog.generations.record(
                 GenerationEntry(
-                    selection, prompt, "bad" if number == 2 else "", 20, 7.5, "Euler a", number, 512, 768,
+                    selection, prompt, "bad" if number == 2 else "", SETTINGS, number,
                     str(tmp_path / f"{number}.png"), "ab" * 32, {"environment": {"threads": "2"}},
                 )
             )  # fmt: skip
@@ -63,7 +65,7 @@ def test_pictures_move_with_their_home(assetctl, home, monkeypatch):
         with Registry.open(home) as registry:
             registry._workspace.catalog.generations.record(
                 GenerationEntry(
-                    Selection(), "a cat", "", 20, 7.5, "Euler a", number, 512, 768, str(path),
+                    Selection(), "a cat", "", SETTINGS, number, str(path),
                     hashlib.sha256(said.encode()).hexdigest(), {},
                 )
             )  # fmt: skip

@@ -19,7 +19,8 @@ from assetctl import Choice, Registry
 from assetctl.cli.failures import again
 from assetctl.errors import GenerationError, StorageError, UsageError
 from assetctl.operations.make.generate import InterruptedGenerationError
-from assetctl.plan import GenerationRequest, Picture, Progress
+from assetctl.plan import GenerationRequest, Picture
+from assetctl.run import Step
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -37,9 +38,9 @@ class Painter:
     def environment(self, device, dtype, threads):
         return {"device": device, "dtype": dtype, "threads": str(threads)}
 
-    def generate(self, plan, report):
+    def generate(self, plan, run):
         for number, seed in enumerate(plan.seeds, 1):
-            report(Progress("sample", number, len(plan.seeds), 1, 1))
+            run.tell(Step(picture=number, pictures=len(plan.seeds), step=1, steps=1))
             self.before(number)
             yield Picture(Image.new("RGB", (64, 64), (seed % 256, 0, 0)), seed)
 

@@ -13,16 +13,17 @@ from assetctl.generation.diffusers.conditioning import Conditioning, add_embeddi
 from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.identify.plugins import family_called
-from assetctl.plan import Progress
+from assetctl.run import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from diffusers import DiffusionPipeline
     from PIL.Image import Image
 
     from assetctl.generation.diffusers.conditioning import Encoder
     from assetctl.plan import Plan
+    from assetctl.run import Run
     from assetctl.types import Finding
 
 _Tensors = dict[str, torch.Tensor]
@@ -67,7 +68,7 @@ def _key(plan: Plan, device: str, dtype: str) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Session:
     """A pipeline that is ready to make a plan's pictures."""
 
     plan: Plan
@@ -75,7 +76,7 @@ class Run:
     prompts: _Tensors
 
     @classmethod
-    def begin(cls, plan: Plan, loaded: Loaded) -> Run:
+    def begin(cls, plan: Plan, loaded: Loaded) -> Session:
         """Encode a plan's prompts.
 
         Raises:
@@ -84,10 +85,11 @@ class Run:
         with quiet(), told("The prompts could not be encoded", "See how they are read with `assetctl prompt`."):
             return cls(plan, loaded, _prompt_arguments(plan, loaded.pipeline, loaded.encoders))
 
-    def picture(self, seed: int, number: int, report: Callable[[Progress], None]) -> Image:
+    def picture(self, seed: int, number: int, run: Run) -> Image:
         """Make one picture.
 
         Raises:
+            Cancelled: The run was cancelled.
             GenerationError: It could not be made.
         """
         plan, pipeline = self.plan, self.loaded.pipeline
@@ -97,7 +99,7 @@ class Run:
                 raise _black()
             # samplers of second order take two turns a step
             step = math.ceil((index + 1) * plan.steps / running.num_timesteps)
-            report(Progress("sample", number, len(plan.seeds), step, plan.steps))
+            run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=plan.steps))
             return {}
 
         with quiet(), told("The picture could not be made", "Try another --sampler or --size."):

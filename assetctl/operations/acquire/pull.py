@@ -188,7 +188,7 @@ def _registered(
     workspace: Workspace, path: Path, resolution: Resolution, name: str | None, labels: tuple[str, ...]
 ) -> PullResult:
     """Register a person's own file where it lies in the store: it is there already, and stays theirs."""
-    import_files(workspace, [path], tags=labels)
+    import_files(workspace, [path], tags=labels, run=silent())
     asset = workspace.catalog.read.at_path(str(path)) or workspace.catalog.read.find(str(path))
     return _known(workspace, asset, resolution, name, labels)
 

@@ -79,7 +79,6 @@ def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None, se
     try:
         with workspace.catalog.write() as writer:
             writer.remove(asset.id)
-            writer.flush()
             _remove_all(files, seen)
     except StorageError:
         if not any(os.path.lexists(path) and _on_one_disk(path, workspace.settings.home) for path in files):
@@ -116,7 +115,6 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
             with workspace.catalog.write() as writer:
                 _see_it_is_the_same(writer.record(asset.id), document, asset)
                 writer.remove(asset.id)
-                writer.flush()
                 trash.take(entry)
     except BaseException:
         if asset is None or workspace.catalog.read.at_path(asset.path) is not None:  # else it was forgotten already
@@ -247,7 +245,6 @@ def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any], path
     try:
         with workspace.reserve(), workspace.catalog.write() as writer:
             number = writer.put_back(document)
-            writer.flush()
             moved = trash.bring_back(entry)
     except BaseException:
         if workspace.catalog.read.at_path(path) is None:  # else it is known again already

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl import pictures
 from assetctl.catalog import FileHashes, GenerationEntry
-from assetctl.errors import AssetctlError, HashMismatchError, NameTakenError, StorageError, UsageError
+from assetctl.errors import HashMismatchError, NameTakenError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_intact
 from assetctl.operations.library.verify import with_all_hashes
 from assetctl.operations.make.picture_file import FORMATS
+from assetctl.run import Saved, leaving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Backend, Picture, Plan, Progress
+    from assetctl.plan import Backend, Picture, Plan
+    from assetctl.run import Run
     from assetctl.types import Asset, CheckReport, Finding, Selection
 
 
@@ -205,7 +207,7 @@ class GenerationResult:
 
     Attributes:
         report: The verdict on the selection, and what showed only when it was loaded.
-        timings: Seconds: `load` until the first step, `sample` for all pictures, `total`.
+        timings: Seconds: `load` until the first picture is begun, `sample` for all pictures, `total`.
     """
 
     images: tuple[SavedPicture, ...]
@@ -223,7 +225,7 @@ def generate(
     out: Path | None = None,
     format: str | None = None,  # noqa: A002 - what it is called everywhere
     force: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
+    run: Run,
 ) -> GenerationResult:
     """Make the plan's pictures, save each with its parameters inside, and record it.
 
@@ -235,11 +237,11 @@ def generate(
         out: A folder, or a file's name for the first picture; the outputs folder unless given.
         format: `png`, `jpg` or `webp`; what the file's name says unless given, and else `png`.
         force: Replace the files that `out` names; else they are never touched.
-        progress: Told of every step.
+        run: Told of every step, and of every picture once it is saved and recorded.
 
     Raises:
         UsageError: The format, or the file that `out` names is there.
-        InterruptedGenerationError: A person stopped it.
+        InterruptedGenerationError, Cancelled: A person stopped it; `done` has the pictures that there are.
         HashMismatchError: A file is not what it was when it was registered.
         MissingExtraError: torch or diffusers is not installed.
         GenerationError: The assets could not be loaded, or a picture could not be made.
@@ -250,14 +252,16 @@ def generate(
         if not is_intact(workspace, asset):
             hint = f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers what it holds now."
             raise HashMismatchError(f"{asset.name} is not what it was when it was registered: {asset.path}.", hint)
-    plan = replace(plan, selection=_hashed(workspace, plan.selection))
-    clock = _Clock(progress)
     saved: list[SavedPicture] = []
-    with _naming_what_is_done(saved, plan, target):
-        for number, picture in enumerate(backend.generate(plan, clock.report), 1):
+    clock = _Clock()
+    with _naming_what_is_done(saved, plan, target), leaving(lambda: tuple(saved)):
+        plan = replace(plan, selection=_hashed(workspace, plan.selection, run))
+        for number, picture in enumerate(backend.generate(plan, run), 1):
+            clock.note(picture)
             with _undisturbed():
                 saved.append(_save(workspace, plan, picture, target, number))
             report = _with_findings(report, picture.findings)
+            run.tell(Saved(path=saved[-1].path))
     return GenerationResult(tuple(saved), plan, report, clock.timings())
 
 
@@ -266,8 +270,8 @@ def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Outp
     """Let whatever ends the work too soon tell of the pictures that there are."""
     try:
         yield
-    except AssetctlError as error:
-        error.done = [picture.data for picture in saved]
+    except Exception as error:
+        error.done = [picture.data for picture in saved]  # type: ignore[attr-defined]  # a backend may raise anything
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)
@@ -298,17 +302,15 @@ def _undisturbed() -> Iterator[None]:
 
 
 class _Clock:
-    """Notes when loading ends, from the backend's own reports."""
+    """Notes when the first picture was begun."""
 
-    def __init__(self, progress: Callable[[Progress], None]) -> None:
-        self._progress = progress
+    def __init__(self) -> None:
         self._start = time.perf_counter()
         self._loaded: float | None = None
 
-    def report(self, progress: Progress) -> None:
-        if progress.stage == "sample" and self._loaded is None:
-            self._loaded = time.perf_counter()
-        self._progress(progress)
+    def note(self, picture: Picture) -> None:
+        if self._loaded is None:
+            self._loaded = time.perf_counter() - picture.seconds
 
     def timings(self) -> dict[str, float]:
         now = time.perf_counter()
@@ -322,13 +324,13 @@ def _with_findings(report: CheckReport, findings: Iterable[Finding]) -> CheckRep
     return replace(report, findings=(*report.findings, *new)) if new else report
 
 
-def _hashed(workspace: Workspace, selection: Selection) -> Selection:
+def _hashed(workspace: Workspace, selection: Selection, run: Run) -> Selection:
     """The selection with the hashes that pictures carry; those that were left for later are computed and kept."""
     read = workspace.catalog.read
     lacking = [asset for asset in selection.assets() if asset.sha256 is None or _wants_autov3(asset)]
     if not lacking:
         return selection
-    completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset))]
+    completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset), run)]
     with workspace.catalog.write() as writer:
         writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
 
@@ -362,12 +364,8 @@ def _save(workspace: Workspace, plan: Plan, picture: Picture, target: OutputPath
         selection=plan.selection,
         prompt=plan.prompt.text,
         negative_prompt=plan.negative_prompt.text,
-        steps=plan.steps,
-        cfg_scale=plan.cfg_scale,
-        sampler=plan.sampler,
+        settings={name: getattr(plan, name) for name in ("steps", "cfg_scale", "sampler", "width", "height")},
         seed=picture.seed,
-        width=plan.width,
-        height=plan.height,
         image_path=str(path),
         image_sha256=sha256,
         record=record,

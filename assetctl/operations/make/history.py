@@ -119,13 +119,14 @@ def command_line(generation: Generation) -> list[str]:
         words += [f"--negative={negative}"] if negative.startswith("-") else ["--negative", negative]
     skip = (generation.record or {}).get("clip_skip", 1)
     words += ["--clip-skip", str(skip)] if skip != 1 else []
+    settings = generation.settings
     return [
         *words,
-        *("--steps", str(generation.steps)),
-        *("--cfg", _number(generation.cfg_scale)),
-        *("--sampler", generation.sampler),
+        *("--steps", str(settings["steps"])),
+        *("--cfg", _number(settings["cfg_scale"])),
+        *("--sampler", settings["sampler"]),
         *("--seed", str(generation.seed)),
-        *("--size", f"{generation.width}x{generation.height}"),
+        *("--size", f"{settings['width']}x{settings['height']}"),
         *("--", without_tags(generation.prompt).strip()),
     ]
 

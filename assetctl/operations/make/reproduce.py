@@ -26,14 +26,13 @@ from assetctl.pictures import read_parameters
 from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from PIL.Image import Image
 
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Backend, Plan, Progress
+    from assetctl.plan import Backend, Plan
+    from assetctl.run import Run
     from assetctl.types import Asset, CheckReport
 
 
@@ -141,7 +140,7 @@ class Reproduced:
 
 
 def plan_reproduction(
-    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True
+    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True, run: Run
 ) -> Reproduction:
     """Find out how a picture can be made again, and what will differ. No model is loaded.
 
@@ -151,6 +150,7 @@ def plan_reproduction(
         backend: Who is going to make it.
         other_bytes: Take an asset of the right name where the file of the right hash is not here.
         hashes: Whether hashes that are not known yet may be computed.
+        run: Told how far these are.
 
     Raises:
         NotFoundError: There is no such picture, it does not say how it was made, or an asset is missing.
@@ -160,7 +160,7 @@ def plan_reproduction(
         IncompatibleError: The assets cannot work together.
     """
     original, recipe = _read(workspace, picture)
-    resolver = Resolver(workspace, hashes=hashes, software=recipe.software)
+    resolver = Resolver(workspace, hashes=hashes, software=recipe.software, run=run)
     resolved = tuple(resolver.resolve(used) for used in recipe.assets)
     _require(resolved, other_bytes=other_bytes)
     # Rules speak of assets under their names of now; the new picture, under those of then.
@@ -186,7 +186,7 @@ def reproduce(
     *,
     out: Path | None = None,
     force: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
+    run: Run,
 ) -> Reproduced:
     """Make the picture again and compare it with its original.
 
@@ -202,7 +202,7 @@ def reproduce(
     check_output_path(workspace, reproduction, out=out, force=force)
     plan, report = reproduction.plan, reproduction.report
     wanted = _format(original, out)
-    result = generate(workspace, plan, report, backend, out=out, format=wanted, force=force, progress=progress)
+    result = generate(workspace, plan, report, backend, out=out, format=wanted, force=force, run=run)
     (image,) = result.images
     if image.sha256 == original.sha256:
         return Reproduced(reproduction, result, IDENTICAL)

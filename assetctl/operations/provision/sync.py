@@ -323,8 +323,6 @@ def _name(workspace: Workspace, asset: Asset, name: str) -> None:
         taken = writer.names() - {asset.name.lower()}
         # Out of the way, for the namesake may need what it was called. No asset has a name with a colon.
         writer.rename(asset.id, f":{secrets.token_hex(8)}")
-        writer.flush()
         if namesake is not None:
             writer.rename(namesake.id, free_name(name, taken))
-            writer.flush()
         writer.rename(asset.id, name)

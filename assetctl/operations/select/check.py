@@ -21,7 +21,7 @@ from assetctl.operations.select.selection import Choice, alone, select, with_fac
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from assetctl.catalog.catalog import Reader
+    from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset, AssetFile, CheckReport, Finding, Selection
 

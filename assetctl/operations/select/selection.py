@@ -16,7 +16,7 @@ from assetctl.types import Selection, WeightedAsset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from assetctl.catalog.catalog import Reader
+    from assetctl.catalog.reading import Reader
     from assetctl.manifest import Manifest, Recipe
     from assetctl.types import Asset
 
