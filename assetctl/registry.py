@@ -319,7 +319,14 @@ class Registry:
     # Assets, and what is said of them, from elsewhere.
 
     def search_source(
-        self, source: str, query: str, *, kind: str | None = None, family: str | None = None, limit: int = 20
+        self,
+        source: str,
+        query: str,
+        *,
+        kind: str | None = None,
+        family: str | None = None,
+        limit: int = 20,
+        run: Run | None = None,
     ) -> Sequence[SearchHit]:
         """Models at a source, `huggingface` or `civitai`, and which of them are here.
 
@@ -329,7 +336,8 @@ class Registry:
         """
         from assetctl.operations.acquire.search import search_source
 
-        return search_source(self._workspace, source, query, kind=kind, family=family, limit=limit)
+        with running(run) as run:
+            return search_source(self._workspace, source, query, run, kind=kind, family=family, limit=limit)
 
     def plan_pull(self, reference: str, run: Run | None = None) -> PullPlan:
         """What `pull` would bring, its size, and whether it is here; nothing is fetched."""
@@ -670,7 +678,10 @@ class Registry:
         outside: bool = False,
         run: Run | None = None,
     ) -> SyncResult:
-        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
+        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes.
+
+        What could not be fetched is in the result, as `failed`; it keeps nothing else from being done.
+        """
         from assetctl.operations.provision.sync import sync
 
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "dry_run": dry_run}
