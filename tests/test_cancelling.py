@@ -213,6 +213,19 @@ def test_a_cancelled_pull_of_several_says_what_came(world: World):
     assert caught.value.done
 
 
+def test_what_sync_cannot_fetch_is_data_and_keeps_nothing_else(world: World, hub):
+    with Registry.open(world.home()) as registry:
+        registry.lock(world.manifest)
+        hub.wrong.add("one.safetensors")
+        result = registry.sync(world.manifest)
+        assert {name: error.code for name, error in result.failed.items()} == {"one": "hash_mismatch"}
+        assert set(result.fetched) == {"whole", "two", "own"}  # the lock has brought the other
+        assert not {"whole", "two", "own", "plain"} - {asset.name for asset in registry.list()}
+        hub.wrong.clear()
+        assert registry.sync(world.manifest).failed == {}
+        assert registry.sync(world.manifest).in_sync
+
+
 @pytest.mark.parametrize("other", ["same", "another"])
 def test_what_a_listener_raises_ends_the_run_and_comes_out(world: World, other: str):
     def fail(event: Event) -> None:
