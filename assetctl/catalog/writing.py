@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog import records
 from assetctl.catalog.generations import Generations
 from assetctl.catalog.reading import Reader
 from assetctl.catalog.rows import (
@@ -276,11 +275,15 @@ class Writer(Reader):
 
     def record(self, asset_id: int) -> dict[str, Any]:
         """All that the catalog holds of an asset, as one document that JSON can hold; see `records.as_record`."""
-        return records.as_record(self.connection, asset_id)
+        from assetctl.catalog.records import as_record  # noqa: PLC0415 - only what leaves needs it
+
+        return as_record(self.connection, asset_id)
 
     def put_back(self, document: object) -> int:
         """Take an asset in again as `record` described it, and return its number; see `records.put_back`."""
-        return records.put_back(self.connection, document)
+        from assetctl.catalog.records import put_back  # noqa: PLC0415 - likewise
+
+        return put_back(self.connection, document)
 
     def names(self) -> set[str]:
         """All names in use, in lower case."""
