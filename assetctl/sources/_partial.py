@@ -84,6 +84,16 @@ def keep_file(path: Path) -> None:
         os.close(_new(path))
 
 
+def forget(path: Path) -> None:
+    """Remove a partial file, if it is there, and what is known of it.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    for known in (path, path.with_suffix(".etag"), path.with_suffix(SUFFIX)):
+        known.unlink(missing_ok=True)
+
+
 def make_empty(path: Path) -> None:
     """Make an empty file of `path`, whatever lies there.
 

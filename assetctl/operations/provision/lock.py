@@ -16,7 +16,7 @@ from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring
 from assetctl.operations.select.selection import wanted_in
-from assetctl.run import Saved, silent
+from assetctl.run import Saved
 from assetctl.sources import confined, departure, find_source, resolve
 from assetctl.sources.base import RemoteFile, Resolution, digests
 from assetctl.text import mark_of_hidden, without_secrets
@@ -75,7 +75,7 @@ def lock_path(manifest: Path) -> Path:
 def lock(
     workspace: Workspace,
     manifest: Path,
-    run: Run | None = None,
+    run: Run,
     *,
     upgrade: bool = False,
     write: bool = True,
@@ -94,7 +94,6 @@ def lock(
         SourceError: A source cannot be reached.
         Cancelled: The run is; the lockfile is as it was.
     """
-    run = run or silent()
     wanted = wanted_in(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
