@@ -193,24 +193,16 @@ def _see_there(path: Path) -> None:
         StorageError: The disk does not say.
     """
     with storage_errors(f"read {path}"):
-        if not _is_there(path):
-            raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something is called so.
-
-    Raises:
-        OSError: The disk does not say.
-    """
-    try:
-        return path.exists()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # then nothing is
-            return False
-        raise
-    except ValueError:  # a null character
-        return False
+        try:
+            is_there = path.exists()
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # then nothing is
+                raise
+            is_there = False
+        except ValueError:  # a null character
+            is_there = False
+    if not is_there:
+        raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
 
 
 def _exists(reference: str) -> bool:

@@ -99,7 +99,9 @@ class _Transfer:
 
         files = self._resolution.files
         all_of([file for file in files if file.path == INDEX], self._bring, 1, run)
-        content = _partial.start_of(self._asset / self._name / INDEX, LARGEST_INDEX)
+        path = self._asset / self._name / INDEX
+        with storage_errors(f"read {path}"), _partial.reading(path) as opened:
+            content = opened.read(LARGEST_INDEX)
         see_chosen(content, [file.path for file in files], self._resolution.reference, self._variant)
         return tuple(file for file in files if file.path != INDEX)
 
