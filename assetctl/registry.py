@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
-    from assetctl.operations.select.selection import Choice
-    from assetctl.plan import Backend, GenerationRequest, Plan
+    from assetctl.plan import Backend, Plan
+    from assetctl.request import Request
     from assetctl.run import Run
     from assetctl.store.trash import Entry
     from assetctl.types import Asset, AssetDetails, CheckReport
@@ -446,11 +446,11 @@ class Registry:
 
     # Whether assets work together, and what a prompt comes to.
 
-    def check(self, choice: Choice) -> CheckReport:
-        """Whether a selection can work together."""
+    def check(self, request: Request, *, commercial: bool = False) -> CheckReport:
+        """Whether what a request names can work together; `commercial` asks the licences too."""
         from assetctl.operations.select.check import check
 
-        return check(self._workspace, choice)
+        return check(self._workspace, request, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""
@@ -498,37 +498,23 @@ class Registry:
 
     def plan(
         self,
-        request: GenerationRequest,
-        choice: Choice,
-        *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
+        request: Request,
     ) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
         from assetctl.operations.make.generate import find_output_path
-        from assetctl.operations.make.plan import check_numbers, plan_generation
+        from assetctl.operations.make.plan import resolve
 
-        check_numbers(request)
-        target = self._workspace.settings.outputs if out is None else Path(out)
-        find_output_path(target, format, count=request.count, force=force)
-        return plan_generation(self._workspace, request, choice)
+        find_output_path(self._workspace, request.output, count=request.count or 1)
+        return resolve(self._workspace, request)
 
     def generate(
         self,
-        request: GenerationRequest,
-        choice: Choice,
+        request: Request,
         *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
         backend: Backend | None = None,
         run: Run | None = None,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them.
-
-        `out` is a folder or the first picture's name, `format` one of `png`, `jpg` and `webp`: what the
-        name says unless given, and else PNG. A file of that name is an error, unless `force` replaces it.
 
         Raises:
             InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
@@ -537,10 +523,10 @@ class Registry:
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.generate import generate
 
-        plan, report = self.plan(request, choice, out=out, format=format, force=force)
-        target, painter = None if out is None else Path(out), backend or DiffusersBackend()
+        plan, report = self.plan(request)
+        painter = backend or DiffusersBackend()
         with running(run) as run:
-            return generate(self._workspace, plan, report, painter, out=target, format=format, force=force, run=run)
+            return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
     def plan_reproduction(
         self,

@@ -28,11 +28,11 @@ from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from assetctl.types import Asset, Selection
+    from assetctl.plan import PlannedUse
 
 #: What a list of pictures reads of each; only the picture that is asked for by itself has its record.
 _LISTED = some("generations", "record")
@@ -56,19 +56,17 @@ class GenerationEntry:
     """One picture that was made.
 
     Attributes:
-        selection: The assets and their weights.
-        settings: All else that was asked for, by the names of the request: `steps`, `cfg_scale`, `sampler`, `width` and
-            `height` at least; whatever JSON can hold.
+        uses: The assets and their weights.
+        settings: Values by the names of `assetctl.options`, the seed among them; whatever JSON can hold.
         image_path: Where the picture lies.
         image_sha256: Of the picture's file.
         record: Everything that was recorded in the picture.
     """
 
-    selection: Selection
+    uses: Sequence[PlannedUse]
     prompt: str
     negative_prompt: str
     settings: Mapping[str, Any]
-    seed: int
     image_path: str
     image_sha256: str
     record: dict[str, object]
@@ -107,7 +105,6 @@ class Generation:
     prompt: str
     negative_prompt: str
     settings: Mapping[str, Any]
-    seed: int
     image_path: str
     image_sha256: str
     assets: tuple[GenerationAsset, ...]
@@ -186,20 +183,20 @@ class Generations(Asking):
             "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "prompt": entry.prompt,
             "negative_prompt": entry.negative_prompt,
-            "settings": orjson.dumps({"seed": entry.seed, **entry.settings}).decode(),
+            "settings": orjson.dumps(dict(entry.settings)).decode(),
             "image_path": entry.image_path,
             "image_sha256": entry.image_sha256,
             "record": orjson.dumps(entry.record).decode(),
         }
         uses = [
-            (position, asset.id, role, asset.name, asset.sha256, weight)
-            for position, (role, asset, weight) in enumerate(_uses(entry.selection))
+            (position, use.path, use.role, use.name, use.sha256, use.applied_weight)
+            for position, use in enumerate(entry.uses)
         ]
         with self._write() as tx:
             number = int(tx.connection.execute(insert("generations", *kept), tuple(kept.values())).lastrowid or 0)
             # An asset may have been removed while the picture was made: its name and hash remain.
             tx.connection.executemany(
-                insert("generation_assets").replace("?, ?, ?", "?, ?, (SELECT id FROM assets WHERE id = ?)", 1),
+                insert("generation_assets").replace("?, ?, ?", "?, ?, (SELECT id FROM assets WHERE path = ?)", 1),
                 [(number, *use) for use in uses],
             )
         return number
@@ -211,8 +208,7 @@ class Generations(Asking):
             check_paths([values["image_path"]])
             settings = _settings(values.pop("settings"))
         record = _record(values.pop("record")) if "record" in values else None
-        seed = settings.pop("seed")
-        return Generation(number, **values, settings=settings, seed=seed, record=record, assets=tuple(assets[number]))
+        return Generation(number, **values, settings=settings, record=record, assets=tuple(assets[number]))
 
     def _assets(self, numbers: Iterable[int]) -> dict[int, list[GenerationAsset]]:
         found: dict[int, list[GenerationAsset]] = {number: [] for number in numbers}
@@ -264,14 +260,3 @@ def _record(text: str | bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def _uses(chosen: Selection) -> list[tuple[str, Asset, float | None]]:
-    uses: list[tuple[str, Asset, float | None]] = []
-    if chosen.checkpoint is not None:
-        uses.append(("checkpoint", chosen.checkpoint, None))
-    uses += [("lora", use.asset, use.weight) for use in chosen.loras]
-    uses += [("embedding", asset, None) for asset in chosen.embeddings]
-    if chosen.vae is not None:
-        uses.append(("vae", chosen.vae, None))
-    return uses

@@ -77,9 +77,10 @@ class Taken:
             self.copies = {row[0] for row in connection.execute("SELECT path FROM files WHERE role = 'copy'")}
             given = connection.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'assets'").fetchone()[0]
             self.last: int = given or 0
+        self._version = None
 
     def keep(self, connection: sqlite3.Connection) -> None:
-        """What was written since `look` is known."""
+        """All that was noted since `look` is written; without this, nothing is believed the next time."""
         self._version = self._now(connection)
 
     @staticmethod

@@ -73,8 +73,11 @@ _TABLES = {
         """,
         """
         id, created_at, prompt, negative_prompt,
-        json_object('seed', seed, 'steps', steps, 'cfg_scale', cfg_scale, 'sampler', sampler,
-            'width', width, 'height', height),
+        json_patch(
+            json_object('seed', seed, 'steps', steps, 'cfg_scale', cfg_scale, 'sampler', sampler,
+                'width', width, 'height', height),
+            json_object('clip_skip', CASE WHEN json_valid(record) THEN json_extract(record, '$.clip_skip') END)
+        ),
         image_path, image_sha256, record
         """,
     ),

@@ -8,10 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from selections import lora_use, picture_entry
 
 from assetctl.catalog import Catalog, FileHashes, GenerationAsset, GenerationEntry, GenerationFilter, NewAsset
 from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
-from assetctl.types import AssetFile, Evidence, Identification, Origin, Selection, WeightedAsset
+from assetctl.types import AssetFile, Evidence, Identification, Origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,9 +187,7 @@ def test_a_failing_transaction_leaves_nothing(catalog):
 
 
 def picture(prompt: str, *loras: Asset, seed: int = 1) -> GenerationEntry:
-    chosen = Selection(loras=tuple(WeightedAsset(lora, 0.7) for lora in loras))
-    settings = {"steps": 20, "cfg_scale": 7.0, "sampler": "Euler a", "width": 64, "height": 64}
-    return GenerationEntry(chosen, prompt, "", settings, seed, "/x.png", "cd" * 32, {"a": 1})
+    return picture_entry(prompt, [lora_use(lora, 0.7) for lora in loras], seed=seed, record={"a": 1})
 
 
 def test_a_generation_outlives_its_assets(catalog):
@@ -246,10 +245,9 @@ def test_recording_a_generation_leaves_sqlalchemy_alone(tmp_path):
 import sys
 from pathlib import Path
 from assetctl.catalog import Catalog, GenerationEntry
-from assetctl.types import Selection
-settings = {"steps": 1, "cfg_scale": 7, "sampler": "DDIM", "width": 64, "height": 64}
+settings = dict(steps=1, cfg_scale=7, sampler='DDIM', seed=1, width=64, height=64)
 with Catalog(Path(sys.argv[1])) as catalog:
-    print(catalog.generations.record(GenerationEntry(Selection(), "a", "", settings, 1, "/x", "ab", {})))
+    print(catalog.generations.record(GenerationEntry([], "a", "", settings, "/x", "ab", {})))
 print("sqlalchemy" in sys.modules)
 """
     done = subprocess.run(

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from selections import lora_use, picture_entry
 
-from assetctl.catalog import Catalog, GenerationEntry, GenerationFilter, NewAsset
+from assetctl.catalog import Catalog, GenerationFilter, NewAsset
 from assetctl.errors import CatalogError, InternalError, NotFoundError
-from assetctl.types import AssetFile, Identification, Selection, WeightedAsset
+from assetctl.types import AssetFile, Identification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-SETTINGS = {"steps": 20, "cfg_scale": 7.0, "sampler": "Euler a", "width": 64, "height": 64}
+    from assetctl.catalog import GenerationEntry
+    from assetctl.types import AssetUse
 
 
 def entry(name: str, *, tags: tuple[str, ...] = (), words: tuple[str, ...] = ()) -> NewAsset:
@@ -30,8 +32,8 @@ def entry(name: str, *, tags: tuple[str, ...] = (), words: tuple[str, ...] = ())
     return NewAsset(name, path, (AssetFile(path, 10, 1),), found, in_store=False, tags=tags)
 
 
-def picture(seed: int = 1, selection: Selection | None = None, **more: object) -> GenerationEntry:
-    return GenerationEntry(selection or Selection(), "a cat", "", SETTINGS | more, seed, "/x.png", "cd" * 32, {})
+def picture(seed: int = 1, loras: Iterable[AssetUse] = (), **more: object) -> GenerationEntry:
+    return picture_entry(loras=loras, seed=seed, **more)
 
 
 @pytest.fixture
@@ -96,8 +98,8 @@ def test_who_writes_sees_what_was_written_and_others_see_it_at_its_end(catalog):
         tx.change_tags(number, ["pet"])
         assert tx.find("cat").tags == ("pet",)
         assert [asset.name for asset in tx.search("whisk")] == ["cat"]
-        tx.generations.record(picture(7, Selection(loras=(WeightedAsset(tx.by_id(number), 0.5),))))
-        assert [each.seed for each in tx.generations.latest(GenerationFilter(asset_ids=(number,)))] == [7]
+        tx.generations.record(picture(7, [lora_use(tx.by_id(number), 0.5)]))
+        assert [each.settings["seed"] for each in tx.generations.latest(GenerationFilter(asset_ids=(number,)))] == [7]
         assert catalog.read.assets() == in_a_thread(catalog.read.assets) == []
     assert [asset.name for asset in catalog.read.assets()] == ["cat"]
     assert catalog.generations.get(1).assets[0].asset == "cat"
@@ -232,7 +234,7 @@ def test_what_is_removed_leaves_the_index_with_all_that_belongs_to_it(catalog):
 def test_a_setting_that_is_new_is_kept_and_read_back(catalog):
     made = catalog.generations.record(picture(2**32 - 1, clip_skip=2, hires={"scale": 1.5}))
     kept = catalog.generations.get(made)
-    assert kept.settings == SETTINGS | {"clip_skip": 2, "hires": {"scale": 1.5}}
+    assert (kept.settings["clip_skip"], kept.settings["hires"]) == (2, {"scale": 1.5})
     assert [each.number for each in catalog.generations.latest(GenerationFilter(seed=2**32 - 1))] == [made]
 
 
@@ -291,8 +293,8 @@ class Life:
 
     def record(self) -> None:
         name = self.one()
-        chosen = () if name is None else (WeightedAsset(self.catalog.read.find(name), 0.5),)
-        self.made.append(self.catalog.generations.record(picture(len(self.made), Selection(loras=chosen))))
+        chosen = () if name is None else (lora_use(self.catalog.read.find(name), 0.5),)
+        self.made.append(self.catalog.generations.record(picture(len(self.made), chosen)))
 
 
 def _live_in_threads(path: Path, name: str, seconds: float, told: multiprocessing.Queue) -> None:

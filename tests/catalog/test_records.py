@@ -8,10 +8,11 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
+from selections import lora_use, picture_entry
 
-from assetctl.catalog import Catalog, FileHashes, GenerationEntry, NewAsset
+from assetctl.catalog import Catalog, FileHashes, NewAsset
 from assetctl.errors import CatalogError, CorruptFileError, NotFoundError, StorageError
-from assetctl.types import AssetFile, Evidence, Facts, Identification, Origin, Selection, WeightedAsset
+from assetctl.types import AssetFile, Evidence, Facts, Identification, Origin
 
 PATH = "/store/loras/whiskers.safetensors"
 FOUND = Identification(
@@ -21,7 +22,6 @@ FOUND = Identification(
 ORIGIN = Origin(
     "civitai", "civitai:1@2", "2", "https://x", "2026-01-01T00:00:00Z", Facts(commercial=False, trigger_words=("a",))
 )
-SETTINGS = {"steps": 20, "cfg_scale": 7.0, "sampler": "Euler a", "width": 64, "height": 64}
 
 
 def lora(name: str = "whiskers", path: str = PATH) -> NewAsset:
@@ -47,9 +47,8 @@ def number(catalog):
         writer.set_notes(number, "lovely\nüber alles")
         writer.set_default_weight(number, 0.7)
     for chosen in (None, catalog.read.by_id(number), None):
-        uses = () if chosen is None else (WeightedAsset(chosen, 0.5),)
-        selection = Selection(loras=uses)
-        catalog.generations.record(GenerationEntry(selection, "a cat", "", SETTINGS, 1, "/x.png", "cd" * 32, {}))
+        uses = () if chosen is None else (lora_use(chosen, 0.5),)
+        catalog.generations.record(picture_entry("a cat", uses))
     return number
 
 

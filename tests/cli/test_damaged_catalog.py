@@ -8,10 +8,11 @@ import sqlite3
 
 import pytest
 from material import write_lora
+from selections import lora_use, picture_entry
 
 from assetctl import Registry
-from assetctl.catalog import Catalog, GenerationEntry
-from assetctl.types import Facts, Origin, Selection, WeightedAsset
+from assetctl.catalog import Catalog
+from assetctl.types import Facts, Origin
 
 #: What stands where something else should.
 VALUES = {
@@ -52,9 +53,7 @@ def good(tmp_path_factory):
             writer.set_origin(
                 asset.id, Origin("civitai", "civitai:1@2", "2", "https://x", "2026-01-01T00:00:00Z", facts)
             )
-        settings = {"steps": 20, "cfg_scale": 7.0, "sampler": "Euler a", "width": 64, "height": 64}
-        chosen = Selection(loras=(WeightedAsset(asset, 0.5),))
-        catalog.generations.record(GenerationEntry(chosen, "a cat", "", settings, 1, "/x.png", "cd" * 32, {"a": 1}))
+        catalog.generations.record(picture_entry("a cat", [lora_use(asset, 0.5)], record={"a": 1}))
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(

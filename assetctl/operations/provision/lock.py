@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
 from assetctl.files.paths import absolute
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring
-from assetctl.operations.select.selection import wanted_in
 from assetctl.run import Saved
 from assetctl.sources import confined, departure, find_source, resolve
 from assetctl.sources.base import RemoteFile, Resolution, digests
@@ -94,7 +93,7 @@ def lock(
         SourceError: A source cannot be reached.
         Cancelled: The run is; the lockfile is as it was.
     """
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
     if write:

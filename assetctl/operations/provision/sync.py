@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
-from assetctl.manifest import read_lock
+from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.acquire.pull import PullResult, bring
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
@@ -25,7 +25,6 @@ from assetctl.operations.provision.lock import (
     refuse_twins,
     resolution_of,
 )
-from assetctl.operations.select.selection import wanted_in
 from assetctl.run import Warned
 from assetctl.sources import confined, source_called
 from assetctl.threads import each_of
@@ -129,7 +128,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         SourceError, FileError: Of an asset that could not be locked; what cannot be fetched is in the result.
         Cancelled: The run is; each asset that was begun is as it was or done.
     """
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
         pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
     else:
@@ -316,9 +315,9 @@ def _name(workspace: Workspace, asset: Asset, name: str) -> None:
     """Give an asset its name of the manifest; whoever has that name steps aside, and keeps all else."""
     if asset.name == name:
         return
-    same = (each for each in workspace.catalog.read.called(name) if each.name.lower() == name.lower())
-    namesake = next((each for each in same if each.id != asset.id), None)
     with workspace.catalog.write() as writer:
+        same = (each for each in writer.called(name) if each.name.lower() == name.lower())
+        namesake = next((each for each in same if each.id != asset.id), None)
         taken = writer.names() - {asset.name.lower()}
         # Out of the way, for the namesake may need what it was called. No asset has a name with a colon.
         writer.rename(asset.id, f":{secrets.token_hex(8)}")
