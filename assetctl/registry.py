@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from assetctl.errors import UsageError
 from assetctl.operations.workspace import Workspace
-from assetctl.run import Bytes, Warned, running
+from assetctl.run import running
 from assetctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
-    from assetctl.operations.select.selection import Choice
-    from assetctl.plan import Backend, GenerationRequest, Plan
+    from assetctl.plan import Backend, Plan
+    from assetctl.request import Request
     from assetctl.run import Run
-    from assetctl.sources.base import FetchProgress
     from assetctl.store.trash import Entry
     from assetctl.types import Asset, AssetDetails, CheckReport
 
@@ -320,7 +319,14 @@ class Registry:
     # Assets, and what is said of them, from elsewhere.
 
     def search_source(
-        self, source: str, query: str, *, kind: str | None = None, family: str | None = None, limit: int = 20
+        self,
+        source: str,
+        query: str,
+        *,
+        kind: str | None = None,
+        family: str | None = None,
+        limit: int = 20,
+        run: Run | None = None,
     ) -> Sequence[SearchHit]:
         """Models at a source, `huggingface` or `civitai`, and which of them are here.
 
@@ -330,13 +336,15 @@ class Registry:
         """
         from assetctl.operations.acquire.search import search_source
 
-        return search_source(self._workspace, source, query, kind=kind, family=family, limit=limit)
+        with running(run) as run:
+            return search_source(self._workspace, source, query, run, kind=kind, family=family, limit=limit)
 
-    def plan_pull(self, reference: str) -> PullPlan:
+    def plan_pull(self, reference: str, run: Run | None = None) -> PullPlan:
         """What `pull` would bring, its size, and whether it is here; nothing is fetched."""
         from assetctl.operations.acquire.pull import plan_pull
 
-        return plan_pull(self._workspace, reference)
+        with running(run) as run:
+            return plan_pull(self._workspace, reference, run)
 
     def pull(
         self,
@@ -350,7 +358,7 @@ class Registry:
         from assetctl.operations.acquire.pull import pull
 
         with running(run) as run:
-            return pull(self._workspace, reference, name=name, tags=tags, report=_bytes(run))
+            return pull(self._workspace, reference, run, name=name, tags=tags)
 
     def pull_all(
         self,
@@ -363,14 +371,14 @@ class Registry:
         from assetctl.operations.acquire.pull import pull_all
 
         with running(run) as run:
-            return pull_all(self._workspace, references, tags=tags, report=_bytes(run))
+            return pull_all(self._workspace, references, run, tags=tags)
 
     def pull_tokenizer(self, run: Run | None = None) -> Path:
         """Fetch the vocabulary that single-file checkpoints of sd1, sd2 and sdxl need to generate."""
         from assetctl.operations.acquire.pull import pull_tokenizer
 
         with running(run) as run:
-            return pull_tokenizer(self._workspace, _bytes(run))
+            return pull_tokenizer(self._workspace, run)
 
     def add_to_store(
         self,
@@ -383,21 +391,21 @@ class Registry:
         from assetctl.operations.acquire.from_disk import add_to_store
 
         with running(run) as run:
-            return add_to_store(
-                self._workspace, [Path(path) for path in paths], move=move, tags=tags, report=_bytes(run)
-            )
+            return add_to_store(self._workspace, [Path(path) for path in paths], run, move=move, tags=tags)
 
-    def enrich(self, *names: str, again: bool = False) -> Sequence[Enriched]:
+    def enrich(self, *names: str, again: bool = False, run: Run | None = None) -> Sequence[Enriched]:
         """Learn of local files from sidecars and, by their hashes, from Civitai."""
         from assetctl.operations.acquire.enrich import enrich
 
-        return enrich(self._workspace, names, again=again)
+        with running(run) as run:
+            return enrich(self._workspace, names, run, again=again)
 
-    def outdated(self, *names: str) -> Sequence[Newer]:
+    def outdated(self, *names: str, run: Run | None = None) -> Sequence[Newer]:
         """Which assets have a newer version at their source, of the same base model."""
         from assetctl.operations.acquire.outdated import outdated
 
-        return outdated(self._workspace, names)
+        with running(run) as run:
+            return outdated(self._workspace, names, run)
 
     def login(self, source: str, token: str) -> Login:
         """Keep a token for a source in the system's keyring, once the source was seen to know it.
@@ -428,7 +436,7 @@ class Registry:
         from assetctl.operations.acquire.demo import pull_demo
 
         with running(run) as run:
-            return pull_demo(self._workspace, _bytes(run))
+            return pull_demo(self._workspace, run)
 
     def demo_steps(self) -> Sequence[DemoStep]:
         """What to do with the demo family, step by step."""
@@ -438,11 +446,11 @@ class Registry:
 
     # Whether assets work together, and what a prompt comes to.
 
-    def check(self, choice: Choice) -> CheckReport:
-        """Whether a selection can work together."""
+    def check(self, request: Request, *, commercial: bool = False) -> CheckReport:
+        """Whether what a request names can work together; `commercial` asks the licences too."""
         from assetctl.operations.select.check import check
 
-        return check(self._workspace, choice)
+        return check(self._workspace, request, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""
@@ -490,37 +498,23 @@ class Registry:
 
     def plan(
         self,
-        request: GenerationRequest,
-        choice: Choice,
-        *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
+        request: Request,
     ) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
         from assetctl.operations.make.generate import find_output_path
-        from assetctl.operations.make.plan import check_numbers, plan_generation
+        from assetctl.operations.make.plan import resolve
 
-        check_numbers(request)
-        target = self._workspace.settings.outputs if out is None else Path(out)
-        find_output_path(target, format, count=request.count, force=force)
-        return plan_generation(self._workspace, request, choice)
+        find_output_path(self._workspace, request.output, count=request.count or 1)
+        return resolve(self._workspace, request)
 
     def generate(
         self,
-        request: GenerationRequest,
-        choice: Choice,
+        request: Request,
         *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
         backend: Backend | None = None,
         run: Run | None = None,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them.
-
-        `out` is a folder or the first picture's name, `format` one of `png`, `jpg` and `webp`: what the
-        name says unless given, and else PNG. A file of that name is an error, unless `force` replaces it.
 
         Raises:
             InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
@@ -529,10 +523,10 @@ class Registry:
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.generate import generate
 
-        plan, report = self.plan(request, choice, out=out, format=format, force=force)
-        target, painter = None if out is None else Path(out), backend or DiffusersBackend()
+        plan, report = self.plan(request)
+        painter = backend or DiffusersBackend()
         with running(run) as run:
-            return generate(self._workspace, plan, report, painter, out=target, format=format, force=force, run=run)
+            return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
     def plan_reproduction(
         self,
@@ -669,7 +663,7 @@ class Registry:
 
         options = {"upgrade": upgrade, "write": write, "outside": outside}
         with running(run) as run:
-            return lock(self._workspace, Path(manifest).absolute(), **options, report=_bytes(run))
+            return lock(self._workspace, Path(manifest).absolute(), run, **options)
 
     def sync(  # noqa: PLR0913 - as many as the command has options
         self,
@@ -684,7 +678,10 @@ class Registry:
         outside: bool = False,
         run: Run | None = None,
     ) -> SyncResult:
-        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
+        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes.
+
+        What could not be fetched is in the result, as `failed`; it keeps nothing else from being done.
+        """
         from assetctl.operations.provision.sync import sync
 
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "dry_run": dry_run}
@@ -692,18 +689,10 @@ class Registry:
         path = Path(manifest).absolute()
         another = self._workspace.another(offline=True) if offline else nullcontext(self._workspace)
         with running(run) as run, another as workspace:
-            return sync(workspace, path, **options, report=_bytes(run), warn=_warned(run))
+            return sync(workspace, path, run, **options)
 
     def export(self, *names: str, recipe: str | None = None, base: PathLike | None = None) -> Export:
         """A manifest of the named assets, or of all; paths below the folder `base` count from there."""
         from assetctl.operations.provision.export import export
 
         return export(self._workspace, names, recipe=recipe, base=None if base is None else Path(base))
-
-
-def _bytes(run: Run) -> Callable[[FetchProgress], None]:
-    return lambda progress: run.tell(Bytes(file=progress.file, done=progress.done, total=progress.total))
-
-
-def _warned(run: Run) -> Callable[[str], None]:
-    return lambda message: run.tell(Warned(message=message))

@@ -144,6 +144,15 @@ class Run:
         if self._cancelled.is_set():
             raise Cancelled
 
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the run is to end meanwhile.
+
+        Raises:
+            Cancelled: Somebody has cancelled the run, or a listener failed.
+        """
+        self._cancelled.wait(seconds)
+        self.check()
+
     def tell(self, event: Event) -> None:
         """Let everybody know.
 

@@ -11,7 +11,7 @@ import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
 
-from assetctl import Cancelled, Choice, GenerationRequest, Registry, Run
+from assetctl import Cancelled, Output, Registry, Request, Run
 from assetctl.errors import AssetctlError, GenerationError
 from assetctl.plan import Picture
 from assetctl.run import Bytes, Finished, Hashed, Saved, Started, Step, Warned
@@ -46,9 +46,9 @@ class Painter:
 
 
 def generate(registry: Registry, folder: Path, run: Run | None, count: int = 3, backend: Any = None) -> Any:
-    request = GenerationRequest("a cat", seed=5, count=count, steps=2, width=64, height=64)
-    out = folder / "pictures" / "cat.png"
-    return registry.generate(request, Choice(), out=out, force=True, backend=backend or Painter(), run=run)
+    output = Output(folder / "pictures" / "cat.png", force=True)
+    request = Request.of("a cat", seed=5, count=count, steps=2, width=64, height=64, output=output)
+    return registry.generate(request, backend=backend or Painter(), run=run)
 
 
 def has_checkpoint(registry: Registry, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.cli.render import findings_data, show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
+from assetctl.options import OPTIONS, together, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from assetctl.cli.session import Output, Session
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
+    from assetctl.options import Option
     from assetctl.pictures import PictureParameters
     from assetctl.plan import Plan
     from assetctl.types import CheckReport
@@ -29,15 +31,11 @@ COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
 #: Characters of a prompt in a table.
 _PROMPT = 40
 
-_PLAIN = (
-    "prompt", "negative_prompt", "steps", "sampler", "cfg_scale", "seed", "width", "height", "clip_skip",
-    "fields", "extra", "text",
-)  # fmt: skip
+_PLAIN = ("prompt", "negative_prompt", "fields", "extra", "text")
 
 #: Fields that a page shows elsewhere: as parameters, or as assets.
 _SHOWN = {
-    "Steps", "Sampler", "CFG scale", "Seed", "Size", "Clip skip", "Model", "Model hash", "VAE", "VAE hash",
-    "Lora hashes", "TI hashes", "Version",
+    "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Version",
 }  # fmt: skip
 _MARKS = {"here": "✓", "other_bytes": "!", "missing": "✗", "ambiguous": "?"}
 _HASHES = {"sha256": "SHA256", "autov1": "AutoV1", "autov2": "AutoV2", "autov3": "AutoV3", "blake3": "BLAKE3"}
@@ -69,11 +67,17 @@ def picture_data(details: PictureDetails) -> dict[str, Any]:
         "width": file.width,
         "height": file.height,
         "software": None if said is None else said.software,
-        "parameters": None if said is None else {name: getattr(said, name) for name in _PLAIN},
+        "parameters": None if said is None else _parameters_of(said),
         "assets": [resolved_data(each) for each in details.assets],
         "record": None if said is None else said.record,
         "unread": list(details.unread),
         "embedding": details.embedding,
+    }
+
+
+def _parameters_of(said: PictureParameters) -> dict[str, Any]:
+    return {name: getattr(said, name) for name in _PLAIN} | {
+        each.name: said.settings.get(each.name) for each in OPTIONS
     }
 
 
@@ -143,32 +147,28 @@ def _verdict(each: ResolvedAsset) -> str:
 
 
 def _show_parameters(out: Output, said: PictureParameters) -> None:
-    size = None if said.width is None else f"{said.width}x{said.height}"
-    lines = [
-        ("made by", said.software),
-        ("prompt", said.prompt),
-        ("negative", said.negative_prompt),
-        ("steps", said.steps),
-        ("sampler", said.sampler),
-        ("CFG", None if said.cfg_scale is None else f"{said.cfg_scale:g}"),
-        ("seed", said.seed),
-        ("size", size),
-        ("clip skip", said.clip_skip),
-    ]
+    lines = [("made by", said.software), ("prompt", said.prompt), ("negative", said.negative_prompt)]
+    lines += [(_label(options), written(options, said.settings)) for options in together("field").values()]
     for label, value in lines:
         if value is not None:
-            out.labelled(label, str(value), prose=True)
-    others = [f"{key}: {value}" for key, value in said.fields.items() if key not in _SHOWN]
+            out.labelled(label, value, prose=True)
+    shown = _SHOWN | together("field").keys()
+    others = [f"{key}: {value}" for key, value in said.fields.items() if key not in shown]
     if others:
         out.labelled("also", ", ".join(others), prose=True)
 
 
+def _label(options: Sequence[Option]) -> str:
+    """What options are called in a list: CFG, clip skip."""
+    return options[0].field.replace("CFG scale", "CFG").lower().replace("cfg", "CFG")
+
+
 def generation_data(generation: Generation) -> dict[str, Any]:
     """A picture of the history as the JSON contract has it."""
-    plain = (
-        "number", "created_at", "prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height",
-    )  # fmt: skip
-    return {name: getattr(generation, name) for name in plain} | {
+    plain = ("number", "created_at", "prompt", "negative_prompt")
+    return {
+        **{name: getattr(generation, name) for name in plain},
+        **generation.settings,
         "path": generation.image_path,
         "sha256": generation.image_sha256,
         "is_there": generation.is_there,
@@ -195,8 +195,8 @@ def _row(each: Generation) -> tuple[str, ...]:
     prompt = " ".join(each.prompt.split())
     shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
     file = Path(each.image_path).name + ("" if each.is_there else " (gone)")
-    size = f"{each.width}x{each.height}"
-    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.seed), size, file
+    size = written(together("field")["Size"], each.settings) or ""
+    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
 
 
 def show_generation(out: Output, generation: Generation, command: Sequence[str]) -> None:
@@ -210,9 +210,7 @@ def show_generation(out: Output, generation: Generation, command: Sequence[str])
             ("SHA256", generation.image_sha256),
             ("prompt", generation.prompt),
             ("negative", generation.negative_prompt),
-            ("steps", f"{generation.steps} of {generation.sampler}, CFG {generation.cfg_scale:g}"),
-            ("seed", str(generation.seed)),
-            ("size", f"{generation.width}x{generation.height}"),
+            *((_label(options), written(options, generation.settings) or "") for options in together("field").values()),
         ]
         for label, value in lines:
             if value:
@@ -289,23 +287,21 @@ def show_plan(session: Session, plan: Plan) -> None:
         segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
         session.out.line(f"{label:>12}  {segments}")
     seeds = ", ".join(map(str, plan.seeds))
-    size = f"{plan.width}x{plan.height}"
-    skip = "" if plan.clip_skip == 1 else f", clip skip {plan.clip_skip}"
-    session.out.line(
-        f"{'picture':>12}  {size}, {plan.steps} steps of {plan.sampler}, CFG {plan.cfg_scale:g}, seed {seeds}{skip}"
-    )
+    said = [(_label(options), written(options, plan.settings)) for options in together("field").values()]
+    line = ", ".join(f"{label} {value}" for label, value in said if value is not None)
+    session.out.line(f"{'picture':>12}  {line}, seed {seeds}")
 
 
 def _selection(plan: Plan) -> list[dict[str, Any]]:
-    chosen = plan.selection
-    uses: list[tuple[str, Any, float | None]] = [("checkpoint", chosen.checkpoint, None)]
-    uses += [("lora", use.asset, use.weight) for use in chosen.loras]
-    uses += [("embedding", asset, None) for asset in chosen.embeddings]
-    uses += [("vae", chosen.vae, None)]
     return [
-        {"role": role, "name": asset.name, "family": asset.family, "sha256": asset.sha256, "weight": weight}
-        for role, asset, weight in uses
-        if asset is not None
+        {
+            "role": use.role,
+            "name": use.name,
+            "family": use.family,
+            "sha256": use.sha256,
+            "weight": use.applied_weight,
+        }
+        for use in plan.uses
     ]
 
 
@@ -313,7 +309,5 @@ def _parameters(plan: Plan) -> dict[str, Any]:
     return {
         "prompt": [list(segment) for segment in plan.prompt.segments],
         "negative_prompt": [list(segment) for segment in plan.negative_prompt.segments],
-        "steps": plan.steps, "cfg_scale": plan.cfg_scale, "sampler": plan.sampler, "seeds": list(plan.seeds),
-        "width": plan.width, "height": plan.height, "device": plan.device, "dtype": plan.dtype,
-        "threads": plan.threads, "clip_skip": plan.clip_skip,
+        **plan.settings, "seeds": list(plan.seeds), "device": plan.device, "dtype": plan.dtype, "threads": plan.threads,
     }  # fmt: skip

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from assetctl.cli import completion
 from assetctl.errors import UsageError
 from assetctl.text import redacted, safe, terminal_json
 
@@ -276,10 +275,16 @@ class Session:
             self._registry.close()
 
 
-def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer.Typer]:
+def command(
+    *, examples: Sequence[str], more: Sequence[inspect.Parameter] = ()
+) -> Callable[[Callable[..., None]], typer.Typer]:
     """Make a Typer application of one command of a function that takes a `Session` first.
 
     Every command gets `--home`, `--json`, `--quiet` and `--debug` here, and its examples below its help.
+
+    Args:
+        examples: Command lines.
+        more: Options that the function takes as keywords, beside those that it names.
     """
 
     def decorate(function: Callable[..., None]) -> typer.Typer:
@@ -292,7 +297,8 @@ def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer
             finally:
                 session.close()
 
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        named = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        own = [*more, *(each for each in named if each.kind is not inspect.Parameter.VAR_KEYWORD)]
         common = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for name, default, annotation in (
@@ -312,55 +318,9 @@ def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer
     return decorate
 
 
-CheckpointOption = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=completion.asset_names("checkpoint")
-    ),
-]
-LorasOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lora",
-        "-l",
-        metavar="NAME[:WEIGHT]",
-        help="A LoRA; can be repeated.",
-        autocompletion=completion.asset_names("lora"),
-    ),
-]
-EmbeddingsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--embedding",
-        "-e",
-        metavar="NAME",
-        help="An embedding; can be repeated.",
-        autocompletion=completion.asset_names("embedding"),
-    ),
-]
-RecipeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        "-r",
-        metavar="NAME",
-        help="A selection that the manifest names.",
-        autocompletion=completion.recipes,
-    ),
-]
-ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
 OutsideOption = Annotated[
     bool,
     typer.Option("--allow-outside", help="Let paths leave the manifest's folder: you wrote it yourself."),
-]
-VaeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--vae",
-        metavar="NAME",
-        help="A VAE instead of the checkpoint's own.",
-        autocompletion=completion.asset_names("vae"),
-    ),
 ]
 
 

@@ -15,11 +15,11 @@ import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
 
-from assetctl import Choice, Registry
+from assetctl import Output, Registry, Request
 from assetctl.cli.failures import again
 from assetctl.errors import GenerationError, StorageError, UsageError
 from assetctl.operations.make.generate import InterruptedGenerationError
-from assetctl.plan import GenerationRequest, Picture
+from assetctl.plan import Picture
 from assetctl.run import Step
 
 Image = pytest.importorskip("PIL.Image")
@@ -55,9 +55,10 @@ def registry(assetctl, tmp_path, home):
 
 
 def make(registry, out, count=1, seed=5, **options):
-    request = GenerationRequest("a cat", seed=seed, count=count, steps=1, width=64, height=64)
+    output = Output(out, options.pop("format", None), options.pop("force", False))
+    request = Request.of("a cat", seed=seed, count=count, steps=1, width=64, height=64, output=output)
     options.setdefault("backend", Painter())
-    return registry.generate(request, Choice(), out=out, **options)
+    return registry.generate(request, **options)
 
 
 def names(result):

@@ -11,7 +11,7 @@ from assetctl.cli.session import OutsideOption, Session, command, tell_expired
 from assetctl.errors import OutOfDateError, UsageError
 
 if TYPE_CHECKING:
-    from assetctl.operations.provision.sync import Step
+    from assetctl.operations.provision.sync import Step, SyncResult
 
 _SPARED = ("is not in the lockfile, and stays: it cannot be downloaded again; `assetctl rm` removes it",) * 2
 
@@ -70,6 +70,7 @@ def app(
         options["dry_run"] = planned
         options["outside"] = allow_outside
         result = session.registry.sync(file, **options, run=run)
+    _raise_first(result)
     tell_expired(session)
     shown = [step for step in result.steps if step.action != "keep"]
 
@@ -88,6 +89,16 @@ def app(
         listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
         which = f": {listed}" if session.out.json else ""  # else they stand above
         raise OutOfDateError(f"This machine does not match the lockfile{which}.", "`assetctl sync` makes it match.")
+
+
+def _raise_first(result: SyncResult) -> None:
+    """End with the first failure there was; it names all that could not be had, and what was."""
+    for name, error in result.failed.items():
+        others, here = ", ".join(other for other in result.failed if other != name), ", ".join(result.fetched)
+        error.message = f"{name}: {error.message}"
+        error.message += f" These failed too: {others}." if others else ""
+        error.message += f" These were fetched, and are kept: {here}." if here else ""
+        raise error
 
 
 def _data(step: Step) -> dict[str, Any]:

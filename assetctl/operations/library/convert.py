@@ -145,8 +145,8 @@ def _written(target: Path, write: Write) -> Path:
 
 def _hand_down(workspace: Workspace, original: Asset, asset: Asset) -> None:
     """Give the new asset what a person said of the old one."""
-    details = workspace.catalog.read.details(original)
     with workspace.catalog.write() as writer:
+        details = writer.details(original)
         for field, value in details.overrides.items():
             writer.override(asset.id, field, value)
         if original.trigger_words != asset.trigger_words and "trigger_words" not in details.overrides:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from assetctl.catalog import KnownFile
+    from assetctl.catalog.reading import Reader
+    from assetctl.catalog.writing import Writer
     from assetctl.operations.library.scan import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
@@ -152,38 +154,40 @@ class _Import:
         return result
 
     def _merge(self) -> None:
-        folders = [asset for asset in self._catalog.read.assets(format="diffusers") if asset.id in self.numbers]
-        hashed = {asset.id: folder_hash(asset.path, self._catalog.read.files(asset)) for asset in folders}
-        paths = self._added | self._there
-        twins = {new for new, oldest in self._catalog.read.twins().items() if new in self._added or new != oldest}
-        twins &= paths.keys()
-        if not hashed and not twins:
+        if not any(self._mergeable(self._catalog.read)):
             return
+        paths = self._added | self._there
         with self._catalog.write() as writer:
+            hashed, twins = self._mergeable(writer)
             new_folders = hashed.keys() & self._added.keys()
             newcomers = writer.untouched(twins | new_folders)  # not what a person has edited meanwhile
             for number, sha256 in hashed.items():
                 writer.set_folder_hash(number, sha256)
             merged = writer.merge_duplicates(newcomers)
-        for new, old in merged.items():
-            del self.numbers[new]
-            self.numbers[old] = None
-            self.twins.append((paths[new], old))
-            self.result.added -= new in self._added
-        self._follow_moves()
+            for new, old in merged.items():
+                del self.numbers[new]
+                self.numbers[old] = None
+                self.twins.append((paths[new], old))
+                self.result.added -= new in self._added
+            self._follow_moves(writer)
 
-    def _follow_moves(self) -> None:
+    def _mergeable(self, read: Reader) -> tuple[dict[int, str | None], set[int]]:
+        """Folders with the hash of each as a whole, and files that another asset may have too."""
+        folders = [asset for asset in read.assets(format="diffusers") if asset.id in self.numbers]
+        hashed = {asset.id: folder_hash(asset.path, read.files(asset)) for asset in folders}
+        twins = {new for new, oldest in read.twins().items() if new in self._added or new != oldest}
+        return hashed, twins & (self._added | self._there).keys()
+
+    def _follow_moves(self, writer: Writer) -> None:
         """An asset whose file is gone, and whose bytes have turned up elsewhere, lies there now, if they still do."""
-        keepers = {asset.id: asset for asset in self._catalog.read.by_ids({number for _, number in self.twins})}
+        keepers = {asset.id: asset for asset in writer.by_ids({number for _, number in self.twins})}
         for path, number in self.twins:
             asset = keepers[number]
             moved = not Path(asset.path).exists() and Path(path).exists()
             if moved and asset.format != "diffusers" and number not in self.moved.values():
                 self.moved[path] = number
-        if self.moved:
-            with self._catalog.write() as writer:
-                for path, number in self.moved.items():
-                    writer.relocate(number, path, in_store=self._stays_in_store(keepers[number], Path(path)))
+        for path, number in self.moved.items():
+            writer.relocate(number, path, in_store=self._stays_in_store(keepers[number], Path(path)))
 
     def _stays_in_store(self, asset: Asset, path: Path) -> bool:
         """Whether a file of the store was moved within it: it has its time of writing then, which no copy has."""

@@ -277,10 +277,8 @@ def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes], touc
     with workspace.catalog.write() as writer:
         writer.set_hashes(learnt)
         writer.set_times(touched)
-    if asset.format == "diffusers" and asset.sha256 is None:
-        whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
-        with workspace.catalog.write() as writer:
-            writer.set_folder_hash(asset.id, whole)
+        if asset.format == "diffusers" and asset.sha256 is None:
+            writer.set_folder_hash(asset.id, folder_hash(asset.path, writer.files(asset)))
 
 
 def _hash_problem(asset: Asset, file: AssetFile, run: Run) -> tuple[tuple[Status, str] | None, Digests | None]:
