@@ -15,7 +15,7 @@ from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring
-from assetctl.run import Saved, silent
+from assetctl.run import Saved
 from assetctl.sources import confined, departure, find_source, resolve
 from assetctl.sources.base import RemoteFile, Resolution, digests
 from assetctl.text import mark_of_hidden, without_secrets
@@ -74,7 +74,7 @@ def lock_path(manifest: Path) -> Path:
 def lock(
     workspace: Workspace,
     manifest: Path,
-    run: Run | None = None,
+    run: Run,
     *,
     upgrade: bool = False,
     write: bool = True,
@@ -93,7 +93,6 @@ def lock(
         SourceError: A source cannot be reached.
         Cancelled: The run is; the lockfile is as it was.
     """
-    run = run or silent()
     wanted = read_manifest(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
