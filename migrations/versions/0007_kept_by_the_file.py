@@ -71,11 +71,12 @@ _TABLES = {
         """,
         """
         id, created_at, prompt, negative_prompt,
-        json_patch(
+        CASE WHEN 'blob' IN (typeof(seed), typeof(steps), typeof(cfg_scale), typeof(sampler), typeof(width),
+            typeof(height)) THEN '{}' ELSE json_patch(
             json_object('seed', seed, 'steps', steps, 'cfg_scale', cfg_scale, 'sampler', sampler,
                 'width', width, 'height', height),
             json_object('clip_skip', CASE WHEN json_valid(record) THEN json_extract(record, '$.clip_skip') END)
-        ),
+        ) END,
         image_path, image_sha256, record
         """,
     ),
@@ -112,6 +113,12 @@ _INDEXES = {
     },
     "generation_assets_asset_id": "generation_assets (asset_id)",
 }
+
+#: Assets with a word that is none, which no JSON can hold: one of them keeps no catalog from being upgraded.
+_DAMAGED = (
+    "SELECT asset_id FROM trigger_words WHERE typeof(word) = 'blob' "
+    "UNION SELECT asset_id FROM tags WHERE typeof(tag) = 'blob'"
+)
 
 _SEARCHED = "(rowid, name, trigger_words, tags, notes) SELECT id, name, trigger_words, tags, notes FROM asset_view"
 _NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
@@ -167,7 +174,7 @@ def upgrade() -> None:
     for name, columns in _INDEXES.items():
         op.execute(f"CREATE INDEX ix_{name} ON {columns}")
     op.execute("DELETE FROM asset_search")
-    op.execute(f"INSERT INTO asset_search {_SEARCHED}")
+    op.execute(f"INSERT INTO asset_search {_SEARCHED} WHERE id NOT IN ({_DAMAGED})")
     for trigger in _TRIGGERS:
         op.execute(trigger)
 

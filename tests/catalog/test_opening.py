@@ -170,6 +170,22 @@ def test_a_row_that_belongs_to_none_keeps_no_catalog_from_being_upgraded(path):
         assert [asset.name for asset in catalog.read.assets()] == ["dreamer", "whiskers"]
 
 
+def test_one_damaged_row_keeps_no_catalog_from_being_upgraded(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0006.sql").read_text())
+        connection.execute("UPDATE trigger_words SET word = x'00'")
+        connection.execute("UPDATE generations SET sampler = x'00', record = 'x' WHERE id = 3")
+        connection.commit()
+    told: list[CatalogError] = []
+    with Catalog(path) as catalog:
+        assert [asset.name for asset in catalog.read_around(told.append).assets()] == ["dreamer"]
+        assert [asset.name for asset in catalog.read.search("dream")] == ["dreamer"]
+        assert catalog.generations.get(2).settings["sampler"] == "Euler a"
+        with pytest.raises(CatalogError, match="is damaged"):
+            catalog.generations.get(3)
+    assert len(told) == 1
+
+
 def test_a_failing_upgrade_restores_the_catalog(old):
     run_sql(old, "CREATE TABLE asset_search (surprise TEXT)")
     with pytest.raises(CatalogError, match="is as it was"):
