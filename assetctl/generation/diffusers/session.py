@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _Tensors = dict[str, torch.Tensor]
 
+#: The libraries change torch itself while they load: two threads that did so at once would load nothing whole, and
+#: leave torch broken.
+_LOADING = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -48,6 +53,7 @@ class Loaded:
             FileError: A file is refused or corrupt.
         """
         with (
+            _LOADING,
             quiet(),
             told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError),
         ):
