@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class Cancelled(BaseException):  # noqa: N818 - the word for it everywhere, and no error
+class Cancelled(BaseException):
     """Raised in an operation that somebody has cancelled; no `except Exception` on its way takes it for a failure.
 
     Attributes:

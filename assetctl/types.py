@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from assetctl.text import hidden_in, visible
 
@@ -176,6 +176,11 @@ class Asset:
         return shlex.quote(self.name)
 
     @property
+    def autov2(self) -> str | None:
+        """The first ten digits of its SHA256."""
+        return self.sha256 and self.sha256[:10]
+
+    @property
     def token(self) -> str:
         """Of an embedding: the word that stands for it in a prompt."""
         return next(iter(self.trigger_words), self.name)
@@ -193,6 +198,21 @@ class AssetDetails:
     metadata: dict[str, str] = field(default_factory=dict)
     generations: int = 0
     problem: str | None = None
+
+
+class Fitting(NamedTuple):
+    """An asset, and how well it fits a checkpoint."""
+
+    asset: Asset
+    fit: str
+
+
+class Use(NamedTuple):
+    """An asset's part in a selection; `weight` is `None` for what has none."""
+
+    role: str
+    asset: Asset
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +252,14 @@ class Selection:
     weight_bytes: int = 2
     facts: tuple[tuple[str, Facts], ...] = ()
     states: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        """The part of each asset in a picture, the checkpoint first."""
+        uses = [Use("checkpoint", self.checkpoint)] if self.checkpoint else []
+        uses += [Use("lora", use.asset, use.weight) for use in self.loras]
+        uses += [Use("embedding", asset) for asset in self.embeddings]
+        return (*uses, Use("vae", self.vae)) if self.vae else tuple(uses)
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""

@@ -10,7 +10,7 @@ import shlex
 import unicodedata
 from functools import cached_property
 from types import NoneType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, get_args
 
 from assetctl.catalog import opening
 from assetctl.catalog.generations import Generations
@@ -33,7 +33,7 @@ from assetctl.catalog.rows import (
 )
 from assetctl.catalog.unwritable import keep_room
 from assetctl.errors import AmbiguousNameError, NotFoundError
-from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, Identification, Origin
+from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -204,6 +204,8 @@ class Reader(Lists):
         )
         with explained(self._path):
             check_paths([row["path"] for row in rows])
+            if not {row["role"] for row in rows} <= {*get_args(FileRole)}:
+                raise DamagedError("a role in it is none")
         return tuple(AssetFile(**dict(row)) for row in rows)
 
     def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:

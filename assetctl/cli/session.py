@@ -14,8 +14,10 @@ import orjson
 import typer
 
 from assetctl.cli import completion
-from assetctl.errors import UsageError
+from assetctl.errors import AssetctlError, UsageError
+from assetctl.run import Warned
 from assetctl.text import redacted, safe, terminal_json
+from assetctl.wire import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,6 +62,9 @@ def to_stderr(label: str, text: str) -> None:
         text += _PLAIN
     sys.stderr.write(f"{prefix}{text}\n")
 
+
+#: What this command has warned of: its document says so too, whether that is of a result or an error.
+WARNED: list[Warned] = []
 
 #: Blanks between two columns of a table for a person, those at its edges, and the narrowest that a shrinking one gets.
 _GAP, _EDGES, _NARROWEST = 3, 2, 8
@@ -115,16 +120,50 @@ class Output:
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
+        self._given: list[object] = []
+        WARNED.clear()
 
-    def result(self, data: object, render: Callable[[], None], names: Iterable[str] = ()) -> None:
-        """Give the command's result: as data, as names, or rendered for a person."""
+    def result(
+        self,
+        data: object,
+        render: Callable[[], None],
+        names: Iterable[str] = (),
+        failed: Sequence[AssetctlError] = (),
+    ) -> None:
+        """Give the command's result: as data, as names, or rendered for a person.
+
+        Raises:
+            AssetctlError: The first of what `failed`; the others are told.
+        """
         if self.json:
-            print_json({"version": 1, "data": data})
+            self._given = [data]  # the document waits for warnings
         elif self.quiet:
             for name in names:  # another program gets names as they are
                 sys.stdout.write(f"{safe(name) if sys.stdout.isatty() else name}\n")
         else:
             render()
+        for error in failed[1:]:
+            to_stderr("warning", error.message)
+        if failed:
+            raise Outcome(data, errors=failed).failure
+
+    @contextlib.contextmanager
+    def documented(self) -> Iterator[None]:
+        """Print the document of what was given in here, unless an error takes its place."""
+        try:
+            yield
+        except typer.Exit:
+            self._print()
+            raise
+        except AssetctlError as error:
+            for data in self._given if error.done is None else ():
+                error.done = data
+            raise
+        self._print()
+
+    def _print(self) -> None:
+        for data in self._given:
+            print_json(Outcome(data, WARNED).document())
 
     def line(self, text: str) -> None:
         """One line of a result for a person."""
@@ -141,9 +180,12 @@ class Output:
             self.line(f"{label:>14}  {line}")
             label = ""
 
-    def warning(self, text: str) -> None:
-        """Something the person should know."""
+    def warning(self, text: str, hint: str | None = None) -> None:
+        """Something the person should know, and what to do about it."""
+        WARNED.append(Warned(message=text, hint=hint))
         to_stderr("warning", text)
+        if hint:
+            self.hint(hint)
 
     def hint(self, text: str) -> None:
         """What the person could do next."""
@@ -263,10 +305,17 @@ class Session:
             self._registry.close()
 
 
-def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer.Typer]:
+def command(
+    *, gives: str, done: str | None = None, examples: Sequence[str]
+) -> Callable[[Callable[..., None]], typer.Typer]:
     """Make a Typer application of one command of a function that takes a `Session` first.
 
     Every command gets `--home`, `--json`, `--quiet` and `--debug` here, and its examples below its help.
+
+    Args:
+        gives: The type of its `data`, named by its place in this package: `list[types.Asset]`.
+        done: That of what was finished before an error, where it is another.
+        examples: Command lines.
     """
 
     def decorate(function: Callable[..., None]) -> typer.Typer:
@@ -275,7 +324,8 @@ def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer
             arguments.pop("debug")
             session = Session(arguments.pop("home"), json=arguments.pop("json"), quiet=arguments.pop("quiet"))
             try:
-                function(session, **arguments)
+                with session.out.documented():
+                    function(session, **arguments)
             finally:
                 session.close()
 
@@ -293,6 +343,7 @@ def command(*, examples: Sequence[str]) -> Callable[[Callable[..., None]], typer
         del run.__wrapped__
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         epilog = "Examples:\n\n" + "\n\n".join(f"$ {example}" for example in examples)
+        run.gives, run.done = gives, done or gives  # type: ignore[attr-defined]
         app.command(epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
         return app
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.render import report_data, show_report, show_rules
+from assetctl.cli.render import show_report, show_rules
 from assetctl.cli.session import (
     CheckpointOption,
     EmbeddingsOption,
@@ -24,6 +24,7 @@ from assetctl.operations.select.selection import Choice, read_recipe, with_recip
 
 
 @command(
+    gives="types.CheckReport | list[compat.check.Rule]",
     examples=[
         "assetctl check dreamshaper whiskers:0.8 easynegative",
         "assetctl check --checkpoint dreamshaper --lora whiskers --prompt 'a cat with long whiskers'",
@@ -32,7 +33,7 @@ from assetctl.operations.select.selection import Choice, read_recipe, with_recip
         "assetctl check dreamshaper --controlnet canny",
         "assetctl check --recipe portrait",
         "assetctl check --rules",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -85,6 +86,6 @@ def app(
     if recipe is not None:
         choice = with_recipe(choice, read_recipe(file, recipe))
     report = session.registry.check(choice)
-    session.out.result(report_data(report), lambda: show_report(report), ["ok" if report.ok else "incompatible"])
+    session.out.result(report, lambda: show_report(report), ["ok" if report.ok else "incompatible"])
     if not report.ok:
         raise typer.Exit(IncompatibleError.exit_code)

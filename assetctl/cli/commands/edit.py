@@ -14,12 +14,13 @@ from assetctl.operations.library.edit import Changes, near_base_models
 
 
 @command(
+    gives="list[types.Asset]",
     examples=[
         "assetctl edit whiskers --family sd1 --trigger-word 'long whiskers'",
         "assetctl edit whiskers --name cat-whiskers --tag cats --untag todo",
         "assetctl edit whiskers --default-weight 0.7 --notes 'good with portraits'",
         "assetctl edit whiskers --reset family",
-    ]
+    ],
 )
 def app(
     session: Session,

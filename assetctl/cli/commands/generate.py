@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.pictures import naming_what_is_done, plan_data, result_data, show_plan, step_progress, tell_result
+from assetctl.cli.pictures import naming_what_is_done, show_plan, step_progress, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.session import (
     CheckpointOption,
@@ -31,6 +31,8 @@ _PANEL = "Picture"
 
 
 @command(
+    gives="operations.make.generate.GenerationResult",
+    done="list[operations.make.generate.SavedPicture]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:whiskers:0.8>' --negative easynegative --embedding easynegative --seed 7",
@@ -38,7 +40,7 @@ _PANEL = "Picture"
         "assetctl generate 'a cat' --count 4 --out ~/pictures/cats --format webp",
         "assetctl generate 'a cat' --lora whiskers --dry-run",
         "assetctl generate --recipe portrait --seed 7",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -144,8 +146,10 @@ def _request(
 
 
 def _show_plan(session: Session, request: GenerationRequest, choice: Choice, place: _Place) -> None:
+    from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
+
     plan, report = session.registry.plan(request, choice, out=place.out, format=place.format, force=place.force)
-    session.out.result(plan_data(plan, report), lambda: show_plan(session, plan))
+    session.out.result(GenerationResult((), plan, report, {}), lambda: show_plan(session, plan))
     show_findings(() if session.out.json else report.findings)
 
 
@@ -156,7 +160,7 @@ def _make(session: Session, request: GenerationRequest, choice: Choice, place: _
             request, choice, out=place.out, format=place.format, force=place.force, progress=progress
         )
     paths = [image.path for image in result.images]
-    session.out.result(result_data(result), lambda: session.out.lines(paths), paths)
+    session.out.result(result, lambda: session.out.lines(paths), paths)
     tell_result(session, result)
 
 

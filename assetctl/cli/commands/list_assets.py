@@ -37,13 +37,14 @@ class Order(StrEnum):
 
 
 @command(
+    gives="list[types.Asset] | list[types.Fitting]",
     examples=[
         "assetctl list --kind lora --family sdxl",
         "assetctl list --sort size --limit 10",
         "assetctl list --tag cats --json",
         "assetctl list --fits demo-checkpoint --kind lora",
         "assetctl list --kind lora --quiet | xargs -d '\\n' -n1 assetctl inspect",
-    ]
+    ],
 )
 def app(
     session: Session,

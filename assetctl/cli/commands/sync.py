@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,13 +33,14 @@ _FIELDS = {"facts": "what its page says"}
 
 
 @command(
+    gives="list[operations.provision.sync.Step]",
     examples=[
         "assetctl sync",
         "assetctl sync --dry-run",
         "assetctl sync --locked --prune",
         "assetctl sync --frozen --file /etc/assets/registry.toml",
         "assetctl sync --check --json",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -83,15 +84,11 @@ def app(
 
     differs = check and not result.in_sync
     if not (differs and session.out.json):  # there the error is the one document
-        session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
+        session.out.result(result.steps, render, [step.name for step in shown])
     if differs:
         listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
         which = f": {listed}" if session.out.json else ""  # else they stand above
         raise OutOfDateError(f"This machine does not match the lockfile{which}.", "`assetctl sync` makes it match.")
-
-
-def _data(step: Step) -> dict[str, Any]:
-    return {"action": step.action, "name": step.name, "size": step.size, "changes": list(step.changes)}
 
 
 def _changes(step: Step) -> str:

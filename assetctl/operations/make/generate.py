@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count as counted
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assetctl import pictures
 from assetctl.catalog import FileHashes, GenerationEntry
@@ -179,11 +179,6 @@ class SavedPicture:
     sha256: str
     environment: dict[str, str]
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """What the JSON contract has of it."""
-        return {"path": self.path, "seed": self.seed, "number": self.number, "sha256": self.sha256}
-
 
 class InterruptedGenerationError(KeyboardInterrupt):
     """A person stopped a generation. What was done is kept.
@@ -267,7 +262,7 @@ def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Outp
     try:
         yield
     except AssetctlError as error:
-        error.done = [picture.data for picture in saved]
+        error.done = tuple(saved)
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)
