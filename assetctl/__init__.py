@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from assetctl.operations.select.selection import Choice
     from assetctl.plan import GenerationRequest
     from assetctl.registry import Registry
+    from assetctl.run import Cancelled, Run
     from assetctl.types import Asset, CheckReport, Finding, Identification
 
 __all__ = [
     "Asset",
     "AssetctlError",
+    "Cancelled",
     "Changes",
     "CheckReport",
     "Choice",
@@ -32,6 +34,7 @@ __all__ = [
     "GenerationRequest",
     "Identification",
     "Registry",
+    "Run",
     "errors",
     "identify",
 ]
@@ -39,6 +42,7 @@ __all__ = [
 _HOMES = {
     "Asset": "types",
     "AssetctlError": "errors",
+    "Cancelled": "run",
     "Changes": "operations.library.edit",
     "CheckReport": "types",
     "Choice": "operations.select.selection",
@@ -46,6 +50,7 @@ _HOMES = {
     "GenerationRequest": "plan",
     "Identification": "types",
     "Registry": "registry",
+    "Run": "run",
 }
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from assetctl.errors import AssetctlError
+
 
 class Cancelled(BaseException):
     """Raised in an operation that somebody has cancelled; no `except Exception` on its way takes it for a failure.
@@ -41,9 +43,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """A task began; `stage` is `fetch`, `hash`, `scan`, `identify`, `load`, `sample`, `copy` or `check`."""
+    """A task began; `stage` is `fetch`, `hash`, `scan`, `identify`, `load`, `sample`, `copy` or `check`.
+
+    Attributes:
+        total: Bytes of all its files, where they are known beforehand.
+    """
 
     stage: str
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +98,11 @@ class Saved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
-    """What a person should know, with what to do about it."""
+    """What a person should know, with what to do about it; `error` is what went wrong, where something did."""
 
     message: str
     hint: str | None = None
+    error: AssetctlError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +124,7 @@ class Run:
         self._listeners = listeners
         self._telling = threading.RLock()
         self._cancelled = threading.Event()
-        self._failure: BaseException | None = None
+        self.failure: Exception | None = None  # what a listener raised first
 
     def cancel(self) -> None:
         """Have the run end at its next event or check."""
@@ -136,6 +144,15 @@ class Run:
         if self._cancelled.is_set():
             raise Cancelled
 
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the run is to end meanwhile.
+
+        Raises:
+            Cancelled: Somebody has cancelled the run, or a listener failed.
+        """
+        self._cancelled.wait(seconds)
+        self.check()
+
     def tell(self, event: Event) -> None:
         """Let everybody know.
 
@@ -148,7 +165,7 @@ class Run:
                 try:
                     listener(event)
                 except Exception as error:  # noqa: BLE001 - it is no failure of what the operation does
-                    self._failure = self._failure or error
+                    self.failure = self.failure or error
                     self.cancel()
         self.check()
 
@@ -163,17 +180,19 @@ class Run:
             raise
         self.tell(Finished(task=name))
 
-    @contextmanager
-    def shielded(self) -> Iterator[None]:
-        """Where the run ends because a listener failed, raise what the listener raised."""
-        try:
-            yield
-        except Cancelled:
-            if self._failure is not None:
-                raise self._failure from None
-            raise
-
 
 def silent() -> Run:
     """A run that nobody listens to."""
     return Run()
+
+
+@contextmanager
+def running(run: Run | None) -> Iterator[Run]:
+    """The run that an operation is handed, or a silent one; what a listener raised comes out as it was raised."""
+    run = run or silent()
+    try:
+        yield run
+    except Cancelled:
+        if run.failure is not None:
+            raise run.failure from None
+        raise

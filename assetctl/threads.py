@@ -9,36 +9,38 @@ from collections import deque
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from assetctl.run import Run
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Seconds after which an interrupt is seen on systems where waiting is not interrupted.
-_LOOK = 0.5
+#: Seconds after which it is seen that the run was cancelled, or interrupted where waiting is not.
+_LOOK = 0.1
 
 #: Seconds that whoever was interrupted gives the threads to end.
 _GRACE = 1.0
 
 
-class AbandonedError(Exception):
-    """Nobody waits for this any more."""
-
-
 def at_once(
-    items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result], most: int
+    items: Sequence[Item], work: Callable[[Item, Run], Result], most: int, run: Run | None = None
 ) -> Iterator[tuple[int, Result | BaseException]]:
     """Do `work` for every item, for at most so many at a time; each one's number with its result, or its error.
 
     They come as they end. Who stops asking for them, as one who is interrupted does, lets no further one begin; those
-    that are at work are to call the function that they get besides the item now and then: it raises `AbandonedError`.
+    that are at work hear of that from the run that they get besides the item, which tells all to `run`.
+
+    Raises:
+        Cancelled: The run is; those at work end at their next step.
     """
-    crew = _Crew(items, work)
+    crew = _Crew(items, work, run or Run())
     crew.start(min(most, len(items)))
     left = len(items)
     try:
         while left:
+            crew.run.check()
             with contextlib.suppress(Empty):
                 one = crew.ended.get(timeout=_LOOK)
                 left -= 1
@@ -50,11 +52,12 @@ def at_once(
 class _Crew(Generic[Item, Result]):
     """The threads of one `at_once`."""
 
-    def __init__(self, items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result]) -> None:
+    def __init__(self, items: Sequence[Item], work: Callable[[Item, Run], Result], run: Run) -> None:
+        self.run = run
         self.ended: Queue[tuple[int, Result | BaseException]] = Queue()
         self._items, self._work = items, work
         self._waiting: deque[int] = deque(range(len(items)))
-        self._abandoned = threading.Event()
+        self._own = Run(run.tell)
         self._threads: list[threading.Thread] = []
 
     def start(self, number: int) -> None:
@@ -64,34 +67,35 @@ class _Crew(Generic[Item, Result]):
 
     def dismiss(self) -> None:
         """Let nobody begin anything more, and those at work end at their next step."""
-        self._abandoned.set()
+        self._own.cancel()
         end = time.monotonic() + _GRACE
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
-    def _going_on(self) -> None:
-        if self._abandoned.is_set():
-            raise AbandonedError
-
     def _run(self) -> None:
-        while not self._abandoned.is_set():
+        while not self._own.is_cancelled:
             try:
                 number = self._waiting.popleft()
             except IndexError:
                 return
             try:
-                self.ended.put((number, self._work(self._items[number], self._going_on)))
+                self.ended.put((number, self._work(self._items[number], self._own)))
             except BaseException as error:  # noqa: BLE001 - it is theirs who asked, and they wait for it
                 self.ended.put((number, error))
 
 
-def all_of(items: Sequence[Item], work: Callable[[Item, Callable[[], None]], Result], most: int) -> list[Result]:
+def all_of(
+    items: Sequence[Item], work: Callable[[Item, Run], Result], most: int, run: Run | None = None
+) -> list[Result]:
     """The results in the items' order; see `at_once`.
 
     Raises:
+        Cancelled: The run is.
         BaseException: The error of the first item that had one, once all have ended.
     """
-    outcomes = dict(at_once(items, work, most))
+    outcomes = dict(at_once(items, work, most, run))
+    if run is not None:
+        run.check()
     results = []
     for number in range(len(items)):
         outcome = outcomes[number]

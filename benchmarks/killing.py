@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from servers.hub import serve_hub  # type: ignore[import-not-found]
 
-from assetctl.sources._local import fetched_bytes
+from assetctl.sources.transfer import fetched_bytes
 
 if TYPE_CHECKING:
     from servers.hub import Hub
@@ -36,10 +36,9 @@ PIECE = 65_536
 CHUNK = 6 * PIECE
 CLI = f"""
 import sys
-from assetctl.sources._download import ranges
-from assetctl.sources._download import promise
-ranges.LEAST = ranges.CHUNK = {CHUNK}
-ranges.LOOK, promise.PIECE = 0.01, {PIECE}
+from assetctl.sources import _download, _ranges, transfer
+transfer.LARGE = _ranges.CHUNK = {CHUNK}
+_ranges.LOOK, _download.PIECE = 0.01, {PIECE}
 from assetctl.__main__ import main
 sys.exit(main())
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tomllib
 from pathlib import Path
 
@@ -20,3 +21,18 @@ def test_what_one_module_may_import_is_forbidden_to_each_other():
     for contract in forbidding:
         named = {name.removeprefix("assetctl.") for name in contract["source_modules"]}
         assert named == modules - OWNERS[contract["forbidden_modules"][0]], contract["name"]
+
+
+def test_nobody_else_knows_what_is_private_to_the_sources():
+    """Neither `from assetctl.sources import _module` nor `from assetctl.sources.base import _name`."""
+    sources = ROOT / "assetctl" / "sources"
+    others = [path for path in (ROOT / "assetctl").rglob("*.py") if not path.is_relative_to(sources)]
+    imported = {
+        f"{node.module}.{alias.name}"
+        for path in others
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("assetctl.sources")
+        for alias in node.names
+    }
+    assert imported
+    assert not [name for name in imported if "._" in name]

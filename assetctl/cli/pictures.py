@@ -1,20 +1,19 @@
-"""What pictures say and how they are made, as lines and bars."""
+"""What pictures say and how they are made, as lines."""
 
 from __future__ import annotations
 
 import contextlib
 import shlex
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assetctl.cli.render import show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from assetctl.catalog import Generation
     from assetctl.cli.session import Output, Session
@@ -183,18 +182,6 @@ def _local(moment: str) -> str:
     except ValueError:
         return moment  # a damaged row
     return utc.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-@contextlib.contextmanager
-def step_progress(session: Session) -> Iterator[Callable[[Any], None]]:
-    """A bar of denoising steps on stderr, for a person at a terminal."""
-    if session.out.quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from assetctl.cli.progress import step_bar  # noqa: PLC0415 - needs Rich, for people at a terminal
-
-    with step_bar() as advance:
-        yield advance
 
 
 @contextlib.contextmanager

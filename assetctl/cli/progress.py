@@ -1,8 +1,7 @@
-"""Progress bars, on stderr, for a person at a terminal."""
+"""Progress bars, on stderr, for a person at a terminal: one listener of a run."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,61 +9,98 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
-    TaskID,
+    Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.progress import Progress as Bars
+from rich.text import Text
 
+from assetctl.run import Bytes, Event, Finished, Started, Step
 from assetctl.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from typing import Self
 
-    from assetctl.plan import Progress
-    from assetctl.sources.base import FetchProgress
-
-
-@contextlib.contextmanager
-def byte_bar() -> Iterator[Callable[[FetchProgress], None]]:
-    """One bar a file: name, bytes, speed and time left; and one for all, where there are several."""
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    tasks: dict[str, TaskID] = {}
-    known: dict[str, FetchProgress] = {}
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        total = bars.add_task("total", total=None, visible=False)
-
-        def advance(progress: FetchProgress) -> None:
-            name = progress.file
-            if name not in tasks:
-                tasks[name] = bars.add_task(safe(name), total=progress.total)
-            known[name] = progress
-            several = len(tasks) > 1
-            ended = progress.total is not None and progress.done >= progress.total
-            bars.update(tasks[name], completed=progress.done, total=progress.total, visible=not (several and ended))
-            lengths = [each.total for each in known.values()]
-            whole = sum(length or 0 for length in lengths) if None not in lengths else None
-            bars.update(total, completed=sum(each.done for each in known.values()), total=whole, visible=several)
-
-        yield advance
+    from rich.progress import Task, TaskID
 
 
-@contextlib.contextmanager
-def step_bar() -> Iterator[Callable[[Progress], None]]:
-    """A bar of denoising steps over all pictures."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("loading", total=None)
+class _Amount(ProgressColumn):
+    """How much of how much: steps, or bytes and how fast they come."""
 
-        def advance(progress: Progress) -> None:
-            if progress.stage != "sample":
-                return
-            done = (progress.picture - 1) * progress.steps + progress.step
-            description = f"picture {progress.picture} of {progress.pictures}"
-            bars.update(task, description=description, completed=done, total=progress.pictures * progress.steps)
+    _steps, _bytes, _speed = MofNCompleteColumn(), DownloadColumn(), TransferSpeedColumn()
 
-        yield advance
+    def render(self, task: Task) -> Text:
+        """A task's amount."""
+        if task.fields.get("steps"):
+            return self._steps.render(task)
+        return Text.assemble(self._bytes.render(task), " ", self._speed.render(task))
+
+
+class Bars:
+    """A line for each task that is at work, with its name; and one for all, where there are several."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), _Amount(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._all = self._bars.add_task("total", total=None, visible=False)
+        self._lines: dict[str, TaskID] = {}
+        self._files: dict[str, dict[str, Bytes]] = {}  # the last word on each file, by task
+        self._done = self._known = 0  # bytes of all files that were met, those of ended tasks included
+        self._unknown = 0  # files of unknown size
+        self._announced: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case Started(stage="load"):
+                self._line("load", "loading", None)
+            case Started(total=int(total)):
+                self._announced[event.task] = total
+            case Step():
+                done = (event.picture - 1) * event.steps + event.step
+                description = f"picture {event.picture} of {event.pictures}"
+                line = self._line("load", description, event.pictures * event.steps)
+                self._bars.update(line, completed=done, steps=True)
+            case Bytes():
+                self._count(event)
+            case Finished():
+                self._end(event.task)
+            case _:
+                pass
+
+    def _line(self, key: str, description: str, total: int | None) -> TaskID:
+        if key not in self._lines:
+            self._lines[key] = self._bars.add_task("", total=total)
+        self._bars.update(self._lines[key], description=safe(description), total=total)
+        return self._lines[key]
+
+    def _count(self, event: Bytes) -> None:
+        task = event.task or event.file
+        files = self._files.setdefault(task, {})
+        before = files.get(event.file, Bytes(file="", done=0, total=0))
+        files[event.file] = event
+        self._done += event.done - before.done
+        self._known += (event.total or 0) - (before.total or 0)
+        self._unknown += (event.total is None) - (before.total is None)
+        lengths = [file.total for file in files.values()]
+        total = self._announced.get(task, None if None in lengths else sum(length or 0 for length in lengths))
+        done = sum(file.done for file in files.values())
+        name = task if event.file in task else f"{task}: {event.file}"
+        self._bars.update(self._line(task, name, total), completed=done)
+        whole = self._announced.get("", None if self._unknown else self._known)
+        self._bars.update(self._all, completed=self._done, total=whole, visible=len(self._files) > 1)
+        if total is not None and done >= total and task not in self._announced and len(self._files) > 1:
+            self._end(task)
+
+    def _end(self, task: str) -> None:
+        if task in self._lines:
+            self._bars.remove_task(self._lines.pop(task))

@@ -15,7 +15,7 @@ import typer
 
 from assetctl.cli import completion
 from assetctl.errors import AssetctlError, UsageError
-from assetctl.run import Warned
+from assetctl.run import Run, Warned
 from assetctl.text import redacted, safe, terminal_json
 from assetctl.wire import Outcome
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.registry import Registry
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Event
 
 
 def path(text: str) -> Path:
@@ -115,13 +115,17 @@ class Output:
     Args:
         json: Print one document, and nothing else, on stdout.
         quiet: Print names alone; keep hints and notes to ourselves.
+
+    Attributes:
+        warnings: What the command has warned of, in order.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
         self._given: list[object] = []
-        WARNED.clear()
+        self.warnings = WARNED
+        self.warnings.clear()
 
     def result(
         self,
@@ -163,7 +167,7 @@ class Output:
 
     def _print(self) -> None:
         for data in self._given:
-            print_json(Outcome(data, WARNED).document())
+            print_json(Outcome(data, self.warnings).document())
 
     def line(self, text: str) -> None:
         """One line of a result for a person."""
@@ -182,10 +186,15 @@ class Output:
 
     def warning(self, text: str, hint: str | None = None) -> None:
         """Something the person should know, and what to do about it."""
-        WARNED.append(Warned(message=text, hint=hint))
-        to_stderr("warning", text)
-        if hint:
-            self.hint(hint)
+        self.warn(Warned(message=text, hint=hint))
+
+    def warn(self, event: Event) -> None:
+        """What a run tells, if it is a warning."""
+        if isinstance(event, Warned):
+            self.warnings.append(event)
+            to_stderr("warning", event.message)
+            if event.hint:
+                self.hint(event.hint)
 
     def hint(self, text: str) -> None:
         """What the person could do next."""
@@ -240,15 +249,15 @@ class Output:
         console.print(table)
 
     @contextlib.contextmanager
-    def byte_progress(self) -> Iterator[Callable[[FetchProgress], None]]:
-        """A bar of bytes on stderr, for a person at a terminal; the callback takes a `FetchProgress`."""
+    def progress(self) -> Iterator[Run]:
+        """A run whose warnings are told and kept, with bars on stderr for a person at a terminal."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda _: None
+            yield Run(self.warn)
             return
-        from assetctl.cli.progress import byte_bar  # noqa: PLC0415 - needs Rich
+        from assetctl.cli.progress import Bars  # noqa: PLC0415 - needs Rich
 
-        with byte_bar() as advance:
-            yield advance
+        with Bars() as bars:
+            yield Run(self.warn, bars)
 
 
 _COMMON = "Common options"

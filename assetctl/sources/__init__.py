@@ -8,10 +8,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from assetctl.errors import UsageError
-from assetctl.sources.base import Accountable, Exact, Guarded, Searchable, misspelt
+from assetctl.sources.base import Accountable, Exact, misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from assetctl.settings import Settings
     from assetctl.sources.base import Resolution, Source
     from assetctl.types import Origin
+
+Ability = TypeVar("Ability")
 
 _FORMS = (
     "Give hf://ORG/REPO[@REVISION][/FILE], ORG/REPO, civitai:MODEL[@VERSION], the address of a page or file, "
@@ -33,6 +35,10 @@ def find_source(reference: str, settings: Settings) -> Source:
     Raises:
         UsageError: It is written in no source's way.
     """
+    for module in _modules():
+        if reference.startswith(getattr(module, "SCHEMES", ())):
+            made: Source = module.source(settings)
+            return made
     for make in _sources():
         source = make(settings)
         try:
@@ -74,26 +80,19 @@ def departure(wanted: str, said: Resolution, settings: Settings) -> str | None:
 
 def exact_reference(origin: Origin, settings: Settings) -> str:
     """The reference that brings exactly what came from there, where its source can write one; else the one it had."""
-    for source in (make(settings) for make in _sources()):
-        if source.name == origin.source and isinstance(source, Exact):
-            return source.exact(origin)
+    for source in capable(Exact, settings, origin.source):
+        return source.exact(origin)
     return origin.reference
 
 
-def searchable(name: str, settings: Settings) -> Searchable | None:
-    """The source that goes by this name and can be searched, or `None`."""
-    for source in (make(settings) for make in _sources()):
-        if isinstance(source, Searchable) and name.lower() in (source.name, *source.aliases):
-            return source
-    return None
+def capable(ability: type[Ability], settings: Settings, called: str | None = None) -> list[Ability]:
+    """The sources that can do something, one of the protocols of `base`; all, or that which goes by a name."""
+    able = (source for source in (make(settings) for make in _sources()) if isinstance(source, ability))
+    return [source for source in able if called is None or called.lower() in _names(source)]
 
 
-def guarded(name: str, settings: Settings) -> Guarded | None:
-    """The source that goes by this name and takes tokens, or `None`."""
-    for source in (make(settings) for make in _sources()):
-        if isinstance(source, Guarded) and name.lower() in (source.name, *source.aliases):
-            return source
-    return None
+def _names(source: object) -> tuple[str, ...]:
+    return (str(getattr(source, "name", "")), *getattr(source, "aliases", ()))
 
 
 @cache

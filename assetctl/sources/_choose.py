@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 INDEX = "model_index.json"
 
+#: Bytes that are read of an index: what is longer is cut short, and then is no JSON.
+LARGEST_INDEX = 2**20
+
 #: What a diffusers folder holds besides weights: configurations, vocabularies, sentencepiece models.
 TEXT_SUFFIXES = (".json", ".txt", ".model")
 

@@ -21,12 +21,15 @@ import urllib3
 from urllib3 import exceptions as broken
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from assetctl.sources.base import current_run
 from assetctl.text import parts_of
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
     from ipaddress import IPv4Network, IPv6Network
+
+    from assetctl.run import Run
 
 
 class Zone(Enum):
@@ -125,38 +128,41 @@ def _plain(number: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 LONGEST_READ = 90.0
 
 #: Seconds between two looks.
-_LOOK = 1.0
+_LOOK = 0.25
 
 #: Looks without any read, after which the thread ends.
-_IDLE = 10
+_IDLE = 40
 
 
 class Watch:
     """Watches over the reads of all connections; its thread lives as long as there are any."""
 
     def __init__(self) -> None:
-        self._reads: dict[int, tuple[float, socket.socket]] = {}
+        self._reads: dict[int, tuple[float, socket.socket, Run | None]] = {}
         self._changed = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
     def over(self, connection: socket.socket | None) -> Iterator[None]:
-        """Cut the connection off, if the block takes too long.
+        """Cut the connection off, if the block takes too long, or the run that it belongs to is cancelled.
 
         Raises:
-            TimeoutError: That was done, and what the block saw was no end.
+            Cancelled: The run is.
+            TimeoutError: The connection was cut off, and what the block saw was no end.
         """
         if connection is None:
             yield
             return
-        key = threading.get_ident()
-        self._reads[key] = (time.monotonic() + LONGEST_READ, connection)
+        key, run = threading.get_ident(), current_run()
+        self._reads[key] = (time.monotonic() + LONGEST_READ, connection, run)
         if self._thread is None or not self._thread.is_alive():  # it ended, or stayed behind at a fork
             self._begin()
         try:
             yield
         finally:
             is_cut = self._reads.pop(key, None) is None
+            if is_cut and run is not None:
+                run.check()
         if is_cut:
             raise TimeoutError
 
@@ -178,8 +184,8 @@ class Watch:
                     return
 
     def _cut(self, now: float) -> None:
-        for key, (deadline, connection) in tuple(self._reads.items()):
-            if now > deadline and self._reads.pop(key, None) is not None:
+        for key, (deadline, connection, run) in tuple(self._reads.items()):
+            if (now > deadline or (run is not None and run.is_cancelled)) and self._reads.pop(key, None) is not None:
                 with contextlib.suppress(OSError):  # it is gone already
                     # Below what encrypts: the thread that reads needs that part as it is.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from assetctl.errors import RefusedFileError
+from assetctl.errors import OfflineError, RefusedFileError
 from assetctl.files.disk import LARGEST_FILE
+from assetctl.files.hashing import tree_sha256
 from assetctl.files.paths import safe_path
 from assetctl.text import redacted, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import httpx2
+
+    from assetctl.run import Run
     from assetctl.types import Facts, Origin
 
-    Report = Callable[["FetchProgress"], None]
+_OFFLINE_HINT = "Leave out --offline or unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE; or give the path of a local file."
 
-#: What somebody does who needs the network, and whose is switched off.
-OFFLINE_HINT = "Leave out --offline or unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE; or give the path of a local file."
+
+def need_network(what: str, *, offline: bool) -> None:
+    """See that the network is not switched off.
+
+    Raises:
+        OfflineError: It is.
+    """
+    if offline:
+        raise OfflineError(f"{what} cannot be fetched: the network is switched off.", _OFFLINE_HINT)
+
+
+_RUN: ContextVar[Run | None] = ContextVar("run", default=None)
+
+
+def current_run() -> Run | None:
+    """The run that this thread works for, if that was said."""
+    return _RUN.get()
+
+
+@contextmanager
+def cancellable(run: Run) -> Iterator[None]:
+    """In the block, what this thread waits for of a server is cut off when the run is cancelled.
+
+    Raises:
+        Cancelled: It was.
+    """
+    before = _RUN.set(run)
+    try:
+        run.check()
+        yield
+    finally:
+        _RUN.reset(before)
 
 
 #: Characters of a text that is kept.
@@ -64,6 +102,39 @@ def dictionaries(said: object) -> list[dict[str, Any]]:
     return [item for item in said if isinstance(item, dict)] if isinstance(said, list) else []
 
 
+#: Kinds of digests, and how many hexadecimal digits they have.
+_DIGITS = {"sha256": 64, "git": 40}
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What bytes are known by: `sha256`, or `git`, the SHA1 of them as a git blob, which counts their size too."""
+
+    kind: str
+    value: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(rf"[0-9a-f]{{{_DIGITS[self.kind]}}}", self.value, re.ASCII):
+            raise RefusedFileError(f"{self.value[:80]!r} is given as a hash, and is none.")
+
+    def begun(self, size: int | None) -> hashlib._Hash | None:
+        """A hash to feed with the bytes of a file of this size; `None` where it cannot be computed on the way."""
+        if self.kind == "sha256":
+            return hashlib.sha256()
+        if size is None:
+            return None
+        return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
+
+def digests(**known: str | None) -> tuple[Digest, ...]:
+    """Those of some digests, each by its kind, that are known.
+
+    Raises:
+        RefusedFileError: One is no hash.
+    """
+    return tuple(Digest(kind, value) for kind, value in known.items() if value is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """One file at a source; `None` where the source does not say. Names and hashes are seen to be such.
@@ -71,22 +142,26 @@ class RemoteFile:
     Attributes:
         path: Relative, with `/`, seen to be safe.
         size: In bytes.
-        sha256: Hash of the content.
-        git_oid: SHA1 of the content as a git blob, for small files on the Hub.
+        digests: What its bytes are known by, the best first.
         url: Where it can be had, for people and lockfiles.
     """
 
     path: str
     size: int | None = None
-    sha256: str | None = None
-    git_oid: str | None = None
+    digests: tuple[Digest, ...] = ()
     url: str | None = None
 
     def __post_init__(self) -> None:
         safe_path(self.path, "A source")
-        for digest, length in ((self.sha256, 64), (self.git_oid, 40)):
-            if digest is not None and not re.fullmatch(rf"[0-9a-f]{{{length}}}", digest, re.ASCII):
-                raise RefusedFileError(f"{self.path} is given the hash {digest[:80]!r}, which is not a hash.")
+
+    def digest(self, kind: str) -> str | None:
+        """Its digest of one kind, if that is known."""
+        return next((digest.value for digest in self.digests if digest.kind == kind), None)
+
+    @property
+    def sha256(self) -> str | None:
+        """Its SHA256, if that is known."""
+        return self.digest("sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +200,14 @@ class Resolution:
         """Bytes in all, of the files that say."""
         return sum(file.size or 0 for file in self.files)
 
+    @property
+    def sha256(self) -> str | None:
+        """The hash of the file, or of the folder as a whole, where those of its files are known."""
+        if self.format == "file":
+            return self.files[0].sha256
+        hashes = [(file.path, file.sha256) for file in self.files if file.sha256]
+        return tree_sha256(hashes) if len(hashes) == len(self.files) else None
+
 
 @dataclass(frozen=True, slots=True)
 class FetchProgress:
@@ -135,12 +218,42 @@ class FetchProgress:
     total: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to ask a server for one file.
+
+    Attributes:
+        what: The file's name for messages, without secrets.
+        url: Its address.
+        headers: What to send; `Authorization` goes to the address's own host alone.
+        session: The client that asks.
+        check: Raises the source's own error for an answer that is none.
+        errors: Turns what `check` and the network raise into our errors, given `what`.
+        timeout: Seconds without a byte that count as a stall.
+        named: The address that a person named, where `url` is one that a server gave.
+        most: Limit on its bytes, where no size is promised.
+        offline: Whether nobody may be asked.
+    """
+
+    what: str
+    url: str
+    headers: Callable[[], Mapping[str, str]]
+    session: Callable[[], httpx2.Client]
+    check: Callable[[httpx2.Response], None]
+    errors: Callable[[str], AbstractContextManager[None]]
+    timeout: float = 30.0
+    named: str | None = None
+    most: int = LARGEST_FILE
+    offline: bool = False
+
+
 class Source(Protocol):
-    """Somewhere that assets come from. A module of this folder with `source(settings)` is one."""
+    """Somewhere that assets come from: it says what a reference means, and where each file can be had.
+
+    `transfer` brings the files. A module of this folder with `source(settings)` is a source.
+    """
 
     name: str
-    #: SHA256 of what was fetched, by path, where it was computed on the way.
-    hashes: dict[str, str]
 
     def accepts(self, reference: str) -> bool:
         """Whether this reference is written in the source's way. Cheap: no network."""
@@ -158,18 +271,22 @@ class Source(Protocol):
         """
         ...
 
-    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
-        """Fetch into the folder `into` and verify; what an earlier try left there is gone on with.
-
-        Returns:
-            The file or folder inside `into`.
+    def way(self, resolution: Resolution, file: RemoteFile) -> Way | Path:
+        """Where one of the files can be had: how to ask a server, or a path of this machine. No network.
 
         Raises:
-            HashMismatchError: The bytes are not those that were promised; they are gone.
-            CorruptFileError: A file changed while it was copied.
-            SourceError: The source failed; what came so far is kept.
-            StorageError: The disk refused.
+            NotFoundError: A path at which nothing is.
+            RefusedFileError: It may not be taken.
         """
+        ...
+
+
+@runtime_checkable
+class NamesFolders(Protocol):
+    """A source whose references to diffusers folders say more than that; those of others are named as they resolve."""
+
+    def folder(self, reference: str) -> tuple[str, str | None]:
+        """The folder's name there, and the variant of weights that is preferred to the plain ones."""
         ...
 
 
@@ -218,7 +335,65 @@ class Searchable(Protocol):
 
 
 @runtime_checkable
-class Guarded(Protocol):
+class Describing(Protocol):
+    """A source that says things of files that did not, or not just now, come from it."""
+
+    name: str
+
+    def describe(self, sha256: str | None, origin: Origin | None) -> Facts | None:
+        """What it says of bytes with this hash, or that came from there; `None` where it cannot know any.
+
+        Raises:
+            SourceNotFoundError: It knows nothing of them.
+            SourceError: It cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest version of something at its source, where that is another than is here.
+
+    Attributes:
+        here: The version that is here, in the source's words.
+        there: The newest.
+        reference: What `pull` takes.
+        version: What `Versioned.version` says of what comes from there.
+        sha256: Of its one file, where the source says.
+    """
+
+    here: str
+    there: str
+    reference: str
+    version: str | None
+    sha256: str | None = None
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A source that has newer versions of things."""
+
+    name: str
+
+    def follows(self, origin: Origin) -> bool:
+        """Whether it can be asked for a newer version of what came from there; not where one was wanted for good."""
+        ...
+
+    def version(self, origin: Origin) -> str | None:
+        """Which version of what came from there, told from any other that the source has; `None` where unknown."""
+        ...
+
+    def newest(self, origin: Origin) -> Newest | None:
+        """The newest version like what came from there, `None` where that is it.
+
+        Raises:
+            SourceError: The source cannot be reached, or has it no longer.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesTokens(Protocol):
     """A source that has things which are not for everyone."""
 
     name: str

@@ -6,33 +6,30 @@ import errno
 import os
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, UsageError
-from assetctl.files.disk import copy_file, storage_errors
+from assetctl.errors import NotFoundError, RefusedFileError, UsageError
+from assetctl.files.disk import storage_errors
 from assetctl.files.hashing import hash_file
 from assetctl.files.headers import read_any_header
 from assetctl.files.paths import safe_path
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.sources import _local
 from assetctl.sources._choose import (
     INDEX,
+    LARGEST_INDEX,
     TEXT_SUFFIXES,
     could_be_chosen,
     diffusers_files,
     read_index,
     see_beside,
-    see_chosen,
 )
-from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
+from assetctl.sources.base import RemoteFile, Resolution, digests
 
 if TYPE_CHECKING:
     from assetctl.settings import Settings
-    from assetctl.sources.base import Report
 
-#: Bytes that are read of an index: what is longer is cut short, and then is no JSON.
-_LARGEST_INDEX = 2**20
 _WRITTEN_AS_PATH = re.compile(r"[/~]|\.{1,2}[/\\]|[A-Za-z]:[/\\]")
 
 
@@ -47,7 +44,6 @@ class PathSource:
     name = "path"
 
     def __init__(self, within: Path | None = None, *, known: bool = False) -> None:
-        self.hashes: dict[str, str] = {}
         self._within = within
         self._known = known
 
@@ -85,32 +81,29 @@ class PathSource:
         with storage_errors(f"read {path}"):
             return self._folder(reference, path) if path.is_dir() else self._file(reference, path)
 
-    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
-        """Copy it; see `Source`."""
+    def way(self, resolution: Resolution, file: RemoteFile) -> Path:
+        """Where it lies; see `Source`."""
+        base = self._base(resolution)
+        path = base / file.path
+        _see_there(path)
+        self._see_place(base, path, is_main=resolution.format == "diffusers" or file == resolution.files[0])
+        return path
+
+    def folder(self, reference: str) -> tuple[str, str | None]:
+        """It is called as it is here; see `NamesFolders`."""
+        return _expand(reference).name, None
+
+    def with_hashes(self, resolution: Resolution) -> Resolution:
+        """Read all of it; see `Pinning`."""
+        base = self._base(resolution)
+        hashed = [hash_file(base / file.path, frozenset({"sha256"})).sha256 for file in resolution.files]
+        files = zip(resolution.files, hashed, strict=True)
+        return replace(resolution, files=tuple(replace(file, digests=digests(sha256=value)) for file, value in files))
+
+    def _base(self, resolution: Resolution) -> Path:
+        """The folder that its files' paths count from."""
         path = _expand(resolution.reference)
-        is_folder = resolution.format == "diffusers"
-        base = path if is_folder else path.parent
-        target = into / "asset" / path.name
-        partial = into / "partial"
-        with storage_errors(f"write to {into}"):
-            _local.clear(into, partial / "any")
-            for left in partial.glob("*.incoming"):  # by a copy that was killed
-                left.unlink()
-        for file in sorted(resolution.files, key=lambda file: is_folder and file.path != INDEX):
-            place = (target if is_folder else target.parent) / file.path
-            with storage_errors(f"write {place}"):
-                _local.clear(into, place)
-            _see_there(base / file.path)
-            self._see_place(base, base / file.path, is_main=is_folder or file is resolution.files[0])
-            self._copy(base / file.path, place, partial, file, report)
-            if is_folder and file.path == INDEX:
-                see_chosen(
-                    _local.start_of(place, _LARGEST_INDEX), [other.path for other in resolution.files], str(path)
-                )
-        asset = target if is_folder else target.parent
-        with storage_errors(f"tidy {asset}"):
-            _local.prune_staged(asset, {file.path for file in resolution.files})
-        return target
+        return path if resolution.format == "diffusers" else path.parent
 
     def _file(self, reference: str, path: Path) -> Resolution:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -127,7 +120,7 @@ class PathSource:
             )
         self._see_place(path, path / INDEX, is_main=True)
         with (path / INDEX).open("rb") as file:
-            index = read_index(file.read(_LARGEST_INDEX), str(path))
+            index = read_index(file.read(LARGEST_INDEX), str(path))
         names = [file.relative_to(path).as_posix() for file in path.glob("*/*") if file.is_file()]
         chosen = [path / name for name in diffusers_files(names, index, str(path))]
         return self._resolution(reference, path.name, "diffusers", path, chosen)
@@ -142,22 +135,6 @@ class PathSource:
         )
         see_beside([file.path for file in remote], str(base))
         return Resolution(self.name, reference, None, None, name, form, remote)
-
-    def _copy(self, source: Path, target: Path, partial: Path, file: RemoteFile, report: Report) -> None:
-        done = 0
-
-        def tell(length: int) -> None:
-            nonlocal done
-            done += length
-            report(FetchProgress(file.path, done, file.size))
-
-        with storage_errors(f"copy {source} to {target}"), _local.new_file(partial, target) as incoming:
-            copy_file(source, incoming, tell)
-            found = hash_file(incoming, frozenset({"sha256"})).sha256 if file.sha256 else None
-            if found != file.sha256:
-                raise HashMismatchError(
-                    f"{source} has the SHA256 {found}, and {file.sha256} was wanted.", "Find the file it once was."
-                )
 
     def _see_place(self, base: Path, path: Path, *, is_main: bool) -> None:
         """See that a file of an asset in the folder `base` may be taken.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from assetctl.files.disk import storage_errors
 from assetctl.files.hashing import hash_file
-from assetctl.sources.base import RemoteFile
+from assetctl.run import Bytes
+from assetctl.sources.base import RemoteFile, cancellable, digests
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from assetctl.sources.base import Report
+    from assetctl.run import Run
 
 _REPOSITORY = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
@@ -23,8 +25,14 @@ _KEY = "clip vocabulary"
 
 #: The vocabulary of CLIP's tokenizer, which the single files of sd1, sd2 and sdxl lack; pinned by content.
 TOKENIZER_FILES = (
-    RemoteFile("tokenizer/vocab.json", sha256="e089ad92ba36837a0d31433e555c8f45fe601ab5c221d4f607ded32d9f7a4349"),
-    RemoteFile("tokenizer/merges.txt", sha256="9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a"),
+    RemoteFile(
+        "tokenizer/vocab.json",
+        digests=digests(sha256="e089ad92ba36837a0d31433e555c8f45fe601ab5c221d4f607ded32d9f7a4349"),
+    ),
+    RemoteFile(
+        "tokenizer/merges.txt",
+        digests=digests(sha256="9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a"),
+    ),
 )
 
 
@@ -41,7 +49,7 @@ class StoreFolder(Protocol):
         """Remove that folder."""
         ...
 
-    def lock(self, key: str) -> AbstractContextManager[None]:
+    def lock(self, key: str, run: Run | None = None) -> AbstractContextManager[None]:
         """Hold `key` against others."""
         ...
 
@@ -52,7 +60,7 @@ def installed_tokenizer(store: StoreFolder) -> Path | None:
     return folder if all(_is_right(folder, file) for file in TOKENIZER_FILES) else None
 
 
-def fetch_tokenizer(store: StoreFolder, report: Report) -> Path:
+def fetch_tokenizer(store: StoreFolder, run: Run) -> Path:
     """Folder with CLIP's vocabulary; fetched once.
 
     Raises:
@@ -60,17 +68,17 @@ def fetch_tokenizer(store: StoreFolder, report: Report) -> Path:
         SourceError: The Hub cannot be reached.
         StorageError: The disk refused.
     """
-    with store.lock(_KEY):
+    with store.lock(_KEY, run), cancellable(run):
         if (found := installed_tokenizer(store)) is not None:
             return found
-        from assetctl.sources import _download  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources._download import download  # noqa: PLC0415 - the Hub's client costs 200 ms
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
 
         staging = store.staging(_KEY)
         ready = [staging / _name(file) for file in TOKENIZER_FILES]
         for file, path in zip(TOKENIZER_FILES, ready, strict=True):
             way = replace(client.way(_REPOSITORY, "main", file.path), most=_MOST)
-            _download.download(way, file, path, staging / "partial", report)
+            download(way, file, path, staging / "partial", run, partial(_tell, run, file))
         folder = _folder(store)
         with storage_errors(f"write to {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +86,10 @@ def fetch_tokenizer(store: StoreFolder, report: Report) -> Path:
                 path.replace(folder / path.name)
         store.clear_staging(_KEY)
     return folder
+
+
+def _tell(run: Run, file: RemoteFile, done: int) -> None:
+    run.tell(Bytes(task=_KEY, file=file.path, done=done, total=file.size))
 
 
 def _folder(store: StoreFolder) -> Path:

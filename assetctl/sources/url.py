@@ -8,19 +8,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from assetctl.errors import OfflineError, UsageError
+from assetctl.errors import UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.sources.base import OFFLINE_HINT, FetchProgress, RemoteFile, Resolution, misspelt
+from assetctl.sources.base import RemoteFile, Resolution, Way, misspelt, need_network
 from assetctl.text import is_address, without_secrets
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import httpx2
 
     from assetctl.settings import Settings
-    from assetctl.sources._download import Way
-    from assetctl.sources.base import Report
 
 #: Other sources know their pages better, and are asked first.
 LAST = True
@@ -42,7 +38,6 @@ class UrlSource:
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
-        self.hashes: dict[str, str] = {}
         self._addresses: dict[str, str] = {}  # what may be kept, to what is asked for
 
     def accepts(self, reference: str) -> bool:
@@ -55,7 +50,7 @@ class UrlSource:
         if not is_address(reference):
             raise UsageError(f"{misspelt(reference)!r} is not the address of a file.", "Write https://HOST/PATH.")
         self._addresses[shown] = reference
-        self._need_network(shown)
+        need_network(shown, offline=self._offline)
         from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
 
         _web.see_address(reference, shown)
@@ -71,18 +66,17 @@ class UrlSource:
         file = RemoteFile(name, size, url=shown)
         return Resolution(self.name, shown, revision, shown, name, "file", (file,), warnings=_warnings(reference))
 
-    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
-        """Download it; see `Source`."""
-        from assetctl.sources import _download  # noqa: PLC0415 - the client costs 60 ms
+    def way(self, resolution: Resolution, file: RemoteFile) -> Way:
+        """Its address, as it was given; see `Source`."""
+        from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
 
-        (file,) = resolution.files
-        target = into / "asset" / file.path
-        self._need_network(resolution.reference)
-        way = self._way(resolution.reference)
-        sha256 = _download.download(way, file, target, into / "partial", report)
-        self.hashes |= {file.path: sha256} if sha256 else {}
-        report(FetchProgress(file.path, target.stat().st_size, file.size))
-        return target
+        del file
+        shown = resolution.reference
+        errors = partial(_web.errors, login=_LOGIN)
+        address = self._addresses.get(shown, shown)
+        return Way(
+            shown, address, lambda: _web.AS_IT_IS, _web.client, _web.check, errors, _web.TIMEOUT, offline=self._offline
+        )
 
     def departure(self, wanted: str, said: Resolution) -> str | None:
         """Its one file is had where the reference says; see `Accountable`."""
@@ -91,28 +85,6 @@ class UrlSource:
         if said.format != "file" or len(said.files) != 1:
             return "files"
         return next((key for key, url in named.items() if url is None or without_secrets(url) != shown), None)
-
-    def _way(self, shown: str) -> Way:
-        from assetctl.sources import (  # noqa: PLC0415 - as above
-            _download,
-            _web,
-        )
-
-        address = self._addresses.get(shown, shown)
-        return _download.Way(
-            shown,
-            address,
-            lambda: _web.AS_IT_IS,
-            _web.client,
-            _web.check,
-            partial(_web.errors, login=_LOGIN),
-            _web.TIMEOUT,
-        )
-
-    def _need_network(self, shown: str) -> None:
-        if self._offline:
-            hint = OFFLINE_HINT
-            raise OfflineError(f"{shown} cannot be fetched: the network is switched off.", hint)
 
 
 def _name(response: httpx2.Response, start: bytes, shown: str) -> str:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from assetctl.run import Run
+
+#: Seconds between two looks whether to go on waiting.
+_LOOK = 0.2
+
 #: Folder of each kind, as ComfyUI names it, so that other tools can read the store in place.
 FOLDERS = {
     "checkpoint": "checkpoints",
@@ -105,19 +110,26 @@ class Store:
             remove_empty_folders(folder)
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold `key` against other threads and processes; waits for whoever holds it.
+    def lock(self, key: str, run: Run | None = None) -> Iterator[None]:
+        """Hold `key` against other threads and processes; waits for whoever holds it, until `run` is cancelled.
 
         Raises:
             StorageError: The lock cannot be created.
+            Cancelled: The run is.
         """
-        from filelock import FileLock  # noqa: PLC0415 - 7 ms that only those who place something pay
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - 7 ms that only those who place something pay
 
         path = self.staging_of(key).with_suffix(".lock")
         lock = FileLock(path)
         with storage_errors(f"lock {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            while True:
+                try:
+                    lock.acquire(timeout=-1 if run is None else _LOOK)
+                    break
+                except Timeout:
+                    if run is not None:
+                        run.check()
         try:
             yield
         finally:

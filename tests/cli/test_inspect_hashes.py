@@ -8,8 +8,9 @@ import os
 import pytest
 from material import write_lora
 
-from assetctl import Registry
+from assetctl import Registry, Run
 from assetctl.operations.library.verify import AT_ONCE
+from assetctl.run import Bytes
 
 
 @pytest.fixture
@@ -51,8 +52,9 @@ def test_a_large_file_is_hashed_when_asked_for(assetctl, large):
 def test_whoever_asks_sees_how_far_it_is(large, home):
     told = []
     with Registry.open(home) as registry:
-        details = registry.inspect("whiskers", hashes=True, report=told.append)
+        details = registry.inspect("whiskers", hashes=True, run=Run(told.append))
     assert details.asset.sha256 is not None
+    told = [event for event in told if isinstance(event, Bytes)]
     assert [progress.done for progress in told] == sorted(progress.done for progress in told)
     assert (told[-1].done, told[-1].total) == (large.stat().st_size,) * 2
 

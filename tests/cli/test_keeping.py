@@ -16,8 +16,9 @@ import pytest
 from disks import give_up_rights
 from material import write_embedding, write_lora, write_safetensors
 
-from assetctl import Registry
+from assetctl import Registry, Run
 from assetctl.errors import UsageError
+from assetctl.run import Bytes
 
 
 @pytest.fixture
@@ -63,12 +64,12 @@ def test_a_file_that_is_gone_again_when_it_was_hashed_is_nobodys_new_place(asset
     longer.write_bytes(len(header).to_bytes(8, "little") + header)
     os.truncate(longer, 8 + len(header) + 2**25)
 
-    def report(progress):
-        if progress.done == progress.total:  # the longer one is done last
-            elsewhere.unlink()
+    def hear(event):
+        if isinstance(event, Bytes) and event.done == event.total:  # the longer one is done last
+            elsewhere.unlink(missing_ok=True)
 
     with Registry.open(home) as registry:
-        result = registry.import_files(elsewhere, longer, report=report)
+        result = registry.import_files(elsewhere, longer, run=Run(hear))
         assert result.moved == []
     asset = assetctl("inspect", "whiskers", "--json").data
     assert (asset["path"], asset["in_store"], elsewhere.exists()) == (str(place), True, False)

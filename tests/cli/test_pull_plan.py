@@ -22,7 +22,7 @@ def test_a_dry_run_says_what_would_come_and_fetches_nothing(assetctl, home, hub,
 
 
 def test_a_dry_run_counts_what_an_interrupted_pull_left(assetctl, hub, tmp_path, monkeypatch):
-    monkeypatch.setattr("assetctl.sources._download.promise.PAUSES", (0.0,))
+    monkeypatch.setattr("assetctl.sources._download.PAUSES", (0.0,))
     content = write_lora(tmp_path / "w.safetensors", "sdxl").read_bytes()
     hub.add("ann/cats", {"whiskers.safetensors": content})
     hub.cut_after, hub.cuts = len(content) // 2, 1

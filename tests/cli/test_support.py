@@ -9,6 +9,7 @@ import pytest
 from compat.sparse import tiny_checkpoint, write_sparse
 
 from assetctl.sources import support
+from assetctl.sources.base import digests
 
 REPO = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CONTENT = {"tokenizer/vocab.json": b'{"!": 0}', "tokenizer/merges.txt": b"#version: 0.2\n"}
@@ -18,7 +19,8 @@ CONTENT = {"tokenizer/vocab.json": b'{"!": 0}', "tokenizer/merges.txt": b"#versi
 def vocabulary(hub, monkeypatch):
     """A vocabulary small enough for a test, at its place on the Hub."""
     pinned = tuple(
-        replace(file, sha256=hashlib.sha256(CONTENT[file.path]).hexdigest()) for file in support.TOKENIZER_FILES
+        replace(file, digests=digests(sha256=hashlib.sha256(CONTENT[file.path]).hexdigest()))
+        for file in support.TOKENIZER_FILES
     )
     monkeypatch.setattr(support, "TOKENIZER_FILES", pinned)
     hub.add(REPO, CONTENT)

@@ -13,7 +13,7 @@ import pytest
 from material import write_lora
 
 from assetctl.files.disk import DirectFile
-from assetctl.sources._download import promise
+from assetctl.sources import _download
 
 
 class Site:
@@ -106,7 +106,7 @@ def content(tmp_path):
 @pytest.fixture
 def site(content, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("assetctl.sources._download.promise.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("assetctl.sources._download.PAUSES", (0.01, 0.01))
     with serve(content) as served:
         yield served
 
@@ -248,7 +248,7 @@ def test_a_range_of_another_state_of_the_file_is_not_gone_on_with(assetctl, home
 
 
 def test_a_disk_that_is_full_for_a_moment_leaves_no_hole(assetctl, home, site, content, monkeypatch):
-    monkeypatch.setattr(promise, "PIECE", 4096)
+    monkeypatch.setattr(_download, "PIECE", 4096)
     write, calls = DirectFile.write, []
 
     def full_once(self, position, data, **options):

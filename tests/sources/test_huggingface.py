@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import fetching
 import pytest
 
 from assetctl.errors import (
@@ -23,11 +24,14 @@ from assetctl.errors import (
     SourceNotFoundError,
     UnauthorizedError,
 )
-from assetctl.sources.base import FetchProgress, RemoteFile
+from assetctl.run import Bytes
+from assetctl.sources.base import Digest, RemoteFile
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from servers.hub import Hub
 
 WEIGHTS = random.Random(7).randbytes(400_000)
@@ -47,17 +51,18 @@ KILLED = """
 import sys
 from pathlib import Path
 from assetctl.sources.huggingface import HuggingFaceSource
+from assetctl.run import Bytes, Run
+from assetctl.sources.transfer import transfer
 source = HuggingFaceSource()
-def report(progress):
-    print(progress.done, flush=True)
-print(source.fetch(source.resolve(sys.argv[1]), Path(sys.argv[2]), report))
+def listen(event):
+    if isinstance(event, Bytes):
+        print(event.done, flush=True)
+print(transfer(source, source.resolve(sys.argv[1]), Path(sys.argv[2]), Run(listen)).path)
 """
 
 
-def fetch(reference: str, into: Path, progress: list[FetchProgress] | None = None) -> Path:
-    source = HuggingFaceSource()
-    report = [] if progress is None else progress
-    return source.fetch(source.resolve(reference), into, report.append)
+def fetch(reference: str, into: Path, progress: list[Bytes] | None = None) -> Path:
+    return fetching.fetch(HuggingFaceSource(), reference, into, ([] if progress is None else progress).append)
 
 
 def tree(folder: Path) -> set[str]:
@@ -132,11 +137,11 @@ def test_a_mirror_that_lists_no_hashes_is_asked_for_each(hub: Hub, tmp_path: Pat
 
 def test_a_file_arrives_verified_and_alone(hub: Hub, tmp_path: Path):
     hub.add(REPO, {"ink.safetensors": WEIGHTS})
-    progress: list[FetchProgress] = []
+    progress: list[Bytes] = []
     path = fetch(FILE, tmp_path / "into", progress)
     assert path.read_bytes() == WEIGHTS
     assert tree(tmp_path / "into") == {"asset/ink.safetensors"}
-    assert progress[-1] == FetchProgress("ink.safetensors", len(WEIGHTS), len(WEIGHTS))
+    assert progress[-1] == Bytes(file="ink.safetensors", done=len(WEIGHTS), total=len(WEIGHTS))
     assert [step.done for step in progress] == sorted(step.done for step in progress)
 
 
@@ -230,21 +235,21 @@ def test_a_connection_that_breaks_is_taken_up_in_the_same_run(hub: Hub, tmp_path
 def test_a_source_that_stays_away_is_an_error_and_what_came_is_kept(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("assetctl.sources._download.promise.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr("assetctl.sources._download.PAUSES", (0.01, 0.01))
     hub.add(REPO, {"ink.safetensors": WEIGHTS})
     source = HuggingFaceSource()
     resolution = source.resolve(FILE)
     hub.cut_after, hub.cuts = 150_000, 1
 
-    def break_off(_progress: FetchProgress) -> None:
+    def break_off(_progress: Bytes) -> None:
         hub.statuses["/blobs/"] = 503
 
     with pytest.raises(SourceError, match="503") as caught:
-        source.fetch(resolution, tmp_path / "into", break_off)
+        fetching.fetch(source, resolution, tmp_path / "into", break_off)
     assert "goes on from there" in caught.value.hint
     assert partials(tmp_path / "into")[0].stat().st_size == 150_000
     hub.statuses.clear()
-    assert source.fetch(resolution, tmp_path / "into", lambda _: None).read_bytes() == WEIGHTS
+    assert fetching.fetch(source, resolution, tmp_path / "into").read_bytes() == WEIGHTS
     assert hub.downloads("/blobs/")[-1].range == "bytes=150000-"
 
 
@@ -258,12 +263,12 @@ def test_a_partial_file_of_another_revision_is_not_gone_on_with(hub: Hub, tmp_pa
     hub.add(REPO, {"ink.safetensors": WEIGHTS[::-1]})
     hub.cut_after, hub.cuts = 150_000, 1
 
-    def stop(_progress: FetchProgress) -> None:
+    def stop(_progress: Bytes) -> None:
         raise KeyboardInterrupt
 
     source = HuggingFaceSource()
     with pytest.raises(KeyboardInterrupt):
-        source.fetch(source.resolve(FILE), tmp_path / "into", stop)
+        fetching.fetch(source, FILE, tmp_path / "into", stop)
     hub.cuts = 0
     assert partials(tmp_path / "into")
     hub.add(REPO, {"ink.safetensors": WEIGHTS})
@@ -388,7 +393,7 @@ def test_a_file_that_vanishes_between_listing_and_fetching_is_not_found(hub: Hub
     resolution = source.resolve(FILE)
     hub.statuses["/blobs/"] = 404
     with pytest.raises(SourceNotFoundError, match=r"org/repo/ink\.safetensors"):
-        source.fetch(resolution, tmp_path / "into", lambda _: None)
+        fetching.fetch(source, resolution, tmp_path / "into")
 
 
 def test_something_else_that_answers_is_not_the_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch):
@@ -433,9 +438,9 @@ def test_offline_still_gives_what_is_there(hub: Hub, tmp_path: Path):
     resolution = HuggingFaceSource().resolve(FILE)
     fetch(FILE, tmp_path / "into")
     offline = HuggingFaceSource(offline=True)
-    assert offline.fetch(resolution, tmp_path / "into", lambda _: None).read_bytes() == WEIGHTS
+    assert fetching.fetch(offline, resolution, tmp_path / "into").read_bytes() == WEIGHTS
     with pytest.raises(OfflineError):
-        offline.fetch(resolution, tmp_path / "elsewhere", lambda _: None)
+        fetching.fetch(offline, resolution, tmp_path / "elsewhere")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
@@ -451,11 +456,13 @@ def test_a_disk_that_takes_no_more_is_said_and_what_came_is_kept(hub: Hub, tmp_p
 
 
 @pytest.mark.parametrize(
-    "promise", [{"path": "../evil"}, {"path": "x", "sha256": "../evil"}, {"path": "x", "git_oid": "0"}]
-)
-def test_a_promise_from_elsewhere_can_not_lead_out_of_the_folder(promise: dict[str, str]):
+    "promise",
+    [lambda: RemoteFile("../evil"), lambda: Digest("sha256", "../evil"), lambda: Digest("git", "0"),
+     lambda: Digest("sha256", "A" * 64)],
+)  # fmt: skip
+def test_a_promise_from_elsewhere_can_not_lead_out_of_the_folder(promise: Callable[[], object]):
     with pytest.raises(RefusedFileError):
-        RemoteFile(**promise)
+        promise()
 
 
 def test_a_fetched_file_is_placed_and_nothing_is_left_over(hub: Hub, tmp_path: Path):
@@ -478,10 +485,10 @@ def test_files_of_the_same_content_do_not_get_in_each_others_way(hub: Hub, tmp_p
 
 
 def test_what_interrupts_a_report_ends_the_fetching(hub: Hub, tmp_path: Path):
-    def interrupt(_progress: FetchProgress) -> None:
+    def interrupt(_progress: Bytes) -> None:
         raise KeyboardInterrupt
 
     hub.add(REPO, SD)
     source = HuggingFaceSource()
     with pytest.raises(KeyboardInterrupt):
-        source.fetch(source.resolve(REPO), tmp_path, interrupt)
+        fetching.fetch(source, REPO, tmp_path, interrupt)

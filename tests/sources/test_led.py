@@ -6,6 +6,7 @@ import socket
 
 import httpx2
 import pytest
+from fetching import fetch
 from servers.scripted import answer, scripted
 
 from assetctl.errors import SourceError
@@ -138,7 +139,7 @@ def test_civitai_names_no_address_that_is_near(civitai, tmp_path):
     civitai.versions[42]["files"][0]["downloadUrl"] = "http://169.254.169.254/latest/"
     source = CivitaiSource()
     with pytest.raises(SourceError, match="does not follow it there"):
-        source.fetch(source.resolve("civitai:7@42"), tmp_path, lambda _: None)
+        fetch(source, "civitai:7@42", tmp_path)
 
 
 def test_a_moved_repository_is_asked_for_where_it_went_and_no_circle_is_walked_for_ever(monkeypatch):

@@ -14,12 +14,13 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
+from fetching import fetch
 from servers.scripted import answer, scripted
 
 from assetctl.errors import AssetctlError, HashMismatchError, SourceError, StorageError
+from assetctl.run import Run
 from assetctl.sources import _download, _web, _wire
-from assetctl.sources._download import promise
-from assetctl.sources.base import RemoteFile
+from assetctl.sources.base import RemoteFile, Way, digests
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.url import UrlSource
@@ -37,7 +38,7 @@ SOON = 8.0
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(promise, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(_download, "PAUSES", (0.01, 0.01))
     since = time.monotonic()
     yield
     assert time.monotonic() - since < SOON
@@ -151,8 +152,8 @@ def test_a_server_that_trickles_is_given_up_on(monkeypatch: pytest.MonkeyPatch, 
 # Downloads
 
 
-def _way(url: str, **more: object) -> _download.Way:
-    return _download.Way(
+def _way(url: str, **more: object) -> Way:
+    return Way(
         "a file",
         url,
         lambda: _web.AS_IT_IS,
@@ -165,8 +166,8 @@ def _way(url: str, **more: object) -> _download.Way:
 
 
 def _fetch(url: str, into: Path, file: RemoteFile | None = None, **more: object) -> Path:
-    file = file or RemoteFile("a.bin", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
-    _download.download(_way(url, **more), file, into / "a.bin", into / "partial", lambda _: None)
+    file = file or RemoteFile("a.bin", len(CONTENT), digests(sha256=hashlib.sha256(CONTENT).hexdigest()))
+    _download.download(_way(url, **more), file, into / "a.bin", into / "partial", Run(), lambda _: None)
     return into / "a.bin"
 
 
@@ -211,13 +212,13 @@ def test_empty_parts_are_not_asked_for_for_ever(tmp_path: Path, total: object, s
         ]
 
     with scripted(respond) as server, pytest.raises(AssetctlError):
-        _fetch(server.url, tmp_path, RemoteFile("a.bin", size, hashlib.sha256(CONTENT).hexdigest()))
+        _fetch(server.url, tmp_path, RemoteFile("a.bin", size, digests(sha256=hashlib.sha256(CONTENT).hexdigest())))
     assert len(server.requests) < 10
 
 
 @pytest.mark.parametrize("wait", ["99999999999", "9" * 5000, "1e9", "²"])
 def test_nobody_waits_as_long_as_a_server_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: str):
-    monkeypatch.setattr(promise, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(_download, "LONGEST_WAIT", 0.05)
     busy = answer(status="503 Busy", retry_after=wait)
     with scripted(lambda _: [busy]) as server, pytest.raises(SourceError, match="503"):
         _fetch(server.url, tmp_path)
@@ -225,8 +226,8 @@ def test_nobody_waits_as_long_as_a_server_likes(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_file_that_needs_too_many_tries_is_gone_on_with_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(promise, "MOST_TRIES", 2)
-    monkeypatch.setattr(promise, "ENOUGH", 1000)
+    monkeypatch.setattr(_download, "MOST_TRIES", 2)
+    monkeypatch.setattr(_download, "ENOUGH", 1000)
 
     def respond(head: bytes) -> list[bytes]:
         start = _from(head) or 0
@@ -333,6 +334,6 @@ def test_headers_of_nonsense_are_no_defect(tmp_path: Path, headers: dict[str, st
         try:
             resolution = source.resolve(f"{server.url}/a.bin")
             assert len(resolution.revision or "") <= 200
-            source.fetch(resolution, tmp_path, lambda _: None)
+            fetch(source, resolution, tmp_path)
         except AssetctlError as error:
             assert error.exit_code in (5, 6)  # noqa: PT017 - either way is fine

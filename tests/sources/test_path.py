@@ -6,10 +6,12 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import fetching
 import pytest
 
 from assetctl.errors import CorruptFileError, HashMismatchError, NotFoundError, RefusedFileError
-from assetctl.sources.base import FetchProgress
+from assetctl.run import Bytes
+from assetctl.sources.base import digests
 from assetctl.sources.path import PathSource
 
 if TYPE_CHECKING:
@@ -44,10 +46,8 @@ def diffusers(tmp_path: Path) -> Path:
     return folder
 
 
-def fetch(reference: Path | str, into: Path, progress: list[FetchProgress] | None = None) -> Path:
-    source = PathSource()
-    report = [] if progress is None else progress
-    return source.fetch(source.resolve(str(reference)), into, report.append)
+def fetch(reference: Path | str, into: Path, progress: list[Bytes] | None = None) -> Path:
+    return fetching.fetch(PathSource(), str(reference), into, ([] if progress is None else progress).append)
 
 
 def tree(folder: Path) -> set[str]:
@@ -55,11 +55,11 @@ def tree(folder: Path) -> set[str]:
 
 
 def test_a_file_is_copied_and_the_copy_is_its_own(model: Path, tmp_path: Path):
-    progress: list[FetchProgress] = []
+    progress: list[Bytes] = []
     copy = fetch(model, tmp_path / "into", progress)
     assert copy.name == "ink.safetensors"
     assert copy.read_bytes() == model.read_bytes()
-    assert progress[-1] == FetchProgress("ink.safetensors", model.stat().st_size, model.stat().st_size)
+    assert progress[-1] == Bytes(file="ink.safetensors", done=model.stat().st_size, total=model.stat().st_size)
     with model.open("r+b") as file:
         file.write(b"changed!")
     assert copy.read_bytes().startswith(MODEL)
@@ -152,13 +152,13 @@ def test_a_file_that_grows_while_it_is_copied_is_an_error(model: Path, tmp_path:
     source = PathSource()
     resolution = source.resolve(str(model))
 
-    def grow(progress: FetchProgress) -> None:
+    def grow(progress: Bytes) -> None:
         if progress.done <= 2**20:
             with model.open("ab") as file:
                 file.write(b"more")
 
     with pytest.raises(CorruptFileError, match="changed while it was copied"):
-        source.fetch(resolution, tmp_path / "into", grow)
+        fetching.fetch(source, resolution, tmp_path / "into", grow)
     assert tree(tmp_path / "into") == set()
 
 
@@ -166,11 +166,11 @@ def test_a_file_that_is_not_the_one_wanted_is_an_error(model: Path, tmp_path: Pa
     source = PathSource()
     resolution = source.resolve(str(model))
     for sha256, is_right in ((hashlib.sha256(model.read_bytes()).hexdigest(), True), ("0" * 64, False)):
-        wanted = replace(resolution, files=(replace(resolution.files[0], sha256=sha256),))
+        wanted = replace(resolution, files=(replace(resolution.files[0], digests=digests(sha256=sha256)),))
         into = tmp_path / sha256
         if is_right:
-            assert source.fetch(wanted, into, lambda _: None).exists()
+            assert fetching.fetch(source, wanted, into).exists()
             continue
         with pytest.raises(HashMismatchError):
-            source.fetch(wanted, into, lambda _: None)
+            fetching.fetch(source, wanted, into)
         assert tree(into) == set()

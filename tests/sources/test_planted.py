@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from disks import refused_writes
+from fetching import fetch
 from material import write_lora
 
-from assetctl.sources._download import promise, ranges
-from assetctl.sources._local import Journal, fetched_bytes
+from assetctl.sources import _download, _ranges, transfer
+from assetctl.sources._staging import Journal
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.path import PathSource
+from assetctl.sources.transfer import fetched_bytes
 from assetctl.sources.url import UrlSource
 
 if TYPE_CHECKING:
@@ -44,10 +46,10 @@ def theirs(tmp_path: Path) -> Path:
 @pytest.fixture(params=["ranges", "stream"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "ranges":
-        monkeypatch.setattr(ranges, "LEAST", CHUNK)
-        monkeypatch.setattr(ranges, "CHUNK", CHUNK)
-        monkeypatch.setattr(ranges, "LOOK", 0.01)
-        monkeypatch.setattr(promise, "PIECE", 4096)
+        monkeypatch.setattr(transfer, "LARGE", CHUNK)
+        monkeypatch.setattr(_ranges, "CHUNK", CHUNK)
+        monkeypatch.setattr(_ranges, "LOOK", 0.01)
+        monkeypatch.setattr(_download, "PIECE", 4096)
 
 
 def _link(path: Path, to: Path) -> None:
@@ -60,10 +62,6 @@ def _hard(path: Path, to: Path) -> None:
     os.link(to, path)
 
 
-def _fetch(source: Source, reference: str, into: Path) -> Path:
-    return source.fetch(source.resolve(reference), into, lambda _: None)
-
-
 @pytest.mark.usefixtures("_way")
 @pytest.mark.parametrize("plant", [_link, _hard])
 @pytest.mark.parametrize("name", [f"partial/{KEY}.part", f"partial/{KEY}.chunks", f"partial/{KEY}.etag",
@@ -71,7 +69,7 @@ def _fetch(source: Source, reference: str, into: Path) -> Path:
 def test_nothing_is_written_through_a_link(hub: Hub, tmp_path: Path, theirs: Path, name: str, plant: Callable):
     hub.add("org/repo", {"ink.safetensors": WEIGHTS})
     plant(tmp_path / "into" / name, theirs)
-    path = _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
+    path = fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
     assert path.read_bytes() == WEIGHTS
     assert stat.S_ISREG(path.lstat().st_mode)
     assert path.stat().st_nlink == 1
@@ -83,7 +81,7 @@ def test_no_folder_is_a_link(hub: Hub, tmp_path: Path, name: str):
     hub.add("org/repo", {"ink.safetensors": WEIGHTS})
     (tmp_path / "theirs").mkdir()
     _link(tmp_path / "into" / name, tmp_path / "theirs")
-    path = _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
+    path = fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
     assert path.read_bytes() == WEIGHTS
     assert list((tmp_path / "theirs").iterdir()) == []
 
@@ -96,7 +94,7 @@ def test_no_folder_of_a_repository_is_a_link(hub: Hub, tmp_path: Path):
     (theirs / "config.json").write_bytes(PRECIOUS)
     (theirs / "other.json").write_bytes(PRECIOUS)
     _link(tmp_path / "into/asset/repo/unet", theirs)
-    folder = _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
+    folder = fetch(HuggingFaceSource(), "org/repo", tmp_path / "into")
     assert (folder / "unet/config.json").read_bytes() == b"{}"
     assert {path.read_bytes() for path in theirs.iterdir()} == {PRECIOUS}
 
@@ -119,7 +117,7 @@ def test_what_another_try_left_in_the_way_is_cleared(hub: Hub, tmp_path: Path, l
     place.write_bytes(b"left")
     (place.parent / "link").symlink_to(theirs)
     reference = str(tmp_path / "repo") if source.name == "path" else "org/repo"
-    folder = _fetch(source, reference, tmp_path / "into")
+    folder = fetch(source, reference, tmp_path / "into")
     assert {name: (folder / name).read_bytes() for name in files} == files
     assert (theirs / "x.json").read_bytes() == PRECIOUS
 
@@ -128,7 +126,7 @@ def test_nothing_of_civitai_is_written_through_a_link(civitai, tmp_path: Path, t
     civitai.add(7, 42, ("whiskers.safetensors", WEIGHTS))
     _link(tmp_path / "into/asset/whiskers.safetensors", theirs)
     _link(tmp_path / f"into/partial/{KEY}.part", theirs)
-    assert _fetch(CivitaiSource(), "civitai:7", tmp_path / "into").read_bytes() == WEIGHTS
+    assert fetch(CivitaiSource(), "civitai:7", tmp_path / "into").read_bytes() == WEIGHTS
     assert theirs.read_bytes() == PRECIOUS
 
 
@@ -139,7 +137,7 @@ def test_a_state_is_neither_read_nor_written_through_a_link(civitai, tmp_path: P
     key = hashlib.sha256(address.encode()).hexdigest()
     for suffix in ("part", "etag"):
         _link(tmp_path / f"into/partial/{key}.{suffix}", theirs)
-    assert _fetch(UrlSource(), address, tmp_path / "into").read_bytes() == WEIGHTS
+    assert fetch(UrlSource(), address, tmp_path / "into").read_bytes() == WEIGHTS
     assert theirs.read_bytes() == PRECIOUS
 
 
@@ -147,7 +145,7 @@ def test_a_state_is_neither_read_nor_written_through_a_link(civitai, tmp_path: P
 def test_a_copy_is_not_written_through_a_link(tmp_path: Path, theirs: Path, name: str):
     source = write_lora(tmp_path / "mine" / "ink.safetensors")
     _link(tmp_path / "into" / name.replace(".bin", ".safetensors"), theirs)
-    path = _fetch(PathSource(), str(source), tmp_path / "into")
+    path = fetch(PathSource(), str(source), tmp_path / "into")
     assert path.read_bytes() == source.read_bytes()
     assert not path.is_symlink()
     assert theirs.read_bytes() == PRECIOUS
@@ -157,7 +155,7 @@ def test_what_a_killed_copy_left_goes_with_the_next(tmp_path: Path):
     source = write_lora(tmp_path / "mine" / "ink.safetensors")
     (tmp_path / "into/partial").mkdir(parents=True)
     (tmp_path / "into/partial/0123.incoming").write_bytes(b"half")
-    _fetch(PathSource(), str(source), tmp_path / "into")
+    fetch(PathSource(), str(source), tmp_path / "into")
     assert [path.name for path in (tmp_path / "into").rglob("*") if path.is_file()] == ["ink.safetensors"]
 
 
@@ -178,7 +176,7 @@ def test_what_a_killed_copy_left_is_no_part_of_the_next(tmp_path: Path, theirs: 
         left.with_name("links").symlink_to(tmp_path / "mine")
         source = PathSource()
         resolution = source.resolve(str(at))
-        fetched = source.fetch(resolution, into, lambda _: None)
+        fetched = fetch(source, resolution, into)
         base = fetched if at is folder else fetched.parent
         there = {path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_symlink() or path.is_file()}
         assert there == {file.path for file in resolution.files}
@@ -243,4 +241,4 @@ def test_a_folder_in_the_place_of_what_comes_is_cleared(hub: Hub, tmp_path: Path
     hub.add("org/repo", {"ink.safetensors": WEIGHTS})
     (tmp_path / f"into/partial/{KEY}.part").mkdir(parents=True)
     (tmp_path / "into/asset/ink.safetensors/x").mkdir(parents=True)
-    assert _fetch(HuggingFaceSource(), "org/repo", tmp_path / "into").read_bytes() == WEIGHTS
+    assert fetch(HuggingFaceSource(), "org/repo", tmp_path / "into").read_bytes() == WEIGHTS

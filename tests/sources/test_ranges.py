@@ -11,19 +11,20 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import fetching
 import pytest
 
 from assetctl.errors import AssetctlError, HashMismatchError, RefusedFileError, SourceError, StorageError
-from assetctl.sources._download import promise, ranges
-from assetctl.sources._local import fetched_bytes
+from assetctl.sources import _download, _ranges, transfer
 from assetctl.sources.huggingface import HuggingFaceSource
+from assetctl.sources.transfer import fetched_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from servers.hub import Hub
 
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Bytes
 
 CHUNK = 24 * 4096
 WEIGHTS = random.Random(9).randbytes(12 * CHUNK + 4567)
@@ -33,23 +34,23 @@ REFERENCE = f"hf://{REPO}/large.safetensors"
 FETCH = f"""
 import sys
 from pathlib import Path
-from assetctl.sources._download import ranges
-from assetctl.sources._download import promise
+from assetctl.run import Run
+from assetctl.sources import _download, _ranges, transfer
 from assetctl.sources.huggingface import HuggingFaceSource
-ranges.LEAST = ranges.CHUNK = {CHUNK}
-ranges.LOOK, promise.PIECE = 0.01, 4096
+transfer.LARGE = _ranges.CHUNK = {CHUNK}
+_ranges.LOOK, _download.PIECE = 0.01, 4096
 source = HuggingFaceSource()
-source.fetch(source.resolve("{REFERENCE}"), Path(sys.argv[1]), lambda _: None)
+transfer.transfer(source, source.resolve("{REFERENCE}"), Path(sys.argv[1]), Run())
 """
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "LEAST", CHUNK)
-    monkeypatch.setattr(ranges, "CHUNK", CHUNK)
-    monkeypatch.setattr(ranges, "LOOK", 0.01)
-    monkeypatch.setattr(promise, "PIECE", 4096)
-    monkeypatch.setattr("assetctl.sources._download.promise.PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(transfer, "LARGE", CHUNK)
+    monkeypatch.setattr(_ranges, "CHUNK", CHUNK)
+    monkeypatch.setattr(_ranges, "LOOK", 0.01)
+    monkeypatch.setattr(_download, "PIECE", 4096)
+    monkeypatch.setattr("assetctl.sources._download.PAUSES", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -58,9 +59,8 @@ def large(hub: Hub) -> Hub:
     return hub
 
 
-def fetch(into: Path, progress: list[FetchProgress] | None = None) -> Path:
-    source = HuggingFaceSource()
-    return source.fetch(source.resolve(REFERENCE), into, ([] if progress is None else progress).append)
+def fetch(into: Path, progress: list[Bytes] | None = None) -> Path:
+    return fetching.fetch(HuggingFaceSource(), REFERENCE, into, ([] if progress is None else progress).append)
 
 
 def sent(hub: Hub) -> int:
@@ -68,7 +68,7 @@ def sent(hub: Hub) -> int:
 
 
 def test_chunks_come_by_several_connections_and_make_the_file(large: Hub, tmp_path: Path):
-    progress: list[FetchProgress] = []
+    progress: list[Bytes] = []
     path = fetch(tmp_path, progress)
     assert path.read_bytes() == WEIGHTS
     assert sent(large) == len(WEIGHTS)
@@ -83,18 +83,18 @@ def test_the_redirect_is_followed_once_and_the_token_stays(large: Hub, tmp_path:
     fetch(tmp_path)
     assert not any("authorization" in request.headers for request in large.requests if request.server == "cdn")
     asked = [request for request in large.requests if "/resolve/" in request.path]
-    assert 1 <= len(asked) <= ranges.CONNECTIONS
+    assert 1 <= len(asked) <= _ranges.CONNECTIONS
 
 
 def test_a_redirect_that_runs_out_is_asked_for_again(large: Hub, tmp_path: Path, monkeypatch):
-    attempt = ranges.Ranges._attempt
+    attempt = _ranges.Ranges._attempt
 
     def spoilt(self, number, writing):
         if self._direct is not None:
             self._direct = f"{large.cdn_url}/blobs/{'0' * 64}"
         attempt(self, number, writing)
 
-    monkeypatch.setattr(ranges.Ranges, "_attempt", spoilt)
+    monkeypatch.setattr(_ranges.Ranges, "_attempt", spoilt)
     assert fetch(tmp_path).read_bytes() == WEIGHTS
 
 
@@ -136,7 +136,7 @@ def test_a_server_that_stays_busy_is_an_error_and_what_came_is_kept(large: Hub, 
     large.statuses.clear()
     before, had = sent(large), fetched_bytes(tmp_path)
     assert fetch(tmp_path).read_bytes() == WEIGHTS
-    on_its_way = ranges.CONNECTIONS * CHUNK // 2  # when the server turned one of them away
+    on_its_way = _ranges.CONNECTIONS * CHUNK // 2  # when the server turned one of them away
     assert sent(large) - before <= len(WEIGHTS) - had + on_its_way
 
 
@@ -178,7 +178,7 @@ def test_a_full_disk_is_said(large: Hub, tmp_path: Path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ranges.DirectFile, "write", full)
+    monkeypatch.setattr(_ranges.DirectFile, "write", full)
     with pytest.raises(StorageError, match="disk is full"):
         fetch(tmp_path)
 

@@ -42,8 +42,8 @@ def app(
     """
     if name is not None and out is not None:
         raise UsageError("--name does not go with --out.", "The name of the file is part of --out's path.")
-    with session.out.byte_progress() as report:
-        result = session.registry.convert(what, name=name, out=out, report=report)
+    with session.out.progress() as run:
+        result = session.registry.convert(what, name=name, out=out, run=run)
     if result.asset is None:
         session.out.result(result, lambda: session.out.line(str(result.path)), [str(result.path)])
         return

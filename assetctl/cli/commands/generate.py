@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.pictures import naming_what_is_done, show_plan, step_progress, tell_result
+from assetctl.cli.pictures import naming_what_is_done, show_plan, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.session import (
     CheckpointOption,
@@ -155,9 +155,9 @@ def _show_plan(session: Session, request: GenerationRequest, choice: Choice, pla
 
 def _make(session: Session, request: GenerationRequest, choice: Choice, place: _Place) -> None:
     gc.enable()  # it was off for a short life, and this one is long
-    with naming_what_is_done(), step_progress(session) as progress:
+    with naming_what_is_done(), session.out.progress() as run:
         result = session.registry.generate(
-            request, choice, out=place.out, format=place.format, force=place.force, progress=progress
+            request, choice, out=place.out, format=place.format, force=place.force, run=run
         )
     paths = [image.path for image in result.images]
     session.out.result(result, lambda: session.out.lines(paths), paths)

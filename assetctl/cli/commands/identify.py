@@ -10,7 +10,7 @@ import typer
 from assetctl.cli import session
 from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
-from assetctl.errors import AssetctlError, FileError, UsageError
+from assetctl.errors import FileError, UsageError
 from assetctl.operations.library.identify_files import Identified, identify_files
 
 _FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout", "confidence")
@@ -63,11 +63,10 @@ def app(
 
 
 def _again(session: Session, names: list[str]) -> None:
-    failed: list[AssetctlError] = []
-    show_assets(session.out, session.registry.identify_again(*names, failed=failed.append))
-    for error in failed:
-        session.out.warning(f"{error.message} What was known of it stays.")
-    if failed and names:
+    with session.out.progress() as run:
+        assets = session.registry.identify_again(*names, run=run)
+    show_assets(session.out, assets)
+    if names and any(warning.error for warning in session.out.warnings):
         raise typer.Exit(FileError.exit_code)
 
 

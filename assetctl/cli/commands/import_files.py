@@ -57,10 +57,8 @@ def app(
         _into_store(session, paths, tags or [], move=move)
         return
     listed = session.out.json or session.out.quiet
-    with session.out.byte_progress() as report:
-        result = session.registry.import_files(
-            *paths, hashes=not no_hash, tags=tags or (), listed=listed, report=report
-        )
+    with session.out.progress() as run:
+        result = session.registry.import_files(*paths, hashes=not no_hash, tags=tags or (), listed=listed, run=run)
     _tell(session.out, result)
     if listed:
         show_assets(session.out, result.assets)
@@ -69,8 +67,8 @@ def app(
 
 
 def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: bool) -> None:
-    with session.out.byte_progress() as report:
-        taken = session.registry.add_to_store(*paths, move=move, tags=tags, report=report)
+    with session.out.progress() as run:
+        taken = session.registry.add_to_store(*paths, move=move, tags=tags, run=run)
     for result in taken.results:
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'stored'}, {result.asset.path}")
         for text in result.warnings:

@@ -11,7 +11,6 @@ from assetctl.cli import completion
 from assetctl.cli.render import readable_size, show_details
 from assetctl.cli.session import Session, command
 from assetctl.operations.library.verify import lacking_hashes
-from assetctl.registry.home import ignore
 
 if TYPE_CHECKING:
     from assetctl.cli.session import Output
@@ -52,8 +51,8 @@ def app(
     """
     picture = session.registry.find_picture(name)
     if picture is None:
-        with session.out.byte_progress() if hash_it else nullcontext(ignore) as report:
-            details = session.registry.inspect(name, hashes=hash_it, report=report)
+        with session.out.progress() if hash_it else nullcontext() as run:
+            details = session.registry.inspect(name, hashes=hash_it, run=run)
         show_details(session.out, details)
         _tell_unhashed(session.out, details)
         return

@@ -27,8 +27,8 @@ def app(
     What is locked stays as it is until the manifest names another source for it, or --upgrade is given.
     Paths in a manifest must not leave its folder, for you may have it from others.
     """
-    with session.out.byte_progress() as report:
-        result = session.registry.lock(file, upgrade=upgrade, write=not check, outside=allow_outside, report=report)
+    with session.out.progress() as run:
+        result = session.registry.lock(file, upgrade=upgrade, write=not check, outside=allow_outside, run=run)
 
     def render() -> None:
         words = ("missing", "extra") if check else ("locked", "dropped")

@@ -75,10 +75,10 @@ def app(
 def _pull(
     session: Session, references: Sequence[str], name: str | None, tags: Sequence[str]
 ) -> Sequence[PullResult | AssetctlError]:
-    with session.out.byte_progress() as report:
+    with session.out.progress() as run:
         if len(references) == 1:
-            return [session.registry.pull(references[0], name=name, tags=tags, report=report)]
-        return session.registry.pull_all(references, tags=tags, report=report)
+            return [session.registry.pull(references[0], name=name, tags=tags, run=run)]
+        return session.registry.pull_all(references, tags=tags, run=run)
 
 
 def _show_plans(session: Session, plans: Sequence[PullPlan]) -> None:
@@ -114,6 +114,6 @@ def _pull_support(session: Session, family: str) -> None:
     driven = driven_families()
     if family not in driven:
         raise UsageError(f"Nothing needs support for {family!r}.", f"Name one of: {', '.join(driven)}.")
-    with session.out.byte_progress() as report:
-        folder = session.registry.pull_tokenizer(report)
+    with session.out.progress() as run:
+        folder = session.registry.pull_tokenizer(run)
     session.out.note(f"CLIP's vocabulary is at {folder}: single-file checkpoints of {family} can be used offline.")

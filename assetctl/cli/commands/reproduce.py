@@ -11,7 +11,6 @@ import typer
 from assetctl.cli.pictures import (
     show_plan,
     show_resolved,
-    step_progress,
     tell_result,
 )
 from assetctl.cli.render import show_findings
@@ -60,8 +59,8 @@ def app(
         return
     _tell(session, reproduction, out)
     try:
-        with step_progress(session) as progress:
-            done = session.registry.reproduce(reproduction, out=out, force=force, progress=progress)
+        with session.out.progress() as run:
+            done = session.registry.reproduce(reproduction, out=out, force=force, run=run)
     except KeyboardInterrupt as stop:
         hint = "Nothing was saved: run the same command to make it."
         error = StoppedError("Interrupted: the picture is not done.", hint)

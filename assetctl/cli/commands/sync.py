@@ -66,11 +66,11 @@ def app(
     if now and not prune:
         raise UsageError("--now is of use with --prune alone.", "Add --prune, or leave --now out.")
     planned = dry_run or check
-    with session.out.byte_progress() as report:
+    with session.out.progress() as run:
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "offline": offline}
         options["dry_run"] = planned
         options["outside"] = allow_outside
-        result = session.registry.sync(file, **options, report=report, warn=session.out.warning)
+        result = session.registry.sync(file, **options, run=run)
     tell_expired(session)
     shown = [step for step in result.steps if step.action != "keep"]
 

@@ -28,8 +28,8 @@ def app(
 
     Exits with 5 if any file is not as it was. Warns of checkpoints that lack what generation needs besides.
     """
-    with session.out.byte_progress() as report:
-        results = session.registry.verify(*(names or ()), quick=quick, report=report)
+    with session.out.progress() as run:
+        results = session.registry.verify(*(names or ()), quick=quick, run=run)
     files = [result for result in results if result.status != "unsupported"]
     bad = [result for result in files if result.status != "ok"]
 

@@ -9,11 +9,9 @@ from assetctl.demo import demo_assets
 from assetctl.operations.acquire.pull import pull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from assetctl.operations.acquire.pull import PullResult
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Run
 
 PICTURE = "demo-picture.png"
 
@@ -27,13 +25,13 @@ class DemoStep:
     exit_code: int = 0
 
 
-def pull_demo(workspace: Workspace, report: Callable[[FetchProgress], None]) -> list[PullResult]:
+def pull_demo(workspace: Workspace, run: Run | None = None) -> list[PullResult]:
     """Bring the demo family into the store.
 
     Raises:
         StorageError: Its files are not installed, or the home cannot be written.
     """
-    return [pull(workspace, str(path), report=report) for path in demo_assets().files]
+    return [pull(workspace, str(path), run) for path in demo_assets().files]
 
 
 def demo_steps(workspace: Workspace) -> list[DemoStep]:

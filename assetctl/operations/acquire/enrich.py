@@ -11,14 +11,17 @@ import orjson
 from assetctl.errors import FileError, SourceError, SourceNotFoundError, UsageError
 from assetctl.files.paths import read_regular
 from assetctl.operations.library.ingest import with_source_facts
-from assetctl.sources.base import text, texts
+from assetctl.run import silent
+from assetctl.sources import capable
+from assetctl.sources.base import Describing, cancellable, text, texts
 from assetctl.text import visible
 from assetctl.types import Facts, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.types import Asset
 
 
@@ -113,9 +116,9 @@ class Enriched:
 def enrich(
     workspace: Workspace,
     names: Sequence[str] = (),
+    run: Run | None = None,
     *,
     again: bool = False,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[Enriched]:
     """Ask of the named assets, or of all of which nothing was learned yet; `again` asks of those too.
 
@@ -124,21 +127,23 @@ def enrich(
     Raises:
         NotFoundError, AmbiguousNameError: A name.
         SourceError: A source cannot be reached; what sidecars say, and what was learned before, is kept.
+        Cancelled: The run is; what was learned is kept.
     """
+    run = run or silent()
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
     results = []
-    sources = [_Asked(workspace, _civitai), _Asked(workspace, _hub)]
-    for number, asset in enumerate(assets):
-        progress(number, len(assets))
+    sources = [_Asked(workspace, source) for source in capable(Describing, workspace.settings)]
+    for asset in assets:
         origin = read.origin(asset)
         if not again and origin is not None and origin.facts is not None:
             results.append(Enriched(asset))
             continue
-        sidecars = list(read_sidecars(Path(asset.path))) if asset.format != "diffusers" else []
-        answers = (*(source.ask(asset, origin) for source in sources), *(each.facts for each in sidecars))
-        told = [facts for facts in answers if facts]
-        results.append(_kept(workspace, asset, origin, told, sidecars))
+        with run.task(asset.name, "check"):
+            sidecars = list(read_sidecars(Path(asset.path))) if asset.format != "diffusers" else []
+            with cancellable(run):
+                answers = [*(source.ask(asset, origin) for source in sources), *(each.facts for each in sidecars)]
+            results.append(_kept(workspace, asset, origin, [facts for facts in answers if facts], sidecars))
     for source in sources:
         if source.problem is not None:
             raise source.problem
@@ -151,9 +156,9 @@ class _Asked:
     What one page says, however odd, does not keep the source from being asked about the next asset.
     """
 
-    def __init__(self, workspace: Workspace, ask: Callable[[Asset, Origin | None], Facts | None]) -> None:
+    def __init__(self, workspace: Workspace, source: Describing) -> None:
         self._silent = workspace.settings.offline
-        self._ask = ask
+        self._source = source
         self._failures = 0
         self.problem: SourceError | None = None
 
@@ -161,7 +166,7 @@ class _Asked:
         if self._silent or self._failures >= _PATIENCE:
             return None
         try:
-            facts = self._ask(asset, origin)
+            facts = self._source.describe(None if asset.format == "diffusers" else asset.sha256, origin)
         except (SourceNotFoundError, FileError, UsageError):  # it is gone, or its page holds nothing that could be kept
             facts = None
         except SourceError as error:
@@ -170,25 +175,6 @@ class _Asked:
             return None
         self._failures = 0
         return facts
-
-
-def _civitai(asset: Asset, _origin: Origin | None) -> Facts | None:
-    """Civitai knows files by their hashes."""
-    if asset.sha256 is None or asset.format == "diffusers":
-        return None
-    from assetctl.sources.civitai import api as civitai  # noqa: PLC0415 - the client costs 60 ms
-
-    return civitai.find_version(None, None, asset.sha256).facts
-
-
-def _hub(_asset: Asset, origin: Origin | None) -> Facts | None:
-    """The Hub cannot be asked by hash; it knows what came from there."""
-    if origin is None or origin.source != "huggingface":
-        return None
-    from assetctl.sources.huggingface import client as hub  # noqa: PLC0415 - the client costs 200 ms
-    from assetctl.sources.huggingface import parse  # noqa: PLC0415 - likewise
-
-    return hub.look_up(parse(origin.reference).repo, origin.revision).facts
 
 
 def _kept(

@@ -17,12 +17,12 @@ from assetctl.operations.library.scan import Scan
 from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from assetctl.operations.acquire.pull import PullResult
     from assetctl.operations.library.scan import Candidate
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Run
     from assetctl.types import Asset, AssetFile
 
 
@@ -46,10 +46,10 @@ class AddedToStore:
 def add_to_store(
     workspace: Workspace,
     paths: Sequence[Path],
+    run: Run | None = None,
     *,
     move: bool = False,
     tags: Iterable[str] = (),
-    report: Callable[[FetchProgress], None] = lambda _: None,
 ) -> AddedToStore:
     """Pull every asset found at `paths`; when moving, delete an original once its bytes are safe in the store.
 
@@ -58,6 +58,7 @@ def add_to_store(
     Raises:
         NotFoundError: A path does not exist.
         StorageError: A folder that was named cannot be read.
+        Cancelled: The run is; each asset that is in the store is whole, and its original is there or in the store.
     """
     labels = tuple(tags)
     found = Scan(paths)
@@ -76,11 +77,11 @@ def add_to_store(
                 continue
             if move and any(is_written_to(Path(file.path)) for file in candidate.files):
                 raise _still_written(candidate.path)
-            result = pull(workspace, candidate.path, tags=labels, given=move, report=report)
+            result = pull(workspace, candidate.path, run, tags=labels, given=move)
             taken.results.append(result)
             if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
                 if result.known and _has_rotted(workspace, candidate, result.asset):
-                    taken.results[-1] = result = pull(workspace, candidate.path, tags=labels, report=report)
+                    taken.results[-1] = result = pull(workspace, candidate.path, run, tags=labels)
                 moved |= set(map(_place, _move_out(workspace, candidate, result, roots)))
         except AssetctlError as error:
             if isinstance(error, StorageError) and not isinstance(error, NoRoomError):

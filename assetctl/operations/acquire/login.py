@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.sources import guarded
+from assetctl.sources import capable, tokens
+from assetctl.sources.base import TakesTokens
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import Guarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,12 @@ def login(workspace: Workspace, source: str, token: str) -> Login:
         SourceError: The source cannot be reached.
         StorageError: There is no keyring.
     """
-    from assetctl.sources import _web  # noqa: PLC0415 - only here
-
     place = _place(workspace, source)
     token = token.strip()
     if not token:
         raise UsageError("No token was given.", f"Paste it, or: `assetctl login {source} < FILE`.")
-    user = place.user(_web.checked_token(token, "what was given"))
-    _web.keep_token(place.name, token)
+    user = place.user(tokens.checked_token(token, "what was given"))
+    tokens.keep_token(place.name, token)
     return Login(place.name, "the system's keyring", user)
 
 
@@ -62,24 +60,20 @@ def logout(workspace: Workspace, source: str) -> bool:
     Raises:
         UsageError: The source takes no tokens.
     """
-    from assetctl.sources import _web  # noqa: PLC0415 - as above
-
-    return _web.forget_token(_place(workspace, source).name)
+    return tokens.forget_token(_place(workspace, source).name)
 
 
 def logins() -> list[Login]:
     """Which sources there is a token for; none of them is asked."""
-    from assetctl.sources import _web  # noqa: PLC0415 - as above
-
     found = []
-    for source in _web.VARIABLES:
-        token = _web.find_token(source)
-        found.append(Login(source, _web.where_else(source) if token is None else token[1]))
+    for source in tokens.VARIABLES:
+        token = tokens.find_token(source)
+        found.append(Login(source, tokens.where_else(source) if token is None else token[1]))
     return found
 
 
-def _place(workspace: Workspace, source: str) -> Guarded:
-    place = guarded(source, workspace.settings)
-    if place is None:
+def _place(workspace: Workspace, source: str) -> TakesTokens:
+    places = capable(TakesTokens, workspace.settings, source)
+    if not places:
         raise UsageError(f"There is no source {source!r} that takes a token.", "Name civitai or hf.")
-    return place
+    return places[0]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,16 +19,20 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import needs_vocabulary
+from assetctl.run import Cancelled, Saved, silent
 from assetctl.sources import find_source
-from assetctl.sources._local import fetched_bytes
+from assetctl.sources.base import cancellable
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
+from assetctl.sources.transfer import fetched_bytes, transfer
+from assetctl.text import without_secrets
 from assetctl.threads import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import FetchProgress, Resolution, Source
+    from assetctl.run import Run
+    from assetctl.sources.base import Resolution, Source
     from assetctl.types import Asset
 
 
@@ -68,30 +71,41 @@ class PullPlan:
         return 0 if self.here else max(0, self.resolution.size - self.fetched)
 
 
-def plan_pull(workspace: Workspace, reference: str) -> PullPlan:
+def plan_pull(workspace: Workspace, reference: str, run: Run | None = None) -> PullPlan:
     """Ask a source what a reference stands for, and the catalog whether it is here; nothing is fetched.
 
     Raises:
         As `pull` does.
     """
-    resolution = find_source(reference, workspace.settings).resolve(reference)
+    resolution = resolved(find_source(reference, workspace.settings), reference, run or silent())
     here = _already_here(workspace, resolution)
     return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
+
+
+def resolved(source: Source, reference: str, run: Run) -> Resolution:
+    """What a reference stands for; the source is not waited for once the run is cancelled.
+
+    Raises:
+        As `Source.resolve` does.
+        Cancelled: The run is.
+    """
+    with cancellable(run):
+        return source.resolve(reference)
 
 
 def pull(
     workspace: Workspace,
     reference: str,
+    run: Run | None = None,
     *,
     name: str | None = None,
     tags: Iterable[str] = (),
     given: bool = False,
-    report: Callable[[FetchProgress], None] = lambda _: None,
 ) -> PullResult:
     """Fetch `reference` into the store, unless its bytes are here already.
 
-    An interrupted pull goes on where it stopped when it is run again. A file of a person's that lies in the store is
-    registered where it lies; if it is `given`, it is assetctl's from then on.
+    An interrupted or cancelled pull goes on where it stopped when it is run again. A file of a person's that lies in
+    the store is registered where it lies; if it is `given`, it is assetctl's from then on.
 
     Raises:
         UsageError: The reference, or the name, makes no sense.
@@ -99,58 +113,52 @@ def pull(
         FileError: What came is refused, damaged, or not what was promised.
         SourceError: The source could not be reached, or does not have it.
         StorageError: The disk is full or may not be written.
+        Cancelled: The run is.
     """
+    run = run or silent()
+    task = without_secrets(reference)
     source = find_source(reference, workspace.settings)
-    return bring(workspace, source, source.resolve(reference), name=name, tags=tags, given=given, report=report)
+    with run.task(task, "fetch"):
+        came = resolved(source, reference, run)
+        return bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
 
 
 def pull_all(
-    workspace: Workspace,
-    references: Sequence[str],
-    *,
-    tags: Iterable[str] = (),
-    report: Callable[[FetchProgress], None] = lambda _: None,
+    workspace: Workspace, references: Sequence[str], run: Run | None = None, *, tags: Iterable[str] = ()
 ) -> list[PullResult | AssetctlError]:
-    """Pull several references, some at a time; in their order, what became of each."""
+    """Pull several references, some at a time; in their order, what became of each: what one fails by keeps no other.
+
+    Raises:
+        Cancelled: The run is; its `done` has what came.
+    """
     labels = tuple(tags)
 
-    def one(reference: str, going_on: Callable[[], None]) -> PullResult:
+    def one(reference: str, own_run: Run) -> PullResult:
         with workspace.another() as own:
-            return pull(own, reference, tags=labels, report=told_by(report, going_on))
+            return pull(own, reference, own_run, tags=labels)
 
-    outcomes = dict(at_once(references, one, workspace.settings.downloads))
-    return [_expected(outcomes[number]) for number in range(len(references))]
-
-
-_ONE_TELLS = threading.Lock()
-
-
-def told_by(report: Callable[[FetchProgress], None], going_on: Callable[[], None]) -> Callable[[FetchProgress], None]:
-    """A report for one of several threads: they tell in turn, and end where nobody waits for them any more."""
-
-    def told(progress: FetchProgress) -> None:
-        going_on()
-        with _ONE_TELLS:
-            report(progress)
-
-    return told
-
-
-def _expected(outcome: PullResult | BaseException) -> PullResult | AssetctlError:
-    if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
-        raise outcome
-    return outcome
+    outcomes: dict[int, PullResult | BaseException] = {}
+    try:
+        for number, outcome in at_once(references, one, workspace.settings.downloads, run):
+            outcomes[number] = outcome
+            if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
+                raise outcome
+    except Cancelled as cancelled:
+        cancelled.done = [outcomes[number] for number in sorted(outcomes) if isinstance(outcomes[number], PullResult)]
+        raise
+    return [outcomes[number] for number in range(len(references))]  # type: ignore[misc]  # the others were raised
 
 
 def bring(
     workspace: Workspace,
     source: Source,
     resolution: Resolution,
+    run: Run,
+    task: str,
     *,
     name: str | None = None,
     tags: Iterable[str] = (),
     given: bool = False,
-    report: Callable[[FetchProgress], None] = lambda _: None,
 ) -> PullResult:
     """Fetch what a reference was resolved to into the store, unless its bytes are here already.
 
@@ -163,22 +171,24 @@ def bring(
     theirs = None if given else named_in_store(workspace, resolution)
     if theirs is not None:
         return _registered(workspace, theirs, resolution, wanted_name, labels)
-    with workspace.store.lock(key):
+    with workspace.store.lock(key, run):
         here = _already_here(workspace, resolution)
         if here is not None:
             return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
         workspace.store.free_space_check(resolution.size - fetched_bytes(staging))
-        fetched = source.fetch(resolution, staging, _named(report, resolution))
+        came = transfer(source, resolution, staging, run, task)
         try:
-            staged = Staged.of(resolution, fetched, wanted_name, labels, source.hashes)
+            staged = Staged.of(resolution, came.path, wanted_name, labels, came.hashes)
         except FileError as error:
-            workspace.store.clear_staging(key, fetched)  # it is whole, and nothing to keep
-            error.message = error.message.replace(str(fetched), resolution.reference)
+            workspace.store.clear_staging(key, came.path)  # it is whole, and nothing to keep
+            error.message = error.message.replace(str(came.path), resolution.reference)
             raise
+        run.check()
         kept = ingest(workspace, staged, owned=resolution.source == "path", given=given)
-        workspace.store.clear_staging(key, fetched)
+        workspace.store.clear_staging(key, came.path)
     asset = kept.asset
+    run.tell(Saved(task=task, path=asset.path))
     if kept.known:
         return _known(workspace, asset, resolution, wanted_name, labels)
     if set(labels) - set(asset.tags):  # it was known, and its bytes were lost or not the store's
@@ -191,7 +201,7 @@ def bring(
         result.warnings.append(
             f"{asset.name} is of an unknown kind: set it with `assetctl edit {asset.typed} --kind KIND`."
         )
-    _bring_tokenizer(workspace, result, report, remote=resolution.source != "path")
+    _bring_tokenizer(workspace, result, run, remote=resolution.source != "path")
     return result
 
 
@@ -204,7 +214,7 @@ def _registered(
     return _known(workspace, asset, resolution, name, labels)
 
 
-def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None] = lambda _: None) -> Path:
+def pull_tokenizer(workspace: Workspace, run: Run | None = None) -> Path:
     """Fetch CLIP's vocabulary, which single-file checkpoints of sd1, sd2 and sdxl need.
 
     Raises:
@@ -214,14 +224,7 @@ def pull_tokenizer(workspace: Workspace, report: Callable[[FetchProgress], None]
         raise OfflineError(
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
-    return fetch_tokenizer(workspace.store, report)
-
-
-def _named(report: Callable[[FetchProgress], None], resolution: Resolution) -> Callable[[FetchProgress], None]:
-    """A report that says whose file it is, where its name does not: many folders have files of the same names."""
-    if resolution.format == "file":
-        return report
-    return lambda progress: report(replace(progress, file=f"{resolution.name}/{progress.file}"))
+    return fetch_tokenizer(workspace.store, run or silent())
 
 
 def _key(resolution: Resolution) -> str:
@@ -272,9 +275,7 @@ def _already_here(workspace: Workspace, resolution: Resolution) -> Asset | None:
     return known if known is not None and is_intact(workspace, known) else None
 
 
-def _bring_tokenizer(
-    workspace: Workspace, result: PullResult, report: Callable[[FetchProgress], None], *, remote: bool
-) -> None:
+def _bring_tokenizer(workspace: Workspace, result: PullResult, run: Run, *, remote: bool) -> None:
     """A single-file checkpoint lacks one thing: the vocabulary of its text encoder."""
     asset = result.asset
     if (
@@ -288,6 +289,6 @@ def _bring_tokenizer(
         result.warnings.append(advice)
         return
     try:
-        fetch_tokenizer(workspace.store, report)
+        fetch_tokenizer(workspace.store, run)
     except (SourceError, NotFoundError) as error:
         result.warnings.append(f"{error.message} {advice}")

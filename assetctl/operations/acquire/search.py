@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
 from assetctl.identify.plugins import families
-from assetctl.sources import searchable
+from assetctl.run import silent
+from assetctl.sources import capable
+from assetctl.sources.base import Searchable, cancellable
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.sources.base import Found
     from assetctl.types import Asset
 
@@ -35,6 +38,7 @@ def search_source(
     workspace: Workspace,
     source: str,
     query: str,
+    run: Run | None = None,
     *,
     kind: str | None = None,
     family: str | None = None,
@@ -46,13 +50,14 @@ def search_source(
         UsageError: No source of this name can be searched, or there is no such family.
         SourceError: It cannot be reached.
     """
-    place = searchable(source, workspace.settings)
-    if place is None:
+    places = capable(Searchable, workspace.settings, source)
+    if not places:
         raise UsageError(f"There is no source {source!r} that can be searched.", "Name huggingface or civitai.")
     known = {each.name: [name for _, name in each.lineages] for each in families()}
     if family is not None and family not in known:
         raise UsageError(f"There is no family {family!r}.", f"Name one of: {', '.join(sorted(known))}.")
-    found = place.search(query, kind, known[family] if family else (), limit)
+    with cancellable(run or silent()):
+        found = places[0].search(query, kind, known[family] if family else (), limit)
     offers = [SearchHit(each, _family(each), _here(workspace, each)) for each in found]
     return [offer for offer in offers if family in (None, offer.family)]
 

@@ -24,16 +24,18 @@ from assetctl.identify import identify
 from assetctl.identify.plugins import families, kinds
 from assetctl.operations.library.ingest import with_source_facts
 from assetctl.operations.library.scan import Scan
+from assetctl.run import Warned
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from multiprocessing.connection import Connection
     from typing import Self
 
     from assetctl.operations.library.scan import Candidate
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.types import Asset
 
 
@@ -253,12 +255,11 @@ def identify_files(paths: Sequence[Path]) -> list[Identified]:
     return [replace(each, named=one.named) for each, one in zip(results, candidates, strict=True)] + failed
 
 
-def identify_again(
-    workspace: Workspace, names: Sequence[str] = (), *, failed: Callable[[AssetctlError], None] = lambda _: None
-) -> list[Asset]:
+def identify_again(workspace: Workspace, names: Sequence[str] = (), *, run: Run) -> list[Asset]:
     """Identify the named assets, or all, once more, and keep the result; what a person set stays on top.
 
-    Those that cannot be identified any more, for their files are gone or broken, stay as they were; `failed` is told.
+    Those that cannot be identified any more, for their files are gone or broken, stay as they were; the run is warned
+    of each, with its error. A run that is cancelled changes nothing.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -266,14 +267,18 @@ def identify_again(
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
     origins = {asset.id: read.origin(asset) for asset in assets}
-    results = _identify([asset.path for asset in assets])
-    with workspace.catalog.write() as writer:
-        for asset, result in zip(assets, results, strict=True):
-            if result.error is not None:
-                failed(result.error)
+    kept: dict[int, Identification] = {}
+    with run.task("", "identify"), identified(asset.path for asset in assets) as results:
+        for asset, found in zip(assets, results, strict=True):
+            run.check()
+            if isinstance(found, AssetctlError):
+                message = f"{found.message} What was known of it stays."
+                run.tell(Warned(task=asset.name, message=message, error=found))
             else:
-                found = with_source_facts(result.identification, origins[asset.id])
-                writer.set_identification(asset.id, found)
+                kept[asset.id] = with_source_facts(found, origins[asset.id])
+    with workspace.catalog.write() as writer:
+        for number, identification in kept.items():
+            writer.set_identification(number, identification)
     return read.by_ids(asset.id for asset in assets)
 
 

@@ -353,7 +353,7 @@ def _register(workspace: Workspace, entry: NewAsset, known: Asset | None) -> int
 
 def _hashed_files(path: Path, hashes: Mapping[str, str]) -> tuple[AssetFile, ...]:
     if not path.is_dir():
-        return (_hashed(folder_file(path), next(iter(hashes.values()), None)),)
+        return (_hashed(folder_file(path), hashes.get(path.name)),)
     files = folder_files(path)
     return tuple(_hashed(file, hashes.get(Path(file.path).relative_to(path).as_posix())) for file in files)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import UsageError
 from assetctl.manifest import Manifest, Recipe, Wanted, write_manifest
 from assetctl.manifest.manifest import NAMING
+from assetctl.run import silent
 from assetctl.sources import exact_reference
 from assetctl.types import can_be_name
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.types import Asset, Origin
 
 _OVERRIDES = ("kind", "family", "base_model", "trigger_words")
@@ -36,7 +38,12 @@ class Export:
 
 
 def export(
-    workspace: Workspace, names: Sequence[str] = (), *, recipe: str | None = None, base: Path | None = None
+    workspace: Workspace,
+    names: Sequence[str] = (),
+    run: Run | None = None,
+    *,
+    recipe: str | None = None,
+    base: Path | None = None,
 ) -> Export:
     """Write a manifest of the named assets, or of all; `recipe` makes a recipe of them too.
 
@@ -47,12 +54,13 @@ def export(
     Raises:
         NotFoundError, AmbiguousNameError: A name.
         UsageError: The recipe cannot be called so.
+        Cancelled: The run is.
     """
     if recipe is not None and not can_be_name(recipe):
         raise UsageError(f"{recipe!r} cannot be a recipe's name.", NAMING)
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
-    wanted = tuple(_wanted(workspace, asset, base) for asset in assets)
+    wanted = tuple(_wanted(workspace, asset, base, run or silent()) for asset in assets)
     local = tuple(item.name for item in wanted if item.source.startswith(("/", "~")) or item.source[1:3] == ":\\")
     recipes = {} if recipe is None else {recipe: _recipe(recipe, assets)}
     unhashed = tuple(item.name for item in wanted if item.name in local and not _is_known(item))
@@ -64,7 +72,8 @@ def _is_known(item: Wanted) -> bool:
     return item.sha256 is not None and not os.path.lexists(Path(item.source).with_suffix(".config"))
 
 
-def _wanted(workspace: Workspace, asset: Asset, base: Path | None) -> Wanted:
+def _wanted(workspace: Workspace, asset: Asset, base: Path | None, run: Run) -> Wanted:
+    run.check()
     details = workspace.catalog.read.details(asset)
     said = {field: value for field, value in details.overrides.items() if field in _OVERRIDES}
     words = said.pop("trigger_words", None)

@@ -10,25 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
-from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
-from assetctl.operations.acquire.pull import bring, told_by
+from assetctl.operations.acquire.pull import bring, resolved
 from assetctl.operations.select.selection import wanted_in
+from assetctl.run import Saved, silent
 from assetctl.sources import departure, find_source
-from assetctl.sources.base import Confinable, Pinning, RemoteFile, Resolution
+from assetctl.sources.base import Confinable, Pinning, RemoteFile, Resolution, cancellable, digests
 from assetctl.text import mark_of_hidden, without_secrets
 from assetctl.threads import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from assetctl.manifest import Manifest, Wanted
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.settings import Settings
-    from assetctl.sources.base import FetchProgress, Source
+    from assetctl.sources.base import Source
 
 
 #: References that name a source, and what counts from no folder.
@@ -74,11 +75,11 @@ def lock_path(manifest: Path) -> Path:
 def lock(
     workspace: Workspace,
     manifest: Path,
+    run: Run | None = None,
     *,
     upgrade: bool = False,
     write: bool = True,
     outside: bool = False,
-    report: Callable[[FetchProgress], None] = lambda _: None,
 ) -> LockResult:
     """Resolve what the lockfile does not have yet, and all of it with `upgrade`; the rest stays as it was.
 
@@ -91,7 +92,9 @@ def lock(
         RefusedFileError: A path leads out of the manifest's folder.
         HashMismatchError: A source promises other bytes than the manifest wants.
         SourceError: A source cannot be reached.
+        Cancelled: The run is; the lockfile is as it was.
     """
+    run = run or silent()
     wanted = wanted_in(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
@@ -103,7 +106,7 @@ def lock(
     faults = faults_of(still, manifest.parent, settings)
     kept = {locked.name: locked for locked in still if locked.name not in faults}
     missing = [item for item in wanted.assets if item.name not in kept]
-    fresh = _resolve_all(workspace, missing, manifest, report, fetch=write, outside=outside)
+    fresh = _resolve_all(workspace, missing, manifest, run, fetch=write, outside=outside)
     result = LockResult(
         path,
         Lockfile(tuple((kept | fresh)[item.name] for item in wanted.assets)),
@@ -113,7 +116,9 @@ def lock(
     )
     refuse_twins(manifest, result.lock.assets)
     if write and (result.changed or not path.exists()):
+        run.check()
         write_lock(path, result.lock)
+        run.tell(Saved(path=str(path)))
     return result
 
 
@@ -140,7 +145,7 @@ def faults_of(assets: Iterable[Locked], base: Path, settings: Settings) -> dict[
     for locked in assets:
         if any(file.sha256 is None for file in locked.files):
             faults[locked.name] = "a file of it has no sha256"
-        elif locked.sha256 != _whole_hash(resolution_of(locked, base)):
+        elif locked.sha256 != resolution_of(locked, base).sha256:
             faults[locked.name] = "its sha256 is not that of its files"
         elif key := _departure(locked, base, settings):
             faults[locked.name] = f"its {key} does not follow from what was wanted"
@@ -213,7 +218,10 @@ def known_lock(path: Path) -> Lockfile:
 
 def resolution_of(locked: Locked, base: Path) -> Resolution:
     """What a locked asset is fetched by; `base` is the folder of its lockfile."""
-    files = tuple(RemoteFile(file.path, file.size, file.sha256, file.git_oid, file.url) for file in locked.files)
+    files = tuple(
+        RemoteFile(file.path, file.size, digests(sha256=file.sha256, git=file.git_oid), file.url)
+        for file in locked.files
+    )
     reference = rebased(locked.reference, base) if locked.source == "path" else locked.reference
     return Resolution(
         locked.source, reference, locked.revision, locked.url, locked.name, locked.format, files, locked.facts
@@ -239,7 +247,7 @@ def _resolve_all(
     workspace: Workspace,
     wanted: Sequence[Wanted],
     manifest: Path,
-    report: Callable[[FetchProgress], None],
+    run: Run,
     *,
     fetch: bool,
     outside: bool,
@@ -247,14 +255,14 @@ def _resolve_all(
     """Resolve some at a time; by name."""
     base = manifest.parent
 
-    def one(item: Wanted, going_on: Callable[[], None]) -> Locked:
-        with workspace.another() as own:
+    def one(item: Wanted, own_run: Run) -> Locked:
+        with workspace.another() as own, own_run.task(item.name, "fetch"):
             source = find_source(rebased(item.source, base), own.settings)
             source = source if outside else confined(source, base, known=item.sha256 is not None)
             with naming_its_place(manifest, item.name, source):
-                return _resolved(own, item, source, base, told_by(report, going_on), fetch=fetch)
+                return _locked(own, item, source, base, own_run, fetch=fetch)
 
-    return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads)}
+    return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads, run)}
 
 
 @contextmanager
@@ -274,27 +282,20 @@ def naming_its_place(manifest: Path, name: str, source: Source) -> Iterator[None
         raise NotFoundError(message, hint) from error
 
 
-def _resolved(
-    workspace: Workspace,
-    wanted: Wanted,
-    source: Source,
-    base: Path,
-    report: Callable[[FetchProgress], None],
-    *,
-    fetch: bool,
-) -> Locked:
-    resolution = _with_hashes(source, source.resolve(rebased(wanted.source, base)))
-    sha256 = _whole_hash(resolution)
-    if sha256 is None and resolution.format == "file":
-        sha256 = _learned(workspace, source, resolution, report) if fetch else wanted.sha256
+def _locked(workspace: Workspace, wanted: Wanted, source: Source, base: Path, run: Run, *, fetch: bool) -> Locked:
+    resolution = _with_hashes(source, resolved(source, rebased(wanted.source, base), run), run)
+    sha256 = resolution.sha256
+    if sha256 is None and resolution.format == "file":  # no hash is promised: what comes is hashed
+        sha256 = bring(workspace, source, resolution, run, wanted.name).asset.sha256 if fetch else wanted.sha256
     if wanted.sha256 not in (None, sha256):
         message = f"{wanted.name}: {wanted.source} has the SHA256 {sha256}, and the manifest wants {wanted.sha256}."
         raise HashMismatchError(message, "It is another file now: look at its page, then mend the manifest.")
     remote = resolution.files
     if resolution.format == "file":
-        remote = (replace(remote[0], sha256=sha256), *remote[1:])
+        known = digests(sha256=sha256, git=remote[0].digest("git"))
+        remote = (replace(remote[0], digests=known), *remote[1:])
     files = tuple(
-        LockedFile(file.path, file.size, file.sha256, file.git_oid, file.url and without_secrets(file.url))
+        LockedFile(file.path, file.size, file.sha256, file.digest("git"), file.url and without_secrets(file.url))
         for file in remote
     )
     locked = Locked(
@@ -310,7 +311,7 @@ def _resolved(
         facts=resolution.facts,
         mark=mark_of_hidden(wanted.source),
     )
-    if fetch and _whole_hash(replace(resolution, files=remote)) is None:
+    if fetch and replace(resolution, files=remote).sha256 is None:
         raise SourceError(f"{wanted.name} cannot be locked: its source gives no hash.", "Name a file of it.")
     return locked
 
@@ -326,35 +327,12 @@ def confined(source: Source, base: Path, *, known: bool) -> Source:
     return source.confined(base, known=known) if isinstance(source, Confinable) else source
 
 
-def _with_hashes(source: Source, resolution: Resolution) -> Resolution:
+def _with_hashes(source: Source, resolution: Resolution, run: Run) -> Resolution:
     """The same, with the SHA256 of every file where it can be had without fetching the asset."""
-    if resolution.source == "path":
-        folder = Path(resolution.reference).expanduser()
-        folder = folder if resolution.format == "diffusers" else folder.parent
-        hashed = (hash_file(folder / file.path, frozenset({"sha256"})).sha256 for file in resolution.files)
-        files = zip(resolution.files, hashed, strict=True)
-        return replace(resolution, files=tuple(replace(file, sha256=sha256) for file, sha256 in files))
-    if isinstance(source, Pinning) and resolution.format == "diffusers":
-        return source.with_hashes(resolution)
+    if isinstance(source, Pinning) and (resolution.format == "diffusers" or resolution.source == "path"):
+        with cancellable(run):
+            return source.with_hashes(resolution)
     return resolution
-
-
-def _whole_hash(resolution: Resolution) -> str | None:
-    """The hash of the file, or of the folder as a whole, where those of its files are known."""
-    if resolution.format == "file":
-        return resolution.files[0].sha256
-    hashes = [(file.path, file.sha256) for file in resolution.files if file.sha256]
-    return tree_sha256(hashes) if len(hashes) == len(resolution.files) else None
-
-
-def _learned(
-    workspace: Workspace,
-    source: Source,
-    resolution: Resolution,
-    report: Callable[[FetchProgress], None],
-) -> str | None:
-    """The hash of a file that its source promises none for, by fetching it."""
-    return bring(workspace, source, resolution, report=report).asset.sha256
 
 
 def rebased(reference: str, base: Path) -> str:

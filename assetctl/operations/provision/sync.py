@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
 from assetctl.manifest import read_lock
-from assetctl.operations.acquire.pull import PullResult, bring, told_by
+from assetctl.operations.acquire.pull import PullResult, bring
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
@@ -27,17 +27,18 @@ from assetctl.operations.provision.lock import (
     resolution_of,
 )
 from assetctl.operations.select.selection import wanted_in
+from assetctl.run import Warned, silent
 from assetctl.sources import source_called
 from assetctl.threads import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from assetctl.manifest import Locked, Manifest, Wanted
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Run
     from assetctl.types import Asset
 
 Action = Literal["keep", "adopt", "add", "restore", "change", "remove", "spare"]
@@ -87,6 +88,7 @@ class SyncResult:
 def sync(  # noqa: PLR0913 - as many as the command has options
     workspace: Workspace,
     manifest: Path,
+    run: Run | None = None,
     *,
     locked: bool = False,
     frozen: bool = False,
@@ -94,8 +96,6 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     now: bool = False,
     dry_run: bool = False,
     outside: bool = False,
-    report: Callable[[FetchProgress], None] = lambda _: None,
-    warn: Callable[[str], None] = lambda _: None,
 ) -> SyncResult:
     """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
 
@@ -104,43 +104,45 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     Args:
         workspace: The home.
         manifest: Its path; the lockfile lies beside it.
+        run: Told how far it is, and what the person should know, even where something fails.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
         prune: Move to the trash assets of the store that the lockfile does not name, if they can be downloaded again.
         now: Delete these for good instead.
         dry_run: Only say what would be done.
         outside: Whether paths may lead out of the manifest's folder.
-        report: Told how far a download is.
-        warn: Told what the person should know, even where something fails.
 
     Raises:
         NotFoundError, UsageError: A file is missing or makes no sense.
         OutOfDateError: The lockfile is, and `locked` was asked for; or it is not to be trusted.
         RefusedFileError: A path leads out of the manifest's folder.
         SourceError, FileError, StorageError: Of the first asset that could not be had; it names all that were.
+        Cancelled: The run is; each asset that was begun is as it was or done.
     """
+    run = run or silent()
     wanted = wanted_in(manifest)
     if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
         pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
     else:
-        result = lock(workspace, manifest, write=not dry_run, outside=outside, report=report)
+        result = lock(workspace, manifest, run, write=not dry_run, outside=outside)
         pins = result.lock.assets
-        _tell_faults(result, warn, dry_run=dry_run)
+        _tell_faults(result, run, dry_run=dry_run)
     refuse_twins(manifest, pins)
     labels = {item.name: item for item in wanted.assets}
     steps = plan_sync(workspace, pins, labels, prune=prune)
     if dry_run:
         return SyncResult(steps)
     known = None if outside else frozenset(each.name for each in pins if may_leave(each, wanted))
-    fetched = _fetch_all(workspace, steps, manifest, report, known)
+    fetched = _fetch_all(workspace, steps, manifest, run, known)
     for step in steps:
+        run.check()
         if step.action == "remove" and step.asset is not None:
-            _remove(workspace, step.asset, warn, now=now)
+            _remove(workspace, step.asset, run, now=now)
             continue
         _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
-    for pulled in fetched.values():
+    for name, pulled in fetched.items():
         for text in pulled.warnings if isinstance(pulled, PullResult) else ():
-            warn(text)
+            run.tell(Warned(task=name, message=text))
     _raise_first(fetched)
     return SyncResult(steps)
 
@@ -200,7 +202,7 @@ def _locked_assets(
     return found.assets
 
 
-def _tell_faults(result: LockResult, warn: Callable[[str], None], *, dry_run: bool) -> None:
+def _tell_faults(result: LockResult, run: Run, *, dry_run: bool) -> None:
     """Say what was locked anew for it was not to be trusted; a plan alone is not made of that.
 
     Raises:
@@ -209,7 +211,7 @@ def _tell_faults(result: LockResult, warn: Callable[[str], None], *, dry_run: bo
     if result.faults and dry_run:
         raise _not_trusted(result.path, result.faults)
     for name, fault in result.faults.items():
-        warn(f"{name} was locked again, because in {result.path} {fault}.")
+        run.tell(Warned(task=name, message=f"{name} was locked again, because in {result.path} {fault}."))
 
 
 def _not_trusted(path: Path, faults: Mapping[str, str]) -> OutOfDateError:
@@ -248,7 +250,7 @@ def _fetch_all(
     workspace: Workspace,
     steps: Sequence[Step],
     manifest: Path,
-    report: Callable[[FetchProgress], None],
+    run: Run,
     known: frozenset[str] | None,
 ) -> dict[str, PullResult | BaseException]:
     """Bring what is missing, some at a time; by its name, what came of each or why it could not be had.
@@ -258,14 +260,14 @@ def _fetch_all(
     base = manifest.parent
     wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
-    def one(locked: Locked, going_on: Callable[[], None]) -> PullResult:
-        with workspace.another() as own:
+    def one(locked: Locked, own_run: Run) -> PullResult:
+        with workspace.another() as own, own_run.task(locked.name, "fetch"):
             source = source_called(locked.source, own.settings)
             source = source if known is None else confined(source, base, known=locked.name in known)
             with naming_its_place(manifest, locked.name, source):
-                return bring(own, source, resolution_of(locked, base), report=told_by(report, going_on))
+                return bring(own, source, resolution_of(locked, base), own_run, locked.name)
 
-    outcomes = dict(at_once(wanted, one, workspace.settings.downloads))
+    outcomes = dict(at_once(wanted, one, workspace.settings.downloads, run))
     return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
 
 
@@ -287,7 +289,7 @@ def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> 
     return outcome.asset if isinstance(outcome, PullResult) else outcome
 
 
-def _remove(workspace: Workspace, asset: Asset, warn: Callable[[str], None], *, now: bool) -> None:
+def _remove(workspace: Workspace, asset: Asset, run: Run, *, now: bool) -> None:
     """Remove an asset that nothing names, unless it has changed since that was asked."""
     try:
         removal = plan_removal(workspace, asset.path)
@@ -296,7 +298,7 @@ def _remove(workspace: Workspace, asset: Asset, warn: Callable[[str], None], *, 
             return
     except NotFoundError:
         pass
-    warn(f"{asset.name} was changed meanwhile, and stays.")
+    run.tell(Warned(task=asset.name, message=f"{asset.name} was changed meanwhile, and stays."))
 
 
 def _do(

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
-from assetctl.errors import OfflineError, UsageError
-from assetctl.files.disk import storage_errors
+from assetctl.errors import UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
-from assetctl.sources import _local
-from assetctl.sources.base import OFFLINE_HINT, FetchProgress, Resolution
+from assetctl.sources.base import Newest, Resolution, Way, need_network
 from assetctl.text import parts_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assetctl.settings import Settings
-    from assetctl.sources.base import Found, Report
-    from assetctl.types import Origin
+    from assetctl.sources.base import Found, RemoteFile
+    from assetctl.types import Facts, Origin
+
+#: What is written so is asked of nobody else.
+SCHEMES = ("civitai:",)
 
 _HOSTS = frozenset({"civitai.com", "www.civitai.com", "civitai.red", "civitai.green"})
 _SHORT = re.compile(r"civitai:(?P<model>\d+)(?:@(?P<version>\d+))?(?:\?(?P<query>.*))?", re.ASCII)
@@ -32,6 +33,8 @@ _AIR = re.compile(
 )
 _PAGE = re.compile(r"/models/(?P<model>\d+)(?:/[^/]*)?/?", re.ASCII)
 _DOWNLOAD = re.compile(r"/api/download/models/(?P<version>\d+)/?", re.ASCII)
+_OF_MODEL = re.compile(r"/models/(\d{1,18})\b|civitai:(\d{1,18})@", re.ASCII)
+_OF_VERSION = re.compile(r"modelVersionId=(\d{1,18})\b", re.ASCII)
 _VERSION_PAGE = re.compile(r"/api/v1/model-versions/(?P<version>\d+)/?", re.ASCII)
 
 #: Words by which an address of a download may tell a file from others of its version.
@@ -66,7 +69,6 @@ class CivitaiSource:
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
-        self.hashes: dict[str, str] = {}
 
     def accepts(self, reference: str) -> bool:
         """Whether it begins with `civitai:`, is an AIR, or an address of Civitai's."""
@@ -75,7 +77,7 @@ class CivitaiSource:
     def resolve(self, reference: str) -> Resolution:
         """Ask Civitai for the version and its files; see `Source`."""
         wanted = parse(reference)
-        self._need_network(reference)
+        need_network(reference, offline=self._offline)
         from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
 
         version = api.find_version(wanted.model, wanted.version, wanted.hash)
@@ -93,23 +95,41 @@ class CivitaiSource:
             warnings=version.warnings,
         )
 
-    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
-        """Download it; see `Source`."""
-        from assetctl.sources import _download  # noqa: PLC0415 - the client costs 60 ms
+    def way(self, resolution: Resolution, file: RemoteFile) -> Way:
+        """Its download, with the token where that is Civitai's own; see `Source`."""
         from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
-        from assetctl.sources.huggingface.cache import from_hub_cache  # noqa: PLC0415 - likewise
 
-        (file,) = resolution.files
-        target = into / "asset" / file.path
-        with storage_errors(f"write {target}"):
-            _local.clear(into, target)
-        if not _download.is_there(target, file) and not from_hub_cache(file, target):
-            self._need_network(resolution.reference)
-            way = api.way(resolution.reference, file)
-            sha256 = _download.download(way, file, target, into / "partial", report)
-            self.hashes |= {file.path: sha256} if sha256 else {}
-        report(FetchProgress(file.path, target.stat().st_size, file.size))
-        return target
+        return api.way(resolution.reference, file, offline=self._offline)
+
+    def describe(self, sha256: str | None, origin: Origin | None) -> Facts | None:
+        """It knows files by their hashes; see `Describing`."""
+        from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
+
+        del origin
+        return None if sha256 is None else api.find_version(None, None, sha256).facts
+
+    def follows(self, origin: Origin) -> bool:
+        """What it has described; see `Versioned`."""
+        return self.version(origin) is not None
+
+    def version(self, origin: Origin) -> str | None:
+        """Model and version, as its page tells them; see `Versioned`."""
+        known = _version(origin)
+        return None if known is None else "{}@{}".format(*known)
+
+    def newest(self, origin: Origin) -> Newest | None:
+        """The newest of its model that is made for the same base model; see `Versioned`."""
+        from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
+
+        known = _version(origin)
+        if known is None or origin.facts is None:
+            return None
+        model, number = known
+        newest = api.newest_like(model, origin.facts.base_model)
+        if newest is None or newest.number <= number:
+            return None
+        version = f"{model}@{newest.number}"
+        return Newest(str(number), str(newest.number), f"civitai:{version}", version)
 
     def exact(self, origin: Origin) -> str:
         """Its model and version, with what was asked of the file; see `Exact`."""
@@ -145,22 +165,27 @@ class CivitaiSource:
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask Civitai; see `Searchable`."""
-        self._need_network("A search on Civitai")
+        need_network("A search on Civitai", offline=self._offline)
         from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
 
         return api.search(query, kind, base_models, limit)
 
     def user(self, token: str) -> str:
-        """Whose token this is; see `Guarded`."""
-        self._need_network("Your account on Civitai")
+        """Whose token this is; see `TakesTokens`."""
+        need_network("Your account on Civitai", offline=self._offline)
         from assetctl.sources.civitai import api  # noqa: PLC0415 - as above
 
         return api.user(token)
 
-    def _need_network(self, reference: str) -> None:
-        if self._offline:
-            hint = OFFLINE_HINT
-            raise OfflineError(f"{reference} cannot be fetched: the network is switched off.", hint)
+
+def _version(origin: Origin) -> tuple[int, int] | None:
+    """Model and version, as Civitai's page or AIR tells them."""
+    facts = origin.facts
+    if facts is None or facts.source != "civitai":
+        return None
+    model = _OF_MODEL.search(facts.page or "") or _OF_MODEL.search(facts.air or "")
+    number = _OF_VERSION.search(facts.page or "")
+    return None if model is None or number is None else (int(model[1] or model[2]), int(number[1]))
 
 
 def parse(reference: str) -> CivitaiReference:

@@ -13,10 +13,9 @@ from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.settings import civitai_endpoint
 from assetctl.sources import _web
-from assetctl.sources._download import Way
-from assetctl.sources._web import find_token
-from assetctl.sources.base import Found, RemoteFile, dictionaries, dictionary, text, texts
+from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, digests, text, texts
 from assetctl.sources.base import number as number_of
+from assetctl.sources.tokens import find_token
 from assetctl.text import parts_of, without_secrets
 from assetctl.types import Facts
 
@@ -158,7 +157,7 @@ def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None 
     return _remote(chosen)
 
 
-def way(what: str, file: RemoteFile) -> Way:
+def way(what: str, file: RemoteFile, *, offline: bool) -> Way:
     """How to download a file; what Civitai sends to people without a token is told from a model."""
     address = file.url or ""
     own = parts_of(address)[:2] == parts_of(civitai_endpoint())[:2]
@@ -167,7 +166,8 @@ def way(what: str, file: RemoteFile) -> Way:
         return _web.AS_IT_IS | (_token() if own else {})
 
     what = without_secrets(what)
-    return Way(what, address, headers, _web.client, _check, _errors, _web.TIMEOUT, named=civitai_endpoint())
+    named = civitai_endpoint()
+    return Way(what, address, headers, _web.client, _check, _errors, _web.TIMEOUT, named, offline=offline)
 
 
 def _check(response: httpx2.Response) -> None:
@@ -298,7 +298,8 @@ def _remote(file: Mapping[str, Any]) -> RemoteFile:
     kilobytes = 0.0 if isinstance(said, bool) or not isinstance(said, (int, float)) else float(said)
     size = round(kilobytes * 1024) if 0 < kilobytes <= LARGEST_FILE / 1024 else None
     sha256 = (text(dictionary(file.get("hashes")).get("SHA256")) or "").lower()
-    return RemoteFile(_name(file), size, sha256 if _SHA256.fullmatch(sha256) else None, url=file["downloadUrl"])
+    known = digests(sha256=sha256 if _SHA256.fullmatch(sha256) else None)
+    return RemoteFile(_name(file), size, known, file["downloadUrl"])
 
 
 def _name(file: Mapping[str, Any]) -> str:

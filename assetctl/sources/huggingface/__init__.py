@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from assetctl.errors import OfflineError, UsageError
-from assetctl.files.disk import storage_errors
+from assetctl.errors import UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.sources import _local
 from assetctl.sources._choose import (
     INDEX,
     choose_single_file,
@@ -22,18 +19,21 @@ from assetctl.sources._choose import (
     file_name,
     named_file,
     read_index,
-    see_chosen,
 )
-from assetctl.sources.base import OFFLINE_HINT, FetchProgress, Resolution
+from assetctl.sources.base import Newest, Resolution, Way, cancellable, current_run, need_network
 from assetctl.text import parts_of
 from assetctl.threads import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from assetctl.run import Run
     from assetctl.settings import Settings
-    from assetctl.sources.base import Found, RemoteFile, Report
-    from assetctl.types import Origin
+    from assetctl.sources.base import Found, RemoteFile
+    from assetctl.types import Facts, Origin
+
+#: What is written so is asked of nobody else.
+SCHEMES = ("hf://",)
 
 _PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?")
 #: A name of dots alone is none: it would be another folder.
@@ -47,7 +47,7 @@ _OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
 #: Revisions with a slash that need no encoding.
 _REF = re.compile(r"refs/(?:pr|convert)/[^/@?%]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
-#: Files of a folder that are fetched at a time.
+#: Files of a folder that are read at a time.
 _FILES = 4
 
 _FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE] or hf://ORG/REPO?variant=fp16."
@@ -87,7 +87,6 @@ class HuggingFaceSource:
 
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
-        self.hashes: dict[str, str] = {}
 
     def accepts(self, reference: str) -> bool:
         """Whether it starts with `hf://`, is a page of the Hub, or has the form `ORG/REPO` and no file is there."""
@@ -99,7 +98,7 @@ class HuggingFaceSource:
     def resolve(self, reference: str) -> Resolution:
         """Ask the Hub for the commit and its files; see `Source`."""
         wanted = parse(reference)
-        self._need_network(reference)
+        need_network(reference, offline=self._offline)
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
 
         there = client.look_up(wanted.repo, wanted.revision)
@@ -125,52 +124,17 @@ class HuggingFaceSource:
             self.name, reference, commit, page, name, form, complete, facts=there.facts, warnings=warnings
         )
 
-    def fetch(self, resolution: Resolution, into: Path, report: Report) -> Path:
-        """Fetch what is not there yet, and verify it; see `Source`."""
-        from assetctl.sources import _download  # noqa: PLC0415 - the Hub's client costs 200 ms
+    def way(self, resolution: Resolution, file: RemoteFile) -> Way:
+        """Its place at the commit; see `Source`."""
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
-        from assetctl.sources.huggingface.cache import from_hub_cache  # noqa: PLC0415 - likewise
 
-        wanted = parse(resolution.reference)
-        repo = wanted.repo
-        is_folder = resolution.format == "diffusers"
-        name = repo.split("/")[1] if is_folder else PurePosixPath(resolution.files[0].path).name
-        target = into / "asset" / name
+        repo = parse(resolution.reference).repo
+        return client.way(repo, resolution.revision or "main", file.path, offline=self._offline)
 
-        one_tells = threading.Lock()
-        # Files of the same content have the same partial file: one comes after the other.
-        alone = {file.sha256 or file.git_oid: threading.Lock() for file in resolution.files}
-
-        def fetch_one(file: RemoteFile, going_on: Callable[[], None]) -> None:
-            def told(progress: FetchProgress) -> None:
-                going_on()
-                with one_tells:
-                    report(progress)
-
-            place = target / file.path if is_folder else target
-            with alone[file.sha256 or file.git_oid]:
-                with storage_errors(f"write {place}"):
-                    _local.clear(into, place)
-                if not _download.is_there(place, file) and not from_hub_cache(file, place):
-                    self._need_network(resolution.reference)
-                    way = client.way(repo, resolution.revision or "main", file.path)
-                    _download.download(way, file, place, into / "partial", told)
-            if file.sha256:
-                self.hashes[file.path] = file.sha256  # as it was found to be
-            told(FetchProgress(file.path, place.stat().st_size, file.size))
-
-        paths = [file.path for file in resolution.files]
-        others = resolution.files
-        if is_folder:  # its index comes before any weights
-            index = [file for file in resolution.files if file.path == INDEX]
-            others = tuple(file for file in resolution.files if file.path != INDEX)
-            all_of(index, fetch_one, _FILES)
-            see_chosen(_local.start_of(target / INDEX, client.SMALL), paths, repo, wanted.variant)
-        all_of(others, fetch_one, _FILES)
-        if is_folder:
-            with storage_errors(f"tidy {target}"):
-                _local.prune_staged(target, paths)
-        return target
+    def folder(self, reference: str) -> tuple[str, str | None]:
+        """It is called as the repository is; see `NamesFolders`."""
+        wanted = parse(reference)
+        return wanted.repo.split("/")[1], wanted.variant
 
     def with_hashes(self, resolution: Resolution) -> Resolution:
         """Read what the Hub knows by git's hash alone; see `Pinning`."""
@@ -178,13 +142,42 @@ class HuggingFaceSource:
 
         repo = parse(resolution.reference).repo
 
-        def pinned(file: RemoteFile, going_on: Callable[[], None]) -> RemoteFile:
-            going_on()
-            if file.sha256:
-                return file
-            return client.with_sha256(repo, resolution.revision or "main", file)
+        def pinned(file: RemoteFile, run: Run) -> RemoteFile:
+            with cancellable(run):
+                return file if file.sha256 else client.with_sha256(repo, resolution.revision or "main", file)
 
-        return replace(resolution, files=tuple(all_of(resolution.files, pinned, _FILES)))
+        return replace(resolution, files=tuple(all_of(resolution.files, pinned, _FILES, current_run())))
+
+    def describe(self, sha256: str | None, origin: Origin | None) -> Facts | None:
+        """It cannot be asked by hash; it knows what came from there. See `Describing`."""
+        del sha256
+        if origin is None or origin.source != self.name:
+            return None
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        return client.look_up(parse(origin.reference).repo, origin.revision).facts
+
+    def follows(self, origin: Origin) -> bool:
+        """What came from there, but for a commit that was named by its hash: that was wanted. See `Versioned`."""
+        if origin.source != self.name:
+            return False
+        try:
+            revision = parse(origin.reference).revision
+        except UsageError:  # a page of another endpoint: asking tells
+            return True
+        return revision is None or not _COMMIT.fullmatch(revision)
+
+    def version(self, origin: Origin) -> str | None:
+        """The page of a commit; see `Versioned`."""
+        return origin.url if origin.source == self.name else None
+
+    def newest(self, origin: Origin) -> Newest | None:
+        """What its reference stands for now; see `Versioned`."""
+        there = self.resolve(origin.reference)
+        if there.revision == origin.revision:
+            return None
+        sha256 = there.sha256 if there.format == "file" else None
+        return Newest((origin.revision or "")[:12], (there.revision or "")[:12], origin.reference, there.url, sha256)
 
     def exact(self, origin: Origin) -> str:
         """Its commit and, of a repository with more than one file, its path; see `Exact`."""
@@ -221,24 +214,17 @@ class HuggingFaceSource:
 
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask the Hub; see `Searchable`."""
-        self._need_network("A search on the Hub")
+        need_network("A search on the Hub", offline=self._offline)
         from assetctl.sources.huggingface import search  # noqa: PLC0415 - the Hub's client costs 200 ms
 
         return search.search(query, kind, base_models, limit)
 
     def user(self, token: str) -> str:
-        """Whose token this is; see `Guarded`."""
-        self._need_network("Your account on the Hub")
+        """Whose token this is; see `TakesTokens`."""
+        need_network("Your account on the Hub", offline=self._offline)
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - as above
 
         return client.user(token)
-
-    def _need_network(self, reference: str) -> None:
-        if self._offline:
-            raise OfflineError(
-                f"{reference} cannot be fetched: the network is switched off.",
-                OFFLINE_HINT,
-            )
 
 
 def parse(reference: str) -> HubReference:

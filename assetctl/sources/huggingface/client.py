@@ -31,10 +31,9 @@ from assetctl.errors import (
 )
 from assetctl.files.paths import safe_path
 from assetctl.sources import _web
-from assetctl.sources._download import Way
-from assetctl.sources._web import find_token
 from assetctl.sources._wire import AstrayError, Wire
-from assetctl.sources.base import RemoteFile, dictionaries, dictionary, size, text, texts
+from assetctl.sources.base import RemoteFile, Way, dictionaries, dictionary, digests, size, text, texts
+from assetctl.sources.tokens import find_token
 from assetctl.types import Facts
 
 if TYPE_CHECKING:
@@ -269,7 +268,7 @@ def look_up(repo: str, revision: str | None) -> Repository:
 
 def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     """`file` with the hash and size that its ETag promises, where the listing promised none."""
-    if file.sha256 or file.git_oid:
+    if file.digests:
         return file
     with hub_errors(f"{repo}/{file.path}"):
         told = _head(file_url(repo, commit, file.path))
@@ -278,8 +277,7 @@ def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     return replace(
         file,
         size=length if file.size is None else file.size,
-        sha256=_hash(_SHA256, etag),
-        git_oid=_hash(_SHA1, etag),
+        digests=digests(sha256=_hash(_SHA256, etag), git=_hash(_SHA1, etag)),
     )
 
 
@@ -304,12 +302,16 @@ def with_sha256(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
         SourceError: Of the kind that fits.
     """
     content = read_small(repo, commit, file, _TEXT)
-    blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    if file.git_oid is not None and blob != file.git_oid:
-        raise HashMismatchError(
-            f"{repo}/{file.path} has the hash {blob} where {file.git_oid} was promised.", "Try again in a few minutes."
-        )
-    return replace(file, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    for known in file.digests:
+        digest = known.begun(len(content))
+        if digest is not None:
+            digest.update(content)
+            found = digest.hexdigest()
+            if found != known.value:
+                message = f"{repo}/{file.path} has the hash {found} where {known.value} was promised."
+                raise HashMismatchError(message, "Try again in a few minutes.")
+    fresh = digests(sha256=hashlib.sha256(content).hexdigest(), git=file.digest("git"))
+    return replace(file, size=len(content), digests=fresh)
 
 
 def read_small(repo: str, commit: str, file: RemoteFile, most: int = SMALL) -> bytes:
@@ -333,7 +335,7 @@ def read_small(repo: str, commit: str, file: RemoteFile, most: int = SMALL) -> b
             raise HashMismatchError(message, "Report the repository.") from None
 
 
-def way(repo: str, revision: str, path: str) -> Way:
+def way(repo: str, revision: str, path: str, *, offline: bool = False) -> Way:
     """How to download a file of a repository."""
     return Way(
         f"{repo}/{path}",
@@ -343,6 +345,7 @@ def way(repo: str, revision: str, path: str) -> Way:
         check,
         hub_errors,
         constants.HF_HUB_DOWNLOAD_TIMEOUT,
+        offline=offline,
     )
 
 
@@ -422,8 +425,7 @@ def _remote_file(sibling: Mapping[str, Any], repo: str, commit: str) -> RemoteFi
     return RemoteFile(
         path,
         size(lfs.get("size") if said else sibling.get("size")),
-        _hash(_SHA256, lfs.get("sha256")),
-        None if said else _hash(_SHA1, sibling.get("blobId")),
+        digests(sha256=_hash(_SHA256, lfs.get("sha256")), git=None if said else _hash(_SHA1, sibling.get("blobId"))),
         file_url(repo, commit, path),
     )
 

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx2
 
 from assetctl.files.disk import DirectFile, storage_errors
-from assetctl.sources import _local
-from assetctl.sources._download.promise import (
+from assetctl.sources import _download, _staging
+from assetctl.sources._download import (
     CONTENT_RANGE,
-    SLOTS,
     TRANSIENT,
     TRANSIENT_STATUS,
     BusyError,
     Flow,
     Patience,
     Promise,
+    ask,
     instead,
+    partial_file,
+    settled,
+    slot,
 )
-from assetctl.sources._local import SUFFIX, Journal
+from assetctl.sources._staging import SUFFIX, Journal
 from assetctl.sources._web import AS_IT_IS, refuse_packed
-from assetctl.sources.base import FetchProgress
+from assetctl.sources.base import cancellable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +37,13 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-    from assetctl.sources._download.promise import Way
-    from assetctl.sources.base import RemoteFile, Report
+    from assetctl.run import Run
+    from assetctl.sources._staging import Tell
+    from assetctl.sources.base import RemoteFile, Way
 
-#: Files of at least so many bytes are fetched in chunks of so many, by up to so many connections; a chunk is filled by
-#: whole pieces of a flow.
-LEAST, CHUNK, CONNECTIONS = 64 * 2**20, 32 * 2**20, 4
+#: A file is fetched in chunks of so many bytes, by up to so many connections; a chunk is filled by whole pieces of a
+#: flow.
+CHUNK, CONNECTIONS = 32 * 2**20, 4
 
 #: A further connection is opened where those that there are brought less than so many bytes a second, looked at after
 #: so many seconds. One that brings more keeps the disk and the hash busy alone.
@@ -55,6 +59,23 @@ _GRACE = 5.0
 _TELL = 0.1
 
 _READ = 2**20
+
+
+def download(way: Way, file: RemoteFile, target: Path, partial: Path, run: Run, tell: Tell) -> str | None:
+    """Download a large file of known hash by ranges, if no stream has brought any of it yet and the server knows them.
+
+    Else it comes by one stream; see `_download.download`.
+    """
+    part = partial_file(way, file, target, partial)
+    if part.with_suffix(SUFFIX).is_file() or not (part.is_file() and part.stat().st_size):
+        ranges = Ranges(way, part, file, run, tell)
+        try:
+            ranges.run()
+        except NoRangesError:
+            ranges.remove()
+        else:
+            return settled(ranges, way, part, target)
+    return _download.download(way, file, target, partial, run, tell)
 
 
 class NoRangesError(Exception):
@@ -73,12 +94,12 @@ class Ranges:
     that all chunks were of one file.
     """
 
-    def __init__(self, way: Way, part: Path, file: RemoteFile, report: Report) -> None:
+    def __init__(self, way: Way, part: Path, file: RemoteFile, run: Run, tell: Tell) -> None:
         self.promise = Promise(file, way.most)
         self._size = file.size or 0
-        self._way, self._part, self._file, self._report = way, part, file, report
+        self._way, self._part, self._file, self._run, self._tell = way, part, file, run, tell
         self._journal = Journal(part.with_suffix(SUFFIX), self._size, CHUNK)
-        self._patience = Patience(way.what, len(self._journal.got))
+        self._patience = Patience(way.what, run, len(self._journal.got))
         self._changed = threading.Condition()
         self._hashing = threading.Lock()  # whoever has it feeds the promise
         self._workers: list[threading.Thread] = []
@@ -89,13 +110,6 @@ class Ranges:
         self._direct: str | None = None  # where the way's address redirects to, for as long as that is good
         self._redirect_lasts = True
 
-    @staticmethod
-    def suit(part: Path, file: RemoteFile) -> bool:
-        """Whether to fetch so: a large file of known hash, of which one stream has brought nothing yet."""
-        if file.sha256 is None or file.size is None or file.size < LEAST:
-            return False
-        return part.with_suffix(SUFFIX).is_file() or not (part.is_file() and part.stat().st_size)
-
     def run(self) -> None:
         """Fetch what is missing.
 
@@ -104,7 +118,7 @@ class Ranges:
             SourceError, HashMismatchError, RefusedFileError, StorageError: As `download` does.
         """
         with storage_errors(f"write {self._part}"):
-            _local.keep_file(self._part)
+            _staging.keep_file(self._part)
             self._journal.open(self._part.stat().st_size)
         self._hire()
         try:
@@ -135,7 +149,7 @@ class Ranges:
     def _hash_along(self) -> None:
         """Hash what has come without a gap, as far as nobody has, until that is all."""
         had, since = sum(self._journal.got), time.monotonic()
-        with _local.reading(self._part) as reading:  # a buffer would read ahead of what has come
+        with _staging.reading(self._part) as reading:  # a buffer would read ahead of what has come
             while self.promise.done < self._size or sum(self._journal.got) < self._size:
                 with self._changed:
                     if self._front() <= self.promise.done and self._error is None:
@@ -143,7 +157,7 @@ class Ranges:
                     if self._error is not None:
                         raise self._error
                     done, front = sum(self._journal.got), self._front()
-                self._report(FetchProgress(self._file.path, done, self._size))
+                self._tell(done)
                 with self._hashing:
                     self._catch_up(reading, front)
                 if (took := time.monotonic() - since) >= LOOK:
@@ -168,7 +182,11 @@ class Ranges:
         """Fetch chunks until there are no more, or something is wrong."""
         most = 1
         try:
-            with DirectFile(self._part) as file, Flow(self._feed, partial(self._write, file)) as flow:
+            with (
+                cancellable(self._run),
+                DirectFile(self._part) as file,
+                Flow(self._feed, functools.partial(self._write, file)) as flow,
+            ):
                 while chunks := self._take(most):
                     since = time.monotonic()
                     self._fetch(chunks, flow)
@@ -193,7 +211,7 @@ class Ranges:
             return range(first, end)
 
     def _fetch(self, chunks: range, flow: Flow) -> None:
-        with SLOTS, self._way.errors(self._way.what):
+        with slot(self._run), self._way.errors(self._way.what):
             self._patience.persist(lambda: self._attempt(chunks, flow), lambda: self._got(chunks))
 
     def _got(self, chunks: range) -> int:
@@ -208,7 +226,7 @@ class Ranges:
         direct = self._direct
         headers = dict(self._way.headers()) if direct is None else dict(AS_IT_IS)
         headers["range"] = f"bytes={start}-{end - 1}"
-        with self._way.ask(headers, direct) as response:
+        with ask(self._way, headers, direct) as response:
             if response.status_code in TRANSIENT_STATUS:
                 raise BusyError(response)
             if direct is not None and response.status_code != HTTPStatus.PARTIAL_CONTENT:

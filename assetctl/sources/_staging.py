@@ -15,8 +15,11 @@ from assetctl.files.disk import NO_LINK, storage_errors, write_all
 from assetctl.files.paths import below
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+
+    #: Told how many bytes of a file there are; ends its transfer by raising.
+    Tell = Callable[[int], None]
 
 
 def without_links(path: str, flags: int) -> int:

@@ -1,0 +1,713 @@
+"""Registry: assetctl as a Python library. Every method is one use case; none prints anything.
+
+Each operation is imported by the method that runs it, so that listing assets does not pay for fetching or generating
+them: ruff's rule against local imports is off for this file. What works for a while takes a `Run`, which is told what
+happens and can be cancelled; what one of its listeners raises comes out as it was raised.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from assetctl.errors import UsageError
+from assetctl.operations.workspace import Workspace
+from assetctl.run import Bytes, Started, Step, running
+from assetctl.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from assetctl.catalog import Generation
+    from assetctl.compat.check import Rule
+    from assetctl.errors import AssetctlError, CatalogError
+    from assetctl.operations.acquire.demo import DemoStep
+    from assetctl.operations.acquire.enrich import Enriched
+    from assetctl.operations.acquire.from_disk import AddedToStore
+    from assetctl.operations.acquire.login import Login
+    from assetctl.operations.acquire.outdated import Newer
+    from assetctl.operations.acquire.pull import PullPlan, PullResult
+    from assetctl.operations.acquire.search import SearchHit
+    from assetctl.operations.library.convert import Conversion
+    from assetctl.operations.library.edit import Changes
+    from assetctl.operations.library.import_files import ImportResult
+    from assetctl.operations.library.remove import Removal
+    from assetctl.operations.library.trash import Restored
+    from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
+    from assetctl.operations.library.verify import Verification
+    from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.reproduce import Reproduced, Reproduction
+    from assetctl.operations.provision.export import Export
+    from assetctl.operations.provision.lock import LockResult
+    from assetctl.operations.provision.sync import SyncResult
+    from assetctl.operations.select.prompts import PromptReading
+    from assetctl.operations.select.selection import Choice
+    from assetctl.plan import Backend, GenerationRequest, Plan, Progress
+    from assetctl.run import Run
+    from assetctl.sources.base import FetchProgress
+    from assetctl.store.trash import Entry
+    from assetctl.types import Asset, AssetDetails, CheckReport
+
+PathLike: TypeAlias = str | Path
+
+
+class Registry:
+    """One home: a catalog of assets, the store they lie in, and what can be done with them.
+
+    Use it as a context manager:
+
+        with Registry.open() as registry:
+            for asset in registry.list(kind="lora", family="sd1"):
+                print(asset.name, asset.trigger_words)
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._workspace = Workspace(settings)
+
+    @classmethod
+    def open(cls, home: PathLike | None = None) -> Self:
+        """Open the registry in `home`, or where `ASSETCTL_HOME` and the platform say.
+
+        Raises:
+            UsageError: The configuration makes no sense.
+        """
+        return cls(Settings.load(home))
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._workspace.settings
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.settings.home)!r})"
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+        self._workspace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Your library: what is in it, what each asset is, and how one leaves.
+
+    def get(self, name: str) -> Asset:
+        """The asset of this name, path, or hash from six digits up.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: There is none, or there are several.
+        """
+        return self._workspace.catalog.read.find(name)
+
+    def list(
+        self,
+        *,
+        kind: str | None = None,
+        family: str | None = None,
+        base_model: str | None = None,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        limit: int | None = None,
+        sort: str = "name",
+        damaged: Callable[[CatalogError], None] | None = None,
+        **filters: str | None,
+    ) -> Sequence[Asset]:
+        """Assets, `limit` at most; filters add up, and ignore case.
+
+        They come by `name`, or by `size`, when they were `added`, or last `used` for a picture: the greatest first.
+
+        Raises:
+            UsageError: There is no such kind, or no such order.
+            CatalogError: What is kept of one is damaged; who asks to be told of those that are `damaged` gets the rest.
+        """
+        filters |= {"kind": kind, "family": family, "base_model": base_model}
+        catalog = self._workspace.catalog
+        read = catalog.read if damaged is None else catalog.read_around(damaged)
+        return read.assets(tags=tags, in_store=in_store, limit=limit, sort=sort, **filters)
+
+    def count(
+        self,
+        most: int,
+        *,
+        fits: str | None = None,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        **filters: str | None,
+    ) -> int:
+        """How many assets `list` would give, or at most `fitting` for a checkpoint; `most` if there are more."""
+        read = self._workspace.catalog.read
+        if fits is None:
+            return read.count(most, tags=tags, in_store=in_store, **filters)
+        from assetctl.identify.plugins import sharing_latents
+
+        checkpoint = self.get(fits)
+        sharing = sharing_latents(checkpoint.family)
+        return read.count_fitting(checkpoint, most, sharing=sharing, tags=tags, in_store=in_store, **filters)
+
+    def require_family(self, family: str | None) -> None:
+        """Refuse a family that nobody knows; `None` and nothing are no filter, or what has none.
+
+        Raises:
+            UsageError: Neither assetctl nor an asset of the catalog is of it.
+        """
+        import difflib
+
+        from assetctl.identify.plugins import family_called
+
+        if not family or family_called(family.lower()) is not None or self.list(family=family, limit=1):
+            return
+        known = self.families()
+        near = difflib.get_close_matches(family.lower(), known, n=2)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"{family} is not a known family.", f"{meant}Families are: {', '.join(known)}.")
+
+    def families(self) -> Sequence[str]:
+        """Names of all families that can be identified."""
+        from assetctl.identify.plugins import families
+
+        return [family.name for family in families()]
+
+    def base_models(self) -> Sequence[str]:
+        """Names of all base models that can be told, in Civitai's spelling."""
+        from assetctl.operations.library.edit import base_models
+
+        return base_models()
+
+    def search(self, text: str, *, limit: int | None = None, **filters: str | None) -> Sequence[Asset]:
+        """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first."""
+        return self._workspace.catalog.read.search(text, limit=limit, **filters)
+
+    def count_matches(self, text: str, **filters: str | None) -> int:
+        """How many assets `search` would find, counted up to 1,001."""
+        return self._workspace.catalog.read.count_matches(text, **filters)
+
+    def inspect(self, name: str, *, hashes: bool | None = None, run: Run | None = None) -> AssetDetails:
+        """Everything that is known of an asset.
+
+        Hashes that were left for later are computed if `hashes` is true, and by itself of what is small.
+        """
+        from assetctl.operations.library.inspect_asset import inspect_asset
+
+        with running(run) as run:
+            return inspect_asset(self._workspace, name, hashes=hashes, report=_bytes(run))
+
+    def import_files(
+        self,
+        *paths: PathLike,
+        hashes: bool = True,
+        tags: Iterable[str] = (),
+        listed: bool = True,
+        run: Run | None = None,
+    ) -> ImportResult:
+        """Register files and folders where they lie; they are never moved, rewritten or deleted."""
+        from assetctl.operations.library.import_files import import_files
+
+        wanted = [Path(path) for path in paths]
+        with running(run) as run:
+            return import_files(self._workspace, wanted, hashes=hashes, tags=tags, listed=listed, report=_bytes(run))
+
+    def convert(
+        self,
+        what: str,
+        *,
+        name: str | None = None,
+        out: PathLike | None = None,
+        run: Run | None = None,
+    ) -> Conversion:
+        """Make a safetensors file of a pickle, or of an embedding in a PNG, without running or loading it."""
+        from assetctl.operations.library.convert import convert
+
+        with running(run) as run:
+            return convert(self._workspace, what, name=name, out=None if out is None else Path(out), report=_bytes(run))
+
+    def edit(self, name: str, changes: Changes) -> Asset:
+        """Change what the catalog says of an asset."""
+        from assetctl.operations.library.edit import edit
+
+        return edit(self._workspace, name, changes)
+
+    def identify_again(self, *names: str, run: Run | None = None) -> Sequence[Asset]:
+        """Identify assets of the catalog once more; what a person set stays on top.
+
+        Those that cannot be identified any more stay as they were; the run is warned of each, with its error.
+        """
+        from assetctl.operations.library.identify_files import identify_again
+
+        with running(run) as run:
+            return identify_again(self._workspace, names, run=run)
+
+    def verify(self, *names: str, quick: bool = False, run: Run | None = None) -> Sequence[Verification]:
+        """Compare files with what the catalog knows of them: sizes, and then hashes, or times if `quick`."""
+        from assetctl.operations.library.verify import verify
+
+        with running(run) as run:
+            return verify(self._workspace, names, quick=quick, report=_bytes(run))
+
+    def plan_removal(self, name: str, *, delete_files: bool = False) -> Removal:
+        """Say what removing an asset would mean."""
+        from assetctl.operations.library.remove import plan_removal
+
+        return plan_removal(self._workspace, name, delete_files=delete_files)
+
+    def remove(self, removal: Removal, *, now: bool = False) -> Entry | None:
+        """Do what `plan_removal` said; what went into the trash, unless it is to be deleted `now`."""
+        from assetctl.operations.library.remove import remove
+
+        return remove(self._workspace, removal, now=now)
+
+    def trash(self, *names: str, older_than: int | None = None) -> Sequence[Entry]:
+        """What was deleted and can come back: all of it, or what goes by these names and is older than so many days."""
+        from assetctl.operations.library.trash import trash_entries
+
+        return trash_entries(self._workspace, names, older_than=older_than)
+
+    def unreadable_trash(self) -> Sequence[Path]:
+        """Folders in the trash that do not say what they hold: somebody else's, or damaged."""
+        from assetctl.operations.library.trash import unreadable_trash
+
+        return unreadable_trash(self._workspace)
+
+    def expired(self) -> Sequence[Entry]:
+        """What this registry has deleted from the trash for good, for its age or to make room."""
+        return self._workspace.trash.expired
+
+    def restore(self, name: str) -> Restored:
+        """Put something of the trash back to where it was."""
+        from assetctl.operations.library.trash import restore
+
+        return restore(self._workspace, name)
+
+    def empty_trash(self, entries: Sequence[Entry]) -> None:
+        """Delete entries of the trash for good."""
+        from assetctl.operations.library.trash import empty_trash
+
+        empty_trash(self._workspace, entries)
+
+    def usage(self) -> Sequence[Usage]:
+        """Space by kind and family, largest first."""
+        from assetctl.operations.library.upkeep import usage
+
+        return usage(self._workspace)
+
+    def plan_pruning(self, *, missing: bool = False) -> Pruning:
+        """Say what assetctl left in the store, what others put there, and which assets' files are gone."""
+        from assetctl.operations.library.upkeep import plan_pruning
+
+        return plan_pruning(self._workspace, missing=missing)
+
+    def prune(self, pruning: Pruning, *, now: bool = False) -> Sequence[Entry]:
+        """Do what `plan_pruning` said; what went into the trash, unless it is to be deleted `now`."""
+        from assetctl.operations.library.upkeep import prune
+
+        return prune(self._workspace, pruning, now=now)
+
+    def find_duplicates(self) -> Sequence[Duplicate]:
+        """Files that hold the same bytes."""
+        from assetctl.operations.library.upkeep import find_duplicates
+
+        return find_duplicates(self._workspace)
+
+    def share_duplicate(self, duplicate: Duplicate, *, hard_links: bool = False) -> Duplicate:
+        """Let two files share their bytes on disk, by a reflink or, if that is wanted, a hard link."""
+        from assetctl.operations.library.upkeep import share_duplicate
+
+        return share_duplicate(self._workspace, duplicate, hard_links=hard_links)
+
+    # Assets, and what is said of them, from elsewhere.
+
+    def search_source(
+        self, source: str, query: str, *, kind: str | None = None, family: str | None = None, limit: int = 20
+    ) -> Sequence[SearchHit]:
+        """Models at a source, `huggingface` or `civitai`, and which of them are here.
+
+        Raises:
+            UsageError: No source of this name can be searched.
+            SourceError: It cannot be reached.
+        """
+        from assetctl.operations.acquire.search import search_source
+
+        return search_source(self._workspace, source, query, kind=kind, family=family, limit=limit)
+
+    def plan_pull(self, reference: str, run: Run | None = None) -> PullPlan:
+        """What `pull` would bring, its size, and whether it is here; nothing is fetched."""
+        from assetctl.operations.acquire.pull import plan_pull
+
+        with running(run) as run:
+            return plan_pull(self._workspace, reference, run)
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        run: Run | None = None,
+    ) -> PullResult:
+        """Bring an asset into the store: a path, `hf://ORG/REPO[@REVISION][/FILE]`, or a page's URL."""
+        from assetctl.operations.acquire.pull import pull
+
+        with running(run) as run:
+            return pull(self._workspace, reference, run, name=name, tags=tags)
+
+    def pull_all(
+        self,
+        references: Sequence[str],
+        *,
+        tags: Iterable[str] = (),
+        run: Run | None = None,
+    ) -> Sequence[PullResult | AssetctlError]:
+        """Bring several assets into the store, some at a time; in their order, what became of each."""
+        from assetctl.operations.acquire.pull import pull_all
+
+        with running(run) as run:
+            return pull_all(self._workspace, references, run, tags=tags)
+
+    def pull_tokenizer(self, run: Run | None = None) -> Path:
+        """Fetch the vocabulary that single-file checkpoints of sd1, sd2 and sdxl need to generate."""
+        from assetctl.operations.acquire.pull import pull_tokenizer
+
+        with running(run) as run:
+            return pull_tokenizer(self._workspace, run)
+
+    def add_to_store(
+        self,
+        *paths: PathLike,
+        move: bool = False,
+        tags: Iterable[str] = (),
+        run: Run | None = None,
+    ) -> AddedToStore:
+        """Copy files and folders into the store, or move them there."""
+        from assetctl.operations.acquire.from_disk import add_to_store
+
+        with running(run) as run:
+            return add_to_store(self._workspace, [Path(path) for path in paths], run, move=move, tags=tags)
+
+    def enrich(self, *names: str, again: bool = False, run: Run | None = None) -> Sequence[Enriched]:
+        """Learn of local files from sidecars and, by their hashes, from Civitai."""
+        from assetctl.operations.acquire.enrich import enrich
+
+        with running(run) as run:
+            return enrich(self._workspace, names, run, again=again)
+
+    def outdated(self, *names: str, run: Run | None = None) -> Sequence[Newer]:
+        """Which assets have a newer version at their source, of the same base model."""
+        from assetctl.operations.acquire.outdated import outdated
+
+        with running(run) as run:
+            return outdated(self._workspace, names, run)
+
+    def login(self, source: str, token: str) -> Login:
+        """Keep a token for a source in the system's keyring, once the source was seen to know it.
+
+        Raises:
+            UsageError: The source takes no tokens.
+            UnauthorizedError: It does not know this one.
+            StorageError: There is no keyring.
+        """
+        from assetctl.operations.acquire.login import login
+
+        return login(self._workspace, source, token)
+
+    def logout(self, source: str) -> bool:
+        """Forget a source's token; whether the keyring had one."""
+        from assetctl.operations.acquire.login import logout
+
+        return logout(self._workspace, source)
+
+    def logins(self) -> Sequence[Login]:
+        """Which sources there is a token for, and where it is from; no source is asked."""
+        from assetctl.operations.acquire.login import logins
+
+        return logins()
+
+    def pull_demo(self, run: Run | None = None) -> Sequence[PullResult]:
+        """Bring the demo family, which ships with assetctl, into the store."""
+        from assetctl.operations.acquire.demo import pull_demo
+
+        with running(run) as run:
+            return pull_demo(self._workspace, run)
+
+    def demo_steps(self) -> Sequence[DemoStep]:
+        """What to do with the demo family, step by step."""
+        from assetctl.operations.acquire.demo import demo_steps
+
+        return demo_steps(self._workspace)
+
+    # Whether assets work together, and what a prompt comes to.
+
+    def check(self, choice: Choice) -> CheckReport:
+        """Whether a selection can work together."""
+        from assetctl.operations.select.check import check
+
+        return check(self._workspace, choice)
+
+    def rules(self) -> Sequence[Rule]:
+        """What `check` looks for, by name."""
+        from assetctl.compat.check import list_rules
+
+        return list_rules()
+
+    def fitting(
+        self,
+        checkpoint: str,
+        *,
+        tags: Iterable[str] = (),
+        in_store: bool | None = None,
+        limit: int | None = None,
+        **filters: str | None,
+    ) -> Sequence[tuple[Asset, str]]:
+        """LoRAs, embeddings, VAEs and ControlNets that can be used with a checkpoint, best first, and how well.
+
+        How well is `same base model`, `same family`, `same latents` (a VAE of a family that shares them),
+        `other lineage`, or `perhaps` (a VAE whose file leaves several families open). What its header proves not to
+        fit is left out.
+
+        Raises:
+            UsageError: It is no checkpoint, or nobody knows its family.
+            NotFoundError, AmbiguousNameError: There is none, or there are several.
+        """
+        from assetctl.operations.select.check import fitting
+
+        return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
+
+    def prompt(self, text: str, *, checkpoint: str | None = None, embeddings: Iterable[str] = ()) -> PromptReading:
+        """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
+
+        Works without a catalog, and makes none.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
+            FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
+        """
+        from assetctl.operations.select.prompts import read_prompt
+
+        return read_prompt(self._workspace, text, checkpoint=checkpoint, embeddings=embeddings)
+
+    # Pictures: made, made again, looked into and remembered.
+
+    def plan(
+        self,
+        request: GenerationRequest,
+        choice: Choice,
+        *,
+        out: PathLike | None = None,
+        format: str | None = None,  # noqa: A002 - what it is called everywhere
+        force: bool = False,
+    ) -> tuple[Plan, CheckReport]:
+        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
+        from assetctl.operations.make.generate import find_output_path
+        from assetctl.operations.make.plan import check_numbers, plan_generation
+
+        check_numbers(request)
+        target = self._workspace.settings.outputs if out is None else Path(out)
+        find_output_path(target, format, count=request.count, force=force)
+        return plan_generation(self._workspace, request, choice)
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        choice: Choice,
+        *,
+        out: PathLike | None = None,
+        format: str | None = None,  # noqa: A002 - what it is called everywhere
+        force: bool = False,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> GenerationResult:
+        """Make pictures, save them with their parameters inside, and record them.
+
+        `out` is a folder or the first picture's name, `format` one of `png`, `jpg` and `webp`: what the
+        name says unless given, and else PNG. A file of that name is an error, unless `force` replaces it.
+
+        Raises:
+            InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
+            AssetctlError: Likewise, in its `done`.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.generate import generate
+
+        plan, report = self.plan(request, choice, out=out, format=format, force=force)
+        target, painter = None if out is None else Path(out), backend or DiffusersBackend()
+        with running(run) as run:
+            return generate(
+                self._workspace, plan, report, painter, out=target, format=format, force=force, progress=_steps(run)
+            )
+
+    def plan_reproduction(
+        self, picture: PathLike | int, *, other_bytes: bool = False, backend: Backend | None = None
+    ) -> Reproduction:
+        """Say how a picture would be made again, and what would differ; see `reproduce`."""
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.reproduce import plan_reproduction
+
+        painter = backend or DiffusersBackend()
+        return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes)
+
+    def reproduce(
+        self,
+        picture: PathLike | int | Reproduction,
+        *,
+        out: PathLike | None = None,
+        force: bool = False,
+        other_bytes: bool = False,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Reproduced:
+        """Make a picture again and compare it with its original.
+
+        assetctl's own pictures come out the same on the same device, precision and versions; those of others resemble.
+
+        Args:
+            picture: A picture file, a number of the history, or what `plan_reproduction` returned.
+            out: A folder, or the new picture's name; the outputs folder unless given.
+            force: Replace the file that `out` names.
+            other_bytes: Take assets of the right name where the files themselves are not here.
+            backend: Who makes it; diffusers unless given.
+            run: Told of every step.
+
+        Raises:
+            NotFoundError: There is no such picture, it does not say how it was made, or an asset is missing.
+            HashMismatchError: An asset is here by its name alone.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.reproduce import Reproduction, reproduce
+
+        painter = backend or DiffusersBackend()
+        if not isinstance(picture, Reproduction):
+            picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter)
+        target = None if out is None else Path(out)
+        with running(run) as run:
+            return reproduce(self._workspace, picture, painter, out=target, force=force, progress=_steps(run))
+
+    def check_reproduction_path(
+        self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
+    ) -> None:
+        """Find out whether a picture that is made again can be saved there; see `reproduce`.
+
+        Raises:
+            UsageError: The file that `out` names is there, or is the original itself.
+        """
+        from assetctl.operations.make.reproduce import check_output_path
+
+        check_output_path(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
+
+    def find_picture(self, name: str) -> Path | None:
+        """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
+        from assetctl.operations.make.picture_file import find_picture
+
+        return find_picture(self._workspace, name)
+
+    def inspect_picture(self, path: PathLike, *, hashes: bool | None = None) -> PictureDetails:
+        """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
+
+        Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
+        itself of what is small.
+
+        Raises:
+            FileError: It is no such picture, or is damaged.
+        """
+        from assetctl.operations.make.inspect_picture import inspect_picture
+
+        return inspect_picture(self._workspace, Path(path), hashes=hashes)
+
+    def history(
+        self,
+        limit: int | None = 20,
+        *,
+        used: str | None = None,
+        prompt: str | None = None,
+        seed: int | None = None,
+        since: str | None = None,
+    ) -> Sequence[Generation]:
+        """The pictures that were made, newest first, without their records; conditions add up.
+
+        Args:
+            limit: How many at most; `None` for all.
+            used: An asset that took part, by name, path or hash; or by the name of one that is gone.
+            prompt: Words that occur in the prompt.
+            seed: Exactly this one.
+            since: A date or time in ISO 8601, or `12h`, `7d`, `2w`, `3m`, `1y` ago.
+        """
+        from assetctl.operations.make.history import history
+
+        return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit)
+
+    def generation(self, number: int) -> Generation:
+        """One picture of the history, with its record.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        from assetctl.operations.make.history import made_picture
+
+        return made_picture(self._workspace, number)
+
+    # A machine that has what a manifest wants.
+
+    def lock(
+        self,
+        manifest: PathLike = "registry.toml",
+        *,
+        upgrade: bool = False,
+        write: bool = True,
+        outside: bool = False,
+        run: Run | None = None,
+    ) -> LockResult:
+        """Resolve a manifest to exact revisions and hashes, and write its lockfile beside it.
+
+        Paths in it must not leave its folder, unless `outside` says that they may.
+        """
+        from assetctl.operations.provision.lock import lock
+
+        options = {"upgrade": upgrade, "write": write, "outside": outside}
+        with running(run) as run:
+            return lock(self._workspace, Path(manifest).absolute(), run, **options)
+
+    def sync(  # noqa: PLR0913 - as many as the command has options
+        self,
+        manifest: PathLike = "registry.toml",
+        *,
+        locked: bool = False,
+        frozen: bool = False,
+        prune: bool = False,
+        now: bool = False,
+        offline: bool = False,
+        dry_run: bool = False,
+        outside: bool = False,
+        run: Run | None = None,
+    ) -> SyncResult:
+        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
+        from assetctl.operations.provision.sync import sync
+
+        options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "dry_run": dry_run}
+        options["outside"] = outside
+        path = Path(manifest).absolute()
+        another = self._workspace.another(offline=True) if offline else nullcontext(self._workspace)
+        with running(run) as run, another as workspace:
+            return sync(workspace, path, run, **options)
+
+    def export(self, *names: str, recipe: str | None = None, base: PathLike | None = None) -> Export:
+        """A manifest of the named assets, or of all; paths below the folder `base` count from there."""
+        from assetctl.operations.provision.export import export
+
+        return export(self._workspace, names, recipe=recipe, base=None if base is None else Path(base))
+
+
+def _bytes(run: Run) -> Callable[[FetchProgress], None]:
+    return lambda progress: run.tell(Bytes(file=progress.file, done=progress.done, total=progress.total))
+
+
+def _steps(run: Run) -> Callable[[Progress], None]:
+    def told(progress: Progress) -> None:
+        if progress.stage == "load":
+            run.tell(Started(stage="load"))
+        else:
+            run.tell(
+                Step(picture=progress.picture, pictures=progress.pictures, step=progress.step, steps=progress.steps)
+            )
+
+    return told
