@@ -15,7 +15,6 @@ import typer
 
 from assetctl.cli import completion
 from assetctl.errors import AssetctlError, UsageError
-from assetctl.run import Run, Warned
 from assetctl.text import redacted, safe, terminal_json
 from assetctl.wire import Outcome
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.registry import Registry
-    from assetctl.run import Event
+    from assetctl.run import Event, Run, Warned
 
 
 def path(text: str) -> Path:
@@ -186,10 +185,14 @@ class Output:
 
     def warning(self, text: str, hint: str | None = None) -> None:
         """Something the person should know, and what to do about it."""
+        from assetctl.run import Warned  # noqa: PLC0415 - 7 ms that only warnings and runs pay
+
         self.warn(Warned(message=text, hint=hint))
 
     def warn(self, event: Event) -> None:
         """What a run tells, if it is a warning."""
+        from assetctl.run import Warned  # noqa: PLC0415 - as above
+
         if isinstance(event, Warned):
             self.warnings.append(event)
             to_stderr("warning", event.message)
@@ -251,6 +254,8 @@ class Output:
     @contextlib.contextmanager
     def progress(self) -> Iterator[Run]:
         """A run whose warnings are told and kept, with bars on stderr for a person at a terminal."""
+        from assetctl.run import Run  # noqa: PLC0415 - as above
+
         if self.quiet or not sys.stderr.isatty():
             yield Run(self.warn)
             return

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assetctl.errors import AssetctlError
-from assetctl.run import Event
 from assetctl.text import redacted
 from assetctl.wire.shapes import SHAPES, Shape
 
@@ -36,13 +34,17 @@ def document(value: object) -> Any:  # noqa: ANN401 - whatever JSON has
         return {str(key): document(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [document(each) for each in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
-    if not isinstance(value, (bytes, str, PurePath)):
+    if isinstance(value, bytes):
+        from base64 import b64encode  # noqa: PLC0415 - pictures in events alone
+
+        value = b64encode(value).decode()
+    elif not isinstance(value, (str, PurePath)):
         raise TypeError(f"{type(value).__name__} has no document")
-    return b64encode(value).decode() if isinstance(value, bytes) else str(value)  # a word of an enumeration, or a path
+    return str(value)  # a word of an enumeration, or a path
 
 
 def _record(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass of any class
-    made: dict[str, Any] = {"event": event_name(type(value))} if isinstance(value, Event) else {}
+    made: dict[str, Any] = {}
     for key, get in _getters(value.__class__):
         found = get(value)
         said: Any = found if found.__class__ in _PLAIN else document(found)
@@ -79,9 +81,10 @@ def parameters(error: type[AssetctlError]) -> Sequence[str]:
     return ("message", "hint", *(name for name in more if name not in ("message", "hint")))
 
 
-def event_name(event: type[Event]) -> str:
-    """What a document calls events of a class."""
-    return event.__name__.lower()
+def event_name(kind: type) -> str | None:
+    """What a document calls events of a class; `None` for what is no event. `run` is loaded where there are events."""
+    is_event = any((base.__module__, base.__name__) == ("assetctl.run", "Event") for base in kind.__mro__[1:])
+    return kind.__name__.lower() if is_event else None
 
 
 def is_record(kind: type) -> bool:
@@ -110,7 +113,9 @@ def keys_of(kind: type) -> list[tuple[str | None, str]]:
 
 @cache
 def _getters(kind: type) -> Sequence[tuple[str | None, Callable[[Any], object]]]:
-    return [(key, _getter(path)) for key, path in keys_of(kind)]
+    name = event_name(kind)
+    found: list[tuple[str | None, Callable[[Any], object]]] = [("event", lambda _: name)] if name else []
+    return found + [(key, _getter(path)) for key, path in keys_of(kind)]
 
 
 def _getter(path: str) -> Callable[[Any], object]:
@@ -129,8 +134,7 @@ def _getter(path: str) -> Callable[[Any], object]:
     return walk
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a command came to, and what its one document is made of.
 
     Attributes:

@@ -99,7 +99,7 @@ def event_classes(base: type[Event] = Event) -> dict[str, type[Event]]:
     """Every class of events, by the name that documents have for it."""
     found: dict[str, type[Event]] = {}
     for kind in base.__subclasses__():  # where `dataclass` made a class anew, the new one comes later
-        found |= {event_name(kind): kind} | event_classes(kind)
+        found |= {str(event_name(kind)): kind} | event_classes(kind)
     return found
 
 

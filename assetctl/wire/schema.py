@@ -59,6 +59,46 @@ class ErrorCode:
     description: str
 
 
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument or option of a command.
+
+    Attributes:
+        names: How it is typed; that of an argument is in no command line.
+        type: `text`, `integer`, `number`, `boolean`, `path` or `choice`.
+        choices: The words that it can be.
+        many: Whether it can be repeated.
+    """
+
+    names: list[str]
+    type: str
+    choices: list[str]
+    default: Any
+    required: bool
+    many: bool
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, and the JSON Schema of what it prints with `--json`."""
+
+    name: str
+    help: str
+    arguments: list[Parameter]
+    options: list[Parameter]
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Commands, the errors that end them, and the JSON Schema of the events that a run tells."""
+
+    commands: list[Command]
+    errors: list[ErrorCode]
+    events: dict[str, Any]
+
+
 def error_codes() -> list[ErrorCode]:
     """Every code that an error can have, by how processes end."""
     found = [ErrorCode(code, kind.exit_code, _attributes(kind)[""]) for code, kind in error_classes().items()]
@@ -127,7 +167,8 @@ class _Schemas:
         if not is_record(kind):
             raise TypeError(f"{kind} has no schema")
         said = _attributes(kind)
-        made = {"event": {"const": event_name(kind)}} if issubclass(kind, Event) else {}
+        name = event_name(kind)
+        made: dict[str, Any] = {"event": {"const": name}} if name else {}
         made |= self._properties(kind)
         return {"description": said.pop("", "")} | _closed(
             {key: each | ({"description": said[key]} if key in said else {}) for key, each in made.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -12,51 +11,13 @@ from assetctl.cli.commands import COMMANDS, load
 from assetctl.cli.session import Output, Session, command
 from assetctl.errors import NotFoundError
 from assetctl.wire import document
-from assetctl.wire.schema import ErrorCode, error_codes, event_schema, result_schema
 
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """An argument or option of a command.
-
-    Attributes:
-        names: How it is typed; that of an argument is in no command line.
-        type: `text`, `integer`, `number`, `boolean`, `path` or `choice`.
-        choices: The words that it can be.
-        many: Whether it can be repeated.
-    """
-
-    names: list[str]
-    type: str
-    choices: list[str]
-    default: Any
-    required: bool
-    many: bool
-    help: str
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command, and the JSON Schema of what it prints with `--json`."""
-
-    name: str
-    help: str
-    arguments: list[Parameter]
-    options: list[Parameter]
-    document: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """Commands, the errors that end them, and the JSON Schema of the events that a run tells."""
-
-    commands: list[Command]
-    errors: list[ErrorCode]
-    events: dict[str, Any]
+if TYPE_CHECKING:
+    from assetctl.wire.schema import Command, Description, Parameter
 
 
 @command(
-    gives="cli.commands.schema.Description",
+    gives="wire.schema.Description",
     examples=["assetctl schema", "assetctl schema pull", "assetctl schema list --json"],
 )
 def app(
@@ -64,6 +25,8 @@ def app(
     name: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="All commands unless named.")] = None,
 ) -> None:
     """Show what commands take and print: options, error codes, and the JSON Schema of each document."""
+    from assetctl.wire.schema import Description, error_codes, event_schema  # noqa: PLC0415 - 10 ms that `--help` spares
+
     if name is not None and name not in COMMANDS:
         raise NotFoundError(f"There is no command {name!r}.", "`assetctl schema` lists them.")
     commands = [describe(each) for each in ([name] if name else COMMANDS)]
@@ -75,6 +38,8 @@ def app(
 
 def describe(name: str) -> Command:
     """What a command takes and prints."""
+    from assetctl.wire.schema import Command, result_schema  # noqa: PLC0415 - as above
+
     loaded = load(name)
     parameters = [(each.param_type_name, _parameter(each)) for each in loaded.params]
     schema = result_schema(loaded.callback.gives, loaded.callback.done)
@@ -87,6 +52,8 @@ _TYPES = {"str": "text", "int": "integer", "float": "number"}
 
 
 def _parameter(of: Any) -> Parameter:  # noqa: ANN401 - Typer's own
+    from assetctl.wire.schema import Parameter  # noqa: PLC0415 - as above
+
     choices = list(map(str, getattr(of.type, "choices", ())))
     kind = of.type.name.removesuffix(" range")
     many = of.nargs == -1 or bool(getattr(of, "multiple", False))
