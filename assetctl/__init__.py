@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from assetctl import errors, identify
     from assetctl.errors import AssetctlError
     from assetctl.operations.library.edit import Changes
-    from assetctl.operations.select.selection import Choice
-    from assetctl.plan import GenerationRequest
     from assetctl.registry import Registry
+    from assetctl.request import Output, Request
     from assetctl.run import Cancelled, Run
     from assetctl.types import Asset, CheckReport, Finding, Identification
 
@@ -29,11 +28,11 @@ __all__ = [
     "Cancelled",
     "Changes",
     "CheckReport",
-    "Choice",
     "Finding",
-    "GenerationRequest",
     "Identification",
+    "Output",
     "Registry",
+    "Request",
     "Run",
     "errors",
     "identify",
@@ -45,11 +44,11 @@ _HOMES = {
     "Cancelled": "run",
     "Changes": "operations.library.edit",
     "CheckReport": "types",
-    "Choice": "operations.select.selection",
     "Finding": "types",
-    "GenerationRequest": "plan",
     "Identification": "types",
+    "Output": "request",
     "Registry": "registry",
+    "Request": "request",
     "Run": "run",
 }
 

@@ -1,45 +1,72 @@
-"""What is asked for, what that comes to, and what a backend is."""
+"""What a request comes to, and what a backend is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from assetctl.options import Settings
     from assetctl.prompt import ParsedPrompt
-    from assetctl.types import Finding, Selection
+    from assetctl.run import Run
+    from assetctl.types import AssetUse, Finding
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationRequest:
-    """What a person asks for; `None` leaves the choice to the checkpoint, or to chance for the seed.
+class PlannedUse:
+    """One asset of a plan: what it is and where it lies, by its content; what a person noted of it is not here.
 
     Attributes:
-        prompt: What the picture shows, in A1111's dialect, `<lora:name:weight>` included.
-        negative_prompt: What it must not show, in the same dialect.
-        steps: Denoising steps, 1 to 200.
-        cfg_scale: How closely the prompt is followed; 1 switches the negative prompt off.
-        sampler: A name as A1111 prints it, in any case.
-        seed: The first picture's seed; the others count up from it.
-        width: In pixels, a multiple of 8.
-        height: In pixels, a multiple of 8.
-        count: How many pictures.
-        clip_skip: Which layer of SD 1's text encoder is read, counted from the last.
+        sha256: `None` in a plan that is only looked at, where it was left for later.
+        source: Where others could get it.
+        weight: How strongly it is applied.
     """
 
-    prompt: str
-    negative_prompt: str = ""
-    steps: int = 20
-    cfg_scale: float = 7.0
-    sampler: str = "Euler a"
-    seed: int | None = None
-    width: int | None = None
-    height: int | None = None
-    count: int = 1
-    clip_skip: int = 1
+    role: str
+    name: str
+    kind: str
+    family: str | None
+    base_model: str | None
+    variant: str | None
+    prediction: str | None
+    format: str | None
+    layout: str | None
+    path: str
+    sha256: str | None
+    autov3: str | None
+    trigger_words: tuple[str, ...]
+    source: str | None
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, use: AssetUse) -> PlannedUse:
+        """What a plan needs of an asset."""
+        own = {each.name for each in fields(cls)} - {"role", "weight"}
+        return cls(use.role, weight=use.weight, **{name: getattr(use.asset, name) for name in own})
+
+    @property
+    def token(self) -> str:
+        """Of an embedding: the word that stands for it in a prompt."""
+        return next(iter(self.trigger_words), self.name)
+
+    @property
+    def typed(self) -> str:
+        """The name as one types it in a shell."""
+        return shlex.quote(self.name)
+
+    @property
+    def applied_weight(self) -> float | None:
+        """The weight, of what has one."""
+        return self.weight if self.role == "lora" else None
+
+    @property
+    def autov2(self) -> str | None:
+        """The first ten digits of the SHA256."""
+        return None if self.sha256 is None else self.sha256[:10]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +74,10 @@ class Plan:
     """A request made exact: every asset found and checked, every default chosen.
 
     Attributes:
-        selection: The assets. LoRAs named in the prompt are among them; weights are final.
+        uses: The assets, the checkpoint first. LoRAs named in the prompt are among them; weights are final.
         prompt: The prompt without its LoRA tags.
         negative_prompt: Likewise.
-        sampler: The canonical spelling.
+        settings: A value for each of `assetctl.options`, but the seed.
         seeds: One per picture.
         prediction: `epsilon`, `v_prediction`, or `None` where the checkpoint's own configuration decides.
         tokenizer: Folder with `vocab.json` and `merges.txt` of CLIP, for a single-file checkpoint;
@@ -58,25 +85,32 @@ class Plan:
         device: `auto` or a torch device.
         dtype: `auto`, `bf16`, `fp32` or `fp16`.
         threads: How many threads compute; `None` for as many as suit the machine.
-        clip_skip: Which layer of the text encoder is read, counted from the last, which is 1. SDXL
-            and SD 2 read the one they were trained with.
     """
 
-    selection: Selection
+    uses: tuple[PlannedUse, ...]
     prompt: ParsedPrompt
     negative_prompt: ParsedPrompt
-    steps: int
-    cfg_scale: float
-    sampler: str
+    settings: Settings
     seeds: tuple[int, ...]
-    width: int
-    height: int
     prediction: str | None = None
     tokenizer: Path | None = None
     device: str = "auto"
     dtype: str = "auto"
     threads: int | None = None
-    clip_skip: int = 1
+
+    def of(self, role: str) -> tuple[PlannedUse, ...]:
+        """The assets of one role."""
+        return tuple(use for use in self.uses if use.role == role)
+
+    @property
+    def checkpoint(self) -> PlannedUse:
+        """The checkpoint, which every plan has."""
+        return self.of("checkpoint")[0]
+
+    @property
+    def vae(self) -> PlannedUse | None:
+        """A VAE in place of the checkpoint's own."""
+        return next(iter(self.of("vae")), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +122,14 @@ class Picture:
         seed: The seed that made it.
         environment: What else its bytes depend on: device, dtype, threads, processor, versions.
         findings: What showed only when the assets were loaded.
+        seconds: How long it took, once all was loaded.
     """
 
     image: Any
     seed: int
     environment: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a generation is: `stage` is `load` or `sample`; picture and step count from 1."""
-
-    stage: str
-    picture: int = 0
-    pictures: int = 0
-    step: int = 0
-    steps: int = 0
+    seconds: float = 0.0
 
 
 class Backend(Protocol):
@@ -122,10 +147,11 @@ class Backend(Protocol):
         """
         ...
 
-    def generate(self, plan: Plan, report: Callable[[Progress], None]) -> Iterator[Picture]:
-        """Make the plan's pictures one by one, telling `report` of every step.
+    def generate(self, plan: Plan, run: Run) -> Iterator[Picture]:
+        """Make the plan's pictures one by one: `Started` with the stage `load` comes first, then a `Step` for each.
 
         Raises:
+            Cancelled: The run was cancelled.
             MissingExtraError: The packages for it are not installed.
             GenerationError: The assets could not be loaded, or a picture could not be made.
         """

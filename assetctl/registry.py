@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from assetctl.errors import UsageError
 from assetctl.operations.workspace import Workspace
-from assetctl.run import Bytes, Started, Step, running
+from assetctl.run import running
 from assetctl.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
-    from assetctl.operations.select.selection import Choice
-    from assetctl.plan import Backend, GenerationRequest, Plan, Progress
+    from assetctl.plan import Backend, Plan
+    from assetctl.request import Request
     from assetctl.run import Run
-    from assetctl.sources.base import FetchProgress
     from assetctl.store.trash import Entry
     from assetctl.types import Asset, AssetDetails, CheckReport
 
@@ -193,7 +192,7 @@ class Registry:
         from assetctl.operations.library.inspect_asset import inspect_asset
 
         with running(run) as run:
-            return inspect_asset(self._workspace, name, hashes=hashes, report=_bytes(run))
+            return inspect_asset(self._workspace, name, hashes=hashes, run=run)
 
     def import_files(
         self,
@@ -208,7 +207,7 @@ class Registry:
 
         wanted = [Path(path) for path in paths]
         with running(run) as run:
-            return import_files(self._workspace, wanted, hashes=hashes, tags=tags, listed=listed, report=_bytes(run))
+            return import_files(self._workspace, wanted, hashes=hashes, tags=tags, listed=listed, run=run)
 
     def convert(
         self,
@@ -222,7 +221,7 @@ class Registry:
         from assetctl.operations.library.convert import convert
 
         with running(run) as run:
-            return convert(self._workspace, what, name=name, out=None if out is None else Path(out), report=_bytes(run))
+            return convert(self._workspace, what, name=name, out=None if out is None else Path(out), run=run)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""
@@ -245,7 +244,7 @@ class Registry:
         from assetctl.operations.library.verify import verify
 
         with running(run) as run:
-            return verify(self._workspace, names, quick=quick, report=_bytes(run))
+            return verify(self._workspace, names, quick=quick, run=run)
 
     def plan_removal(self, name: str, *, delete_files: bool = False) -> Removal:
         """Say what removing an asset would mean."""
@@ -320,7 +319,14 @@ class Registry:
     # Assets, and what is said of them, from elsewhere.
 
     def search_source(
-        self, source: str, query: str, *, kind: str | None = None, family: str | None = None, limit: int = 20
+        self,
+        source: str,
+        query: str,
+        *,
+        kind: str | None = None,
+        family: str | None = None,
+        limit: int = 20,
+        run: Run | None = None,
     ) -> Sequence[SearchHit]:
         """Models at a source, `huggingface` or `civitai`, and which of them are here.
 
@@ -330,7 +336,8 @@ class Registry:
         """
         from assetctl.operations.acquire.search import search_source
 
-        return search_source(self._workspace, source, query, kind=kind, family=family, limit=limit)
+        with running(run) as run:
+            return search_source(self._workspace, source, query, run, kind=kind, family=family, limit=limit)
 
     def plan_pull(self, reference: str, run: Run | None = None) -> PullPlan:
         """What `pull` would bring, its size, and whether it is here; nothing is fetched."""
@@ -439,11 +446,11 @@ class Registry:
 
     # Whether assets work together, and what a prompt comes to.
 
-    def check(self, choice: Choice) -> CheckReport:
-        """Whether a selection can work together."""
+    def check(self, request: Request, *, commercial: bool = False) -> CheckReport:
+        """Whether what a request names can work together; `commercial` asks the licences too."""
         from assetctl.operations.select.check import check
 
-        return check(self._workspace, choice)
+        return check(self._workspace, request, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""
@@ -491,37 +498,23 @@ class Registry:
 
     def plan(
         self,
-        request: GenerationRequest,
-        choice: Choice,
-        *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
+        request: Request,
     ) -> tuple[Plan, CheckReport]:
         """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
         from assetctl.operations.make.generate import find_output_path
-        from assetctl.operations.make.plan import check_numbers, plan_generation
+        from assetctl.operations.make.plan import resolve
 
-        check_numbers(request)
-        target = self._workspace.settings.outputs if out is None else Path(out)
-        find_output_path(target, format, count=request.count, force=force)
-        return plan_generation(self._workspace, request, choice)
+        find_output_path(self._workspace, request.output, count=request.count or 1)
+        return resolve(self._workspace, request)
 
     def generate(
         self,
-        request: GenerationRequest,
-        choice: Choice,
+        request: Request,
         *,
-        out: PathLike | None = None,
-        format: str | None = None,  # noqa: A002 - what it is called everywhere
-        force: bool = False,
         backend: Backend | None = None,
         run: Run | None = None,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them.
-
-        `out` is a folder or the first picture's name, `format` one of `png`, `jpg` and `webp`: what the
-        name says unless given, and else PNG. A file of that name is an error, unless `force` replaces it.
 
         Raises:
             InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
@@ -530,22 +523,26 @@ class Registry:
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.generate import generate
 
-        plan, report = self.plan(request, choice, out=out, format=format, force=force)
-        target, painter = None if out is None else Path(out), backend or DiffusersBackend()
+        plan, report = self.plan(request)
+        painter = backend or DiffusersBackend()
         with running(run) as run:
-            return generate(
-                self._workspace, plan, report, painter, out=target, format=format, force=force, progress=_steps(run)
-            )
+            return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
     def plan_reproduction(
-        self, picture: PathLike | int, *, other_bytes: bool = False, backend: Backend | None = None
+        self,
+        picture: PathLike | int,
+        *,
+        other_bytes: bool = False,
+        backend: Backend | None = None,
+        run: Run | None = None,
     ) -> Reproduction:
         """Say how a picture would be made again, and what would differ; see `reproduce`."""
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.reproduce import plan_reproduction
 
         painter = backend or DiffusersBackend()
-        return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes)
+        with running(run) as run:
+            return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes, run=run)
 
     def reproduce(
         self,
@@ -578,10 +575,10 @@ class Registry:
 
         painter = backend or DiffusersBackend()
         if not isinstance(picture, Reproduction):
-            picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter)
+            picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter, run=run)
         target = None if out is None else Path(out)
         with running(run) as run:
-            return reproduce(self._workspace, picture, painter, out=target, force=force, progress=_steps(run))
+            return reproduce(self._workspace, picture, painter, out=target, force=force, run=run)
 
     def check_reproduction_path(
         self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
@@ -601,7 +598,7 @@ class Registry:
 
         return find_picture(self._workspace, name)
 
-    def inspect_picture(self, path: PathLike, *, hashes: bool | None = None) -> PictureDetails:
+    def inspect_picture(self, path: PathLike, *, hashes: bool | None = None, run: Run | None = None) -> PictureDetails:
         """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
 
         Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
@@ -612,7 +609,8 @@ class Registry:
         """
         from assetctl.operations.make.inspect_picture import inspect_picture
 
-        return inspect_picture(self._workspace, Path(path), hashes=hashes)
+        with running(run) as run:
+            return inspect_picture(self._workspace, Path(path), hashes=hashes, run=run)
 
     def history(
         self,
@@ -680,7 +678,10 @@ class Registry:
         outside: bool = False,
         run: Run | None = None,
     ) -> SyncResult:
-        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes."""
+        """Make the catalog have what a manifest's lockfile names; see `assetctl sync --help` for the modes.
+
+        What could not be fetched is in the result, as `failed`; it keeps nothing else from being done.
+        """
         from assetctl.operations.provision.sync import sync
 
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "dry_run": dry_run}
@@ -695,19 +696,3 @@ class Registry:
         from assetctl.operations.provision.export import export
 
         return export(self._workspace, names, recipe=recipe, base=None if base is None else Path(base))
-
-
-def _bytes(run: Run) -> Callable[[FetchProgress], None]:
-    return lambda progress: run.tell(Bytes(file=progress.file, done=progress.done, total=progress.total))
-
-
-def _steps(run: Run) -> Callable[[Progress], None]:
-    def told(progress: Progress) -> None:
-        if progress.stage == "load":
-            run.tell(Started(stage="load"))
-        else:
-            run.tell(
-                Step(picture=progress.picture, pictures=progress.pictures, step=progress.step, steps=progress.steps)
-            )
-
-    return told

@@ -170,15 +170,26 @@ class Run:
         self.check()
 
     @contextmanager
-    def task(self, name: str, stage: str) -> Iterator[None]:
+    def task(self, name: str, stage: str, total: int | None = None) -> Iterator[None]:
         """Tell that a task began, and how it ended."""
-        self.tell(Started(task=name, stage=stage))
+        self.tell(Started(task=name, stage=stage, total=total))
         try:
             yield
         except Exception as error:
             self.tell(Finished(task=name, error=getattr(error, "code", "internal")))
             raise
         self.tell(Finished(task=name))
+
+    def counter(self, task: str, file: str, total: int | None) -> Callable[[int], None]:
+        """What wants to know of each further bytes of a file how many they are, and tells how far it is."""
+        done = 0
+
+        def count(number: int) -> None:
+            nonlocal done
+            done += number
+            self.tell(Bytes(task=task, file=file, done=done, total=total))
+
+        return count
 
 
 def silent() -> Run:
@@ -192,7 +203,17 @@ def running(run: Run | None) -> Iterator[Run]:
     run = run or silent()
     try:
         yield run
-    except Cancelled:
+    except Cancelled as stop:
         if run.failure is not None:
-            raise run.failure from None
+            raise run.failure from stop
+        raise
+
+
+@contextmanager
+def leaving(done: Callable[[], object]) -> Iterator[None]:
+    """Let whoever hears that the block was cancelled hear what was finished before."""
+    try:
+        yield
+    except Cancelled as stop:
+        stop.done = done()
         raise

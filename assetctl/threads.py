@@ -9,7 +9,8 @@ from collections import deque
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from assetctl.run import Run
+from assetctl.errors import AssetctlError
+from assetctl.run import Cancelled, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +83,27 @@ class _Crew(Generic[Item, Result]):
                 self.ended.put((number, self._work(self._items[number], self._own)))
             except BaseException as error:  # noqa: BLE001 - it is theirs who asked, and they wait for it
                 self.ended.put((number, error))
+
+
+def each_of(
+    items: Sequence[Item], work: Callable[[Item, Run], Result], most: int, run: Run | None = None
+) -> list[Result | AssetctlError]:
+    """What became of each item, in their order: what one fails by keeps no other; see `at_once`.
+
+    Raises:
+        Cancelled: The run is; its `done` has the results that there are.
+    """
+    outcomes: dict[int, Result | AssetctlError] = {}
+    try:
+        for number, outcome in at_once(items, work, most, run):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
+                raise outcome
+            outcomes[number] = outcome
+    except Cancelled as cancelled:
+        ended = (outcomes[number] for number in sorted(outcomes))
+        cancelled.done = [outcome for outcome in ended if not isinstance(outcome, AssetctlError)]
+        raise
+    return [outcomes[number] for number in range(len(items))]
 
 
 def all_of(

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from assetctl.text import hidden_in, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: `:` parts a name from its weight, `<>` enclose a LoRA tag.
 SPECIAL = ":<>"
@@ -207,65 +210,68 @@ class Fitting(NamedTuple):
     fit: str
 
 
-class Use(NamedTuple):
-    """An asset's part in a selection; `weight` is `None` for what has none."""
-
-    role: str
-    asset: Asset
-    weight: float | None = None
+#: The parts that assets take in a generation, in the order in which they are told.
+ROLES = ("checkpoint", "lora", "embedding", "vae", "controlnet")
 
 
 @dataclass(frozen=True, slots=True)
-class WeightedAsset:
-    """An asset and how strongly it is applied; 1.0 is as trained."""
+class AssetUse:
+    """An asset in its role, and how strongly it is applied; 1.0 is as trained."""
 
+    role: str
     asset: Asset
     weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What one generation uses, with the prompts it is meant for.
+    """What one generation uses, with the prompts and settings that it is meant for.
 
-    `others` are embeddings at hand that were not chosen: a prompt may name one by mistake. `tokenizer` is the folder
-    with the `vocab.json` and `merges.txt` of the checkpoint's text encoder, where it is known.
-    `unknown_loras` are names in the prompts' LoRA tags that no asset has, each with what may have been meant.
-    `commercial` asks what the licences say of selling, and `facts` has what sources said, by path. `steps`,
-    `cfg_scale`, `memory` (bytes that this machine has to spare) and `weight_bytes` (of one number, as it is computed
-    with) are `None` where nothing is asked of them. `states` names paths of assets that are `changed` or `unverified`.
+    Attributes:
+        uses: The assets, by `ROLES`.
+        prompt: `None` where nobody asks about one.
+        negative_prompt: Likewise.
+        settings: Values by the names of `assetctl.options`, as far as they are asked about.
+        unknown_loras: Names in the prompts' LoRA tags that no asset has, each with what may have been meant.
     """
 
-    checkpoint: Asset | None = None
-    loras: tuple[WeightedAsset, ...] = ()
-    embeddings: tuple[Asset, ...] = ()
-    vae: Asset | None = None
+    uses: tuple[AssetUse, ...] = ()
     prompt: str | None = None
     negative_prompt: str | None = None
-    others: tuple[Asset, ...] = ()
-    tokenizer: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     unknown_loras: tuple[tuple[str, str], ...] = ()
-    commercial: bool = False
-    controlnets: tuple[Asset, ...] = ()
-    steps: int | None = None
-    cfg_scale: float | None = None
-    memory: int | None = None
-    weight_bytes: int = 2
-    facts: tuple[tuple[str, Facts], ...] = ()
-    states: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Bring the uses in order."""
+        object.__setattr__(self, "uses", tuple(sorted(self.uses, key=lambda use: ROLES.index(use.role))))
+
+    def of(self, role: str) -> tuple[Asset, ...]:
+        """The assets of one role."""
+        return tuple(use.asset for use in self.uses if use.role == role)
 
     @property
-    def uses(self) -> tuple[Use, ...]:
-        """The part of each asset in a picture, the checkpoint first."""
-        uses = [Use("checkpoint", self.checkpoint)] if self.checkpoint else []
-        uses += [Use("lora", use.asset, use.weight) for use in self.loras]
-        uses += [Use("embedding", asset) for asset in self.embeddings]
-        return (*uses, Use("vae", self.vae)) if self.vae else tuple(uses)
+    def checkpoint(self) -> Asset | None:
+        """The checkpoint, if there is one."""
+        return next(iter(self.of("checkpoint")), None)
+
+    @property
+    def vae(self) -> Asset | None:
+        """A VAE in place of the checkpoint's own."""
+        return next(iter(self.of("vae")), None)
+
+    @property
+    def loras(self) -> tuple[AssetUse, ...]:
+        """The LoRAs, with their weights."""
+        return tuple(use for use in self.uses if use.role == "lora")
+
+    @property
+    def embeddings(self) -> tuple[Asset, ...]:
+        """The embeddings."""
+        return self.of("embedding")
 
     def assets(self) -> tuple[Asset, ...]:
         """All assets of the selection, the checkpoint first."""
-        first = () if self.checkpoint is None else (self.checkpoint,)
-        last = () if self.vae is None else (self.vae,)
-        return (*first, *(use.asset for use in self.loras), *self.embeddings, *last, *self.controlnets)
+        return tuple(use.asset for use in self.uses)
 
 
 @dataclass(frozen=True, slots=True)

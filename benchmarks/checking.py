@@ -9,7 +9,7 @@ import orjson
 from material import CORPUS, sdxl_selection
 from measure import Row, interleaved
 
-from assetctl import Choice, Registry
+from assetctl import Registry, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +23,11 @@ def rows(folder: Path, runs: int = 9) -> list[Row]:
     paths = sdxl_selection(folder / "selection")
     with Registry.open(folder / "check-home") as registry:
         registry.import_files(*paths, hashes=False)
-        choice = Choice(names=tuple(map(str, paths)))
+        request = Request.of(names=map(str, paths))
 
         def check() -> float:
             start = time.perf_counter()
-            registry.check(choice)
+            registry.check(request)
             return time.perf_counter() - start
 
         ours, theirs = interleaved(runs, check, lambda: _parse(paths))

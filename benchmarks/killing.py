@@ -36,9 +36,9 @@ PIECE = 65_536
 CHUNK = 6 * PIECE
 CLI = f"""
 import sys
-from assetctl.sources import _download, _ranges, transfer
+from assetctl.sources import _download, _partial, _ranges, transfer
 transfer.LARGE = _ranges.CHUNK = {CHUNK}
-_ranges.LOOK, _download.PIECE = 0.01, {PIECE}
+_ranges.LOOK, _partial.PIECE = 0.01, {PIECE}
 from assetctl.__main__ import main
 sys.exit(main())
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from assetctl import Changes, Choice, GenerationRequest, Registry
+from assetctl import Changes, Registry, Request
 from assetctl.demo import demo_assets
 from assetctl.errors import IncompatibleError
 
@@ -30,14 +30,16 @@ def main(home: Path) -> None:
         details = registry.inspect(style.sha256 or style.name)
         print(f"its AutoV3 is {details.files[0].autov3}")
 
-        chosen = Choice(checkpoint=checkpoint.name, loras=("demo-vintage", "demo-cat:0.9"))
+        prompt = "an (orange: 1.2) cat on a blue background, vintage"
+        chosen = Request.of(
+            prompt, checkpoint=checkpoint.name, loras=["demo-vintage", "demo-cat:0.9"], steps=12, seed=7
+        )
         print(f"this fits: {registry.check(chosen).ok}")
-        for finding in registry.check(Choice(checkpoint=checkpoint.name, loras=("demo-sdxl-lora",))).findings:
+        for finding in registry.check(Request.of(checkpoint=checkpoint.name, loras=["demo-sdxl-lora"])).findings:
             print(f"{finding.severity}: {finding.message}")
 
-        request = GenerationRequest("an (orange: 1.2) cat on a blue background, vintage", steps=12, seed=7)
         try:
-            result = registry.generate(request, chosen)
+            result = registry.generate(chosen)
         except IncompatibleError as error:
             print(error.message, [finding.message for finding in error.findings])
             raise

@@ -6,16 +6,8 @@ SQL view. Rows never leave this folder; dataclasses do.
 """
 
 from assetctl.catalog.catalog import Catalog
-from assetctl.catalog.rows import (
-    FileHashes,
-    Generation,
-    GenerationAsset,
-    GenerationEntry,
-    GenerationFilter,
-    KnownFile,
-    NewAsset,
-    free_name,
-)
+from assetctl.catalog.generations import Generation, GenerationAsset, GenerationEntry, GenerationFilter
+from assetctl.catalog.rows import FileHashes, KnownFile, NewAsset, free_name
 
 __all__ = [
     "Catalog",

@@ -1,365 +1,57 @@
-"""The catalog's one door: opens the file, reads it, and hands out what writes it."""
+"""The catalog's one door: opens the file, made or upgraded first and never lost, and hands out connections."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
+import errno
 import os
-import re
-import shlex
-import unicodedata
+import sqlite3
+import threading
 from functools import cached_property
-from types import NoneType
-from typing import TYPE_CHECKING, Self, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from assetctl.catalog import opening
+from assetctl.catalog import rows
 from assetctl.catalog.generations import Generations
-from assetctl.catalog.listing import Lists
-from assetctl.catalog.opening import explained
-from assetctl.catalog.rows import (
-    NUMBER,
-    NUMBER_OR_NONE,
-    TEXT,
-    TEXT_OR_NONE,
-    DamagedError,
-    Kinds,
-    KnownFile,
-    check_paths,
-    fields,
-    from_json,
-    items,
-    set_by_hand,
-    words,
-)
-from assetctl.catalog.unwritable import keep_room
-from assetctl.errors import AmbiguousNameError, NotFoundError
-from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
+from assetctl.catalog.reading import Reader
+from assetctl.catalog.rows import BUSY_TIMEOUT, HEAD, explain, explained
+from assetctl.catalog.unwritable import keep_room, snapshot
+from assetctl.errors import CatalogError, CatalogTooNewError, InternalError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
-    from assetctl.catalog.adding import Adder
     from assetctl.catalog.rows import NewAsset
     from assetctl.catalog.writing import Writer
-    from assetctl.errors import CatalogError
 
 
-_HASH = re.compile(r"[0-9a-f]{6,64}")
+#: What SQLite says where it cannot make the files that it wants beside a catalog.
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
-#: How many digits of an AutoV3 the field uses, and the catalog keeps.
-_AUTOV3 = 12
+#: How many bytes a text, a blob or a row may have: no row of the file fills the memory.
+_LONGEST = 2**27
 
-#: Among how many names to each side a similar one is looked for: comparing is slow.
-_NEIGHBOURS = 1000
-
-_HASHES: dict[str, Kinds] = dict.fromkeys(("SHA256", "AutoV3", "BLAKE3"), TEXT_OR_NONE)
-_FILE = {"path": TEXT, "size": NUMBER, "time": NUMBER, "role": TEXT, **_HASHES}
-_KNOWN_FILE = {
-    "path": TEXT, "number": NUMBER, "asset's path": TEXT, "role": TEXT, "size": NUMBER, "time": NUMBER,
-    "SHA256": TEXT_OR_NONE,
-}  # fmt: skip
-_USAGE = {"kind": TEXT, "family": TEXT_OR_NONE, "count": NUMBER, "size": NUMBER_OR_NONE, "stored size": NUMBER_OR_NONE}
-_COPY = {"number": NUMBER, "path": TEXT, "copy's path": TEXT, "size": NUMBER}
-_NAME = {"name": TEXT}
-_ORIGIN = {
-    "source": TEXT, "reference": TEXT, "revision": TEXT_OR_NONE, "URL": TEXT_OR_NONE, "time": TEXT_OR_NONE,
-    "source's word": TEXT_OR_NONE,
-}  # fmt: skip
-_RESULT: dict[str, Kinds] = {
-    "kind": TEXT,
-    **dict.fromkeys(("family", "base_model", "variant", "prediction", "format", "layout"), TEXT_OR_NONE),
-    "trigger_words": frozenset({list}),
-}
-_EVIDENCE: dict[str, Kinds] = dict.fromkeys(("source", "claim", "detail"), TEXT)
-_FACTS: dict[str, Kinds] = {
-    **dict.fromkeys(("base_model", "kind", "licence", "page", "air", "creator"), TEXT_OR_NONE),
-    "source": TEXT,
-    "trigger_words": frozenset({list}),
-    "commercial": frozenset({bool, NoneType}),
+#: How each connection is set up, by what it is for.
+_PRAGMAS = {
+    "read": ("query_only = ON", "temp_store = MEMORY"),  # the disk may be full
+    # in WAL mode NORMAL is safe, and commits need not wait for the disk
+    "write": ("foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY"),
+    # a table that others belong to, or a view reads, may give way to another of its name; see `models.upgrade`
+    "upgrade": ("journal_mode = WAL", "foreign_keys = OFF", "legacy_alter_table = ON", "synchronous = NORMAL"),
 }
 
 
-class Reader(Lists):
-    """Questions to the catalog; every answer is made of frozen dataclasses."""
+class Opened(NamedTuple):
+    """A connection for reading; `is_copy` says that it reads what the file held when it was opened."""
 
-    def find(self, name: str) -> Asset:
-        """The asset of this name, path, or hash of six digits or more.
-
-        Names are kept in Unicode's composed form; who pastes one from a Mac has it decomposed.
-
-        Raises:
-            NotFoundError: There is none; the hint names similar ones, or what to do with a file of that path.
-            AmbiguousNameError: There are several; the message lists them.
-        """
-        spellings = dict.fromkeys((name, unicodedata.normalize("NFC", name)))
-        meanings = (self._by_name, self._by_path, self._by_hash, self._by_file_name)
-        for candidates in (meaning(spelling) for meaning in meanings for spelling in spellings):
-            if len(candidates) == 1:
-                return candidates[0]
-            if candidates:
-                listing = ", ".join(f"{asset.name} ({(asset.sha256 or asset.path)[:10]})" for asset in candidates)
-                raise AmbiguousNameError(
-                    f"{name!r} could be any of {len(candidates)} assets: {listing}.",
-                    "Use the full name, the path, or more digits of the hash.",
-                    [asset.name for asset in candidates],
-                )
-        if os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_by_path`
-            typed = shlex.quote(name)
-            hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes it in."
-            raise NotFoundError(f"{name} is a file, and not in the catalog.", hint)
-        raise NotFoundError(f"There is no asset {name!r}.", self._similar(name))
-
-    def by_id(self, asset_id: int) -> Asset:
-        """The asset of this number.
-
-        Raises:
-            NotFoundError: Another command has removed it meanwhile.
-        """
-        found = self._assets("SELECT * FROM asset_view WHERE id = ?", [asset_id])
-        if not found:
-            raise NotFoundError("The asset was removed meanwhile.", "`assetctl list` shows what is there.")
-        return found[0]
-
-    def by_ids(self, ids: Iterable[int]) -> list[Asset]:
-        """The assets of these numbers, in this order; numbers that are gone are left out."""
-        return self._in_order(ids)
-
-    def by_sha256(self, sha256: str) -> Asset | None:
-        """The asset that has exactly these bytes, if there is one."""
-        found = self._assets("SELECT * FROM asset_view WHERE sha256 = ? ORDER BY id LIMIT 1", [sha256])
-        return found[0] if found else None
-
-    def by_hash(self, digits: str) -> list[Asset]:
-        """Assets of which some hash begins with these hex digits, six or more; AutoV3 is kept with its first twelve."""
-        found = self._by_hash(digits)
-        if not found and len(digits) > _AUTOV3:
-            query = "SELECT * FROM asset_view WHERE autov3 = ? ORDER BY name"
-            found = self._assets(query, [digits.lower()[:_AUTOV3]])
-        return found
-
-    def called(self, name: str) -> list[Asset]:
-        """Assets that go by this name in any case, or a file of which is called so, without folders and suffix."""
-        file_name = os.sep + re.sub(r"([\\%_])", r"\\\1", name)
-        return self._assets(
-            "SELECT * FROM asset_view WHERE name = ?1 COLLATE NOCASE OR id IN (SELECT asset_id FROM files "
-            "WHERE role <> 'part' AND (path LIKE ?2 ESCAPE '\\' OR path LIKE ?2 || '.safetensors' ESCAPE '\\')) "
-            "OR kind = 'embedding' AND id IN (SELECT asset_id FROM trigger_words WHERE word = ?1 COLLATE NOCASE) "
-            "ORDER BY name <> ?1 COLLATE NOCASE, name",
-            [name, "%" + file_name],
-        )
-
-    def see_that_it_is_whole(self) -> None:
-        """Look at every page of the catalog, and at every index.
-
-        Raises:
-            CatalogError: One is damaged, or says something else than its table.
-        """
-        with explained(self._path):
-            (found,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
-            if found != "ok":
-                raise DamagedError(" ".join(str(found).split()).removeprefix("*** in database main *** "))
-
-    def has_path(self, path: str) -> bool:
-        """Whether this is the path of an asset, or of a copy of one."""
-        return bool(self._by_path(path))
-
-    def at_path(self, path: str) -> Asset | None:
-        """The asset that is recorded to lie at exactly this path."""
-        found = self._assets("SELECT * FROM asset_view WHERE path = ?", [path])
-        return found[0] if found else None
-
-    def unhashed(self) -> int:
-        """How many assets lack a hash that a picture may name them by."""
-        query = (
-            "SELECT count(DISTINCT asset_id) FROM files WHERE role = 'main' AND (sha256 IS NULL OR blake3 IS NULL "
-            "OR autov3 IS NULL AND asset_id IN (SELECT id FROM assets WHERE format = 'safetensors'))"
-        )
-        return int(self._rows(query, [])[0][0])
-
-    def by_origin(self, source: str, url: str | None, revision: str) -> Asset | None:
-        """The asset that came from exactly there, if there is one."""
-        where = "id IN (SELECT asset_id FROM origins WHERE source = ? AND url IS ? AND revision = ?)"
-        found = self._assets(f"SELECT * FROM asset_view WHERE {where} ORDER BY id LIMIT 1", [source, url, revision])  # noqa: S608 - constants
-        return found[0] if found else None
-
-    def details(self, asset: Asset) -> AssetDetails:
-        """All that the catalog knows of one asset; the file's own metadata is not among it."""
-        return AssetDetails(
-            asset=asset,
-            files=self.files(asset),
-            identification=self._identification(asset),
-            overrides=self._overrides(asset),
-            origin=self.origin(asset),
-            generations=self.generations_with(asset),
-        )
-
-    def files(self, asset: Asset) -> tuple[AssetFile, ...]:
-        """The asset's files, copies last."""
-        rows = self._rows(
-            "SELECT path, size, mtime_ns, role, sha256, autov3, blake3 FROM files WHERE asset_id = ? "
-            "ORDER BY role = 'copy', path",
-            [asset.id],
-            _FILE,
-        )
-        with explained(self._path):
-            check_paths([row["path"] for row in rows])
-            if not {row["role"] for row in rows} <= {*get_args(FileRole)}:
-                raise DamagedError("a role in it is none")
-        return tuple(AssetFile(**dict(row)) for row in rows)
-
-    def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:
-        """Every catalogued file by its path, or those under `folder`."""
-        query = (
-            "SELECT f.path, f.asset_id, a.path, f.role, f.size, f.mtime_ns, f.sha256 "
-            "FROM files f JOIN assets a ON a.id = f.asset_id"
-        )
-        values: list[object] = []
-        if folder is not None:
-            query += " WHERE substr(f.path, 1, ?) = ?"
-            prefix = folder.rstrip(os.sep) + os.sep
-            values = [len(prefix), prefix]
-        rows = self._rows(query, values, _KNOWN_FILE)
-        with explained(self._path):
-            check_paths([path for row in rows for path in (row[0], row[2])])
-        return {row[0]: KnownFile(*row[1:]) for row in rows}
-
-    def strays(self, root: str) -> list[Asset]:
-        """Assets of the store whose recorded paths do not begin with `root`: it lay elsewhere, or was called so."""
-        start = root.rstrip(os.sep) + os.sep
-        end = start[:-1] + chr(ord(os.sep) + 1)  # just past every path that begins so
-        outside = "SELECT id FROM assets WHERE in_store AND path {}"  # each half is answered by an index
-        query = f"{outside.format('< :start')} UNION ALL {outside.format('>= :end')}"
-        return self.by_ids([row[0] for row in self._rows(query, {"start": start, "end": end})])
-
-    def usage(self) -> list[tuple[str, str | None, int, int, int]]:
-        """Kind, family, number of assets, their bytes, and of these those in the store; largest first."""
-        query = (
-            "SELECT kind, family, count(*), sum(size), sum(CASE WHEN in_store THEN size ELSE 0 END) FROM assets "
-            "GROUP BY kind, family ORDER BY sum(size) DESC, kind, family"
-        )
-        return [tuple(row) for row in self._rows(query, [], _USAGE)]
-
-    def copies(self) -> list[tuple[int, str, str, int]]:
-        """Asset, path of its file, path of another file with the same bytes, and their size."""
-        query = (
-            "SELECT a.id, a.path, f.path AS copy, f.size AS size FROM files f JOIN assets a ON a.id = f.asset_id "
-            "WHERE f.role = 'copy' AND a.format <> 'diffusers' "
-            "UNION ALL SELECT min(a.id), a.path, b.path, b.size FROM assets a JOIN assets b ON b.sha256 = a.sha256 "
-            "WHERE a.id < b.id AND b.format <> 'diffusers' GROUP BY b.id ORDER BY size DESC, copy"
-        )
-        rows = self._rows(query, [], _COPY)
-        with explained(self._path):
-            check_paths([path for row in rows for path in row[1:3]])
-        return [tuple(row) for row in rows]
-
-    def twins(self) -> dict[int, int]:
-        """Assets in place whose bytes another has too, each with the oldest that has them.
-
-        They were hashed late, or two commands ran at once.
-        """
-        query = (
-            "SELECT id, (SELECT min(id) FROM assets WHERE sha256 = a.sha256) FROM assets a WHERE sha256 IS NOT NULL "
-            "AND NOT in_store AND EXISTS (SELECT 1 FROM assets WHERE sha256 = a.sha256 AND id <> a.id)"
-        )
-        return dict(map(tuple, self._rows(query, [])))
-
-    def generations_with(self, asset: Asset) -> int:
-        """How many pictures used the asset."""
-        query = "SELECT count(DISTINCT generation_id) FROM generation_assets WHERE asset_id = ?"
-        return int(self._rows(query, [asset.id])[0][0])
-
-    def _by_name(self, name: str) -> list[Asset]:
-        stem = name.removesuffix(".safetensors")
-        return self._assets("SELECT * FROM asset_view WHERE name IN (?, ?) ORDER BY name <> ?", [name, stem, name])[:1]
-
-    def _by_path(self, name: str) -> list[Asset]:
-        if not name or "\0" in name:
-            return []
-        path = os.path.expanduser(name)  # noqa: PTH111 - leaves an unknown user's home as it is
-        places = {os.path.abspath(path), os.path.realpath(path)}  # noqa: PTH100 - the first keeps links
-        marks = ",".join("?" * len(places))
-        return self._assets(
-            f"SELECT * FROM asset_view WHERE path IN ({marks}) "  # noqa: S608 - question marks only
-            f"OR id IN (SELECT asset_id FROM files WHERE path IN ({marks}) AND role = 'copy')",
-            [*places, *places],
-        )
-
-    def _by_hash(self, name: str) -> list[Asset]:
-        digits = name.lower().removeprefix("sha256:")
-        if not _HASH.fullmatch(digits):
-            return []
-        end = digits + "g"  # just past every hash that begins with these digits
-        return self._assets(
-            "SELECT * FROM asset_view WHERE sha256 >= ?1 AND sha256 < ?2 OR id IN ("
-            "SELECT asset_id FROM files WHERE role <> 'part' AND "
-            "(autov3 >= ?1 AND autov3 < ?2 OR blake3 >= ?1 AND blake3 < ?2)) ORDER BY name",
-            [digits, end],
-        )
-
-    def _by_file_name(self, name: str) -> list[Asset]:
-        """Copies are known by their own file names too."""
-        return self._assets(
-            "SELECT * FROM asset_view WHERE id IN (SELECT asset_id FROM files WHERE role = 'copy' AND "
-            "(path LIKE ?1 ESCAPE '\\' OR path LIKE ?1 || '.safetensors' ESCAPE '\\')) ORDER BY name",
-            ["%" + os.sep + re.sub(r"([\\%_])", r"\\\1", name)],
-        )
-
-    def _similar(self, name: str) -> str:
-        names = [
-            row[0]
-            for order in (">= ? ORDER BY name", "< ? ORDER BY name DESC")  # those next to it in the alphabet
-            for row in self._rows(f"SELECT name FROM assets WHERE name {order} LIMIT {_NEIGHBOURS}", [name], _NAME)  # noqa: S608 - constants
-        ]
-        lowered = {known.lower(): known for known in names}
-        close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
-        if close:
-            return f"Did you mean {', '.join(lowered[match] for match in close)}? `assetctl list` shows all assets."
-        if not names:
-            return "The catalog is empty: `assetctl pull REFERENCE` or `assetctl import FOLDER` fills it."
-        return "`assetctl list` shows all assets, `assetctl search WORD` looks for one."
-
-    def _identification(self, asset: Asset) -> Identification:
-        query = "SELECT confidence, result, evidence FROM identifications WHERE asset_id = ?"
-        rows = self._rows(query, [asset.id], dict.fromkeys(("confidence", "result", "evidence"), TEXT))
-        if not rows:
-            return Identification()
-        confidence, result, evidence = rows[0]
-        with explained(self._path):
-            found = fields(from_json(result, "an identification"), _RESULT, "an identification")
-            found["trigger_words"] = words(found.get("trigger_words", []), "trigger words")
-            reasons = [fields(one, _EVIDENCE, "evidence") for one in items(from_json(evidence, "evidence"), "evidence")]
-            return Identification(**found, confidence=confidence, evidence=tuple(map(_evidence, reasons)))
-
-    def _overrides(self, asset: Asset) -> dict[str, object]:
-        query = "SELECT field, value FROM overrides WHERE asset_id = ? ORDER BY field"
-        rows = self._rows(query, [asset.id], dict.fromkeys(("field", "value"), TEXT))
-        with explained(self._path):
-            return {row[0]: set_by_hand(row[0], from_json(row[1], "what was set")) for row in rows}
-
-    def origin(self, asset: Asset) -> Origin | None:
-        """Where an asset came from, and what was said of it there."""
-        query = "SELECT source, reference, revision, url, fetched_at, facts FROM origins WHERE asset_id = ?"
-        rows = self._rows(query, [asset.id], _ORIGIN)
-        if not rows:
-            return None
-        source, reference, revision, url, fetched_at, facts = rows[0]
-        with explained(self._path):
-            said = None if facts is None else _facts(from_json(facts, "what a source says"))
-        return Origin(source, reference, revision, url, fetched_at, said)
-
-
-def _facts(kept: object) -> Facts:
-    said = fields(kept, _FACTS, "what a source says")
-    return Facts(**said | {"trigger_words": words(said.get("trigger_words", []), "trigger words")})
-
-
-def _evidence(reason: dict[str, str]) -> Evidence:
-    return Evidence(*(reason.get(part, "") for part in _EVIDENCE))
+    connection: sqlite3.Connection
+    is_copy: bool
 
 
 class Catalog:
-    """An open catalog. It costs `sqlite3` alone; only making or upgrading one imports SQLAlchemy.
+    """An open catalog, for any number of threads. It costs `sqlite3` alone; only making or upgrading one imports more.
+
+    Each thread that asks has a connection of its own, and all share one that writes, one at a time.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
@@ -368,51 +60,124 @@ class Catalog:
     """
 
     def __init__(self, path: Path, migrations: Path | None = None) -> None:
-        self._connection, self._is_copy = opening.open_catalog(path, migrations)
         self.path = path
-        self._open_adder: Adder | None = None
-        self._has_kept_room = False
+        self._reading = {threading.current_thread(): open_catalog(path, migrations)}
+        self._opening = threading.Lock()
+        self._writing: sqlite3.Connection | None = None
+        self._writes = threading.Lock()
+        self._writes_in: threading.Thread | None = None
+        self._has_kept_room = self._is_closed = False
 
     @cached_property
     def read(self) -> Reader:
         """Everything that only reads."""
-        return Reader(self._connection, self.path)
+        return Reader(self._to_read, self.path)
 
     def read_around(self, damaged: Callable[[CatalogError], None]) -> Reader:
         """A reader that leaves out what is damaged, and tells of it: for showing to a person, not to act upon."""
-        return Reader(self._connection, self.path, damaged)
+        return Reader(self._to_read, self.path, damaged)
 
     @cached_property
     def generations(self) -> Generations:
         """The pictures that were made: reading them, and adding one."""
-        return Generations(self._connection, self.path)
+        return Generations(self._to_read, self.path, self.write)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:
-        """One transaction: all of it is kept when the block ends, none of it when the block raises."""
-        from assetctl.catalog.writing import write_transaction  # noqa: PLC0415 - most commands write nothing
+        """One transaction: all of it is kept when the block ends, none of it when the block raises.
 
-        self._keep_room()
-        with write_transaction(self.path) as writer:
-            yield writer
-        self._look_again()
+        What a decision rests on is asked of the `Writer`, which alone sees what the block has changed: others that
+        want to write wait until it ends. What a thread asks of `read` meanwhile is as it was before.
+
+        Raises:
+            CatalogError: The catalog is damaged, or others keep it locked.
+            StorageError: The disk refused; nothing was changed.
+            InternalError: This thread is writing already, and would wait for itself.
+        """
+        if self._writes_in is threading.current_thread():
+            raise InternalError("A transaction of the catalog was begun within another of the same thread.")
+        with explained(self.path):
+            if not self._writes.acquire(timeout=BUSY_TIMEOUT):
+                raise rows.LockedError
+            try:
+                self._writes_in = threading.current_thread()
+                self._keep_room()
+                with transaction(self._to_write()):
+                    yield self._writer
+            except BaseException:
+                self._writer.forget()
+                raise
+            finally:
+                self._look_again()
+                self._writes_in = None
+                self._writes.release()
 
     def add(self, entries: Sequence[NewAsset]) -> list[int]:
-        """Add assets in one transaction; see `Adder.add`."""
-        from assetctl.catalog.adding import Adder  # noqa: PLC0415 - most commands add nothing
+        """Add assets in one transaction; see `Writer.add`."""
+        with self.write() as writer:
+            return writer.add(entries)
 
-        self._keep_room()
-        if self._open_adder is None:
-            self._open_adder = Adder(self.path)
-        numbers = self._open_adder.add(entries)
-        self._look_again()
-        return numbers
+    def close(self) -> None:
+        """Let go of the file, in every thread."""
+        with self._opening:
+            self._is_closed = True
+            for opened in self._reading.values():
+                opened.connection.close()
+            self._reading.clear()
+            if self._writing is not None:
+                self._writing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _to_read(self) -> sqlite3.Connection:
+        """The connection with which this thread reads."""
+        thread = threading.current_thread()
+        opened = self._reading.get(thread)
+        return opened.connection if opened is not None else self._open_for(thread)
+
+    def _open_for(self, thread: threading.Thread) -> sqlite3.Connection:
+        with self._opening:
+            if self._is_closed:
+                raise sqlite3.ProgrammingError("it was closed")
+            for ended in [other for other in self._reading if not other.is_alive()]:
+                self._reading.pop(ended).connection.close()
+            # where this process has the file open, reading it as a file would lose its locks
+            is_open = any(not opened.is_copy for opened in self._reading.values())
+            self._reading[thread] = connect(self.path, may_copy=not is_open)
+            return self._reading[thread].connection
+
+    @cached_property
+    def _writer(self) -> Writer:
+        from assetctl.catalog.writing import Writer  # noqa: PLC0415 - most commands write nothing
+
+        return Writer(self._of_the_transaction, self.path)
+
+    def _to_write(self) -> sqlite3.Connection:
+        with self._opening:
+            if self._is_closed:
+                raise sqlite3.ProgrammingError("it was closed")
+            if self._writing is None:
+                self._writing = connect_for_writing(self.path)
+            return self._writing
+
+    def _of_the_transaction(self) -> sqlite3.Connection:
+        if self._writing is None or self._writes_in is not threading.current_thread():
+            raise sqlite3.ProgrammingError("its transaction has ended")
+        return self._writing
 
     def _look_again(self) -> None:
         """Read what was written now, where the file itself could not be opened for reading."""
-        if self._is_copy:
-            with opening.explained(self.path):
-                opening.load(self._connection, self.path)
+        with self._opening:
+            copies = [thread for thread, opened in self._reading.items() if opened.is_copy]
+            if copies and self._writing is not None:  # it must not have the file open when that is read as one
+                self._writing.close()
+                self._writing = None
+            for thread in copies:
+                self._reading.pop(thread)
 
     def _keep_room(self) -> None:
         """See to it, once, that the disk has room for taking things out of the catalog."""
@@ -420,14 +185,177 @@ class Catalog:
             keep_room(self.path)
             self._has_kept_room = True
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
-        if self._open_adder is not None:
-            self._open_adder.close()
 
-    def __enter__(self) -> Self:
-        return self
+def open_catalog(path: Path, migrations: Path | None = None) -> Opened:
+    """Open the catalog at `path` for reading, bringing it to the present schema first, or making it if there is none.
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    An older catalog is copied to `NAME.backup-REVISION` first, and put back if its upgrade fails.
+
+    Raises:
+        CatalogError: The file is no catalog, or could not be upgraded.
+        CatalogTooNewError: A newer assetctl wrote it.
+        StorageError: The folder cannot be written, and there is no catalog of this schema; or it cannot be read.
+    """
+    if path.exists():
+        opened = connect(path)
+        with explained(path):
+            if rows.revision(opened.connection) == HEAD:
+                return opened
+        opened.connection.close()
+    _ensure_schema(path, migrations)
+    return connect(path)
+
+
+def connect(path: Path, *, may_copy: bool = True) -> Opened:
+    """Connect for reading: to the file, or to a copy of it in memory where SQLite can make no files beside it.
+
+    Args:
+        path: The catalog.
+        may_copy: Whether no connection of this process has the file open: reading and closing it loses their locks.
+
+    Raises:
+        CatalogError: The file is no catalog, or is damaged.
+        StorageError: It cannot be read.
+    """
+    connection = _connect_to_file(path)
+    if connection is not None:
+        return Opened(prepared(connection, "read"), is_copy=False)
+    if not may_copy:
+        raise StorageError(f"The catalog {path} cannot be opened once more.", "Free some space, then try again.")
+    connection = _sqlite(":memory:")
+    content = snapshot(path)
+    with explained(path):
+        if content:
+            connection.deserialize(content)
+        return Opened(prepared(connection, "read"), is_copy=True)
+
+
+def _connect_to_file(path: Path) -> sqlite3.Connection | None:
+    """A connection to the file, with SQLite's own files beside it; `None` where it cannot have them."""
+    if os.access(path.parent, os.W_OK):
+        connection = _sqlite(path)
+    elif all(path.with_name(f"{path.name}-{kind}").exists() for kind in ("wal", "shm")):  # somebody may be writing
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = _sqlite(uri, uri=True)
+    else:
+        return None
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF in _NO_ROOM:
+            return None
+        raise explain(path, error) from error
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    return connection
+
+
+def _sqlite(database: str | Path, *, uri: bool = False) -> sqlite3.Connection:
+    """A connection that begins no transaction by itself, and that whichever thread closes it may close."""
+    return sqlite3.connect(database, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def prepared(connection: sqlite3.Connection, purpose: str) -> sqlite3.Connection:
+    """A connection with all that is set for its purpose: `read`, `write` or `upgrade`."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    connection.row_factory = sqlite3.Row
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)  # its `lower` knows ASCII alone
+    for pragma in _PRAGMAS[purpose]:
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def connect_for_writing(path: Path, purpose: str = "write") -> sqlite3.Connection:
+    """Connect so that transactions are begun by hand and rows go with the asset that they belong to."""
+    return prepared(_sqlite(path), purpose)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of what is written in the block, or none of it; two writers queue, since the lock is taken at once."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("PRAGMA defer_foreign_keys = ON")  # a row may come before what it belongs to
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
+        raise
+
+
+def migrations_folder() -> Path:
+    """Alembic's scripts: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _ensure_schema(path: Path, migrations: Path | None) -> None:
+    from filelock import FileLock  # noqa: PLC0415 - needed only to upgrade
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=BUSY_TIMEOUT * 10):
+            revision = _revision(path)
+            if revision != HEAD:
+                _upgrade(path, revision, migrations or migrations_folder())
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
+        raise StorageError(f"The catalog {path} cannot be made: {error.strerror or error}.", hint) from error
+
+
+def _revision(path: Path) -> str | None:
+    """The schema of the file: `None` if there is no file, or an empty one."""
+    if not path.exists():
+        return None
+    with contextlib.closing(connect(path).connection) as connection, explained(path):
+        return rows.revision(connection)
+
+
+def _upgrade(path: Path, revision: str | None, migrations: Path) -> None:
+    from assetctl.catalog import models  # noqa: PLC0415 - Alembic costs 400 ms and is needed only to upgrade
+
+    if revision is not None and revision not in models.revisions(migrations):
+        raise CatalogTooNewError(
+            f"The catalog {path} has schema {revision}, which this assetctl (schema {HEAD}) does not know.",
+            "A newer assetctl wrote it: upgrade with `pip install -U assetctl`, or use another --home.",
+        )
+    backup = None if revision is None else _back_up(path, revision)
+    try:
+        models.upgrade(lambda: connect_for_writing(path, "upgrade"), migrations)
+    except models.FAILURES as error:
+        if backup is None:
+            path.unlink(missing_ok=True)
+            original = getattr(error, "orig", error)
+            if isinstance(original, sqlite3.Error):
+                raise explain(path, original) from error
+            raise CatalogError(f"The catalog {path} could not be made: {error}.", "Run again with --debug.") from error
+        _copy(backup, path)
+        raise CatalogError(
+            f"The catalog {path} could not be upgraded from schema {revision} to {HEAD} and is as it was: {error}.",
+            f"A copy is kept at {backup}. Use the assetctl that wrote it, and report this.",
+        ) from error
+
+
+def _back_up(path: Path, revision: str) -> Path:
+    backup = path.with_name(f"{path.name}.backup-{revision}")
+    number = 1
+    while backup.exists():
+        number += 1
+        backup = path.with_name(f"{path.name}.backup-{revision}-{number}")
+    _copy(path, backup)
+    return backup
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a whole database by SQLite's own online backup: consistent, whatever others do meanwhile."""
+    with (
+        explained(target),
+        contextlib.closing(sqlite3.connect(source)) as reader,
+        contextlib.closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT)) as writer,
+    ):
+        reader.backup(writer)

@@ -2,78 +2,163 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.opening import connect_for_writing, explained, transaction
+from assetctl.catalog.listing import Asking
 from assetctl.catalog.rows import (
     NUMBER,
     REAL,
-    REAL_OR_NONE,
     TEXT,
     TEXT_OR_NONE,
-    Generation,
-    GenerationAsset,
+    DamagedError,
     Kinds,
     check,
     check_paths,
+    explained,
+    from_json,
+    insert,
+    some,
 )
 from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from assetctl.catalog.rows import GenerationEntry, GenerationFilter
-    from assetctl.types import Asset, Selection
+    from assetctl.plan import PlannedUse
 
-#: Columns of `generations` that an entry has under the same name.
-_PLAIN = (
-    "prompt", "negative_prompt", "steps", "cfg_scale", "sampler", "seed", "width", "height",
-    "image_path", "image_sha256",
-)  # fmt: skip
-#: What these hold, with the number and the time before them.
-_GENERATION: dict[str, Kinds] = {
-    "number": NUMBER, "time": TEXT, "prompt": TEXT, "negative prompt": TEXT, "number of steps": NUMBER, "scale": REAL,
-    "sampler": TEXT, "seed": NUMBER, "width": NUMBER, "height": NUMBER, "image_path": TEXT, "SHA256": TEXT,
+#: What a list of pictures reads of each; only the picture that is asked for by itself has its record.
+_LISTED = some("generations", "record")
+_ENTERED = tuple(some("generations", "id"))
+_USE = some("generation_assets", "position", "asset_id")
+
+#: What every picture has among its settings. Others come and go with what can be asked for.
+_SETTINGS: dict[str, Kinds] = {
+    "seed": NUMBER, "steps": NUMBER, "cfg_scale": REAL, "sampler": TEXT, "width": NUMBER, "height": NUMBER,
 }  # fmt: skip
-#: A record that is damaged is none, and the rest of its picture is told.
-_ANYTHING: Kinds = frozenset({str, bytes, int, float, NoneType})
-_USE: dict[str, Kinds] = {
-    "number": NUMBER, "role": TEXT, "name": TEXT, "SHA256": TEXT_OR_NONE, "weight": REAL_OR_NONE, "asset": TEXT_OR_NONE,
-}  # fmt: skip
-_COLUMNS = f"id AS number, created_at, {', '.join(_PLAIN)}"
+
 #: Used by its number; or, where it has left the catalog and came back with another, as the same bytes.
 _WITH_ASSETS = (
     "id IN (SELECT generation_id FROM generation_assets WHERE asset_id IN (SELECT value FROM json_each(?)) "
     "OR asset_id IS NULL AND sha256 IN (SELECT sha256 FROM assets WHERE id IN (SELECT value FROM json_each(?))))"
 )
-_MARKS = ", ".join("?" * (len(_PLAIN) + 2))
 
 
-class Generations:
-    """Questions about the pictures that were made, and the way to add one."""
+@dataclass(frozen=True, slots=True)
+class GenerationEntry:
+    """One picture that was made.
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        connection.create_function("casefold", 1, str.casefold, deterministic=True)  # its `lower` knows ASCII alone
-        self._path = path
+    Attributes:
+        uses: The assets and their weights.
+        settings: Values by the names of `assetctl.options`, the seed among them; whatever JSON can hold.
+        image_path: Where the picture lies.
+        image_sha256: Of the picture's file.
+        record: Everything that was recorded in the picture.
+    """
+
+    uses: Sequence[PlannedUse]
+    prompt: str
+    negative_prompt: str
+    settings: Mapping[str, Any]
+    image_path: str
+    image_sha256: str
+    record: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationAsset:
+    """An asset's part in a picture that was made.
+
+    Attributes:
+        name: What it was called then.
+        asset: What it is called now; `None` if it has left the catalog.
+    """
+
+    role: str
+    name: str
+    sha256: str | None
+    weight: float | None
+    asset: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A picture that was made, as the catalog keeps it.
+
+    Attributes:
+        number: Counts up from 1, and is never given again.
+        settings: See `GenerationEntry`.
+        image_path: Where it was saved; it may lie elsewhere by now.
+        image_sha256: Of the file as it was saved.
+        record: Everything that was recorded in it; `None` in a list of many.
+    """
+
+    number: int
+    created_at: str
+    prompt: str
+    negative_prompt: str
+    settings: Mapping[str, Any]
+    image_path: str
+    image_sha256: str
+    assets: tuple[GenerationAsset, ...]
+    record: dict[str, Any] | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is still a file where the picture was saved."""
+        return os.path.exists(self.image_path)  # noqa: PTH110 - a `Path` costs more, and there may be many
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFilter:
+    """Which pictures are asked for; conditions add up, and `None` is none.
+
+    Attributes:
+        asset_ids: Any of these assets was used, by its number or as the same bytes.
+        name: An asset that was called so was used, whether it is still there or not.
+        words: Each occurs in the prompt, in any case.
+        since: Made at this time or later, ISO 8601 in UTC.
+    """
+
+    asset_ids: tuple[int, ...] = ()
+    name: str | None = None
+    words: tuple[str, ...] = ()
+    seed: int | None = None
+    since: str | None = None
+
+
+class Generations(Asking):
+    """Questions about the pictures that were made, and the way to add one.
+
+    Args:
+        connect: As `Asking` has it.
+        path: The catalog.
+        write: The transaction in which a picture is added.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        path: Path,
+        write: Callable[[], AbstractContextManager[Asking]],
+    ) -> None:
+        super().__init__(connect, path)
+        self._write = write
 
     def latest(self, wanted: GenerationFilter, limit: int | None = 20) -> list[Generation]:
         """The newest pictures that fit, newest first, without their records."""
         where, values = _conditions(wanted)
-        rows = self._rows(
-            f"SELECT {_COLUMNS} FROM generations g WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 - columns are ours
-            [*values, -1 if limit is None else limit],
-            _GENERATION,
-        )
-        assets = self._assets(row["number"] for row in rows)
-        return [Generation(**dict(row), assets=tuple(assets[row["number"]])) for row in rows]
+        query = f"SELECT {', '.join(_LISTED)} FROM generations g WHERE {where} ORDER BY id DESC LIMIT ?"
+        rows = self._rows(query, [*values, -1 if limit is None else limit], _LISTED)
+        assets = self._assets(row["id"] for row in rows)
+        return [self._generation(row, assets) for row in rows]
 
     def get(self, number: int) -> Generation:
         """One picture, with its record, or without where that is damaged.
@@ -81,13 +166,12 @@ class Generations:
         Raises:
             NotFoundError: No picture has this number.
         """
-        query = f"SELECT {_COLUMNS}, record FROM generations WHERE id = ?"  # noqa: S608 - columns are ours
-        rows = self._rows(query, [number], _GENERATION | {"record": _ANYTHING}) if abs(number) < 2**63 else []
+        columns = some("generations")
+        query = f"SELECT {', '.join(columns)} FROM generations WHERE id = ?"
+        rows = self._rows(query, [number], columns) if abs(number) < 2**63 else []
         if not rows:
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
-        fields = dict(rows[0])
-        fields["record"] = _record(fields["record"])
-        return Generation(**fields, assets=tuple(self._assets([number])[number]))
+        return self._generation(rows[0], self._assets([number]))
 
     def has_file(self, sha256: str) -> bool:
         """Whether a picture was saved as exactly these bytes."""
@@ -95,50 +179,57 @@ class Generations:
 
     def record(self, entry: GenerationEntry) -> int:
         """Keep one picture and what it was made of; returns its number."""
-        values = [_now(), *(getattr(entry, column) for column in _PLAIN), orjson.dumps(entry.record).decode()]
-        with explained(self._path), self._writing() as connection:
-            number = connection.execute(
-                f"INSERT INTO generations (created_at, {', '.join(_PLAIN)}, record) VALUES ({_MARKS})",  # noqa: S608 - columns are ours
-                values,
-            ).lastrowid
+        kept = {
+            "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "prompt": entry.prompt,
+            "negative_prompt": entry.negative_prompt,
+            "settings": orjson.dumps(dict(entry.settings)).decode(),
+            "image_path": entry.image_path,
+            "image_sha256": entry.image_sha256,
+            "record": orjson.dumps(entry.record).decode(),
+        }
+        uses = [
+            (position, use.path, use.role, use.name, use.sha256, use.applied_weight)
+            for position, use in enumerate(entry.uses)
+        ]
+        with self._write() as tx:
+            number = int(tx.connection.execute(insert("generations", *kept), tuple(kept.values())).lastrowid or 0)
             # An asset may have been removed while the picture was made: its name and hash remain.
-            connection.executemany(
-                "INSERT INTO generation_assets (generation_id, position, asset_id, role, name, sha256, weight) "
-                "VALUES (?, ?, (SELECT id FROM assets WHERE id = ?), ?, ?, ?, ?)",
-                [
-                    (number, position, asset.id, role, asset.name, asset.sha256, weight)
-                    for position, (role, asset, weight) in enumerate(_uses(entry.selection))
-                ],
+            tx.connection.executemany(
+                insert("generation_assets").replace("?, ?, ?", "?, ?, (SELECT id FROM assets WHERE path = ?)", 1),
+                [(number, *use) for use in uses],
             )
-        return int(number or 0)
+        return number
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction on a connection of its own."""
-        with contextlib.closing(connect_for_writing(self._path)) as connection, transaction(connection):
-            yield connection
+    def _generation(self, row: sqlite3.Row, assets: Mapping[int, list[GenerationAsset]]) -> Generation:
+        values = dict(row)
+        number = values.pop("id")
+        with explained(self._path):
+            check_paths([values["image_path"]])
+            settings = _settings(values.pop("settings"))
+        record = _record(values.pop("record")) if "record" in values else None
+        return Generation(number, **values, settings=settings, record=record, assets=tuple(assets[number]))
 
     def _assets(self, numbers: Iterable[int]) -> dict[int, list[GenerationAsset]]:
         found: dict[int, list[GenerationAsset]] = {number: [] for number in numbers}
         rows = self._rows(
-            "SELECT u.generation_id, u.role, u.name, u.sha256, u.weight, a.name FROM generation_assets u "
+            f"SELECT {', '.join(f'u.{name}' for name in _USE)}, a.name AS asset FROM generation_assets u "
             "LEFT JOIN assets a ON a.id = u.asset_id "
             "WHERE u.generation_id IN (SELECT value FROM json_each(?)) ORDER BY u.generation_id, u.position",
             [orjson.dumps(list(found)).decode()],
-            _USE,
+            _USE | {"asset": TEXT_OR_NONE},
         )
         for number, *fields in rows:
             found[number].append(GenerationAsset(*fields))
         return found
 
-    def _rows(self, query: str, values: list[Any], columns: dict[str, Kinds] | None = None) -> list[sqlite3.Row]:
-        with explained(self._path):
-            rows = self._connection.execute(query, values).fetchall()
-            if columns is not None:
-                check(rows, columns)
-            if columns is not None and "image_path" in columns:
-                check_paths([row["image_path"] for row in rows])
-            return rows
+
+def _settings(text: str) -> dict[str, Any]:
+    found = from_json(text, "what a picture was made with")
+    if not isinstance(found, dict) or not _SETTINGS.keys() <= found.keys():
+        raise DamagedError("what a picture was made with is not what assetctl writes")
+    check([[found[name] for name in _SETTINGS]], _SETTINGS)
+    return found
 
 
 def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
@@ -152,7 +243,7 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
     if wanted.words:
         # The index holds all prompts, and a tenth of the bytes of the table with its records.
         contained = " AND ".join(["instr(casefold(prompt), ?) > 0"] * len(wanted.words))
-        where.append(f"id IN (SELECT id FROM generations INDEXED BY ix_generations_prompt WHERE {contained})")  # noqa: S608 - ours
+        where.append(f"id IN (SELECT id FROM generations INDEXED BY ix_generations_prompt WHERE {contained})")
         values += [word.casefold() for word in wanted.words]
     if wanted.seed is not None:
         where.append("seed = ?")
@@ -169,18 +260,3 @@ def _record(text: str | bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def _uses(chosen: Selection) -> list[tuple[str, Asset, float | None]]:
-    uses: list[tuple[str, Asset, float | None]] = []
-    if chosen.checkpoint is not None:
-        uses.append(("checkpoint", chosen.checkpoint, None))
-    uses += [("lora", use.asset, use.weight) for use in chosen.loras]
-    uses += [("embedding", asset, None) for asset in chosen.embeddings]
-    if chosen.vae is not None:
-        uses.append(("vae", chosen.vae, None))
-    return uses
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

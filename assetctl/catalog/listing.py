@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from assetctl.catalog.opening import explained
 from assetctl.catalog.rows import (
+    ASSET,
+    IDENTIFIED,
     NUMBER,
-    REAL_OR_NONE,
-    TEXT,
-    TEXT_OR_NONE,
     Kinds,
     check,
     check_paths,
+    explained,
     from_json,
     words,
 )
@@ -48,22 +47,10 @@ SORTS = {
     "used": "(SELECT max(g.generation_id) FROM generation_assets g WHERE g.asset_id = {table}.id) DESC, name",
 }
 
-#: The columns of `asset_view`: the fields of `Asset`, in order.
-_ASSET: dict[str, Kinds] = {
-    "number": NUMBER,
-    "name": TEXT,
-    "kind": TEXT,
-    **dict.fromkeys(("family", "base model", "variant", "prediction type", "format", "layout"), TEXT_OR_NONE),
-    "size": NUMBER,
-    **dict.fromkeys(("SHA256", "AutoV3"), TEXT_OR_NONE),
-    **dict.fromkeys(("list of trigger words", "list of tags", "path"), TEXT),
-    "place": NUMBER,
-    "source": TEXT_OR_NONE,
-    "default weight": REAL_OR_NONE,
-    **dict.fromkeys(("note", "time"), TEXT_OR_NONE),
-}
-_WORDS, _TAGS, _PATH, _IN_STORE = 12, 13, 14, 15
-_FILTERS = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+#: What is asked of `asset_view`: the fields of `Asset`, in order.
+ALL = f"SELECT {', '.join(ASSET)} FROM asset_view"
+
+_WORDS, _TAGS, _PATH, _IN_STORE = map(list(ASSET).index, ("trigger_words", "tags", "path", "in_store"))
 
 
 class Question(NamedTuple):
@@ -73,21 +60,54 @@ class Question(NamedTuple):
     values: dict[str, object]
 
 
-class Lists:
+class Asking:
+    """Whatever asks the catalog.
+
+    Args:
+        connect: Gives the connection to ask: of the thread that asks, or of the transaction.
+        path: The catalog.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path) -> None:
+        self._connect = connect
+        self._path = path
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection to ask."""
+        return self._connect()
+
+    def _rows(
+        self,
+        query: str,
+        values: Sequence[object] | Mapping[str, object] = (),
+        columns: dict[str, Kinds] | None = None,
+    ) -> list[sqlite3.Row]:
+        """What SQLite answers; `columns` says of what kind that must be where it came from the file as it is."""
+        with explained(self._path):
+            rows = self.connection.execute(query, values).fetchall()
+            if columns is not None:
+                check(rows, columns)
+            return rows
+
+
+class Lists(Asking):
     """Questions that are answered by many assets.
 
     Args:
-        connection: To the catalog.
+        connect: As `Asking` has it.
         path: The catalog.
         damaged: Told of every asset that is left out since what is kept of it is damaged; without it, the first such
             is an error.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, damaged: Callable[[CatalogError], None] | None = None
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        path: Path,
+        damaged: Callable[[CatalogError], None] | None = None,
     ) -> None:
-        self._connection = connection
-        self._path = path
+        super().__init__(connect, path)
         self._damaged = damaged
 
     def assets(
@@ -114,15 +134,15 @@ class Lists:
             raise UsageError(f"{sort!r} is not an order.", f"Choose one of: {', '.join(SORTS)}.")
         if limit is not None:
             order = SORTS[sort].format(table="assets")
-            where = f"id IN (SELECT id FROM assets WHERE {where} ORDER BY {order} LIMIT :limit)"  # noqa: S608 - ours
+            where = f"id IN (SELECT id FROM assets WHERE {where} ORDER BY {order} LIMIT :limit)"
         order = SORTS[sort].format(table="asset_view")
-        query = f"SELECT * FROM asset_view WHERE {where} ORDER BY {order}"  # noqa: S608 - columns are ours
+        query = f"{ALL} WHERE {where} ORDER BY {order}"
         return self._assets(query, values | {"limit": limit})
 
     def count(self, most: int, *, tags: Iterable[str] = (), in_store: bool | None = None, **filters: str | None) -> int:
         """How many assets `assets` would list; `most` where there are as many or more."""
         where, values = conditions(filters, tags=tags, in_store=in_store)
-        return self._count(Question(f"SELECT id FROM assets WHERE {where}", values), most)  # noqa: S608 - ours
+        return self._count(Question(f"SELECT id FROM assets WHERE {where}", values), most)
 
     def search(self, text: str, *, limit: int | None = None, **filters: str | None) -> list[Asset]:
         """Assets whose name, trigger words, tags or notes hold words that begin with those of `text`, best first.
@@ -188,7 +208,7 @@ class Lists:
     def _common(self, matches: Question, filters: Mapping[str, str | None], limit: int) -> list[int]:
         """Matches of common words: weighing all of them would take as long as there are assets."""
         where, _ = conditions(filters)
-        begin = f"SELECT id FROM assets WHERE name >= :text AND name < :end AND {where} ORDER BY name"  # noqa: S608 - ours
+        begin = f"SELECT id FROM assets WHERE name >= :text AND name < :end AND {where} ORDER BY name"
         end = {"end": str(matches.values["text"]) + "\U0010ffff"}  # just past every name that begins with the text
         in_name = {"query": f"name : ({matches.values['query']})"}
         found: dict[int, None] = {}
@@ -201,12 +221,12 @@ class Lists:
     def _in_order(self, ids: Iterable[int]) -> list[Asset]:
         """The assets of these numbers, in this order; numbers that are gone are left out."""
         wanted = list(ids)
-        query = "SELECT * FROM asset_view WHERE id IN (SELECT value FROM json_each(:ids))"
+        query = f"{ALL} WHERE id IN (SELECT value FROM json_each(:ids))"
         found = {asset.id: asset for asset in self._assets(query, {"ids": orjson.dumps(wanted).decode()})}
         return [found[number] for number in wanted if number in found]
 
     def _count(self, question: Question, most: int) -> int:
-        query = f"SELECT count(*) FROM ({question.sql} LIMIT :most)"  # noqa: S608 - the question is ours
+        query = f"SELECT count(*) FROM ({question.sql} LIMIT :most)"
         return int(self._rows(query, question.values | {"most": most})[0][0])
 
     def _assets(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
@@ -216,9 +236,9 @@ class Lists:
             if self._damaged is None:
                 raise
         found = []
-        for row in self._rows(f"SELECT id FROM ({query})", values, {"number": NUMBER}):  # noqa: S608 - the query is ours
+        for row in self._rows(f"SELECT id FROM ({query})", values, {"number": NUMBER}):
             try:
-                found += self._whole("SELECT * FROM asset_view WHERE id = ?", [row[0]])
+                found += self._whole(f"{ALL} WHERE id = ?", [row[0]])
             except CatalogError as error:
                 self._damaged(error)
         return found
@@ -226,22 +246,9 @@ class Lists:
     def _whole(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
         rows = [list(row) for row in self._rows(query, values)]
         with explained(self._path):
-            check(rows, _ASSET)
+            check(rows, ASSET)
             check_paths([row[_PATH] for row in rows])
             return [_asset(row) for row in rows]
-
-    def _rows(
-        self,
-        query: str,
-        values: Sequence[object] | Mapping[str, object],
-        columns: dict[str, Kinds] | None = None,
-    ) -> list[sqlite3.Row]:
-        """What SQLite answers; `columns` says of what kind that must be where it came from the file as it is."""
-        with explained(self._path):
-            rows = self._connection.execute(query, values).fetchall()
-            if columns is not None:
-                check(rows, columns)
-            return rows
 
 
 def conditions(
@@ -250,7 +257,7 @@ def conditions(
     """What follows `WHERE`, over the columns of `assets`, and its parameters."""
     where, values = ["1"], dict[str, object]()
     for field, value in filters.items():
-        if field not in _FILTERS:
+        if field not in IDENTIFIED:
             raise TypeError(f"no such filter: {field}")
         if field == "kind" and value is not None and value.lower() not in KINDS:
             raise UsageError(f"{value!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
@@ -260,7 +267,7 @@ def conditions(
             where.append(f"{field} = :{field}" if field == "kind" else f"{field} = :{field} COLLATE NOCASE")
             values[field] = value.lower() if field == "kind" else value
     for number, tag in enumerate(tags):
-        where.append(f"id IN (SELECT asset_id FROM tags WHERE tag = :tag{number})")  # noqa: S608 - a number
+        where.append(f"id IN (SELECT asset_id FROM tags WHERE tag = :tag{number})")
         values[f"tag{number}"] = tag
     if in_store is not None:
         where.append("in_store = :in_store")
@@ -276,7 +283,7 @@ def _matches(text: str, filters: Mapping[str, str | None]) -> Question:
     values |= {"query": " ".join(f'"{word}"*' for word in typed), "text": text.strip()}
     # words first, filters after: the planner would ask the index of words about every asset of a family
     source = "asset_search s CROSS JOIN assets a ON a.id = s.rowid"
-    return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)  # noqa: S608 - ours
+    return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)
 
 
 def _fitting(checkpoint: Asset, sharing: Sequence[str], also: tuple[str, dict[str, object]]) -> Question:
@@ -286,10 +293,10 @@ def _fitting(checkpoint: Asset, sharing: Sequence[str], also: tuple[str, dict[st
     family = f"""
         SELECT id, name, CASE WHEN base_model = :lineage COLLATE NOCASE THEN 0
             WHEN base_model IS NULL OR :lineage IS NULL OR kind = 'vae' THEN 1 ELSE 3 END AS fit
-        FROM assets WHERE family = :of COLLATE NOCASE AND kind IN ({kinds}) AND {where}"""  # noqa: S608 - all of it is ours
+        FROM assets WHERE family = :of COLLATE NOCASE AND kind IN ({kinds}) AND {where}"""
     twin = f"""
         SELECT id, name, 2 FROM assets
-        WHERE family COLLATE NOCASE IN (SELECT value FROM json_each(:twins)) AND kind = 'vae' AND {where}"""  # noqa: S608
+        WHERE family COLLATE NOCASE IN (SELECT value FROM json_each(:twins)) AND kind = 'vae' AND {where}"""
     twins = orjson.dumps(list(sharing)).decode()
     own = {"lineage": checkpoint.base_model, "of": checkpoint.family, "twins": twins}
     return Question(f"{family} UNION ALL {twin}", values | own)
@@ -300,7 +307,7 @@ def _perhaps_fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> 
     where, values = also
     query = f"""
         SELECT id, name, 4 AS fit FROM assets a WHERE family IS NULL AND kind = 'vae' AND {where} AND EXISTS
-            (SELECT 1 FROM identifications WHERE asset_id = a.id AND instr(evidence, :claim))"""  # noqa: S608 - ours
+            (SELECT 1 FROM identifications WHERE asset_id = a.id AND instr(evidence, :claim))"""
     return Question(query, values | {"claim": f'"family={checkpoint.family}"'})
 
 

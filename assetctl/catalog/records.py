@@ -10,21 +10,26 @@ import math
 import os
 import re
 import sqlite3
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.adding import IDENTIFIED, INSERTS, as_json
 from assetctl.catalog.rows import (
+    ANYTHING,
+    IDENTIFIED,
+    NUMBER,
+    REAL_OR_NONE,
     TEXT,
+    TEXT_OR_NONE,
     DamagedAssetError,
     DamagedError,
     Kinds,
     check,
     free_name,
     from_json,
+    insert,
     is_undecodable,
+    some,
 )
 from assetctl.errors import CorruptFileError, NotFoundError, StorageError
 from assetctl.types import KINDS, can_be_name
@@ -123,47 +128,41 @@ def _one_of(*choices: object) -> Callable[[Any], bool]:
     return lambda value: any(type(value) is type(choice) and value == choice for choice in choices)
 
 
-#: Every column that a document holds, table by table, with what it may hold.
-_COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "asset": {
-        "name": _is_name,
-        "kind": _one_of(*KINDS),
-        **dict.fromkeys(("family", "base_model", "variant", "prediction", "format", "layout"), _or_none(_is_text)),
-        "path": _is_path,
-        "size": _is_number,
-        "sha256": _or_none(_is_hash),
-        "in_store": _one_of(False, True),
-        "default_weight": _or_none(_is_weight),
-        "notes": _or_none(_is_text),
-        "added_at": _is_time,
-        "updated_at": _is_time,
-    },
-    "files": {
-        "path": _is_path,
-        "role": _one_of("main", "part", "copy"),
-        "size": _is_number,
-        "mtime_ns": _is_whole,
-        **dict.fromkeys(("sha256", "autov3", "blake3"), _or_none(_is_hash)),
-    },
-    "overrides": {"field": _one_of(*IDENTIFIED, "trigger_words"), "value": _is_json, "set_at": _is_time},
-    "identification": {
-        "confidence": _one_of("certain", "likely", "ambiguous", "unknown"),
-        "result": _is_result,
-        "evidence": _is_evidence,
-        "identified_at": _is_time,
-    },
-    "origin": {
-        "source": _is_text,
-        "reference": _is_text,
-        **dict.fromkeys(("revision", "url", "fetched_at"), _or_none(_is_text)),
-        "facts": _or_none(_is_facts),
-    },
-    "generations": {"name": _is_text, "sha256": _or_none(_is_hash), "first": _is_number, "last": _is_number},
+#: What a column may hold, by its name, where that is narrower than its kind.
+_NARROWER: dict[str, Callable[[Any], bool]] = {
+    "kind": _one_of(*KINDS),
+    "path": _is_path,
+    **dict.fromkeys(("sha256", "autov3", "blake3"), _or_none(_is_hash)),
+    "in_store": _one_of(False, True),
+    **dict.fromkeys(("added_at", "updated_at", "set_at", "identified_at"), _is_time),
+    "role": _one_of("main", "part", "copy"),
+    "mtime_ns": _is_whole,
+    "field": _one_of(*IDENTIFIED, "trigger_words"),
+    "value": _is_json,
+    "confidence": _one_of("certain", "likely", "ambiguous", "unknown"),
+    "result": _is_result,
+    "evidence": _is_evidence,
+    "facts": _or_none(_is_facts),
 }
+_BY_KIND: dict[Kinds, Callable[[Any], bool]] = {
+    TEXT: _is_text, TEXT_OR_NONE: _or_none(_is_text), NUMBER: _is_number, REAL_OR_NONE: _or_none(_is_weight),
+}  # fmt: skip
+
+
+def _columns(table: str) -> dict[str, Callable[[Any], bool]]:
+    own = some(table, "id", "asset_id")
+    return {name: _NARROWER.get(name) or _BY_KIND[kinds] for name, kinds in own.items()}
+
 
 #: Tables of which an asset has one row, or none; and those of which it may have many.
 _ONE = {"identification": "identifications", "origin": "origins"}
 _MANY = {"files": "files", "overrides": "overrides"}
+#: Every column that a document holds, table by table, with what it may hold.
+_COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "asset": _columns("assets") | {"name": _is_name},
+    **{key: _columns(table) for key, table in (_ONE | _MANY).items()},
+    "generations": {"name": _is_text, "sha256": _or_none(_is_hash), "first": _is_number, "last": _is_number},
+}
 #: Pictures are as many as a person has made: a document has a row for each name and hash that the asset had in them.
 _PICTURES = (
     "SELECT name, sha256, min(generation_id), max(generation_id) FROM generation_assets WHERE asset_id = ? "
@@ -176,7 +175,7 @@ _FORGOTTEN = (
     "AND (sha256 IS NULL OR sha256 IN (SELECT value FROM json_each(:sha256)))"
 )
 #: What JSON can hold, and a column of ours.
-_PLAIN: Kinds = frozenset({str, int, float, NoneType})
+_PLAIN: Kinds = ANYTHING - {bytes}
 _JSON = frozenset({"result", "evidence", "facts", "value"})
 
 
@@ -244,17 +243,18 @@ def put_back(connection: sqlite3.Connection, document: object) -> int:
     rows = connection.execute("SELECT name FROM assets").fetchall()
     check(rows, {"name": TEXT})
     names = {row[0].lower() for row in rows}
-    number: int = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM assets").fetchone()[0]
+    # what is searched comes first, under the number that the asset is about to get: the index takes all of it at once
+    given = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'assets'"
+    number: int = (connection.execute(given).fetchone()[0] or 0) + 1
+    words = [(number, position, word) for position, word in enumerate(dict.fromkeys(known["trigger_words"]))]
+    connection.executemany(insert("trigger_words"), words)
+    tags = [(number, tag) for tag in known["tags"]]
+    connection.executemany(insert("tags").replace("INSERT", "INSERT OR IGNORE"), tags)
     _insert(connection, "assets", [asset | {"id": number, "name": free_name(asset["name"], names)}])
     for key, table in _MANY.items():
         _insert(connection, table, [{"asset_id": number} | row for row in known[key]])
     for key, table in _ONE.items():
         _insert(connection, table, [{"asset_id": number} | known[key]] if known[key] else [])
-    words = [(number, position, word) for position, word in enumerate(dict.fromkeys(known["trigger_words"]))]
-    connection.executemany(INSERTS["trigger_words"], words)
-    connection.executemany(
-        "INSERT OR IGNORE INTO tags (asset_id, tag) VALUES (?, ?)", [(number, tag) for tag in known["tags"]]
-    )
     _know_again(connection, number, known["generations"])
     return number
 
@@ -262,7 +262,7 @@ def put_back(connection: sqlite3.Connection, document: object) -> int:
 def _know_again(connection: sqlite3.Connection, number: int, generations: list[dict[str, Any]]) -> None:
     """Let pictures know an asset again that forgot it: those from its first to its last, under its names and hashes."""
     spans = {(row["name"], row["sha256"]): (row["first"], row["last"]) for row in generations}
-    values = {key: as_json([row[key] for row in generations]) for key in ("name", "sha256")}
+    values = {key: _as_json([row[key] for row in generations]) for key in ("name", "sha256")}
     forgotten = connection.execute(_FORGOTTEN, values).fetchall()
     uses = []
     for row, generation, name, sha256 in forgotten:
@@ -274,7 +274,7 @@ def _know_again(connection: sqlite3.Connection, number: int, generations: list[d
 
 def _read(connection: sqlite3.Connection, key: str, table: str, column: str, asset_id: int) -> list[dict[str, Any]]:
     names = tuple(_COLUMNS[key])
-    query = f"SELECT {', '.join(names)} FROM {table} WHERE {column} = ? ORDER BY rowid"  # noqa: S608 - constants
+    query = f"SELECT {', '.join(names)} FROM {table} WHERE {column} = ? ORDER BY rowid"
     return _rows(key, connection.execute(query, [asset_id]).fetchall())
 
 
@@ -292,10 +292,12 @@ def _insert(connection: sqlite3.Connection, table: str, rows: list[dict[str, Any
     """Write rows whose keys are names of columns that stand in `_COLUMNS`."""
     for row in rows:
         marks = ", ".join(f":{name}" for name in row)
-        values = {name: as_json(value) if name in _JSON and value is not None else value for name, value in row.items()}
+        values = {
+            name: _as_json(value) if name in _JSON and value is not None else value for name, value in row.items()
+        }
         if table == "overrides":  # where nothing is a value too
-            values["value"] = as_json(row["value"])
-        connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", values)  # noqa: S608 - constants
+            values["value"] = _as_json(row["value"])
+        connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", values)
 
 
 def _see_that_paths_are_free(connection: sqlite3.Connection, path: str, files: list[str]) -> None:
@@ -356,6 +358,10 @@ def _see_that_it_agrees(known: dict[str, Any]) -> None:
 def _has_twice(rows: Iterable[tuple[Any, ...]]) -> bool:
     seen = list(rows)
     return len(set(seen)) < len(seen)
+
+
+def _as_json(value: object) -> str:
+    return orjson.dumps(value).decode()
 
 
 def _damaged(what: str) -> CorruptFileError:

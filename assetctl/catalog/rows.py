@@ -1,8 +1,9 @@
-"""What the rows of the catalog hold: the schema they follow, how they are looked at, and the entries made of them."""
+"""What the catalog's file holds: its schema, the kinds of its columns, and how what is read of it is looked at."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import shlex
 import sqlite3
 from dataclasses import dataclass
 from types import NoneType
@@ -10,29 +11,96 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
 
+from assetctl.errors import CatalogError, StorageError
 from assetctl.types import LONGEST_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
 
-    from assetctl.types import AssetFile, Identification, Origin, Selection
+    from assetctl.types import AssetFile, Identification, Origin
 
 
 #: How long one process waits for another's write, in seconds.
 BUSY_TIMEOUT = 30.0
 
 #: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0006"
+HEAD = "0007"
 
-#: How many bytes a text, a blob or a row may have.
-_LONGEST = 2**27
+#: What a column may hold.
+Kinds: TypeAlias = frozenset[type]
+TEXT: Kinds = frozenset({str})
+TEXT_OR_NONE: Kinds = frozenset({str, NoneType})
+NUMBER: Kinds = frozenset({int})
+NUMBER_OR_NONE: Kinds = frozenset({int, NoneType})
+REAL: Kinds = frozenset({int, float})
+REAL_OR_NONE: Kinds = frozenset({int, float, NoneType})
+#: A record that is damaged is none, and the rest of its picture is told.
+ANYTHING: Kinds = frozenset({str, bytes, int, float, NoneType})
 
-_TABLES = frozenset(
-    {
-        "assets", "files", "trigger_words", "tags", "origins", "identifications", "overrides", "generations",
-        "generation_assets", "asset_search",
-    }
-)  # fmt: skip
+#: What identification fills in and a person may override.
+IDENTIFIED = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
+
+#: Every table, its columns in order, and what these hold. What is computed of another column is not among them.
+TABLES: dict[str, dict[str, Kinds]] = {
+    "assets": {
+        "id": NUMBER, "name": TEXT, "kind": TEXT, **dict.fromkeys(IDENTIFIED[1:], TEXT_OR_NONE), "path": TEXT,
+        "size": NUMBER, "sha256": TEXT_OR_NONE, "in_store": NUMBER, "default_weight": REAL_OR_NONE,
+        "notes": TEXT_OR_NONE, "added_at": TEXT, "updated_at": TEXT,
+    },
+    "files": {
+        "id": NUMBER, "asset_id": NUMBER, "path": TEXT, "role": TEXT, "size": NUMBER, "mtime_ns": NUMBER,
+        "sha256": TEXT_OR_NONE, "autov3": TEXT_OR_NONE, "blake3": TEXT_OR_NONE,
+    },
+    "trigger_words": {"asset_id": NUMBER, "position": NUMBER, "word": TEXT},
+    "tags": {"asset_id": NUMBER, "tag": TEXT},
+    "origins": {
+        "asset_id": NUMBER, "source": TEXT, "reference": TEXT, "revision": TEXT_OR_NONE, "url": TEXT_OR_NONE,
+        "fetched_at": TEXT_OR_NONE, "facts": TEXT_OR_NONE,
+    },
+    "identifications": {
+        "asset_id": NUMBER, "confidence": TEXT, "result": TEXT, "evidence": TEXT, "identified_at": TEXT,
+    },
+    "overrides": {"asset_id": NUMBER, "field": TEXT, "value": TEXT, "set_at": TEXT},
+    "generations": {
+        "id": NUMBER, "created_at": TEXT, "prompt": TEXT, "negative_prompt": TEXT, "settings": TEXT,
+        "image_path": TEXT, "image_sha256": TEXT, "record": ANYTHING,
+    },
+    "generation_assets": {
+        "generation_id": NUMBER, "position": NUMBER, "asset_id": NUMBER_OR_NONE, "role": TEXT, "name": TEXT,
+        "sha256": TEXT_OR_NONE, "weight": REAL_OR_NONE,
+    },
+    "asset_search": dict.fromkeys(("name", "trigger_words", "tags", "notes"), TEXT_OR_NONE),
+}  # fmt: skip
+
+#: The columns of `asset_view`: the fields of `Asset`, in order.
+ASSET: dict[str, Kinds] = {
+    **{name: TABLES["assets"][name] for name in ("id", "name", *IDENTIFIED, "size", "sha256")},
+    "autov3": TEXT_OR_NONE, "trigger_words": TEXT, "tags": TEXT,
+    "path": TEXT, "in_store": NUMBER, "source": TEXT_OR_NONE,
+    **{name: TABLES["assets"][name] for name in ("default_weight", "notes", "added_at")},
+}  # fmt: skip
+
+#: What columns are called where one is damaged, as far as that is another word.
+_CALLED = {
+    "trigger_words": "list of trigger words", "tags": "list of tags", "prediction": "prediction type",
+    "id": "number", "asset_id": "number", "in_store": "place", "mtime_ns": "time", "sha256": "SHA256",
+    "autov3": "AutoV3", "blake3": "BLAKE3", "url": "URL", "facts": "source's word", "cfg_scale": "scale",
+    "steps": "number of steps",
+}  # fmt: skip
+
+
+def some(table: str, *without: str) -> dict[str, Kinds]:
+    """The columns of a table but for some."""
+    return {name: kinds for name, kinds in TABLES[table].items() if name not in without}
+
+
+def insert(table: str, *columns: str, rows: int = 1) -> str:
+    """How rows are written to a table: these columns of it, or all but the number that SQLite gives."""
+    names = columns or tuple(name for name in TABLES[table] if name != "id")
+    values = ", ".join([f"({', '.join('?' * len(names))})"] * rows)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {values}"
+
 
 #: The one view, as the migrations make it; how many blanks there are does not count.
 _VIEW = """
@@ -48,6 +116,55 @@ _VIEW = """
         a.default_weight, a.notes, a.added_at
     FROM assets a
 """
+
+_NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
+
+
+def _labels_trigger(table: str, event: str, which: str) -> str:
+    """Words and tags belong to what is searched; one of a row that has no asset yet changes nothing."""
+    return f"""
+        CREATE TRIGGER {table}_{event} AFTER {event.upper()} ON {table} BEGIN
+            UPDATE assets SET updated_at = {_NOW} WHERE id {which};
+            UPDATE asset_search SET {table} = (SELECT {table} FROM asset_view WHERE id = asset_search.rowid)
+                WHERE rowid {which};
+        END
+    """
+
+
+#: The triggers, as the migrations make them: they keep the index of words and the time of change.
+_TRIGGERS = (
+    f"""
+        CREATE TRIGGER assets_change AFTER UPDATE OF name, kind, family, base_model, variant, prediction, format,
+            layout, size, in_store, default_weight, notes ON assets BEGIN
+            UPDATE assets SET updated_at = {_NOW} WHERE id = new.id;
+        END
+    """,
+    """
+        CREATE TRIGGER assets_insert AFTER INSERT ON assets BEGIN
+            INSERT INTO asset_search (rowid, name, trigger_words, tags, notes)
+                SELECT id, name, trigger_words, tags, notes FROM asset_view WHERE id = new.id;
+        END
+    """,
+    """
+        CREATE TRIGGER assets_update AFTER UPDATE OF name, notes ON assets BEGIN
+            UPDATE asset_search SET name = new.name, notes = new.notes WHERE rowid = new.id;
+        END
+    """,
+    """
+        CREATE TRIGGER assets_delete BEFORE DELETE ON assets BEGIN
+            DELETE FROM asset_search WHERE rowid = old.id;
+        END
+    """,
+    *(
+        _labels_trigger(table, event, which)
+        for table in ("trigger_words", "tags")
+        for event, which in (
+            ("insert", "= new.asset_id"),
+            ("update", "IN (old.asset_id, new.asset_id)"),
+            ("delete", "= old.asset_id"),
+        )
+    ),
+)
 
 
 class DamagedError(sqlite3.DatabaseError):
@@ -66,6 +183,12 @@ class DamagedAssetError(DamagedError):
         self.name = name
 
 
+class LockedError(sqlite3.OperationalError):
+    """Another thread of this process writes, and does not end."""
+
+    sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+
 class NoCatalogError(sqlite3.DatabaseError):
     """An SQLite file that is no catalog."""
 
@@ -75,20 +198,15 @@ def is_undecodable(error: sqlite3.Error) -> bool:
     return str(error).startswith("Could not decode")
 
 
-def harden(connection: sqlite3.Connection) -> None:
-    """Let no row of the file fill the memory."""
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-
-
 def revision(connection: sqlite3.Connection) -> str | None:
     """The schema of a file: `None` if it is empty.
 
     Raises:
-        DamagedError: It has a trigger, or lacks something that a catalog of the present schema has.
+        DamagedError: It has a trigger that is not ours, or lacks something that a catalog of the present schema has.
         NoCatalogError: It is no catalog.
     """
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE type <> 'index'").fetchall()
-    parts = {(kind, name): sql for kind, name, sql in rows}
+    parts = {(kind, name): " ".join(str(sql).split()) for kind, name, sql in rows}
     tables = {name for kind, name in parts if kind == "table"}
     row = None
     if "alembic_version" in tables:
@@ -97,15 +215,19 @@ def revision(connection: sqlite3.Connection) -> str | None:
         if tables - {"alembic_version"}:
             raise NoCatalogError
         return None
-    trigger = next((name for kind, name in parts if kind == "trigger"), None)
-    if trigger is not None:
-        raise DamagedError(f"it has a trigger, {trigger!a}, and assetctl makes none")
+    ours = {" ".join(sql.split()) for sql in _TRIGGERS} if row[0] == HEAD else set()
+    triggers = {sql: name for (kind, name), sql in parts.items() if kind == "trigger"}
+    others = sorted(name for sql, name in triggers.items() if sql not in ours)
+    if others and row[0] <= HEAD:  # one that a newer assetctl wrote is refused for that, and never written to
+        raise DamagedError(f"it has a trigger, {others[0]!a}, and assetctl makes none such")
     if row[0] == HEAD:
-        lacking = sorted(_TABLES - tables)
+        lacking = sorted(TABLES.keys() - tables)
         if lacking:
             raise DamagedError(f"it has no table {lacking[0]}")
-        if " ".join(str(parts.get(("view", "asset_view"))).split()) != " ".join(_VIEW.split()):
+        if parts.get(("view", "asset_view")) != " ".join(_VIEW.split()):
             raise DamagedError("its view asset_view is not the one that assetctl makes")
+        if ours - triggers.keys():
+            raise DamagedError("it lacks a trigger that keeps the index of its words")
     return str(row[0])
 
 
@@ -156,97 +278,6 @@ class FileHashes(NamedTuple):
     blake3: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationEntry:
-    """One picture that was made.
-
-    Attributes:
-        selection: The assets and their weights.
-        image_path: Where the picture lies.
-        image_sha256: Of the picture's file.
-        record: Everything that was recorded in the picture.
-    """
-
-    selection: Selection
-    prompt: str
-    negative_prompt: str
-    steps: int
-    cfg_scale: float
-    sampler: str
-    seed: int
-    width: int
-    height: int
-    image_path: str
-    image_sha256: str
-    record: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationAsset:
-    """An asset's part in a picture that was made.
-
-    Attributes:
-        name: What it was called then.
-        asset: What it is called now; `None` if it has left the catalog.
-    """
-
-    role: str
-    name: str
-    sha256: str | None
-    weight: float | None
-    asset: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A picture that was made, as the catalog keeps it.
-
-    Attributes:
-        number: Counts up from 1.
-        image_path: Where it was saved; it may lie elsewhere by now.
-        image_sha256: Of the file as it was saved.
-        record: Everything that was recorded in it; `None` in a list of many.
-    """
-
-    number: int
-    created_at: str
-    prompt: str
-    negative_prompt: str
-    steps: int
-    cfg_scale: float
-    sampler: str
-    seed: int
-    width: int
-    height: int
-    image_path: str
-    image_sha256: str
-    assets: tuple[GenerationAsset, ...]
-    record: dict[str, Any] | None = None
-
-    @property
-    def is_there(self) -> bool:
-        """Whether there is still a file where the picture was saved."""
-        return os.path.exists(self.image_path)  # noqa: PTH110 - a `Path` costs more, and there may be many
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationFilter:
-    """Which pictures are asked for; conditions add up, and `None` is none.
-
-    Attributes:
-        asset_ids: Any of these assets was used, by its number or as the same bytes.
-        name: An asset that was called so was used, whether it is still there or not.
-        words: Each occurs in the prompt, in any case.
-        since: Made at this time or later, ISO 8601 in UTC.
-    """
-
-    asset_ids: tuple[int, ...] = ()
-    name: str | None = None
-    words: tuple[str, ...] = ()
-    seed: int | None = None
-    since: str | None = None
-
-
 def free_name(wanted: str, taken: set[str]) -> str:
     """`wanted`, or `wanted-2` and so on if it is taken; `taken` is in lower case and is added to."""
     name, number = wanted, 1
@@ -257,15 +288,6 @@ def free_name(wanted: str, taken: set[str]) -> str:
     taken.add(name.lower())
     return name
 
-
-#: What a column may hold.
-Kinds: TypeAlias = frozenset[type]
-TEXT: Kinds = frozenset({str})
-TEXT_OR_NONE: Kinds = frozenset({str, NoneType})
-NUMBER: Kinds = frozenset({int})
-NUMBER_OR_NONE: Kinds = frozenset({int, NoneType})
-REAL: Kinds = frozenset({int, float})
-REAL_OR_NONE: Kinds = frozenset({int, float, NoneType})
 
 _Rows: TypeAlias = "Sequence[Sequence[Any]]"
 
@@ -283,7 +305,7 @@ def check(rows: _Rows, columns: dict[str, Kinds]) -> None:
     for shape in {tuple(map(type, row)) for row in rows}:  # there are few, whatever the number of rows
         for kind, (name, kinds) in zip(shape, columns.items(), strict=True):
             if kind not in kinds:
-                raise DamagedError(f"a {name} in it is {_words(kind)}")
+                raise DamagedError(f"a {_CALLED.get(name, name.replace('_', ' '))} in it is {_words(kind)}")
 
 
 def check_paths(paths: Collection[str]) -> None:
@@ -360,3 +382,81 @@ def _words(kind: type) -> str:
     return {NoneType: "missing", bytes: "no text", str: "a text", int: "a number", float: "a number"}.get(
         kind, f"a {kind.__name__}"
     )
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def explain(path: Path, error: sqlite3.Error) -> CatalogError | StorageError:
+    """Say what SQLite's error means for a person."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of the number says where
+    text = str(error)
+    if isinstance(error, NoCatalogError):
+        meaning = _FOREIGN
+    elif isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError)):
+        meaning = _UNKNOWN
+    elif "FOREIGN KEY" in text:
+        meaning = _GONE
+    else:
+        # Our own statements are right where the catalog is: what SQLite cannot make sense of is in the file.
+        meaning = _MEANINGS.get(kind, _DAMAGED)
+    what = "a text in it is not valid UTF-8" if is_undecodable(error) else text
+    hint = meaning.hint
+    if isinstance(error, DamagedAssetError):
+        hint += f" `assetctl rm {shlex.quote(error.name)} --now` removes this asset for good, without the trash."
+    return meaning.error(meaning.message.format(path=path, what=what), hint)
+
+
+class _Meaning(NamedTuple):
+    error: type[CatalogError | StorageError]
+    message: str
+    hint: str
+
+
+_FOREIGN = _Meaning(
+    CatalogError,
+    "{path} is an SQLite file, but not an assetctl catalog.",
+    "Choose another folder with --home or ASSETCTL_HOME, or move the file away.",
+)
+_DAMAGED = _Meaning(
+    CatalogError,
+    "{path} is not a catalog, or is damaged: {what}.",
+    "Restore a backup, or move the file away: assetctl then starts a new catalog and `import` fills it again.",
+)
+_GONE = _Meaning(
+    CatalogError, "Another command has removed an asset meanwhile; nothing was changed.", "Run this again."
+)
+_UNKNOWN = _Meaning(
+    CatalogError, "The catalog {path} could not be used: {what}.", "Run again with --debug to see where."
+)
+_FULL = _Meaning(
+    StorageError,
+    "The disk is full: {path} could not be written.",
+    "Free some space, with `assetctl prune` for example; nothing was changed.",
+)
+_DENIED = _Meaning(
+    StorageError,
+    "The catalog {path} cannot be opened for writing ({what}).",
+    "Check the permissions of the folder, or choose another with --home or ASSETCTL_HOME.",
+)
+_LOCKED = _Meaning(
+    CatalogError,
+    f"Another process has kept {{path}} locked for {BUSY_TIMEOUT:.0f} s.",
+    "Wait for the other assetctl to finish, then try again.",
+)
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: _FULL,
+    sqlite3.SQLITE_READONLY: _DENIED,
+    sqlite3.SQLITE_CANTOPEN: _DENIED,
+    sqlite3.SQLITE_PERM: _DENIED,
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_CONSTRAINT: _UNKNOWN,
+}

@@ -44,15 +44,9 @@ def families(incomplete: str) -> list[Offer]:
     return _matching(incomplete, known)
 
 
-def samplers(incomplete: str) -> list[Offer]:
-    """Samplers, as A1111 prints them."""
-
-    def known() -> Iterable[str]:
-        from assetctl.generation.samplers import SAMPLERS  # noqa: PLC0415 - for this option alone
-
-        return SAMPLERS
-
-    return _matching(incomplete, known)
+def words(known: Iterable[str]) -> Callable[[str], list[Offer]]:
+    """Words that are known beforehand."""
+    return lambda incomplete: _matching(incomplete, lambda: known)
 
 
 def recipes(ctx: typer.Context, incomplete: str) -> list[Offer]:

@@ -105,6 +105,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         sys.stderr.write(safe(redacted(_trace(error)), lines=True))
     wants_json = "--json" in arguments and not isinstance(error, LostOutputError)
     known = _understood(error, arguments)
+    if known is not error:
+        known.done = getattr(error, "done", None)
     if not wants_json:
         if isinstance(known, IncompatibleError):
             from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings

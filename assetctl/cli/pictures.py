@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from assetctl.cli.render import show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
+from assetctl.options import together, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
+    from assetctl.options import Option
     from assetctl.pictures import PictureParameters
     from assetctl.plan import Plan
 
@@ -31,8 +33,7 @@ _PROMPT = 40
 
 #: Fields that a page shows elsewhere: as parameters, or as assets.
 _SHOWN = {
-    "Steps", "Sampler", "CFG scale", "Seed", "Size", "Clip skip", "Model", "Model hash", "VAE", "VAE hash",
-    "Lora hashes", "TI hashes", "Version",
+    "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Version",
 }  # fmt: skip
 _MARKS = {"here": "✓", "other_bytes": "!", "missing": "✗", "ambiguous": "?"}
 _HASHES = {"sha256": "SHA256", "autov1": "AutoV1", "autov2": "AutoV2", "autov3": "AutoV3", "blake3": "BLAKE3"}
@@ -104,24 +105,20 @@ def _verdict(each: ResolvedAsset) -> str:
 
 
 def _show_parameters(out: Output, said: PictureParameters) -> None:
-    size = None if said.width is None else f"{said.width}x{said.height}"
-    lines = [
-        ("made by", said.software),
-        ("prompt", said.prompt),
-        ("negative", said.negative_prompt),
-        ("steps", said.steps),
-        ("sampler", said.sampler),
-        ("CFG", None if said.cfg_scale is None else f"{said.cfg_scale:g}"),
-        ("seed", said.seed),
-        ("size", size),
-        ("clip skip", said.clip_skip),
-    ]
+    lines = [("made by", said.software), ("prompt", said.prompt), ("negative", said.negative_prompt)]
+    lines += [(_label(options), written(options, said.settings)) for options in together("field").values()]
     for label, value in lines:
         if value is not None:
-            out.labelled(label, str(value), prose=True)
-    others = [f"{key}: {value}" for key, value in said.fields.items() if key not in _SHOWN]
+            out.labelled(label, value, prose=True)
+    shown = _SHOWN | together("field").keys()
+    others = [f"{key}: {value}" for key, value in said.fields.items() if key not in shown]
     if others:
         out.labelled("also", ", ".join(others), prose=True)
+
+
+def _label(options: Sequence[Option]) -> str:
+    """What options are called in a list: CFG, clip skip."""
+    return options[0].field.replace("CFG scale", "CFG").lower().replace("cfg", "CFG")
 
 
 def show_history(out: Output, generations: Sequence[Generation]) -> None:
@@ -139,8 +136,8 @@ def _row(each: Generation) -> tuple[str, ...]:
     prompt = " ".join(each.prompt.split())
     shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
     file = Path(each.image_path).name + ("" if each.is_there else " (gone)")
-    size = f"{each.width}x{each.height}"
-    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.seed), size, file
+    size = written(together("field")["Size"], each.settings) or ""
+    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
 
 
 def show_generation(out: Output, picture: Remade) -> None:
@@ -155,9 +152,7 @@ def show_generation(out: Output, picture: Remade) -> None:
             ("SHA256", generation.image_sha256),
             ("prompt", generation.prompt),
             ("negative", generation.negative_prompt),
-            ("steps", f"{generation.steps} of {generation.sampler}, CFG {generation.cfg_scale:g}"),
-            ("seed", str(generation.seed)),
-            ("size", f"{generation.width}x{generation.height}"),
+            *((_label(options), written(options, generation.settings) or "") for options in together("field").values()),
         ]
         for label, value in lines:
             if value:
@@ -210,15 +205,13 @@ def tell_result(session: Session, result: GenerationResult) -> None:
 
 def show_plan(session: Session, plan: Plan) -> None:
     """A plan as a page on stdout."""
-    for role, asset, used in plan.selection.uses:
-        weight = "" if used is None else f" at {used:g}"
-        session.out.line(f"{role:>12}  {asset.name}{weight}  ({asset.family or 'family unknown'})")
+    for use in plan.uses:
+        weight = "" if use.applied_weight is None else f" at {use.applied_weight:g}"
+        session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'})")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
         segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
         session.out.line(f"{label:>12}  {segments}")
     seeds = ", ".join(map(str, plan.seeds))
-    size = f"{plan.width}x{plan.height}"
-    skip = "" if plan.clip_skip == 1 else f", clip skip {plan.clip_skip}"
-    session.out.line(
-        f"{'picture':>12}  {size}, {plan.steps} steps of {plan.sampler}, CFG {plan.cfg_scale:g}, seed {seeds}{skip}"
-    )
+    said = [(_label(options), written(options, plan.settings)) for options in together("field").values()]
+    line = ", ".join(f"{label} {value}" for label, value in said if value is not None)
+    session.out.line(f"{'picture':>12}  {line}, seed {seeds}")

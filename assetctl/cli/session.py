@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from assetctl.cli import completion
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.text import redacted, safe, terminal_json
 from assetctl.wire import Outcome
@@ -320,7 +319,7 @@ class Session:
 
 
 def command(
-    *, gives: str, done: str | None = None, examples: Sequence[str]
+    *, gives: str, done: str | None = None, examples: Sequence[str], more: Sequence[inspect.Parameter] = ()
 ) -> Callable[[Callable[..., None]], typer.Typer]:
     """Make a Typer application of one command of a function that takes a `Session` first.
 
@@ -330,6 +329,7 @@ def command(
         gives: The type of its `data`, named by its place in this package: `list[types.Asset]`.
         done: That of what was finished before an error, where it is another.
         examples: Command lines.
+        more: Options that the function takes as keywords, beside those that it names.
     """
 
     def decorate(function: Callable[..., None]) -> typer.Typer:
@@ -343,7 +343,8 @@ def command(
             finally:
                 session.close()
 
-        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        named = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        own = [*more, *(each for each in named if each.kind is not inspect.Parameter.VAR_KEYWORD)]
         common = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
             for name, default, annotation in (
@@ -364,55 +365,9 @@ def command(
     return decorate
 
 
-CheckpointOption = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=completion.asset_names("checkpoint")
-    ),
-]
-LorasOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lora",
-        "-l",
-        metavar="NAME[:WEIGHT]",
-        help="A LoRA; can be repeated.",
-        autocompletion=completion.asset_names("lora"),
-    ),
-]
-EmbeddingsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--embedding",
-        "-e",
-        metavar="NAME",
-        help="An embedding; can be repeated.",
-        autocompletion=completion.asset_names("embedding"),
-    ),
-]
-RecipeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        "-r",
-        metavar="NAME",
-        help="A selection that the manifest names.",
-        autocompletion=completion.recipes,
-    ),
-]
-ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
 OutsideOption = Annotated[
     bool,
     typer.Option("--allow-outside", help="Let paths leave the manifest's folder: you wrote it yourself."),
-]
-VaeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--vae",
-        metavar="NAME",
-        help="A VAE instead of the checkpoint's own.",
-        autocompletion=completion.asset_names("vae"),
-    ),
 ]
 
 

@@ -22,7 +22,7 @@ from assetctl.types import CheckReport, Finding
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from assetctl.types import Asset, Coverage, Selection, Severity
+    from assetctl.types import Asset, Coverage, Facts, Selection, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +137,41 @@ class OpenedCheckpoint:
         return modules_of_networks(self.networks) if self.networks else None
 
 
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What surrounds a selection: the machine, and what the catalog knows beside it. All of it may be unknown.
+
+    Attributes:
+        others: Embeddings at hand that were not chosen: a prompt may name one by mistake.
+        tokenizer: Folder with the `vocab.json` and `merges.txt` of the checkpoint's text encoder.
+        memory: Bytes that the machine has to spare.
+        weight_bytes: Of one number, as it is computed with.
+        states: Paths of assets that are `changed` or `unverified`.
+        commercial: Whether it is asked what the licences say of selling.
+        facts: What sources said of assets, by path.
+    """
+
+    others: tuple[Asset, ...] = ()
+    tokenizer: str | None = None
+    memory: int | None = None
+    weight_bytes: int = 2
+    states: tuple[tuple[str, str], ...] = ()
+    commercial: bool = False
+    facts: tuple[tuple[str, Facts], ...] = ()
+
+
 @dataclass(frozen=True)
 class Context:
     """A selection, and what the headers of its files say.
 
     Attributes:
         selection: What is checked.
+        situation: What surrounds it.
         reused: Its checkpoint, opened before; who checks several selections with it reads it once.
     """
 
     selection: Selection
+    situation: Situation = Situation()
     reused: OpenedCheckpoint | None = None
     _failures: dict[str, AssetctlError] = field(default_factory=dict, repr=False)
     _headers: dict[str, Header | None] = field(default_factory=dict, repr=False)
@@ -286,7 +311,11 @@ _ORDER = ("error", "warning", "info")
 
 
 def run_rules(
-    selection: Selection, *, opened: OpenedCheckpoint | None = None, only: Container[str] | None = None
+    selection: Selection,
+    situation: Situation = Situation(),
+    *,
+    opened: OpenedCheckpoint | None = None,
+    only: Container[str] | None = None,
 ) -> CheckReport:
     """Ask every rule about a selection.
 
@@ -295,10 +324,11 @@ def run_rules(
 
     Args:
         selection: What is checked.
+        situation: What surrounds it.
         opened: Its checkpoint, where several selections with the same one are asked about: it is read once.
         only: Names of the rules to ask; all by default.
     """
-    context = Context(selection, opened)
+    context = Context(selection, situation, opened)
     asked = (module for module in rule_modules() if only is None or module.RULE.name in only)
     findings = [finding for module in asked for finding in _asked(module, context)]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))

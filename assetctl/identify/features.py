@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -143,6 +143,23 @@ class TextEncoder:
 
 
 @dataclass(frozen=True, slots=True)
+class Distilled:
+    """What a model wants that was trained to need few steps and little guidance, as its authors' page asks.
+
+    Attributes:
+        fewest: Steps.
+        most: Steps, with some room.
+        cfg: The highest CFG scale, with some room.
+        usual: Settings that are taken where nobody names any.
+    """
+
+    fewest: int
+    most: int
+    cfg: float
+    usual: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Driven:
     """What it takes to generate with a family: assetctl drives those that have this.
 
@@ -157,6 +174,7 @@ class Driven:
         size_conditioned: Whether its UNet is told the picture's size and the pooled text.
         zeros_for_nothing: Whether an empty negative prompt is zeros, and not the encoding of nothing.
         clip_skip: Whether an earlier layer of its text encoder may be asked for.
+        usual: Settings that differ from those of other families where nobody names any.
     """
 
     pipeline: str
@@ -169,6 +187,7 @@ class Driven:
     size_conditioned: bool = False
     zeros_for_nothing: bool = False
     clip_skip: bool = False
+    usual: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: How a prompt that is longer than CLIP reads at a time is met: cut into chunks that are all read, or cut off.
@@ -195,6 +214,7 @@ class Family:
         assumed_prediction: What a single file that does not say it is taken to predict, where it cannot be seen.
         lineage: Base model, to the lineage that it continues, where adapters of one work in part with another.
         descent: Lineage, to those whose adapters serve it as well.
+        distilled: Base model, to what it wants that was trained to need few steps.
         driven: What it takes to generate with it; `None` for what assetctl only recognises.
     """
 
@@ -213,6 +233,7 @@ class Family:
     assumed_prediction: str | None = None
     lineage: Mapping[str, str] = field(default_factory=dict)
     descent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    distilled: Mapping[str, Distilled] = field(default_factory=dict)
     driven: Driven | None = None
 
     @property

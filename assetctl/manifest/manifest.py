@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
 from assetctl.manifest.tables import Document, shown_key
+from assetctl.options import checked, parse_sides, together
+from assetctl.request import Request, Use
 from assetctl.text import escaped, visible
 from assetctl.types import KINDS, LONGEST_NAME, can_be_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from assetctl.options import Option
 
 NAME = "registry.toml"
 
@@ -24,10 +28,7 @@ _MISSING = "Write one (registry.example.toml shows how), or make one from your c
 _ASSET_KEYS = (
     "source", "sha256", "kind", "family", "base_model", "trigger_words", "tags", "default_weight", "notes",
 )  # fmt: skip
-_RECIPE_KEYS = (
-    "checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt", "steps", "cfg", "sampler", "size",
-    "clip_skip", "seed",
-)  # fmt: skip
+_RECIPE_KEYS = ("checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt")
 #: Texts of a recipe that may have lines.
 _PROSE = ("prompt", "negative_prompt")
 #: Lists that say something even where they are empty.
@@ -36,8 +37,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: What to do about a name that cannot be one.
 NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
-_SIZE = re.compile(r"\d{2,4}x\d{2,4}", re.ASCII)
-_WEIGHT = re.compile(r":-?[\d.]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +55,12 @@ class Wanted:
     notes: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A named selection with defaults for the prompt and the settings; LoRAs are `NAME` or `NAME:WEIGHT`."""
-
-    name: str
-    checkpoint: str | None = None
-    loras: tuple[str, ...] = ()
-    embeddings: tuple[str, ...] = ()
-    vae: str | None = None
-    prompt: str | None = None
-    negative_prompt: str | None = None
-    steps: int | None = None
-    cfg: float | None = None
-    sampler: str | None = None
-    size: str | None = None
-    clip_skip: int | None = None
-    seed: int | None = None
-
-
 @dataclass(frozen=True)
 class Manifest:
     """What is wanted, in the order of the file."""
 
     assets: tuple[Wanted, ...] = ()
-    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    recipes: Mapping[str, Request] = field(default_factory=dict)
 
     def get(self, name: str) -> Wanted | None:
         """The asset of this name."""
@@ -91,12 +71,8 @@ class Manifest:
         return {item.name: item for item in self.assets}
 
 
-def read_manifest(path: Path, sampler: Callable[[str], str] = str) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
-
-    Args:
-        path: The file.
-        sampler: Raises `UsageError`, with a hint, for what is no sampler's name.
 
     Raises:
         NotFoundError: There is none.
@@ -106,7 +82,7 @@ def read_manifest(path: Path, sampler: Callable[[str], str] = str) -> Manifest:
     document.table((), document.tables, ("assets", "recipes"))
     assets = _tables(document, "assets")
     wanted = tuple(_wanted(document, name, of) for name, of in assets.items())
-    recipes = {name: _recipe(document, name, of, assets, sampler) for name, of in _tables(document, "recipes").items()}
+    recipes = {name: _recipe(document, name, of, assets) for name, of in _tables(document, "recipes").items()}
     lowered = Counter(item.name.lower() for item in wanted)
     for item in wanted:
         if lowered[item.name.lower()] > 1:
@@ -125,13 +101,24 @@ def write_manifest(manifest: Manifest) -> str:
     """The text of a manifest; what is left to the file is left out."""
     import tomli_w  # noqa: PLC0415 - only `export` writes one
 
-    assets = {item.name: _filled(item, _ASSET_KEYS) for item in manifest.assets}
-    recipes = {name: _filled(recipe, _RECIPE_KEYS) for name, recipe in manifest.recipes.items()}
+    assets = {item.name: _filled({key: getattr(item, key) for key in _ASSET_KEYS}) for item in manifest.assets}
+    recipes = {name: _filled(_keys_of(recipe)) for name, recipe in manifest.recipes.items()}
     return escaped(tomli_w.dumps({"assets": assets} | ({"recipes": recipes} if recipes else {})))
 
 
-def _filled(item: Wanted | Recipe, keys: tuple[str, ...]) -> dict[str, Any]:
-    values = {key: getattr(item, key) for key in keys}
+def _keys_of(recipe: Request) -> dict[str, Any]:
+    """A recipe as its table has it; options by their keys."""
+    named = {role: tuple(map(str, recipe.of_role(role))) for role in ("checkpoint", "lora", "embedding", "vae")}
+    single = {role: next(iter(named[role]), None) for role in ("checkpoint", "vae")}
+    settings = {}
+    for key, options in together("key").items():
+        values = [recipe.settings[each.name] for each in options if each.name in recipe.settings]
+        settings[key] = None if not values else values[0] if len(options) == 1 else "x".join(map(str, values))
+    prompts = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+    return {**single, "loras": named["lora"], "embeddings": named["embedding"], **prompts, **settings}
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _writable(key, value)
         for key, value in values.items()
@@ -206,60 +193,51 @@ def _choose(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Choose one of: {', '.join(known)}."
 
 
-def _recipe(
-    document: Document,
-    name: str,
-    of: Mapping[str, Any],
-    assets: Mapping[str, object],
-    sampler: Callable[[str], str],
-) -> Recipe:
-    where = ("recipes", name)
-    document.table(where, of, _RECIPE_KEYS)
+def _recipe(document: Document, name: str, of: Mapping[str, Any], assets: Mapping[str, object]) -> Request:
+    where, by_key = ("recipes", name), together("key")
+    document.table(where, of, (*_RECIPE_KEYS, *by_key))
     texts = {
         key: document.text((*where, key), of, prose=key in _PROSE) or None
-        for key in ("checkpoint", "vae", "prompt", "negative_prompt", "sampler", "size")
+        for key in ("checkpoint", "vae", "prompt", "negative_prompt")
     }
-    _check_settings(document, where, texts, sampler)
-    loras, embeddings = document.words((*where, "loras"), of), document.words((*where, "embeddings"), of)
-    numbers = {
-        key: document.get((*where, key), of, int, 0) if key in of else None for key in ("steps", "clip_skip", "seed")
-    }
-    cfg = document.get((*where, "cfg"), of, float, 0.0) if "cfg" in of else None
-    used = {"checkpoint": texts["checkpoint"], "vae": texts["vae"]}
-    for key, names in (
-        *((key, [value]) for key, value in used.items() if value),
-        ("loras", loras),
-        ("embeddings", embeddings),
-    ):
-        for used_name in names:
-            if used_name not in assets and _WEIGHT.sub("", used_name) not in assets:
-                others = f", or choose one of: {', '.join(list(assets)[:10])}" if assets else ""
-                hint = f"Add [assets.{shown_key(used_name)}]{others}."
-                problem = f"names {shown_key(used_name)!r}, which is not an asset of this file"
-                document.fail((*where, key), problem, hint)
-    return Recipe(name, loras=loras, embeddings=embeddings, cfg=cfg, **texts, **numbers)  # type: ignore[arg-type]  # as read
+    uses = [Use(role, text) for role in ("checkpoint", "vae") if (text := texts[role])]
+    for role in ("lora", "embedding"):
+        uses += [_use(document, (*where, f"{role}s"), role, text) for text in document.words((*where, f"{role}s"), of)]
+    for use in uses:
+        if use.reference not in assets and str(use) not in assets:
+            key = use.role if use.role in texts else f"{use.role}s"
+            others = f", or choose one of: {', '.join(list(assets)[:10])}" if assets else ""
+            hint = f"Add [assets.{shown_key(use.reference)}]{others}."
+            problem = f"names {shown_key(str(use))!r}, which is not an asset of this file"
+            document.fail((*where, str(key)), problem, hint)
+    settings: dict[str, Any] = {}
+    for key, options in by_key.items():
+        if key in of:
+            settings |= _settings(document, (*where, key), of, options)
+    return Request(tuple(uses), texts["prompt"], texts["negative_prompt"], settings)
 
 
-def _check_settings(
-    document: Document, where: tuple[str, ...], texts: Mapping[str, str | None], sampler: Callable[[str], str]
-) -> None:
-    """See that a picture can be made so."""
-    size, named = texts["size"], texts["sampler"]
-    if size is not None and not _SIZE.fullmatch(size):
-        document.fail((*where, "size"), "is no size", 'Write "768x512".')
-    if size is not None and any(int(side) % 8 for side in size.split("x")):
-        hint = "Its sides must be multiples of 8: {}x{}, say.".format(
-            *(int(side) // 8 * 8 or 8 for side in size.split("x"))
-        )
-        document.fail((*where, "size"), f"is {size}", hint)
-    if named is not None:
-        try:
-            sampler(named)
-        except UsageError as error:
-            document.fail((*where, "sampler"), f"is {shown_key(named)!r}, which is not a sampler", str(error.hint))
+def _use(document: Document, where: tuple[str, ...], role: str, text: str) -> Use:
+    try:
+        return Use.parse(role, text) if role == "lora" else Use(role, text)
+    except UsageError as error:
+        document.fail(where, f"names {shown_key(text)!r}", str(error.hint))
 
 
-def find_recipe(manifest: Manifest, name: str, path: Path) -> Recipe:
+def _settings(
+    document: Document, where: tuple[str, ...], of: Mapping[str, Any], options: list[Option]
+) -> dict[str, Any]:
+    """The options of one key, and see that a picture can be made so."""
+    try:
+        if len(options) > 1:
+            return checked(parse_sides(options, document.text(where, of)))
+        value = document.text(where, of) if options[0].type is str else document.get(where, of, options[0].type, 0)
+        return checked({options[0].name: value})
+    except UsageError as error:
+        document.fail(where, f"makes no sense: {error.message}", str(error.hint))
+
+
+def find_recipe(manifest: Manifest, name: str, path: Path) -> Request:
     """The recipe of this name.
 
     Raises:

@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from assetctl.options import OPTIONS, together, written
 from assetctl.pictures.parameters import (
     MAX_ASSETS,
-    MAX_SIDE,
-    MAX_STEPS,
     NO_FILE,
     Collection,
     PictureParameters,
     clean,
-    integer,
     line,
     mapping,
-    number,
     parse_json,
     prompt,
     role_of,
+    settings,
     with_understood,
 )
 from assetctl.prompt import parse_prompt, without_tags
@@ -30,8 +28,7 @@ from assetctl.prompt import parse_prompt, without_tags
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from assetctl.plan import Plan
-    from assetctl.types import Asset
+    from assetctl.plan import Plan, PlannedUse
 
 
 #: Fields that are kept of one line, and vain searches for the end of a nested value.
@@ -122,16 +119,12 @@ NEGATIVE = "Negative prompt:"
 _STEPS = re.compile(r"\s*+Steps:\s*+[0-9]++\s*+(?:,|$)")
 _REMARK = re.compile(r"(\w[\w ]{0,40}):[ \t]*+(.*+)")
 _PAIR = re.compile(r"(.*): ([0-9A-Za-z]{4,64})", re.DOTALL)
-_SIZE = re.compile(r"\s*([0-9]{1,7})\s*x\s*([0-9]{1,7})\s*")
 
 #: At least two of these are in every line of fields, and hardly in a prompt's last line.
+_FIRST = ("Steps", "Sampler", "CFG scale", "Seed", "Size")  # as A1111 writes them; other options come after the assets
 _TELLING = {"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model hash"}
 
-#: Fields by the attribute, or the role of the assets, that expresses them.
-_ATTRIBUTES = {
-    "Steps": "steps", "Sampler": "sampler", "CFG scale": "cfg_scale", "Seed": "seed", "Size": "width",
-    "Clip skip": "clip_skip", "Version": "software",
-}  # fmt: skip
+#: Fields by the role of the assets that express them.
 _ROLES = {
     "Model": "checkpoint", "Model hash": "checkpoint", "VAE": "vae", "VAE hash": "vae", "Lora hashes": "lora",
     "TI hashes": "embedding", "Used embeddings": "embedding", "Hashes": "checkpoint",
@@ -150,25 +143,30 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
         if remark is not None:
             fields.plain.setdefault(remark[1], remark[2])
     positive, negative = _prompts(lines[:at])
-    said, size = fields.plain, _SIZE.fullmatch(fields.plain.get("Size", ""))
+    said = fields.plain
     found = PictureParameters(
         software=None if at is None else _software(said.get("Version", "")),
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
-        steps=integer(said.get("Steps"), 0, MAX_STEPS),
-        sampler=_sampler(said),
-        cfg_scale=number(said.get("CFG scale")),
-        seed=integer(said.get("Seed"), -1),
-        width=integer(size[1], 1, MAX_SIDE) if size else None,
-        height=integer(size[2], 1, MAX_SIDE) if size else None,
-        clip_skip=integer(said.get("Clip skip"), 1, 100),
+        settings=_settings(said),
         assets=_assets(positive, negative, fields).assets(),
         fields=said,
         extra=fields.nested,
         text=clean(text),
         understood=_neutral(said),
     )
-    return with_understood(found, _ATTRIBUTES, _ROLES), at is not None
+    expressed = {each.field: each.name for each in OPTIONS}
+    return with_understood(found, {**expressed, "Version": "software"}, _ROLES), at is not None
+
+
+def _settings(said: dict[str, str]) -> dict[str, Any]:
+    """What the fields say of options."""
+    found = {"sampler": _sampler(said)}
+    for name, options in together("field").items():
+        values = said.get(name, "").split("x") if len(options) > 1 else [said.get(name)]
+        if len(values) == len(options):
+            found = dict(zip((each.name for each in options), values, strict=True)) | found
+    return settings(found)
 
 
 def _neutral(said: dict[str, str]) -> frozenset[str]:
@@ -295,7 +293,7 @@ def infotext(plan: Plan, seed: int) -> str:
     The prompt names every LoRA with its weight, wherever the request named it. A line of a prompt that starts with
     `Negative prompt:` would end the prompt for every reader, so it joins the line before it.
     """
-    loras = [(use.asset.name, use.weight) for use in plan.selection.loras]
+    loras = [(use.name, use.weight) for use in plan.of("lora")]
     lines = [_MARK.sub(" ", with_loras(clean(plan.prompt.text), loras))]
     negative = without_tags(clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
     if negative:
@@ -313,11 +311,6 @@ def with_loras(prompt: str, loras: Iterable[tuple[str, float]]) -> str:
     return " ".join([without_tags(prompt).strip(), *tags]).strip()
 
 
-def autov2(asset: Asset | None) -> str:
-    """The first ten digits of the SHA256; empty where there is none."""
-    return "" if asset is None or asset.sha256 is None else asset.sha256[:10]
-
-
 def software() -> str:
     """Our name and version."""
     from importlib.metadata import version  # noqa: PLC0415 - 30 ms that only writing pays
@@ -327,20 +320,16 @@ def software() -> str:
 
 def _fields(plan: Plan, seed: int) -> dict[str, str]:
     """The last line's fields in A1111's order; those without a value are left out."""
-    checkpoint, vae = plan.selection.checkpoint, plan.selection.vae
-    loras = [(use.asset.name, use.asset.autov3 or autov2(use.asset)) for use in plan.selection.loras]
-    embeddings = [(each.name, (each.sha256 or "")[:12]) for each in plan.selection.embeddings]
+    settings = {**plan.settings, "seed": seed}
+    said = {field: written(options, settings) or "" for field, options in together("field").items()}
+    loras = [(use.name, use.autov3 or use.autov2 or "") for use in plan.of("lora")]
+    embeddings = [(use.name, (use.sha256 or "")[:12]) for use in plan.of("embedding")]
+    first = {field: said.pop(field) for field in _FIRST}
     return {
-        "Steps": str(plan.steps),
-        "Sampler": plan.sampler,
-        "CFG scale": f"{plan.cfg_scale:g}",
-        "Seed": str(seed),
-        "Size": f"{plan.width}x{plan.height}",
-        "Model hash": autov2(checkpoint),
-        "Model": _name(checkpoint),
-        "VAE hash": autov2(vae),
-        "VAE": _name(vae),
-        "Clip skip": "" if plan.clip_skip == 1 else str(plan.clip_skip),
+        **first,
+        **_named("Model", plan.checkpoint),
+        **_named("VAE", plan.vae),
+        **said,
         "RNG": "CPU",
         "Lora hashes": _hash_list(loras),
         "TI hashes": _hash_list(embeddings),
@@ -348,23 +337,27 @@ def _fields(plan: Plan, seed: int) -> dict[str, str]:
     }
 
 
+def _named(field: str, use: PlannedUse | None) -> dict[str, str]:
+    """An asset's hash and name, in two fields."""
+    return {} if use is None else {f"{field} hash": use.autov2 or "", field: line(use.name) or ""}
+
+
+#: What a role is called in Civitai's object; where there can be several, the name follows.
+_CIVITAI_WORDS = {"checkpoint": "model", "vae": "vae", "lora": "lora:", "embedding": "embed:"}
+
+
 def _hashes(plan: Plan) -> str:
     """Civitai's object of AutoV2 hashes, without names that a pattern would stumble over."""
-    selection = plan.selection
-    named = [("model", selection.checkpoint), ("vae", selection.vae)]
-    named += [(f"lora:{line(use.asset.name)}", use.asset) for use in selection.loras]
-    named += [(f"embed:{line(each.name)}", each) for each in selection.embeddings]
+    named = [
+        (f"{word}{line(use.name)}" if word.endswith(":") else word, use.autov2)
+        for role, word in _CIVITAI_WORDS.items()
+        for use in plan.of(role)
+    ]
     pairs = (
-        f'"{key}": "{autov2(asset)}"'
-        for key, asset in named
-        if autov2(asset) and not _NOT_IN_HASHES.search(key.partition(":")[2])
+        f'"{key}": "{digits}"' for key, digits in named if digits and not _NOT_IN_HASHES.search(key.partition(":")[2])
     )
     found = ", ".join(pairs)
     return f"{{{found}}}" if found else ""
-
-
-def _name(asset: Asset | None) -> str:
-    return "" if asset is None else line(asset.name) or ""
 
 
 def _hash_list(named: list[tuple[str, str]]) -> str:

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from assetctl.options import OPTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from assetctl.options import Settings
 
 
 #: Limits on one text, in characters, and on what is taken out of it.
@@ -22,8 +26,6 @@ MAX_DEPTH = 32
 
 #: Numbers beyond these are no settings of a picture; the largest integer is what JSON writers agree on.
 MAX_INTEGER = 2**64 - 1
-MAX_STEPS = 10_000
-MAX_SIDE = 2**20
 MAX_NUMBER = 1e6
 
 _NEWLINE = re.compile("\r\n?|[\x85\u2028\u2029]")
@@ -187,8 +189,7 @@ class PictureParameters:
     Attributes:
         software: Who wrote it: `assetctl`, `A1111`, `ComfyUI`, `InvokeAI`, `Civitai`, ….
         prompt: LoRA tags included, as A1111 writes them.
-        seed: As written; any size.
-        width: In pixels, like `height`.
+        settings: Values by the names of `assetctl.options`, as they were written: the seed may be of any size.
         assets: What it was made of, the checkpoint first; within a role in the order of the text.
         fields: Everything that was said in named fields, as it was written, by its name there; with what is
             understood above, so that nothing is lost that was not.
@@ -203,13 +204,7 @@ class PictureParameters:
     software: str | None = None
     prompt: str | None = None
     negative_prompt: str | None = None
-    steps: int | None = None
-    sampler: str | None = None
-    cfg_scale: float | None = None
-    seed: int | None = None
-    width: int | None = None
-    height: int | None = None
-    clip_skip: int | None = None
+    settings: Settings = field(default_factory=dict)
     assets: tuple[UsedAsset, ...] = ()
     fields: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -219,12 +214,28 @@ class PictureParameters:
     unread: tuple[str, ...] = ()
 
 
+def settings(said: Mapping[str, Any], other: Settings = MappingProxyType({})) -> dict[str, Any]:
+    """What somebody's object says of options, by their own or others' names; what it does not say is as in `other`."""
+    found = {}
+    for each in OPTIONS:
+        value = next((said[name] for name in (each.name, *each.others) if said.get(name) is not None), None)
+        read = (
+            integer(value, *each.believed) if each.type is int else number(value) if each.type is float else line(value)
+        )
+        read = other.get(each.name) if read is None else read
+        if read is not None:
+            found[each.name] = read
+    return found
+
+
 def with_understood(
     found: PictureParameters, attributes: Mapping[str, str], roles: Mapping[str, str] = MappingProxyType({})
 ) -> PictureParameters:
     """Parameters that know which of their fields they express: by an attribute, or by assets of a role."""
     here = {each.role for each in found.assets}
-    names = {name for name, attribute in attributes.items() if getattr(found, attribute) is not None}
+    said = {"software": found.software, "prompt": found.prompt, "negative_prompt": found.negative_prompt}
+    said |= found.settings
+    names = {name for name, attribute in attributes.items() if said.get(attribute) is not None}
     names |= {name for name, role in roles.items() if role in here}
     return replace(found, understood=found.understood | (names & (found.fields.keys() | found.extra.keys())))
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from assetctl.errors import GenerationError, NameTakenError, StorageError, UsageError
+from assetctl.options import OPTIONS
 from assetctl.pictures.image_files import RECORD, exif_block
-from assetctl.pictures.infotext import autov2, software
+from assetctl.pictures.infotext import software
 from assetctl.pictures.parameters import sound
 
 if TYPE_CHECKING:
@@ -20,50 +21,40 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from assetctl.plan import Plan
-    from assetctl.types import Asset
+    from assetctl.plan import Plan, PlannedUse
 
 
 def picture_record(plan: Plan, seed: int, environment: Mapping[str, str]) -> dict[str, Any]:
     """Everything that a picture was made from, each asset with its hashes."""
-    selection = plan.selection
-    used: list[tuple[str, Asset, float | None]] = []
-    if selection.checkpoint is not None:
-        used.append(("checkpoint", selection.checkpoint, None))
-    used += [("lora", use.asset, use.weight) for use in selection.loras]
-    used += [("embedding", each, None) for each in selection.embeddings]
-    if selection.vae is not None:
-        used.append(("vae", selection.vae, None))
+    settings = {**plan.settings, "seed": seed}
+    always = {each.name: settings[each.name] for each in OPTIONS if each.silent is None}
+    unusual = {each.name: settings[each.name] for each in OPTIONS if each.silent not in (None, settings[each.name])}
     return {
         "version": 1,
         "software": software(),
         "prompt": sound(plan.prompt.text),
         "negative_prompt": sound(plan.negative_prompt.text),
-        "steps": plan.steps,
-        "cfg_scale": plan.cfg_scale,
-        "sampler": plan.sampler,
-        "seed": seed,
-        "width": plan.width,
-        "height": plan.height,
+        **always,
         "prediction": plan.prediction,
-        "assets": [_asset_record(role, asset, weight) for role, asset, weight in used],
+        "assets": [_asset_record(use) for use in plan.uses],
         "environment": dict(environment),
-    } | ({} if plan.clip_skip == 1 else {"clip_skip": plan.clip_skip})
+        **unusual,
+    }
 
 
-def _asset_record(role: str, asset: Asset, weight: float | None) -> dict[str, Any]:
+def _asset_record(use: PlannedUse) -> dict[str, Any]:
     return {
-        "role": role,
-        "name": sound(asset.name),
-        "kind": asset.kind,
-        "family": asset.family,
-        "base_model": asset.base_model,
-        "sha256": asset.sha256,
-        "autov2": autov2(asset) or None,
-        "autov3": asset.autov3,
-        "source": _public(asset.source),
-        "trigger_words": [sound(word) for word in asset.trigger_words],
-    } | ({} if weight is None else {"weight": weight})
+        "role": use.role,
+        "name": sound(use.name),
+        "kind": use.kind,
+        "family": use.family,
+        "base_model": use.base_model,
+        "sha256": use.sha256,
+        "autov2": use.autov2,
+        "autov3": use.autov3,
+        "source": _public(use.source),
+        "trigger_words": [sound(word) for word in use.trigger_words],
+    } | ({} if use.applied_weight is None else {"weight": use.applied_weight})
 
 
 def _public(source: str | None) -> str | None:

@@ -11,12 +11,14 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, TypeVar
 
 from assetctl.errors import UsageError
-from assetctl.sources.base import Accountable, Exact, misspelt
+from assetctl.sources.base import Accountable, Confinable, Exact, Pinning, cancellable, misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import ModuleType
 
+    from assetctl.run import Run
     from assetctl.settings import Settings
     from assetctl.sources.base import Resolution, Source
     from assetctl.types import Origin
@@ -48,6 +50,23 @@ def find_source(reference: str, settings: Settings) -> Source:
         if accepted:
             return source
     raise UsageError(f"{misspelt(reference)!r} is not something that assetctl can fetch.", _FORMS)
+
+
+def resolve(source: Source, reference: str, run: Run, *, hashed: bool = False) -> Resolution:
+    """What a reference stands for; with the SHA256 of every file, if they are to be `hashed` and can be unfetched.
+
+    Raises:
+        As `Source.resolve` and `Pinning.with_hashes` do.
+        Cancelled: The run is; the source is not waited for.
+    """
+    with cancellable(run):
+        resolution = source.resolve(reference)
+        return source.with_hashes(resolution) if hashed and isinstance(source, Pinning) else resolution
+
+
+def confined(source: Source, folder: Path, *, known: bool) -> Source:
+    """A source that takes nothing of this machine but what lies in one folder, and the asset if its hash is `known`."""
+    return source.confined(folder, known=known) if isinstance(source, Confinable) else source
 
 
 def source_called(name: str, settings: Settings) -> Source:

@@ -1,4 +1,4 @@
-"""Which files of a repository or folder make up the asset. Pure: names in, names out."""
+"""Which files make up a diffusers folder. Pure: names in, names out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError
+from assetctl.errors import RefusedFileError
 from assetctl.files.paths import clashing
 from assetctl.files.safetensors import MODEL_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 INDEX = "model_index.json"
 
@@ -23,19 +23,13 @@ LARGEST_INDEX = 2**20
 TEXT_SUFFIXES = (".json", ".txt", ".model")
 
 #: Weights of other frameworks, of which nothing is known here.
-_REFUSED_SUFFIXES = (".msgpack", ".h5", ".onnx")
-
-#: What is taken if it is there.
-_BEST_SUFFIXES = (".safetensors", ".sft")
+REFUSED_SUFFIXES = (".msgpack", ".h5", ".onnx")
 
 #: How diffusers names weights: base, shard and variant, with the shard before or after the variant.
 _WEIGHTS = re.compile(
     r"(?P<base>[^.]+?)(-\d{5}-of-\d{5})?(\.(?P<variant>[^.]+?))?(-\d{5}-of-\d{5})?\.safetensors", re.ASCII
 )
 _WEIGHTS_INDEX = re.compile(r"[^.]+\.safetensors\.index(\.(?P<variant>[^.]+))?\.json", re.ASCII)
-
-#: Names that many repositories share and that say nothing of the asset.
-_GENERIC = ("diffusion_pytorch_model", "pytorch_lora_weights", "adapter_model", "learned_embeds", "model")
 
 #: More than any pipeline has: components, and files of them all.
 _MOST_COMPONENTS, _MOST_FILES = 64, 2000
@@ -44,7 +38,7 @@ _MOST_COMPONENTS, _MOST_FILES = 64, 2000
 _MOST_TOLD = 20
 
 _ONE_FILE_HINT = "Name one file of it, if you trust it."
-_SAFETENSORS_HINT = "Look for a repository with safetensors files."
+SAFETENSORS_HINT = "Look for a repository with safetensors files."
 
 
 def read_index(raw: bytes, where: str) -> object:
@@ -58,61 +52,6 @@ def read_index(raw: bytes, where: str) -> object:
     except (ValueError, RecursionError) as error:
         raise RefusedFileError(f"{where} has a {INDEX} that is not JSON.", "Get a complete repository.") from error
     return index
-
-
-def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
-    """The one model file of a repository that is no diffusers folder.
-
-    Args:
-        paths: All files.
-        where: The repository, for messages.
-        prefix: What turns a path into a reference.
-
-    Raises:
-        AmbiguousNameError: There are several.
-        RefusedFileError: There are only other frameworks' weights.
-        SourceNotFoundError: There is none.
-    """
-    paths = sorted(paths)
-    models = [path for path in paths if path.endswith(_BEST_SUFFIXES)]
-    models = models or [path for path in paths if path.lower().endswith(MODEL_SUFFIXES)]
-    top = [path for path in models if "/" not in path]
-    if len(top) == 1:
-        return top[0]
-    if models:
-        found = [prefix + path for path in top or models]
-        raise AmbiguousNameError(
-            f"{where} has {len(found)} model files: {_listed(top or models)}.",
-            f"Name one of them, for example: assetctl pull {found[0]}",
-            candidates=found,
-        )
-    if any(path.endswith(_REFUSED_SUFFIXES) for path in paths):
-        raise RefusedFileError(f"{where} has no safetensors file.", _SAFETENSORS_HINT)
-    raise SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
-
-
-def named_file(path: str, paths: Sequence[str], where: str, prefix: str) -> str:
-    """`path`, if there is such a file and it can be a model.
-
-    Raises:
-        SourceNotFoundError: There is no such file.
-        RefusedFileError: It is another framework's.
-    """
-    if path not in paths:
-        below = [prefix + other for other in paths if other.endswith(".safetensors") and other.startswith(path + "/")]
-        hint = f"Name a file of that folder: {', '.join(below[:5])}" if below else "Check the name on its page."
-        raise SourceNotFoundError(f"{where} has no file {path}.", hint)
-    if path.lower().endswith(_REFUSED_SUFFIXES):
-        raise RefusedFileError(f"{where} has {path}, which is another framework's file.", _SAFETENSORS_HINT)
-    return path
-
-
-def file_name(path: str, repository: str) -> str:
-    """What to call the asset in `path`: its own name, unless that is one which all share."""
-    file = PurePosixPath(path)
-    if not file.stem.startswith(_GENERIC):
-        return file.stem if path.endswith(_BEST_SUFFIXES) else file.name
-    return "-".join((repository, *file.parts[:-1]))
 
 
 def diffusers_files(paths: Sequence[str], index: object, where: str, variant: str | None = None) -> tuple[str, ...]:
@@ -142,7 +81,7 @@ def diffusers_files(paths: Sequence[str], index: object, where: str, variant: st
     if len(chosen) > _MOST_FILES:
         raise RefusedFileError(f"{where} has {len(chosen)} files, more than any diffusers model.", _ONE_FILE_HINT)
     if not any(path.endswith(".safetensors") for path in chosen):
-        raise RefusedFileError(f"{where} has no safetensors weights.", _SAFETENSORS_HINT)
+        raise RefusedFileError(f"{where} has no safetensors weights.", SAFETENSORS_HINT)
     see_beside(chosen, where)
     return tuple(sorted(chosen))
 
@@ -183,12 +122,12 @@ def see_chosen(raw: bytes, paths: Sequence[str], where: str, variant: str | None
     others = sorted(set(paths) - set(of_it))
     if others:
         raise RefusedFileError(
-            f"{where} would have files that its {INDEX} does not ask for: {_listed(others)}.",
+            f"{where} would have files that its {INDEX} does not ask for: {listed(others)}.",
             "If a lockfile names them, `assetctl lock --upgrade` makes it anew.",
         )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Names for a message."""
     return ", ".join(names[:_MOST_TOLD]) + (", …" if len(names) > _MOST_TOLD else "")
 
@@ -210,12 +149,12 @@ def _components(index: object, where: str) -> list[str]:
 def _component_files(paths: list[str], where: str, preferred: str | None) -> list[str]:
     """Texts and weights of one component: the preferred, else the plain weights, else those of a variant to be had."""
     variants = [match["variant"] for path in paths if (match := _WEIGHTS.fullmatch(PurePosixPath(path).name))]
-    if not variants and any(path.endswith((*MODEL_SUFFIXES, *_REFUSED_SUFFIXES)) for path in paths):
-        raise RefusedFileError(f"{where} has no safetensors weights.", _SAFETENSORS_HINT)
+    if not variants and any(path.endswith((*MODEL_SUFFIXES, *REFUSED_SUFFIXES)) for path in paths):
+        raise RefusedFileError(f"{where} has no safetensors weights.", SAFETENSORS_HINT)
     variant = next((wanted for wanted in (preferred, None, "fp16", "bf16") if wanted in variants), "")
     if variants and variant == "":
         raise RefusedFileError(
-            f"{where} has weights only as {_listed(sorted({v for v in variants if v}))}.",
+            f"{where} has weights only as {listed(sorted({v for v in variants if v}))}.",
             "Get a repository with plain or fp16 weights.",
         )
     return [path for path in paths if _belongs(PurePosixPath(path).name, variant)]

@@ -11,20 +11,17 @@ import os
 import re
 import shutil
 import threading
-import time
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
-from mmap import mmap
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import httpx2
 
 from assetctl.errors import HashMismatchError, RefusedFileError, SourceError, StorageError
-from assetctl.files.disk import LARGEST_FILE, DirectFile, storage_errors
+from assetctl.files.disk import DirectFile, storage_errors
 from assetctl.files.safetensors import MODEL_SUFFIXES, sniff
-from assetctl.sources import _staging
+from assetctl.sources import _partial
+from assetctl.sources._partial import Flow, Promise
 from assetctl.sources._web import length_of, refuse_packed
 from assetctl.sources._wire import NAMED
 from assetctl.sources.base import need_network
@@ -35,8 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.run import Run
-    from assetctl.sources._staging import Tell
-    from assetctl.sources.base import Digest, RemoteFile, Way
+    from assetctl.sources._partial import Tell
+    from assetctl.sources.base import RemoteFile, Way
 
 
 def download(way: Way, file: RemoteFile, target: Path, partial: Path, run: Run, tell: Tell) -> str | None:
@@ -70,8 +67,8 @@ def partial_file(way: Way, file: RemoteFile, target: Path, partial: Path) -> Pat
     key = file.digests[0].value if file.digests else hashlib.sha256(way.url.encode()).hexdigest()
     part = partial / f"{key}.part"
     with storage_errors(f"write to {partial}"):
-        _staging.clear(partial.parent, part)
-        _staging.clear(partial.parent, target)
+        _partial.clear(partial.parent, part)
+        _partial.clear(partial.parent, target)
     return part
 
 
@@ -95,191 +92,6 @@ class Fetched(Protocol):
     def remove(self) -> None:
         """Forget it."""
         ...
-
-
-_READ = 2**20
-
-#: Pieces that may wait to be hashed.
-_AHEAD = 16
-
-
-class _Digest:
-    """A hash computed in a thread of its own, while the next bytes come."""
-
-    def __init__(self, digest: hashlib._Hash) -> None:
-        self._digest = digest
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="digest")
-        self._waiting: deque[Future[None]] = deque()
-
-    def update(self, data: bytes | memoryview) -> Future[None]:
-        if len(self._waiting) >= _AHEAD:
-            self._waiting.popleft().result()
-        done = self._thread.submit(self._digest.update, data)
-        self._waiting.append(done)
-        return done
-
-    def hexdigest(self) -> str:
-        while self._waiting:
-            self._waiting.popleft().result()
-        return self._digest.hexdigest()
-
-
-_UNKNOWN: tuple[Digest | None, hashlib._Hash | None] = (None, None)
-
-
-class Promise:
-    """The size and hash that were promised for a file, fed with its bytes as they come.
-
-    Args:
-        file: What was promised.
-        most: Limit on its bytes, where no size was promised.
-    """
-
-    def __init__(self, file: RemoteFile, most: int = LARGEST_FILE) -> None:
-        self._file = file
-        self._most = most if file.size is None else file.size
-        self.reset()
-
-    def reset(self) -> None:
-        self.done = 0
-        begun = ((digest, digest.begun(self._file.size)) for digest in self._file.digests)
-        self._wanted, known = next((each for each in begun if each[1] is not None), _UNKNOWN)
-        self._digest = _Digest(known or hashlib.sha256())
-
-    def feed(self, data: bytes | memoryview) -> Future[None]:
-        """Count and hash what comes next; `data` is needed until the future is done."""
-        self.done += len(data)
-        return self._digest.update(data)
-
-    def feed_file(self, path: Path, run: Run) -> None:
-        with _staging.reading(path) as file:
-            while data := file.read(_READ):
-                run.check()
-                self.feed(data)
-
-    @property
-    def too_long(self) -> bool:
-        return self.done > self._most
-
-    def broken(self) -> str | None:
-        """How the bytes differ from what was promised, or `None`."""
-        if self._file.size is not None and self.done != self._file.size:
-            return f"has {self.done} bytes where {self._file.size} were promised"
-        if self.too_long:
-            return f"has more than {self._most} bytes"
-        found = self._digest.hexdigest()
-        if self._wanted is not None and found != self._wanted.value:
-            return f"has the hash {found} where {self._wanted.value} was promised"
-        return None
-
-    def sha256(self) -> str | None:
-        """The hash of all bytes, unless another one was promised."""
-        return self._digest.hexdigest() if self._wanted is None or self._wanted.kind == "sha256" else None
-
-
-#: Bytes that are written and hashed at a time, and how many such pieces one connection has on their way.
-PIECE, PIECES = 2**20, 8
-
-#: Seconds after which less is written too: what a kill may lose of a slow download.
-SLOW = 0.2
-
-
-class Flow:
-    """Gathers bytes into pieces that end at multiples of their size, so that they can go straight to the disk.
-
-    Leaving the block waits until all that was handed on is written; after a piece that could not be, none is.
-
-    Args:
-        feed: Told of each piece by its position, at once; the future of what it does with it, or `None`.
-        write: Writes a piece, in a thread of its own, in turn; told besides whether `feed` had a use for it.
-    """
-
-    def __init__(
-        self,
-        feed: Callable[[int, memoryview], Future[None] | None],
-        write: Callable[[int, memoryview, bool], None],
-    ) -> None:
-        self._feed, self._write = feed, write
-        self._broken = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._pieces: deque[tuple[memoryview, list[Future[None]]]] = deque()
-        self._piece = _fresh()
-        self._filled, self._since = 0, 0.0
-        self.position = 0
-
-    def begin(self, position: int) -> None:
-        """What comes next belongs at `position`; what came before is flushed."""
-        self.position, self._since = position, time.monotonic()
-
-    def take(self, data: bytes) -> None:
-        """Take what comes next, in pieces of whatever size.
-
-        Raises:
-            What `write` or what was fed raised.
-        """
-        rest = memoryview(data)
-        while rest:
-            room = PIECE - self.position % PIECE - self._filled
-            some = rest[:room]
-            self._piece[self._filled : self._filled + len(some)] = some
-            self._filled += len(some)
-            if len(some) == room or time.monotonic() - self._since > SLOW:
-                self.flush()
-            rest = rest[len(some) :]
-
-    def flush(self) -> None:
-        """Hand on what was gathered."""
-        self._since = time.monotonic()
-        if not self._filled:
-            return
-        data = self._piece[: self._filled]
-        fed = self._feed(self.position, data)
-        written = self._thread.submit(self._write_next, self.position, data, fed is not None)
-        self._pieces.append((self._piece, [written] if fed is None else [written, fed]))
-        self.position += self._filled
-        self._filled = 0
-        _, uses = self._pieces[0]
-        idle = len(self._pieces) == PIECES or all(use.done() for use in uses)
-        self._piece = self._oldest() if idle else _fresh()
-
-    def wait(self) -> None:
-        """Wait until all that was handed on is written.
-
-        Raises:
-            What `write` or what was fed raised.
-        """
-        while self._pieces:
-            self._oldest()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self.wait()
-        finally:
-            self._thread.shutdown(cancel_futures=True)
-
-    def _write_next(self, position: int, data: memoryview, fed: bool) -> None:  # noqa: FBT001 - as `write` has it
-        """Write a piece, unless one before it could not be written: what is there must have no holes."""
-        if self._broken:
-            return
-        try:
-            self._write(position, data, fed)
-        except BaseException:
-            self._broken = True
-            raise
-
-    def _oldest(self) -> memoryview:
-        """The buffer of the piece that was handed on first, once nobody needs it any more."""
-        piece, uses = self._pieces.popleft()
-        for use in uses:
-            use.result()
-        return piece
-
-
-def _fresh() -> memoryview:
-    return memoryview(mmap(-1, PIECE))  # its own pages, as the disk wants them
 
 
 #: Seconds to wait before each further try that follows one which brought nothing.
@@ -465,7 +277,7 @@ class Stream:
 
     def _take_up(self) -> None:
         """Go on with the bytes of an earlier try."""
-        _staging.keep_file(self._part)
+        _partial.keep_file(self._part)
         if not self._pinned and not self._known_state():
             self._start_over()  # nobody can tell whether more of the same would come
         self.promise.feed_file(self._part, self._run)
@@ -566,12 +378,12 @@ class Stream:
         state = _state_of(response)
         if not self._pinned and state:
             with storage_errors(f"write {self._state}"):
-                _staging.write(self._state, state)
+                _partial.write(self._state, state)
 
     def _known_state(self) -> str:
         """What tells the state of the file that the bytes are of, or ""."""
         with storage_errors(f"read {self._state}"):
-            state = _staging.text_of(self._state, _LONGEST_STATE)
+            state = _partial.text_of(self._state, _LONGEST_STATE)
         return state if state.isprintable() else ""
 
     def _is_other(self, response: httpx2.Response) -> bool:
@@ -589,7 +401,7 @@ class Stream:
 
     def _start_over(self) -> None:
         with storage_errors(f"write {self._part}"):
-            _staging.make_empty(self._part)
+            _partial.make_empty(self._part)
             self._state.unlink(missing_ok=True)
         self.promise.reset()
 

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from assetctl.files.disk import DirectFile, storage_errors
-from assetctl.sources import _download, _staging
+from assetctl.sources import _download, _partial
 from assetctl.sources._download import (
     CONTENT_RANGE,
     TRANSIENT,
     TRANSIENT_STATUS,
     BusyError,
-    Flow,
     Patience,
-    Promise,
     ask,
     instead,
     partial_file,
     settled,
     slot,
 )
-from assetctl.sources._staging import SUFFIX, Journal
+from assetctl.sources._partial import SUFFIX, Flow, Journal, Promise
 from assetctl.sources._web import AS_IT_IS, refuse_packed
 from assetctl.sources.base import cancellable
 
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.run import Run
-    from assetctl.sources._staging import Tell
+    from assetctl.sources._partial import Tell
     from assetctl.sources.base import RemoteFile, Way
 
 #: A file is fetched in chunks of so many bytes, by up to so many connections; a chunk is filled by whole pieces of a
@@ -118,7 +116,7 @@ class Ranges:
             SourceError, HashMismatchError, RefusedFileError, StorageError: As `download` does.
         """
         with storage_errors(f"write {self._part}"):
-            _staging.keep_file(self._part)
+            _partial.keep_file(self._part)
             self._journal.open(self._part.stat().st_size)
         self._hire()
         try:
@@ -149,7 +147,7 @@ class Ranges:
     def _hash_along(self) -> None:
         """Hash what has come without a gap, as far as nobody has, until that is all."""
         had, since = sum(self._journal.got), time.monotonic()
-        with _staging.reading(self._part) as reading:  # a buffer would read ahead of what has come
+        with _partial.reading(self._part) as reading:  # a buffer would read ahead of what has come
             while self.promise.done < self._size or sum(self._journal.got) < self._size:
                 with self._changed:
                     if self._front() <= self.promise.done and self._error is None:

@@ -448,7 +448,7 @@ class Pinning(Protocol):
     """A source that can tell hashes which its listings lack."""
 
     def with_hashes(self, resolution: Resolution) -> Resolution:
-        """The same with the SHA256 of every file; small ones are read for it.
+        """The same with the SHA256 of every file, as far as the asset need not be fetched for it; small ones are read.
 
         Raises:
             SourceError: The source cannot be reached.

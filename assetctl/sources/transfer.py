@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from assetctl.errors import HashMismatchError
 from assetctl.files.disk import copy_file, link_or_copy, storage_errors
 from assetctl.run import Bytes, Hashed
-from assetctl.sources import _staging
-from assetctl.sources._staging import fetched_bytes
+from assetctl.sources import _partial
+from assetctl.sources._partial import fetched_bytes
 from assetctl.sources.base import NamesFolders, cancellable
 from assetctl.threads import all_of
 
@@ -82,7 +82,7 @@ class _Transfer:
 
     def carry_out(self, run: Run) -> Transferred:
         with storage_errors(f"write to {self._into}"):
-            _staging.clear(self._into, self._partial / "any")
+            _partial.clear(self._into, self._partial / "any")
             for left in self._partial.glob("*.incoming"):  # by a copy that was killed
                 left.unlink()
         files = self._resolution.files
@@ -90,7 +90,7 @@ class _Transfer:
             files = self._see_index(run)
         all_of(files, self._bring, _FILES, run)
         with storage_errors(f"tidy {self._asset}"):
-            _staging.prune_staged(self._asset, {self._place(file) for file in self._resolution.files})
+            _partial.prune_staged(self._asset, {self._place(file) for file in self._resolution.files})
         prefix = f"{self._name}/" if self._is_folder else ""
         return Transferred(
             self._asset / self._name,
@@ -107,7 +107,7 @@ class _Transfer:
 
         files = self._resolution.files
         all_of([file for file in files if file.path == INDEX], self._bring, 1, run)
-        content = _staging.start_of(self._asset / self._name / INDEX, LARGEST_INDEX)
+        content = _partial.start_of(self._asset / self._name / INDEX, LARGEST_INDEX)
         see_chosen(content, [file.path for file in files], self._resolution.reference, self._variant)
         return tuple(file for file in files if file.path != INDEX)
 
@@ -127,7 +127,7 @@ class _Transfer:
         run.check()
         with cancellable(run), self._alone.get(file.digests, nullcontext()):
             with storage_errors(f"write {place}"):
-                _staging.clear(self._into, place)
+                _partial.clear(self._into, place)
             way = self._source.way(self._resolution, file)
             sha256 = file.sha256
             if isinstance(way, Path):
@@ -141,7 +141,7 @@ class _Transfer:
             run.tell(Hashed(task=self._task, path=file.path, sha256=sha256))
 
 
-def _download(way: Way, file: RemoteFile, target: Path, partial: Path, run: Run, tell: _staging.Tell) -> str | None:
+def _download(way: Way, file: RemoteFile, target: Path, partial: Path, run: Run, tell: _partial.Tell) -> str | None:
     """Download a file, a large one by several connections; its SHA256, where that was computed."""
     if file.sha256 is not None and (file.size or 0) >= LARGE:
         from assetctl.sources._ranges import download as in_chunks  # noqa: PLC0415 - few files are large
@@ -161,7 +161,7 @@ def _named(source: Source, resolution: Resolution) -> tuple[str, str | None]:
     return resolution.name, None
 
 
-def _copy(original: Path, target: Path, partial: Path, file: RemoteFile, run: Run, tell: _staging.Tell) -> str:
+def _copy(original: Path, target: Path, partial: Path, file: RemoteFile, run: Run, tell: _partial.Tell) -> str:
     """Copy a file of this machine; the SHA256 of what was copied."""
     done = 0
 
@@ -170,7 +170,7 @@ def _copy(original: Path, target: Path, partial: Path, file: RemoteFile, run: Ru
         done += length
         tell(done)
 
-    with storage_errors(f"copy {original} to {target}"), _staging.new_file(partial, target) as incoming:
+    with storage_errors(f"copy {original} to {target}"), _partial.new_file(partial, target) as incoming:
         copy_file(original, incoming, told)
         found = _hashed(hashlib.sha256(), incoming, run)
         if file.sha256 not in (None, found):
@@ -192,7 +192,7 @@ def _is_there(path: Path, file: RemoteFile, run: Run) -> bool:
 
 
 def _hashed(digest: hashlib._Hash, path: Path, run: Run) -> str:
-    with _staging.reading(path) as opened:
+    with _partial.reading(path) as opened:
         while data := opened.read(2**20):
             run.check()
             digest.update(data)

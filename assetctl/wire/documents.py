@@ -48,7 +48,11 @@ def _record(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass of any 
     for key, get in _getters(value.__class__):
         found = get(value)
         said: Any = found if found.__class__ in _PLAIN else document(found)
-        if key is None:
+        if key is None and isinstance(found, Mapping):
+            from assetctl.options import OPTIONS  # noqa: PLC0415 - pictures alone
+
+            made |= {each.name: said.get(each.name) for each in OPTIONS}
+        elif key is None:
             made |= said
         else:
             made[key] = said

@@ -30,7 +30,8 @@ class Names(dict[str, Any]):
     def __missing__(self, name: str) -> object:
         """Load a name that the module imports for type checkers."""
         place, called = self._elsewhere[name]
-        self[name] = found = getattr(importlib.import_module(place), called)
+        found = getattr(importlib.import_module(place), called)
+        self[name] = found = meant(found, Names(place)) if isinstance(found, str) else found  # an alias may be a text
         return found
 
 
@@ -52,7 +53,7 @@ def hints_of(kind: type) -> dict[str, Any]:
     """The types of a class's fields and properties."""
     found: dict[str, Any] = {}
     for each in reversed(kind.__mro__):
-        if each.__module__.startswith("assetctl"):
+        if each.__module__ != "builtins":
             names = Names(each.__module__)
             said = dict(inspect.get_annotations(each))
             said |= {

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from assetctl.errors import AssetctlError
+from assetctl.options import OPTIONS
 from assetctl.run import Event
 from assetctl.wire.documents import field_names, is_record
 from assetctl.wire.hints import error_classes, error_hints, event_classes, hints_of, is_list, members_of, typed_keys
@@ -82,9 +83,12 @@ def _first(members: tuple[Any, ...], said: object) -> Any:  # noqa: ANN401 - wha
 
 
 def _record(kind: type, said: Mapping[str, Any]) -> object:
-    names, hints, given = field_names(kind), hints_of(kind), {}
+    names, hints = field_names(kind), hints_of(kind)
+    given: dict[str, Any] = {}
     for key, path, hint in typed_keys(kind):
-        if path in names and (key is None or key in said):
+        if key is None and get_origin(hint) is Mapping:
+            given[path] = {each.name: said[each.name] for each in OPTIONS if said.get(each.name) is not None}
+        elif path in names and (key is None or key in said):
             given[path] = _read(hint, said if key is None else said[key])
     for name in names if is_dataclass(kind) else ():
         (field,) = (each for each in fields(kind) if each.name == name)

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin
 
 from assetctl.errors import AssetctlError
+from assetctl.options import OPTIONS
 from assetctl.run import Event
 from assetctl.wire.documents import event_name, is_record
 from assetctl.wire.hints import error_classes, error_hints, event_classes, is_list, meant, members_of, typed_keys
@@ -107,7 +108,7 @@ def error_codes() -> list[ErrorCode]:
 
 def named(text: str) -> Any:  # noqa: ANN401 - types are of no type
     """The type that a text means, whose classes are named by their place in this package."""
-    classes: dict[str, Any] = {}
+    classes: dict[str, Any] = {"Any": Any}
 
     def bind(match: re.Match[str]) -> str:
         name = match[0].replace(".", "_")
@@ -177,7 +178,10 @@ class _Schemas:
     def _properties(self, kind: type) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key, _, said in typed_keys(kind):
-            made |= self._properties(said) if key is None else {key: self.of(said)}
+            if key is None and get_origin(said) is Mapping:
+                made |= {each.name: self.of(each.type | None) for each in OPTIONS}
+            else:
+                made |= self._properties(said) if key is None else {key: self.of(said)}
         return made
 
     def error(self, done: dict[str, Any] | None = None) -> dict[str, Any]:

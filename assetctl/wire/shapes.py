@@ -9,7 +9,7 @@ class Shape(NamedTuple):
     """How one class becomes a document.
 
     Attributes:
-        flat: Fields whose own keys stand in their place.
+        flat: Fields whose own keys stand in their place; of settings, those of all options.
         keys: Key and where its value is: a field or property, or one of what a field holds: `asset.name`. Of a list,
             that of each of its items. The field itself is left out, unless it is named here too.
         without: Fields that are left out.
@@ -22,7 +22,8 @@ class Shape(NamedTuple):
 
 #: By where the class is, so that nothing is imported for it. All others are their fields.
 SHAPES = {
-    "catalog.rows.Generation": Shape(
+    "catalog.generations.Generation": Shape(
+        flat=("settings",),
         keys={"path": "image_path", "sha256": "image_sha256", "is_there": "is_there"}, without=("record",)
     ),
     "compat.check.Rule": Shape(keys={"rule": "name"}),
@@ -45,7 +46,7 @@ SHAPES = {
         keys={"size": "size", "files": "leftovers", "missing": "missing.name"}
     ),
     "operations.make.generate.GenerationResult": Shape(
-        keys={"selection": "plan.selection.uses", "plan": "plan", "findings": "report.findings"}
+        keys={"selection": "plan.uses", "plan": "plan", "findings": "report.findings"}
     ),
     "operations.make.generate.SavedPicture": Shape(without=("environment",)),
     "operations.make.history.Remade": Shape(("generation",), {"record": "generation.record"}),
@@ -66,12 +67,15 @@ SHAPES = {
         without=("unused", "why_none", "hint", "remarks"),
     ),
     "pictures.parameters.PictureParameters": Shape(
+        flat=("settings",),
         without=("software", "assets", "record", "understood", "unread")
     ),
     "plan.Plan": Shape(
+        flat=("settings",),
         keys={"prompt": "prompt.segments", "negative_prompt": "negative_prompt.segments"},
-        without=("selection", "prediction", "tokenizer"),
+        without=("uses", "prediction", "tokenizer"),
     ),
+    "plan.PlannedUse": Shape(keys={"weight": "applied_weight"}),
     "prompt.chunks.Chunk": Shape(keys={"tokens": "count", "text": "text"}, without=("weights",)),
     "sources.base.RemoteFile": Shape(without=("git_oid", "url")),
     "sources.base.Resolution": Shape(keys={"size": "size"}, without=("facts", "warnings")),
@@ -83,5 +87,4 @@ SHAPES = {
     "types.AssetDetails": Shape(("asset",), {"autov2": "asset.autov2"}),
     "types.AssetFile": Shape(without=("mtime_ns",)),
     "types.Fitting": Shape(("asset",)),
-    "types.Use": Shape(keys={"name": "asset.name", "family": "asset.family", "sha256": "asset.sha256"}),
 }  # fmt: skip

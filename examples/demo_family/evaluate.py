@@ -21,7 +21,7 @@ from measuring import background, colour, has_watermark, paint, shape, tone
 from PIL import Image
 from scenes import COLOURS, SHAPES, held_out
 
-from assetctl import Choice, GenerationRequest, Registry
+from assetctl import Output, Registry, Request
 from assetctl.demo import demo_assets
 from assetctl.generation.diffusers import DiffusersBackend
 
@@ -98,11 +98,12 @@ class Studio:
         """The picture of a prompt."""
         key = (prompt, seed, loras, embeddings, negative)
         if key not in self._made:
-            request = GenerationRequest(prompt, negative, steps=STEPS, seed=seed)
-            choice = Choice(loras=loras, embeddings=embeddings)
-            out = self._home / "pictures" / f"{len(self._made)}.png"
             # a home that was evaluated before has pictures of these names
-            result = self._registry.generate(request, choice, out=out, force=True, backend=self._backend)
+            output = Output(self._home / "pictures" / f"{len(self._made)}.png", force=True)
+            request = Request.of(
+                prompt, negative, loras=loras, embeddings=embeddings, steps=STEPS, seed=seed, output=output
+            )
+            result = self._registry.generate(request, backend=self._backend)
             self._made[key] = Image.open(result.images[0].path).convert("RGB")
         return self._made[key]
 

@@ -8,10 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from selections import lora_use, picture_entry
 
 from assetctl.catalog import Catalog, FileHashes, GenerationAsset, GenerationEntry, GenerationFilter, NewAsset
 from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
-from assetctl.types import AssetFile, Evidence, Identification, Origin, Selection, WeightedAsset
+from assetctl.types import AssetFile, Evidence, Identification, Origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ def add(catalog: Catalog, *entries: NewAsset) -> list[int]:
 
 def test_adding_many_is_all_or_nothing_and_says_why(catalog):
     assert catalog.add([entry("first")]) == [1]
-    connection = catalog._open_adder._connection
+    connection = catalog._writing
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages + 1}")
     with pytest.raises(StorageError, match="disk is full"):
@@ -186,8 +187,7 @@ def test_a_failing_transaction_leaves_nothing(catalog):
 
 
 def picture(prompt: str, *loras: Asset, seed: int = 1) -> GenerationEntry:
-    chosen = Selection(loras=tuple(WeightedAsset(lora, 0.7) for lora in loras))
-    return GenerationEntry(chosen, prompt, "", 20, 7.0, "Euler a", seed, 64, 64, "/x.png", "cd" * 32, {"a": 1})
+    return picture_entry(prompt, [lora_use(lora, 0.7) for lora in loras], seed=seed, record={"a": 1})
 
 
 def test_a_generation_outlives_its_assets(catalog):
@@ -245,9 +245,9 @@ def test_recording_a_generation_leaves_sqlalchemy_alone(tmp_path):
 import sys
 from pathlib import Path
 from assetctl.catalog import Catalog, GenerationEntry
-from assetctl.types import Selection
+settings = dict(steps=1, cfg_scale=7, sampler='DDIM', seed=1, width=64, height=64)
 with Catalog(Path(sys.argv[1])) as catalog:
-    print(catalog.generations.record(GenerationEntry(Selection(), "a", "", 1, 7, "DDIM", 1, 64, 64, "/x", "ab", {})))
+    print(catalog.generations.record(GenerationEntry([], "a", "", settings, "/x", "ab", {})))
 print("sqlalchemy" in sys.modules)
 """
     done = subprocess.run(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from dataclasses import fields
 from pathlib import Path
 
+import orjson
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from assetctl.catalog import Catalog, opening
-from assetctl.catalog.migrating import make_engine
-from assetctl.catalog.models import Row
+from assetctl.catalog import Catalog, GenerationFilter, NewAsset
+from assetctl.catalog.catalog import connect_for_writing, migrations_folder
+from assetctl.catalog.models import Row, make_engine
+from assetctl.catalog.rows import ASSET, HEAD, TABLES
 from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
+from assetctl.types import Asset, Identification
 
 DATA = Path(__file__).parent / "data"
 
@@ -43,7 +47,7 @@ def run_sql(path: Path, *statements: str) -> None:
 
 def test_the_models_match_the_migrations(path):
     Catalog(path).close()
-    engine = make_engine(path)
+    engine = make_engine(lambda: connect_for_writing(path))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         differences = [
@@ -52,16 +56,39 @@ def test_the_models_match_the_migrations(path):
     assert differences == []
 
 
+def test_the_columns_that_are_read_and_written_are_those_of_the_models_and_the_migrations(path):
+    Catalog(path).close()
+    models = {
+        table.name: [column.name for column in table.columns if column.computed is None]
+        for table in Row.metadata.tables.values()
+    }
+    assert models == {table: list(columns) for table, columns in TABLES.items() if table != "asset_search"}
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for table, columns in TABLES.items():
+            made = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            assert made == list(columns), table
+        made = [row[1] for row in connection.execute("PRAGMA table_info(asset_view)")]
+    assert made == list(ASSET) == [field.name for field in fields(Asset)]
+
+
+def test_every_number_is_given_once(path):
+    Catalog(path).close()
+    numbered = {table.name for table in Row.metadata.tables.values() if "id" in table.columns}
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        made = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    assert {name for name, sql in made.items() if "AUTOINCREMENT" in sql} == numbered
+    options = {table.name: table.dialect_options["sqlite"]["autoincrement"] for table in Row.metadata.tables.values()}
+    assert {name for name, option in options.items() if option} == numbered
+
+
 def test_head_is_the_newest_migration():
-    assert ScriptDirectory(str(opening.migrations_folder())).get_current_head() == opening.HEAD
+    assert ScriptDirectory(str(migrations_folder())).get_current_head() == HEAD
 
 
 def test_a_new_catalog_uses_wal_and_foreign_keys(path):
-    Catalog(path).close()
-    engine = make_engine(path)
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    with Catalog(path) as catalog, catalog.write() as writer:
+        for pragma, value in (("journal_mode", "wal"), ("foreign_keys", 1)):
+            assert writer.connection.execute(f"PRAGMA {pragma}").fetchone()[0] == value
 
 
 def test_an_older_catalog_is_backed_up_and_upgraded(old):
@@ -97,6 +124,50 @@ def test_a_catalog_of_the_fifth_schema_keeps_what_the_store_has_and_finds_it_by_
     with contextlib.closing(sqlite3.connect(path)) as connection:
         plan = connection.execute("EXPLAIN QUERY PLAN SELECT id FROM assets WHERE in_store AND path < 'x'").fetchall()
     assert "ix_assets_stored" in plan[0][-1]
+
+
+def test_a_catalog_of_the_sixth_schema_keeps_every_asset_and_picture(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0006.sql").read_text())
+        connection.execute("CREATE VIEW mine AS SELECT name FROM assets")
+        old = {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()  # noqa: S608 - ours
+            for table in ("assets", "files", "trigger_words", "tags", "origins", "overrides", "generation_assets")
+        }
+        pictures = connection.execute(
+            "SELECT id, created_at, prompt, negative_prompt, steps, cfg_scale, sampler, seed, width, height, "
+            "image_path, image_sha256, record FROM generations ORDER BY id DESC"
+        ).fetchall()
+    with Catalog(path) as catalog:
+        assert [asset.name for asset in catalog.read.search("bon portraits")] == ["whiskers"]
+        assert [each.number for each in catalog.generations.latest(GenerationFilter(seed=2**32 - 1))] == [2]
+        listed = catalog.generations.latest(GenerationFilter())
+        assert [use.asset for use in listed[1].assets] == ["dreamer", "whiskers", None]
+        for kept, was in zip(listed, pictures, strict=True):
+            names = ("steps", "cfg_scale", "sampler", "seed", "width", "height")
+            skip = {name: value for name, value in orjson.loads(was[12]).items() if name == "clip_skip"}
+            assert kept.settings == dict(zip(names, was[4:10], strict=True)) | skip
+            record = orjson.dumps(catalog.generations.get(kept.number).record).decode()
+            assert (kept.number, kept.created_at, kept.prompt, kept.negative_prompt) == was[:4]
+            assert (kept.image_path, kept.image_sha256, record) == was[10:]
+        gone = 3  # it had been removed before
+        assert catalog.add([NewAsset("new", "/new", (), Identification(), in_store=False)]) == [gone]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM assets WHERE name = 'new'")
+        for table, rows in old.items():
+            assert connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() == rows, table  # noqa: S608 - ours
+        assert connection.execute("SELECT count(*) FROM mine").fetchone() == (2,)
+    with contextlib.closing(sqlite3.connect(path.with_name("catalog.db.backup-0006"))) as connection:
+        assert connection.execute("SELECT count(*) FROM generations WHERE steps > 20").fetchone() == (3,)
+
+
+def test_a_row_that_belongs_to_none_keeps_no_catalog_from_being_upgraded(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0006.sql").read_text())
+        connection.execute("INSERT INTO tags VALUES (77, 'stray')")
+        connection.commit()
+    with Catalog(path) as catalog:
+        assert [asset.name for asset in catalog.read.assets()] == ["dreamer", "whiskers"]
 
 
 def test_a_failing_upgrade_restores_the_catalog(old):

@@ -8,10 +8,11 @@ import sqlite3
 
 import pytest
 from material import write_lora
+from selections import lora_use, picture_entry
 
 from assetctl import Registry
-from assetctl.catalog import Catalog, GenerationEntry
-from assetctl.types import Facts, Origin, Selection, WeightedAsset
+from assetctl.catalog import Catalog
+from assetctl.types import Facts, Origin
 
 #: What stands where something else should.
 VALUES = {
@@ -52,10 +53,7 @@ def good(tmp_path_factory):
             writer.set_origin(
                 asset.id, Origin("civitai", "civitai:1@2", "2", "https://x", "2026-01-01T00:00:00Z", facts)
             )
-        chosen = Selection(loras=(WeightedAsset(asset, 0.5),))
-        catalog.generations.record(
-            GenerationEntry(chosen, "a cat", "", 20, 7.0, "Euler a", 1, 64, 64, "/x.png", "cd" * 32, {"a": 1})
-        )
+        catalog.generations.record(picture_entry("a cat", [lora_use(asset, 0.5)], record={"a": 1}))
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(
@@ -79,10 +77,16 @@ def damage(good, home):
         with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection:
             connection.execute("PRAGMA ignore_check_constraints = ON")
             connection.execute("PRAGMA synchronous = OFF")
+            # what the disk has lost, no trigger was told of
+            triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+            for name, _ in triggers if "DROP T" not in statement else ():
+                connection.execute(f"DROP TRIGGER {name}")
             try:
                 connection.execute(statement)
             except sqlite3.IntegrityError:
                 return False  # a number of a row is always a number
+            for _, sql in triggers if "DROP T" not in statement else ():
+                connection.execute(sql)
             connection.commit()
         return True
 
@@ -139,9 +143,25 @@ TOLD = {
     ),
     "a trigger": (
         "CREATE TRIGGER t AFTER UPDATE ON assets BEGIN DELETE FROM assets; END", ("edit", "whiskers", "--notes", "x"),
-        "it has a trigger, 't', and assetctl makes none",
+        "it has a trigger, 't', and assetctl makes none such",
     ),
-    "a record of no picture": ("UPDATE generations SET seed = 'x'", ("history",), "a seed in it is a text"),
+    "a trigger that is not there": (
+        "DROP TRIGGER tags_insert", ("list",), "it lacks a trigger that keeps the index of its words",
+    ),
+    "a seed of no picture": (
+        """UPDATE generations SET settings = json_set(settings, '$.seed', 'x')""", ("history",),
+        "a seed in it is a text",
+    ),
+    "a number of steps that is none": (
+        """UPDATE generations SET settings = json_set(settings, '$.steps', json('[1]'))""", ("history", "1"),
+        "a number of steps in it is a list",
+    ),
+    "settings that lack one": (
+        """UPDATE generations SET settings = '{"seed": 1}'""", ("history",), "what a picture was made with is not what",
+    ),
+    "settings that are no JSON": (
+        "UPDATE generations SET settings = 'x'", ("history",), "what a picture was made with in it is no valid JSON"
+    ),
     "an index of words that is broken": ("DELETE FROM asset_search_data", ("search", "whisk"), "is damaged"),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from material import write_lora
 from terminal import at_a_terminal, needs_terminal
 
 import assetctl as package
-from assetctl import Choice, GenerationRequest, Registry
+from assetctl import Output, Registry, Request
 from assetctl.cli.commands import COMMANDS, ELSEWHERE, PANELS
 from assetctl.errors import UsageError
 
@@ -111,7 +111,7 @@ def test_what_is_piped_has_every_column(three):
 @pytest.mark.parametrize("several", ["loras", "embeddings", "names", "controlnets"])
 def test_one_text_in_place_of_several_names_is_refused(several):
     with pytest.raises(UsageError, match="several names"):
-        Choice(**{several: "demo-cat"})
+        Request.of(**{several: "demo-cat"})
 
 
 def completed(home, *words: str, by: str = "bash") -> tuple[list[str], str]:
@@ -162,16 +162,14 @@ def test_a_place_for_pictures_is_no_model(assetctl, tmp_path):
     with Registry.open(tmp_path / "home") as registry:
         registry.pull_demo()
         with pytest.raises(UsageError, match="not a name for a picture"):
-            registry.plan(GenerationRequest("a cat"), Choice(), out=tmp_path / "x.safetensors")
+            registry.plan(Request.of("a cat", output=Output(tmp_path / "x.safetensors")))
 
 
-def test_numbers_out_of_bounds_are_told_with_the_bounds(tmp_path):
-    with Registry.open(tmp_path / "home") as registry:
-        registry.pull_demo()
-        with pytest.raises(UsageError, match="--steps must be 1 to 200, not 0"):
-            registry.plan(GenerationRequest("a cat", steps=0), Choice())
-        with pytest.raises(UsageError, match="width must be a multiple of 8, not 100"):
-            registry.plan(GenerationRequest("a cat", width=100, height=96), Choice())
+def test_numbers_out_of_bounds_are_told_with_the_bounds():
+    with pytest.raises(UsageError, match="--steps must be 1 to 200, not 0"):
+        Request.of("a cat", steps=0)
+    with pytest.raises(UsageError, match="width must be a multiple of 8, not 100"):
+        Request.of("a cat", width=100, height=96)
 
 
 def test_all_pictures_are_listed_with_a_limit_of_nought(assetctl):

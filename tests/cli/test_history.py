@@ -10,12 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from material import write_lora
+from selections import lora_use, picture_entry
 
-from assetctl.catalog import GenerationEntry
 from assetctl.errors import UsageError
 from assetctl.operations.make.history import command_line, parse_since
 from assetctl.registry import Registry
-from assetctl.types import Selection, WeightedAsset
 
 
 @pytest.fixture
@@ -25,13 +24,13 @@ def made(assetctl, home, tmp_path):
     (tmp_path / "3.png").write_bytes(b"here")
     with Registry.open(home) as registry:
         lora = registry.get("whiskers")
-        chosen = (Selection(), Selection(loras=(WeightedAsset(lora, 0.7),)), Selection())
+        chosen = ((), (lora_use(lora, 0.7),), ())
         prompts = ("a dog", "a Cat <lora:whiskers:0.7> on a sofa", "it's a cat")
-        for number, (selection, prompt) in enumerate(zip(chosen, prompts, strict=True), 1):
+        for number, (uses, prompt) in enumerate(zip(chosen, prompts, strict=True), 1):
             registry._workspace.catalog.generations.record(
-                GenerationEntry(
-                    selection, prompt, "bad" if number == 2 else "", 20, 7.5, "Euler a", number, 512, 768,
-                    str(tmp_path / f"{number}.png"), "ab" * 32, {"environment": {"threads": "2"}},
+                picture_entry(
+                    prompt, uses, "bad" if number == 2 else "", path=str(tmp_path / f"{number}.png"), sha256="ab" * 32,
+                    record={"environment": {"threads": "2"}}, cfg_scale=7.5, seed=number, width=512, height=768,
                 )
             )  # fmt: skip
     return tmp_path
@@ -62,10 +61,7 @@ def test_pictures_move_with_their_home(assetctl, home, monkeypatch):
             path.write_text(there)
         with Registry.open(home) as registry:
             registry._workspace.catalog.generations.record(
-                GenerationEntry(
-                    Selection(), "a cat", "", 20, 7.5, "Euler a", number, 512, 768, str(path),
-                    hashlib.sha256(said.encode()).hexdigest(), {},
-                )
+                picture_entry(path=str(path), sha256=hashlib.sha256(said.encode()).hexdigest(), seed=number)
             )  # fmt: skip
     place = home.rename(home.with_name("elsewhere"))
     monkeypatch.setenv("ASSETCTL_HOME", str(place))

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from material import write_lora
 
+from assetctl import Request
 from assetctl.manifest import read_manifest
+from assetctl.options import OPTIONS
 
 EXAMPLE = Path(__file__).parents[2] / "registry.example.toml"
 
@@ -87,7 +89,7 @@ def test_an_exported_manifest_makes_another_machine_the_same(assetctl, tmp_path,
     manifest.parent.mkdir()
     ended = assetctl("export", "whiskers", "--recipe", "purring", "--out", manifest)
     assert (ended.code, "can be fetched from nowhere" in ended.err) == (0, True)
-    assert read_manifest(manifest).recipes["purring"].loras == ("whiskers",)
+    assert read_manifest(manifest).recipes["purring"] == Request.of(loras=["whiskers"])
     assert assetctl("export", "--out", manifest).code == 2
     monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "other"))
     assert assetctl("sync", "--file", manifest).code == 0
@@ -180,5 +182,10 @@ def test_the_example_is_complete_and_valid():
     manifest = read_manifest(EXAMPLE)
     assert len(manifest.assets) == 5
     recipe = manifest.recipes["portrait"]
-    unused = [field for field in recipe.__slots__ if getattr(recipe, field) in (None, ()) and field != "vae"]
-    assert unused == []
+    roles = {use.role for use in recipe.uses}
+    assert (roles, recipe.prompt is None, recipe.negative_prompt is None) == (
+        {"checkpoint", "lora", "embedding"},
+        False,
+        False,
+    )
+    assert recipe.settings.keys() == {option.name for option in OPTIONS}

@@ -187,7 +187,7 @@ def test_a_picture_that_names_no_checkpoint_or_one_that_is_not_here(assetctl, ma
     [{"steps": "many"}, {"width": 10**9}, {"sampler": "Eulr"}, {"assets": "all"}, {"assets": [{"role": "x"}]},
      {"cfg_scale": None}, {"seed": -1}, {"prompt": 7}, {"assets": [{"role": "lora", "name": "a", "weight": "x"}]},
      {"assets": [{"role": "vae", "name": "a", "sha256": "../x"}]}, {"assets": []},
-     {"version": 99}, {"prediction": "flow"}, {"steps": 10**6}],
+     {"version": 99}, {"prediction": "flow"}, {"steps": 10**6}, {"glow": 0.5}],
     ids=str,
 )  # fmt: skip
 def test_a_record_that_makes_no_sense_is_refused(assetctl, made, home, tmp_path, change):

@@ -15,11 +15,12 @@ import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
 
-from assetctl import Choice, Registry
+from assetctl import Output, Registry, Request
 from assetctl.cli.failures import again
 from assetctl.errors import GenerationError, StorageError, UsageError
 from assetctl.operations.make.generate import InterruptedGenerationError
-from assetctl.plan import GenerationRequest, Picture, Progress
+from assetctl.plan import Picture
+from assetctl.run import Step
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -37,9 +38,9 @@ class Painter:
     def environment(self, device, dtype, threads):
         return {"device": device, "dtype": dtype, "threads": str(threads)}
 
-    def generate(self, plan, report):
+    def generate(self, plan, run):
         for number, seed in enumerate(plan.seeds, 1):
-            report(Progress("sample", number, len(plan.seeds), 1, 1))
+            run.tell(Step(picture=number, pictures=len(plan.seeds), step=1, steps=1))
             self.before(number)
             yield Picture(Image.new("RGB", (64, 64), (seed % 256, 0, 0)), seed)
 
@@ -54,9 +55,10 @@ def registry(assetctl, tmp_path, home):
 
 
 def make(registry, out, count=1, seed=5, **options):
-    request = GenerationRequest("a cat", seed=seed, count=count, steps=1, width=64, height=64)
+    output = Output(out, options.pop("format", None), options.pop("force", False))
+    request = Request.of("a cat", seed=seed, count=count, steps=1, width=64, height=64, output=output)
     options.setdefault("backend", Painter())
-    return registry.generate(request, Choice(), out=out, **options)
+    return registry.generate(request, **options)
 
 
 def names(result):

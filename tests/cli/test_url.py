@@ -13,7 +13,7 @@ import pytest
 from material import write_lora
 
 from assetctl.files.disk import DirectFile
-from assetctl.sources import _download
+from assetctl.sources import _partial
 
 
 class Site:
@@ -248,7 +248,7 @@ def test_a_range_of_another_state_of_the_file_is_not_gone_on_with(assetctl, home
 
 
 def test_a_disk_that_is_full_for_a_moment_leaves_no_hole(assetctl, home, site, content, monkeypatch):
-    monkeypatch.setattr(_download, "PIECE", 4096)
+    monkeypatch.setattr(_partial, "PIECE", 4096)
     write, calls = DirectFile.write, []
 
     def full_once(self, position, data, **options):

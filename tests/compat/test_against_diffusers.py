@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from compat.sparse import asset_at, write_sparse
+from selections import lora_use, selection_of
 
 from assetctl.compat.check import Context, run_rules
 from assetctl.compat.module_names import ldm_names
-from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,9 +201,9 @@ def test_matched_modules_are_those_that_diffusers_changes(
 ):
     named = {path: names for path in some_targets(family) if (names := name(family, path)) is not None}
     write_lora(tmp_path / "lora.safetensors", family, named)
-    selection = Selection(
+    selection = selection_of(
         write_checkpoint(tmp_path / "model", family),
-        (WeightedAsset(asset_at(tmp_path / "lora.safetensors", "lora", family)),),
+        (lora_use(asset_at(tmp_path / "lora.safetensors", "lora", family)),),
     )
     changed = changed_by(family, tmp_path / "lora.safetensors")
     (covered,) = run_rules(selection).coverage
@@ -216,13 +216,13 @@ def test_matched_modules_are_those_that_diffusers_changes(
 def test_single_file_and_folder_of_one_model_have_the_same_modules(
     real: Make, tmp_path: Path, name: str, family: str, folder: str
 ):
-    single = Context(Selection(real(name, "checkpoint", family))).modules
+    single = Context(selection_of(real(name, "checkpoint", family))).modules
     shapes = published_shapes(CONFIGS / folder)
     for network, own in shapes.items():
         kind = "diffusion_pytorch_model" if network == "unet" else "model"
         write_sparse(tmp_path / "folder" / network / f"{kind}.fp16.safetensors", own)
     checkpoint = asset_at(tmp_path / "folder", "checkpoint", family, format="diffusers")
-    assert Context(Selection(checkpoint)).modules == single
+    assert Context(selection_of(checkpoint)).modules == single
 
 
 def published_shapes(folder: Path) -> dict[str, dict[str, list[int]]]:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
+from selections import lora_use, selection_of
 
 from assetctl.compat.check import run_rules
-from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
     from compat.sparse import Make
@@ -17,7 +17,7 @@ BLOCK = "down_blocks_0_attentions_0_transformer_blocks_0"
 
 
 def covered(checkpoint: Asset, *loras: Asset) -> tuple[Coverage, ...]:
-    return run_rules(Selection(checkpoint, tuple(map(WeightedAsset, loras)))).coverage
+    return run_rules(selection_of(checkpoint, tuple(map(lora_use, loras)))).coverage
 
 
 @pytest.mark.parametrize("name", ["sd15-lora-kohya", "sd15-lora-shinkai"])
@@ -197,11 +197,11 @@ def test_halves_that_make_no_change_are_damage_and_not_another_architecture(
 ):
     checkpoint = asset("checkpoint", "checkpoint", "sd1", tiny_checkpoint())
     lora = asset("style", "lora", "sd1", tensors)
-    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    report = run_rules(selection_of(checkpoint, (lora_use(lora),)))
     assert [(finding.rule, finding.severity) for finding in report.findings] == [("damaged_lora", "error")]
     assert said in report.findings[0].message
     assert [(found.matched, found.shape_conflicts) for found in report.coverage] == [(0, ())]
-    alone = run_rules(Selection(None, (WeightedAsset(lora),)))
+    alone = run_rules(selection_of(None, (lora_use(lora),)))
     assert "damaged_lora" in [finding.rule for finding in alone.findings]
 
 
@@ -215,7 +215,7 @@ def test_what_is_whole_in_a_damaged_lora_still_counts(asset: Make):
 def test_a_lora_of_another_family_is_told_of_once(asset: Make):
     checkpoint = asset("checkpoint", "checkpoint", "sd1", tiny_checkpoint())
     lora = asset("style", "lora", "sdxl", low_rank(f"lora_unet_{BLOCK}_attn1_to_q", 640, [640]))
-    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    report = run_rules(selection_of(checkpoint, (lora_use(lora),)))
     assert [finding.rule for finding in report.findings] == ["family"]
     assert [len(found.shape_conflicts) for found in report.coverage] == [1]
 

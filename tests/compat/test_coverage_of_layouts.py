@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint, write_sparse
+from selections import lora_use, selection_of
 
 from assetctl.compat.check import run_rules
 from assetctl.compat.coverage import coverage
 from assetctl.compat.modules import modules_of_file
 from assetctl.files.safetensors import read_header
-from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ DOUBLE, SINGLE = 19, 38
 
 
 def covered(checkpoint: Asset, lora: Asset) -> Coverage:
-    (found,) = run_rules(Selection(checkpoint, (WeightedAsset(lora),))).coverage
+    (found,) = run_rules(selection_of(checkpoint, (lora_use(lora),))).coverage
     return found
 
 
@@ -92,7 +92,7 @@ def test_published_flux_loras_match_every_module_in_flux(
 
 def test_published_control_lora_widens_the_input_where_it_reads_the_second_picture(real: Make, asset: Make):
     checkpoint, lora = asset("flux", "diffusion-model", "flux1", flux()), real("flux1-control-lora", "lora", "flux1")
-    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    report = run_rules(selection_of(checkpoint, (lora_use(lora),)))
     (found,) = report.coverage
     assert (found.shape_conflicts, found.widened) == ((), ("transformer_x_embedder",))
     assert report.ok
@@ -170,7 +170,7 @@ def test_what_is_packed_gets_no_coverage(asset: Make):
     packed = flux() | {"img_in.weight.quant_state.bitsandbytes__nf4": [9]}
     checkpoint = asset("other", "diffusion-model", "flux1", packed)
     lora = asset("lora", "lora", "flux1", low_rank("lora_unet_single_blocks_0_linear2", 3072, [15360]))
-    report = run_rules(Selection(checkpoint, (WeightedAsset(lora),)))
+    report = run_rules(selection_of(checkpoint, (lora_use(lora),)))
     assert report.coverage == ()
     assert "not_compared" in [finding.rule for finding in report.findings]
 

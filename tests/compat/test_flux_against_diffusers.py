@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from compat.sparse import asset_at, write_sparse
+from selections import lora_use, selection_of
 
 from assetctl.compat.check import Context, run_rules
-from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -178,7 +178,7 @@ def write_checkpoint(folder: Path) -> Asset:
 
 
 def covered(checkpoint: Asset, lora: Path) -> Coverage:
-    (found,) = run_rules(Selection(checkpoint, (WeightedAsset(asset_at(lora, "lora", "flux1")),))).coverage
+    (found,) = run_rules(selection_of(checkpoint, (lora_use(asset_at(lora, "lora", "flux1")),))).coverage
     return found
 
 
@@ -226,9 +226,9 @@ def test_single_file_has_the_modules_that_diffusers_converts_it_to(tmp_path: Pat
     converted = {key: list(tensor.shape) for key, tensor in convert(tensors).items()}
     write_sparse(tmp_path / "model/transformer/diffusion_pytorch_model.safetensors", converted)
     folder = asset_at(tmp_path / "model", "checkpoint", "flux1", format="diffusers")
-    modules = Context(Selection(asset_at(single, "diffusion-model", "flux1"))).modules
+    modules = Context(selection_of(asset_at(single, "diffusion-model", "flux1"))).modules
     assert modules is not None
-    assert modules == Context(Selection(folder)).modules
+    assert modules == Context(selection_of(folder)).modules
     assert len(modules.shapes) == sum(key.endswith(".weight") for key in converted)
 
 
@@ -243,7 +243,7 @@ def test_fused_lora_of_full_width_matches_what_diffusers_converts_it_to(tmp_path
     lora = write_sparse(tmp_path / "lora.safetensors", {key: list(own.shape) for key, own in tensors.items()})
     weights = {f"{name}.weight": shape for name, shape in full_width().items()}
     checkpoint = asset_at(write_sparse(tmp_path / "model.safetensors", weights), "diffusion-model", "flux1")
-    modules = Context(Selection(checkpoint)).modules
+    modules = Context(selection_of(checkpoint)).modules
     converted = FluxPipeline.lora_state_dict(tensors)
     halves = {key.removeprefix("transformer."): list(tensor.shape) for key, tensor in converted.items()}
     theirs = {

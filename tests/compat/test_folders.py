@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import asset_at, low_rank, write_sparse
+from selections import lora_use, selection_of
 
 from assetctl.compat.check import run_rules
-from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ LORA = (
 
 def checked(folder: Path, asset: Make) -> CheckReport:
     checkpoint = asset_at(folder, "checkpoint", "sd1", format="diffusers")
-    return run_rules(Selection(checkpoint, (WeightedAsset(asset("style", "lora", "sd1", LORA)),)))
+    return run_rules(selection_of(checkpoint, (lora_use(asset("style", "lora", "sd1", LORA)),)))
 
 
 @pytest.mark.parametrize("variant", ["", ".fp16", ".non_ema"])

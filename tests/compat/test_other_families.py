@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
+from selections import lora_use, selection_of
 
-from assetctl.compat.check import run_rules
-from assetctl.types import Selection, WeightedAsset
+from assetctl.compat.check import Situation, run_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ WAN = {
 
 
 def checked(checkpoint: Asset, *loras: Asset) -> CheckReport:
-    return run_rules(Selection(checkpoint, tuple(map(WeightedAsset, loras))))
+    return run_rules(selection_of(checkpoint, tuple(map(lora_use, loras))))
 
 
 def told(report: CheckReport) -> dict[str, str]:
@@ -105,5 +105,7 @@ def test_a_lora_of_text_encoders_alone_is_no_error_where_those_are_elsewhere(ass
 
 def test_what_comes_on_top_of_a_transformer_is_said_of_its_memory(asset: Make):
     checkpoint = asset("wan", "diffusion-model", "wan", WAN)
-    (finding,) = [each for each in run_rules(Selection(checkpoint, memory=1)).findings if each.rule == "memory"]
+    (finding,) = [
+        each for each in run_rules(selection_of(checkpoint), Situation(memory=1)).findings if each.rule == "memory"
+    ]
     assert "text encoders and VAE come on top" in finding.message

@@ -23,11 +23,11 @@ import json, sys
 opened = []
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
 from assetctl.compat.check import run_rules
-from assetctl.types import Asset, Selection, WeightedAsset
+from assetctl.types import Asset, AssetUse, Selection
 def asset(path, size, kind):
     return Asset(1, kind, kind, "sd1", None, None, None, "safetensors", None, size, None, None, (), (), path, False)
 base, lora, embedding = (asset(*given) for given in json.loads(sys.argv[1]))
-report = run_rules(Selection(base, (WeightedAsset(lora),), (embedding,)))
+report = run_rules(Selection(tuple(AssetUse(each.kind, each) for each in (base, lora, embedding))))
 assert report.ok and report.coverage[0].matched == 1, report
 print(json.dumps({"opened": opened, "loaded": sorted(sys.modules)}))
 """

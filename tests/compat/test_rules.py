@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
+from selections import lora_use, selection_of
 
 from assetctl.compat import rules
 from assetctl.compat.check import list_rules, run_rules
-from assetctl.types import Selection, WeightedAsset
 
 if TYPE_CHECKING:
     from compat.sparse import Make
@@ -33,24 +33,24 @@ def embedding_of(asset: Make, width: int = 768, family: str | None = "sd1", **ot
 
 
 def found(rule: str, checkpoint: Asset | None, *loras: Asset, **other: object) -> list[Finding]:
-    selection = Selection(checkpoint, tuple(map(WeightedAsset, loras)), **other)
+    selection = selection_of(checkpoint, tuple(map(lora_use, loras)), **other)
     return [finding for finding in run_rules(selection).findings if finding.rule == rule]
 
 
 def test_what_fits_has_no_findings(asset: Make):
     lora, embedding = lora_of(asset, trigger_words=("ink wash",)), embedding_of(asset, trigger_words=("tok",))
     vae = asset("vae", "vae", None, {"decoder.conv_in.weight": [4, 4, 3, 3]})
-    selection = Selection(checkpoint_of(asset), (WeightedAsset(lora),), (embedding,), vae, "(ink wash:1.2), tok", "")
+    selection = selection_of(checkpoint_of(asset), (lora_use(lora),), (embedding,), vae, "(ink wash:1.2), tok", "")
     report = run_rules(selection)
     assert (report.ok, report.findings, len(report.coverage)) == (True, (), 1)
 
 
 def test_findings_stand_by_severity_and_only_errors_spoil_the_report(asset: Make):
     lora = lora_of(asset, family=None, trigger_words=("ink",))
-    warned = run_rules(Selection(None, (WeightedAsset(lora),), prompt="a cat"))
+    warned = run_rules(selection_of(None, (lora_use(lora),), prompt="a cat"))
     assert warned.ok
     assert [finding.severity for finding in warned.findings] == ["warning", "warning", "info"]
-    spoilt = run_rules(Selection(replace(lora, family="sd1"), (WeightedAsset(lora),), prompt="a cat"))
+    spoilt = run_rules(selection_of(replace(lora, family="sd1"), (lora_use(lora),), prompt="a cat"))
     assert not spoilt.ok
     assert [finding.severity for finding in spoilt.findings] == sorted(finding.severity for finding in spoilt.findings)
 
@@ -111,7 +111,9 @@ def test_width_of_an_embedding_is_compared_with_what_the_checkpoint_reads(asset:
 
 
 def test_an_embedding_of_another_family_is_told_of_once(asset: Make):
-    report = run_rules(Selection(replace(checkpoint_of(asset), family="sdxl"), embeddings=(embedding_of(asset, 1280),)))
+    report = run_rules(
+        selection_of(replace(checkpoint_of(asset), family="sdxl"), embeddings=(embedding_of(asset, 1280),))
+    )
     assert [finding.rule for finding in report.findings] == ["family"]
 
 
@@ -157,7 +159,7 @@ def test_width_is_that_of_the_family_where_the_checkpoint_does_not_tell(asset: M
 def test_file_that_is_gone_is_an_error_that_leads_to_its_source(asset: Make):
     lora = lora_of(asset, source="civitai:1@2")
     Path(lora.path).unlink()
-    report = run_rules(Selection(checkpoint_of(asset), (WeightedAsset(lora),)))
+    report = run_rules(selection_of(checkpoint_of(asset), (lora_use(lora),)))
     (finding,) = report.findings
     assert (finding.rule, finding.severity, report.coverage) == ("missing_file", "error", ())
     assert "assetctl pull civitai:1@2" in str(finding.hint)
@@ -182,7 +184,7 @@ def test_file_of_another_size_is_an_error(asset: Make):
 def test_file_that_can_not_be_read_is_a_finding_and_other_rules_go_on(asset: Make, damage: bytes, sentence: str):
     checkpoint, lora = checkpoint_of(asset), lora_of(asset, family="sdxl")
     Path(lora.path).write_bytes(damage)
-    report = run_rules(Selection(checkpoint, (WeightedAsset(replace(lora, size=len(damage))),)))
+    report = run_rules(selection_of(checkpoint, (lora_use(replace(lora, size=len(damage))),)))
     assert [finding.rule for finding in report.findings] == ["family", "unreadable_file"]
     assert sentence in report.findings[1].message
     assert report.findings[1].assets == ("style",)
@@ -192,7 +194,7 @@ def test_checkpoint_cut_short_is_told_of_once(asset: Make):
     checkpoint = checkpoint_of(asset)
     with Path(checkpoint.path).open("r+b") as file:
         file.truncate(checkpoint.size - 2)
-    report = run_rules(Selection(replace(checkpoint, size=checkpoint.size - 2), (WeightedAsset(lora_of(asset)),)))
+    report = run_rules(selection_of(replace(checkpoint, size=checkpoint.size - 2), (lora_use(lora_of(asset)),)))
     assert [(finding.rule, finding.assets) for finding in report.findings] == [("unreadable_file", ("base",))]
 
 
@@ -242,7 +244,7 @@ def test_token_of_an_embedding_without_trigger_words_is_its_name(asset: Make):
 
 def test_what_has_a_weight_of_nought_has_no_effect(asset: Make):
     lora = lora_of(asset, trigger_words=("ink",))
-    selection = Selection(checkpoint_of(asset), (WeightedAsset(lora, 0.0),), prompt="a cat, (ink:0), ink?")
+    selection = selection_of(checkpoint_of(asset), (lora_use(lora, 0.0),), prompt="a cat, (ink:0), ink?")
     findings = run_rules(selection).findings
     assert [(finding.rule, finding.severity) for finding in findings] == [
         ("zero_weight", "warning"),
@@ -287,7 +289,7 @@ def test_lora_that_fits_in_part_is_a_warning(asset: Make):
 
 
 def test_empty_selection_is_checked_without_complaint():
-    assert run_rules(Selection()).ok
+    assert run_rules(selection_of()).ok
 
 
 def test_every_file_in_the_folder_is_a_rule_of_that_name():
@@ -299,7 +301,7 @@ def test_every_file_in_the_folder_is_a_rule_of_that_name():
 def test_every_finding_says_what_to_do_next(asset: Make):
     lora = lora_of(asset, family="sdxl", trigger_words=("ink",))
     broken = replace(embedding_of(asset), size=3)
-    selection = Selection(checkpoint_of(asset), (WeightedAsset(lora),) * 2, (broken,), prompt="a", negative_prompt="b")
+    selection = selection_of(checkpoint_of(asset), (lora_use(lora),) * 2, (broken,), prompt="a", negative_prompt="b")
     findings = run_rules(selection).findings
     assert len({finding.rule for finding in findings}) == 5
     assert all(finding.hint and finding.message.endswith((".", "ink")) for finding in findings)

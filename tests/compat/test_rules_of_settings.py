@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import low_rank, tiny_checkpoint
+from selections import lora_use, selection_of
 
-from assetctl.compat.check import run_rules
-from assetctl.types import Selection, WeightedAsset
+from assetctl.compat.check import Situation, run_rules
 
 if TYPE_CHECKING:
     from compat.sparse import Make
 
-    from assetctl.types import Asset, Finding
+    from assetctl.types import Asset, Finding, Selection
 
 
-def found(rule: str, selection: Selection) -> list[Finding]:
-    return [finding for finding in run_rules(selection).findings if finding.rule == rule]
+def found(rule: str, selection: Selection, **situation: int) -> list[Finding]:
+    return [finding for finding in run_rules(selection, Situation(**situation)).findings if finding.rule == rule]
 
 
 def base(asset: Make, base_model: str | None = None, family: str = "sdxl") -> Asset:
@@ -38,7 +38,8 @@ def base(asset: Make, base_model: str | None = None, family: str = "sdxl") -> As
 def test_settings_that_do_not_suit_a_distilled_checkpoint(
     asset: Make, base_model: str, steps: int, cfg: float, flags: str
 ):
-    (finding,) = found("distilled", Selection(base(asset, base_model), steps=steps, cfg_scale=cfg))
+    family = "flux1" if base_model == "Flux.1 S" else "sdxl"
+    (finding,) = found("distilled", selection_of(base(asset, base_model, family), steps=steps, cfg_scale=cfg))
     assert (finding.severity, finding.assets, finding.hint) == ("warning", ("base",), f"Try {flags}.")
 
 
@@ -48,7 +49,7 @@ def test_settings_that_do_not_suit_a_distilled_checkpoint(
     ids=["fit", "steps", "cfg", "none"],
 )
 def test_settings_that_suit_it_or_that_nobody_asks_of_are_no_finding(asset: Make, settings: dict[str, float]):
-    assert found("distilled", Selection(base(asset, "SDXL Lightning"), **settings)) == []
+    assert found("distilled", selection_of(base(asset, "SDXL Lightning"), **settings)) == []
 
 
 def test_a_distilled_lora_counts_unless_it_is_switched_off(asset: Make):
@@ -56,40 +57,40 @@ def test_a_distilled_lora_counts_unless_it_is_switched_off(asset: Make):
         asset("fast", "lora", "sdxl", low_rank("lora_unet_down_blocks_0_resnets_0_conv1", 8, [8, 3, 3])),
         base_model="SDXL 1.0 LCM",
     )
-    on = Selection(base(asset), (WeightedAsset(lora),), steps=30, cfg_scale=7)
+    on = selection_of(base(asset), (lora_use(lora),), steps=30, cfg_scale=7)
     (finding,) = found("distilled", on)
     assert finding.assets == ("fast",)
-    assert found("distilled", replace(on, loras=(WeightedAsset(lora, 0.0),))) == []
-    assert found("distilled", replace(on, loras=())) == []
+    assert found("distilled", selection_of(base(asset), (lora_use(lora, 0.0),), steps=30, cfg_scale=7)) == []
+    assert found("distilled", selection_of(base(asset), steps=30, cfg_scale=7)) == []
 
 
 def test_a_negative_prompt_without_guidance_is_a_warning(asset: Make):
-    selection = Selection(base(asset), prompt="a cat", negative_prompt="a dog", cfg_scale=1)
+    selection = selection_of(base(asset), prompt="a cat", negative_prompt="a dog", cfg_scale=1)
     (finding,) = found("negative_prompt", selection)
     assert "--cfg" in str(finding.hint)
-    assert found("negative_prompt", replace(selection, cfg_scale=1.5)) == []
-    assert found("negative_prompt", replace(selection, cfg_scale=None)) == []
+    assert found("negative_prompt", replace(selection, settings={"cfg_scale": 1.5})) == []
+    assert found("negative_prompt", replace(selection, settings={})) == []
     assert found("negative_prompt", replace(selection, negative_prompt=" ")) == []
 
 
 def test_weights_that_are_larger_than_the_free_memory_are_a_warning(asset: Make):
     shapes = tiny_checkpoint() | {"model.diffusion_model.large.weight": [1_000_000], "model_ema.large": [9_000_000]}
     checkpoint = asset("base", "checkpoint", "sdxl", shapes)
-    (finding,) = found("memory", Selection(checkpoint, memory=1_900_000))
+    (finding,) = found("memory", selection_of(checkpoint), memory=1_900_000)
     assert (finding.severity, finding.assets) == ("warning", ("base",))
-    assert found("memory", Selection(checkpoint, memory=4_000_000)) == []
-    assert len(found("memory", Selection(checkpoint, memory=4_000_000, weight_bytes=4))) == 1
-    assert found("memory", Selection(checkpoint)) == []
+    assert found("memory", selection_of(checkpoint), memory=4_000_000) == []
+    assert len(found("memory", selection_of(checkpoint), memory=4_000_000, weight_bytes=4)) == 1
+    assert found("memory", selection_of(checkpoint)) == []
 
 
 def test_a_controlnet_of_another_family_is_an_error(asset: Make):
     controlnet = asset("canny", "controlnet", "sd1", {"control_model.input_blocks.0.0.weight": [8, 4, 3, 3]})
-    (finding,) = found("family", Selection(base(asset), controlnets=(controlnet,)))
+    (finding,) = found("family", selection_of(base(asset), controlnets=(controlnet,)))
     assert (finding.severity, finding.assets) == ("error", ("canny", "base"))
     assert "--kind controlnet --family sdxl" in str(finding.hint)
     fitting = replace(controlnet, family="sdxl")
-    assert found("family", Selection(base(asset), controlnets=(fitting,))) == []
-    (wrong,) = found("kind", Selection(base(asset), controlnets=(replace(fitting, kind="lora"),)))
+    assert found("family", selection_of(base(asset), controlnets=(fitting,))) == []
+    (wrong,) = found("kind", selection_of(base(asset), controlnets=(replace(fitting, kind="lora"),)))
     assert "ControlNet" in wrong.message
 
 
@@ -111,5 +112,5 @@ def test_what_counts_is_how_much_of_the_loras_own_modules_is_there(
     asset: Make, there: int, lost: int, severity: str | None
 ):
     checkpoint = asset("base", "checkpoint", "sd1", tiny_checkpoint())
-    findings = found("coverage", Selection(checkpoint, (WeightedAsset(lora_with(asset, there, lost)),)))
+    findings = found("coverage", selection_of(checkpoint, (lora_use(lora_with(asset, there, lost)),)))
     assert [finding.severity for finding in findings] == ([] if severity is None else [severity])

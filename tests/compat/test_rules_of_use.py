@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from compat.sparse import asset_at, low_rank, tiny_checkpoint
 from headers import write_safetensors
+from selections import lora_use, selection_of
 
-from assetctl.compat.check import run_rules
-from assetctl.types import Selection, WeightedAsset
+from assetctl.compat.check import Situation, run_rules
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from compat.sparse import Make
 
-    from assetctl.types import Asset, Finding
+    from assetctl.types import Asset, Finding, Selection
 
 
 def checkpoint_of(asset: Make, base_model: str | None = None, prediction: str | None = None) -> Asset:
@@ -35,8 +35,8 @@ def embedding_of(asset: Make, name: str, *words: str, tags: tuple[str, ...] = ()
     return replace(made, tags=tags)
 
 
-def found(rule: str, selection: Selection) -> list[Finding]:
-    return [finding for finding in run_rules(selection).findings if finding.rule == rule]
+def found(rule: str, selection: Selection, **situation: Any) -> list[Finding]:
+    return [finding for finding in run_rules(selection, Situation(**situation)).findings if finding.rule == rule]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def found(rule: str, selection: Selection) -> list[Finding]:
 )
 def test_another_lineage_is_a_warning(asset: Make, pair: tuple[str, str]):
     lora, embedding = lora_of(asset, pair[0]), replace(embedding_of(asset, "token"), base_model=pair[0])
-    findings = found("lineage", Selection(checkpoint_of(asset, pair[1]), (WeightedAsset(lora),), (embedding,)))
+    findings = found("lineage", selection_of(checkpoint_of(asset, pair[1]), (lora_use(lora),), (embedding,)))
     assert [(finding.severity, finding.assets) for finding in findings] == [
         ("warning", ("style", "base")),
         ("warning", ("token", "base")),
@@ -56,27 +56,27 @@ def test_another_lineage_is_a_warning(asset: Make, pair: tuple[str, str]):
     "pair", [("Pony", "Pony"), (None, "Pony"), ("Pony", None), ("Illustrious", "NoobAI"), ("SDXL 1.0", "SDXL Turbo")]
 )
 def test_the_same_lineage_or_an_unknown_one_is_no_finding(asset: Make, pair: tuple[str | None, str | None]):
-    selection = Selection(checkpoint_of(asset, pair[1]), (WeightedAsset(lora_of(asset, pair[0])),))
+    selection = selection_of(checkpoint_of(asset, pair[1]), (lora_use(lora_of(asset, pair[0])),))
     assert found("lineage", selection) == []
 
 
 def test_a_lora_for_another_prediction_is_a_warning(asset: Make):
-    lora = WeightedAsset(lora_of(asset, prediction="epsilon"))
-    (finding,) = found("prediction_mismatch", Selection(checkpoint_of(asset, prediction="v_prediction"), (lora,)))
+    lora = lora_use(lora_of(asset, prediction="epsilon"))
+    (finding,) = found("prediction_mismatch", selection_of(checkpoint_of(asset, prediction="v_prediction"), (lora,)))
     assert (finding.severity, finding.assets) == ("warning", ("style", "base"))
     for checkpoint in (checkpoint_of(asset, prediction="epsilon"), checkpoint_of(asset)):
-        assert found("prediction_mismatch", Selection(checkpoint, (lora,))) == []
+        assert found("prediction_mismatch", selection_of(checkpoint, (lora,))) == []
     assert (
-        found("prediction_mismatch", Selection(checkpoint_of(asset, None, "epsilon"), (WeightedAsset(lora_of(asset)),)))
+        found("prediction_mismatch", selection_of(checkpoint_of(asset, None, "epsilon"), (lora_use(lora_of(asset)),)))
         == []
     )
 
 
 def test_a_token_that_is_an_ordinary_word_is_a_warning(asset: Make):
-    (finding,) = found("shadowed_word", Selection(embeddings=(embedding_of(asset, "whiskers", "Cat"),)))
+    (finding,) = found("shadowed_word", selection_of(embeddings=(embedding_of(asset, "whiskers", "Cat"),)))
     assert finding.severity == "warning"
     assert "edit whiskers --trigger-word" in str(finding.hint)
-    assert found("shadowed_word", Selection(embeddings=(embedding_of(asset, "whiskers", "ohwx-cat"),))) == []
+    assert found("shadowed_word", selection_of(embeddings=(embedding_of(asset, "whiskers", "ohwx-cat"),))) == []
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,12 @@ def test_a_token_that_is_an_ordinary_word_is_a_warning(asset: Make):
 )
 def test_a_negative_embedding_in_the_prompt_is_a_warning(asset: Make, name: str):
     chosen = (embedding_of(asset, name, name),)
-    (finding,) = found("negative_embedding", Selection(embeddings=chosen, prompt=f"a cat, {name}", negative_prompt=""))
+    (finding,) = found(
+        "negative_embedding", selection_of(embeddings=chosen, prompt=f"a cat, {name}", negative_prompt="")
+    )
     assert (finding.severity, finding.assets) == ("warning", (name,))
     for prompt in ("a cat", f"a cat, ({name}:0)"):
-        assert found("negative_embedding", Selection(embeddings=chosen, prompt=prompt, negative_prompt=name)) == []
+        assert found("negative_embedding", selection_of(embeddings=chosen, prompt=prompt, negative_prompt=name)) == []
 
 
 def test_the_hint_to_a_negative_embedding_can_be_pasted(asset: Make):
@@ -95,21 +97,21 @@ def test_the_hint_to_a_negative_embedding_can_be_pasted(asset: Make):
         embedding_of(asset, "emb768", "badhandv4", tags=("negative",)),
         embedding_of(asset, "bad-artist", "bad art"),
     )
-    prompt = Selection(embeddings=chosen, prompt="a cat, badhandv4, bad art", negative_prompt="blurry")
+    prompt = selection_of(embeddings=chosen, prompt="a cat, badhandv4, bad art", negative_prompt="blurry")
     hints = {finding.hint for finding in found("negative_embedding", prompt)}
     assert hints == {"Take it out, and write `--negative 'badhandv4, bad art, blurry'`."}
-    (alone,) = found("negative_embedding", Selection(embeddings=chosen, prompt="badhandv4"))
+    (alone,) = found("negative_embedding", selection_of(embeddings=chosen, prompt="badhandv4"))
     assert "`--negative badhandv4`" in str(alone.hint)
 
 
 @pytest.mark.parametrize("name", ["badge", "negroni", "angry", "sinbad", "baddie"])
 def test_what_only_sounds_negative_is_no_finding(asset: Make, name: str):
-    assert found("negative_embedding", Selection(embeddings=(embedding_of(asset, name, name),), prompt=name)) == []
+    assert found("negative_embedding", selection_of(embeddings=(embedding_of(asset, name, name),), prompt=name)) == []
 
 
 def test_a_tag_says_that_an_embedding_is_negative(asset: Make):
     chosen = (embedding_of(asset, "token", "tok", tags=("negative",)),)
-    assert len(found("negative_embedding", Selection(embeddings=chosen, prompt="a cat, tok"))) == 1
+    assert len(found("negative_embedding", selection_of(embeddings=chosen, prompt="a cat, tok"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,14 +134,14 @@ def test_a_tag_says_that_an_embedding_is_negative(asset: Make):
 def test_licences_speak_when_selling_is_asked(tmp_path: Path, licence: str | None, severity: str | None):
     said = {} if licence is None else {"modelspec.license": licence}
     path = write_safetensors(tmp_path / "base.safetensors", tiny_checkpoint(), said)
-    selection = Selection(asset_at(path, "checkpoint", "sdxl"))
-    found_then = found("licence", replace(selection, commercial=True))
+    selection = selection_of(asset_at(path, "checkpoint", "sdxl"))
+    found_then = found("licence", selection, commercial=True)
     assert [finding.severity for finding in found_then] == ([] if severity is None else [severity])
     assert found("licence", selection) == []
 
 
 def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_a_warning(asset: Make):
-    prompts = Selection(checkpoint_of(asset), prompt="a [cat:dog:0.5]", negative_prompt="[a|b], [cat:dog:0.5]")
+    prompts = selection_of(checkpoint_of(asset), prompt="a [cat:dog:0.5]", negative_prompt="[a|b], [cat:dog:0.5]")
     findings = found("unread_syntax", prompts)
     assert [finding.severity for finding in findings] == ["warning", "warning"]
     assert "'[cat:dog:0.5]'" in findings[0].message
@@ -147,17 +149,19 @@ def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_a_warning(asset: Make):
 
 
 def test_an_embedding_as_comfyui_names_it_is_a_warning(asset: Make):
-    (finding,) = found("unread_syntax", Selection(checkpoint_of(asset), prompt="a cat, (embedding:EasyNegative:1.2)"))
+    (finding,) = found(
+        "unread_syntax", selection_of(checkpoint_of(asset), prompt="a cat, (embedding:EasyNegative:1.2)")
+    )
     assert "'embedding:EasyNegative' is read as words" in finding.message
     assert "EasyNegative" in str(finding.hint)
 
 
 @pytest.mark.parametrize("weight", [5.5, -12])
 def test_a_weight_that_burns_pictures_is_a_warning(asset: Make, weight: float):
-    loras, prompt = (WeightedAsset(lora_of(asset), weight),), f"a (cat:{weight}) <lora:style:{weight}>"
-    findings = found("extreme_weight", Selection(checkpoint_of(asset), loras, prompt=prompt))
+    loras, prompt = (lora_use(lora_of(asset), weight),), f"a (cat:{weight}) <lora:style:{weight}>"
+    findings = found("extreme_weight", selection_of(checkpoint_of(asset), loras, prompt=prompt))
     assert [(finding.severity, finding.assets) for finding in findings] == [("warning", ("style",)), ("warning", ())]
-    usual = Selection(checkpoint_of(asset), (WeightedAsset(lora_of(asset), 1.5),), prompt="a (cat:1.4)")
+    usual = selection_of(checkpoint_of(asset), (lora_use(lora_of(asset), 1.5),), prompt="a (cat:1.4)")
     assert found("extreme_weight", usual) == []
 
 
@@ -166,7 +170,7 @@ def test_files_that_were_never_hashed_are_told_together(asset: Make, count: int,
     shapes = low_rank("lora_unet_down_blocks_0_resnets_0_conv1", 8, [8, 3, 3])
     loras = [asset(f"lora-{number}", "lora", "sdxl", shapes) for number in range(count)]
     states = tuple((lora.path, "unverified") for lora in loras)
-    (finding,) = found("changed_file", Selection(loras=tuple(map(WeightedAsset, loras)), states=states))
+    (finding,) = found("changed_file", selection_of(loras=map(lora_use, loras)), states=states)
     assert finding.assets == tuple(lora.name for lora in loras)
     assert told in finding.message
     assert "assetctl verify lora-0" in str(finding.hint)
@@ -174,8 +178,8 @@ def test_files_that_were_never_hashed_are_told_together(asset: Make, count: int,
 
 def test_a_licence_is_not_sought_in_the_file_itself(asset: Make):
     local = replace(checkpoint_of(asset), source="/home/me/base.safetensors")
-    (finding,) = found("licence", Selection(local, commercial=True))
+    (finding,) = found("licence", selection_of(local), commercial=True)
     assert "assetctl enrich base" in str(finding.hint)
     assert "/home/me" not in str(finding.hint)
-    (finding,) = found("licence", Selection(replace(local, source="civitai:7"), commercial=True))
+    (finding,) = found("licence", selection_of(replace(local, source="civitai:7")), commercial=True)
     assert "where it came from: civitai:7" in str(finding.hint)

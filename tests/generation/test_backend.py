@@ -11,7 +11,7 @@ from generation import tiny
 
 from assetctl.errors import GenerationError, RefusedFileError, UsageError
 from assetctl.generation.diffusers import DiffusersBackend
-from assetctl.plan import Progress
+from assetctl.run import Event, Run, Started, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ PROMPT = "a photo of a cat, dog!"
 
 
 def ours(plan: Plan) -> list[bytes]:
-    return [picture.image.tobytes() for picture in DiffusersBackend().generate(plan, lambda _: None)]
+    return [picture.image.tobytes() for picture in DiffusersBackend().generate(plan, Run())]
 
 
 def script(pipe: Any, scheduler: str = "EulerAncestralDiscreteScheduler", **arguments: Any) -> bytes:
@@ -79,13 +79,15 @@ def test_each_seed_runs_alone_and_gives_the_same_bytes_again(models: Models):
 
 
 def test_progress_counts_pictures_and_steps_also_for_samplers_of_second_order(models: Models):
-    seen: list[Progress] = []
+    seen: list[Event] = []
     list(
-        DiffusersBackend().generate(tiny.plan(models.folder("sd1"), sampler="Heun", steps=3, seeds=(1, 2)), seen.append)
+        DiffusersBackend().generate(
+            tiny.plan(models.folder("sd1"), sampler="Heun", steps=3, seeds=(1, 2)), Run(seen.append)
+        )
     )
-    assert seen[0] == Progress("load")
-    assert seen[-1] == Progress("sample", 2, 2, 3, 3)
-    steps = [each.step for each in seen if each.picture == 1]
+    assert seen[0] == Started(stage="load")
+    assert seen[-1] == Step(picture=2, pictures=2, step=3, steps=3)
+    steps = [each.step for each in seen if isinstance(each, Step) and each.picture == 1]
     assert steps == [1, 2, 2, 3, 3]
 
 
@@ -295,7 +297,7 @@ def test_generating_is_silent_and_leaves_logging_as_it_was(models: Models, tmp_p
 
 
 def test_a_picture_says_what_its_bytes_depend_on(models: Models):
-    picture = next(DiffusersBackend().generate(tiny.plan(models.folder("sd1")), lambda _: None))
+    picture = next(DiffusersBackend().generate(tiny.plan(models.folder("sd1")), Run()))
     assert picture.seed == 5
     assert picture.environment["dtype"] == "fp32"
     assert picture.environment.keys() >= {
@@ -327,7 +329,7 @@ def test_a_lora_that_was_never_trained_is_told_of(models: Models, tmp_path: Path
     for name, strength in (("trained", 1.0), ("blank", 0.0)):
         tiny.write_lora(tmp_path / f"{name}.safetensors", pipe, 1, strength)
         uses.append((tiny.asset(tmp_path / f"{name}.safetensors", "lora", "sd1"), 1.0))
-    picture = next(DiffusersBackend().generate(tiny.plan(models.folder("sd1"), loras=uses), lambda _: None))
+    picture = next(DiffusersBackend().generate(tiny.plan(models.folder("sd1"), loras=uses), Run()))
     assert [(finding.rule, finding.severity, finding.assets) for finding in picture.findings] == [
         ("blank", "warning", ("blank",))
     ]
@@ -337,7 +339,7 @@ def test_as_many_threads_compute_as_the_plan_says_and_then_as_many_as_before(mod
     import torch
 
     before = torch.get_num_threads()
-    (picture,) = DiffusersBackend().generate(tiny.plan(models.folder("sd1"), threads=before + 1), lambda _: None)
+    (picture,) = DiffusersBackend().generate(tiny.plan(models.folder("sd1"), threads=before + 1), Run())
     assert picture.environment["threads"] == str(before + 1)
     assert torch.get_num_threads() == before
 
@@ -377,8 +379,9 @@ import sys
 sys.modules["torch"] = None
 from assetctl.errors import MissingExtraError
 from assetctl.generation.diffusers import DiffusersBackend
+from assetctl.run import Run
 try:
-    next(DiffusersBackend().generate(None, print))
+    next(DiffusersBackend().generate(None, Run()))
 except MissingExtraError as error:
     print(error.hint)
 """
@@ -392,5 +395,5 @@ def test_what_is_loaded_for_one_plan_serves_the_next_and_changes_nothing(models:
     other = tiny.plan(models.folder("sd2"), PROMPT, prediction="epsilon")
     backend = DiffusersBackend()
     for plan in (first, second, first, other, second):
-        kept = [picture.image.tobytes() for picture in backend.generate(plan, lambda _: None)]
+        kept = [picture.image.tobytes() for picture in backend.generate(plan, Run())]
         assert kept == ours(plan)

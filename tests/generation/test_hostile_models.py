@@ -22,6 +22,7 @@ from assetctl.generation.configuration import unet_config
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, hand_over, hand_over_vae
 from assetctl.identify.folder import identify_diffusers
+from assetctl.run import Run
 
 if TYPE_CHECKING:
     from generation.conftest import Models
@@ -35,7 +36,7 @@ CODE = "import pathlib\npathlib.Path({!r}).write_text('ran')\n"
 
 
 def ours(plan: Plan) -> list[bytes]:
-    return [picture.image.tobytes() for picture in DiffusersBackend().generate(plan, lambda _: None)]
+    return [picture.image.tobytes() for picture in DiffusersBackend().generate(plan, Run())]
 
 
 @pytest.fixture

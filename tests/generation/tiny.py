@@ -6,11 +6,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from selections import lora_use, selection_of
+
 from assetctl.files.safetensors import Header
 from assetctl.generation.configuration import scheduler_config
-from assetctl.plan import Plan
+from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
-from assetctl.types import Asset, Selection, WeightedAsset
+from assetctl.types import Asset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -306,16 +308,14 @@ def plan(
     **fields: Any,
 ) -> Plan:
     """A plan for 64x64 pixels in two steps."""
-    selection = Selection(
-        checkpoint=checkpoint, loras=tuple(WeightedAsset(*use) for use in loras), embeddings=tuple(embeddings), vae=vae
-    )
-    known = {
-        "steps": 2, "cfg_scale": 7.0, "sampler": "Euler a", "width": 64, "height": 64, "device": "cpu", "dtype": "fp32",
-    }  # fmt: skip
+    selection = selection_of(checkpoint, [lora_use(*use) for use in loras], embeddings, vae)
+    usual = {"steps": 2, "cfg_scale": 7.0, "sampler": "Euler a", "width": 64, "height": 64, "clip_skip": 1}
+    settings = usual | {name: fields.pop(name) for name in usual.keys() & fields.keys()}
     return Plan(
-        selection=selection,
+        uses=tuple(map(PlannedUse.of, selection.uses)),
         prompt=parse_prompt(prompt),
         negative_prompt=parse_prompt(negative),
+        settings=settings,
         seeds=tuple(seeds),
-        **(known | fields),
+        **({"device": "cpu", "dtype": "fp32"} | fields),
     )

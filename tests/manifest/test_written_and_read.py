@@ -14,7 +14,6 @@ from assetctl.manifest import (
     Locked,
     Lockfile,
     Manifest,
-    Recipe,
     Wanted,
     read_lock,
     read_manifest,
@@ -22,6 +21,7 @@ from assetctl.manifest import (
     write_manifest,
 )
 from assetctl.manifest.lockfile import LockedFile
+from assetctl.request import Request
 from assetctl.text import hidden_in, visible
 from assetctl.types import Facts
 
@@ -64,23 +64,29 @@ def manifests(draw: st.DrawFn) -> Manifest:
     of_these = st.sampled_from([item.name for item in wanted])
     several = st.lists(of_these, max_size=2).map(tuple) if wanted else st.just(())
     one = maybe(of_these) if wanted else st.none()
+    sizes = st.sampled_from([{}, {"width": 512, "height": 768}, {"width": 64, "height": 64}])
+    others = st.fixed_dictionaries({}, optional={
+        "steps": st.integers(1, 100),
+        "cfg_scale": st.integers(0, 300).map(lambda number: number / 10),
+        "sampler": st.just("Euler a"),
+        "clip_skip": st.integers(1, 12),
+        "seed": st.integers(-1, 2**32 - 1),
+    })  # fmt: skip
     recipes = st.builds(
-        Recipe,
-        names(),
+        lambda loras, size, other, **fields: Request.of(
+            loras=[f"{name}:{at - 0.5:g}" for at, name in enumerate(loras)], **size, **other, **fields
+        ),
+        loras=several,
+        size=sizes,
+        other=others,
         checkpoint=one,
-        loras=several.map(lambda used: tuple(f"{name}:{at - 0.5:g}" for at, name in enumerate(used))),
         embeddings=several,
         vae=one,
         prompt=maybe(PROSE),
         negative_prompt=maybe(PROSE),
-        steps=maybe(st.integers(1, 100)),
-        cfg=maybe(st.integers(0, 300).map(lambda number: number / 10)),
-        sampler=maybe(st.just("Euler a")),
-        size=maybe(st.sampled_from(["512x768", "64x64"])),
-        clip_skip=maybe(st.integers(1, 12)),
-        seed=maybe(st.integers(0, 2**63 - 1)),
     )
-    return Manifest(wanted, {recipe.name: recipe for recipe in unlike(draw(st.lists(recipes, max_size=2)))})
+    named = {name.lower(): (name, recipe) for name, recipe in draw(st.lists(st.tuples(names(), recipes), max_size=2))}
+    return Manifest(wanted, dict(named.values()))
 
 
 @st.composite

@@ -1,7 +1,7 @@
 """What a picture says, in the shape of the tables under `cases/pictures/`.
 
-A key of an expectation is an attribute of what was read, or one of these: `loras`, `checkpoints` and so on (the assets
-of one role), `some_fields` (others may be there too), `not_understood` (names that no attribute expresses).
+A key of an expectation is an attribute of what was read, an option, or one of these: `loras`, `checkpoints` and so on
+(the assets of one role), `some_fields` (others may be there too), `not_understood` (names that no attribute expresses).
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from assetctl.options import OPTIONS
+
 if TYPE_CHECKING:
     from assetctl.pictures import PictureParameters, UsedAsset
 
+SETTINGS = {each.name for each in OPTIONS}
 ROLES = ("checkpoint", "lora", "embedding", "vae", "controlnet", "other")
 
 
@@ -29,7 +32,7 @@ def _value(found: PictureParameters, key: str, wanted: Any) -> Any:
         return {name: found.fields.get(name) for name in wanted}
     if key == "not_understood":
         return sorted({*found.fields, *found.extra} - found.understood)
-    value = getattr(found, key)
+    value = found.settings.get(key) if key in SETTINGS else getattr(found, key)
     if isinstance(value, tuple | frozenset):
         return sorted(value) if isinstance(value, frozenset) else list(value)
     return dict(value) if key in {"fields", "extra"} else value

@@ -69,7 +69,7 @@ def test_comfyui_graph_with_loops_and_loose_ends_is_read_as_far_as_it_goes(tmp_p
         }) | long,
     )  # fmt: skip
     assert found is not None
-    assert (found.prompt, found.negative_prompt, found.steps) == (None, None, 20)
+    assert (found.prompt, found.negative_prompt, found.settings["steps"]) == (None, None, 20)
     assert {each.name for each in found.assets if each.role == "lora"} == {"a", "b"}
     assert found.assets[0] == UsedAsset("checkpoint", "dream")
 
@@ -89,7 +89,7 @@ def test_comfyui_webp_savers_use_exif(tmp_path: Path):
             Image.new("RGB", (2, 2)).save(path, exif=exif)
             found = read_parameters(path)
             assert found is not None
-            assert (found.software, found.steps, found.negative_prompt) == ("ComfyUI", 20, "ugly")
+            assert (found.software, found.settings["steps"], found.negative_prompt) == ("ComfyUI", 20, "ugly")
 
 
 def test_civitai_request_beside_a_graph(tmp_path: Path):
@@ -104,8 +104,13 @@ def test_civitai_request_beside_a_graph(tmp_path: Path):
     Image.new("RGB", (2, 2)).save(path, exif=exif)
     for found in (read_parameters(path), read(tmp_path, prompt=nodes, extraMetadata=request)):
         assert found is not None
-        assert (found.software, found.prompt, found.steps, found.seed) == ("Civitai", "a fox", 12, 8)
-        assert found.width == 512
+        assert (found.software, found.prompt, found.settings["steps"], found.settings["seed"]) == (
+            "Civitai",
+            "a fox",
+            12,
+            8,
+        )
+        assert found.settings["width"] == 512
         assert found.assets[0] == UsedAsset("checkpoint", sources=(checkpoint,))
         assert UsedAsset("lora", weight=0.4, sources=("https://civitai.com/model-versions/6",)) in found.assets
         assert found.extra["extraMetadata"] == request

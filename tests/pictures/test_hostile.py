@@ -76,14 +76,22 @@ def check(found: PictureParameters | None) -> None:
     if found is None:
         return
     names = [text for each in found.assets for text in (each.name, each.hash, *each.sources) if text is not None]
-    texts = [found.prompt, found.negative_prompt, found.sampler, found.text, *found.fields, *found.fields.values()]
+    texts = [
+        found.prompt,
+        found.negative_prompt,
+        found.settings.get("sampler"),
+        found.text,
+        *found.fields,
+        *found.fields.values(),
+    ]
     for text in (*names, *filter(None, texts)):
         assert not CONTROLS.search(text)
     assert not any("\n" in name or "\t" in name for name in names)
     assert all(each.hash is None or re.fullmatch("[0-9a-f]{4,64}", each.hash) for each in found.assets)
-    assert found.steps is None or 0 <= found.steps <= 10_000
-    assert found.seed is None or -1 <= found.seed < 2**64
-    assert all(each is None or 1 <= each <= 2**20 for each in (found.width, found.height))
+    steps, seed = (found.settings.get(name, 0) for name in ("steps", "seed"))
+    assert 0 <= steps <= 10_000
+    assert -1 <= seed < 2**64
+    assert all(1 <= found.settings.get(side, 1) <= 2**20 for side in ("width", "height"))
     assert found.understood <= {*found.fields, *found.extra}
     orjson.dumps(found, default=sorted)
 

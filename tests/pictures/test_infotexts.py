@@ -11,7 +11,7 @@ from generated import names, texts
 from generation import tiny
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pictures.expected import read_of
+from pictures.expected import SETTINGS, read_of
 from tables import table
 
 from assetctl.pictures import PictureParameters, UsedAsset, infotext, parse_infotext
@@ -43,7 +43,8 @@ def said(found: PictureParameters, key: str, wanted: Any) -> Any:
         return of(found, "checkpoint")[0].hash
     if key == "civitai_metadata":
         return found.extra["Civitai metadata"]
-    return getattr(found, {"negative": "negative_prompt"}.get(key, key))
+    name = {"negative": "negative_prompt"}.get(key, key)
+    return found.settings.get(name) if name in SETTINGS else getattr(found, name)
 
 
 @pytest.mark.skipif(not CORPUS.is_file(), reason="the shared corpus is not beside this checkout")
@@ -83,7 +84,12 @@ def test_what_is_written_is_read_back(seed: int):
     found = parse_infotext(written)
 
     assert "\r" not in written
-    assert (found.steps, found.sampler, found.cfg_scale, found.seed) == (2, "Euler a", 6.5, 2**32 - 1)
+    assert (
+        found.settings["steps"],
+        found.settings["sampler"],
+        found.settings["cfg_scale"],
+        found.settings["seed"],
+    ) == (2, "Euler a", 6.5, 2**32 - 1)
     assert [(each.name, each.weight, each.hash) for each in of(found, "lora")] == [
         (asset.name, weight, "cd" * 6) for asset, weight in loras
     ]
@@ -144,8 +150,13 @@ def test_what_our_pictures_write_is_what_reading_gives(
     # no infotext tells a prompt that begins so from an empty one with a negative prompt
     assume(not without_tags(clean(prompts[0])).strip().startswith("Negative prompt:"))
     found = parse_infotext(written(*prompts))
-    assert (found.steps, found.cfg_scale, found.seed, found.sampler) == (steps, cfg / 10, seed, sampler)
-    assert (found.width, found.height, found.software) == (side * 8, 64, "assetctl")
+    assert (
+        found.settings["steps"],
+        found.settings["cfg_scale"],
+        found.settings["seed"],
+        found.settings["sampler"],
+    ) == (steps, cfg / 10, seed, sampler)
+    assert (found.settings["width"], found.settings["height"], found.software) == (side * 8, 64, "assetctl")
     assert [(each.name, each.weight) for each in of(found, "lora")] == list(zip(loras, weights, strict=True))
     assert [each.name for role in ("checkpoint", "vae", "embedding") for each in of(found, role)] == called[:3]
     # but for line ends before what would start a negative prompt

@@ -58,7 +58,12 @@ def test_a_picture_keeps_its_parameters_and_record(tmp_path: Path, suffix: str):
     assert found.prompt == f"{prompt} <lora:detail:0.5>"
     assert found.text == infotext(plan, 9)
     assert found.record == said
-    assert (found.negative_prompt, found.seed, found.steps, found.width) == ("bad", 9, 2, 64)
+    assert (
+        found.negative_prompt,
+        found.settings["seed"],
+        found.settings["steps"],
+        found.settings["width"],
+    ) == ("bad", 9, 2, 64)
     assert found.fields["Model hash"] == "ab" * 5
     assert found.assets == (
         UsedAsset("checkpoint", "m", "ab" * 32),
@@ -133,14 +138,14 @@ def test_comments_of_every_encoding_are_read(tmp_path: Path, comment: bytes, suf
     Image.new("RGB", (2, 2)).save(path, exif=exif.tobytes())
     found = read_parameters(path)
     assert found is not None
-    assert (found.prompt, found.steps, found.seed) == ("a cat", 3, 4)
+    assert (found.prompt, found.settings["steps"], found.settings["seed"]) == ("a cat", 3, 4)
 
 
 def test_a_jpeg_comment_is_read(tmp_path: Path):
     Image.new("RGB", (2, 2)).save(tmp_path / "a.jpg", comment=TEXT)
     found = read_parameters(tmp_path / "a.jpg")
     assert found is not None
-    assert found.steps == 3
+    assert found.settings["steps"] == 3
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_every_text_chunk_is_read_before_and_after_the_pixels(tmp_path: Path, te
     for content in (png(text), png(chunk(b"IDAT", b"x"), text), png(text, size=(2**31 - 1, 2**31 - 1))):
         found = read_parameters(write(tmp_path, content))
         assert found is not None
-        assert found.steps == 3
+        assert found.settings["steps"] == 3
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compat.sparse import asset_at, write_sparse
+from selections import selection_of
 
-from assetctl.compat.check import run_rules
+from assetctl.compat.check import Situation, run_rules
 from assetctl.demo import demo_assets
-from assetctl.types import Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,10 @@ TOKENIZER = str(demo_assets().config / "tokenizer")
 
 def found(folder: Path, family: str | None, tokenizer: str | None = TOKENIZER, **other: object) -> list[Finding]:
     path = write_sparse(folder / "base.safetensors", {"x": [1]})
-    selection = Selection(asset_at(path, "checkpoint", family), tokenizer=tokenizer, **other)
-    return [each for each in run_rules(selection).findings if each.rule == "prompt_length"]
+    selection = selection_of(asset_at(path, "checkpoint", family), **other)
+    return [
+        each for each in run_rules(selection, Situation(tokenizer=tokenizer)).findings if each.rule == "prompt_length"
+    ]
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "sd3", "flux1"])

@@ -6,7 +6,8 @@ import pytest
 from tables import table
 
 from assetctl.errors import AssetctlError, RefusedFileError
-from assetctl.sources._choose import choose_single_file, diffusers_files, file_name, read_index
+from assetctl.sources._choose import diffusers_files, read_index
+from assetctl.sources.huggingface import choose_single_file, file_name
 
 INDEX = {
     "_class_name": "StableDiffusionPipeline",

@@ -15,8 +15,8 @@ from disks import refused_writes
 from fetching import fetch
 from material import write_lora
 
-from assetctl.sources import _download, _ranges, transfer
-from assetctl.sources._staging import Journal
+from assetctl.sources import _partial, _ranges, transfer
+from assetctl.sources._partial import Journal
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.path import PathSource
@@ -49,7 +49,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(transfer, "LARGE", CHUNK)
         monkeypatch.setattr(_ranges, "CHUNK", CHUNK)
         monkeypatch.setattr(_ranges, "LOOK", 0.01)
-        monkeypatch.setattr(_download, "PIECE", 4096)
+        monkeypatch.setattr(_partial, "PIECE", 4096)
 
 
 def _link(path: Path, to: Path) -> None:

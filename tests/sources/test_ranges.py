@@ -15,7 +15,7 @@ import fetching
 import pytest
 
 from assetctl.errors import AssetctlError, HashMismatchError, RefusedFileError, SourceError, StorageError
-from assetctl.sources import _download, _ranges, transfer
+from assetctl.sources import _partial, _ranges, transfer
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.transfer import fetched_bytes
 
@@ -35,10 +35,10 @@ FETCH = f"""
 import sys
 from pathlib import Path
 from assetctl.run import Run
-from assetctl.sources import _download, _ranges, transfer
+from assetctl.sources import _download, _partial, _ranges, transfer
 from assetctl.sources.huggingface import HuggingFaceSource
 transfer.LARGE = _ranges.CHUNK = {CHUNK}
-_ranges.LOOK, _download.PIECE = 0.01, 4096
+_ranges.LOOK, _partial.PIECE = 0.01, 4096
 source = HuggingFaceSource()
 transfer.transfer(source, source.resolve("{REFERENCE}"), Path(sys.argv[1]), Run())
 """
@@ -49,7 +49,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "LARGE", CHUNK)
     monkeypatch.setattr(_ranges, "CHUNK", CHUNK)
     monkeypatch.setattr(_ranges, "LOOK", 0.01)
-    monkeypatch.setattr(_download, "PIECE", 4096)
+    monkeypatch.setattr(_partial, "PIECE", 4096)
     monkeypatch.setattr("assetctl.sources._download.PAUSES", (0.01, 0.01))
 
 

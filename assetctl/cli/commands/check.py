@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from assetctl.cli import completion
 from assetctl.cli.render import show_report, show_rules
-from assetctl.cli.session import (
+from assetctl.cli.request import (
     CheckpointOption,
     EmbeddingsOption,
     LorasOption,
     ManifestOption,
+    NegativeOption,
     RecipeOption,
-    Session,
     VaeOption,
-    command,
+    setting_parameters,
+    settings_of,
+    with_recipe,
 )
+from assetctl.cli.session import Session, command
 from assetctl.errors import IncompatibleError
-from assetctl.operations.select.selection import Choice, read_recipe, with_recipe
+from assetctl.request import Request
 
 
 @command(
@@ -34,6 +37,7 @@ from assetctl.operations.select.selection import Choice, read_recipe, with_recip
         "assetctl check --recipe portrait",
         "assetctl check --rules",
     ],
+    more=setting_parameters(),
 )
 def app(
     session: Session,
@@ -53,15 +57,14 @@ def app(
         list[str] | None, typer.Option("--controlnet", metavar="NAME", help="A ControlNet; can be repeated.")
     ] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Also check the prompt against trigger words.")] = None,
-    negative: Annotated[str | None, typer.Option("--negative", help="The negative prompt.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Also check the number of steps.")] = None,
-    cfg: Annotated[float | None, typer.Option("--cfg", min=0, help="Also check the CFG scale.")] = None,
+    negative: NegativeOption = None,
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Also ask the licences whether models and pictures may be sold.")
     ] = False,
     recipe: RecipeOption = None,
     file: ManifestOption = Path("registry.toml"),
     rules: Annotated[bool, typer.Option("--rules", help="List what is checked, and check nothing.")] = False,
+    **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
     """Prove whether a selection can work together, before anything is loaded.
 
@@ -70,22 +73,18 @@ def app(
     if rules:
         show_rules(session.out, session.registry.rules())
         return
-    choice = Choice(
-        checkpoint,
-        tuple(loras or ()),
-        tuple(embeddings or ()),
-        vae,
+    typed = Request.of(
         prompt,
         negative,
-        names=tuple(names or ()),
-        commercial=commercial,
-        controlnets=tuple(controlnets or ()),
-        steps=steps,
-        cfg_scale=cfg,
+        names=names or (),
+        checkpoint=checkpoint,
+        loras=loras or (),
+        embeddings=embeddings or (),
+        vae=vae,
+        controlnets=controlnets or (),
+        **settings_of(settings),
     )
-    if recipe is not None:
-        choice = with_recipe(choice, read_recipe(file, recipe))
-    report = session.registry.check(choice)
+    report = session.registry.check(with_recipe(typed, recipe, file), commercial=commercial)
     session.out.result(report, lambda: show_report(report), ["ok" if report.ok else "incompatible"])
     if not report.ok:
         raise typer.Exit(IncompatibleError.exit_code)

@@ -126,9 +126,7 @@ def _show_all(session: Session, wanted: Filters, limit: int | None) -> int:
 def _tell_damaged(out: Output, damaged: Sequence[CatalogError]) -> None:
     """Say that the list is not the whole truth, which its exit code says too."""
     several = f"{len(damaged)} assets are" if len(damaged) > 1 else "1 asset is"
-    out.warning(f"{several} not shown. {damaged[0].message}")
-    if damaged[0].hint:
-        out.hint(damaged[0].hint)
+    out.warning(f"{several} not shown. {damaged[0].message}", damaged[0].hint)
     raise typer.Exit(CatalogError.exit_code)
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.session import CheckpointOption, EmbeddingsOption, Session, command
+from assetctl.cli.request import CheckpointOption, EmbeddingsOption
+from assetctl.cli.session import Session, command
 from assetctl.prompt.syntax import BREAK
 
 if TYPE_CHECKING:

@@ -72,7 +72,10 @@ def app(
         options["outside"] = allow_outside
         result = session.registry.sync(file, **options, run=run)
     tell_expired(session)
-    shown = [step for step in result.steps if step.action != "keep"]
+    done = [step for step in result.steps if step.name not in result.failed]
+    shown = [step for step in done if step.action != "keep"]
+    for name, error in result.failed.items():
+        error.message = f"{name}: {error.message}"
 
     def render() -> None:
         for step in shown:
@@ -84,7 +87,7 @@ def app(
 
     differs = check and not result.in_sync
     if not (differs and session.out.json):  # there the error is the one document
-        session.out.result(result.steps, render, [step.name for step in shown])
+        session.out.result(done, render, [step.name for step in shown], list(result.failed.values()))
     if differs:
         listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
         which = f": {listed}" if session.out.json else ""  # else they stand above

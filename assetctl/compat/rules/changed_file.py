@@ -27,7 +27,7 @@ _SHOWN = 3
 
 def check(context: Context) -> Iterator[Finding]:
     """Tell what the catalog and the disk said of each file; no byte is read."""
-    states = dict(context.selection.states)
+    states = dict(context.situation.states)
     assets = list(dict.fromkeys(context.selection.assets()))
     for asset in assets:
         if states.get(asset.path) == "changed":

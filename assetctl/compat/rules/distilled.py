@@ -5,10 +5,10 @@ They were trained to need few steps and no classifier-free guidance; a usual mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,42 +23,22 @@ RULE = Rule(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """Fewest and most steps, and the highest CFG."""
-
-    fewest: int
-    most: int
-    cfg: float
-
-
-#: What their authors' pages ask for, with some room.
-_FITS = {
-    "SDXL Turbo": _Fit(1, 8, 2),
-    "SDXL Lightning": _Fit(2, 10, 2),
-    "SDXL Hyper": _Fit(1, 12, 5),
-    "SDXL 1.0 LCM": _Fit(2, 12, 2.5),
-    "SD 1.5 Hyper": _Fit(1, 12, 5),
-    "SD 1.5 LCM": _Fit(2, 12, 2.5),
-    "Flux.1 S": _Fit(1, 8, 1),
-}
-
-
 def check(context: Context) -> Iterator[Finding]:
     """Compare steps and CFG with what each distilled asset wants, if they are known."""
     selection = context.selection
-    first = () if selection.checkpoint is None else (selection.checkpoint,)
-    active = [use.asset for use in selection.loras if use.weight]
-    for asset in dict.fromkeys((*first, *active)):
-        fit = _FITS.get(asset.base_model or "")
+    steps, scale = (selection.settings.get(name) for name in ("steps", "cfg_scale"))
+    active = (use.asset for use in selection.uses if use.weight and use.role in ("checkpoint", "lora"))
+    for asset in dict.fromkeys(active):
+        family = family_called(asset.family)
+        fit = None if family is None else family.distilled.get(asset.base_model or "")
         if fit is None:
             continue
         wrong, right = [], []
-        if selection.steps is not None and not fit.fewest <= selection.steps <= fit.most:
-            wrong.append(f"{selection.steps} {'step' if selection.steps == 1 else 'steps'}")
-            right.append(f"--steps {min(max(selection.steps, fit.fewest), fit.most)}")
-        if selection.cfg_scale is not None and selection.cfg_scale > fit.cfg:
-            wrong.append(f"a CFG of {selection.cfg_scale:g}")
+        if steps is not None and not fit.fewest <= steps <= fit.most:
+            wrong.append(f"{steps} {'step' if steps == 1 else 'steps'}")
+            right.append(f"--steps {min(max(steps, fit.fewest), fit.most)}")
+        if scale is not None and scale > fit.cfg:
+            wrong.append(f"a CFG of {scale:g}")
             right.append(f"--cfg {min(fit.cfg, 1.5):g}")
         if wrong:
             message = (

@@ -24,7 +24,7 @@ def check(context: Context) -> Iterator[Finding]:
     """Look for the tokens of embeddings of the checkpoint's family."""
     selection = context.selection
     family = None if selection.checkpoint is None else selection.checkpoint.family
-    fitting = {asset.token: asset for asset in selection.others if asset.family == family}
+    fitting = {asset.token: asset for asset in context.situation.others if asset.family == family}
     for prompt in prompts_of(selection):
         for token in sorted(words_present(prompt, fitting)):
             asset = fitting[token]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.compat.check import Context
-    from assetctl.types import Asset, Finding, Selection
+    from assetctl.types import Finding
 
 RULE = Rule(
     "kind",
@@ -24,7 +24,8 @@ _SERVES = {("checkpoint", "diffusion-model")}
 
 def check(context: Context) -> Iterator[Finding]:
     """Compare each asset's kind with its role."""
-    for role, asset in _roles(context.selection):
+    for use in context.selection.uses:
+        role, asset = use.role, use.asset
         if asset.kind == role or (role, asset.kind) in _SERVES:
             continue
         if asset.kind == "unknown":
@@ -35,19 +36,6 @@ def check(context: Context) -> Iterator[Finding]:
         else:
             message = f"{asset.name} is used as {_a(role)}, and is {_a(asset.kind)}."
             yield RULE.finding("error", message, f"Choose one that `assetctl list --kind {role}` shows.", asset)
-
-
-def _roles(selection: Selection) -> Iterator[tuple[str, Asset]]:
-    if selection.checkpoint is not None:
-        yield "checkpoint", selection.checkpoint
-    for use in selection.loras:
-        yield "lora", use.asset
-    for asset in selection.embeddings:
-        yield "embedding", asset
-    if selection.vae is not None:
-        yield "vae", selection.vae
-    for asset in selection.controlnets:
-        yield "controlnet", asset
 
 
 def _a(kind: str) -> str:

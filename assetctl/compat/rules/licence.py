@@ -35,9 +35,9 @@ _SHOWN = 80
 
 def check(context: Context) -> Iterator[Finding]:
     """Read what each file says of its licence, if it is asked."""
-    if not context.selection.commercial:
+    if not context.situation.commercial:
         return
-    told = dict(context.selection.facts)
+    told = dict(context.situation.facts)
     for asset in dict.fromkeys(context.selection.assets()):
         facts = told.get(asset.path)
         if facts is not None and facts.commercial is not None:

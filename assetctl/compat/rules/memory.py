@@ -26,15 +26,15 @@ _NOT_LOADED = ("model_ema.",)
 
 def check(context: Context) -> Iterator[Finding]:
     """Add up the numbers of all files; what pictures take on top is left out, so this is the least that is needed."""
-    selection = context.selection
-    if selection.checkpoint is None or selection.memory is None:
+    selection, situation = context.selection, context.situation
+    if selection.checkpoint is None or situation.memory is None:
         return
     numbers = sum(_numbers(header) for header in context.headers())
-    needed = numbers * selection.weight_bytes
-    if needed > selection.memory:
+    needed = numbers * situation.weight_bytes
+    if needed > situation.memory:
         message = (
-            f"The weights take at least {needed / 1e9:.1f} GB at {8 * selection.weight_bytes} bits a number, "
-            f"and {selection.memory / 1e9:.1f} GB of memory are free."
+            f"The weights take at least {needed / 1e9:.1f} GB at {8 * situation.weight_bytes} bits a number, "
+            f"and {situation.memory / 1e9:.1f} GB of memory are free."
         )
         if selection.checkpoint.kind == "diffusion-model":
             message += " Its text encoders and VAE come on top."

@@ -22,6 +22,7 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Look at the CFG, if it is known."""
     selection = context.selection
-    if selection.cfg_scale is not None and selection.cfg_scale <= 1 and (selection.negative_prompt or "").strip():
+    scale = selection.settings.get("cfg_scale")
+    if scale is not None and scale <= 1 and (selection.negative_prompt or "").strip():
         message = "The negative prompt has no effect, nor have embeddings in it: a CFG of 1 or less switches it off."
         yield RULE.finding("warning", message, "Choose a higher --cfg, or leave the negative prompt out.")

@@ -34,7 +34,7 @@ _SHOWN = 60
 def check(context: Context) -> Iterator[Finding]:
     """Count the tokens of both prompts, if any may be too long."""
     selection = context.selection
-    checkpoint, folder = selection.checkpoint, selection.tokenizer
+    checkpoint, folder = selection.checkpoint, context.situation.tokenizer
     family = None if checkpoint is None else family_called(checkpoint.family)
     if checkpoint is None or folder is None or family is None or family.clip is None:
         return

@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from assetctl.errors import MissingExtraError
-from assetctl.plan import Picture, Progress
+from assetctl.plan import Picture
+from assetctl.run import Started
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from assetctl.generation.diffusers.session import Loaded
     from assetctl.plan import Plan
+    from assetctl.run import Run
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "PIL")
 
@@ -43,28 +46,22 @@ class DiffusersBackend:
         """
         _require_packages()
         with _loading_libraries():
-            from assetctl.generation.diffusers.runtime import (  # noqa: PLC0415 - torch
-                describe,
-                nearest,
-                using_threads,
-            )
+            from assetctl.generation.diffusers.runtime import describe, nearest  # noqa: PLC0415 - torch
 
-        with using_threads(threads):
-            return describe(*nearest(device, dtype))
+        return describe(*nearest(device, dtype), threads)
 
-    def generate(self, plan: Plan, report: Callable[[Progress], None]) -> Iterator[Picture]:
-        """Make the plan's pictures one by one, telling `report` of every step.
+    def generate(self, plan: Plan, run: Run) -> Iterator[Picture]:
+        """Make the plan's pictures one by one, telling the run that loading began, and of every step.
 
         Raises:
+            Cancelled: The run was cancelled. What was loaded is kept for the next one.
             MissingExtraError: torch, diffusers or what they need is not installed.
             UsageError: The device or precision cannot be had here.
             GenerationError: The assets could not be loaded, or a picture could not be made.
             FileError: A file is refused or corrupt.
         """
         _require_packages()
-        report(Progress("load"))
-        for package in ("DIFFUSERS", "TRANSFORMERS"):
-            os.environ[f"{package}_VERBOSITY"] = "error"  # read when they are imported, before anything can hush them
+        run.tell(Started(stage="load"))
         with _loading_libraries():
             from assetctl.generation.diffusers.runtime import (  # noqa: PLC0415 - torch
                 choose_device,
@@ -72,7 +69,7 @@ class DiffusersBackend:
                 describe,
                 using_threads,
             )
-            from assetctl.generation.diffusers.session import Loaded, Run  # noqa: PLC0415 - torch and diffusers
+            from assetctl.generation.diffusers.session import Loaded, Session  # noqa: PLC0415 - torch and diffusers
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device)
@@ -80,10 +77,14 @@ class DiffusersBackend:
             if self._loaded is None or not self._loaded.serves(plan, device, dtype):
                 self._loaded = None  # two at once would need twice the memory
                 self._loaded = Loaded.load(plan, device, dtype)
-            session = Run.begin(plan, self._loaded)
-            environment = describe(device, dtype)
-            for number, seed in enumerate(plan.seeds, 1):
-                yield Picture(session.picture(seed, number, report), seed, environment, self._loaded.findings)
+            run.check()
+            session = Session.begin(plan, self._loaded)
+        environment = describe(device, dtype, plan.threads)
+        for number, seed in enumerate(plan.seeds, 1):
+            begun = time.perf_counter()
+            with using_threads(plan.threads):
+                image = session.picture(seed, number, run)
+            yield Picture(image, seed, environment, self._loaded.findings, time.perf_counter() - begun)
 
 
 def _require_packages() -> None:
@@ -95,23 +96,30 @@ def _require_packages() -> None:
         )
 
 
+#: What torch, diffusers and transformers read once, as they are imported. Threads of torch's sleep while they wait for
+#: each other, so that a busy machine does not stall them, but for a thousand turns, some microseconds: where nothing
+#: else runs, what is awaited comes within these. The others are hushed from their first word on.
+_READ_ONCE = {
+    "OMP_WAIT_POLICY": ("torch", "PASSIVE"),
+    "GOMP_SPINCOUNT": ("torch", "1000"),
+    "DIFFUSERS_VERBOSITY": ("diffusers", "error"),
+    "TRANSFORMERS_VERBOSITY": ("transformers", "error"),
+}
+
+
 @contextmanager
 def _loading_libraries() -> Iterator[None]:
-    _let_threads_sleep()
+    """Import them with an environment of their own; where one is there already, or someone chose, that counts."""
+    wanted = ((key, value) for key, (library, value) in _READ_ONCE.items() if library not in sys.modules)
+    ours = {key: value for key, value in wanted if key not in os.environ}
+    if "OMP_WAIT_POLICY" in os.environ:
+        ours.pop("GOMP_SPINCOUNT", None)
+    os.environ.update(ours)
     try:
         yield
     except (ImportError, OSError) as error:
         hint = "Reinstall them: `pip install --force-reinstall 'assetctl[generate]'`."
         raise MissingExtraError(f"torch or diffusers is installed and cannot be loaded: {error}.", hint) from error
-
-
-def _let_threads_sleep() -> None:
-    """Have torch's threads sleep while they wait for each other, so that a busy machine does not stall them.
-
-    A thousand turns come first, some microseconds: where nothing else runs, what is awaited comes within these.
-    OpenMP reads this once, as torch is imported: where it is there already, or someone chose otherwise, that counts.
-    """
-    if "torch" in sys.modules or "OMP_WAIT_POLICY" in os.environ:
-        return
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    finally:
+        for key in ours:
+            os.environ.pop(key, None)

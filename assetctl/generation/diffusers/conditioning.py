@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from assetctl.plan import PlannedUse
     from assetctl.prompt import ParsedPrompt
-    from assetctl.types import Asset
 
 
 #: Names of SDXL's two tensors, in the order of its encoders.
 _SDXL = ("clip_l", "clip_g")
 
 
-def add_embeddings(assets: Sequence[Asset], encoders: Sequence[Encoder]) -> None:
+def add_embeddings(assets: Sequence[PlannedUse], encoders: Sequence[Encoder]) -> None:
     """Teach the encoders the tokens of `assets`.
 
     Raises:
@@ -40,7 +40,7 @@ def add_embeddings(assets: Sequence[Asset], encoders: Sequence[Encoder]) -> None
             _extend(encoder, [(token, vectors[index]) for token, vectors in read])
 
 
-def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
+def _vectors(asset: PlannedUse, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
     """The vectors for each encoder, as (vectors, width)."""
     path = Path(asset.path)
     header = read_header(path)
@@ -65,14 +65,14 @@ def _vectors(asset: Asset, encoders: Sequence[Encoder]) -> list[torch.Tensor]:
     return vectors
 
 
-def _misfit(asset: Asset, why: str) -> UnusableError:
+def _misfit(asset: PlannedUse, why: str) -> UnusableError:
     return UnusableError(
         f"The embedding {asset.name} does not fit the checkpoint: {why}.",
         f"See its family with `assetctl inspect {asset.typed}`.",
     )
 
 
-def _unusable(asset: Asset, why: str) -> UnusableError:
+def _unusable(asset: PlannedUse, why: str) -> UnusableError:
     return UnusableError(
         f"The embedding {asset.name} cannot be used: {why}.", "Fetch it again from its source, or leave it out."
     )

@@ -18,8 +18,8 @@ from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import refuse_numbers
-from assetctl.generation.samplers import SAMPLERS
 from assetctl.identify.features import unsupported_method
+from assetctl.samplers import SAMPLERS
 from assetctl.types import Finding
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin
     from transformers import PreTrainedModel
 
-    from assetctl.plan import Plan
-    from assetctl.types import Asset, WeightedAsset
+    from assetctl.plan import Plan, PlannedUse
 
 
 _VARIANT = re.compile(r"diffusion_pytorch_model\.(?!safetensors)([A-Za-z0-9_]+)(?:-\d{5}-of-\d{5})?\.safetensors")
@@ -44,16 +43,14 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
         UnusableError: A file does not fit, lacks a part, or cannot be read.
         FileError: A file is refused or corrupt.
     """
-    checkpoint = plan.selection.checkpoint
+    checkpoint = plan.checkpoint
     if checkpoint is None:
         raise UnusableError("No checkpoint was chosen.", "Name one with `--checkpoint NAME`.")
     family = checkpoint.family or "unknown"
     driven(family)
     options = {"torch_dtype": torch_dtype(dtype), "local_files_only": True}
     with tempfile.TemporaryDirectory(prefix="assetctl-") as scratch:
-        given = (
-            {} if plan.selection.vae is None else {"vae": _load_vae(plan.selection.vae, family, Path(scratch), options)}
-        )
+        given = {} if plan.vae is None else {"vae": _load_vae(plan.vae, family, Path(scratch), options)}
         is_folder = Path(checkpoint.path).is_dir()
         pipeline = (
             _from_folder(checkpoint, Path(scratch), options | given)
@@ -80,7 +77,7 @@ def make_scheduler(config: Mapping[str, Any], sampler: str, prediction: str | No
 
 
 def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
-    checkpoint = plan.selection.checkpoint
+    checkpoint = plan.checkpoint
     assert checkpoint is not None  # noqa: S101 - load_pipeline looked
     family, path = str(checkpoint.family), Path(checkpoint.path)
     folder = write_configuration(
@@ -91,7 +88,7 @@ def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionP
         return pipeline_class.from_single_file(str(path), config=str(folder), **options)
 
 
-def _from_folder(checkpoint: Asset, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
+def _from_folder(checkpoint: PlannedUse, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
     folder, family = Path(checkpoint.path), str(checkpoint.family)
     handed = hand_over(folder, family, scratch / "pipeline", own_vae="vae" not in options)
     pipeline_class = getattr(diffusers, driven(family).pipeline)
@@ -105,7 +102,7 @@ def _from_folder(checkpoint: Asset, scratch: Path, options: dict[str, Any]) -> D
     return pipeline
 
 
-def _require_weights(folder: Path, model: PreTrainedModel, checkpoint: Asset) -> None:
+def _require_weights(folder: Path, model: PreTrainedModel, checkpoint: PlannedUse) -> None:
     """Refuse a text encoder of which a folder lacks weights: transformers would make up random ones."""
     there = {name for path in folder.glob("*.safetensors") for name in read_header(path).tensors}
     # transformers has named them with and without this prefix
@@ -118,7 +115,7 @@ def _require_weights(folder: Path, model: PreTrainedModel, checkpoint: Asset) ->
         )
 
 
-def _load_vae(vae: Asset, family: str, scratch: Path, options: dict[str, Any]) -> AutoencoderKL:
+def _load_vae(vae: PlannedUse, family: str, scratch: Path, options: dict[str, Any]) -> AutoencoderKL:
     path, own = Path(vae.path), scratch / "own"
     if path.is_dir():
         handed = hand_over_vae(path, own / "vae")
@@ -141,14 +138,14 @@ def _variant(folder: Path) -> str | None:
     return None if has_plain or not found else min(found)
 
 
-def _loading(asset: Asset, place: Path | None = None) -> AbstractContextManager[None]:
+def _loading(asset: PlannedUse, place: Path | None = None) -> AbstractContextManager[None]:
     """Tell of what goes wrong while an asset is loaded, by way of a folder of ours that it was handed over in."""
     hint = f"See what it is with `assetctl inspect {asset.typed}`."
     places = {} if place is None else {str(place): asset.path}
     return told(f"{asset.name} could not be loaded", hint, UnusableError, places)
 
 
-def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:
+def _require_whole(pipeline: DiffusionPipeline, checkpoint: PlannedUse) -> None:
     """Refuse what diffusers loads without a word: an inpainting UNet, a tokenizer of two words."""
     if pipeline.unet.config.in_channels != pipeline.unet.config.out_channels:
         raise UnusableError(
@@ -161,7 +158,7 @@ def _require_whole(pipeline: DiffusionPipeline, checkpoint: Asset) -> None:
             _require_tokenizer(len(tokenizer), getattr(pipeline, f"text_encoder{suffix}"), checkpoint)
 
 
-def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: Asset) -> None:
+def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: PlannedUse) -> None:
     rows = encoder.get_input_embeddings().weight.shape[0]
     # a folder may carry spare rows, but never fewer rows than words
     if not rows // 2 <= words <= rows:
@@ -187,7 +184,7 @@ _WHOLE = ("I16", "I32", "I64", "U8", "I8")
 _ELSEWHERE = "Fetch it again, or leave it out."
 
 
-def add_loras(pipeline: DiffusionPipeline, uses: Sequence[WeightedAsset]) -> tuple[Finding, ...]:
+def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[Finding, ...]:
     """Load LoRAs into a pipeline. One of weight 0 changes nothing and is not loaded.
 
     Returns:
@@ -199,16 +196,16 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[WeightedAsset]) -> tup
     """
     live = [use for use in uses if use.weight != 0]
     for use in live:
-        _check(use.asset, pipeline)
+        _check(use, pipeline)
     names = [f"lora_{index}" for index in range(len(live))]
     for name, use in zip(names, live, strict=True):
-        _load(pipeline, name, use.asset)
+        _load(pipeline, name, use)
     if live:
         pipeline.set_adapters(names, [use.weight for use in live])
-    return tuple(_blank(use.asset) for name, use in zip(names, live, strict=True) if _is_blank(pipeline, name))
+    return tuple(_blank(use) for name, use in zip(names, live, strict=True) if _is_blank(pipeline, name))
 
 
-def _check(lora: Asset, pipeline: DiffusionPipeline) -> None:
+def _check(lora: PlannedUse, pipeline: DiffusionPipeline) -> None:
     header = read_header(Path(lora.path))
     if header.has(*_ORIGINAL_NAMES) and not hasattr(pipeline, "text_encoder_2"):
         raise UnusableError(
@@ -223,7 +220,7 @@ def _check(lora: Asset, pipeline: DiffusionPipeline) -> None:
         )
 
 
-def _load(pipeline: DiffusionPipeline, name: str, lora: Asset) -> None:
+def _load(pipeline: DiffusionPipeline, name: str, lora: PlannedUse) -> None:
     hint = f"See what it fits with `assetctl inspect {lora.typed}` and `assetctl check`."
     with told(f"The LoRA {lora.name} does not fit the checkpoint", hint, UnusableError):
         # tensors alone: what the file says of itself would decide on modules by expressions of its own, or on code
@@ -238,7 +235,7 @@ def _modules(pipeline: DiffusionPipeline) -> int:
     return sum(1 for part in parts if part is not None for _ in part.modules())
 
 
-def _tensors(lora: Asset, modules: int) -> dict[str, torch.Tensor]:
+def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:
     """A LoRA's tensors, under names that peft can take for the expressions that it makes of them.
 
     Raises:
@@ -276,6 +273,6 @@ def _is_blank(pipeline: DiffusionPipeline, name: str) -> bool:
     return not any(bool(weight.any()) for weight in ups)
 
 
-def _blank(lora: Asset) -> Finding:
+def _blank(lora: PlannedUse) -> Finding:
     message = f"The LoRA {lora.name} has no effect: all its weights are zero, as before training."
     return Finding("blank", "warning", (lora.name,), message, "Leave it out, or get the trained file.")

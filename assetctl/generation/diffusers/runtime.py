@@ -11,7 +11,7 @@ import threading
 import warnings
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from diffusers.utils import logging as diffusers_logging
@@ -20,13 +20,16 @@ from transformers.utils import logging as transformers_logging
 from assetctl.errors import AssetctlError, GenerationError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
+    _Maker = Callable[..., object]
 
 #: Flags of `/proc/cpuinfo` for processors that compute in bfloat16: x86 and ARM.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
+
+torch.get_num_threads()  # some OpenMP read their environment only now
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 
@@ -74,16 +77,25 @@ def nearest(device: str, dtype: str) -> tuple[str, str]:
     return found, choose_dtype("auto", found)
 
 
+_SET_THREADS = threading.RLock()
+
+
 @contextmanager
 def using_threads(number: int | None) -> Iterator[None]:
-    """Compute with so many threads inside, and with as many as before afterwards; `None` changes nothing."""
-    before = torch.get_num_threads()
-    if number is not None:
-        torch.set_num_threads(number)
-    try:
+    """Compute with so many threads inside, and with as many as before afterwards; `None` changes nothing.
+
+    torch keeps the number for each thread that computes, and hands the last one to those that are new to it. So nothing
+    is set where it is right already, and whoever needs another number waits for the others who do.
+    """
+    if number in (None, torch.get_num_threads()):
         yield
-    finally:
-        if number is not None:
+        return
+    with _SET_THREADS:
+        before = torch.get_num_threads()
+        torch.set_num_threads(number)
+        try:
+            yield
+        finally:
             torch.set_num_threads(before)
 
 
@@ -108,12 +120,12 @@ _PACKAGES = ("assetctl", "torch", "diffusers", "transformers", "peft", "pillow")
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
-def describe(device: str, dtype: str) -> dict[str, str]:
+def describe(device: str, dtype: str, threads: int | None) -> dict[str, str]:
     """Device, precision, threads, processor, and the versions of everything that has a hand in it."""
     return {
         "device": device,
         "dtype": dtype,
-        "threads": str(torch.get_num_threads()),
+        "threads": str(threads or torch.get_num_threads()),
         "processor": _processor(device),
         "python": platform.python_version(),
         **_versions(),
@@ -143,31 +155,71 @@ def _cpu_model() -> str:
 
 
 _LIBRARIES = ("diffusers", "transformers", "peft", "accelerate", "huggingface_hub", "torch")
-_SILENT = logging.CRITICAL + 1
+
+
+class _Hushed(threading.local):
+    """Whether the libraries are to be silent in the thread that asks; a filter of log records and of warnings."""
+
+    here = False
+
+    def filter(self, _record: logging.LogRecord) -> bool:
+        """Whether a record is to be handled."""
+        return not self.here
+
+    def match(self, _module: str) -> bool:
+        """Whether a warning is to be ignored: Python asks what it takes for a pattern of modules' names."""
+        return self.here
+
+
+_HUSHED = _Hushed()
+_IGNORED = ("ignore", None, Warning, _HUSHED, 0)
+
+
+class _Upwards(logging.Handler):
+    """Hands a library's records on to the root's handlers, as the library's own logger would."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().callHandlers(record)
+
+
+@functools.cache
+def _ask_first() -> None:
+    """Let what shows the libraries' records and bars ask whose they are, once and for all.
+
+    These are the handlers of records, as a filter of a logger would not see its children's, and the makers of bars.
+    """
+    for logger in map(logging.getLogger, _LIBRARIES):
+        if logger.propagate:
+            logger.propagate = False
+            logger.addHandler(_Upwards())
+        for handler in logger.handlers:
+            handler.addFilter(_HUSHED.filter)
+    for each in (diffusers_logging, transformers_logging):
+        maker: Any = type(each.tqdm)
+        maker.__call__ = functools.partialmethod(_bar, maker.__call__, each.EmptyTqdm)
+
+
+def _bar(
+    self: object, make: Callable[..., object], none: Callable[..., object], *args: object, **options: object
+) -> object:
+    return none(*args, **options) if _HUSHED.here else make(self, *args, **options)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries from logging, warning and drawing progress bars; all is as it was afterwards.
+    """Keep the libraries from logging, warning and drawing progress bars in this thread; others hear of them as ever.
 
     What they would say of a real failure they also raise.
     """
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    levels = [logger.level for logger in loggers]
-    drawing = [each for each in (diffusers_logging, transformers_logging) if each.is_progress_bar_enabled()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(_SILENT)
-        for each in drawing:
-            each.disable_progress_bar()
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-            for each in drawing:
-                each.enable_progress_bar()
+    _ask_first()
+    filters = cast("list[object]", warnings.filters)
+    if _IGNORED not in filters:  # whoever catches warnings has put back what was there before
+        filters.insert(0, _IGNORED)
+    before, _HUSHED.here = _HUSHED.here, True
+    try:
+        yield
+    finally:
+        _HUSHED.here = before
 
 
 @contextmanager

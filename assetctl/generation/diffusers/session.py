@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,16 +13,17 @@ from assetctl.generation.diffusers.conditioning import Conditioning, add_embeddi
 from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.identify.plugins import family_called
-from assetctl.plan import Progress
+from assetctl.run import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from diffusers import DiffusionPipeline
     from PIL.Image import Image
 
     from assetctl.generation.diffusers.conditioning import Encoder
     from assetctl.plan import Plan
+    from assetctl.run import Run
     from assetctl.types import Finding
 
 _Tensors = dict[str, torch.Tensor]
@@ -52,8 +53,8 @@ class Loaded:
         ):
             pipeline = load_pipeline(plan, device, dtype)
             encoders = encoders_of(pipeline)
-            add_embeddings(plan.selection.embeddings, encoders)
-            findings = add_loras(pipeline, plan.selection.loras)
+            add_embeddings(plan.of("embedding"), encoders)
+            findings = add_loras(pipeline, plan.of("lora"))
         return cls(_key(plan, device, dtype), pipeline, encoders, pipeline.scheduler.config, findings)
 
     def serves(self, plan: Plan, device: str, dtype: str) -> bool:
@@ -62,12 +63,11 @@ class Loaded:
 
 
 def _key(plan: Plan, device: str, dtype: str) -> object:
-    chosen = replace(plan.selection, prompt=None, negative_prompt=None, others=())
-    return chosen, plan.prediction, plan.tokenizer, device, dtype
+    return plan.uses, plan.prediction, plan.tokenizer, device, dtype
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Session:
     """A pipeline that is ready to make a plan's pictures."""
 
     plan: Plan
@@ -75,7 +75,7 @@ class Run:
     prompts: _Tensors
 
     @classmethod
-    def begin(cls, plan: Plan, loaded: Loaded) -> Run:
+    def begin(cls, plan: Plan, loaded: Loaded) -> Session:
         """Encode a plan's prompts.
 
         Raises:
@@ -84,30 +84,31 @@ class Run:
         with quiet(), told("The prompts could not be encoded", "See how they are read with `assetctl prompt`."):
             return cls(plan, loaded, _prompt_arguments(plan, loaded.pipeline, loaded.encoders))
 
-    def picture(self, seed: int, number: int, report: Callable[[Progress], None]) -> Image:
+    def picture(self, seed: int, number: int, run: Run) -> Image:
         """Make one picture.
 
         Raises:
+            Cancelled: The run was cancelled.
             GenerationError: It could not be made.
         """
-        plan, pipeline = self.plan, self.loaded.pipeline
+        plan, settings, pipeline = self.plan, self.plan.settings, self.loaded.pipeline
 
         def on_step(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, tensors: _Tensors) -> _Tensors:
             if index + 1 == running.num_timesteps and not torch.isfinite(tensors["latents"]).all():
                 raise _black()
             # samplers of second order take two turns a step
-            step = math.ceil((index + 1) * plan.steps / running.num_timesteps)
-            report(Progress("sample", number, len(plan.seeds), step, plan.steps))
+            step = math.ceil((index + 1) * settings["steps"] / running.num_timesteps)
+            run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=settings["steps"]))
             return {}
 
         with quiet(), told("The picture could not be made", "Try another --sampler or --size."):
-            pipeline.scheduler = make_scheduler(self.loaded.scheduler_config, plan.sampler, plan.prediction)
+            pipeline.scheduler = make_scheduler(self.loaded.scheduler_config, settings["sampler"], plan.prediction)
             result = pipeline(
                 **self.prompts,
-                num_inference_steps=plan.steps,
-                guidance_scale=plan.cfg_scale,
-                width=plan.width,
-                height=plan.height,
+                num_inference_steps=settings["steps"],
+                guidance_scale=settings["cfg_scale"],
+                width=settings["width"],
+                height=settings["height"],
                 generator=torch.Generator("cpu").manual_seed(seed),
                 callback_on_step_end=on_step,
                 callback_on_step_end_tensor_inputs=["latents"],
@@ -128,11 +129,14 @@ def _black() -> GenerationError:
 
 def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> _Tensors:
     """The prompts as a pipeline takes them encoded."""
-    guided = plan.cfg_scale > 1
-    checkpoint = plan.selection.checkpoint
+    guided = plan.settings["cfg_scale"] > 1
     # the others were trained with one layer, and A1111 leaves it at that too
-    family = None if checkpoint is None else family_called(checkpoint.family)
-    skip = plan.clip_skip if family is not None and family.driven is not None and family.driven.clip_skip else 1
+    family = family_called(plan.checkpoint.family)
+    skip = (
+        plan.settings["clip_skip"]
+        if family is not None and family.driven is not None and family.driven.clip_skip
+        else 1
+    )
     prompt, *negative = encode(encoders, [plan.prompt, plan.negative_prompt] if guided else [plan.prompt], skip)
     unasked = not any(text.strip() for text, _ in plan.negative_prompt.segments)
     if negative and unasked and pipeline.config.get("force_zeros_for_empty_prompt"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+from assetctl.identify.features import Distilled, Family, Features, Match, certain, likely, possible
 
 if TYPE_CHECKING:
     from assetctl.identify.features import Blocks
@@ -107,4 +107,5 @@ FAMILY = Family(
     ),
     latent_channels=16,
     clip="start",
+    distilled={"Flux.1 S": Distilled(1, 8, 1, {"steps": 4, "cfg_scale": 1.0})},
 )

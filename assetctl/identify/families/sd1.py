@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Driven, Family, Features, Match, TextEncoder, certain, possible, unet_variant
+from assetctl.identify.features import (
+    Distilled,
+    Driven,
+    Family,
+    Features,
+    Match,
+    TextEncoder,
+    certain,
+    possible,
+    unet_variant,
+)
 
 
 def _match(features: Features) -> Match | None:
@@ -39,6 +49,10 @@ FAMILY = Family(
     latent_channels=4,
     text_width=768,
     clip="chunks",
+    distilled={
+        "SD 1.5 Hyper": Distilled(1, 12, 5, {"steps": 8, "cfg_scale": 1.0}),
+        "SD 1.5 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
+    },
     driven=Driven(
         "StableDiffusionPipeline",
         "PNDMScheduler",

@@ -6,6 +6,7 @@ Source: Stability-AI/generative-models. Pony, Illustrious and NoobAI are lineage
 from __future__ import annotations
 
 from assetctl.identify.features import (
+    Distilled,
     Driven,
     Family,
     Features,
@@ -73,6 +74,12 @@ FAMILY = Family(
         **{name: name for name in ("Pony", "Illustrious", "NoobAI")},
     },
     descent={"NoobAI": ("Illustrious",)},  # it was trained from it
+    distilled={
+        "SDXL Turbo": Distilled(1, 8, 2, {"steps": 4, "cfg_scale": 1.0}),
+        "SDXL Lightning": Distilled(2, 10, 2, {"steps": 6, "cfg_scale": 1.0}),
+        "SDXL Hyper": Distilled(1, 12, 5, {"steps": 8, "cfg_scale": 1.0}),
+        "SDXL 1.0 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
+    },
     driven=Driven(
         "StableDiffusionXLPipeline",
         "EulerDiscreteScheduler",

@@ -180,21 +180,20 @@ class _Asked:
 def _kept(
     workspace: Workspace, asset: Asset, origin: Origin | None, told: Sequence[Facts], sidecars: Sequence[Sidecar]
 ) -> Enriched:
-    read = workspace.catalog.read
-    details = read.details(asset)
     weight = next((each.weight for each in sidecars if each.weight is not None), None)
     notes = next((each.notes for each in sidecars if each.notes), None)
     with workspace.catalog.write() as writer:
+        now = writer.by_id(asset.id)
         if told:
             facts = _merged(told)
-            known = origin or Origin("path", asset.path)
-            writer.set_origin(asset.id, replace(known, facts=facts))
-            writer.set_identification(asset.id, with_source_facts(details.identification, replace(known, facts=facts)))
-        if weight is not None and asset.default_weight is None and asset.kind == "lora":
+            known = replace(origin or Origin("path", asset.path), facts=facts)
+            writer.set_origin(asset.id, known)
+            writer.set_identification(asset.id, with_source_facts(writer.details(now).identification, known))
+        if weight is not None and now.default_weight is None and now.kind == "lora":
             writer.set_default_weight(asset.id, weight)
-        if notes and not asset.notes:
+        if notes and not now.notes:
             writer.set_notes(asset.id, notes)
-    after = read.by_id(asset.id)
+        after = writer.by_id(asset.id)
     fields = ("kind", "family", "base_model", "trigger_words", "default_weight", "notes")
     changed = tuple(field for field in fields if getattr(asset, field) != getattr(after, field))
     return Enriched(after, tuple(facts.source for facts in told), changed)

@@ -19,13 +19,12 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import needs_vocabulary
-from assetctl.run import Cancelled, Saved, silent
-from assetctl.sources import find_source
-from assetctl.sources.base import cancellable
+from assetctl.run import Saved, silent
+from assetctl.sources import find_source, resolve
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
-from assetctl.threads import at_once
+from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,20 +76,9 @@ def plan_pull(workspace: Workspace, reference: str, run: Run | None = None) -> P
     Raises:
         As `pull` does.
     """
-    resolution = resolved(find_source(reference, workspace.settings), reference, run or silent())
+    resolution = resolve(find_source(reference, workspace.settings), reference, run or silent())
     here = _already_here(workspace, resolution)
     return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
-
-
-def resolved(source: Source, reference: str, run: Run) -> Resolution:
-    """What a reference stands for; the source is not waited for once the run is cancelled.
-
-    Raises:
-        As `Source.resolve` does.
-        Cancelled: The run is.
-    """
-    with cancellable(run):
-        return source.resolve(reference)
 
 
 def pull(
@@ -119,7 +107,7 @@ def pull(
     task = without_secrets(reference)
     source = find_source(reference, workspace.settings)
     with run.task(task, "fetch"):
-        came = resolved(source, reference, run)
+        came = resolve(source, reference, run)
         return bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
 
 
@@ -137,16 +125,7 @@ def pull_all(
         with workspace.another() as own:
             return pull(own, reference, own_run, tags=labels)
 
-    outcomes: dict[int, PullResult | BaseException] = {}
-    try:
-        for number, outcome in at_once(references, one, workspace.settings.downloads, run):
-            outcomes[number] = outcome
-            if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
-                raise outcome
-    except Cancelled as cancelled:
-        cancelled.done = [outcomes[number] for number in sorted(outcomes) if isinstance(outcomes[number], PullResult)]
-        raise
-    return [outcomes[number] for number in range(len(references))]  # type: ignore[misc]  # the others were raised
+    return each_of(references, one, workspace.settings.downloads, run)
 
 
 def bring(
@@ -209,7 +188,7 @@ def _registered(
     workspace: Workspace, path: Path, resolution: Resolution, name: str | None, labels: tuple[str, ...]
 ) -> PullResult:
     """Register a person's own file where it lies in the store: it is there already, and stays theirs."""
-    import_files(workspace, [path], tags=labels)
+    import_files(workspace, [path], tags=labels, run=silent())
     asset = workspace.catalog.read.at_path(str(path)) or workspace.catalog.read.find(str(path))
     return _known(workspace, asset, resolution, name, labels)
 

@@ -12,7 +12,8 @@ from assetctl.files.conversion import read_convertible, write_tensors
 from assetctl.files.disk import incoming, keep_to, storage_errors
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import Ingested, Staged, asset_name, checked_name, ingest
-from assetctl.sources.base import FetchProgress, RemoteFile, Resolution
+from assetctl.run import Saved, leaving
+from assetctl.sources.base import RemoteFile, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from assetctl.files.conversion import Convertible
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.types import Asset
 
     Write = Callable[[Path, IO[bytes]], None]
@@ -55,7 +57,7 @@ def convert(
     *,
     name: str | None = None,
     out: Path | None = None,
-    report: Callable[[FetchProgress], None] = lambda _: None,
+    run: Run,
 ) -> Conversion:
     """Write a pickle's tensors as a safetensors file, into the store or to `out`; the original stays as it is.
 
@@ -66,7 +68,7 @@ def convert(
         what: A path, or an asset's name.
         name: Call the new asset so, rather than as the file without its suffix.
         out: Write there instead, and leave the catalog alone.
-        report: Told how far it is.
+        run: Told how far it is.
 
     Raises:
         NotFoundError, AmbiguousNameError: There is no such file or asset.
@@ -80,24 +82,21 @@ def convert(
     found = read_convertible(path)
 
     def write(target: Path, file: IO[bytes]) -> None:
-        done = 0
-
-        def tell(length: int) -> None:
-            nonlocal done
-            done += length
-            report(FetchProgress(path.name, done, found.size))
-
         with storage_errors(f"write {target}"):
             keep_to(file, path)
-            write_tensors(found, file, tell)
+            write_tensors(found, file, run.counter(what, str(path), found.size))
 
     if out is not None:
-        return Conversion(_written(absolute(out), write), original=original)
-    kept = _kept(workspace, path, wanted, found, write)
-    if original is not None and not kept.known:
-        _hand_down(workspace, original, kept.asset)
-    asset = workspace.catalog.read.by_id(kept.asset.id)
-    return Conversion(Path(asset.path), asset, kept.known, original, tuple(kept.warnings))
+        done = Conversion(_written(absolute(out), write), original=original)
+    else:
+        kept = _kept(workspace, path, wanted, found, write)
+        if original is not None and not kept.known:
+            _hand_down(workspace, original, kept.asset)
+        asset = workspace.catalog.read.by_id(kept.asset.id)
+        done = Conversion(Path(asset.path), asset, kept.known, original, tuple(kept.warnings))
+    with leaving(lambda: done):
+        run.tell(Saved(task=what, path=str(done.path)))
+    return done
 
 
 def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
@@ -151,8 +150,8 @@ def _written(target: Path, write: Write) -> Path:
 
 def _hand_down(workspace: Workspace, original: Asset, asset: Asset) -> None:
     """Give the new asset what a person said of the old one."""
-    details = workspace.catalog.read.details(original)
     with workspace.catalog.write() as writer:
+        details = writer.details(original)
         for field, value in details.overrides.items():
             writer.override(asset.id, field, value)
         if original.trigger_words != asset.trigger_words and "trigger_words" not in details.overrides:

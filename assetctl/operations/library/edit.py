@@ -57,18 +57,19 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
         NotFoundError, AmbiguousNameError: The name.
         UsageError: A value that makes no sense, or a name that is taken.
     """
-    asset = workspace.catalog.read.find(name)
+    workspace.catalog.read.find(name)  # whoever may not write is told of a name that nothing has
     _check(changes)
-    name = asset.name if changes.name is None else checked_name(changes.name)
+    wanted = None if changes.name is None else checked_name(changes.name)
+    if changes.base_model:
+        changes = replace(changes, base_model=as_known(changes.base_model))
     with workspace.catalog.write() as writer:
-        if name != asset.name:
-            if name.lower() in writer.names() - {asset.name.lower()}:
-                raise UsageError(f"Another asset is called {name!r}.", "Choose another name.")
-            writer.rename(asset.id, name)
+        asset = writer.find(name)
+        if wanted is not None and wanted != asset.name:
+            if wanted.lower() in writer.names() - {asset.name.lower()}:
+                raise UsageError(f"Another asset is called {wanted!r}.", "Choose another name.")
+            writer.rename(asset.id, wanted)
         for field in changes.reset:
             _reset(writer, asset, field)
-        if changes.base_model:
-            changes = replace(changes, base_model=as_known(changes.base_model))
         for field in OVERRIDABLE:
             value = getattr(changes, field)
             if value is not None:
@@ -78,7 +79,7 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
         if changes.default_weight is not None:
             writer.set_default_weight(asset.id, float(changes.default_weight))
         writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
-    return workspace.catalog.read.by_id(asset.id)
+        return writer.by_id(asset.id)
 
 
 def _reset(writer: Writer, asset: Asset, field: str) -> None:

@@ -13,15 +13,18 @@ from assetctl.operations.library.identify_files import identified
 from assetctl.operations.library.ingest import asset_name, checked_words, is_as_it_was
 from assetctl.operations.library.scan import Scan
 from assetctl.operations.library.verify import HashRun, folder_hash
+from assetctl.run import Saved, leaving
 from assetctl.types import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from assetctl.catalog import KnownFile
+    from assetctl.catalog.reading import Reader
+    from assetctl.catalog.writing import Writer
     from assetctl.operations.library.scan import Candidate
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Run
     from assetctl.types import Asset, Identification
 
 
@@ -63,7 +66,7 @@ def import_files(
     hashes: bool = True,
     tags: Iterable[str] = (),
     listed: bool = True,
-    report: Callable[[FetchProgress], None] = lambda _: None,
+    run: Run,
 ) -> ImportResult:
     """Register what lies at `paths`: files, diffusers folders, and folders full of either.
 
@@ -76,34 +79,29 @@ def import_files(
         hashes: Compute SHA256 as well.
         tags: Labels for new assets.
         listed: Read the assets back for the result, which takes a while where they are thousands.
-        report: Told how far the hashes are.
+        run: Told how far it is. Of one that is cancelled, what was registered stays; its hashes as far as they are.
 
     Raises:
         NotFoundError: A path does not exist.
         FileError: A named file is refused or corrupt.
     """
     found = Scan(paths, named_first=True)
-    run = _Import(workspace, checked_words(tags))
-    with HashRun(report) as hashing:
-        run.register(found, hashing if hashes else None)
+    taken = _Import(workspace, checked_words(tags), run)
+    failures: list[tuple[str, AssetctlError]] = []
+    with leaving(lambda: taken.told([*failures, *found.unreadable], listed=listed)), HashRun(run) as hashing:
+        failures = hashing.failures
+        taken.register(found, hashing if hashes else None)
         if hashes:
-            run.keep_hashes(hashing)
-    result = run.result
-    result.refused += [*hashing.failures, *found.unreadable]
-    read = workspace.catalog.read
-    result.found = len(run.numbers)
-    result.assets = read.by_ids(run.numbers) if listed else []
-    names = {asset.id: asset.name for asset in read.by_ids({number for _, number in run.twins})}
-    result.duplicates = [(path, names[number]) for path, number in run.twins if path not in run.moved]
-    result.moved = [(names[number], path) for path, number in run.moved.items()]
-    return result
+            taken.keep_hashes(hashing)
+    return taken.told([*failures, *found.unreadable], listed=listed)
 
 
 class _Import:
     """One run: parts what is new from what changed and what is known, registers it, keeps its hashes."""
 
-    def __init__(self, workspace: Workspace, tags: tuple[str, ...]) -> None:
+    def __init__(self, workspace: Workspace, tags: tuple[str, ...], run: Run) -> None:
         self.result = ImportResult()
+        self._run = run
         self.numbers: dict[int, None] = {}  # of all assets met, in order
         self.twins: list[tuple[str, int]] = []
         self.moved: dict[str, int] = {}
@@ -144,39 +142,52 @@ class _Import:
         finally:
             self._merge()
 
+    def told(self, unreadable: Sequence[tuple[str, AssetctlError]], *, listed: bool) -> ImportResult:
+        """What it came to, with what could not be read; `listed` asks for the assets themselves."""
+        result, read = self.result, self._catalog.read
+        result.refused += unreadable
+        result.found = len(self.numbers)
+        result.assets = read.by_ids(self.numbers) if listed else []
+        names = {asset.id: asset.name for asset in read.by_ids({number for _, number in self.twins})}
+        result.duplicates = [(path, names[number]) for path, number in self.twins if path not in self.moved]
+        result.moved = [(names[number], path) for path, number in self.moved.items()]
+        return result
+
     def _merge(self) -> None:
-        folders = [asset for asset in self._catalog.read.assets(format="diffusers") if asset.id in self.numbers]
-        hashed = {asset.id: folder_hash(asset.path, self._catalog.read.files(asset)) for asset in folders}
-        paths = self._added | self._there
-        twins = {new for new, oldest in self._catalog.read.twins().items() if new in self._added or new != oldest}
-        twins &= paths.keys()
-        if not hashed and not twins:
+        if not any(self._mergeable(self._catalog.read)):
             return
+        paths = self._added | self._there
         with self._catalog.write() as writer:
+            hashed, twins = self._mergeable(writer)
             new_folders = hashed.keys() & self._added.keys()
             newcomers = writer.untouched(twins | new_folders)  # not what a person has edited meanwhile
             for number, sha256 in hashed.items():
                 writer.set_folder_hash(number, sha256)
             merged = writer.merge_duplicates(newcomers)
-        for new, old in merged.items():
-            del self.numbers[new]
-            self.numbers[old] = None
-            self.twins.append((paths[new], old))
-            self.result.added -= new in self._added
-        self._follow_moves()
+            for new, old in merged.items():
+                del self.numbers[new]
+                self.numbers[old] = None
+                self.twins.append((paths[new], old))
+                self.result.added -= new in self._added
+            self._follow_moves(writer)
 
-    def _follow_moves(self) -> None:
+    def _mergeable(self, read: Reader) -> tuple[dict[int, str | None], set[int]]:
+        """Folders with the hash of each as a whole, and files that another asset may have too."""
+        folders = [asset for asset in read.assets(format="diffusers") if asset.id in self.numbers]
+        hashed = {asset.id: folder_hash(asset.path, read.files(asset)) for asset in folders}
+        twins = {new for new, oldest in read.twins().items() if new in self._added or new != oldest}
+        return hashed, twins & (self._added | self._there).keys()
+
+    def _follow_moves(self, writer: Writer) -> None:
         """An asset whose file is gone, and whose bytes have turned up elsewhere, lies there now, if they still do."""
-        keepers = {asset.id: asset for asset in self._catalog.read.by_ids({number for _, number in self.twins})}
+        keepers = {asset.id: asset for asset in writer.by_ids({number for _, number in self.twins})}
         for path, number in self.twins:
             asset = keepers[number]
             moved = not Path(asset.path).exists() and Path(path).exists()
             if moved and asset.format != "diffusers" and number not in self.moved.values():
                 self.moved[path] = number
-        if self.moved:
-            with self._catalog.write() as writer:
-                for path, number in self.moved.items():
-                    writer.relocate(number, path, in_store=self._stays_in_store(keepers[number], Path(path)))
+        for path, number in self.moved.items():
+            writer.relocate(number, path, in_store=self._stays_in_store(keepers[number], Path(path)))
 
     def _stays_in_store(self, asset: Asset, path: Path) -> bool:
         """Whether a file of the store was moved within it: it has its time of writing then, which no copy has."""
@@ -202,6 +213,7 @@ class _Import:
         with identified(sorted_out()) as results:
             self._hash(self._unchanged, hashing)
             for candidate, found in zip(fresh, results, strict=True):
+                self._run.check()
                 if self._is_accepted(found, candidate):
                     self._hash([candidate], hashing)
                     yield candidate, found
@@ -280,7 +292,7 @@ class _Import:
             known = None if self._known_as(candidate) is None else self._known.get(file.path)
             current = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
             if not current or (known is not None and known.sha256 is None):
-                hashing.submit(file.path, file.size)
+                hashing.submit(candidate.path, file.path, file.size)
 
     def _entry(self, candidate: Candidate, found: Identification) -> NewAsset:
         path = candidate.path
@@ -293,6 +305,8 @@ class _Import:
         self._added |= {number: entry.path for number, entry in zip(numbers, new, strict=True)}
         self.numbers |= dict.fromkeys(numbers)
         self.result.added += len(self._added) - before
+        for entry in new:
+            self._run.tell(Saved(task=entry.name, path=entry.path))
 
     def _overwritten(self, changed: dict[int, Candidate]) -> set[int]:
         """Assets of the store where somebody wrote other bytes, or more of them: these are not assetctl's to delete."""

@@ -60,12 +60,13 @@ def learn(workspace: Workspace, asset: Asset, came: Resolution) -> None:
     """Keep what a source says of an asset that is here already, unless something is known of it."""
     if not is_news(workspace, asset, came.facts):
         return
-    details = workspace.catalog.read.details(asset)
-    known = details.origin or Origin(came.source, came.reference, came.revision, came.url)
-    told = replace(known, facts=came.facts)
     with workspace.catalog.write() as writer:
-        writer.set_origin(asset.id, told)
-        writer.set_identification(asset.id, with_source_facts(details.identification, told))
+        details = writer.details(writer.by_id(asset.id))
+        known = details.origin or Origin(came.source, came.reference, came.revision, came.url)
+        if known.facts is None:  # nobody was faster
+            told = replace(known, facts=came.facts)
+            writer.set_origin(asset.id, told)
+            writer.set_identification(asset.id, with_source_facts(details.identification, told))
 
 
 def _with_kind(found: Identification, facts: Facts, source: str) -> Identification:
@@ -316,9 +317,11 @@ def _with_hashes(file: AssetFile, same: AssetFile | None) -> AssetFile:
 def _learn_hash(workspace: Workspace, staged: Staged) -> None:
     """A person's file that was registered without a hash has that of the bytes that were just copied from it."""
     original = absolute(staged.resolution.reference)
-    known = workspace.catalog.read.known_files(str(original.parent)).get(str(original))
-    if known is not None and known.sha256 is None and known.size == staged.files[0].size:
-        with workspace.catalog.write() as writer:
+    if not workspace.catalog.read.has_path(str(original)):
+        return
+    with workspace.catalog.write() as writer:
+        known = writer.known_files(str(original.parent)).get(str(original))
+        if known is not None and known.sha256 is None and known.size == staged.files[0].size:
             writer.set_hashes([FileHashes(str(original), staged.sha256)])
 
 
@@ -341,14 +344,18 @@ def is_as_it_was(file: AssetFile) -> bool:
 
 
 def _register(workspace: Workspace, entry: NewAsset, known: Asset | None) -> int:
-    if known is None:
-        (number,) = workspace.catalog.add([entry])
-        return number
-    # Its files are gone or damaged: the same asset, with all that a person set, gets good ones.
+    """Have the catalog know what was placed; `known` is the asset whose files turned out to be gone or damaged."""
     with workspace.catalog.write() as writer:
-        writer.replace_files(known.id, entry.files, same_bytes=True)
-        writer.set_location(known.id, entry.path, sha256=entry.sha256, in_store=True)
-    return known.id
+        there = writer.by_sha256(str(entry.sha256))
+        if there is None:
+            (number,) = writer.add([entry])
+            return number
+        if known is None or there.id != known.id:  # registered in place, or hashed, meanwhile
+            writer.take_over(there.id, entry.path, entry.files)
+        else:  # the same asset, with all that a person set, gets good files
+            writer.replace_files(there.id, entry.files, same_bytes=True)
+            writer.set_location(there.id, entry.path, sha256=entry.sha256, in_store=True)
+        return there.id
 
 
 def _hashed_files(path: Path, hashes: Mapping[str, str]) -> tuple[AssetFile, ...]:

@@ -11,10 +11,8 @@ from assetctl.files.headers import read_any_header
 from assetctl.operations.library.verify import learn_hashes, may_hash, problem_outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from assetctl.operations.workspace import Workspace
-    from assetctl.sources.base import FetchProgress
+    from assetctl.run import Run
     from assetctl.types import Asset, AssetDetails, AssetFile
 
 
@@ -23,7 +21,7 @@ def inspect_asset(
     name: str,
     *,
     hashes: bool | None = None,
-    report: Callable[[FetchProgress], None] = lambda _: None,
+    run: Run,
 ) -> AssetDetails:
     """All that the catalog knows of an asset, with its file's own metadata.
 
@@ -34,7 +32,7 @@ def inspect_asset(
         name: The asset.
         hashes: Whether hashes that were left for later are computed now, and kept where that can be; of small files
             alone where nothing is said.
-        report: Told how far that is.
+        run: Told how far that is.
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
@@ -45,7 +43,7 @@ def inspect_asset(
     problem = next(filter(None, map(_problem, files)), None)
     if problem is None and may_hash(asset, files, hashes):  # a file that has changed has hashes of its own
         try:
-            files = learn_hashes(workspace, asset, report)
+            files = learn_hashes(workspace, asset, run)
         except (FileError, StorageError) as error:
             problem = error.message
     main = next((file for file in files if file.role == "main"), None)

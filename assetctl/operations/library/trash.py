@@ -17,6 +17,7 @@ from assetctl.store.trash import followed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from assetctl.catalog.writing import Writer
     from assetctl.operations.workspace import Workspace
     from assetctl.store.trash import Entry, Trashed
     from assetctl.types import Asset
@@ -69,24 +70,25 @@ def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None, se
     written = next((path for path in files if _was_written_to(path, seen)), None)
     if written is not None:
         raise StorageError(f"{written} was changed meanwhile; nothing was removed.", "Run the command again.")
-    if asset is not None:
-        there = workspace.catalog.read.at_path(asset.path)
-        found = {} if there is None else _identity(there)
-        _see_it_is_the_same(found, _identity(asset), asset)
     if asset is None:
         _remove_all(files, seen)
         return
     try:
         with workspace.catalog.write() as writer:
-            writer.remove(asset.id)
-            writer.flush()
+            _forget(writer, asset)
             _remove_all(files, seen)
     except StorageError:
         if not any(os.path.lexists(path) and _on_one_disk(path, workspace.settings.home) for path in files):
             raise
         _remove_all(files, seen)  # the disk is full, and that makes room on it
         with workspace.catalog.write() as writer:
-            writer.remove(asset.id)
+            _forget(writer, asset)
+
+
+def _forget(writer: Writer, asset: Asset) -> None:
+    there = writer.at_path(asset.path)
+    _see_it_is_the_same({} if there is None else _identity(there), _identity(asset), asset)
+    writer.remove(asset.id)
 
 
 def _remove_all(files: Sequence[Path], seen: Mapping[Path, State]) -> None:
@@ -116,7 +118,6 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
             with workspace.catalog.write() as writer:
                 _see_it_is_the_same(writer.record(asset.id), document, asset)
                 writer.remove(asset.id)
-                writer.flush()
                 trash.take(entry)
     except BaseException:
         if asset is None or workspace.catalog.read.at_path(asset.path) is not None:  # else it was forgotten already
@@ -252,33 +253,39 @@ def restore(workspace: Workspace, name: str) -> Restored:
         return Restored(entry.name, *_paths(entry), None)
     document = _followed(entry, workspace.models)
     row = document["asset"] if isinstance(document.get("asset"), dict) else {}
-    there = workspace.catalog.read.at_path(row["path"]) if isinstance(row.get("path"), str) else None
-    if there is None:
-        return _put_back(workspace, entry, document, str(row.get("path")))
-    if (there.sha256, there.added_at) != (row.get("sha256"), row.get("added_at")):
-        hint = f"`assetctl rm {there.typed}` forgets that one; then try again."
-        raise StorageError(f"{entry.name} cannot be restored: {there.path} is the asset {there.name} by now.", hint)
-    trash.bring_back(entry)  # a process was killed before the catalog could forget it, or once it knew it again
+    asset = _put_back(workspace, entry, document, row)
     trash.drop(entry)
-    return Restored(there.name, *_paths(entry), there, is_asset=True)
+    return Restored(asset.name, *_paths(entry), asset, is_asset=True)
 
 
-def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any], path: str) -> Restored:
+def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any], row: dict[str, Any]) -> Asset:
     """Files first, then the catalog, and the entry goes last: a kill loses nothing, and restoring again goes on."""
-    trash = workspace.trash
+    trash, path = workspace.trash, str(row.get("path"))
     moved: list[Trashed] = []
     try:
         with workspace.reserve(), workspace.catalog.write() as writer:
-            number = writer.put_back(document)
-            writer.flush()
+            there = _there_again(writer, entry, row)
+            # one that is there: a process was killed before the catalog could forget it, or once it knew it again
+            asset = writer.by_id(writer.put_back(document)) if there is None else there
             moved = trash.bring_back(entry)
     except BaseException:
         if workspace.catalog.read.at_path(path) is None:  # else it is known again already
             trash.send_again(moved)
         raise
-    trash.drop(entry)
-    asset = workspace.catalog.read.by_id(number)
-    return Restored(asset.name, *_paths(entry), asset)
+    return asset
+
+
+def _there_again(writer: Writer, entry: Entry, row: dict[str, Any]) -> Asset | None:
+    """The asset of an entry where the catalog has it.
+
+    Raises:
+        StorageError: It has another in its place.
+    """
+    there = writer.at_path(str(row.get("path")))
+    if there is not None and (there.sha256, there.added_at) != (row.get("sha256"), row.get("added_at")):
+        hint = f"`assetctl rm {there.typed}` forgets that one; then try again."
+        raise StorageError(f"{entry.name} cannot be restored: {there.path} is the asset {there.name} by now.", hint)
+    return there
 
 
 def _paths(entry: Entry) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

@@ -19,13 +19,14 @@ from assetctl.catalog import FileHashes
 from assetctl.errors import AssetctlError, FileError, GenerationError, HashMismatchError, StorageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.operations.library.tokenizer_files import find_tokenizer, needs_vocabulary
-from assetctl.sources.base import FetchProgress
+from assetctl.run import Cancelled, Hashed, leaving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from assetctl.files.hashing import Digests
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.types import Asset, AssetFile
 
 
@@ -61,39 +62,39 @@ class HashRun:
         failures: Files that could not be read, each with its error.
     """
 
-    def __init__(self, report: Callable[[FetchProgress], None]) -> None:
+    def __init__(self, run: Run) -> None:
         self.failures: list[tuple[str, AssetctlError]] = []
-        self._report = report
+        self._run = run
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="hash")
-        self._jobs: dict[Future[str], str] = {}
+        self._jobs: dict[Future[str], tuple[str, str]] = {}
         self._done: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._lock = threading.Lock()
         self._total = 0
-        self._bytes = 0
 
-    def submit(self, path: str, size: int) -> None:
-        """Start on one more file."""
+    def submit(self, task: str, path: str, size: int) -> None:
+        """Start on one more file, which belongs to `task`."""
         self._total += size
-        job = self._pool.submit(self._hash, path)
-        self._jobs[job] = path
+        job = self._pool.submit(self._hash, task, path, size)
+        self._jobs[job] = task, path
         job.add_done_callback(self._done.put)
 
     def batches(self) -> Iterator[list[tuple[str, str]]]:
-        """Path and SHA256 of what is done, once a second, until all is done or someone interrupts."""
+        """Path and SHA256 of what is done, once a second, until all is done or someone ends it."""
         batch: list[tuple[str, str]] = []
         left, due = len(self._jobs), time.monotonic() + INTERVAL
         try:
-            while left:
-                job = self._next(due)
-                if job is not None:
-                    left -= 1
-                    self._take(job, batch)
-                if time.monotonic() >= due:
-                    if batch:
-                        yield batch
-                    batch, due = [], time.monotonic() + INTERVAL
-        except KeyboardInterrupt:
+            with self._run.task("", "hash", self._total):
+                while left:
+                    job = self._next(due)
+                    if job is not None:
+                        left -= 1
+                        self._take(job, batch)
+                    self._run.check()
+                    if time.monotonic() >= due:
+                        if batch:
+                            yield batch
+                        batch, due = [], time.monotonic() + INTERVAL
+        except (KeyboardInterrupt, Cancelled):
             yield batch
             raise
         if batch:
@@ -106,10 +107,14 @@ class HashRun:
             return None
 
     def _take(self, job: Future[str], batch: list[tuple[str, str]]) -> None:
+        task, path = self._jobs[job]
         try:
-            batch.append((self._jobs[job], job.result()))
+            sha256 = job.result()
         except AssetctlError as error:
-            self.failures.append((self._jobs[job], error))
+            self.failures.append((path, error))
+            return
+        batch.append((path, sha256))
+        self._run.tell(Hashed(task=task, path=path, sha256=sha256))
 
     def __enter__(self) -> Self:
         return self
@@ -118,14 +123,9 @@ class HashRun:
         self._stop.set()
         self._pool.shutdown(cancel_futures=True)
 
-    def _hash(self, path: str) -> str:
-        digests = hash_file(Path(path), frozenset({"sha256"}), on_bytes=self._count, cancelled=self._stop.is_set)
-        return str(digests.sha256)
-
-    def _count(self, number: int) -> None:
-        with self._lock:
-            self._bytes += number
-            self._report(FetchProgress("hashing", self._bytes, self._total))
+    def _hash(self, task: str, path: str, size: int) -> str:
+        count = self._run.counter(task, path, size)
+        return str(hash_file(Path(path), frozenset({"sha256"}), on_bytes=count, cancelled=self._stop.is_set).sha256)
 
 
 def folder_hash(folder: str, files: Iterable[AssetFile]) -> str | None:
@@ -150,9 +150,7 @@ def may_hash(asset: Asset, files: Iterable[AssetFile], wanted: bool | None) -> b
     return sum(file.size for file in lacking_hashes(asset, files)) <= AT_ONCE if wanted is None else wanted
 
 
-def with_all_hashes(
-    asset: Asset, files: Sequence[AssetFile], report: Callable[[FetchProgress], None] = lambda _: None
-) -> list[AssetFile]:
+def with_all_hashes(asset: Asset, files: Sequence[AssetFile], run: Run) -> list[AssetFile]:
     """Those of an asset's main files that lack a hash, with all three; the others are left out.
 
     Raises:
@@ -162,16 +160,8 @@ def with_all_hashes(
     computed when they are first asked for.
     """
     completed = []
-    lacking = lacking_hashes(asset, files)
-    done, total = 0, sum(file.size for file in lacking)
-
-    def count(number: int) -> None:
-        nonlocal done
-        done += number
-        report(FetchProgress("hashing", done, total))
-
-    for file in lacking:
-        digests = hash_file(Path(file.path), on_bytes=count)
+    for file in lacking_hashes(asset, files):
+        digests = hash_file(Path(file.path), on_bytes=run.counter(asset.name, file.path, file.size))
         if file.sha256 is not None and digests.sha256 != file.sha256:
             raise HashMismatchError(
                 f"{file.path} has changed since {asset.name} was registered.",
@@ -181,9 +171,7 @@ def with_all_hashes(
     return completed
 
 
-def learn_hashes(
-    workspace: Workspace, asset: Asset, report: Callable[[FetchProgress], None] = lambda _: None
-) -> tuple[AssetFile, ...]:
+def learn_hashes(workspace: Workspace, asset: Asset, run: Run) -> tuple[AssetFile, ...]:
     """All files of an asset, with the hashes that they lacked; kept, unless the catalog cannot be written.
 
     Raises:
@@ -191,7 +179,7 @@ def learn_hashes(
         StorageError: It cannot be read.
     """
     files = workspace.catalog.read.files(asset)
-    completed = {file.path: file for file in with_all_hashes(asset, files, report)}
+    completed = {file.path: file for file in with_all_hashes(asset, files, run)}
     if completed:
         with suppress(StorageError), workspace.catalog.write() as writer:
             writer.set_hashes(
@@ -218,13 +206,7 @@ class Verification:
     detail: str
 
 
-def verify(
-    workspace: Workspace,
-    names: Sequence[str] = (),
-    *,
-    quick: bool = False,
-    report: Callable[[FetchProgress], None] = lambda _: None,
-) -> list[Verification]:
+def verify(workspace: Workspace, names: Sequence[str] = (), *, quick: bool = False, run: Run) -> list[Verification]:
     """Compare the files of the named assets, or of all, with what the catalog knows.
 
     Sizes come first, then all hashes, or the times of writing if it is to be `quick`. Hashes that were not known yet
@@ -239,22 +221,15 @@ def verify(
         read.see_that_it_is_whole()
     assets = [read.find(name) for name in names] if names else read.assets()
     files = {asset.id: read.files(asset) for asset in assets}
-    progress = _Progress(report, sum(file.size for group in files.values() for file in group))
-    results = [
-        result for asset in assets for result in _verify(workspace, asset, files[asset.id], progress, quick=quick)
-    ]
-    return [*results, *_unsupported(workspace, assets)]
-
-
-class _Progress:
-    """Adds up the bytes of all files."""
-
-    def __init__(self, report: Callable[[FetchProgress], None], total: int) -> None:
-        self._report, self._total, self._done = report, total, 0
-
-    def advance(self, number: int) -> None:
-        self._done += number
-        self._report(FetchProgress("verifying", self._done, self._total))
+    total = None if quick else sum(file.size for group in files.values() for file in group)
+    results: list[Verification] = []
+    with leaving(lambda: results), run.task("", "check" if quick else "hash", total):
+        for asset in assets:
+            for result in _verify(workspace, asset, files[asset.id], run, quick=quick):
+                results.append(result)
+                run.check()
+        results += _unsupported(workspace, assets)
+    return results
 
 
 def _unsupported(workspace: Workspace, assets: Sequence[Asset]) -> Iterator[Verification]:
@@ -268,29 +243,33 @@ def _unsupported(workspace: Workspace, assets: Sequence[Asset]) -> Iterator[Veri
 
 
 def _verify(
-    workspace: Workspace, asset: Asset, files: Sequence[AssetFile], progress: _Progress, *, quick: bool
+    workspace: Workspace, asset: Asset, files: Sequence[AssetFile], run: Run, *, quick: bool
 ) -> Iterator[Verification]:
     learnt: list[FileHashes] = []
     touched: dict[str, int] = {}
-    for file in files:
-        problem, written = problem_outside(file)
-        digests = None
-        if problem is None and written is not None and quick:
-            problem = "changed", "it was changed since it was registered"
-        if problem is None and not quick:
-            problem, digests = _hash_problem(file, progress)
-        if digests is not None:
-            learnt.append(FileHashes(file.path, digests.sha256, digests.autov3, digests.blake3))
-        if digests is not None and written is not None and file.sha256 is not None:
-            touched[file.path] = written
-        looked_at = (
-            "size and time" if quick else "size; hashed for the first time" if not file.sha256 else "size and hash"
-        )
-        status, detail = problem or ("ok", looked_at)
-        yield Verification(asset.name, file.path, status, detail)
-    if learnt:
-        with contextlib.suppress(StorageError):  # a home that cannot be written can be verified all the same
-            _keep(workspace, asset, learnt, touched)
+    try:
+        for file in files:
+            problem, written = problem_outside(file)
+            digests = None
+            if problem is None and written is not None and quick:
+                problem = "changed", "it was changed since it was registered"
+            if problem is None and not quick:
+                problem, digests = _hash_problem(asset, file, run)
+            if digests is not None:
+                learnt.append(FileHashes(file.path, digests.sha256, digests.autov3, digests.blake3))
+            if digests is not None and written is not None and file.sha256 is not None:
+                touched[file.path] = written
+            looked_at = (
+                "size and time" if quick else "size; hashed for the first time" if not file.sha256 else "size and hash"
+            )
+            status, detail = problem or ("ok", looked_at)
+            yield Verification(asset.name, file.path, status, detail)
+            if digests is not None:
+                run.tell(Hashed(task=asset.name, path=file.path, sha256=str(digests.sha256)))
+    finally:
+        if learnt:
+            with contextlib.suppress(StorageError):  # a home that cannot be written can be verified all the same
+                _keep(workspace, asset, learnt, touched)
 
 
 def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes], touched: Mapping[str, int]) -> None:
@@ -298,15 +277,13 @@ def _keep(workspace: Workspace, asset: Asset, learnt: Sequence[FileHashes], touc
     with workspace.catalog.write() as writer:
         writer.set_hashes(learnt)
         writer.set_times(touched)
-    if asset.format == "diffusers" and asset.sha256 is None:
-        whole = folder_hash(asset.path, workspace.catalog.read.files(asset))
-        with workspace.catalog.write() as writer:
-            writer.set_folder_hash(asset.id, whole)
+        if asset.format == "diffusers" and asset.sha256 is None:
+            writer.set_folder_hash(asset.id, folder_hash(asset.path, writer.files(asset)))
 
 
-def _hash_problem(file: AssetFile, progress: _Progress) -> tuple[tuple[Status, str] | None, Digests | None]:
+def _hash_problem(asset: Asset, file: AssetFile, run: Run) -> tuple[tuple[Status, str] | None, Digests | None]:
     try:
-        digests = hash_file(Path(file.path), on_bytes=progress.advance)
+        digests = hash_file(Path(file.path), on_bytes=run.counter(asset.name, file.path, file.size))
     except (FileError, StorageError) as error:
         return ("unreadable", error.message), None
     if file.sha256 is not None and digests.sha256 != file.sha256:

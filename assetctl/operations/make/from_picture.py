@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, FileError, UsageError
-from assetctl.generation.samplers import canonical_sampler
-from assetctl.operations.make.plan import MAX_CFG, MAX_CLIP_SKIP, MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE
+from assetctl.options import MAX_SEED, OPTIONS, together
 from assetctl.pictures import UsedAsset
-from assetctl.plan import GenerationRequest
 from assetctl.prompt import parse_prompt
+from assetctl.request import Request
+from assetctl.samplers import canonical_sampler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from assetctl.options import Option
     from assetctl.pictures import PictureParameters
 
 
@@ -36,7 +37,7 @@ class PictureRecipe:
 
     exact: bool
     software: str | None
-    request: GenerationRequest
+    request: Request
     assets: tuple[UsedAsset, ...]
     then: tuple[dict[str, Any], ...]
     remarks: tuple[str, ...] = ()
@@ -45,11 +46,13 @@ class PictureRecipe:
     threads: int | None = None
 
 
-_ROLES = ("checkpoint", "lora", "embedding", "vae")
+#: What a picture can be made of here.
+_USABLE = ("checkpoint", "lora", "embedding", "vae")
 _PREDICTIONS = (None, "epsilon", "v_prediction")
 
-#: The version of a record that is understood.
+#: The version of a record that is understood, and what it says beside options.
 _VERSION = 1
+_KEYS = {"version", "software", "prompt", "negative_prompt", "prediction", "assets", "environment"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AUTOV3 = re.compile(r"[0-9a-f]{12}")
 
@@ -70,17 +73,7 @@ def recipe_of_record(record: Mapping[str, Any], what: str) -> PictureRecipe:
     """
     reader = _Reader(record, what)
     _check_version(reader, record, what)
-    request = GenerationRequest(
-        prompt=reader.text("prompt"),
-        negative_prompt=reader.text("negative_prompt"),
-        steps=reader.whole("steps"),
-        cfg_scale=reader.number("cfg_scale"),
-        sampler=reader.text("sampler"),
-        seed=reader.whole("seed"),
-        width=reader.whole("width"),
-        height=reader.whole("height"),
-        clip_skip=reader.whole("clip_skip", 1),
-    )
+    settings = {each.name: reader.setting(each) for each in OPTIONS}
     entries = record.get("assets")
     if not isinstance(entries, list) or len(entries) > _MAX_ASSETS:
         raise reader.nonsense("assets")
@@ -93,7 +86,7 @@ def recipe_of_record(record: Mapping[str, Any], what: str) -> PictureRecipe:
     return PictureRecipe(
         exact=True,
         software="assetctl",
-        request=request,
+        request=reader.request(settings),
         assets=tuple(entry.used() for entry in assets),
         then=tuple(entry.then() for entry in assets),
         prediction=prediction,
@@ -103,8 +96,11 @@ def recipe_of_record(record: Mapping[str, Any], what: str) -> PictureRecipe:
 
 
 def _check_version(reader: _Reader, record: Mapping[str, Any], what: str) -> None:
-    if reader.whole("version", _VERSION) > _VERSION:
-        message = f"{what} was made by a newer assetctl: its version is {record['version']}."
+    unknown = sorted(record.keys() - _KEYS - {each.name for each in OPTIONS})
+    newer = reader.whole("version", _VERSION) > _VERSION
+    if newer or unknown:  # an option that is not known would be lost, and the picture another one
+        why = f"its version is {record['version']}" if newer else f"it has {unknown[0]!r:.60}"
+        message = f"{what} was made by a newer assetctl: {why}."
         raise FileError(message, "Upgrade with `pip install -U assetctl`.")
 
 
@@ -136,6 +132,26 @@ class _Reader:
             raise self.nonsense(key)
         return value
 
+    def setting(self, option: Option) -> Any:  # noqa: ANN401 - of the option's type
+        """What the record says of an option, or what holds where it is silent."""
+        if option.silent is not None and option.name not in self._entry:
+            return option.silent
+        readers = {int: self.whole, float: self.number, str: self.text}
+        return readers[option.type](option.name)
+
+    def request(self, settings: Mapping[str, Any]) -> Request:
+        """A request of these settings.
+
+        Raises:
+            CorruptFileError: One is none that can be asked for.
+        """
+        prompt, negative = self.text("prompt"), self.text("negative_prompt")
+        try:
+            return Request(prompt=prompt, negative_prompt=negative, settings=settings)
+        except UsageError as error:
+            message = f"{self._what} makes no sense. {error.message}"
+            raise CorruptFileError(message, "`assetctl inspect PICTURE` shows what it says.") from error
+
     def number(self, key: str) -> float:
         value = self._entry.get(key)
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
@@ -145,7 +161,7 @@ class _Reader:
     def used(self) -> UsedAsset:
         """An asset of the record, as something to look for."""
         role, sha256, source = self._entry.get("role"), self._entry.get("sha256"), self._entry.get("source")
-        if role not in _ROLES:
+        if role not in _USABLE:
             raise self.nonsense("role")
         if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
             raise self.nonsense("sha256")
@@ -168,17 +184,15 @@ class _Reader:
         return {"name": self.text("name"), "trigger_words": tuple(words), "autov3": autov3, **optional}
 
 
-_USABLE = ("checkpoint", "lora", "embedding", "vae")
-
 #: Samplers to which A1111 gives Karras sigmas where its schedule is "Automatic".
 _KARRAS_BY_ITSELF = ("DPM++ 2M", "DPM2", "DPM2 a")
 _PLAIN_SCHEDULES = ("", "automatic", "normal", "uniform", "simple", "karras", "exponential")
 
-#: Fields that are used, or that say nothing of how the picture looks.
+#: Fields that are used, or that say nothing of how the picture looks; those of options come with these.
 _UNDERSTOOD = {
-    "Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Model hash", "VAE", "VAE hash", "Lora hashes",
-    "TI hashes", "Hashes", "Clip skip", "Schedule type", "Version", "RNG", "Created Date", "Used embeddings",
-    "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow", "Model 1", "Module 1",
+    "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Schedule type", "Version", "RNG",
+    "Created Date", "Used embeddings", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
+    "Model 1", "Module 1",
 }  # fmt: skip
 
 
@@ -223,34 +237,41 @@ def _token(used: UsedAsset) -> dict[str, object]:
     return {"trigger_words": (used.name,)} if used.role == "embedding" and used.name else {}
 
 
-def _request(parameters: PictureParameters, remarks: list[str]) -> GenerationRequest:
-    usual = GenerationRequest("")
-    width, height = _side(parameters.width, "width", remarks), _side(parameters.height, "height", remarks)
-    if parameters.seed is None:
-        remarks.append("It does not say its seed: a random one is used.")
-    elif not 0 <= parameters.seed <= MAX_SEED:
-        remarks.append(f"Its seed, {parameters.seed}, is out of range: it is used modulo {MAX_SEED + 1}.")
-    return GenerationRequest(
-        prompt=parameters.prompt or "",
-        negative_prompt=parameters.negative_prompt or "",
-        steps=int(_bounded("steps", parameters.steps, usual.steps, (1, MAX_STEPS), remarks)),
-        cfg_scale=_bounded("CFG", parameters.cfg_scale, usual.cfg_scale, (0, MAX_CFG), remarks),
-        sampler=_sampler(parameters, usual.sampler, remarks),
-        seed=_seed(parameters.seed, remarks),
-        width=width,
-        height=height,
-        clip_skip=int(_bounded("clip skip", parameters.clip_skip or 1, 1, (1, MAX_CLIP_SKIP), remarks)),
+def _request(parameters: PictureParameters, remarks: list[str]) -> Request:
+    settings = {each.name: _setting(each, parameters, remarks) for each in OPTIONS}
+    return Request(prompt=parameters.prompt or "", negative_prompt=parameters.negative_prompt or "", settings=settings)
+
+
+def _setting(option: Option, parameters: PictureParameters, remarks: list[str]) -> Any:  # noqa: ANN401 - of its type
+    """What to take for an option, and a remark where that is not what the picture says."""
+    name, said = option.name.replace("_", " ").replace("cfg scale", "CFG"), parameters.settings.get(option.name)
+    if said is None and option.silent is not None:
+        return option.silent
+    if option.name == "seed":
+        return _seed(said, remarks)
+    if said is None:
+        taken = "the checkpoint's own is used" if option.usual is None else f"{_shown(option.usual)} is taken"
+        remarks.append(f"It does not say its {name}: {taken}.")
+        return option.usual
+    if option.name == "sampler":
+        return _sampler(parameters, str(option.usual), remarks)
+    if option.bounds is None:
+        return said
+    low, high = option.bounds
+    nearest = option.type(
+        min(max(said // option.multiple * option.multiple if option.multiple > 1 else said, low), high)
     )
-
-
-def _bounded(name: str, value: float | None, usual: float, bounds: tuple[float, float], remarks: list[str]) -> float:
-    if value is None:
-        remarks.append(f"It does not say its {name}: {usual:g} is taken.")
-        return usual
-    nearest = min(max(value, bounds[0]), bounds[1])
-    if nearest != value:
-        remarks.append(f"Its {name}, {value:g}, is out of bounds: {nearest:g} is used.")
+    if nearest != said and option.multiple > 1:
+        remarks.append(
+            f"Its {name}, {said}, is not a multiple of {option.multiple} from {low} to {high}: {nearest} is used."
+        )
+    elif nearest != said:
+        remarks.append(f"Its {name}, {said:g}, is out of bounds: {nearest:g} is used.")
     return nearest
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _seed(value: int | None, remarks: list[str]) -> int | None:
@@ -258,25 +279,14 @@ def _seed(value: int | None, remarks: list[str]) -> int | None:
     if value is None or value < 0:
         remarks.append("It does not say its seed: a random one is used.")
         return None
+    if value > MAX_SEED:
+        remarks.append(f"Its seed, {value}, is out of range: it is used modulo {MAX_SEED + 1}.")
     return value % (MAX_SEED + 1)
 
 
-def _side(value: int | None, name: str, remarks: list[str]) -> int | None:
-    if value is None:
-        remarks.append(f"It does not say its {name}: the checkpoint's own is used.")
-        return None
-    nearest = min(max(value // 8 * 8, MIN_SIDE), MAX_SIDE)
-    if nearest != value:
-        remarks.append(f"Its {name}, {value}, is not a multiple of 8 from {MIN_SIDE} to {MAX_SIDE}: {nearest} is used.")
-    return nearest
-
-
 def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> str:
-    if parameters.sampler is None:
-        remarks.append(f"It does not say its sampler: {usual} is used.")
-        return usual
-    schedule = parameters.fields.get("Schedule type", "").lower()
-    name = parameters.sampler
+    """The nearest sampler that there is here."""
+    name, schedule = parameters.settings["sampler"], parameters.fields.get("Schedule type", "").lower()
     try:
         known = canonical_sampler(name)
     except UsageError:
@@ -298,10 +308,10 @@ def _left_out(parameters: PictureParameters, assets: list[UsedAsset]) -> list[st
     """One sentence on what is not carried over, if anything is: fields by the word they begin with."""
     unfit = [used for used in assets if used.role not in _USABLE]
     others = [f"the {used.role} {used.name or used.hash}" for used in unfit]
-    named = set[str]()
+    named, known = set[str](), _UNDERSTOOD | together("field").keys()
     for key in (*parameters.fields, *parameters.extra):
         is_told = any(used.name and used.name in parameters.fields.get(key, "") for used in unfit)
-        if not (is_told or key in parameters.understood or key in _UNDERSTOOD or key.startswith("AddNet")):
+        if not (is_told or key in parameters.understood or key in known or key.startswith("AddNet")):
             named.add(key)
     groups: dict[str, list[str]] = {}
     for key in sorted(named):

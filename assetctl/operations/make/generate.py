@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 import time
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from assetctl import pictures
 from assetctl.catalog import FileHashes, GenerationEntry
-from assetctl.errors import AssetctlError, HashMismatchError, NameTakenError, StorageError, UsageError
+from assetctl.errors import HashMismatchError, NameTakenError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_intact
 from assetctl.operations.library.verify import with_all_hashes
 from assetctl.operations.make.picture_file import FORMATS
+from assetctl.request import Output
+from assetctl.run import Saved, leaving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,8 +30,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Backend, Picture, Plan, Progress
-    from assetctl.types import Asset, CheckReport, Finding, Selection
+    from assetctl.plan import Backend, Picture, Plan, PlannedUse
+    from assetctl.run import Run
+    from assetctl.types import Asset, CheckReport, Finding
 
 
 #: What a person may take for a format of ours, or wrote by mistake, and would find as the name of a folder.
@@ -112,24 +116,19 @@ class OutputPath:
         return self.folder / f"{self.name}{'' if number == 1 else f'-{number}'}{self.suffix}"
 
 
-def find_output_path(
-    out: Path,
-    format: str | None = None,  # noqa: A002 - what it is called everywhere
-    *,
-    count: int = 1,
-    force: bool = False,
-) -> OutputPath:
-    """Where `out` leads: found wanting now rather than when the picture is done. Nothing is made or written.
+def find_output_path(workspace: Workspace, output: Output | None, *, count: int = 1) -> OutputPath:
+    """Where pictures will go: found wanting now rather than when one is done. Nothing is made or written.
 
     Args:
-        out: A folder, or a picture's name.
-        format: `png`, `jpg` or `webp`; what the name says unless given, and else `png`.
+        workspace: The home, whose outputs folder is taken where nothing else is asked for.
+        output: What is asked for.
         count: How many pictures there will be.
-        force: Replace what has the very name that `out` gives.
 
     Raises:
         UsageError: It is no format of ours, another than the name says, or the name is taken.
     """
+    asked = output or Output()
+    out, force = asked.path or workspace.settings.outputs, asked.force
     target = absolute(out)
     suffix = target.suffix.lower()
     if suffix in _OTHERS:
@@ -137,7 +136,7 @@ def find_output_path(
             f"{out.name} is not a name for a picture, which ends in .png, .jpg, .jpeg or .webp.",
             "Name such a file with --out, or a folder.",
         )
-    wanted = None if format is None else _format(format)
+    wanted = None if asked.format is None else _format(asked.format)
     if suffix in FORMATS:
         if wanted not in (None, FORMATS[suffix]):
             raise UsageError(f"{out.name} is not the name of a {wanted} file.", "Leave --format out, or name a folder.")
@@ -200,7 +199,7 @@ class GenerationResult:
 
     Attributes:
         report: The verdict on the selection, and what showed only when it was loaded.
-        timings: Seconds: `load` until the first step, `sample` for all pictures, `total`.
+        timings: Seconds: `load` until the first picture is begun, `sample` for all pictures, `total`.
     """
 
     images: tuple[SavedPicture, ...]
@@ -215,10 +214,8 @@ def generate(
     report: CheckReport,
     backend: Backend,
     *,
-    out: Path | None = None,
-    format: str | None = None,  # noqa: A002 - what it is called everywhere
-    force: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
+    output: Output | None = None,
+    run: Run,
 ) -> GenerationResult:
     """Make the plan's pictures, save each with its parameters inside, and record it.
 
@@ -227,32 +224,28 @@ def generate(
         plan: What to make.
         report: The verdict on the plan's selection.
         backend: Who makes it.
-        out: A folder, or a file's name for the first picture; the outputs folder unless given.
-        format: `png`, `jpg` or `webp`; what the file's name says unless given, and else `png`.
-        force: Replace the files that `out` names; else they are never touched.
-        progress: Told of every step.
+        output: Where they go.
+        run: Told of every step, and of every picture once it is saved and recorded.
 
     Raises:
         UsageError: The format, or the file that `out` names is there.
-        InterruptedGenerationError: A person stopped it.
+        InterruptedGenerationError, Cancelled: A person stopped it; `done` has the pictures that there are.
         HashMismatchError: A file is not what it was when it was registered.
         MissingExtraError: torch or diffusers is not installed.
         GenerationError: The assets could not be loaded, or a picture could not be made.
         StorageError: A picture could not be saved.
     """
-    target = find_output_path(out or workspace.settings.outputs, format, count=len(plan.seeds), force=force).made()
-    for asset in plan.selection.assets():
-        if not is_intact(workspace, asset):
-            hint = f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers what it holds now."
-            raise HashMismatchError(f"{asset.name} is not what it was when it was registered: {asset.path}.", hint)
-    plan = replace(plan, selection=_hashed(workspace, plan.selection))
-    clock = _Clock(progress)
+    target = find_output_path(workspace, output, count=len(plan.seeds)).made()
     saved: list[SavedPicture] = []
-    with _naming_what_is_done(saved, plan, target):
-        for number, picture in enumerate(backend.generate(plan, clock.report), 1):
+    clock = _Clock()
+    with _naming_what_is_done(saved, plan, target), leaving(lambda: tuple(saved)):
+        plan = replace(plan, uses=_hashed(workspace, plan.uses, run))
+        for number, picture in enumerate(backend.generate(plan, run), 1):
+            clock.note(picture)
             with _undisturbed():
                 saved.append(_save(workspace, plan, picture, target, number))
             report = _with_findings(report, picture.findings)
+            run.tell(Saved(path=saved[-1].path))
     return GenerationResult(tuple(saved), plan, report, clock.timings())
 
 
@@ -261,8 +254,8 @@ def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Outp
     """Let whatever ends the work too soon tell of the pictures that there are."""
     try:
         yield
-    except AssetctlError as error:
-        error.done = tuple(saved)
+    except Exception as error:
+        error.done = tuple(saved)  # type: ignore[attr-defined]  # a backend may raise anything
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)
@@ -293,17 +286,15 @@ def _undisturbed() -> Iterator[None]:
 
 
 class _Clock:
-    """Notes when loading ends, from the backend's own reports."""
+    """Notes when the first picture was begun."""
 
-    def __init__(self, progress: Callable[[Progress], None]) -> None:
-        self._progress = progress
+    def __init__(self) -> None:
         self._start = time.perf_counter()
         self._loaded: float | None = None
 
-    def report(self, progress: Progress) -> None:
-        if progress.stage == "sample" and self._loaded is None:
-            self._loaded = time.perf_counter()
-        self._progress(progress)
+    def note(self, picture: Picture) -> None:
+        if self._loaded is None:
+            self._loaded = time.perf_counter() - picture.seconds
 
     def timings(self) -> dict[str, float]:
         now = time.perf_counter()
@@ -317,27 +308,32 @@ def _with_findings(report: CheckReport, findings: Iterable[Finding]) -> CheckRep
     return replace(report, findings=(*report.findings, *new)) if new else report
 
 
-def _hashed(workspace: Workspace, selection: Selection) -> Selection:
-    """The selection with the hashes that pictures carry; those that were left for later are computed and kept."""
+def _hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[PlannedUse, ...]:
+    """The assets with the hashes that pictures carry; those that were left for later are computed and kept.
+
+    Raises:
+        HashMismatchError: A file is not what it was when it was registered.
+    """
     read = workspace.catalog.read
-    lacking = [asset for asset in selection.assets() if asset.sha256 is None or _wants_autov3(asset)]
-    if not lacking:
-        return selection
-    completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset))]
-    with workspace.catalog.write() as writer:
-        writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
+    assets = [_intact(workspace, use) for use in uses]
+    lacking = [asset for asset in dict.fromkeys(assets) if asset.sha256 is None or _wants_autov3(asset)]
+    if lacking:
+        completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset), run)]
+        with workspace.catalog.write() as writer:
+            writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
+    found = [read.by_id(asset.id) if asset in lacking else asset for asset in assets]
+    pairs = zip(uses, found, strict=True)
+    return tuple(replace(use, sha256=asset.sha256, autov3=use.autov3 or asset.autov3) for use, asset in pairs)
 
-    def again(asset: Asset) -> Asset:
-        known = read.by_id(asset.id)
-        return replace(asset, sha256=known.sha256, autov3=known.autov3)
 
-    return replace(
-        selection,
-        checkpoint=None if selection.checkpoint is None else again(selection.checkpoint),
-        loras=tuple(replace(use, asset=again(use.asset)) for use in selection.loras),
-        embeddings=tuple(again(asset) for asset in selection.embeddings),
-        vae=None if selection.vae is None else again(selection.vae),
-    )
+def _intact(workspace: Workspace, use: PlannedUse) -> Asset:
+    """The asset that lies where the plan has it, with the bytes that it was registered and planned with."""
+    asset = workspace.catalog.read.at_path(use.path)
+    if asset is None or use.sha256 not in (None, asset.sha256) or not is_intact(workspace, asset):
+        typed = shlex.quote(use.name)
+        hint = f"`assetctl verify {typed}` tells more; `assetctl import` registers what it holds now."
+        raise HashMismatchError(f"{use.name} is not what it was when it was registered: {use.path}.", hint)
+    return asset
 
 
 def _wants_autov3(asset: Asset) -> bool:
@@ -354,15 +350,10 @@ def _save(workspace: Workspace, plan: Plan, picture: Picture, target: OutputPath
     path = target.save(number, picture.seed, write)
     sha256 = str(hash_file(path, frozenset({"sha256"})).sha256)
     entry = GenerationEntry(
-        selection=plan.selection,
+        uses=plan.uses,
         prompt=plan.prompt.text,
         negative_prompt=plan.negative_prompt.text,
-        steps=plan.steps,
-        cfg_scale=plan.cfg_scale,
-        sampler=plan.sampler,
-        seed=picture.seed,
-        width=plan.width,
-        height=plan.height,
+        settings={**plan.settings, "seed": picture.seed},
         image_path=str(path),
         image_sha256=sha256,
         record=record,

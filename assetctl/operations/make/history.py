@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from assetctl.catalog import GenerationFilter
 from assetctl.errors import NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
+from assetctl.options import MAX_SEED, together, written
 from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
-_MAX_SEED, _MAX_LIMIT = 2**32 - 1, 2**31 - 1
+_MAX_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def history(
         NotFoundError, AmbiguousNameError: The asset.
         UsageError: A number, or `since`.
     """
-    if seed is not None and not 0 <= seed <= _MAX_SEED:
-        raise UsageError(f"{seed} is not a seed.", f"Seeds lie between 0 and {_MAX_SEED}.")
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"{seed} is not a seed.", f"Seeds lie between 0 and {MAX_SEED}.")
     if limit is not None and not 1 <= limit <= _MAX_LIMIT:
         raise UsageError(
             f"The limit must be 1 to {_MAX_LIMIT}, not {limit}.",
@@ -127,17 +128,10 @@ def command_line(generation: Generation) -> list[str]:
     negative = without_tags(generation.negative_prompt).strip()
     if negative:
         words += [f"--negative={negative}"] if negative.startswith("-") else ["--negative", negative]
-    skip = (generation.record or {}).get("clip_skip", 1)
-    words += ["--clip-skip", str(skip)] if skip != 1 else []
-    return [
-        *words,
-        *("--steps", str(generation.steps)),
-        *("--cfg", _number(generation.cfg_scale)),
-        *("--sampler", generation.sampler),
-        *("--seed", str(generation.seed)),
-        *("--size", f"{generation.width}x{generation.height}"),
-        *("--", without_tags(generation.prompt).strip()),
-    ]
+    for flag, options in together("flag").items():
+        value = written(options, generation.settings, "repr")
+        words += [] if value is None else [flag, value]
+    return [*words, "--", without_tags(generation.prompt).strip()]
 
 
 def _named(use: GenerationAsset) -> str:

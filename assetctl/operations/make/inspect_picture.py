@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures import PictureParameters, UsedAsset
+    from assetctl.run import Run
     from assetctl.types import Asset, AssetFile
 
 
@@ -71,10 +72,13 @@ class Resolver:
         software: Who made the picture.
     """
 
-    def __init__(self, workspace: Workspace, *, hashes: bool | None = True, software: str | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, *, hashes: bool | None = True, software: str | None = None, run: Run
+    ) -> None:
         self._workspace = workspace
         self._read = workspace.catalog.read
         self._hashes = hashes
+        self._run = run
         # InvokeAI hashes with BLAKE3 and names; a record of ours has its own source, or the file was a local one.
         self._knows_civitai = software not in ("InvokeAI", "assetctl")
 
@@ -140,7 +144,7 @@ class Resolver:
     def _hashed(self, asset: Asset, files: tuple[AssetFile, ...]) -> tuple[AssetFile, ...]:
         """The asset's files with their hashes; as they were, where a file cannot be read or has changed."""
         try:
-            return learn_hashes(self._workspace, asset)
+            return learn_hashes(self._workspace, asset, self._run)
         except (FileError, StorageError):
             return files
 
@@ -230,7 +234,7 @@ class PictureDetails:
     embedding: bool = False
 
 
-def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = None) -> PictureDetails:
+def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = None, run: Run) -> PictureDetails:
     """Read a picture and look for its assets in the catalog.
 
     Of assets that go by the name that the picture says, hashes that are not known yet are computed, and kept, as
@@ -245,6 +249,6 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = N
     if parameters is None or parameters.unread:
         unread = () if parameters is None else tuple(name for name in parameters.unread if name != KEYWORD)
         return PictureDetails(file, None, unread=unread, embedding=embedding)
-    resolver = Resolver(workspace, hashes=hashes, software=parameters.software)
+    resolver = Resolver(workspace, hashes=hashes, software=parameters.software, run=run)
     assets = tuple(resolver.resolve(used) for used in parameters.assets)
     return PictureDetails(file, parameters, assets, resolver.unhashed(assets), embedding=embedding)

@@ -7,24 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetctl.compat.check import run_rules
 from assetctl.errors import CorruptFileError, IncompatibleError, NotFoundError, UnusableError, UsageError
 from assetctl.files.json_files import read_object
 from assetctl.files.safetensors import read_header
 from assetctl.generation.configuration import derived, is_complete
 from assetctl.generation.folders import check_model
-from assetctl.generation.samplers import canonical_sampler
 from assetctl.identify.plugins import assumed_prediction, driven_families, family_called
 from assetctl.operations.library.tokenizer_files import find_tokenizer
-from assetctl.operations.select.check import with_machine_findings, with_suggestions
-from assetctl.operations.select.selection import Choice, select
-from assetctl.plan import Plan
+from assetctl.operations.select.check import judge
+from assetctl.operations.select.selection import select
+from assetctl.options import MAX_SEED, RANDOM, filled
+from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
+from assetctl.request import Use
 
 if TYPE_CHECKING:
     from assetctl.identify.features import Driven
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import GenerationRequest
+    from assetctl.request import Request
     from assetctl.types import Asset, CheckReport, Selection
 
 
@@ -79,45 +79,59 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-#: A1111's word for a seed by chance.
-RANDOM = -1
-
 #: Variants that start from a picture, which `generate` does not take yet.
 NEEDS_PICTURE = ("inpainting", "pix2pix", "depth", "upscaler")
 
-MAX_STEPS, MAX_COUNT, MAX_SEED, MAX_CFG, MIN_SIDE, MAX_SIDE, MAX_CLIP_SKIP = 200, 64, 2**32 - 1, 100, 64, 4096, 12
 
-
-def plan_generation(workspace: Workspace, request: GenerationRequest, choice: Choice) -> tuple[Plan, CheckReport]:
+def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
     """Make a request exact: find and check every asset, choose every default. Nothing is loaded.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        UsageError: A number out of bounds, or an unknown sampler.
+        UsageError: There is no prompt, or several checkpoints could be meant.
         FileError: A file is gone or damaged.
         IncompatibleError: The selection cannot work together.
+        UnusableError: Something in it cannot be generated with yet.
     """
-    chosen = replace(choice, prompt=request.prompt, negative_prompt=request.negative_prompt)
-    if choice.checkpoint is None:
-        chosen = replace(chosen, checkpoint=_only_checkpoint(workspace))
-    return plan_selection(workspace, request, select(workspace.catalog.read, chosen))
+    if request.prompt is None:
+        raise UsageError("There is no prompt.", "Say what the picture shows: `assetctl generate 'a cat'`.")
+    if request.inputs:
+        raise UnusableError(
+            "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
+        )
+    if not request.of_role("checkpoint"):
+        only = Use("checkpoint", _only_checkpoint(workspace))
+        request = replace(request, uses=(only, *request.uses))
+    return resolve_selection(workspace, request, select(workspace.catalog.read, request))
 
 
-def plan_selection(workspace: Workspace, request: GenerationRequest, selection: Selection) -> tuple[Plan, CheckReport]:
+def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:
     """Make a request exact for assets that are found already.
 
     Raises:
-        UsageError: A number out of bounds, or an unknown sampler.
         FileError: A file is gone or damaged.
         IncompatibleError: The selection cannot work together.
+        UnusableError: Something in it cannot be generated with yet.
     """
-    check_numbers(request)
-    asked = replace(selection, steps=request.steps, cfg_scale=request.cfg_scale)
-    report = checked_selection(workspace, with_machine_findings(workspace, asked))
+    selection = replace(selection, settings=_settings(selection, request))
+    report = _checked(workspace, selection)
     return _plan(workspace, request, selection), report
 
 
-def checked_selection(workspace: Workspace, selection: Selection) -> CheckReport:
+def _settings(selection: Selection, request: Request) -> dict[str, Any]:
+    """All settings: as asked for, else as the assets or their family have them."""
+    checkpoint = selection.checkpoint
+    assert checkpoint is not None  # noqa: S101 - whoever selected saw to it
+    named = [use.asset.base_model for use in selection.uses if use.weight and use.role in ("checkpoint", "lora")]
+    family = family_called(checkpoint.family)
+    found = filled(request.settings, family, named)
+    if family is not None and family.driven is not None:
+        width, height = native_size(checkpoint)
+        found = {"width": width, "height": height} | found
+    return found
+
+
+def _checked(workspace: Workspace, selection: Selection) -> CheckReport:
     """The verdict of all rules on a selection that is to be generated with.
 
     Raises:
@@ -125,7 +139,7 @@ def checked_selection(workspace: Workspace, selection: Selection) -> CheckReport
         IncompatibleError: The selection cannot work together.
     """
     _refuse_parts(selection)
-    report = with_suggestions(workspace, selection, run_rules(selection))
+    report = judge(workspace, selection)
     _refuse_damage(report)
     count = sum(finding.severity == "error" or finding.rule == "method" for finding in report.findings)
     if count:
@@ -166,58 +180,35 @@ def _only_checkpoint(workspace: Workspace) -> str:
     raise UsageError(f"There are {len(checkpoints)} checkpoints.", f"Choose one with --checkpoint: {names}.")
 
 
-def check_numbers(request: GenerationRequest) -> None:
-    """See that the numbers of a request are within bounds; no asset has to be known for that.
-
-    Raises:
-        UsageError: One is not.
-    """
-    bounds = {
-        "--steps": (request.steps, 1, MAX_STEPS),
-        "--count": (request.count, 1, MAX_COUNT),
-        "--cfg": (request.cfg_scale, 0, MAX_CFG),
-        "--clip-skip": (request.clip_skip, 1, MAX_CLIP_SKIP),
-        "--seed": (request.seed or 0, RANDOM, MAX_SEED),
-        "The width of --size": (MIN_SIDE if request.width is None else request.width, MIN_SIDE, MAX_SIDE),
-        "The height of --size": (MIN_SIDE if request.height is None else request.height, MIN_SIDE, MAX_SIDE),
-    }
-    for name, (value, low, high) in bounds.items():
-        if not low <= value <= high:
-            raise UsageError(f"{name} must be {low:g} to {high}, not {value:g}.", "See `assetctl generate --help`.")
-    for name, side in (("width", request.width), ("height", request.height)):
-        if side is not None and side % 8:
-            nearest = side // 8 * 8 or 8
-            raise UsageError(f"The {name} must be a multiple of 8, not {side}.", f"Take {nearest}, for example.")
-
-
-def _plan(workspace: Workspace, request: GenerationRequest, selection: Selection) -> Plan:
+def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
     checkpoint = selection.checkpoint
-    assert checkpoint is not None  # noqa: S101 - `_only_checkpoint` saw to it
+    assert checkpoint is not None  # noqa: S101 - whoever selected saw to it
     _driven(checkpoint)
     if checkpoint.variant in NEEDS_PICTURE:
         raise UnusableError(
             f"{checkpoint.name} is an {checkpoint.variant} model, and makes no picture from text alone.",
             "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
         )
+    for controlnet in selection.of("controlnet"):
+        raise UnusableError(
+            f"{controlnet.name} is a ControlNet, which assetctl cannot generate with yet.",
+            "Leave it out; `assetctl check` tells whether it fits.",
+        )
     tokenizer = find_tokenizer(workspace, checkpoint)
     _check_configurations(checkpoint, tokenizer, own_vae=selection.vae is None)
-    first = secrets.randbelow(MAX_SEED - request.count) if request.seed in (None, RANDOM) else request.seed
-    width, height = native_size(checkpoint)
+    settings, count = dict(selection.settings), request.count or 1
+    seed = settings.pop("seed", None)
+    first = secrets.randbelow(MAX_SEED - count) if seed in (None, RANDOM) else seed
     return Plan(
-        selection=selection,
-        prompt=parse_prompt(request.prompt),
-        negative_prompt=parse_prompt(request.negative_prompt),
-        steps=request.steps,
-        cfg_scale=request.cfg_scale,
-        sampler=canonical_sampler(request.sampler),
-        seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(request.count)),
-        width=width if request.width is None else request.width,
-        height=height if request.height is None else request.height,
+        uses=tuple(map(PlannedUse.of, selection.uses)),
+        prompt=parse_prompt(request.prompt or ""),
+        negative_prompt=parse_prompt(request.negative_prompt or ""),
+        settings=settings,
+        seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(count)),
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
         tokenizer=tokenizer,
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
-        clip_skip=request.clip_skip,
     )
 
 

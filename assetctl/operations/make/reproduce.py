@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from assetctl.errors import (
     AmbiguousNameError,
     AssetctlError,
-    CorruptFileError,
     HashMismatchError,
     NotFoundError,
     UsageError,
@@ -21,19 +20,21 @@ from assetctl.operations.make.generate import find_output_path, generate
 from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, is_page
 from assetctl.operations.make.picture_file import FORMATS, find_picture, look_at_picture
-from assetctl.operations.make.plan import plan_selection
+from assetctl.operations.make.plan import resolve_selection
 from assetctl.pictures import read_parameters
-from assetctl.types import Selection, WeightedAsset
+from assetctl.plan import PlannedUse
+from assetctl.request import Output
+from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from PIL.Image import Image
 
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Backend, Plan, Progress
+    from assetctl.pictures import UsedAsset
+    from assetctl.plan import Backend, Plan
+    from assetctl.run import Run
     from assetctl.types import Asset, CheckReport
 
 
@@ -141,7 +142,7 @@ class Reproduced:
 
 
 def plan_reproduction(
-    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True
+    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True, run: Run
 ) -> Reproduction:
     """Find out how a picture can be made again, and what will differ. No model is loaded.
 
@@ -151,6 +152,7 @@ def plan_reproduction(
         backend: Who is going to make it.
         other_bytes: Take an asset of the right name where the file of the right hash is not here.
         hashes: Whether hashes that are not known yet may be computed.
+        run: Told how far these are.
 
     Raises:
         NotFoundError: There is no such picture, it does not say how it was made, or an asset is missing.
@@ -160,13 +162,13 @@ def plan_reproduction(
         IncompatibleError: The assets cannot work together.
     """
     original, recipe = _read(workspace, picture)
-    resolver = Resolver(workspace, hashes=hashes, software=recipe.software)
+    resolver = Resolver(workspace, hashes=hashes, software=recipe.software, run=run)
     resolved = tuple(resolver.resolve(used) for used in recipe.assets)
     _require(resolved, other_bytes=other_bytes)
     # Rules speak of assets under their names of now; the new picture, under those of then.
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
-    plan, report = _planned(workspace, recipe, now, original)
-    plan = replace(plan, selection=then)
+    plan, report = resolve_selection(workspace, recipe.request, now)
+    plan = replace(plan, uses=tuple(map(PlannedUse.of, then.uses)))
     remarks = [
         *recipe.remarks,
         *_size_remarks(original, recipe),
@@ -186,7 +188,7 @@ def reproduce(
     *,
     out: Path | None = None,
     force: bool = False,
-    progress: Callable[[Progress], None] = lambda _: None,
+    run: Run,
 ) -> Reproduced:
     """Make the picture again and compare it with its original.
 
@@ -201,8 +203,8 @@ def reproduce(
     original = reproduction.original
     check_output_path(workspace, reproduction, out=out, force=force)
     plan, report = reproduction.plan, reproduction.report
-    wanted = _format(original, out)
-    result = generate(workspace, plan, report, backend, out=out, format=wanted, force=force, progress=progress)
+    output = Output(out, _format(original, out), force)
+    result = generate(workspace, plan, report, backend, output=output, run=run)
     (image,) = result.images
     if image.sha256 == original.sha256:
         return Reproduced(reproduction, result, IDENTICAL)
@@ -223,7 +225,7 @@ def check_output_path(
     original = reproduction.original
     if out is not None and original.is_there and absolute(out).exists() and absolute(out).samefile(original.path):
         raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
-    find_output_path(out or workspace.settings.outputs, _format(original, out), force=force)
+    find_output_path(workspace, Output(out, _format(original, out), force))
 
 
 def _format(original: Original, out: Path | None) -> str | None:
@@ -251,26 +253,14 @@ def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
     return original, recipe_of_other_program(parameters)
 
 
-def _planned(
-    workspace: Workspace, recipe: PictureRecipe, now: Selection, original: Original
-) -> tuple[Plan, CheckReport]:
-    try:
-        return plan_selection(workspace, recipe.request, now)
-    except UsageError as error:
-        if not recipe.exact:
-            raise
-        message = f"{original.path} cannot be made again, as its record is damaged. {error.message}"
-        raise CorruptFileError(message, "`assetctl inspect PICTURE` shows what it says.") from error
-
-
 def _size_remarks(original: Original, recipe: PictureRecipe) -> list[str]:
     """Whether the file was cropped or scaled since, and kept its record."""
     if not (recipe.exact and original.is_there):
         return []
-    file, then = look_at_picture(original.path), recipe.request
-    if (file.width, file.height) in ((None, None), (then.width, then.height)):
+    file, then = look_at_picture(original.path), tuple(recipe.request.settings[side] for side in ("width", "height"))
+    if (file.width, file.height) in ((None, None), then):
         return []
-    sizes = f"it is {file.width}x{file.height} pixels, and its record says {then.width}x{then.height}"
+    sizes = f"it is {file.width}x{file.height} pixels, and its record says {then[0]}x{then[1]}"
     return [f"The picture was changed since it was made: {sizes}."]
 
 
@@ -330,24 +320,21 @@ def _described(each: ResolvedAsset) -> str:
 
 def _selection(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe, *, renamed: bool) -> Selection:
     """What is here of it; if `renamed`, under the names that the picture has for it."""
-    here = [
-        (each.used, _as_then(each, fields, renamed=renamed)) for each, fields in zip(resolved, recipe.then, strict=True)
+    uses = [
+        AssetUse(each.used.role, _as_then(each, fields, renamed=renamed), _weight(each.used))
+        for each, fields in zip(resolved, recipe.then, strict=True)
     ]
-    by_role = {
-        role: [asset for used, asset in here if used.role == role] for role in ("checkpoint", "embedding", "vae")
-    }
-    if not by_role["checkpoint"]:
+    for role in ("checkpoint", "vae"):  # the first counts
+        uses = [use for use in uses if use.role != role] + [use for use in uses if use.role == role][:1]
+    selection = Selection(tuple(uses), recipe.request.prompt, recipe.request.negative_prompt)
+    if selection.checkpoint is None:
         hint = "`assetctl inspect PICTURE` shows what it says, for `assetctl generate PROMPT --checkpoint NAME`."
         raise NotFoundError("The picture does not say which checkpoint it was made with.", hint)
-    loras = [(asset, used.weight) for used, asset in here if used.role == "lora"]
-    return Selection(
-        checkpoint=by_role["checkpoint"][0],
-        loras=tuple(WeightedAsset(asset, 1.0 if weight is None else weight) for asset, weight in loras),
-        embeddings=tuple(by_role["embedding"]),
-        vae=next(iter(by_role["vae"]), None),
-        prompt=recipe.request.prompt,
-        negative_prompt=recipe.request.negative_prompt,
-    )
+    return selection
+
+
+def _weight(used: UsedAsset) -> float:
+    return 1.0 if used.weight is None or used.role != "lora" else used.weight
 
 
 def _as_then(each: ResolvedAsset, fields: dict[str, Any], *, renamed: bool) -> Asset:

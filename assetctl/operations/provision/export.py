@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
-from assetctl.manifest import Manifest, Recipe, Wanted, write_manifest
+from assetctl.manifest import Manifest, Wanted, write_manifest
 from assetctl.manifest.manifest import NAMING
+from assetctl.request import Request, Use
 from assetctl.run import silent
 from assetctl.sources import exact_reference
 from assetctl.types import can_be_name
@@ -62,7 +63,7 @@ def export(
     assets = [read.find(name) for name in names] if names else read.assets()
     wanted = tuple(_wanted(workspace, asset, base, run or silent()) for asset in assets)
     local = tuple(item.name for item in wanted if item.source.startswith(("/", "~")) or item.source[1:3] == ":\\")
-    recipes = {} if recipe is None else {recipe: _recipe(recipe, assets)}
+    recipes = {} if recipe is None else {recipe: _recipe(assets)}
     unhashed = tuple(item.name for item in wanted if item.name in local and not _is_known(item))
     return Export(write_manifest(Manifest(wanted, recipes)), local, unhashed)
 
@@ -103,9 +104,8 @@ def _from(base: Path, path: str) -> str:
     return f"./{place.relative_to(folder).as_posix()}" if place.is_relative_to(folder) else path
 
 
-def _recipe(name: str, assets: Sequence[Asset]) -> Recipe:
-    def named(kind: str) -> tuple[str, ...]:
-        return tuple(asset.name for asset in assets if asset.kind == kind)
-
-    first = {kind: next(iter(named(kind)), None) for kind in ("checkpoint", "vae")}
-    return Recipe(name, first["checkpoint"], named("lora"), named("embedding"), first["vae"])
+def _recipe(assets: Sequence[Asset]) -> Request:
+    roles = ("checkpoint", "lora", "embedding", "vae")
+    uses = [Use(role, asset.name) for role in roles for asset in assets if asset.kind == role]
+    single = {role: [use for use in uses if use.role == role][:1] for role in ("checkpoint", "vae")}
+    return Request(tuple(use for use in uses if use in single.get(str(use.role), uses)))

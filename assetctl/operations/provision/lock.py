@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
 from assetctl.files.paths import absolute
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.manifest import Locked, Lockfile, place_of, read_lock, write_lock
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
-from assetctl.operations.acquire.pull import bring, resolved
-from assetctl.operations.select.selection import wanted_in
+from assetctl.operations.acquire.pull import bring
 from assetctl.run import Saved, silent
-from assetctl.sources import departure, find_source
-from assetctl.sources.base import Confinable, Pinning, RemoteFile, Resolution, cancellable, digests
+from assetctl.sources import confined, departure, find_source, resolve
+from assetctl.sources.base import RemoteFile, Resolution, digests
 from assetctl.text import mark_of_hidden, without_secrets
 from assetctl.threads import all_of
 
@@ -95,7 +94,7 @@ def lock(
         Cancelled: The run is; the lockfile is as it was.
     """
     run = run or silent()
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
     if write:
@@ -283,7 +282,7 @@ def naming_its_place(manifest: Path, name: str, source: Source) -> Iterator[None
 
 
 def _locked(workspace: Workspace, wanted: Wanted, source: Source, base: Path, run: Run, *, fetch: bool) -> Locked:
-    resolution = _with_hashes(source, resolved(source, rebased(wanted.source, base), run), run)
+    resolution = resolve(source, rebased(wanted.source, base), run, hashed=True)
     sha256 = resolution.sha256
     if sha256 is None and resolution.format == "file":  # no hash is promised: what comes is hashed
         sha256 = bring(workspace, source, resolution, run, wanted.name).asset.sha256 if fetch else wanted.sha256
@@ -320,19 +319,6 @@ def may_leave(locked: Locked, wanted: Manifest) -> bool:
     """Whether a manifest names the hash of what was locked, so that whoever wrote it knows the bytes already."""
     item = wanted.get(locked.name)
     return item is not None and item.sha256 is not None and item.sha256 == locked.sha256
-
-
-def confined(source: Source, base: Path, *, known: bool) -> Source:
-    """A source that takes nothing of this machine but what lies in one folder, and the asset if its hash is `known`."""
-    return source.confined(base, known=known) if isinstance(source, Confinable) else source
-
-
-def _with_hashes(source: Source, resolution: Resolution, run: Run) -> Resolution:
-    """The same, with the SHA256 of every file where it can be had without fetching the asset."""
-    if isinstance(source, Pinning) and (resolution.format == "diffusers" or resolution.source == "path"):
-        with cancellable(run):
-            return source.with_hashes(resolution)
-    return resolution
 
 
 def rebased(reference: str, base: Path) -> str:

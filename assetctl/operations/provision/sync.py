@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
-from assetctl.manifest import read_lock
+from assetctl.manifest import read_lock, read_manifest
 from assetctl.operations.acquire.pull import PullResult, bring
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
 from assetctl.operations.provision.lock import (
-    confined,
     faults_of,
     keep_inside,
     lock,
@@ -26,10 +25,9 @@ from assetctl.operations.provision.lock import (
     refuse_twins,
     resolution_of,
 )
-from assetctl.operations.select.selection import wanted_in
 from assetctl.run import Warned, silent
-from assetctl.sources import source_called
-from assetctl.threads import at_once
+from assetctl.sources import confined, source_called
+from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,14 +73,25 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What sync did, or would do."""
+    """What sync did, or would do.
+
+    Attributes:
+        steps: One for each asset.
+        failed: Why assets could not be fetched, by name; all else was done.
+    """
 
     steps: tuple[Step, ...]
+    failed: Mapping[str, AssetctlError] = field(default_factory=dict)
 
     @property
     def in_sync(self) -> bool:
         """Whether nothing was to be done."""
         return all(step.action in ("keep", "spare") for step in self.steps)
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """Names of what was, or would be, fetched."""
+        return tuple(step.name for step in self.steps if step.action in _FETCHED and step.name not in self.failed)
 
 
 def sync(  # noqa: PLR0913 - as many as the command has options
@@ -116,11 +125,11 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         NotFoundError, UsageError: A file is missing or makes no sense.
         OutOfDateError: The lockfile is, and `locked` was asked for; or it is not to be trusted.
         RefusedFileError: A path leads out of the manifest's folder.
-        SourceError, FileError, StorageError: Of the first asset that could not be had; it names all that were.
+        SourceError, FileError: Of an asset that could not be locked; what cannot be fetched is in the result.
         Cancelled: The run is; each asset that was begun is as it was or done.
     """
     run = run or silent()
-    wanted = wanted_in(manifest)
+    wanted = read_manifest(manifest)
     if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
         pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
     else:
@@ -143,8 +152,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     for name, pulled in fetched.items():
         for text in pulled.warnings if isinstance(pulled, PullResult) else ():
             run.tell(Warned(task=name, message=text))
-    _raise_first(fetched)
-    return SyncResult(steps)
+    return SyncResult(steps, {name: each for name, each in fetched.items() if isinstance(each, AssetctlError)})
 
 
 def plan_sync(
@@ -252,7 +260,7 @@ def _fetch_all(
     manifest: Path,
     run: Run,
     known: frozenset[str] | None,
-) -> dict[str, PullResult | BaseException]:
+) -> dict[str, PullResult | AssetctlError]:
     """Bring what is missing, some at a time; by its name, what came of each or why it could not be had.
 
     Of this machine, what lies beside the manifest is taken, and assets whose hash is `known`; all, where it is `None`.
@@ -267,24 +275,11 @@ def _fetch_all(
             with naming_its_place(manifest, locked.name, source):
                 return bring(own, source, resolution_of(locked, base), own_run, locked.name)
 
-    outcomes = dict(at_once(wanted, one, workspace.settings.downloads, run))
-    return {wanted[number].name: outcomes[number] for number in range(len(wanted))}
+    outcomes = each_of(wanted, one, workspace.settings.downloads, run)
+    return {locked.name: outcome for locked, outcome in zip(wanted, outcomes, strict=True)}
 
 
-def _raise_first(fetched: Mapping[str, PullResult | BaseException]) -> None:
-    """Raise the first error there was; it names all that could not be had, and what was."""
-    failed = {name: outcome for name, outcome in fetched.items() if isinstance(outcome, BaseException)}
-    for name, error in failed.items():
-        if isinstance(error, AssetctlError):
-            others = ", ".join(other for other in failed if other != name)
-            here = ", ".join(other for other in fetched if other not in failed)
-            error.message = f"{name}: {error.message}"
-            error.message += f" These failed too: {others}." if others else ""
-            error.message += f" These were fetched, and are kept: {here}." if here else ""
-        raise error
-
-
-def _asset_of(step: Step, fetched: Mapping[str, PullResult | BaseException]) -> Asset | BaseException | None:
+def _asset_of(step: Step, fetched: Mapping[str, PullResult | AssetctlError]) -> Asset | AssetctlError | None:
     outcome = fetched.get(step.name, step.asset)
     return outcome.asset if isinstance(outcome, PullResult) else outcome
 
@@ -302,10 +297,10 @@ def _remove(workspace: Workspace, asset: Asset, run: Run, *, now: bool) -> None:
 
 
 def _do(
-    workspace: Workspace, step: Step, asset: Asset | BaseException | None, wanted: Wanted | None, base: Path
+    workspace: Workspace, step: Step, asset: Asset | AssetctlError | None, wanted: Wanted | None, base: Path
 ) -> None:
     """Name and label an asset that is here, and keep what its source says of it."""
-    if step.action in ("keep", "spare") or isinstance(asset, BaseException):
+    if step.action in ("keep", "spare") or isinstance(asset, AssetctlError):
         return
     assert asset is not None  # noqa: S101 - the plan names it, or it was fetched
     _name(workspace, asset, step.name)
@@ -321,14 +316,12 @@ def _name(workspace: Workspace, asset: Asset, name: str) -> None:
     """Give an asset its name of the manifest; whoever has that name steps aside, and keeps all else."""
     if asset.name == name:
         return
-    same = (each for each in workspace.catalog.read.called(name) if each.name.lower() == name.lower())
-    namesake = next((each for each in same if each.id != asset.id), None)
     with workspace.catalog.write() as writer:
+        same = (each for each in writer.called(name) if each.name.lower() == name.lower())
+        namesake = next((each for each in same if each.id != asset.id), None)
         taken = writer.names() - {asset.name.lower()}
         # Out of the way, for the namesake may need what it was called. No asset has a name with a colon.
         writer.rename(asset.id, f":{secrets.token_hex(8)}")
-        writer.flush()
         if namesake is not None:
             writer.rename(namesake.id, free_name(name, taken))
-            writer.flush()
         writer.rename(asset.id, name)

@@ -12,18 +12,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import OpenedCheckpoint, run_rules
+from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import UsageError
 from assetctl.identify.plugins import sharing_latents
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
-from assetctl.operations.select.selection import Choice, alone, select, with_facts
+from assetctl.operations.select.selection import alone, select
+from assetctl.types import AssetUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from assetctl.catalog.catalog import Reader
+    from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
-    from assetctl.types import Asset, AssetFile, CheckReport, Finding, Selection
+    from assetctl.request import Request
+    from assetctl.types import Asset, AssetFile, CheckReport, Facts, Finding, Selection
 
     Fitting = tuple[Asset, str]
 
@@ -37,15 +39,29 @@ _LIMITS = (
 )
 
 
-def with_machine_findings(workspace: Workspace, selection: Selection) -> Selection:
-    """The selection with what this machine says to it; no tokenizer where there is no prompt to count."""
-    weight_bytes = 4 if workspace.settings.dtype == "fp32" else 2
-    states = tuple(_states(workspace, selection))
-    selection = replace(selection, memory=free_memory(), weight_bytes=weight_bytes, states=states)
-    if selection.checkpoint is None or not (selection.prompt or selection.negative_prompt):
-        return selection
-    folder = tokenizer_folder(workspace, selection.checkpoint)
-    return replace(selection, tokenizer=None if folder is None else str(folder))
+def situation_of(workspace: Workspace, selection: Selection, *, commercial: bool = False) -> Situation:
+    """What this machine and the catalog say to a selection; nothing of embeddings and tokens without a prompt."""
+    read, has_prompt = workspace.catalog.read, bool(selection.prompt or selection.negative_prompt)
+    folder, others = None, []
+    if has_prompt:
+        chosen = {asset.id for asset in selection.embeddings}
+        others = [asset for asset in read.assets(kind="embedding") if asset.id not in chosen]
+        folder = None if selection.checkpoint is None else tokenizer_folder(workspace, selection.checkpoint)
+    return Situation(
+        others=tuple(others),
+        tokenizer=None if folder is None else str(folder),
+        memory=free_memory(),
+        weight_bytes=4 if workspace.settings.dtype == "fp32" else 2,
+        states=tuple(_states(workspace, selection)),
+        commercial=commercial,
+        facts=_facts(read, selection) if commercial else (),
+    )
+
+
+def _facts(read: Reader, selection: Selection) -> tuple[tuple[str, Facts], ...]:
+    """What the sources of all assets said of them."""
+    origins = ((asset.path, read.origin(asset)) for asset in dict.fromkeys(selection.assets()))
+    return tuple((path, origin.facts) for path, origin in origins if origin is not None and origin.facts is not None)
 
 
 def _states(workspace: Workspace, selection: Selection) -> Iterator[tuple[str, str]]:
@@ -99,8 +115,6 @@ _REPLACEABLE = frozenset({
     "missing_file", "unreadable_file", "damaged_lora", "zero_weight", "format", "licence",
 })  # fmt: skip
 
-_FLAGS = {"lora": "--lora", "embedding": "--embedding", "vae": "--vae", "controlnet": "--controlnet"}
-
 #: How many assets are looked at for each search.
 _MOST = 20
 
@@ -108,9 +122,10 @@ _MOST = 20
 _MOST_READ = 8
 
 
-def with_suggestions(workspace: Workspace, selection: Selection, report: CheckReport) -> CheckReport:
-    """The report, with what fits better named in its hints, where the catalog has such a thing."""
-    search = _Search(workspace, selection)
+def judge(workspace: Workspace, selection: Selection, *, commercial: bool = False) -> CheckReport:
+    """What all rules say of a selection here; hints name what fits better, where the catalog has such a thing."""
+    report = run_rules(selection, situation_of(workspace, selection, commercial=commercial))
+    search = _Search(workspace, selection, commercial=commercial)
     return replace(report, findings=tuple(map(search.suggested, report.findings)))
 
 
@@ -120,6 +135,7 @@ class _Search:
 
     workspace: Workspace
     selection: Selection
+    commercial: bool
 
     @cached_property
     def opened(self) -> OpenedCheckpoint | None:
@@ -127,7 +143,7 @@ class _Search:
 
     @cached_property
     def roles(self) -> dict[str, tuple[str, Asset]]:
-        return dict(_roles(self.selection))
+        return {use.asset.name: (use.role, use.asset) for use in self.selection.uses}
 
     def suggested(self, finding: Finding) -> Finding:
         """The finding, whose hint names something better if there is such a thing."""
@@ -139,7 +155,7 @@ class _Search:
         if role == "checkpoint":
             other, flag = self.other_checkpoint(finding.rule), "--checkpoint"
         else:
-            other, flag = self.alike(role, asset, finding.rule), _FLAGS[role]
+            other, flag = self.alike(role, asset, finding.rule), f"--{role}"
         more = [] if other is None else [f"{other.name} in your catalog fits: {flag} {other.typed}."]
         if finding.rule == "family" and role != "checkpoint":
             checkpoint = self.other_checkpoint(finding.rule)
@@ -156,10 +172,9 @@ class _Search:
         taken = {each.id for each in self.selection.assets()}
         ranked = _ranked(self.workspace.catalog.read, checkpoint, role, asset)
         there = (each for each in ranked if each.id not in taken and _usable(each))
-        return next(
-            (each for each in islice(there, _MOST_READ) if self.fits(self.trying(each), each, rule)),
-            None,
-        )
+        settings = self.selection.settings
+        tried = ((each, alone(checkpoint, each, settings)) for each in islice(there, _MOST_READ))
+        return next((each for each, selection in tried if self.fits(selection, each, rule)), None)
 
     def other_checkpoint(self, rule: str) -> Asset | None:
         """A checkpoint of the one family that all other assets are of, and that fits them."""
@@ -169,37 +184,20 @@ class _Search:
             return None
         found = self.workspace.catalog.read.assets(kind="checkpoint", family=families.pop(), limit=_MOST)
         there = islice(filter(_usable, found), _MOST_READ)
-        return next((each for each in there if self.fits(replace(self.selection, checkpoint=each), each, rule)), None)
-
-    def trying(self, asset: Asset) -> Selection:
-        """The checkpoint with this asset alone, under the same settings."""
-        now = self.selection
-        bare = alone(now.checkpoint, asset)
-        return replace(bare, commercial=now.commercial, steps=now.steps, cfg_scale=now.cfg_scale)
+        rest = tuple(use for use in self.selection.uses if use.role != "checkpoint")
+        tried = ((each, replace(self.selection, uses=(AssetUse("checkpoint", each), *rest))) for each in there)
+        return next((each for each, selection in tried if self.fits(selection, each, rule)), None)
 
     def fits(self, selection: Selection, asset: Asset, rule: str) -> bool:
         """Whether no rule has an error to tell of `asset` here, `rule` nothing at all, and `generate` applies it."""
-        if selection.commercial:
-            selection = with_facts(self.workspace.catalog.read, selection)
+        facts = _facts(self.workspace.catalog.read, selection) if self.commercial else ()
         opened = self.opened if selection.checkpoint is self.selection.checkpoint else None
-        findings = run_rules(selection, opened=opened).findings
+        situation = Situation(commercial=self.commercial, facts=facts)
+        findings = run_rules(selection, situation, opened=opened).findings
         return not any(
             asset.name in finding.assets and (finding.severity == "error" or finding.rule in (rule, "method"))
             for finding in findings
         )
-
-
-def _roles(selection: Selection) -> Iterator[tuple[str, tuple[str, Asset]]]:
-    if selection.checkpoint is not None:
-        yield selection.checkpoint.name, ("checkpoint", selection.checkpoint)
-    for use in selection.loras:
-        yield use.asset.name, ("lora", use.asset)
-    for asset in selection.embeddings:
-        yield asset.name, ("embedding", asset)
-    for asset in selection.controlnets:
-        yield asset.name, ("controlnet", asset)
-    if selection.vae is not None:
-        yield selection.vae.name, ("vae", selection.vae)
 
 
 def _ranked(read: Reader, checkpoint: Asset, kind: str, asset: Asset) -> list[Asset]:
@@ -297,16 +295,16 @@ def _checkpoint(workspace: Workspace, name: str) -> Asset:
     return asset
 
 
-def check(workspace: Workspace, choice: Choice) -> CheckReport:
-    """Ask every compatibility rule about what was chosen.
+def check(workspace: Workspace, request: Request, *, commercial: bool = False) -> CheckReport:
+    """Ask every compatibility rule about what is asked for.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
         UsageError: Nothing was chosen.
     """
-    selection = select(workspace.catalog.read, choice, note_unknown_tags=True)
+    selection = select(workspace.catalog.read, request, note_unknown_tags=True)
     if not selection.assets():
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
         )
-    return with_suggestions(workspace, selection, run_rules(with_machine_findings(workspace, selection)))
+    return judge(workspace, selection, commercial=commercial)

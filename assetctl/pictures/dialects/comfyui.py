@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.graph import Graph, Node, a1111_name, to_api
 from assetctl.pictures.parameters import (
-    MAX_SIDE,
-    MAX_STEPS,
     NO_FILE,
     Collection,
     Dialect,
@@ -23,6 +21,7 @@ from assetctl.pictures.parameters import (
     number,
     parse_json,
     prompt,
+    settings,
     stem,
     written,
 )
@@ -44,26 +43,21 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     if not graph.nodes:
         return None
     samplers = graph.samplers()
-    settings = graph.settings(samplers[0]) if samplers else {}
-    plain = {key: graph.scalar(value, key) for key, value in settings.items()}
-    plain.setdefault("guidance", graph.behind(settings.get("positive", settings.get("conditioning")), "guidance"))
-    positive = _text(graph, settings, "positive", "conditioning")
-    negative = _text(graph, settings, "negative")
-    width, height = graph.size(settings.get("latent_image") or settings.get("latent") or settings.get("samples"))
-    seed = plain.get("noise_seed") if plain.get("seed") is None else plain["seed"]
+    given = graph.settings(samplers[0]) if samplers else {}
+    plain = {key: graph.scalar(value, key) for key, value in given.items()}
+    plain.setdefault("guidance", graph.behind(given.get("positive", given.get("conditioning")), "guidance"))
+    positive = _text(graph, given, "positive", "conditioning")
+    negative = _text(graph, given, "negative")
+    width, height = graph.size(given.get("latent_image") or given.get("latent") or given.get("samples"))
+    other = {"width": width, "height": height, "clip_skip": _clip_skip(graph)}
+    sampler = a1111_name(line(plain.get("sampler_name")), line(plain.get("scheduler")))
     fields = {key: text for key in _FIELDS if (text := written(plain.get(key)))}
     return PictureParameters(
         software="ComfyUI",
         prompt=_with_tokens(positive),
         negative_prompt=_with_tokens(negative),
-        steps=integer(plain.get("steps"), 0, MAX_STEPS),
-        sampler=a1111_name(line(plain.get("sampler_name")), line(plain.get("scheduler"))),
-        cfg_scale=number(plain.get("cfg")),
-        seed=integer(seed, -1),
-        width=integer(width, 1, MAX_SIDE),
-        height=integer(height, 1, MAX_SIDE),
-        clip_skip=_clip_skip(graph),
-        assets=_assets(graph, samplers, settings, f"{positive or ''}\n{negative or ''}").assets(),
+        settings=settings({**plain, **other, "sampler": sampler}),
+        assets=_assets(graph, samplers, given, f"{positive or ''}\n{negative or ''}").assets(),
         fields=fields,
         understood=_understood(fields, plain.get("steps")),
     )
@@ -111,10 +105,10 @@ def _found(texts: Mapping[str, str], name: str) -> object:
     return None
 
 
-def _text(graph: Graph, settings: dict[str, Any], *names: str) -> str | None:
+def _text(graph: Graph, given: dict[str, Any], *names: str) -> str | None:
     """The prompt behind the first of some inputs: several texts on lines of their own."""
     for name in names:
-        value = settings.get(name)
+        value = given.get(name)
         found = prompt(value) or prompt("\n".join(graph.texts(value)))
         if found is not None:
             return found
@@ -131,15 +125,15 @@ def _clip_skip(graph: Graph) -> int | None:
     return None
 
 
-def _assets(graph: Graph, samplers: list[Node], settings: dict[str, Any], prompts: str) -> Collection:
+def _assets(graph: Graph, samplers: list[Node], given: dict[str, Any], prompts: str) -> Collection:
     found = Collection()
-    chain = graph.model_chain(settings.get("model"))
+    chain = graph.model_chain(given.get("model"))
     if not any(_MODEL_NAMES & node.inputs.keys() for node in chain):  # the way to the loader leads through custom nodes
-        chain += [node for node in graph.nodes.values() if _MODEL_NAMES & node.inputs.keys()][: 1 if settings else None]
-    for node in (*chain, Node("", "", settings)):
+        chain += [node for node in graph.nodes.values() if _MODEL_NAMES & node.inputs.keys()][: 1 if given else None]
+    for node in (*chain, Node("", "", given)):
         for key in sorted(_MODEL_NAMES & node.inputs.keys()):
             found.add("checkpoint", _named(graph, node.inputs[key], key))
-    for node in chain if settings else graph.nodes.values():
+    for node in chain if given else graph.nodes.values():
         for name, weight in _loras(node.inputs):
             strength = number(graph.scalar(weight, "strength_model"))
             if strength != 0:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.graph import a1111_name
 from assetctl.pictures.parameters import (
-    MAX_SIDE,
-    MAX_STEPS,
     Collection,
     Dialect,
     PictureParameters,
@@ -20,10 +18,10 @@ from assetctl.pictures.parameters import (
     integer,
     line,
     mapping,
-    number,
     parse_json,
     prompt,
     sequence,
+    settings,
     with_understood,
     written,
 )
@@ -105,13 +103,7 @@ def _parameters(
         software="InvokeAI",
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
-        steps=integer(said.get("steps"), 0, MAX_STEPS),
-        sampler=a1111_name(line(sampler)),
-        cfg_scale=number(said.get("cfg_scale")),
-        seed=integer(said.get("seed"), -1),
-        width=integer(said.get("width"), 1, MAX_SIDE),
-        height=integer(said.get("height"), 1, MAX_SIDE),
-        clip_skip=clip_skip,
+        settings=settings(said | {"sampler": a1111_name(line(sampler)), "clip_skip": clip_skip}),
         assets=assets.assets(),
         fields={key: text for key, value in list(said.items())[:500] if (text := written(value))},
         understood=frozenset(key for key, value in said.items() if key in _USUAL and value in _USUAL[key]),

@@ -9,20 +9,17 @@ from assetctl.pictures.dialects import a1111
 from assetctl.pictures.image_files import RECORD
 from assetctl.pictures.infotext import with_loras
 from assetctl.pictures.parameters import (
-    MAX_SIDE,
-    MAX_STEPS,
     Collection,
     Dialect,
     PictureParameters,
     clean,
-    integer,
     line,
     mapping,
-    number,
     parse_exactly,
     prompt,
     role_of,
     sequence,
+    settings,
 )
 
 if TYPE_CHECKING:
@@ -52,17 +49,13 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         )
     used = assets.assets()
     loras = [(each.name, each.weight) for each in used if each.role == "lora" and each.name and each.weight is not None]
+    infotext = a1111.read(texts) or PictureParameters()
     return replace(
-        a1111.read(texts) or PictureParameters(),
+        infotext,
         software="assetctl",
         prompt=prompt(with_loras(clean(record.get("prompt")), loras)),
         negative_prompt=prompt(record.get("negative_prompt")),
-        steps=integer(record.get("steps"), 0, MAX_STEPS),
-        sampler=line(record.get("sampler")),
-        cfg_scale=number(record.get("cfg_scale")),
-        seed=integer(record.get("seed"), -1),
-        width=integer(record.get("width"), 1, MAX_SIDE),
-        height=integer(record.get("height"), 1, MAX_SIDE),
+        settings=settings(record, infotext.settings),
         assets=used,
         record=record,
     )

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from assetctl.errors import UsageError
+from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError, UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.sources._choose import (
     INDEX,
-    choose_single_file,
+    REFUSED_SUFFIXES,
+    SAFETENSORS_HINT,
     could_be_chosen,
     diffusers_files,
-    file_name,
-    named_file,
+    listed,
     read_index,
 )
 from assetctl.sources.base import Newest, Resolution, Way, cancellable, current_run, need_network
@@ -25,7 +25,7 @@ from assetctl.text import parts_of
 from assetctl.threads import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from assetctl.run import Run
     from assetctl.settings import Settings
@@ -49,6 +49,12 @@ _REF = re.compile(r"refs/(?:pr|convert)/[^/@?%]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 #: Files of a folder that are read at a time.
 _FILES = 4
+
+#: What is taken if it is there.
+_BEST_SUFFIXES = (".safetensors", ".sft")
+
+#: Names that many repositories share and that say nothing of the asset.
+_GENERIC = ("diffusion_pytorch_model", "pytorch_lora_weights", "adapter_model", "learned_embeds", "model")
 
 _FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE] or hf://ORG/REPO?variant=fp16."
 
@@ -137,7 +143,9 @@ class HuggingFaceSource:
         return wanted.repo.split("/")[1], wanted.variant
 
     def with_hashes(self, resolution: Resolution) -> Resolution:
-        """Read what the Hub knows by git's hash alone; see `Pinning`."""
+        """Read what of a folder the Hub knows by git's hash alone; see `Pinning`."""
+        if resolution.format == "file":  # it comes anyway
+            return resolution
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
 
         repo = parse(resolution.reference).repo
@@ -245,6 +253,61 @@ def parse(reference: str) -> HubReference:
     if path and parts["variant"]:
         raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
     return HubReference(parts["repo"], revision, path, parts["variant"])
+
+
+def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
+    """The one model file of a repository that is no diffusers folder.
+
+    Args:
+        paths: All files.
+        where: The repository, for messages.
+        prefix: What turns a path into a reference.
+
+    Raises:
+        AmbiguousNameError: There are several.
+        RefusedFileError: There are only other frameworks' weights.
+        SourceNotFoundError: There is none.
+    """
+    paths = sorted(paths)
+    models = [path for path in paths if path.endswith(_BEST_SUFFIXES)]
+    models = models or [path for path in paths if path.lower().endswith(MODEL_SUFFIXES)]
+    top = [path for path in models if "/" not in path]
+    if len(top) == 1:
+        return top[0]
+    if models:
+        found = [prefix + path for path in top or models]
+        raise AmbiguousNameError(
+            f"{where} has {len(found)} model files: {listed(top or models)}.",
+            f"Name one of them, for example: assetctl pull {found[0]}",
+            candidates=found,
+        )
+    if any(path.endswith(REFUSED_SUFFIXES) for path in paths):
+        raise RefusedFileError(f"{where} has no safetensors file.", SAFETENSORS_HINT)
+    raise SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
+
+
+def named_file(path: str, paths: Sequence[str], where: str, prefix: str) -> str:
+    """`path`, if there is such a file and it can be a model.
+
+    Raises:
+        SourceNotFoundError: There is no such file.
+        RefusedFileError: It is another framework's.
+    """
+    if path not in paths:
+        below = [prefix + other for other in paths if other.endswith(".safetensors") and other.startswith(path + "/")]
+        hint = f"Name a file of that folder: {', '.join(below[:5])}" if below else "Check the name on its page."
+        raise SourceNotFoundError(f"{where} has no file {path}.", hint)
+    if path.lower().endswith(REFUSED_SUFFIXES):
+        raise RefusedFileError(f"{where} has {path}, which is another framework's file.", SAFETENSORS_HINT)
+    return path
+
+
+def file_name(path: str, repository: str) -> str:
+    """What to call the asset in `path`: its own name, unless that is one which all share."""
+    file = PurePosixPath(path)
+    if not file.stem.startswith(_GENERIC):
+        return file.stem if path.endswith(_BEST_SUFFIXES) else file.name
+    return "-".join((repository, *file.parts[:-1]))
 
 
 def _may_be_whole(asked: HubReference, paths: Sequence[str]) -> bool:

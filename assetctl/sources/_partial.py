@@ -1,22 +1,30 @@
-"""Our own unfinished files in a staging folder, and the journal of one that is fetched in chunks."""
+"""Our own unfinished files in a staging folder: their bytes on the way to the disk, and what has come of them."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 import shutil
 import stat
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from io import FileIO
-from typing import TYPE_CHECKING
+from mmap import mmap
+from typing import TYPE_CHECKING, Self
 
-from assetctl.files.disk import NO_LINK, storage_errors, write_all
+from assetctl.files.disk import LARGEST_FILE, NO_LINK, storage_errors, write_all
 from assetctl.files.paths import below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+
+    from assetctl.run import Run
+    from assetctl.sources.base import Digest, RemoteFile
 
     #: Told how many bytes of a file there are; ends its transfer by raising.
     Tell = Callable[[int], None]
@@ -160,6 +168,191 @@ def new_file(folder: Path, target: Path) -> Iterator[Path]:
 
 def _new(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK | getattr(os, "O_BINARY", 0), 0o666)
+
+
+_READ = 2**20
+
+#: Pieces that may wait to be hashed.
+_AHEAD = 16
+
+
+class _Digest:
+    """A hash computed in a thread of its own, while the next bytes come."""
+
+    def __init__(self, digest: hashlib._Hash) -> None:
+        self._digest = digest
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        self._waiting: deque[Future[None]] = deque()
+
+    def update(self, data: bytes | memoryview) -> Future[None]:
+        if len(self._waiting) >= _AHEAD:
+            self._waiting.popleft().result()
+        done = self._thread.submit(self._digest.update, data)
+        self._waiting.append(done)
+        return done
+
+    def hexdigest(self) -> str:
+        while self._waiting:
+            self._waiting.popleft().result()
+        return self._digest.hexdigest()
+
+
+_UNKNOWN: tuple[Digest | None, hashlib._Hash | None] = (None, None)
+
+
+class Promise:
+    """The size and hash that were promised for a file, fed with its bytes as they come.
+
+    Args:
+        file: What was promised.
+        most: Limit on its bytes, where no size was promised.
+    """
+
+    def __init__(self, file: RemoteFile, most: int = LARGEST_FILE) -> None:
+        self._file = file
+        self._most = most if file.size is None else file.size
+        self.reset()
+
+    def reset(self) -> None:
+        self.done = 0
+        begun = ((digest, digest.begun(self._file.size)) for digest in self._file.digests)
+        self._wanted, known = next((each for each in begun if each[1] is not None), _UNKNOWN)
+        self._digest = _Digest(known or hashlib.sha256())
+
+    def feed(self, data: bytes | memoryview) -> Future[None]:
+        """Count and hash what comes next; `data` is needed until the future is done."""
+        self.done += len(data)
+        return self._digest.update(data)
+
+    def feed_file(self, path: Path, run: Run) -> None:
+        with reading(path) as file:
+            while data := file.read(_READ):
+                run.check()
+                self.feed(data)
+
+    @property
+    def too_long(self) -> bool:
+        return self.done > self._most
+
+    def broken(self) -> str | None:
+        """How the bytes differ from what was promised, or `None`."""
+        if self._file.size is not None and self.done != self._file.size:
+            return f"has {self.done} bytes where {self._file.size} were promised"
+        if self.too_long:
+            return f"has more than {self._most} bytes"
+        found = self._digest.hexdigest()
+        if self._wanted is not None and found != self._wanted.value:
+            return f"has the hash {found} where {self._wanted.value} was promised"
+        return None
+
+    def sha256(self) -> str | None:
+        """The hash of all bytes, unless another one was promised."""
+        return self._digest.hexdigest() if self._wanted is None or self._wanted.kind == "sha256" else None
+
+
+#: Bytes that are written and hashed at a time, and how many such pieces one connection has on their way.
+PIECE, PIECES = 2**20, 8
+
+#: Seconds after which less is written too: what a kill may lose of a slow download.
+SLOW = 0.2
+
+
+class Flow:
+    """Gathers bytes into pieces that end at multiples of their size, so that they can go straight to the disk.
+
+    Leaving the block waits until all that was handed on is written; after a piece that could not be, none is.
+
+    Args:
+        feed: Told of each piece by its position, at once; the future of what it does with it, or `None`.
+        write: Writes a piece, in a thread of its own, in turn; told besides whether `feed` had a use for it.
+    """
+
+    def __init__(
+        self,
+        feed: Callable[[int, memoryview], Future[None] | None],
+        write: Callable[[int, memoryview, bool], None],
+    ) -> None:
+        self._feed, self._write = feed, write
+        self._broken = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._pieces: deque[tuple[memoryview, list[Future[None]]]] = deque()
+        self._piece = _fresh()
+        self._filled, self._since = 0, 0.0
+        self.position = 0
+
+    def begin(self, position: int) -> None:
+        """What comes next belongs at `position`; what came before is flushed."""
+        self.position, self._since = position, time.monotonic()
+
+    def take(self, data: bytes) -> None:
+        """Take what comes next, in pieces of whatever size.
+
+        Raises:
+            What `write` or what was fed raised.
+        """
+        rest = memoryview(data)
+        while rest:
+            room = PIECE - self.position % PIECE - self._filled
+            some = rest[:room]
+            self._piece[self._filled : self._filled + len(some)] = some
+            self._filled += len(some)
+            if len(some) == room or time.monotonic() - self._since > SLOW:
+                self.flush()
+            rest = rest[len(some) :]
+
+    def flush(self) -> None:
+        """Hand on what was gathered."""
+        self._since = time.monotonic()
+        if not self._filled:
+            return
+        data = self._piece[: self._filled]
+        fed = self._feed(self.position, data)
+        written = self._thread.submit(self._write_next, self.position, data, fed is not None)
+        self._pieces.append((self._piece, [written] if fed is None else [written, fed]))
+        self.position += self._filled
+        self._filled = 0
+        _, uses = self._pieces[0]
+        idle = len(self._pieces) == PIECES or all(use.done() for use in uses)
+        self._piece = self._oldest() if idle else _fresh()
+
+    def wait(self) -> None:
+        """Wait until all that was handed on is written.
+
+        Raises:
+            What `write` or what was fed raised.
+        """
+        while self._pieces:
+            self._oldest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+
+    def _write_next(self, position: int, data: memoryview, fed: bool) -> None:  # noqa: FBT001 - as `write` has it
+        """Write a piece, unless one before it could not be written: what is there must have no holes."""
+        if self._broken:
+            return
+        try:
+            self._write(position, data, fed)
+        except BaseException:
+            self._broken = True
+            raise
+
+    def _oldest(self) -> memoryview:
+        """The buffer of the piece that was handed on first, once nobody needs it any more."""
+        piece, uses = self._pieces.popleft()
+        for use in uses:
+            use.result()
+        return piece
+
+
+def _fresh() -> memoryview:
+    return memoryview(mmap(-1, PIECE))  # its own pages, as the disk wants them
 
 
 SUFFIX = ".chunks"

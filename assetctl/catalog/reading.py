@@ -1,0 +1,345 @@
+"""Questions to the catalog about one asset, its files and all that is known of it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import unicodedata
+from types import NoneType
+from typing import TYPE_CHECKING, get_args
+
+from assetctl.catalog.listing import ALL, Lists
+from assetctl.catalog.rows import (
+    IDENTIFIED,
+    NUMBER,
+    NUMBER_OR_NONE,
+    TABLES,
+    TEXT,
+    TEXT_OR_NONE,
+    DamagedError,
+    Kinds,
+    KnownFile,
+    check_paths,
+    explained,
+    fields,
+    from_json,
+    items,
+    set_by_hand,
+    some,
+    words,
+)
+from assetctl.errors import AmbiguousNameError, NotFoundError
+from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+_HASH = re.compile(r"[0-9a-f]{6,64}")
+
+#: How many digits of an AutoV3 the field uses, and the catalog keeps.
+_AUTOV3 = 12
+
+#: Among how many names to each side a similar one is looked for: comparing is slow.
+_NEIGHBOURS = 1000
+
+_FILE = some("files", "id", "asset_id")
+_ORIGIN = some("origins", "asset_id")
+_IDENTIFICATION = some("identifications", "asset_id", "identified_at")
+_NAME = {"name": TEXT}
+_OVERRIDE = some("overrides", "asset_id", "set_at")
+_KNOWN_FILE = {
+    "path": TEXT, "asset_id": NUMBER, "asset's path": TEXT, "role": TEXT, "size": NUMBER, "mtime_ns": NUMBER,
+    "sha256": TEXT_OR_NONE,
+}  # fmt: skip
+_USAGE = {"kind": TEXT, "family": TEXT_OR_NONE, "count": NUMBER, "size": NUMBER_OR_NONE, "stored size": NUMBER_OR_NONE}
+_COPY = {"id": NUMBER, "path": TEXT, "copy's path": TEXT, "size": NUMBER}
+_RESULT: dict[str, Kinds] = {name: TABLES["assets"][name] for name in IDENTIFIED} | {"trigger_words": frozenset({list})}
+_EVIDENCE: dict[str, Kinds] = dict.fromkeys(("source", "claim", "detail"), TEXT)
+_FACTS: dict[str, Kinds] = {
+    **dict.fromkeys(("base_model", "kind", "licence", "page", "air", "creator"), TEXT_OR_NONE),
+    "source": TEXT,
+    "trigger_words": frozenset({list}),
+    "commercial": frozenset({bool, NoneType}),
+}
+
+
+class Reader(Lists):
+    """Questions to the catalog; every answer is made of frozen dataclasses."""
+
+    def find(self, name: str) -> Asset:
+        """The asset of this name, path, or hash of six digits or more.
+
+        Names are kept in Unicode's composed form; who pastes one from a Mac has it decomposed.
+
+        Raises:
+            NotFoundError: There is none; the hint names similar ones, or what to do with a file of that path.
+            AmbiguousNameError: There are several; the message lists them.
+        """
+        spellings = dict.fromkeys((name, unicodedata.normalize("NFC", name)))
+        meanings = (self._by_name, self._by_path, self._by_hash, self._by_file_name)
+        for candidates in (meaning(spelling) for meaning in meanings for spelling in spellings):
+            if len(candidates) == 1:
+                return candidates[0]
+            if candidates:
+                listing = ", ".join(f"{asset.name} ({(asset.sha256 or asset.path)[:10]})" for asset in candidates)
+                raise AmbiguousNameError(
+                    f"{name!r} could be any of {len(candidates)} assets: {listing}.",
+                    "Use the full name, the path, or more digits of the hash.",
+                    [asset.name for asset in candidates],
+                )
+        if os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_by_path`
+            typed = shlex.quote(name)
+            hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes it in."
+            raise NotFoundError(f"{name} is a file, and not in the catalog.", hint)
+        raise NotFoundError(f"There is no asset {name!r}.", self._similar(name))
+
+    def by_id(self, asset_id: int) -> Asset:
+        """The asset of this number.
+
+        Raises:
+            NotFoundError: Another command has removed it meanwhile.
+        """
+        found = self._assets(f"{ALL} WHERE id = ?", [asset_id])
+        if not found:
+            raise NotFoundError("The asset was removed meanwhile.", "`assetctl list` shows what is there.")
+        return found[0]
+
+    def by_ids(self, ids: Iterable[int]) -> list[Asset]:
+        """The assets of these numbers, in this order; numbers that are gone are left out."""
+        return self._in_order(ids)
+
+    def by_sha256(self, sha256: str) -> Asset | None:
+        """The asset that has exactly these bytes, if there is one."""
+        found = self._assets(f"{ALL} WHERE sha256 = ? ORDER BY id LIMIT 1", [sha256])
+        return found[0] if found else None
+
+    def by_hash(self, digits: str) -> list[Asset]:
+        """Assets of which some hash begins with these hex digits, six or more; AutoV3 is kept with its first twelve."""
+        found = self._by_hash(digits)
+        if not found and len(digits) > _AUTOV3:
+            query = f"{ALL} WHERE autov3 = ? ORDER BY name"
+            found = self._assets(query, [digits.lower()[:_AUTOV3]])
+        return found
+
+    def called(self, name: str) -> list[Asset]:
+        """Assets that go by this name in any case, or a file of which is called so, without folders and suffix."""
+        file_name = os.sep + re.sub(r"([\\%_])", r"\\\1", name)
+        return self._assets(
+            f"{ALL} WHERE name = ?1 COLLATE NOCASE OR id IN (SELECT asset_id FROM files "
+            "WHERE role <> 'part' AND (path LIKE ?2 ESCAPE '\\' OR path LIKE ?2 || '.safetensors' ESCAPE '\\')) "
+            "OR kind = 'embedding' AND id IN (SELECT asset_id FROM trigger_words WHERE word = ?1 COLLATE NOCASE) "
+            "ORDER BY name <> ?1 COLLATE NOCASE, name",
+            [name, "%" + file_name],
+        )
+
+    def see_that_it_is_whole(self) -> None:
+        """Look at every page of the catalog, and at every index.
+
+        Raises:
+            CatalogError: One is damaged, or says something else than its table.
+        """
+        with explained(self._path):
+            (found,) = self.connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if found != "ok":
+                raise DamagedError(" ".join(str(found).split()).removeprefix("*** in database main *** "))
+
+    def has_path(self, path: str) -> bool:
+        """Whether this is the path of an asset, or of a copy of one."""
+        return bool(self._by_path(path))
+
+    def at_path(self, path: str) -> Asset | None:
+        """The asset that is recorded to lie at exactly this path."""
+        found = self._assets(f"{ALL} WHERE path = ?", [path])
+        return found[0] if found else None
+
+    def unhashed(self) -> int:
+        """How many assets lack a hash that a picture may name them by."""
+        query = (
+            "SELECT count(DISTINCT asset_id) FROM files WHERE role = 'main' AND (sha256 IS NULL OR blake3 IS NULL "
+            "OR autov3 IS NULL AND asset_id IN (SELECT id FROM assets WHERE format = 'safetensors'))"
+        )
+        return int(self._rows(query, [])[0][0])
+
+    def by_origin(self, source: str, url: str | None, revision: str) -> Asset | None:
+        """The asset that came from exactly there, if there is one."""
+        where = "id IN (SELECT asset_id FROM origins WHERE source = ? AND url IS ? AND revision = ?)"
+        found = self._assets(f"{ALL} WHERE {where} ORDER BY id LIMIT 1", [source, url, revision])
+        return found[0] if found else None
+
+    def details(self, asset: Asset) -> AssetDetails:
+        """All that the catalog knows of one asset; the file's own metadata is not among it."""
+        return AssetDetails(
+            asset=asset,
+            files=self.files(asset),
+            identification=self._identification(asset),
+            overrides=self._overrides(asset),
+            origin=self.origin(asset),
+            generations=self.generations_with(asset),
+        )
+
+    def files(self, asset: Asset) -> tuple[AssetFile, ...]:
+        """The asset's files, copies last."""
+        rows = self._rows(
+            f"SELECT {', '.join(_FILE)} FROM files WHERE asset_id = ? ORDER BY role = 'copy', path",
+            [asset.id],
+            _FILE,
+        )
+        with explained(self._path):
+            check_paths([row["path"] for row in rows])
+            if not {row["role"] for row in rows} <= {*get_args(FileRole)}:
+                raise DamagedError("a role in it is none")
+        return tuple(AssetFile(**dict(row)) for row in rows)
+
+    def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:
+        """Every catalogued file by its path, or those under `folder`."""
+        query = (
+            "SELECT f.path, f.asset_id, a.path, f.role, f.size, f.mtime_ns, f.sha256 "
+            "FROM files f JOIN assets a ON a.id = f.asset_id"
+        )
+        values: list[object] = []
+        if folder is not None:
+            query += " WHERE substr(f.path, 1, ?) = ?"
+            prefix = folder.rstrip(os.sep) + os.sep
+            values = [len(prefix), prefix]
+        rows = self._rows(query, values, _KNOWN_FILE)
+        with explained(self._path):
+            check_paths([path for row in rows for path in (row[0], row[2])])
+        return {row[0]: KnownFile(*row[1:]) for row in rows}
+
+    def strays(self, root: str) -> list[Asset]:
+        """Assets of the store whose recorded paths do not begin with `root`: it lay elsewhere, or was called so."""
+        start = root.rstrip(os.sep) + os.sep
+        end = start[:-1] + chr(ord(os.sep) + 1)  # just past every path that begins so
+        outside = "SELECT id FROM assets WHERE in_store AND path {}"  # each half is answered by an index
+        query = f"{outside.format('< :start')} UNION ALL {outside.format('>= :end')}"
+        return self.by_ids([row[0] for row in self._rows(query, {"start": start, "end": end})])
+
+    def usage(self) -> list[tuple[str, str | None, int, int, int]]:
+        """Kind, family, number of assets, their bytes, and of these those in the store; largest first."""
+        query = (
+            "SELECT kind, family, count(*), sum(size), sum(CASE WHEN in_store THEN size ELSE 0 END) FROM assets "
+            "GROUP BY kind, family ORDER BY sum(size) DESC, kind, family"
+        )
+        return [tuple(row) for row in self._rows(query, [], _USAGE)]
+
+    def copies(self) -> list[tuple[int, str, str, int]]:
+        """Asset, path of its file, path of another file with the same bytes, and their size."""
+        query = (
+            "SELECT a.id, a.path, f.path AS copy, f.size AS size FROM files f JOIN assets a ON a.id = f.asset_id "
+            "WHERE f.role = 'copy' AND a.format <> 'diffusers' "
+            "UNION ALL SELECT min(a.id), a.path, b.path, b.size FROM assets a JOIN assets b ON b.sha256 = a.sha256 "
+            "WHERE a.id < b.id AND b.format <> 'diffusers' GROUP BY b.id ORDER BY size DESC, copy"
+        )
+        rows = self._rows(query, [], _COPY)
+        with explained(self._path):
+            check_paths([path for row in rows for path in row[1:3]])
+        return [tuple(row) for row in rows]
+
+    def twins(self) -> dict[int, int]:
+        """Assets in place whose bytes another has too, each with the oldest that has them.
+
+        They were hashed late, or two commands ran at once.
+        """
+        query = (
+            "SELECT id, (SELECT min(id) FROM assets WHERE sha256 = a.sha256) FROM assets a WHERE sha256 IS NOT NULL "
+            "AND NOT in_store AND EXISTS (SELECT 1 FROM assets WHERE sha256 = a.sha256 AND id <> a.id)"
+        )
+        return dict(map(tuple, self._rows(query, [])))
+
+    def generations_with(self, asset: Asset) -> int:
+        """How many pictures used the asset."""
+        query = "SELECT count(DISTINCT generation_id) FROM generation_assets WHERE asset_id = ?"
+        return int(self._rows(query, [asset.id])[0][0])
+
+    def _by_name(self, name: str) -> list[Asset]:
+        stem = name.removesuffix(".safetensors")
+        return self._assets(f"{ALL} WHERE name IN (?, ?) ORDER BY name <> ?", [name, stem, name])[:1]
+
+    def _by_path(self, name: str) -> list[Asset]:
+        if not name or "\0" in name:
+            return []
+        path = os.path.expanduser(name)  # noqa: PTH111 - leaves an unknown user's home as it is
+        places = {os.path.abspath(path), os.path.realpath(path)}  # noqa: PTH100 - the first keeps links
+        marks = ",".join("?" * len(places))
+        return self._assets(
+            f"{ALL} WHERE path IN ({marks}) "
+            f"OR id IN (SELECT asset_id FROM files WHERE path IN ({marks}) AND role = 'copy')",
+            [*places, *places],
+        )
+
+    def _by_hash(self, name: str) -> list[Asset]:
+        digits = name.lower().removeprefix("sha256:")
+        if not _HASH.fullmatch(digits):
+            return []
+        end = digits + "g"  # just past every hash that begins with these digits
+        return self._assets(
+            f"{ALL} WHERE sha256 >= ?1 AND sha256 < ?2 OR id IN ("
+            "SELECT asset_id FROM files WHERE role <> 'part' AND "
+            "(autov3 >= ?1 AND autov3 < ?2 OR blake3 >= ?1 AND blake3 < ?2)) ORDER BY name",
+            [digits, end],
+        )
+
+    def _by_file_name(self, name: str) -> list[Asset]:
+        """Copies are known by their own file names too."""
+        return self._assets(
+            f"{ALL} WHERE id IN (SELECT asset_id FROM files WHERE role = 'copy' AND "
+            "(path LIKE ?1 ESCAPE '\\' OR path LIKE ?1 || '.safetensors' ESCAPE '\\')) ORDER BY name",
+            ["%" + os.sep + re.sub(r"([\\%_])", r"\\\1", name)],
+        )
+
+    def _similar(self, name: str) -> str:
+        names = [
+            row[0]
+            for order in (">= ? ORDER BY name", "< ? ORDER BY name DESC")  # those next to it in the alphabet
+            for row in self._rows(
+                f"SELECT name FROM assets WHERE name {order} LIMIT {_NEIGHBOURS}", [name], {"name": TEXT}
+            )
+        ]
+        lowered = {known.lower(): known for known in names}
+        close = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+        if close:
+            return f"Did you mean {', '.join(lowered[match] for match in close)}? `assetctl list` shows all assets."
+        if not names:
+            return "The catalog is empty: `assetctl pull REFERENCE` or `assetctl import FOLDER` fills it."
+        return "`assetctl list` shows all assets, `assetctl search WORD` looks for one."
+
+    def _identification(self, asset: Asset) -> Identification:
+        query = f"SELECT {', '.join(_IDENTIFICATION)} FROM identifications WHERE asset_id = ?"
+        rows = self._rows(query, [asset.id], _IDENTIFICATION)
+        if not rows:
+            return Identification()
+        confidence, result, evidence = rows[0]
+        with explained(self._path):
+            found = fields(from_json(result, "an identification"), _RESULT, "an identification")
+            found["trigger_words"] = words(found.get("trigger_words", []), "trigger words")
+            reasons = [fields(one, _EVIDENCE, "evidence") for one in items(from_json(evidence, "evidence"), "evidence")]
+            return Identification(**found, confidence=confidence, evidence=tuple(map(_evidence, reasons)))
+
+    def _overrides(self, asset: Asset) -> dict[str, object]:
+        query = f"SELECT {', '.join(_OVERRIDE)} FROM overrides WHERE asset_id = ? ORDER BY field"
+        rows = self._rows(query, [asset.id], _OVERRIDE)
+        with explained(self._path):
+            return {row[0]: set_by_hand(row[0], from_json(row[1], "what was set")) for row in rows}
+
+    def origin(self, asset: Asset) -> Origin | None:
+        """Where an asset came from, and what was said of it there."""
+        query = f"SELECT {', '.join(_ORIGIN)} FROM origins WHERE asset_id = ?"
+        rows = self._rows(query, [asset.id], _ORIGIN)
+        if not rows:
+            return None
+        source, reference, revision, url, fetched_at, facts = rows[0]
+        with explained(self._path):
+            said = None if facts is None else _facts(from_json(facts, "what a source says"))
+        return Origin(source, reference, revision, url, fetched_at, said)
+
+
+def _facts(kept: object) -> Facts:
+    said = fields(kept, _FACTS, "what a source says")
+    return Facts(**said | {"trigger_words": words(said.get("trigger_words", []), "trigger words")})
+
+
+def _evidence(reason: dict[str, str]) -> Evidence:
+    return Evidence(*(reason.get(part, "") for part in _EVIDENCE))

@@ -1,0 +1,109 @@
+"""What commands that select assets ask for, as options, and the request that is made of them."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from assetctl.cli import completion
+from assetctl.operations.select.selection import read_recipe
+from assetctl.options import Option, parse_sides, together
+from assetctl.request import Request
+
+#: Where the options of a picture stand in the help.
+PICTURE = "Picture"
+
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=completion.asset_names("checkpoint")
+    ),
+]
+LorasOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        "-l",
+        metavar="NAME[:WEIGHT]",
+        help="A LoRA; can be repeated.",
+        autocompletion=completion.asset_names("lora"),
+    ),
+]
+EmbeddingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--embedding",
+        "-e",
+        metavar="NAME",
+        help="An embedding; can be repeated.",
+        autocompletion=completion.asset_names("embedding"),
+    ),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        "-r",
+        metavar="NAME",
+        help="A selection that the manifest names.",
+        autocompletion=completion.recipes,
+    ),
+]
+ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
+VaeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vae",
+        metavar="NAME",
+        help="A VAE instead of the checkpoint's own.",
+        autocompletion=completion.asset_names("vae"),
+    ),
+]
+NegativeOption = Annotated[str | None, typer.Option("--negative", "-n", help="What it must not show.")]
+
+
+def setting_parameters() -> list[inspect.Parameter]:
+    """A flag for each option of a picture; one for those that are written together."""
+    return [_parameter(flag, options) for flag, options in together("flag").items()]
+
+
+def _parameter(flag: str, options: list[Option]) -> inspect.Parameter:
+    first = options[0]
+    several = len(options) > 1
+    said = typer.Option(
+        flag,
+        help=first.help,
+        metavar="x".join(each.name[0].upper() for each in options) if several else None,
+        autocompletion=completion.words(first.values) if first.values else None,
+        rich_help_panel=PICTURE,
+    )
+    typed: Any = str if several else first.type
+    return inspect.Parameter(
+        _argument(flag), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[typed | None, said]
+    )
+
+
+def _argument(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What was typed for the options of a picture, by their names.
+
+    Raises:
+        UsageError: Something that is written together makes no sense.
+    """
+    found: dict[str, Any] = {}
+    for flag, options in together("flag").items():
+        value = arguments[_argument(flag)]
+        if value is not None:
+            found |= parse_sides(options, value) if len(options) > 1 else {options[0].name: value}
+    return found
+
+
+def with_recipe(request: Request, recipe: str | None, manifest: Path) -> Request:
+    """What was typed, laid over a recipe of the manifest where one is named."""
+    return request if recipe is None else request.over(read_recipe(manifest, recipe))

@@ -1,0 +1,200 @@
+"""The options of a picture, each declared once.
+
+Flags, recipes of a manifest, JSON, records, infotexts, histories and help are made from this table. An option that is
+added here is asked for, checked, filled in, handed to the backend in `Plan.settings`, written and read again; what
+obeys it is all that is left to write.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from assetctl.errors import UsageError
+from assetctl.samplers import SAMPLERS, canonical_sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from assetctl.identify.features import Family
+
+#: Values of options by their names; what is not asked for is not in it.
+Settings: TypeAlias = "Mapping[str, Any]"
+
+#: Seeds are numbers of 32 bits; -1 is A1111's word for one by chance.
+MAX_SEED, RANDOM = 2**32 - 1, -1
+
+#: The largest number that a picture of any program is believed to name: what JSON writers agree on.
+_MOST = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Something that a person may ask of a picture. Options that share a flag, a key or a field are written as `AxB`.
+
+    Attributes:
+        name: In Python, JSON, records and the API.
+        type: `int`, `float` or `str`.
+        help: What it does, and what is taken unless it is named.
+        flag: On the command line.
+        key: In a recipe of a manifest.
+        field: In A1111's infotext.
+        usual: What is taken where neither the assets nor their family have their own; `None` where that is not a
+            constant: a picture's size is the checkpoint's, its seed chance.
+        bounds: The least and the most that can be asked for.
+        believed: Likewise, of what other programs' pictures say.
+        multiple: Of what it must be one.
+        silent: What holds where a picture says nothing of it; it is not written where it is that. `None` where
+            every picture says it.
+        spelled: Returns the one spelling of a text, or raises `UsageError`.
+        values: Texts that there are, for a shell to complete.
+        others: What other programs and their interfaces call it.
+    """
+
+    name: str
+    type: type[int | float | str]
+    help: str
+    flag: str
+    key: str
+    field: str
+    usual: int | float | str | None = None
+    bounds: tuple[float, float] | None = None
+    believed: tuple[int, int] = (0, _MOST)
+    multiple: int = 1
+    silent: int | float | str | None = None
+    spelled: Callable[[str], str] | None = None
+    values: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def checked(self, value: Any) -> Any:  # noqa: ANN401 - of the option's type, or refused
+        """The value as it is meant.
+
+        Raises:
+            UsageError: It is of another type, out of bounds, or no such thing.
+        """
+        number = self.type is not str
+        fits = isinstance(value, int | float if self.type is float else self.type) and not isinstance(value, bool)
+        if not fits or (number and not math.isfinite(value)):
+            wanted = {int: "a whole number", float: "a number", str: "a text"}[self.type]
+            raise UsageError(f"{self.called} must be {wanted}, not {value!r:.40}.", _SEE_HELP)
+        if self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]:
+            low, high = self.bounds
+            raise UsageError(f"{self.called} must be {low:g} to {high:.12g}, not {value:.12g}.", _SEE_HELP)
+        if self.multiple > 1 and value % self.multiple:
+            nearest = int(value // self.multiple * self.multiple) or self.multiple
+            raise UsageError(
+                f"The {self.name} must be a multiple of {self.multiple}, not {value}.", f"Take {nearest}, for example."
+            )
+        return value if self.spelled is None else self.spelled(value)
+
+    @property
+    def called(self) -> str:
+        """Its flag; and which part of it, where several options share that."""
+        return self.flag if len(together("flag")[self.flag]) == 1 else f"The {self.name} of {self.flag}"
+
+
+_SEE_HELP = "See `assetctl generate --help`."
+
+_SIDE: dict[str, Any] = {
+    "flag": "--size", "key": "size", "field": "Size", "bounds": (64, 4096), "believed": (1, 2**20), "multiple": 8,
+    "help": "The checkpoint's own unless named.",
+}  # fmt: skip
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "steps", int, "Denoising steps: 20 unless named, or what a distilled model was made for.",
+        "--steps", "steps", "Steps", 20, (1, 200), (0, 10_000), others=("num_inference_steps",),
+    ),
+    Option(
+        "cfg_scale", float, "How closely to follow the prompt: 7 unless named, or what a distilled model wants.",
+        "--cfg", "cfg", "CFG scale", 7.0, (0, 100), others=("cfgScale", "cfg", "guidance_scale"),
+    ),
+    Option(
+        "sampler", str, "As A1111 names it, in any case: Euler a unless named.",
+        "--sampler", "sampler", "Sampler", "Euler a", spelled=canonical_sampler, values=tuple(SAMPLERS),
+        others=("sampler_name",),
+    ),
+    Option(
+        "seed", int, "By chance unless named.",
+        "--seed", "seed", "Seed", None, (RANDOM, MAX_SEED), (RANDOM, _MOST), others=("noise_seed",),
+    ),
+    Option("width", int, **_SIDE),
+    Option("height", int, **_SIDE),
+    Option(
+        "clip_skip", int, "SD 1: which text layer to read, from the last.",
+        "--clip-skip", "clip_skip", "Clip skip", 1, (1, 12), (1, 100), silent=1, others=("clipSkip",),
+    ),
+)  # fmt: skip
+"""All of them, in the order of the help."""
+
+
+def option(name: str) -> Option:
+    """The option of this name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    for each in OPTIONS:
+        if each.name == name:
+            return each
+    raise UsageError(f"There is no option {name!r}.", f"There are: {', '.join(each.name for each in OPTIONS)}.")
+
+
+def together(attribute: str) -> dict[str, list[Option]]:
+    """Options by their `flag`, `key` or `field`."""
+    found: dict[str, list[Option]] = {}
+    for each in OPTIONS:
+        found.setdefault(getattr(each, attribute), []).append(each)
+    return found
+
+
+def checked(settings: Settings) -> dict[str, Any]:
+    """Settings as they are meant; those that are `None` are not asked for.
+
+    Raises:
+        UsageError: There is no such option, or a value makes no sense.
+    """
+    return {name: option(name).checked(value) for name, value in settings.items() if value is not None}
+
+
+def parse_sides(options: Sequence[Option], text: str) -> dict[str, int]:
+    """The values of options that are written together, `768x512`.
+
+    Raises:
+        UsageError: The text is no such thing.
+    """
+    sides = text[:40].lower().split("x")
+    if len(sides) != len(options) or not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", side) for side in sides):
+        raise UsageError(f"{text[:20]!r} is no size.", "Write width and height in pixels, like 768x512.")
+    return {each.name: int(side) for each, side in zip(options, sides, strict=True)}
+
+
+def written(options: Sequence[Option], settings: Settings, number: str = "g") -> str | None:
+    """The text of one option, or of several that are written together; `None` where nothing needs to be said."""
+    values = [settings.get(each.name) for each in options]
+    if None in values or all(value == each.silent for each, value in zip(options, values, strict=True)):
+        return None
+    return "x".join(_written(value, number) for value in values)
+
+
+def _written(value: object, number: str) -> str:
+    if isinstance(value, float):
+        return f"{value:g}" if number == "g" else repr(value).removesuffix(".0")
+    return str(value)
+
+
+def filled(asked: Settings, family: Family | None, base_models: Sequence[str | None]) -> dict[str, Any]:
+    """All settings that have a usual value: as asked, else as the assets, their family and the table have it.
+
+    Args:
+        asked: What somebody asked for.
+        family: The checkpoint's.
+        base_models: Of the checkpoint and the LoRAs that are at work; the first that was distilled counts.
+    """
+    distilled = {} if family is None else family.distilled
+    own = next((found.usual for name in base_models if (found := distilled.get(name or ""))), {})
+    common = {} if family is None or family.driven is None else family.driven.usual
+    usual = {each.name: each.usual for each in OPTIONS if each.usual is not None}
+    return {**usual, **common, **own, **asked}

@@ -1,0 +1,185 @@
+"""What somebody asks for, however they say it: flags, Python, a recipe, another picture, a program over the network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from assetctl import options
+from assetctl.errors import UsageError
+from assetctl.types import ROLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+#: Roles of which a request has one asset at most: what is typed takes the place of what a recipe says.
+_SINGLE = ("checkpoint", "vae")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One asset to be used.
+
+    Attributes:
+        role: One of `ROLES`; `None` leaves it to the asset's kind.
+        reference: Its name, path or hash.
+        weight: How strongly it is applied; `None` for the asset's own default, or 1.
+    """
+
+    role: str | None
+    reference: str
+    weight: float | None = None
+
+    @classmethod
+    def parse(cls, role: str | None, text: str) -> Self:
+        """`NAME` or `NAME:WEIGHT`; only a number behind the last colon is a weight, so that paths with colons work.
+
+        Raises:
+            UsageError: The weight is infinite, or none.
+        """
+        name, _, number = text.rpartition(":")
+        try:
+            weight = float(number)
+        except ValueError:
+            return cls(role, text)
+        if not name:
+            return cls(role, text)
+        if not math.isfinite(weight):
+            raise UsageError(f"The weight of {name!r} is {number}.", "Weights are numbers, usually between 0 and 1.5.")
+        return cls(role, name, weight)
+
+    def __str__(self) -> str:
+        number = repr(self.weight).removesuffix(".0")
+        return self.reference if self.weight is None else f"{self.reference}:{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A picture to start from: `role` is `image`, `mask` or `control`."""
+
+    role: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where pictures go.
+
+    Attributes:
+        path: A folder, or the first picture's name; `None` for the outputs folder.
+        format: `png`, `jpg` or `webp`; what the name says unless given, and else `png`.
+        force: Replace the files of that very name.
+    """
+
+    path: Path | None = None
+    format: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a check or a generation; what is `None`, or not there, is left to whoever fills it.
+
+    Attributes:
+        uses: The assets. LoRAs that the prompts name in tags come on top.
+        prompt: What the picture shows, in A1111's dialect, `<lora:name:weight>` included.
+        negative_prompt: What it must not show, in the same dialect.
+        settings: Values by the names of `assetctl.options`.
+        inputs: Pictures to start from.
+        count: How many pictures.
+        output: Where they go.
+
+    Raises:
+        UsageError: A setting that there is not, or whose value makes no sense; a count out of bounds.
+    """
+
+    uses: tuple[Use, ...] = ()
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+    count: int | None = None
+    output: Output | None = None
+
+    def __post_init__(self) -> None:
+        """See that all of it makes sense: no asset has to be known for that."""
+        object.__setattr__(self, "settings", options.checked(self.settings))
+        if self.count is not None and not 1 <= self.count <= MAX_COUNT:
+            raise UsageError(f"--count must be 1 to {MAX_COUNT}, not {self.count}.", "See `assetctl generate --help`.")
+
+    @classmethod
+    def of(  # noqa: PLR0913 - as many as there are roles
+        cls,
+        prompt: str | None = None,
+        negative_prompt: str | None = None,
+        *,
+        names: Iterable[str] = (),
+        checkpoint: str | None = None,
+        loras: Iterable[str] = (),
+        embeddings: Iterable[str] = (),
+        vae: str | None = None,
+        controlnets: Iterable[str] = (),
+        count: int | None = None,
+        output: Output | None = None,
+        **settings: Any,  # noqa: ANN401 - as many types as there are options
+    ) -> Self:
+        """A request in words: `Request.of("a cat", checkpoint="dreamshaper", loras=["whiskers:0.8"], steps=20)`.
+
+        Args:
+            prompt: See `Request`.
+            negative_prompt: Likewise.
+            names: Assets of any kind, each of which finds its place by its kind; a LoRA may be `NAME:WEIGHT`.
+            checkpoint: By name, path or hash, as all others.
+            loras: Each `NAME` or `NAME:WEIGHT`.
+            embeddings: By name.
+            vae: One in place of the checkpoint's own.
+            controlnets: By name.
+            count: How many pictures.
+            output: Where they go.
+            settings: `steps`, `cfg_scale`, `sampler`, `seed`, `width`, `height` and what else `assetctl.options` has.
+
+        Raises:
+            UsageError: One text stands where several names are taken, or a setting makes no sense.
+        """
+        single = {"checkpoint": checkpoint, "vae": vae}
+        several = {"names": names, "loras": loras, "embeddings": embeddings, "controlnets": controlnets}
+        for called, given in several.items():
+            if isinstance(given, str):  # it would be read letter by letter
+                raise UsageError(f"{called} takes several names, not one text.", f"Write {called}=[{given!r}].")
+        uses = [Use(role, name) for role, name in single.items() if name is not None]
+        uses += [Use.parse("lora", text) for text in loras]
+        uses += [Use(role, text) for role in ("embedding", "controlnet") for text in several[f"{role}s"]]
+        uses += [Use.parse(None, text) for text in names]
+        return cls(tuple(uses), prompt, negative_prompt, settings, count=count, output=output)
+
+    def over(self, base: Request) -> Request:
+        """This request laid over another: what it leaves open is as there.
+
+        Of checkpoints and VAEs its own counts; all other assets of both are used.
+        """
+        own = {use.role for use in self.uses}
+        under = [use for use in base.uses if use.role not in _SINGLE or use.role not in own]
+        return replace(
+            self,
+            uses=tuple(sorted((*under, *self.uses), key=lambda use: _place(use.role))),
+            prompt=base.prompt if self.prompt is None else self.prompt,
+            negative_prompt=base.negative_prompt if self.negative_prompt is None else self.negative_prompt,
+            settings={**base.settings, **self.settings},
+            inputs=self.inputs or base.inputs,
+            count=base.count if self.count is None else self.count,
+            output=base.output if self.output is None else self.output,
+        )
+
+    def of_role(self, role: str) -> tuple[Use, ...]:
+        """The assets of one role."""
+        return tuple(use for use in self.uses if use.role == role)
+
+
+#: Pictures of one request.
+MAX_COUNT = 64
+
+
+def _place(role: str | None) -> int:
+    return ROLES.index(role) if role in ROLES else len(ROLES)

@@ -1,0 +1,283 @@
+"""Runs: whoever listens can end an operation at any event, and finds nothing half-done."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from compat.sparse import whole_checkpoint, write_sparse
+from generation import tiny
+
+from assetctl import Cancelled, Output, Registry, Request, Run
+from assetctl.errors import AssetctlError, GenerationError
+from assetctl.plan import Picture
+from assetctl.run import Bytes, Finished, Hashed, Saved, Started, Step, Warned
+from tests.material import write_lora
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from assetctl.run import Event
+
+Image = pytest.importorskip("PIL.Image")
+
+
+class Painter:
+    """A backend that paints plain squares in two steps each, and may end early."""
+
+    name = "painter"
+
+    def __init__(self, before: Callable[[int], object] = lambda _: None) -> None:
+        self.before = before
+
+    def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
+        return {"device": device, "dtype": dtype, "threads": str(threads or 1)}
+
+    def generate(self, plan: Any, run: Run) -> Iterator[Picture]:
+        run.tell(Started(stage="load"))
+        for number, seed in enumerate(plan.seeds, 1):
+            for step in (1, 2):
+                run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=2))
+            self.before(number)
+            yield Picture(Image.new("RGB", (64, 64), (seed % 256, 0, 0)), seed)
+
+
+def generate(registry: Registry, folder: Path, run: Run | None, count: int = 3, backend: Any = None) -> Any:
+    output = Output(folder / "pictures" / "cat.png", force=True)
+    request = Request.of("a cat", seed=5, count=count, steps=2, width=64, height=64, output=output)
+    return registry.generate(request, backend=backend or Painter(), run=run)
+
+
+def has_checkpoint(registry: Registry, folder: Path) -> None:
+    write_sparse(folder / "files" / "dream.safetensors", whole_checkpoint())
+    tiny.write_vocabulary(folder / "files" / "dream.config" / "tokenizer")
+    registry.import_files(folder / "files", hashes=False)
+
+
+def has_picture(registry: Registry, folder: Path) -> None:
+    has_checkpoint(registry, folder)
+    generate(registry, folder, None, 1)
+
+
+def has_loras(_: Registry, folder: Path) -> None:
+    for number in range(3):
+        write_lora(folder / "loras" / f"lora-{number}.safetensors", seed=number)
+    shutil.copyfile(folder / "loras" / "lora-0.safetensors", folder / "loras" / "same.safetensors")
+
+
+def has_unhashed(registry: Registry, folder: Path) -> None:
+    has_loras(registry, folder)
+    registry.import_files(folder / "loras", hashes=False)
+
+
+def has_lost_one(registry: Registry, folder: Path) -> None:
+    has_unhashed(registry, folder)
+    (folder / "loras" / "lora-1.safetensors").unlink()
+
+
+def has_pickle(_: Registry, folder: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"string_to_param": {"*": torch.ones(3, 768)}, "name": "calico"}, folder / "calico.pt")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An operation, and what it needs to be there."""
+
+    prepare: Callable[[Registry, Path], None]
+    act: Callable[[Registry, Path, Run | None], Any]
+
+
+SCENES = {
+    "generate": Scene(has_checkpoint, generate),
+    "reproduce": Scene(
+        has_picture,
+        lambda registry, folder, run: registry.reproduce(
+            folder / "pictures" / "cat.png", out=folder / "again.png", force=True, backend=Painter(), run=run
+        ),
+    ),
+    "import": Scene(has_loras, lambda registry, folder, run: registry.import_files(folder / "loras", run=run)),
+    "verify": Scene(has_unhashed, lambda registry, _, run: registry.verify(run=run)),
+    "identify": Scene(has_lost_one, lambda registry, _, run: registry.identify_again(run=run)),
+    "convert": Scene(
+        has_pickle, lambda registry, folder, run: registry.convert(str(folder / "calico.pt"), name="calico", run=run)
+    ),
+    "convert-out": Scene(
+        has_pickle,
+        lambda registry, folder, run: registry.convert(
+            str(folder / "calico.pt"), out=folder / f"{len(list(folder.glob('*.safetensors')))}.safetensors", run=run
+        ),
+    ),
+}
+
+
+def files(folder: Path) -> set[str]:
+    """All that lies there, but for the catalog's own files, and locks."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {name for name in found if not (name.startswith("home/catalog.db") or name.endswith(".lock"))}
+
+
+def pictures(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*.png")}
+
+
+class World:
+    """A fresh home beside fresh files."""
+
+    def __init__(self, scene: Scene, folder: Path) -> None:
+        self.scene, self.folder = scene, folder
+        folder.mkdir()
+        self.registry = Registry.open(folder / "home")
+        scene.prepare(self.registry, folder)
+        self.before = files(folder)
+
+    def ended(self, run: Run, error: type[BaseException]) -> Any:
+        with pytest.raises(error) as caught:
+            self.scene.act(self.registry, self.folder, run)
+        return caught.value
+
+    def see_that_all_is_whole(self, complete: set[str]) -> None:
+        """Nothing is there that a whole run would not leave, and what is there is known."""
+        left = files(self.folder)
+        assert self.before <= left <= complete
+        with Registry.open(self.folder / "home") as another:
+            assert {each.image_path for each in another.history(None)} == pictures(self.folder)
+            states = {each.path: each.status for each in another.verify()}
+        known = {asset.path for asset in self.registry.list()}
+        assert known <= states.keys()
+        assert {path for path, status in states.items() if status not in ("ok", "unsupported")} == {
+            path for path in known if not Path(path).exists()
+        }
+        in_store = {str(path) for path in (self.folder / "home" / "models").rglob("*.safetensors")}
+        assert in_store <= known
+
+    def see_that_it_goes_on(self, complete: set[str]) -> None:
+        self.scene.act(self.registry, self.folder, None)
+        assert files(self.folder) >= complete
+        self.registry.close()
+
+
+def heard(scene: Scene, folder: Path) -> tuple[list[Event], set[str]]:
+    """What a whole run tells, and what lies there then."""
+    events: list[Event] = []
+    world = World(scene, folder)
+    scene.act(world.registry, folder, Run(events.append))
+    world.see_that_all_is_whole(files(folder))
+    world.registry.close()
+    return events, files(folder)
+
+
+def places(count: int, most: int | None) -> list[int]:
+    """Numbers of events: all, or a few from the first to the last."""
+    return (
+        list(range(1, count + 1)) if most is None else sorted({1 + (count - 1) * i // (most - 1) for i in range(most)})
+    )
+
+
+HOW_MANY = (4, pytest.param(None, marks=pytest.mark.slow))
+
+
+@pytest.mark.parametrize("most", HOW_MANY)
+@pytest.mark.parametrize("name", SCENES)
+def test_cancelled_at_any_event_nothing_is_half_done_and_it_goes_on(tmp_path: Path, name: str, most: int | None):
+    scene = SCENES[name]
+    events, complete = heard(scene, tmp_path / "whole")
+    assert events
+    for place in places(len(events), most):
+        world = World(scene, tmp_path / str(place))
+        told: list[Event] = []
+
+        def hear(event: Event) -> None:
+            told.append(event)  # noqa: B023 - used within this turn
+            if len(told) == place:  # noqa: B023
+                run.cancel()  # noqa: B023
+
+        run = Run(hear)
+        stopped = world.ended(run, Cancelled)
+        assert len(told) == place
+        if name in ("generate", "reproduce"):
+            made = pictures(world.folder) - {str(world.folder / each) for each in world.before}
+            assert {picture.path for picture in stopped.done or ()} == made
+        world.see_that_all_is_whole(complete)
+        world.see_that_it_goes_on(complete)
+
+
+@pytest.mark.parametrize("most", HOW_MANY)
+@pytest.mark.parametrize("name", SCENES)
+def test_what_a_listener_raises_comes_out_as_itself(tmp_path: Path, name: str, most: int | None):
+    scene = SCENES[name]
+    events, complete = heard(scene, tmp_path / "whole")
+    for place in places(len(events), most):
+        world = World(scene, tmp_path / str(place))
+        mine, told = RuntimeError("mine"), []
+
+        def hear(event: Event) -> None:
+            told.append(event)  # noqa: B023
+            if len(told) == place:  # noqa: B023
+                raise mine  # noqa: B023
+
+        assert world.ended(Run(hear), RuntimeError) is mine
+        world.see_that_all_is_whole(complete)
+        world.registry.close()
+
+
+def test_a_run_tells_what_belongs_to_what(tmp_path: Path):
+    imported, _ = heard(SCENES["import"], tmp_path / "import")
+    names = [f"{name}.safetensors" for name in ("lora-0", "lora-1", "lora-2", "same")]
+    for kind in (Saved, Hashed):
+        assert sorted(Path(event.path).name for event in imported if isinstance(event, kind)) == names
+    assert {Path(event.task).name for event in imported if isinstance(event, Bytes)} == set(names)
+    verified, _ = heard(SCENES["verify"], tmp_path / "verify")
+    assert {event.task for event in verified if isinstance(event, Bytes)} == {"lora-0", "lora-1", "lora-2", "same"}
+    (begun,) = [event for event in verified if isinstance(event, Started)]
+    sizes = {event.file: event.total for event in verified if isinstance(event, Bytes)}
+    assert (begun.total, verified[-1]) == (sum(size or 0 for size in sizes.values()), Finished())
+    again, _ = heard(SCENES["identify"], tmp_path / "identify")
+    (warned,) = [event for event in again if isinstance(event, Warned)]
+    assert (warned.task, isinstance(warned.error, AssetctlError)) == ("lora-1", True)
+
+
+@pytest.mark.parametrize("failure", [GenerationError("dark"), RuntimeError("dark"), OSError(5, "dark")])
+def test_a_failure_at_the_third_picture_keeps_and_names_the_two_that_are_done(tmp_path: Path, failure: Exception):
+    world = World(SCENES["generate"], tmp_path / "world")
+
+    def third(number: int) -> None:
+        if number == 3:
+            raise failure
+
+    with pytest.raises(type(failure)) as caught:
+        generate(world.registry, world.folder, None, 4, Painter(third))
+    done: Any = caught.value
+    assert {each["path"] for each in done.done} == pictures(world.folder)
+    assert len(done.done) == len(world.registry.history()) == 2
+
+
+def test_hashes_that_were_computed_before_it_was_cancelled_are_kept(tmp_path: Path):
+    world = World(SCENES["verify"], tmp_path / "world")
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Hashed):
+            run.cancel()
+
+    run = Run(hear)
+    stopped = world.ended(run, Cancelled)
+    assert [each.status for each in stopped.done] == ["ok"]
+    assert [asset.sha256 is not None for asset in world.registry.list()].count(True) == 1
+    world.registry.close()
+
+
+def test_what_was_imported_before_it_was_cancelled_is_said(tmp_path: Path):
+    world = World(SCENES["import"], tmp_path / "world")
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Hashed):
+            run.cancel()
+
+    run = Run(hear)
+    stopped = world.ended(run, Cancelled)
+    assert (stopped.done.added, len(stopped.done.assets)) == (4, 4)
+    assert any(asset.sha256 for asset in world.registry.list())
+    world.registry.close()
