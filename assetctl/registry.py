@@ -691,8 +691,12 @@ class Registry:
         with running(run) as run, another as workspace:
             return sync(workspace, path, run, **options)
 
-    def export(self, *names: str, recipe: str | None = None, base: PathLike | None = None) -> Export:
+    def export(
+        self, *names: str, recipe: str | None = None, base: PathLike | None = None, run: Run | None = None
+    ) -> Export:
         """A manifest of the named assets, or of all; paths below the folder `base` count from there."""
         from assetctl.operations.provision.export import export
 
-        return export(self._workspace, names, recipe=recipe, base=None if base is None else Path(base))
+        folder = None if base is None else Path(base)
+        with running(run) as run:
+            return export(self._workspace, names, run, recipe=recipe, base=folder)

@@ -146,7 +146,7 @@ class Catalog:
             for ended in [other for other in self._reading if not other.is_alive()]:
                 self._reading.pop(ended).connection.close()
             # where this process has the file open, reading it as a file would lose its locks
-            is_open = any(not opened.is_copy for opened in self._reading.values())
+            is_open = self._writing is not None or any(not opened.is_copy for opened in self._reading.values())
             self._reading[thread] = connect(self.path, may_copy=not is_open)
             return self._reading[thread].connection
 

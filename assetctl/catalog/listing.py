@@ -159,8 +159,8 @@ class Lists(Asking):
             query = matches.sql.replace("SELECT s.rowid", f"SELECT s.rowid, a.name, {best} AS score")
             query += " ORDER BY substr(a.name, 1, length(:text)) <> :text COLLATE NOCASE, score, a.name LIMIT :limit"
             most = -1 if limit is None else limit  # to SQLite, a negative limit is none
-            return self._in_order(row[0] for row in self._rows(query, matches.values | {"limit": most}))
-        return self._in_order(self._common(matches, filters, limit))
+            return self.by_ids(row[0] for row in self._rows(query, matches.values | {"limit": most}))
+        return self.by_ids(self._common(matches, filters, limit))
 
     def count_matches(self, text: str, **filters: str | None) -> int:
         """How many assets `search` would find; one more than `WEIGHED` where there are more than that."""
@@ -188,7 +188,7 @@ class Lists(Asking):
                 left = -1 if limit is None else limit - len(fits)
                 rows = self._rows(query, question.values | {"limit": left})
                 fits |= {row["id"]: FITS[row["fit"]] for row in rows}
-        return [(asset, fits[asset.id]) for asset in self._in_order(fits)]
+        return [(asset, fits[asset.id]) for asset in self.by_ids(fits)]
 
     def count_fitting(
         self,
@@ -218,7 +218,7 @@ class Lists(Asking):
                 found.update(dict.fromkeys(row[0] for row in rows))
         return list(found)[:limit]
 
-    def _in_order(self, ids: Iterable[int]) -> list[Asset]:
+    def by_ids(self, ids: Iterable[int]) -> list[Asset]:
         """The assets of these numbers, in this order; numbers that are gone are left out."""
         wanted = list(ids)
         query = f"{ALL} WHERE id IN (SELECT value FROM json_each(:ids))"

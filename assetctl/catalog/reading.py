@@ -8,7 +8,7 @@ import re
 import shlex
 import unicodedata
 from types import NoneType
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from assetctl.catalog.listing import ALL, Lists
 from assetctl.catalog.rows import (
@@ -32,10 +32,6 @@ from assetctl.catalog.rows import (
 )
 from assetctl.errors import AmbiguousNameError, NotFoundError
 from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 
@@ -106,10 +102,6 @@ class Reader(Lists):
         if not found:
             raise NotFoundError("The asset was removed meanwhile.", "`assetctl list` shows what is there.")
         return found[0]
-
-    def by_ids(self, ids: Iterable[int]) -> list[Asset]:
-        """The assets of these numbers, in this order; numbers that are gone are left out."""
-        return self._in_order(ids)
 
     def by_sha256(self, sha256: str) -> Asset | None:
         """The asset that has exactly these bytes, if there is one."""

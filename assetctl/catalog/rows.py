@@ -117,44 +117,40 @@ _VIEW = """
     FROM assets a
 """
 
+_SEARCHED = "(rowid, name, trigger_words, tags, notes) SELECT id, name, trigger_words, tags, notes FROM asset_view"
 _NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
+
+
+def _trigger(name: str, event: str, *does: str) -> str:
+    return f"CREATE TRIGGER {name} {event} BEGIN {''.join(f'{each}; ' for each in does)}END"
 
 
 def _labels_trigger(table: str, event: str, which: str) -> str:
     """Words and tags belong to what is searched; one of a row that has no asset yet changes nothing."""
-    return f"""
-        CREATE TRIGGER {table}_{event} AFTER {event.upper()} ON {table} BEGIN
-            UPDATE assets SET updated_at = {_NOW} WHERE id {which};
-            UPDATE asset_search SET {table} = (SELECT {table} FROM asset_view WHERE id = asset_search.rowid)
-                WHERE rowid {which};
-        END
-    """
+    said = f"(SELECT {table} FROM asset_view WHERE id = asset_search.rowid)"
+    return _trigger(
+        f"{table}_{event}",
+        f"AFTER {event.upper()} ON {table}",
+        f"UPDATE assets SET updated_at = {_NOW} WHERE id {which}",
+        f"UPDATE asset_search SET {table} = {said} WHERE rowid {which}",
+    )
 
 
 #: The triggers, as the migrations make them: they keep the index of words and the time of change.
 _TRIGGERS = (
-    f"""
-        CREATE TRIGGER assets_change AFTER UPDATE OF name, kind, family, base_model, variant, prediction, format,
-            layout, size, in_store, default_weight, notes ON assets BEGIN
-            UPDATE assets SET updated_at = {_NOW} WHERE id = new.id;
-        END
-    """,
-    """
-        CREATE TRIGGER assets_insert AFTER INSERT ON assets BEGIN
-            INSERT INTO asset_search (rowid, name, trigger_words, tags, notes)
-                SELECT id, name, trigger_words, tags, notes FROM asset_view WHERE id = new.id;
-        END
-    """,
-    """
-        CREATE TRIGGER assets_update AFTER UPDATE OF name, notes ON assets BEGIN
-            UPDATE asset_search SET name = new.name, notes = new.notes WHERE rowid = new.id;
-        END
-    """,
-    """
-        CREATE TRIGGER assets_delete BEFORE DELETE ON assets BEGIN
-            DELETE FROM asset_search WHERE rowid = old.id;
-        END
-    """,
+    _trigger(
+        "assets_change",
+        "AFTER UPDATE OF name, kind, family, base_model, variant, prediction, format, layout, size, in_store, "
+        "default_weight, notes ON assets",
+        f"UPDATE assets SET updated_at = {_NOW} WHERE id = new.id",
+    ),
+    _trigger("assets_insert", "AFTER INSERT ON assets", f"INSERT INTO asset_search {_SEARCHED} WHERE id = new.id"),
+    _trigger(
+        "assets_update",
+        "AFTER UPDATE OF name, notes ON assets",
+        "UPDATE asset_search SET name = new.name, notes = new.notes WHERE rowid = new.id",
+    ),
+    _trigger("assets_delete", "BEFORE DELETE ON assets", "DELETE FROM asset_search WHERE rowid = old.id"),
     *(
         _labels_trigger(table, event, which)
         for table in ("trigger_words", "tags")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import Catalog
@@ -77,15 +78,21 @@ class Workspace:
     """One home: its settings, its catalog, its store."""
 
     settings: Settings
+    _opening: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @cached_property
     def models(self) -> Path:
         """The store's folder by its real path: the catalog compares paths, and links would give it several."""
         return Path(os.path.realpath(self.settings.models))
 
-    @cached_property
+    @property
     def catalog(self) -> Catalog:
-        """The catalog, made or upgraded if need be, and brought in line with where the store is now."""
+        """The catalog, for any thread: made or upgraded if need be, and brought in line with where the store is now."""
+        with self._opening:
+            return self._catalog
+
+    @cached_property
+    def _catalog(self) -> Catalog:
         catalog = Catalog(self.settings.catalog)
         strays = catalog.read.strays(str(self.models))
         if strays:
@@ -107,9 +114,9 @@ class Workspace:
         return Trash(self.settings.home / "trash", self.models)
 
     @contextmanager
-    def another(self, *, offline: bool | None = None) -> Iterator[Workspace]:
-        """The same home, opened once more: for another thread, or with the network switched off."""
-        same = Workspace(self.settings if offline is None else replace(self.settings, offline=offline))
+    def another(self, *, offline: bool) -> Iterator[Workspace]:
+        """The same home, opened once more with the network switched off or on."""
+        same = Workspace(replace(self.settings, offline=offline))
         try:
             yield same
         finally:
@@ -125,5 +132,5 @@ class Workspace:
 
     def close(self) -> None:
         """Let go of the catalog, if it was opened."""
-        if "catalog" in self.__dict__:
-            self.catalog.close()
+        if "_catalog" in self.__dict__:
+            self._catalog.close()

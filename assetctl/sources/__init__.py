@@ -75,10 +75,10 @@ def source_called(name: str, settings: Settings) -> Source:
     Raises:
         UsageError: There is none.
     """
-    found = [source for source in (make(settings) for make in _sources()) if source.name == name]
-    if not found:
-        raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
-    return found[0]
+    for source in (make(settings) for make in _sources()):
+        if source.name == name:
+            return source
+    raise UsageError(f"There is no source {name!r}.", "A newer assetctl, or a plug-in, knows it.")
 
 
 def departure(wanted: str, said: Resolution, settings: Settings) -> str | None:

@@ -13,7 +13,7 @@ import shutil
 import threading
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import httpx2
 
@@ -52,7 +52,7 @@ def download(way: Way, file: RemoteFile, target: Path, partial: Path, run: Run, 
     part = partial_file(way, file, target, partial)
     stream = Stream(way, part, file, run, tell)
     stream.run()
-    return settled(stream, way, part, target)
+    return settled(stream.promise, way, part, target)
 
 
 def partial_file(way: Way, file: RemoteFile, target: Path, partial: Path) -> Path:
@@ -72,26 +72,16 @@ def partial_file(way: Way, file: RemoteFile, target: Path, partial: Path) -> Pat
     return part
 
 
-def settled(fetched: Fetched, way: Way, part: Path, target: Path) -> str | None:
+def settled(promise: Promise, way: Way, part: Path, target: Path) -> str | None:
     """Hold what came against what was promised, and give it its name; its SHA256 if that was computed."""
-    broken = fetched.promise.broken()
+    broken = promise.broken()
     with storage_errors(f"write {target}"):
-        if broken:
-            fetched.remove()
-            raise HashMismatchError(f"{way.what} {broken}.", FETCH_AGAIN)
-        part.replace(target)
-        fetched.remove()
-    return fetched.promise.sha256()
-
-
-class Fetched(Protocol):
-    """What has come of a file, in its partial file."""
-
-    promise: Promise
-
-    def remove(self) -> None:
-        """Forget it."""
-        ...
+        if broken is None:
+            part.replace(target)
+        _partial.forget(part)
+    if broken:
+        raise HashMismatchError(f"{way.what} {broken}.", FETCH_AGAIN)
+    return promise.sha256()
 
 
 #: Seconds to wait before each further try that follows one which brought nothing.
@@ -269,7 +259,7 @@ class Stream:
         """
         if self._file.size is None and self._room < self._way.most and self.promise.too_long:
             with storage_errors(f"remove {self._part}"):
-                self.remove()
+                _partial.forget(self._part)
             raise StorageError(
                 f"{self._way.what} has more than the {self._room} bytes that the disk has room for.",
                 "Free some space, or set ASSETCTL_MODELS to a folder on another disk.",
@@ -283,11 +273,6 @@ class Stream:
         self.promise.feed_file(self._part, self._run)
         if self.promise.too_long:
             self._start_over()
-
-    def remove(self) -> None:
-        """Forget what came."""
-        self._part.unlink(missing_ok=True)
-        self._state.unlink(missing_ok=True)
 
     @property
     def _pinned(self) -> bool:
@@ -332,7 +317,7 @@ class Stream:
         if None not in (announced, self._file.size) and announced != self._file.size:
             self._refuse_other(next(response.iter_bytes(), b""), response)
             with storage_errors(f"remove {self._part}"):
-                self.remove()
+                _partial.forget(self._part)
             raise HashMismatchError(
                 f"{self._file.path} has {announced} bytes where {self._file.size} were promised.", FETCH_AGAIN
             )
@@ -396,7 +381,7 @@ class Stream:
         refusal = instead(self._file.path, start, self._way, response.url.host)
         if refusal is not None:
             with storage_errors(f"remove {self._part}"):
-                self.remove()
+                _partial.forget(self._part)
             raise refusal
 
     def _start_over(self) -> None:

@@ -16,7 +16,7 @@ from io import FileIO
 from mmap import mmap
 from typing import TYPE_CHECKING, Self
 
-from assetctl.files.disk import LARGEST_FILE, NO_LINK, storage_errors, write_all
+from assetctl.files.disk import LARGEST_FILE, NO_LINK, write_all
 from assetctl.files.paths import below
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ def keep_file(path: Path) -> None:
         os.close(_new(path))
 
 
+def forget(path: Path) -> None:
+    """Remove a partial file, if it is there, and what is known of it.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    for known in (path, path.with_suffix(".etag"), path.with_suffix(SUFFIX)):
+        known.unlink(missing_ok=True)
+
+
 def make_empty(path: Path) -> None:
     """Make an empty file of `path`, whatever lies there.
 
@@ -101,16 +111,6 @@ def reading(path: Path) -> FileIO:
         OSError: There is none, or it is a link.
     """
     return open(path, "rb", buffering=0, opener=without_links)
-
-
-def start_of(path: Path, most: int) -> bytes:
-    """The first bytes of a file, at most so many.
-
-    Raises:
-        StorageError: The disk refused.
-    """
-    with storage_errors(f"read {path}"), reading(path) as file:
-        return file.read(most)
 
 
 def text_of(path: Path, most: int) -> str:

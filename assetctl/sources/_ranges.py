@@ -70,9 +70,9 @@ def download(way: Way, file: RemoteFile, target: Path, partial: Path, run: Run, 
         try:
             ranges.run()
         except NoRangesError:
-            ranges.remove()
+            _partial.forget(part)
         else:
-            return settled(ranges, way, part, target)
+            return settled(ranges.promise, way, part, target)
     return _download.download(way, file, target, partial, run, tell)
 
 
@@ -125,11 +125,6 @@ class Ranges:
             self._stop()
         for worker in self._workers:  # all is there: they let go of the file, which some systems want before it moves
             worker.join(_GRACE)
-
-    def remove(self) -> None:
-        """Forget what came."""
-        self._part.unlink(missing_ok=True)
-        self._journal.path.unlink(missing_ok=True)
 
     def _stop(self) -> None:
         """Let nobody write any more; workers that wait for a server end with the process, or when it answers."""

@@ -210,15 +210,6 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
-class FetchProgress:
-    """How far one file is, in bytes."""
-
-    file: str
-    done: int
-    total: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Way:
     """How to ask a server for one file.
 

@@ -16,6 +16,7 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.headers import read_any_header
 from assetctl.files.paths import safe_path
 from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.run import silent
 from assetctl.sources._choose import (
     INDEX,
     LARGEST_INDEX,
@@ -25,7 +26,7 @@ from assetctl.sources._choose import (
     read_index,
     see_beside,
 )
-from assetctl.sources.base import RemoteFile, Resolution, digests
+from assetctl.sources.base import RemoteFile, Resolution, current_run, digests
 
 if TYPE_CHECKING:
     from assetctl.settings import Settings
@@ -95,8 +96,11 @@ class PathSource:
 
     def with_hashes(self, resolution: Resolution) -> Resolution:
         """Read all of it; see `Pinning`."""
-        base = self._base(resolution)
-        hashed = [hash_file(base / file.path, frozenset({"sha256"})).sha256 for file in resolution.files]
+        base, run = self._base(resolution), current_run() or silent()
+        hashed = [
+            hash_file(base / file.path, frozenset({"sha256"}), on_bytes=lambda _: run.check()).sha256
+            for file in resolution.files
+        ]
         files = zip(resolution.files, hashed, strict=True)
         return replace(resolution, files=tuple(replace(file, digests=digests(sha256=value)) for file, value in files))
 
@@ -193,24 +197,16 @@ def _see_there(path: Path) -> None:
         StorageError: The disk does not say.
     """
     with storage_errors(f"read {path}"):
-        if not _is_there(path):
-            raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something is called so.
-
-    Raises:
-        OSError: The disk does not say.
-    """
-    try:
-        return path.exists()
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # then nothing is
-            return False
-        raise
-    except ValueError:  # a null character
-        return False
+        try:
+            is_there = path.exists()
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # then nothing is
+                raise
+            is_there = False
+        except ValueError:  # a null character
+            is_there = False
+    if not is_there:
+        raise NotFoundError(f"There is no file or folder {path}.", "Check the spelling of the path.")
 
 
 def _exists(reference: str) -> bool:

@@ -91,15 +91,7 @@ class _Transfer:
         all_of(files, self._bring, _FILES, run)
         with storage_errors(f"tidy {self._asset}"):
             _partial.prune_staged(self._asset, {self._place(file) for file in self._resolution.files})
-        prefix = f"{self._name}/" if self._is_folder else ""
-        return Transferred(
-            self._asset / self._name,
-            {
-                self._place(file).removeprefix(prefix): self._hashes[file.path]
-                for file in self._resolution.files
-                if file.path in self._hashes
-            },
-        )
+        return Transferred(self._asset / self._name, self._hashes)
 
     def _see_index(self, run: Run) -> tuple[RemoteFile, ...]:
         """Bring the index of a folder before any weights, and see that it asks for the others; those."""
@@ -107,7 +99,9 @@ class _Transfer:
 
         files = self._resolution.files
         all_of([file for file in files if file.path == INDEX], self._bring, 1, run)
-        content = _partial.start_of(self._asset / self._name / INDEX, LARGEST_INDEX)
+        path = self._asset / self._name / INDEX
+        with storage_errors(f"read {path}"), _partial.reading(path) as opened:
+            content = opened.read(LARGEST_INDEX)
         see_chosen(content, [file.path for file in files], self._resolution.reference, self._variant)
         return tuple(file for file in files if file.path != INDEX)
 
@@ -134,10 +128,9 @@ class _Transfer:
                 sha256 = _copy(way, place, self._partial, file, run, tell)
             elif not _is_there(place, file, run) and not _from_hub_cache(file, place, run):
                 sha256 = _download(way, file, place, self._partial, run, tell)
-        if sha256:
-            self._hashes[file.path] = sha256
         tell(place.stat().st_size)
         if sha256:
+            self._hashes[file.path if self._is_folder else self._place(file)] = sha256
             run.tell(Hashed(task=self._task, path=file.path, sha256=sha256))
 
 

@@ -40,13 +40,27 @@ def begun(work: Callable[[], object]) -> Callable[[], object]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    time.sleep(0.5)
+    thread.join(0.5)
 
     def result() -> object:
         thread.join(30)
         return came[0]
 
     return result
+
+
+def test_a_registry_is_used_from_any_thread(registry):
+    for ask in (registry.list, registry.history, lambda: registry.search("cat"), lambda: registry.inspect("dog")):
+        assert begun(ask)() == ask()
+    assert begun(lambda: registry.edit("cat", Changes(notes="of a thread")))().notes == "of a thread"
+    assert registry.get("cat").notes == "of a thread"
+
+
+def test_threads_open_one_catalog_between_them(home):
+    with Registry.open(home) as registry:
+        barrier = threading.Barrier(4)
+        opened = [begun(lambda: (barrier.wait(10), registry._workspace.catalog)[1]) for _ in range(4)]
+        assert len({id(each()) for each in opened}) == 1
 
 
 def test_an_edit_means_the_asset_that_has_the_name_once_it_may_write(registry):

@@ -11,7 +11,7 @@ from generation import tiny
 
 from assetctl.errors import GenerationError, RefusedFileError, UsageError
 from assetctl.generation.diffusers import DiffusersBackend
-from assetctl.run import Event, Run, Started, Step
+from assetctl.run import Cancelled, Event, Run, Started, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -397,3 +397,86 @@ def test_what_is_loaded_for_one_plan_serves_the_next_and_changes_nothing(models:
     for plan in (first, second, first, other, second):
         kept = [picture.image.tobytes() for picture in backend.generate(plan, Run())]
         assert kept == ours(plan)
+
+
+@pytest.mark.usefixtures("models")
+def test_what_other_threads_log_and_warn_of_arrives_while_one_generates(
+    models: Models, caplog: pytest.LogCaptureFixture
+):
+    """They do so at every step: of their own, and by the very loggers and modules of the libraries."""
+    import logging
+    import threading
+    import warnings
+
+    import diffusers
+    import torch
+
+    threads, environment = torch.get_num_threads(), dict(os.environ)
+    plan = tiny.plan(models.folder("sd1"), steps=3)
+    list(DiffusersBackend().generate(plan, Run()))  # what is imported late may warn of itself
+    steps: list[int] = []
+
+    def speak() -> None:
+        steps.append(torch.get_num_threads())
+        logging.getLogger("mine").warning("a record of step %s", len(steps))
+        logging.getLogger("peft.other").warning("a record of peft in step %s", len(steps))
+        warnings.warn(f"a warning in step {len(steps)}", UserWarning, stacklevel=1)
+        assert bool(diffusers.utils.logging.tqdm([1], disable=True).disable)
+        assert dict(os.environ) == environment
+
+    def elsewhere(event: Event) -> None:
+        if isinstance(event, Step):
+            thread = threading.Thread(target=speak)
+            thread.start()
+            thread.join()
+            logging.getLogger("diffusers.other").error("not to be heard: one is generating in this thread")
+
+    with warnings.catch_warnings(record=True) as caught, caplog.at_level("WARNING"):
+        warnings.simplefilter("always")
+        list(DiffusersBackend().generate(plan, Run(elsewhere)))
+    heard = [record.message for record in caplog.records if record.name in ("mine", "peft.other", "diffusers.other")]
+    assert heard == [
+        text for step in (1, 2, 3) for text in (f"a record of step {step}", f"a record of peft in step {step}")
+    ]
+    assert [str(each.message) for each in caught] == [f"a warning in step {step}" for step in (1, 2, 3)]
+    assert steps == [threads] * 3
+    assert (torch.get_num_threads(), dict(os.environ)) == (threads, environment)
+
+
+def test_two_threads_that_generate_with_other_numbers_of_threads_leave_both_as_they_were(models: Models):
+    import threading
+
+    import torch
+
+    before, found = torch.get_num_threads(), {}
+    ready = threading.Barrier(3)
+
+    def make(number: int | None) -> None:
+        torch.get_num_threads()  # a thread that is new to torch gets what was set last
+        ready.wait()
+        (picture,) = DiffusersBackend().generate(tiny.plan(models.folder("sd1"), threads=number), Run())
+        found[number] = picture.environment["threads"], torch.get_num_threads()
+
+    workers = [threading.Thread(target=make, args=(number,)) for number in (None, before + 1, before + 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert found == {number: (str(number or before), before) for number in (None, before + 1, before + 2)}
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_cancelled_at_any_event_the_same_backend_makes_the_same_picture_afterwards(models: Models, place: int):
+    plan, backend, told = tiny.plan(models.folder("sd1")), DiffusersBackend(), []
+
+    def hear(event: Event) -> None:
+        told.append(event)
+        if len(told) == place:
+            run.cancel()
+
+    run = Run(hear)
+    with pytest.raises(Cancelled):
+        list(backend.generate(plan, run))
+    assert len(told) == place
+    assert [picture.image.tobytes() for picture in backend.generate(plan, Run())] == ours(plan)

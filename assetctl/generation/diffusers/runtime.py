@@ -162,9 +162,9 @@ class _Hushed(threading.local):
 
     here = False
 
-    def filter(self, _record: logging.LogRecord) -> bool:
-        """Whether a record is to be handled."""
-        return not self.here
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a handler is to handle a record."""
+        return not (self.here and record.name.partition(".")[0] in _LIBRARIES)
 
     def match(self, _module: str) -> bool:
         """Whether a warning is to be ignored: Python asks what it takes for a pattern of modules' names."""
@@ -175,25 +175,8 @@ _HUSHED = _Hushed()
 _IGNORED = ("ignore", None, Warning, _HUSHED, 0)
 
 
-class _Upwards(logging.Handler):
-    """Hands a library's records on to the root's handlers, as the library's own logger would."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        logging.getLogger().callHandlers(record)
-
-
 @functools.cache
-def _ask_first() -> None:
-    """Let what shows the libraries' records and bars ask whose they are, once and for all.
-
-    These are the handlers of records, as a filter of a logger would not see its children's, and the makers of bars.
-    """
-    for logger in map(logging.getLogger, _LIBRARIES):
-        if logger.propagate:
-            logger.propagate = False
-            logger.addHandler(_Upwards())
-        for handler in logger.handlers:
-            handler.addFilter(_HUSHED.filter)
+def _ask_before_bars() -> None:
     for each in (diffusers_logging, transformers_logging):
         maker: Any = type(each.tqdm)
         maker.__call__ = functools.partialmethod(_bar, maker.__call__, each.EmptyTqdm)
@@ -211,10 +194,14 @@ def quiet() -> Iterator[None]:
 
     What they would say of a real failure they also raise.
     """
-    _ask_first()
+    _ask_before_bars()
+    loggers = map(logging.getLogger, (None, *_LIBRARIES))  # a filter of theirs would not see their children's records
+    for handler in (logging.lastResort, *(handler for logger in loggers for handler in logger.handlers)):
+        if handler is not None:
+            handler.addFilter(_HUSHED)
     filters = cast("list[object]", warnings.filters)
-    if _IGNORED not in filters:  # whoever catches warnings has put back what was there before
-        filters.insert(0, _IGNORED)
+    if filters[:1] != [_IGNORED]:  # whoever catches warnings puts others before it, and back what was there before
+        filters[:] = [_IGNORED, *(each for each in filters if each != _IGNORED)]
     before, _HUSHED.here = _HUSHED.here, True
     try:
         yield

@@ -25,7 +25,7 @@ class DemoStep:
     exit_code: int = 0
 
 
-def pull_demo(workspace: Workspace, run: Run | None = None) -> list[PullResult]:
+def pull_demo(workspace: Workspace, run: Run) -> list[PullResult]:
     """Bring the demo family into the store.
 
     Raises:

@@ -11,7 +11,6 @@ import orjson
 from assetctl.errors import FileError, SourceError, SourceNotFoundError, UsageError
 from assetctl.files.paths import read_regular
 from assetctl.operations.library.ingest import with_source_facts
-from assetctl.run import silent
 from assetctl.sources import capable
 from assetctl.sources.base import Describing, cancellable, text, texts
 from assetctl.text import visible
@@ -115,8 +114,8 @@ class Enriched:
 
 def enrich(
     workspace: Workspace,
-    names: Sequence[str] = (),
-    run: Run | None = None,
+    names: Sequence[str],
+    run: Run,
     *,
     again: bool = False,
 ) -> list[Enriched]:
@@ -129,7 +128,6 @@ def enrich(
         SourceError: A source cannot be reached; what sidecars say, and what was learned before, is kept.
         Cancelled: The run is; what was learned is kept.
     """
-    run = run or silent()
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
     results = []

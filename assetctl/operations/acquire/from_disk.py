@@ -46,7 +46,7 @@ class AddedToStore:
 def add_to_store(
     workspace: Workspace,
     paths: Sequence[Path],
-    run: Run | None = None,
+    run: Run,
     *,
     move: bool = False,
     tags: Iterable[str] = (),

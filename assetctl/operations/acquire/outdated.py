@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, OfflineError, SourceNotFoundError
-from assetctl.run import silent
 from assetctl.sources import capable
 from assetctl.sources.base import Versioned, cancellable
 
@@ -30,7 +29,7 @@ class Newer:
     problem: str | None = None
 
 
-def outdated(workspace: Workspace, names: Sequence[str] = (), run: Run | None = None) -> list[Newer]:
+def outdated(workspace: Workspace, names: Sequence[str], run: Run) -> list[Newer]:
     """Ask the sources of the named assets, or of all that came from one. Nothing is fetched.
 
     A commit of the Hub that was named by its hash is what was wanted, and is not asked about. A newer version that is
@@ -42,7 +41,6 @@ def outdated(workspace: Workspace, names: Sequence[str] = (), run: Run | None = 
         SourceError: Not one asset could be asked about.
         Cancelled: The run is.
     """
-    run = run or silent()
     read = workspace.catalog.read
     if workspace.settings.offline:
         raise OfflineError("Sources cannot be asked: the network is switched off.", "Unset ASSETCTL_OFFLINE.")

@@ -19,7 +19,7 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import needs_vocabulary
-from assetctl.run import Saved, silent
+from assetctl.run import Saved
 from assetctl.sources import find_source, resolve
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
@@ -70,13 +70,13 @@ class PullPlan:
         return 0 if self.here else max(0, self.resolution.size - self.fetched)
 
 
-def plan_pull(workspace: Workspace, reference: str, run: Run | None = None) -> PullPlan:
+def plan_pull(workspace: Workspace, reference: str, run: Run) -> PullPlan:
     """Ask a source what a reference stands for, and the catalog whether it is here; nothing is fetched.
 
     Raises:
         As `pull` does.
     """
-    resolution = resolve(find_source(reference, workspace.settings), reference, run or silent())
+    resolution = resolve(find_source(reference, workspace.settings), reference, run)
     here = _already_here(workspace, resolution)
     return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
 
@@ -84,7 +84,7 @@ def plan_pull(workspace: Workspace, reference: str, run: Run | None = None) -> P
 def pull(
     workspace: Workspace,
     reference: str,
-    run: Run | None = None,
+    run: Run,
     *,
     name: str | None = None,
     tags: Iterable[str] = (),
@@ -103,7 +103,6 @@ def pull(
         StorageError: The disk is full or may not be written.
         Cancelled: The run is.
     """
-    run = run or silent()
     task = without_secrets(reference)
     source = find_source(reference, workspace.settings)
     with run.task(task, "fetch"):
@@ -112,7 +111,7 @@ def pull(
 
 
 def pull_all(
-    workspace: Workspace, references: Sequence[str], run: Run | None = None, *, tags: Iterable[str] = ()
+    workspace: Workspace, references: Sequence[str], run: Run, *, tags: Iterable[str] = ()
 ) -> list[PullResult | AssetctlError]:
     """Pull several references, some at a time; in their order, what became of each: what one fails by keeps no other.
 
@@ -122,8 +121,7 @@ def pull_all(
     labels = tuple(tags)
 
     def one(reference: str, own_run: Run) -> PullResult:
-        with workspace.another() as own:
-            return pull(own, reference, own_run, tags=labels)
+        return pull(workspace, reference, own_run, tags=labels)
 
     return each_of(references, one, workspace.settings.downloads, run)
 
@@ -149,7 +147,7 @@ def bring(
     key = _key(resolution)
     theirs = None if given else named_in_store(workspace, resolution)
     if theirs is not None:
-        return _registered(workspace, theirs, resolution, wanted_name, labels)
+        return _registered(workspace, theirs, resolution, run, wanted_name, labels)
     with workspace.store.lock(key, run):
         here = _already_here(workspace, resolution)
         if here is not None:
@@ -185,15 +183,15 @@ def bring(
 
 
 def _registered(
-    workspace: Workspace, path: Path, resolution: Resolution, name: str | None, labels: tuple[str, ...]
+    workspace: Workspace, path: Path, resolution: Resolution, run: Run, name: str | None, labels: tuple[str, ...]
 ) -> PullResult:
     """Register a person's own file where it lies in the store: it is there already, and stays theirs."""
-    import_files(workspace, [path], tags=labels, run=silent())
+    import_files(workspace, [path], tags=labels, run=run)
     asset = workspace.catalog.read.at_path(str(path)) or workspace.catalog.read.find(str(path))
     return _known(workspace, asset, resolution, name, labels)
 
 
-def pull_tokenizer(workspace: Workspace, run: Run | None = None) -> Path:
+def pull_tokenizer(workspace: Workspace, run: Run) -> Path:
     """Fetch CLIP's vocabulary, which single-file checkpoints of sd1, sd2 and sdxl need.
 
     Raises:
@@ -203,7 +201,7 @@ def pull_tokenizer(workspace: Workspace, run: Run | None = None) -> Path:
         raise OfflineError(
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
-    return fetch_tokenizer(workspace.store, run or silent())
+    return fetch_tokenizer(workspace.store, run)
 
 
 def _key(resolution: Resolution) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
 from assetctl.identify.plugins import families
-from assetctl.run import silent
 from assetctl.sources import capable
 from assetctl.sources.base import Searchable, cancellable
 
@@ -38,7 +37,7 @@ def search_source(
     workspace: Workspace,
     source: str,
     query: str,
-    run: Run | None = None,
+    run: Run,
     *,
     kind: str | None = None,
     family: str | None = None,
@@ -56,7 +55,7 @@ def search_source(
     known = {each.name: [name for _, name in each.lineages] for each in families()}
     if family is not None and family not in known:
         raise UsageError(f"There is no family {family!r}.", f"Name one of: {', '.join(sorted(known))}.")
-    with cancellable(run or silent()):
+    with cancellable(run):
         found = places[0].search(query, kind, known[family] if family else (), limit)
     offers = [SearchHit(each, _family(each), _here(workspace, each)) for each in found]
     return [offer for offer in offers if family in (None, offer.family)]

@@ -11,7 +11,6 @@ from assetctl.errors import UsageError
 from assetctl.manifest import Manifest, Wanted, write_manifest
 from assetctl.manifest.manifest import NAMING
 from assetctl.request import Request, Use
-from assetctl.run import silent
 from assetctl.sources import exact_reference
 from assetctl.types import can_be_name
 
@@ -40,8 +39,8 @@ class Export:
 
 def export(
     workspace: Workspace,
-    names: Sequence[str] = (),
-    run: Run | None = None,
+    names: Sequence[str],
+    run: Run,
     *,
     recipe: str | None = None,
     base: Path | None = None,
@@ -61,7 +60,7 @@ def export(
         raise UsageError(f"{recipe!r} cannot be a recipe's name.", NAMING)
     read = workspace.catalog.read
     assets = [read.find(name) for name in names] if names else read.assets()
-    wanted = tuple(_wanted(workspace, asset, base, run or silent()) for asset in assets)
+    wanted = tuple(_wanted(workspace, asset, base, run) for asset in assets)
     local = tuple(item.name for item in wanted if item.source.startswith(("/", "~")) or item.source[1:3] == ":\\")
     recipes = {} if recipe is None else {recipe: _recipe(assets)}
     unhashed = tuple(item.name for item in wanted if item.name in local and not _is_known(item))

@@ -15,7 +15,7 @@ from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring
-from assetctl.run import Saved, silent
+from assetctl.run import Saved
 from assetctl.sources import confined, departure, find_source, resolve
 from assetctl.sources.base import RemoteFile, Resolution, digests
 from assetctl.text import mark_of_hidden, without_secrets
@@ -74,7 +74,7 @@ def lock_path(manifest: Path) -> Path:
 def lock(
     workspace: Workspace,
     manifest: Path,
-    run: Run | None = None,
+    run: Run,
     *,
     upgrade: bool = False,
     write: bool = True,
@@ -93,7 +93,6 @@ def lock(
         SourceError: A source cannot be reached.
         Cancelled: The run is; the lockfile is as it was.
     """
-    run = run or silent()
     wanted = read_manifest(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
@@ -255,11 +254,11 @@ def _resolve_all(
     base = manifest.parent
 
     def one(item: Wanted, own_run: Run) -> Locked:
-        with workspace.another() as own, own_run.task(item.name, "fetch"):
-            source = find_source(rebased(item.source, base), own.settings)
+        with own_run.task(item.name, "fetch"):
+            source = find_source(rebased(item.source, base), workspace.settings)
             source = source if outside else confined(source, base, known=item.sha256 is not None)
             with naming_its_place(manifest, item.name, source):
-                return _locked(own, item, source, base, own_run, fetch=fetch)
+                return _locked(workspace, item, source, base, own_run, fetch=fetch)
 
     return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads, run)}
 

@@ -25,7 +25,7 @@ from assetctl.operations.provision.lock import (
     refuse_twins,
     resolution_of,
 )
-from assetctl.run import Warned, silent
+from assetctl.run import Warned
 from assetctl.sources import confined, source_called
 from assetctl.threads import each_of
 
@@ -97,7 +97,7 @@ class SyncResult:
 def sync(  # noqa: PLR0913 - as many as the command has options
     workspace: Workspace,
     manifest: Path,
-    run: Run | None = None,
+    run: Run,
     *,
     locked: bool = False,
     frozen: bool = False,
@@ -128,7 +128,6 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         SourceError, FileError: Of an asset that could not be locked; what cannot be fetched is in the result.
         Cancelled: The run is; each asset that was begun is as it was or done.
     """
-    run = run or silent()
     wanted = read_manifest(manifest)
     if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
         pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
@@ -269,11 +268,11 @@ def _fetch_all(
     wanted = [step.locked for step in steps if step.action in _FETCHED and step.locked is not None]
 
     def one(locked: Locked, own_run: Run) -> PullResult:
-        with workspace.another() as own, own_run.task(locked.name, "fetch"):
-            source = source_called(locked.source, own.settings)
+        with own_run.task(locked.name, "fetch"):
+            source = source_called(locked.source, workspace.settings)
             source = source if known is None else confined(source, base, known=locked.name in known)
             with naming_its_place(manifest, locked.name, source):
-                return bring(own, source, resolution_of(locked, base), own_run, locked.name)
+                return bring(workspace, source, resolution_of(locked, base), own_run, locked.name)
 
     outcomes = each_of(wanted, one, workspace.settings.downloads, run)
     return {locked.name: outcome for locked, outcome in zip(wanted, outcomes, strict=True)}
