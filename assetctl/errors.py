@@ -32,7 +32,7 @@ command line prints both and exits with the exit code. docs/errors.md says what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from assetctl.text import redacted
 
@@ -52,7 +52,8 @@ class AssetctlError(Exception):
         exit_code: What the process exits with.
         message: One sentence that names the thing.
         hint: What to do next, or `None`.
-        done: What was finished before, each as the results of the command have it.
+        done: What was finished before, as the command's result has it; `None` where nothing was.
+        errors: All that failed, this one too, where several things were asked for.
     """
 
     code: ClassVar[str] = "error"
@@ -62,7 +63,8 @@ class AssetctlError(Exception):
         self.message = redacted(message)
         self.hint = None if hint is None else redacted(hint)
         super().__init__(self.message)
-        self.done: Sequence[Mapping[str, Any]] = ()
+        self.done: object | None = None
+        self.errors: Sequence[AssetctlError] | None = None
 
 
 class UsageError(AssetctlError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from assetctl.text import hidden_in, visible
 
@@ -179,6 +179,11 @@ class Asset:
         return shlex.quote(self.name)
 
     @property
+    def autov2(self) -> str | None:
+        """The first ten digits of its SHA256."""
+        return self.sha256 and self.sha256[:10]
+
+    @property
     def token(self) -> str:
         """Of an embedding: the word that stands for it in a prompt."""
         return next(iter(self.trigger_words), self.name)
@@ -196,6 +201,13 @@ class AssetDetails:
     metadata: dict[str, str] = field(default_factory=dict)
     generations: int = 0
     problem: str | None = None
+
+
+class Fitting(NamedTuple):
+    """An asset, and how well it fits a checkpoint."""
+
+    asset: Asset
+    fit: str
 
 
 #: The parts that assets take in a generation, in the order in which they are told.

@@ -8,6 +8,7 @@ import re
 import shlex
 import unicodedata
 from types import NoneType
+from typing import get_args
 
 from assetctl.catalog.listing import ALL, Lists
 from assetctl.catalog.rows import (
@@ -30,7 +31,7 @@ from assetctl.catalog.rows import (
     words,
 )
 from assetctl.errors import AmbiguousNameError, NotFoundError
-from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, Identification, Origin
+from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 
@@ -180,6 +181,8 @@ class Reader(Lists):
         )
         with explained(self._path):
             check_paths([row["path"] for row in rows])
+            if not {row["role"] for row in rows} <= {*get_args(FileRole)}:
+                raise DamagedError("a role in it is none")
         return tuple(AssetFile(**dict(row)) for row in rows)
 
     def known_files(self, folder: str | None = None) -> dict[str, KnownFile]:

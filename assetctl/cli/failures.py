@@ -10,14 +10,15 @@ import os
 import re
 import sys
 import traceback
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import typer
 
 from assetctl.cli.commands import COMMANDS, ELSEWHERE
-from assetctl.cli.session import print_json, to_stderr
+from assetctl.cli.session import WARNED, print_json, to_stderr
 from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StoppedError, StorageError, UsageError
 from assetctl.text import redacted, safe
+from assetctl.wire import document, envelope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,23 +104,26 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if "--debug" in arguments:
         sys.stderr.write(safe(redacted(_trace(error)), lines=True))
     wants_json = "--json" in arguments and not isinstance(error, LostOutputError)
-    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        _tell("interrupted", "Interrupted.", "What was done is kept: run the same command to go on.", wants_json)
-        return INTERRUPTED
     known = _understood(error, arguments)
-    known.done = getattr(error, "done", ())
-    if isinstance(known, IncompatibleError) and not wants_json:
-        from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings
-
-        show_findings(known.findings)
+    if known is not error:
+        known.done = getattr(error, "done", None)
     if not wants_json:
-        with contextlib.suppress(LostOutputError):
-            sys.stdout.write("".join(f"{safe(str(each['path']))}\n" for each in known.done))
-    hint = known.hint
+        if isinstance(known, IncompatibleError):
+            from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings
+
+            show_findings(known.findings)
+        _show_done(known)
     if isinstance(known, StoppedError) and known.rest:
-        hint = f"For the rest: `{again(arguments, known.rest)}`."
-    _tell(known.code, known.message, hint, wants_json, known.done or ([] if isinstance(known, StoppedError) else None))
+        known.hint = f"For the rest: `{again(arguments, known.rest)}`."
+    _tell(known, wants_json=wants_json)
     return known.exit_code
+
+
+def _show_done(error: AssetctlError) -> None:
+    """Name the files that were finished, for a person; what several things came to was shown already."""
+    done = [] if error.errors else document(error.done) or []
+    with contextlib.suppress(LostOutputError):
+        sys.stdout.write("".join(f"{safe(each['path'])}\n" for each in done))
 
 
 def _trace(error: BaseException) -> str:
@@ -130,6 +134,8 @@ def _trace(error: BaseException) -> str:
 def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError:
     if isinstance(error, AssetctlError):
         return error
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return StoppedError("Interrupted.", "What was done is kept: run the same command to go on.")
     if isinstance(error, _TyperUsageError):
         return _misused(error, arguments)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -208,15 +214,11 @@ def again(arguments: Sequence[str], options: Mapping[str, str]) -> str:
 _SHORT = {"-o": "--out"}
 
 
-def _tell(
-    code: str, message: str, hint: str | None, wants_json: bool, done: Sequence[Mapping[str, Any]] | None = None
-) -> None:
-    message, hint = redacted(message), None if hint is None else redacted(hint)
+def _tell(error: AssetctlError, *, wants_json: bool) -> None:
     if wants_json:
-        more = {} if done is None else {"done": list(done)}
         with contextlib.suppress(LostOutputError):  # then in words
-            print_json({"version": 1, "error": {"code": code, "message": message, "hint": hint} | more})
+            print_json(envelope({"error": document(error)}, WARNED))
             return
-    to_stderr("error", message)
-    if hint:
-        to_stderr("hint", hint)
+    to_stderr("error", error.message)
+    if error.hint:
+        to_stderr("hint", error.hint)

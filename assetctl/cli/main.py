@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from assetctl.cli.commands import COMMANDS, IN_SHORT, PANELS
+from assetctl.cli.commands import COMMANDS, load
 from assetctl.cli.failures import INTERRUPTED, guard_results, report
 from assetctl.cli.session import DebugOption, HomeOption, remember
 from assetctl.errors import UsageError
@@ -27,11 +26,7 @@ class LazyCommands(dict[str, Any]):
         """Load a command that is asked for the first time."""
         if name not in COMMANDS:
             raise KeyError(name)
-        module = importlib.import_module(f"assetctl.cli.commands.{COMMANDS[name]}")
-        command: Any = typer.main.get_command(module.app)  # Typer reads the panel, of which Click does not know
-        self[name] = command
-        panel = next(each for each, names in PANELS.items() if name in names)
-        command.name, command.rich_help_panel, command.short_help = name, panel, IN_SHORT.get(name)
+        self[name] = command = load(name)
         return command
 
 

@@ -6,12 +6,12 @@ import contextlib
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from assetctl.cli.render import findings_data, show_findings
+from assetctl.cli.render import show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
-from assetctl.options import OPTIONS, together, written
+from assetctl.options import together, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from assetctl.catalog import Generation
     from assetctl.cli.session import Output, Session
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
     from assetctl.plan import Plan
-    from assetctl.types import CheckReport
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
@@ -31,54 +31,12 @@ COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
 #: Characters of a prompt in a table.
 _PROMPT = 40
 
-_PLAIN = ("prompt", "negative_prompt", "fields", "extra", "text")
-
 #: Fields that a page shows elsewhere: as parameters, or as assets.
 _SHOWN = {
     "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Version",
 }  # fmt: skip
 _MARKS = {"here": "✓", "other_bytes": "!", "missing": "✗", "ambiguous": "?"}
 _HASHES = {"sha256": "SHA256", "autov1": "AutoV1", "autov2": "AutoV2", "autov3": "AutoV3", "blake3": "BLAKE3"}
-
-
-def resolved_data(each: ResolvedAsset) -> dict[str, Any]:
-    """An asset that a picture names, as the JSON contract has it."""
-    used = each.used
-    return {
-        "role": used.role,
-        "name": used.name,
-        "hash": used.hash,
-        "weight": used.weight,
-        "status": each.status,
-        "asset": None if each.asset is None else each.asset.name,
-        "matched_by": each.matched_by,
-        "candidates": list(each.candidates),
-        "sources": list(each.sources),
-        "note": each.note,
-    }
-
-
-def picture_data(details: PictureDetails) -> dict[str, Any]:
-    """All that is known of a picture, as the JSON contract has it."""
-    file, said = details.file, details.parameters
-    return {
-        "path": str(file.path),
-        "format": file.format,
-        "width": file.width,
-        "height": file.height,
-        "software": None if said is None else said.software,
-        "parameters": None if said is None else _parameters_of(said),
-        "assets": [resolved_data(each) for each in details.assets],
-        "record": None if said is None else said.record,
-        "unread": list(details.unread),
-        "embedding": details.embedding,
-    }
-
-
-def _parameters_of(said: PictureParameters) -> dict[str, Any]:
-    return {name: getattr(said, name) for name in _PLAIN} | {
-        each.name: said.settings.get(each.name) for each in OPTIONS
-    }
 
 
 def show_picture(out: Output, details: PictureDetails) -> None:
@@ -100,7 +58,7 @@ def show_picture(out: Output, details: PictureDetails) -> None:
         show_resolved(out, details.assets)
 
     here = [each.asset.name for each in details.assets if each.asset is not None and each.status == "here"]
-    out.result(picture_data(details) if out.json else None, render, here)
+    out.result(details, render, here)
     if details.embedding:
         typed = shlex.quote(str(file.path))
         out.hint(f"`assetctl convert {typed}` makes a safetensors file of the embedding in it.")
@@ -163,22 +121,6 @@ def _label(options: Sequence[Option]) -> str:
     return options[0].field.replace("CFG scale", "CFG").lower().replace("cfg", "CFG")
 
 
-def generation_data(generation: Generation) -> dict[str, Any]:
-    """A picture of the history as the JSON contract has it."""
-    plain = ("number", "created_at", "prompt", "negative_prompt")
-    return {
-        **{name: getattr(generation, name) for name in plain},
-        **generation.settings,
-        "path": generation.image_path,
-        "sha256": generation.image_sha256,
-        "is_there": generation.is_there,
-        "assets": [
-            {"role": use.role, "name": use.name, "sha256": use.sha256, "weight": use.weight, "asset": use.asset}
-            for use in generation.assets
-        ],
-    }
-
-
 def show_history(out: Output, generations: Sequence[Generation]) -> None:
     """Give pictures of the history as a result."""
 
@@ -186,8 +128,7 @@ def show_history(out: Output, generations: Sequence[Generation]) -> None:
         if generations:
             out.table(COLUMNS, map(_row, generations), right=("NUMBER", "SEED"))
 
-    data = [generation_data(each) for each in generations] if out.json else None
-    out.result(data, render, (each.image_path for each in generations))
+    out.result(generations, render, (each.image_path for each in generations))
 
 
 def _row(each: Generation) -> tuple[str, ...]:
@@ -199,8 +140,9 @@ def _row(each: Generation) -> tuple[str, ...]:
     return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
 
 
-def show_generation(out: Output, generation: Generation, command: Sequence[str]) -> None:
+def show_generation(out: Output, picture: Remade) -> None:
     """Give one picture of the history as a result, with the command line that makes it again."""
+    generation, command = picture.generation, picture.command
 
     def render() -> None:
         lines = [
@@ -225,8 +167,7 @@ def show_generation(out: Output, generation: Generation, command: Sequence[str])
         out.labelled("with", ", ".join(f"{name} {value}" for name, value in environment.items()))
         out.labelled("command", shlex.join(command), prose=True)
 
-    data = generation_data(generation) | {"record": generation.record, "command": list(command)}
-    out.result(data, render, [generation.image_path])
+    out.result(picture, render, [generation.image_path])
 
 
 def _local(moment: str) -> str:
@@ -252,24 +193,8 @@ def naming_what_is_done() -> Iterator[None]:
             rest["--out"] = str(stopped.name)
         done = f"{len(stopped.done)} of {count} {'picture is' if count == 1 else 'pictures are'} done"
         error = StoppedError(f"Interrupted: {done}.", None, rest)
-        error.done = [picture.data for picture in stopped.done]
+        error.done = stopped.done
         raise error from None
-
-
-def plan_data(plan: Plan, report: CheckReport) -> dict[str, Any]:
-    """A plan as the JSON contract has it: no pictures yet."""
-    findings = findings_data(report.findings)
-    return {
-        "images": [], "selection": _selection(plan), "findings": findings, "timings": {}, "plan": _parameters(plan),
-    }  # fmt: skip
-
-
-def result_data(result: GenerationResult) -> dict[str, Any]:
-    """What came of a plan, as the JSON contract has it."""
-    images = [image.data for image in result.images]
-    data = plan_data(result.plan, result.report) | {"images": images, "timings": result.timings}
-    del data["plan"]
-    return data
 
 
 def tell_result(session: Session, result: GenerationResult) -> None:
@@ -280,9 +205,9 @@ def tell_result(session: Session, result: GenerationResult) -> None:
 
 def show_plan(session: Session, plan: Plan) -> None:
     """A plan as a page on stdout."""
-    for item in _selection(plan):
-        weight = "" if item["weight"] is None else f" at {item['weight']:g}"
-        session.out.line(f"{item['role']:>12}  {item['name']}{weight}  ({item['family'] or 'family unknown'})")
+    for use in plan.uses:
+        weight = "" if use.applied_weight is None else f" at {use.applied_weight:g}"
+        session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'})")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
         segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
         session.out.line(f"{label:>12}  {segments}")
@@ -290,24 +215,3 @@ def show_plan(session: Session, plan: Plan) -> None:
     said = [(_label(options), written(options, plan.settings)) for options in together("field").values()]
     line = ", ".join(f"{label} {value}" for label, value in said if value is not None)
     session.out.line(f"{'picture':>12}  {line}, seed {seeds}")
-
-
-def _selection(plan: Plan) -> list[dict[str, Any]]:
-    return [
-        {
-            "role": use.role,
-            "name": use.name,
-            "family": use.family,
-            "sha256": use.sha256,
-            "weight": use.applied_weight,
-        }
-        for use in plan.uses
-    ]
-
-
-def _parameters(plan: Plan) -> dict[str, Any]:
-    return {
-        "prompt": [list(segment) for segment in plan.prompt.segments],
-        "negative_prompt": [list(segment) for segment in plan.negative_prompt.segments],
-        **plan.settings, "seeds": list(plan.seeds), "device": plan.device, "dtype": plan.dtype, "threads": plan.threads,
-    }  # fmt: skip

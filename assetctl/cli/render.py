@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assetctl.cli.session import to_stderr
 from assetctl.text import safe
+from assetctl.types import Fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assetctl.cli.session import Output
     from assetctl.compat.check import Rule
+    from assetctl.errors import AssetctlError
     from assetctl.types import Asset, AssetDetails, CheckReport, Coverage, Finding
 
 
@@ -22,20 +23,6 @@ _MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
 #: Rules whose findings say that something could not be told.
 _LEFT_OPEN = frozenset({"no_checkpoint", "not_compared", "unknown_family"})
-
-
-def report_data(report: CheckReport) -> dict[str, Any]:
-    """A report as the JSON contract has it."""
-    return {
-        "ok": report.ok,
-        "findings": findings_data(report.findings),
-        "coverage": [dataclasses.asdict(coverage) for coverage in report.coverage],
-    }
-
-
-def findings_data(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Findings as the JSON contract has them."""
-    return [dataclasses.asdict(finding) for finding in findings]
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
@@ -53,16 +40,8 @@ def _line(finding: Finding) -> tuple[str, str]:
 
 def show_rules(out: Output, rules: Sequence[Rule]) -> None:
     """What a check looks for."""
-    data = [
-        {
-            "rule": rule.name,
-            "description": rule.description,
-            "severities": {str(how): why for how, why in rule.severities.items()},
-        }
-        for rule in rules
-    ]
     rows = [(rule.name, ", ".join(rule.severities), rule.description) for rule in rules]
-    out.result(data, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
+    out.result(rules, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
 
 
 def show_report(report: CheckReport) -> None:
@@ -118,14 +97,10 @@ SHOWN, COUNTED = 100, 100_000
 METADATA_SHOWN, _LONGEST_NUMBER = 20, 8
 
 
-def asset_data(asset: Asset) -> dict[str, Any]:
-    """An asset as the JSON contract has it."""
-    data = {field: getattr(asset, field) for field in asset.__slots__ if field != "id"}
-    return data | {"trigger_words": list(asset.trigger_words), "tags": list(asset.tags)}
-
-
-def show_assets(out: Output, assets: Sequence[Asset], fits: Sequence[str] = ()) -> None:
-    """Give a list of assets as a result; `fits` says of each how well it fits a checkpoint."""
+def show_assets(
+    out: Output, assets: Sequence[Asset], fits: Sequence[str] = (), failed: Sequence[AssetctlError] = ()
+) -> None:
+    """Give a list of assets as a result; `fits` says of each how well it fits a checkpoint. See `Output.result`."""
 
     def render() -> None:
         if assets and fits:
@@ -135,12 +110,8 @@ def show_assets(out: Output, assets: Sequence[Asset], fits: Sequence[str] = ()) 
         elif assets:
             out.table(COLUMNS, map(_row, assets), right=("SIZE",), spare=_SPARE, shrinking=_SHRINKING)
 
-    out.result(_list_data(assets, fits) if out.json else None, render, (asset.name for asset in assets))
-
-
-def _list_data(assets: Sequence[Asset], fits: Sequence[str]) -> list[dict[str, Any]]:
-    data = [asset_data(asset) for asset in assets]
-    return [item | {"fit": fit} for item, fit in zip(data, fits, strict=True)] if fits else data
+    data = list(map(Fitting, assets, fits)) if fits else assets
+    out.result(data, render, (asset.name for asset in assets), failed)
 
 
 def list_limit(out: Output, limit: int | None) -> int | None:
@@ -182,24 +153,6 @@ def readable_size(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def details_data(details: AssetDetails) -> dict[str, Any]:
-    """All of one asset as the JSON contract has it."""
-    found = details.identification
-    return asset_data(details.asset) | {
-        "autov2": details.asset.sha256 and details.asset.sha256[:10],
-        "files": [
-            {name: getattr(file, name) for name in ("path", "role", "size", "sha256", "autov3", "blake3")}
-            for file in details.files
-        ],
-        "identification": dataclasses.asdict(found),
-        "overrides": details.overrides,
-        "origin": None if details.origin is None else dataclasses.asdict(details.origin),
-        "metadata": details.metadata,
-        "generations": details.generations,
-        "problem": details.problem,
-    }
-
-
 def show_details(out: Output, details: AssetDetails) -> None:
     """Give all of one asset as a result: for a person what it is first, and why and whence after."""
 
@@ -214,7 +167,7 @@ def show_details(out: Output, details: AssetDetails) -> None:
             out.line("")
             _show_block(out, _metadata_lines(details.metadata))
 
-    out.result(details_data(details) if out.json else None, render, [details.asset.name])
+    out.result(details, render, [details.asset.name])
     if details.problem:
         out.warning(details.problem)
 
@@ -253,7 +206,7 @@ def _on_record(details: AssetDetails) -> list[tuple[str, str | None]]:
     main = next((file for file in files if file.role == "main"), None)
     return [
         ("SHA256", asset.sha256),
-        ("AutoV2", asset.sha256 and asset.sha256[:10]),
+        ("AutoV2", asset.autov2),
         ("AutoV3", main.autov3 if main else None),
         ("BLAKE3", main.blake3 if main else None),
         ("copies", ", ".join(file.path for file in files if file.role == "copy")),

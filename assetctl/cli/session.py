@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from assetctl.errors import UsageError
+from assetctl.errors import AssetctlError, UsageError
 from assetctl.text import redacted, safe, terminal_json
+from assetctl.wire import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,6 +60,9 @@ def to_stderr(label: str, text: str) -> None:
         text += _PLAIN
     sys.stderr.write(f"{prefix}{text}\n")
 
+
+#: What this command has warned of: its document says so too, whether that is of a result or an error.
+WARNED: list[Warned] = []
 
 #: Blanks between two columns of a table for a person, those at its edges, and the narrowest that a shrinking one gets.
 _GAP, _EDGES, _NARROWEST = 3, 2, 8
@@ -111,23 +115,57 @@ class Output:
         quiet: Print names alone; keep hints and notes to ourselves.
 
     Attributes:
-        warnings: What runs have warned of, in order.
+        warnings: What the command has warned of, in order.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
-        self.warnings: list[Warned] = []
+        self._given: list[object] = []
+        self.warnings = WARNED
+        self.warnings.clear()
 
-    def result(self, data: object, render: Callable[[], None], names: Iterable[str] = ()) -> None:
-        """Give the command's result: as data, as names, or rendered for a person."""
+    def result(
+        self,
+        data: object,
+        render: Callable[[], None],
+        names: Iterable[str] = (),
+        failed: Sequence[AssetctlError] = (),
+    ) -> None:
+        """Give the command's result: as data, as names, or rendered for a person.
+
+        Raises:
+            AssetctlError: The first of what `failed`; the others are told.
+        """
         if self.json:
-            print_json({"version": 1, "data": data})
+            self._given = [data]  # the document waits for warnings
         elif self.quiet:
             for name in names:  # another program gets names as they are
                 sys.stdout.write(f"{safe(name) if sys.stdout.isatty() else name}\n")
         else:
             render()
+        for error in failed[1:]:
+            to_stderr("warning", error.message)
+        if failed:
+            raise Outcome(data, errors=failed).failure
+
+    @contextlib.contextmanager
+    def documented(self) -> Iterator[None]:
+        """Print the document of what was given in here, unless an error takes its place."""
+        try:
+            yield
+        except typer.Exit:
+            self._print()
+            raise
+        except AssetctlError as error:
+            for data in self._given if error.done is None else ():
+                error.done = data
+            raise
+        self._print()
+
+    def _print(self) -> None:
+        for data in self._given:
+            print_json(Outcome(data, self.warnings).document())
 
     def line(self, text: str) -> None:
         """One line of a result for a person."""
@@ -144,9 +182,21 @@ class Output:
             self.line(f"{label:>14}  {line}")
             label = ""
 
-    def warning(self, text: str) -> None:
-        """Something the person should know."""
-        to_stderr("warning", text)
+    def warning(self, text: str, hint: str | None = None) -> None:
+        """Something the person should know, and what to do about it."""
+        from assetctl.run import Warned  # noqa: PLC0415 - 7 ms that only warnings and runs pay
+
+        self.warn(Warned(message=text, hint=hint))
+
+    def warn(self, event: Event) -> None:
+        """What a run tells, if it is a warning."""
+        from assetctl.run import Warned  # noqa: PLC0415 - as above
+
+        if isinstance(event, Warned):
+            self.warnings.append(event)
+            to_stderr("warning", event.message)
+            if event.hint:
+                self.hint(event.hint)
 
     def hint(self, text: str) -> None:
         """What the person could do next."""
@@ -203,22 +253,15 @@ class Output:
     @contextlib.contextmanager
     def progress(self) -> Iterator[Run]:
         """A run whose warnings are told and kept, with bars on stderr for a person at a terminal."""
-        from assetctl.run import Run, Warned  # noqa: PLC0415 - `--help` needs none
-
-        def warn(event: Event) -> None:
-            if isinstance(event, Warned):
-                self.warnings.append(event)
-                self.warning(event.message)
-                if event.hint:
-                    self.hint(event.hint)
+        from assetctl.run import Run  # noqa: PLC0415 - as above
 
         if self.quiet or not sys.stderr.isatty():
-            yield Run(warn)
+            yield Run(self.warn)
             return
         from assetctl.cli.progress import Bars  # noqa: PLC0415 - needs Rich
 
         with Bars() as bars:
-            yield Run(warn, bars)
+            yield Run(self.warn, bars)
 
 
 _COMMON = "Common options"
@@ -276,13 +319,15 @@ class Session:
 
 
 def command(
-    *, examples: Sequence[str], more: Sequence[inspect.Parameter] = ()
+    *, gives: str, done: str | None = None, examples: Sequence[str], more: Sequence[inspect.Parameter] = ()
 ) -> Callable[[Callable[..., None]], typer.Typer]:
     """Make a Typer application of one command of a function that takes a `Session` first.
 
     Every command gets `--home`, `--json`, `--quiet` and `--debug` here, and its examples below its help.
 
     Args:
+        gives: The type of its `data`, named by its place in this package: `list[types.Asset]`.
+        done: That of what was finished before an error, where it is another.
         examples: Command lines.
         more: Options that the function takes as keywords, beside those that it names.
     """
@@ -293,7 +338,8 @@ def command(
             arguments.pop("debug")
             session = Session(arguments.pop("home"), json=arguments.pop("json"), quiet=arguments.pop("quiet"))
             try:
-                function(session, **arguments)
+                with session.out.documented():
+                    function(session, **arguments)
             finally:
                 session.close()
 
@@ -312,6 +358,7 @@ def command(
         del run.__wrapped__
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         epilog = "Examples:\n\n" + "\n\n".join(f"$ {example}" for example in examples)
+        run.gives, run.done = gives, done or gives  # type: ignore[attr-defined]
         app.command(epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
         return app
 

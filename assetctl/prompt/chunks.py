@@ -98,6 +98,11 @@ class Chunk:
     weights: list[float] = field(default_factory=list)
 
     @property
+    def count(self) -> int:
+        """How many tokens it has."""
+        return len(self.tokens)
+
+    @property
     def ids(self) -> list[int]:
         """The numbers of the tokens."""
         return [token.id for token in self.tokens]

@@ -215,6 +215,11 @@ class ParsedPrompt:
     segments: tuple[tuple[str, float], ...]
     loras: tuple[tuple[str, float | None], ...]
 
+    @property
+    def weights(self) -> dict[str, float | None]:
+        """The weight of each LoRA tag, by its name."""
+        return dict(self.loras)
+
 
 def parse_prompt(text: str) -> ParsedPrompt:
     """Take the LoRA tags out of a prompt and parse the weights of the rest.

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from documents import hold
 
 from assetctl.cli.main import run
 
@@ -46,6 +47,8 @@ def assetctl(home, capsys):
         code = run([str(argument) for argument in arguments])
         said = capsys.readouterr()
         assert "Traceback" not in said.err
+        if "--json" in arguments and said.out:
+            hold([str(argument) for argument in arguments], said.out)
         return Ended(code, said.out, said.err)
 
     return call

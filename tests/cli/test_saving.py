@@ -141,7 +141,7 @@ def test_a_failure_names_the_pictures_that_are_done(registry, tmp_path):
 
     with pytest.raises(GenerationError, match="dark") as caught:
         make(registry, tmp_path / "cat.png", count=4, backend=Painter(third))
-    assert [(Path(each["path"]).name, each["seed"]) for each in caught.value.done] == [("cat.png", 5), ("cat-2.png", 6)]
+    assert [(Path(each.path).name, each.seed) for each in caught.value.done] == [("cat.png", 5), ("cat-2.png", 6)]
 
 
 def test_an_interrupt_names_the_pictures_that_are_done_and_those_that_are_not(registry, tmp_path):

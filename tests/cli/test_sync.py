@@ -495,10 +495,11 @@ def test_what_was_done_before_something_failed_is_told(assetctl, manifest, conte
     ended = assetctl("sync", "--json")
     message = ended.error["message"]
     assert (ended.code, ended.error["code"], message.startswith("whiskers: ")) == (6, "unauthorized", True)
-    assert "These were fetched, and are kept: pony-patches, token." in message
+    assert {step["name"] for step in ended.error["done"] if step["action"] == "add"} == {"pony-patches", "token"}
+    assert [each["message"] for each in ended.error["errors"]] == [message]
     assetctl("rm", "pony-patches", "--yes")
     ended = assetctl("sync")
-    assert (ended.code, "whiskers: " in ended.err, "are kept: pony-patches." in ended.err) == (6, True, True)
+    assert (ended.code, "whiskers: " in ended.err, "pony-patches: was fetched" in ended.out) == (6, True, True)
 
 
 def test_what_was_lost_and_comes_again_learns_what_its_page_says(assetctl, tmp_path, page, contents):

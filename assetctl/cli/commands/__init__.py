@@ -1,5 +1,10 @@
 """The commands, one a file."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 #: The panels of `--help`, and in each its commands in order, most used first: name, and module in `cli/commands`.
 PANELS = {
     "Start": {"demo": "demo"},
@@ -18,6 +23,7 @@ PANELS = {
         "check": "check",
         "identify": "identify",
         "prompt": "prompt",
+        "schema": "schema",
     },
     "Keep": {
         "edit": "edit",
@@ -59,6 +65,7 @@ IN_SHORT = {
     "edit": "Correct and complete what the catalog says of an asset.",
     "identify": "Say what files are, from their headers alone.",
     "prompt": "Show how a prompt is read: weights, LoRAs, chunks.",
+    "schema": "Show what commands take, and the JSON that they print.",
     "enrich": "Learn trigger words, base models and licences.",
     "outdated": "Show which assets have a newer version at their source.",
     "rm": "Forget assets, and move their files to the trash.",
@@ -70,3 +77,14 @@ IN_SHORT = {
     "lock": "Pin the manifest's revisions, sizes and hashes.",
     "export": "Write a manifest of what the catalog has.",
 }
+
+
+def load(name: str) -> Any:  # noqa: ANN401 - Typer's own
+    """The command of this name; its module is imported now."""
+    import typer  # noqa: PLC0415 - completion reads the names alone
+
+    module = importlib.import_module(f"{__name__}.{COMMANDS[name]}")
+    command: Any = typer.main.get_command(module.app)  # Typer reads the panel, of which Click does not know
+    panel = next(each for each, names in PANELS.items() if name in names)
+    command.name, command.rich_help_panel, command.short_help = name, panel, IN_SHORT.get(name)
+    return command

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.render import report_data, show_report, show_rules
+from assetctl.cli.render import show_report, show_rules
 from assetctl.cli.request import (
     CheckpointOption,
     EmbeddingsOption,
@@ -27,6 +27,7 @@ from assetctl.request import Request
 
 
 @command(
+    gives="types.CheckReport | list[compat.check.Rule]",
     examples=[
         "assetctl check dreamshaper whiskers:0.8 easynegative",
         "assetctl check --checkpoint dreamshaper --lora whiskers --prompt 'a cat with long whiskers'",
@@ -84,6 +85,6 @@ def app(
         **settings_of(settings),
     )
     report = session.registry.check(with_recipe(typed, recipe, file), commercial=commercial)
-    session.out.result(report_data(report), lambda: show_report(report), ["ok" if report.ok else "incompatible"])
+    session.out.result(report, lambda: show_report(report), ["ok" if report.ok else "incompatible"])
     if not report.ok:
         raise typer.Exit(IncompatibleError.exit_code)

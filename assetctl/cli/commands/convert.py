@@ -14,12 +14,13 @@ from assetctl.errors import UsageError
 
 
 @command(
+    gives="list[types.Asset] | operations.library.convert.Conversion",
     examples=[
         "assetctl convert ~/Downloads/whiskers.pt",
         "assetctl convert whiskers.pt --name whiskers",
         "assetctl convert old-model.ckpt --out old-model.safetensors",
         "assetctl convert shared-embedding.png",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -44,8 +45,7 @@ def app(
     with session.out.progress() as run:
         result = session.registry.convert(what, name=name, out=out, run=run)
     if result.asset is None:
-        written = {"path": str(result.path), "size": result.path.stat().st_size}
-        session.out.result(written, lambda: session.out.line(str(result.path)), [str(result.path)])
+        session.out.result(result, lambda: session.out.line(str(result.path)), [str(result.path)])
         return
     session.out.note(f"{result.asset.name}: {'already here' if result.known else 'converted'}, {result.asset.path}")
     for text in result.warnings:

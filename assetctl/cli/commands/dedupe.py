@@ -12,7 +12,10 @@ from assetctl.errors import AssetctlError
 from assetctl.operations.library.upkeep import Duplicate
 
 
-@command(examples=["assetctl dedupe", "assetctl dedupe --link", "assetctl dedupe --link --outside --yes"])
+@command(
+    gives="list[operations.library.upkeep.Duplicate]",
+    examples=["assetctl dedupe", "assetctl dedupe --link", "assetctl dedupe --link --outside --yes"],
+)
 def app(
     session: Session,
     link: Annotated[bool, typer.Option("--link", help="Let files that assetctl placed share their bytes.")] = False,
@@ -38,9 +41,7 @@ def app(
     if wanted and not confirmed(session.out, "Let them share their bytes?", yes=yes):
         raise typer.Exit(1)
     done = [_shared(session, each, hard_links=hard_links) if each in wanted else each for each in found]
-    session.out.result(
-        [_data(each) for each in done], lambda: _render(session, done), [str(each.copy) for each in done]
-    )
+    session.out.result(done, lambda: _render(session, done), [str(each.copy) for each in done])
     if any(each.shared is None for each in done) and not link:
         session.out.hint("`assetctl dedupe --link` lets those in the store share their bytes, --outside others too.")
 
@@ -49,9 +50,7 @@ def _shared(session: Session, duplicate: Duplicate, *, hard_links: bool) -> Dupl
     try:
         return session.registry.share_duplicate(duplicate, hard_links=hard_links)
     except AssetctlError as error:
-        session.out.warning(error.message)
-        if error.hint:
-            session.out.hint(error.hint)
+        session.out.warning(error.message, error.hint)
         return duplicate
 
 
@@ -68,16 +67,3 @@ def _render(session: Session, done: list[Duplicate]) -> None:
         session.out.line("There is nothing to free.")
     if left:
         session.out.line(f"{readable_size(left)} could be freed.")
-
-
-def _data(each: Duplicate) -> dict[str, object]:
-    return {
-        "asset": each.asset,
-        "path": str(each.path),
-        "copy": str(each.copy),
-        "size": each.size,
-        "owned": each.owned,
-        "linked": each.shared is not None,
-        "how": each.shared,
-        "freed": each.freed,
-    }

@@ -12,7 +12,9 @@ from assetctl.cli.session import Session, command
 from assetctl.errors import GenerationError, UsageError
 
 
-@command(examples=["assetctl demo", "assetctl --home /tmp/demo demo", "assetctl demo --pull"])
+@command(
+    gives="list[types.Asset]", examples=["assetctl demo", "assetctl --home /tmp/demo demo", "assetctl demo --pull"]
+)
 def app(
     session: Session,
     pull: Annotated[bool, typer.Option("--pull", help="Only bring the demo family in; make no tour.")] = False,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command
 
 
-@command(examples=["assetctl du", "assetctl du --json"])
+@command(gives="list[operations.library.upkeep.Usage]", examples=["assetctl du", "assetctl du --json"])
 def app(session: Session) -> None:
     """Show how much space assets take, by kind and family."""
     found = session.registry.usage()
@@ -23,4 +21,4 @@ def app(session: Session) -> None:
         total, stored = sum(each.size for each in found), sum(each.stored for each in found)
         session.out.line(f"{readable_size(total)} in all, {readable_size(stored)} of them in the store.")
 
-    session.out.result([dataclasses.asdict(each) for each in found], render)
+    session.out.result(found, render)

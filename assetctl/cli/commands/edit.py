@@ -14,12 +14,13 @@ from assetctl.operations.library.edit import Changes, near_base_models
 
 
 @command(
+    gives="list[types.Asset]",
     examples=[
         "assetctl edit whiskers --family sd1 --trigger-word 'long whiskers'",
         "assetctl edit whiskers --name cat-whiskers --tag cats --untag todo",
         "assetctl edit whiskers --default-weight 0.7 --notes 'good with portraits'",
         "assetctl edit whiskers --reset family",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -77,8 +78,10 @@ def app(
         )
     if changes.base_model and edited.base_model not in session.registry.base_models():
         near = near_base_models(changes.base_model)
-        session.out.warning(f"{changes.base_model} is not a base model that assetctl knows, so no rule can check it.")
-        session.out.hint(f"Did you mean {' or '.join(near)}?" if near else "Civitai's spelling counts: SD 1.5, Pony…")
+        session.out.warning(
+            f"{changes.base_model} is not a base model that assetctl knows, so no rule can check it.",
+            f"Did you mean {' or '.join(near)}?" if near else "Civitai's spelling counts: SD 1.5, Pony…",
+        )
 
 
 def _number(text: str | None) -> float | None:

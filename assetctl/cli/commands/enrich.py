@@ -10,7 +10,9 @@ from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 
 
-@command(examples=["assetctl enrich", "assetctl enrich whiskers --again"])
+@command(
+    gives="list[operations.acquire.enrich.Enriched]", examples=["assetctl enrich", "assetctl enrich whiskers --again"]
+)
 def app(
     session: Session,
     names: Annotated[
@@ -32,7 +34,6 @@ def app(
             session.out.line(f"{each.asset.name}: {', '.join(each.fields)} from {', '.join(each.sources) or 'A1111'}")
         session.out.line(f"Something new is known of {len(learned)} of {len(found)} assets.")
 
-    data = [{"name": each.asset.name, "sources": each.sources, "fields": each.fields} for each in found]
-    session.out.result(data, render, [each.asset.name for each in learned])
+    session.out.result(found, render, [each.asset.name for each in learned])
     if session.registry.settings.offline:
         session.out.hint("The network is off, so Civitai was not asked.")

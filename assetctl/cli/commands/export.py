@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,11 @@ from assetctl.text import counted
 
 
 @command(
+    gives="operations.provision.export.Export",
     examples=[
         "assetctl export > registry.toml",
         "assetctl export dreamshaper whiskers --recipe portrait --out registry.toml",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -38,7 +40,7 @@ def app(
     if out is not None:
         _write(out, result.text)
         session.out.note(f"{out} is written.")
-    data = {"manifest": result.text, "local": result.local, "path": None if out is None else str(out)}
+    data = dataclasses.replace(result, path=out)
     # a manifest is what was asked for, and no remark
     told = [str(out)] if out else result.text.rstrip().split("\n")
     session.out.result(data, lambda: None if out else session.out.lines(told), told)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.pictures import naming_what_is_done, plan_data, result_data, show_plan, tell_result
+from assetctl.cli.pictures import naming_what_is_done, show_plan, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
@@ -29,6 +29,8 @@ from assetctl.request import Output, Request
 
 
 @command(
+    gives="operations.make.generate.GenerationResult",
+    done="list[operations.make.generate.SavedPicture]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:whiskers:0.8>' --negative easynegative --embedding easynegative --seed 7",
@@ -93,8 +95,10 @@ def app(
 
 
 def _show_plan(session: Session, request: Request) -> None:
+    from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
+
     plan, report = session.registry.plan(request)
-    session.out.result(plan_data(plan, report), lambda: show_plan(session, plan))
+    session.out.result(GenerationResult((), plan, report, {}), lambda: show_plan(session, plan))
     show_findings(() if session.out.json else report.findings)
 
 
@@ -103,7 +107,7 @@ def _make(session: Session, request: Request) -> None:
     with naming_what_is_done(), session.out.progress() as run:
         result = session.registry.generate(request, run=run)
     paths = [image.path for image in result.images]
-    session.out.result(result_data(result), lambda: session.out.lines(paths), paths)
+    session.out.result(result, lambda: session.out.lines(paths), paths)
     tell_result(session, result)
 
 

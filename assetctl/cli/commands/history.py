@@ -13,13 +13,14 @@ from assetctl.errors import NotFoundError, UsageError
 
 
 @command(
+    gives="list[catalog.Generation] | operations.make.history.Remade",
     examples=[
         "assetctl history",
         "assetctl history --with whiskers --since 7d",
         "assetctl history --prompt 'cat sofa' --limit 5 --json",
         "assetctl history 12",
         "assetctl history 12 --open",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -68,10 +69,10 @@ def app(
 
 
 def _show_one(session: Session, number: int, *, open_picture: bool) -> None:
-    from assetctl.operations.make.history import command_line  # noqa: PLC0415 - for one picture alone
+    from assetctl.operations.make.history import Remade, command_line  # noqa: PLC0415 - for one picture alone
 
     generation = session.registry.generation(number)
-    show_generation(session.out, generation, command_line(generation))
+    show_generation(session.out, Remade(generation, command_line(generation)))
     if open_picture:
         if not generation.is_there:
             raise NotFoundError(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,11 +17,12 @@ _FIELDS = ("kind", "family", "base_model", "variant", "prediction", "format", "l
 
 
 @command(
+    gives="list[operations.library.identify_files.Identified] | list[types.Asset]",
     examples=[
         "assetctl identify mystery.safetensors",
         "assetctl identify ~/Downloads --json",
         "assetctl identify --again",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -46,7 +46,7 @@ def app(
     if len(results) == 1 and results[0].error is not None and not session.out.json:
         raise results[0].error
     session.out.result(
-        list(map(_data, results)),
+        results,
         lambda: session.out.table(("PATH", "KIND", "FAMILY", "BASE MODEL", "LAYOUT", "CONFIDENCE"), map(_row, results)),
         (f"{result.path}\t{result.identification.kind}\t{result.identification.family or '-'}" for result in results),
     )
@@ -68,18 +68,6 @@ def _again(session: Session, names: list[str]) -> None:
     show_assets(session.out, assets)
     if names and any(warning.error for warning in session.out.warnings):
         raise typer.Exit(FileError.exit_code)
-
-
-def _data(result: Identified) -> dict[str, Any]:
-    found = result.identification
-    error = result.error
-    return (
-        {"path": result.path}
-        | {field: getattr(found, field) for field in _FIELDS}
-        | {"trigger_words": list(found.trigger_words)}
-        | {"evidence": [dataclasses.asdict(item) for item in found.evidence]}
-        | {"error": error and {"code": error.code, "message": error.message, "hint": error.hint}}
-    )
 
 
 def _row(result: Identified) -> tuple[str, ...]:

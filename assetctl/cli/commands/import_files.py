@@ -23,12 +23,13 @@ _NOTHING = "No assets were found."
 
 
 @command(
+    gives="list[types.Asset]",
     examples=[
         "assetctl import ~/stable-diffusion-webui/models",
         "assetctl import whiskers.safetensors --tag cats",
         "assetctl import /data/loras --no-hash",
         "assetctl import ~/Downloads/whiskers.safetensors --move",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -75,11 +76,8 @@ def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: b
     _tell_passed_over(session.out, taken)
     if not (taken.results or taken.refused or taken.others or taken.failed):
         session.out.note(_NOTHING)
-    for error in taken.failed[1:]:
-        session.out.warning(error.message)
-    if taken.failed:
-        raise taken.failed[0]
-    show_assets(session.out, list({result.asset.id: result.asset for result in taken.results}.values()))
+    assets = list({result.asset.id: result.asset for result in taken.results}.values())
+    show_assets(session.out, assets, failed=taken.failed)
 
 
 def _tell(out: Output, result: ImportResult) -> None:

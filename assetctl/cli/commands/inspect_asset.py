@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 @command(
+    gives="types.AssetDetails | operations.make.inspect_picture.PictureDetails",
     examples=[
         "assetctl inspect whiskers",
         "assetctl inspect 3f2a9c --json",
         "assetctl inspect whiskers --hash",
         "assetctl inspect ./whiskers.safetensors",
         "assetctl inspect ~/Downloads/cat.png",
-    ]
+    ],
 )
 def app(
     session: Session,

@@ -37,13 +37,14 @@ class Order(StrEnum):
 
 
 @command(
+    gives="list[types.Asset] | list[types.Fitting]",
     examples=[
         "assetctl list --kind lora --family sdxl",
         "assetctl list --sort size --limit 10",
         "assetctl list --tag cats --json",
         "assetctl list --fits demo-checkpoint --kind lora",
         "assetctl list --kind lora --quiet | xargs -d '\\n' -n1 assetctl inspect",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -125,9 +126,7 @@ def _show_all(session: Session, wanted: Filters, limit: int | None) -> int:
 def _tell_damaged(out: Output, damaged: Sequence[CatalogError]) -> None:
     """Say that the list is not the whole truth, which its exit code says too."""
     several = f"{len(damaged)} assets are" if len(damaged) > 1 else "1 asset is"
-    out.warning(f"{several} not shown. {damaged[0].message}")
-    if damaged[0].hint:
-        out.hint(damaged[0].hint)
+    out.warning(f"{several} not shown. {damaged[0].message}", damaged[0].hint)
     raise typer.Exit(CatalogError.exit_code)
 
 

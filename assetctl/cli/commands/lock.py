@@ -11,7 +11,10 @@ from assetctl.cli.session import OutsideOption, Session, command
 from assetctl.errors import OutOfDateError
 
 
-@command(examples=["assetctl lock", "assetctl lock --upgrade", "assetctl lock --check"])
+@command(
+    gives="operations.provision.lock.LockResult",
+    examples=["assetctl lock", "assetctl lock --upgrade", "assetctl lock --check"],
+)
 def app(
     session: Session,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest.")] = Path("registry.toml"),
@@ -26,7 +29,6 @@ def app(
     """
     with session.out.progress() as run:
         result = session.registry.lock(file, upgrade=upgrade, write=not check, outside=allow_outside, run=run)
-    data = {"path": str(result.path), "resolved": result.resolved, "removed": result.removed, "changed": result.changed}
 
     def render() -> None:
         words = ("missing", "extra") if check else ("locked", "dropped")
@@ -38,7 +40,7 @@ def app(
 
     stale = check and result.changed
     if not (stale and session.out.json):  # there the error is the one document
-        session.out.result(data, render, list(result.resolved))
+        session.out.result(result, render, list(result.resolved))
     if not check:
         for name, fault in result.faults.items():
             session.out.warning(f"{name} was locked again, because in {result.path} {fault}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import Annotated
 
@@ -15,7 +14,8 @@ _LONGEST = 4096
 
 
 @command(
-    examples=["assetctl login civitai", "assetctl login hf < token.txt", "assetctl login", "assetctl login --json"]
+    gives="operations.acquire.login.Login | list[operations.acquire.login.Login]",
+    examples=["assetctl login civitai", "assetctl login hf < token.txt", "assetctl login", "assetctl login --json"],
 )
 def app(
     session: Session,
@@ -35,7 +35,7 @@ def app(
         token = sys.stdin.read(_LONGEST)
     done = session.registry.login(source, token)
     session.out.result(
-        dataclasses.asdict(done),
+        done,
         lambda: session.out.line(f"{done.source}: logged in as {done.user}; the token is in {done.where}."),
         [done.source],
     )
@@ -48,4 +48,4 @@ def _show(session: Session) -> None:
         for each in known:
             session.out.line(f"{each.source}: {f'a token from {each.where}' if each.where else 'no token'}")
 
-    session.out.result([dataclasses.asdict(each) for each in known], render, [e.source for e in known if e.where])
+    session.out.result(known, render, [e.source for e in known if e.where])

@@ -10,7 +10,9 @@ from assetctl.cli import completion
 from assetctl.cli.session import Session, command
 
 
-@command(examples=["assetctl outdated", "assetctl outdated whiskers --json"])
+@command(
+    gives="list[operations.acquire.outdated.Newer]", examples=["assetctl outdated", "assetctl outdated whiskers --json"]
+)
 def app(
     session: Session,
     names: Annotated[
@@ -37,12 +39,7 @@ def app(
             unknown = len(found) - len(newer)
             session.out.line("Nothing newer was found" + (f"; {unknown} could not be looked up." if unknown else "."))
 
-    data = [
-        {"name": each.asset.name, "here": each.here, "there": each.there, "reference": each.reference,
-         "problem": each.problem}
-        for each in found
-    ]  # fmt: skip
-    session.out.result(data, render, [each.asset.name for each in newer])
+    session.out.result(found, render, [each.asset.name for each in newer])
     for each in found:
         if each.problem is not None:
             session.out.warning(f"{each.asset.name}: {each.problem}")

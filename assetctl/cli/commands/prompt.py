@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 @command(
+    gives="operations.select.prompts.PromptReading",
     examples=[
         "assetctl prompt 'a cat with (long whiskers: 0.8) <lora:whiskers:0.7>'",
         "assetctl prompt 'a cat, bad-hands' --checkpoint dream --embedding bad-hands --json",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -30,21 +31,9 @@ def app(
     """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
     reading = session.registry.prompt(text, checkpoint=checkpoint, embeddings=embedding or ())
     parsed = reading.parsed
-    session.out.result(_data(reading), lambda: _render(session.out, reading), (part for part, _ in parsed.segments))
+    session.out.result(reading, lambda: _render(session.out, reading), (part for part, _ in parsed.segments))
     for remark in reading.remarks:
-        session.out.warning(remark.message)
-        session.out.hint(remark.hint)
-
-
-def _data(reading: PromptReading) -> dict[str, Any]:
-    chunks = reading.chunks
-    return {
-        "segments": [list(segment) for segment in reading.parsed.segments],
-        "loras": dict(reading.parsed.loras),
-        "unknown_loras": None if reading.unknown_loras is None else list(reading.unknown_loras),
-        "embeddings": list(reading.embeddings),
-        "chunks": None if chunks is None else [{"tokens": len(chunk.tokens), "text": chunk.text} for chunk in chunks],
-    }
+        session.out.warning(remark.message, remark.hint)
 
 
 def _segment(part: str, weight: float) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import Annotated
 
@@ -21,7 +22,8 @@ _NAMED = 10
 
 
 @command(
-    examples=["assetctl prune --dry-run", "assetctl prune --yes", "assetctl prune --now", "assetctl prune --missing"]
+    gives="operations.library.upkeep.Pruning",
+    examples=["assetctl prune --dry-run", "assetctl prune --yes", "assetctl prune --now", "assetctl prune --missing"],
 )
 def app(
     session: Session,
@@ -48,14 +50,7 @@ def app(
         raise typer.Exit(1)
     entries = [] if dry_run else session.registry.prune(pruning, now=now)
     tell_expired(session)
-    data = {
-        "removed": not dry_run,
-        "size": pruning.size,
-        "files": [{"path": str(each.path), "size": each.size, "why": each.what} for each in pruning.leftovers],
-        "strangers": [{"path": str(each.path), "size": each.size} for each in pruning.strangers],
-        "missing": [asset.name for asset in pruning.missing],
-        "trash": [entry.id for entry in entries],
-    }
+    data = dataclasses.replace(pruning, removed=not dry_run, trash=tuple(entry.id for entry in entries))
     freed = sum(each.size for each in pruning.leftovers if now and each.what == "unfinished")
     moved = pruning.size - freed
     done = [f"{readable_size(freed)} {'would be freed' if dry_run else 'freed'}"] if now else []

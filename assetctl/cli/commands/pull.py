@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @command(
+    gives="list[types.Asset] | list[operations.acquire.pull.PullPlan]",
     examples=[
         "assetctl pull hf://stabilityai/stable-diffusion-xl-base-1.0",
         "assetctl pull hf://ORG/REPO/whiskers.safetensors --tag cats",
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         "assetctl pull ~/Downloads/whiskers.safetensors --name whiskers",
         "assetctl pull civitai:328553 --dry-run",
         "assetctl pull --support sd1",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -66,9 +67,9 @@ def app(
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'pulled'}, {result.asset.path}")
         for text in result.warnings:
             session.out.warning(text)
-    _raise_first(session, [result for result in results if isinstance(result, AssetctlError)], pulled)
+    failed = [result for result in results if isinstance(result, AssetctlError)]
     if references or session.out.json:
-        show_assets(session.out, [result.asset for result in pulled])
+        show_assets(session.out, [result.asset for result in pulled], failed=failed)
 
 
 def _pull(
@@ -80,16 +81,6 @@ def _pull(
         return session.registry.pull_all(references, tags=tags, run=run)
 
 
-def _raise_first(session: Session, failed: Sequence[AssetctlError], pulled: Sequence[PullResult]) -> None:
-    """Tell all that failed, and end with the first; it says what came where nothing else does."""
-    for error in failed[1:]:
-        session.out.warning(error.message)
-    if failed:
-        if pulled and (session.out.json or session.out.quiet):
-            failed[0].message += f" These came, and are kept: {', '.join(result.asset.name for result in pulled)}."
-        raise failed[0]
-
-
 def _show_plans(session: Session, plans: Sequence[PullPlan]) -> None:
     def render() -> None:
         for plan in plans:
@@ -97,7 +88,7 @@ def _show_plans(session: Session, plans: Sequence[PullPlan]) -> None:
         session.out.line(f"{readable_size(sum(plan.missing for plan in plans))} would be fetched.")
 
     names = [plan.resolution.name for plan in plans]
-    session.out.result([_plan_data(plan) for plan in plans], render, names)
+    session.out.result(plans, render, names)
     for plan in plans:
         for text in plan.resolution.warnings:
             session.out.warning(text)
@@ -115,14 +106,6 @@ def _show_plan(session: Session, plan: PullPlan) -> None:
     if len(came.files) > 1:
         for file in came.files:
             session.out.line(f"  {file.path}: {'of unknown size' if file.size is None else readable_size(file.size)}")
-
-
-def _plan_data(plan: PullPlan) -> dict[str, Any]:
-    came = plan.resolution
-    about = {key: getattr(came, key) for key in ("reference", "source", "revision", "url", "name", "format", "size")}
-    files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in came.files]
-    here = plan.here.name if plan.here else None
-    return about | {"files": files, "here": here, "fetched": plan.fetched, "missing": plan.missing}
 
 
 def _pull_support(session: Session, family: str) -> None:

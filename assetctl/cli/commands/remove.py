@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,13 +16,14 @@ from assetctl.operations.library.remove import Removal
 
 
 @command(
+    gives="list[operations.library.remove.Removal]",
     examples=[
         "assetctl rm whiskers",
         "assetctl rm whiskers --dry-run",
         "assetctl rm old-1 old-2 --yes",
         "assetctl rm whiskers --delete-files",
         "assetctl rm whiskers --now",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -68,15 +70,8 @@ def app(
         entries[number] = session.registry.remove(removal, now=now)
     tell_expired(session)
     data = [
-        {
-            "name": removal.asset.name,
-            "deleted": [str(path) for path in removal.deletes],
-            "kept": [str(path) for path in removal.keeps],
-            "generations": removal.generations,
-            "removed": not dry_run,
-            "trash": entry.id if (entry := entries.get(removal.asset.id)) is not None else None,
-        }
-        for removal in removals.values()
+        dataclasses.replace(each, removed=not dry_run, trash=entry.id if (entry := entries.get(number)) else None)
+        for number, each in removals.items()
     ]
     named = ", ".join(removal.asset.name for removal in removals.values())
     told = f"{'would remove' if dry_run else 'removed'} {named}"

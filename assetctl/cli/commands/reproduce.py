@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from assetctl.cli.pictures import (
-    plan_data,
-    resolved_data,
-    result_data,
     show_plan,
     show_resolved,
     tell_result,
@@ -20,17 +16,20 @@ from assetctl.cli.pictures import (
 from assetctl.cli.render import show_findings
 from assetctl.cli.session import Session, command
 from assetctl.errors import StoppedError
+from assetctl.operations.make.generate import GenerationResult
 from assetctl.operations.make.picture_file import FORMATS
-from assetctl.operations.make.reproduce import Reproduction
+from assetctl.operations.make.reproduce import Reproduced, Reproduction
 
 
 @command(
+    gives="operations.make.reproduce.Reproduced",
+    done="list[operations.make.generate.SavedPicture]",
     examples=[
         "assetctl reproduce outputs/20260131-120000-7.png",
         "assetctl reproduce 12 --out again.png",
         "assetctl reproduce ~/Downloads/cat.jpg --dry-run",
         "assetctl reproduce cat.png --json",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -53,8 +52,8 @@ def app(
     reproduction = session.registry.plan_reproduction(picture, other_bytes=other_bytes)
     session.registry.check_reproduction_path(reproduction, out=out, force=force)  # before anything is promised
     if dry_run:
-        data = _data(reproduction) | plan_data(reproduction.plan, reproduction.report) | {"comparison": None}
-        session.out.result(data, lambda: _show(session, reproduction))
+        planned = GenerationResult((), reproduction.plan, reproduction.report, {})
+        session.out.result(Reproduced(reproduction, planned), lambda: _show(session, reproduction))
         _tell(session, reproduction, out)
         show_findings(() if session.out.json else reproduction.report.findings)
         return
@@ -64,27 +63,18 @@ def app(
             done = session.registry.reproduce(reproduction, out=out, force=force, run=run)
     except KeyboardInterrupt as stop:
         hint = "Nothing was saved: run the same command to make it."
-        raise StoppedError("Interrupted: the picture is not done.", hint) from stop
+        error = StoppedError("Interrupted: the picture is not done.", hint)
+        error.done = ()
+        raise error from stop
     (image,) = done.result.images
-    data = _data(reproduction) | result_data(done.result) | {"comparison": dataclasses.asdict(done.comparison)}
 
     def render() -> None:
         session.out.line(image.path)
-        session.out.line(f"Compared with {reproduction.original.path}: {done.comparison.detail}.")
+        if done.comparison is not None:
+            session.out.line(f"Compared with {reproduction.original.path}: {done.comparison.detail}.")
 
-    session.out.result(data, render, [image.path])
+    session.out.result(done, render, [image.path])
     tell_result(session, done.result)
-
-
-def _data(reproduction: Reproduction) -> dict[str, Any]:
-    return {
-        "original": str(reproduction.original.path),
-        "original_is_there": reproduction.original.is_there,
-        "software": reproduction.software,
-        "exact": reproduction.exact,
-        "remarks": list(reproduction.remarks),
-        "assets": [resolved_data(each) for each in reproduction.assets],
-    }
 
 
 def _show(session: Session, reproduction: Reproduction) -> None:

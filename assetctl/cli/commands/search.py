@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,12 +25,13 @@ _COLUMNS = ("REFERENCE", "NAME", "KIND", "BASE MODEL", "SIZE", "DOWNLOADS", "HER
 
 
 @command(
+    gives="list[types.Asset] | list[operations.acquire.search.SearchHit]",
     examples=[
         "assetctl search whiskers",
         'assetctl search "cat ear" --kind lora',
         "assetctl search civitai whiskers --kind lora --family sdxl",
         "assetctl search hf whiskers",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -77,7 +77,7 @@ def _show_offers(session: Session, offers: Sequence[SearchHit]) -> None:
         if offers:
             session.out.table(_COLUMNS, map(_row, offers), right=("SIZE", "DOWNLOADS"))
 
-    session.out.result([_data(offer) for offer in offers], render, [offer.found.reference for offer in offers])
+    session.out.result(offers, render, [offer.found.reference for offer in offers])
     if offers:
         session.out.hint(f"`assetctl pull {offers[0].found.reference}` brings the first.")
     else:
@@ -91,8 +91,3 @@ def _row(offer: SearchHit) -> tuple[str, ...]:
         readable_size(found.size) if found.size else "-", "-" if found.downloads is None else f"{found.downloads:,}",
         offer.here.name if offer.here else "",
     )  # fmt: skip
-
-
-def _data(offer: SearchHit) -> dict[str, Any]:
-    here = offer.here.name if offer.here else None
-    return dataclasses.asdict(offer.found) | {"family": offer.family, "here": here}

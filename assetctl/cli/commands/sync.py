@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from assetctl.cli.session import OutsideOption, Session, command, tell_expired
 from assetctl.errors import OutOfDateError, UsageError
 
 if TYPE_CHECKING:
-    from assetctl.operations.provision.sync import Step, SyncResult
+    from assetctl.operations.provision.sync import Step
 
 _SPARED = ("is not in the lockfile, and stays: it cannot be downloaded again; `assetctl rm` removes it",) * 2
 
@@ -33,13 +33,14 @@ _FIELDS = {"facts": "what its page says"}
 
 
 @command(
+    gives="list[operations.provision.sync.Step]",
     examples=[
         "assetctl sync",
         "assetctl sync --dry-run",
         "assetctl sync --locked --prune",
         "assetctl sync --frozen --file /etc/assets/registry.toml",
         "assetctl sync --check --json",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -70,9 +71,11 @@ def app(
         options["dry_run"] = planned
         options["outside"] = allow_outside
         result = session.registry.sync(file, **options, run=run)
-    _raise_first(result)
     tell_expired(session)
-    shown = [step for step in result.steps if step.action != "keep"]
+    done = [step for step in result.steps if step.name not in result.failed]
+    shown = [step for step in done if step.action != "keep"]
+    for name, error in result.failed.items():
+        error.message = f"{name}: {error.message}"
 
     def render() -> None:
         for step in shown:
@@ -84,25 +87,11 @@ def app(
 
     differs = check and not result.in_sync
     if not (differs and session.out.json):  # there the error is the one document
-        session.out.result([_data(step) for step in result.steps], render, [step.name for step in shown])
+        session.out.result(done, render, [step.name for step in shown], list(result.failed.values()))
     if differs:
         listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
         which = f": {listed}" if session.out.json else ""  # else they stand above
         raise OutOfDateError(f"This machine does not match the lockfile{which}.", "`assetctl sync` makes it match.")
-
-
-def _raise_first(result: SyncResult) -> None:
-    """End with the first failure there was; it names all that could not be had, and what was."""
-    for name, error in result.failed.items():
-        others, here = ", ".join(other for other in result.failed if other != name), ", ".join(result.fetched)
-        error.message = f"{name}: {error.message}"
-        error.message += f" These failed too: {others}." if others else ""
-        error.message += f" These were fetched, and are kept: {here}." if here else ""
-        raise error
-
-
-def _data(step: Step) -> dict[str, Any]:
-    return {"action": step.action, "name": step.name, "size": step.size, "changes": list(step.changes)}
 
 
 def _changes(step: Step) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command, confirmed
 from assetctl.errors import AssetctlError, UsageError
+from assetctl.operations.library.trash import Emptied, Restored, planned_restoration
 from assetctl.store.trash import Entry
 
 
@@ -23,13 +24,14 @@ class Action(StrEnum):
 
 
 @command(
+    gives="list[store.trash.Entry] | list[operations.library.trash.Restored] | operations.library.trash.Emptied",
     examples=[
         "assetctl trash",
         "assetctl trash restore whiskers",
         "assetctl trash empty",
         "assetctl trash empty whiskers --yes",
         "assetctl trash empty --older-than 7",
-    ]
+    ],
 )
 def app(
     session: Session,
@@ -64,47 +66,40 @@ def app(
     for folder in session.registry.unreadable_trash():
         session.out.warning(f"{folder} does not say what it holds, and is left alone.")
     columns = ("ID", "NAME", "KIND", "SIZE", "BY", "DELETED")
-    data = [_data(entry) for entry in entries]
     session.out.result(
-        data,
+        entries,
         lambda: session.out.table(columns, rows, ("SIZE",)) if rows else session.out.line("The trash is empty."),
         [entry.id for entry in entries],
     )
 
 
 def _restore(session: Session, names: list[str], *, dry_run: bool) -> None:
-    data, failed = [], []
+    done: list[Restored] = []
+    failed = []
     for name in names:
         try:
-            data.append(_planned(session, name) if dry_run else _restored(session, name))
+            done.append(_planned(session, name) if dry_run else _restored(session, name))
         except AssetctlError as error:
             failed.append(error)
 
     def render() -> None:
-        for each in data:
-            where = f" at {each['paths'][0]}" if each["paths"] else ""
-            session.out.line(f"{each['name']} {'would be' if dry_run else 'is'} back{where}")
+        for each in done:
+            where = f" at {each.paths[0]}" if each.paths else ""
+            session.out.line(f"{each.name} {'would be' if dry_run else 'is'} back{where}")
 
-    if not (failed and session.out.json):  # there the error is the one document
-        session.out.result(data, render, [each["name"] for each in data])
-    for other in failed[1:]:
-        session.out.warning(other.message)
-    if failed:
-        raise failed[0]
+    session.out.result(done, render, [each.name for each in done], failed)
 
 
-def _restored(session: Session, name: str) -> dict[str, Any]:
+def _restored(session: Session, name: str) -> Restored:
     done = session.registry.restore(name)
-    paths = [str(path) for path in done.paths]
     for path in done.missing:
         session.out.warning(f"{path} is in the trash no more, and did not come back.")
-    return {"name": done.name, "paths": paths, "is_asset": done.asset is not None, "restored": True}
+    return done
 
 
-def _planned(session: Session, name: str) -> dict[str, Any]:
+def _planned(session: Session, name: str) -> Restored:
     (entry, *_) = session.registry.trash(name)
-    paths = [str(file.path) for file in entry.files]
-    return {"name": entry.name, "paths": paths, "is_asset": entry.asset is not None, "restored": False}
+    return planned_restoration(entry)
 
 
 def _empty(session: Session, entries: Sequence[Entry], *, dry_run: bool, yes: bool) -> None:
@@ -116,19 +111,6 @@ def _empty(session: Session, entries: Sequence[Entry], *, dry_run: bool, yes: bo
         raise typer.Exit(1)
     if not dry_run:
         session.registry.empty_trash(entries)
-    size = sum(entry.size for entry in entries)
-    data = {"emptied": not dry_run, "size": size, "entries": [_data(entry) for entry in entries]}
-    told = f"{readable_size(size)} {'would be freed' if dry_run else 'freed'}."
-    session.out.result(data, lambda: session.out.line(told), [entry.id for entry in entries])
-
-
-def _data(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "name": entry.name,
-        "kind": entry.kind,
-        "size": entry.size,
-        "reason": entry.reason,
-        "deleted_at": entry.deleted_at,
-        "paths": [str(file.path) for file in entry.files],
-    }
+    done = Emptied(tuple(entries), emptied=not dry_run)
+    told = f"{readable_size(done.size)} {'would be freed' if dry_run else 'freed'}."
+    session.out.result(done, lambda: session.out.line(told), [entry.id for entry in entries])

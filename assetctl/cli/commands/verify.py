@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated
 
 import typer
@@ -13,7 +12,10 @@ from assetctl.errors import FileError
 from assetctl.text import counted
 
 
-@command(examples=["assetctl verify", "assetctl verify whiskers", "assetctl verify --quick --json"])
+@command(
+    gives="list[operations.library.verify.Verification]",
+    examples=["assetctl verify", "assetctl verify whiskers", "assetctl verify --quick --json"],
+)
 def app(
     session: Session,
     names: Annotated[
@@ -36,7 +38,7 @@ def app(
             session.out.line(f"{result.status:>10}  {result.name}: {result.path}: {result.detail}")
         session.out.line(f"{len(files) - len(bad):,} of {counted(len(files), 'file')} unchanged.")
 
-    session.out.result([dataclasses.asdict(result) for result in results], render, [result.name for result in bad])
+    session.out.result(results, render, [result.name for result in bad])
     for result in results:
         if result.status == "unsupported":
             session.out.warning(result.detail)

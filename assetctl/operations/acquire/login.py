@@ -28,6 +28,14 @@ class Login:
     user: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Logout:
+    """A source whose token is `forgotten`, or had none."""
+
+    source: str
+    forgotten: bool
+
+
 def login(workspace: Workspace, source: str, token: str) -> Login:
     """Keep a token, once the source was seen to know it.
 

@@ -45,6 +45,11 @@ class Conversion:
     original: Asset | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
 
 def convert(
     workspace: Workspace,

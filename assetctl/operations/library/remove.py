@@ -62,6 +62,8 @@ class Removal:
         changed: Of these, what somebody wrote into the store in a file's place.
         is_owned: Whether the store has the asset's bytes.
         is_final: Whether what goes cannot be downloaded again: a person's own file, or what only the store has.
+        removed: Whether it was done.
+        trash: The entry of the trash that came of it.
     """
 
     asset: Asset
@@ -71,6 +73,8 @@ class Removal:
     changed: tuple[Path, ...]
     is_owned: bool
     is_final: bool
+    removed: bool = False
+    trash: str | None = None
 
     @property
     def deletes_bytes(self) -> bool:

@@ -159,12 +159,35 @@ class Restored:
         paths: Where its files lie again.
         missing: Where files lay that are in the trash no more.
         asset: The asset, as the catalog has it again; `None` for what was none.
+        is_asset: Whether it is one.
+        restored: Whether it is back, or would be.
     """
 
     name: str
     paths: tuple[Path, ...]
     missing: tuple[Path, ...]
     asset: Asset | None
+    is_asset: bool = False
+    restored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """What of the trash is gone for good, or would be if it is not `emptied`."""
+
+    entries: tuple[Entry, ...]
+    emptied: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes that are free by that."""
+        return sum(entry.size for entry in self.entries)
+
+
+def planned_restoration(entry: Entry) -> Restored:
+    """What would come back."""
+    paths = tuple(file.path for file in entry.files)
+    return Restored(entry.name, paths, (), None, is_asset=entry.asset is not None, restored=False)
 
 
 def trash_entries(workspace: Workspace, names: Sequence[str] = (), *, older_than: int | None = None) -> list[Entry]:
@@ -232,7 +255,7 @@ def restore(workspace: Workspace, name: str) -> Restored:
     row = document["asset"] if isinstance(document.get("asset"), dict) else {}
     asset = _put_back(workspace, entry, document, row)
     trash.drop(entry)
-    return Restored(asset.name, *_paths(entry), asset)
+    return Restored(asset.name, *_paths(entry), asset, is_asset=True)
 
 
 def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any], row: dict[str, Any]) -> Asset:

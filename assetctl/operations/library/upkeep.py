@@ -42,11 +42,15 @@ class Pruning:
         leftovers: What assetctl left in the store.
         strangers: What somebody else put there: shown, and left alone.
         missing: Assets whose files are gone.
+        removed: Whether all of that was done.
+        trash: Entries of the trash that came of it.
     """
 
     leftovers: tuple[Leftover, ...]
     strangers: tuple[Stranger, ...]
     missing: tuple[Asset, ...]
+    removed: bool = False
+    trash: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -143,6 +147,11 @@ class Duplicate:
     owned: bool
     shared: How | None = None
     freed: int = 0
+
+    @property
+    def linked(self) -> bool:
+        """Whether they share their bytes by now."""
+        return self.shared is not None
 
 
 def find_duplicates(workspace: Workspace) -> list[Duplicate]:

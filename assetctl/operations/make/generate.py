@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count as counted
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assetctl import pictures
 from assetctl.catalog import FileHashes, GenerationEntry
@@ -178,11 +178,6 @@ class SavedPicture:
     sha256: str
     environment: dict[str, str]
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """What the JSON contract has of it."""
-        return {"path": self.path, "seed": self.seed, "number": self.number, "sha256": self.sha256}
-
 
 class InterruptedGenerationError(KeyboardInterrupt):
     """A person stopped a generation. What was done is kept.
@@ -260,7 +255,7 @@ def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Outp
     try:
         yield
     except Exception as error:
-        error.done = [picture.data for picture in saved]  # type: ignore[attr-defined]  # a backend may raise anything
+        error.done = tuple(saved)  # type: ignore[attr-defined]  # a backend may raise anything
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,22 @@ from assetctl.options import MAX_SEED, together, written
 from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from assetctl.catalog import Generation, GenerationAsset
     from assetctl.operations.workspace import Workspace
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
 _MAX_LIMIT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """A picture of the history, and the words of the command line that makes it again."""
+
+    generation: Generation
+    command: Sequence[str]
 
 
 def history(

@@ -134,11 +134,11 @@ class Reproduction:
 
 @dataclass(frozen=True, slots=True)
 class Reproduced:
-    """A picture that was made again, and how it compares."""
+    """A picture that was made again, or would be, and how it compares."""
 
     reproduction: Reproduction
     result: GenerationResult
-    comparison: Comparison
+    comparison: Comparison | None = None
 
 
 def plan_reproduction(

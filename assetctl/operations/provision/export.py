@@ -34,6 +34,7 @@ class Export:
     text: str
     local: tuple[str, ...]
     unhashed: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 def export(

@@ -1,0 +1,29 @@
+"""Documents of `--json`, held against the schemas that `assetctl schema` prints."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import jsonschema
+
+from assetctl.cli.commands import COMMANDS
+from assetctl.cli.commands.schema import describe
+
+
+@cache
+def _validator(command: str) -> jsonschema.Draft202012Validator:
+    schema = describe(command).document
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def hold(arguments: list[str], printed: str) -> Any:
+    """The document that a command line printed; it must be of the command's schema."""
+    document = json.loads(printed)
+    command = next((each for each in arguments if each in COMMANDS), None)
+    if command is not None:
+        best = jsonschema.exceptions.best_match(_validator(command).iter_errors(document))
+        assert best is None, f"assetctl {command}: {best.json_path}: {best.message}"
+    return document
