@@ -280,11 +280,12 @@ class Registry:
 
         return restore(self._workspace, name)
 
-    def empty_trash(self, entries: Sequence[Entry]) -> None:
+    def empty_trash(self, entries: Sequence[Entry], *, run: Run | None = None) -> None:
         """Delete entries of the trash for good."""
         from assetctl.operations.library.trash import empty_trash
 
-        empty_trash(self._workspace, entries)
+        with running(run) as run:
+            empty_trash(self._workspace, entries, run)
 
     def usage(self) -> Sequence[Usage]:
         """Space by kind and family, largest first."""
@@ -298,11 +299,12 @@ class Registry:
 
         return plan_pruning(self._workspace, missing=missing)
 
-    def prune(self, pruning: Pruning, *, now: bool = False) -> Sequence[Entry]:
+    def prune(self, pruning: Pruning, *, now: bool = False, run: Run | None = None) -> Sequence[Entry]:
         """Do what `plan_pruning` said; what went into the trash, unless it is to be deleted `now`."""
         from assetctl.operations.library.upkeep import prune
 
-        return prune(self._workspace, pruning, now=now)
+        with running(run) as run:
+            return prune(self._workspace, pruning, run, now=now)
 
     def find_duplicates(self) -> Sequence[Duplicate]:
         """Files that hold the same bytes."""
@@ -310,11 +312,12 @@ class Registry:
 
         return find_duplicates(self._workspace)
 
-    def share_duplicate(self, duplicate: Duplicate, *, hard_links: bool = False) -> Duplicate:
+    def share_duplicate(self, duplicate: Duplicate, *, hard_links: bool = False, run: Run | None = None) -> Duplicate:
         """Let two files share their bytes on disk, by a reflink or, if that is wanted, a hard link."""
         from assetctl.operations.library.upkeep import share_duplicate
 
-        return share_duplicate(self._workspace, duplicate, hard_links=hard_links)
+        with running(run) as run:
+            return share_duplicate(self._workspace, duplicate, run, hard_links=hard_links)
 
     # Assets, and what is said of them, from elsewhere.
 

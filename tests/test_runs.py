@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def has_picture(registry: Registry, folder: Path) -> None:
     generate(registry, folder, None, 1)
 
 
-def has_loras(_: Registry, folder: Path) -> None:
+def has_loras(_: Registry | None, folder: Path) -> None:
     for number in range(3):
         write_lora(folder / "loras" / f"lora-{number}.safetensors", seed=number)
     shutil.copyfile(folder / "loras" / "lora-0.safetensors", folder / "loras" / "same.safetensors")
@@ -281,3 +282,50 @@ def test_what_was_imported_before_it_was_cancelled_is_said(tmp_path: Path):
     assert (stopped.done.added, len(stopped.done.assets)) == (4, 4)
     assert any(asset.sha256 for asset in world.registry.list())
     world.registry.close()
+
+
+def test_one_registry_works_in_every_thread_at_once(tmp_path: Path):
+    has_loras(None, tmp_path)
+    paths = sorted((tmp_path / "loras").glob("lora-*"))
+    found: dict[Path, Any] = {}
+    with Registry.open(tmp_path / "home") as registry:
+        together = threading.Barrier(len(paths))
+
+        def work(path: Path) -> None:
+            together.wait()  # the catalog is made by whoever comes first
+            registry.import_files(path)
+            found[path] = registry.inspect(path.stem).asset, registry.verify(path.stem)[0].status
+
+        threads = [threading.Thread(target=work, args=(path,)) for path in paths]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {path: (asset.path, status) for path, (asset, status) in found.items()} == {
+            path: (str(path), "ok") for path in paths
+        }
+        assert [asset.path for asset in registry.list()] == list(map(str, paths))
+
+
+def test_an_emptied_trash_and_shared_bytes_can_be_cancelled_and_say_what_is_done(tmp_path: Path):
+    has_loras(None, tmp_path)
+    with Registry.open(tmp_path / "home") as registry:
+        registry.import_files(tmp_path / "loras")
+        (duplicate,) = registry.find_duplicates()
+        told: list[Event] = []
+
+        def hear(event: Event) -> None:
+            told.append(event)
+            run.cancel()
+
+        run = Run(hear)
+        with pytest.raises(Cancelled):
+            registry.share_duplicate(duplicate, hard_links=True, run=run)
+        assert (isinstance(told[0], Bytes), told[0].task, len(registry.find_duplicates())) == (True, "lora-0", 1)
+        for asset in registry.list():
+            registry.remove(registry.plan_removal(asset.name, delete_files=True))
+        with pytest.raises(Cancelled) as caught:
+            registry.empty_trash(registry.trash(), run=run)
+        assert (caught.value.done, len(registry.trash())) == ([], 3)
+        registry.empty_trash(registry.trash(), run=Run())
+        assert registry.trash() == []

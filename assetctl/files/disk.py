@@ -96,8 +96,10 @@ def copy_file(source: Path, target: Path, on_bytes: Callable[[int], None] | None
         raise CorruptFileError(f"{source} changed while it was copied.", "Wait until it is complete; then try again.")
 
 
-def same_bytes(one: Path, other: Path) -> bool:
+def same_bytes(one: Path, other: Path, on_bytes: Callable[[int], None] = lambda _: None) -> bool:
     """Whether two files hold the same bytes, read whole; nobody may have written to either meanwhile.
+
+    `on_bytes` is told of every piece by its length.
 
     Raises:
         OSError: One of them cannot be read, or is not a regular file.
@@ -109,6 +111,7 @@ def same_bytes(one: Path, other: Path) -> bool:
         while chunk := first.read(COPY_CHUNK):
             if chunk != second.read(len(chunk)):
                 return False
+            on_bytes(len(chunk))
         return [_state(file) for file in (first, second)] == before
 
 

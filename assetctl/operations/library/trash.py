@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
 from assetctl.files.disk import storage_errors
+from assetctl.run import leaving
 from assetctl.store.placement import State, remove_any, state_of
 from assetctl.store.store import remove_empty_folders
 from assetctl.store.trash import followed
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from assetctl.catalog.writing import Writer
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.store.trash import Entry, Trashed
     from assetctl.types import Asset
 
@@ -221,14 +223,18 @@ def unreadable_trash(workspace: Workspace) -> list[Path]:
     return workspace.trash.unreadable()
 
 
-def empty_trash(workspace: Workspace, entries: Sequence[Entry]) -> None:
+def empty_trash(workspace: Workspace, entries: Sequence[Entry], run: Run) -> None:
     """Delete entries for good.
 
     Raises:
         StorageError: The disk refused; what stands before it is gone.
     """
-    for entry in entries:
-        workspace.trash.drop(entry)
+    gone: list[Entry] = []
+    with leaving(lambda: gone):
+        for entry in entries:
+            run.check()
+            workspace.trash.drop(entry)
+            gone.append(entry)
     workspace.trash.tidy()
 
 

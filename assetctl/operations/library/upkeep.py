@@ -14,10 +14,12 @@ from assetctl.errors import HashMismatchError, NotFoundError, StorageError
 from assetctl.files.disk import is_gone, same_bytes, storage_errors
 from assetctl.files.sharing import bytes_alone, share_bytes
 from assetctl.operations.library.trash import discard
+from assetctl.run import leaving
 from assetctl.store.leftovers import find_leftovers, find_strangers, held, sweep
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
+    from assetctl.run import Run
     from assetctl.store.leftovers import Leftover, Stranger
     from assetctl.store.trash import Entry
     from assetctl.types import Asset
@@ -84,7 +86,7 @@ def _is_missing(workspace: Workspace, asset: Asset) -> bool:
     return is_gone(asset.path) and all(is_gone(file.path) for file in workspace.catalog.read.files(asset))
 
 
-def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[Entry]:
+def prune(workspace: Workspace, pruning: Pruning, run: Run, *, now: bool = False) -> list[Entry]:
     """Do it, but for what some process has gone on with meanwhile.
 
     Only what assetctl can show to be its own goes: see `Note.proven` and `find_leftovers`.
@@ -95,11 +97,20 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
     Raises:
         StorageError: Something could not be moved there; what stands before it was.
     """
-    entries = []
+    entries: list[Entry | None] = []
+    with leaving(lambda: [entry for entry in entries if entry is not None]):
+        _discard_all(workspace, pruning, entries, run, now=now)
+    with workspace.reserve():
+        sweep(workspace.store)
+    return [entry for entry in entries if entry is not None]
+
+
+def _discard_all(workspace: Workspace, pruning: Pruning, entries: list[Entry | None], run: Run, *, now: bool) -> None:
     useless = {
         leftover.path: leftover for leftover in find_leftovers(workspace.store, workspace.catalog.read.known_files())
     }
     for planned in pruning.leftovers:
+        run.check()
         leftover = useless.get(planned.path)
         if leftover is None:
             continue
@@ -114,12 +125,10 @@ def prune(workspace: Workspace, pruning: Pruning, *, now: bool = False) -> list[
                 )
     # What was said of an asset can come back: with its file it is whole again.
     for asset in pruning.missing:
+        run.check()
         with contextlib.suppress(NotFoundError):  # somebody has changed it meanwhile
             if _is_missing(workspace, asset):
                 entries.append(discard(workspace, (), name=asset.name, reason="prune", asset=asset, now=now))
-    with workspace.reserve():
-        sweep(workspace.store)
-    return [entry for entry in entries if entry is not None]
 
 
 #: How two files share their bytes: by a reflink they stay two files, by a hard link they become one.
@@ -175,7 +184,7 @@ def find_duplicates(workspace: Workspace) -> list[Duplicate]:
     return found
 
 
-def share_duplicate(workspace: Workspace, duplicate: Duplicate, *, hard_links: bool = False) -> Duplicate:
+def share_duplicate(workspace: Workspace, duplicate: Duplicate, run: Run, *, hard_links: bool = False) -> Duplicate:
     """Let two files share their bytes, once both were read and seen to be the same.
 
     A reflink leaves them two files. With `hard_links`, where the disk has no reflinks, they become one file by two
@@ -189,7 +198,8 @@ def share_duplicate(workspace: Workspace, duplicate: Duplicate, *, hard_links: b
     with storage_errors(f"let {copy} share its bytes with {path}"):
         gain = bytes_alone(copy)
         before = copy.lstat()
-        if not (_is_file(path) and _is_file(copy) and same_bytes(path, copy)):
+        count = run.counter(duplicate.asset, str(copy), before.st_size)
+        if not (_is_file(path) and _is_file(copy) and same_bytes(path, copy, count)):
             raise HashMismatchError(
                 f"{copy} no longer holds the same bytes as {path}.", "`assetctl import` takes that in."
             )
