@@ -77,7 +77,7 @@ class Plan:
         uses: The assets, the checkpoint first. LoRAs named in the prompt are among them; weights are final.
         prompt: The prompt without its LoRA tags.
         negative_prompt: Likewise.
-        settings: A value for each of `assetctl.options`, but the seed.
+        settings: A value for each of `assetctl.options`; the seed is the first picture's.
         seeds: One per picture.
         prediction: `epsilon`, `v_prediction`, or `None` where the checkpoint's own configuration decides.
         tokenizer: Folder with `vocab.json` and `merges.txt` of CLIP, for a single-file checkpoint;

@@ -77,7 +77,7 @@ SHAPES = {
     ),
     "plan.PlannedUse": Shape(keys={"weight": "applied_weight"}),
     "prompt.chunks.Chunk": Shape(keys={"tokens": "count", "text": "text"}, without=("weights",)),
-    "sources.base.RemoteFile": Shape(without=("git_oid", "url")),
+    "sources.base.RemoteFile": Shape(keys={"sha256": "sha256"}, without=("digests", "url")),
     "sources.base.Resolution": Shape(keys={"size": "size"}, without=("facts", "warnings")),
     "store.leftovers.Leftover": Shape(keys={"why": "what"}, without=("files", "lock")),
     "store.trash.Entry": Shape(

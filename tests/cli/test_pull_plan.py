@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from material import write_lora
 
 
@@ -10,7 +12,8 @@ def test_a_dry_run_says_what_would_come_and_fetches_nothing(assetctl, home, hub,
     hub.add("ann/cats", {"whiskers.safetensors": content})
     (plan,) = assetctl("pull", "hf://ann/cats", "--dry-run", "--json").data
     assert (plan["name"], plan["size"], plan["missing"], plan["here"]) == ("whiskers", len(content), len(content), None)
-    assert [file["path"] for file in plan["files"]] == ["whiskers.safetensors"]
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert plan["files"] == [{"path": "whiskers.safetensors", "size": len(content), "sha256": sha256}]
     assert hub.downloads("/blobs/") == []
     assert not (home / "models").exists()
     assert assetctl("list", "--json").data == []

@@ -196,14 +196,13 @@ def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
         )
     tokenizer = find_tokenizer(workspace, checkpoint)
     _check_configurations(checkpoint, tokenizer, own_vae=selection.vae is None)
-    settings, count = dict(selection.settings), request.count or 1
-    seed = settings.pop("seed", None)
+    seed, count = selection.settings.get("seed"), request.count or 1
     first = secrets.randbelow(MAX_SEED - count) if seed in (None, RANDOM) else seed
     return Plan(
         uses=tuple(map(PlannedUse.of, selection.uses)),
         prompt=parse_prompt(request.prompt or ""),
         negative_prompt=parse_prompt(request.negative_prompt or ""),
-        settings=settings,
+        settings={**selection.settings, "seed": first},
         seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(count)),
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
         tokenizer=tokenizer,
