@@ -211,7 +211,7 @@ def show_plan(session: Session, plan: Plan) -> None:
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
         segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
         session.out.line(f"{label:>12}  {segments}")
-    seeds = ", ".join(map(str, plan.seeds))
-    said = [(_label(options), written(options, plan.settings)) for options in together("field").values()]
+    settings = {**plan.settings, "seed": ", ".join(map(str, plan.seeds))}
+    said = [(_label(options), written(options, settings)) for options in together("field").values()]
     line = ", ".join(f"{label} {value}" for label, value in said if value is not None)
-    session.out.line(f"{'picture':>12}  {line}, seed {seeds}")
+    session.out.line(f"{'picture':>12}  {line}")
