@@ -252,7 +252,7 @@ def test_a_failure_at_the_third_picture_keeps_and_names_the_two_that_are_done(tm
     with pytest.raises(type(failure)) as caught:
         generate(world.registry, world.folder, None, 4, Painter(third))
     done: Any = caught.value
-    assert {each["path"] for each in done.done} == pictures(world.folder)
+    assert {each.path for each in done.done} == pictures(world.folder)
     assert len(done.done) == len(world.registry.history()) == 2
 
 
