@@ -129,7 +129,10 @@ def endpoint() -> str:
 
 @cache
 def client() -> httpx2.Client:
-    """The one client for the Hub: it is silent where the Hub's own would be."""
+    """The one client for the Hub: it is silent where the Hub's own would be.
+
+    At a redirect to another host, httpx2 leaves the token out.
+    """
     return httpx2.Client(transport=Wire(), event_hooks={"request": [_allow]}, follow_redirects=True, max_redirects=10)
 
 
