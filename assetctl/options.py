@@ -7,10 +7,11 @@ obeys it is all that is left to write.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from assetctl.errors import UsageError
 from assetctl.samplers import SAMPLERS, canonical_sampler
@@ -74,20 +75,26 @@ class Option:
         Raises:
             UsageError: It is of another type, out of bounds, or no such thing.
         """
-        number = self.type is not str
-        fits = isinstance(value, int | float if self.type is float else self.type) and not isinstance(value, bool)
-        if not fits or (number and not math.isfinite(value)):
+        problem = self.problem(value)
+        if problem is not None:
+            called = f"The {self.name}" if problem.startswith("must be a multiple") else self.called
+            raise UsageError(f"{called} {problem}.", SEE_HELP)
+        return value if self.spelled is None else self.spelled(value)
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value, to go on with behind a name: `must be 1 to 200, not 0`. Of words, nothing."""
+        if isinstance(value, str) and self.type is str:
+            return None
+        if not is_number(value) or (self.type is int and not isinstance(value, int)) or self.type is str:
             wanted = {int: "a whole number", float: "a number", str: "a text"}[self.type]
-            raise UsageError(f"{self.called} must be {wanted}, not {value!r:.40}.", _SEE_HELP)
+            return f"must be {wanted}, not {shown(value)}"
         if self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]:
             low, high = self.bounds
-            raise UsageError(f"{self.called} must be {low:g} to {high:.12g}, not {value:.12g}.", _SEE_HELP)
+            return f"must be {low:g} to {high:.12g}, not {shown(value)}"
         if self.multiple > 1 and value % self.multiple:
             nearest = int(value // self.multiple * self.multiple) or self.multiple
-            raise UsageError(
-                f"The {self.name} must be a multiple of {self.multiple}, not {value}.", f"Take {nearest}, for example."
-            )
-        return value if self.spelled is None else self.spelled(value)
+            return f"must be a multiple of {self.multiple}, not {value}: {nearest}, for example"
+        return None
 
     @property
     def called(self) -> str:
@@ -95,7 +102,29 @@ class Option:
         return self.flag if len(together("flag")[self.flag]) == 1 else f"The {self.name} of {self.flag}"
 
 
-_SEE_HELP = "See `assetctl generate --help`."
+#: Characters of a value that a complaint repeats.
+_SHOWN = 40
+
+#: What somebody does whose value is out of bounds.
+SEE_HELP = "`--help` says what can be asked for."
+
+
+def shown(value: object) -> str:
+    """As much of a value as a complaint should repeat."""
+    if isinstance(value, int) and abs(value) >= 2**127:  # Python writes no number of thousands of digits
+        return "so large a number"
+    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether this is a finite number, and no truth value."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (isinstance(value, int) or math.isfinite(value))
+    )
+
 
 _SIDE: dict[str, Any] = {
     "flag": "--size", "key": "size", "field": "Size", "bounds": (64, 4096), "believed": (1, 2**20), "multiple": 8,
@@ -139,7 +168,12 @@ def option(name: str) -> Option:
     for each in OPTIONS:
         if each.name == name:
             return each
-    raise UsageError(f"There is no option {name!r}.", f"There are: {', '.join(each.name for each in OPTIONS)}.")
+    meant = next((each.name for each in OPTIONS if name in (each.key, *each.others)), None)
+    near = [meant] if meant else difflib.get_close_matches(name, [each.name for each in OPTIONS], n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise UsageError(
+        f"There is no option {name!r:.40}.", f"{hint}There are: {', '.join(each.name for each in OPTIONS)}."
+    )
 
 
 def together(attribute: str) -> dict[str, list[Option]]:

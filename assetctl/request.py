@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from assetctl import options
@@ -12,7 +13,6 @@ from assetctl.types import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 #: Roles of which a request has one asset at most: what is typed takes the place of what a recipe says.
 _SINGLE = ("checkpoint", "vae")
@@ -26,11 +26,26 @@ class Use:
         role: One of `ROLES`; `None` leaves it to the asset's kind.
         reference: Its name, path or hash.
         weight: How strongly it is applied; `None` for the asset's own default, or 1.
+
+    Raises:
+        UsageError: There is no such role, or the weight is no finite number.
     """
 
     role: str | None
     reference: str
     weight: float | None = None
+
+    def __post_init__(self) -> None:
+        """See that it makes sense."""
+        if not isinstance(self.reference, str):
+            raise UsageError(f"An asset is named by a text, not by {options.shown(self.reference)}.")
+        if self.role is not None and self.role not in ROLES:
+            raise UsageError(f"There is no role {self.role!r:.40}.", f"Roles are: {', '.join(ROLES)}.")
+        if self.weight is not None and not (options.is_number(self.weight) and math.isfinite(self.weight)):
+            raise UsageError(
+                f"The weight of {self.reference!r} is {options.shown(self.weight)}.",
+                "Weights are numbers, usually between 0 and 1.5.",
+            )
 
     @classmethod
     def parse(cls, role: str | None, text: str) -> Self:
@@ -39,16 +54,12 @@ class Use:
         Raises:
             UsageError: The weight is infinite, or none.
         """
-        name, _, number = text.rpartition(":")
+        name, _, number = str(text).rpartition(":")
         try:
             weight = float(number)
         except ValueError:
             return cls(role, text)
-        if not name:
-            return cls(role, text)
-        if not math.isfinite(weight):
-            raise UsageError(f"The weight of {name!r} is {number}.", "Weights are numbers, usually between 0 and 1.5.")
-        return cls(role, name, weight)
+        return cls(role, name, weight) if name else cls(role, text)
 
     def __str__(self) -> str:
         number = repr(self.weight).removesuffix(".0")
@@ -105,9 +116,13 @@ class Request:
 
     def __post_init__(self) -> None:
         """See that all of it makes sense: no asset has to be known for that."""
+        for called in ("prompt", "negative_prompt"):
+            if not isinstance(getattr(self, called), str | None):
+                raise UsageError(f"The {called} must be a text, not {options.shown(getattr(self, called))}.")
         object.__setattr__(self, "settings", options.checked(self.settings))
-        if self.count is not None and not 1 <= self.count <= MAX_COUNT:
-            raise UsageError(f"--count must be 1 to {MAX_COUNT}, not {self.count}.", "See `assetctl generate --help`.")
+        count = 1 if self.count is None else self.count
+        if type(count) is not int or not 1 <= count <= MAX_COUNT:
+            raise UsageError(f"--count must be 1 to {MAX_COUNT}, not {options.shown(self.count)}.", options.SEE_HELP)
 
     @classmethod
     def of(  # noqa: PLR0913 - as many as there are roles
@@ -122,7 +137,7 @@ class Request:
         vae: str | None = None,
         controlnets: Iterable[str] = (),
         count: int | None = None,
-        output: Output | None = None,
+        output: Output | Path | str | None = None,
         **settings: Any,  # noqa: ANN401 - as many types as there are options
     ) -> Self:
         """A request in words: `Request.of("a cat", checkpoint="dreamshaper", loras=["whiskers:0.8"], steps=20)`.
@@ -137,7 +152,7 @@ class Request:
             vae: One in place of the checkpoint's own.
             controlnets: By name.
             count: How many pictures.
-            output: Where they go.
+            output: Where they go: a path, or more than that as `Output`.
             settings: `steps`, `cfg_scale`, `sampler`, `seed`, `width`, `height` and what else `assetctl.options` has.
 
         Raises:
@@ -152,7 +167,8 @@ class Request:
         uses += [Use.parse("lora", text) for text in loras]
         uses += [Use(role, text) for role in ("embedding", "controlnet") for text in several[f"{role}s"]]
         uses += [Use.parse(None, text) for text in names]
-        return cls(tuple(uses), prompt, negative_prompt, settings, count=count, output=output)
+        place = Output(Path(output)) if isinstance(output, str | Path) else output
+        return cls(tuple(uses), prompt, negative_prompt, settings, count=count, output=place)
 
     def over(self, base: Request) -> Request:
         """This request laid over another: what it leaves open is as there.

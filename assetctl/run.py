@@ -10,12 +10,16 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from assetctl.errors import AssetctlError
+
+
+#: Seconds after which a wait sees that the run was cancelled.
+_LOOK = 0.1
 
 
 class Cancelled(BaseException):
@@ -160,6 +164,10 @@ class Run:
             Cancelled: Somebody has cancelled the run, or a listener failed.
         """
         self.check()
+        self._deliver(event)
+        self.check()
+
+    def _deliver(self, event: Event) -> None:
         with self._telling:
             for listener in self._listeners:
                 try:
@@ -167,18 +175,32 @@ class Run:
                 except Exception as error:  # noqa: BLE001 - it is no failure of what the operation does
                     self.failure = self.failure or error
                     self.cancel()
-        self.check()
 
     @contextmanager
     def task(self, name: str, stage: str, total: int | None = None) -> Iterator[None]:
-        """Tell that a task began, and how it ended."""
+        """Tell that a task began, and how it ended, whatever ended it."""
         self.tell(Started(task=name, stage=stage, total=total))
         try:
             yield
-        except Exception as error:
-            self.tell(Finished(task=name, error=getattr(error, "code", "internal")))
+        except BaseException as error:
+            code = getattr(error, "code", "internal") if isinstance(error, Exception) else "interrupted"
+            self._deliver(Finished(task=name, error=code))
             raise
         self.tell(Finished(task=name))
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold a lock in the block; the wait for it ends when the run is cancelled.
+
+        Raises:
+            Cancelled: Somebody has cancelled the run, or a listener failed.
+        """
+        while not lock.acquire(timeout=_LOOK):
+            self.check()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def counter(self, task: str, file: str, total: int | None) -> Callable[[int], None]:
         """What wants to know of each further bytes of a file how many they are, and tells how far it is."""
@@ -197,15 +219,30 @@ def silent() -> Run:
     return Run()
 
 
-@contextmanager
-def running(run: Run | None) -> Iterator[Run]:
+class running:  # noqa: N801 - used as a function; a generator could not let a StopIteration out
     """The run that an operation is handed, or a silent one; what a listener raised comes out as it was raised."""
-    run = run or silent()
+
+    def __init__(self, run: Run | None) -> None:
+        self._run = run or silent()
+
+    def __enter__(self) -> Run:
+        return self._run
+
+    def __exit__(self, kind: object, stop: BaseException | None, trace: object) -> None:
+        failure = self._run.failure
+        if isinstance(stop, Cancelled) and failure is not None:
+            failure.done = stop.done  # type: ignore[attr-defined]  # whatever it is, it says what was finished
+            raise failure from stop
+
+
+@contextmanager
+def gathering(results: list[Any]) -> Iterator[None]:
+    """As `leaving` with a list of results; one that was whole when the block was cancelled is added to it."""
     try:
-        yield run
+        yield
     except Cancelled as stop:
-        if run.failure is not None:
-            raise run.failure from stop
+        results += [] if stop.done is None else [stop.done]
+        stop.done = results
         raise
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from queue import Empty, Queue
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from assetctl.errors import AssetctlError
 from assetctl.run import Cancelled, Run
@@ -41,11 +41,18 @@ def at_once(
     left = len(items)
     try:
         while left:
-            crew.run.check()
             with contextlib.suppress(Empty):
-                one = crew.ended.get(timeout=_LOOK)
+                one = crew.ended.get(timeout=0 if crew.run.is_cancelled else _LOOK)
                 left -= 1
                 yield one
+                continue
+            crew.run.check()
+    except Cancelled:
+        crew.dismiss()
+        while left and not crew.ended.empty():  # those at work came to their end meanwhile
+            left -= 1
+            yield crew.ended.get()
+        raise
     finally:
         crew.dismiss()
 
@@ -96,9 +103,15 @@ def each_of(
     outcomes: dict[int, Result | AssetctlError] = {}
     try:
         for number, outcome in at_once(items, work, most, run):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
+            if isinstance(outcome, Cancelled):
+                if outcome.done is not None:
+                    outcomes[number] = cast("Result", outcome.done)
+            elif isinstance(outcome, BaseException) and not isinstance(outcome, AssetctlError):
                 raise outcome
-            outcomes[number] = outcome
+            else:
+                outcomes[number] = outcome
+        if run is not None:
+            run.check()
     except Cancelled as cancelled:
         ended = (outcomes[number] for number in sorted(outcomes))
         cancelled.done = [outcome for outcome in ended if not isinstance(outcome, AssetctlError)]

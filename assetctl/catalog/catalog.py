@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import sqlite3
 import threading
@@ -118,14 +119,20 @@ class Catalog:
             return writer.add(entries)
 
     def close(self) -> None:
-        """Let go of the file, in every thread."""
+        """Let go of the file, in every thread.
+
+        What another thread is asking or writing at this moment comes to its end; what it asks next is an error.
+        """
         with self._opening:
             self._is_closed = True
-            for opened in self._reading.values():
-                opened.connection.close()
+            here = threading.current_thread()
+            for thread in [each for each in self._reading if each is here or not each.is_alive()]:
+                self._reading.pop(thread).connection.close()
+            # SQLite must not close what another thread may be using: that goes when nobody holds it any more
+            others, self._writing = bool(self._reading), None
             self._reading.clear()
-            if self._writing is not None:
-                self._writing.close()
+        if others:
+            gc.collect()  # a connection and its statements hold each other
 
     def __enter__(self) -> Self:
         return self
@@ -335,9 +342,14 @@ def _upgrade(path: Path, revision: str | None, migrations: Path) -> None:
                 raise explain(path, original) from error
             raise CatalogError(f"The catalog {path} could not be made: {error}.", "Run again with --debug.") from error
         _copy(backup, path)
+        backup.unlink()  # the catalog is what the copy was; each further try would leave one more
+        original = getattr(error, "orig", error)
+        why = explain(path, original) if isinstance(original, sqlite3.Error) else error
+        if isinstance(why, StorageError):
+            raise why from error
         raise CatalogError(
             f"The catalog {path} could not be upgraded from schema {revision} to {HEAD} and is as it was: {error}.",
-            f"A copy is kept at {backup}. Use the assetctl that wrote it, and report this.",
+            "Use the assetctl that wrote it, and report this.",
         ) from error
 
 
@@ -347,7 +359,11 @@ def _back_up(path: Path, revision: str) -> Path:
     while backup.exists():
         number += 1
         backup = path.with_name(f"{path.name}.backup-{revision}-{number}")
-    _copy(path, backup)
+    try:
+        _copy(path, backup)
+    except BaseException:
+        backup.unlink(missing_ok=True)  # a part of one looks like a backup, and is none
+        raise
     return backup
 
 

@@ -227,14 +227,24 @@ def _use(document: Document, where: tuple[str, ...], role: str, text: str) -> Us
 def _settings(
     document: Document, where: tuple[str, ...], of: Mapping[str, Any], options: list[Option]
 ) -> dict[str, Any]:
-    """The options of one key, and see that a picture can be made so."""
+    """The options of one key, and see that a picture can be made so; an empty text is none."""
+    words = len(options) > 1 or options[0].type is str
+    value: Any = document.text(where, of) if words else document.get(where, of, options[0].type, 0)
+    if value == "" and words:
+        return {}
     try:
-        if len(options) > 1:
-            return checked(parse_sides(options, document.text(where, of)))
-        value = document.text(where, of) if options[0].type is str else document.get(where, of, options[0].type, 0)
-        return checked({options[0].name: value})
+        settings = parse_sides(options, value) if len(options) > 1 else {options[0].name: value}
     except UsageError as error:
-        document.fail(where, f"makes no sense: {error.message}", str(error.hint))
+        document.fail(where, f"is {shown_key(value)!r}, which is no {where[-1]}", str(error.hint))
+    for each in options:
+        problem = each.problem(settings[each.name])
+        if problem is not None:
+            about = f"is {value}: its {each.name} " if len(options) > 1 else ""
+            document.fail(where, about + problem, "Mend that line.")
+    try:
+        return checked(settings)
+    except UsageError as error:
+        document.fail(where, f"is {shown_key(value)!r}, which is no {where[-1]}", str(error.hint))
 
 
 def find_recipe(manifest: Manifest, name: str, path: Path) -> Request:

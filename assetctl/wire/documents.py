@@ -118,8 +118,18 @@ def keys_of(kind: type) -> list[tuple[str | None, str]]:
 @cache
 def _getters(kind: type) -> Sequence[tuple[str | None, Callable[[Any], object]]]:
     name = event_name(kind)
-    found: list[tuple[str | None, Callable[[Any], object]]] = [("event", lambda _: name)] if name else []
-    return found + [(key, _getter(path)) for key, path in keys_of(kind)]
+    keys = [(key, _getter(path)) for key, path in keys_of(kind)]
+    return keys if name is None else [("event", lambda _: name), *((key, _redacted(get)) for key, get in keys)]
+
+
+def _redacted(get: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Likewise, without secrets in texts: an event leaves the process."""
+
+    def found(value: object) -> object:
+        said = get(value)
+        return redacted(said) if isinstance(said, str) else said
+
+    return found
 
 
 def _getter(path: str) -> Callable[[Any], object]:

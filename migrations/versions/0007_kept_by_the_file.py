@@ -73,9 +73,11 @@ _TABLES = {
         id, created_at, prompt, negative_prompt,
         CASE WHEN 'blob' IN (typeof(seed), typeof(steps), typeof(cfg_scale), typeof(sampler), typeof(width),
             typeof(height)) THEN '{}' ELSE json_patch(
-            json_object('seed', seed, 'steps', steps, 'cfg_scale', cfg_scale, 'sampler', sampler,
-                'width', width, 'height', height),
-            json_object('clip_skip', CASE WHEN json_valid(record) THEN json_extract(record, '$.clip_skip') END)
+            json_object('seed', seed, 'steps', steps,
+                'cfg_scale', CASE WHEN typeof(cfg_scale) <> 'real' OR abs(cfg_scale) < 1e300 THEN cfg_scale END,
+                'sampler', sampler, 'width', width, 'height', height),
+            json_object('clip_skip', CASE WHEN json_valid(record) THEN
+                CASE json_type(record, '$.clip_skip') WHEN 'integer' THEN json_extract(record, '$.clip_skip') END END)
         ) END,
         image_path, image_sha256, record
         """,

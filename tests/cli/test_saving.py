@@ -81,9 +81,16 @@ def test_so_is_any_of_the_names_that_several_pictures_would_have(registry, tmp_p
     with pytest.raises(UsageError, match=taken):
         make(registry, tmp_path / "hero.png", count=3)
     assert len(list(tmp_path.glob("hero*"))) == 1
-    assert names(make(registry, tmp_path / "hero.png", count=3, force=True)) == ["hero.png", "hero-2.png", "hero-3.png"]
-    with Image.open(tmp_path / taken) as image:
-        assert image.format == "PNG"
+    if taken == "hero.png":
+        wanted = ["hero.png", "hero-2.png", "hero-3.png"]
+        assert names(make(registry, tmp_path / "hero.png", count=3, force=True)) == wanted
+        with Image.open(tmp_path / taken) as image:
+            assert image.format == "PNG"
+        assert names(make(registry, tmp_path / "hero.png", count=3, force=True)) == wanted  # all are pictures of ours
+        (tmp_path / "hero-2.png").write_bytes(b"edited")
+    with pytest.raises(UsageError, match="exists already"):  # nobody named that one
+        make(registry, tmp_path / "hero.png", count=3, force=True)
+    assert (tmp_path / taken).read_bytes() == b"mine" or (tmp_path / "hero-2.png").read_bytes() == b"edited"
 
 
 def test_a_dangling_link_is_there_too_and_force_replaces_it_alone(registry, tmp_path):
@@ -125,11 +132,13 @@ def test_a_name_as_long_as_a_name_can_be_will_do(registry, tmp_path):
 
 
 def test_a_dry_run_says_so_too_and_makes_no_folder(assetctl, registry, tmp_path):
-    (tmp_path / "hero-2.png").write_bytes(b"mine")
+    (tmp_path / "hero.png").write_bytes(b"mine")
     asked = ("generate", "a cat", "--count", "2", *SMALL, "--dry-run", "--json")
     ended = assetctl(*asked, "--out", tmp_path / "hero.png")
     assert (ended.code, ended.error["code"]) == (2, "usage")
     assert assetctl(*asked, "--out", tmp_path / "hero.png", "--force").code == 0
+    (tmp_path / "hero-2.png").write_bytes(b"mine")
+    assert assetctl(*asked, "--out", tmp_path / "hero.png", "--force").code == 2
     assert assetctl(*asked, "--out", tmp_path / "new" / "deep").code == 0
     assert not (tmp_path / "new").exists()
 

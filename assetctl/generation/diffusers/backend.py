@@ -73,16 +73,16 @@ class DiffusersBackend:
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device)
-        with using_threads(plan.threads):
+        with using_threads(plan.threads, run):
             if self._loaded is None or not self._loaded.serves(plan, device, dtype):
                 self._loaded = None  # two at once would need twice the memory
-                self._loaded = Loaded.load(plan, device, dtype)
+                self._loaded = Loaded.load(plan, device, dtype, run)
             run.check()
             session = Session.begin(plan, self._loaded)
         environment = describe(device, dtype, plan.threads)
         for number, seed in enumerate(plan.seeds, 1):
             begun = time.perf_counter()
-            with using_threads(plan.threads):
+            with using_threads(plan.threads, run):
                 image = session.picture(seed, number, run)
             yield Picture(image, seed, environment, self._loaded.findings, time.perf_counter() - begun)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
+    from assetctl.run import Run
+
     _Maker = Callable[..., object]
 
 #: Flags of `/proc/cpuinfo` for processors that compute in bfloat16: x86 and ARM.
@@ -77,11 +79,11 @@ def nearest(device: str, dtype: str) -> tuple[str, str]:
     return found, choose_dtype("auto", found)
 
 
-_SET_THREADS = threading.RLock()
+_SET_THREADS = threading.Lock()
 
 
 @contextmanager
-def using_threads(number: int | None) -> Iterator[None]:
+def using_threads(number: int | None, run: Run) -> Iterator[None]:
     """Compute with so many threads inside, and with as many as before afterwards; `None` changes nothing.
 
     torch keeps the number for each thread that computes, and hands the last one to those that are new to it. So nothing
@@ -90,7 +92,7 @@ def using_threads(number: int | None) -> Iterator[None]:
     if number in (None, torch.get_num_threads()):
         yield
         return
-    with _SET_THREADS:
+    with run.holding(_SET_THREADS):
         before = torch.get_num_threads()
         torch.set_num_threads(number)
         try:

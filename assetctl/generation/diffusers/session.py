@@ -45,7 +45,7 @@ class Loaded:
     findings: tuple[Finding, ...]
 
     @classmethod
-    def load(cls, plan: Plan, device: str, dtype: str) -> Loaded:
+    def load(cls, plan: Plan, device: str, dtype: str, run: Run) -> Loaded:
         """Load every asset that a plan names.
 
         Raises:
@@ -53,7 +53,7 @@ class Loaded:
             FileError: A file is refused or corrupt.
         """
         with (
-            _LOADING,
+            run.holding(_LOADING),
             quiet(),
             told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError),
         ):

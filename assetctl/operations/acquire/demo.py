@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.demo import demo_assets
 from assetctl.operations.acquire.pull import pull
+from assetctl.run import gathering
 
 if TYPE_CHECKING:
     from assetctl.operations.acquire.pull import PullResult
@@ -30,8 +31,13 @@ def pull_demo(workspace: Workspace, run: Run) -> list[PullResult]:
 
     Raises:
         StorageError: Its files are not installed, or the home cannot be written.
+        Cancelled: The run is; its `done` has what came.
     """
-    return [pull(workspace, str(path), run) for path in demo_assets().files]
+    results: list[PullResult] = []
+    with gathering(results):
+        for path in demo_assets().files:
+            results.append(pull(workspace, str(path), run))  # noqa: PERF401 - each counts when the next is cancelled
+    return results
 
 
 def demo_steps(workspace: Workspace) -> list[DemoStep]:

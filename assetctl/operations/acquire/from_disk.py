@@ -14,6 +14,7 @@ from assetctl.files.paths import absolute
 from assetctl.identify import identify
 from assetctl.operations.acquire.pull import pull
 from assetctl.operations.library.scan import Scan
+from assetctl.run import gathering, leaving
 from assetctl.store.store import remove_empty_folders
 
 if TYPE_CHECKING:
@@ -68,29 +69,30 @@ def add_to_store(
     named = [absolute(path) for path in paths]
     roots = [os.path.realpath(path) if path.is_dir() else _place(str(path)) for path in named]
     roots += [_place(str(path)) for path in named if path.is_dir()]
-    for candidate in candidates:
-        if os.path.realpath(candidate.path) in moved and is_gone(candidate.path):
-            continue  # it was named twice, or a link leads to it
-        try:
-            if not candidate.named and _is_no_model(candidate):
-                taken.others.append(Path(candidate.path))
-                continue
-            if move and any(is_written_to(Path(file.path)) for file in candidate.files):
-                raise _still_written(candidate.path)
-            result = pull(workspace, candidate.path, run, tags=labels, given=move)
-            taken.results.append(result)
-            if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
-                if result.known and _has_rotted(workspace, candidate, result.asset):
-                    taken.results[-1] = result = pull(workspace, candidate.path, run, tags=labels)
-                moved |= set(map(_place, _move_out(workspace, candidate, result, roots)))
-        except AssetctlError as error:
-            if isinstance(error, StorageError) and not isinstance(error, NoRoomError):
-                taken.failed.append(error)
-                break
-            if candidate.named:
-                taken.failed.append(error)
-            else:
-                taken.refused.append((candidate.path, error))
+    with leaving(lambda: taken), gathering(taken.results):
+        for candidate in candidates:
+            if os.path.realpath(candidate.path) in moved and is_gone(candidate.path):
+                continue  # it was named twice, or a link leads to it
+            try:
+                if not candidate.named and _is_no_model(candidate):
+                    taken.others.append(Path(candidate.path))
+                    continue
+                if move and any(is_written_to(Path(file.path)) for file in candidate.files):
+                    raise _still_written(candidate.path)
+                result = pull(workspace, candidate.path, run, tags=labels, given=move)
+                taken.results.append(result)
+                if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
+                    if result.known and _has_rotted(workspace, candidate, result.asset):
+                        taken.results[-1] = result = pull(workspace, candidate.path, run, tags=labels)
+                    moved |= set(map(_place, _move_out(workspace, candidate, result, roots)))
+            except AssetctlError as error:
+                if isinstance(error, StorageError) and not isinstance(error, NoRoomError):
+                    taken.failed.append(error)
+                    break
+                if candidate.named:
+                    taken.failed.append(error)
+                else:
+                    taken.refused.append((candidate.path, error))
     return taken
 
 

@@ -19,7 +19,7 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import needs_vocabulary
-from assetctl.run import Saved
+from assetctl.run import Saved, leaving
 from assetctl.sources import find_source, resolve
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
@@ -165,9 +165,11 @@ def bring(
         kept = ingest(workspace, staged, owned=resolution.source == "path", given=given)
         workspace.store.clear_staging(key, came.path)
     asset = kept.asset
-    run.tell(Saved(task=task, path=asset.path))
     if kept.known:
-        return _known(workspace, asset, resolution, wanted_name, labels)
+        result = _known(workspace, asset, resolution, wanted_name, labels)
+        with leaving(lambda: result):
+            run.tell(Saved(task=task, path=asset.path))
+        return result
     if set(labels) - set(asset.tags):  # it was known, and its bytes were lost or not the store's
         _tag(workspace, asset, labels)
         asset = workspace.catalog.read.by_id(asset.id)
@@ -178,7 +180,9 @@ def bring(
         result.warnings.append(
             f"{asset.name} is of an unknown kind: set it with `assetctl edit {asset.typed} --kind KIND`."
         )
-    _bring_tokenizer(workspace, result, run, remote=resolution.source != "path")
+    with leaving(lambda: result):
+        run.tell(Saved(task=task, path=asset.path))
+        _bring_tokenizer(workspace, result, run, remote=resolution.source != "path")
     return result
 
 

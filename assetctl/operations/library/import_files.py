@@ -149,8 +149,10 @@ class _Import:
         result.found = len(self.numbers)
         result.assets = read.by_ids(self.numbers) if listed else []
         names = {asset.id: asset.name for asset in read.by_ids({number for _, number in self.twins})}
-        result.duplicates = [(path, names[number]) for path, number in self.twins if path not in self.moved]
-        result.moved = [(names[number], path) for path, number in self.moved.items()]
+        # another command may have removed an asset meanwhile
+        there = [(path, number) for path, number in self.twins if number in names]
+        result.duplicates = [(path, names[number]) for path, number in there if path not in self.moved]
+        result.moved = [(names[number], path) for path, number in self.moved.items() if number in names]
         return result
 
     def _merge(self) -> None:

@@ -83,8 +83,14 @@ def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None, se
         if not any(os.path.lexists(path) and _on_one_disk(path, workspace.settings.home) for path in files):
             raise
         _remove_all(files, seen)  # the disk is full, and that makes room on it
-        with workspace.catalog.write() as writer:
-            _forget(writer, asset)
+        try:
+            with workspace.catalog.write() as writer:
+                _forget(writer, asset)
+        except StorageError as error:
+            raise StorageError(
+                f"The files of {asset.name} are deleted, and the catalog could not be told: it is listed as missing.",
+                "Free some space, then run the same command again.",
+            ) from error
 
 
 def _forget(writer: Writer, asset: Asset) -> None:

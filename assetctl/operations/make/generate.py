@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count as counted
 from typing import TYPE_CHECKING
 
@@ -50,13 +51,16 @@ class OutputPath:
         folder: Where they go; it may have to be made.
         name: The first picture's name without its suffix, if a person gave one.
         suffix: `.png`, `.jpg`, `.jpeg` or `.webp`.
-        force: Whether a file that a person named is replaced.
+        force: Whether the file that a person named is replaced. Further names, which nobody typed, are replaced where
+            a picture of ours lies.
+        is_ours: Whether a file is a picture that assetctl saved, as it was.
     """
 
     folder: Path
     name: str | None
     suffix: str
     force: bool = False
+    is_ours: Callable[[Path], bool] = lambda _: False
 
     def require_free(self, count: int) -> None:
         """Refuse names that a person gave and that are taken.
@@ -70,8 +74,11 @@ class OutputPath:
             path = self._named(number)
             if path.is_dir():
                 raise UsageError(f"{path} is a folder.", "Choose another name with --out.")
-            if os.path.lexists(path) and not self.force:
-                raise UsageError(f"{path} exists already.", "Choose another --out, or replace it with --force.")
+            if os.path.lexists(path) and not self._may_replace(path, number):
+                hint = "Choose another --out."
+                if not self.force:
+                    hint = "Choose another --out, or replace it with --force."
+                raise UsageError(f"{path} exists already.", hint)
 
     def made(self) -> OutputPath:
         """The same, once the folder is there and can be written.
@@ -95,7 +102,7 @@ class OutputPath:
         """
         if self.name is not None:
             path = self._named(number)
-            write(path, self.force)
+            write(path, self._may_replace(path, number))
             return path
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         for again in counted(1):
@@ -111,6 +118,9 @@ class OutputPath:
     def after(self, number: int) -> Path | None:
         """The name of the picture after so many, where a person named the first."""
         return None if self.name is None else self._named(number + 1)
+
+    def _may_replace(self, path: Path, number: int) -> bool:
+        return self.force and (number == 1 or (os.path.lexists(path) and self.is_ours(path)))
 
     def _named(self, number: int) -> Path:
         return self.folder / f"{self.name}{'' if number == 1 else f'-{number}'}{self.suffix}"
@@ -140,10 +150,18 @@ def find_output_path(workspace: Workspace, output: Output | None, *, count: int 
     if suffix in FORMATS:
         if wanted not in (None, FORMATS[suffix]):
             raise UsageError(f"{out.name} is not the name of a {wanted} file.", "Leave --format out, or name a folder.")
-        found = OutputPath(target.parent, target.name[: -len(suffix)], target.suffix, force)
+        found = OutputPath(
+            target.parent, target.name[: -len(suffix)], target.suffix, force, partial(_is_ours, workspace)
+        )
         found.require_free(count)
         return found
     return OutputPath(target, None, f".{wanted or 'png'}")
+
+
+def _is_ours(workspace: Workspace, path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    return workspace.catalog.generations.has_file(str(hash_file(path, frozenset({"sha256"})).sha256))
 
 
 def _format(text: str) -> str:
@@ -321,9 +339,13 @@ def _hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple
         completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset), run)]
         with workspace.catalog.write() as writer:
             writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
-    found = [read.by_id(asset.id) if asset in lacking else asset for asset in assets]
-    pairs = zip(uses, found, strict=True)
-    return tuple(replace(use, sha256=asset.sha256, autov3=use.autov3 or asset.autov3) for use, asset in pairs)
+    hashed = {asset.id: read.by_id(asset.id) for asset in lacking}  # of all others a picture says what its plan does
+    return tuple(
+        replace(use, sha256=hashed[asset.id].sha256, autov3=hashed[asset.id].autov3)
+        if asset.id in hashed
+        else replace(use, sha256=asset.sha256)
+        for use, asset in zip(uses, assets, strict=True)
+    )
 
 
 def _intact(workspace: Workspace, use: PlannedUse) -> Asset:

@@ -19,7 +19,7 @@ from assetctl.operations.select.selection import select
 from assetctl.options import MAX_SEED, RANDOM, filled
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
-from assetctl.request import Use
+from assetctl.types import AssetUse
 
 if TYPE_CHECKING:
     from assetctl.identify.features import Driven
@@ -99,10 +99,10 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
         raise UnusableError(
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
-    if not request.of_role("checkpoint"):
-        only = Use("checkpoint", _only_checkpoint(workspace))
-        request = replace(request, uses=(only, *request.uses))
-    return resolve_selection(workspace, request, select(workspace.catalog.read, request))
+    selection = select(workspace.catalog.read, request)
+    if selection.checkpoint is None:
+        selection = replace(selection, uses=(AssetUse("checkpoint", _only_checkpoint(workspace)), *selection.uses))
+    return resolve_selection(workspace, request, selection)
 
 
 def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:
@@ -167,10 +167,10 @@ def _refuse_damage(report: CheckReport) -> None:
         raise CorruptFileError(errors[0].message, errors[0].hint)
 
 
-def _only_checkpoint(workspace: Workspace) -> str:
+def _only_checkpoint(workspace: Workspace) -> Asset:
     checkpoints = workspace.catalog.read.assets(kind="checkpoint")
     if len(checkpoints) == 1:
-        return checkpoints[0].name
+        return checkpoints[0]
     if not checkpoints:
         raise NotFoundError(
             "There is no checkpoint to generate with.",
