@@ -8,6 +8,7 @@ stream of events and a queue of jobs are listeners.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,7 @@ class Run:
         self._listeners = listeners
         self._telling = threading.RLock()
         self._cancelled = threading.Event()
+        self._whole: Run | None = None  # that this is a part of
         self.failure: Exception | None = None  # what a listener raised first
 
     def cancel(self) -> None:
@@ -137,7 +139,13 @@ class Run:
     @property
     def is_cancelled(self) -> bool:
         """Whether it is to end."""
-        return self._cancelled.is_set()
+        return self._cancelled.is_set() or (self._whole is not None and self._whole.is_cancelled)
+
+    def part(self) -> Run:
+        """A run of a part of the work: those who listen to this one hear it, and it ends with this one, or before."""
+        part = Run(self._deliver)
+        part._whole = self
+        return part
 
     def check(self) -> None:
         """Go on, or end.
@@ -145,7 +153,7 @@ class Run:
         Raises:
             Cancelled: Somebody has cancelled the run, or a listener failed.
         """
-        if self._cancelled.is_set():
+        if self.is_cancelled:
             raise Cancelled
 
     def wait(self, seconds: float) -> None:
@@ -154,7 +162,9 @@ class Run:
         Raises:
             Cancelled: Somebody has cancelled the run, or a listener failed.
         """
-        self._cancelled.wait(seconds)
+        end = time.monotonic() + seconds
+        while not self.is_cancelled and (left := end - time.monotonic()) > 0:
+            self._cancelled.wait(min(left, _LOOK) if self._whole is not None else left)
         self.check()
 
     def tell(self, event: Event) -> None:

@@ -65,7 +65,7 @@ class _Crew(Generic[Item, Result]):
         self.ended: Queue[tuple[int, Result | BaseException]] = Queue()
         self._items, self._work = items, work
         self._waiting: deque[int] = deque(range(len(items)))
-        self._own = Run(run.tell)
+        self._own = run.part()
         self._threads: list[threading.Thread] = []
 
     def start(self, number: int) -> None:

@@ -257,6 +257,46 @@ def test_a_failure_at_the_third_picture_keeps_and_names_the_two_that_are_done(tm
     assert len(done.done) == len(world.registry.history()) == 2
 
 
+def test_what_was_finished_is_said_when_it_is_cancelled_at_its_last_word(tmp_path: Path):
+    for number in range(3):
+        write_sparse(tmp_path / "files" / f"lora-{number}.safetensors", {"x": [number + 1]})
+    paths = [str(path) for path in sorted((tmp_path / "files").iterdir())]
+
+    def cancelled(act: Callable[[Registry, Run], object], home: str) -> Any:
+        def hear(event: Event) -> None:
+            if isinstance(event, Saved):
+                run.cancel()
+
+        run = Run(hear)
+        with Registry.open(tmp_path / home) as registry:
+            with pytest.raises(Cancelled) as stopped:
+                act(registry, run)
+            there = {asset.name for asset in registry.list()}
+        return stopped.value.done, there
+
+    done, there = cancelled(lambda registry, run: registry.pull(paths[0], run=run), "one")
+    assert {done.asset.name} == there
+    done, there = cancelled(lambda registry, run: registry.pull_all(paths, run=run), "all")
+    assert {result.asset.name for result in done} == there != set()
+    done, there = cancelled(lambda registry, run: registry.add_to_store(*paths, run=run), "store")
+    assert {result.asset.name for result in done.results} == there != set()
+    done, there = cancelled(lambda registry, run: registry.pull_demo(run), "demo")
+    assert {result.asset.name for result in done} == there != set()
+
+
+def test_a_failed_listener_leaves_what_was_finished(tmp_path: Path):
+    world = World(SCENES["generate"], tmp_path / "world")
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Saved):
+            raise StopIteration
+
+    with pytest.raises(StopIteration) as caught:
+        generate(world.registry, world.folder, Run(hear), 3)
+    done: Any = caught.value
+    assert {each.path for each in done.done} == pictures(world.folder) != set()
+
+
 def test_hashes_that_were_computed_before_it_was_cancelled_are_kept(tmp_path: Path):
     world = World(SCENES["verify"], tmp_path / "world")
 

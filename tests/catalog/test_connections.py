@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -90,6 +92,48 @@ def test_a_closed_catalog_says_so_in_every_thread(catalog):
     for ask in (catalog.read.assets, lambda: in_a_thread(catalog.read.assets), lambda: catalog.add([entry("cat")])):
         with pytest.raises(CatalogError, match="closed"):
             ask()
+
+
+def test_closing_while_others_ask_and_write_ends_no_process(tmp_path):
+    code = """
+import sys, threading, time
+from pathlib import Path
+from assetctl.catalog import Catalog, NewAsset
+from assetctl.errors import AssetctlError
+from assetctl.types import AssetFile, Identification
+def entry(name):
+    return NewAsset(name, "/" + name, (AssetFile("/" + name, 1, 1),), Identification("lora"), in_store=False)
+for turn in range(6):
+    catalog = Catalog(Path(sys.argv[1]))
+    catalog.add([entry(f"{turn}-{number}") for number in range(300)])
+    ended = []
+    def ask():
+        try:
+            while True:
+                catalog.read.assets()
+        except AssetctlError as error:
+            ended.append(error.message)
+    def write():
+        try:
+            for number in range(10**6):
+                catalog.add([entry(f"{turn}-w-{threading.get_ident()}-{number}")])
+        except AssetctlError as error:
+            ended.append(error.message)
+    threads = [threading.Thread(target=work) for work in (ask, ask, ask, write, write)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    catalog.close()
+    for thread in threads:
+        thread.join(20)
+    assert len(ended) == 5 and all("closed" in said or "ended" in said for said in ended), ended
+with Catalog(Path(sys.argv[1])) as again:
+    again.read.see_that_it_is_whole()
+print("fine")
+"""
+    command = [sys.executable, "-c", code, tmp_path / "catalog.db"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
 def test_who_writes_sees_what_was_written_and_others_see_it_at_its_end(catalog):

@@ -186,6 +186,23 @@ def test_one_damaged_row_keeps_no_catalog_from_being_upgraded(path):
     assert len(told) == 1
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE generations SET cfg_scale = 9e999 WHERE id = 1",
+        """UPDATE generations SET record = '{"clip_skip": 1e400}' WHERE id = 1""",
+        """UPDATE generations SET record = '{"clip_skip": "\\ud800"}' WHERE id = 1""",
+    ],
+)
+def test_numbers_that_no_json_holds_keep_no_catalog_from_being_upgraded(path, damage):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0006.sql").read_text())
+        connection.execute(damage)
+        connection.commit()
+    with Catalog(path) as catalog:
+        assert catalog.generations.get(2).settings["seed"] == 2**32 - 1
+
+
 def test_a_failing_upgrade_restores_the_catalog(old):
     run_sql(old, "CREATE TABLE asset_search (surprise TEXT)")
     with pytest.raises(CatalogError, match="is as it was"):

@@ -76,6 +76,13 @@ def test_our_own_picture_comes_out_the_same_byte_for_byte(assetctl, made, home, 
     assert Path(image["path"]).read_bytes() == (made / f"cat.{suffix}").read_bytes()
 
 
+def test_hashes_that_are_learned_later_change_no_byte(assetctl, made, home):
+    assetctl("verify")
+    for name in ("tiny", "style", "odd"):
+        assetctl("inspect", name, "--hash")
+    assert verdict(assetctl("reproduce", made / "cat.png", "--json")) == "identical"
+
+
 def test_a_number_does_without_the_file_and_its_assets_may_be_renamed(assetctl, made, home, tmp_path):
     picture = tmp_path / "gone.png"
     data = assetctl("generate", PROMPT, "--embedding", "tok", "--steps", "1", "--size", "64x64", "--out", picture,
