@@ -128,8 +128,12 @@ class Catalog:
             here = threading.current_thread()
             for thread in [each for each in self._reading if each is here or not each.is_alive()]:
                 self._reading.pop(thread).connection.close()
+            if self._writing is not None and self._writes.acquire(blocking=False):  # else somebody is writing
+                self._writing.close()
+                self._writes.release()
+                self._writing = None
             # SQLite must not close what another thread may be using: that goes when nobody holds it any more
-            others, self._writing = bool(self._reading), None
+            others, self._writing = bool(self._reading or self._writing), None
             self._reading.clear()
         if others:
             gc.collect()  # a connection and its statements hold each other

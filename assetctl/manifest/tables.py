@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -68,7 +69,9 @@ class Document:
         """See that a table has no keys but `known` ones."""
         for key in of:
             if key not in known:
-                self.fail((*where, key), "is not a known key", f"Keys are: {', '.join(known)}.")
+                near = difflib.get_close_matches(key[:100], known, n=1)
+                meant = f"Did you mean {near[0]}? " if near else ""
+                self.fail((*where, key), "is not a known key", f"{meant}Keys are: {', '.join(known)}.")
 
     def get(self, where: tuple[str, ...], of: Mapping[str, Any], kind: type[T], default: T) -> T:
         """The value of the last part of `where` in the table `of`, of the right type."""

@@ -104,11 +104,16 @@ def event_classes(base: type[Event] = Event) -> dict[str, type[Event]]:
     return found
 
 
-def error_classes(base: type[AssetctlError] = AssetctlError) -> dict[str, type[AssetctlError]]:
+def error_kinds(base: type[AssetctlError] = AssetctlError) -> list[type[AssetctlError]]:
+    """Every class of errors that is raised, those first that others are kinds of."""
+    return [found for kind in base.__subclasses__() for found in (kind, *error_kinds(kind))]
+
+
+def error_classes() -> dict[str, type[AssetctlError]]:
     """Errors by their codes; of several with one code, that which the others are kinds of."""
-    found = {base.code: base}
-    for kind in base.__subclasses__():
-        found = error_classes(kind) | found
+    found: dict[str, type[AssetctlError]] = {}
+    for kind in error_kinds():
+        found.setdefault(kind.code, kind)
     return found
 
 

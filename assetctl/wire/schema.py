@@ -15,7 +15,16 @@ from assetctl.errors import AssetctlError
 from assetctl.options import OPTIONS
 from assetctl.run import Event
 from assetctl.wire.documents import event_name, is_record
-from assetctl.wire.hints import error_classes, error_hints, event_classes, is_list, meant, members_of, typed_keys
+from assetctl.wire.hints import (
+    error_classes,
+    error_hints,
+    error_kinds,
+    event_classes,
+    is_list,
+    meant,
+    members_of,
+    typed_keys,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -186,9 +195,8 @@ class _Schemas:
 
     def error(self, done: dict[str, Any] | None = None) -> dict[str, Any]:
         """The schema of errors: what any class of them says, and what was done before."""
-        kinds = error_classes()
-        made: dict[str, Any] = {"code": {"enum": sorted(kinds)}}
-        for kind in {*kinds.values()}:
+        made: dict[str, Any] = {"code": {"enum": sorted(error_classes())}}
+        for kind in error_kinds():
             made |= {name: self.of(said) for name, said in error_hints(kind).items()}
         more = {"done": done or {}, "errors": {"type": "array", "items": self.of(AssetctlError)}}
         return _closed(made | more, {*made, *more} - {"code", "message", "hint"})

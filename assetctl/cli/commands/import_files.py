@@ -44,7 +44,7 @@ def app(
     copy: Annotated[bool, typer.Option("--copy", help="Copy into the store instead of registering in place.")] = False,
     move: Annotated[bool, typer.Option("--move", help="Move into the store instead of registering in place.")] = False,
 ) -> None:
-    """Register assets where they lie: nothing is moved, rewritten or deleted.
+    """Register assets where they lie: nothing is moved, rewritten or deleted, but by --move.
 
     Folders are scanned. Run it again after adding files: what is unchanged is recognised by its
     size and time, without being opened.
@@ -71,6 +71,9 @@ def _into_store(session: Session, paths: list[Path], tags: list[str], *, move: b
         taken = session.registry.add_to_store(*paths, move=move, tags=tags, run=run)
     for result in taken.results:
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'stored'}, {result.asset.path}")
+    for path, name in taken.doubles:
+        session.out.note(f"{path} held the same bytes as {name}, and was removed.")
+    for result in taken.results:
         for text in result.warnings:
             session.out.warning(text)
     _tell_passed_over(session.out, taken)

@@ -36,7 +36,8 @@ def app(
     def render() -> None:
         for result in bad:
             session.out.line(f"{result.status:>10}  {result.name}: {result.path}: {result.detail}")
-        session.out.line(f"{len(files) - len(bad):,} of {counted(len(files), 'file')} unchanged.")
+        said = "have the size and time that they had; hashes were not compared" if quick else "unchanged"
+        session.out.line(f"{len(files) - len(bad):,} of {counted(len(files), 'file')} {said}.")
 
     session.out.result(results, render, [result.name for result in bad])
     for result in results:

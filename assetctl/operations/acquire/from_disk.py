@@ -35,12 +35,14 @@ class AddedToStore:
         results: What is in the store, new or known.
         refused: Files inside folders that are no assets, each with its reason; they were passed over.
         others: Pickles inside folders that hold no model that is known; they were passed over.
+        doubles: Files that were moved and whose bytes the store had, each with the asset that has them; they are gone.
         failed: Why a file that was named is not in the store, or why nothing after it is.
     """
 
     results: list[PullResult] = field(default_factory=list)
     refused: list[tuple[str, AssetctlError]] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
+    doubles: list[tuple[str, str]] = field(default_factory=list)
     failed: list[AssetctlError] = field(default_factory=list)
 
 
@@ -84,7 +86,9 @@ def add_to_store(
                 if move and result.asset.in_store and not workspace.store.contains(Path(candidate.path)):
                     if result.known and _has_rotted(workspace, candidate, result.asset):
                         taken.results[-1] = result = pull(workspace, candidate.path, run, tags=labels)
-                    moved |= set(map(_place, _move_out(workspace, candidate, result, roots)))
+                    gone = _move_out(workspace, candidate, result, roots)
+                    moved |= set(map(_place, gone))
+                    taken.doubles += [(path, result.asset.name) for path in gone if result.known]
             except AssetctlError as error:
                 if isinstance(error, StorageError) and not isinstance(error, NoRoomError):
                     taken.failed.append(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import GenerationError
+from assetctl.errors import GenerationError, UnusableError
 from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def find_tokenizer(workspace: Workspace, checkpoint: Asset) -> Path | None:
     for folder in workspace.catalog.read.assets(kind="checkpoint", family=checkpoint.family, format="diffusers"):
         if (Path(folder.path) / "tokenizer" / "vocab.json").is_file():
             return Path(folder.path) / "tokenizer"
-    raise GenerationError(
+    raise UnusableError(
         f"{checkpoint.name} is a single file and lacks the vocabulary of its text encoder.",
         f"Fetch it once with `assetctl pull --support {checkpoint.family}`, "
         f"or put vocab.json and merges.txt into {companion / 'tokenizer'}.",

@@ -255,6 +255,8 @@ def _verify(
                 problem = "changed", "it was changed since it was registered"
             if problem is None and not quick:
                 problem, digests = _hash_problem(asset, file, run)
+            if problem is not None and problem[0] == "changed" and not quick:
+                touched[file.path] = 0  # whoever asks later must not believe its size and time
             if digests is not None:
                 learnt.append(FileHashes(file.path, digests.sha256, digests.autov3, digests.blake3))
             if digests is not None and written is not None and file.sha256 is not None:
@@ -267,7 +269,7 @@ def _verify(
             if digests is not None:
                 run.tell(Hashed(task=asset.name, path=file.path, sha256=str(digests.sha256)))
     finally:
-        if learnt:
+        if learnt or touched:
             with contextlib.suppress(StorageError):  # a home that cannot be written can be verified all the same
                 _keep(workspace, asset, learnt, touched)
 
