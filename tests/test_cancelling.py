@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SOON = 1.0
 
 #: In the short form, every so many events are the last.
-STRIDE = 6
+STRIDE = 9
 
 INDEX = b'{"unet": ["diffusers", "UNet2DConditionModel"]}'
 

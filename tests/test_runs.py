@@ -178,7 +178,7 @@ def places(count: int, most: int | None) -> list[int]:
     )
 
 
-HOW_MANY = (4, pytest.param(None, marks=pytest.mark.slow))
+HOW_MANY = (3, pytest.param(None, marks=pytest.mark.slow))
 
 
 @pytest.mark.parametrize("most", HOW_MANY)

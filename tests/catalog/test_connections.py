@@ -103,7 +103,7 @@ from assetctl.errors import AssetctlError
 from assetctl.types import AssetFile, Identification
 def entry(name):
     return NewAsset(name, "/" + name, (AssetFile("/" + name, 1, 1),), Identification("lora"), in_store=False)
-for turn in range(6):
+for turn in range(3):
     catalog = Catalog(Path(sys.argv[1]))
     catalog.add([entry(f"{turn}-{number}") for number in range(300)])
     ended = []
@@ -366,7 +366,7 @@ def _live_in_threads(path: Path, name: str, seconds: float, told: multiprocessin
         told.put(([traceback.format_exc()], {}, {}, []))
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=pytest.mark.slow)])
 def test_eight_threads_and_eight_processes_at_once_lose_nothing(tmp_path, seconds):
     path = tmp_path / "catalog.db"
     Catalog(path).close()
