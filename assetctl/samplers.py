@@ -1,14 +1,14 @@
-"""Samplers: names as A1111 prints them, and the diffusers scheduler that each stands for.
+"""Samplers and schedules: names as A1111 prints them, those that ComfyUI has for them, and how each program runs them.
 
-The mapping is that of diffusers' own documentation ("Schedulers overview"). Samplers that diffusers
-lacks, or has only with scipy (`LMS`) or torchsde (`DPM++ SDE`), are left out.
+The schedulers of diffusers are those of its own documentation ("Schedulers overview"); what it lacks is sampled in
+the ways of A1111 and ComfyUI alone.
 """
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
 
@@ -18,51 +18,121 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """A diffusers scheduler.
+    """A way from noise to a picture.
 
     Attributes:
-        scheduler: Name of its class in diffusers.
-        options: What it is made with, over the checkpoint's own scheduler configuration.
+        scheduler: Name of its class in diffusers, where there is one.
+        options: What that is made with, over the checkpoint's own scheduler configuration.
+        comfyui: ComfyUI's name for it.
+        automatic: The schedule that A1111 takes where "Automatic" is chosen.
+        discards: Flavours that leave out the last level but one.
+        brownian: Whether its noise comes off a Brownian path, unless diffusers draws it.
     """
 
-    scheduler: str
+    scheduler: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    comfyui: str | None = None
+    automatic: str = "Uniform"
+    discards: tuple[str, ...] = ()
+    brownian: bool = False
 
 
-def _multistep(algorithm: str, order: int) -> Sampler:
-    return Sampler("DPMSolverMultistepScheduler", {"algorithm_type": algorithm, "solver_order": order})
+def _multistep(algorithm: str, order: int) -> dict[str, Any]:
+    return {
+        "scheduler": "DPMSolverMultistepScheduler",
+        "options": {"algorithm_type": algorithm, "solver_order": order},
+    }
 
 
-#: Samplers that take Karras sigmas as well, under their name and `Karras`.
-_WITH_KARRAS = {
-    "DPM++ 2M": _multistep("dpmsolver++", 2),
-    "DPM++ 2M SDE": _multistep("sde-dpmsolver++", 2),
-    "DPM++ 3M SDE": _multistep("sde-dpmsolver++", 3),
-    "DPM2": Sampler("KDPM2DiscreteScheduler"),
-    "DPM2 a": Sampler("KDPM2AncestralDiscreteScheduler"),
-}
-
-#: Canonical name to sampler.
-SAMPLERS: Mapping[str, Sampler] = {
-    "Euler a": Sampler("EulerAncestralDiscreteScheduler"),
-    "Euler": Sampler("EulerDiscreteScheduler", {"use_karras_sigmas": False}),
-    "Heun": Sampler("HeunDiscreteScheduler", {"use_karras_sigmas": False}),
-    "DDIM": Sampler("DDIMScheduler"),
+#: Samplers by the names that A1111 has for them; what it lacks is spelled alike.
+_PLAIN: Mapping[str, Sampler] = {
+    "Euler a": Sampler("EulerAncestralDiscreteScheduler", comfyui="euler_ancestral"),
+    "Euler": Sampler("EulerDiscreteScheduler", comfyui="euler"),
+    "Heun": Sampler("HeunDiscreteScheduler", comfyui="heun"),
+    "Heun++ 2": Sampler(comfyui="heunpp2"),
+    "LMS": Sampler(comfyui="lms"),
+    "DPM2": Sampler(
+        "KDPM2DiscreteScheduler", comfyui="dpm_2", automatic="Karras", discards=("a1111", "comfyui")
+    ),
+    "DPM2 a": Sampler(
+        "KDPM2AncestralDiscreteScheduler", comfyui="dpm_2_ancestral", automatic="Karras",
+        discards=("a1111", "comfyui"),
+    ),
+    "DPM++ 2M": Sampler(**_multistep("dpmsolver++", 2), comfyui="dpmpp_2m", automatic="Karras"),
+    "DPM++ 2S a": Sampler(comfyui="dpmpp_2s_ancestral", automatic="Karras"),
+    "DPM++ SDE": Sampler(comfyui="dpmpp_sde", automatic="Karras", brownian=True),
+    "DPM++ 2M SDE": Sampler(
+        **_multistep("sde-dpmsolver++", 2), comfyui="dpmpp_2m_sde", automatic="Exponential", brownian=True
+    ),
+    "DPM++ 2M SDE Heun": Sampler(comfyui="dpmpp_2m_sde_heun", automatic="Exponential", brownian=True),
+    "DPM++ 3M SDE": Sampler(
+        **_multistep("sde-dpmsolver++", 3), comfyui="dpmpp_3m_sde", automatic="Exponential", discards=("a1111",),
+        brownian=True,
+    ),
+    "IPNDM": Sampler(comfyui="ipndm"),
+    "DEIS": Sampler(comfyui="deis"),
+    "DDIM": Sampler("DDIMScheduler", comfyui="ddim"),
     "PLMS": Sampler("PNDMScheduler", {"skip_prk_steps": True}),
-    "UniPC": Sampler("UniPCMultistepScheduler", {"use_karras_sigmas": False}),
-    "LCM": Sampler("LCMScheduler"),
-} | {
-    name + suffix: Sampler(plain.scheduler, {**plain.options, "use_karras_sigmas": bool(suffix)})
-    for name, plain in _WITH_KARRAS.items()
-    for suffix in ("", " Karras")
+    "UniPC": Sampler("UniPCMultistepScheduler", comfyui="uni_pc", discards=("comfyui",)),
+    "UniPC bh2": Sampler(comfyui="uni_pc_bh2", discards=("comfyui",)),
+    "LCM": Sampler("LCMScheduler", comfyui="lcm"),
+    "TCD": Sampler(),
+    "Restart": Sampler(automatic="Karras"),
 }  # fmt: skip
 
-_ALIASES = {"pndm": "PLMS", "euler ancestral": "Euler a"}
+#: Those whose scheduler in diffusers takes Karras' levels too.
+_WITH_KARRAS = ("DPM++ 2M", "DPM++ 2M SDE", "DPM++ 3M SDE", "DPM2", "DPM2 a")
+_WITHOUT = ("Euler", "Heun", "UniPC", *_WITH_KARRAS)
+
+
+def _diffusers(name: str, *, karras: bool) -> Sampler:
+    """A sampler whose scheduler is told which levels to take, if it can be."""
+    plain = _PLAIN[name]
+    told = {"use_karras_sigmas": karras} if name in _WITHOUT else {}
+    fields = {key: getattr(plain, key) for key in ("comfyui", "automatic", "discards", "brownian")}
+    return Sampler(plain.scheduler, {**plain.options, **told}, **fields)
+
+
+SAMPLERS: Mapping[str, Sampler] = {name: _diffusers(name, karras=False) for name in _PLAIN} | {
+    f"{name} Karras": _diffusers(name, karras=True) for name in _WITH_KARRAS
+}
+"""Canonical name to sampler; with the schedule behind it, where it once was part of the name."""
+
+AUTOMATIC = "Automatic"
+
+SCHEDULERS: Mapping[str, str | None] = {
+    AUTOMATIC: None, "Uniform": None, "Karras": "karras", "Exponential": "exponential", "Polyexponential": None,
+    "SGM Uniform": "sgm_uniform", "KL Optimal": "kl_optimal", "Align Your Steps": None, "Simple": "simple",
+    "Normal": "normal", "DDIM": "ddim_uniform", "Beta": "beta", "Linear Quadratic": "linear_quadratic",
+}  # fmt: skip
+"""Schedules by the names that A1111 has for them, or would have; and ComfyUI's names, where there are some."""
+
+FLAVOURS = ("diffusers", "a1111", "comfyui")
+"""Whose pictures are made: with the schedules, noise and prompts of this program."""
+
+LEGACY = "legacy"
+"""The flavour of pictures that were made before there were any: as diffusers, spaced as each checkpoint said."""
+
+NOISES = ("cpu", "nv")
+"""Where noise comes from: a processor's generator, or NVIDIA's."""
+
+_ALIASES = {"pndm": "PLMS", "euler ancestral": "Euler a", "heunpp2": "Heun++ 2"} | {
+    name: ours
+    for ours, each in _PLAIN.items()
+    if each.comfyui
+    for name in (each.comfyui, f"{each.comfyui}_gpu")
+}
 _CANONICAL = {name.lower(): name for name in SAMPLERS} | _ALIASES
+
+_SCHEDULES = {name.lower(): name for name in SCHEDULERS} | {
+    theirs: ours for ours, theirs in SCHEDULERS.items() if theirs
+} | {"align_your_steps": "Align Your Steps", "ays": "Align Your Steps", "ddim uniform": "DDIM"}  # fmt: skip
 
 
 def canonical_sampler(name: str) -> str:
-    """The spelling of a sampler's name that `SAMPLERS` has, for any case and spacing.
+    """The spelling of a sampler's name that is used here, for any case and spacing, and for ComfyUI's names.
+
+    A schedule may follow, as A1111 once wrote them: `DPM++ 2M Karras`.
 
     Raises:
         UsageError: There is no such sampler; the hint lists the nearest ones.
@@ -70,6 +140,80 @@ def canonical_sampler(name: str) -> str:
     wanted = " ".join(name.lower().split())
     if wanted in _CANONICAL:
         return _CANONICAL[wanted]
+    for schedule in ("karras", "exponential"):
+        plain = wanted.removesuffix(f" {schedule}")
+        if plain != wanted and plain in _CANONICAL and _CANONICAL[plain] in _PLAIN:
+            return f"{_CANONICAL[plain]} {schedule.title()}"
     near = difflib.get_close_matches(wanted, _CANONICAL, n=4, cutoff=0.5)
     names = dict.fromkeys(_CANONICAL[each] for each in near) or SAMPLERS
     raise UsageError(f"There is no sampler {name!r}.", f"Choose one of: {', '.join(names)}.")
+
+
+def canonical_scheduler(name: str) -> str:
+    """The spelling of a schedule's name, A1111's or ComfyUI's in any case.
+
+    Raises:
+        UsageError: There is no such schedule.
+    """
+    wanted = " ".join(name.lower().split())
+    if wanted in _SCHEDULES:
+        return _SCHEDULES[wanted]
+    raise UsageError(f"There is no schedule {name!r:.40}.", f"Choose one of: {', '.join(SCHEDULERS)}.")
+
+
+def canonical_flavour(name: str) -> str:
+    """A flavour in small letters.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    return _one_of(name, (*FLAVOURS, LEGACY), "flavour")
+
+
+def canonical_noise(name: str) -> str:
+    """A source of noise in small letters, A1111's names included: its `GPU` is NVIDIA's.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    return _one_of({"gpu": "nv"}.get(name.strip().lower(), name), NOISES, "source of noise")
+
+
+def _one_of(name: str, names: tuple[str, ...], what: str) -> str:
+    wanted = name.strip().lower()
+    if wanted not in names:
+        raise UsageError(f"There is no {what} {name!r:.40}.", f"Choose one of: {', '.join(names)}.")
+    return wanted
+
+
+def told_apart(sampler: str, scheduler: str = AUTOMATIC) -> tuple[str, str]:
+    """A sampler's plain name and its schedule, of canonical ones: of two schedules that are named, the second counts.
+
+    `DPM++ 2M Karras` and `Automatic` are `DPM++ 2M` and `Karras`.
+    """
+    for schedule in ("Karras", "Exponential"):
+        plain = sampler.removesuffix(f" {schedule}")
+        if plain != sampler and plain in _PLAIN:
+            return plain, schedule if scheduler == AUTOMATIC else scheduler
+    return sampler, scheduler
+
+
+def of_diffusers(sampler: str, scheduler: str = AUTOMATIC) -> Sampler:
+    """The sampler as diffusers has it.
+
+    Raises:
+        UsageError: It has none, or not with this schedule.
+    """
+    plain, schedule = told_apart(sampler, scheduler)
+    if schedule not in (AUTOMATIC, "Uniform", "Normal"):
+        if f"{plain} {schedule}" in SAMPLERS:
+            return SAMPLERS[f"{plain} {schedule}"]
+        what = f"{plain} with the schedule {schedule}"
+    elif SAMPLERS[plain].scheduler is not None:
+        return SAMPLERS[plain]
+    else:
+        what = plain
+    raise UsageError(
+        f"diffusers does not sample {what} as it is meant.",
+        "Choose --flavour a1111 or --flavour comfyui, which do; `assetctl samplers` lists what there is.",
+    )
