@@ -14,7 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from assetctl.errors import UsageError
-from assetctl.samplers import SAMPLERS, canonical_sampler
+from assetctl.samplers import (
+    FLAVOURS,
+    LEGACY,
+    NOISES,
+    SAMPLERS,
+    SCHEDULERS,
+    canonical_flavour,
+    canonical_noise,
+    canonical_sampler,
+    canonical_scheduler,
+    of_diffusers,
+    usual_eta,
+    usual_noise,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,13 +50,13 @@ class Option:
 
     Attributes:
         name: In Python, JSON, records and the API.
-        type: `int`, `float` or `str`.
+        type: `int`, `float`, `str` or `bool`.
         help: What it does, and what is taken unless it is named.
         flag: On the command line.
         key: In a recipe of a manifest.
         field: In A1111's infotext.
         usual: What is taken where neither the assets nor their family have their own; `None` where that is not a
-            constant: a picture's size is the checkpoint's, its seed chance.
+            constant: a picture's size is the checkpoint's, its seed chance, its noise the flavour's.
         bounds: The least and the most that can be asked for.
         believed: Likewise, of what other programs' pictures say.
         multiple: Of what it must be one.
@@ -52,10 +65,11 @@ class Option:
         spelled: Returns the one spelling of a text, or raises `UsageError`.
         values: Texts that there are, for a shell to complete.
         others: What other programs and their interfaces call it.
+        sampled: Whether it is obeyed where we sample ourselves, and not where diffusers does.
     """
 
     name: str
-    type: type[int | float | str]
+    type: type[int | float | str | bool]
     help: str
     flag: str
     key: str
@@ -68,6 +82,7 @@ class Option:
     spelled: Callable[[str], str] | None = None
     values: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    sampled: bool = False
 
     def checked(self, value: Any) -> Any:  # noqa: ANN401 - of the option's type, or refused
         """The value as it is meant.
@@ -83,10 +98,10 @@ class Option:
 
     def problem(self, value: object) -> str | None:
         """What is wrong with a value, to go on with behind a name: `must be 1 to 200, not 0`. Of words, nothing."""
-        if isinstance(value, str) and self.type is str:
+        if self.type in (str, bool) and isinstance(value, self.type):
             return None
-        if not is_number(value) or (self.type is int and not isinstance(value, int)) or self.type is str:
-            wanted = {int: "a whole number", float: "a number", str: "a text"}[self.type]
+        if not is_number(value) or (self.type is int and not isinstance(value, int)) or self.type in (str, bool):
+            wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[self.type]
             return f"must be {wanted}, not {shown(value)}"
         if self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]:
             low, high = self.bounds
@@ -154,6 +169,51 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "clip_skip", int, "SD 1: which text layer to read, from the last.",
         "--clip-skip", "clip_skip", "Clip skip", 1, (1, 12), (1, 100), silent=1, others=("clipSkip",),
+    ),
+    Option(
+        "flavour", str, "Whose picture it is to be: diffusers unless named, or as a1111 or comfyui makes it.",
+        "--flavour", "flavour", "Flavour", "diffusers", silent=LEGACY, spelled=canonical_flavour, values=FLAVOURS,
+    ),
+    Option(
+        "scheduler", str, "The noise levels of the steps, as A1111 or ComfyUI names them: see `assetctl samplers`.",
+        "--scheduler", "scheduler", "Schedule type", "Automatic", silent="Automatic", spelled=canonical_scheduler,
+        values=tuple(SCHEDULERS), others=("schedule_type",),
+    ),
+    Option(
+        "noise", str, "Where noise comes from, cpu or nv (as on NVIDIA's cards): what the flavour has unless named.",
+        "--noise", "noise", "RNG", None, silent="CPU", spelled=canonical_noise, values=NOISES, sampled=True,
+    ),
+    Option(
+        "eta", float, "How much noise is drawn anew at each step: what the sampler is made for unless named.",
+        "--eta", "eta", "Eta", None, (0, 1), silent=1.0, sampled=True,
+    ),
+    Option(
+        "ensd", int, "A1111's eta noise seed delta: added to the seed for the noise between steps.",
+        "--ensd", "ensd", "ENSD", 0, (0, MAX_SEED), silent=0, sampled=True,
+    ),
+    Option(
+        "s_churn", float, "Noise added before each step, of Euler, Heun, DPM2: none unless named.",
+        "--s-churn", "s_churn", "Sigma churn", 0.0, (0, 100), silent=0.0, sampled=True,
+    ),
+    Option(
+        "s_tmin", float, "The lowest noise level at which --s-churn adds noise.",
+        "--s-tmin", "s_tmin", "Sigma tmin", 0.0, (0, 1000), silent=0.0, sampled=True,
+    ),
+    Option(
+        "s_tmax", float, "The highest; 0 for no limit.",
+        "--s-tmax", "s_tmax", "Sigma tmax", 0.0, (0, 1000), silent=0.0, sampled=True,
+    ),
+    Option(
+        "s_noise", float, "What noise between steps is multiplied by: 1 unless named.",
+        "--s-noise", "s_noise", "Sigma noise", 1.0, (0, 2), silent=1.0, sampled=True,
+    ),
+    Option(
+        "discard_penultimate", bool, "Leave out the last noise level but one, as some samplers do anyway.",
+        "--discard-penultimate", "discard_penultimate", "Discard penultimate sigma", False, silent=False, sampled=True,
+    ),
+    Option(
+        "sgm_noise", bool, "Begin as Stability's own code does: A1111's SGM noise multiplier.",
+        "--sgm-noise", "sgm_noise", "SGM noise multiplier", False, silent=False, sampled=True,
     ),
 )  # fmt: skip
 """All of them, in the order of the help."""
@@ -231,4 +291,27 @@ def filled(asked: Settings, family: Family | None, base_models: Sequence[str | N
     own = next((found.usual for name in base_models if (found := distilled.get(name or ""))), {})
     common = {} if family is None or family.driven is None else family.driven.usual
     usual = {each.name: each.usual for each in OPTIONS if each.usual is not None}
-    return {**usual, **common, **own, **asked}
+    every = {**usual, **common, **own, **asked}
+    return {"noise": usual_noise(every["flavour"]), "eta": usual_eta(every["sampler"]), **every}
+
+
+def complete(settings: Settings) -> dict[str, Any]:
+    """Settings of a picture, with what holds where it says nothing."""
+    return {each.name: each.silent for each in OPTIONS if each.silent is not None} | dict(settings)
+
+
+def refuse_unobeyed(asked: Settings, filled_in: Settings) -> None:
+    """Refuse what was asked for and would do nothing.
+
+    Raises:
+        UsageError: diffusers samples, and something is asked for that it does not obey, or has not.
+    """
+    if filled_in["flavour"] not in ("diffusers", LEGACY):
+        return
+    of_diffusers(filled_in["sampler"], filled_in["scheduler"])
+    usual = {"eta": usual_eta(filled_in["sampler"])}
+    for each in OPTIONS:
+        if each.sampled and asked.get(each.name, each.silent) not in (each.silent, usual.get(each.name)):
+            raise UsageError(
+                f"{each.called} does nothing where diffusers samples.", "Choose --flavour a1111 or --flavour comfyui."
+            )

@@ -113,14 +113,11 @@ FLAVOURS = ("diffusers", "a1111", "comfyui")
 LEGACY = "legacy"
 """The flavour of pictures that were made before there were any: as diffusers, spaced as each checkpoint said."""
 
-NOISES = ("cpu", "nv")
-"""Where noise comes from: a processor's generator, or NVIDIA's."""
+NOISES = ("CPU", "NV")
+"""Where noise comes from, as A1111 writes it: a processor's generator, or NVIDIA's."""
 
 _ALIASES = {"pndm": "PLMS", "euler ancestral": "Euler a", "heunpp2": "Heun++ 2"} | {
-    name: ours
-    for ours, each in _PLAIN.items()
-    if each.comfyui
-    for name in (each.comfyui, f"{each.comfyui}_gpu")
+    name: ours for ours, each in _PLAIN.items() if each.comfyui for name in (each.comfyui, f"{each.comfyui}_gpu")
 }
 _CANONICAL = {name.lower(): name for name in SAMPLERS} | _ALIASES
 
@@ -171,16 +168,27 @@ def canonical_flavour(name: str) -> str:
 
 
 def canonical_noise(name: str) -> str:
-    """A source of noise in small letters, A1111's names included: its `GPU` is NVIDIA's.
+    """A source of noise as A1111 writes it: its `GPU` is NVIDIA's.
 
     Raises:
         UsageError: There is none of this name.
     """
-    return _one_of({"gpu": "nv"}.get(name.strip().lower(), name), NOISES, "source of noise")
+    wanted = name.strip().upper()
+    return _one_of("NV" if wanted == "GPU" else wanted, NOISES, "source of noise")
+
+
+def usual_noise(flavour: str) -> str:
+    """Where the noise of a flavour comes from unless somebody chooses."""
+    return "NV" if flavour == "a1111" else "CPU"
+
+
+def usual_eta(sampler: str) -> float:
+    """How much noise a sampler draws anew unless somebody chooses."""
+    return {"DDIM": 0.0, "TCD": 0.3}.get(told_apart(sampler)[0], 1.0)
 
 
 def _one_of(name: str, names: tuple[str, ...], what: str) -> str:
-    wanted = name.strip().lower()
+    wanted = name.strip() if name.strip() in names else name.strip().lower()
     if wanted not in names:
         raise UsageError(f"There is no {what} {name!r:.40}.", f"Choose one of: {', '.join(names)}.")
     return wanted
@@ -198,22 +206,19 @@ def told_apart(sampler: str, scheduler: str = AUTOMATIC) -> tuple[str, str]:
     return sampler, scheduler
 
 
-def of_diffusers(sampler: str, scheduler: str = AUTOMATIC) -> Sampler:
-    """The sampler as diffusers has it.
+def of_diffusers(sampler: str, scheduler: str = AUTOMATIC) -> str:
+    """The name in `SAMPLERS` of a sampler as diffusers has it.
 
     Raises:
         UsageError: It has none, or not with this schedule.
     """
     plain, schedule = told_apart(sampler, scheduler)
+    what = plain
     if schedule not in (AUTOMATIC, "Uniform", "Normal"):
-        if f"{plain} {schedule}" in SAMPLERS:
-            return SAMPLERS[f"{plain} {schedule}"]
-        what = f"{plain} with the schedule {schedule}"
-    elif SAMPLERS[plain].scheduler is not None:
-        return SAMPLERS[plain]
-    else:
-        what = plain
+        what = f"{plain} {schedule}"
+    if what in SAMPLERS and SAMPLERS[what].scheduler is not None:
+        return what
     raise UsageError(
-        f"diffusers does not sample {what} as it is meant.",
+        f"diffusers has no sampler {what!r}.",
         "Choose --flavour a1111 or --flavour comfyui, which do; `assetctl samplers` lists what there is.",
     )

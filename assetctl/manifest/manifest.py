@@ -229,7 +229,7 @@ def _settings(
 ) -> dict[str, Any]:
     """The options of one key, and see that a picture can be made so; an empty text is none."""
     words = len(options) > 1 or options[0].type is str
-    value: Any = document.text(where, of) if words else document.get(where, of, options[0].type, 0)
+    value: Any = document.text(where, of) if words else document.get(where, of, options[0].type, options[0].type(0))
     if value == "" and words:
         return {}
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.options import OPTIONS, together, written
+from assetctl.options import OPTIONS, complete, together, written
 from assetctl.pictures.parameters import (
     MAX_ASSETS,
     NO_FILE,
@@ -24,10 +24,12 @@ from assetctl.pictures.parameters import (
     with_understood,
 )
 from assetctl.prompt import parse_prompt, without_tags
+from assetctl.samplers import LEGACY, told_apart, usual_eta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from assetctl.options import Settings
     from assetctl.plan import Plan, PlannedUse
 
 
@@ -156,12 +158,14 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
         understood=_neutral(said),
     )
     expressed = {each.field: each.name for each in OPTIONS}
-    return with_understood(found, {**expressed, "Version": "software"}, _ROLES), at is not None
+    return with_understood(found, {**expressed, "Eta DDIM": "eta", "Version": "software"}, _ROLES), at is not None
 
 
 def _settings(said: dict[str, str]) -> dict[str, Any]:
     """What the fields say of options."""
     found = {"sampler": _sampler(said)}
+    if "Eta DDIM" in said:
+        found["eta"] = said["Eta DDIM"]
     for name, options in together("field").items():
         values = said.get(name, "").split("x") if len(options) > 1 else [said.get(name)]
         if len(values) == len(options):
@@ -320,8 +324,9 @@ def software() -> str:
 
 def _fields(plan: Plan, seed: int) -> dict[str, str]:
     """The last line's fields in A1111's order; those without a value are left out."""
-    settings = {**plan.settings, "seed": seed}
+    settings = {**complete(plan.settings), "seed": seed}
     said = {field: written(options, settings) or "" for field, options in together("field").items()}
+    said |= _of_sampling(settings)
     loras = [(use.name, use.autov3 or use.autov2 or "") for use in plan.of("lora")]
     embeddings = [(use.name, (use.sha256 or "")[:12]) for use in plan.of("embedding")]
     first = {field: said.pop(field) for field in _FIRST}
@@ -330,11 +335,22 @@ def _fields(plan: Plan, seed: int) -> dict[str, str]:
         **_named("Model", plan.checkpoint),
         **_named("VAE", plan.vae),
         **said,
-        "RNG": "CPU",
         "Lora hashes": _hash_list(loras),
         "TI hashes": _hash_list(embeddings),
         "Version": software(),
     }
+
+
+def _of_sampling(settings: Settings) -> dict[str, str]:
+    """What A1111 says otherwise of how a picture was sampled, or not at all."""
+    eta, name = settings.get("eta"), "Eta DDIM" if settings["sampler"] == "DDIM" else "Eta"
+    own = {"Eta": "", "Flavour": "", "RNG": settings.get("noise") or "CPU"}
+    if eta not in (None, usual_eta(settings["sampler"])) or (name == "Eta DDIM" and eta):
+        own[name] = f"{eta:g}"
+    if settings["flavour"] in ("diffusers", LEGACY):
+        return own
+    plain, schedule = told_apart(settings["sampler"], settings["scheduler"])
+    return own | {"Sampler": plain, "Schedule type": schedule, "Flavour": settings["flavour"]}
 
 
 def _named(field: str, use: PlannedUse | None) -> dict[str, str]:

@@ -214,14 +214,20 @@ class PictureParameters:
     unread: tuple[str, ...] = ()
 
 
+def truth(value: object) -> bool | None:
+    """Whether something is so, from what other programs write for it."""
+    return {"true": True, "false": False}.get(str(value).strip().lower())
+
+
+_READERS: dict[type, Callable[[object], Any]] = {float: number, str: line, bool: truth, int: integer}
+
+
 def settings(said: Mapping[str, Any], other: Settings = MappingProxyType({})) -> dict[str, Any]:
     """What somebody's object says of options, by their own or others' names; what it does not say is as in `other`."""
     found = {}
     for each in OPTIONS:
         value = next((said[name] for name in (each.name, *each.others) if said.get(name) is not None), None)
-        read = (
-            integer(value, *each.believed) if each.type is int else number(value) if each.type is float else line(value)
-        )
+        read = _READERS[each.type](value) if each.type is not int else integer(value, *each.believed)
         read = other.get(each.name) if read is None else read
         if read is not None:
             found[each.name] = read

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from assetctl.errors import GenerationError, NameTakenError, StorageError, UsageError
-from assetctl.options import OPTIONS
+from assetctl.options import OPTIONS, complete
 from assetctl.pictures.image_files import RECORD, exif_block
 from assetctl.pictures.infotext import software
 from assetctl.pictures.parameters import sound
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def picture_record(plan: Plan, seed: int, environment: Mapping[str, str]) -> dict[str, Any]:
     """Everything that a picture was made from, each asset with its hashes."""
-    settings = {**plan.settings, "seed": seed}
+    settings = {**complete(plan.settings), "seed": seed}
     always = {each.name: settings[each.name] for each in OPTIONS if each.silent is None}
     unusual = {each.name: settings[each.name] for each in OPTIONS if each.silent not in (None, settings[each.name])}
     return {

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from assetctl.errors import MissingExtraError
+from assetctl.options import complete
 from assetctl.plan import Picture
 from assetctl.run import Started
 
@@ -72,7 +73,7 @@ class DiffusersBackend:
             from assetctl.generation.diffusers.session import Loaded, Session  # noqa: PLC0415 - torch and diffusers
 
         device = choose_device(plan.device)
-        dtype = choose_dtype(plan.dtype, device)
+        dtype = choose_dtype(plan.dtype, device, complete(plan.settings)["flavour"])
         with using_threads(plan.threads, run):
             if self._loaded is None or not self._loaded.serves(plan, device, dtype):
                 self._loaded = None  # two at once would need twice the memory

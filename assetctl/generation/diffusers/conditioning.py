@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ from safetensors.torch import load_file
 
 from assetctl.errors import UnusableError
 from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
+from assetctl.prompt import without_tags
 from assetctl.prompt.chunks import Chunk, Token, cut_prompt
+from assetctl.prompt.comfyui import cut_comfyui
+from assetctl.samplers import LEGACY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from diffusers import DiffusionPipeline
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from assetctl.plan import PlannedUse
     from assetctl.prompt import ParsedPrompt
 
+    Run = Callable[[Chunk], tuple[torch.Tensor, torch.Tensor | None]]
+    Weigh = Callable[[torch.Tensor, Sequence[float], Callable[[], torch.Tensor]], torch.Tensor]
 
 #: Names of SDXL's two tensors, in the order of its encoders.
 _SDXL = ("clip_l", "clip_g")
@@ -110,6 +116,10 @@ class Encoder:
         """Tokens of a whole chunk, its start and end included: 77."""
         return min(int(self.tokenizer.model_max_length), int(self.model.config.max_position_embeddings))
 
+    def tokenize(self, text: str) -> list[Token]:
+        """The tokens of plain text."""
+        return [Token(word) for word in self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids]
+
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
@@ -126,26 +136,62 @@ def encoders_of(pipeline: DiffusionPipeline) -> tuple[Encoder, ...]:
     return (first,) if second is None else (first, Encoder(pipeline.tokenizer_2, second))
 
 
-def encode(encoders: Sequence[Encoder], prompts: Iterable[ParsedPrompt], skip: int = 1) -> list[Conditioning]:
-    """Encode prompts, all to the same number of chunks: shorter ones end in empty chunks.
+#: A shorter prompt's states are repeated until both have one length, where that is not longer than so many times.
+_MOST_REPEATS = 16
 
-    `skip` is A1111's "Clip skip": which layer of a single encoder is read, counted from the last.
+
+def encode(
+    encoders: Sequence[Encoder], prompts: Iterable[ParsedPrompt], skip: int = 1, flavour: str = LEGACY
+) -> list[Conditioning]:
+    """Encode prompts, all to the same length.
+
+    The states of shorter ones are repeated, which attention does not tell from one that stands alone; in pictures that
+    were made before that was so, they end in empty chunks.
+
+    Args:
+        encoders: The text encoders.
+        prompts: A prompt, or a prompt and a negative one.
+        skip: A1111's "Clip skip": which layer of a single encoder is read, counted from the last.
+        flavour: Whose way of cutting and weighing it is: A1111's for all but ComfyUI.
     """
-    chunked = [[cut(prompt, encoder) for encoder in encoders] for prompt in prompts]
-    most = max(len(chunks) for each in chunked for chunks in each)
+    comfyui = flavour == "comfyui"
+    chunked = [[(cut_as_comfyui if comfyui else cut)(prompt, each) for each in encoders] for prompt in prompts]
+    counts = [max(map(len, each)) for each in chunked]
+    if flavour == LEGACY or math.lcm(*counts) > _MOST_REPEATS * max(counts):
+        counts = [max(counts)] * len(counts)
+    longest = math.lcm(*counts)
+    weigh = weigh_from_nothing if comfyui else emphasise
     with torch.no_grad():
-        return [_encode_one(encoders, each, most, skip) for each in chunked]
+        found = [_encode_one(encoders, each, count, skip, weigh) for each, count in zip(chunked, counts, strict=True)]
+    return [
+        replace(each, states=each.states.repeat(1, longest // count, 1))
+        for each, count in zip(found, counts, strict=True)
+    ]
 
 
-def _encode_one(encoders: Sequence[Encoder], chunked: Sequence[list[Chunk]], most: int, skip: int) -> Conditioning:
+def _encode_one(
+    encoders: Sequence[Encoder], chunked: Sequence[list[Chunk]], most: int, skip: int, weigh: Weigh
+) -> Conditioning:
     states, pooled = [], None
     for encoder, chunks in zip(encoders, chunked, strict=True):
         padded = chunks + [Chunk() for _ in range(most - len(chunks))]
-        encoded = [_encode_chunk(encoder, chunk, skip, penultimate=len(encoders) > 1) for chunk in padded]
+
+        def run(chunk: Chunk, encoder: Encoder = encoder) -> tuple[torch.Tensor, torch.Tensor | None]:
+            return _encode_chunk(encoder, chunk, skip, penultimate=len(encoders) > 1)
+
+        encoded = [_weighed(chunk, encoder, run, weigh) for chunk in padded]
         states.append(torch.cat([each for each, _ in encoded], dim=1))
         pooled = encoded[0][1]
     # SDXL's two encoders stand side by side, and the second one's pooled output counts
     return Conditioning(torch.cat(states, dim=-1), pooled)
+
+
+def _weighed(chunk: Chunk, encoder: Encoder, run: Run, weigh: Weigh) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A chunk's states, weighed, and its pooled output."""
+    states, pooled = run(chunk)
+    padding = encoder.length - 2 - chunk.count
+    weights = [1.0, *chunk.weights, *[1.0] * (padding + 1)]
+    return weigh(states, weights, lambda: run(Chunk())[0]), pooled
 
 
 def _encode_chunk(
@@ -157,7 +203,7 @@ def _encode_chunk(
     batch = torch.tensor([ids], device=model.device)
     output = model(batch, output_hidden_states=True) if penultimate or skip > 1 else model(batch)
     states = output.hidden_states[-2] if penultimate else _read_layer(model, output, skip)
-    return emphasise(states, [1.0, *chunk.weights, *[1.0] * (padding + 1)]), output[0] if penultimate else None
+    return states, output[0] if penultimate else None
 
 
 def _read_layer(model: PreTrainedModel, output: Any, skip: int) -> torch.Tensor:  # noqa: ANN401 - transformers' own type
@@ -169,7 +215,9 @@ def _read_layer(model: PreTrainedModel, output: Any, skip: int) -> torch.Tensor:
     return states
 
 
-def emphasise(states: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
+def emphasise(
+    states: torch.Tensor, weights: Sequence[float], _nothing: Callable[[], torch.Tensor] | None = None
+) -> torch.Tensor:
     """Scale each token's state by its weight, then the whole chunk back to the mean that it had.
 
     Args:
@@ -183,11 +231,30 @@ def emphasise(states: torch.Tensor, weights: Sequence[float]) -> torch.Tensor:
     return (scaled * (exact.mean() / scaled.mean())).to(states.dtype)
 
 
+def weigh_from_nothing(
+    states: torch.Tensor, weights: Sequence[float], nothing: Callable[[], torch.Tensor]
+) -> torch.Tensor:
+    """Go from the state that an empty prompt has in a token's place to the token's, times its weight (ComfyUI).
+
+    Args:
+        states: (1, tokens, width).
+        weights: One per token.
+        nothing: Encodes an empty prompt.
+    """
+    if all(weight == 1.0 for weight in weights):
+        return states
+    empty = nothing().float()
+    many = torch.tensor(weights, device=states.device)[:, None]
+    weighed = (states.float() - empty) * many + empty
+    return torch.where(many == 1.0, states, weighed.to(states.dtype))
+
+
 def cut(prompt: ParsedPrompt, encoder: Encoder) -> list[Chunk]:
     """Tokenise a prompt and cut it into chunks. There is always at least one."""
-
-    def tokenize(text: str) -> list[Token]:
-        return [Token(word) for word in encoder.tokenizer(text, add_special_tokens=False, verbose=False).input_ids]
-
     comma = encoder.tokenizer.convert_tokens_to_ids(",</w>")
-    return cut_prompt(prompt, tokenize, comma, encoder.embeddings, encoder.length - 2)
+    return cut_prompt(prompt, encoder.tokenize, comma, encoder.embeddings, encoder.length - 2)
+
+
+def cut_as_comfyui(prompt: ParsedPrompt, encoder: Encoder) -> list[Chunk]:
+    """The same, as ComfyUI reads it."""
+    return cut_comfyui(without_tags(prompt.text), encoder.tokenize, encoder.embeddings, encoder.length - 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tempfile
 from pathlib import Path
@@ -63,17 +64,36 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
         return pipeline.to(device)
 
 
-def make_scheduler(config: Mapping[str, Any], sampler: str, prediction: str | None) -> SchedulerMixin:
+def make_scheduler(
+    config: Mapping[str, Any], sampler: str, prediction: str | None, steps: int | None = None
+) -> SchedulerMixin:
     """A fresh scheduler for one picture.
 
     Args:
         config: The checkpoint's own scheduler configuration.
         sampler: A canonical name.
         prediction: What the checkpoint predicts, where that is known better than `config` knows it.
+        steps: Of how many steps, which are spaced so that they begin at the end of training; `None` leaves all as
+            `config` has it, whatever that was meant for, as pictures were made once.
     """
     wanted = SAMPLERS[sampler]
     options = dict(wanted.options) | ({"prediction_type": prediction} if prediction else {})
-    return getattr(diffusers, wanted.scheduler).from_config(config, **options)
+    kind = getattr(diffusers, str(wanted.scheduler))
+    if steps is not None:
+        known = inspect.signature(kind.__init__).parameters
+        sound = {"timestep_spacing": _spacing(config, sampler, steps), "clip_sample": False, "thresholding": False}
+        options |= {name: value for name, value in sound.items() if name in known}
+    return kind.from_config(config, **options)
+
+
+#: Samplers whose schedulers take the steps for evenly spaced, all of them.
+_EVEN = ("DDIM", "PLMS")
+
+
+def _spacing(config: Mapping[str, Any], sampler: str, steps: int) -> str:
+    """How to space steps so that the first is where all is noise: `leading` begins below, and one step of `linspace`
+    is the last."""
+    return "trailing" if steps == 1 or sampler in _EVEN or config.get("timestep_spacing") == "trailing" else "linspace"
 
 
 def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:

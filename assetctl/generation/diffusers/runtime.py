@@ -51,15 +51,18 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def choose_dtype(wanted: str, device: str) -> str:
-    """The precision for a setting: `auto` is the fastest that is safe on `device`.
+def choose_dtype(wanted: str, device: str, flavour: str = "diffusers") -> str:
+    """The precision for a setting: `auto` is the fastest that is safe on `device`, or that of another program.
 
-    A CPU computes fp16 a hundred times slower than bf16, so it is never used there.
+    A CPU computes fp16 a hundred times slower than bf16, so it is never used there. A1111 and ComfyUI compute in fp16
+    on a GPU and in fp32 on a CPU.
 
     Raises:
         UsageError: fp16 is wanted on a CPU, or the name is unknown.
     """
     kind = device.partition(":")[0]
+    if wanted == "auto" and flavour in ("a1111", "comfyui"):
+        return "fp32" if kind == "cpu" else "fp16"
     if wanted == "auto":
         return _on_cpu() if kind == "cpu" else _on_gpu(kind)
     if wanted not in _DTYPES:

@@ -11,10 +11,13 @@ import torch
 
 from assetctl.errors import GenerationError, UnusableError
 from assetctl.generation.diffusers.conditioning import Conditioning, add_embeddings, encode, encoders_of
+from assetctl.generation.diffusers.flavoured import Painter
 from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.identify.plugins import family_called
+from assetctl.options import complete
 from assetctl.run import Step
+from assetctl.samplers import LEGACY, of_diffusers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from assetctl.generation.diffusers.conditioning import Encoder
+    from assetctl.generation.diffusers.flavoured import OnStep
+    from assetctl.options import Settings
     from assetctl.plan import Plan
     from assetctl.run import Run
     from assetctl.types import Finding
@@ -97,32 +102,54 @@ class Session:
             Cancelled: The run was cancelled.
             GenerationError: It could not be made.
         """
-        plan, settings, pipeline = self.plan, self.plan.settings, self.loaded.pipeline
+        settings = complete(self.plan.settings)
 
-        def on_step(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, tensors: _Tensors) -> _Tensors:
-            if index + 1 == running.num_timesteps and not torch.isfinite(tensors["latents"]).all():
+        def on_step(index: int, turns: int, latents: torch.Tensor) -> None:
+            if index + 1 == turns and not torch.isfinite(latents).all():
                 raise _black()
-            # samplers of second order take two turns a step
-            step = math.ceil((index + 1) * settings["steps"] / running.num_timesteps)
-            run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=settings["steps"]))
-            return {}
+            # samplers of second order take two turns a step, and some more than there are steps
+            step = min(math.ceil((index + 1) * settings["steps"] / turns), settings["steps"])
+            run.tell(Step(picture=number, pictures=len(self.plan.seeds), step=step, steps=settings["steps"]))
 
         with quiet(), told("The picture could not be made", "Try another --sampler or --size."):
-            pipeline.scheduler = make_scheduler(self.loaded.scheduler_config, settings["sampler"], plan.prediction)
-            result = pipeline(
-                **self.prompts,
-                num_inference_steps=settings["steps"],
-                guidance_scale=settings["cfg_scale"],
-                width=settings["width"],
-                height=settings["height"],
-                generator=torch.Generator("cpu").manual_seed(seed),
-                callback_on_step_end=on_step,
-                callback_on_step_end_tensor_inputs=["latents"],
-                output_type="np",
-            )
-            if not result.images.min() >= 0:  # the VAE may be damaged too, or overflow
-                raise _black()
-            image: Image = pipeline.image_processor.numpy_to_pil(result.images)[0]
+            if settings["flavour"] in ("diffusers", LEGACY):
+                return self._by_diffusers(seed, settings, on_step)
+            return self._by_ourselves(seed, settings, on_step)
+
+    def _by_ourselves(self, seed: int, settings: Settings, on_step: OnStep) -> Image:
+        config = self.loaded.scheduler_config
+        predicts = self.plan.prediction or config.get("prediction_type", "epsilon")
+        painter = Painter(self.loaded.pipeline, self.prompts, settings, predicts, config)
+        image: Image | None = painter.image(painter.latents(seed, on_step))
+        if image is None:
+            raise _black()
+        return image
+
+    def _by_diffusers(self, seed: int, settings: Settings, on_step: OnStep) -> Image:
+        pipeline, legacy = self.loaded.pipeline, settings["flavour"] == LEGACY
+
+        def tell(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, tensors: _Tensors) -> _Tensors:
+            on_step(index, running.num_timesteps, tensors["latents"])
+            return {}
+
+        sampler = of_diffusers(settings["sampler"], settings["scheduler"])
+        pipeline.scheduler = make_scheduler(
+            self.loaded.scheduler_config, sampler, self.plan.prediction, None if legacy else settings["steps"]
+        )
+        result = pipeline(
+            **self.prompts,
+            num_inference_steps=settings["steps"],
+            guidance_scale=settings["cfg_scale"],
+            width=settings["width"],
+            height=settings["height"],
+            generator=torch.Generator("cpu").manual_seed(seed),
+            callback_on_step_end=tell,
+            callback_on_step_end_tensor_inputs=["latents"],
+            output_type="np",
+        )
+        if not result.images.min() >= 0:  # the VAE may be damaged too, or overflow
+            raise _black()
+        image: Image = pipeline.image_processor.numpy_to_pil(result.images)[0]
         return image
 
 
@@ -135,7 +162,8 @@ def _black() -> GenerationError:
 
 def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> _Tensors:
     """The prompts as a pipeline takes them encoded."""
-    guided = plan.settings["cfg_scale"] > 1
+    flavour, scale = complete(plan.settings)["flavour"], plan.settings["cfg_scale"]
+    guided = scale > 1 if flavour in ("diffusers", LEGACY) else scale != 1
     # the others were trained with one layer, and A1111 leaves it at that too
     family = family_called(plan.checkpoint.family)
     skip = (
@@ -143,9 +171,10 @@ def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequenc
         if family is not None and family.driven is not None and family.driven.clip_skip
         else 1
     )
-    prompt, *negative = encode(encoders, [plan.prompt, plan.negative_prompt] if guided else [plan.prompt], skip)
+    asked = [plan.prompt, plan.negative_prompt] if guided else [plan.prompt]
+    prompt, *negative = encode(encoders, asked, skip, flavour)
     unasked = not any(text.strip() for text, _ in plan.negative_prompt.segments)
-    if negative and unasked and pipeline.config.get("force_zeros_for_empty_prompt"):
+    if negative and unasked and flavour != "comfyui" and pipeline.config.get("force_zeros_for_empty_prompt"):
         # SDXL was trained with zeros, not with the encoding of nothing
         negative = [_zeros(prompt)]
     named = dict(zip(("", "negative_"), (prompt, *negative), strict=False))

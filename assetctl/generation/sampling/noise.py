@@ -50,7 +50,7 @@ class NvidiaSource:
         return torch.from_numpy(found).reshape(tuple(shape))
 
 
-SOURCES: dict[str, Callable[[int], Source]] = {"cpu": CpuSource, "nv": NvidiaSource}
+SOURCES: dict[str, Callable[[int], Source]] = {"CPU": CpuSource, "NV": NvidiaSource}
 """By the names of the option `noise`."""
 
 _ROUNDS, _HALF, _LOW = 10, np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -81,7 +81,8 @@ def philox_normals(seed: int, draw: int, count: int) -> np.ndarray[tuple[int], n
     unit = float(np.float32(2.0**-32))
     turn = float(np.float32(2.0**-32 * 2 * np.pi))
     radius = np.sqrt(-2.0 * np.log(words[0] * unit + unit / 2))
-    return (radius * np.sin(words[1] * turn + turn / 2)).astype(np.float32)
+    found: np.ndarray[tuple[int], np.dtype[np.float32]] = radius * np.sin(words[1] * turn + turn / 2)
+    return found.astype(np.float32)
 
 
 def drawn(source: Source, like: Tensor) -> Between:
@@ -119,7 +120,7 @@ def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor) -> Between:
 @contextmanager
 def _drawing_from(kind: str) -> Iterator[None]:
     """Have torchsde draw a path's points from a source: it has no way to be told, so its function is replaced."""
-    if kind == "cpu":
+    if kind == "CPU":
         yield
         return
     from torchsde._brownian import brownian_interval  # noqa: PLC0415 - as above

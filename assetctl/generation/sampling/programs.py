@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from assetctl.generation.sampling.levels import Levels, Schedule
     from assetctl.generation.sampling.noise import Between
-    from assetctl.generation.sampling.solvers import Denoise, OnStep, Solver
+    from assetctl.generation.sampling.solvers import OnStep, Solver
+    from assetctl.options import Settings
 
     #: What a model takes for the picture, given `x` scaled to the model's liking, its level, and its time.
     Guess = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -73,7 +74,7 @@ def _bounded(denoised: Tensor, x: Tensor, time: Tensor) -> Tensor:
     return (scaled / (scaled**2 + 0.25) ** 0.5) * denoised + (0.25 / (scaled**2 + 0.25)) * x
 
 
-def course(flavour: str, settings: dict[str, Any], levels: Levels, *, sdxl: bool = False) -> Course:
+def course(flavour: str, settings: Settings, levels: Levels, *, sdxl: bool = False) -> Course:
     """How a program runs what the settings of a picture name.
 
     Args:
@@ -93,13 +94,9 @@ def course(flavour: str, settings: dict[str, Any], levels: Levels, *, sdxl: bool
     return _a1111(sampler, schedule, settings, tuning, sdxl=sdxl)
 
 
-def _tuning(settings: dict[str, Any], levels: Levels) -> Tuning:
-    sampler, _ = told_apart(settings["sampler"])
-    eta = settings["eta"]
-    if eta is None:
-        eta = {"DDIM": 0.0, "TCD": 0.3}.get(sampler, 1.0)
+def _tuning(settings: Settings, levels: Levels) -> Tuning:
     most = settings["s_tmax"] or float("inf")
-    return Tuning(eta, settings["s_churn"], settings["s_tmin"], most, settings["s_noise"], levels)
+    return Tuning(settings["eta"], settings["s_churn"], settings["s_tmin"], most, settings["s_noise"], levels)
 
 
 def _one(levels: Levels) -> Tensor:
@@ -116,14 +113,13 @@ def _walked(schedule: Schedule, levels: Levels, steps: int, *, discard: bool) ->
     return torch.cat([sigmas[:-2], sigmas[-1:]]) if discard else sigmas
 
 
-def _discards(sampler: str, flavour: str, settings: dict[str, Any]) -> bool:
+def _discards(sampler: str, flavour: str, settings: Settings) -> bool:
     return bool(settings["discard_penultimate"]) or flavour in SAMPLERS[sampler].discards
 
 
-def _a1111(sampler: str, schedule: str, settings: dict[str, Any], tuning: Tuning, *, sdxl: bool) -> Course:
-    levels, time, bounded = tuning.levels, tuning.levels.time, sampler == "LCM"
-    if bounded:
-        levels, time = _sparse(levels)
+def _a1111(sampler: str, schedule: str, settings: Settings, tuning: Tuning, *, sdxl: bool) -> Course:
+    bounded = sampler == "LCM"
+    levels, time = _sparse(tuning.levels) if bounded else (tuning.levels, tuning.levels.time)
     name = SAMPLERS[sampler].automatic if schedule == AUTOMATIC else schedule
     own: dict[str, Schedule] = {
         "Beta": of.beta_of_levels,
@@ -152,7 +148,7 @@ def _times(steps: int, training: int) -> list[int]:
     return [min(time + 1, training - 1) for time in range(0, training, max(training // steps, 1))]
 
 
-def _by_times(sampler: str, settings: dict[str, Any], tuning: Tuning) -> Course:
+def _by_times(sampler: str, settings: Settings, tuning: Tuning) -> Course:
     """DDIM and PLMS as A1111 has them: the step from the first time to none is not taken."""
     levels = tuning.levels
     steps = settings["steps"] + bool(settings["discard_penultimate"])
@@ -161,7 +157,7 @@ def _by_times(sampler: str, settings: dict[str, Any], tuning: Tuning) -> Course:
     return Course(solver, sigmas, _whole(sigmas[0]), 1 / _whole(sigmas[-1]), levels.time, tuning)
 
 
-def _unipc_of_a1111(settings: dict[str, Any], tuning: Tuning) -> Course:
+def _unipc_of_a1111(settings: Settings, tuning: Tuning) -> Course:
     """UniPC as A1111 has it: even in a time that goes on between steps of training, to the first of them."""
     levels = tuning.levels
     training = len(levels.sigmas)
@@ -181,7 +177,7 @@ _OF_COMFYUI: dict[str, Solver] = {"DDIM": SOLVERS["Euler"], "LMS": partial(lms, 
 _NEARLY_ZERO = 0.001
 
 
-def _comfyui(sampler: str, schedule: str, settings: dict[str, Any], tuning: Tuning, *, sdxl: bool) -> Course:
+def _comfyui(sampler: str, schedule: str, settings: Settings, tuning: Tuning, *, sdxl: bool) -> Course:
     levels = tuning.levels
     name = {"DDIM": "DDIM"}.get(sampler, "Normal") if schedule == AUTOMATIC else schedule
     own: dict[str, Schedule] = {
@@ -199,15 +195,15 @@ def _comfyui(sampler: str, schedule: str, settings: dict[str, Any], tuning: Tuni
 
 
 def first_and_between(
-    flavour: str, settings: dict[str, Any], seed: int, sigmas: Tensor, shape: Sequence[int], like: Tensor
+    flavour: str, settings: Settings, seed: int, sigmas: Tensor, shape: Sequence[int], like: Tensor
 ) -> tuple[Tensor, Between]:
     """The first noise of a picture, and the noise between its steps.
 
     A1111 draws both from one source, unless a second seed is set apart by `ensd`. ComfyUI draws the first on the
     processor in any case, and starts a source anew for what follows.
     """
-    kind = settings["noise"] or {"a1111": "nv"}.get(flavour, "cpu")
-    source = SOURCES["cpu" if flavour == "comfyui" else kind](seed)
+    kind = settings["noise"]
+    source = SOURCES["CPU" if flavour == "comfyui" else kind](seed)
     first = source.draw(shape).to(like)
     sampler, _ = told_apart(settings["sampler"])
     if SAMPLERS[sampler].brownian:

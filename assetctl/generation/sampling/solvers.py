@@ -175,8 +175,14 @@ def _by_middle(denoise: Denoise, x: Tensor, sigma: Tensor, after: Tensor) -> Ten
 
 
 def lms(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning,
-    *, straight_end: bool = False,
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Between,
+    on_step: OnStep,
+    tuning: Tuning,
+    *,
+    straight_end: bool = False,
 ) -> Tensor:
     """A polynomial through the last four slopes, integrated over the step (linear multistep).
 
@@ -338,8 +344,14 @@ def _stage(x: Tensor, sigma: Tensor, after: Tensor, target: Tensor, noise: Betwe
 
 
 def dpmpp_2m_sde(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning,
-    *, by_heun: bool = False,
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Between,
+    on_step: OnStep,
+    tuning: Tuning,
+    *,
+    by_heun: bool = False,
 ) -> Tensor:
     """DPM-Solver++ (2M SDE): the last two pictures, with noise; by the midpoint's rule or Heun's."""
     old, width = None, None
@@ -403,7 +415,14 @@ def _bent(whole: Tensor, h: Tensor, denoised: Tensor, old: Sequence[tuple[Tensor
 
 
 def unipc(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning, *, second: bool = False
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Between,
+    on_step: OnStep,
+    tuning: Tuning,
+    *,
+    second: bool = False,
 ) -> Tensor:
     """UniPC of the third order: predicted, then corrected (Zhao et al. 2023, https://arxiv.org/abs/2302.04867).
 

@@ -136,8 +136,14 @@ class _Reader:
         """What the record says of an option, or what holds where it is silent."""
         if option.silent is not None and option.name not in self._entry:
             return option.silent
-        readers = {int: self.whole, float: self.number, str: self.text}
+        readers = {int: self.whole, float: self.number, str: self.text, bool: self.truth}
         return readers[option.type](option.name)
+
+    def truth(self, key: str) -> bool:
+        value = self._entry.get(key)
+        if not isinstance(value, bool):
+            raise self.nonsense(key)
+        return value
 
     def request(self, settings: Mapping[str, Any]) -> Request:
         """A request of these settings.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from assetctl.catalog import GenerationFilter
 from assetctl.errors import NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
-from assetctl.options import MAX_SEED, together, written
+from assetctl.options import MAX_SEED, complete, together, written
 from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
@@ -128,9 +128,15 @@ def command_line(generation: Generation) -> list[str]:
     negative = without_tags(generation.negative_prompt).strip()
     if negative:
         words += [f"--negative={negative}"] if negative.startswith("-") else ["--negative", negative]
+    settings = complete(generation.settings)
     for flag, options in together("flag").items():
-        value = written(options, generation.settings, "repr")
-        words += [] if value is None else [flag, value]
+        value = written(options, settings, "repr")
+        if flag == "--flavour":  # what is taken anyway needs no word, and what was before there were any does
+            value = None if settings["flavour"] == options[0].usual else settings["flavour"]
+        if options[0].type is bool:
+            words += [] if value is None else [flag]
+        else:
+            words += [] if value is None else [flag, value]
     return [*words, "--", without_tags(generation.prompt).strip()]
 
 

@@ -16,7 +16,7 @@ from assetctl.identify.plugins import assumed_prediction, driven_families, famil
 from assetctl.operations.library.tokenizer_files import find_tokenizer
 from assetctl.operations.select.check import judge
 from assetctl.operations.select.selection import select
-from assetctl.options import MAX_SEED, RANDOM, filled
+from assetctl.options import MAX_SEED, RANDOM, filled, refuse_unobeyed
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
 from assetctl.types import AssetUse
@@ -125,6 +125,7 @@ def _settings(selection: Selection, request: Request) -> dict[str, Any]:
     named = [use.asset.base_model for use in selection.uses if use.weight and use.role in ("checkpoint", "lora")]
     family = family_called(checkpoint.family)
     found = filled(request.settings, family, named)
+    refuse_unobeyed(request.settings, found)
     if family is not None and family.driven is not None:
         width, height = native_size(checkpoint)
         found = {"width": width, "height": height} | found

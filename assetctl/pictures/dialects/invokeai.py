@@ -95,6 +95,10 @@ def _first(dream: str) -> PictureParameters:
     return _parameters(said, *_split(quoted[1:] if quote else dream), said.get("sampler"), Collection())
 
 
+#: Words that mean something else there.
+_OTHERS = {"scheduler": None, "noise": None}
+
+
 def _parameters(
     said: dict[str, Any], positive: object, negative: object, sampler: object, assets: Collection,
     clip_skip: int | None = None,
@@ -103,7 +107,7 @@ def _parameters(
         software="InvokeAI",
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
-        settings=settings(said | {"sampler": a1111_name(line(sampler)), "clip_skip": clip_skip}),
+        settings=settings(said | _OTHERS | {"sampler": a1111_name(line(sampler)), "clip_skip": clip_skip}),
         assets=assets.assets(),
         fields={key: text for key, value in list(said.items())[:500] if (text := written(value))},
         understood=frozenset(key for key, value in said.items() if key in _USUAL and value in _USUAL[key]),
