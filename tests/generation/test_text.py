@@ -134,7 +134,7 @@ def test_every_sampler_makes_a_schedule_whatever_the_checkpoint_says():
         "solver_type": "logrho",
         "use_karras_sigmas": True,
     }
-    for name in SAMPLERS:
+    for name in (name for name, sampler in SAMPLERS.items() if sampler.scheduler):
         scheduler = make_scheduler(config, name, "v_prediction")
         scheduler.set_timesteps(4)
         assert scheduler.config.prediction_type == "v_prediction"

@@ -208,7 +208,7 @@ def align_your_steps(_levels: Levels, steps: int, *, sdxl: bool = False) -> torc
     import numpy as np  # noqa: PLC0415 - one schedule's
 
     known = np.log(_ALIGNED[sdxl][::-1])
-    places = np.linspace(0, 1, steps), np.linspace(0, 1, len(known))
+    places = np.linspace(0, 1, steps) if steps > 1 else [1.0], np.linspace(0, 1, len(known))
     return _listed(map(float, np.exp(np.interp(*places, known))[::-1]))
 
 

@@ -1,0 +1,289 @@
+"""Pictures as A1111 and ComfyUI make them, beside what their own samplers made."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generation import tiny
+
+from assetctl.demo import demo_assets
+from assetctl.options import filled
+from assetctl.samplers import canonical_sampler
+
+pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+pytest.importorskip("torchsde")
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "parity"
+
+#: One of each way to begin, to draw noise and to end.
+FEW = ("A1111 RNG=NV UniPC", "A1111 RNG=CPU DPM++ 2M SDE / Automatic", "ComfyUI lms / normal")
+
+#: What was measured: the prompts, the seed; all else is as usual.
+PROMPTS = ("a red star on a white background", "a blue circle")
+
+
+def load(prompt: str = PROMPTS[0], negative: str = PROMPTS[1]):
+    from assetctl.generation.diffusers.session import Loaded
+    from assetctl.run import silent
+
+    family = demo_assets()
+    checkpoint = tiny.asset(family.checkpoint, "checkpoint", "sd1")
+    plan = tiny.plan(
+        checkpoint,
+        prompt,
+        negative=negative,
+        steps=20,
+        width=96,
+        height=96,
+        tokenizer=family.config,
+        prediction="epsilon",
+    )
+    return plan, Loaded.load(plan, "cpu", "fp32", silent())
+
+
+@pytest.fixture(scope="module")
+def painting():
+    """Makes latents and pixels of a run, one thread to a model so small."""
+    from dataclasses import replace
+
+    from assetctl.generation.diffusers.flavoured import Painter
+    from assetctl.generation.diffusers.session import Session
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    plan, loaded = load()
+
+    def paint(flavour: str, sampler: str, **asked: Any):
+        asked = {"flavour": flavour, "sampler": canonical_sampler(sampler), **asked}
+        settings = filled(dict(plan.settings) | asked, None, [])
+        session = Session.begin(replace(plan, settings=settings), loaded)
+        painter = Painter(loaded.pipeline, session.prompts, settings, "epsilon", loaded.scheduler_config)
+        steps = []
+        latents = painter.latents(7, lambda *step: steps.append(step[:2]))
+        return latents, painter.image(latents), steps
+
+    yield paint
+    torch.set_num_threads(threads)
+
+
+def as_asked(name: str) -> dict[str, Any]:
+    """`A1111 RNG=CPU Euler / Karras` as it is asked for."""
+    from assetctl.options import option
+
+    program, _, rest = name.partition(" ")
+    noise, rest = rest.removeprefix("RNG=").split(" ", 1) if program == "A1111" else ("CPU", rest)
+    sampler, _, schedule = rest.partition(" / ")
+    scheduler = option("scheduler").checked(schedule or "Automatic")
+    return {"flavour": program.lower(), "sampler": sampler, "scheduler": scheduler, "noise": noise}
+
+
+def compare(painting, names) -> None:
+    import numpy as np
+    from safetensors.torch import load_file
+
+    if not CASES.is_dir():
+        pytest.skip("no pictures of other programs beside the checkout")
+    latents, pixels = load_file(CASES / "latents.safetensors"), np.load(CASES / "pixels.npz")
+    for name in names or latents:
+        ours, image, _ = painting(**as_asked(name))
+        assert (ours - latents[name]).abs().max() < 5e-4, name
+        off = np.abs(np.asarray(image).astype(int) - pixels[name.replace("/", "|")])
+        assert off.max() <= 1, name
+        assert (off > 0).mean() < 0.002, name
+
+
+def test_a_picture_is_the_one_that_a_program_made(painting):
+    compare(painting, FEW)
+
+
+@pytest.mark.slow
+def test_every_picture_is_the_one_that_a_program_made(painting):
+    compare(painting, ())
+
+
+def test_steps_are_told_once_each_and_to_the_end(painting):
+    for flavour, sampler, count in (("a1111", "Euler", 3), ("a1111", "Heun", 3), ("comfyui", "UniPC", 3)):
+        assert painting(flavour, sampler, steps=count)[2] == [(step, count) for step in range(count)]
+
+
+#: What NVIDIA's generator draws first of all with the seed 0, as torch prints it there.
+NVIDIA = (-0.9247, -0.4253, -2.6438, 0.1452, -0.1209, -0.5797, -0.6229, -0.3284, -1.0745, -0.3631)
+
+
+def test_noise_is_nvidias_and_the_processors_own():
+    from assetctl.generation.sampling.noise import CpuSource, NvidiaSource, philox_normals
+
+    source = NvidiaSource(0)
+    assert source.draw((10,)).tolist() == pytest.approx(NVIDIA, abs=6e-5)
+    assert torch.equal(source.draw((2, 3)).flatten(), torch.from_numpy(philox_normals(0, 1, 6)))
+    assert not torch.equal(NvidiaSource(2**40).draw((4,)), NvidiaSource(2**41).draw((4,)))
+    many = NvidiaSource(3).draw((100_000,))
+    assert abs(float(many.mean())) < 0.02
+    assert abs(float(many.std()) - 1) < 0.02
+    generator = torch.Generator().manual_seed(9)
+    assert torch.equal(CpuSource(9).draw((1, 4, 8, 8)), torch.randn((1, 4, 8, 8), generator=generator))
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_first_noise_and_noise_between_steps_come_from_where_a_program_has_them(flavour: str):
+    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.noise import SOURCES
+    from assetctl.generation.sampling.programs import course, first_and_between
+
+    for noise, ensd in itertools.product(("CPU", "NV"), (0, 31337)):
+        asked = {"flavour": flavour, "sampler": "Euler a", "noise": noise, "ensd": ensd}
+        settings, shape = filled(asked, None, []), (1, 4, 8, 8)
+        sigmas = course(flavour, settings, Levels.scaled_linear()).sigmas
+        first, between = first_and_between(flavour, settings, 5, sigmas, shape, torch.zeros(1))
+        source = SOURCES["CPU" if flavour == "comfyui" else noise](5)
+        assert torch.equal(first, source.draw(shape))
+        if flavour == "comfyui":
+            source = SOURCES[noise](5)
+        elif ensd:
+            source = SOURCES[noise](5 + ensd)
+        assert torch.equal(between(sigmas[0], sigmas[1]), source.draw(shape))
+
+
+def test_a_brownian_path_is_one_and_the_same_however_it_is_gone():
+    from assetctl.generation.sampling.noise import brownian
+
+    sigmas = torch.tensor([10.0, 5.0, 1.0, 0.0])
+    for kind in ("CPU", "NV"):
+        whole, halves = (brownian(kind, 3, sigmas, torch.zeros(1, 4, 8, 8)) for _ in range(2))
+        way = whole(sigmas[0], sigmas[2]) * 9**0.5
+        assert torch.allclose(way, halves(sigmas[0], sigmas[1]) * 5**0.5 + halves(sigmas[1], sigmas[2]) * 2, atol=1e-5)
+    assert not torch.equal(*(brownian(kind, 3, sigmas, way)(sigmas[0], sigmas[1]) for kind in ("CPU", "NV")))
+
+
+def test_every_schedule_goes_down_to_nothing():
+    from assetctl.generation.sampling.levels import SCHEDULES, Levels
+
+    levels = Levels.scaled_linear()
+    for (name, schedule), steps in itertools.product(SCHEDULES.items(), (1, 2, 7, 10, 11, 20, 150)):
+        sigmas = schedule(levels, steps)
+        assert sigmas.dtype == torch.float32, name
+        assert (sigmas.diff() <= 0).all(), (name, steps)
+        assert sigmas[-1] == 0, name
+        assert torch.isfinite(sigmas).all(), (name, steps)
+        if name != "DDIM":  # which begins where its steps come out even
+            assert float(sigmas[0]) == pytest.approx(levels.highest, rel=2e-3), (name, steps)
+        if name not in ("DDIM", "Beta"):  # which drops times that are the same, and one has some more
+            assert len(sigmas) == steps + 1, (name, steps)
+
+
+def test_times_and_levels_are_each_others_opposite():
+    from assetctl.generation.sampling.levels import Levels
+
+    levels = Levels.scaled_linear()
+    for time in (0.0, 0.5, 17.25, 998.75, 999.0):
+        assert float(levels.time(levels.at(time))) == pytest.approx(time, abs=0.01)
+    assert int(levels.nearest(levels.at(17.4))) == 17
+
+
+def sigma_space(sampler: str, steps: int, flavour: str = "comfyui", **asked: Any):
+    """A sampler's outcome where the picture is known to be 1 throughout, and how often it was asked for."""
+    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.programs import course, first_and_between
+
+    settings = filled({"flavour": flavour, "sampler": sampler, "steps": steps, **asked}, None, [])
+    way = course(flavour, settings, Levels.scaled_linear())
+    first, between = first_and_between(flavour, settings, 1, way.sigmas, (1, 4, 4, 4), torch.zeros(1))
+    calls = []
+
+    def guess(x, sigma, time):
+        calls.append(float(time))
+        return torch.ones_like(x)
+
+    return way.run(guess, first, between, lambda *_: None), calls, way
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_every_sampler_finds_the_picture_where_the_model_knows_it(flavour: str):
+    from assetctl.generation.sampling.solvers import SOLVERS
+
+    for sampler in (*SOLVERS, "DDIM"):
+        for steps in (3, 20, 40):
+            found, calls, way = sigma_space(sampler, steps, flavour)
+            left = float(way.sigmas[-1])
+            assert torch.isfinite(found).all(), (sampler, steps)
+            assert (found - 1).abs().max() < 5 * left + 2e-3, (sampler, steps)
+            assert all(0 <= time <= 999 for time in calls), (sampler, steps)
+            assert max(calls) > (997 - 1000 / steps if sampler in ("DDIM", "PLMS") else 998), (sampler, steps)
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_one_step_is_enough_for_no_sampler_to_fail(flavour: str):
+    from assetctl.generation.sampling.solvers import SOLVERS
+
+    for sampler in (*SOLVERS, "DDIM"):
+        assert torch.isfinite(sigma_space(sampler, 1, flavour)[0]).all(), sampler
+
+
+@pytest.mark.parametrize(
+    ("flavour", "sampler", "calls"),
+    [
+        ("a1111", "Euler", 20), ("a1111", "Heun", 39), ("a1111", "DDIM", 19), ("a1111", "PLMS", 20),
+        ("a1111", "UniPC", 20), ("a1111", "DPM2", 39), ("a1111", "Restart", 39), ("comfyui", "DPM2", 39),
+        ("comfyui", "UniPC", 20), ("comfyui", "Heun++ 2", 57), ("comfyui", "DDIM", 20),
+    ],
+)  # fmt: skip
+def test_the_model_is_asked_as_often_as_a_program_asks_it(flavour: str, sampler: str, calls: int):
+    assert len(sigma_space(sampler, 20, flavour)[1]) == calls
+
+
+def test_what_is_set_of_a_sampler_is_obeyed(painting):
+    plain = painting("a1111", "Euler", steps=4)[0]
+    for asked in (
+        {"s_churn": 4.0}, {"discard_penultimate": True}, {"sgm_noise": True}, {"noise": "CPU"}, {"scheduler": "Karras"},
+    ):  # fmt: skip
+        assert not torch.equal(plain, painting("a1111", "Euler", steps=4, **asked)[0]), asked
+    for nothing in ({"ensd": 3}, {"eta": 0.5}, {"s_churn": 4.0, "s_tmin": 99.0}, {"s_noise": 0.5}):
+        assert torch.equal(plain, painting("a1111", "Euler", steps=4, **nothing)[0]), nothing
+    ancestral = painting("a1111", "Euler a", steps=4)[0]
+    for asked in ({"ensd": 3}, {"eta": 0.5}, {"s_noise": 0.5}):
+        assert not torch.equal(ancestral, painting("a1111", "Euler a", steps=4, **asked)[0]), asked
+    assert not torch.equal(*(painting("a1111", "DDIM", steps=4, eta=eta)[0] for eta in (0.0, 1.0)))
+
+
+def test_comfyui_goes_from_nothing_to_a_token_times_its_weight():
+    from assetctl.generation.diffusers.conditioning import Encoder, encode
+    from assetctl.prompt import parse_prompt
+
+    _, loaded = load()
+    (encoder,) = loaded.encoders
+    assert isinstance(encoder, Encoder)
+
+    def states(*prompts: str):
+        return [each.states for each in encode([encoder], map(parse_prompt, prompts), 1, "comfyui")]
+
+    words, nothing = states("a red star", "")
+    (weighed,) = states("a (red:1.4) star")
+    expected = words.clone()
+    expected[0, 2] = nothing[0, 2] + (words[0, 2] - nothing[0, 2]) * 1.4
+    assert torch.allclose(weighed, expected, atol=1e-5)
+    longer, shorter = states("red star " * 60, "a blue circle")
+    (alone,) = states("a blue circle")
+    assert longer.shape == shorter.shape == (1, 2 * encoder.length, longer.shape[-1])
+    assert torch.equal(shorter, alone.repeat(1, 2, 1))
+
+
+def test_a_shorter_prompt_counts_as_if_it_stood_alone():
+    from assetctl.generation.diffusers.conditioning import encode
+    from assetctl.prompt import parse_prompt
+
+    _, loaded = load()
+    prompts = [parse_prompt("red star " * 120), parse_prompt("red star " * 60)]
+    three, two = (each.states for each in encode(loaded.encoders, prompts, 1, "diffusers"))
+    (alone,) = (each.states for each in encode(loaded.encoders, prompts[1:], 1, "diffusers"))
+    length = loaded.encoders[0].length
+    assert three.shape[1] == two.shape[1] == math.lcm(4, 2) * length or three.shape == two.shape
+    assert torch.equal(two[:, : alone.shape[1]], alone)
+    before = encode(loaded.encoders, prompts, 1)  # as pictures were made once: empty chunks follow
+    assert not torch.equal(before[1].states[:, -length:], alone[:, -length:])
