@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 #: Values of options by their names; what is not asked for is not in it.
 Settings: TypeAlias = "Mapping[str, Any]"
 
-#: Seeds are numbers of 32 bits; -1 is A1111's word for one by chance.
-MAX_SEED, RANDOM = 2**32 - 1, -1
+#: Seeds by chance are numbers of 32 bits, as A1111's are; ComfyUI's have more, of which 63 are taken, as many as a
+#: catalog can look for. -1 is A1111's word for one by chance.
+MAX_SEED, LARGEST_SEED, RANDOM = 2**32 - 1, 2**63 - 1, -1
 
 #: The largest number that a picture of any program is believed to name: what JSON writers agree on.
 _MOST = 2**64 - 1
@@ -105,7 +106,7 @@ class Option:
             return f"must be {wanted}, not {shown(value)}"
         if self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]:
             low, high = self.bounds
-            return f"must be {low:g} to {high:.12g}, not {shown(value)}"
+            return f"must be {low:g} to {high if isinstance(high, int) else f'{high:.12g}'}, not {shown(value)}"
         if self.multiple > 1 and value % self.multiple:
             nearest = int(value // self.multiple * self.multiple) or self.multiple
             return f"must be a multiple of {self.multiple}, not {value}: {nearest}, for example"
@@ -162,7 +163,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "seed", int, "By chance unless named.",
-        "--seed", "seed", "Seed", None, (RANDOM, MAX_SEED), (RANDOM, _MOST), others=("noise_seed",),
+        "--seed", "seed", "Seed", None, (RANDOM, LARGEST_SEED), (RANDOM, _MOST), others=("noise_seed",),
     ),
     Option("width", int, **_SIDE),
     Option("height", int, **_SIDE),

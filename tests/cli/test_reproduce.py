@@ -12,7 +12,10 @@ from generation import tiny
 from written_pictures import infotext, write_png
 
 from assetctl.cli.main import run
-from assetctl.pictures import read_parameters, save_picture
+from assetctl.operations.make.from_picture import recipe_of_other_program
+from assetctl.pictures import PictureParameters, read_parameters, save_picture
+from assetctl.pictures.dialects import comfyui
+from assetctl.pictures.infotext import read_infotext
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 
@@ -149,7 +152,7 @@ def test_a_missing_asset_is_named_and_one_of_its_name_is_not_taken_for_it(assetc
 def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetctl, made, home, tmp_path):
     text = infotext(
         "a cat <lora:ink:0.5>, tok", "dog", Sampler="DPM++ 2M", Schedule_type="Automatic", Model="dream",
-        Clip_skip=2, Size="100x64", Seed=2**32 + 7,
+        Clip_skip=2, Size="100x64", Seed=2**63 + 7,
         Hires_upscale=2, Hires_steps=3, ADetailer_model="face",
     )  # fmt: skip
     ended = assetctl("reproduce", write_png(tmp_path / "theirs.png", parameters=text), "--json")
@@ -158,7 +161,7 @@ def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetc
     assert data["comparison"]["status"] == "different"
     remarks = " ".join(data["remarks"])
     for words in (
-        "A1111 makes noise differently",
+        "as A1111 makes it",
         "Hires (2 settings)",
         "ADetailer model",
         "96 is used",
@@ -168,7 +171,8 @@ def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetc
     (image,) = data["images"]
     assert image["seed"] == 7
     record = recorded(ended)
-    assert (record["sampler"], record["clip_skip"], record["width"]) == ("DPM++ 2M Karras", 2, 96)
+    assert (record["sampler"], record["clip_skip"], record["width"]) == ("DPM++ 2M", 2, 96)
+    assert (record["flavour"], record["noise"]) == ("a1111", "NV")
     assert verdict(assetctl("reproduce", image["path"], "--json")) == "identical"
 
 
@@ -177,6 +181,56 @@ def test_a_sampler_that_we_lack_is_told_of(assetctl, made, home, tmp_path):
     ended = assetctl("reproduce", picture, "--dry-run")
     assert "no sampler 'DPM adaptive'" in ended.err
     assert "Euler a" in ended.out
+
+
+FIELDS = "Steps: 20, Sampler: {}, CFG scale: 7, Seed: 5, Size: 64x64, Model: dream{}"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "more", "meant"),
+    [
+        ("DPM++ 2M", ", Schedule type: Automatic, Version: v1.10.1", {"scheduler": "Automatic", "noise": None}),
+        ("DPM++ 2M", ", RNG: CPU, ENSD: 31337", {"scheduler": "Uniform", "noise": "CPU", "ensd": 31337}),
+        ("Euler a", ", Eta: 0.7", {"scheduler": "Uniform", "eta": 0.7}),
+        ("DPM++ 2M Karras", "", {"sampler": "DPM++ 2M Karras", "scheduler": "Karras"}),
+        ("DPM++ 2M SDE", ", Schedule type: SGM Uniform, RNG: NV", {"scheduler": "SGM Uniform", "noise": "NV"}),
+        ("DDIM", ", Eta DDIM: 0.4", {"eta": 0.4}),
+        ("LMS", ", Discard penultimate sigma: True, Sigma churn: 2", {"discard_penultimate": True, "s_churn": 2.0}),
+        ("Restart", ", SGM noise multiplier: True", {"scheduler": "Automatic", "sgm_noise": True}),
+        ("Euler", ", Schedule type: Turbo, RNG: dice", {"scheduler": "Automatic", "noise": None}),
+    ],
+)  # fmt: skip
+def test_how_a1111_sampled_is_understood_as_that_version_meant_it(sampler, more, meant):
+    found, _ = read_infotext("a cat\n" + FIELDS.format(sampler, more))
+    recipe = recipe_of_other_program(found)
+    asked = recipe.request.settings
+    assert {name: asked.get(name) for name in meant} == meant
+    assert asked["flavour"] == "a1111"
+    assert any("as A1111 makes it" in remark for remark in recipe.remarks)
+    assert sum("not known" in remark or "no schedule" in remark for remark in recipe.remarks) == 2 * ("dice" in more)
+
+
+def test_how_comfyui_sampled_is_understood():
+    inputs = {"seed": 2**50, "steps": 20, "cfg": 7, "denoise": 1, "latent_image": ["2", 0]}
+    for sampler, schedule, meant in (
+        ("uni_pc_bh2", "simple", ("UniPC bh2", "Simple")),
+        ("dpmpp_2m_sde_gpu", "karras", ("DPM++ 2M SDE Karras", "Karras")),
+        ("heunpp2", "beta", ("Heun++ 2", "Beta")),
+        ("ddim", "ddim_uniform", ("DDIM", "DDIM")),
+        ("lms", "normal", ("LMS", "Normal")),
+    ):
+        node = {"class_type": "KSampler", "inputs": inputs | {"sampler_name": sampler, "scheduler": schedule}}
+        recipe = recipe_of_other_program(comfyui.read({"prompt": orjson.dumps({"1": node}).decode()}))
+        asked = recipe.request.settings
+        assert (asked["flavour"], asked["sampler"], asked["scheduler"], asked["seed"]) == ("comfyui", *meant, 2**50)
+        assert not any("no s" in remark for remark in recipe.remarks)
+
+
+def test_other_programs_are_followed_as_far_as_they_can_be():
+    for sampler, flavour in (("Euler a", "diffusers"), ("LMS", "a1111")):
+        said = PictureParameters(software="InvokeAI", settings={"sampler": sampler, "eta": 0.5, "seed": 1})
+        asked = recipe_of_other_program(said).request.settings
+        assert (asked["flavour"], asked.get("eta")) == (flavour, None if flavour == "diffusers" else 0.5)
 
 
 def test_a_picture_that_names_no_checkpoint_or_one_that_is_not_here(assetctl, made, home, tmp_path):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, FileError, UsageError
-from assetctl.options import MAX_SEED, OPTIONS, together
+from assetctl.options import LARGEST_SEED, OPTIONS, option, together
 from assetctl.pictures import UsedAsset
 from assetctl.prompt import parse_prompt
 from assetctl.request import Request
-from assetctl.samplers import canonical_sampler
+from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, of_diffusers, told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,7 +128,7 @@ class _Reader:
 
     def whole(self, key: str, default: int | None = None) -> int:
         value = self._entry.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_SEED:
             raise self.nonsense(key)
         return value
 
@@ -190,10 +190,6 @@ class _Reader:
         return {"name": self.text("name"), "trigger_words": tuple(words), "autov3": autov3, **optional}
 
 
-#: Samplers to which A1111 gives Karras sigmas where its schedule is "Automatic".
-_KARRAS_BY_ITSELF = ("DPM++ 2M", "DPM2", "DPM2 a")
-_PLAIN_SCHEDULES = ("", "automatic", "normal", "uniform", "simple", "karras", "exponential")
-
 #: Fields that are used, or that say nothing of how the picture looks; those of options come with these.
 _UNDERSTOOD = {
     "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Schedule type", "Version", "RNG",
@@ -204,23 +200,30 @@ _UNDERSTOOD = {
 
 def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
     """A recipe for a picture that resembles one of A1111, ComfyUI or another program."""
-    remarks = [_resemblance(parameters.software)]
+    remarks: list[str] = []
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
+    request = _request(parameters, remarks)
+    remarks.insert(0, _resemblance(parameters.software, str(request.settings["flavour"])))
     return PictureRecipe(
         exact=False,
         software=parameters.software,
-        request=_request(parameters, remarks),
+        request=request,
         assets=ours,
         then=tuple(_token(used) for used in ours),
         remarks=(*remarks, *_left_out(parameters, assets)),
     )
 
 
-def _resemblance(software: str | None) -> str:
-    """Why the new picture will not be the original."""
+def _resemblance(software: str | None, flavour: str) -> str:
+    """Why the new picture will not be the original, to the last bit."""
     if software == "assetctl":
         return "assetctl's own record is lost from it, so the picture can only resemble the original."
+    if _PROGRAMS.get(software or "") == flavour:
+        return (
+            f"It is made as {software} makes it, with the same noise and steps; "
+            "another machine or precision than it was made with still differs in last digits."
+        )
     name = software or "Another program"
     return f"{name} makes noise differently, so the picture will resemble the original, not equal it."
 
@@ -244,7 +247,10 @@ def _token(used: UsedAsset) -> dict[str, object]:
 
 
 def _request(parameters: PictureParameters, remarks: list[str]) -> Request:
-    settings = {each.name: _setting(each, parameters, remarks) for each in OPTIONS}
+    settings = {each.name: _setting(each, parameters, remarks) for each in OPTIONS if each.name not in _TOGETHER}
+    settings |= _sampled(parameters, settings["sampler"], remarks)
+    if settings["flavour"] == "diffusers":  # which knows nothing of what tunes samplers elsewhere
+        settings = {name: value for name, value in settings.items() if not option(name).sampled}
     return Request(prompt=parameters.prompt or "", negative_prompt=parameters.negative_prompt or "", settings=settings)
 
 
@@ -252,7 +258,7 @@ def _setting(option: Option, parameters: PictureParameters, remarks: list[str]) 
     """What to take for an option, and a remark where that is not what the picture says."""
     name, said = option.name.replace("_", " ").replace("cfg scale", "CFG"), parameters.settings.get(option.name)
     if said is None and option.silent is not None:
-        return option.silent
+        return option.silent if option.usual == option.silent else None
     if option.name == "seed":
         return _seed(said, remarks)
     if said is None:
@@ -285,29 +291,65 @@ def _seed(value: int | None, remarks: list[str]) -> int | None:
     if value is None or value < 0:
         remarks.append("It does not say its seed: a random one is used.")
         return None
-    if value > MAX_SEED:
-        remarks.append(f"Its seed, {value}, is out of range: it is used modulo {MAX_SEED + 1}.")
-    return value % (MAX_SEED + 1)
+    if value > LARGEST_SEED:
+        remarks.append(f"Its seed, {value}, is out of range: it is used modulo {LARGEST_SEED + 1}.")
+    return value % (LARGEST_SEED + 1)
 
 
 def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> str:
     """The nearest sampler that there is here."""
-    name, schedule = parameters.settings["sampler"], parameters.fields.get("Schedule type", "").lower()
-    try:
-        known = canonical_sampler(name)
-    except UsageError:
-        plain = name.removesuffix(" Karras").removesuffix(" Exponential")
+    name = parameters.settings["sampler"]
+    for spelled in (name, name.removesuffix(" Karras").removesuffix(" Exponential")):
         try:
-            known = canonical_sampler(plain)
+            known = canonical_sampler(spelled)
         except UsageError:
-            known = usual
-        remarks.append(f"assetctl has no sampler {name!r}: {known} is used.")
+            continue
+        if spelled != name:
+            remarks.append(f"assetctl has no sampler {name!r}: {known} is used.")
         return known
-    if schedule == "automatic" and known in _KARRAS_BY_ITSELF:
-        return f"{known} Karras"
-    if schedule not in _PLAIN_SCHEDULES:
-        remarks.append(f"assetctl has no schedule {schedule!r}: the sampler's usual one is used.")
-    return known
+    remarks.append(f"assetctl has no sampler {name!r}: {usual} is used.")
+    return usual
+
+
+#: Options that are told by all of what a picture says.
+_TOGETHER = ("flavour", "scheduler", "noise", "discard_penultimate", "sgm_noise")
+
+#: Programs by the names that pictures are known by, whose pictures can be made as they make them.
+_PROGRAMS = {"A1111": "a1111", "ComfyUI": "comfyui"}
+
+
+def _sampled(parameters: PictureParameters, sampler: str, remarks: list[str]) -> dict[str, Any]:
+    """In whose way to sample, with which levels and noise."""
+    said = parameters.settings
+    scheduler = _scheduler(parameters, sampler, remarks)
+    flavour = said.get("flavour") or _PROGRAMS.get(parameters.software or "", "diffusers")
+    try:
+        flavour = option("flavour").checked(flavour)
+        if flavour == "diffusers":
+            of_diffusers(sampler, scheduler)
+    except UsageError:
+        flavour = "a1111"  # which has them all
+    found: dict[str, Any] = {"flavour": flavour, "scheduler": scheduler}
+    for name in ("noise", "discard_penultimate", "sgm_noise"):
+        try:
+            found[name] = option(name).checked(said[name]) if said.get(name) is not None else None
+        except UsageError:
+            remarks.append(f"Its {option(name).field}, {said[name]!r:.40}, is not known: what is usual is taken.")
+    return found
+
+
+def _scheduler(parameters: PictureParameters, sampler: str, remarks: list[str]) -> str:
+    """The schedule. Before A1111 told samplers and schedules apart, one that named none had none of its own."""
+    said = parameters.settings.get("scheduler")
+    if said is None:
+        plain, schedule = told_apart(sampler)
+        once = parameters.software == "A1111" and plain != "Restart"
+        return "Uniform" if once and schedule == AUTOMATIC else schedule
+    try:
+        return canonical_scheduler(said)
+    except UsageError:
+        remarks.append(f"assetctl has no schedule {said!r:.40}: the sampler's usual one is used.")
+        return AUTOMATIC
 
 
 def _left_out(parameters: PictureParameters, assets: list[UsedAsset]) -> list[str]:

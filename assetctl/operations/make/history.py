@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from assetctl.catalog import GenerationFilter
 from assetctl.errors import NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
-from assetctl.options import MAX_SEED, complete, together, written
+from assetctl.options import LARGEST_SEED, complete, together, written
 from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def history(
         NotFoundError, AmbiguousNameError: The asset.
         UsageError: A number, or `since`.
     """
-    if seed is not None and not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"{seed} is not a seed.", f"Seeds lie between 0 and {MAX_SEED}.")
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"{seed} is not a seed.", f"Seeds lie between 0 and {LARGEST_SEED}.")
     if limit is not None and not 1 <= limit <= _MAX_LIMIT:
         raise UsageError(
             f"The limit must be 1 to {_MAX_LIMIT}, not {limit}.",

@@ -16,7 +16,7 @@ from assetctl.identify.plugins import assumed_prediction, driven_families, famil
 from assetctl.operations.library.tokenizer_files import find_tokenizer
 from assetctl.operations.select.check import judge
 from assetctl.operations.select.selection import select
-from assetctl.options import MAX_SEED, RANDOM, filled, refuse_unobeyed
+from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, filled, refuse_unobeyed
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
 from assetctl.types import AssetUse
@@ -199,12 +199,13 @@ def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
     _check_configurations(checkpoint, tokenizer, own_vae=selection.vae is None)
     seed, count = selection.settings.get("seed"), request.count or 1
     first = secrets.randbelow(MAX_SEED - count) if seed in (None, RANDOM) else seed
+    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
     return Plan(
         uses=tuple(map(PlannedUse.of, selection.uses)),
         prompt=parse_prompt(request.prompt or ""),
         negative_prompt=parse_prompt(request.negative_prompt or ""),
         settings={**selection.settings, "seed": first},
-        seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(count)),
+        seeds=tuple((first + number) % (most + 1) for number in range(count)),
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
         tokenizer=tokenizer,
         device=workspace.settings.device,

@@ -25,6 +25,7 @@ from assetctl.pictures.parameters import (
     stem,
     written,
 )
+from assetctl.samplers import SCHEDULERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +69,7 @@ def _understood(fields: dict[str, str], steps: object) -> frozenset[str]:
     last, count = integer(fields.get("end_at_step")), integer(steps)
     tells = {
         "sampler_name": True,
-        "scheduler": fields.get("scheduler") in ("normal", "karras", "exponential"),
+        "scheduler": fields.get("scheduler") in SCHEDULERS.values(),
         "denoise": fields.get("denoise") == "1",
         "start_at_step": fields.get("start_at_step") == "0",
         "end_at_step": last is not None and count is not None and last >= count,
