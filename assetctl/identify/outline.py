@@ -17,6 +17,7 @@ from functools import lru_cache
 from itertools import islice
 from math import isqrt
 from operator import itemgetter
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class _Lines(dict[str, str]):
     def __init__(self) -> None:
         super().__init__()
         self._size = 0
+        self._lock = Lock()  # whoever reads while another clears asks again in here
 
     def of(self, tensors: Mapping[str, object], names: str) -> list[str]:
         """The lines of all tensors in their order; `names` are theirs, each between newlines."""
@@ -74,13 +76,17 @@ class _Lines(dict[str, str]):
         try:
             return list(map(self.__getitem__, tensors))
         except KeyError:
-            if self._size > _MOST_KEPT:
-                self.clear()
-                self._size = 0
-            new = [name for name in tensors if name not in self]
-            self.update(zip(new, _lines(new), strict=True))
-            self._size += sum(map(len, new))
-            return list(map(self.__getitem__, tensors))
+            with self._lock:
+                return self._learned(tensors)
+
+    def _learned(self, tensors: Mapping[str, object]) -> list[str]:
+        if self._size > _MOST_KEPT:
+            self.clear()
+            self._size = 0
+        new = [name for name in tensors if name not in self]
+        self.update(zip(new, _lines(new), strict=True))
+        self._size += sum(map(len, new))
+        return list(map(self.__getitem__, tensors))
 
 
 #: Characters of names whose lines are kept.
