@@ -191,3 +191,15 @@ def test_what_was_archived_is_known_where_it_is(assetctl, civitai, publish, tmp_
     (tmp_path / "registry.lock").unlink()
     ended = assetctl("pull", "civitai:7@42", "--json")
     assert sha256 not in json.dumps(ended.error)
+
+
+def test_who_has_a_token_may_try_what_is_in_early_access(assetctl, civitai, publish, monkeypatch):
+    publish(FLUX | {"files": FLUX["files"][2:], "availability": "EarlyAccess"})
+    monkeypatch.setenv("CIVITAI_API_TOKEN", civitai.token)
+    assert "early access until later" in assetctl("pull", "civitai:7@42").err
+    assert len(assetctl("list", "--json").data) == 1
+
+
+def test_a_search_offers_nothing_that_cannot_be_had(assetctl, civitai, publish):
+    publish(FLUX | {"usageControl": "Generation"})
+    assert assetctl("search", "civitai", "whiskers", "--json").data == []

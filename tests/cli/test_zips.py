@@ -239,3 +239,14 @@ def test_one_file_of_a_zip_that_is_no_model_keeps_no_other_out(assetctl, zipped,
     ended = assetctl("pull", "civitai:7@42")
     assert (ended.code, "b.safetensors" in ended.err) == (0, True), ended.err
     assert _names(assetctl("list", "--json")) == ["a"]
+
+
+def test_what_came_of_a_zip_is_described_by_its_page(assetctl, civitai, zipped, loras):
+    zipped(_pair(loras), trainedWords=["calico"])
+    assetctl("pull", "civitai:7@42")
+    civitai.versions[42]["trainedWords"] = ["tabby"]
+    assert assetctl("enrich", "low", "--again").code == 0
+    assert {asset["name"]: asset["trigger_words"] for asset in assetctl("list", "--json").data} == {
+        "high": ["calico"],
+        "low": ["tabby"],
+    }

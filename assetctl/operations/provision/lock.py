@@ -17,7 +17,7 @@ from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring
 from assetctl.run import Saved
 from assetctl.sources import confined, departure, find_source, resolve
-from assetctl.sources.base import RemoteFile, Resolution, digests
+from assetctl.sources.base import RemoteFile, Resolution, air, digests
 from assetctl.text import mark_of_hidden, without_secrets
 from assetctl.threads import all_of
 
@@ -322,6 +322,8 @@ def may_leave(locked: Locked, wanted: Manifest) -> bool:
 
 def rebased(reference: str, base: Path) -> str:
     """A path in a manifest counts from the manifest's folder."""
+    if air(reference) is not None:  # it may end as a file does
+        return reference
     counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
     if not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
         return str(base / reference)

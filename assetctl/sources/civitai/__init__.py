@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
-from assetctl.errors import UsageError
+from assetctl.errors import SourceNotFoundError, UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
 from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, air, misspelt, need_network
@@ -128,11 +128,11 @@ class CivitaiSource:
         """Ask Civitai for the version and its files; see `Source`."""
         wanted = parse(reference)
         need_network(reference, offline=self._offline)
-        from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
+        from assetctl.sources.civitai import api, offer  # noqa: PLC0415 - the client costs 60 ms
 
         version = api.find_version(wanted.model, wanted.version, wanted.hash)
-        offer = api.offer(version, dict(wanted.wanted), wanted.hash, wanted.file)
-        chosen, facts = offer.file, offer.facts
+        offered = offer.offer(version, dict(wanted.wanted), wanted.hash, wanted.file)
+        chosen, facts = offered.file, offered.facts
         form = "archive" if chosen.path.lower().endswith(".zip") else "file"
         url = chosen.url or version.page
         if wanted.member is not None:
@@ -144,7 +144,9 @@ class CivitaiSource:
         path = chosen.path
         name = Path(path).stem if path.lower().endswith(MODEL_SUFFIXES[:2]) else path
         revision, files = str(version.number), (chosen,)
-        return Resolution(self.name, reference, revision, url, name, form, files, facts, offer.warnings, offer.choices)
+        return Resolution(
+            self.name, reference, revision, url, name, form, files, facts, offered.warnings, offered.choices
+        )
 
     def packed(self, resolution: Resolution) -> Packed | None:
         """A ZIP, or a file of one; see `Packing`."""
@@ -186,11 +188,18 @@ class CivitaiSource:
         return api.way(resolution.reference, file, offline=self._offline)
 
     def describe(self, sha256: str | None, origin: Origin | None) -> Facts | None:
-        """It knows files by their hashes; see `Describing`."""
+        """It knows files by their hashes, and what came of a ZIP by its version; see `Describing`."""
         from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
 
-        del origin
-        return None if sha256 is None else api.described(sha256)
+        if sha256 is None:
+            return None
+        try:
+            return api.described(sha256)
+        except SourceNotFoundError:
+            if origin is None or origin.source != self.name or "member=" not in origin.reference:
+                raise
+            wanted = parse(origin.reference)
+            return api.find_version(wanted.model, wanted.version, wanted.hash).facts
 
     def follows(self, origin: Origin) -> bool:
         """What it has described; see `Versioned`."""
