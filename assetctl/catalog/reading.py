@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import unicodedata
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, get_args
 
@@ -30,7 +31,7 @@ from assetctl.catalog.rows import (
     some,
     words,
 )
-from assetctl.errors import AmbiguousNameError, NotFoundError
+from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError
 from assetctl.text import model_path, without_suffix
 from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
 
@@ -58,6 +59,7 @@ _KNOWN_FILE = {
     "sha256": TEXT_OR_NONE,
 }  # fmt: skip
 _USAGE = {"kind": TEXT, "family": TEXT_OR_NONE, "count": NUMBER, "size": NUMBER_OR_NONE, "stored size": NUMBER_OR_NONE}
+_ALIAS = {"id": NUMBER, "alias": TEXT_OR_NONE, "path": TEXT}
 _NAMED_FILE = {"id": NUMBER, "name": TEXT, "path": TEXT}
 _COPY = {"id": NUMBER, "path": TEXT, "copy's path": TEXT, "size": NUMBER}
 _RESULT: dict[str, Kinds] = {name: TABLES["assets"][name] for name in IDENTIFIED} | {"trigger_words": frozenset({list})}
@@ -151,13 +153,13 @@ class Reader(Lists):
         return found
 
     def named(self, name: str, *, shorter: bool = False) -> list[Asset]:
-        """Assets that a file's name means, as any program writes it: with or without folders and suffix.
+        r"""Assets that a file's name means, as any program writes it: with or without folders and suffix.
 
         Letters as they are written come first; other cases of them, and other suffixes, count where nothing is
         spelled so. Of files that end in the same folders, the one counts whose library holds the others' too.
 
         Args:
-            name: `sample`, `char/sample`, `char\\sample.safetensors`; or an asset's own name.
+            name: `sample`, `char/sample`, `char\sample.safetensors`; or an asset's own name.
             shorter: Whether fewer of the folders will do where no file has them all, as of other machines' paths.
         """
         wanted = _composed(name)
@@ -196,7 +198,15 @@ class Reader(Lists):
         return sorted(self.by_ids(numbers), key=lambda asset: asset.name)
 
     def by_alias(self, name: str) -> list[Asset]:
-        """Assets whose own metadata have this name for them, as A1111 writes LoRAs into prompts."""
+        """LoRAs whose own metadata call them so, as A1111 writes them into prompts: in these letters, or any case."""
+        query = "SELECT id, alias, path FROM assets WHERE kind = 'lora' AND format = 'safetensors'"
+        rows = self._rows(query, [], _ALIAS)
+        aliases = {row[0]: _alias(row[2]) if row[1] is None else row[1] for row in rows}
+        for fold in (str, str.casefold):
+            wanted = fold(unicodedata.normalize("NFC", name).strip())
+            found = [number for number, alias in aliases.items() if alias and fold(alias) == wanted]
+            if found:
+                return self._in_order(found)
         return []
 
     def called(self, name: str) -> list[Asset]:
@@ -406,7 +416,9 @@ class Reader(Lists):
             found = fields(from_json(result, "an identification"), _RESULT, "an identification")
             found["trigger_words"] = words(found.get("trigger_words", []), "trigger words")
             reasons = [fields(one, _EVIDENCE, "evidence") for one in items(from_json(evidence, "evidence"), "evidence")]
-            return Identification(**found, confidence=confidence, evidence=tuple(map(_evidence, reasons)))
+            (alias,) = self._rows("SELECT alias FROM assets WHERE id = ?", [asset.id], {"alias": TEXT_OR_NONE})[0]
+            found |= {"confidence": confidence, "alias": alias, "evidence": tuple(map(_evidence, reasons))}
+            return Identification(**found)
 
     def _overrides(self, asset: Asset) -> dict[str, object]:
         query = f"SELECT {', '.join(_OVERRIDE)} FROM overrides WHERE asset_id = ? ORDER BY field"
@@ -447,6 +459,17 @@ def how_to_tell_apart(assets: Sequence[Asset]) -> str:
 def _composed(path: str) -> tuple[str, ...]:
     """`model_path`, in Unicode's composed form: some systems keep names in another."""
     return model_path(unicodedata.normalize("NFC", path))
+
+
+def _alias(path: str) -> str:
+    """What the metadata of a file call it that was registered before anybody asked."""
+    from assetctl.files.safetensors import read_header  # noqa: PLC0415 - as above
+    from assetctl.identify.metadata import alias  # noqa: PLC0415 - only names that nothing else has need it
+
+    try:
+        return alias(read_header(Path(path)).metadata)
+    except AssetctlError:
+        return ""
 
 
 def _like(text: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
+from compat.sparse import tiny_checkpoint, write_sparse
 from material import write_lora
 from tables import table
 from written_pictures import infotext, write_png
@@ -20,10 +20,8 @@ def library(assetctl, tmp_path):
         for seed, path in enumerate(paths):
             write_lora(root / f"{path}.safetensors", seed=seed)
         assetctl("import", root)
-        listed = assetctl("list", "--json").data
-        return {
-            Path(each["path"]).relative_to(root).as_posix()[: -len(".safetensors")]: each["name"] for each in listed
-        }
+        names = {each["path"]: each["name"] for each in assetctl("list", "--json").data}
+        return {path: names[str(root / f"{path}.safetensors")] for path in paths}
 
     return fill
 
@@ -99,3 +97,43 @@ def test_an_ambiguous_name_says_with_which_folders_each_would_be_meant(assetctl,
     assert "char/sample, pose/sample" in ended.err
     assert assetctl("check", "--lora", "pose/sample").code == 0
     assert assetctl("prompt", "<lora:sample:1>", "--json").data["unknown_loras"] == []
+
+
+def test_a_lora_goes_by_what_its_metadata_call_it(assetctl, pictured, tmp_path):
+    write_lora(tmp_path / "library" / "cat_v2.safetensors", alias="Fancy alias")
+    write_lora(tmp_path / "library" / "other.safetensors", alias="cat_v2", seed=1)
+    assetctl("import", tmp_path / "library")
+    for prompt, asset in (("<lora:Fancy alias:0.7>", "cat_v2"), ("<lora:fancy ALIAS:0.7>", "cat_v2"),
+                          ("<lora:cat_v2:0.7>", "cat_v2")):  # fmt: skip
+        (found,) = pictured(prompt)
+        assert (found["status"], found["asset"], found["weight"]) == ("here", asset, 0.7)
+        assert not [
+            each
+            for each in assetctl("check", "--prompt", prompt, "--json").data["findings"]
+            if each["severity"] == "error"
+        ]
+    assert assetctl("identify", tmp_path / "library" / "cat_v2.safetensors", "--json").data[0]["alias"] == "Fancy alias"
+
+
+def test_an_alias_of_two_is_none_of_them(assetctl, pictured, tmp_path):
+    for seed in (0, 1):
+        write_lora(tmp_path / "library" / f"cat_{seed}.safetensors", alias="fancy", seed=seed)
+    assetctl("import", tmp_path / "library")
+    assert assetctl("check", "--prompt", "<lora:fancy:1>", "--json").error["code"] == "ambiguous"
+    (found,) = pictured("<lora:fancy:1>")
+    assert (found["status"], sorted(found["candidates"])) == ("ambiguous", ["cat_0", "cat_1"])
+    digest = assetctl("inspect", "cat_1", "--json").data["autov3"]
+    (found,) = pictured("<lora:fancy:1>", Lora_hashes=f'"fancy: {digest}"')
+    assert (found["status"], found["asset"], found["weight"]) == ("here", "cat_1", 1.0)
+
+
+def test_a_checkpoint_goes_by_its_title(assetctl, tmp_path):
+    write_sparse(tmp_path / "sd15" / "dream.safetensors", tiny_checkpoint())
+    assetctl("import", tmp_path / "sd15")
+    digits = assetctl("inspect", "dream", "--json").data["autov2"]
+    for title in (f"dream.safetensors [{digits}]", f"sd15/dream.safetensors [{digits}]", f"sd15\\dream [{digits[:8]}]"):
+        assert assetctl("check", "--checkpoint", title, "--json").code == 0
+    assert assetctl("check", "--checkpoint", "dream.safetensors [0123456789]", "--json").code == 3
+    picture = write_png(tmp_path / "cat.png", parameters=infotext(Model=f"sd15/dream.safetensors [{digits}]"))
+    (found,) = assetctl("inspect", picture, "--json").data["assets"]
+    assert (found["name"], found["asset"], found["matched_by"]) == ("sd15/dream", "dream", "autov2")
