@@ -13,7 +13,11 @@ from assetctl.identify.features import Features, Kind, read_blocks, read_unet
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline
 
-_LORA = ("_lora_down.", "_lora_up.", "_lora_A", "_lora_linear_layer.", "_loras.", ".dora_scale")
+_LORA = (
+    "lora_down.", "lora_up.", "_lora.down.", "_lora.up.", "lora.down.", "lora.up.", "lora_A", "lora_B",
+    "lora_linear_layer.", "_lora_linear_layer.", "_loras.", "loras.", "dora_scale",
+    "processor.qkv_lora", "processor.proj_lora",
+)  # fmt: skip
 _LYCORIS = (".hada_w1_a", ".lokr_w1", ".oft_", ".boft_", ".on_input")
 
 #: GLoRA's, which mark it only among a trainer's names.
@@ -69,7 +73,7 @@ def _layout(outline: Outline) -> str:
     peft = outline.prefixed("base_model.model.")
     if not peft and (next(iter(outline.header.tensors)).startswith(_DIFFUSERS) or outline.has(".processor.")):
         return "diffusers"
-    return "peft" if peft or outline.has("_lora_A") else "kohya"
+    return "peft" if peft or outline.has("lora_A") else "kohya"
 
 
 def _encoders(outline: Outline) -> dict[str, int]:
