@@ -303,7 +303,7 @@ def check(workspace: Workspace, request: Request, *, commercial: bool = False) -
         UsageError: Nothing was chosen.
     """
     selection = select(workspace.catalog.read, request, note_unknown_tags=True)
-    if not selection.assets():
+    if not (selection.assets() or selection.unknown_loras):
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
         )

@@ -38,7 +38,7 @@ def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -
     prompts = (request.prompt, request.negative_prompt)
     for name, weight in (tag for text in prompts if text for tag in parse_prompt(text).loras):
         try:
-            uses.append(_weighted("lora", read.find(name), weight))
+            uses.append(_weighted("lora", read.find_named(name, "lora"), weight))
         except NotFoundError as error:
             if not note_unknown_tags:
                 raise
