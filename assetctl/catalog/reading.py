@@ -420,6 +420,11 @@ class Reader(Lists):
             found |= {"confidence": confidence, "alias": alias, "evidence": tuple(map(_evidence, reasons))}
             return Identification(**found)
 
+    def set_by_hand(self, asset: Asset) -> frozenset[str]:
+        """The fields of an asset that a person set."""
+        rows = self._rows("SELECT field FROM overrides WHERE asset_id = ?", [asset.id], {"field": TEXT})
+        return frozenset(row[0] for row in rows)
+
     def _overrides(self, asset: Asset) -> dict[str, object]:
         query = f"SELECT {', '.join(_OVERRIDE)} FROM overrides WHERE asset_id = ? ORDER BY field"
         rows = self._rows(query, [asset.id], _OVERRIDE)
