@@ -9,28 +9,21 @@ outline need not know layouts. It is made by a few passes at C speed, as thousan
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
-from math import isqrt
 from operator import itemgetter
 from typing import TYPE_CHECKING
+
+from assetctl.tensors.adapters import CHANGES, LAYOUTS, STACKS, denoiser_prefixes, plain_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from assetctl.files.safetensors import Header
+    from assetctl.tensors.adapters import Change, Tensors
 
 _DOTS = bytes.maketrans(b".", b"_")
 _DIGITS = b"0123456789"
-
-#: What stands before a network's own module names. `transformer_blocks` is a name, not a prefix; `model` is one only
-#: where what follows is no language model.
-_PREFIX = re.compile(
-    rb"\n(?:(?:base_model_model|model_diffusion_model|diffusion_model|lora_unet|lora_transformer|lora_prior|lycoris"
-    rb"|control_model|oft_unet|unet|net|params_ema|params|transformer(?!_blocks__|_resblocks|_text_model|_h__)"
-    rb"|model(?=_(?:double_blocks|single_blocks|transformer_blocks|single_transformer_blocks|blocks|layers__attention)_"
-    rb"))_)+"
-)
 
 #: Length of the beginnings that are kept apart: few are distinct, so that a search for one is short.
 _HEAD = 32
@@ -38,25 +31,22 @@ _HEAD = 32
 _START = itemgetter(slice(3))
 _NUMBER = re.compile(r"\d+")
 
-#: Prefixes of layouts that write a module's whole path with underscores.
-_FLAT = ("lora_unet_", "lora_te", "lora_transformer_", "lora_prior_", "lllite_", "lycoris_", "oft_unet_")
-
-#: Ways to write the half of a change that reads a module's input.
-_INPUTS = (
-    ".weight", ".lora_down.weight", ".lora_A.weight", ".lora.down.weight", "_lora.down.weight",
-    ".lora_linear_layer.down.weight", ".down.weight", ".down", ".lora_A", ".hada_w1_b", ".diff",
-)  # fmt: skip
-#: Likewise for the half that writes its output.
-_OUTPUTS = (
-    ".weight", ".lora_up.weight", ".lora_B.weight", ".lora.up.weight", "_lora.up.weight",
-    ".lora_linear_layer.up.weight", ".up.weight", ".up", ".lora_B", ".hada_w1_a", ".diff",
-)  # fmt: skip
-
 
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """Spelling of a module's name in an outline: no digits, and underscores for dots."""
     return name.encode().translate(_DOTS, _DIGITS).decode()
+
+
+#: Prefixes of networks' own module names, as often as they follow each other.
+_PREFIX = re.compile(f"\n(?:{denoiser_prefixes(canonical)})+".encode())
+
+#: `model.`, which is a prefix of all names once it is one of a stack's.
+_STACK = re.compile(f"\n(?:model_)+(?:{'|'.join(map(canonical, STACKS))})".encode())
+_MODEL = re.compile(rb"\n(?:model_)+")
+
+#: Prefixes of layouts that write a module's whole path with underscores.
+_FLAT = tuple(f"\n{layout.prefix}" for layout in LAYOUTS if layout.flat)
 
 
 def _path(name: str) -> str:
@@ -77,13 +67,28 @@ class _Text:
 
     def __init__(self, written: bytes, *, prefixed: bool) -> None:
         self.written = written.decode()
-        text = _PREFIX.sub(b"\n", written).decode()
+        bare = _PREFIX.sub(b"\n", written)
+        if b"\nmodel_" in written and _STACK.search(written):
+            bare = _MODEL.sub(b"\n", bare)
+        text = bare.decode()
         self.text = text.replace("\ntransformer_blocks__", "\nblocks__") if prefixed else text
         self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
         self._has: dict[tuple[str, ...], bool] = {}
         self._begins: dict[tuple[str, ...], bool] = {}
         self._prefixed: dict[tuple[str, ...], bool] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    @cached_property
+    def ways(self) -> tuple[tuple[Change, str, str], ...]:
+        """Ways to write a change that may occur: each with what stands before the ending that marks it, and that."""
+        return tuple(
+            (change, between, mark)
+            for change in CHANGES
+            if change.measure is not None
+            for mark in change.marks
+            for between in change.between
+            if any(canonical(between + end.removesuffix(".weight")) in self.text for end in change.ends(mark))
+        )
 
     def has(self, names: tuple[str, ...]) -> bool:
         known = self._has.get(names)
@@ -158,7 +163,11 @@ class Outline:
         self.header = header
         self._lines, self._distinct = _lines_of(header.names)
         self.written, self.text = self._distinct.written, self._distinct.text
-        self._flat = self.prefixed(*_FLAT)
+        self._flat = header.has(*_FLAT)
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        return plain_tensors(self.header)
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""
@@ -178,7 +187,7 @@ class Outline:
 
     def input_width(self, *modules: str) -> int | None:
         """Width of what a module takes in, for the first of `modules` that shows it."""
-        return self._first_width(modules, _INPUTS, 1)
+        return self._first_width(modules, 1)
 
     def width_taken(self, beginning: str, pattern: re.Pattern[str]) -> int | None:
         """Width of what the first module takes whose name, as written, has `beginning` and matches `pattern`."""
@@ -187,11 +196,11 @@ class Outline:
         found = pattern.search(names, at) if at >= 0 else None
         if found is None:
             return None
-        return self._width(names[names.rfind("\n", 0, found.end()) + 1 : found.end()], _INPUTS, 1)
+        return self._width(names[names.rfind("\n", 0, found.end()) + 1 : found.end()], 1)
 
     def output_width(self, *modules: str) -> int | None:
         """Width of what a module gives out, for the first of `modules` that shows it."""
-        return self._first_width(modules, _OUTPUTS, 0)
+        return self._first_width(modules, 0)
 
     def square_width(self, *modules: str) -> int | None:
         """Width of modules that give out as much as they take in: four-bit weights show it by their biases alone."""
@@ -215,14 +224,16 @@ class Outline:
         if not self.has(f"{stack}.0"):
             return -1
         names = self.header.names.replace(f"single_{stack}", "")
-        separator = "_" if self._flat else "."
-        parts = names.split(f"{stack}{separator}")[1:]
-        starts = set(map(_START, parts))
-        return max((int(digits[0]) for digits in map(_NUMBER.match, starts) if digits), default=-1)
+        for separator in "_." if self._flat else ".":  # some trainers join the first parts of a path alone
+            starts = set(map(_START, names.split(f"{stack}{separator}")[1:]))
+            found = max((int(digits[0]) for digits in map(_NUMBER.match, starts) if digits), default=-1)
+            if found >= 0:
+                return found
+        return -1
 
     def _ending_in(self, name: str) -> str | None:
         names = self.header.names
-        spelling = self._spell(name)
+        spelling = next((each for each in self._spellings(name) if each in names), name)
         at = names.find(spelling)
         while at >= 0 and names[at + len(spelling)] not in "._":
             at = names.find(spelling, at + 1)
@@ -236,71 +247,31 @@ class Outline:
         end = self.written.index(line) + len(line) - 1
         written = self.written[self.written.rfind("\n", 0, end) + 1 : end].encode()
         example = next(islice(self.header.tensors, self._lines.index(written), None), "")
-        at = example.rfind(self._spell(part))
+        at = max(map(example.rfind, self._spellings(part)))
         return example[: at + len(part)] if at >= 0 else None
 
-    def _spell(self, name: str) -> str:
-        return name.replace(".", "_") if self._flat else name
+    def _spellings(self, name: str) -> tuple[str, ...]:
+        """A path as it may stand in a file, the likelier one first."""
+        return (name.replace(".", "_"), name) if self._flat else (name,)
 
-    def _first_width(self, modules: tuple[str, ...], endings: tuple[str, ...], axis: int) -> int | None:
+    def _first_width(self, modules: tuple[str, ...], axis: int) -> int | None:
         there = self._distinct.modules(modules)
-        found = (self._width(name, endings, axis) for name in map(self.module, there) if name)
+        found = (self._width(name, axis) for name in map(self.module, there) if name)
         return next(filter(None, found), None)
 
-    def _width(self, module: str, endings: tuple[str, ...], axis: int) -> int | None:
-        for ending in endings:
-            shape = self.header.shape(module + ending)
-            packed = ending == ".weight" and shape is not None and shape[1:] == (1,)  # four-bit weights are [n, 1]
-            if shape is not None and len(shape) > 1 and not packed:
-                return shape[axis] * (2 if axis == 1 and self._halved(module + ending) else 1)
-        bias = self.header.shape(module + ".bias")
-        if axis == 0 and bias is not None and len(bias) == 1:
-            return bias[0]
-        return (
-            self._kronecker_width(module, axis)
-            or self._glora_width(module, axis)
-            or self._adapter_width(module, axis)
-            or self._orthogonal_width(module, axis)
-        )
+    def _width(self, module: str, axis: int) -> int | None:
+        weight = f"{module}.weight"
+        shape = self.header.shape(weight)
+        if shape is not None and len(shape) > 1 and shape[1:] != (1,):  # four-bit weights are [n, 1]
+            return shape[axis] * (2 if axis == 1 and self._halved(weight) else 1)
+        for change, between, mark in self._distinct.ways:
+            width = change.width(self._tensors, module + between, mark, axis)
+            if width is not None:
+                return width
+        bias = self.header.shape(f"{module}.bias")
+        return bias[0] if axis == 0 and bias is not None and len(bias) == 1 else None
 
     def _halved(self, weight: str) -> bool:
         """Whether a matrix holds two four-bit numbers a byte (NVFP4), with a scale for each few of a row."""
         scales = self.header.shape(weight + "_scale") if self.header.tensors[weight].get("dtype") == "U8" else None
         return scales is not None and len(scales) == 2
-
-    def _adapter_width(self, module: str, axis: int) -> int | None:
-        """Peft with an adapter's name within: `lora_A.default.weight`."""
-        if not self.has("_lora_A_"):
-            return None
-        half = f"\n{module}.lora_{'BA'[axis]}."
-        names = self.header.names
-        at = names.find(half)
-        shape = self.header.shape(names[at + 1 : names.index("\n", at + 1)]) if at >= 0 else None
-        return shape[axis] if shape is not None and len(shape) > 1 else None
-
-    def _kronecker_width(self, module: str, axis: int) -> int | None:
-        """LoKr: a change is the Kronecker product of two matrices, each whole or itself a product `a` times `b`."""
-        width = 1
-        for factor in (".lokr_w1", ".lokr_w2"):
-            shape = self.header.shape(module + factor) or self.header.shape(module + factor + "_" + "ab"[axis])
-            if shape is None or len(shape) < 2:
-                return None
-            width *= shape[axis]
-        return width
-
-    def _glora_width(self, module: str, axis: int) -> int | None:
-        """GLoRA: `W a + b`, each a product; older files hold the halves of both the other way round."""
-        first = self.header.shape(module + ".a1.weight")
-        if first is None or len(first) != 2:
-            return None
-        if axis == 1:
-            return max(first)
-        last = self.header.shape(module + (".b1.weight" if first[0] > first[1] else ".b2.weight"))
-        return last[0] if last else None
-
-    def _orthogonal_width(self, module: str, axis: int) -> int | None:
-        """OFT by Peft: as many rotations as the input is wide divided by their size, each the half above a diagonal."""
-        rotations = self.header.shape(module + ".oft_R.weight") if axis == 1 else None
-        if rotations is None or len(rotations) != 2:
-            return None
-        return rotations[0] * (1 + isqrt(1 + 8 * rotations[1])) // 2
