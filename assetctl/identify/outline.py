@@ -1,9 +1,13 @@
-"""The outline of a header: its distinct module names, without block numbers and without the layout's own spelling.
+"""The outline of a header: its distinct module names, without block numbers and without what a layout puts before them.
 
 A network of 60 equal blocks has thousands of tensors and some thirty distinct names. `double_blocks.7.img_attn.qkv`
 (as its authors write it), `lora_unet_double_blocks_7_img_attn_qkv` (as kohya's trainer does) and
-`model.diffusion_model.double_blocks.7…` (inside a checkpoint) are all one line here, so that what is asked of an
-outline need not know layouts. It is made by a few passes at C speed, as thousands of files may be identified in a row.
+`model.diffusion_model.double_blocks.7…` (inside a checkpoint) all answer to `double_blocks.0.img_attn.qkv`, so that
+what is asked of an outline need not know layouts.
+
+Names with dots are matched by whole components: `attn.to_gate.` is neither `attn1.to_gate.` nor `attn.to_gate_logits.`.
+Names that a trainer wrote flat, with underscores for the dots, keep what is ambiguous in them: which underscore was a
+dot, no file says.
 """
 
 from __future__ import annotations
@@ -12,18 +16,23 @@ import re
 from functools import cached_property, lru_cache
 from itertools import islice
 from operator import itemgetter
+from threading import Lock
 from typing import TYPE_CHECKING
 
-from assetctl.tensors.adapters import CHANGES, LAYOUTS, STACKS, denoiser_prefixes, plain_tensors
+from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Collection, Mapping
 
     from assetctl.files.safetensors import Header
     from assetctl.tensors.adapters import Change, Tensors
 
-_DOTS = bytes.maketrans(b".", b"_")
-_DIGITS = b"0123456789"
+#: How lines begin of names that a trainer wrote flat, with underscores for dots.
+_FLAT_LINES = tuple(f".{layout.prefix}" for layout in LAYOUTS if layout.flat)
+
+#: A component that is a number, in names that each begin with a separator.
+_NUMBER_DOTTED = re.compile(r"\.\d+(?=[.\n])")
+_NUMBER_FLAT = re.compile(r"/\d+(?=[/\n])")
 
 #: Length of the beginnings that are kept apart: few are distinct, so that a search for one is short.
 _HEAD = 32
@@ -32,30 +41,88 @@ _START = itemgetter(slice(3))
 _NUMBER = re.compile(r"\d+")
 
 
+class _Lines(dict[str, str]):
+    """Each tensor's name, to its line in an outline: names come back in file after file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._size = 0
+        self._lock = Lock()  # whoever reads while another clears asks again in here
+
+    def of(self, tensors: Mapping[str, object], names: str) -> list[str]:
+        """The lines of all tensors in their order; `names` are theirs, each between newlines."""
+        if len(names) > _MOST_KEPT // 8:  # few are so large, and would push out what many share
+            return _lines(tensors)
+        try:
+            return list(map(self.__getitem__, tensors))
+        except KeyError:
+            with self._lock:
+                return self._learned(tensors)
+
+    def _learned(self, tensors: Mapping[str, object]) -> list[str]:
+        if self._size > _MOST_KEPT:
+            self.clear()
+            self._size = 0
+        new = [name for name in tensors if name not in self]
+        self.update(zip(new, _lines(new), strict=True))
+        self._size += sum(map(len, new))
+        return list(map(self.__getitem__, tensors))
+
+
+#: Characters of names whose lines are kept.
+_MOST_KEPT = 2**22
+
+_kept_lines = _Lines()
+
+
+def _lines(names: Collection[str]) -> list[str]:
+    """Lines of names: `.` before each component of a dotted one, `/` of a flat one, `#` for a block's number."""
+    dotted = _NUMBER_DOTTED.sub(".#", "".join([f".{name}\n" for name in names])).split("\n")[:-1]
+    if len(dotted) != len(names):  # a hostile name that holds a newline
+        dotted = [_NUMBER_DOTTED.sub(".#", f".{name.replace(chr(10), '?')}\n")[:-1] for name in names]
+    flat = [line for line in dotted if line.startswith(_FLAT_LINES)]
+    if not flat:
+        return dotted
+    respelled = iter(_flat("\n".join(flat)).split("\n"))
+    return [next(respelled) if line.startswith(_FLAT_LINES) else line for line in dotted]
+
+
+def _flat(lines: str) -> str:
+    return _NUMBER_FLAT.sub("/#", lines.replace(".", "/").replace("_", "/") + "\n")[:-1]
+
+
 @lru_cache(maxsize=4096)
-def canonical(name: str) -> str:
-    """Spelling of a module's name in an outline: no digits, and underscores for dots."""
-    return name.encode().translate(_DOTS, _DIGITS).decode()
+def _needles(name: str) -> tuple[str, str]:
+    """What to search lines for to find a module's name: among dotted ones, and among flat ones.
+
+    It begins a component, unless it begins with an underscore, as `_lora.down.` does; a dot at its end ends one.
+    """
+    inner = name.startswith("_")
+    dotted = _NUMBER_DOTTED.sub(".#", f".{name.removeprefix('.')}\n\n")[:-2]
+    return dotted[inner:], _flat(dotted)
 
 
-#: Prefixes of networks' own module names, as often as they follow each other.
-_PREFIX = re.compile(f"\n(?:{denoiser_prefixes(canonical)})+".encode())
-
-#: `model.`, which is a prefix of all names once it is one of a stack's.
-_STACK = re.compile(f"\n(?:model_)+(?:{'|'.join(map(canonical, STACKS))})".encode())
-_MODEL = re.compile(rb"\n(?:model_)+")
-
-#: Prefixes of layouts that write a module's whole path with underscores.
-_FLAT = tuple(f"\n{layout.prefix}" for layout in LAYOUTS if layout.flat)
+def _underscored(path: str) -> str:
+    return path.replace(".", "_")
 
 
-def _path(name: str) -> str:
-    return canonical(name.replace("#", "0"))
+def _dotted_line(name: str) -> str:
+    return _NUMBER_DOTTED.sub(".#", f".{name}\n")[1:-1]
 
 
-@lru_cache(maxsize=4096)
-def _start(name: str) -> str:
-    return "\n" + canonical(name)
+def _flat_line(name: str) -> str:
+    return _flat(f".{name}")[1:]
+
+
+#: What stands before a network's own module names, as often as such things follow each other.
+_PREFIX = re.compile(
+    rf"\n(?:\.(?:{prefixes((each for each in DENOISERS if not each.flat), _dotted_line)})+"
+    rf"|/(?:{prefixes((each for each in DENOISERS if each.network == 'denoiser'), _flat_line)})+)"
+)
+
+#: `model.`, which is a prefix of all names once one of them goes on with a stack of blocks.
+_STACK = re.compile(rf"\n\.(?:model\.)+(?:{'|'.join(re.escape(_dotted_line(name)) for name in STACKS)})")
+_MODEL = re.compile(r"\n\.(?:model\.)+")
 
 
 class _Text:
@@ -65,13 +132,12 @@ class _Text:
     names alone answer is answered once.
     """
 
-    def __init__(self, written: bytes, *, prefixed: bool) -> None:
-        self.written = written.decode()
-        bare = _PREFIX.sub(b"\n", written)
-        if b"\nmodel_" in written and _STACK.search(written):
-            bare = _MODEL.sub(b"\n", bare)
-        text = bare.decode()
-        self.text = text.replace("\ntransformer_blocks__", "\nblocks__") if prefixed else text
+    def __init__(self, lines: frozenset[str]) -> None:
+        self.written = "\n" + "\n".join(sorted(lines)) + "\n"
+        self.text = _PREFIX.sub(lambda found: found[0][:2], self.written)
+        if "\n.model." in self.written and _STACK.search(self.written):
+            self.text = _MODEL.sub("\n.", self.text)
+        self.flat, self.dotted = "\n/" in self.text, "\n." in self.text
         self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
         self._has: dict[tuple[str, ...], bool] = {}
         self._begins: dict[tuple[str, ...], bool] = {}
@@ -87,19 +153,23 @@ class _Text:
             if change.measure is not None
             for mark in change.marks
             for between in change.between
-            if any(canonical(between + end.removesuffix(".weight")) in self.text for end in change.ends(mark))
+            if any(self.holds(between + end.removesuffix(".weight")) for end in change.ends(mark))
         )
+
+    def holds(self, name: str) -> bool:
+        dotted, flat = _needles(name)
+        return (self.dotted and dotted in self.text) or (self.flat and flat in self.text)
 
     def has(self, names: tuple[str, ...]) -> bool:
         known = self._has.get(names)
         if known is None:
-            known = self._has[names] = any(canonical(name) in self.text for name in names)
+            known = self._has[names] = any(map(self.holds, names))
         return known
 
     def begins(self, names: tuple[str, ...]) -> bool:
         known = self._begins.get(names)
         if known is None:
-            starts = map(_start, names)
+            starts = ("\n" + needle for name in names for needle in _needles(name))
             known = any(start in (self._heads if len(start) <= _HEAD else self.text) for start in starts)
             self._begins[names] = known
         return known
@@ -107,45 +177,19 @@ class _Text:
     def prefixed(self, prefixes: tuple[str, ...]) -> bool:
         known = self._prefixed.get(prefixes)
         if known is None:
-            known = self._prefixed[prefixes] = any(_start(prefix) in self.written for prefix in prefixes)
+            starts = ("\n" + needle for prefix in prefixes for needle in _needles(prefix))
+            known = self._prefixed[prefixes] = any(start in self.written for start in starts)
         return known
 
     def modules(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `names` that some module's path contains; `#` in one is any block's number."""
         known = self._modules.get(names)
         if known is None:
-            known = self._modules[names] = tuple(name for name in names if _path(name) in self.text)
+            known = self._modules[names] = tuple(filter(self.holds, names))
         return known
 
 
-#: Characters of all names of a header up to which what is made of them is kept for the next one.
-_MOST_KEPT = 2**18
-
-
-def _lines_of(names: str) -> tuple[list[bytes], _Text]:
-    """The lines of all names, and their distinct ones.
-
-    Files that one trainer made have the same names: in a folder of them this is done once.
-    """
-    return _kept_lines_of(names) if len(names) <= _MOST_KEPT else _read_lines_of(names, _Text)
-
-
-@lru_cache(maxsize=16)
-def _kept_lines_of(names: str) -> tuple[list[bytes], _Text]:
-    return _read_lines_of(names, _text_of)
-
-
-def _read_lines_of(names: str, text_of: Callable[..., _Text]) -> tuple[list[bytes], _Text]:
-    lines = names[1:-1].encode().translate(_DOTS, _DIGITS).split(b"\n")
-    written = b"\n" + b"\n".join(sorted(set(lines))) + b"\n"
-    # `transformer.` may be a prefix after all, before a network's own `blocks`.
-    prefixed = "\ntransformer.blocks." in names
-    return lines, text_of(written, prefixed=prefixed)
-
-
-@lru_cache(maxsize=64)
-def _text_of(written: bytes, *, prefixed: bool) -> _Text:
-    return _Text(written, prefixed=prefixed)
+_text_of = lru_cache(maxsize=64)(_Text)
 
 
 class Outline:
@@ -161,9 +205,9 @@ class Outline:
 
     def __init__(self, header: Header) -> None:
         self.header = header
-        self._lines, self._distinct = _lines_of(header.names)
-        self.written, self.text = self._distinct.written, self._distinct.text
-        self._flat = header.has(*_FLAT)
+        self._lines = _kept_lines.of(header.tensors, header.names)
+        self._distinct = _text_of(frozenset(self._lines))
+        self.written, self.text, self._flat = self._distinct.written, self._distinct.text, self._distinct.flat
 
     @cached_property
     def _tensors(self) -> Tensors:
@@ -175,7 +219,7 @@ class Outline:
 
     def has_all(self, *names: str) -> bool:
         """Whether each of `names` is contained in some module's path."""
-        return all(canonical(name) in self.text for name in names)
+        return all(map(self._distinct.holds, names))
 
     def begins(self, *names: str) -> bool:
         """Whether some module's path, counted from its network's root, begins with one of `names`."""
@@ -213,46 +257,53 @@ class Outline:
 
     def module(self, name: str) -> str | None:
         """Full name, as written, of the first module whose path ends in `name`; `#` in it is any block's number."""
-        path = _path(name)
-        if path not in self.text:
+        if not self._distinct.holds(name):
             return None
         block, _, part = name.rpartition("#.")
-        return self._in_block(path, part) if block else self._ending_in(name)
+        for needle, separator, spelling in zip(_needles(name), "._", (part, _underscored(part)), strict=True):
+            found = self._in_block(needle, separator, spelling, part) if block else self._ending_in(separator, spelling)
+            if found is not None:
+                return found
+        return None
 
     def highest(self, stack: str) -> int:
         """Highest number of a block in `stack` (`double_blocks`), or -1 if there is none."""
         if not self.has(f"{stack}.0"):
             return -1
-        names = self.header.names.replace(f"single_{stack}", "")
-        for separator in "_." if self._flat else ".":  # some trainers join the first parts of a path alone
-            starts = set(map(_START, names.split(f"{stack}{separator}")[1:]))
-            found = max((int(digits[0]) for digits in map(_NUMBER.match, starts) if digits), default=-1)
-            if found >= 0:
-                return found
-        return -1
-
-    def _ending_in(self, name: str) -> str | None:
         names = self.header.names
-        spelling = next((each for each in self._spellings(name) if each in names), name)
-        at = names.find(spelling)
-        while at >= 0 and names[at + len(spelling)] not in "._":
-            at = names.find(spelling, at + 1)
-        return names[names.rfind("\n", 0, at) + 1 : at + len(spelling)] if at >= 0 else None
+        parts = [*names.split(f".{stack}.")[1:], *names.split(f"\n{stack}.")[1:]]
+        if self._flat:
+            parts += names.replace(f"single_{stack}", "").split(f"{stack}_")[1:]
+        starts = set(map(_START, parts))
+        return max((int(digits[0]) for digits in map(_NUMBER.match, starts) if digits), default=-1)
 
-    def _in_block(self, path: str, part: str) -> str | None:
-        start = self.text.find("\n" + path + "_")
+    def _ending_in(self, separator: str, spelling: str) -> str | None:
+        """The first module whose path ends in whole components of this spelling."""
+        names = self.header.names
+        at = names.find(spelling)
+        while at >= 0:
+            end = at + len(spelling)
+            if names[at - 1] in (separator, "\n") and (
+                names[end] in (".", separator) or names.startswith("_lora.", end)
+            ):
+                return names[names.rfind("\n", 0, at) + 1 : end]
+            at = names.find(spelling, at + 1)
+        return None
+
+    def _in_block(self, path: str, separator: str, spelling: str, dotted: str) -> str | None:
+        """The first module whose path begins, at its network's root, with `path`, the last of it in this spelling."""
+        start = self.text.find(f"\n{path}{path[0]}")
         if start < 0:
             return None
         line = self.text[start + 1 : self.text.index("\n", start + 1) + 1]
         end = self.written.index(line) + len(line) - 1
-        written = self.written[self.written.rfind("\n", 0, end) + 1 : end].encode()
+        written = self.written[self.written.rfind("\n", 0, end) + 1 : end]
         example = next(islice(self.header.tensors, self._lines.index(written), None), "")
-        at = max(map(example.rfind, self._spellings(part)))
-        return example[: at + len(part)] if at >= 0 else None
-
-    def _spellings(self, name: str) -> tuple[str, ...]:
-        """A path as it may stand in a file, the likelier one first."""
-        return (name.replace(".", "_"), name) if self._flat else (name,)
+        at = example.rfind(separator + spelling)
+        if at < 0:  # some trainers join the first parts of a path alone
+            spelling = dotted
+            at = example.rfind(f".{spelling}")
+        return example[: at + 1 + len(spelling)] if at >= 0 else None
 
     def _first_width(self, modules: tuple[str, ...], axis: int) -> int | None:
         there = self._distinct.modules(modules)

@@ -14,7 +14,7 @@ from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from assetctl.files.safetensors import Header
 
@@ -113,19 +113,18 @@ LAYOUTS = (
 )  # fmt: skip
 
 
-def denoiser_prefixes(spelled: Callable[[str], str]) -> str:
-    """A regular expression for a denoising network's prefixes where all names are spelled so, longest first."""
-    layouts = (layout for layout in _longest_first() if layout.network in ("denoiser", "any"))
-    return "|".join(layout.pattern(spelled) for layout in layouts)
+def prefixes(layouts: Iterable[Layout], spelled: Callable[[str], str] = str) -> str:
+    """A regular expression for the prefixes of layouts where all names are spelled so, longest first."""
+    return "|".join(layout.pattern(spelled) for layout in sorted(layouts, key=lambda layout: -len(layout.prefix)))
 
 
-def _longest_first() -> list[Layout]:
-    return sorted(LAYOUTS, key=lambda layout: -len(layout.prefix))
+#: Those of a denoising network's modules, with what may stand before them.
+DENOISERS = tuple(layout for layout in LAYOUTS if layout.network in ("denoiser", "any"))
 
 
 def root_of(header: Header) -> str:
     """What stands before the names of a denoising network in a file that holds it; nothing in one of it alone."""
-    for layout in _longest_first():
+    for layout in sorted(DENOISERS, key=lambda layout: -len(layout.prefix)):
         if layout.network == "denoiser" and not layout.flat:
             starts = [f"\n{layout.prefix}{name}" for name in layout.before or ("",)]
             other = (f"\n{name}" for name in layout.unless if name.startswith(layout.prefix))
@@ -135,8 +134,10 @@ def root_of(header: Header) -> str:
 
 
 #: A denoiser's prefixes, as often as they follow each other, and a text encoder's after them.
-_DENOISER = re.compile(f"(?:{denoiser_prefixes(str)})*")
-_ENCODERS = [layout for layout in _longest_first() if layout.network.startswith("text_encoder")]
+_DENOISER = re.compile(f"(?:{prefixes(DENOISERS)})*")
+_ENCODERS = sorted(
+    (layout for layout in LAYOUTS if layout.network.startswith("text_encoder")), key=lambda layout: -len(layout.prefix)
+)
 _ENCODER = re.compile("|".join(f"({layout.pattern(str)})" for layout in _ENCODERS))
 
 #: What a path with underscores may begin with that is a prefix all the same.
@@ -384,7 +385,11 @@ _ALONGSIDE = (".alpha", ".scale")
 CHANGES = (
     Change(
         "LoRA",
-        ("_lora_down.", "_lora_up.", "_lora_A", "_lora_linear_layer.", "_loras."),
+        (
+            "lora_down.", "lora_up.", "_lora.down.", "_lora.up.", "lora.down.", "lora.up.", "lora_A", "lora_B",
+            "lora_linear_layer.", "_lora_linear_layer.", "_loras.", "loras.",
+            "processor.qkv_lora", "processor.proj_lora",
+        ),
         tuple(HALVES),
         (*HALVES.values(), ".lora_mid.weight", ".mid.weight", ".lora_up.bias", ".lora_B.bias", ".lora_E", ".ranknum"),
         measure=_product,
@@ -411,7 +416,7 @@ CHANGES = (
         ranked=(".lokr_w1_b", ".lokr_w2_b"),
         lycoris=True,
     ),
-    Change("DoRA", (".dora_scale", "lora_magnitude_vector", ".magnitude\n"), others=(
+    Change("DoRA", ("dora_scale", "lora_magnitude_vector", "magnitude\n"), others=(
         ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".magnitude",
     )),
     Change(

@@ -76,7 +76,7 @@ def _layout(outline: Outline) -> str:
     peft = outline.prefixed("base_model.model.")
     if not peft and (next(iter(outline.header.tensors)).startswith(_DIFFUSERS) or outline.has(".processor.")):
         return "diffusers"
-    return "peft" if peft or outline.has("_lora_A") else "kohya"
+    return "peft" if peft or outline.has("lora_A") else "kohya"
 
 
 def _encoders_changed(outline: Outline) -> list[tuple[str, str | None]]:
