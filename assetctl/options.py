@@ -117,6 +117,21 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+#: The least and the most that an asset may weigh: sliders go to 10 or 20, and what is beyond is a slip of the keys.
+WEIGHTS = (-100.0, 100.0)
+
+
+def check_weight(weight: object, of: str) -> None:
+    """See that a LoRA's weight is one.
+
+    Raises:
+        UsageError: It is no number, or out of bounds.
+    """
+    if not is_number(weight) or not WEIGHTS[0] <= weight <= WEIGHTS[1]:
+        hint = f"Weights are numbers from {WEIGHTS[0]:g} to {WEIGHTS[1]:g}, usually between 0 and 1.5."
+        raise UsageError(f"The weight of {of} is {shown(weight)}.", hint)
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Whether this is a finite number, and no truth value."""
     return (

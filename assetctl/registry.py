@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from assetctl.request import Request
     from assetctl.run import Run
     from assetctl.store.trash import Entry
-    from assetctl.types import Asset, AssetDetails, CheckReport
+    from assetctl.types import Asset, AssetDetails, CheckReport, Purpose
 
 PathLike: TypeAlias = str | Path
 
@@ -449,11 +449,19 @@ class Registry:
 
     # Whether assets work together, and what a prompt comes to.
 
-    def check(self, request: Request, *, commercial: bool = False) -> CheckReport:
-        """Whether what a request names can work together; `commercial` asks the licences too."""
+    def check(self, request: Request, *, purpose: Purpose | None = None, commercial: bool = False) -> CheckReport:
+        """Whether what a request names can work together, and serves a purpose; `commercial` asks the licences too.
+
+        Where its purpose is `generate`, as it is of what has a checkpoint and no ControlNet unless one is named, the
+        report's `can_generate` says whether `plan` takes it. `comfyui` and `any` ask of fit alone.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: A name.
+            UsageError: Nothing was chosen, or there is no such purpose.
+        """
         from assetctl.operations.select.check import check
 
-        return check(self._workspace, request, commercial=commercial)
+        return check(self._workspace, request, purpose=purpose, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from assetctl.cli import completion
+from assetctl.errors import UsageError
 from assetctl.operations.select.selection import read_recipe
 from assetctl.options import Option, parse_sides, together
 from assetctl.request import Request
@@ -16,8 +17,9 @@ from assetctl.request import Request
 #: Where the options of a picture stand in the help.
 PICTURE = "Picture"
 
+#: More than one can be typed, so that the second is refused and does not take the place of the first unseen.
 CheckpointOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=completion.asset_names("checkpoint")
     ),
@@ -54,7 +56,7 @@ RecipeOption = Annotated[
 ]
 ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
 VaeOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--vae",
         metavar="NAME",
@@ -102,6 +104,19 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
         if value is not None:
             found |= parse_sides(options, value) if len(options) > 1 else {options[0].name: value}
     return found
+
+
+def single(flag: str, names: list[str] | None) -> str | None:
+    """The one name that was typed behind a flag, if any was.
+
+    Raises:
+        UsageError: There are several.
+    """
+    several = list(dict.fromkeys(names or ()))
+    if len(several) > 1:
+        told = " and ".join([", ".join(several[:-1]), several[-1]])
+        raise UsageError(f"{flag} was given {len(several)} times, with {told}: there is one.", f"Name one with {flag}.")
+    return next(iter(several), None)
 
 
 def with_recipe(request: Request, recipe: str | None, manifest: Path) -> Request:

@@ -19,7 +19,8 @@ _TIME = (
     "condition_embedder.time_", "time_guidance_embed.", "time_caption_embed.", "time_condition_embed.",
     "time_step_proj.", "time_extra_emb.", "time_embeddings.", "video_time_embeddings.", "emb_in.proj_in.",
     # StableAudio and UNets over sound, as diffusers and their authors name them; Ideogram
-    "timestep_proj.", "to_timestep_embed.", "model.to_timestep_embed.", "model.model.to_timestep_embed.", "t_embedding.mlp_in.",
+    "timestep_proj.", "to_timestep_embed.", "model.to_timestep_embed.", "model.model.to_timestep_embed.",
+    "t_embedding.mlp_in.",
 )  # fmt: skip
 
 #: Where DiT and VQ-Diffusion hear it, in each block, and a decoder of spectrograms.

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 #: Names that give a network away alone: of ESRGAN's and SwinIR's kin, of OmniSR, of what resselt's trainers end with.
 _NAMES = (
-    "RDB1.conv1.", "RDB1.conv1x1.", "rdb1.conv1.", "RRDB_trunk.", "residual_group.", "residual_layer.0.residual_layer.0.",
-    "upsampler.MetaUpsample", "upscale.MetaUpsample", "to_img.MetaUpsample", "dim_to_out.MetaUpsample",
+    "RDB1.conv1.", "RDB1.conv1x1.", "rdb1.conv1.", "RRDB_trunk.", "residual_group.",
+    "residual_layer.0.residual_layer.0.", "upsampler.MetaUpsample", "upscale.MetaUpsample", "to_img.MetaUpsample",
+    "dim_to_out.MetaUpsample",
 )  # fmt: skip
 
 #: Modules that give a network away together.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
 from assetctl.operations.library.ingest import checked_name, checked_words
+from assetctl.options import check_weight
 from assetctl.text import hidden_in
 from assetctl.types import KINDS
 
@@ -23,8 +24,6 @@ OVERRIDABLE = ("kind", "family", "base_model", "variant", "prediction", "trigger
 
 #: Fields that `reset` gives up: the others are a person's alone.
 RESETTABLE = (*OVERRIDABLE, "default_weight", "notes")
-
-_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,9 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
         changes = replace(changes, base_model=as_known(changes.base_model))
     with workspace.catalog.write() as writer:
         asset = writer.find(name)
+        kind = changes.kind or asset.kind
+        if changes.default_weight is not None and kind not in ("lora", "unknown"):
+            raise UsageError(f"{asset.name} is a {kind}, and only LoRAs have a default weight.", "Leave it out.")
         if wanted is not None and wanted != asset.name:
             if wanted.lower() in writer.names() - {asset.name.lower()}:
                 raise UsageError(f"Another asset is called {wanted!r}.", "Choose another name.")
@@ -114,15 +116,37 @@ def _bare(base_model: str) -> str:
     return re.sub(r"[\s._-]+", "", base_model).casefold()
 
 
+def _check_family(family: str) -> None:
+    """See that a family is known: with another one, nothing would fit.
+
+    Raises:
+        UsageError: It is not; the hint names what may have been meant, a base model too.
+    """
+    from assetctl.identify.plugins import families  # noqa: PLC0415 - as in `base_models`
+
+    known = [each.name for each in families()]
+    if family in known:
+        return
+    of = next((each for each in families() for _, base in each.lineages if _bare(base) == _bare(family)), None)
+    if of is not None:
+        base = as_known(family)
+        hint = f"{base} is a base model of {of.name}: `--family {of.name} --base-model {shlex.quote(base)}`."
+        raise UsageError(f"{family!r} is not a family.", hint)
+    bare = {re.sub(r"[^a-z0-9]", "", each): each for each in known}
+    near = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", family[:100].lower()), bare, n=3, cutoff=0.5)
+    meant = f"Did you mean {' or '.join(bare[each] for each in near)}? " if near else ""
+    raise UsageError(f"{family[:80]!r} is not a family.", f"{meant}Families are: {', '.join(known)}.")
+
+
 def _check(changes: Changes) -> None:
     if changes.kind is not None and changes.kind not in KINDS:
         raise UsageError(f"{changes.kind!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
-    if changes.family and not _WORD.fullmatch(changes.family):
-        raise UsageError(f"{changes.family!r} cannot be a family.", "Families are written like sd1, sdxl, flux1.")
+    if changes.family:
+        _check_family(changes.family)
     if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
         raise UsageError(f"{changes.prediction!r} is not a prediction type.", "Use epsilon, v_prediction or flow.")
-    if changes.default_weight is not None and not abs(changes.default_weight) <= sys.float_info.max:
-        raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
+    if changes.default_weight is not None:
+        check_weight(changes.default_weight, "a LoRA by default")
     for field in changes.reset:
         if field not in RESETTABLE:
             raise UsageError(f"{field!r} cannot be reset.", f"One can reset: {', '.join(RESETTABLE)}.")
