@@ -67,7 +67,8 @@ class Identification:
     """What a file is, and why we think so.
 
     A field is `None` where the file does not say. Tensors outrank metadata, metadata outranks
-    the file's name; what loses stays in `evidence`.
+    the file's name; what loses stays in `evidence`. `alias` is what its metadata call it, empty where they do not,
+    and `None` where nobody looked: A1111 writes it into prompts, in the place of a LoRA's file name.
     """
 
     kind: str = "unknown"
@@ -79,6 +80,7 @@ class Identification:
     layout: str | None = None
     confidence: Confidence = "unknown"
     trigger_words: tuple[str, ...] = ()
+    alias: str | None = None
     evidence: tuple[Evidence, ...] = ()
 
 

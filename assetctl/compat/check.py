@@ -11,8 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from assetctl.compat.coverage import coverage
-from assetctl.compat.modules import Modules, modules_of_file, modules_of_networks
+from assetctl.compat.coverage import Modules, coverage, modules_of_file, modules_of_networks
 from assetctl.errors import AssetctlError, CorruptFileError, RefusedFileError, StorageError, UsageError
 from assetctl.files.headers import read_any_header
 from assetctl.files.safetensors import Header, read_header
@@ -267,9 +266,7 @@ class Context:
             return ()
         headers = ((lora, self.header(lora)) for lora in self.loras)
         found = ((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
-        return tuple(
-            (lora, each) for lora, each in found if modules.all_spellings or each.matched or each.shape_conflicts
-        )
+        return tuple((lora, each) for lora, each in found if each is not None)
 
     def _read(self, asset: Asset) -> Header | None:
         if self.opened is not None and self.opened.asset.path == asset.path:

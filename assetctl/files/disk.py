@@ -291,6 +291,32 @@ def write_all(opened: FileIO, data: bytes | memoryview) -> None:
         rest = rest[opened.write(rest) :]
 
 
+def see_room_for(folder: Path, *names: str) -> None:
+    """See that a folder is there or can be made, and takes new files, those of some names too; nothing is left in it.
+
+    Raises:
+        OSError: It does not, as whoever writes there would be told.
+    """
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    most = os.pathconf(there, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+    if any(len(os.fsencode(part)) > most for part in (*folder.relative_to(there).parts, *names)):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(folder))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    try:
+        if hasattr(os, "O_TMPFILE"):  # a file without a name, gone when closed
+            os.close(os.open(there, os.O_TMPFILE | os.O_RDWR, 0o600))
+            return
+    except OSError as error:
+        if error.errno not in (*NO_LINKS, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+    probe = there / f".assetctl-{secrets.token_hex(16)}"  # root may write anywhere, but where nothing can be made
+    probe.mkdir(mode=0o700)
+    probe.rmdir()
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a power cut, where the system can sync folders."""
     if sys.platform == "win32":

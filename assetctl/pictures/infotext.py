@@ -10,7 +10,6 @@ import orjson
 
 from assetctl.options import OPTIONS, together, written
 from assetctl.pictures.parameters import (
-    MAX_ASSETS,
     NO_FILE,
     Collection,
     PictureParameters,
@@ -23,7 +22,7 @@ from assetctl.pictures.parameters import (
     settings,
     with_understood,
 )
-from assetctl.prompt import parse_prompt, without_tags
+from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -208,9 +207,7 @@ def _sampler(said: dict[str, str]) -> str | None:
 
 def _assets(positive: str, negative: str, fields: Fields) -> Collection:
     found, said = Collection(), fields.plain
-    for text in (positive, negative):
-        for name, weight in parse_prompt(text).loras[:MAX_ASSETS]:
-            found.add("lora", name, weight=weight)
+    found.add_loras(positive, negative)
     model = said.get("Model")
     found.add("checkpoint", model, digest=said.get("Model hash"))
     vae = said.get("VAE", "")

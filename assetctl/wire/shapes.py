@@ -60,7 +60,7 @@ SHAPES = {
         keys={"original": "original.path", "original_is_there": "original.is_there"}, without=("plan", "report")
     ),
     "operations.provision.export.Export": Shape(keys={"manifest": "text"}, without=("unhashed",)),
-    "operations.provision.lock.LockResult": Shape(keys={"changed": "changed"}, without=("lock",)),
+    "operations.provision.lock.LockResult": Shape(keys={"changed": "changed"}, without=("lock", "failed")),
     "operations.provision.sync.Step": Shape(without=("asset", "locked")),
     "operations.select.prompts.PromptReading": Shape(
         keys={"segments": "parsed.segments", "loras": "parsed.weights"},

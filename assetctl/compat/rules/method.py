@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.identify.features import unsupported_method
+from assetctl.tensors.adapters import unsupported_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,9 +20,10 @@ def _match(features: Features) -> Match | None:
     if width != 1152 or outline.has("inverted_conv", "conv_inverted"):
         return None
     detail = "its blocks attend twice, 1152 wide"
+    as_many = _BLOCKS - 1 in (outline.highest("transformer_blocks"), outline.highest("blocks"))
     return (
         certain(outline.has(*_PLAIN), f"{detail}, before a plain feed-forward")
-        or likely(outline.highest("blocks") == _BLOCKS - 1, f"{detail}, and are as many as PixArt's")
+        or likely(as_many, f"{detail}, and are as many as PixArt's")
         or possible(True, detail)
     )
 

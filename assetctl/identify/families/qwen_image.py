@@ -26,7 +26,7 @@ def _match(features: Features) -> Match | None:
     if features.blocks is None or features.blocks.width != 3072 or outline.has(*_OTHER):
         return None
     many = features.blocks.double > _MOST_OF_OTHERS
-    bare = outline.prefixed("transformer_blocks.", "lora_unet_transformer_blocks.") and not outline.has("_lora_A")
+    bare = outline.prefixed("transformer_blocks.", "lora_unet_transformer_blocks.") and not outline.has("lora_A")
     return (
         certain(many, "it has more blocks 3072 wide than any other family")
         or likely(bare, "it changes only joint blocks 3072 wide, and names them as Qwen-Image's trainers do")

@@ -23,7 +23,7 @@ _TOGETHER = (
 
 def _compact(outline: Outline) -> bool:
     """Real-ESRGAN's compact network: one stack of convolutions and slopes, and nothing beside it."""
-    return set(outline.text.split()) == {"body__weight", "body__bias"} and outline.shape("body.0") is not None
+    return set(outline.text.split()) == {".body.#.weight", ".body.#.bias"} and outline.shape("body.0") is not None
 
 
 def _marks(outline: Outline) -> str | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError
+from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError, UsageError
 from assetctl.operations.library.import_files import import_files
 from assetctl.operations.library.ingest import (
     Staged,
@@ -18,9 +17,10 @@ from assetctl.operations.library.ingest import (
     learn,
     named_in_store,
 )
-from assetctl.operations.library.tokenizer_files import needs_vocabulary
+from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.run import Saved, leaving
 from assetctl.sources import find_source, resolve
+from assetctl.sources.base import misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
@@ -28,6 +28,7 @@ from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
@@ -76,9 +77,9 @@ def plan_pull(workspace: Workspace, reference: str, run: Run) -> PullPlan:
     Raises:
         As `pull` does.
     """
-    resolution = resolve(find_source(reference, workspace.settings), reference, run)
+    resolution = resolve(_source(workspace, reference), reference, run)
     here = _already_here(workspace, resolution)
-    return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
+    return PullPlan(resolution, here, fetched_before(workspace, resolution))
 
 
 def pull(
@@ -104,10 +105,27 @@ def pull(
         Cancelled: The run is.
     """
     task = without_secrets(reference)
-    source = find_source(reference, workspace.settings)
+    source = _source(workspace, reference)
     with run.task(task, "fetch"):
         came = resolve(source, reference, run)
-        return bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
+        result = bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
+        if not result.known:
+            with leaving(lambda: result):
+                _bring_tokenizer(workspace, result, run, remote=came.source != "path")
+        return result
+
+
+def _source(workspace: Workspace, reference: str) -> Source:
+    """Whose reference it is.
+
+    Raises:
+        UsageError: Nobody's.
+    """
+    try:
+        return find_source(reference, workspace.settings)
+    except UsageError as error:
+        error.reference = misspelt(reference)
+        raise
 
 
 def pull_all(
@@ -138,6 +156,8 @@ def bring(
     given: bool = False,
 ) -> PullResult:
     """Fetch what a reference was resolved to into the store, unless its bytes are here already.
+
+    What it takes besides, to generate with it, is left to whoever asks.
 
     Raises:
         As `pull` does.
@@ -182,7 +202,6 @@ def bring(
         )
     with leaving(lambda: result):
         run.tell(Saved(task=task, path=asset.path))
-        _bring_tokenizer(workspace, result, run, remote=resolution.source != "path")
     return result
 
 
@@ -206,6 +225,11 @@ def pull_tokenizer(workspace: Workspace, run: Run) -> Path:
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
     return fetch_tokenizer(workspace.store, run)
+
+
+def fetched_before(workspace: Workspace, resolution: Resolution) -> int:
+    """Bytes that an earlier, interrupted pull left."""
+    return fetched_bytes(workspace.store.staging_of(_key(resolution)))
 
 
 def _key(resolution: Resolution) -> str:
@@ -259,11 +283,7 @@ def _already_here(workspace: Workspace, resolution: Resolution) -> Asset | None:
 def _bring_tokenizer(workspace: Workspace, result: PullResult, run: Run, *, remote: bool) -> None:
     """A single-file checkpoint lacks one thing: the vocabulary of its text encoder."""
     asset = result.asset
-    if (
-        not needs_vocabulary(asset)
-        or Path(asset.path).with_suffix(".config").is_dir()
-        or installed_tokenizer(workspace.store)
-    ):
+    if not lacks_vocabulary(asset) or installed_tokenizer(workspace.store):
         return
     advice = f"To generate with {asset.name}, fetch CLIP's vocabulary once: `assetctl pull --support {asset.family}`."
     if not remote or workspace.settings.offline:
@@ -271,5 +291,5 @@ def _bring_tokenizer(workspace: Workspace, result: PullResult, run: Run, *, remo
         return
     try:
         fetch_tokenizer(workspace.store, run)
-    except (SourceError, NotFoundError) as error:
+    except (SourceError, NotFoundError, FileError) as error:  # the asset is here, and whole
         result.warnings.append(f"{error.message} {advice}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
-from assetctl.manifest import read_lock, read_manifest
-from assetctl.operations.acquire.pull import PullResult, bring
+from assetctl.files.disk import see_room_for, storage_errors
+from assetctl.manifest import read_lock, read_manifest, write_lock
+from assetctl.operations.acquire.pull import PullResult, bring, fetched_before, pull_tokenizer
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
+from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.operations.provision.lock import (
     faults_of,
     keep_inside,
@@ -25,18 +27,20 @@ from assetctl.operations.provision.lock import (
     refuse_twins,
     resolution_of,
 )
+from assetctl.operations.provision.vocabulary import VOCABULARY, pinned_vocabulary
 from assetctl.run import Warned
-from assetctl.sources import confined, source_called
+from assetctl.sources import confined, source_called, support
 from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from assetctl.manifest import Locked, Manifest, Wanted
+    from assetctl.manifest import Locked, Lockfile, Manifest, Wanted
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
+    from assetctl.sources.base import Resolution, Source
     from assetctl.types import Asset
 
 Action = Literal["keep", "adopt", "add", "restore", "change", "remove", "spare"]
@@ -76,8 +80,8 @@ class SyncResult:
     """What sync did, or would do.
 
     Attributes:
-        steps: One for each asset.
-        failed: Why assets could not be fetched, by name; all else was done.
+        steps: One for each asset, and one for CLIP's vocabulary where a checkpoint takes it.
+        failed: Why something could not be locked or fetched, by name; all else was done.
     """
 
     steps: tuple[Step, ...]
@@ -86,7 +90,7 @@ class SyncResult:
     @property
     def in_sync(self) -> bool:
         """Whether nothing was to be done."""
-        return all(step.action in ("keep", "spare") for step in self.steps)
+        return not self.failed and all(step.action in ("keep", "spare") for step in self.steps)
 
     @property
     def fetched(self) -> tuple[str, ...]:
@@ -112,7 +116,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
 
     Args:
         workspace: The home.
-        manifest: Its path; the lockfile lies beside it.
+        manifest: Its path.
         run: Told how far it is, and what the person should know, even where something fails.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
@@ -125,44 +129,82 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         NotFoundError, UsageError: A file is missing or makes no sense.
         OutOfDateError: The lockfile is, and `locked` was asked for; or it is not to be trusted.
         RefusedFileError: A path leads out of the manifest's folder.
-        SourceError, FileError: Of an asset that could not be locked; what cannot be fetched is in the result.
+        StorageError: The lockfile cannot be written.
         Cancelled: The run is; each asset that was begun is as it was or done.
     """
     wanted = read_manifest(manifest)
-    if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
-        pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
-    else:
-        result = lock(workspace, manifest, run, write=not dry_run, outside=outside)
-        pins = result.lock.assets
-        _tell_faults(result, run, dry_run=dry_run)
-    refuse_twins(manifest, pins)
+    pins, failed = _pins(
+        workspace, manifest, wanted, run, locked=locked, frozen=frozen, outside=outside, write=not dry_run
+    )
+    refuse_twins(manifest, pins.assets)
     labels = {item.name: item for item in wanted.assets}
-    steps = plan_sync(workspace, pins, labels, prune=prune)
+    steps = plan_sync(workspace, pins, labels, prune=prune and _may_prune(failed, run))
+    known = None if outside else frozenset(each.name for each in pins.assets if may_leave(each, wanted))
     if dry_run:
-        return SyncResult(steps)
-    known = None if outside else frozenset(each.name for each in pins if may_leave(each, wanted))
+        return SyncResult(steps, failed | _refused(workspace, steps, manifest, known))
     fetched = _fetch_all(workspace, steps, manifest, run, known)
+    _carry_out(workspace, steps, fetched, labels, manifest.parent, run, now=now)
+    failed |= _failures(fetched, run)
+    steps, why = _bring_vocabulary(workspace, steps, run)
+    if not (locked or frozen):
+        _lock_vocabulary(manifest, pins, steps)
+    return SyncResult(steps, failed | why)
+
+
+def _carry_out(
+    workspace: Workspace,
+    steps: Sequence[Step],
+    fetched: Mapping[str, PullResult | AssetctlError],
+    labels: Mapping[str, Wanted],
+    base: Path,
+    run: Run,
+    *,
+    now: bool,
+) -> None:
+    """Do what is left to do once all came that could."""
     for step in steps:
         run.check()
         if step.action == "remove" and step.asset is not None:
             _remove(workspace, step.asset, run, now=now)
-            continue
-        _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
-    for name, pulled in fetched.items():
-        for text in pulled.warnings if isinstance(pulled, PullResult) else ():
-            run.tell(Warned(task=name, message=text))
-    return SyncResult(steps, {name: each for name, each in fetched.items() if isinstance(each, AssetctlError)})
+        elif step.name != VOCABULARY:
+            _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), base)
+
+
+def _pins(
+    workspace: Workspace,
+    manifest: Path,
+    wanted: Manifest,
+    run: Run,
+    *,
+    locked: bool,
+    frozen: bool,
+    outside: bool,
+    write: bool,
+) -> tuple[Lockfile, dict[str, AssetctlError]]:
+    """What this machine is to have, locked first where it was not; and why some of it could not be locked."""
+    if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
+        return _locked_before(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside), {}
+    result = lock(workspace, manifest, run, write=write, outside=outside, partly=True)
+    _tell_faults(result, run, dry_run=not write)
+    return result.lock, dict(result.failed)
+
+
+def _may_prune(failed: Mapping[str, AssetctlError], run: Run) -> bool:
+    """Whether what the lockfile lacks may go: what could not be locked is lacking there, and may still be wanted."""
+    if failed:
+        run.tell(Warned(message=f"Nothing is removed, for the lockfile lacks {', '.join(failed)}."))
+    return not failed
 
 
 def plan_sync(
-    workspace: Workspace, pins: Sequence[Locked], labels: dict[str, Wanted], *, prune: bool = False
+    workspace: Workspace, pins: Lockfile, labels: dict[str, Wanted], *, prune: bool = False
 ) -> tuple[Step, ...]:
     """What is to be done; reads the catalog and asks the disk, and no source."""
     assets = workspace.catalog.read.assets()
     by_name = {asset.name.lower(): asset for asset in assets}
     by_hash = {asset.sha256: asset for asset in assets if asset.sha256}
     steps, used = [], set()
-    for locked in pins:
+    for locked in pins.assets:
         here = (by_hash.get(locked.sha256) if locked.sha256 else None) or _folder(workspace, locked)
         namesake = by_name.get(locked.name.lower())
         size = sum(file.size or 0 for file in locked.files)
@@ -174,6 +216,9 @@ def plan_sync(
             changes = _changes(workspace, here, locked, labels.get(locked.name))
             steps.append(Step("adopt" if changes else "keep", locked.name, 0, here, locked, changes))
         used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
+    takes = [step.asset for step in steps if step.asset is not None and step.action in ("keep", "adopt")]
+    if pins.vocabulary or any(map(lacks_vocabulary, takes)):
+        steps.append(_vocabulary_step(workspace))
     if prune:
         unused = [asset for asset in assets if asset.in_store and asset.id not in used]
         steps += [
@@ -182,31 +227,26 @@ def plan_sync(
     return tuple(steps)
 
 
-def _locked_assets(
-    workspace: Workspace,
-    manifest: Path,
-    wanted: Manifest,
-    *,
-    locked: bool,
-    frozen: bool,
-    outside: bool,
-) -> Sequence[Locked]:
+def _locked_before(
+    workspace: Workspace, manifest: Path, wanted: Manifest, *, locked: bool, frozen: bool, outside: bool
+) -> Lockfile:
     """What a lockfile names; it is seen to follow from the manifest or, if `frozen`, from what it says was wanted."""
     path, base, settings = lock_path(manifest), manifest.parent, workspace.settings
     found = read_lock(path)
     bound = [each for each in found.assets if not (outside or may_leave(each, wanted))]
     keep_inside(path, {("assets", each.name, "wanted"): each.wanted for each in bound}, settings)
-    faults = faults_of(found.assets, base, settings)
+    faults = faults_of(found, base, settings)
     if frozen and faults:
         raise _not_trusted(path, faults)
-    stale = () if frozen else out_of_date(wanted, found, faults)
+    stale = () if frozen else out_of_date(wanted, found, faults, base)
     if stale and locked:
         hint = "Bring it up to date with `assetctl lock`."
         raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)
+    stale = tuple(name for name in stale if name != VOCABULARY)  # nobody need be asked for its hashes
     if stale:
         hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
         raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)
-    return found.assets
+    return found
 
 
 def _tell_faults(result: LockResult, run: Run, *, dry_run: bool) -> None:
@@ -269,13 +309,83 @@ def _fetch_all(
 
     def one(locked: Locked, own_run: Run) -> PullResult:
         with own_run.task(locked.name, "fetch"):
-            source = source_called(locked.source, workspace.settings)
-            source = source if known is None else confined(source, base, known=locked.name in known)
+            resolution, source = _source_of(workspace, locked, base, known)
             with naming_its_place(manifest, locked.name, source):
-                return bring(workspace, source, resolution_of(locked, base), own_run, locked.name)
+                return bring(workspace, source, resolution, own_run, locked.name)
 
     outcomes = each_of(wanted, one, workspace.settings.downloads, run)
     return {locked.name: outcome for locked, outcome in zip(wanted, outcomes, strict=True)}
+
+
+def _failures(fetched: Mapping[str, PullResult | AssetctlError], run: Run) -> dict[str, AssetctlError]:
+    """Why some of it could not be had, by name; of the rest, what the person should know is told."""
+    for name, pulled in fetched.items():
+        for text in pulled.warnings if isinstance(pulled, PullResult) else ():
+            run.tell(Warned(task=name, message=text))
+    return {name: each for name, each in fetched.items() if isinstance(each, AssetctlError)}
+
+
+def _refused(
+    workspace: Workspace, steps: Sequence[Step], manifest: Path, known: frozenset[str] | None
+) -> dict[str, AssetctlError]:
+    """Why what would be fetched could not be, as far as this machine alone can tell; by name."""
+    needed, refused = 0, dict[str, AssetctlError]()
+    for step in steps:
+        if step.action not in _FETCHED:
+            continue
+        try:
+            with storage_errors(f"write to {workspace.store.root}"):
+                see_room_for(workspace.store.root)
+            if step.locked is not None:
+                resolution, source = _source_of(workspace, step.locked, manifest.parent, known)
+                if source.name == "path":
+                    with naming_its_place(manifest, step.name, source):
+                        for file in resolution.files:
+                            source.way(resolution, file)
+                needed += max(0, step.size - fetched_before(workspace, resolution))
+                workspace.store.free_space_check(needed)
+        except AssetctlError as error:
+            error.reference = step.name
+            refused[step.name] = error
+    return refused
+
+
+def _source_of(
+    workspace: Workspace, locked: Locked, base: Path, known: frozenset[str] | None
+) -> tuple[Resolution, Source]:
+    """What is fetched of a locked asset, and the source that has it; see `_fetch_all` for what is `known`."""
+    source = source_called(locked.source, workspace.settings)
+    source = source if known is None else confined(source, base, known=locked.name in known)
+    return resolution_of(locked, base), source
+
+
+def _bring_vocabulary(
+    workspace: Workspace, steps: tuple[Step, ...], run: Run
+) -> tuple[tuple[Step, ...], dict[str, AssetctlError]]:
+    """Fetch CLIP's vocabulary if that is a step, or becomes one, as a checkpoint has come that takes it."""
+    if not any(step.name == VOCABULARY for step in steps):
+        names = {step.name for step in steps if step.action in _FETCHED}
+        came = (asset for asset in workspace.catalog.read.assets(kind="checkpoint") if asset.name in names)
+        if not any(map(lacks_vocabulary, came)):
+            return steps, {}
+        steps = (*steps, _vocabulary_step(workspace))
+    if any(step.name == VOCABULARY and step.action == "add" for step in steps):
+        try:
+            with run.task(VOCABULARY, "fetch"):
+                pull_tokenizer(workspace, run)
+        except AssetctlError as error:
+            return steps, {VOCABULARY: error}
+    return steps, {}
+
+
+def _lock_vocabulary(manifest: Path, pins: Lockfile, steps: Sequence[Step]) -> None:
+    """Write down that this manifest takes the vocabulary, if that showed only when a checkpoint was here."""
+    if any(step.name == VOCABULARY for step in steps) and not pins.vocabulary:
+        write_lock(lock_path(manifest), replace(pins, vocabulary=pinned_vocabulary()))
+
+
+def _vocabulary_step(workspace: Workspace) -> Step:
+    return Step("keep" if support.installed_tokenizer(workspace.store) else "add", VOCABULARY)
 
 
 def _asset_of(step: Step, fetched: Mapping[str, PullResult | AssetctlError]) -> Asset | AssetctlError | None:

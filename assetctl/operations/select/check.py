@@ -416,7 +416,7 @@ def check(
     if purpose is not None and known is None:
         raise UsageError(f"There is no purpose {purpose!r:.40}.", f"Purposes are: {', '.join(PURPOSES)}.")
     selection = select(workspace.catalog.read, request, note_unknown_tags=True)
-    if not selection.assets():
+    if not (selection.assets() or selection.unknown_loras):
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
         )

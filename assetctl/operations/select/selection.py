@@ -37,7 +37,7 @@ def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -
     prompts = (request.prompt, request.negative_prompt)
     for name, weight in (tag for text in prompts if text for tag in parse_prompt(text).loras):
         try:
-            asset = read.find(name)
+            asset = read.find_named(name, "lora")
             if weight is not None:
                 check_weight(weight, f"<lora:{name}>")
             uses.append(_weighted("lora", asset, weight))
