@@ -449,7 +449,7 @@ class Registry:
 
     # Whether assets work together, and what a prompt comes to.
 
-    def check(self, request: Request, *, purpose: Purpose | None = None, commercial: bool = False) -> CheckReport:
+    def check(self, request: Request, *, purpose: Purpose | str | None = None, commercial: bool = False) -> CheckReport:
         """Whether what a request names can work together, and serves a purpose; `commercial` asks the licences too.
 
         Where its purpose is `generate`, as it is of what has a checkpoint and no ControlNet unless one is named, the
