@@ -215,13 +215,18 @@ class Registry:
         *,
         name: str | None = None,
         out: PathLike | None = None,
+        dry_run: bool = False,
         run: Run | None = None,
     ) -> Conversion:
-        """Make a safetensors file of a pickle, or of an embedding in a PNG, without running or loading it."""
+        """Make a safetensors file of a pickle, or of an embedding in a PNG, without running or loading it.
+
+        A dry run says what would be written, and where.
+        """
         from assetctl.operations.library.convert import convert
 
         with running(run) as run:
-            return convert(self._workspace, what, name=name, out=None if out is None else Path(out), run=run)
+            place = None if out is None else Path(out)
+            return convert(self._workspace, what, name=name, out=place, dry_run=dry_run, run=run)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""

@@ -435,3 +435,36 @@ def test_a_pull_of_several_shows_the_others_too(assetctl, tmp_path):
     ended = assetctl("pull", good, bad, "--dry-run", "--json")
     assert (ended.code, [each["reference"] for each in ended.error["errors"]]) == (3, [str(bad)])
     assert [each["name"] for each in ended.error["done"]] == ["whiskers.safetensors"]
+
+
+def write_pickle(path):
+    torch = pytest.importorskip("torch")
+    said = {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.randn(3, 768)}, "name": "ink", "step": 9}
+    torch.save(said, path)
+
+
+@pytest.mark.parametrize(
+    ("out", "code"),
+    [("there", 2), ("plain/x", 1), ("nowhere/x", 1), ("/proc/x", 1), ("x" * 300, 1), ("new", 0)],
+)
+def test_a_manifest_or_file_that_could_not_be_written_is_refused_before(assetctl, project, tmp_path, out, code):
+    (project / "plain").write_bytes(b"mine")
+    write_pickle(tmp_path / "ink.pt")
+    for command, suffix in (("export", ".toml"), ("convert", ".safetensors")):
+        place = f"{out}{suffix}"
+        (project / f"there{suffix}").write_bytes(b"mine")
+        asked = (command, *([tmp_path / "ink.pt"] if command == "convert" else []), "--out", place)
+        if code:
+            assert refused_alike(assetctl, *asked).code == code
+            continue
+        assert assetctl(*asked, "--dry-run", "--json").data["path"].endswith(place)
+        assert not (project / place).exists()
+        assert assetctl(*asked).code == 0
+
+
+def test_a_conversion_says_where_it_would_lie(assetctl, home, tmp_path):
+    write_pickle(tmp_path / "ink.pt")
+    planned = assetctl("convert", tmp_path / "ink.pt", "--dry-run", "--json").data
+    assert assetctl("list", "--json").data == []
+    assert planned["path"] == assetctl("convert", tmp_path / "ink.pt", "--json").data[0]["path"]
+    assert planned["size"] > 0
