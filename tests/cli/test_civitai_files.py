@@ -203,3 +203,11 @@ def test_who_has_a_token_may_try_what_is_in_early_access(assetctl, civitai, publ
 def test_a_search_offers_nothing_that_cannot_be_had(assetctl, civitai, publish):
     publish(FLUX | {"usageControl": "Generation"})
     assert assetctl("search", "civitai", "whiskers", "--json").data == []
+
+
+def test_an_air_that_ends_as_a_file_does_is_no_path_of_a_manifest(assetctl, civitai, publish, tmp_path, monkeypatch):
+    publish(FLUX | {"files": FLUX["files"][2:]})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registry.toml").write_text('[assets.a]\nsource = "sd1:checkpoint:civitai:7@42.safetensors"\n')
+    assert assetctl("lock").code == 0
+    assert assetctl("sync", "--locked").code == 0
