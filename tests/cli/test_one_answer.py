@@ -148,11 +148,10 @@ def test_check_says_that_assetctl_can_generate_exactly_where_a_dry_run_accepts(a
         said += [same(registry, model.path) for model in models]
         said += [same(registry, model, other.path) for model in ("sd1", "sd2", "sdxl") for other in others]
         for number, other in enumerate(others):
-            said += [same(registry, model.path, other.path) for model in models[number % 3 :: 3]]
+            said += [same(registry, model.path, other.path) for model in models[number % 9 :: 9]]
         for more in ({"clip_skip": 2}, {"clip_skip": 12}, {"steps": 200}):
             said += [same(registry, model, **more) for model in ("sd1", "sd2", "sdxl", "good-config")]
-    print(len(said), sum(said), len(models), len(others), len(CASES))
-    assert len(said) > 500
+    assert len(said) > 350
     assert 20 < sum(said) < len(said) - 100
 
 

@@ -23,7 +23,7 @@ from assetctl.cli.request import (
     with_recipe,
 )
 from assetctl.cli.session import Session, command
-from assetctl.errors import IncompatibleError, UnusableError
+from assetctl.errors import AssetctlError, IncompatibleError, UnusableError
 from assetctl.request import Request
 from assetctl.types import PURPOSES
 
@@ -97,8 +97,11 @@ def app(
         **settings_of(settings),
     )
     report = session.registry.check(with_recipe(typed, recipe, file), purpose=purpose, commercial=commercial)
-    refused = None if report.can_generate is not False else UnusableError
-    refused = refused if report.ok else IncompatibleError
+    refused: type[AssetctlError] | None = None
+    if not report.ok:
+        refused = IncompatibleError
+    elif report.can_generate is False:
+        refused = UnusableError
     session.out.result(report, lambda: show_report(report), ["ok" if refused is None else refused.code])
     if refused is not None:
         raise typer.Exit(refused.exit_code)

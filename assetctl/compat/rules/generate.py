@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from assetctl.compat.check import Context
     from assetctl.identify.features import Family, TextEncoder
-    from assetctl.types import Asset, Finding
+    from assetctl.types import Asset, Finding, Severity
 
 RULE = Rule(
     "generate",
@@ -32,7 +32,7 @@ NEEDS_PICTURE = ("inpainting", "pix2pix", "depth", "upscaler")
 
 def check(context: Context) -> Iterator[Finding]:
     """Say all that stands against a picture; of ControlNets also where nobody asks for one."""
-    severity = "error" if context.generating else "info"
+    severity: Severity = "error" if context.generating else "info"
     for controlnet in dict.fromkeys(context.selection.of("controlnet")):
         if controlnet.kind == "controlnet" and context.situation.purpose != "comfyui":
             message = f"{controlnet.name} is a ControlNet, which assetctl cannot generate with yet."

@@ -49,23 +49,24 @@ class Changes:
     reset: tuple[str, ...] = ()
 
 
-def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
+def edit(workspace: Workspace, name: str, changes: Changes, *, labelled: bool = False) -> Asset:
     """Change what the catalog says of an asset; its file is left alone.
+
+    What is `labelled` so by a manifest may be of a family that nothing here knows: its plug-in may come later.
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
         UsageError: A value that makes no sense, or a name that is taken.
     """
     workspace.catalog.read.find(name)  # whoever may not write is told of a name that nothing has
-    _check(changes)
+    _check(changes, labelled=labelled)
     wanted = None if changes.name is None else checked_name(changes.name)
     if changes.base_model:
         changes = replace(changes, base_model=as_known(changes.base_model))
     with workspace.catalog.write() as writer:
         asset = writer.find(name)
-        kind = changes.kind or asset.kind
-        if changes.default_weight is not None and kind not in ("lora", "unknown"):
-            raise UsageError(f"{asset.name} is a {kind}, and only LoRAs have a default weight.", "Leave it out.")
+        if changes.default_weight is not None and not labelled:
+            _see_that_it_has_weights(asset, changes.kind or asset.kind)
         if wanted is not None and wanted != asset.name:
             if wanted.lower() in writer.names() - {asset.name.lower()}:
                 raise UsageError(f"Another asset is called {wanted!r}.", "Choose another name.")
@@ -82,6 +83,15 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
             writer.set_default_weight(asset.id, float(changes.default_weight))
         writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
         return writer.by_id(asset.id)
+
+
+def _see_that_it_has_weights(asset: Asset, kind: str) -> None:
+    if kind in ("lora", "unknown"):
+        return
+    hint = "Leave it out."
+    if kind == "embedding":
+        hint += f" Its token may have a weight in the prompt: ({asset.token}:1.2)."
+    raise UsageError(f"Only LoRAs have a default weight, and {asset.name} is of kind {kind}.", hint)
 
 
 def _reset(writer: Writer, asset: Asset, field: str) -> None:
@@ -116,12 +126,19 @@ def _bare(base_model: str) -> str:
     return re.sub(r"[\s._-]+", "", base_model).casefold()
 
 
-def _check_family(family: str) -> None:
-    """See that a family is known: with another one, nothing would fit.
+_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def _check_family(family: str, *, labelled: bool) -> None:
+    """See that a family is known, or could be the one of a plug-in; with one that is not, nothing would fit.
 
     Raises:
         UsageError: It is not; the hint names what may have been meant, a base model too.
     """
+    if not _WORD.fullmatch(family):
+        raise UsageError(f"{family[:80]!r} cannot be a family.", "Families are written like sd1, sdxl, flux1.")
+    if labelled:
+        return
     from assetctl.identify.plugins import families  # noqa: PLC0415 - as in `base_models`
 
     known = [each.name for each in families()]
@@ -138,11 +155,11 @@ def _check_family(family: str) -> None:
     raise UsageError(f"{family[:80]!r} is not a family.", f"{meant}Families are: {', '.join(known)}.")
 
 
-def _check(changes: Changes) -> None:
+def _check(changes: Changes, *, labelled: bool) -> None:
     if changes.kind is not None and changes.kind not in KINDS:
         raise UsageError(f"{changes.kind!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
     if changes.family:
-        _check_family(changes.family)
+        _check_family(changes.family, labelled=labelled)
     if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
         raise UsageError(f"{changes.prediction!r} is not a prediction type.", "Use epsilon, v_prediction or flow.")
     if changes.default_weight is not None:

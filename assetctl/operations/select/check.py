@@ -106,10 +106,18 @@ def _states(workspace: Workspace, selection: Selection, purpose: Purpose) -> Ite
     """
     for asset in dict.fromkeys(selection.assets()):
         files = [file for file in workspace.catalog.read.files(asset) if file.role != "copy"]
+        if len(files) == 1 and not _as_large(files[0]):
+            continue  # which `missing_file` tells
         if written := [file for file in files if _written(file)]:
             yield asset.path, "touched" if purpose == "generate" and all(map(_is_the_same, written)) else "changed"
         elif any(file.sha256 is None for file in files):
             yield asset.path, "unverified"
+
+
+def _as_large(file: AssetFile) -> bool:
+    with suppress(OSError):
+        return Path(file.path).stat().st_size == file.size
+    return True
 
 
 def _written(file: AssetFile) -> bool:
@@ -404,7 +412,7 @@ def check(
         NotFoundError, AmbiguousNameError: A name.
         UsageError: Nothing was chosen, or there is no such purpose.
     """
-    known = next((each for each in PURPOSES if each == purpose), None)
+    known: Purpose | None = next((each for each in PURPOSES if each == purpose), None)
     if purpose is not None and known is None:
         raise UsageError(f"There is no purpose {purpose!r:.40}.", f"Purposes are: {', '.join(PURPOSES)}.")
     selection = select(workspace.catalog.read, request, note_unknown_tags=True)
