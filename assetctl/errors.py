@@ -54,6 +54,7 @@ class AssetctlError(Exception):
         hint: What to do next, or `None`.
         done: What was finished before, as the command's result has it; `None` where nothing was.
         errors: All that failed, this one too, where several things were asked for.
+        reference: Which of them this is about, as the person named it; `None` where it is about no single one.
     """
 
     code: ClassVar[str] = "error"
@@ -65,6 +66,7 @@ class AssetctlError(Exception):
         super().__init__(self.message)
         self.done: object | None = None
         self.errors: Sequence[AssetctlError] | None = None
+        self.reference: str | None = None
 
 
 class UsageError(AssetctlError):

@@ -97,6 +97,13 @@ class Option:
         return None
 
     @property
+    def advice(self) -> str:
+        """What to write for a value that makes no sense."""
+        kind = {int: "a whole number", float: "a number", str: "a text"}[self.type]
+        reach = "" if self.bounds is None else f" from {self.bounds[0]:g} to {self.bounds[1]:.12g}"
+        return f"Write {kind}{reach}{f', a multiple of {self.multiple}' if self.multiple > 1 else ''}."
+
+    @property
     def called(self) -> str:
         """Its flag; and which part of it, where several options share that."""
         return self.flag if len(together("flag")[self.flag]) == 1 else f"The {self.name} of {self.flag}"
@@ -115,6 +122,21 @@ def shown(value: object) -> str:
         return "so large a number"
     text = f"{value:g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+#: The least and the most that an asset may weigh: sliders go to 10 or 20, and what is beyond is a slip of the keys.
+WEIGHTS = (-100.0, 100.0)
+
+
+def check_weight(weight: object, of: str) -> None:
+    """See that a LoRA's weight is one.
+
+    Raises:
+        UsageError: It is no number, or out of bounds.
+    """
+    if not is_number(weight) or not WEIGHTS[0] <= weight <= WEIGHTS[1]:
+        hint = f"Weights are numbers from {WEIGHTS[0]:g} to {WEIGHTS[1]:g}, usually between 0 and 1.5."
+        raise UsageError(f"The weight of {of} is {shown(weight)}.", hint)
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -36,6 +36,21 @@ def hidden_in(text: str, *, prose: bool = False) -> str | None:
     return None if found is None else f"U+{ord(found[0]):04X}"
 
 
+#: What a model's file ends in.
+_MODEL_SUFFIX = re.compile(r"\.(?:safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
+
+
+def without_suffix(name: str) -> str:
+    """The name of a model's file without what such files end in; any other name as it is."""
+    return _MODEL_SUFFIX.sub("", name)
+
+
+def model_path(name: str) -> tuple[str, ...]:
+    """Folders and file of a model as programs of any system write them."""
+    parts = name.replace("\\", "/").split("/")
+    return tuple(part for part in map(str.strip, parts) if part not in ("", "."))
+
+
 def visible(text: str, *, prose: bool = False) -> str:
     """A name, or prose, without the characters that nobody sees; in a name, lines and tabs become blanks."""
     if text.isascii() and text.isprintable():

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assetctl.cli import completion
+from assetctl.errors import UsageError
 from assetctl.operations.select.selection import read_recipe
-from assetctl.options import Option, parse_sides, together
+from assetctl.options import OPTIONS, Option, parse_sides, together
 from assetctl.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Where the options of a picture stand in the help.
 PICTURE = "Picture"
 
+#: More than one can be typed, so that the second is refused and does not take the place of the first unseen.
 CheckpointOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=completion.asset_names("checkpoint")
     ),
@@ -54,7 +59,7 @@ RecipeOption = Annotated[
 ]
 ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
 VaeOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--vae",
         metavar="NAME",
@@ -75,7 +80,7 @@ def _parameter(flag: str, options: list[Option]) -> inspect.Parameter:
     several = len(options) > 1
     said = typer.Option(
         flag,
-        help=first.help,
+        help=f"{first.help} One of: {', '.join(first.values)}." if first.values else first.help,
         metavar="x".join(each.name[0].upper() for each in options) if several else None,
         autocompletion=completion.words(first.values) if first.values else None,
         rich_help_panel=PICTURE,
@@ -84,6 +89,11 @@ def _parameter(flag: str, options: list[Option]) -> inspect.Parameter:
     return inspect.Parameter(
         _argument(flag), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[typed | None, said]
     )
+
+
+def words_of_flag(names: Iterable[str]) -> tuple[str, ...]:
+    """The words that an option of a picture can be, if these are names of one and it has such."""
+    return next((each.values for each in OPTIONS if each.flag in names), ())
 
 
 def _argument(flag: str) -> str:
@@ -102,6 +112,19 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
         if value is not None:
             found |= parse_sides(options, value) if len(options) > 1 else {options[0].name: value}
     return found
+
+
+def single(flag: str, names: list[str] | None) -> str | None:
+    """The one name that was typed behind a flag, if any was.
+
+    Raises:
+        UsageError: There are several.
+    """
+    several = list(dict.fromkeys(names or ()))
+    if len(several) > 1:
+        told = " and ".join([", ".join(several[:-1]), several[-1]])
+        raise UsageError(f"{flag} was given {len(several)} times, with {told}: there is one.", f"Name one with {flag}.")
+    return next(iter(several), None)
 
 
 def with_recipe(request: Request, recipe: str | None, manifest: Path) -> Request:

@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.files.json_files import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
-from assetctl.generation.folders import driven, hand_over, model_index
+from assetctl.generation.folders import check_model, driven, hand_over, model_index
 from assetctl.generation.parts import END, START, find_tokenizer_files, read_vocabulary, refuse_numbers, write_tokenizer
 from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from assetctl.files.safetensors import Header
     from assetctl.identify.features import TextEncoder
+    from assetctl.types import Asset
 
 _UNET = "model.diffusion_model."
 #: Where a single file keeps what is used of it.
@@ -96,6 +97,32 @@ def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, C
         if layers_of(config, part) > len(header.tensors):
             raise _lacks(header, f"tensors for the layers of its {part}")
     return parts
+
+
+def check_checkpoint(checkpoint: Asset, header: Header | None, companion: Path | None, *, own_vae: bool = True) -> None:
+    """Look at all of a checkpoint that loading it would look at, but for the weights themselves.
+
+    Args:
+        checkpoint: Of a family that is driven.
+        header: Of a single file.
+        companion: Where its vocabulary is, or its whole configuration.
+        own_vae: Whether its own VAE is wanted.
+
+    Raises:
+        UnusableError: It asks for code, lacks a part, or a value is out of bounds.
+        FileError: Weights are refused or corrupt.
+    """
+    family, path = str(checkpoint.family), Path(checkpoint.path)
+    if checkpoint.format == "diffusers":
+        check_model(path, family, own_vae=own_vae)
+    elif header is not None:
+        refuse_numbers(header, _NETWORKS)
+        if companion is not None and is_complete(companion):
+            check_model(companion, family, weights=False, own_vae=own_vae)
+            return
+        parts = derived(header, family, own_vae=own_vae)
+        for encoder in (name for name in parts if name.startswith("text_encoder")):
+            find_tokenizer_files(companion, encoder.replace("text_encoder", "tokenizer"), path)
 
 
 def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:
@@ -193,7 +220,8 @@ def vae_config(header: Header, family: str) -> Config:
         (each for each in ("first_stage_model.", "vae.", "") if each + "encoder.conv_in.weight" in header.tensors), None
     )
     if prefix is None:
-        raise _lacks(header, "a VAE", "Name one with `--vae NAME`.")
+        hint = "Name one with `--vae NAME`; `assetctl list --kind vae` shows all."
+        raise _lacks(header, "its VAE", hint)
     diffusers = header.has(f"\n{prefix}encoder.down_blocks.")
     down = prefix + ("encoder.down_blocks." if diffusers else "encoder.down.")
     block = "resnets" if diffusers else "block"
@@ -231,7 +259,11 @@ def _text_encoder_config(header: Header, encoder: TextEncoder) -> Config:
         words, places = "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
         blocks, inner = "encoder.layers.", "mlp.fc1.weight"
     if prefix + words not in header.tensors:
-        raise _lacks(header, "a text encoder", "Choose a checkpoint that has one.")
+        which = f"its text encoder ({encoder.part})"
+        hint = (
+            "assetctl takes none from another file: choose a checkpoint that brings it along, or its diffusers folder."
+        )
+        raise _lacks(header, which, hint)
     rows, width = _shape(header, prefix + words)[:2]
     layers = _count(header, prefix + blocks)
     projection = header.shape(prefix + "text_projection") if encoder.projects else None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from assetctl.files.safetensors import Header
     from assetctl.identify.outline import Outline
     from assetctl.identify.signs import Sign
 
@@ -416,23 +415,3 @@ def _linear(outline: Outline) -> bool | None:
         return None
     shapes = (outline.header.shape(module + ending) for ending in (".weight", ".lora_down.weight", ".lora_A.weight"))
     return next((len(shape) == 2 for shape in shapes if shape is not None and len(shape) > 1), None)
-
-
-#: Part of a tensor's name, and the method it belongs to; a newline is a name's end.
-_METHODS = {
-    ".hada_": "LoHa",
-    ".lokr_": "LoKr",
-    ".dora_scale": "DoRA",
-    "lora_magnitude_vector": "DoRA",
-    ".oft_": "OFT",
-    ".boft_": "BOFT",
-    ".a1.weight\n": "GLoRA",
-    ".on_input\n": "IA3",
-    ".diff\n": "full difference",
-    ".diff_b\n": "full difference",
-}
-
-
-def unsupported_method(header: Header) -> str | None:
-    """Name of the method, if a LoRA's header shows one that cannot be applied faithfully."""
-    return next((method for part, method in _METHODS.items() if header.has(part)), None)

@@ -138,6 +138,7 @@ def conclude(sight: Sight, said: Mapping[str, str], *, format_: str, name: str) 
         layout=features.layout,
         confidence=answer.confidence,
         trigger_words=words.words,
+        alias=metadata.alias(said),
         evidence=(*sight.evidence, *answer.evidence, *named, *words.evidence),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from assetctl.identify.features import Family
 
+
+#: A file's name may be so long.
+_LONGEST_ALIAS = 255
 
 #: Limits, so that hostile metadata cost little: of JSON in characters, of a word, of words in all, of folders.
 MAX_JSON = 8 * 2**20
@@ -74,6 +78,11 @@ def trained_on(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if metadata.get(key):
             name = metadata[key][-400:].replace("\\", "/").rsplit("/", 2)
             yield key, clean_words("/".join(name[-2:])).lower()
+
+
+def alias(metadata: Mapping[str, str]) -> str:
+    """What a trainer called the file that it wrote; empty where it does not say."""
+    return unicodedata.normalize("NFC", clean_words(metadata.get("ss_output_name", ""), _LONGEST_ALIAS))
 
 
 def prediction(metadata: Mapping[str, str]) -> str | None:

@@ -435,6 +435,19 @@ class Confinable(Protocol):
 
 
 @runtime_checkable
+class Plain(Protocol):
+    """A source whose references name one file each, so that nobody need be asked which one is meant."""
+
+    def unasked(self, reference: str) -> Resolution:
+        """What a reference says by itself; no network.
+
+        Raises:
+            UsageError: The reference does not make sense.
+        """
+        ...
+
+
+@runtime_checkable
 class Pinning(Protocol):
     """A source that can tell hashes which its listings lack."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 from material import write_lora
@@ -54,6 +56,75 @@ def test_what_a_person_set_stays(assetctl, civitai, mine):
     found = asset(assetctl)
     assert (found["trigger_words"], found["base_model"]) == (["purr"], "NoobAI")
     assert (found["default_weight"], found["notes"]) == (0.9, "mine")
+
+
+VERSION = {"id": 1, "modelId": 2, "trainedWords": ["calico", "patches"]}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said", "expected"),
+    [
+        (
+            ".metadata.json",
+            {
+                "file_name": "whiskers", "base_model": "Pony", "notes": "soft", "tags": ["style", "cats"],
+                "usage_tips": '{"strength": 0.6, "clip_strength": 0.8}', "civitai": VERSION,
+            },
+            {"base_model": "Pony", "notes": "soft", "tags": ["cats", "style"], "default_weight": 0.6},
+        ),
+        (
+            ".metadata.json",
+            {"base_model": "Unknown", "usage_tips": "{", "tags": 5, "civitai": {**VERSION, "baseModel": "Pony"}},
+            {"base_model": "Pony", "tags": [], "default_weight": None},
+        ),
+        (
+            ".safetensors.rgthree-info.json",
+            {"baseModel": "Pony", "trainedWords": [{"word": "calico", "count": 3}, "patches"], "raw": {"civitai": 1}},
+            {"base_model": "Pony"},
+        ),
+        (".swarm.json", {"modelspec.trigger_phrase": "calico, patches", "modelspec.usage_hint": "0.6"}, {}),
+    ],
+)  # fmt: skip
+def test_what_other_programs_keep_beside_a_file_is_read(assetctl, mine, monkeypatch, suffix, said, expected):
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    beside(mine, suffix, said)
+    assert assetctl("enrich").code == 0
+    found = asset(assetctl)
+    assert found["trigger_words"] == ["calico", "patches"]
+    assert {key: found[key] for key in expected} == expected
+    if "civitai" in said:
+        assert found["origin"]["facts"]["page"] == "https://civitai.com/models/2?modelVersionId=1"
+
+
+CASES = Path(__file__).resolve().parents[3] / "shared/corpus/field/sidecars.json"
+
+
+@pytest.mark.skipif(not CASES.is_file(), reason="the third-party corpus is not beside the checkout")
+def test_sidecars_of_other_programs_say_what_they_should(assetctl, mine, monkeypatch):
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    own = hashlib.sha256(mine.read_bytes()).hexdigest()
+    for case in json.loads(CASES.read_text("utf-8")):
+        suffix = case["file"].removeprefix("NAME")
+        if suffix not in (".metadata.json", ".swarm.json"):
+            continue
+        beside(mine, suffix, case["text"].replace("<sha256>", own))
+        assetctl("enrich", "--again")
+        found = asset(assetctl)
+        model, _, version = case["expect"].pop("origin", "").removeprefix("civitai:").partition("@")
+        assert {key: found[key] for key in case["expect"]} == case["expect"]
+        if version:
+            page = found["origin"]["facts"]["page"]
+            assert page == f"https://civitai.com/models/{model}?modelVersionId={version}"
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, None])
+def test_a_sidecar_of_another_file_says_nothing(assetctl, mine, monkeypatch, digest):
+    assetctl("inspect", "whiskers", "--hash")
+    monkeypatch.setenv("ASSETCTL_OFFLINE", "1")
+    own = hashlib.sha256(mine.read_bytes()).hexdigest().upper()
+    beside(mine, ".metadata.json", {"sha256": digest or own, "notes": "soft"})
+    assert assetctl("enrich").code == 0
+    assert asset(assetctl)["notes"] == (None if digest else "soft")
 
 
 @pytest.mark.parametrize(

@@ -116,10 +116,10 @@ def test_stays_finite_when_brackets_overflow():
 )
 @pytest.mark.parametrize("start", ["", "(a:"])
 def test_takes_time_linear_in_the_length(unit: str, start: str):
-    text = start + unit * (1_000_000 // len(unit))
+    text = start + unit * (300_000 // len(unit))
     begin = time.process_time()
     parse_weights(text)
-    assert time.process_time() - begin < 3  # a second here; what is not linear takes minutes
+    assert time.process_time() - begin < 2  # a third of a second here; what is not linear takes minutes
 
 
 def written(segments: list[tuple[str, float]]) -> str:

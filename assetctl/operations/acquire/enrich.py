@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,53 +32,129 @@ _MOST_WORDS, _LONGEST = 64, 500
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a sidecar says: facts, and what A1111's user set by hand."""
+    """What a sidecar says: facts, what its program's user set by hand, and the hash of the file that it is about."""
 
     facts: Facts
     weight: float | None = None
     notes: str | None = None
+    tags: tuple[str, ...] = ()
+    sha256: str | None = None
 
 
-def read_sidecars(path: Path) -> Iterator[Sidecar]:
+def read_sidecars(path: Path, sha256: str | None = None) -> Iterator[Sidecar]:
     """What lies beside a file, the most exact first; what cannot be read says nothing.
 
     Nor does a link that leads to elsewhere, unless to beside what the file itself is a link to: it may lead to texts
-    that are nobody's business here.
+    that are nobody's business here. Nor does a sidecar that names another hash than the file's: it was left behind.
     """
-    for suffix, read in ((".civitai.info", _civitai_info), (".cm-info.json", _stability_matrix), (".json", _a1111)):
-        said = _parsed(path.with_name(path.stem + suffix), path)
-        if said is not None:
-            yield read(said)
+    for name, read in (
+        (f"{path.stem}.civitai.info", _civitai_info),
+        (f"{path.stem}.metadata.json", _lora_manager),
+        (f"{path.stem}.cm-info.json", _stability_matrix),
+        (f"{path.name}.rgthree-info.json", _rgthree),
+        (f"{path.stem}.swarm.json", _swarm),
+        (f"{path.stem}.json", _a1111),
+    ):
+        said = _parsed(path.with_name(name), path)
+        sidecar = None if said is None else read(said)
+        if sidecar is not None and (None in (sidecar.sha256, sha256) or sidecar.sha256 == sha256):
+            yield sidecar
 
 
 def _civitai_info(said: Mapping[str, Any]) -> Sidecar:
-    model, number = said.get("modelId"), said.get("id")
-    known = isinstance(model, int) and isinstance(number, int)
-    return Sidecar(
-        Facts(
-            base_model=text(said.get("baseModel")),
-            trigger_words=_words(said.get("trainedWords")),
-            page=f"https://civitai.com/models/{model}?modelVersionId={number}" if known else None,
-            air=text(said.get("air")),
-            source="civitai.info",
-        )
+    return Sidecar(_facts_of_version(said, "civitai.info"))
+
+
+def _facts_of_version(said: Mapping[str, Any], source: str) -> Facts:
+    """Facts of a version as Civitai's API writes it."""
+    return Facts(
+        base_model=text(said.get("baseModel")),
+        trigger_words=_words(said.get("trainedWords")),
+        page=_page(said.get("modelId"), said.get("id")),
+        air=text(said.get("air")),
+        source=source,
     )
+
+
+def _page(model: object, version: object) -> str | None:
+    whole = [number for number in (model, version) if isinstance(number, int) and not isinstance(number, bool)]
+    known = len(whole) == 2 and all(0 < number < 2**53 for number in whole)
+    return f"https://civitai.com/models/{model}?modelVersionId={version}" if known else None
+
+
+def _lora_manager(said: Mapping[str, Any]) -> Sidecar:
+    facts = _facts_of_version(_object(said.get("civitai")), "LoRA Manager")
+    base_model = text(said.get("base_model"))
+    chosen = base_model if base_model and base_model.lower() != "unknown" else None
+    return Sidecar(
+        replace(facts, base_model=chosen or facts.base_model),
+        _weight(_object(_from_json(said.get("usage_tips"))).get("strength")),
+        _note(said.get("notes")),
+        _words(said.get("tags")),
+        _digest(said.get("sha256")),
+    )
+
+
+def _from_json(said: object) -> object:
+    """What a text in JSON inside of JSON says; nothing, if it is none."""
+    try:
+        return orjson.loads(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
 
 
 def _stability_matrix(said: Mapping[str, Any]) -> Sidecar:
-    words = _words(said.get("TrainedWords"))
-    return Sidecar(Facts(base_model=text(said.get("BaseModel")), trigger_words=words, source="Stability Matrix"))
+    facts = Facts(
+        base_model=text(said.get("BaseModel")),
+        trigger_words=_words(said.get("TrainedWords")),
+        page=_page(said.get("ModelId"), said.get("VersionId")),
+        source="Stability Matrix",
+    )
+    return Sidecar(facts, sha256=_digest(_object(said.get("Hashes")).get("SHA256")))
+
+
+def _rgthree(said: Mapping[str, Any]) -> Sidecar:
+    words = said.get("trainedWords")
+    entries = words if isinstance(words, list) else []
+    spoken = [each.get("word") if isinstance(each, dict) else each for each in entries]
+    facts = _facts_of_version(_object(_object(said.get("raw")).get("civitai")), "rgthree")
+    own = [each for each in spoken if isinstance(each, str)]
+    facts = replace(
+        facts,
+        base_model=facts.base_model or text(said.get("baseModel")),
+        trigger_words=facts.trigger_words or _words(own),
+    )
+    return Sidecar(facts, sha256=_digest(said.get("sha256")))
+
+
+def _swarm(said: Mapping[str, Any]) -> Sidecar:
+    phrase = said.get("modelspec.trigger_phrase")
+    return Sidecar(Facts(trigger_words=_words(_listed(phrase)), source="SwarmUI"))
 
 
 def _a1111(said: Mapping[str, Any]) -> Sidecar:
-    words = [word for word in str(said.get("activation text") or "").split(",") if word.strip()]
-    weight = said.get("preferred weight")
-    usable = isinstance(weight, (int, float)) and not isinstance(weight, bool) and 0 < abs(weight) <= 10
     return Sidecar(
-        Facts(trigger_words=_words(words), source="A1111"),  # its "sd version" says no more than tensors do
-        float(weight) if usable and isinstance(weight, (int, float)) else None,
+        Facts(trigger_words=_words(_listed(said.get("activation text"))), source="A1111"),
+        _weight(said.get("preferred weight")),  # its "sd version" says no more than tensors do
         _note(said.get("notes")),
     )
+
+
+def _object(said: object) -> Mapping[str, Any]:
+    return said if isinstance(said, dict) else {}
+
+
+def _listed(said: object) -> list[str]:
+    return [word for word in said.split(",") if word.strip()] if isinstance(said, str) else []
+
+
+def _weight(said: object) -> float | None:
+    usable = isinstance(said, (int, float)) and not isinstance(said, bool) and 0 < abs(said) <= 10
+    return float(said) if usable and isinstance(said, (int, float)) else None
+
+
+def _digest(said: object) -> str | None:
+    return said.lower() if isinstance(said, str) and re.fullmatch(r"[0-9A-Fa-f]{64}", said) else None
 
 
 def _parsed(sidecar: Path, asset: Path) -> Mapping[str, Any] | None:
@@ -91,7 +168,7 @@ def _parsed(sidecar: Path, asset: Path) -> Mapping[str, Any] | None:
 
 
 def _words(said: object) -> tuple[str, ...]:
-    words = [word.strip(" ,") for word in texts(said)]
+    words = [visible(word).strip(" ,") for word in texts(said)]
     return tuple(dict.fromkeys(word[:_LONGEST] for word in words if word and word.isprintable()))[:_MOST_WORDS]
 
 
@@ -138,7 +215,7 @@ def enrich(
             results.append(Enriched(asset))
             continue
         with run.task(asset.name, "check"):
-            sidecars = list(read_sidecars(Path(asset.path))) if asset.format != "diffusers" else []
+            sidecars = list(read_sidecars(Path(asset.path), asset.sha256)) if asset.format != "diffusers" else []
             with cancellable(run):
                 answers = [*(source.ask(asset, origin) for source in sources), *(each.facts for each in sidecars)]
             results.append(_kept(workspace, asset, origin, [facts for facts in answers if facts], sidecars))
@@ -180,6 +257,7 @@ def _kept(
 ) -> Enriched:
     weight = next((each.weight for each in sidecars if each.weight is not None), None)
     notes = next((each.notes for each in sidecars if each.notes), None)
+    tags = next((each.tags for each in sidecars if each.tags), ())
     with workspace.catalog.write() as writer:
         now = writer.by_id(asset.id)
         if told:
@@ -191,8 +269,10 @@ def _kept(
             writer.set_default_weight(asset.id, weight)
         if notes and not now.notes:
             writer.set_notes(asset.id, notes)
+        if tags and not now.tags:
+            writer.change_tags(asset.id, tags)
         after = writer.by_id(asset.id)
-    fields = ("kind", "family", "base_model", "trigger_words", "default_weight", "notes")
+    fields = ("kind", "family", "base_model", "trigger_words", "default_weight", "notes", "tags")
     changed = tuple(field for field in fields if getattr(asset, field) != getattr(after, field))
     return Enriched(after, tuple(facts.source for facts in told), changed)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError
+from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError, UsageError
+from assetctl.files.disk import see_room_for, storage_errors
+from assetctl.identify import identify
 from assetctl.operations.library.import_files import import_files
 from assetctl.operations.library.ingest import (
     Staged,
@@ -18,9 +20,10 @@ from assetctl.operations.library.ingest import (
     learn,
     named_in_store,
 )
-from assetctl.operations.library.tokenizer_files import needs_vocabulary
+from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.run import Saved, leaving
 from assetctl.sources import find_source, resolve
+from assetctl.sources.base import misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
@@ -70,15 +73,41 @@ class PullPlan:
         return 0 if self.here else max(0, self.resolution.size - self.fetched)
 
 
-def plan_pull(workspace: Workspace, reference: str, run: Run) -> PullPlan:
+def plan_pull(
+    workspace: Workspace, reference: str, run: Run, *, name: str | None = None, tags: Iterable[str] = ()
+) -> PullPlan:
     """Ask a source what a reference stands for, and the catalog whether it is here; nothing is fetched.
 
     Raises:
-        As `pull` does.
+        As `pull` does, as far as can be told without the bytes.
     """
-    resolution = resolve(find_source(reference, workspace.settings), reference, run)
-    here = _already_here(workspace, resolution)
-    return PullPlan(resolution, here, fetched_bytes(workspace.store.staging_of(_key(resolution))))
+    try:
+        return _planned(workspace, reference, run, name, tags)
+    except AssetctlError as error:
+        error.reference = error.reference or without_secrets(reference)
+        raise
+
+
+def _planned(workspace: Workspace, reference: str, run: Run, name: str | None, tags: Iterable[str]) -> PullPlan:
+    _checked(name, tags)
+    resolution = resolve(_source(workspace, reference), reference, run)
+    plan = PullPlan(resolution, _already_here(workspace, resolution), fetched_before(workspace, resolution))
+    if plan.here is None and named_in_store(workspace, resolution) is None:
+        if resolution.source == "path":
+            identify(Path(resolution.reference))
+        with storage_errors(f"write to {workspace.store.root}"):
+            see_room_for(workspace.store.root)
+        workspace.store.free_space_check(plan.missing)
+    return plan
+
+
+def _checked(name: str | None, tags: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
+    """A name and labels as an asset can have them.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    return None if name is None else checked_name(name), checked_words(tags)
 
 
 def pull(
@@ -104,10 +133,27 @@ def pull(
         Cancelled: The run is.
     """
     task = without_secrets(reference)
-    source = find_source(reference, workspace.settings)
+    source = _source(workspace, reference)
     with run.task(task, "fetch"):
         came = resolve(source, reference, run)
-        return bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
+        result = bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
+        if not result.known:
+            with leaving(lambda: result):
+                _bring_tokenizer(workspace, result, run, remote=came.source != "path")
+        return result
+
+
+def _source(workspace: Workspace, reference: str) -> Source:
+    """Whose reference it is.
+
+    Raises:
+        UsageError: Nobody's.
+    """
+    try:
+        return find_source(reference, workspace.settings)
+    except UsageError as error:
+        error.reference = misspelt(reference)
+        raise
 
 
 def pull_all(
@@ -139,11 +185,12 @@ def bring(
 ) -> PullResult:
     """Fetch what a reference was resolved to into the store, unless its bytes are here already.
 
+    What it takes besides, to generate with it, is left to whoever asks.
+
     Raises:
         As `pull` does.
     """
-    wanted_name = None if name is None else checked_name(name)
-    labels = checked_words(tags)
+    wanted_name, labels = _checked(name, tags)
     key = _key(resolution)
     theirs = None if given else named_in_store(workspace, resolution)
     if theirs is not None:
@@ -182,7 +229,6 @@ def bring(
         )
     with leaving(lambda: result):
         run.tell(Saved(task=task, path=asset.path))
-        _bring_tokenizer(workspace, result, run, remote=resolution.source != "path")
     return result
 
 
@@ -206,6 +252,11 @@ def pull_tokenizer(workspace: Workspace, run: Run) -> Path:
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
     return fetch_tokenizer(workspace.store, run)
+
+
+def fetched_before(workspace: Workspace, resolution: Resolution) -> int:
+    """Bytes that an earlier, interrupted pull left."""
+    return fetched_bytes(workspace.store.staging_of(_key(resolution)))
 
 
 def _key(resolution: Resolution) -> str:
@@ -259,11 +310,7 @@ def _already_here(workspace: Workspace, resolution: Resolution) -> Asset | None:
 def _bring_tokenizer(workspace: Workspace, result: PullResult, run: Run, *, remote: bool) -> None:
     """A single-file checkpoint lacks one thing: the vocabulary of its text encoder."""
     asset = result.asset
-    if (
-        not needs_vocabulary(asset)
-        or Path(asset.path).with_suffix(".config").is_dir()
-        or installed_tokenizer(workspace.store)
-    ):
+    if not lacks_vocabulary(asset) or installed_tokenizer(workspace.store):
         return
     advice = f"To generate with {asset.name}, fetch CLIP's vocabulary once: `assetctl pull --support {asset.family}`."
     if not remote or workspace.settings.offline:
@@ -271,5 +318,5 @@ def _bring_tokenizer(workspace: Workspace, result: PullResult, run: Run, *, remo
         return
     try:
         fetch_tokenizer(workspace.store, run)
-    except (SourceError, NotFoundError) as error:
+    except (SourceError, NotFoundError, FileError) as error:  # the asset is here, and whole
         result.warnings.append(f"{error.message} {advice}")

@@ -15,8 +15,18 @@ if TYPE_CHECKING:
 
 def needs_vocabulary(asset: Asset) -> bool:
     """Whether an asset is a checkpoint in one file, which carries no vocabulary, of a family that CLIP's serves."""
-    family = family_called(asset.family) if asset.kind == "checkpoint" and asset.format == "safetensors" else None
-    return family is not None and family.driven is not None
+    return asset.kind == "checkpoint" and asset.format == "safetensors" and is_driven(asset.family)
+
+
+def is_driven(family: str | None) -> bool:
+    """Whether assetctl generates with a family: all that it does have a text encoder of CLIP's."""
+    known = family_called(family)
+    return known is not None and known.driven is not None
+
+
+def lacks_vocabulary(asset: Asset) -> bool:
+    """Likewise, where none lies beside it."""
+    return needs_vocabulary(asset) and not Path(asset.path).with_suffix(".config").is_dir()
 
 
 def reads_with_clip(checkpoint: Asset) -> bool:

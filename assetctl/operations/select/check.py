@@ -7,25 +7,27 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
-from assetctl.errors import UsageError
-from assetctl.identify.plugins import sharing_latents
-from assetctl.operations.library.tokenizer_files import tokenizer_folder
+from assetctl.errors import AssetctlError, NotFoundError, UsageError
+from assetctl.identify.plugins import family_called, sharing_latents, strange_lineages
+from assetctl.operations.library.tokenizer_files import find_tokenizer, tokenizer_folder
 from assetctl.operations.select.selection import alone, select
-from assetctl.types import AssetUse
+from assetctl.options import filled
+from assetctl.types import PURPOSES, AssetUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
+    from assetctl.options import Settings
     from assetctl.request import Request
-    from assetctl.types import Asset, AssetFile, CheckReport, Facts, Finding, Selection
+    from assetctl.types import Asset, AssetFile, CheckReport, Facts, Finding, Purpose, Selection
 
     Fitting = tuple[Asset, str]
 
@@ -39,7 +41,14 @@ _LIMITS = (
 )
 
 
-def situation_of(workspace: Workspace, selection: Selection, *, commercial: bool = False) -> Situation:
+def situation_of(
+    workspace: Workspace,
+    selection: Selection,
+    *,
+    purpose: Purpose = "any",
+    commercial: bool = False,
+    opened: OpenedCheckpoint | None = None,
+) -> Situation:
     """What this machine and the catalog say to a selection; nothing of embeddings and tokens without a prompt."""
     read, has_prompt = workspace.catalog.read, bool(selection.prompt or selection.negative_prompt)
     folder, others = None, []
@@ -47,15 +56,41 @@ def situation_of(workspace: Workspace, selection: Selection, *, commercial: bool
         chosen = {asset.id for asset in selection.embeddings}
         others = [asset for asset in read.assets(kind="embedding") if asset.id not in chosen]
         folder = None if selection.checkpoint is None else tokenizer_folder(workspace, selection.checkpoint)
+    assets = dict.fromkeys(selection.assets())
     return Situation(
+        purpose=purpose,
+        unloadable=unloadable(workspace, selection, opened) if purpose == "generate" and opened is not None else None,
+        set_by_hand=tuple((asset.path, fields) for asset in assets if (fields := read.set_by_hand(asset))),
         others=tuple(others),
         tokenizer=None if folder is None else str(folder),
         memory=free_memory(),
         weight_bytes=4 if workspace.settings.dtype == "fp32" else 2,
-        states=tuple(_states(workspace, selection)),
+        states=tuple(_states(workspace, selection, purpose)),
         commercial=commercial,
         facts=_facts(read, selection) if commercial else (),
     )
+
+
+def unloadable(workspace: Workspace, selection: Selection, opened: OpenedCheckpoint) -> AssetctlError | None:
+    """Why `generate` could not load the checkpoint: a vocabulary or a part that is missing, a value out of bounds.
+
+    Everything is looked at that loading looks at: a folder, the configuration beside a single file, or its tensors.
+    `None` also where other rules have told of it: its family is not driven, or its files cannot be read.
+    """
+    from assetctl.generation.configuration import check_checkpoint  # noqa: PLC0415 - only where pictures are to be made
+
+    checkpoint = opened.asset
+    family = family_called(checkpoint.family)
+    if family is None or family.driven is None or checkpoint.kind != "checkpoint" or not opened.readable:
+        return None
+    if checkpoint.format not in ("safetensors", "diffusers"):
+        return None
+    try:
+        tokenizer = find_tokenizer(workspace, checkpoint)
+        check_checkpoint(checkpoint, opened.header, tokenizer, own_vae=selection.vae is None)
+    except AssetctlError as error:
+        return error
+    return None
 
 
 def _facts(read: Reader, selection: Selection) -> tuple[tuple[str, Facts], ...]:
@@ -64,14 +99,25 @@ def _facts(read: Reader, selection: Selection) -> tuple[tuple[str, Facts], ...]:
     return tuple((path, origin.facts) for path, origin in origins if origin is not None and origin.facts is not None)
 
 
-def _states(workspace: Workspace, selection: Selection) -> Iterator[tuple[str, str]]:
-    """Assets whose files were written to since they were registered, or were never hashed; not what is gone."""
+def _states(workspace: Workspace, selection: Selection, purpose: Purpose) -> Iterator[tuple[str, str]]:
+    """Assets whose files were written to since they were registered, or were never hashed; not what is gone.
+
+    Where a picture is to be made of them, what was written to is read: its hash tells whether it holds the same.
+    """
     for asset in dict.fromkeys(selection.assets()):
         files = [file for file in workspace.catalog.read.files(asset) if file.role != "copy"]
-        if any(_written(file) for file in files):
-            yield asset.path, "changed"
+        if len(files) == 1 and not _as_large(files[0]):
+            continue  # which `missing_file` tells
+        if written := [file for file in files if _written(file)]:
+            yield asset.path, "touched" if purpose == "generate" and all(map(_is_the_same, written)) else "changed"
         elif any(file.sha256 is None for file in files):
             yield asset.path, "unverified"
+
+
+def _as_large(file: AssetFile) -> bool:
+    with suppress(OSError):
+        return Path(file.path).stat().st_size == file.size
+    return True
 
 
 def _written(file: AssetFile) -> bool:
@@ -79,6 +125,12 @@ def _written(file: AssetFile) -> bool:
         status = Path(file.path).stat()
         return (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns)
     return False
+
+
+def _is_the_same(file: AssetFile) -> bool:
+    from assetctl.operations.library.ingest import is_as_it_was  # noqa: PLC0415 - few files are written to
+
+    return file.sha256 is not None and is_as_it_was(file)
 
 
 def free_memory() -> int | None:
@@ -122,10 +174,14 @@ _MOST = 20
 _MOST_READ = 8
 
 
-def judge(workspace: Workspace, selection: Selection, *, commercial: bool = False) -> CheckReport:
+def judge(
+    workspace: Workspace, selection: Selection, *, purpose: Purpose = "any", commercial: bool = False
+) -> CheckReport:
     """What all rules say of a selection here; hints name what fits better, where the catalog has such a thing."""
-    report = run_rules(selection, situation_of(workspace, selection, commercial=commercial))
-    search = _Search(workspace, selection, commercial=commercial)
+    opened = None if selection.checkpoint is None else OpenedCheckpoint(selection.checkpoint)
+    situation = situation_of(workspace, selection, purpose=purpose, commercial=commercial, opened=opened)
+    report = run_rules(selection, situation, opened=opened)
+    search = _Search(workspace, selection, purpose, commercial, opened)
     return replace(report, findings=tuple(map(search.suggested, report.findings)))
 
 
@@ -135,11 +191,9 @@ class _Search:
 
     workspace: Workspace
     selection: Selection
+    purpose: Purpose
     commercial: bool
-
-    @cached_property
-    def opened(self) -> OpenedCheckpoint | None:
-        return None if self.selection.checkpoint is None else OpenedCheckpoint(self.selection.checkpoint)
+    opened: OpenedCheckpoint | None
 
     @cached_property
     def roles(self) -> dict[str, tuple[str, Asset]]:
@@ -191,11 +245,14 @@ class _Search:
     def fits(self, selection: Selection, asset: Asset, rule: str) -> bool:
         """Whether no rule has an error to tell of `asset` here, `rule` nothing at all, and `generate` applies it."""
         facts = _facts(self.workspace.catalog.read, selection) if self.commercial else ()
-        opened = self.opened if selection.checkpoint is self.selection.checkpoint else None
-        situation = Situation(commercial=self.commercial, facts=facts)
+        opened, refused = self.opened, None
+        if selection.checkpoint is not self.selection.checkpoint:
+            opened = OpenedCheckpoint(asset)
+            refused = unloadable(self.workspace, selection, opened) if self.purpose == "generate" else None
+        situation = Situation(self.purpose, refused, commercial=self.commercial, facts=facts)
         findings = run_rules(selection, situation, opened=opened).findings
         return not any(
-            asset.name in finding.assets and (finding.severity == "error" or finding.rule in (rule, "method"))
+            asset.name in finding.assets and (finding.severity == "error" or finding.rule in (rule, "method", "format"))
             for finding in findings
         )
 
@@ -203,7 +260,7 @@ class _Search:
 def _ranked(read: Reader, checkpoint: Asset, kind: str, asset: Asset) -> list[Asset]:
     """Assets of this kind for this checkpoint, those most like `asset` first: by its name, its words and its tags."""
     sharing = sharing_latents(checkpoint.family)
-    candidates = read.fitting(checkpoint, sharing=sharing, kind=kind, limit=_MOST)
+    candidates = read.fitting(checkpoint, sharing=sharing, strange=strange_lineages(checkpoint), kind=kind, limit=_MOST)
     found = [fitting for fitting, how in candidates if how != "other lineage"]
     for word in sorted(_words(asset.name), key=len, reverse=True)[:3]:
         found += read.search(word, kind=kind, family=checkpoint.family, limit=_MOST)
@@ -213,8 +270,12 @@ def _ranked(read: Reader, checkpoint: Asset, kind: str, asset: Asset) -> list[As
     return sorted({each.id: each for each in found}.values(), key=lambda each: (-_likeness(each, asset), each.name))
 
 
+#: Formats that are loaded.
+LOADED = ("safetensors", "diffusers")
+
+
 def _usable(asset: Asset) -> bool:
-    return asset.format in ("safetensors", "diffusers") and Path(asset.path).exists()
+    return asset.format in LOADED and Path(asset.path).exists()
 
 
 def _likeness(one: Asset, other: Asset) -> float:
@@ -231,7 +292,10 @@ def _words(name: str) -> set[str]:
 
 
 #: The rules that read headers, and so know more than the catalog.
-_RULES = frozenset({"coverage", "damaged_lora", "embedding_width", "vae_channels", "unreadable_file"})
+_RULES = frozenset({
+    "coverage", "damaged_lora", "embedding_numbers", "embedding_width", "family", "format", "method", "unknown_family",
+    "unreadable_file", "vae_channels",
+})  # fmt: skip
 
 
 def fitting(
@@ -254,13 +318,17 @@ def fitting(
     """
     checkpoint = _checkpoint(workspace, name)
     read, sharing = workspace.catalog.read, sharing_latents(checkpoint.family)
+    strange = strange_lineages(checkpoint)
 
     def ask(most: int | None) -> list[Fitting]:
-        return read.fitting(checkpoint, sharing=sharing, tags=tags, in_store=in_store, limit=most, **filters)
+        found = read.fitting(
+            checkpoint, sharing=sharing, strange=strange, tags=tags, in_store=in_store, limit=most, **filters
+        )
+        return [each for each in found if each[0].format in (None, *LOADED)]
 
     opened = OpenedCheckpoint(checkpoint)
     if opened.readable:
-        return list(islice((each for each in _in_turn(ask, limit) if _fits(opened, each[0])), limit))
+        return list(islice((each for each in map(partial(_fit, opened), _in_turn(ask, limit)) if each), limit))
     return ask(limit)
 
 
@@ -277,10 +345,21 @@ def _in_turn(ask: Callable[[int | None], list[Fitting]], limit: int | None) -> I
         yield from ask(looked_at(limit))[limit:]
 
 
-def _fits(opened: OpenedCheckpoint, candidate: Asset) -> bool:
-    """Whether no rule finds an error in the candidate's header; so too where there is no file to read."""
-    selection = alone(opened.asset, candidate)
-    return not Path(candidate.path).exists() or run_rules(selection, opened=opened, only=_RULES).ok
+def _fit(opened: OpenedCheckpoint, fitting: Fitting) -> Fitting | None:
+    """How well a candidate fits by its header, too; `None` where `check` would refuse it. What is gone stays as it is.
+
+    With a checkpoint that assetctl can generate with, it must be able to generate with both.
+    """
+    candidate, how = fitting
+    if not Path(candidate.path).exists():
+        return fitting
+    family = family_called(opened.asset.family)
+    purpose: Purpose = "any" if family is None or family.driven is None else "generate"
+    report = run_rules(alone(opened.asset, candidate), Situation(purpose), opened=opened, only=_RULES)
+    if any(finding.severity == "error" and candidate.name in finding.assets for finding in report.findings):
+        return None
+    certain = how != "perhaps" or any(finding.rule == "unknown_family" for finding in report.findings)
+    return candidate, how if certain else "same latents"
 
 
 def _checkpoint(workspace: Workspace, name: str) -> Asset:
@@ -295,16 +374,56 @@ def _checkpoint(workspace: Workspace, name: str) -> Asset:
     return asset
 
 
-def check(workspace: Workspace, request: Request, *, commercial: bool = False) -> CheckReport:
+def only_checkpoint(workspace: Workspace) -> Asset:
+    """The one checkpoint that there is.
+
+    Raises:
+        NotFoundError: There is none.
+        UsageError: There are several.
+    """
+    checkpoints = workspace.catalog.read.assets(kind="checkpoint")
+    if len(checkpoints) == 1:
+        return checkpoints[0]
+    if not checkpoints:
+        raise NotFoundError(
+            "There is no checkpoint to generate with.",
+            "`assetctl demo --pull` brings in the small one that ships with assetctl; `assetctl pull` any other.",
+        )
+    names = ", ".join(asset.typed for asset in checkpoints[:5])
+    raise UsageError(f"There are {len(checkpoints)} checkpoints.", f"Choose one with --checkpoint: {names}.")
+
+
+def with_settings(selection: Selection, asked: Settings) -> Selection:
+    """The selection with all settings: as asked for, else as the assets or their family have them."""
+    checkpoint = selection.checkpoint
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    named = [use.asset.base_model for use in selection.uses if use.weight and use.role in ("checkpoint", "lora")]
+    return replace(selection, settings=filled(asked, family, named))
+
+
+def check(
+    workspace: Workspace, request: Request, *, purpose: str | None = None, commercial: bool = False
+) -> CheckReport:
     """Ask every compatibility rule about what is asked for.
+
+    Without a purpose, a selection with a checkpoint is to be generated with, unless it has a ControlNet.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        UsageError: Nothing was chosen.
+        UsageError: Nothing was chosen, or there is no such purpose.
     """
+    known: Purpose | None = next((each for each in PURPOSES if each == purpose), None)
+    if purpose is not None and known is None:
+        raise UsageError(f"There is no purpose {purpose!r:.40}.", f"Purposes are: {', '.join(PURPOSES)}.")
     selection = select(workspace.catalog.read, request, note_unknown_tags=True)
-    if not selection.assets():
+    if not (selection.assets() or selection.unknown_loras):
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
         )
-    return judge(workspace, selection, commercial=commercial)
+    if known is None:
+        known = "generate" if selection.checkpoint is not None and not selection.of("controlnet") else "any"
+    if known == "generate":
+        if selection.checkpoint is None:
+            selection = replace(selection, uses=(AssetUse("checkpoint", only_checkpoint(workspace)), *selection.uses))
+        selection = with_settings(selection, selection.settings)
+    return judge(workspace, selection, purpose=known, commercial=commercial)

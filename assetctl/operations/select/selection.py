@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 from assetctl.errors import NotFoundError, UsageError
 from assetctl.manifest import read_manifest
 from assetctl.manifest.manifest import find_recipe
+from assetctl.options import check_weight
 from assetctl.prompt import parse_prompt
 from assetctl.types import ROLES, AssetUse, Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from assetctl.catalog.reading import Reader
@@ -29,21 +32,42 @@ def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -
         NotFoundError, AmbiguousNameError: A name.
         UsageError: A weight for what takes none, or two checkpoints.
     """
-    uses = [_found(read, use) for use in request.uses]
-    for role in ("checkpoint", "vae"):
-        several = [use.asset for use in uses if use.role == role]
-        if len(several) > 1:
-            _refuse_place(several[1])
+    uses = _singled([(use, _found(read, use)) for use in request.uses])
     unknown = []
     prompts = (request.prompt, request.negative_prompt)
     for name, weight in (tag for text in prompts if text for tag in parse_prompt(text).loras):
         try:
-            uses.append(_weighted("lora", read.find(name), weight))
+            asset = read.find_named(name, "lora")
+            if weight is not None:
+                check_weight(weight, f"<lora:{name}>")
+            uses.append(_weighted("lora", asset, weight))
         except NotFoundError as error:
             if not note_unknown_tags:
                 raise
             unknown.append((name, error.hint or ""))
     return Selection(tuple(uses), *prompts, request.settings, tuple(unknown))
+
+
+def _singled(found: Sequence[tuple[Use, AssetUse]]) -> list[AssetUse]:
+    """What was found, with one checkpoint and one VAE: what a recipe names makes way, and the same may be named twice.
+
+    Raises:
+        UsageError: There are two of them.
+    """
+    left = list(found)
+    for role, called in _SINGLE.items():
+        own = any(use.role == role and not asked.yields for asked, use in left)
+        there = {use.asset.id: use for asked, use in left if use.role == role and not (own and asked.yields)}
+        if len(there) > 1:
+            names = [use.asset.name for use in there.values()]
+            told = f"{' and '.join(names)} are {len(names)} {called}, and a selection has one."
+            raise UsageError(told, f"Leave out all but one: {', '.join(names)}.")
+        left = [each for each in left if each[1].role != role or each[1] is there.get(each[1].asset.id)]
+    return [use for _, use in left]
+
+
+#: Roles of which a selection has one asset, and what several are called.
+_SINGLE = {"checkpoint": "checkpoints", "vae": "VAEs"}
 
 
 def alone(checkpoint: Asset, asset: Asset, settings: Settings = MappingProxyType({})) -> Selection:
@@ -53,7 +77,14 @@ def alone(checkpoint: Asset, asset: Asset, settings: Settings = MappingProxyType
 
 
 def _found(read: Reader, use: Use) -> AssetUse:
-    asset = read.find(use.reference)
+    try:
+        asset = read.find(use.reference)
+    except NotFoundError as error:
+        comma = _COMMA.fullmatch(use.reference)
+        if comma is None:
+            raise
+        typed = f"{comma['name']}:{comma['weight'].replace(',', '.')}"
+        raise NotFoundError(error.message, f"A weight is written with a point, not a comma: {typed}.") from error
     role = use.role or ("checkpoint" if asset.kind == "diffusion-model" else asset.kind)
     if role not in ROLES:
         _refuse_place(asset)
@@ -63,6 +94,10 @@ def _found(read: Reader, use: Use) -> AssetUse:
             hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
         raise UsageError(f"{use} gives a weight to {asset.name}, but only LoRAs take weights.", hint)
     return _weighted(role, asset, use.weight)
+
+
+#: A weight as half of Europe writes it.
+_COMMA = re.compile(r"(?P<name>.+):(?P<weight>[+-]?\d{0,3},\d{1,9})", re.DOTALL)
 
 
 def _refuse_place(asset: Asset) -> NoReturn:
