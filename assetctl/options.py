@@ -97,6 +97,13 @@ class Option:
         return None
 
     @property
+    def advice(self) -> str:
+        """What to write for a value that makes no sense."""
+        kind = {int: "a whole number", float: "a number", str: "a text"}[self.type]
+        reach = "" if self.bounds is None else f" from {self.bounds[0]:g} to {self.bounds[1]:.12g}"
+        return f"Write {kind}{reach}{f', a multiple of {self.multiple}' if self.multiple > 1 else ''}."
+
+    @property
     def called(self) -> str:
         """Its flag; and which part of it, where several options share that."""
         return self.flag if len(together("flag")[self.flag]) == 1 else f"The {self.name} of {self.flag}"

@@ -57,19 +57,59 @@ SAMPLERS: Mapping[str, Sampler] = {
     for suffix in ("", " Karras")
 }  # fmt: skip
 
+#: A1111's names of samplers by those that ComfyUI, diffusers, InvokeAI and k-diffusion have.
+_NAMES = {
+    "euler": "Euler", "euler_ancestral": "Euler a", "euler_a": "Euler a", "heun": "Heun", "lms": "LMS",
+    "dpm_2": "DPM2", "kdpm_2": "DPM2", "dpm_2_ancestral": "DPM2 a", "kdpm_2_a": "DPM2 a", "dpm_2_a": "DPM2 a",
+    "dpm_fast": "DPM fast", "dpm_adaptive": "DPM adaptive", "ddim": "DDIM", "pndm": "PLMS", "plms": "PLMS",
+    "uni_pc": "UniPC", "unipc": "UniPC", "lcm": "LCM",
+    "dpmpp_2s_ancestral": "DPM++ 2S a", "dpmpp_2s_a": "DPM++ 2S a", "dpmpp_sde": "DPM++ SDE", "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_sde": "DPM++ 2M SDE", "dpmpp_3m_sde": "DPM++ 3M SDE", "dpmpp_3m": "DPM++ 3M",
+}  # fmt: skip
+
+#: What the name says of a schedule, and what it says of the usual ones: nothing.
+_SCHEDULES = {"karras": "Karras", "exponential": "Exponential", "normal": ""}
+
+
+def a1111_name(name: str | None, schedule: str | None = None) -> str | None:
+    """A sampler as A1111 prints it, its schedule included where that is not the usual one.
+
+    InvokeAI marks Karras sigmas by `_k` (or `k_` in its old versions, for all of them). What A1111 does not have
+    stays as it is written.
+    """
+    if name is None:
+        return None
+    plain = name.lower().removeprefix("k_").removesuffix("_gpu")
+    if plain.endswith("_k"):
+        plain, schedule = plain.removesuffix("_k"), "karras"
+    if plain not in _NAMES:
+        return name
+    return " ".join(filter(None, (_NAMES[plain], _SCHEDULES.get(schedule or ""))))
+
+
 _ALIASES = {"pndm": "PLMS", "euler ancestral": "Euler a"}
 _CANONICAL = {name.lower(): name for name in SAMPLERS} | _ALIASES
 
 
+def _of_other_programs(wanted: str) -> str:
+    """The same name as A1111 has it: of `dpmpp_2m`, or of `dpmpp_2m karras`."""
+    plain = wanted.replace(" ", "_")
+    for schedule in _SCHEDULES:
+        if plain.endswith(f"_{schedule}"):
+            return a1111_name(plain.removesuffix(f"_{schedule}"), schedule) or wanted
+    return a1111_name(plain) or wanted
+
+
 def canonical_sampler(name: str) -> str:
-    """The spelling of a sampler's name that `SAMPLERS` has, for any case and spacing.
+    """The spelling of a sampler's name that `SAMPLERS` has, for any case and spacing, and for ComfyUI's names.
 
     Raises:
         UsageError: There is no such sampler; the hint lists the nearest ones.
     """
     wanted = " ".join(name.lower().split())
-    if wanted in _CANONICAL:
-        return _CANONICAL[wanted]
+    for each in (wanted, _of_other_programs(wanted).lower()):
+        if each in _CANONICAL:
+            return _CANONICAL[each]
     near = difflib.get_close_matches(wanted, _CANONICAL, n=4, cutoff=0.5)
     names = dict.fromkeys(_CANONICAL[each] for each in near) or SAMPLERS
     raise UsageError(f"There is no sampler {name!r}.", f"Choose one of: {', '.join(names)}.")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assetctl.cli import completion
 from assetctl.errors import UsageError
 from assetctl.operations.select.selection import read_recipe
-from assetctl.options import Option, parse_sides, together
+from assetctl.options import OPTIONS, Option, parse_sides, together
 from assetctl.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Where the options of a picture stand in the help.
 PICTURE = "Picture"
@@ -77,7 +80,7 @@ def _parameter(flag: str, options: list[Option]) -> inspect.Parameter:
     several = len(options) > 1
     said = typer.Option(
         flag,
-        help=first.help,
+        help=f"{first.help} One of: {', '.join(first.values)}." if first.values else first.help,
         metavar="x".join(each.name[0].upper() for each in options) if several else None,
         autocompletion=completion.words(first.values) if first.values else None,
         rich_help_panel=PICTURE,
@@ -86,6 +89,11 @@ def _parameter(flag: str, options: list[Option]) -> inspect.Parameter:
     return inspect.Parameter(
         _argument(flag), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[typed | None, said]
     )
+
+
+def words_of_flag(names: Iterable[str]) -> tuple[str, ...]:
+    """The words that an option of a picture can be, if these are names of one and it has such."""
+    return next((each.values for each in OPTIONS if each.flag in names), ())
 
 
 def _argument(flag: str) -> str:

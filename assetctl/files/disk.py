@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from assetctl.errors import CorruptFileError, StorageError
+from assetctl.errors import CorruptFileError, StorageError, UsageError
 from assetctl.files.paths import open_regular
 
 if TYPE_CHECKING:
@@ -315,6 +315,32 @@ def see_room_for(folder: Path, *names: str) -> None:
     probe = there / f".assetctl-{secrets.token_hex(16)}"  # root may write anywhere, but where nothing can be made
     probe.mkdir(mode=0o700)
     probe.rmdir()
+
+
+@contextmanager
+def new_file(path: Path, *, dry_run: bool = False) -> Iterator[IO[bytes] | None]:
+    """As `incoming`, of a name that must be free in a folder that is there; `None` is to be written in a dry run.
+
+    Raises:
+        UsageError: The name is taken; what has it stays.
+        StorageError: The disk refused.
+    """
+    taken = UsageError(f"{path} exists already.", "Choose another name, or move it away.")
+    if os.path.lexists(path):
+        raise taken
+    try:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+        see_room_for(path.parent, path.name)
+        if dry_run:
+            yield None
+            return
+        with incoming(path, replacing=False) as file:
+            yield file
+    except FileExistsError as error:
+        raise taken from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from error
 
 
 def sync_folder(folder: Path) -> None:

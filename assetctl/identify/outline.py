@@ -153,8 +153,12 @@ class _Text:
             if change.measure is not None
             for mark in change.marks
             for between in change.between
-            if any(self.holds(between + end.removesuffix(".weight")) for end in change.ends(mark))
+            if any(self._ends(between + end.removesuffix(".weight")) for end in change.ends(mark))
         )
+
+    def _ends(self, ending: str) -> bool:
+        dotted = _NUMBER_DOTTED.sub(".#", f"{ending}\n")[:-1]
+        return (self.dotted and dotted in self.text) or (self.flat and _flat(dotted) in self.text)
 
     def holds(self, name: str) -> bool:
         dotted, flat = _needles(name)

@@ -252,7 +252,7 @@ def _settings(
         problem = each.problem(settings[each.name])
         if problem is not None:
             about = f"is {value}: its {each.name} " if len(options) > 1 else ""
-            document.fail(where, about + problem, "Mend that line.")
+            document.fail(where, about + problem, each.advice)
     try:
         return checked(settings)
     except UsageError as error:

@@ -300,6 +300,7 @@ class Collection:
     def __init__(self) -> None:
         self._found: list[UsedAsset] = []
         self._places: dict[tuple[str, str], list[int]] = {}
+        self._mentions = 0
 
     def add(
         self,
@@ -321,6 +322,9 @@ class Collection:
             sources: Where it could come from.
             turn: Which use of this name in one text it is, from 0: each is an asset of its own.
         """
+        self._mentions += 1
+        if self._mentions > _MAX_MENTIONS:
+            return
         text = line(name) or ""
         if text.startswith("urn:air:"):  # Civitai's nodes take these for names
             name, sources = None, (text, *sources)
@@ -341,7 +345,7 @@ class Collection:
         """Which of the assets this is, if it is one of them."""
         places = self._places.get(_place(said), [])[:MAX_SAME]
         alike = [at for at in places if _folded(self._found[at].name) == _folded(said.name)]
-        if not alike and said.name:
+        if not alike and said.name and turn is None:  # uses of one text are told apart by all of their names
             paths = [at for at in places if ("/" in said.name) != ("/" in (self._found[at].name or ""))]
             alike = paths if len({_folded(self._found[at].name) for at in paths}) == 1 else []
         if not said.name:
@@ -350,6 +354,12 @@ class Collection:
             return None
         order = alike[turn or 0 :] + alike[: turn or 0]
         return next((at for at in order if _agree(self._found[at].hash, said.hash)), None)
+
+    def uses(self, role: str, name: object) -> int:
+        """How many assets of this name there are: the turn of the next one."""
+        wanted = UsedAsset(role, model_name(name))
+        places = self._places.get(_place(wanted), [])[:MAX_SAME]
+        return sum(_folded(self._found[at].name) == _folded(wanted.name) for at in places)
 
     def attach(self, role: str, sources: tuple[str, ...]) -> bool:
         """Give sources to the one asset of a role, if there is exactly one and it has none."""
@@ -380,6 +390,9 @@ class Collection:
         """All assets, the checkpoint first."""
         return tuple(sorted(self._found, key=lambda each: _ROLES.index(each.role)))
 
+
+#: How often assets of one picture are mentioned.
+_MAX_MENTIONS = 20 * MAX_ASSETS
 
 #: How many assets of one name are told apart.
 MAX_SAME = 50

@@ -32,7 +32,7 @@ SHAPES = {
     "operations.acquire.pull.PullPlan": Shape(("resolution",), {"here": "here.name", "missing": "missing"}),
     "operations.acquire.search.SearchHit": Shape(("found",), {"here": "here.name"}),
     "operations.library.convert.Conversion": Shape(
-        keys={"size": "size"}, without=("asset", "known", "original", "warnings")
+        keys={"size": "size"}, without=("asset", "known", "original", "warnings", "expected")
     ),
     "operations.library.identify_files.Identified": Shape(("identification",), without=("named",)),
     "operations.library.remove.Removal": Shape(

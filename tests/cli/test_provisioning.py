@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
-from compat.sparse import tiny_checkpoint, write_sparse
+from compat.sparse import tiny_checkpoint, whole_checkpoint, write_sparse
 from material import write_embedding, write_lora
 
 from assetctl import Registry
@@ -319,3 +320,151 @@ def test_a_source_that_fails_is_still_raised_in_python(home, project, hub):
     wants(project, tiny="hf://nobody/nothing/x.safetensors")
     with Registry.open(home) as registry, pytest.raises(SourceError):
         registry.lock()
+
+
+# What a dry run shows is what the run does, and what the run refuses a dry run refuses.
+
+
+def refused_alike(assetctl, *command):
+    """How both end: a dry run, and the command itself."""
+    planned = assetctl(*command, "--dry-run", "--json")
+    ended = assetctl(*command, "--json")
+    assert (planned.code, planned.error["code"]) == (ended.code, ended.error["code"])
+    assert planned.error["message"] == ended.error["message"]
+    return planned
+
+
+@pytest.fixture
+def ready(assetctl, tmp_path):
+    """A home with a checkpoint that can be generated with, in part, and a place for pictures."""
+    write_sparse(tmp_path / "files" / "dream.safetensors", whole_checkpoint())
+    (tmp_path / "files" / "dream.config" / "tokenizer").mkdir(parents=True)
+    assetctl("import", tmp_path / "files")
+    return ("generate", "a cat", "--steps", "1", "--size", "64x64", "--seed", "5")
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--format", "gif"], 2),
+        (["--out", "cat.gif"], 2),
+        (["--out", "cat.png", "--format", "jpg"], 2),
+        (["--out", "there.png"], 2),
+        (["--out", "there.png", "--count", "2", "--force"], 2),
+        (["--out", "folder.png"], 2),
+        (["--out", "/proc/x"], 1),
+        (["--out", "/proc/x/y/cat.png"], 1),
+        (["--out", "plain"], 1),
+        (["--out", "plain/cat.png"], 1),
+        (["--out", "x" * 300], 1),
+        (["--out", "x" * 300 + ".png"], 1),
+        (["--out", "x" * 251 + ".png", "--count", "2"], 1),
+    ],
+)
+def test_pictures_that_could_not_be_saved_are_refused_before(assetctl, project, ready, options, code):
+    for name in ("there.png", "there-2.png", "plain"):
+        (project / name).write_bytes(b"mine")
+    (project / "folder.png").mkdir()
+    before = sorted(path.name for path in project.iterdir())
+    assert refused_alike(assetctl, *ready, *options).code == code
+    assert sorted(path.name for path in project.iterdir()) == before
+
+
+def test_a_folder_that_may_not_be_written_is_refused_before(assetctl, project, ready, monkeypatch):
+    monkeypatch.setattr("os.access", lambda _, mode, **__: not mode & os.W_OK)
+    assert "cannot be written" in refused_alike(assetctl, *ready, "--out", project).error["message"]
+
+
+def test_a_checkpoint_that_was_changed_is_refused_before(assetctl, tmp_path, ready):
+    with (tmp_path / "files" / "dream.safetensors").open("ab") as file:
+        file.write(b"more")
+    assert refused_alike(assetctl, *ready).code == 5
+
+
+def test_a_dry_run_says_where_pictures_would_go(assetctl, home, project, ready):
+    assert assetctl(*ready, "--dry-run", "--json").data["out"] == [str(home / "outputs")]
+    assert f"saved in  {home / 'outputs'}\n" in assetctl(*ready, "--dry-run").out
+    named = assetctl(*ready, "--out", "new/cat.png", "--count", "2", "--dry-run", "--json").data["out"]
+    assert named == [str(project / "new/cat.png"), str(project / "new/cat-2.png")]
+    assert f"saved as  {named[1]}\n" in assetctl(*ready, "--out", "new/cat.png", "--count", "2", "--dry-run").out
+    assert list(project.iterdir()) == []
+    assert not (home / "outputs").exists()
+
+
+@pytest.mark.parametrize("models", ["/proc/x", "plain", "tight"])
+def test_a_store_that_takes_nothing_is_told_before(assetctl, project, tmp_path, monkeypatch, models):
+    (project / "plain").write_bytes(b"mine")
+    if models == "tight":
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10, total=10, used=0))
+    else:
+        monkeypatch.setenv("ASSETCTL_MODELS", str(project / models))
+    file = write_lora(project / "whiskers.safetensors")
+    wants(project, whiskers="./whiskers.safetensors")
+    planned = assetctl("sync", "--dry-run", "--json")
+    assert (planned.code, planned.error["code"], planned.error["reference"]) == (1, "storage", "whiskers")
+    assert assetctl("sync", "--check", "--json").error["code"] == "out_of_date"
+    assert assetctl("sync", "--json").error["code"] == "storage"
+    planned = assetctl("pull", file, "--dry-run", "--json")
+    assert (planned.code, planned.error["reference"]) == (1, str(file))
+    assert assetctl("pull", file).code == 1
+
+
+def test_a_lockfile_that_cannot_be_written_is_told_before(assetctl, project, tmp_path):
+    write_lora(project / "whiskers.safetensors")
+    wants(project, whiskers="./whiskers.safetensors")
+    (project / "registry.lock").symlink_to(tmp_path / "elsewhere.lock")
+    assert refused_alike(assetctl, "sync").code == 5
+    assert assetctl("sync", "--check").code == 1
+
+
+def test_what_is_locked_and_lies_nowhere_any_more_is_told_before(assetctl, project):
+    file = write_lora(project / "whiskers.safetensors")
+    wants(project, whiskers="./whiskers.safetensors")
+    assetctl("lock")
+    file.unlink()
+    assert refused_alike(assetctl, "sync").code == 3
+
+
+@pytest.mark.parametrize("more", [["--name", "a/b"], ["--tag", ""], ["--tag", "a\nb"]])
+def test_a_pull_that_names_wrongly_is_refused_before(assetctl, tmp_path, more):
+    assert refused_alike(assetctl, "pull", write_lora(tmp_path / "whiskers.safetensors"), *more).code == 2
+
+
+def test_a_pull_of_several_shows_the_others_too(assetctl, tmp_path):
+    good, bad = write_lora(tmp_path / "whiskers.safetensors"), tmp_path / "none.safetensors"
+    ended = assetctl("pull", good, bad, "--dry-run", "--json")
+    assert (ended.code, [each["reference"] for each in ended.error["errors"]]) == (3, [str(bad)])
+    assert [each["name"] for each in ended.error["done"]] == ["whiskers.safetensors"]
+
+
+def write_pickle(path):
+    torch = pytest.importorskip("torch")
+    said = {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.randn(3, 768)}, "name": "ink", "step": 9}
+    torch.save(said, path)
+
+
+@pytest.mark.parametrize(
+    ("out", "code"),
+    [("there", 2), ("plain/x", 1), ("nowhere/x", 1), ("/proc/x", 1), ("x" * 300, 1), ("new", 0)],
+)
+def test_a_manifest_or_file_that_could_not_be_written_is_refused_before(assetctl, project, tmp_path, out, code):
+    (project / "plain").write_bytes(b"mine")
+    write_pickle(tmp_path / "ink.pt")
+    for command, suffix in (("export", ".toml"), ("convert", ".safetensors")):
+        place = f"{out}{suffix}"
+        (project / f"there{suffix}").write_bytes(b"mine")
+        asked = (command, *([tmp_path / "ink.pt"] if command == "convert" else []), "--out", place)
+        if code:
+            assert refused_alike(assetctl, *asked).code == code
+            continue
+        assert assetctl(*asked, "--dry-run", "--json").data["path"].endswith(place)
+        assert not (project / place).exists()
+        assert assetctl(*asked).code == 0
+
+
+def test_a_conversion_says_where_it_would_lie(assetctl, home, tmp_path):
+    write_pickle(tmp_path / "ink.pt")
+    planned = assetctl("convert", tmp_path / "ink.pt", "--dry-run", "--json").data
+    assert assetctl("list", "--json").data == []
+    assert planned["path"] == assetctl("convert", tmp_path / "ink.pt", "--json").data[0]["path"]
+    assert planned["size"] > 0

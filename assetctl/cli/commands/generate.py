@@ -99,7 +99,8 @@ def _show_plan(session: Session, request: Request) -> None:
     from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
 
     plan, report = session.registry.plan(request)
-    session.out.result(GenerationResult((), plan, report, {}), lambda: show_plan(session, plan))
+    out = tuple(session.registry.check_picture_paths(plan, request.output))
+    session.out.result(GenerationResult((), plan, report, {}, out), lambda: show_plan(session, plan, out))
     show_findings(() if session.out.json else report.findings)
 
 

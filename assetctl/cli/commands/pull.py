@@ -57,7 +57,7 @@ def app(
     if dry_run and support is not None:
         raise UsageError("--dry-run does not go with --support.", "Leave one of them out.")
     if dry_run:
-        _show_plans(session, [session.registry.plan_pull(reference) for reference in references])
+        _show_plans(session, references, name, tags or ())
         return
     if support is not None:
         _pull_support(session, support)
@@ -81,17 +81,27 @@ def _pull(
         return session.registry.pull_all(references, tags=tags, run=run)
 
 
-def _show_plans(session: Session, plans: Sequence[PullPlan]) -> None:
+def _show_plans(session: Session, references: Sequence[str], name: str | None, tags: Sequence[str]) -> None:
+    plans: list[PullPlan] = []
+    failed: list[AssetctlError] = []
+    for reference in references:
+        try:
+            plans.append(session.registry.plan_pull(reference, name=name, tags=tags))
+        except AssetctlError as error:
+            if len(references) == 1:
+                raise
+            failed.append(error)
+
     def render() -> None:
         for plan in plans:
             _show_plan(session, plan)
         session.out.line(f"{readable_size(sum(plan.missing for plan in plans))} would be fetched.")
 
     names = [plan.resolution.name for plan in plans]
-    session.out.result(plans, render, names)
     for plan in plans:
         for text in plan.resolution.warnings:
             session.out.warning(text)
+    session.out.result(plans, render, names, failed)
 
 
 def _show_plan(session: Session, plan: PullPlan) -> None:

@@ -71,8 +71,7 @@ def app(
     planned = dry_run or check
     with session.out.progress() as run:
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "offline": offline}
-        options["dry_run"] = planned
-        options["outside"] = allow_outside
+        options |= {"dry_run": dry_run and not check, "check": check, "outside": allow_outside}
         result = session.registry.sync(file, **options, run=run)
     tell_expired(session)
     done = [step for step in result.steps if step.name not in result.failed]

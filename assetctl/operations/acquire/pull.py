@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError, UsageError
+from assetctl.files.disk import see_room_for, storage_errors
+from assetctl.identify import identify
 from assetctl.operations.library.import_files import import_files
 from assetctl.operations.library.ingest import (
     Staged,
@@ -28,7 +31,6 @@ from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
@@ -71,15 +73,41 @@ class PullPlan:
         return 0 if self.here else max(0, self.resolution.size - self.fetched)
 
 
-def plan_pull(workspace: Workspace, reference: str, run: Run) -> PullPlan:
+def plan_pull(
+    workspace: Workspace, reference: str, run: Run, *, name: str | None = None, tags: Iterable[str] = ()
+) -> PullPlan:
     """Ask a source what a reference stands for, and the catalog whether it is here; nothing is fetched.
 
     Raises:
-        As `pull` does.
+        As `pull` does, as far as can be told without the bytes.
     """
+    try:
+        return _planned(workspace, reference, run, name, tags)
+    except AssetctlError as error:
+        error.reference = error.reference or without_secrets(reference)
+        raise
+
+
+def _planned(workspace: Workspace, reference: str, run: Run, name: str | None, tags: Iterable[str]) -> PullPlan:
+    _checked(name, tags)
     resolution = resolve(_source(workspace, reference), reference, run)
-    here = _already_here(workspace, resolution)
-    return PullPlan(resolution, here, fetched_before(workspace, resolution))
+    plan = PullPlan(resolution, _already_here(workspace, resolution), fetched_before(workspace, resolution))
+    if plan.here is None and named_in_store(workspace, resolution) is None:
+        if resolution.source == "path":
+            identify(Path(resolution.reference))
+        with storage_errors(f"write to {workspace.store.root}"):
+            see_room_for(workspace.store.root)
+        workspace.store.free_space_check(plan.missing)
+    return plan
+
+
+def _checked(name: str | None, tags: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
+    """A name and labels as an asset can have them.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    return None if name is None else checked_name(name), checked_words(tags)
 
 
 def pull(
@@ -162,8 +190,7 @@ def bring(
     Raises:
         As `pull` does.
     """
-    wanted_name = None if name is None else checked_name(name)
-    labels = checked_words(tags)
+    wanted_name, labels = _checked(name, tags)
     key = _key(resolution)
     theirs = None if given else named_in_store(workspace, resolution)
     if theirs is not None:

@@ -192,7 +192,7 @@ _PLAIN_SCHEDULES = ("", "automatic", "normal", "uniform", "simple", "karras", "e
 _UNDERSTOOD = {
     "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Schedule type", "Version", "RNG",
     "Created Date", "Used embeddings", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
-    "Model 1", "Module 1",
+    "Model 1", "Module 1", "App", "Operations", "Template", "Negative Template",
 }  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def lock(
     faults = faults_of(Lockfile(still, known.vocabulary), manifest.parent, settings)
     kept = {locked.name: locked for locked in still if locked.name not in faults}
     missing = [item for item in wanted.assets if item.name not in kept]
-    if missing or not path.exists():
+    if write and (missing or not path.exists()):
         see_it_can_be_written(path)  # before anything is fetched
     fresh, failed = _resolve_all(workspace, missing, manifest, run, fetch=write, outside=outside)
     if failed and not partly:
@@ -124,12 +124,10 @@ def lock(
     assets = tuple(every[item.name] for item in wanted.assets if item.name in every)
     refuse_twins(manifest, assets)
     result = _result(path, known, wanted, assets, tuple(fresh), faults, failed)
-    if result.changed or not path.exists():
+    if write and (result.changed or not path.exists()):
         run.check()
-        see_it_can_be_written(path)
-        if write:
-            write_lock(path, result.lock)
-            run.tell(Saved(path=str(path)))
+        write_lock(path, result.lock)
+        run.tell(Saved(path=str(path)))
     return result
 
 

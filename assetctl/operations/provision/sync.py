@@ -18,6 +18,7 @@ from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.operations.provision.lock import (
     faults_of,
     keep_inside,
+    known_lock,
     lock,
     lock_path,
     may_leave,
@@ -26,6 +27,7 @@ from assetctl.operations.provision.lock import (
     out_of_date,
     refuse_twins,
     resolution_of,
+    see_it_can_be_written,
 )
 from assetctl.operations.provision.vocabulary import VOCABULARY, pinned_vocabulary
 from assetctl.run import Warned
@@ -108,6 +110,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     prune: bool = False,
     now: bool = False,
     dry_run: bool = False,
+    check: bool = False,
     outside: bool = False,
 ) -> SyncResult:
     """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
@@ -117,12 +120,13 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     Args:
         workspace: The home.
         manifest: Its path.
-        run: Told how far it is, and what the person should know, even where something fails.
+        run: Told how far it is, and what the person should know.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
         prune: Move to the trash assets of the store that the lockfile does not name, if they can be downloaded again.
         now: Delete these for good instead.
-        dry_run: Only say what would be done.
+        dry_run: Only say what would be done, and what could not be.
+        check: Only say what would be done.
         outside: Whether paths may lead out of the manifest's folder.
 
     Raises:
@@ -133,21 +137,18 @@ def sync(  # noqa: PLR0913 - as many as the command has options
         Cancelled: The run is; each asset that was begun is as it was or done.
     """
     wanted = read_manifest(manifest)
-    pins, failed = _pins(
-        workspace, manifest, wanted, run, locked=locked, frozen=frozen, outside=outside, write=not dry_run
-    )
+    modes = {"locked": locked, "frozen": frozen, "outside": outside, "write": not (dry_run or check)}
+    pins, failed = _pins(workspace, manifest, wanted, run, **modes)
     refuse_twins(manifest, pins.assets)
-    labels = {item.name: item for item in wanted.assets}
-    steps = plan_sync(workspace, pins, labels, prune=prune and _may_prune(failed, run))
+    steps = plan_sync(workspace, pins, wanted, prune=prune and _may_prune(failed, run))
     known = None if outside else frozenset(each.name for each in pins.assets if may_leave(each, wanted))
-    if dry_run:
-        return SyncResult(steps, failed | _refused(workspace, steps, manifest, known))
+    if check or dry_run:
+        return SyncResult(steps, failed | ({} if check else _refused(workspace, pins, steps, manifest, known)))
     fetched = _fetch_all(workspace, steps, manifest, run, known)
-    _carry_out(workspace, steps, fetched, labels, manifest.parent, run, now=now)
+    _carry_out(workspace, steps, fetched, wanted, manifest.parent, run, now=now)
     failed |= _failures(fetched, run)
     steps, why = _bring_vocabulary(workspace, steps, run)
-    if not (locked or frozen):
-        _lock_vocabulary(manifest, pins, steps)
+    _lock_vocabulary(manifest, pins, steps, may_write=not (locked or frozen))
     return SyncResult(steps, failed | why)
 
 
@@ -155,7 +156,7 @@ def _carry_out(
     workspace: Workspace,
     steps: Sequence[Step],
     fetched: Mapping[str, PullResult | AssetctlError],
-    labels: Mapping[str, Wanted],
+    wanted: Manifest,
     base: Path,
     run: Run,
     *,
@@ -167,7 +168,7 @@ def _carry_out(
         if step.action == "remove" and step.asset is not None:
             _remove(workspace, step.asset, run, now=now)
         elif step.name != VOCABULARY:
-            _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), base)
+            _do(workspace, step, _asset_of(step, fetched), wanted.get(step.name), base)
 
 
 def _pins(
@@ -196,9 +197,7 @@ def _may_prune(failed: Mapping[str, AssetctlError], run: Run) -> bool:
     return not failed
 
 
-def plan_sync(
-    workspace: Workspace, pins: Lockfile, labels: dict[str, Wanted], *, prune: bool = False
-) -> tuple[Step, ...]:
+def plan_sync(workspace: Workspace, pins: Lockfile, wanted: Manifest, *, prune: bool = False) -> tuple[Step, ...]:
     """What is to be done; reads the catalog and asks the disk, and no source."""
     assets = workspace.catalog.read.assets()
     by_name = {asset.name.lower(): asset for asset in assets}
@@ -213,7 +212,7 @@ def plan_sync(
         elif not is_intact(workspace, here):
             steps.append(Step("restore", locked.name, size, here, locked))
         else:
-            changes = _changes(workspace, here, locked, labels.get(locked.name))
+            changes = _changes(workspace, here, locked, wanted.get(locked.name))
             steps.append(Step("adopt" if changes else "keep", locked.name, 0, here, locked, changes))
         used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
     takes = [step.asset for step in steps if step.asset is not None and step.action in ("keep", "adopt")]
@@ -326,9 +325,15 @@ def _failures(fetched: Mapping[str, PullResult | AssetctlError], run: Run) -> di
 
 
 def _refused(
-    workspace: Workspace, steps: Sequence[Step], manifest: Path, known: frozenset[str] | None
+    workspace: Workspace, pins: Lockfile, steps: Sequence[Step], manifest: Path, known: frozenset[str] | None
 ) -> dict[str, AssetctlError]:
-    """Why what would be fetched could not be, as far as this machine alone can tell; by name."""
+    """Why what would be fetched could not be, as far as this machine alone can tell; by name.
+
+    Raises:
+        RefusedFileError, StorageError: The lockfile could not be written.
+    """
+    if pins != known_lock(lock_path(manifest)):
+        see_it_can_be_written(lock_path(manifest))
     needed, refused = 0, dict[str, AssetctlError]()
     for step in steps:
         if step.action not in _FETCHED:
@@ -378,9 +383,9 @@ def _bring_vocabulary(
     return steps, {}
 
 
-def _lock_vocabulary(manifest: Path, pins: Lockfile, steps: Sequence[Step]) -> None:
+def _lock_vocabulary(manifest: Path, pins: Lockfile, steps: Sequence[Step], *, may_write: bool) -> None:
     """Write down that this manifest takes the vocabulary, if that showed only when a checkpoint was here."""
-    if any(step.name == VOCABULARY for step in steps) and not pins.vocabulary:
+    if may_write and not pins.vocabulary and any(step.name == VOCABULARY for step in steps):
         write_lock(lock_path(manifest), replace(pins, vocabulary=pinned_vocabulary()))
 
 

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from assetctl.pictures.graph import Graph, Node, a1111_name, to_api
+from assetctl.pictures.graph import Graph, Node, to_api
 from assetctl.pictures.parameters import (
     NO_FILE,
     Collection,
@@ -26,6 +26,7 @@ from assetctl.pictures.parameters import (
     settings,
     written,
 )
+from assetctl.samplers import a1111_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
