@@ -10,7 +10,6 @@ import typer
 
 from assetctl.cli import completion
 from assetctl.errors import UsageError
-from assetctl.operations.select.selection import read_recipe
 from assetctl.options import OPTIONS, Option, parse_sides, together
 from assetctl.request import Request
 
@@ -129,4 +128,8 @@ def single(flag: str, names: list[str] | None) -> str | None:
 
 def with_recipe(request: Request, recipe: str | None, manifest: Path) -> Request:
     """What was typed, laid over a recipe of the manifest where one is named."""
-    return request if recipe is None else request.over(read_recipe(manifest, recipe))
+    if recipe is None:
+        return request
+    from assetctl.operations.select.check import read_recipe  # noqa: PLC0415 - most requests name none
+
+    return request.over(read_recipe(manifest, recipe))

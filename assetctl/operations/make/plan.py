@@ -11,8 +11,7 @@ from assetctl.errors import CorruptFileError, HashMismatchError, IncompatibleErr
 from assetctl.files.json_files import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.library.tokenizer_files import find_tokenizer
-from assetctl.operations.select.check import judge, only_checkpoint, with_settings
-from assetctl.operations.select.selection import select
+from assetctl.operations.select.check import judge, only_checkpoint, select, with_settings
 from assetctl.options import MAX_SEED, RANDOM
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
