@@ -360,6 +360,13 @@ class Registry:
         with running(run) as run:
             return plan_pull(self._workspace, reference, run, name=name, tags=tags)
 
+    def files_of(self, reference: str, *, file: str | None = None, run: Run | None = None) -> Sequence[str]:
+        """References to one file of a page or repository, by its number or name; else to all its models."""
+        from assetctl.operations.acquire.pull import files_of
+
+        with running(run) as run:
+            return files_of(self._workspace, reference, run, file=file)
+
     def pull(
         self,
         reference: str,
