@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import AssetctlError, NotFoundError, UsageError
 from assetctl.identify.plugins import family_called
-from assetctl.operations.library.tokenizer_files import find_tokenizer, tokenizer_folder
+from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.options import check_weight, filled
 from assetctl.prompt import parse_prompt
 from assetctl.types import PURPOSES, ROLES, AssetUse, Selection
@@ -162,7 +162,8 @@ def unloadable(workspace: Workspace, selection: Selection, opened: OpenedCheckpo
     Everything is looked at that loading looks at: a folder, the configuration beside a single file, or its tensors.
     `None` also where other rules have told of it: its family is not driven, or its files cannot be read.
     """
-    from assetctl.generation.configuration import check_checkpoint  # noqa: PLC0415 - only where pictures are to be made
+    from assetctl.generation.folders import check_model, is_complete  # noqa: PLC0415 - only where pictures are made
+    from assetctl.generation.parts import NETWORKS, refuse_numbers  # noqa: PLC0415 - likewise
 
     checkpoint = opened.asset
     family = family_called(checkpoint.family)
@@ -170,9 +171,18 @@ def unloadable(workspace: Workspace, selection: Selection, opened: OpenedCheckpo
         return None
     if checkpoint.format not in ("safetensors", "diffusers"):
         return None
+    own_vae = selection.vae is None
     try:
-        tokenizer = find_tokenizer(workspace, checkpoint)
-        check_checkpoint(checkpoint, opened.header, tokenizer, own_vae=selection.vae is None)
+        companion = workspace.tokenizer_of(checkpoint)
+        if opened.header is None:
+            check_model(Path(checkpoint.path), family.name, own_vae=own_vae)
+        elif companion is not None and is_complete(companion):
+            refuse_numbers(opened.header, NETWORKS)
+            check_model(companion, family.name, weights=False, own_vae=own_vae)
+        else:
+            from assetctl.generation.configuration import check_single_file  # noqa: PLC0415 - for what says too little
+
+            check_single_file(opened.header, family.name, companion, own_vae=own_vae)
     except AssetctlError as error:
         return error
     return None
