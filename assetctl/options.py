@@ -102,20 +102,33 @@ class Option:
         if self.type in (str, bool) and isinstance(value, self.type):
             return None
         if not is_number(value) or (self.type is int and not isinstance(value, int)) or self.type in (str, bool):
-            wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[self.type]
-            return f"must be {wanted}, not {shown(value)}"
+            return f"must be {_CALLED[self.type]}, not {shown(value)}"
         if self.bounds is not None and not self.bounds[0] <= value <= self.bounds[1]:
             low, high = self.bounds
-            return f"must be {low:g} to {high if isinstance(high, int) else f'{high:.12g}'}, not {shown(value)}"
+            return f"must be {low:g} to {_number(high)}, not {shown(value)}"
         if self.multiple > 1 and value % self.multiple:
             nearest = int(value // self.multiple * self.multiple) or self.multiple
             return f"must be a multiple of {self.multiple}, not {value}: {nearest}, for example"
         return None
 
     @property
+    def advice(self) -> str:
+        """What to write for a value that makes no sense."""
+        kind = _CALLED[self.type]
+        reach = "" if self.bounds is None else f" from {self.bounds[0]:g} to {_number(self.bounds[1])}"
+        return f"Write {kind}{reach}{f', a multiple of {self.multiple}' if self.multiple > 1 else ''}."
+
+    @property
     def called(self) -> str:
         """Its flag; and which part of it, where several options share that."""
         return self.flag if len(together("flag")[self.flag]) == 1 else f"The {self.name} of {self.flag}"
+
+
+_CALLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _number(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 #: Characters of a value that a complaint repeats.
@@ -131,6 +144,21 @@ def shown(value: object) -> str:
         return "so large a number"
     text = f"{value:g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+#: The least and the most that an asset may weigh: sliders go to 10 or 20, and what is beyond is a slip of the keys.
+WEIGHTS = (-100.0, 100.0)
+
+
+def check_weight(weight: object, of: str) -> None:
+    """See that a LoRA's weight is one.
+
+    Raises:
+        UsageError: It is no number, or out of bounds.
+    """
+    if not is_number(weight) or not WEIGHTS[0] <= weight <= WEIGHTS[1]:
+        hint = f"Weights are numbers from {WEIGHTS[0]:g} to {WEIGHTS[1]:g}, usually between 0 and 1.5."
+        raise UsageError(f"The weight of {of} is {shown(weight)}.", hint)
 
 
 def is_number(value: object) -> TypeGuard[float]:

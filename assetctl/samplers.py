@@ -116,9 +116,43 @@ LEGACY = "legacy"
 NOISES = ("CPU", "NV")
 """Where noise comes from, as A1111 writes it: a processor's generator, or NVIDIA's."""
 
-_ALIASES = {"pndm": "PLMS", "euler ancestral": "Euler a", "heunpp2": "Heun++ 2"} | {
-    name: ours for ours, each in _PLAIN.items() if each.comfyui for name in (each.comfyui, f"{each.comfyui}_gpu")
-}
+#: A1111's names of samplers by those that ComfyUI, diffusers, InvokeAI and k-diffusion have.
+_NAMES = {
+    "euler_a": "Euler a", "kdpm_2": "DPM2", "kdpm_2_a": "DPM2 a", "dpm_2_a": "DPM2 a", "dpm_fast": "DPM fast",
+    "dpm_adaptive": "DPM adaptive", "pndm": "PLMS", "plms": "PLMS", "unipc": "UniPC", "dpmpp_2s_a": "DPM++ 2S a",
+    "dpmpp_3m": "DPM++ 3M",
+} | {each.comfyui: name for name, each in _PLAIN.items() if each.comfyui}  # fmt: skip
+
+#: What the name says of a schedule, and what it says of the usual ones: nothing.
+_IN_NAMES = {"karras": "Karras", "exponential": "Exponential", "normal": ""}
+
+
+def a1111_name(name: str | None, schedule: str | None = None) -> str | None:
+    """A sampler as A1111 prints it, its schedule included where that is not the usual one.
+
+    InvokeAI marks Karras sigmas by `_k` (or `k_` in its old versions, for all of them). What A1111 does not have
+    stays as it is written.
+    """
+    if name is None:
+        return None
+    plain = name.lower().removeprefix("k_").removesuffix("_gpu")
+    if plain.endswith("_k"):
+        plain, schedule = plain.removesuffix("_k"), "karras"
+    if plain not in _NAMES:
+        return name
+    return " ".join(filter(None, (_NAMES[plain], _IN_NAMES.get(schedule or ""))))
+
+
+def _of_other_programs(wanted: str) -> str:
+    """The same name as A1111 has it: of `dpmpp_2m`, or of `dpmpp_2m karras`."""
+    plain = wanted.replace(" ", "_")
+    for schedule in _IN_NAMES:
+        if plain.endswith(f"_{schedule}"):
+            return a1111_name(plain.removesuffix(f"_{schedule}"), schedule) or wanted
+    return a1111_name(plain) or wanted
+
+
+_ALIASES = {"pndm": "PLMS", "euler ancestral": "Euler a"}
 _CANONICAL = {name.lower(): name for name in SAMPLERS} | _ALIASES
 
 _SCHEDULES = {name.lower(): name for name in SCHEDULERS} | {
@@ -135,12 +169,13 @@ def canonical_sampler(name: str) -> str:
         UsageError: There is no such sampler; the hint lists the nearest ones.
     """
     wanted = " ".join(name.lower().split())
-    if wanted in _CANONICAL:
-        return _CANONICAL[wanted]
-    for schedule in ("karras", "exponential"):
-        plain = wanted.removesuffix(f" {schedule}")
-        if plain != wanted and plain in _CANONICAL and _CANONICAL[plain] in _PLAIN:
-            return f"{_CANONICAL[plain]} {schedule.title()}"
+    for each in (wanted, _of_other_programs(wanted).lower()):
+        if each in _CANONICAL:
+            return _CANONICAL[each]
+        for schedule in ("Karras", "Exponential"):
+            plain = _CANONICAL.get(each.removesuffix(f" {schedule.lower()}"), "")
+            if each.endswith(f" {schedule.lower()}") and plain in _PLAIN:
+                return f"{plain} {schedule}"
     near = difflib.get_close_matches(wanted, _CANONICAL, n=4, cutoff=0.5)
     names = dict.fromkeys(_CANONICAL[each] for each in near) or SAMPLERS
     raise UsageError(f"There is no sampler {name!r}.", f"Choose one of: {', '.join(names)}.")

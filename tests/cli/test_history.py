@@ -93,7 +93,8 @@ def test_one_picture_comes_with_the_command_line_that_makes_it_again(assetctl, m
     data = assetctl("history", "2", "--json").data
     assert data["command"] == [
         "assetctl", "generate", "--lora", "whiskers:0.7", "--negative", "bad", "--steps", "20",
-        "--cfg", "7.5", "--sampler", "Euler a", "--seed", "2", "--size", "512x768", "--flavour", "legacy", "--", "a Cat on a sofa",
+        "--cfg", "7.5", "--sampler", "Euler a", "--seed", "2", "--size", "512x768",
+            "--flavour", "legacy", "--", "a Cat on a sofa",
     ]  # fmt: skip
     assert data["record"]["environment"] == {"threads": "2"}
     assert shlex.join(data["command"]) in assetctl("history", "2").out

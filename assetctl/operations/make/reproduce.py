@@ -16,7 +16,7 @@ from assetctl.errors import (
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
-from assetctl.operations.make.generate import find_output_path, generate
+from assetctl.operations.make.generate import generate, see_it_can_be_made
 from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, is_page
 from assetctl.operations.make.picture_file import FORMATS, find_picture, look_at_picture
@@ -142,7 +142,7 @@ class Reproduced:
 
 
 def plan_reproduction(
-    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True, run: Run
+    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, run: Run
 ) -> Reproduction:
     """Find out how a picture can be made again, and what will differ. No model is loaded.
 
@@ -151,7 +151,6 @@ def plan_reproduction(
         picture: The path of a PNG, JPEG or WebP file, or a number from the history.
         backend: Who is going to make it.
         other_bytes: Take an asset of the right name where the file of the right hash is not here.
-        hashes: Whether hashes that are not known yet may be computed.
         run: Told how far these are.
 
     Raises:
@@ -162,8 +161,8 @@ def plan_reproduction(
         IncompatibleError: The assets cannot work together.
     """
     original, recipe = _read(workspace, picture)
-    resolver = Resolver(workspace, hashes=hashes, software=recipe.software, run=run)
-    resolved = tuple(resolver.resolve(used) for used in recipe.assets)
+    resolver = Resolver(workspace, software=recipe.software, run=run)
+    resolved = resolver.resolve_all(recipe.assets)
     _require(resolved, other_bytes=other_bytes)
     # Rules speak of assets under their names of now; the new picture, under those of then.
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
@@ -216,16 +215,17 @@ def reproduce(
 
 def check_output_path(
     workspace: Workspace, reproduction: Reproduction, *, out: Path | None = None, force: bool = False
-) -> None:
-    """Find out beforehand whether the new picture can be saved where it is to go.
+) -> tuple[str, ...]:
+    """Where the new picture goes, if it can be made and saved there: its name, or the folder.
 
     Raises:
-        UsageError: The file that `out` names is there, or is the original itself.
+        UsageError, StorageError, HashMismatchError: It cannot; or `out` names the original itself.
     """
     original = reproduction.original
     if out is not None and original.is_there and absolute(out).exists() and absolute(out).samefile(original.path):
         raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
-    find_output_path(workspace, Output(out, _format(original, out), force))
+    output = Output(out, _format(original, out), force)
+    return see_it_can_be_made(workspace, reproduction.plan, output).planned(1)
 
 
 def _format(original: Original, out: Path | None) -> str | None:

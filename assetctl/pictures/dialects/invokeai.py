@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from assetctl.pictures.graph import a1111_name
 from assetctl.pictures.parameters import (
     Collection,
     Dialect,
@@ -25,6 +24,7 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
+from assetctl.samplers import a1111_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
