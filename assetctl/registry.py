@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from assetctl.plan import Backend, Plan
     from assetctl.request import Output, Request
     from assetctl.run import Run
+    from assetctl.samplers import SamplerListing
     from assetctl.store.trash import Entry
     from assetctl.types import Asset, AssetDetails, CheckReport, Purpose
 
@@ -291,6 +292,12 @@ class Registry:
 
         with running(run) as run:
             empty_trash(self._workspace, entries, run)
+
+    def samplers(self) -> SamplerListing:
+        """What can be asked for as a sampler and as a schedule."""
+        from assetctl.samplers import listing
+
+        return listing()
 
     def usage(self) -> Sequence[Usage]:
         """Space by kind and family, largest first."""

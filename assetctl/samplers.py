@@ -257,3 +257,59 @@ def of_diffusers(sampler: str, scheduler: str = AUTOMATIC) -> str:
         f"diffusers has no sampler {what!r}.",
         "Choose --flavour a1111 or --flavour comfyui, which do; `assetctl samplers` lists what there is.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerEntry:
+    """A sampler that can be asked for.
+
+    Attributes:
+        name: As A1111 prints it, or would.
+        comfyui: ComfyUI's name for it, where it has it.
+        automatic: The schedule that A1111 takes for it unless one is chosen.
+        flavours: Whose pictures can be made with it.
+    """
+
+    name: str
+    comfyui: str | None
+    automatic: str
+    flavours: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleEntry:
+    """A schedule that can be asked for: which noise levels the steps have.
+
+    Attributes:
+        name: As A1111 prints it, or would.
+        comfyui: ComfyUI's name for it, where it has it.
+        samplers: The samplers that take it where diffusers samples; elsewhere all do, but those that have their own.
+    """
+
+    name: str
+    comfyui: str | None
+    samplers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerListing:
+    """All samplers and schedules.
+
+    Attributes:
+        samplers: For `--sampler`.
+        schedules: For `--scheduler`.
+    """
+
+    samplers: tuple[SamplerEntry, ...]
+    schedules: tuple[ScheduleEntry, ...]
+
+
+def listing() -> SamplerListing:
+    """What `--sampler` and `--scheduler` take."""
+    samplers = (
+        SamplerEntry(name, each.comfyui, each.automatic, FLAVOURS if each.scheduler else FLAVOURS[1:])
+        for name, each in _PLAIN.items()
+    )
+    taking = {AUTOMATIC: tuple(name for name, each in _PLAIN.items() if each.scheduler), "Karras": _WITH_KARRAS}
+    schedules = (ScheduleEntry(name, theirs, taking.get(name, ())) for name, theirs in SCHEDULERS.items())
+    return SamplerListing(tuple(samplers), tuple(schedules))

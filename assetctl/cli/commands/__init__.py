@@ -36,7 +36,7 @@ PANELS = {
         "dedupe": "dedupe",
     },
     "Provision": {"sync": "sync", "lock": "lock", "export": "export"},
-    "Make": {"generate": "generate", "reproduce": "reproduce", "history": "history"},
+    "Make": {"generate": "generate", "reproduce": "reproduce", "history": "history", "samplers": "samplers"},
 }
 
 #: Every command and its module, in the order of `--help`.
@@ -76,6 +76,7 @@ IN_SHORT = {
     "sync": "Make this machine have what the manifest names.",
     "lock": "Pin the manifest's revisions, sizes and hashes.",
     "export": "Write a manifest of what the catalog has.",
+    "samplers": "List samplers and schedules, by A1111's names and ComfyUI's.",
 }
 
 

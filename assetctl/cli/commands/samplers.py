@@ -1,0 +1,22 @@
+"""assetctl samplers."""
+
+from __future__ import annotations
+
+from assetctl.cli.session import Session, command
+
+
+@command(gives="samplers.SamplerListing", examples=["assetctl samplers", "assetctl samplers --json"])
+def app(session: Session) -> None:
+    """List samplers and schedules, by A1111's names and ComfyUI's, and whose pictures can be made with them."""
+    found = session.registry.samplers()
+
+    def render() -> None:
+        rows = [(each.name, each.comfyui or "-", each.automatic, ", ".join(each.flavours)) for each in found.samplers]
+        session.out.table(("SAMPLER", "COMFYUI", "AUTOMATIC", "FLAVOURS"), rows)
+        session.out.table(
+            ("SCHEDULE", "COMFYUI", "IN DIFFUSERS"),
+            [(each.name, each.comfyui or "-", ", ".join(each.samplers) or "-") for each in found.schedules],
+        )
+        session.out.hint("`--flavour a1111` and `--flavour comfyui` take every sampler with every schedule.")
+
+    session.out.result(found, render, (each.name for each in found.samplers))
