@@ -65,7 +65,7 @@ def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
 
 
 def make_scheduler(
-    config: Mapping[str, Any], sampler: str, prediction: str | None, steps: int | None = None
+    config: Mapping[str, Any], sampler: str, prediction: str | None, steps: int | None = None, *, few: bool = False
 ) -> SchedulerMixin:
     """A fresh scheduler for one picture.
 
@@ -75,13 +75,15 @@ def make_scheduler(
         prediction: What the checkpoint predicts, where that is known better than `config` knows it.
         steps: Of how many steps, which are spaced so that they begin at the end of training; `None` leaves all as
             `config` has it, whatever that was meant for, as pictures were made once.
+        few: Whether the model was distilled to take few steps, which end well before the picture.
     """
     wanted = SAMPLERS[sampler]
     options = dict(wanted.options) | ({"prediction_type": prediction} if prediction else {})
     kind = getattr(diffusers, str(wanted.scheduler))
     if steps is not None:
         known = inspect.signature(kind.__init__).parameters
-        sound = {"timestep_spacing": _spacing(config, sampler, steps), "clip_sample": False, "thresholding": False}
+        spacing = _spacing(config, sampler, few=few or steps == 1)
+        sound = {"timestep_spacing": spacing, "clip_sample": False, "thresholding": False}
         options |= {name: value for name, value in sound.items() if name in known}
     return kind.from_config(config, **options)
 
@@ -90,10 +92,10 @@ def make_scheduler(
 _EVEN = ("DDIM", "PLMS")
 
 
-def _spacing(config: Mapping[str, Any], sampler: str, steps: int) -> str:
+def _spacing(config: Mapping[str, Any], sampler: str, *, few: bool) -> str:
     """How to space steps so that the first is where all is noise: `leading` begins below, and one step of `linspace`
     is the last."""
-    return "trailing" if steps == 1 or sampler in _EVEN or config.get("timestep_spacing") == "trailing" else "linspace"
+    return "trailing" if few or sampler in _EVEN or config.get("timestep_spacing") == "trailing" else "linspace"
 
 
 def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:

@@ -134,7 +134,11 @@ class Session:
 
         sampler = of_diffusers(settings["sampler"], settings["scheduler"])
         pipeline.scheduler = make_scheduler(
-            self.loaded.scheduler_config, sampler, self.plan.prediction, None if legacy else settings["steps"]
+            self.loaded.scheduler_config,
+            sampler,
+            self.plan.prediction,
+            None if legacy else settings["steps"],
+            few=_is_distilled(self.plan),
         )
         result = pipeline(
             **self.prompts,
@@ -151,6 +155,11 @@ class Session:
             raise _black()
         image: Image = pipeline.image_processor.numpy_to_pil(result.images)[0]
         return image
+
+
+def _is_distilled(plan: Plan) -> bool:
+    family = family_called(plan.checkpoint.family)
+    return family is not None and any(use.weight and use.base_model in family.distilled for use in plan.uses)
 
 
 def _black() -> GenerationError:
