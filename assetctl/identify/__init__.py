@@ -7,10 +7,7 @@ features. Tensors outrank metadata, metadata outrank the file's name; what loses
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
-
-from assetctl.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,19 +24,9 @@ def identify(path: Path) -> Identification:
         CorruptFileError: It is damaged or cut short.
         StorageError: It cannot be opened.
     """
-    from assetctl.files.headers import (  # noqa: PLC0415 - `import assetctl` stays cheap
-        contained,
-        read_any_header,
-    )
+    from assetctl.identify.folder import identify_path  # noqa: PLC0415 - `import assetctl` stays cheap
 
-    with contained(path):
-        try:
-            header = read_any_header(path)
-        except StorageError:  # most paths are files: to ask first whether each is a folder would take as long again
-            if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
-                return identify_folder(path)
-            raise
-        return identify_header(header)
+    return identify_path(path)
 
 
 def identify_header(header: Header) -> Identification:

@@ -5,12 +5,14 @@ Source: https://huggingface.co/docs/diffusers/using-diffusers/other-formats
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, RefusedFileError, StorageError
+from assetctl.files.headers import contained, read_any_header
 from assetctl.files.json_files import loads
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify.features import Features, UNet
@@ -38,6 +40,18 @@ _KINDS = (
     (r"^CLIPText|^T5Encoder|^Qwen|^Gemma|^Mistral", "text-encoder"),
     (r"^CLIPVision|^Siglip", "image-encoder"),
 )
+
+
+def identify_path(path: Path) -> Identification:
+    """What the file or diffusers folder at `path` is; raises as `assetctl.identify.identify` does."""
+    with contained(path):
+        try:
+            header = read_any_header(path)
+        except StorageError:  # most paths are files: to ask first whether each is a folder would take as long again
+            if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
+                return identify_diffusers(path)
+            raise
+        return identify_tensors(header)
 
 
 def is_diffusers(path: Path) -> bool:

@@ -463,7 +463,7 @@ CHANGES = (
         ranked=(".q_layer.weight",),
         lycoris=True,
     ),
-    Change("numbered LoRA", NUMBERED),
+    Change("numbered LoRA", NUMBERED, ranked=(":down",)),
     Change(
         "VeRA",
         (".vera_lambda_b",),
