@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from assetctl.types import Identification
 
 
-def identify(path: Path) -> Identification:
-    """What the file or diffusers folder at `path` is.
+def identify(path: Path, *, beside: Path | None = None) -> Identification:
+    """What the file or diffusers folder at `path` is; a configuration that stands `beside` where it came from counts.
 
     Raises:
         RefusedFileError: It is something else: a web page, a folder of files, a pickle that would run code.
@@ -26,7 +26,7 @@ def identify(path: Path) -> Identification:
     """
     from assetctl.identify.folder import identify_path  # noqa: PLC0415 - `import assetctl` stays cheap
 
-    return identify_path(path)
+    return identify_path(path, beside=beside)
 
 
 def identify_header(header: Header) -> Identification:

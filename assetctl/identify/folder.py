@@ -17,7 +17,7 @@ from assetctl.files.json_files import loads
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify.features import Features, UNet
 from assetctl.identify.identification import conclude, decide, identify_tensors, look_at
-from assetctl.identify.metadata import clean_words
+from assetctl.identify.metadata import clean_words, configured
 from assetctl.identify.outline import Outline
 from assetctl.types import Evidence, Identification
 
@@ -42,8 +42,8 @@ _KINDS = (
 )
 
 
-def identify_path(path: Path) -> Identification:
-    """What the file or diffusers folder at `path` is; raises as `assetctl.identify.identify` does."""
+def identify_path(path: Path, *, beside: Path | None = None) -> Identification:
+    """What the file or diffusers folder at `path` is; as `assetctl.identify.identify`, which says more."""
     with contained(path):
         try:
             header = read_any_header(path)
@@ -51,7 +51,10 @@ def identify_path(path: Path) -> Identification:
             if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
                 return identify_diffusers(path)
             raise
-        return identify_tensors(header)
+        found = identify_tensors(header)
+    if found.prediction is None and found.kind in ("checkpoint", "diffusion-model"):
+        return configured(found, beside or path)
+    return found
 
 
 def is_diffusers(path: Path) -> bool:
