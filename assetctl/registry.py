@@ -484,7 +484,14 @@ class Registry:
 
         return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 
-    def prompt(self, text: str, *, checkpoint: str | None = None, embeddings: Iterable[str] = ()) -> PromptReading:
+    def prompt(
+        self,
+        text: str,
+        *,
+        checkpoint: str | None = None,
+        embeddings: Iterable[str] = (),
+        auto_embeddings: bool = True,
+    ) -> PromptReading:
         """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
 
         Works without a catalog, and makes none.
@@ -495,7 +502,9 @@ class Registry:
         """
         from assetctl.operations.select.prompts import read_prompt
 
-        return read_prompt(self._workspace, text, checkpoint=checkpoint, embeddings=embeddings)
+        return read_prompt(
+            self._workspace, text, checkpoint=checkpoint, embeddings=embeddings, auto_embeddings=auto_embeddings
+        )
 
     # Pictures: made, made again, looked into and remembered.
 

@@ -142,7 +142,6 @@ class Situation:
     """What surrounds a selection: the machine, and what the catalog knows beside it. All of it may be unknown.
 
     Attributes:
-        others: Embeddings at hand that were not chosen: a prompt may name one by mistake.
         tokenizer: Folder with the `vocab.json` and `merges.txt` of the checkpoint's text encoder.
         memory: Bytes that the machine has to spare.
         weight_bytes: Of one number, as it is computed with.
@@ -151,7 +150,6 @@ class Situation:
         facts: What sources said of assets, by path.
     """
 
-    others: tuple[Asset, ...] = ()
     tokenizer: str | None = None
     memory: int | None = None
     weight_bytes: int = 2

@@ -177,7 +177,7 @@ class _Reader:
         autov3 = self._entry.get("autov3")
         if autov3 is not None and not (isinstance(autov3, str) and _AUTOV3.fullmatch(autov3)):
             raise self.nonsense("autov3")
-        optional = {key: self._entry.get(key) for key in ("family", "base_model", "source")}
+        optional = {key: self._entry.get(key) for key in ("family", "base_model", "source", "found_by")}
         for key, value in optional.items():
             if value is not None and not isinstance(value, str):
                 raise self.nonsense(key)

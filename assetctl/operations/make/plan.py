@@ -15,7 +15,7 @@ from assetctl.generation.folders import check_model
 from assetctl.identify.plugins import assumed_prediction, driven_families, family_called
 from assetctl.operations.library.tokenizer_files import find_tokenizer
 from assetctl.operations.select.check import judge
-from assetctl.operations.select.selection import select
+from assetctl.operations.select.selection import select, with_embeddings
 from assetctl.options import MAX_SEED, RANDOM, filled
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
@@ -102,6 +102,7 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
     selection = select(workspace.catalog.read, request)
     if selection.checkpoint is None:
         selection = replace(selection, uses=(AssetUse("checkpoint", _only_checkpoint(workspace)), *selection.uses))
+    selection = with_embeddings(workspace.catalog.read, selection, take=request.auto_embeddings is not False)
     return resolve_selection(workspace, request, selection)
 
 

@@ -16,7 +16,7 @@ from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import UsageError
 from assetctl.identify.plugins import sharing_latents
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
-from assetctl.operations.select.selection import alone, select
+from assetctl.operations.select.selection import alone, select, with_embeddings
 from assetctl.types import AssetUse
 
 if TYPE_CHECKING:
@@ -40,15 +40,11 @@ _LIMITS = (
 
 
 def situation_of(workspace: Workspace, selection: Selection, *, commercial: bool = False) -> Situation:
-    """What this machine and the catalog say to a selection; nothing of embeddings and tokens without a prompt."""
+    """What this machine and the catalog say to a selection; nothing of tokens without a prompt."""
     read, has_prompt = workspace.catalog.read, bool(selection.prompt or selection.negative_prompt)
-    folder, others = None, []
-    if has_prompt:
-        chosen = {asset.id for asset in selection.embeddings}
-        others = [asset for asset in read.assets(kind="embedding") if asset.id not in chosen]
-        folder = None if selection.checkpoint is None else tokenizer_folder(workspace, selection.checkpoint)
+    checkpoint = selection.checkpoint if has_prompt else None
+    folder = None if checkpoint is None else tokenizer_folder(workspace, checkpoint)
     return Situation(
-        others=tuple(others),
         tokenizer=None if folder is None else str(folder),
         memory=free_memory(),
         weight_bytes=4 if workspace.settings.dtype == "fp32" else 2,
@@ -302,7 +298,10 @@ def check(workspace: Workspace, request: Request, *, commercial: bool = False) -
         NotFoundError, AmbiguousNameError: A name.
         UsageError: Nothing was chosen.
     """
-    selection = select(workspace.catalog.read, request, note_unknown_tags=True)
+    read = workspace.catalog.read
+    selection = with_embeddings(
+        read, select(read, request, note_unknown_tags=True), take=request.auto_embeddings is not False
+    )
     if not (selection.assets() or selection.unknown_loras):
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
