@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.library.verify import Verification
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
@@ -655,6 +656,16 @@ class Registry:
         from assetctl.operations.make.history import made_picture
 
         return made_picture(self._workspace, number)
+
+    def remade(self, number: int) -> Remade:
+        """One picture of the history, and the words of the command line that makes it again.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        from assetctl.operations.make.history import remade
+
+        return remade(self._workspace, number)
 
     # A machine that has what a manifest wants.
 
