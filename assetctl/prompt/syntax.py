@@ -267,6 +267,8 @@ MOST_WEIGHT = 5.0
 
 _SHOWN = 60
 
+_WEIGHS = "A weight stands in round brackets: (cat:1.1)."
+
 _MARK = re.compile(r"\\.|[\[\]|]", re.DOTALL)
 _SCHEDULED = re.compile(r":\s*+(?:\d++(?:\.\d*+)?|\.\d++)\s*+\Z")
 _AND = re.compile(r"\bAND\b")
@@ -286,6 +288,32 @@ def unread(text: str) -> list[Remark]:
     remarks = [*_of_brackets(plain), *_of_and(plain), *_of_networks(plain)]
     remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
     return list(dict.fromkeys(remarks))
+
+
+#: What other programs write into prompts and A1111 reads as words, as assetctl does; and what to write instead.
+_FOREIGN = (
+    (r"\{[^{}]{0,400}+\}", "variations", "Choose one, or make a picture of each."),
+    (r"(?<!\w)__[\w/*-]{1,80}?__(?!\w)", "wildcards", "Write in its place what you want."),
+    (r"(?:(?<![\w+-])[^\W\d_]{2,60}+|\))(?:\+{1,8}+|--{1,8}+)(?=[\s,.;)]|\Z)", "weights by signs", _WEIGHS),
+    (r"\)\d{1,3}(?:\.\d{1,4})?(?=[\s,.;)]|\Z)", "weights behind brackets", _WEIGHS),
+    (r"(?<![\w.])-?\d{0,3}\.?\d{1,4}::", "weights before words", _WEIGHS),
+    (r"\)\.(?:and|blend|swap)\(", "functions", "Write one prompt of plain words."),
+)
+
+
+def foreign(text: str) -> list[Remark]:
+    """What of a prompt other programs than A1111 would read as more than words, each kind once."""
+    plain = without_tags(text)
+    found = []
+    for pattern, what, hint in _FOREIGN:
+        for match in re.finditer(pattern, plain):
+            sort, advice = what, hint
+            if match[0].startswith("{") and "|" not in match[0]:
+                sort, advice = "weights by braces", _WEIGHS
+            why = f"{shown(match[0])!r} is read as words: assetctl knows no {sort}, as other programs write them."
+            found.append(Remark(why, advice))
+            break
+    return found
 
 
 def overweight(text: str) -> list[Remark]:

@@ -35,6 +35,7 @@ def test_works_without_a_home_and_makes_none(assetctl, home):
         "unknown_loras": None,
         "embeddings": [],
         "mentions": [],
+        "notes": [],
         "chunks": None,
     }
     assert not home.exists()

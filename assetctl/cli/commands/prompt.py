@@ -38,6 +38,8 @@ def app(
     session.out.result(reading, lambda: _render(session.out, reading), (part for part, _ in parsed.segments))
     for remark in reading.remarks:
         session.out.warning(remark.message, remark.hint)
+    for remark in reading.notes:
+        session.out.note(remark.message)
 
 
 def _segment(part: str, weight: float) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from assetctl.operations.select.selection import with_embeddings
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import CHUNK_LENGTH, count_vectors
 from assetctl.prompt.clip import MERGES, VOCABULARY, load_tokenizer
-from assetctl.prompt.syntax import overweight, unread
+from assetctl.prompt.syntax import foreign, overweight, unread
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class PromptReading:
         why_none: Why there are no chunks.
         hint: What to do about it.
         remarks: What of it is not read as its writer may mean it.
+        notes: What of it other programs than A1111 read as more than words.
     """
 
     parsed: ParsedPrompt
@@ -60,6 +61,7 @@ class PromptReading:
     why_none: str | None = None
     hint: str | None = None
     remarks: tuple[Remark, ...] = ()
+    notes: tuple[Remark, ...] = ()
 
 
 def read_prompt(
@@ -86,8 +88,8 @@ def read_prompt(
     used, mentions = selection.embeddings, selection.mentions
     words = (*_tokens_in(parsed, used), *(each.word for each in mentions))
     unknown = tuple(name for name, _ in parsed.loras if not _is_known(workspace, name)) if known else None
-    remarks = (*unread(text), *overweight(text))
-    reading = PromptReading(parsed, unknown, tuple(dict.fromkeys(words)), mentions, None, remarks=remarks)
+    remarks, notes = (*unread(text), *overweight(text)), tuple(foreign(text))
+    reading = PromptReading(parsed, unknown, tuple(dict.fromkeys(words)), mentions, None, remarks=remarks, notes=notes)
     try:
         tokenizer = _tokenizer(workspace, model)
     except GenerationError as error:
