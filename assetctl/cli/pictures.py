@@ -114,6 +114,8 @@ def _show_parameters(out: Output, said: PictureParameters) -> None:
     others = [f"{key}: {value}" for key, value in said.fields.items() if key not in shown]
     if others:
         out.labelled("also", ", ".join(others), prose=True)
+    for note in said.notes:
+        out.labelled("note", note, prose=True)
 
 
 def _label(options: Sequence[Option]) -> str:

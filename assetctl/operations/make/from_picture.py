@@ -207,7 +207,7 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
         request=_request(parameters, remarks),
         assets=ours,
         then=tuple(_token(used, f"{parameters.prompt}\n{parameters.negative_prompt}") for used in ours),
-        remarks=(*remarks, *_left_out(parameters, assets)),
+        remarks=(*remarks, *parameters.notes, *_left_out(parameters, assets)),
     )
 
 
