@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
     from assetctl.plan import Backend, Plan
-    from assetctl.request import Request
+    from assetctl.request import Output, Request
     from assetctl.run import Run
     from assetctl.store.trash import Entry
-    from assetctl.types import Asset, AssetDetails, CheckReport
+    from assetctl.types import Asset, AssetDetails, CheckReport, Purpose
 
 PathLike: TypeAlias = str | Path
 
@@ -216,13 +216,18 @@ class Registry:
         *,
         name: str | None = None,
         out: PathLike | None = None,
+        dry_run: bool = False,
         run: Run | None = None,
     ) -> Conversion:
-        """Make a safetensors file of a pickle, or of an embedding in a PNG, without running or loading it."""
+        """Make a safetensors file of a pickle, or of an embedding in a PNG, without running or loading it.
+
+        A dry run says what would be written, and where.
+        """
         from assetctl.operations.library.convert import convert
 
         with running(run) as run:
-            return convert(self._workspace, what, name=name, out=None if out is None else Path(out), run=run)
+            place = None if out is None else Path(out)
+            return convert(self._workspace, what, name=name, out=place, dry_run=dry_run, run=run)
 
     def edit(self, name: str, changes: Changes) -> Asset:
         """Change what the catalog says of an asset."""
@@ -343,12 +348,25 @@ class Registry:
         with running(run) as run:
             return search_source(self._workspace, source, query, run, kind=kind, family=family, limit=limit)
 
-    def plan_pull(self, reference: str, run: Run | None = None) -> PullPlan:
-        """What `pull` would bring, its size, and whether it is here; nothing is fetched."""
+    def plan_pull(
+        self, reference: str, run: Run | None = None, *, name: str | None = None, tags: Iterable[str] = ()
+    ) -> PullPlan:
+        """What `pull` would bring, its size, and whether it is here; nothing is fetched.
+
+        Raises:
+            AssetctlError: As `pull` would, as far as can be told without the bytes.
+        """
         from assetctl.operations.acquire.pull import plan_pull
 
         with running(run) as run:
-            return plan_pull(self._workspace, reference, run)
+            return plan_pull(self._workspace, reference, run, name=name, tags=tags)
+
+    def files_of(self, reference: str, *, file: str | None = None, run: Run | None = None) -> Sequence[str]:
+        """References to one file of a page or repository, by its number or name; else to all its models."""
+        from assetctl.operations.acquire.pull import files_of
+
+        with running(run) as run:
+            return files_of(self._workspace, reference, run, file=file)
 
     def pull(
         self,
@@ -450,11 +468,19 @@ class Registry:
 
     # Whether assets work together, and what a prompt comes to.
 
-    def check(self, request: Request, *, commercial: bool = False) -> CheckReport:
-        """Whether what a request names can work together; `commercial` asks the licences too."""
+    def check(self, request: Request, *, purpose: Purpose | str | None = None, commercial: bool = False) -> CheckReport:
+        """Whether what a request names can work together, and serves a purpose; `commercial` asks the licences too.
+
+        Where its purpose is `generate`, as it is of what has a checkpoint and no ControlNet unless one is named, the
+        report's `can_generate` says whether `plan` takes it. `comfyui` and `any` ask of fit alone.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: A name.
+            UsageError: Nothing was chosen, or there is no such purpose.
+        """
         from assetctl.operations.select.check import check
 
-        return check(self._workspace, request, commercial=commercial)
+        return check(self._workspace, request, purpose=purpose, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""
@@ -481,7 +507,7 @@ class Registry:
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
-        from assetctl.operations.select.check import fitting
+        from assetctl.operations.select.fitting import fitting
 
         return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 
@@ -519,6 +545,17 @@ class Registry:
 
         find_output_path(self._workspace, request.output, count=request.count or 1)
         return resolve(self._workspace, request)
+
+    def check_picture_paths(self, plan: Plan, output: Output | None = None) -> Sequence[str]:
+        """Where a plan's pictures go, if they can be made and saved there: their names, or the folder.
+
+        Raises:
+            UsageError, StorageError: They cannot.
+            HashMismatchError: A file is not what it was when it was registered.
+        """
+        from assetctl.operations.make.generate import see_it_can_be_made
+
+        return see_it_can_be_made(self._workspace, plan, output).planned(len(plan.seeds))
 
     def generate(
         self,
@@ -595,15 +632,16 @@ class Registry:
 
     def check_reproduction_path(
         self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
-    ) -> None:
-        """Find out whether a picture that is made again can be saved there; see `reproduce`.
+    ) -> Sequence[str]:
+        """Where a picture that is made again goes, if it can be saved there: its name, or the folder; see `reproduce`.
 
         Raises:
-            UsageError: The file that `out` names is there, or is the original itself.
+            UsageError, StorageError: It cannot; or `out` names the original itself.
+            HashMismatchError: A file is not what it was when it was registered.
         """
         from assetctl.operations.make.reproduce import check_output_path
 
-        check_output_path(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
+        return check_output_path(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
@@ -698,6 +736,7 @@ class Registry:
         now: bool = False,
         offline: bool = False,
         dry_run: bool = False,
+        check: bool = False,
         outside: bool = False,
         run: Run | None = None,
     ) -> SyncResult:
@@ -708,7 +747,7 @@ class Registry:
         from assetctl.operations.provision.sync import sync
 
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "dry_run": dry_run}
-        options["outside"] = outside
+        options |= {"check": check, "outside": outside}
         path = Path(manifest).absolute()
         another = self._workspace.another(offline=True) if offline else nullcontext(self._workspace)
         with running(run) as run, another as workspace:

@@ -193,6 +193,8 @@ class Run:
         try:
             yield
         except BaseException as error:
+            if name and getattr(error, "reference", name) is None:
+                error.reference = name  # type: ignore[attr-defined]  # one of ours, which does not say yet
             code = getattr(error, "code", "internal") if isinstance(error, Exception) else "interrupted"
             self._deliver(Finished(task=name, error=code))
             raise

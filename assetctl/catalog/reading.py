@@ -249,6 +249,12 @@ class Reader(Lists):
         found = self._assets(f"{ALL} WHERE {where} ORDER BY id LIMIT 1", [source, url, revision])
         return found[0] if found else None
 
+    def came_below(self, source: str, url: str, revision: str) -> list[tuple[Asset, str]]:
+        """Assets that came from addresses that begin so, each with its own."""
+        query = "SELECT asset_id, url FROM origins WHERE source = ? AND substr(url, 1, ?) = ? AND revision = ?"
+        rows = self._rows(query, [source, len(url), url, revision])
+        return [(self.by_id(number), address) for number, address in rows]
+
     def details(self, asset: Asset) -> AssetDetails:
         """All that the catalog knows of one asset; the file's own metadata is not among it."""
         return AssetDetails(
@@ -414,6 +420,11 @@ class Reader(Lists):
             (alias,) = self._rows("SELECT alias FROM assets WHERE id = ?", [asset.id], {"alias": TEXT_OR_NONE})[0]
             found |= {"confidence": confidence, "alias": alias, "evidence": tuple(map(_evidence, reasons))}
             return Identification(**found)
+
+    def set_by_hand(self, asset: Asset) -> frozenset[str]:
+        """The fields of an asset that a person set."""
+        rows = self._rows("SELECT field FROM overrides WHERE asset_id = ?", [asset.id], {"field": TEXT})
+        return frozenset(row[0] for row in rows)
 
     def _overrides(self, asset: Asset) -> dict[str, object]:
         query = f"SELECT {', '.join(_OVERRIDE)} FROM overrides WHERE asset_id = ? ORDER BY field"

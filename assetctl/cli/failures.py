@@ -214,7 +214,15 @@ def again(arguments: Sequence[str], options: Mapping[str, str]) -> str:
 _SHORT = {"-o": "--out"}
 
 
+def naming(error: AssetctlError) -> str:
+    """What went wrong, with what it is about, where several things were asked for."""
+    about = error.reference
+    return error.message if about is None or about in error.message else f"{about}: {error.message}"
+
+
 def _tell(error: AssetctlError, *, wants_json: bool) -> None:
+    for other in (error.errors or ())[1:]:
+        to_stderr("warning", naming(other))
     if wants_json:
         with contextlib.suppress(LostOutputError):  # then in words
             print_json(envelope({"error": document(error)}, WARNED))

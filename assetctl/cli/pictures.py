@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from assetctl.cli.render import show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
+from assetctl.operations.make.picture_file import FORMATS
 from assetctl.options import together, written
 
 if TYPE_CHECKING:
@@ -205,8 +206,8 @@ def tell_result(session: Session, result: GenerationResult) -> None:
     session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")
 
 
-def show_plan(session: Session, plan: Plan) -> None:
-    """A plan as a page on stdout."""
+def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
+    """A plan as a page on stdout, and where its pictures would go."""
     for use in plan.uses:
         weight = "" if use.applied_weight is None else f" at {use.applied_weight:g}"
         why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
@@ -218,3 +219,5 @@ def show_plan(session: Session, plan: Plan) -> None:
     said = [(_label(options), written(options, settings)) for options in together("field").values()]
     line = ", ".join(f"{label} {value}" for label, value in said if value is not None)
     session.out.line(f"{'picture':>12}  {line}")
+    for place in places:
+        session.out.line(f"{'saved in' if Path(place).suffix.lower() not in FORMATS else 'saved as':>12}  {place}")

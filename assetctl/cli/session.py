@@ -135,7 +135,7 @@ class Output:
         """Give the command's result: as data, as names, or rendered for a person.
 
         Raises:
-            AssetctlError: The first of what `failed`; the others are told.
+            AssetctlError: The first of what `failed`, which has them all.
         """
         if self.json:
             self._given = [data]  # the document waits for warnings
@@ -144,8 +144,6 @@ class Output:
                 sys.stdout.write(f"{safe(name) if sys.stdout.isatty() else name}\n")
         else:
             render()
-        for error in failed[1:]:
-            to_stderr("warning", error.message)
         if failed:
             raise Outcome(data, errors=failed).failure
 

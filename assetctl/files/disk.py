@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from assetctl.errors import CorruptFileError, StorageError
+from assetctl.errors import CorruptFileError, StorageError, UsageError
 from assetctl.files.paths import open_regular
 
 if TYPE_CHECKING:
@@ -289,6 +289,58 @@ def write_all(opened: FileIO, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[opened.write(rest) :]
+
+
+def see_room_for(folder: Path, *names: str) -> None:
+    """See that a folder is there or can be made, and takes new files, those of some names too; nothing is left in it.
+
+    Raises:
+        OSError: It does not, as whoever writes there would be told.
+    """
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    most = os.pathconf(there, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+    if any(len(os.fsencode(part)) > most for part in (*folder.relative_to(there).parts, *names)):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(folder))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    try:
+        if hasattr(os, "O_TMPFILE"):  # a file without a name, gone when closed
+            os.close(os.open(there, os.O_TMPFILE | os.O_RDWR, 0o600))
+            return
+    except OSError as error:
+        if error.errno not in (*NO_LINKS, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            raise
+    probe = there / f".assetctl-{secrets.token_hex(16)}"  # root may write anywhere, but where nothing can be made
+    probe.mkdir(mode=0o700)
+    probe.rmdir()
+
+
+@contextmanager
+def new_file(path: Path, *, dry_run: bool = False) -> Iterator[IO[bytes] | None]:
+    """As `incoming`, of a name that must be free in a folder that is there; `None` is to be written in a dry run.
+
+    Raises:
+        UsageError: The name is taken; what has it stays.
+        StorageError: The disk refused.
+    """
+    taken = UsageError(f"{path} exists already.", "Choose another name, or move it away.")
+    if os.path.lexists(path):
+        raise taken
+    try:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+        see_room_for(path.parent, path.name)
+        if dry_run:
+            yield None
+            return
+        with incoming(path, replacing=False) as file:
+            yield file
+    except FileExistsError as error:
+        raise taken from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from assetctl.manifest.lockfile import Locked, Lockfile, read_lock, write_lock
-from assetctl.manifest.manifest import Manifest, Wanted, place_of, read_manifest, write_manifest
+from assetctl.manifest.manifest import Manifest, Wanted, place_of, read_manifest, rebased, write_manifest
 
 __all__ = [
-    "Locked", "Lockfile", "Manifest", "Wanted", "place_of", "read_lock", "read_manifest", "write_lock",
+    "Locked",
+    "Lockfile",
+    "Manifest",
+    "Wanted",
+    "place_of",
+    "read_lock",
+    "read_manifest",
+    "rebased",
+    "write_lock",
     "write_manifest",
 ]  # fmt: skip

@@ -72,9 +72,15 @@ class Locked:
 
 @dataclass(frozen=True)
 class Lockfile:
-    """All assets of a manifest, resolved, in its order."""
+    """All assets of a manifest, resolved, in its order.
+
+    Attributes:
+        assets: These.
+        vocabulary: The files of CLIP's vocabulary, where a checkpoint among them is generated with that.
+    """
 
     assets: tuple[Locked, ...] = ()
+    vocabulary: tuple[LockedFile, ...] = ()
 
     def get(self, name: str) -> Locked | None:
         """The asset of this name."""
@@ -98,7 +104,10 @@ def read_lock(path: Path) -> Lockfile:
     if type(version) is not int or version != VERSION:
         document.fail(("version",), f"is not {VERSION}", f"If a newer assetctl wrote it, upgrade. {_ANEW}")
     listed: list[Any] = document.get(("assets",), document.tables, list, [])
-    lock = Lockfile(tuple(_locked(document, of) for of in listed))
+    where = ("vocabulary",)
+    said: dict[str, Any] = document.get(where, document.tables, dict, {})
+    vocabulary = tuple(_file(document, where, file) for file in document.get((*where, "files"), said, list, []))
+    lock = Lockfile(tuple(_locked(document, of) for of in listed), vocabulary)
     seen: set[str] = set()
     for locked in lock.assets:
         if locked.name.lower() in seen:
@@ -118,7 +127,10 @@ def write_lock(path: Path, lock: Lockfile) -> None:
 
     path = writing_place(path)
 
-    text = _HEAD + tomli_w.dumps({"version": VERSION, "assets": [_table(locked) for locked in lock.assets]})
+    said: dict[str, Any] = {"version": VERSION, "assets": [_table(locked) for locked in lock.assets]}
+    if lock.vocabulary:
+        said["vocabulary"] = {"files": [_filled(asdict(file)) for file in lock.vocabulary]}
+    text = _HEAD + tomli_w.dumps(said)
     with storage_errors(f"write {path}"):
         write_text(path, text)
 
@@ -139,7 +151,7 @@ def writing_place(path: Path) -> Path:
 
 
 def _table(locked: Locked) -> dict[str, Any]:
-    files = [_filled({field.name: getattr(file, field.name) for field in fields(file)}) for file in locked.files]
+    files = [_filled(asdict(file)) for file in locked.files]
     values = {field.name: getattr(locked, field.name) for field in fields(locked)}
     facts = None if locked.facts is None else _filled(asdict(locked.facts))
     return _filled(values | {"files": files, "facts": facts})

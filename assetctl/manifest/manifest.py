@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
+from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.manifest.tables import Document, shown_key
 from assetctl.options import checked, parse_sides, together
 from assetctl.request import Request, Use
@@ -36,6 +38,8 @@ _CLEARABLE = ("trigger_words",)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: What to do about a name that cannot be one.
 NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
+#: What counts from no folder: addresses, and paths from the root, a person's home or a drive on.
+_ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:|(?:[\w.-]+:){1,2}(?:civitai|huggingface):", re.IGNORECASE)
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
@@ -95,6 +99,14 @@ def read_manifest(path: Path) -> Manifest:
 def place_of(path: Path, *where: str) -> str:
     """The file, line and name of a key of a manifest, for a complaint that takes more than the manifest to make."""
     return Document(path, _MISSING).place(where)
+
+
+def rebased(reference: str, base: Path) -> str:
+    """A path in a manifest counts from the manifest's folder."""
+    counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
+    if not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
+        return str(base / reference)
+    return reference
 
 
 def write_manifest(manifest: Manifest) -> str:

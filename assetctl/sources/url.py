@@ -46,14 +46,10 @@ class UrlSource:
 
     def resolve(self, reference: str) -> Resolution:
         """Ask for the file's name and size; see `Source`."""
-        shown = without_secrets(reference)
-        if not is_address(reference):
-            raise UsageError(f"{misspelt(reference)!r} is not the address of a file.", "Write https://HOST/PATH.")
-        self._addresses[shown] = reference
+        shown = self._shown(reference)
         need_network(shown, offline=self._offline)
         from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
 
-        _web.see_address(reference, shown)
         with _web.errors(shown, _LOGIN), _web.client().stream("GET", reference, headers=_web.AS_IT_IS) as response:
             _web.check(response)
             _web.refuse_packed(response, shown)
@@ -65,6 +61,27 @@ class UrlSource:
         revision = etag if is_strong else None
         file = RemoteFile(name, size, url=shown)
         return Resolution(self.name, shown, revision, shown, name, "file", (file,), warnings=_warnings(reference))
+
+    def unasked(self, reference: str) -> Resolution:
+        """One file, called as its address ends; see `Plain`."""
+        shown = self._shown(reference)
+        file = RemoteFile(_name_in(shown), url=shown)
+        return Resolution(self.name, shown, None, shown, file.path, "file", (file,), warnings=_warnings(reference))
+
+    def _shown(self, reference: str) -> str:
+        """An address that can be asked for, as it may be kept.
+
+        Raises:
+            UsageError: It cannot.
+        """
+        from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
+
+        shown = without_secrets(reference)
+        if not is_address(reference):
+            raise UsageError(f"{misspelt(reference)!r} is not the address of a file.", "Write https://HOST/PATH.")
+        _web.see_address(reference, shown)
+        self._addresses[shown] = reference
+        return shown
 
     def way(self, resolution: Resolution, file: RemoteFile) -> Way:
         """Its address, as it was given; see `Source`."""
@@ -93,14 +110,17 @@ def _name(response: httpx2.Response, start: bytes, shown: str) -> str:
 
     match = _DISPOSITION.search(response.headers.get("content-disposition", ""))
     said = "" if match is None else unquote(match[1]) if match[1] else (match[2] or match[3] or "")
-    name = (
-        _web.name_of_download(said)
-        or _web.name_of_download(unquote(PurePosixPath(urlsplit(shown).path).name))
-        or "download"
-    )
+    name = _web.name_of_download(said) or _name_in(shown)
     if not name.lower().endswith((*MODEL_SUFFIXES, ".png")) and start[8:9] == b"{":
         name += ".safetensors"
     return name
+
+
+def _name_in(shown: str) -> str:
+    """What the end of an address would be called."""
+    from assetctl.sources import _web  # noqa: PLC0415 - as above
+
+    return _web.name_of_download(unquote(PurePosixPath(urlsplit(shown).path).name)) or "download"
 
 
 def _warnings(address: str) -> tuple[str, ...]:

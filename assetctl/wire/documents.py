@@ -71,6 +71,8 @@ def error_document(error: AssetctlError) -> dict[str, Any]:
 
 def _own(error: AssetctlError) -> dict[str, Any]:
     made: dict[str, Any] = {"code": error.code}
+    if error.reference is not None:
+        made["reference"] = redacted(error.reference)
     for name in parameters(type(error)):
         said = document(getattr(error, name))
         if said or name in ("message", "hint"):

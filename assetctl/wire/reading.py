@@ -101,5 +101,6 @@ def _error(said: Mapping[str, Any]) -> AssetctlError:
     kind = error_classes()[said["code"]]
     error = kind(**{name: _read(hint, said[name]) for name, hint in error_hints(kind).items() if name in said})
     error.done = said.get("done")
+    error.reference = said.get("reference")
     error.errors = [_error(each) for each in said.get("errors", ())] or None
     return error

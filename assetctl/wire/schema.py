@@ -195,7 +195,7 @@ class _Schemas:
 
     def error(self, done: dict[str, Any] | None = None) -> dict[str, Any]:
         """The schema of errors: what any class of them says, and what was done before."""
-        made: dict[str, Any] = {"code": {"enum": sorted(error_classes())}}
+        made: dict[str, Any] = {"code": {"enum": sorted(error_classes())}, "reference": {"type": "string"}}
         for kind in error_kinds():
             made |= {name: self.of(said) for name, said in error_hints(kind).items()}
         more = {"done": done or {}, "errors": {"type": "array", "items": self.of(AssetctlError)}}

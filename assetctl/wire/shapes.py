@@ -32,7 +32,7 @@ SHAPES = {
     "operations.acquire.pull.PullPlan": Shape(("resolution",), {"here": "here.name", "missing": "missing"}),
     "operations.acquire.search.SearchHit": Shape(("found",), {"here": "here.name"}),
     "operations.library.convert.Conversion": Shape(
-        keys={"size": "size"}, without=("asset", "known", "original", "warnings")
+        keys={"size": "size"}, without=("asset", "known", "original", "warnings", "expected")
     ),
     "operations.library.identify_files.Identified": Shape(("identification",), without=("named",)),
     "operations.library.remove.Removal": Shape(
@@ -60,7 +60,7 @@ SHAPES = {
         keys={"original": "original.path", "original_is_there": "original.is_there"}, without=("plan", "report")
     ),
     "operations.provision.export.Export": Shape(keys={"manifest": "text"}, without=("unhashed",)),
-    "operations.provision.lock.LockResult": Shape(keys={"changed": "changed"}, without=("lock",)),
+    "operations.provision.lock.LockResult": Shape(keys={"changed": "changed"}, without=("lock", "failed")),
     "operations.provision.sync.Step": Shape(without=("asset", "locked")),
     "operations.select.prompts.PromptReading": Shape(
         keys={"segments": "parsed.segments", "loras": "parsed.weights", "lora_tags": "parsed.loras"},

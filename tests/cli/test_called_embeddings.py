@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
+from generation import tiny
 from material import write_embedding, write_safetensors
 from tables import table
 
@@ -19,7 +20,7 @@ def library(assetctl, tmp_path):
     def fill(families: dict[str, str]) -> dict[str, str]:
         root = tmp_path / "files"
         write_sparse(root / "dream.safetensors", whole_checkpoint())
-        (root / "dream.config" / "tokenizer").mkdir(parents=True)
+        tiny.write_vocabulary(root / "dream.config" / "tokenizer")
         for seed, (path, family) in enumerate(families.items()):
             file = root / "embeddings" / f"{path}.safetensors"
             if family == "sdxl":

@@ -34,8 +34,8 @@ def test_tells_weights_that_burn_pictures(case: dict[str, Any]):
 
 @pytest.mark.parametrize(
     "unit",
-    ["[", "[a|", "[a|]", ":", ": 1 ", "<lora:", "<a:", "\\[", "[a:1", "[a|b", "|]", "{", "{a", "_", "_a", "a", "a+", "+",
-     "-", ")1", "1", "1.", "::", "__a/", ")."],
+    ["[", "[a|", "[a|]", ":", ": 1 ", "<lora:", "<a:", "\\[", "[a:1", "[a|b", "|]", "{", "{a", "_", "_a", "a", "a+",
+     "+", "-", ")1", "1", "1.", "::", "__a/", ")."],
 )  # fmt: skip
 def test_takes_time_linear_in_the_length(unit: str):
     started = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.render import show_assets
+from assetctl.cli.render import readable_size, show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
 
@@ -20,6 +20,7 @@ from assetctl.errors import UsageError
         "assetctl convert whiskers.pt --name whiskers",
         "assetctl convert old-model.ckpt --out old-model.safetensors",
         "assetctl convert shared-embedding.png",
+        "assetctl convert whiskers.pt --dry-run",
     ],
 )
 def app(
@@ -34,6 +35,7 @@ def app(
     ],
     name: Annotated[str | None, typer.Option("--name", help="Call the new asset so.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="PATH", help="Write there, not into the store.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
 ) -> None:
     """Make a safetensors file of a pickle, or of an embedding inside a PNG.
 
@@ -43,9 +45,11 @@ def app(
     if name is not None and out is not None:
         raise UsageError("--name does not go with --out.", "The name of the file is part of --out's path.")
     with session.out.progress() as run:
-        result = session.registry.convert(what, name=name, out=out, run=run)
+        result = session.registry.convert(what, name=name, out=out, dry_run=dry_run, run=run)
     if result.asset is None:
         session.out.result(result, lambda: session.out.line(str(result.path)), [str(result.path)])
+        if dry_run:
+            session.out.note(f"{readable_size(result.size)} would be written there.")
         return
     session.out.note(f"{result.asset.name}: {'already here' if result.known else 'converted'}, {result.asset.path}")
     for text in result.warnings:

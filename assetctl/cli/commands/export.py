@@ -10,8 +10,8 @@ import typer
 
 from assetctl.cli import completion
 from assetctl.cli.session import Session, command
-from assetctl.errors import StorageError, UsageError
-from assetctl.files.disk import incoming
+from assetctl.errors import UsageError
+from assetctl.files.disk import new_file
 from assetctl.text import counted
 
 
@@ -30,6 +30,7 @@ def app(
     ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Make a recipe of them too.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write there; nothing is overwritten.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether --out could be written.")] = False,
 ) -> None:
     """Write a manifest of what the catalog has, for `assetctl lock` and `assetctl sync` elsewhere."""
     if recipe is not None and not names:
@@ -38,8 +39,10 @@ def app(
         )
     result = session.registry.export(*(names or ()), recipe=recipe, base=None if out is None else out.parent)
     if out is not None:
-        _write(out, result.text)
-        session.out.note(f"{out} is written.")
+        with new_file(out, dry_run=dry_run) as file:
+            if file is not None:
+                file.write(result.text.encode())
+        session.out.note(f"{out} {'would be' if dry_run else 'is'} written.")
     data = dataclasses.replace(result, path=out)
     # a manifest is what was asked for, and no remark
     told = [str(out)] if out else result.text.rstrip().split("\n")
@@ -54,16 +57,3 @@ def app(
             "`lock` and `sync` take folders, files without a hash, and NAME.config beside a file, from there with "
             "--allow-outside alone."
         )
-
-
-def _write(path: Path, text: str) -> None:
-    taken = UsageError(f"{path} exists already.", "Choose another name, or move it away.")
-    if path.exists() or path.is_symlink():
-        raise taken
-    try:
-        with incoming(path, replacing=False) as file:
-            file.write(text.encode())
-    except FileExistsError as error:
-        raise taken from error
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from error

@@ -23,6 +23,7 @@ from assetctl.cli.request import (
     VaeOption,
     setting_parameters,
     settings_of,
+    single,
     with_recipe,
 )
 from assetctl.cli.session import Session, command
@@ -79,10 +80,10 @@ def app(
     typed = Request.of(
         prompt,
         negative,
-        checkpoint=checkpoint,
+        checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),
         embeddings=embeddings or (),
-        vae=vae,
+        vae=single("--vae", vae),
         auto_embeddings=auto_embeddings,
         count=count,
         output=Output(out, format, force),
@@ -101,7 +102,8 @@ def _show_plan(session: Session, request: Request) -> None:
     from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
 
     plan, report = session.registry.plan(request)
-    session.out.result(GenerationResult((), plan, report, {}), lambda: show_plan(session, plan))
+    out = tuple(session.registry.check_picture_paths(plan, request.output))
+    session.out.result(GenerationResult((), plan, report, {}, out), lambda: show_plan(session, plan, out))
     show_findings(() if session.out.json else report.findings)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption
+from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, single
 from assetctl.cli.session import Session, command
 from assetctl.prompt.syntax import BREAK
 
@@ -32,7 +32,10 @@ def app(
 ) -> None:
     """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
     reading = session.registry.prompt(
-        text, checkpoint=checkpoint, embeddings=embedding or (), auto_embeddings=auto_embeddings is not False
+        text,
+        checkpoint=single("--checkpoint", checkpoint),
+        embeddings=embedding or (),
+        auto_embeddings=auto_embeddings is not False,
     )
     parsed = reading.parsed
     session.out.result(reading, lambda: _render(session.out, reading), (part for part, _ in parsed.segments))

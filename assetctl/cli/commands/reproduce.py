@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -50,10 +51,11 @@ def app(
     """
     gc.enable()  # it was off for a short life, and this one is long
     reproduction = session.registry.plan_reproduction(picture, other_bytes=other_bytes)
-    session.registry.check_reproduction_path(reproduction, out=out, force=force)  # before anything is promised
+    # before anything is promised
+    place = tuple(session.registry.check_reproduction_path(reproduction, out=out, force=force))
     if dry_run:
-        planned = GenerationResult((), reproduction.plan, reproduction.report, {})
-        session.out.result(Reproduced(reproduction, planned), lambda: _show(session, reproduction))
+        planned = GenerationResult((), reproduction.plan, reproduction.report, {}, place)
+        session.out.result(Reproduced(reproduction, planned), lambda: _show(session, reproduction, place))
         _tell(session, reproduction, out)
         show_findings(() if session.out.json else reproduction.report.findings)
         return
@@ -77,9 +79,9 @@ def app(
     tell_result(session, done.result)
 
 
-def _show(session: Session, reproduction: Reproduction) -> None:
+def _show(session: Session, reproduction: Reproduction, place: Sequence[str]) -> None:
     show_resolved(session.out, reproduction.assets)
-    show_plan(session, reproduction.plan)
+    show_plan(session, reproduction.plan, place)
 
 
 def _tell(session: Session, reproduction: Reproduction, out: Path | None) -> None:

@@ -25,8 +25,11 @@ _SAID = {
         "was fetched; the file of its name is kept under another",
     ),
     "spare": _SPARED,
-    "remove": ("is not in the lockfile: to be removed", "was not in the lockfile: removed"),
+    "remove": ("is not in the lockfile: {goes}", "was not in the lockfile: {went}"),
 }
+
+_TO_TRASH = {"goes": "to be moved to the trash", "went": "moved to the trash"}
+_FOR_GOOD = {"goes": "to be deleted for good", "went": "deleted for good"}
 
 #: Fields whose names alone would not tell a person enough.
 _FIELDS = {"facts": "what its page says"}
@@ -68,26 +71,29 @@ def app(
     planned = dry_run or check
     with session.out.progress() as run:
         options = {"locked": locked, "frozen": frozen, "prune": prune, "now": now, "offline": offline}
-        options["dry_run"] = planned
-        options["outside"] = allow_outside
+        options |= {"dry_run": dry_run and not check, "check": check, "outside": allow_outside}
         result = session.registry.sync(file, **options, run=run)
     tell_expired(session)
     done = [step for step in result.steps if step.name not in result.failed]
     shown = [step for step in done if step.action != "keep"]
     for name, error in result.failed.items():
+        error.reference = name
         error.message = f"{name}: {error.message}"
+    words = _FOR_GOOD if now else _TO_TRASH
 
     def render() -> None:
         for step in shown:
-            said = _SAID[step.action][not planned].format(changes=_changes(step))
+            said = _SAID[step.action][not planned].format(changes=_changes(step), **words)
             session.out.line(f"{step.action:>8}  {step.name}: {said}{_size(step)}")
         kept, spared = (sum(step.action == action for step in result.steps) for action in ("keep", "spare"))
         verb = "would change" if planned else "changed"
         session.out.line(f"{len(shown) - spared} {verb}, {kept} as wanted.")
 
-    differs = check and not result.in_sync
+    differs = check and not result.in_sync and not result.failed
     if not (differs and session.out.json):  # there the error is the one document
         session.out.result(done, render, [step.name for step in shown], list(result.failed.values()))
+    if not (now or planned) and any(step.action == "remove" for step in done):
+        session.out.hint("`assetctl trash restore NAME` puts one back; `assetctl trash empty` frees the space.")
     if differs:
         listed = ", ".join(f"{step.name} ({step.action})" for step in shown)
         which = f": {listed}" if session.out.json else ""  # else they stand above

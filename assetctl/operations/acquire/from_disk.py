@@ -90,6 +90,7 @@ def add_to_store(
                     moved |= set(map(_place, gone))
                     taken.doubles += [(path, result.asset.name) for path in gone if result.known]
             except AssetctlError as error:
+                error.reference = error.reference or candidate.path
                 if isinstance(error, StorageError) and not isinstance(error, NoRoomError):
                     taken.failed.append(error)
                     break

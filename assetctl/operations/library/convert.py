@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import NotFoundError, StorageError, UsageError
+from assetctl.errors import NotFoundError, UsageError
 from assetctl.files.conversion import read_convertible, write_tensors
-from assetctl.files.disk import incoming, keep_to, storage_errors
-from assetctl.files.paths import absolute
+from assetctl.files.disk import keep_to, new_file, see_room_for, storage_errors
+from assetctl.files.paths import absolute, safe_name
+from assetctl.identify import identify
 from assetctl.operations.library.ingest import Ingested, Staged, asset_name, checked_name, ingest
 from assetctl.run import Saved, leaving
 from assetctl.sources.base import RemoteFile, Resolution
@@ -37,6 +37,7 @@ class Conversion:
         known: Whether the catalog had these bytes already.
         original: The asset that was converted, if it is one.
         warnings: What the person should know.
+        expected: Bytes of its tensors.
     """
 
     path: Path
@@ -44,11 +45,12 @@ class Conversion:
     known: bool = False
     original: Asset | None = None
     warnings: tuple[str, ...] = ()
+    expected: int = 0
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
-        return self.path.stat().st_size
+        """Bytes of the file; of one that would be written, those of its tensors."""
+        return self.path.stat().st_size if self.path.exists() else self.expected
 
 
 def convert(
@@ -57,6 +59,7 @@ def convert(
     *,
     name: str | None = None,
     out: Path | None = None,
+    dry_run: bool = False,
     run: Run,
 ) -> Conversion:
     """Write a pickle's tensors as a safetensors file, into the store or to `out`; the original stays as it is.
@@ -68,6 +71,7 @@ def convert(
         what: A path, or an asset's name.
         name: Call the new asset so, rather than as the file without its suffix.
         out: Write there instead, and leave the catalog alone.
+        dry_run: Only say what would be written, and where: in the store, if that name is free there.
         run: Told how far it is.
 
     Raises:
@@ -87,16 +91,32 @@ def convert(
             write_tensors(found, file, run.counter(what, str(path), found.size))
 
     if out is not None:
-        done = Conversion(_written(absolute(out), write), original=original)
+        done = Conversion(_written(absolute(out), write, dry_run=dry_run), original=original, expected=found.size)
+    elif dry_run:
+        done = Conversion(_place(workspace, path, wanted, found), original=original, expected=found.size)
     else:
         kept = _kept(workspace, path, wanted, found, write)
         if original is not None and not kept.known:
             _hand_down(workspace, original, kept.asset)
         asset = workspace.catalog.read.by_id(kept.asset.id)
         done = Conversion(Path(asset.path), asset, kept.known, original, tuple(kept.warnings))
-    with leaving(lambda: done):
-        run.tell(Saved(task=what, path=str(done.path)))
+    if not dry_run:
+        with leaving(lambda: done):
+            run.tell(Saved(task=what, path=str(done.path)))
     return done
+
+
+def _place(workspace: Workspace, path: Path, name: str, found: Convertible) -> Path:
+    """Where it would lie in the store.
+
+    Raises:
+        StorageError: There is no room.
+    """
+    store = workspace.store
+    with storage_errors(f"write to {store.root}"):
+        see_room_for(store.root)
+    store.free_space_check(found.size)
+    return store.folder(identify(path).kind, "safetensors") / f"{safe_name(name)}.safetensors"
 
 
 def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
@@ -129,22 +149,15 @@ def _kept(workspace: Workspace, path: Path, name: str, found: Convertible, write
             store.clear_staging(key, staged)
 
 
-def _written(target: Path, write: Write) -> Path:
+def _written(target: Path, write: Write, *, dry_run: bool) -> Path:
     """Write beside `target`, then name it so; what is there is never overwritten."""
     if target.is_dir():
         raise UsageError(f"{target} is a folder.", "Name the file that is to be written.")
     if target.suffix.lower() != ".safetensors":
         raise UsageError(f"{target} does not end in .safetensors.", "Name a safetensors file.")
-    taken = UsageError(f"{target} exists already.", "Choose another name, or move it away.")
-    if os.path.lexists(target):
-        raise taken
-    try:
-        with incoming(target, replacing=False) as file:
+    with new_file(target, dry_run=dry_run) as file:
+        if file is not None:
             write(target, file)
-    except FileExistsError as error:
-        raise taken from error
-    except OSError as error:
-        raise StorageError(f"Cannot write {target}: {error.strerror}.", "Choose another folder.") from error
     return target
 
 

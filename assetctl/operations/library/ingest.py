@@ -79,11 +79,21 @@ def _with_kind(found: Identification, facts: Facts, source: str) -> Identificati
     return replace(found, kind=facts.kind, confidence="likely", evidence=(*found.evidence, evidence))
 
 
+def _families_of(base_model: str) -> list[str]:
+    return [family.name for family in families() if base_model in {name for _, name in family.lineages}]
+
+
+def family_of(base_model: str | None) -> str | None:
+    """The one family that a base model is of, where just one has it."""
+    own = [] if base_model is None else _families_of(base_model)
+    return own[0] if len(own) == 1 else None
+
+
 def _with_base_model(found: Identification, facts: Facts, source: str) -> Identification:
     if facts.base_model is None:
         return found
     claim = f"base_model={facts.base_model}"
-    own = [family.name for family in families() if facts.base_model in {name for _, name in family.lineages}]
+    own = _families_of(facts.base_model)
     if found.family is None and len(own) == 1:
         evidence = Evidence(source, claim, f"its page says so, which makes it {own[0]}")
         more = (*found.evidence, evidence)
@@ -174,7 +184,8 @@ class Staged:
             FileError: It is nothing that assetctl keeps.
         """
         origin = Origin(resolution.source, resolution.reference, facts=resolution.facts)
-        found = with_source_facts(identify(path), origin)
+        beside = Path(resolution.reference) if resolution.source == "path" else None
+        found = with_source_facts(identify(path, beside=beside), origin)
         files = _hashed_files(path, hashes or {})
         wanted = name or asset_name(resolution.name)
         return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))

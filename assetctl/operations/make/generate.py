@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from assetctl import pictures
 from assetctl.catalog import FileHashes, GenerationEntry
 from assetctl.errors import HashMismatchError, NameTakenError, StorageError, UsageError
+from assetctl.files.disk import see_room_for
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_intact
@@ -80,14 +81,35 @@ class OutputPath:
                     hint = "Choose another --out, or replace it with --force."
                 raise UsageError(f"{path} exists already.", hint)
 
-    def made(self) -> OutputPath:
-        """The same, once the folder is there and can be written.
+    def require_room(self, count: int) -> None:
+        """See that the folder is there or can be made, and takes so many pictures; nothing is left in it.
 
         Raises:
             StorageError: It cannot be made or written.
         """
-        _make(self.folder)
+        names = [] if self.name is None else [self._named(number).name for number in range(1, count + 1)]
+        try:
+            see_room_for(self.folder, *names)
+        except OSError as error:
+            raise _no_room(self.folder, error) from error
+
+    def made(self) -> OutputPath:
+        """The same, once the folder is there.
+
+        Raises:
+            StorageError: It cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _no_room(self.folder, error) from error
         return self
+
+    def planned(self, count: int) -> tuple[str, ...]:
+        """Where so many pictures go: their names where a person gave the first, else the folder."""
+        if self.name is None:
+            return (str(self.folder),)
+        return tuple(str(self._named(number)) for number in range(1, count + 1))
 
     def save(self, number: int, seed: int, write: Callable[[Path, bool], None]) -> Path:
         """Have the picture of this number written under the name that a person gave, or else under a free one.
@@ -136,6 +158,7 @@ def find_output_path(workspace: Workspace, output: Output | None, *, count: int 
 
     Raises:
         UsageError: It is no format of ours, another than the name says, or the name is taken.
+        StorageError: Pictures cannot be written there.
     """
     asked = output or Output()
     out, force = asked.path or workspace.settings.outputs, asked.force
@@ -154,8 +177,10 @@ def find_output_path(workspace: Workspace, output: Output | None, *, count: int 
             target.parent, target.name[: -len(suffix)], target.suffix, force, partial(_is_ours, workspace)
         )
         found.require_free(count)
-        return found
-    return OutputPath(target, None, f".{wanted or 'png'}")
+    else:
+        found = OutputPath(target, None, f".{wanted or 'png'}")
+    found.require_room(count)
+    return found
 
 
 def _is_ours(workspace: Workspace, path: Path) -> bool:
@@ -171,14 +196,10 @@ def _format(text: str) -> str:
     return found
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        hint = "Name a folder that can be written with --out."
-        raise StorageError(f"The folder {folder} cannot be made: {error.strerror}.", hint) from error
-    if not os.access(folder, os.W_OK):
-        raise StorageError(f"The folder {folder} cannot be written.", "Name another one with --out.")
+def _no_room(folder: Path, error: OSError) -> StorageError:
+    why = "written" if folder.is_dir() else "made"
+    hint = "Name a folder that can be written with --out."
+    return StorageError(f"The folder {folder} cannot be {why}: {error.strerror}.", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +239,27 @@ class GenerationResult:
     Attributes:
         report: The verdict on the selection, and what showed only when it was loaded.
         timings: Seconds: `load` until the first picture is begun, `sample` for all pictures, `total`.
+        out: Where the pictures go: their names where a person gave the first, else the folder.
     """
 
     images: tuple[SavedPicture, ...]
     plan: Plan
     report: CheckReport
     timings: dict[str, float]
+    out: tuple[str, ...] = ()
+
+
+def see_it_can_be_made(workspace: Workspace, plan: Plan, output: Output | None) -> OutputPath:
+    """See, before anything is loaded, that a plan's pictures can be made of its files and be saved; where they go.
+
+    Raises:
+        UsageError, StorageError: As `find_output_path` does.
+        HashMismatchError: A file is not what it was when it was registered.
+    """
+    target = find_output_path(workspace, output, count=len(plan.seeds))
+    for use in plan.uses:
+        _intact(workspace, use)
+    return target
 
 
 def generate(
@@ -246,14 +282,14 @@ def generate(
         run: Told of every step, and of every picture once it is saved and recorded.
 
     Raises:
-        UsageError: The format, or the file that `out` names is there.
+        UsageError, StorageError: Pictures cannot be saved so; see `find_output_path`.
         InterruptedGenerationError, Cancelled: A person stopped it; `done` has the pictures that there are.
         HashMismatchError: A file is not what it was when it was registered.
         MissingExtraError: torch or diffusers is not installed.
         GenerationError: The assets could not be loaded, or a picture could not be made.
         StorageError: A picture could not be saved.
     """
-    target = find_output_path(workspace, output, count=len(plan.seeds)).made()
+    target = see_it_can_be_made(workspace, plan, output).made()
     saved: list[SavedPicture] = []
     clock = _Clock()
     with _naming_what_is_done(saved, plan, target), leaving(lambda: tuple(saved)):
@@ -264,7 +300,7 @@ def generate(
                 saved.append(_save(workspace, plan, picture, target, number))
             report = _with_findings(report, picture.findings)
             run.tell(Saved(path=saved[-1].path))
-    return GenerationResult(tuple(saved), plan, report, clock.timings())
+    return GenerationResult(tuple(saved), plan, report, clock.timings(), target.planned(len(plan.seeds)))
 
 
 @contextmanager

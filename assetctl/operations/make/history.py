@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from assetctl.catalog import GenerationFilter
 from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
-from assetctl.operations.select.selection import with_embeddings
+from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import MAX_SEED, together, written
 from assetctl.prompt import without_tags
 from assetctl.types import AssetUse, Selection

@@ -16,12 +16,12 @@ from assetctl.errors import (
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
-from assetctl.operations.make.generate import find_output_path, generate
+from assetctl.operations.make.generate import generate, see_it_can_be_made
 from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, is_page
 from assetctl.operations.make.picture_file import FORMATS, find_picture, look_at_picture
 from assetctl.operations.make.plan import resolve_selection
-from assetctl.operations.select.selection import with_embeddings
+from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters
 from assetctl.plan import PlannedUse
 from assetctl.request import Output
@@ -218,16 +218,17 @@ def reproduce(
 
 def check_output_path(
     workspace: Workspace, reproduction: Reproduction, *, out: Path | None = None, force: bool = False
-) -> None:
-    """Find out beforehand whether the new picture can be saved where it is to go.
+) -> tuple[str, ...]:
+    """Where the new picture goes, if it can be made and saved there: its name, or the folder.
 
     Raises:
-        UsageError: The file that `out` names is there, or is the original itself.
+        UsageError, StorageError, HashMismatchError: It cannot; or `out` names the original itself.
     """
     original = reproduction.original
     if out is not None and original.is_there and absolute(out).exists() and absolute(out).samefile(original.path):
         raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
-    find_output_path(workspace, Output(out, _format(original, out), force))
+    output = Output(out, _format(original, out), force)
+    return see_it_can_be_made(workspace, reproduction.plan, output).planned(1)
 
 
 def _format(original: Original, out: Path | None) -> str | None:

@@ -9,20 +9,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import HashMismatchError, NotFoundError, RefusedFileError, SourceError, UsageError
+from assetctl.errors import (
+    AssetctlError,
+    HashMismatchError,
+    NotFoundError,
+    RefusedFileError,
+    SourceError,
+    UsageError,
+)
+from assetctl.files.disk import see_room_for, storage_errors
 from assetctl.files.paths import absolute
-from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, write_lock
+from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manifest, rebased, write_lock
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring
+from assetctl.operations.provision.vocabulary import VOCABULARY, changed_vocabulary, is_other_vocabulary, vocabulary_for
 from assetctl.run import Saved
 from assetctl.sources import confined, departure, find_source, resolve
-from assetctl.sources.base import RemoteFile, Resolution, digests
+from assetctl.sources.base import Plain, RemoteFile, Resolution, digests
 from assetctl.text import mark_of_hidden, without_secrets
-from assetctl.threads import all_of
+from assetctl.threads import each_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from assetctl.manifest import Manifest, Wanted
     from assetctl.operations.workspace import Workspace
@@ -31,9 +39,8 @@ if TYPE_CHECKING:
     from assetctl.sources.base import Source
 
 
-#: References that name a source, and what counts from no folder.
+#: References that name a source.
 _ADDRESS = re.compile(r"[a-z]{2,}:", re.IGNORECASE)
-_ELSEWHERE = re.compile(rf"{_ADDRESS.pattern}|[/~]|[a-z]:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ class LockResult:
         resolved: Names that were asked for anew.
         removed: Names that the manifest has no longer.
         faults: What was wrong with entries of the lockfile that were not as the manifest demands, by name.
+        failed: Why assets could not be resolved, by name, where the others were locked without them.
     """
 
     path: Path
@@ -53,6 +61,7 @@ class LockResult:
     resolved: tuple[str, ...] = field(default=())
     removed: tuple[str, ...] = field(default=())
     faults: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, AssetctlError] = field(default_factory=dict)
 
     @property
     def stale(self) -> tuple[str, ...]:
@@ -79,40 +88,42 @@ def lock(
     upgrade: bool = False,
     write: bool = True,
     outside: bool = False,
+    partly: bool = False,
 ) -> LockResult:
     """Resolve what the lockfile does not have yet, and all of it with `upgrade`; the rest stays as it was.
 
-    A file that no hash is promised for is fetched into the store, for else nobody could know it again. A path may lead
-    out of the manifest's folder only with `outside`, or where the manifest has its hash: who fetches a manifest of
-    others does not mean to hand over files that those could not know. What lies beside a file stays inside even then.
+    A file whose hash neither its source nor the manifest says is fetched into the store, for else nobody could know it
+    again; unless it is to `write`, nothing comes, and nobody is asked what the manifest tells. A path may lead out of
+    the manifest's folder only with `outside`, or where the manifest has its hash: who fetches a manifest of others does
+    not mean to hand over files that those could not know. What lies beside a file stays inside even then. What cannot
+    be resolved is left out and told in the result, if the lockfile may be made `partly`.
 
     Raises:
         NotFoundError, UsageError: The manifest, or a reference in it; or two names in it for the same bytes.
         RefusedFileError: A path leads out of the manifest's folder.
         HashMismatchError: A source promises other bytes than the manifest wants.
-        SourceError: A source cannot be reached.
+        SourceError: A source cannot be reached; its `errors` are of all assets that could not be resolved.
+        StorageError: The lockfile cannot be written.
         Cancelled: The run is; the lockfile is as it was.
     """
     wanted = read_manifest(manifest)
     path, settings = lock_path(manifest), workspace.settings
     known = known_lock(path)
-    if write:
-        writing_place(path)  # before anything is fetched
     bound = [item for item in wanted.assets if not (outside or item.sha256)]
     keep_inside(manifest, {("assets", item.name, "source"): item.source for item in bound}, settings)
-    still = [locked for item in wanted.assets if (locked := _still(known, item)) is not None and not upgrade]
-    faults = faults_of(still, manifest.parent, settings)
+    still = () if upgrade else tuple(filter(None, (_still(known, item) for item in wanted.assets)))
+    faults = faults_of(Lockfile(still, known.vocabulary), manifest.parent, settings)
     kept = {locked.name: locked for locked in still if locked.name not in faults}
     missing = [item for item in wanted.assets if item.name not in kept]
-    fresh = _resolve_all(workspace, missing, manifest, run, fetch=write, outside=outside)
-    result = LockResult(
-        path,
-        Lockfile(tuple((kept | fresh)[item.name] for item in wanted.assets)),
-        tuple(fresh),
-        _gone(known, wanted),
-        faults,
-    )
-    refuse_twins(manifest, result.lock.assets)
+    if write and (missing or not path.exists()):
+        see_it_can_be_written(path)  # before anything is fetched
+    fresh, failed = _resolve_all(workspace, missing, manifest, run, fetch=write, outside=outside)
+    if failed and not partly:
+        raise _all_of(failed)
+    every = kept | fresh
+    assets = tuple(every[item.name] for item in wanted.assets if item.name in every)
+    refuse_twins(manifest, assets)
+    result = _result(path, known, wanted, assets, tuple(fresh), faults, failed)
     if write and (result.changed or not path.exists()):
         run.check()
         write_lock(path, result.lock)
@@ -120,13 +131,50 @@ def lock(
     return result
 
 
-def out_of_date(wanted: Manifest, lock: Lockfile, faults: Mapping[str, str]) -> tuple[str, ...]:
+def _result(
+    path: Path,
+    known: Lockfile,
+    wanted: Manifest,
+    assets: tuple[Locked, ...],
+    fresh: tuple[str, ...],
+    faults: Mapping[str, str],
+    failed: Mapping[str, AssetctlError],
+) -> LockResult:
+    """What a lockfile becomes, with the vocabulary that its assets take."""
+    vocabulary = vocabulary_for(assets, wanted, path.parent, known)
+    more, less = changed_vocabulary(known, vocabulary)
+    gone = (*_gone(known, wanted), *less)
+    return LockResult(path, Lockfile(assets, vocabulary), (*fresh, *more), gone, faults, failed)
+
+
+def _all_of(failed: Mapping[str, AssetctlError]) -> AssetctlError:
+    """The first of what failed, which says of the others."""
+    first, *_ = errors = list(failed.values())
+    first.errors = errors
+    return first
+
+
+def see_it_can_be_written(path: Path) -> None:
+    """See that a lockfile can be written, without writing one.
+
+    Raises:
+        RefusedFileError: It is a link that leads out of its folder.
+        StorageError: The disk refuses.
+    """
+    with storage_errors(f"write {path}"):
+        see_room_for(writing_place(path).parent)
+
+
+def out_of_date(wanted: Manifest, lock: Lockfile, faults: Mapping[str, str], base: Path) -> tuple[str, ...]:
     """Names of a manifest that a lockfile lacks or has otherwise, and of the lockfile that the manifest lacks.
 
     An entry that has a fault is one of them, with what is wrong with it.
     """
     stale = (item.name for item in wanted.assets if _still(lock, item) is None and item.name not in faults)
-    return (*stale, *(named_fault(*fault) for fault in faults.items()), *_gone(lock, wanted))
+    left = [locked for locked in lock.assets if wanted.get(locked.name) is not None]
+    more, less = changed_vocabulary(lock, vocabulary_for(left, wanted, base, lock))
+    words = () if VOCABULARY in faults else (*more, *less)
+    return (*stale, *(named_fault(*fault) for fault in faults.items()), *_gone(lock, wanted), *words)
 
 
 def named_fault(name: str, fault: str) -> str:
@@ -134,13 +182,15 @@ def named_fault(name: str, fault: str) -> str:
     return f"{name} ({fault})"
 
 
-def faults_of(assets: Iterable[Locked], base: Path, settings: Settings) -> dict[str, str]:
+def faults_of(lock: Lockfile, base: Path, settings: Settings) -> dict[str, str]:
     """What is wrong with entries of a lockfile, by name: each must pin every byte, and follow from what was wanted.
 
     Anyone may have written a lockfile, so nothing in it says whom to ask, but what the manifest says of it too.
     """
     faults = {}
-    for locked in assets:
+    if is_other_vocabulary(lock):
+        faults[VOCABULARY] = "its files are not those that assetctl knows"
+    for locked in lock.assets:
         if any(file.sha256 is None for file in locked.files):
             faults[locked.name] = "a file of it has no sha256"
         elif locked.sha256 != resolution_of(locked, base).sha256:
@@ -249,8 +299,8 @@ def _resolve_all(
     *,
     fetch: bool,
     outside: bool,
-) -> dict[str, Locked]:
-    """Resolve some at a time; by name."""
+) -> tuple[dict[str, Locked], dict[str, AssetctlError]]:
+    """Resolve some at a time; by name, what came of each or why it could not be resolved."""
     base = manifest.parent
 
     def one(item: Wanted, own_run: Run) -> Locked:
@@ -260,7 +310,10 @@ def _resolve_all(
             with naming_its_place(manifest, item.name, source):
                 return _locked(workspace, item, source, base, own_run, fetch=fetch)
 
-    return {locked.name: locked for locked in all_of(wanted, one, workspace.settings.downloads, run)}
+    outcomes = each_of(wanted, one, workspace.settings.downloads, run)
+    by_name = {item.name: outcome for item, outcome in zip(wanted, outcomes, strict=True)}
+    failed = {name: each for name, each in by_name.items() if isinstance(each, AssetctlError)}
+    return {name: each for name, each in by_name.items() if isinstance(each, Locked)}, failed
 
 
 @contextmanager
@@ -281,10 +334,18 @@ def naming_its_place(manifest: Path, name: str, source: Source) -> Iterator[None
 
 
 def _locked(workspace: Workspace, wanted: Wanted, source: Source, base: Path, run: Run, *, fetch: bool) -> Locked:
-    resolution = resolve(source, rebased(wanted.source, base), run, hashed=True)
+    reference = rebased(wanted.source, base)
+    if wanted.sha256 and not fetch and isinstance(source, Plain):  # that is all there is to know of it
+        resolution = source.unasked(reference)
+    else:
+        resolution = resolve(source, reference, run, hashed=True)
     sha256 = resolution.sha256
-    if sha256 is None and resolution.format == "file":  # no hash is promised: what comes is hashed
-        sha256 = bring(workspace, source, resolution, run, wanted.name).asset.sha256 if fetch else wanted.sha256
+    if (
+        sha256 is None and resolution.format == "file"
+    ):  # no hash is promised: the manifest's, or else what comes is hashed
+        sha256 = wanted.sha256
+        if sha256 is None and fetch:
+            sha256 = bring(workspace, source, resolution, run, wanted.name).asset.sha256
     if wanted.sha256 not in (None, sha256):
         message = f"{wanted.name}: {wanted.source} has the SHA256 {sha256}, and the manifest wants {wanted.sha256}."
         raise HashMismatchError(message, "It is another file now: look at its page, then mend the manifest.")
@@ -318,11 +379,3 @@ def may_leave(locked: Locked, wanted: Manifest) -> bool:
     """Whether a manifest names the hash of what was locked, so that whoever wrote it knows the bytes already."""
     item = wanted.get(locked.name)
     return item is not None and item.sha256 is not None and item.sha256 == locked.sha256
-
-
-def rebased(reference: str, base: Path) -> str:
-    """A path in a manifest counts from the manifest's folder."""
-    counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
-    if not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
-        return str(base / reference)
-    return reference

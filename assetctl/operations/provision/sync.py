@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
-from assetctl.manifest import read_lock, read_manifest
-from assetctl.operations.acquire.pull import PullResult, bring
+from assetctl.files.disk import see_room_for, storage_errors
+from assetctl.manifest import read_lock, read_manifest, write_lock
+from assetctl.operations.acquire.pull import PullResult, bring, fetched_before, pull_tokenizer
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
+from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.operations.provision.lock import (
     faults_of,
     keep_inside,
+    known_lock,
     lock,
     lock_path,
     may_leave,
@@ -24,19 +27,22 @@ from assetctl.operations.provision.lock import (
     out_of_date,
     refuse_twins,
     resolution_of,
+    see_it_can_be_written,
 )
+from assetctl.operations.provision.vocabulary import VOCABULARY, pinned_vocabulary
 from assetctl.run import Warned
-from assetctl.sources import confined, source_called
+from assetctl.sources import confined, source_called, support
 from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from assetctl.manifest import Locked, Manifest, Wanted
+    from assetctl.manifest import Locked, Lockfile, Manifest, Wanted
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
+    from assetctl.sources.base import Resolution, Source
     from assetctl.types import Asset
 
 Action = Literal["keep", "adopt", "add", "restore", "change", "remove", "spare"]
@@ -76,8 +82,8 @@ class SyncResult:
     """What sync did, or would do.
 
     Attributes:
-        steps: One for each asset.
-        failed: Why assets could not be fetched, by name; all else was done.
+        steps: One for each asset, and one for CLIP's vocabulary where a checkpoint takes it.
+        failed: Why something could not be locked or fetched, by name; all else was done.
     """
 
     steps: tuple[Step, ...]
@@ -86,7 +92,7 @@ class SyncResult:
     @property
     def in_sync(self) -> bool:
         """Whether nothing was to be done."""
-        return all(step.action in ("keep", "spare") for step in self.steps)
+        return not self.failed and all(step.action in ("keep", "spare") for step in self.steps)
 
     @property
     def fetched(self) -> tuple[str, ...]:
@@ -104,6 +110,7 @@ def sync(  # noqa: PLR0913 - as many as the command has options
     prune: bool = False,
     now: bool = False,
     dry_run: bool = False,
+    check: bool = False,
     outside: bool = False,
 ) -> SyncResult:
     """Lock what is not locked yet, then fetch, adopt, rename and label, until the catalog has what the lockfile says.
@@ -112,57 +119,91 @@ def sync(  # noqa: PLR0913 - as many as the command has options
 
     Args:
         workspace: The home.
-        manifest: Its path; the lockfile lies beside it.
-        run: Told how far it is, and what the person should know, even where something fails.
+        manifest: Its path.
+        run: Told how far it is, and what the person should know.
         locked: Fail if the lockfile is out of date, rather than bring it up to date.
         frozen: Use the lockfile as it is, whatever the manifest says.
         prune: Move to the trash assets of the store that the lockfile does not name, if they can be downloaded again.
         now: Delete these for good instead.
-        dry_run: Only say what would be done.
+        dry_run: Only say what would be done, and what could not be.
+        check: Only say what would be done.
         outside: Whether paths may lead out of the manifest's folder.
 
     Raises:
         NotFoundError, UsageError: A file is missing or makes no sense.
         OutOfDateError: The lockfile is, and `locked` was asked for; or it is not to be trusted.
         RefusedFileError: A path leads out of the manifest's folder.
-        SourceError, FileError: Of an asset that could not be locked; what cannot be fetched is in the result.
+        StorageError: The lockfile cannot be written.
         Cancelled: The run is; each asset that was begun is as it was or done.
     """
     wanted = read_manifest(manifest)
-    if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
-        pins = _locked_assets(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside)
-    else:
-        result = lock(workspace, manifest, run, write=not dry_run, outside=outside)
-        pins = result.lock.assets
-        _tell_faults(result, run, dry_run=dry_run)
-    refuse_twins(manifest, pins)
-    labels = {item.name: item for item in wanted.assets}
-    steps = plan_sync(workspace, pins, labels, prune=prune)
-    if dry_run:
-        return SyncResult(steps)
-    known = None if outside else frozenset(each.name for each in pins if may_leave(each, wanted))
+    modes = {"locked": locked, "frozen": frozen, "outside": outside, "write": not (dry_run or check)}
+    pins, failed = _pins(workspace, manifest, wanted, run, **modes)
+    refuse_twins(manifest, pins.assets)
+    steps = plan_sync(workspace, pins, wanted, prune=prune and _may_prune(failed, run))
+    known = None if outside else frozenset(each.name for each in pins.assets if may_leave(each, wanted))
+    if check or dry_run:
+        return SyncResult(steps, failed | ({} if check else _refused(workspace, pins, steps, manifest, known)))
     fetched = _fetch_all(workspace, steps, manifest, run, known)
+    _carry_out(workspace, steps, fetched, wanted, manifest.parent, run, now=now)
+    failed |= _failures(fetched, run)
+    steps, why = _bring_vocabulary(workspace, steps, run)
+    _lock_vocabulary(manifest, pins, steps, may_write=not (locked or frozen))
+    return SyncResult(steps, failed | why)
+
+
+def _carry_out(
+    workspace: Workspace,
+    steps: Sequence[Step],
+    fetched: Mapping[str, PullResult | AssetctlError],
+    wanted: Manifest,
+    base: Path,
+    run: Run,
+    *,
+    now: bool,
+) -> None:
+    """Do what is left to do once all came that could."""
     for step in steps:
         run.check()
         if step.action == "remove" and step.asset is not None:
             _remove(workspace, step.asset, run, now=now)
-            continue
-        _do(workspace, step, _asset_of(step, fetched), labels.get(step.name), manifest.parent)
-    for name, pulled in fetched.items():
-        for text in pulled.warnings if isinstance(pulled, PullResult) else ():
-            run.tell(Warned(task=name, message=text))
-    return SyncResult(steps, {name: each for name, each in fetched.items() if isinstance(each, AssetctlError)})
+        elif step.name != VOCABULARY:
+            _do(workspace, step, _asset_of(step, fetched), wanted.get(step.name), base)
 
 
-def plan_sync(
-    workspace: Workspace, pins: Sequence[Locked], labels: dict[str, Wanted], *, prune: bool = False
-) -> tuple[Step, ...]:
+def _pins(
+    workspace: Workspace,
+    manifest: Path,
+    wanted: Manifest,
+    run: Run,
+    *,
+    locked: bool,
+    frozen: bool,
+    outside: bool,
+    write: bool,
+) -> tuple[Lockfile, dict[str, AssetctlError]]:
+    """What this machine is to have, locked first where it was not; and why some of it could not be locked."""
+    if locked or frozen or (workspace.settings.offline and lock_path(manifest).exists()):
+        return _locked_before(workspace, manifest, wanted, locked=locked, frozen=frozen, outside=outside), {}
+    result = lock(workspace, manifest, run, write=write, outside=outside, partly=True)
+    _tell_faults(result, run, dry_run=not write)
+    return result.lock, dict(result.failed)
+
+
+def _may_prune(failed: Mapping[str, AssetctlError], run: Run) -> bool:
+    """Whether what the lockfile lacks may go: what could not be locked is lacking there, and may still be wanted."""
+    if failed:
+        run.tell(Warned(message=f"Nothing is removed, for the lockfile lacks {', '.join(failed)}."))
+    return not failed
+
+
+def plan_sync(workspace: Workspace, pins: Lockfile, wanted: Manifest, *, prune: bool = False) -> tuple[Step, ...]:
     """What is to be done; reads the catalog and asks the disk, and no source."""
     assets = workspace.catalog.read.assets()
     by_name = {asset.name.lower(): asset for asset in assets}
     by_hash = {asset.sha256: asset for asset in assets if asset.sha256}
     steps, used = [], set()
-    for locked in pins:
+    for locked in pins.assets:
         here = (by_hash.get(locked.sha256) if locked.sha256 else None) or _folder(workspace, locked)
         namesake = by_name.get(locked.name.lower())
         size = sum(file.size or 0 for file in locked.files)
@@ -171,9 +212,12 @@ def plan_sync(
         elif not is_intact(workspace, here):
             steps.append(Step("restore", locked.name, size, here, locked))
         else:
-            changes = _changes(workspace, here, locked, labels.get(locked.name))
+            changes = _changes(workspace, here, locked, wanted.get(locked.name))
             steps.append(Step("adopt" if changes else "keep", locked.name, 0, here, locked, changes))
         used |= {asset.id for asset in (here, namesake if here is None else None) if asset is not None}
+    takes = [step.asset for step in steps if step.asset is not None and step.action in ("keep", "adopt")]
+    if pins.vocabulary or any(map(lacks_vocabulary, takes)):
+        steps.append(_vocabulary_step(workspace))
     if prune:
         unused = [asset for asset in assets if asset.in_store and asset.id not in used]
         steps += [
@@ -182,31 +226,26 @@ def plan_sync(
     return tuple(steps)
 
 
-def _locked_assets(
-    workspace: Workspace,
-    manifest: Path,
-    wanted: Manifest,
-    *,
-    locked: bool,
-    frozen: bool,
-    outside: bool,
-) -> Sequence[Locked]:
+def _locked_before(
+    workspace: Workspace, manifest: Path, wanted: Manifest, *, locked: bool, frozen: bool, outside: bool
+) -> Lockfile:
     """What a lockfile names; it is seen to follow from the manifest or, if `frozen`, from what it says was wanted."""
     path, base, settings = lock_path(manifest), manifest.parent, workspace.settings
     found = read_lock(path)
     bound = [each for each in found.assets if not (outside or may_leave(each, wanted))]
     keep_inside(path, {("assets", each.name, "wanted"): each.wanted for each in bound}, settings)
-    faults = faults_of(found.assets, base, settings)
+    faults = faults_of(found, base, settings)
     if frozen and faults:
         raise _not_trusted(path, faults)
-    stale = () if frozen else out_of_date(wanted, found, faults)
+    stale = () if frozen else out_of_date(wanted, found, faults, base)
     if stale and locked:
         hint = "Bring it up to date with `assetctl lock`."
         raise OutOfDateError(f"{path} is out of date: {', '.join(stale)}.", hint)
+    stale = tuple(name for name in stale if name != VOCABULARY)  # nobody need be asked for its hashes
     if stale:
         hint = "Unset ASSETCTL_OFFLINE, or leave out --offline, to lock them."
         raise OfflineError(f"{path} lacks {', '.join(stale)}, and the network is off.", hint)
-    return found.assets
+    return found
 
 
 def _tell_faults(result: LockResult, run: Run, *, dry_run: bool) -> None:
@@ -269,13 +308,89 @@ def _fetch_all(
 
     def one(locked: Locked, own_run: Run) -> PullResult:
         with own_run.task(locked.name, "fetch"):
-            source = source_called(locked.source, workspace.settings)
-            source = source if known is None else confined(source, base, known=locked.name in known)
+            resolution, source = _source_of(workspace, locked, base, known)
             with naming_its_place(manifest, locked.name, source):
-                return bring(workspace, source, resolution_of(locked, base), own_run, locked.name)
+                return bring(workspace, source, resolution, own_run, locked.name)
 
     outcomes = each_of(wanted, one, workspace.settings.downloads, run)
     return {locked.name: outcome for locked, outcome in zip(wanted, outcomes, strict=True)}
+
+
+def _failures(fetched: Mapping[str, PullResult | AssetctlError], run: Run) -> dict[str, AssetctlError]:
+    """Why some of it could not be had, by name; of the rest, what the person should know is told."""
+    for name, pulled in fetched.items():
+        for text in pulled.warnings if isinstance(pulled, PullResult) else ():
+            run.tell(Warned(task=name, message=text))
+    return {name: each for name, each in fetched.items() if isinstance(each, AssetctlError)}
+
+
+def _refused(
+    workspace: Workspace, pins: Lockfile, steps: Sequence[Step], manifest: Path, known: frozenset[str] | None
+) -> dict[str, AssetctlError]:
+    """Why what would be fetched could not be, as far as this machine alone can tell; by name.
+
+    Raises:
+        RefusedFileError, StorageError: The lockfile could not be written.
+    """
+    if pins != known_lock(lock_path(manifest)):
+        see_it_can_be_written(lock_path(manifest))
+    needed, refused = 0, dict[str, AssetctlError]()
+    for step in steps:
+        if step.action not in _FETCHED:
+            continue
+        try:
+            with storage_errors(f"write to {workspace.store.root}"):
+                see_room_for(workspace.store.root)
+            if step.locked is not None:
+                resolution, source = _source_of(workspace, step.locked, manifest.parent, known)
+                if source.name == "path":
+                    with naming_its_place(manifest, step.name, source):
+                        for file in resolution.files:
+                            source.way(resolution, file)
+                needed += max(0, step.size - fetched_before(workspace, resolution))
+                workspace.store.free_space_check(needed)
+        except AssetctlError as error:
+            error.reference = step.name
+            refused[step.name] = error
+    return refused
+
+
+def _source_of(
+    workspace: Workspace, locked: Locked, base: Path, known: frozenset[str] | None
+) -> tuple[Resolution, Source]:
+    """What is fetched of a locked asset, and the source that has it; see `_fetch_all` for what is `known`."""
+    source = source_called(locked.source, workspace.settings)
+    source = source if known is None else confined(source, base, known=locked.name in known)
+    return resolution_of(locked, base), source
+
+
+def _bring_vocabulary(
+    workspace: Workspace, steps: tuple[Step, ...], run: Run
+) -> tuple[tuple[Step, ...], dict[str, AssetctlError]]:
+    """Fetch CLIP's vocabulary if that is a step, or becomes one, as a checkpoint has come that takes it."""
+    if not any(step.name == VOCABULARY for step in steps):
+        names = {step.name for step in steps if step.action in _FETCHED}
+        came = (asset for asset in workspace.catalog.read.assets(kind="checkpoint") if asset.name in names)
+        if not any(map(lacks_vocabulary, came)):
+            return steps, {}
+        steps = (*steps, _vocabulary_step(workspace))
+    if any(step.name == VOCABULARY and step.action == "add" for step in steps):
+        try:
+            with run.task(VOCABULARY, "fetch"):
+                pull_tokenizer(workspace, run)
+        except AssetctlError as error:
+            return steps, {VOCABULARY: error}
+    return steps, {}
+
+
+def _lock_vocabulary(manifest: Path, pins: Lockfile, steps: Sequence[Step], *, may_write: bool) -> None:
+    """Write down that this manifest takes the vocabulary, if that showed only when a checkpoint was here."""
+    if may_write and not pins.vocabulary and any(step.name == VOCABULARY for step in steps):
+        write_lock(lock_path(manifest), replace(pins, vocabulary=pinned_vocabulary()))
+
+
+def _vocabulary_step(workspace: Workspace) -> Step:
+    return Step("keep" if support.installed_tokenizer(workspace.store) else "add", VOCABULARY)
 
 
 def _asset_of(step: Step, fetched: Mapping[str, PullResult | AssetctlError]) -> Asset | AssetctlError | None:
@@ -308,7 +423,7 @@ def _do(
         asset = workspace.catalog.read.by_id(asset.id)
     if wanted is not None and _differing(asset, wanted):
         labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) is not None}
-        edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))
+        edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags), labelled=True)
 
 
 def _name(workspace: Workspace, asset: Asset, name: str) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from assetctl.options import a1111_name
 from assetctl.pictures.graph import Graph, Node, to_api
 from assetctl.pictures.parameters import (
     MAX_ASSETS,
@@ -28,7 +29,6 @@ from assetctl.pictures.parameters import (
     settings,
     written,
 )
-from assetctl.samplers import a1111_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
