@@ -35,13 +35,12 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import lacks_vocabulary
-from assetctl.run import Saved, leaving
+from assetctl.run import Saved, each_of, leaving
 from assetctl.sources import capable, find_source, resolve
 from assetctl.sources.base import Choice, Packing, RemoteFile, Versioned, digests, misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
-from assetctl.threads import each_of
 from assetctl.types import Origin
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def pull(
         result.choices = came.choices
         with leaving(lambda: result):
             for each in result.all:
-                if not each.known:
+                if not each.known and each.asset.kind == "checkpoint":  # nothing else lacks one
                     _bring_tokenizer(workspace, each, run, remote=came.source != "path")
         return result
 

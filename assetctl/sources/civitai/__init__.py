@@ -42,11 +42,11 @@ _OF_VERSION = re.compile(r"modelVersionId=(\d{1,18})\b", re.ASCII)
 #: Words by which an address of a download may tell a file from others of its version.
 _WORDS = ("type", "format", "size", "fp", "quantType")
 
-#: What else may be asked behind a question mark: the file's name, and a file of a ZIP.
-_NAMES = ("name", "member")
-
-#: All of these in the letters that they have.
-_KEYS = {key.lower(): key for key in (*_WORDS, *_NAMES, "fileId", "modelVersionId")}
+#: What may be asked behind a question mark, in any letters: these words, a file's name or number, a file of a ZIP.
+_KEYS = {
+    "type": "type", "format": "format", "size": "size", "fp": "fp", "quanttype": "quantType", "name": "name",
+    "member": "member", "fileid": "fileId", "modelversionid": "modelVersionId",
+}  # fmt: skip
 
 #: Formats as AIRs write them, as Civitai's files have them.
 _FORMATS = {

@@ -15,11 +15,10 @@ from assetctl.errors import (
     UnauthorizedError,
 )
 from assetctl.settings import civitai_endpoint
-from assetctl.sources import _web
+from assetctl.sources import _web, find_token
 from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, text, texts
 from assetctl.sources.base import number as number_of
 from assetctl.sources.civitai.offer import LOGIN, Version, chosen_of, facts_of, has_hash, is_number, remote, see_offered
-from assetctl.sources.tokens import find_token
 from assetctl.text import parts_of, without_secrets
 from assetctl.types import Facts
 

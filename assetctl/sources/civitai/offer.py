@@ -12,10 +12,10 @@ from assetctl.errors import NotFoundError, RefusedFileError, SourceError, Unauth
 from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
+from assetctl.sources import find_token
 from assetctl.sources._web import name_of_download
 from assetctl.sources.base import Choice, RemoteFile, dictionaries, dictionary, digests, text
 from assetctl.sources.base import number as number_
-from assetctl.sources.tokens import find_token
 from assetctl.text import parts_of
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError, UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.run import all_of
 from assetctl.sources._choose import (
     INDEX,
     REFUSED_SUFFIXES,
@@ -32,7 +33,6 @@ from assetctl.sources.base import (
     need_network,
 )
 from assetctl.text import parts_of
-from assetctl.threads import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
