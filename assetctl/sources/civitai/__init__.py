@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
 from assetctl.errors import SourceNotFoundError, UsageError
+from assetctl.files.paths import safe_name
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
 from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, air, misspelt, need_network
@@ -140,7 +141,7 @@ class CivitaiSource:
                 raise UsageError(f"{chosen.path} is no ZIP, so nothing in it can be asked for.", "Leave out `member=`.")
             self._archives[url] = chosen
             form, url = "file", with_member(url, wanted.member)
-            chosen = RemoteFile(PurePosixPath(wanted.member).name, url=url)
+            chosen = RemoteFile(safe_name(PurePosixPath(wanted.member).name), url=url)
         path = chosen.path
         name = Path(path).stem if path.lower().endswith(MODEL_SUFFIXES[:2]) else path
         revision, files = str(version.number), (chosen,)
