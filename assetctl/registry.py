@@ -506,7 +506,7 @@ class Registry:
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
-        from assetctl.operations.select.check import fitting
+        from assetctl.operations.select.fitting import fitting
 
         return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 

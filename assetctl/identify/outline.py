@@ -19,7 +19,7 @@ from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes
+from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes, with_adapters_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -140,6 +140,7 @@ class _Text:
         self.flat, self.dotted = "\n/" in self.text, "\n." in self.text
         self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
         self._has: dict[tuple[str, ...], bool] = {}
+        self._shows: dict[tuple[str, ...], bool] = {}
         self._begins: dict[tuple[str, ...], bool] = {}
         self._prefixed: dict[tuple[str, ...], bool] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -156,6 +157,11 @@ class _Text:
             if any(self._ends(between + end.removesuffix(".weight")) for end in change.ends(mark))
         )
 
+    @cached_property
+    def with_adapters(self) -> bool:
+        """Whether names of peft's adapters stand in them."""
+        return self.dotted and with_adapters_names(self.text)
+
     def _ends(self, ending: str) -> bool:
         dotted = _NUMBER_DOTTED.sub(".#", f"{ending}\n")[:-1]
         return (self.dotted and dotted in self.text) or (self.flat and _flat(dotted) in self.text)
@@ -168,6 +174,14 @@ class _Text:
         known = self._has.get(names)
         if known is None:
             known = self._has[names] = any(map(self.holds, names))
+        return known
+
+    def shows(self, names: tuple[str, ...]) -> bool:
+        known = self._shows.get(names)
+        if known is None:
+            rooted = tuple(name[1:] for name in names if name[0] == "^")
+            anywhere = tuple(name for name in names if name[0] != "^")
+            known = self._shows[names] = bool((rooted and self.begins(rooted)) or (anywhere and self.has(anywhere)))
         return known
 
     def begins(self, names: tuple[str, ...]) -> bool:
@@ -205,17 +219,18 @@ class Outline:
         header: The header.
         text: One line for each distinct name from its network's root on, `\n` before and after each.
         written: The same with whatever prefix the layout gives them.
+        flat: Whether some names are written flat.
     """
 
     def __init__(self, header: Header) -> None:
         self.header = header
         self._lines = _kept_lines.of(header.tensors, header.names)
         self._distinct = _text_of(frozenset(self._lines))
-        self.written, self.text, self._flat = self._distinct.written, self._distinct.text, self._distinct.flat
+        self.written, self.text, self.flat = self._distinct.written, self._distinct.text, self._distinct.flat
 
     @cached_property
     def _tensors(self) -> Tensors:
-        return plain_tensors(self.header)
+        return plain_tensors(self.header) if self._distinct.with_adapters else self.header.tensors
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""
@@ -228,6 +243,10 @@ class Outline:
     def begins(self, *names: str) -> bool:
         """Whether some module's path, counted from its network's root, begins with one of `names`."""
         return self._distinct.begins(names)
+
+    def shows(self, names: tuple[str, ...]) -> bool:
+        """Whether some module's path contains one of `names`, or begins with one that has a `^` before it."""
+        return self._distinct.shows(names)
 
     def prefixed(self, *prefixes: str) -> bool:
         """Whether some name, as it is written, begins with one of `prefixes`."""
@@ -276,7 +295,7 @@ class Outline:
             return -1
         names = self.header.names
         parts = [*names.split(f".{stack}.")[1:], *names.split(f"\n{stack}.")[1:]]
-        if self._flat:
+        if self.flat:
             parts += names.replace(f"single_{stack}", "").split(f"{stack}_")[1:]
         starts = set(map(_START, parts))
         return max((int(digits[0]) for digits in map(_NUMBER.match, starts) if digits), default=-1)
