@@ -84,7 +84,9 @@ class Document:
         if kind is float and type(value) is int:
             value = float(value)
         if value is not default and type(value) is not kind:
-            self.fail(where, f"is not {_CALLED[kind]}", self._mend or f"Write, for example: {where[-1]} = {_LIKE[kind]}")
+            self.fail(
+                where, f"is not {_CALLED[kind]}", self._mend or f"Write, for example: {where[-1]} = {_LIKE[kind]}"
+            )
         if isinstance(value, float) and not math.isfinite(value):
             self.fail(where, "is not a finite number", self._mend or f"Write, for example: {where[-1]} = 0.8")
         return value

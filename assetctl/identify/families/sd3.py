@@ -57,8 +57,8 @@ FAMILY = Family(
         (r"sd_?3(?![._]?5)|diffusion-3-", "SD 3"),
     ),
     contract=(
-        "Joint blocks by name, or blocks 1536 or 2432 wide: certain. An embedding for CLIP-L, "
-        "OpenCLIP-G and T5: certain. A LoRA of OpenCLIP-G and T5 alone: likely."
+        "Joint blocks 1536 or 2432 wide: certain. An embedding for CLIP-L, OpenCLIP-G and T5: certain. A LoRA of "
+        "OpenCLIP-G and T5 alone: likely."
     ),
     latent_channels=16,
     clip="start",
