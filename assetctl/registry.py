@@ -360,6 +360,13 @@ class Registry:
         with running(run) as run:
             return plan_pull(self._workspace, reference, run, name=name, tags=tags)
 
+    def files_of(self, reference: str, *, file: str | None = None, run: Run | None = None) -> Sequence[str]:
+        """References to one file of a page or repository, by its number or name; else to all its models."""
+        from assetctl.operations.acquire.pull import files_of
+
+        with running(run) as run:
+            return files_of(self._workspace, reference, run, file=file)
+
     def pull(
         self,
         reference: str,
@@ -499,7 +506,7 @@ class Registry:
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
-        from assetctl.operations.select.check import fitting
+        from assetctl.operations.select.fitting import fitting
 
         return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 

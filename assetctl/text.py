@@ -118,7 +118,7 @@ _BY_FORM = (
 )
 
 #: References of ours that are no address, and end in parameters as one does.
-_SHORT = ("civitai:", "urn:", "air:", "hf:")
+_SHORT = r"(?:urn|air|hf|(?:[\w.-]{1,40}:){0,2}(?:civitai|huggingface)):"
 
 
 #: Characters of the longest address that servers and proxies take.
@@ -165,7 +165,7 @@ def without_secrets(address: str) -> str:
     """
     parts = parts_of(address)
     if not parts.netloc or parts.scheme not in ("http", "https"):
-        return _short_without_secrets(address) if address.lower().startswith(_SHORT) else redacted(address)
+        return _short_without_secrets(address) if re.match(_SHORT, address, re.IGNORECASE) else redacted(address)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, urlencode(_open_pairs(parts.query)), ""))
 

@@ -224,6 +224,13 @@ class AssetUse:
     asset: Asset
     weight: float = 1.0
 
+    @classmethod
+    def of(cls, role: str, asset: Asset, weight: float | None = None) -> AssetUse:
+        """With a weight that was named, or else the asset's own, or 1; only LoRAs have one."""
+        if weight is None:
+            weight = 1.0 if asset.default_weight is None or role != "lora" else asset.default_weight
+        return cls(role, asset, weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

@@ -254,6 +254,12 @@ class Reader(Lists):
         found = self._assets(f"{ALL} WHERE {where} ORDER BY id LIMIT 1", [source, url, revision])
         return found[0] if found else None
 
+    def came_below(self, source: str, url: str, revision: str) -> list[tuple[Asset, str]]:
+        """Assets that came from addresses that begin so, each with its own."""
+        query = "SELECT asset_id, url FROM origins WHERE source = ? AND substr(url, 1, ?) = ? AND revision = ?"
+        rows = self._rows(query, [source, len(url), url, revision])
+        return [(self.by_id(number), address) for number, address in rows]
+
     def details(self, asset: Asset) -> AssetDetails:
         """All that the catalog knows of one asset; the file's own metadata is not among it."""
         return AssetDetails(

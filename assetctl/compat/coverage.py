@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.tensors.adapters import (
     EMBEDDINGS,
     ENDINGS,
+    FITS,
     HALVES,
     KOHYA,
     LISTED,
@@ -270,8 +271,13 @@ def _number(value: object) -> float | None:
 
 def damaged_modules(header: Header) -> Iterator[tuple[str, str]]:
     """Each such module by its name in the file, and what such modules do."""
-    tensors = plain_tensors(header)
+    tensors = header.tensors
+    there = _endings(tensors, _HALVES)
+    if not there and tensors is not (plain := plain_tensors(header)):
+        tensors, there = plain, _endings(plain, _HALVES)
     for down, up in HALVES.items():
+        if down not in there and up not in there:
+            continue
         for key, entry in tensors.items():
             if key.endswith(down):
                 wrong = damage(tensors, down, key[: -len(down)], entry["shape"])
@@ -300,8 +306,10 @@ _TEXT = "lora_te"
 #: Where transformers read the picture. Control LoRAs have them read a second one beside it.
 _INPUTS = frozenset({"transformer_x_embedder", "transformer_img_in"})
 
+_HALVES = (*HALVES, *HALVES.values())
 _TAIL = 12
 _tail = itemgetter(slice(-_TAIL, None))
+_TAILS = tuple({*map(_tail, ENDINGS)})
 
 
 def coverage(lora: str, header: Header, modules: Modules) -> Coverage | None:
@@ -316,10 +324,13 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage | None:
     Returns:
         What it would change; `None` where its names and the checkpoint's cannot be compared.
     """
-    tensors = plain_tensors(header)
+    tensors = header.tensors
+    strays = list(_strays(tensors))
+    if strays and tensors is not (plain := plain_tensors(header)):
+        tensors, strays = plain, list(_strays(plain))
     found = _Compared(tensors, modules)
-    numbers = numbered(tensors)
-    if not (found.by_number(numbers) if numbers else found.by_name()):
+    numbers = numbered(tensors) if strays else {}
+    if not (found.by_number(numbers) if numbers else found.by_name(strays)):
         return None
     return Coverage(
         lora=lora,
@@ -345,28 +356,27 @@ class _Compared:
         self.elsewhere: set[str] = set()
         self.widened: set[str] = set()
 
-    def by_name(self) -> bool:
+    def by_name(self, strays: list[str]) -> bool:
         """Look up each module that is changed; whether any can be told to be there or not."""
-        for mark in _marks(self._tensors):
-            for key, entry in self._tensors.items():
-                if key.endswith(mark) and not key.startswith(EMBEDDINGS):
-                    named = key[: -len(mark)]
-                    if not damage(self._tensors, mark, named, entry["shape"]):
-                        self._look_up(named, mark, entry["shape"])
+        for mark in _endings(self._tensors, MARKS):
+            for key in [key for key in self._tensors if key.endswith(mark)]:
+                named, marked = key[: -len(mark)], self._tensors[key]["shape"]
+                if not key.startswith(EMBEDDINGS) and not damage(self._tensors, mark, named, marked):
+                    self._look_up(named, mark, marked)
         if not self._modules.text_encoders:
             self.elsewhere = {name for name in self.missing if kohya_name(name).startswith(_TEXT)}
-        self.missing = (self.missing - self.elsewhere).union(_strays(self._tensors))
+        self.missing = (self.missing - self.elsewhere).union(strays)
         return self._modules.all_spellings or bool(self.matched or self.widened or self.conflicts)
 
     def _look_up(self, named: str, mark: str, marked: Shape) -> None:
-        by_name, change = self._modules.by_kohya_name, MARKS[mark]
+        by_name, fits = self._modules.by_kohya_name, FITS[mark]
         module = by_name.get(named) or next(filter(None, map(by_name.get, kohya_names(named))), None)
         if module is None:
             self.missing.add(named)
             return
         names, weight = module
-        if not change.suits(self._tensors, named, mark, weight):
-            wider = names[0] in _INPUTS and change.suits(self._tensors, named, mark, _wider(weight, marked))
+        if not fits(self._tensors, named, mark, weight):
+            wider = names[0] in _INPUTS and fits(self._tensors, named, mark, _wider(weight, marked))
             (self.widened if wider else self.conflicts).update(names)
         elif len(weight) > 1:
             self.matched.update(names)
@@ -394,14 +404,15 @@ def _wider(weight: Shape, down: Shape) -> Shape:
 
 def _strays(tensors: Mapping[str, object]) -> Iterator[str]:
     """Tensors that belong to no way of changing a module, and so have no effect."""
-    for key in tensors:
-        if not key.endswith(ENDINGS) and not key.startswith(EMBEDDINGS):
+    unknown = {tail for tail in {*map(_tail, tensors)} if not tail.endswith(_TAILS)}
+    for key in tensors if unknown else ():
+        if _tail(key) in unknown and not key.startswith(EMBEDDINGS):
             rescaled = key.endswith(".weight") and f"{key.removesuffix('.weight')}.on_input" in tensors
             if not rescaled and not key.rstrip("0123456789").endswith(LISTED):
                 yield key
 
 
-def _marks(names: Iterable[str]) -> list[str]:
-    """Those of `MARKS` that may occur: a few tails stand for thousands of names."""
+def _endings(names: Iterable[str], endings: Iterable[str]) -> list[str]:
+    """Those of `endings` that may occur: a few tails stand for thousands of names."""
     tails = "\n".join({*map(_tail, names)}) + "\n"
-    return [mark for mark in MARKS if f"{mark[-_TAIL:]}\n" in tails]
+    return [ending for ending in endings if f"{ending[-_TAIL:]}\n" in tails]

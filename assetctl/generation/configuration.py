@@ -12,26 +12,31 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.files.json_files import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
-from assetctl.generation.folders import check_model, driven, hand_over, model_index
-from assetctl.generation.parts import END, START, find_tokenizer_files, read_vocabulary, refuse_numbers, write_tokenizer
+from assetctl.generation.folders import driven, hand_over, is_complete, model_index
+from assetctl.generation.parts import (
+    END,
+    NETWORKS,
+    START,
+    find_tokenizer_files,
+    read_vocabulary,
+    refuse_numbers,
+    write_tokenizer,
+)
 from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from assetctl.files.safetensors import Header
     from assetctl.identify.features import TextEncoder
-    from assetctl.types import Asset
 
 _UNET = "model.diffusion_model."
-#: Where a single file keeps what is used of it.
-_NETWORKS = (_UNET, "first_stage_model.", "cond_stage_model.", "conditioner.")
 
 
 def write_configuration(
@@ -56,7 +61,7 @@ def write_configuration(
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
     encoders_by_part = {encoder.part: encoder for encoder in driven(family).text_encoders}
-    refuse_numbers(header, _NETWORKS)
+    refuse_numbers(header, NETWORKS)
     if tokenizer is not None and is_complete(tokenizer):
         return hand_over(
             tokenizer, family, into, weights=False, own_vae=own_vae, like=_derived_if_it_can_be(header, family)
@@ -77,11 +82,6 @@ def write_configuration(
     return into
 
 
-def is_complete(companion: Path) -> bool:
-    """Whether a folder beside a checkpoint holds the whole configuration of a pipeline, not a tokenizer alone."""
-    return (companion / "unet" / "config.json").is_file()
-
-
 def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, Config]:
     """The configuration of each part that has weights, read off a single file's tensors, and within bounds.
 
@@ -99,30 +99,16 @@ def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, C
     return parts
 
 
-def check_checkpoint(checkpoint: Asset, header: Header | None, companion: Path | None, *, own_vae: bool = True) -> None:
-    """Look at all of a checkpoint that loading it would look at, but for the weights themselves.
-
-    Args:
-        checkpoint: Of a family that is driven.
-        header: Of a single file.
-        companion: Where its vocabulary is, or its whole configuration.
-        own_vae: Whether its own VAE is wanted.
+def check_single_file(header: Header, family: str, tokenizer: Path | None, *, own_vae: bool = True) -> None:
+    """Look at all that `write_configuration` would look at of a file without a configuration beside it.
 
     Raises:
-        UnusableError: It asks for code, lacks a part, or a value is out of bounds.
-        FileError: Weights are refused or corrupt.
+        UnusableError: It lacks a part or its vocabulary, or a value is out of bounds.
     """
-    family, path = str(checkpoint.family), Path(checkpoint.path)
-    if checkpoint.format == "diffusers":
-        check_model(path, family, own_vae=own_vae)
-    elif header is not None:
-        refuse_numbers(header, _NETWORKS)
-        if companion is not None and is_complete(companion):
-            check_model(companion, family, weights=False, own_vae=own_vae)
-            return
-        parts = derived(header, family, own_vae=own_vae)
-        for encoder in (name for name in parts if name.startswith("text_encoder")):
-            find_tokenizer_files(companion, encoder.replace("text_encoder", "tokenizer"), path)
+    refuse_numbers(header, NETWORKS)
+    parts = derived(header, family, own_vae=own_vae)
+    for encoder in (name for name in parts if name.startswith("text_encoder")):
+        find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
 
 
 def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:

@@ -279,11 +279,12 @@ _RATIOS = (
 )  # fmt: skip
 _BUILDS: tuple[Build, ...] = ("plain", "gated", "wide")
 
-_LAYERS = tuple(
-    f"{stack}.0.{part}."
-    for stack in ("layers", "noise_refiner", "context_refiner", "control_layers")
-    for part in ("attention", "attn", "feed_forward")
-)
+_LAYERS = (
+    "layers.0.attention.", "layers.0.attn.", "layers.0.feed_forward.",
+    "noise_refiner.0.attention.", "noise_refiner.0.attn.", "noise_refiner.0.feed_forward.",
+    "context_refiner.0.attention.", "context_refiner.0.attn.", "context_refiner.0.feed_forward.",
+    "control_layers.0.attention.", "control_layers.0.attn.", "control_layers.0.feed_forward.",
+)  # fmt: skip
 _TAKES_LAYER = (
     "attention.qkv", "attention.to_q", "attention.to_k", "attention.to_v", "feed_forward.w1", "feed_forward.w3",
     "layers.#.attn.to_q", "layers.#.attn.to_k", "layers.#.attn.to_v", "feed_forward.linear_1",

@@ -19,7 +19,7 @@ from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes
+from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes, with_adapters_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -157,6 +157,11 @@ class _Text:
             if any(self._ends(between + end.removesuffix(".weight")) for end in change.ends(mark))
         )
 
+    @cached_property
+    def with_adapters(self) -> bool:
+        """Whether names of peft's adapters stand in them."""
+        return self.dotted and with_adapters_names(self.text)
+
     def _ends(self, ending: str) -> bool:
         dotted = _NUMBER_DOTTED.sub(".#", f"{ending}\n")[:-1]
         return (self.dotted and dotted in self.text) or (self.flat and _flat(dotted) in self.text)
@@ -225,7 +230,7 @@ class Outline:
 
     @cached_property
     def _tensors(self) -> Tensors:
-        return plain_tensors(self.header)
+        return plain_tensors(self.header) if self._distinct.with_adapters else self.header.tensors
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""

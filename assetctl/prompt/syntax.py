@@ -266,7 +266,7 @@ _SHOWN = 60
 
 _MARK = re.compile(r"\\.|[\[\]|]", re.DOTALL)
 _SCHEDULED = re.compile(r":\s*+(?:\d++(?:\.\d*+)?|\.\d++)\s*+\Z")
-_COMMA = re.compile(r"(?P<part>\([^\\()\[\]:]{1,400}):\s{0,9}(?P<whole>[+-]?\d{1,3}),(?P<rest>\d{1,9})\s{0,9}\)")
+_COMMA = re.compile(r"(?P<part>\([^\\()\[\]:]{1,400}):\s{0,9}(?P<whole>[+-]?\d{1,3}),(?P<rest>\d{1,2})\s{0,9}\)")
 _AND = re.compile(r"\bAND\b")
 _EMBEDDING = re.compile(r"\bembedding:\s*+([^\s,:()\[\]<>]++)", re.IGNORECASE)
 _NETWORK = re.compile(r"<(?:(?!lora:|lyco:)\w++:[^<>]++>|(?:lora|lyco):[^<>]*+>?)", re.IGNORECASE)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from assetctl.files.disk import storage_errors
 from assetctl.files.paths import below
-from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, remove_empty_folders
+from assetctl.store.store import DIFFUSERS, FOLDERS, OTHER, STAGING, release, remove_empty_folders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -100,7 +100,7 @@ def held(store: Store, leftover: Leftover) -> Iterator[bool]:
     try:
         yield leftover.what == "unfinished" or leftover == _unregistered(leftover.lock, store.note(leftover.lock))
     finally:
-        lock.release()
+        release(lock)
 
 
 def _unregistered(place: Path, note: Note | None) -> Leftover | None:
@@ -140,8 +140,9 @@ def sweep(store: Store) -> None:
             if not note.proven() and _is_idle(path):
                 path.unlink(missing_ok=True)
         for path in (store.root / STAGING).glob(".*.incoming"):
-            if time.time() - path.lstat().st_mtime > _CUT_SHORT:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.lstat().st_mtime > _CUT_SHORT:
+                    path.unlink()
         for path in (store.root / STAGING).glob("*.lock"):  # whoever waits for one takes a new one
             with contextlib.suppress(Timeout, PermissionError), FileLock(path, timeout=0):  # Windows keeps held ones
                 path.unlink(missing_ok=True)
@@ -202,10 +203,11 @@ def _is_idle(staging: Path) -> bool:
     """Whether no process is at what is got ready, or noted, by this name."""
     lock = FileLock(staging.with_suffix(".lock"), timeout=0)
     try:
-        with lock:
-            return True
+        lock.acquire()
     except Timeout:
         return False
+    release(lock)
+    return True
 
 
 def _size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -33,6 +34,8 @@ from assetctl.store.placement import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from filelock import FileLock
 
     from assetctl.run import Run
 
@@ -123,17 +126,17 @@ class Store:
         lock = FileLock(path)
         with storage_errors(f"lock {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            while True:
+            while not (lock.is_locked and path.exists()):  # whoever held it before has removed it
+                lock.release()
                 try:
                     lock.acquire(timeout=-1 if run is None else _LOOK)
-                    break
                 except Timeout:
                     if run is not None:
                         run.check()
         try:
             yield
         finally:
-            lock.release()
+            release(lock)
 
     def place(
         self,
@@ -349,6 +352,13 @@ class Store:
         raise AssertionError  # pragma: no cover - numbers do not end
 
 
+def release(lock: FileLock) -> None:
+    """Let go of a lock, and remove its file: whoever waits for it makes a new one."""
+    with suppress(OSError):  # Windows keeps the file of one that is held
+        os.unlink(lock.lock_file)  # noqa: PTH108 - a text
+    lock.release()
+
+
 def _is_near(one: Path, other: Path) -> bool:
     """Whether files can be moved from one folder to the other: of one disk, some may be mounted twice."""
     if one.stat().st_dev != other.stat().st_dev:
@@ -393,8 +403,14 @@ def remove_empty_folders(folder: Path) -> None:
     if not folder.is_dir() or folder.is_symlink():
         return
     for path in (*sorted((path for path in below(folder) if path.is_dir()), reverse=True), folder):
-        if not path.is_symlink() and not any(path.iterdir()):
-            path.rmdir()
+        try:
+            if not path.is_symlink() and not any(path.iterdir()):
+                path.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # something was put there just now
+                raise
 
 
 def _readable(size: int) -> str:

@@ -100,6 +100,7 @@ class Trash:
         self._locks: dict[Path, FileLock] = {}
         self._copied: dict[Path, State] = {}  # what was copied from where, as it was then
         self._taken: set[Path] = set()
+        self._notes: dict[Path, str] = {}
         self.expired: list[Entry] = []
 
     @contextlib.contextmanager
@@ -127,17 +128,15 @@ class Trash:
         """
         try:
             with storage_errors("move files to the trash"):
-                there = _there(files)
-                root = self._root_for(there)
-                root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._root_for(_there(files)).mkdir(mode=0o700, parents=True, exist_ok=True)
             with storage_errors("move files to the trash"), self._alone():
+                there = _there(files)  # whoever had the trash before may have moved some of them
+                root = self._root_for(there)
                 entry = self._new_entry(root, there, name=name, reason=reason, kind=kind, asset=asset)
                 try:
                     for file in entry.files:
-                        file.place.parent.mkdir(mode=0o700)
-                        if file.path.lstat().st_dev != entry.folder.lstat().st_dev:
-                            self._copied[file.place] = state_of(file.path)
-                            copy_whole(file.path, file.place)
+                        with contextlib.suppress(FileNotFoundError):
+                            self._copy_from_another_disk(file, entry)
                     sync_folder(entry.folder)
                     sync_folder(root)
                 except BaseException:
@@ -148,23 +147,49 @@ class Trash:
             raise
         return entry
 
-    def take(self, entry: Entry) -> None:
-        """Move the files of an entry into the trash.
+    def _copy_from_another_disk(self, file: Trashed, entry: Entry) -> None:
+        if file.path.lstat().st_dev != entry.folder.lstat().st_dev:
+            self._copied[file.place] = state_of(file.path)
+            copy_whole(file.path, file.place)
+
+    def take(self, entry: Entry) -> bool:
+        """Move the files of an entry into the trash, and say whether any was there: somebody may have been faster.
 
         Raises:
             StorageError: The disk refused; `undo` puts back what was moved.
         """
         with storage_errors("move files to the trash"), self._alone():
-            for file in entry.files:
-                if file.place in self._copied:  # from another disk, and compared
-                    if state_of(file.path) != self._copied[file.place]:
-                        raise _written_to(file.path)
-                    self._taken.add(file.place)
-                    remove_any(file.path)
-                else:
-                    self._taken.add(file.place)
-                    move_anywhere(file.path, file.place)
+            if not (entry.folder / _NOTE).exists():  # another process has emptied the trash meanwhile
+                self._make(entry, self._notes[entry.folder])
+            there = [file for file in entry.files if os.path.lexists(file.path)]
+            for file in there:
+                self._take(file)
             sync_folder(entry.folder.parent)
+        return bool(there)
+
+    def _make(self, entry: Entry, note: str) -> None:
+        """The folder of an entry, with its note and a place for each file; copies that were in it are no more."""
+        entry.folder.mkdir(mode=0o700)
+        try:
+            write_text(entry.folder / _NOTE, note)
+        except BaseException:
+            entry.folder.rmdir()
+            raise
+        self._notes[entry.folder] = note
+        for file in entry.files:
+            file.place.parent.mkdir(mode=0o700)
+            self._copied.pop(file.place, None)
+
+    def _take(self, file: Trashed) -> None:
+        if file.place in self._copied:  # from another disk, and compared
+            if state_of(file.path) != self._copied[file.place]:
+                raise _written_to(file.path)
+            self._taken.add(file.place)
+            remove_any(file.path)
+            return
+        self._taken.add(file.place)
+        with contextlib.suppress(FileNotFoundError):
+            move_anywhere(file.path, file.place)
 
     def undo(self, entry: Entry) -> None:
         """Put everything of an entry back that is not where it lay, and forget the entry.
@@ -268,6 +293,7 @@ class Trash:
             StorageError: The disk refused.
         """
         with storage_errors(f"delete {entry.folder}"), self._alone():
+            self._notes.pop(entry.folder, None)
             for file in entry.files:
                 remove_any(file.place)
             (entry.folder / _NOTE).unlink(missing_ok=True)
@@ -289,6 +315,10 @@ class Trash:
 
         The latest entry always stays. What the disk does not let go stays too: nobody asked for it.
         """
+        with contextlib.suppress(StorageError), storage_errors("make room in the trash"), self._alone():
+            self._expire(days, size, latest)
+
+    def _expire(self, days: int, size: int, latest: Entry) -> None:
         if self._kept is None:  # read once: many things may be deleted by one command
             self._kept = [entry for entry in self.entries() if entry.home == str(self._roots[0])]
         self._kept = [latest, *(entry for entry in self._kept if entry.id != latest.id)]
@@ -309,7 +339,6 @@ class Trash:
     ) -> Entry:
         number = secrets.token_hex(4)
         folder = root / f".{number}"  # no import of the home looks into it
-        folder.mkdir(mode=0o700)
         trashed = tuple(Trashed(path, folder / str(n) / path.name, _size(path)) for n, path in enumerate(files))
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         document = {
@@ -323,17 +352,16 @@ class Trash:
             "files": [{"path": str(file.path), "size": file.size} for file in trashed],
             "asset": asset,
         }
-        try:
-            write_text(folder / _NOTE, json.dumps(document))
-        except BaseException:
-            folder.rmdir()
-            raise
         known, home = asset if isinstance(asset, dict) else None, str(self._roots[0])
-        return Entry(number, name, kind, reason, now, trashed, known, folder, self._store, home)
+        entry = Entry(number, name, kind, reason, now, trashed, known, folder, self._store, home)
+        self._make(entry, json.dumps(document))
+        return entry
 
     def _root_for(self, files: Sequence[Path]) -> Path:
         """The trash on the disk of the first file; else that of the home."""
-        devices = {path.lstat().st_dev for path in files[:1]}
+        devices = set[int]()
+        with contextlib.suppress(FileNotFoundError):
+            devices = {path.lstat().st_dev for path in files[:1]}
         return next((root for root in self._roots if _device(root) in devices), self._roots[0])
 
 
@@ -465,6 +493,9 @@ def _device(root: Path) -> int:
 
 
 def _size(path: Path) -> int:
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(file.lstat().st_size for file in below(path) if not file.is_dir())
+    try:
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+        return sum(file.lstat().st_size for file in below(path) if not file.is_dir())
+    except FileNotFoundError:  # somebody has removed it since
+        return 0

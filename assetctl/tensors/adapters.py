@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any
 
@@ -241,14 +242,13 @@ class Change:
         shape = [] if self.measure is None else self.measure(tensors, module, mark)
         return shape[axis] if len(shape) > axis and shape[axis] > 0 else None
 
-    def suits(self, tensors: Tensors, module: str, mark: str, weight: Shape) -> bool:
-        """Whether the change of a module that is marked so is one to a weight of this shape."""
-        if self.fits is not None:
-            return self.fits(tensors, module, mark, weight)
-        shape = [] if self.measure is None else self.measure(tensors, module, mark)
-        if not shape or shape[0] not in (UNSEEN, weight[0]):
-            return False
-        return UNSEEN in shape[1:] or prod(shape[1:]) == prod(weight[1:])
+
+def _measured(change: Change, tensors: Tensors, module: str, mark: str, weight: Shape) -> bool:
+    """Whether a change measures as much as a weight, as far as it shows."""
+    shape = [] if change.measure is None else change.measure(tensors, module, mark)
+    if not shape or shape[0] not in (UNSEEN, weight[0]):
+        return False
+    return UNSEEN in shape[1:] or prod(shape[1:]) == prod(weight[1:])
 
 
 def _shape(tensors: Tensors, name: str) -> Shape:
@@ -273,7 +273,10 @@ def _product(tensors: Tensors, module: str, mark: str) -> Shape:
 
 
 def _product_fits(tensors: Tensors, module: str, mark: str, weight: Shape) -> bool:
-    down, up = _shape(tensors, module + mark), _shape(tensors, module + HALVES[mark])
+    other = tensors.get(module + HALVES[mark])
+    if other is None:
+        return False
+    down, up = tensors[module + mark]["shape"], other["shape"]
     if len(up) < 2 or len(down) < 2 or up[0] != weight[0] or up[1] != down[0]:
         return False
     if down[1:] == weight[1:]:
@@ -482,6 +485,9 @@ CHANGES = (
 #: How the tensor ends that marks a changed module, and the way in which it is changed.
 MARKS = {mark: change for change in CHANGES for mark in change.marks}
 
+#: Whether the change of a module that is marked so fits a weight: of all tensors, the module, the mark and the weight.
+FITS = {mark: change.fits or partial(_measured, change) for mark, change in MARKS.items()}
+
 #: How the tensors of changes end, all of them.
 ENDINGS = tuple(sorted({*_ALONGSIDE, *MARKS}.union(*(change.others for change in CHANGES))))
 
@@ -508,10 +514,14 @@ _NAMED = re.compile(
 )
 
 
+def with_adapters_names(names: str) -> bool:
+    """Whether peft wrote the name of an adapter into some of these names, each between newlines."""
+    return any(names.count(part) != names.count(f"{part}weight\n") for part in _MAY_BE_NAMED if part in names)
+
+
 def plain_tensors(header: Header) -> Tensors:
     """A LoRA's tensors, without the names of adapters that peft writes into theirs: `lora_A.default.weight`."""
-    names = header.names
-    if all(names.count(part) == names.count(f"{part}weight\n") for part in _MAY_BE_NAMED if part in names):
+    if not with_adapters_names(header.names):
         return header.tensors
     return {_NAMED.sub(r"\1\2", name): entry for name, entry in header.tensors.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,186 @@ class Fits:
         found = self.assetctl("list", "--fits", name, "--json").data
         moved.rename(path)
         return found
+
+
+VPRED = (
+    "model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n    parameterization: {}\n    beta: 0.1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "prediction"),
+    [(VPRED.format('"v"'), "v_prediction"), (VPRED.format("v  # velocity"), "v_prediction"),
+     (VPRED.format("'eps'"), "epsilon"), (VPRED.format("x0"), None), ("# parameterization: v\n", None),
+     (VPRED.format("v") + VPRED.format("eps"), None),
+     ("parameterization: v" + " " * 2**17, None), ("!!python/object/apply:os.system ['touch ran']\n", None)],
+    ids=range(8),
+)  # fmt: skip
+@pytest.mark.parametrize("how", [(), ("--copy",)], ids=["in place", "copied"])
+def test_a_configuration_beside_a_checkpoint_says_what_it_predicts(assetctl, tmp_path, text, prediction, how):
+    path = write_whole(tmp_path / "mine" / "dream.safetensors", "sdxl")
+    path.with_suffix(".yaml").write_text(text)
+    assetctl("import", path, *how)
+    details = assetctl("inspect", "dream", "--json").data
+    assert details["prediction"] == prediction
+    assert any("dream.yaml" in each["detail"] for each in details["identification"]["evidence"]) == bool(prediction)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pipe_beside_a_checkpoint_is_left_alone(assetctl, tmp_path):
+    path = write_whole(tmp_path / "mine" / "dream.safetensors")
+    os.mkfifo(path.with_suffix(".yaml"))
+    assert assetctl("import", path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("noob-vpred-1.0", 1),
+        ("sdxl_v-pred", 1),
+        ("merge_v_prediction", 1),
+        ("vpredator", 0),
+        ("vivid", 0),
+        ("dream", 0),
+    ],
+)
+def test_a_name_that_promises_v_prediction_is_told_of(assetctl, tmp_path, name, count):
+    path = write_whole(tmp_path / "mine" / f"{name}.safetensors", "sdxl")
+    assetctl("import", path)
+    findings = [each for each in assetctl("check", name, "--json").data["findings"] if each["rule"] == "prediction"]
+    assert [each["severity"] for each in findings] == ["warning"] * count
+    for finding in findings:
+        assert f"assetctl edit {name} --prediction v_prediction" in finding["hint"]
+        assetctl("edit", name, "--prediction", "epsilon")
+        assert assetctl("check", name, "--json").data["findings"] == []
+
+
+def hint_of(assetctl, rule, *arguments):
+    (finding,) = [each for each in assetctl("check", *arguments, "--json").data["findings"] if each["rule"] == rule]
+    return finding["hint"]
+
+
+def test_no_hint_calls_a_family_wrong_that_the_tensors_prove(assetctl, mine):
+    write_sparse(mine / "tok.safetensors", {"clip_l": [2, 768], "clip_g": [2, 1280]})
+    assetctl("import", mine)
+    assert "edit" not in hint_of(assetctl, "family", "sd1", "tok")
+    assetctl("edit", "tok", "--family", "sd2")
+    hint = hint_of(assetctl, "family", "sd1", "tok")
+    assert "You set the family of tok: `assetctl edit tok --reset family` takes that back." in hint
+    assert "--family sd1`." not in hint.partition("You set")[2]
+
+
+def test_what_a_person_set_of_a_checkpoint_is_what_they_take_back(assetctl, mine):
+    write_sparse(mine / "tok.safetensors", {"emb_params": [2, 768]})
+    assetctl("import", mine)
+    assetctl("edit", "sd1", "--family", "sd3")
+    assert "assetctl edit sd1 --reset family" in hint_of(assetctl, "family", "sd1", "tok")
+    assert "assetctl edit sd1 --reset family" in hint_of(assetctl, "generate", "sd1")
+    assetctl("edit", "sd1", "--family", "")
+    assert "assetctl edit sd1 --reset family" in hint_of(assetctl, "unknown_family", "sd1")
+
+
+def test_a_family_that_tensors_leave_open_can_be_set_right(assetctl, mine):
+    low = low_rank("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", 320, [320])
+    write_sparse(mine / "open.safetensors", low)
+    assetctl("import", mine)
+    assetctl("edit", "open", "--family", "sd2")
+    assetctl("edit", "open", "--reset", "family")
+    with Registry.open() as registry:
+        found = replace(registry.inspect("open").identification, family="sd2", confidence="likely")
+        with registry._workspace.catalog.write() as writer:
+            writer.set_identification(writer.find("open").id, found)
+    assert "assetctl edit open --family sd1" in hint_of(assetctl, "family", "sd1", "open")
+
+
+def test_a_wrong_kind_is_told_of_alone(assetctl, mine):
+    write_lora(mine / "cat.safetensors", words="purr", seed=3)
+    assetctl("import", mine)
+    wrong = ("check", "sd1", "--embedding", "cat", "--lora", "cat", "--prompt", "purr")
+    findings = assetctl(*wrong, "--json").data["findings"]
+    assert {each["rule"] for each in findings if each["assets"] == ["cat"]} == {"kind"}
+    assetctl("edit", "cat", "--kind", "vae")
+    assert "assetctl edit cat --reset kind" in hint_of(assetctl, "kind", "sd1", "--lora", "cat")
+
+
+@pytest.mark.parametrize(
+    ("family", "hint"),
+    [("sd15", "--family sd1 --base-model 'SD 1.5'"), ("pony", "--family sdxl --base-model Pony"), ("sd1.x", "mean sd1"),
+     ("sdxl turbo", "--base-model 'SDXL Turbo'"), ("flux", "flux1"), ("qwen", "qwen-image"),
+     ("zimage", "z-image"), ("nonsense", "Families are: ")],
+)  # fmt: skip
+def test_a_family_that_is_none_is_an_error_with_what_was_meant(assetctl, mine, family, hint):
+    ended = assetctl("edit", "ink", "--family", family, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "usage")
+    assert hint in ended.error["hint"]
+    assert assetctl("inspect", "ink", "--json").data["family"] != family
+
+
+@pytest.mark.parametrize("command", [("check",), ("generate", "a cat", "--dry-run"), ("prompt", "a cat")])
+def test_two_checkpoints_are_refused_in_a_sentence(assetctl, mine, command):
+    ended = assetctl(*command, "--checkpoint", "sd1", "-c", "sdxl", "--json")
+    assert (ended.code, ended.error["code"]) == (2, "usage")
+    assert "sd1 and sdxl" in ended.error["message"]
+    again = assetctl(*command, "--checkpoint", "sd1", "-c", "sd1", "--json")
+    assert again.code == 0
+    if command == ("check",):
+        assert assetctl("check", "sd1", "sdxl").code == 2
+        assert assetctl("check", "sd1", "--vae", "ink", "--vae", "sd2").code == 2
+
+
+def test_a_name_that_is_typed_takes_the_place_of_a_recipes_checkpoint(assetctl, home, mine):
+    manifest = mine / "registry.toml"
+    assets = "".join(f"[assets.{name}]\nsource = 'x'\n" for name in ("sd1", "ink"))
+    manifest.write_text(f"{assets}[recipes.r]\ncheckpoint = 'sd1'\nloras = ['ink:0.5']\nprompt = 'a cat'\n")
+    recipe = ("--recipe", "r", "--file", manifest, "--json")
+    assert assetctl("check", "sd1", *recipe).data["can_generate"] is True
+    rules = {each["rule"] for each in assetctl("check", "sd2", *recipe).data["findings"] if each["severity"] == "error"}
+    assert rules == {"family", "coverage"} or "family" in rules
+    with Registry.open(home) as registry:
+        base = Request.of("a cat", checkpoint="sd1", loras=["ink:0.5"])
+        assert (
+            registry.plan(Request.of(names=["sd2"]).over(Request.of("a cat", checkpoint="sd1")))[0].checkpoint.name
+            == "sd2"
+        )
+        assert registry.plan(Request.of(names=["sd1"]).over(base))[0].checkpoint.name == "sd1"
+        assert (
+            registry.plan(Request.of(names=["ink"]).over(Request.of("a cat", checkpoint="sd1")))[0].checkpoint.name
+            == "sd1"
+        )
+
+
+@pytest.mark.parametrize("name", ["sd1", "tok"])
+def test_only_loras_have_a_default_weight(assetctl, mine, name):
+    write_embedding(mine / "tok.safetensors")
+    assetctl("import", mine)
+    ended = assetctl("edit", name, "--default-weight", "0.5", "--json")
+    assert (ended.code, "Only LoRAs" in ended.error["message"]) == (2, True)
+    assert assetctl("edit", "ink", "--default-weight", "0.5", "--json").code == 0
+
+
+@pytest.mark.parametrize("weight", ["1e9", "-101", "100.5"])
+def test_a_weight_out_of_bounds_is_refused(assetctl, mine, weight):
+    commands = (
+        ("check", "sd1", f"ink:{weight}"), ("check", "sd1", "--prompt", f"<lora:ink:{weight}>"),
+        ("generate", "a cat", "-c", "sd1", "--lora", f"ink:{weight}", "--dry-run"),
+        ("generate", f"a cat <lora:ink:{weight}>", "-c", "sd1", "--dry-run"),
+        ("edit", "ink", "--default-weight", weight),
+    )  # fmt: skip
+    for command in commands:
+        ended = assetctl(*command, "--json")
+        assert (ended.code, ended.error["code"]) == (2, "usage"), command
+        assert "-100 to 100" in ended.error["hint"]
+
+
+def test_a_comma_in_a_weight_is_named(assetctl, mine):
+    prompt = ("generate", "a (cat: 1,2) <lora:ink:0,7>", "-c", "sd1", "--dry-run", *SMALL, "--json")
+    told = [each for each in assetctl(*prompt).data["findings"] if each["rule"] == "unread_syntax"]
+    assert [("(cat: 1.2)" in each["hint"], "<lora:ink:0.7>" in each["hint"]) for each in told] in (
+        [(True, False), (False, True)], [(False, True), (True, False)],
+    )  # fmt: skip
+    for command in (("check", "sd1", "ink:0,7"), ("generate", "a cat", "-c", "sd1", "--lora", "ink:0,7")):
+        ended = assetctl(*command, "--json")
+        assert (ended.code, "with a point, not a comma: ink:0.7" in ended.error["hint"]) == (3, True)
+    for harmless in ("a cat, (1,2)", "(cat, dog: 1.2)", "(at 5:30, dusk)", "a map (1:2,000)"):
+        data = assetctl("generate", harmless, "-c", "sd1", "--dry-run", *SMALL, "--json").data
+        assert [each["rule"] for each in data["findings"]] == []

@@ -157,7 +157,7 @@ def test_a_store_shared_with_other_programs_is_left_as_it_is(assetctl, home, tmp
 
 
 def test_locks_that_nobody_holds_are_swept_up(assetctl, untidy):
-    assert list((untidy / ".staging").glob("*.lock"))
+    (untidy / ".staging" / "left.lock").touch()
     with FileLock(untidy / ".staging" / "held.lock"):
         assetctl("prune", "--yes")
         assert {path.name for path in (untidy / ".staging").iterdir()} == {"held.lock", "mine"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from assetctl.errors import UsageError
-from assetctl.samplers import SAMPLERS, canonical_sampler
+from assetctl.options import SAMPLERS, canonical_sampler
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

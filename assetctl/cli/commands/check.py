@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli import completion
 from assetctl.cli.render import show_report, show_rules
 from assetctl.cli.request import (
     CheckpointOption,
@@ -17,6 +16,8 @@ from assetctl.cli.request import (
     NegativeOption,
     RecipeOption,
     VaeOption,
+    any_asset,
+    offering,
     setting_parameters,
     settings_of,
     single,
@@ -49,7 +50,7 @@ def app(
         typer.Argument(
             metavar="[NAME...]",
             help="Assets of any kind; a LoRA may be NAME:WEIGHT.",
-            autocompletion=completion.asset_names(),
+            autocompletion=any_asset,
         ),
     ] = None,
     checkpoint: CheckpointOption = None,
@@ -67,7 +68,7 @@ def app(
             "--for",
             metavar="PURPOSE",
             help="generate (unless named, where there is a checkpoint), comfyui, or any program.",
-            autocompletion=completion.words(PURPOSES),
+            autocompletion=offering(PURPOSES),
         ),
     ] = None,
     commercial: Annotated[

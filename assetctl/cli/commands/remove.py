@@ -49,19 +49,8 @@ def app(
     removals = {removal.asset.id: removal for removal in (
         session.registry.plan_removal(name, delete_files=delete_files) for name in names
     )}  # fmt: skip
-    done = yes and not dry_run
-    said = ("deletes" if done else "would delete") if now else f"{'moves' if done else 'would move'} to the trash"
-    for removal in removals.values():
-        if removal.generations:
-            pictures = "1 recorded picture" if removal.generations == 1 else f"{removal.generations} recorded pictures"
-            session.out.warning(f"{removal.asset.name} was used in {pictures}.")
-        for path in removal.deletes[:_NAMED]:
-            session.out.note(f"{said}: {path}")
-        if len(removal.deletes) > _NAMED:
-            session.out.note(f"…and {len(removal.deletes) - _NAMED} more files of {removal.asset.name}")
-        for path in removal.keeps:
-            why = "holds other bytes than assetctl put there" if path in removal.changed else "is yours"
-            session.out.note(f"keeps {path}, which {why}")
+    asks = sys.stdin.isatty() and not yes
+    _tell(session, list(removals.values()), planned=dry_run or asks, now=now)
     if not (dry_run or yes or _confirmed(list(removals.values()))):
         session.out.note("Nothing was removed.")
         raise typer.Exit(1)
@@ -78,6 +67,22 @@ def app(
     session.out.result(data, lambda: session.out.line(told), [removal.asset.name for removal in removals.values()])
     if any(entry is not None for entry in entries.values()):
         session.out.hint("`assetctl trash restore NAME` puts one back; `assetctl trash empty` frees the space.")
+
+
+def _tell(session: Session, removals: Sequence[Removal], *, planned: bool, now: bool) -> None:
+    """Name what goes and what stays."""
+    moves, deletes = ("would move to the trash", "would delete") if planned else ("moves to the trash", "deletes")
+    for removal in removals:
+        if removal.generations:
+            pictures = "1 recorded picture" if removal.generations == 1 else f"{removal.generations} recorded pictures"
+            session.out.warning(f"{removal.asset.name} was used in {pictures}.")
+        for path in removal.deletes[:_NAMED]:
+            session.out.note(f"{deletes if now else moves}: {path}")
+        if len(removal.deletes) > _NAMED:
+            session.out.note(f"…and {len(removal.deletes) - _NAMED} more files of {removal.asset.name}")
+        for path in removal.keeps:
+            why = "holds other bytes than assetctl put there" if path in removal.changed else "is yours"
+            session.out.note(f"keeps {path}, which {why}")
 
 
 #: How many files of one asset are named, where there are more.

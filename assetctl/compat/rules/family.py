@@ -36,9 +36,10 @@ def check(context: Context) -> Iterator[Finding]:
 
 def _of_vae(context: Context, vae: Asset | None, first: Asset) -> Iterator[Finding]:
     """See that a VAE that could be for several families could be for this one."""
-    allowed = () if vae is None or vae.family is not None or vae.kind != "vae" else context.families_of(vae)
-    own = _comparable(first.family, vae=True)
-    if vae is not None and allowed and own not in {_comparable(name, vae=True) for name in allowed}:
+    if vae is None or vae.family is not None or vae.kind != "vae":
+        return
+    allowed, own = context.families_of(vae), _comparable(first.family, vae=True)
+    if allowed and own not in {_comparable(name, vae=True) for name in allowed}:
         message = f"{vae.name} is for {' or '.join(allowed)} by its tensors, and {first.name} is {first.family}."
         hint = f"`assetctl list --fits {first.typed} --kind vae` shows what fits."
         yield RULE.finding("error", message, hint, vae, first)

@@ -45,6 +45,8 @@ _ENCODERS = tuple(
     if layout.network.startswith("text_encoder") and layout.prefix
 )
 
+_PREFIXES_OF_ENCODERS = tuple(prefix for prefix, _ in _ENCODERS)
+
 #: How names in a denoising network begin: what they change tells more than the text encoders beside it.
 _NETWORKS = (*(layout.prefix for layout in LAYOUTS if layout.network == "denoiser"), "joint_blocks.")
 
@@ -81,6 +83,8 @@ def _layout(outline: Outline) -> str:
 
 def _encoders_changed(outline: Outline) -> list[tuple[str, str | None]]:
     """Those of `_ENCODERS` whose modules it changes."""
+    if not outline.begins(*_PREFIXES_OF_ENCODERS):
+        return []
     return [each for each in _ENCODERS if outline.begins(each[0]) and outline.header.has(each[0])]
 
 

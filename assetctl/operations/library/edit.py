@@ -135,9 +135,7 @@ def _check_family(family: str, *, labelled: bool) -> None:
     Raises:
         UsageError: It is not; the hint names what may have been meant, a base model too.
     """
-    if not _WORD.fullmatch(family):
-        raise UsageError(f"{family[:80]!r} cannot be a family.", "Families are written like sd1, sdxl, flux1.")
-    if labelled:
+    if labelled and _WORD.fullmatch(family):
         return
     from assetctl.identify.plugins import families  # noqa: PLC0415 - as in `base_models`
 

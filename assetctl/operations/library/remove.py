@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from assetctl.operations.workspace import Workspace
+    from assetctl.store.placement import State
     from assetctl.store.trash import Entry
     from assetctl.types import Asset, AssetFile
 
@@ -137,7 +139,10 @@ def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: b
     known = {Path(file.path): file for file in workspace.catalog.read.files(asset)}
     beside = own_files(companion(Path(asset.path)))  # a person may have written to them since
     meant = [path for path in removal.deletes if path in known or path == Path(asset.path) or path in beside]
-    seen = {path: state_of(path) for path in meant if now and os.path.lexists(path)}
+    seen: dict[Path, State] = {}
+    for path in meant if now else ():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            seen[path] = state_of(path)
     doubtful = [path for path in meant if now and not _holds(path, known.get(path))]
     files = [path for path in meant if path not in doubtful]
     entry = discard(workspace, files, name=asset.name, reason=reason, asset=asset, folder=folder, now=now, seen=seen)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
 from assetctl.files.disk import storage_errors
 from assetctl.run import leaving
-from assetctl.store.placement import State, remove_any, state_of
+from assetctl.store.placement import State, move, remove_any, state_of
 from assetctl.store.store import remove_empty_folders
 from assetctl.store.trash import followed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from assetctl.catalog.writing import Writer
     from assetctl.operations.workspace import Workspace
@@ -75,22 +77,59 @@ def _delete(workspace: Workspace, files: Sequence[Path], asset: Asset | None, se
     if asset is None:
         _remove_all(files, seen)
         return
+    aside: dict[Path, Path] = {}
     try:
         with workspace.catalog.write() as writer:
             _forget(writer, asset)
-            _remove_all(files, seen)
+            _step_aside(files, seen, aside)
     except StorageError:
-        if not any(os.path.lexists(path) and _on_one_disk(path, workspace.settings.home) for path in files):
-            raise
-        _remove_all(files, seen)  # the disk is full, and that makes room on it
         try:
-            with workspace.catalog.write() as writer:
-                _forget(writer, asset)
-        except StorageError as error:
-            raise StorageError(
-                f"The files of {asset.name} are deleted, and the catalog could not be told: it is listed as missing.",
-                "Free some space, then run the same command again.",
-            ) from error
+            if not any(_on_one_disk(path, workspace.settings.home) for path in (*files, *aside.values())):
+                raise
+            _step_aside(files, seen, aside)
+        except BaseException:
+            _names_back(aside)
+            raise
+        _remove_all(aside.values(), {})  # the disk is full, and that makes room on it
+        _forget_what_is_gone(workspace, asset)
+        return
+    except BaseException:
+        _names_back(aside)
+        raise
+    _remove_all(aside.values(), {})
+
+
+def _step_aside(files: Sequence[Path], seen: Mapping[Path, State], aside: dict[Path, Path]) -> None:
+    """Give files another name beside their own, by which they are deleted once the catalog has forgotten them.
+
+    Whatever then fails, nothing is lost; `aside` has the names. One that was written to since it was `seen` stays.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    for path in files:
+        other = path.with_name(f".assetctl-{secrets.token_hex(16)}")
+        with storage_errors(f"delete {path}"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if not _was_written_to(path, seen):
+                path.rename(other)
+                aside[path] = other
+
+
+def _names_back(aside: Mapping[Path, Path]) -> None:
+    for path, other in aside.items():
+        with storage_errors(f"put {path} back"):
+            move(other, path)
+
+
+def _forget_what_is_gone(workspace: Workspace, asset: Asset) -> None:
+    try:
+        with workspace.catalog.write() as writer:
+            _forget(writer, asset)
+    except StorageError as error:
+        raise StorageError(
+            f"The files of {asset.name} are deleted, and the catalog could not be told: it is listed as missing.",
+            "Free some space, then run the same command again.",
+        ) from error
 
 
 def _forget(writer: Writer, asset: Asset) -> None:
@@ -99,7 +138,7 @@ def _forget(writer: Writer, asset: Asset) -> None:
     writer.remove(asset.id)
 
 
-def _remove_all(files: Sequence[Path], seen: Mapping[Path, State]) -> None:
+def _remove_all(files: Iterable[Path], seen: Mapping[Path, State]) -> None:
     for path in files:
         with storage_errors(f"delete {path}"):
             if not _was_written_to(path, seen):
@@ -111,7 +150,7 @@ def _was_written_to(path: Path, seen: Mapping[Path, State]) -> bool:
 
 
 def _on_one_disk(one: Path, other: Path) -> bool:
-    return one.lstat().st_dev == other.stat().st_dev
+    return os.path.lexists(one) and one.lstat().st_dev == other.stat().st_dev
 
 
 def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, name: str, reason: str) -> Entry | None:
@@ -119,9 +158,10 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
     document = None if asset is None else _document(workspace, asset)
     kind = None if asset is None else asset.kind
     entry = trash.prepare(files, name=name, reason=reason, kind=kind, asset=document)  # may copy for long
+    was_there = True
     try:
         if asset is None:
-            trash.take(entry)
+            was_there = trash.take(entry)
         else:
             with workspace.catalog.write() as writer:
                 _see_it_is_the_same(writer.record(asset.id), document, asset)
@@ -131,7 +171,7 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
         if asset is None or workspace.catalog.read.at_path(asset.path) is not None:  # else it was forgotten already
             trash.undo(entry)
         raise
-    if asset is None and not entry.files:
+    if not was_there:
         trash.drop(entry)
         return None
     trash.expire(settings.trash_days, settings.trash_gigabytes * 10**9, entry)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, FileError, UsageError
-from assetctl.options import MAX_SEED, OPTIONS, together
+from assetctl.options import MAX_SEED, OPTIONS, canonical_sampler, together
 from assetctl.pictures import UsedAsset
 from assetctl.pictures.parameters import Collection
 from assetctl.request import Request
-from assetctl.samplers import canonical_sampler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.errors import CorruptFileError, HashMismatchError, IncompatibleError, UnusableError, UsageError
 from assetctl.files.json_files import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
-from assetctl.operations.library.tokenizer_files import find_tokenizer
-from assetctl.operations.select.check import judge, only_checkpoint, with_settings
-from assetctl.operations.select.selection import select
+from assetctl.operations.select.check import judge, only_checkpoint, select, with_settings
 from assetctl.options import MAX_SEED, RANDOM
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
@@ -142,7 +140,7 @@ def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
         settings={"width": width, "height": height, **selection.settings, "seed": first},
         seeds=tuple((first + number) % (MAX_SEED + 1) for number in range(count)),
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
-        tokenizer=find_tokenizer(workspace, checkpoint),
+        tokenizer=workspace.tokenizer_of(checkpoint),
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
     )

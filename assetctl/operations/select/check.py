@@ -1,35 +1,30 @@
-"""Check: whether a selection works together here, what is like it and does, and what fits a checkpoint."""
+"""Check: names become a selection; whether it works together here, and can be generated with."""
 
 from __future__ import annotations
 
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from functools import cached_property, partial
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import AssetctlError, NotFoundError, UsageError
-from assetctl.identify.plugins import family_called, sharing_latents, strange_lineages
-from assetctl.operations.library.tokenizer_files import find_tokenizer, tokenizer_folder
-from assetctl.operations.select.selection import alone, select
-from assetctl.options import filled
-from assetctl.types import PURPOSES, AssetUse
+from assetctl.identify.plugins import family_called
+from assetctl.operations.library.tokenizer_files import tokenizer_folder
+from assetctl.options import check_weight, filled
+from assetctl.prompt import parse_prompt
+from assetctl.types import PURPOSES, ROLES, AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
-    from assetctl.request import Request
-    from assetctl.types import Asset, AssetFile, CheckReport, Facts, Finding, Purpose, Selection
-
-    Fitting = tuple[Asset, str]
+    from assetctl.request import Request, Use
+    from assetctl.types import Asset, AssetFile, CheckReport, Facts, Purpose
 
 
 _MEMINFO = Path("/proc/meminfo")
@@ -39,6 +34,96 @@ _LIMITS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
+
+
+def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -> Selection:
+    """Find everything that a request names.
+
+    A LoRA tag with a name that no asset has is an error, or only noted in the selection.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+        UsageError: A weight for what takes none, or two checkpoints.
+    """
+    uses = _singled([(use, _found(read, use)) for use in request.uses])
+    unknown = []
+    prompts = (request.prompt, request.negative_prompt)
+    for name, weight in (tag for text in prompts if text for tag in parse_prompt(text).loras):
+        try:
+            asset = read.find_named(name, "lora")
+            if weight is not None:
+                check_weight(weight, f"<lora:{name}>")
+            uses.append(AssetUse.of("lora", asset, weight))
+        except NotFoundError as error:
+            if not note_unknown_tags:
+                raise
+            unknown.append((name, error.hint or ""))
+    return Selection(tuple(uses), *prompts, request.settings, tuple(unknown))
+
+
+def _singled(found: Sequence[tuple[Use, AssetUse]]) -> list[AssetUse]:
+    """What was found, with one checkpoint and one VAE: what a recipe names makes way, and the same may be named twice.
+
+    Raises:
+        UsageError: There are two of them.
+    """
+    left = list(found)
+    for role, called in _SINGLE.items():
+        own = any(use.role == role and not asked.yields for asked, use in left)
+        there = {use.asset.id: use for asked, use in left if use.role == role and not (own and asked.yields)}
+        if len(there) > 1:
+            names = [use.asset.name for use in there.values()]
+            told = f"{' and '.join(names)} are {len(names)} {called}, and a selection has one."
+            raise UsageError(told, f"Leave out all but one: {', '.join(names)}.")
+        left = [each for each in left if each[1].role != role or each[1] is there.get(each[1].asset.id)]
+    return [use for _, use in left]
+
+
+#: Roles of which a selection has one asset, and what several are called.
+_SINGLE = {"checkpoint": "checkpoints", "vae": "VAEs"}
+
+
+def _found(read: Reader, use: Use) -> AssetUse:
+    try:
+        asset = read.find(use.reference)
+    except NotFoundError as error:
+        comma = _COMMA.fullmatch(use.reference)
+        if comma is None:
+            raise
+        typed = f"{comma['name']}:{comma['weight'].replace(',', '.')}"
+        raise NotFoundError(error.message, f"A weight is written with a point, not a comma: {typed}.") from error
+    role = use.role or ("checkpoint" if asset.kind == "diffusion-model" else asset.kind)
+    if role not in ROLES:
+        _refuse_place(asset)
+    if use.weight is not None and role != "lora":
+        hint = f"Name it alone: {asset.typed}."
+        if asset.kind == "embedding":
+            hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
+        raise UsageError(f"{use} gives a weight to {asset.name}, but only LoRAs take weights.", hint)
+    return AssetUse.of(role, asset, use.weight)
+
+
+#: A weight as half of Europe writes it.
+_COMMA = re.compile(r"(?P<name>.+):(?P<weight>[+-]?\d{0,3},\d{1,9})", re.DOTALL)
+
+
+def _refuse_place(asset: Asset) -> NoReturn:
+    hint = (
+        "A selection has one checkpoint, one VAE, LoRAs, embeddings and ControlNets; `assetctl edit` sets a wrong kind."
+    )
+    raise UsageError(f"{asset.name} is a {asset.kind}, and there is no place for it in this selection.", hint)
+
+
+def read_recipe(manifest: Path, name: str) -> Request:
+    """The recipe of this name.
+
+    Raises:
+        NotFoundError: There is no manifest.
+        UsageError: It makes no sense, or has no such recipe.
+    """
+    from assetctl.manifest.manifest import find_recipe, read_manifest  # noqa: PLC0415 - most requests name none
+
+    return find_recipe(read_manifest(manifest), name, manifest)
 
 
 def situation_of(
@@ -67,7 +152,7 @@ def situation_of(
         weight_bytes=4 if workspace.settings.dtype == "fp32" else 2,
         states=tuple(_states(workspace, selection, purpose)),
         commercial=commercial,
-        facts=_facts(read, selection) if commercial else (),
+        facts=facts_of(read, selection) if commercial else (),
     )
 
 
@@ -77,7 +162,8 @@ def unloadable(workspace: Workspace, selection: Selection, opened: OpenedCheckpo
     Everything is looked at that loading looks at: a folder, the configuration beside a single file, or its tensors.
     `None` also where other rules have told of it: its family is not driven, or its files cannot be read.
     """
-    from assetctl.generation.configuration import check_checkpoint  # noqa: PLC0415 - only where pictures are to be made
+    from assetctl.generation.folders import check_model, is_complete  # noqa: PLC0415 - only where pictures are made
+    from assetctl.generation.parts import NETWORKS, refuse_numbers  # noqa: PLC0415 - likewise
 
     checkpoint = opened.asset
     family = family_called(checkpoint.family)
@@ -85,15 +171,24 @@ def unloadable(workspace: Workspace, selection: Selection, opened: OpenedCheckpo
         return None
     if checkpoint.format not in ("safetensors", "diffusers"):
         return None
+    own_vae = selection.vae is None
     try:
-        tokenizer = find_tokenizer(workspace, checkpoint)
-        check_checkpoint(checkpoint, opened.header, tokenizer, own_vae=selection.vae is None)
+        companion = workspace.tokenizer_of(checkpoint)
+        if opened.header is None:
+            check_model(Path(checkpoint.path), family.name, own_vae=own_vae)
+        elif companion is not None and is_complete(companion):
+            refuse_numbers(opened.header, NETWORKS)
+            check_model(companion, family.name, weights=False, own_vae=own_vae)
+        else:
+            from assetctl.generation.configuration import check_single_file  # noqa: PLC0415 - for what says too little
+
+            check_single_file(opened.header, family.name, companion, own_vae=own_vae)
     except AssetctlError as error:
         return error
     return None
 
 
-def _facts(read: Reader, selection: Selection) -> tuple[tuple[str, Facts], ...]:
+def facts_of(read: Reader, selection: Selection) -> tuple[tuple[str, Facts], ...]:
     """What the sources of all assets said of them."""
     origins = ((asset.path, read.origin(asset)) for asset in dict.fromkeys(selection.assets()))
     return tuple((path, origin.facts) for path, origin in origins if origin is not None and origin.facts is not None)
@@ -161,19 +256,6 @@ def _left_of_limits() -> list[int]:
     return left
 
 
-#: Rules whose first asset should be another one.
-_REPLACEABLE = frozenset({
-    "family", "kind", "embedding_width", "vae_channels", "coverage", "lineage", "prediction_mismatch", "method",
-    "missing_file", "unreadable_file", "damaged_lora", "zero_weight", "format", "licence",
-})  # fmt: skip
-
-#: How many assets are looked at for each search.
-_MOST = 20
-
-#: How many of the most alike have their headers read, until one fits.
-_MOST_READ = 8
-
-
 def judge(
     workspace: Workspace, selection: Selection, *, purpose: Purpose = "any", commercial: bool = False
 ) -> CheckReport:
@@ -181,197 +263,18 @@ def judge(
     opened = None if selection.checkpoint is None else OpenedCheckpoint(selection.checkpoint)
     situation = situation_of(workspace, selection, purpose=purpose, commercial=commercial, opened=opened)
     report = run_rules(selection, situation, opened=opened)
-    search = _Search(workspace, selection, purpose, commercial, opened)
+    if all(finding.severity == "info" for finding in report.findings):
+        return report
+    from assetctl.operations.select.fitting import Search  # noqa: PLC0415 - most fits
+
+    read = workspace.catalog.read
+
+    def surrounding(other: Selection, checkpoint: OpenedCheckpoint | None) -> Situation:
+        refused = unloadable(workspace, other, checkpoint) if purpose == "generate" and checkpoint is not None else None
+        return Situation(purpose, refused, commercial=commercial, facts=facts_of(read, other) if commercial else ())
+
+    search = Search(read, selection, opened, surrounding)
     return replace(report, findings=tuple(map(search.suggested, report.findings)))
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Looks for what fits better than parts of a selection; the checkpoint's file is read once."""
-
-    workspace: Workspace
-    selection: Selection
-    purpose: Purpose
-    commercial: bool
-    opened: OpenedCheckpoint | None
-
-    @cached_property
-    def roles(self) -> dict[str, tuple[str, Asset]]:
-        return {use.asset.name: (use.role, use.asset) for use in self.selection.uses}
-
-    def suggested(self, finding: Finding) -> Finding:
-        """The finding, whose hint names something better if there is such a thing."""
-        if finding.rule not in _REPLACEABLE or not finding.assets or finding.severity == "info":
-            return finding
-        role, asset = self.roles.get(finding.assets[0], (None, None))
-        if role is None or asset is None:
-            return finding
-        if role == "checkpoint":
-            other, flag = self.other_checkpoint(finding.rule), "--checkpoint"
-        else:
-            other, flag = self.alike(role, asset, finding.rule), f"--{role}"
-        more = [] if other is None else [f"{other.name} in your catalog fits: {flag} {other.typed}."]
-        if finding.rule == "family" and role != "checkpoint":
-            checkpoint = self.other_checkpoint(finding.rule)
-            more += (
-                [] if checkpoint is None else [f"All of them fit {checkpoint.name}: --checkpoint {checkpoint.typed}."]
-            )
-        return replace(finding, hint=" ".join([*filter(None, [finding.hint]), *more])) if more else finding
-
-    def alike(self, role: str, asset: Asset, rule: str) -> Asset | None:
-        """The asset most like `asset` that no rule finds an error in, nor `rule` anything."""
-        checkpoint = self.selection.checkpoint
-        if checkpoint is None or checkpoint.family is None:
-            return None
-        taken = {each.id for each in self.selection.assets()}
-        ranked = _ranked(self.workspace.catalog.read, checkpoint, role, asset)
-        there = (each for each in ranked if each.id not in taken and _usable(each))
-        settings = self.selection.settings
-        tried = ((each, alone(checkpoint, each, settings)) for each in islice(there, _MOST_READ))
-        return next((each for each, selection in tried if self.fits(selection, each, rule)), None)
-
-    def other_checkpoint(self, rule: str) -> Asset | None:
-        """A checkpoint of the one family that all other assets are of, and that fits them."""
-        own = self.selection.checkpoint
-        families = {asset.family for asset in self.selection.assets() if asset is not own}
-        if len(families) != 1 or None in families or own is None or own.family in families:
-            return None
-        found = self.workspace.catalog.read.assets(kind="checkpoint", family=families.pop(), limit=_MOST)
-        there = islice(filter(_usable, found), _MOST_READ)
-        rest = tuple(use for use in self.selection.uses if use.role != "checkpoint")
-        tried = ((each, replace(self.selection, uses=(AssetUse("checkpoint", each), *rest))) for each in there)
-        return next((each for each, selection in tried if self.fits(selection, each, rule)), None)
-
-    def fits(self, selection: Selection, asset: Asset, rule: str) -> bool:
-        """Whether no rule has an error to tell of `asset` here, `rule` nothing at all, and `generate` applies it."""
-        facts = _facts(self.workspace.catalog.read, selection) if self.commercial else ()
-        opened, refused = self.opened, None
-        if selection.checkpoint is not self.selection.checkpoint:
-            opened = OpenedCheckpoint(asset)
-            refused = unloadable(self.workspace, selection, opened) if self.purpose == "generate" else None
-        situation = Situation(self.purpose, refused, commercial=self.commercial, facts=facts)
-        findings = run_rules(selection, situation, opened=opened).findings
-        return not any(
-            asset.name in finding.assets and (finding.severity == "error" or finding.rule in (rule, "method", "format"))
-            for finding in findings
-        )
-
-
-def _ranked(read: Reader, checkpoint: Asset, kind: str, asset: Asset) -> list[Asset]:
-    """Assets of this kind for this checkpoint, those most like `asset` first: by its name, its words and its tags."""
-    sharing = sharing_latents(checkpoint.family)
-    candidates = read.fitting(checkpoint, sharing=sharing, strange=strange_lineages(checkpoint), kind=kind, limit=_MOST)
-    found = [fitting for fitting, how in candidates if how != "other lineage"]
-    for word in sorted(_words(asset.name), key=len, reverse=True)[:3]:
-        found += read.search(word, kind=kind, family=checkpoint.family, limit=_MOST)
-    if checkpoint.base_model is not None:
-        same = [each for each in found if each.base_model in (None, checkpoint.base_model)]
-        found = same or found
-    return sorted({each.id: each for each in found}.values(), key=lambda each: (-_likeness(each, asset), each.name))
-
-
-#: Formats that are loaded.
-LOADED = ("safetensors", "diffusers")
-
-
-def _usable(asset: Asset) -> bool:
-    return asset.format in LOADED and Path(asset.path).exists()
-
-
-def _likeness(one: Asset, other: Asset) -> float:
-    shared = len(_said(one) & _said(other))
-    return shared + SequenceMatcher(None, one.name.lower(), other.name.lower()).ratio()
-
-
-def _said(asset: Asset) -> set[str]:
-    return _words(asset.name) | {word.lower() for word in (*asset.trigger_words, *asset.tags)}
-
-
-def _words(name: str) -> set[str]:
-    return {word for word in re.split(r"[\W_\d]+", name.lower()) if len(word) > 2}
-
-
-#: The rules that read headers, and so know more than the catalog.
-_RULES = frozenset({
-    "coverage", "damaged_lora", "embedding_numbers", "embedding_width", "family", "format", "method", "unknown_family",
-    "unreadable_file", "vae_channels",
-})  # fmt: skip
-
-
-def fitting(
-    workspace: Workspace,
-    name: str,
-    *,
-    tags: Iterable[str] = (),
-    in_store: bool | None = None,
-    limit: int | None = None,
-    **filters: str | None,
-) -> list[Fitting]:
-    """What can be used with the checkpoint of this name, best first, each with how well it fits.
-
-    What `check` would refuse is left out, and the next ones move up, as far as `looked_at` goes. What is not there
-    to be read stays as the catalog has it; if that is the checkpoint, everything does.
-
-    Raises:
-        UsageError: It is no checkpoint, or nobody knows its family.
-        NotFoundError, AmbiguousNameError: The name.
-    """
-    checkpoint = _checkpoint(workspace, name)
-    read, sharing = workspace.catalog.read, sharing_latents(checkpoint.family)
-    strange = strange_lineages(checkpoint)
-
-    def ask(most: int | None) -> list[Fitting]:
-        found = read.fitting(
-            checkpoint, sharing=sharing, strange=strange, tags=tags, in_store=in_store, limit=most, **filters
-        )
-        return [each for each in found if each[0].format in (None, *LOADED)]
-
-    opened = OpenedCheckpoint(checkpoint)
-    if opened.readable:
-        return list(islice((each for each in map(partial(_fit, opened), _in_turn(ask, limit)) if each), limit))
-    return ask(limit)
-
-
-def looked_at(limit: int) -> int:
-    """How many candidates are looked at, at most, for a list of so many."""
-    return 4 * limit + 100
-
-
-def _in_turn(ask: Callable[[int | None], list[Fitting]], limit: int | None) -> Iterator[Fitting]:
-    """As many candidates as are wanted, and more if some of those do not fit."""
-    first = ask(limit)
-    yield from first
-    if limit is not None and len(first) == limit:
-        yield from ask(looked_at(limit))[limit:]
-
-
-def _fit(opened: OpenedCheckpoint, fitting: Fitting) -> Fitting | None:
-    """How well a candidate fits by its header, too; `None` where `check` would refuse it. What is gone stays as it is.
-
-    With a checkpoint that assetctl can generate with, it must be able to generate with both.
-    """
-    candidate, how = fitting
-    if not Path(candidate.path).exists():
-        return fitting
-    family = family_called(opened.asset.family)
-    purpose: Purpose = "any" if family is None or family.driven is None else "generate"
-    report = run_rules(alone(opened.asset, candidate), Situation(purpose), opened=opened, only=_RULES)
-    if any(finding.severity == "error" and candidate.name in finding.assets for finding in report.findings):
-        return None
-    certain = how != "perhaps" or any(finding.rule == "unknown_family" for finding in report.findings)
-    return candidate, how if certain else "same latents"
-
-
-def _checkpoint(workspace: Workspace, name: str) -> Asset:
-    """The checkpoint of this name, path or hash, whose family is known."""
-    asset = workspace.catalog.read.find(name)
-    if asset.kind not in ("checkpoint", "diffusion-model"):
-        hint = "Name a checkpoint: `assetctl list --kind checkpoint` shows all."
-        raise UsageError(f"{asset.name} is of kind {asset.kind}; only of a checkpoint can one ask what fits.", hint)
-    if asset.family is None:
-        hint = f"If you know it, set it: `assetctl edit {asset.typed} --family FAMILY`."
-        raise UsageError(f"The family of {asset.name} is unknown, so what fits it is unknown too.", hint)
-    return asset
 
 
 def only_checkpoint(workspace: Workspace) -> Asset:

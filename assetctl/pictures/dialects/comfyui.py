@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from assetctl.options import a1111_name
 from assetctl.pictures.graph import Graph, Node, to_api
 from assetctl.pictures.parameters import (
     NO_FILE,
@@ -26,7 +27,6 @@ from assetctl.pictures.parameters import (
     settings,
     written,
 )
-from assetctl.samplers import a1111_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

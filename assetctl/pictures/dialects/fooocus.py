@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from assetctl.options import a1111_name
 from assetctl.pictures.dialects import a1111
 from assetctl.pictures.parameters import (
     MAX_ASSETS,
@@ -26,7 +27,6 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
-from assetctl.samplers import a1111_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from assetctl.options import a1111_name
 from assetctl.pictures.parameters import (
     Collection,
     Dialect,
@@ -24,7 +25,6 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
-from assetctl.samplers import a1111_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

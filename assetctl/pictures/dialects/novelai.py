@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from assetctl.options import a1111_name
 from assetctl.pictures.parameters import (
     Dialect,
     PictureParameters,
@@ -19,7 +20,6 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
-from assetctl.samplers import a1111_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
