@@ -27,7 +27,10 @@ _TOGETHER = (
     ("conv_first.", "conv_last."), ("conv_first.", "conv_after_body."),  # SwinIR's kin, DAT, HAT, GRL, SRResNet, EDSR
     ("fea_conv.", "LR_conv."),  # DCTLSA, RFDN, IMDN
     ("sft.", "UFONE."),  # DITN
-    ("block_1.c1_r.", "conv_cat."), ("feats.0.block_1.c1_r.",),  # SPAN, SPANPlus
+    ("block_1.c1_r.", "conv_cat."), ("block_1.c1_r.", "upsampler."), ("feats.0.block_1.c1_r.",),  # SPAN, RLFN, SPANPlus
+    ("plk_filter", "blocks.0.pconvs.0."), ("conv0.", "depth_to_space.upscale."),  # ESC, ArtCNN
+    ("first_conv.", "last_conv.", "upconv0."), ("entry.", "exit.", "upsample."),  # CATANet, CARN
+    ("spynet.", "conv_last."), ("spynet.", "reconstruction."),  # films: BasicVSR
     ("feats.0.", "feats.0.lk."),  # PLKSR, RealPLKSR
     ("gblocks.0.", "upsampler."), ("gblocks.0.", "to_img."), ("gblocks.0.", "shortcut."),  # MoSR
     ("to_feat.", "to_img."),  # SAFMN, RTMoSR, RHA
