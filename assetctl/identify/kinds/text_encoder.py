@@ -33,6 +33,9 @@ _BERT = (
 #: What speaks, hears, sorts or finds with such parts: it attends to what an encoder says, or ends in a head.
 _OTHERS = ("encoder_attn.", "classifier.", "class_head.", "box_head.", "bbox_embed.", "film_mul.")
 
+#: A language model is all decoder, and does not say so; what does answers to an encoder.
+_SPEAKER = "decoder.embed_tokens."
+
 
 def _marks(outline: Outline) -> str | None:
     if outline.has(*_OTHERS):
@@ -41,7 +44,7 @@ def _marks(outline: Outline) -> str | None:
         return "it is a CLIP text encoder"
     if outline.has(*_T5):
         return "it is a T5 text encoder"
-    if any(all(map(outline.has, names)) for names in _MODELS):
+    if any(all(map(outline.has, names)) for names in _MODELS) and not outline.has(_SPEAKER):
         return "it is a language model"
     if outline.begins(*_BERT) and outline.has("encoder.layer.0.attention.self.query."):
         return "it is a BERT"

@@ -37,6 +37,7 @@ _TOGETHER = (
     ("BSConv_first.", "BSConv_last."),  # MSDAN
     ("initial.cnn.depthwise.", "final_conv.pointwise."),  # Swift-SRGAN
     ("multiscale_encoder.", "decoder_group.0."),  # FeMaSR, AdaCode
+    ("unet1.conv1.", "unet1.conv_bottom."),  # waifu2x, Real-CUGAN
     ("final_res_block.block1.proj.", "mid_block2.block1.proj."),  # AuraSR
     ("sub_mean.", "body.query_embed."),  # IPT
     ("swin2sr.first_convolution.",),  # Swin2SR as transformers names it
@@ -56,8 +57,8 @@ _TOGETHER = (
 _FIRST = ("conv_first", "conv_first.1", "head", "head.0", "head.1", "head.0.0", "in_to_dim", "to_feat", "fea_conv")
 _LAST = ("tail.", "upsampler.", "upsample.", "upscale.", "upscaler.", "to_img.", "up.", "conv_last.", "reconstruction.")
 
-#: Channels of a picture: three or four colours, of up to four by four pixels that stand side by side.
-_MOST_CHANNELS = 64
+#: Channels of a picture: grey, colours, with transparency; of two by two or four by four pixels side by side.
+_CHANNELS = frozenset({1, 3, 4, 12, 48})
 
 #: One stack of convolutions, slopes and norms, and nothing beside it.
 _STACK = re.compile(
@@ -66,7 +67,7 @@ _STACK = re.compile(
 
 
 def _takes_pictures(shape: tuple[int, ...] | None) -> bool:
-    return shape is not None and len(shape) == 4 and shape[1] <= _MOST_CHANNELS and shape[2] == shape[3]
+    return shape is not None and len(shape) == 4 and shape[1] in _CHANNELS and shape[2] == shape[3]
 
 
 def _stacked(outline: Outline) -> bool:
@@ -88,8 +89,6 @@ def _built_alike(outline: Outline) -> bool:
 def _marks(outline: Outline) -> str | None:
     if outline.has(*_NAMES) or any(all(map(outline.has, names)) for names in _TOGETHER):
         return "it has the blocks of a network that enlarges or restores pictures"
-    if outline.prefixed("unet1.conv1.") and outline.has("conv_bottom."):
-        return "it is built as waifu2x and Real-CUGAN are"
     if _stacked(outline):
         return "it is one stack of convolutions from a picture to a picture"
     return "it leads from a convolution over a picture to a larger one" if _built_alike(outline) else None

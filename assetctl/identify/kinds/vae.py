@@ -38,7 +38,7 @@ _TOGETHER = (
     ("geo_decoder.", "post_kl."),  # of shapes
     # of sound: they convolve with weights in parts, by snakes
     ("encoder.block.0.", "decoder.block.0.res_unit1."), ("encoder.layers.0.", "decoder.block.0.res_unit1."),
-    ("encoder.layers.0.layers.0.layers.0.", "decoder.layers.0.layers.0."),
+    ("encoder.layers.0.layers.0.layers.0.", "decoder.layers.0.layers.0."), ("encoder.block.0.", "decoder.conv_pre."),
     ("encoder.blocks.0.mapping.", "decoder.blocks.0.mapping."), ("dcae.encoder.", "dcae.decoder."),
 )  # fmt: skip
 
