@@ -677,8 +677,7 @@ class Registry:
         """
         from assetctl.operations.make.history import history
 
-        asked = {"used": used, "prompt": prompt, "seed": seed, "since": since}
-        return history(self._workspace, **asked, limit=limit, damaged=damaged)
+        return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit, damaged=damaged)
 
     def generation(self, number: int) -> Generation:
         """One picture of the history, with its record.

@@ -86,3 +86,65 @@ def test_what_is_right_stays_right(home):
         assert registry.list(tags=("cats",), limit=0) == registry.list(tags=iter(["cats"])) == []
         with pytest.raises(UsageError, match="Nothing was selected"):
             registry.check(Request.of("a cat"))
+
+
+READING = [
+    ("list",), ("search", "x"), ("inspect", "x"), ("check", "x"), ("history",), ("history", "1"), ("du",), ("verify",),
+    ("outdated",), ("export",), ("trash",), ("prune",), ("prune", "--dry-run"), ("dedupe",), ("prompt", "a cat"),
+    ("rm", "x"), ("edit", "x", "--tag", "y"), ("generate", "a cat"), ("generate", "a cat", "--dry-run"),
+    ("reproduce", "1"), ("enrich",), ("list", "--fits", "x"), ("convert", "x"), ("identify", "x"),
+    ("check", "--rules"), ("import", "/nowhere/x"), ("pull", "/nowhere/x"), ("lock", "--check"),
+    ("sync", "--check"), ("sync", "--dry-run"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_whoever_only_reads_makes_no_home(assetctl, home, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    write_lora(tmp_path / "whiskers.safetensors")
+    (tmp_path / "registry.toml").write_text('[assets.whiskers]\nsource = "./whiskers.safetensors"\n')
+    for asked in ((*command,), (*command, "--json")):
+        ended = assetctl(*asked)
+        assert "defect" not in ended.err + ended.out
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("list",),
+        ("search", "x"),
+        ("history",),
+        ("du",),
+        ("verify",),
+        ("outdated",),
+        ("export",),
+        ("trash",),
+        ("prune",),
+    ],
+    ids=" ".join,
+)
+def test_a_home_that_is_not_there_is_told(assetctl, tmp_path, command):
+    typo = tmp_path / "typo"
+    for asked in ((*command, "--home", typo), ("--home", typo, *command)):
+        ended = assetctl(*asked, "--json")
+        assert (ended.code, ended.error["code"]) == (1, "catalog_error")
+        assert str(typo) in ended.error["message"]
+    assert not typo.exists()
+    typo.mkdir()
+    assert assetctl(*command, "--home", typo).code == 0
+
+
+def test_a_home_of_the_environment_that_is_not_there_is_empty(assetctl, home):
+    ended = assetctl("list")
+    assert (ended.code, str(home) in ended.err) == (0, True)
+    assert assetctl("list", "--json").data == []
+
+
+def test_a_home_that_others_make_meanwhile_is_seen(assetctl, home, tmp_path):
+    with Registry.open(home) as reading, Registry.open(home) as writing:
+        assert reading.list() == writing.list() == []
+        writing.import_files(write_lora(tmp_path / "whiskers.safetensors"))
+        assert [asset.name for asset in reading.list()] == [asset.name for asset in writing.list()] == ["whiskers"]
+        reading.remove(reading.plan_removal("whiskers"))
+        assert reading.list() == writing.list() == []

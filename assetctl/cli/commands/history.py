@@ -15,6 +15,7 @@ from assetctl.errors import CatalogError, NotFoundError, UsageError
 
 @command(
     gives="list[catalog.Generation] | operations.make.history.Remade",
+    lists=True,
     examples=[
         "assetctl history",
         "assetctl history --with whiskers --since 7d",
@@ -52,8 +53,9 @@ def app(
         if open_picture:
             raise UsageError("Which picture is to be opened?", "Name its number: `assetctl history NUMBER --open`.")
         damaged: list[CatalogError] = []
-        asked = {"used": used, "prompt": prompt, "seed": seed, "since": since}
-        found = session.registry.history(limit or None, **asked, damaged=damaged.append)
+        found = session.registry.history(
+            limit or None, used=used, prompt=prompt, seed=seed, since=since, damaged=damaged.append
+        )
         if damaged and not found:
             raise damaged[0]
         show_history(session.out, found)

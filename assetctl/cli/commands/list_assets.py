@@ -24,7 +24,7 @@ LIMIT = typer.Option(
 #: How many that could fit are counted, to say how many there are.
 _COUNTED = 10_000
 
-_EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl import FOLDER`, or try `assetctl demo`."
+_EMPTY = "{} fill it with `assetctl pull REF` or `assetctl import FOLDER`, or try `assetctl demo`."
 
 
 class Order(StrEnum):
@@ -38,6 +38,7 @@ class Order(StrEnum):
 
 @command(
     gives="list[types.Asset] | list[types.Fitting]",
+    lists=True,
     examples=[
         "assetctl list --kind lora --family sdxl",
         "assetctl list --sort size --limit 10",
@@ -158,4 +159,6 @@ def _explain_nothing(session: Session, wanted: Filters, fits: str | None) -> Non
     filtered = (
         fits or wanted.tags or wanted.in_store is not None or any(value is not None for value in wanted.fields.values())
     )
-    session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY)
+    settings = session.registry.settings
+    there = "The catalog is empty:" if settings.catalog.exists() else f"There is no catalog in {settings.home} yet:"
+    session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY.format(there))
