@@ -22,6 +22,7 @@ from assetctl.generation.parts import (
     END,
     NETWORKS,
     START,
+    check_vocabulary,
     find_tokenizer_files,
     read_vocabulary,
     refuse_numbers,
@@ -109,7 +110,8 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     refuse_numbers(header, NETWORKS)
     parts = derived(header, family, own_vae=own_vae)
     for encoder in (name for name in parts if name.startswith("text_encoder")):
-        find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
+        source = find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
+        check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
 
 
 def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:

@@ -33,12 +33,16 @@ _DENOISERS = ("unet", "transformer", "prior")
 _MAX_JSON = 2**20
 _MAX_PARTS = 64
 
+#: Classes of components as configurations name them, to their kinds; the first that fits counts.
 _KINDS = (
-    (r"^Autoencoder|^VQModel|^AsymmetricAutoencoder", "vae"),
-    (r"ControlNet|^T2IAdapter|MultiAdapter", "controlnet"),
-    (r"^UNet|Transformer\dDModel$|^StableCascadeUNet", "diffusion-model"),
-    (r"^CLIPText|^T5Encoder|^Qwen|^Gemma|^Mistral", "text-encoder"),
-    (r"^CLIPVision|^Siglip", "image-encoder"),
+    (r"ControlNet|T2IAdapter$|^MultiAdapter$", "controlnet"),
+    (r"^Autoencoder|^AsymmetricAutoencoder|VQModel$|VAE$|Vae$|AudioTokenizer$", "vae"),
+    (r"UNet(?:$|\w*Model$)|Transformer\dDModel$|DiT\w*Model$|^UVit2DModel$", "diffusion-model"),
+    (r"^StableCascadeUNet|^Wuerstchen(?:Prior|DiffNeXt)$|^PriorTransformer$", "diffusion-model"),
+    (r"^(?:CLIP|Siglip|Clap)\w*Text\w*Model|^(?:CLIP|Siglip2?)Model$|^U?M?T5Encoder", "text-encoder"),
+    (r"^(?:Qwen|Gemma|Mistral|Llama|Llava|SmolLM|ChatGLM|Glm|GptOss|Phi\d)", "text-encoder"),
+    (r"^(?:Bert|XLMRoberta|RobertaSeries)Model", "text-encoder"),
+    (r"^(?:CLIP|Siglip2?)Vision|^Dinov2|^DINOv3ViT", "image-encoder"),
 )
 
 

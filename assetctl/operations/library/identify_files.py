@@ -12,7 +12,7 @@ from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice, starmap
 from operator import attrgetter
@@ -48,8 +48,8 @@ FEWEST, MOST = 10, 100
 
 #: An identification as a tuple, the evidence last, each piece of it a tuple too; or what went wrong.
 _Packed = tuple[Any, ...] | AssetctlError
-_VALUES = attrgetter(*(field.name for field in fields(Identification)))
-_PARTS = attrgetter(*(field.name for field in fields(Evidence)))
+_VALUES = attrgetter(*Identification.__slots__)
+_PARTS = attrgetter(*Evidence.__slots__)
 _evidence = lru_cache(maxsize=1024)(Evidence)
 
 

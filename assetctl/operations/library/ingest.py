@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.catalog import FileHashes, NewAsset
+from assetctl.catalog.listing import several
 from assetctl.errors import UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
@@ -138,7 +139,7 @@ def checked_words(words: Iterable[str]) -> tuple[str, ...]:
         UsageError: One is empty, or holds control characters.
     """
     unique: dict[str, str] = {}
-    for word in words:
+    for word in several("tags", words):
         if not word.strip() or not word.isprintable() or hidden_in(word):
             raise UsageError(f"{word!r} cannot be a trigger word or a tag.", "Use words without control characters.")
         unique.setdefault(word.lower(), word)
