@@ -354,14 +354,9 @@ _LEVELS = (
 
 #: Names in networks that share those of the levels but are no image UNet: video models, Stable Cascade.
 _OTHERS = (
-    "temporal_transformer",
-    "time_stack",
-    "time_mixer",
-    "temp_conv",
-    "temp_attention",
-    "motion_modules",
-    "channelwise",
-)
+    "temporal_", "temopral_conv.", "time_stack.", "time_mixer.", "temp_convs.", "temp_attentions.", "attn_temp.",
+    "motion_modules.", "channelwise.",
+)  # fmt: skip
 
 _ROOTS = ("model.diffusion_model.", "", "diffusion_model.", "control_model.", "unet.")
 
