@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from assetctl.tensors.adapters import DENOISERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -358,7 +360,8 @@ _OTHERS = (
     "motion_modules.", "channelwise.",
 )  # fmt: skip
 
-_ROOTS = ("model.diffusion_model.", "", "diffusion_model.", "control_model.", "unet.")
+#: What may stand before the names of a whole network.
+_ROOTS = ("", *(layout.prefix for layout in DENOISERS if not layout.flat))
 
 #: Attention in the first level, counted from either end, in either spelling.
 _FIRST_ATTENTION = (
