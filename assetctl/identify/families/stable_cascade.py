@@ -7,10 +7,13 @@ from assetctl.identify.signs import Sign
 
 _MAPPERS = ("^clip_txt_mapper.", "^clip_txt_pooled_mapper.", "^clip_mapper.", "^effnet_mapper.")
 
+#: Of Würstchen 2, which is told pictures at several depths.
+_OTHER = ("^effnet_mappers.",)
+
 _SIGNS = (
-    Sign("certain", "it has Stable Cascade's mappers of CLIP or EfficientNet", needs=(_MAPPERS,)),
+    Sign("certain", "it has Stable Cascade's mappers of CLIP or EfficientNet", needs=(_MAPPERS,), lacks=_OTHER),
     Sign("certain", "its blocks mix channel by channel as Stable Cascade's do",
-         needs=(("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise."),)),
+         needs=(("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise."),), lacks=_OTHER),
 )  # fmt: skip
 
 
