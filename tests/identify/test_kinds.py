@@ -48,6 +48,7 @@ PARTS = {
     "GroundingDINO": {"text-encoder"},
     "BLIP": {"image-encoder"},
     "DPT": {"image-encoder"},
+    "safety checker": {"image-encoder"},
 }
 
 
