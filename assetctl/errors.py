@@ -16,6 +16,7 @@ command line prints both and exits with the exit code. docs/errors.md says what 
     ├─ SourceError          source_failed      6    a source could not be reached, or refused to serve
     │  ├─ UnauthorizedError unauthorized       6    a source wants a token, or other rights than the token has
     │  ├─ SourceNotFoundError  source_not_found 6   a source has no such repository, revision or file
+    │  │  └─ WithdrawnError source_not_found  6    a source has a page, and gives away no more what it is about
     │  └─ OfflineError      offline            6    the network was forbidden, or is not there
     ├─ OutOfDateError       out_of_date        1    a machine and its lockfile, or that and its manifest, differ
     ├─ CatalogError         catalog_error      1    the catalog cannot be used
@@ -155,6 +156,19 @@ class SourceNotFoundError(SourceError):
     """Raised where a source has no such repository, revision or file."""
 
     code = "source_not_found"
+
+
+class WithdrawnError(SourceNotFoundError):
+    """Raised where a source still has a page, and no longer lets anybody have what it was about.
+
+    Attributes:
+        version: What it was, as `Versioned.version` tells it; of a model as a whole, its beginning.
+        hashes: SHA256 of its files, as far as the page still says.
+    """
+
+    def __init__(self, message: str, hint: str, version: str, hashes: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.version, self.hashes = version, tuple(hashes)
 
 
 class OfflineError(SourceError):

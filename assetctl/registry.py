@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from assetctl.request import Output, Request
     from assetctl.run import Run
     from assetctl.store.trash import Entry
-    from assetctl.types import Asset, AssetDetails, CheckReport
+    from assetctl.types import Asset, AssetDetails, CheckReport, Purpose
 
 PathLike: TypeAlias = str | Path
 
@@ -368,6 +368,13 @@ class Registry:
         with running(run) as run:
             return plan_pull(self._workspace, reference, run, name=name, tags=tags)
 
+    def files_of(self, reference: str, *, file: str | None = None, run: Run | None = None) -> Sequence[str]:
+        """References to one file of a page or repository, by its number or name; else to all its models."""
+        from assetctl.operations.acquire.pull import files_of
+
+        with running(run) as run:
+            return files_of(self._workspace, reference, run, file=file)
+
     def pull(
         self,
         reference: str,
@@ -470,12 +477,20 @@ class Registry:
 
     # Whether assets work together, and what a prompt comes to.
 
-    def check(self, request: Request, *, commercial: bool = False) -> CheckReport:
-        """Whether what a request names can work together; `commercial` asks the licences too."""
+    def check(self, request: Request, *, purpose: Purpose | str | None = None, commercial: bool = False) -> CheckReport:
+        """Whether what a request names can work together, and serves a purpose; `commercial` asks the licences too.
+
+        Where its purpose is `generate`, as it is of what has a checkpoint and no ControlNet unless one is named, the
+        report's `can_generate` says whether `plan` takes it. `comfyui` and `any` ask of fit alone.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: A name.
+            UsageError: Nothing was chosen, or there is no such purpose.
+        """
         from assetctl.operations.select.check import check
 
         _see_request(request)
-        return check(self._workspace, request, commercial=commercial)
+        return check(self._workspace, request, purpose=purpose, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
         """What `check` looks for, by name."""
@@ -502,7 +517,7 @@ class Registry:
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
-        from assetctl.operations.select.check import fitting
+        from assetctl.operations.select.fitting import fitting
 
         return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,14 +25,16 @@ class Use:
         role: One of `ROLES`; `None` leaves it to the asset's kind.
         reference: Its name, path or hash.
         weight: How strongly it is applied; `None` for the asset's own default, or 1.
+        yields: Whether it makes way for another in its place, as what a recipe names does.
 
     Raises:
-        UsageError: There is no such role, or the weight is no finite number.
+        UsageError: There is no such role, or the weight is no number within bounds.
     """
 
     role: str | None
     reference: str
     weight: float | None = None
+    yields: bool = False
 
     def __post_init__(self) -> None:
         """See that it makes sense."""
@@ -41,11 +42,8 @@ class Use:
             raise UsageError(f"An asset is named by a text, not by {options.shown(self.reference)}.")
         if self.role is not None and self.role not in ROLES:
             raise UsageError(f"There is no role {self.role!r:.40}.", f"Roles are: {', '.join(ROLES)}.")
-        if self.weight is not None and not (options.is_number(self.weight) and math.isfinite(self.weight)):
-            raise UsageError(
-                f"The weight of {self.reference!r} is {options.shown(self.weight)}.",
-                "Weights are numbers, usually between 0 and 1.5.",
-            )
+        if self.weight is not None:
+            options.check_weight(self.weight, repr(self.reference))
 
     @classmethod
     def parse(cls, role: str | None, text: str) -> Self:
@@ -173,10 +171,13 @@ class Request:
     def over(self, base: Request) -> Request:
         """This request laid over another: what it leaves open is as there.
 
-        Of checkpoints and VAEs its own counts; all other assets of both are used.
+        Of checkpoints and VAEs its own counts; all other assets of both are used. What a name without a role stands
+        for is not known yet: the base's own make way for it.
         """
         own = {use.role for use in self.uses}
         under = [use for use in base.uses if use.role not in _SINGLE or use.role not in own]
+        if None in own:
+            under = [replace(use, yields=use.role in _SINGLE) for use in under]
         return replace(
             self,
             uses=tuple(sorted((*under, *self.uses), key=lambda use: _place(use.role))),

@@ -86,6 +86,8 @@ _LONGEST_SHOWN = 100
 
 
 def _read_config(path: Path) -> dict[str, object]:
+    if not os.path.lexists(path):
+        return {}
     try:
         config, _ = read_toml(path, "Fix or remove the file.")
     except (FileNotFoundError, NotADirectoryError):

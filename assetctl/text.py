@@ -36,6 +36,21 @@ def hidden_in(text: str, *, prose: bool = False) -> str | None:
     return None if found is None else f"U+{ord(found[0]):04X}"
 
 
+#: What a model's file ends in.
+_MODEL_SUFFIX = re.compile(r"\.(?:safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
+
+
+def without_suffix(name: str) -> str:
+    """The name of a model's file without what such files end in; any other name as it is."""
+    return _MODEL_SUFFIX.sub("", name)
+
+
+def model_path(name: str) -> tuple[str, ...]:
+    """Folders and file of a model as programs of any system write them."""
+    parts = name.replace("\\", "/").split("/")
+    return tuple(part for part in map(str.strip, parts) if part not in ("", "."))
+
+
 def visible(text: str, *, prose: bool = False) -> str:
     """A name, or prose, without the characters that nobody sees; in a name, lines and tabs become blanks."""
     if text.isascii() and text.isprintable():
@@ -103,7 +118,7 @@ _BY_FORM = (
 )
 
 #: References of ours that are no address, and end in parameters as one does.
-_SHORT = ("civitai:", "urn:", "air:", "hf:")
+_SHORT = r"(?:urn|air|hf|(?:[\w.-]{1,40}:){0,2}(?:civitai|huggingface)):"
 
 
 #: Characters of the longest address that servers and proxies take.
@@ -150,7 +165,7 @@ def without_secrets(address: str) -> str:
     """
     parts = parts_of(address)
     if not parts.netloc or parts.scheme not in ("http", "https"):
-        return _short_without_secrets(address) if address.lower().startswith(_SHORT) else redacted(address)
+        return _short_without_secrets(address) if re.match(_SHORT, address, re.IGNORECASE) else redacted(address)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, urlencode(_open_pairs(parts.query)), ""))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from assetctl.text import hidden_in, visible
 
@@ -70,7 +70,8 @@ class Identification:
     """What a file is, and why we think so.
 
     A field is `None` where the file does not say. Tensors outrank metadata, metadata outranks
-    the file's name; what loses stays in `evidence`.
+    the file's name; what loses stays in `evidence`. `alias` is what its metadata call it, empty where they do not,
+    and `None` where nobody looked: A1111 writes it into prompts, in the place of a LoRA's file name.
     """
 
     kind: str = "unknown"
@@ -82,6 +83,7 @@ class Identification:
     layout: str | None = None
     confidence: Confidence = "unknown"
     trigger_words: tuple[str, ...] = ()
+    alias: str | None = None
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -225,6 +227,13 @@ class AssetUse:
     asset: Asset
     weight: float = 1.0
 
+    @classmethod
+    def of(cls, role: str, asset: Asset, weight: float | None = None) -> AssetUse:
+        """With a weight that was named, or else the asset's own, or 1; only LoRAs have one."""
+        if weight is None:
+            weight = 1.0 if asset.default_weight is None or role != "lora" else asset.default_weight
+        return cls(role, asset, weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -315,10 +324,23 @@ class Coverage:
     alphas: tuple[float, ...] = ()
 
 
+#: What a selection is for: pictures that assetctl makes, that ComfyUI makes, or any program.
+Purpose = Literal["generate", "comfyui", "any"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+
+
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """The verdict on a selection."""
+    """The verdict on a selection.
+
+    Attributes:
+        ok: Whether its assets work together, in whatever program: no error but of what assetctl alone cannot do.
+        purpose: What it was asked about.
+        can_generate: Whether `generate` takes it: no finding is an error. `None` where that was not asked.
+    """
 
     ok: bool
     findings: tuple[Finding, ...]
     coverage: tuple[Coverage, ...] = ()
+    purpose: Purpose = "any"
+    can_generate: bool | None = None

@@ -32,7 +32,9 @@ def write_safetensors(
     return path
 
 
-def write_lora(path: Path, family: str = "sd1", *, words: str = "long whiskers", rank: int = 4, seed: int = 0) -> Path:
+def write_lora(
+    path: Path, family: str = "sd1", *, words: str = "long whiskers", rank: int = 4, seed: int = 0, alias: str = ""
+) -> Path:
     """A kohya LoRA on the cross-attention of one block of the family's UNet."""
     block = "down_blocks_1_attentions_0" if family == "sdxl" else "down_blocks_0_attentions_0"
     inner = 640 if family == "sdxl" else 320
@@ -45,6 +47,7 @@ def write_lora(path: Path, family: str = "sd1", *, words: str = "long whiskers",
             f"{module}.lora_up.weight": (inner, rank),
         }
     metadata = {"modelspec.trigger_phrase": words, "ss_network_module": "networks.lora"}
+    metadata |= {"ss_output_name": alias} if alias else {}
     return write_safetensors(path, shapes, metadata, seed)
 
 

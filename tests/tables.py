@@ -48,3 +48,11 @@ def _written_out(value: Any) -> Any:
             first += other
         return first
     return {key: _written_out(each) for key, each in value.items()}
+
+
+def field(name: str) -> list[Any]:
+    """Cases that others wrote, in `shared/corpus/field` beside a checkout or further up, if it is there."""
+    above = (folder / "shared" / "corpus" / "field" / f"{name}.json" for folder in FOLDER.parents)
+    found = next((path for path in above if path.exists()), None)
+    entries: list[dict[str, Any]] = [] if found is None else json.loads(found.read_text("utf-8"))
+    return [pytest.param(entry, id=ascii(next(iter(entry.values())))[1:-1][:60]) for entry in entries]

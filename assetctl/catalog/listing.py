@@ -176,6 +176,7 @@ class Lists(Asking):
         checkpoint: Asset,
         *,
         sharing: Sequence[str] = (),
+        strange: Sequence[str] = (),
         tags: Iterable[str] = (),
         in_store: bool | None = None,
         limit: int | None = None,
@@ -183,12 +184,13 @@ class Lists(Asking):
     ) -> list[tuple[Asset, str]]:
         """What can be used with a checkpoint of a known family, best first, each with one of `FITS`.
 
-        VAEs of the families that are `sharing` the latents of the checkpoint's are among it.
+        VAEs of the families that are `sharing` the latents of the checkpoint's are among it. LoRAs and embeddings for
+        base models that are `strange` to it work in part.
         """
         _see_limit(limit)
         also = conditions(filters, tags=tags, in_store=in_store)
         fits: dict[int, str] = {}
-        for question in (_fitting(checkpoint, sharing, also), _perhaps_fitting(checkpoint, also)):
+        for question in (_fitting(checkpoint, sharing, also, strange), _perhaps_fitting(checkpoint, also)):
             if limit is None or len(fits) < limit:
                 query = f"{question.sql} ORDER BY fit, name LIMIT :limit"
                 left = -1 if limit is None else limit - len(fits)
@@ -313,19 +315,23 @@ def _matches(text: str, filters: Mapping[str, str | None]) -> Question:
     return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)
 
 
-def _fitting(checkpoint: Asset, sharing: Sequence[str], also: tuple[str, dict[str, object]]) -> Question:
+def _fitting(
+    checkpoint: Asset, sharing: Sequence[str], also: tuple[str, dict[str, object]], strange: Sequence[str] = ()
+) -> Question:
     """Assets of the checkpoint's family, and VAEs of families with the same latents."""
     where, values = also
     kinds = ", ".join(f"'{kind}'" for kind in FITTING)
     family = f"""
         SELECT id, name, CASE WHEN base_model = :lineage COLLATE NOCASE THEN 0
-            WHEN base_model IS NULL OR :lineage IS NULL OR kind = 'vae' THEN 1 ELSE 3 END AS fit
+            WHEN kind IN ('lora', 'embedding') AND lower(base_model) IN (SELECT value FROM json_each(:strange)) THEN 3
+            ELSE 1 END AS fit
         FROM assets WHERE family = :of COLLATE NOCASE AND kind IN ({kinds}) AND {where}"""
     twin = f"""
         SELECT id, name, 2 FROM assets
         WHERE family COLLATE NOCASE IN (SELECT value FROM json_each(:twins)) AND kind = 'vae' AND {where}"""
     twins = orjson.dumps(list(sharing)).decode()
     own = {"lineage": checkpoint.base_model, "of": checkpoint.family, "twins": twins}
+    own |= {"strange": orjson.dumps(list(strange)).decode()}
     return Question(f"{family} UNION ALL {twin}", values | own)
 
 

@@ -77,6 +77,7 @@ class AssetRow(Row):
     notes: Mapped[str | None]
     added_at: Mapped[str]
     updated_at: Mapped[str]
+    alias: Mapped[str | None]
 
 
 class FileRow(Row):

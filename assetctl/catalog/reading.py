@@ -7,8 +7,9 @@ import os
 import re
 import shlex
 import unicodedata
+from pathlib import Path
 from types import NoneType
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from assetctl.catalog.listing import ALL, Lists
 from assetctl.catalog.rows import (
@@ -30,8 +31,12 @@ from assetctl.catalog.rows import (
     some,
     words,
 )
-from assetctl.errors import AmbiguousNameError, NotFoundError
+from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError
+from assetctl.text import model_path, without_suffix
 from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 
@@ -40,6 +45,9 @@ _AUTOV3 = 12
 
 #: Among how many names to each side a similar one is looked for: comparing is slow.
 _NEIGHBOURS = 1000
+
+#: How many assets a hint tells apart.
+_MOST_SHOWN = 4
 
 _FILE = some("files", "id", "asset_id")
 _ORIGIN = some("origins", "asset_id")
@@ -51,6 +59,8 @@ _KNOWN_FILE = {
     "sha256": TEXT_OR_NONE,
 }  # fmt: skip
 _USAGE = {"kind": TEXT, "family": TEXT_OR_NONE, "count": NUMBER, "size": NUMBER_OR_NONE, "stored size": NUMBER_OR_NONE}
+_ALIAS = {"id": NUMBER, "alias": TEXT_OR_NONE, "path": TEXT}
+_NAMED_FILE = {"id": NUMBER, "name": TEXT, "path": TEXT}
 _COPY = {"id": NUMBER, "path": TEXT, "copy's path": TEXT, "size": NUMBER}
 _RESULT: dict[str, Kinds] = {name: TABLES["assets"][name] for name in IDENTIFIED} | {"trigger_words": frozenset({list})}
 _EVIDENCE: dict[str, Kinds] = dict.fromkeys(("source", "claim", "detail"), TEXT)
@@ -60,6 +70,13 @@ _FACTS: dict[str, Kinds] = {
     "trigger_words": frozenset({list}),
     "commercial": frozenset({bool, NoneType}),
 }
+
+
+#: A name with a hash behind it, as A1111 and others write checkpoints.
+TITLE = re.compile(r"(.*\S)\s*\[([0-9A-Fa-f]{6,64})\]\s*", re.DOTALL)
+
+#: How names are compared, the strictest way first: with or without regard to case, and to what a file ends in.
+_SPELLINGS = tuple((fold, strip) for fold in (str, str.casefold) for strip in (False, True))
 
 
 class Reader(Lists):
@@ -74,8 +91,27 @@ class Reader(Lists):
             NotFoundError: There is none; the hint names similar ones, or what to do with a file of that path.
             AmbiguousNameError: There are several; the message lists them.
         """
+        return self._only(name, (self._by_name, self._by_path, self._by_hash, self._by_file, self.by_alias))
+
+    def find_named(self, name: str, kind: str) -> Asset:
+        """The asset of a kind that a prompt names, as A1111 and ComfyUI name files: with or without folders and suffix.
+
+        A path decides, from the library's folder or any part of it; a name that two files have is none of them. What
+        is no file's name may be a hash, or what the file's metadata call it.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: As of `find`.
+        """
+
+        def fitting(meaning: Callable[[str], list[Asset]]) -> Callable[[str], list[Asset]]:
+            return lambda spelling: of_kind(meaning(spelling), kind)
+
+        meanings = (self._by_path, self.named, self._by_title, self._by_hash, self.by_alias)
+        return self._only(name, tuple(map(fitting, meanings)))
+
+    def _only(self, name: str, meanings: Sequence[Callable[[str], list[Asset]]]) -> Asset:
+        """The one asset that the first of some meanings gives which gives any."""
         spellings = dict.fromkeys((name, unicodedata.normalize("NFC", name)))
-        meanings = (self._by_name, self._by_path, self._by_hash, self._by_file_name)
         for candidates in (meaning(spelling) for meaning in meanings for spelling in spellings):
             if len(candidates) == 1:
                 return candidates[0]
@@ -83,7 +119,7 @@ class Reader(Lists):
                 listing = ", ".join(f"{asset.name} ({(asset.sha256 or asset.path)[:10]})" for asset in candidates)
                 raise AmbiguousNameError(
                     f"{name!r} could be any of {len(candidates)} assets: {listing}.",
-                    "Use the full name, the path, or more digits of the hash.",
+                    how_to_tell_apart(candidates),
                     [asset.name for asset in candidates],
                 )
         if os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_by_path`
@@ -116,9 +152,66 @@ class Reader(Lists):
             found = self._assets(query, [digits.lower()[:_AUTOV3]])
         return found
 
+    def named(self, name: str, *, shorter: bool = False) -> list[Asset]:
+        r"""Assets that a file's name means, as any program writes it: with or without folders and suffix.
+
+        Letters as they are written come first; other cases of them, and other suffixes, count where nothing is
+        spelled so. Of files that end in the same folders, the one counts whose library holds the others' too.
+
+        Args:
+            name: `sample`, `char/sample`, `char\sample.safetensors`; or an asset's own name.
+            shorter: Whether fewer of the folders will do where no file has them all, as of other machines' paths.
+        """
+        wanted = _composed(name)
+        if not wanted:
+            return []
+        lengths = range(len(wanted), 0, -1) if shorter or _is_absolute(name) else [len(wanted)]
+        rows = self._files_like(without_suffix(wanted[-1]))
+        for length in lengths:
+            for fold, strip in _SPELLINGS:
+                sought = _spelled(wanted[-length:], fold, strip=strip)
+                found: dict[int, tuple[str, ...]] = {}
+                for number, own, path in rows:
+                    before = _before(_composed(path), sought, fold, strip=strip)
+                    if before is None and length == 1:
+                        before = _before(_composed(own), sought, fold, strip=strip)
+                    if before is not None:
+                        found[number] = min(found.get(number, before), before, key=len)
+                if found:
+                    return self._in_order(_outermost(found) if length > 1 else found)
+        return []
+
+    def _files_like(self, stem: str) -> list[tuple[int, str, str]]:
+        """Number and name of assets, and the path of each file, that may be called so."""
+        query = (
+            "SELECT a.id, a.name, coalesce(f.path, a.path) FROM assets a "
+            "LEFT JOIN files f ON f.asset_id = a.id AND f.role <> 'part'"
+        )
+        pattern = _like(os.sep) + _like(stem)
+        values = ["%" + pattern + "%", pattern[len(_like(os.sep)) :] + "%"]
+        if stem.isascii():  # SQLite knows no other letters' cases, nor how they are composed
+            query += " WHERE f.path LIKE ?1 ESCAPE '\\' OR a.path LIKE ?1 ESCAPE '\\' OR a.name LIKE ?2 ESCAPE '\\'"
+        rows = self._rows(query, values if stem.isascii() else [], _NAMED_FILE)
+        return [tuple(row) for row in rows]
+
+    def _in_order(self, numbers: Iterable[int]) -> list[Asset]:
+        return sorted(self.by_ids(numbers), key=lambda asset: asset.name)
+
+    def by_alias(self, name: str) -> list[Asset]:
+        """LoRAs whose own metadata call them so, as A1111 writes them into prompts: in these letters, or any case."""
+        query = "SELECT id, alias, path FROM assets WHERE kind = 'lora' AND format = 'safetensors'"
+        rows = self._rows(query, [], _ALIAS)
+        aliases = {row[0]: _alias(row[2]) if row[1] is None else row[1] for row in rows}
+        for fold in (str, str.casefold):
+            wanted = fold(unicodedata.normalize("NFC", name).strip())
+            found = [number for number, alias in aliases.items() if alias and fold(alias) == wanted]
+            if found:
+                return self._in_order(found)
+        return []
+
     def called(self, name: str) -> list[Asset]:
         """Assets that go by this name in any case, or a file of which is called so, without folders and suffix."""
-        file_name = os.sep + re.sub(r"([\\%_])", r"\\\1", name)
+        file_name = _like(os.sep + name)
         return self._assets(
             f"{ALL} WHERE name = ?1 COLLATE NOCASE OR id IN (SELECT asset_id FROM files "
             "WHERE role <> 'part' AND (path LIKE ?2 ESCAPE '\\' OR path LIKE ?2 || '.safetensors' ESCAPE '\\')) "
@@ -160,6 +253,12 @@ class Reader(Lists):
         where = "id IN (SELECT asset_id FROM origins WHERE source = ? AND url IS ? AND revision = ?)"
         found = self._assets(f"{ALL} WHERE {where} ORDER BY id LIMIT 1", [source, url, revision])
         return found[0] if found else None
+
+    def came_below(self, source: str, url: str, revision: str) -> list[tuple[Asset, str]]:
+        """Assets that came from addresses that begin so, each with its own."""
+        query = "SELECT asset_id, url FROM origins WHERE source = ? AND substr(url, 1, ?) = ? AND revision = ?"
+        rows = self._rows(query, [source, len(url), url, revision])
+        return [(self.by_id(number), address) for number, address in rows]
 
     def details(self, asset: Asset) -> AssetDetails:
         """All that the catalog knows of one asset; the file's own metadata is not among it."""
@@ -274,15 +373,30 @@ class Reader(Lists):
             [digits, end],
         )
 
-    def _by_file_name(self, name: str) -> list[Asset]:
-        """Copies are known by their own file names too."""
-        return self._assets(
+    def _by_file(self, name: str) -> list[Asset]:
+        """The last folders and the name of a file; copies are known by their own names alone, too."""
+        if len(_composed(name)) > 1:
+            return self.named(name) or self._by_title(name)
+        found = self._assets(
             f"{ALL} WHERE id IN (SELECT asset_id FROM files WHERE role = 'copy' AND "
             "(path LIKE ?1 ESCAPE '\\' OR path LIKE ?1 || '.safetensors' ESCAPE '\\')) ORDER BY name",
-            ["%" + os.sep + re.sub(r"([\\%_])", r"\\\1", name)],
+            ["%" + _like(os.sep + name)],
         )
+        return found or self._by_title(name)
+
+    def _by_title(self, name: str) -> list[Asset]:
+        """A checkpoint as A1111 lists it, `dream.safetensors [0123456789]`: both have to be right."""
+        title = TITLE.fullmatch(name)
+        if title is None:
+            return []
+        numbers = {asset.id for asset in self.by_hash(title[2].lower())}
+        return [asset for asset in self.named(title[1]) if asset.id in numbers]
 
     def _similar(self, name: str) -> str:
+        elsewhere = self.named(name, shorter=True)[:_MOST_SHOWN] if len(model_path(name)) > 1 else []
+        if elsewhere:
+            there = ", ".join("/".join(model_path(without_suffix(asset.path))[-2:]) for asset in elsewhere)
+            return f"Did you mean {there}? `assetctl list` shows all assets."
         names = [
             row[0]
             for order in (">= ? ORDER BY name", "< ? ORDER BY name DESC")  # those next to it in the alphabet
@@ -308,7 +422,14 @@ class Reader(Lists):
             found = fields(from_json(result, "an identification"), _RESULT, "an identification")
             found["trigger_words"] = words(found.get("trigger_words", []), "trigger words")
             reasons = [fields(one, _EVIDENCE, "evidence") for one in items(from_json(evidence, "evidence"), "evidence")]
-            return Identification(**found, confidence=confidence, evidence=tuple(map(_evidence, reasons)))
+            (alias,) = self._rows("SELECT alias FROM assets WHERE id = ?", [asset.id], {"alias": TEXT_OR_NONE})[0]
+            found |= {"confidence": confidence, "alias": alias, "evidence": tuple(map(_evidence, reasons))}
+            return Identification(**found)
+
+    def set_by_hand(self, asset: Asset) -> frozenset[str]:
+        """The fields of an asset that a person set."""
+        rows = self._rows("SELECT field FROM overrides WHERE asset_id = ?", [asset.id], {"field": TEXT})
+        return frozenset(row[0] for row in rows)
 
     def _overrides(self, asset: Asset) -> dict[str, object]:
         query = f"SELECT {', '.join(_OVERRIDE)} FROM overrides WHERE asset_id = ? ORDER BY field"
@@ -326,6 +447,72 @@ class Reader(Lists):
         with explained(self._path):
             said = None if facts is None else _facts(from_json(facts, "what a source says"))
         return Origin(source, reference, revision, url, fetched_at, said)
+
+
+def of_kind(assets: Sequence[Asset], kind: str) -> list[Asset]:
+    """Those that are of this kind, or may be; all of them where none is, so that it can be told what they are."""
+    kinds = (kind, "unknown", "diffusion-model") if kind == "checkpoint" else (kind, "unknown")
+    return [asset for asset in assets if asset.kind in kinds] or list(assets)
+
+
+def how_to_tell_apart(assets: Sequence[Asset]) -> str:
+    """A hint for a name that several assets go by: with which folders each would be meant."""
+    paths = [_composed(asset.path) for asset in assets]
+    most = max(map(len, paths))
+    for length in range(2, most + 1):
+        ends = [path[-length:] for path in paths]
+        if len({_spelled(end, str.casefold, strip=True) for end in ends}) == len(ends):
+            shown = ", ".join("/".join((*end[:-1], without_suffix(end[-1]))) for end in ends[:_MOST_SHOWN])
+            return f"Write folders with it ({shown}), or use the full name or more digits of the hash."
+    return "Use the full name, the path, or more digits of the hash."
+
+
+def _composed(path: str) -> tuple[str, ...]:
+    """`model_path`, in Unicode's composed form: some systems keep names in another."""
+    return model_path(unicodedata.normalize("NFC", path))
+
+
+def _alias(path: str) -> str:
+    """What the metadata of a file call it that was registered before anybody asked."""
+    from assetctl.files.safetensors import read_header  # noqa: PLC0415 - as above
+    from assetctl.identify.metadata import alias  # noqa: PLC0415 - only names that nothing else has need it
+
+    try:
+        return alias(read_header(Path(path)).metadata)
+    except AssetctlError:
+        return ""
+
+
+def _like(text: str) -> str:
+    """A text as a part of a pattern of LIKE."""
+    return re.sub(r"([\\%_])", r"\\\1", text)
+
+
+def _is_absolute(name: str) -> bool:
+    return name[:1] in ("/", "\\") or name[1:2] == ":"
+
+
+def _spelled(path: tuple[str, ...], fold: Callable[[str], str], *, strip: bool) -> tuple[str, ...]:
+    last = without_suffix(path[-1]) if strip else path[-1]
+    return tuple(map(fold, (*path[:-1], last)))
+
+
+def _before(
+    path: tuple[str, ...], sought: tuple[str, ...], fold: Callable[[str], str], *, strip: bool
+) -> tuple[str, ...] | None:
+    """The folders before the end of a path, where that is what is sought."""
+    at = len(path) - len(sought)
+    if at < 0 or tuple(map(fold, path[at:-1])) != sought[:-1]:
+        return None
+    names = {without_suffix(path[-1])} if strip else {path[-1], without_suffix(path[-1])}
+    return path[:at] if sought[-1] in map(fold, names) else None
+
+
+def _outermost(found: dict[int, tuple[str, ...]]) -> Iterable[int]:
+    """Of files that lie in libraries within one another, the one whose library holds all others' too."""
+    outer = min(found.values(), key=len)
+    holds_all = all(path[: len(outer)] == outer for path in found.values())
+    return [number for number, path in found.items() if path == outer] if holds_all else found
 
 
 def _facts(kept: object) -> Facts:

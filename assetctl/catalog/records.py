@@ -163,6 +163,8 @@ _COLUMNS: dict[str, dict[str, Callable[[Any], bool]]] = {
     **{key: _columns(table) for key, table in (_ONE | _MANY).items()},
     "generations": {"name": _is_text, "sha256": _or_none(_is_hash), "first": _is_number, "last": _is_number},
 }
+#: Columns that documents of older versions lack, with what these did not know.
+_YOUNGER: dict[str, dict[str, Any]] = {"asset": {"alias": None}}
 #: Pictures are as many as a person has made: a document has a row for each name and hash that the asset had in them.
 _PICTURES = (
     "SELECT name, sha256, min(generation_id), max(generation_id) FROM generation_assets WHERE asset_id = ? "
@@ -336,6 +338,7 @@ def _row(key: str, row: object) -> dict[str, Any]:
     columns = _COLUMNS[key]
     if not isinstance(row, dict):
         raise _damaged(f"{key} is malformed")
+    row = _YOUNGER.get(key, {}) | row
     for name, is_right in columns.items():
         if name not in row or not is_right(row[name]):
             raise _damaged(f"{name} of {key} is malformed")

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 30.0
 
 #: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0007"
+HEAD = "0008"
+
+#: The first schema that has the triggers below.
+_WITH_TRIGGERS = "0007"
 
 #: What a column may hold.
 Kinds: TypeAlias = frozenset[type]
@@ -46,7 +49,7 @@ TABLES: dict[str, dict[str, Kinds]] = {
     "assets": {
         "id": NUMBER, "name": TEXT, "kind": TEXT, **dict.fromkeys(IDENTIFIED[1:], TEXT_OR_NONE), "path": TEXT,
         "size": NUMBER, "sha256": TEXT_OR_NONE, "in_store": NUMBER, "default_weight": REAL_OR_NONE,
-        "notes": TEXT_OR_NONE, "added_at": TEXT, "updated_at": TEXT,
+        "notes": TEXT_OR_NONE, "added_at": TEXT, "updated_at": TEXT, "alias": TEXT_OR_NONE,
     },
     "files": {
         "id": NUMBER, "asset_id": NUMBER, "path": TEXT, "role": TEXT, "size": NUMBER, "mtime_ns": NUMBER,
@@ -211,7 +214,7 @@ def revision(connection: sqlite3.Connection) -> str | None:
         if tables - {"alembic_version"}:
             raise NoCatalogError
         return None
-    ours = {" ".join(sql.split()) for sql in _TRIGGERS} if row[0] == HEAD else set()
+    ours = {" ".join(sql.split()) for sql in _TRIGGERS} if HEAD >= row[0] >= _WITH_TRIGGERS else set()
     triggers = {sql: name for (kind, name), sql in parts.items() if kind == "trigger"}
     others = sorted(name for sql, name in triggers.items() if sql not in ours)
     if others and row[0] <= HEAD:  # one that a newer assetctl wrote is refused for that, and never written to

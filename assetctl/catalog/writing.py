@@ -48,7 +48,7 @@ _origin = attrgetter(*some("origins", "asset_id", "facts"))
 #: The tables that a new asset has rows in. What is searched with it comes first: the index takes all of it at once.
 _NEW: dict[str, tuple[str, ...]] = {
     **{table: tuple(TABLES[table]) for table in ("trigger_words", "tags")},
-    "assets": ("id", "name", "path", "size", "sha256", "in_store", "added_at", "updated_at", *IDENTIFIED),
+    "assets": ("id", "name", "path", "size", "sha256", "in_store", "added_at", "updated_at", "alias", *IDENTIFIED),
     **{table: tuple(some(table, "id")) for table in ("files", "identifications", "origins")},
 }
 
@@ -221,7 +221,8 @@ class Writer(Reader):
     def set_identification(self, asset_id: int, found: Identification) -> None:
         """Keep what the file says of itself; what a person set stays on top."""
         own = self._set_of(asset_id)
-        self._change(asset_id, **{field: own.get(field, getattr(found, field)) for field in IDENTIFIED})
+        counts = {field: own.get(field, getattr(found, field)) for field in IDENTIFIED}
+        self._change(asset_id, **counts, **({} if found.alias is None else {"alias": found.alias}))
         self._set_words(asset_id, own.get("trigger_words", found.trigger_words))
         self.connection.execute("DELETE FROM identifications WHERE asset_id = ?", [asset_id])
         self.connection.execute(insert("identifications"), (asset_id, *identification_row(found), now()))
@@ -338,7 +339,8 @@ class _Rows:
     def append(self, number: int, name: str, entry: NewAsset) -> None:
         found, tables, at = entry.identification, self.tables, self._at
         own = _identified(found)
-        tables["assets"].append((number, name, entry.path, entry.size, entry.sha256, entry.in_store, at, at, *own))
+        first = (number, name, entry.path, entry.size, entry.sha256, entry.in_store, at, at, found.alias)
+        tables["assets"].append((*first, *own))
         tables["files"] += [(number, *_file(file)) for file in entry.files]
         words, tags = list(dict.fromkeys(found.trigger_words)), sorted(entry.tags)
         tables["trigger_words"] += [(number, position, word) for position, word in enumerate(words)]

@@ -68,11 +68,18 @@ def _write(line: str) -> None:
 
 
 def _verdict(report: CheckReport) -> str:
+    """The last line: whether it fits, and whether assetctl can generate with it or why not, where that was asked."""
     if not report.ok:
         return "✗ This selection cannot work together."
+    fits = "This selection fits."
     if any(finding.rule in _LEFT_OPEN for finding in report.findings):
-        return "✓ Nothing speaks against this selection, as far as it could be compared."
-    return "✓ This selection fits."
+        fits = "Nothing speaks against this selection, as far as it could be compared."
+    if report.can_generate is None:
+        return f"✓ {fits}"
+    if report.can_generate:
+        return f"✓ {fits} assetctl can generate this."
+    why = next(finding.message for finding in report.findings if finding.severity == "error")
+    return f"✗ {fits[:-1]}, but assetctl cannot generate this: {why}"
 
 
 def _scaling(coverage: Coverage) -> str:

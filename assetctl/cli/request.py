@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assetctl.cli import completion
-from assetctl.operations.select.selection import read_recipe
-from assetctl.options import Option, parse_sides, together
+from assetctl.errors import UsageError
+from assetctl.options import OPTIONS, Option, parse_sides, together
 from assetctl.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Where the options of a picture stand in the help.
 PICTURE = "Picture"
 
+
+def offering(words: Sequence[str]) -> Callable[[str], list[completion.Offer]]:
+    """What completes one of a few words."""
+
+    def complete(incomplete: str) -> list[completion.Offer]:
+        return completion.words(words)(incomplete)
+
+    return complete
+
+
+def any_asset(ctx: typer.Context, incomplete: str) -> list[completion.Offer]:
+    """What completes the name of an asset."""
+    return completion.asset_names()(ctx, incomplete)
+
+
+def _named(kind: str) -> Callable[[typer.Context, str], list[completion.Offer]]:
+    """What completes the name of an asset of a kind."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[completion.Offer]:
+        return completion.asset_names(kind)(ctx, incomplete)
+
+    return complete
+
+
+#: More than one can be typed, so that the second is refused and does not take the place of the first unseen.
 CheckpointOption = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=completion.asset_names("checkpoint")
-    ),
+    list[str] | None,
+    typer.Option("--checkpoint", "-c", metavar="NAME", help="The model.", autocompletion=_named("checkpoint")),
 ]
 LorasOption = Annotated[
     list[str] | None,
@@ -29,7 +55,7 @@ LorasOption = Annotated[
         "-l",
         metavar="NAME[:WEIGHT]",
         help="A LoRA; can be repeated.",
-        autocompletion=completion.asset_names("lora"),
+        autocompletion=_named("lora"),
     ),
 ]
 EmbeddingsOption = Annotated[
@@ -39,7 +65,7 @@ EmbeddingsOption = Annotated[
         "-e",
         metavar="NAME",
         help="An embedding; can be repeated.",
-        autocompletion=completion.asset_names("embedding"),
+        autocompletion=_named("embedding"),
     ),
 ]
 RecipeOption = Annotated[
@@ -54,12 +80,12 @@ RecipeOption = Annotated[
 ]
 ManifestOption = Annotated[Path, typer.Option("--file", "-f", metavar="PATH", help="The manifest that has the recipe.")]
 VaeOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--vae",
         metavar="NAME",
         help="A VAE instead of the checkpoint's own.",
-        autocompletion=completion.asset_names("vae"),
+        autocompletion=_named("vae"),
     ),
 ]
 NegativeOption = Annotated[str | None, typer.Option("--negative", "-n", help="What it must not show.")]
@@ -75,15 +101,20 @@ def _parameter(flag: str, options: list[Option]) -> inspect.Parameter:
     several = len(options) > 1
     said = typer.Option(
         flag,
-        help=first.help,
+        help=f"{first.help} One of: {', '.join(first.values)}." if first.values else first.help,
         metavar="x".join(each.name[0].upper() for each in options) if several else None,
-        autocompletion=completion.words(first.values) if first.values else None,
+        autocompletion=offering(first.values) if first.values else None,
         rich_help_panel=PICTURE,
     )
     typed: Any = str if several else first.type
     return inspect.Parameter(
         _argument(flag), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[typed | None, said]
     )
+
+
+def words_of_flag(names: Iterable[str]) -> tuple[str, ...]:
+    """The words that an option of a picture can be, if these are names of one and it has such."""
+    return next((each.values for each in OPTIONS if each.flag in names), ())
 
 
 def _argument(flag: str) -> str:
@@ -104,6 +135,23 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def single(flag: str, names: list[str] | None) -> str | None:
+    """The one name that was typed behind a flag, if any was.
+
+    Raises:
+        UsageError: There are several.
+    """
+    several = list(dict.fromkeys(names or ()))
+    if len(several) > 1:
+        told = " and ".join([", ".join(several[:-1]), several[-1]])
+        raise UsageError(f"{flag} was given {len(several)} times, with {told}: there is one.", f"Name one with {flag}.")
+    return next(iter(several), None)
+
+
 def with_recipe(request: Request, recipe: str | None, manifest: Path) -> Request:
     """What was typed, laid over a recipe of the manifest where one is named."""
-    return request if recipe is None else request.over(read_recipe(manifest, recipe))
+    if recipe is None:
+        return request
+    from assetctl.operations.select.check import read_recipe  # noqa: PLC0415 - most requests name none
+
+    return request.over(read_recipe(manifest, recipe))

@@ -11,18 +11,18 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from assetctl.compat.coverage import coverage
-from assetctl.compat.modules import Modules, modules_of_file, modules_of_networks
+from assetctl.compat.coverage import Modules, coverage, modules_of_file, modules_of_networks
 from assetctl.errors import AssetctlError, CorruptFileError, RefusedFileError, StorageError, UsageError
 from assetctl.files.headers import read_any_header
 from assetctl.files.safetensors import Header, read_header
+from assetctl.identify import identify_header
 from assetctl.prompt import ParsedPrompt, parse_prompt
 from assetctl.types import CheckReport, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from assetctl.types import Asset, Coverage, Facts, Selection, Severity
+    from assetctl.types import Asset, AssetUse, Coverage, Facts, Purpose, Selection, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,13 @@ class Rule:
         name: In snake_case; that of its file.
         description: What it looks for, in one line.
         severities: When it finds something, by how bad that is.
+        generating: Whether its errors are about `generate` alone: what they name may work in another program.
     """
 
     name: str
     description: str
     severities: Mapping[Severity, str]
+    generating: bool = False
 
     def finding(self, severity: Severity, message: str, hint: str | None, *assets: Asset) -> Finding:
         """What this rule says of `assets`."""
@@ -142,15 +144,21 @@ class Situation:
     """What surrounds a selection: the machine, and what the catalog knows beside it. All of it may be unknown.
 
     Attributes:
+        purpose: What the selection is for, one of `PURPOSES`.
+        unloadable: Why `generate` could not load the checkpoint, where that is asked and so.
+        set_by_hand: Fields that a person set, by the path of the asset.
         others: Embeddings at hand that were not chosen: a prompt may name one by mistake.
         tokenizer: Folder with the `vocab.json` and `merges.txt` of the checkpoint's text encoder.
         memory: Bytes that the machine has to spare.
         weight_bytes: Of one number, as it is computed with.
-        states: Paths of assets that are `changed` or `unverified`.
+        states: Paths of assets that are `changed`, `touched` (written anew with the same bytes) or `unverified`.
         commercial: Whether it is asked what the licences say of selling.
         facts: What sources said of assets, by path.
     """
 
+    purpose: Purpose = "any"
+    unloadable: AssetctlError | None = None
+    set_by_hand: tuple[tuple[str, frozenset[str]], ...] = ()
     others: tuple[Asset, ...] = ()
     tokenizer: str | None = None
     memory: int | None = None
@@ -215,10 +223,40 @@ class Context:
         for parts in self.networks.values():
             yield from parts
 
+    @property
+    def generating(self) -> bool:
+        """Whether assetctl is to make pictures of it."""
+        return self.situation.purpose == "generate"
+
+    def set_by_hand(self, asset: Asset, field: str) -> bool:
+        """Whether a person set this field of an asset, and so knows how to set it otherwise."""
+        return field in dict(self.situation.set_by_hand).get(asset.path, ())
+
+    def families_of(self, asset: Asset) -> tuple[str, ...]:
+        """The families that an asset's tensors allow; none where they tell nothing, or cannot be read."""
+        header = self.header(asset)
+        found = () if header is None else identify_header(header).evidence
+        claims = [item.claim for item in found if item.source == "tensors" and item.claim.startswith("family=")]
+        return tuple(claim.removeprefix("family=") for claim in claims)
+
+    def to_set_family(self, asset: Asset, family: str) -> str | None:
+        """How a person makes an asset one of `family`: by taking back what they set, or nohow where tensors forbid."""
+        if self.set_by_hand(asset, "family"):
+            return f"You set the family of {asset.name}: `assetctl edit {asset.typed} --reset family` takes that back."
+        allowed = self.families_of(asset)
+        if asset.format == "diffusers" or (allowed and family not in allowed):
+            return None
+        return f"If {asset.name} is wrongly labelled: `assetctl edit {asset.typed} --family {family}`."
+
     @cached_property
     def loras(self) -> tuple[Asset, ...]:
         """What is used as a LoRA and is one, each once."""
         return tuple(dict.fromkeys(use.asset for use in self.selection.loras if use.asset.kind == "lora"))
+
+    @cached_property
+    def embeddings(self) -> tuple[Asset, ...]:
+        """What is used as an embedding and is one, each once."""
+        return tuple(dict.fromkeys(asset for asset in self.selection.embeddings if asset.kind == "embedding"))
 
     @cached_property
     def coverage(self) -> tuple[tuple[Asset, Coverage], ...]:
@@ -228,9 +266,7 @@ class Context:
             return ()
         headers = ((lora, self.header(lora)) for lora in self.loras)
         found = ((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
-        return tuple(
-            (lora, each) for lora, each in found if modules.all_spellings or each.matched or each.shape_conflicts
-        )
+        return tuple((lora, each) for lora, each in found if each is not None)
 
     def _read(self, asset: Asset) -> Header | None:
         if self.opened is not None and self.opened.asset.path == asset.path:
@@ -242,6 +278,14 @@ class Context:
         except AssetctlError as error:
             self._failures[asset.path] = error
             return None
+
+
+def serves(use: AssetUse) -> bool:
+    """Whether an asset is of the kind that its role asks for.
+
+    A UNet or transformer alone may stand in for a checkpoint: it is what most of FLUX and later come as.
+    """
+    return use.asset.kind == use.role or (use.role, use.asset.kind) == ("checkpoint", "diffusion-model")
 
 
 def prompts_of(selection: Selection) -> list[str]:
@@ -319,8 +363,7 @@ def run_rules(
 ) -> CheckReport:
     """Ask every rule about a selection.
 
-    A file that cannot be read becomes a finding; the other rules go on. The report is in order when
-    no finding is an error. Findings stand by severity, then by rule.
+    A file that cannot be read becomes a finding; the other rules go on. Findings stand by severity, then by rule.
 
     Args:
         selection: What is checked.
@@ -333,7 +376,10 @@ def run_rules(
     findings = [finding for module in asked for finding in _asked(module, context)]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     coverage = tuple(covered for _, covered in context.coverage)
-    return CheckReport(all(finding.severity != "error" for finding in findings), tuple(findings), coverage)
+    errors = {finding.rule for finding in findings if finding.severity == "error"}
+    of_fit = errors - {module.RULE.name for module in rule_modules() if module.RULE.generating}
+    can = not errors if context.generating else None
+    return CheckReport(not of_fit, tuple(findings), coverage, situation.purpose, can)
 
 
 def list_rules() -> tuple[Rule, ...]:

@@ -1,33 +1,226 @@
-"""Which modules of a checkpoint a LoRA would change, told from the headers of both: adapters, scaling and damage."""
+"""Which modules of a checkpoint a LoRA would change, told from the headers of both."""
 
 from __future__ import annotations
 
 import json
-from math import isfinite, prod
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from assetctl.compat.module_names import kohya_name
+from assetctl.tensors.adapters import (
+    EMBEDDINGS,
+    ENDINGS,
+    FITS,
+    HALVES,
+    KOHYA,
+    LISTED,
+    MARKS,
+    RANKED,
+    kohya_name,
+    kohya_names,
+    numbered,
+    plain_tensors,
+    root_of,
+)
+from assetctl.tensors.networks import (
+    HUGGING_FACE,
+    OPEN_CLIP,
+    clip_modules,
+    diffusers_names,
+    diffusers_parts,
+    fused_names,
+    in_order,
+    ldm_names,
+    open_clip_modules,
+    stacked,
+    t5_modules,
+)
 from assetctl.types import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from assetctl.files.safetensors import Header
 
     Tensors = Mapping[str, Mapping[str, Any]]
     Shape = list[int]
-    Fits = Callable[[Tensors, str, Shape, Shape], bool]
-    from collections.abc import Iterable, Mapping
+    #: Canonical names that one name of a LoRA stands for, and the shape of their weights as a whole.
+    Target = tuple[tuple[str, ...], Shape]
 
-    from assetctl.compat.modules import Modules, Shape
-
-
-#: How the tensor ends whose first number is the rank.
-_RANKED = (
-    ".lora_down.weight", ".lora_A.weight", ".lora_A.default.weight", ".down.weight",
-    ".hada_w1_b", ".lokr_w1_b", ".lokr_w2_b",
+#: What else a file without such a root may hold.
+_OTHER_PARTS = (
+    "text_encoders.", "text_encoder.", "cond_stage_model.", "conditioner.", "first_stage_model.", "vae.", "model_ema.",
 )  # fmt: skip
+
+#: What a transformer of FLUX.1 has, in its authors' names and in diffusers'. FLUX.2 shares its modulations.
+_FLUX = "double_blocks.0.img_attn.qkv.weight\n"
+_FLUX_IN_DIFFUSERS = ("transformer_blocks.0.attn.add_q_proj.weight", "single_transformer_blocks.0.attn.to_q.weight")
+_FLUX2 = "double_stream_modulation_img."
+
+#: Weights of four bits lie in the file without their shapes.
+_PACKED = (".weight.quant_state.", ".weight.absmax\n")
+
+#: Kohya counts FLUX.1's T5 as the third encoder, as SD 3 has it; OneTrainer and diffusers as the second.
+_KOHYA_T5 = "lora_te3_"
+
+#: Where full checkpoints of FLUX.1 keep its second encoder, and of other families the third.
+_T5 = "text_encoders.t5xxl.transformer."
+
+
+@dataclass(frozen=True)
+class Modules:
+    """Every module of a checkpoint's UNet or transformer and text encoders that has a weight.
+
+    Attributes:
+        shapes: Canonical name to the shape of its weight, `[out, in, *kernel]`; a norm's is `[width]`.
+        by_kohya_name: Canonical names and shape by what LoRAs call the module, in kohya's spelling, whether
+            they name it as diffusers does or as the model's authors do. A module that the authors
+            fuse stands for several, and its shape is that of the whole.
+        all_spellings: Whether every name that LoRAs give a module is known. Where not, only names that both files
+            share are, and a module that is not found may well be there under another.
+    """
+
+    shapes: Mapping[str, Shape]
+    by_kohya_name: Mapping[str, Target]
+    all_spellings: bool = True
+
+    @cached_property
+    def targets(self) -> int:
+        """How many of them a LoRA can change: linear layers and convolutions."""
+        return sum(len(shape) > 1 for shape in self.shapes.values())
+
+    @cached_property
+    def text_encoders(self) -> bool:
+        """Whether text encoders are among them."""
+        return any(name.startswith("text_encoder") for name in self.shapes)
+
+    @cached_property
+    def context_width(self) -> int | None:
+        """Width of what the cross-attention reads: that of all text encoders together."""
+        shapes = (shape for name, shape in self.shapes.items() if name.endswith("attn2_to_k"))
+        return next((shape[1] for shape in shapes if len(shape) == 2), None)
+
+
+def modules_of_file(header: Header) -> Modules | None:
+    """The modules of a checkpoint, a UNet or a transformer in a single file, or `None` where it has none to show."""
+    if header.has(*_PACKED):
+        return None
+    root = root_of(header)
+    if header.has(f"\n{root}input_blocks."):
+        return _modules_of_ldm(header, root)
+    if header.has(f"\n{root}{_FLUX}") and not header.has(f"\n{root}{_FLUX2}"):
+        return _modules_of_flux(header, root)
+    network = "unet" if header.has(f"\n{root}down_blocks.0.") else "transformer"
+    below = ((key, shape) for key, shape in _below(header.tensors, root) if root or not key.startswith(_OTHER_PARTS))
+    beside = {place: dict(_below(header.tensors, prefix)) for prefix, place in HUGGING_FACE.items()}
+    return _modules_of_shapes({network: dict(below)} | beside)
+
+
+def modules_of_networks(networks: Mapping[str, list[Header]]) -> Modules | None:
+    """The modules of a diffusers folder, given the headers of each network's weights, or `None` as above."""
+    return _modules_of_shapes(
+        {
+            network: {key: entry["shape"] for header in headers for key, entry in header.tensors.items()}
+            for network, headers in networks.items()
+        }
+    )
+
+
+def _modules_of_shapes(shapes: dict[str, dict[str, Shape]]) -> Modules | None:
+    """The modules of networks by diffusers' names of those, given their tensors."""
+    unet, transformer = _weights(shapes.pop("unet", {}).items()), shapes.pop("transformer", {})
+    modules, known = _Collected(), True
+    if unet:
+        modules.add_unet((diffusers, ldm, unet[path]) for path, diffusers, ldm in ldm_names(unet))
+    elif all(key in transformer for key in _FLUX_IN_DIFFUSERS):
+        modules.add_flux(_weights(transformer.items()))
+    else:
+        known = False
+        modules.add("transformer", _weights(transformer.items()).items())
+    if not modules.shapes:
+        return None
+    for network, tensors in shapes.items():
+        modules.add_text_encoder(network, tensors.items())
+    return Modules(modules.shapes, modules.by_kohya_name, known)
+
+
+def _modules_of_ldm(header: Header, root: str) -> Modules:
+    modules = _Collected()
+    weights = _weights(_below(header.tensors, root))
+    modules.add_unet((diffusers, ldm, weights[path]) for path, ldm, diffusers in diffusers_names(weights))
+    for prefix, network in HUGGING_FACE.items():
+        if header.has(f"\n{prefix}"):
+            modules.add_text_encoder(network, _below(header.tensors, prefix))
+    for prefix, network in OPEN_CLIP.items():
+        if header.has(f"\n{prefix}"):
+            modules.add(network, open_clip_modules(_below(header.tensors, prefix), second=network == "text_encoder_2"))
+    return Modules(modules.shapes, modules.by_kohya_name)
+
+
+def _modules_of_flux(header: Header, root: str) -> Modules:
+    modules = _Collected()
+    modules.add_flux(diffusers_parts(_weights(_below(header.tensors, root))))
+    for prefix, network in HUGGING_FACE.items():
+        if header.has(f"\n{prefix}"):
+            used = ((key, shape) for key, shape in _below(header.tensors, prefix) if "text_projection" not in key)
+            modules.add_text_encoder("text_encoder_2" if prefix == _T5 else network, used)
+    return Modules(modules.shapes, modules.by_kohya_name)
+
+
+class _Collected:
+    """Modules while they are being gathered."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[str, Shape] = {}
+        self.by_kohya_name: dict[str, Target] = {}
+
+    def add_unet(self, modules: Iterable[tuple[str, str, Shape]]) -> None:
+        """Take in modules by diffusers' name, LDM's name and shape."""
+        for diffusers, ldm, shape in modules:
+            name = f"unet_{diffusers}"
+            self.shapes[name] = shape
+            self.by_kohya_name[f"lora_{name}"] = self.by_kohya_name[f"lora_unet_{ldm}"] = ((name,), shape)
+
+    def add_flux(self, weights: Mapping[str, Shape]) -> None:
+        """Take in a transformer's modules by diffusers' path and shape, and what others call them."""
+        self.add("transformer", weights.items())
+        for fused, paths in fused_names(weights):
+            shapes = [shape for path in paths if (shape := weights.get(path))]
+            if len(shapes) == len(paths):
+                names = tuple(f"transformer_{path.replace('.', '_')}" for path in paths)
+                kohya = KOHYA["transformer"] + fused.replace(".", "_")
+                self.by_kohya_name.setdefault(kohya, (names, stacked(shapes)))
+
+    def add_text_encoder(self, network: str, tensors: Iterable[tuple[str, Shape]]) -> None:
+        """Take in a text encoder's tensors by Hugging Face's name and shape."""
+        tensors = list(tensors)
+        if any(".SelfAttention." in key for key, _ in tensors):
+            self.add(network, t5_modules(tensors), _KOHYA_T5)
+        else:
+            self.add(network, clip_modules(tensors))
+
+    def add(self, network: str, modules: Iterable[tuple[str, Shape]], *others: str) -> None:
+        """Take in modules by path and shape, under kohya's prefix for the network and `others`."""
+        for path, shape in modules:
+            if shape:
+                own = path.replace(".", "_")
+                name = f"{network}_{own}"
+                self.shapes[name] = shape
+                for prefix in (KOHYA[network], *others):
+                    self.by_kohya_name[prefix + own] = ((name,), shape)
+
+
+def _weights(tensors: Iterable[tuple[str, Shape]]) -> dict[str, Shape]:
+    """Shapes by the modules' paths. BFL calls the weight of a norm its scale."""
+    return {key.rpartition(".")[0]: shape for key, shape in tensors if key.endswith((".weight", ".scale")) and shape}
+
+
+def _below(tensors: Tensors, prefix: str) -> Iterator[tuple[str, Shape]]:
+    start = len(prefix)
+    return ((key[start:], entry["shape"]) for key, entry in tensors.items() if key.startswith(prefix))
+
 
 #: Kohya's trainer writes the alpha itself, and that of convolutions among the network's arguments.
 _KOHYA, _KOHYA_MORE = "ss_network_alpha", "ss_network_args"
@@ -36,9 +229,9 @@ _KOHYA, _KOHYA_MORE = "ss_network_alpha", "ss_network_args"
 _PEFT = "lora_adapter_metadata"
 
 
-def ranks(header: Header) -> tuple[int, ...]:
+def ranks(tensors: Tensors) -> tuple[int, ...]:
     """The ranks that occur in a LoRA, smallest first; none where nothing is decomposed."""
-    shapes = (entry["shape"] for key, entry in header.tensors.items() if key.endswith(_RANKED))
+    shapes = (entry["shape"] for key, entry in tensors.items() if key.endswith(RANKED))
     return tuple(sorted({shape[0] for shape in shapes if len(shape) > 1}))
 
 
@@ -76,124 +269,14 @@ def _number(value: object) -> float | None:
     return number if isfinite(number) else None
 
 
-#: How the halves of a LoRA end: down, and up.
-HALVES = {
-    ".lora_down.weight": ".lora_up.weight",
-    ".lora_A.weight": ".lora_B.weight",
-    ".lora_A.default.weight": ".lora_B.default.weight",
-    ".down.weight": ".up.weight",  # after `.lora`, `_lora`, `_lora1` or `.lora_linear_layer`
-}
-
-
-def _low_rank(up_ending: str, mid_ending: str = "") -> Fits:
-    def fits(tensors: Tensors, module: str, down: Shape, weight: Shape) -> bool:
-        other = tensors.get(module + up_ending)
-        up: Shape = [] if other is None else other["shape"]
-        if len(up) < 2 or len(down) < 2 or up[0] != weight[0] or up[1] != down[0]:
-            return False
-        if down[1:] == weight[1:]:
-            return True
-        mid = _shape(tensors, module + mid_ending) if mid_ending else []
-        return _flat([down[1], *mid[2:]] if mid else down[1:]) == _flat(weight[1:])
-
-    return fits
-
-
-def _flat(shape: Shape) -> Shape:
-    """Without ones behind the first number: a convolution of one pixel is a linear layer."""
-    end = len(shape)
-    while end > 1 and shape[end - 1] == 1:
-        end -= 1
-    return shape[:end]
-
-
-def _hadamard(tensors: Tensors, module: str, a: Shape, weight: Shape) -> bool:
-    b, kernel = _shape(tensors, f"{module}.hada_w1_b"), _shape(tensors, f"{module}.hada_t1")
-    if len(a) != 2 or len(b) != 2:
-        return False
-    if kernel:
-        return [a[1], b[1], *kernel[2:]] == weight
-    return a[0] == weight[0] and b[1] == prod(weight[1:])
-
-
-def _kronecker(tensors: Tensors, module: str, _first: Shape, weight: Shape) -> bool:
-    outer, inner = _factor(tensors, f"{module}.lokr_w1"), _factor(tensors, f"{module}.lokr_w2")
-    if len(outer) != 2 or len(inner) < 2:
-        return False
-    return outer[0] * inner[0] == weight[0] and outer[1] * prod(inner[1:]) == prod(weight[1:])
-
-
-def _factor(tensors: Tensors, name: str) -> Shape:
-    """Shape of one factor of a Kronecker product, which may be decomposed itself."""
-    a, b = _shape(tensors, f"{name}_a"), _shape(tensors, f"{name}_b")
-    if len(a) < 2 or len(b) < 2:
-        return _shape(tensors, name)
-    kernel = _shape(tensors, name.replace("lokr_w", "lokr_t"))
-    return [a[1], b[1], *kernel[2:]] if kernel else [a[0], *b[1:]]
-
-
-def _orthogonal(_tensors: Tensors, _module: str, blocks: Shape, weight: Shape) -> bool:
-    return len(blocks) >= 3 and prod(blocks[-3:-1]) == weight[0]
-
-
-def _whole(_tensors: Tensors, _module: str, difference: Shape, weight: Shape) -> bool:
-    return _flat(difference) == _flat(weight)
-
-
-def _skew(_tensors: Tensors, _module: str, halves: Shape, weight: Shape) -> bool:
-    """Whether blocks along the input fit, each written as the upper half of a skew-symmetric matrix (peft)."""
-    if len(halves) != 2 or not halves[0]:
-        return False
-    size = prod(weight[1:]) // halves[0]
-    return size * halves[0] == prod(weight[1:]) and size * (size - 1) // 2 == halves[1]
-
-
-def _generalised(_tensors: Tensors, _module: str, first: Shape, weight: Shape) -> bool:
-    """GLoRA's first matrix reads the input; old and new versions lay it on different sides."""
-    return len(weight) > 1 and weight[1] in first[:2]
-
-
-def _rescaling(tensors: Tensors, module: str, _flag: Shape, weight: Shape) -> bool:
-    """Whether (IA)³ has one factor for each input or output; which, a number that is not in the header says."""
-    factors = _shape(tensors, f"{module}.weight")
-    return bool(factors) and prod(factors) in weight[:2]
-
-
-def _shape(tensors: Tensors, name: str) -> Shape:
-    entry = tensors.get(name)
-    return [] if entry is None else entry["shape"]
-
-
-#: How the tensor ends that each changed module has once, and whether its change fits a weight.
-ADAPTERS: dict[str, Fits] = {
-    **{down: _low_rank(up, ".lora_mid.weight") for down, up in HALVES.items()},
-    ".hada_w1_a": _hadamard,
-    ".lokr_w1": _kronecker,
-    ".lokr_w1_a": _kronecker,
-    ".oft_blocks": _orthogonal,
-    ".oft_diag": _orthogonal,
-    ".oft_R.weight": _skew,
-    ".diff": _whole,
-    ".w_norm": _whole,
-    ".a1.weight": _generalised,
-    ".on_input": _rescaling,
-}
-
-#: How the other tensors of a module end, which change nothing by themselves.
-COMPANIONS = (
-    ".alpha", ".scale", ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".diff_b", ".b_norm",
-    ".lora_up.weight", ".lora_mid.weight", ".lora_B.weight", ".lora_B.default.weight", ".up.weight", ".mid.weight",
-    ".lora_up.bias", ".lora_B.bias", ".hada_w1_b", ".hada_w2_a", ".hada_w2_b", ".hada_t1", ".hada_t2",
-    ".lokr_w1_b", ".lokr_w2", ".lokr_w2_a", ".lokr_w2_b", ".lokr_t1", ".lokr_t2", ".rescale", ".oft_R.bias",
-    ".a2.weight", ".b1.weight", ".b2.weight", ".bm.weight",
-)  # fmt: skip
-
-
 def damaged_modules(header: Header) -> Iterator[tuple[str, str]]:
     """Each such module by its name in the file, and what such modules do."""
     tensors = header.tensors
+    there = _endings(tensors, _HALVES)
+    if not there and tensors is not (plain := plain_tensors(header)):
+        tensors, there = plain, _endings(plain, _HALVES)
     for down, up in HALVES.items():
-        if not header.has(f"{down}\n", f"{up}\n"):
+        if down not in there and up not in there:
             continue
         for key, entry in tensors.items():
             if key.endswith(down):
@@ -223,13 +306,13 @@ _TEXT = "lora_te"
 #: Where transformers read the picture. Control LoRAs have them read a second one beside it.
 _INPUTS = frozenset({"transformer_x_embedder", "transformer_img_in"})
 
-_EMBEDDINGS = "bundle_emb."
-_KNOWN = (*ADAPTERS, *COMPANIONS)
+_HALVES = (*HALVES, *HALVES.values())
 _TAIL = 12
 _tail = itemgetter(slice(-_TAIL, None))
+_TAILS = tuple({*map(_tail, ENDINGS)})
 
 
-def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
+def coverage(lora: str, header: Header, modules: Modules) -> Coverage | None:
     """Compare the LoRA named `lora`, whose header is `header`, with a checkpoint's modules.
 
     What a LoRA does to norms is compared but not counted: `modules` and `matched` count linear
@@ -237,42 +320,80 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage:
     are no modules. `unmatched` names modules that the checkpoint lacks, and tensors of no known kind;
     modules of text encoders are not lacking where the checkpoint's file holds no text encoder at all. What is
     damaged is left out: see `damage`.
+
+    Returns:
+        What it would change; `None` where its names and the checkpoint's cannot be compared.
     """
-    tensors, modules_by_name = header.tensors, modules.by_kohya_name
-    matched: set[str] = set()
-    conflicts: set[str] = set()
-    missing: set[str] = set()
-    widened: set[str] = set()
-    for ending in _endings(tensors):
-        fits, end = ADAPTERS[ending], -len(ending)
-        for key, entry in tensors.items():
-            if not key.endswith(ending) or key.startswith(_EMBEDDINGS):
-                continue
-            named = key[:end]
-            if damage(tensors, ending, named, entry["shape"]):
-                continue
-            module = modules_by_name.get(named) or modules_by_name.get(kohya_name(named))
-            if module is None:
-                missing.add(named)
-                continue
-            names, weight = module
-            if not fits(tensors, named, entry["shape"], weight):
-                wider = names[0] in _INPUTS and fits(tensors, named, entry["shape"], _wider(weight, entry["shape"]))
-                (widened if wider else conflicts).update(names)
-            elif len(weight) > 1:
-                matched.update(names)
-    elsewhere = set() if modules.text_encoders else {name for name in missing if kohya_name(name).startswith(_TEXT)}
+    tensors = header.tensors
+    strays = list(_strays(tensors))
+    if strays and tensors is not (plain := plain_tensors(header)):
+        tensors, strays = plain, list(_strays(plain))
+    found = _Compared(tensors, modules)
+    numbers = numbered(tensors) if strays else {}
+    if not (found.by_number(numbers) if numbers else found.by_name(strays)):
+        return None
     return Coverage(
         lora=lora,
         modules=modules.targets,
-        matched=len((matched | widened) - conflicts),
-        shape_conflicts=tuple(sorted(conflicts)),
-        unmatched=tuple(sorted((missing - elsewhere).union(_strays(tensors)))),
-        elsewhere=tuple(sorted(elsewhere)),
-        widened=tuple(sorted(widened)),
-        ranks=ranks(header),
+        matched=len((found.matched | found.widened) - found.conflicts),
+        shape_conflicts=tuple(sorted(found.conflicts)),
+        unmatched=tuple(sorted(found.missing)),
+        elsewhere=tuple(sorted(found.elsewhere)),
+        widened=tuple(sorted(found.widened)),
+        ranks=ranks(tensors),
         alphas=alphas(header),
     )
+
+
+class _Compared:
+    """A LoRA's tensors and a checkpoint's modules, and what was found so far."""
+
+    def __init__(self, tensors: Tensors, modules: Modules) -> None:
+        self._tensors, self._modules = tensors, modules
+        self.matched: set[str] = set()
+        self.conflicts: set[str] = set()
+        self.missing: set[str] = set()
+        self.elsewhere: set[str] = set()
+        self.widened: set[str] = set()
+
+    def by_name(self, strays: list[str]) -> bool:
+        """Look up each module that is changed; whether any can be told to be there or not."""
+        for mark in _endings(self._tensors, MARKS):
+            for key in [key for key in self._tensors if key.endswith(mark)]:
+                named, marked = key[: -len(mark)], self._tensors[key]["shape"]
+                if not key.startswith(EMBEDDINGS) and not damage(self._tensors, mark, named, marked):
+                    self._look_up(named, mark, marked)
+        if not self._modules.text_encoders:
+            self.elsewhere = {name for name in self.missing if kohya_name(name).startswith(_TEXT)}
+        self.missing = (self.missing - self.elsewhere).union(strays)
+        return self._modules.all_spellings or bool(self.matched or self.widened or self.conflicts)
+
+    def _look_up(self, named: str, mark: str, marked: Shape) -> None:
+        by_name, fits = self._modules.by_kohya_name, FITS[mark]
+        module = by_name.get(named) or next(filter(None, map(by_name.get, kohya_names(named))), None)
+        if module is None:
+            self.missing.add(named)
+            return
+        names, weight = module
+        if not fits(self._tensors, named, mark, weight):
+            wider = names[0] in _INPUTS and fits(self._tensors, named, mark, _wider(weight, marked))
+            (self.widened if wider else self.conflicts).update(names)
+        elif len(weight) > 1:
+            self.matched.update(names)
+
+    def by_number(self, numbers: Mapping[str, Mapping[int, tuple[int, int]]]) -> bool:
+        """Count the modules off in the order in which they were trained; whether all fit, and so were the same."""
+        order = in_order(self._modules.shapes)
+        for network, sizes in numbers.items():
+            names = order[network]
+            if not names and network == "text_encoder":
+                self.elsewhere.update(f"{network}:{number}" for number in sizes)
+                continue
+            for number, (taken, given) in sizes.items():
+                if number >= len(names) or self._modules.shapes[names[number]] != [given, taken]:
+                    return False
+                self.matched.add(names[number])
+        return True
 
 
 def _wider(weight: Shape, down: Shape) -> Shape:
@@ -283,14 +404,15 @@ def _wider(weight: Shape, down: Shape) -> Shape:
 
 def _strays(tensors: Mapping[str, object]) -> Iterator[str]:
     """Tensors that belong to no way of changing a module, and so have no effect."""
-    for key in tensors:
-        if not key.endswith(_KNOWN) and not key.startswith(_EMBEDDINGS):
-            of_rescaling = key.endswith(".weight") and f"{key.removesuffix('.weight')}.on_input" in tensors
-            if not of_rescaling:
+    unknown = {tail for tail in {*map(_tail, tensors)} if not tail.endswith(_TAILS)}
+    for key in tensors if unknown else ():
+        if _tail(key) in unknown and not key.startswith(EMBEDDINGS):
+            rescaled = key.endswith(".weight") and f"{key.removesuffix('.weight')}.on_input" in tensors
+            if not rescaled and not key.rstrip("0123456789").endswith(LISTED):
                 yield key
 
 
-def _endings(names: Iterable[str]) -> list[str]:
-    """Those of `ADAPTERS` that may occur: a few tails stand for thousands of names."""
+def _endings(names: Iterable[str], endings: Iterable[str]) -> list[str]:
+    """Those of `endings` that may occur: a few tails stand for thousands of names."""
     tails = "\n".join({*map(_tail, names)}) + "\n"
-    return [ending for ending in ADAPTERS if f"{ending[-_TAIL:]}\n" in tails]
+    return [ending for ending in endings if f"{ending[-_TAIL:]}\n" in tails]

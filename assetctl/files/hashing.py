@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from assetctl.errors import CorruptFileError, StorageError
 from assetctl.files.paths import open_regular
-from assetctl.files.safetensors import MAX_HEADER
+from assetctl.files.safetensors import MAX_HEADER, SPACE
 
 if TYPE_CHECKING:
     import os
@@ -177,7 +177,7 @@ def _data_start(file: FileIO, size: int) -> int | None:
     """Where the tensors of a safetensors file begin, or `None` for another file."""
     start = file.read(9)
     length = int.from_bytes(start[:8], "little")
-    is_header = start[8:] == b"{" and 2 <= length <= min(size - 8, MAX_HEADER)
+    is_header = start[8:].lstrip(SPACE) in (b"{", b"") and 2 <= length <= min(size - 8, MAX_HEADER)
     return 8 + length if is_header else None
 
 

@@ -14,7 +14,8 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter, mul, sub
+from itertools import accumulate, compress
+from operator import itemgetter, mul, not_, sub
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,7 +25,7 @@ from assetctl.errors import CorruptFileError, OtherFormatError, RefusedFileError
 from assetctl.files.paths import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -216,8 +217,11 @@ _FIRST = 16 * 2**10
 #: Limit on the separators in a header that is longer than this: parsed, it would take twenty times as much memory.
 _LONG, _MOST_SEPARATORS = 2 * 2**20, 1_000_000
 
-#: Limit on a tensor's dimensions, so that no product of them grows without bound.
+#: Dimensions of a tensor up to which their product is made without a look at how it grows; no model's has more.
 MAX_DIMENSIONS = 16
+
+#: What may stand around JSON.
+SPACE = b" \t\n\r"
 
 #: Bits of one element, by dtype. Sub-byte types exist since safetensors 0.6.
 DTYPE_BITS = {
@@ -296,7 +300,7 @@ def read_header(path: Path) -> Header:
         raise StorageError(
             f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions."
         ) from error
-    if raw[:1] != b"{":
+    if raw.lstrip(SPACE)[:1] != b"{":
         refuse(path, length.to_bytes(8, "little") + raw[:4088], size)
         raise _corrupt(path, "its header is not JSON")
     try:
@@ -333,10 +337,52 @@ def _parse(raw: bytes, data_size: int) -> tuple[Mapping[str, Any], Mapping[str, 
         tensors = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _MalformedError("its header is not JSON") from error
-    metadata = _verified_metadata(tensors.pop("__metadata__", {}))
-    _verify(tensors, data_size)
+    metadata = _verified_metadata(tensors.pop("__metadata__", None))
+    if not _is_usual(raw, tensors) or not _verified(tensors, data_size):
+        tensors = _read_odd(raw)
+        _verify(tensors, data_size)
+        return tensors, metadata, False
     _tables.keep(raw, data_size, tensors, metadata)
     return tensors, metadata, False
+
+
+def _verified(tensors: dict[str, Any], data_size: int) -> bool:
+    """Whether a table is as usual, and adds up.
+
+    Raises:
+        _MalformedError: It does not.
+    """
+    try:
+        _verify(tensors, data_size)
+    except _MalformedError as error:
+        if isinstance(error.__cause__, TypeError):  # something is of another type, which may be odd and right
+            return False
+        raise
+    return True
+
+
+def _is_usual(raw: bytes, tensors: dict[str, Any]) -> bool:
+    """Whether each tensor has its three fields and nothing else is in the table, told by its quotation marks: two for
+    each name and dtype. It says no where names hold any themselves, and where metadata do not stand first.
+    """
+    first = next(iter(tensors), None)
+    if first is None:
+        return raw.count(b'"__metadata__"') <= 1
+    start = max(0, raw.find(orjson.dumps(first) + b":"))
+    if raw.count(b'"', start) != 10 * len(tensors) or raw.count(b'"__metadata__"', 0, start) > 1:
+        return False
+    return raw.find(b"-", start) < 0 or raw.find(b"-0", start) < 0  # which is no whole number there
+
+
+def _read_odd(raw: bytes) -> dict[str, Any]:
+    from assetctl.files.odd_headers import OddHeaderError, read_odd_header  # noqa: PLC0415 - hardly any is written so
+
+    try:
+        tensors, entries = read_odd_header(raw)
+    except (OddHeaderError, ValueError, RecursionError) as error:
+        raise _MalformedError(str(error)) from error
+    _columns(entries)
+    return tensors
 
 
 def separators(json: bytes) -> int:
@@ -345,6 +391,8 @@ def separators(json: bytes) -> int:
 
 
 def _verified_metadata(metadata: object) -> Mapping[str, str]:
+    if metadata is None:  # as the reference library takes it
+        return {}
     if not isinstance(metadata, dict) or not set(map(type, metadata.values())) <= {str}:
         raise _MalformedError("its metadata are not all strings")
     return metadata
@@ -356,7 +404,7 @@ def _verify(tensors: dict[str, Any], data_size: int) -> None:
     Raises:
         _MalformedError: With what is wrong.
     """
-    begins, ends, fits = _columns(tensors) if tensors else ((0,), (0,), True)
+    begins, ends, fits = _columns(tensors.values())
     if not _tiles(begins, ends):
         raise _MalformedError("its tensors overlap or leave gaps")
     if max(ends) != data_size:
@@ -366,22 +414,36 @@ def _verify(tensors: dict[str, Any], data_size: int) -> None:
         raise _MalformedError("a tensor's shape does not fit its byte range")
 
 
-def _columns(tensors: dict[str, Any]) -> tuple[Sequence[int], Sequence[int], bool]:
+def _columns(entries: Collection[dict[str, Any]]) -> tuple[Sequence[int], Sequence[int], bool]:
     """First byte and end of every tensor, and whether as many bytes as its shape and dtype want lie between."""
+    if not entries:
+        return (0,), (0,), True
     try:
-        dtypes, shapes, offsets = (list(map(column, tensors.values())) for column in _COLUMNS)
+        dtypes, shapes, offsets = (list(map(column, entries)) for column in _COLUMNS)
         begins, ends = zip(*offsets, strict=True)
         element_sizes = list(map(_DTYPE_SIZES.__getitem__, dtypes))
-        if max(map(len, shapes)) > MAX_DIMENSIONS:
-            raise _MalformedError("a tensor has more dimensions than any model has")
         if not _whole(shapes, offsets):
             raise _MalformedError("a shape or byte range is not a whole number")
+        if max(map(len, shapes)) > MAX_DIMENSIONS:
+            _bounded(shapes)
         sizes = list(map(mul, map(math.prod, shapes), element_sizes))
+        if 0 in sizes:
+            _bounded(compress(shapes, map(not_, sizes)))
         return begins, ends, sizes == list(map(sub, ends, begins))
     except (KeyError, TypeError, ValueError) as error:
         raise _MalformedError("a tensor lacks a known dtype, a shape or a byte range") from error
     except OverflowError as error:
         raise _MalformedError("a tensor's shape does not fit its byte range") from error
+
+
+def _bounded(shapes: Iterable[Sequence[int]]) -> None:
+    """Hold products of lengths to 64 bits at each step, be it that a later length is 0, as the reference library does.
+
+    Raises:
+        OverflowError: One goes beyond.
+    """
+    if any(product >= 2**64 for shape in shapes for product in accumulate(shape, mul)):
+        raise OverflowError
 
 
 def _whole(*columns: Sequence[Sequence[Any]]) -> bool:

@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING
 from assetctl.errors import UnusableError
 from assetctl.files.json_files import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
-from assetctl.generation.folders import driven, hand_over, model_index
-from assetctl.generation.parts import END, START, find_tokenizer_files, read_vocabulary, refuse_numbers, write_tokenizer
+from assetctl.generation.folders import driven, hand_over, is_complete, model_index
+from assetctl.generation.parts import (
+    END,
+    NETWORKS,
+    START,
+    find_tokenizer_files,
+    read_vocabulary,
+    refuse_numbers,
+    write_tokenizer,
+)
 from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
@@ -29,8 +37,6 @@ if TYPE_CHECKING:
     from assetctl.identify.features import TextEncoder
 
 _UNET = "model.diffusion_model."
-#: Where a single file keeps what is used of it.
-_NETWORKS = (_UNET, "first_stage_model.", "cond_stage_model.", "conditioner.")
 
 
 def write_configuration(
@@ -55,7 +61,7 @@ def write_configuration(
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
     encoders_by_part = {encoder.part: encoder for encoder in driven(family).text_encoders}
-    refuse_numbers(header, _NETWORKS)
+    refuse_numbers(header, NETWORKS)
     if tokenizer is not None and is_complete(tokenizer):
         return hand_over(
             tokenizer, family, into, weights=False, own_vae=own_vae, like=_derived_if_it_can_be(header, family)
@@ -76,11 +82,6 @@ def write_configuration(
     return into
 
 
-def is_complete(companion: Path) -> bool:
-    """Whether a folder beside a checkpoint holds the whole configuration of a pipeline, not a tokenizer alone."""
-    return (companion / "unet" / "config.json").is_file()
-
-
 def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, Config]:
     """The configuration of each part that has weights, read off a single file's tensors, and within bounds.
 
@@ -96,6 +97,18 @@ def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, C
         if layers_of(config, part) > len(header.tensors):
             raise _lacks(header, f"tensors for the layers of its {part}")
     return parts
+
+
+def check_single_file(header: Header, family: str, tokenizer: Path | None, *, own_vae: bool = True) -> None:
+    """Look at all that `write_configuration` would look at of a file without a configuration beside it.
+
+    Raises:
+        UnusableError: It lacks a part or its vocabulary, or a value is out of bounds.
+    """
+    refuse_numbers(header, NETWORKS)
+    parts = derived(header, family, own_vae=own_vae)
+    for encoder in (name for name in parts if name.startswith("text_encoder")):
+        find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
 
 
 def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:
@@ -193,7 +206,8 @@ def vae_config(header: Header, family: str) -> Config:
         (each for each in ("first_stage_model.", "vae.", "") if each + "encoder.conv_in.weight" in header.tensors), None
     )
     if prefix is None:
-        raise _lacks(header, "a VAE", "Name one with `--vae NAME`.")
+        hint = "Name one with `--vae NAME`; `assetctl list --kind vae` shows all."
+        raise _lacks(header, "its VAE", hint)
     diffusers = header.has(f"\n{prefix}encoder.down_blocks.")
     down = prefix + ("encoder.down_blocks." if diffusers else "encoder.down.")
     block = "resnets" if diffusers else "block"
@@ -231,7 +245,11 @@ def _text_encoder_config(header: Header, encoder: TextEncoder) -> Config:
         words, places = "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
         blocks, inner = "encoder.layers.", "mlp.fc1.weight"
     if prefix + words not in header.tensors:
-        raise _lacks(header, "a text encoder", "Choose a checkpoint that has one.")
+        which = f"its text encoder ({encoder.part})"
+        hint = (
+            "assetctl takes none from another file: choose a checkpoint that brings it along, or its diffusers folder."
+        )
+        raise _lacks(header, which, hint)
     rows, width = _shape(header, prefix + words)[:2]
     layers = _count(header, prefix + blocks)
     projection = header.shape(prefix + "text_projection") if encoder.projects else None

@@ -126,6 +126,11 @@ def _is_harmless(key: str, entry: object) -> bool:
     return True
 
 
+def is_complete(companion: Path) -> bool:
+    """Whether a folder beside a checkpoint holds the whole configuration of a pipeline, not a tokenizer alone."""
+    return (companion / "unet" / "config.json").is_file()
+
+
 def check_model(folder: Path, family: str, *, weights: bool = True, own_vae: bool = True) -> None:
     """Look at all that `hand_over` would look at, and write nothing.
 

@@ -76,6 +76,10 @@ def _link(path: Path, link: Path) -> None:
     shutil.copyfile(path, link)  # Windows, without the right to make links, and on another drive
 
 
+#: Where a single file keeps what is used of it.
+NETWORKS = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.")
+
+
 def refuse_numbers(header: Header, begin: tuple[str, ...] = ("",)) -> None:
     """Refuse weights that are no real numbers, which torch would turn into some.
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from assetctl.types import Identification
 
 
-def identify(path: Path) -> Identification:
-    """What the file or diffusers folder at `path` is.
+def identify(path: Path, *, beside: Path | None = None) -> Identification:
+    """What the file or diffusers folder at `path` is; a configuration that stands `beside` where it came from counts.
 
     Raises:
         RefusedFileError: It is something else: a web page, a folder of files, a pickle that would run code.
@@ -39,7 +39,12 @@ def identify(path: Path) -> Identification:
             if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
                 return identify_folder(path)
             raise
-        return identify_header(header)
+        found = identify_header(header)
+    if found.prediction is None and found.kind in ("checkpoint", "diffusion-model"):
+        from assetctl.identify.metadata import configured  # noqa: PLC0415 - few files are checkpoints
+
+        return configured(found, beside or path)
+    return found
 
 
 def identify_header(header: Header) -> Identification:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from assetctl.files.safetensors import Header
     from assetctl.identify.outline import Outline
+    from assetctl.identify.signs import Sign
 
 
 #: `certain`: no other family looks like this. `likely`: others could, but do not in practice.
@@ -200,7 +200,8 @@ class Family:
 
     Attributes:
         name: As people call it, in lower case.
-        match: Its claim to features, or `None`.
+        match: Its claim to features, or `None`, where it cannot be declared as `signs`.
+        signs: Ways in which it shows, what proves most first.
         said: Regular expression for how trainers' metadata name it, matched against lower-case text.
         classes: Network classes of diffusers configurations that are this family.
         prediction: What its networks predict, where all of them predict the same.
@@ -219,7 +220,8 @@ class Family:
     """
 
     name: str
-    match: Callable[[Features], Match | None]
+    match: Callable[[Features], Match | None] | None = None
+    signs: tuple[Sign, ...] = ()
     said: str | None = None
     classes: tuple[str, ...] = ()
     prediction: str | None = None
@@ -277,11 +279,12 @@ _RATIOS = (
 )  # fmt: skip
 _BUILDS: tuple[Build, ...] = ("plain", "gated", "wide")
 
-_LAYERS = tuple(
-    f"{stack}.0.{part}."
-    for stack in ("layers", "noise_refiner", "context_refiner", "control_layers")
-    for part in ("attention", "attn", "feed_forward")
-)
+_LAYERS = (
+    "layers.0.attention.", "layers.0.attn.", "layers.0.feed_forward.",
+    "noise_refiner.0.attention.", "noise_refiner.0.attn.", "noise_refiner.0.feed_forward.",
+    "context_refiner.0.attention.", "context_refiner.0.attn.", "context_refiner.0.feed_forward.",
+    "control_layers.0.attention.", "control_layers.0.attn.", "control_layers.0.feed_forward.",
+)  # fmt: skip
 _TAKES_LAYER = (
     "attention.qkv", "attention.to_q", "attention.to_k", "attention.to_v", "feed_forward.w1", "feed_forward.w3",
     "layers.#.attn.to_q", "layers.#.attn.to_k", "layers.#.attn.to_v", "feed_forward.linear_1",
@@ -398,13 +401,6 @@ def unet_variant(features: Features) -> str | None:
     return {9: "inpainting", 8: "pix2pix", 5: "depth", 7: "upscaler"}.get(features.unet.in_channels or 4)
 
 
-def read_by_kolors(features: Features) -> bool:
-    """Whether a UNet that takes text as wide as SDXL's is that of Kolors, or an IP-Adapter is for it."""
-    if features.kind == "ip-adapter":  # SDXL's resamplers are 1280 wide
-        return features.outline.output_width("image_proj.layers.0.0.to_out") == 2048
-    return features.outline.begins("encoder_hid_proj.")
-
-
 def _in_channels(outline: Outline) -> int | None:
     for root in _ROOTS:
         shape = outline.header.shape(root + "input_blocks.0.0.weight") or outline.header.shape(root + "conv_in.weight")
@@ -420,23 +416,3 @@ def _linear(outline: Outline) -> bool | None:
         return None
     shapes = (outline.header.shape(module + ending) for ending in (".weight", ".lora_down.weight", ".lora_A.weight"))
     return next((len(shape) == 2 for shape in shapes if shape is not None and len(shape) > 1), None)
-
-
-#: Part of a tensor's name, and the method it belongs to; a newline is a name's end.
-_METHODS = {
-    ".hada_": "LoHa",
-    ".lokr_": "LoKr",
-    ".dora_scale": "DoRA",
-    "lora_magnitude_vector": "DoRA",
-    ".oft_": "OFT",
-    ".boft_": "BOFT",
-    ".a1.weight\n": "GLoRA",
-    ".on_input\n": "IA3",
-    ".diff\n": "full difference",
-    ".diff_b\n": "full difference",
-}
-
-
-def unsupported_method(header: Header) -> str | None:
-    """Name of the method, if a LoRA's header shows one that cannot be applied faithfully."""
-    return next((method for part, method in _METHODS.items() if header.has(part)), None)

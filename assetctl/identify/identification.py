@@ -18,6 +18,7 @@ from assetctl.identify.kinds.embedding import NAMELESS
 from assetctl.identify.metadata import lineage
 from assetctl.identify.outline import Outline
 from assetctl.identify.plugins import families, kinds
+from assetctl.identify.signs import UNET, claim
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from assetctl.files.safetensors import Header
     from assetctl.identify.features import Features
+    from assetctl.identify.signs import Sign
     from assetctl.types import Confidence
 
 
@@ -136,6 +138,7 @@ def conclude(sight: Sight, said: Mapping[str, str], *, format_: str, name: str) 
         layout=features.layout,
         confidence=answer.confidence,
         trigger_words=words.words,
+        alias=metadata.alias(said),
         evidence=(*sight.evidence, *answer.evidence, *named, *words.evidence),
     )
 
@@ -190,13 +193,27 @@ def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
 
 
 def _matches(features: Features) -> list[tuple[Family, Match]]:
-    return [(family, match) for family in families() if (match := _match(family, features)) is not None]
+    in_question = _in_question(features.kind, unet=features.unet is not None)
+    found = ((family, _match(family, signs, features)) for family, signs in in_question)
+    return [(family, match) for family, match in found if match is not None]
 
 
-def _match(family: Family, features: Features) -> Match | None:
+def _match(family: Family, signs: tuple[Sign, ...], features: Features) -> Match | None:
     if features.model_class is not None and features.model_class in family.classes:
         return Match("certain", f"the network is a {features.model_class}")
-    return family.match(features)
+    return claim(signs, features) or (family.match(features) if family.match else None)
+
+
+@cache
+def _in_question(kind: str, *, unet: bool) -> tuple[tuple[Family, tuple[Sign, ...]], ...]:
+    """Every family, and those of its signs that a file of this kind may show that is about a UNet, or is not."""
+    return tuple(
+        (
+            family,
+            tuple(sign for sign in family.signs if kind in sign.kinds and unet in sign.measures.get(UNET, (unet,))),
+        )
+        for family in families()
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+import unicodedata
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import orjson
 
+from assetctl.files.paths import read_regular
 from assetctl.text import visible
 from assetctl.types import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from assetctl.identify.features import Family
+    from assetctl.types import Identification
 
+
+#: A file's name may be so long.
+_LONGEST_ALIAS = 255
 
 #: Limits, so that hostile metadata cost little: of JSON in characters, of a word, of words in all, of folders.
 MAX_JSON = 8 * 2**20
@@ -74,6 +81,11 @@ def trained_on(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if metadata.get(key):
             name = metadata[key][-400:].replace("\\", "/").rsplit("/", 2)
             yield key, clean_words("/".join(name[-2:])).lower()
+
+
+def alias(metadata: Mapping[str, str]) -> str:
+    """What a trainer called the file that it wrote; empty where it does not say."""
+    return unicodedata.normalize("NFC", clean_words(metadata.get("ss_output_name", ""), _LONGEST_ALIAS))
 
 
 def prediction(metadata: Mapping[str, str]) -> str | None:
@@ -150,6 +162,31 @@ def _distinct(words: Iterable[str]) -> tuple[str, ...]:
 
 def _evidence(detail: str, words: Iterable[str]) -> Evidence:
     return Evidence("metadata", f"trigger_words={', '.join(words)}", detail)
+
+
+#: CompVis' configurations have 3 KB. In one, the key that says what a network predicts; nothing else is read of it.
+_MOST_CONFIGURATION = 2**16
+_PARAMETERIZATION = re.compile(
+    rb"""^[ \t]{0,40}["']?parameterization["']?[ \t]{0,9}:[ \t]{0,9}["']?(v|eps)["']?[ \t]{0,9}(?:\#[^\n]*)?\r?$""",
+    re.MULTILINE | re.VERBOSE,
+)
+
+
+def configured(found: Identification, path: Path) -> Identification:
+    """What a checkpoint predicts by the configuration beside it, `NAME.yaml`, which A1111 reads as well.
+
+    It is searched for that one key, and nothing that it names is looked for. What says both says nothing.
+    """
+    place = path.with_suffix(".yaml")
+    try:
+        said = set(_PARAMETERIZATION.findall(read_regular(place, _MOST_CONFIGURATION)))
+    except (OSError, ValueError):
+        return found
+    if len(said) != 1:
+        return found
+    prediction = "v_prediction" if said == {b"v"} else "epsilon"
+    why = Evidence("metadata", f"prediction={prediction}", f"{place.name} beside it sets its parameterization")
+    return replace(found, prediction=prediction, evidence=(*found.evidence, why))
 
 
 #: Kinds that are what their names say: a LoRA's name says what it shows, and Pony may be a pony.

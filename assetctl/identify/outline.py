@@ -13,52 +13,32 @@ dot, no file says.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
-from math import isqrt
 from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING
+
+from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes, with_adapters_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from assetctl.files.safetensors import Header
+    from assetctl.tensors.adapters import Change, Tensors
 
-#: How names begin that a trainer wrote flat. `lora_te` is one of several numbers.
-_FLAT = ("lora_unet_", "lora_te", "lora_transformer_", "lora_prior_", "lllite_", "lycoris_", "oft_unet_")
-_FLAT_LINES = tuple(f".{beginning}" for beginning in _FLAT)
+#: How lines begin of names that a trainer wrote flat, with underscores for dots.
+_FLAT_LINES = tuple(f".{layout.prefix}" for layout in LAYOUTS if layout.flat)
 
 #: A component that is a number, in names that each begin with a separator.
 _NUMBER_DOTTED = re.compile(r"\.\d+(?=[.\n])")
 _NUMBER_FLAT = re.compile(r"/\d+(?=[/\n])")
-
-#: What stands before a network's own module names. `transformer_blocks` is a name, not a prefix; `model` is one only
-#: where what follows is no language model.
-_PREFIX = re.compile(
-    r"\n(?:\.((?:base_model\.model|model\.diffusion_model|diffusion_model|control_model|unet|net|params_ema|params"
-    r"|transformer(?!\.(?:resblocks|text_model|h)\.)"
-    r"|model(?=\.(?:double_blocks|single_blocks|transformer_blocks|single_transformer_blocks|blocks|layers\.#\.attention)\.)"
-    r")\.)+|/(?:(?:lora/unet|lora/transformer|lora/prior|lycoris|oft/unet|diffusion/model|unet"
-    r"|transformer(?!/blocks/#))/)+)"
-)
 
 #: Length of the beginnings that are kept apart: few are distinct, so that a search for one is short.
 _HEAD = 32
 
 _START = itemgetter(slice(3))
 _NUMBER = re.compile(r"\d+")
-
-#: Ways to write the half of a change that reads a module's input.
-_INPUTS = (
-    ".weight", ".lora_down.weight", ".lora_A.weight", ".lora.down.weight", "_lora.down.weight",
-    ".lora_linear_layer.down.weight", ".down.weight", ".down", ".lora_A", ".hada_w1_b", ".diff",
-)  # fmt: skip
-#: Likewise for the half that writes its output.
-_OUTPUTS = (
-    ".weight", ".lora_up.weight", ".lora_B.weight", ".lora.up.weight", "_lora.up.weight",
-    ".lora_linear_layer.up.weight", ".up.weight", ".up", ".lora_B", ".hada_w1_a", ".diff",
-)  # fmt: skip
 
 
 class _Lines(dict[str, str]):
@@ -126,6 +106,25 @@ def _underscored(path: str) -> str:
     return path.replace(".", "_")
 
 
+def _dotted_line(name: str) -> str:
+    return _NUMBER_DOTTED.sub(".#", f".{name}\n")[1:-1]
+
+
+def _flat_line(name: str) -> str:
+    return _flat(f".{name}")[1:]
+
+
+#: What stands before a network's own module names, as often as such things follow each other.
+_PREFIX = re.compile(
+    rf"\n(?:\.(?:{prefixes((each for each in DENOISERS if not each.flat), _dotted_line)})+"
+    rf"|/(?:{prefixes((each for each in DENOISERS if each.network == 'denoiser'), _flat_line)})+)"
+)
+
+#: `model.`, which is a prefix of all names once one of them goes on with a stack of blocks.
+_STACK = re.compile(rf"\n\.(?:model\.)+(?:{'|'.join(re.escape(_dotted_line(name)) for name in STACKS)})")
+_MODEL = re.compile(r"\n\.(?:model\.)+")
+
+
 class _Text:
     """The distinct names of a header, and what was asked of them before.
 
@@ -136,12 +135,36 @@ class _Text:
     def __init__(self, lines: frozenset[str]) -> None:
         self.written = "\n" + "\n".join(sorted(lines)) + "\n"
         self.text = _PREFIX.sub(lambda found: found[0][:2], self.written)
+        if "\n.model." in self.written and _STACK.search(self.written):
+            self.text = _MODEL.sub("\n.", self.text)
         self.flat, self.dotted = "\n/" in self.text, "\n." in self.text
         self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
         self._has: dict[tuple[str, ...], bool] = {}
+        self._shows: dict[tuple[str, ...], bool] = {}
         self._begins: dict[tuple[str, ...], bool] = {}
         self._prefixed: dict[tuple[str, ...], bool] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    @cached_property
+    def ways(self) -> tuple[tuple[Change, str, str], ...]:
+        """Ways to write a change that may occur: each with what stands before the ending that marks it, and that."""
+        return tuple(
+            (change, between, mark)
+            for change in CHANGES
+            if change.measure is not None
+            for mark in change.marks
+            for between in change.between
+            if any(self._ends(between + end.removesuffix(".weight")) for end in change.ends(mark))
+        )
+
+    @cached_property
+    def with_adapters(self) -> bool:
+        """Whether names of peft's adapters stand in them."""
+        return self.dotted and with_adapters_names(self.text)
+
+    def _ends(self, ending: str) -> bool:
+        dotted = _NUMBER_DOTTED.sub(".#", f"{ending}\n")[:-1]
+        return (self.dotted and dotted in self.text) or (self.flat and _flat(dotted) in self.text)
 
     def holds(self, name: str) -> bool:
         dotted, flat = _needles(name)
@@ -151,6 +174,14 @@ class _Text:
         known = self._has.get(names)
         if known is None:
             known = self._has[names] = any(map(self.holds, names))
+        return known
+
+    def shows(self, names: tuple[str, ...]) -> bool:
+        known = self._shows.get(names)
+        if known is None:
+            rooted = tuple(name[1:] for name in names if name[0] == "^")
+            anywhere = tuple(name for name in names if name[0] != "^")
+            known = self._shows[names] = bool((rooted and self.begins(rooted)) or (anywhere and self.has(anywhere)))
         return known
 
     def begins(self, names: tuple[str, ...]) -> bool:
@@ -188,13 +219,18 @@ class Outline:
         header: The header.
         text: One line for each distinct name from its network's root on, `\n` before and after each.
         written: The same with whatever prefix the layout gives them.
+        flat: Whether some names are written flat.
     """
 
     def __init__(self, header: Header) -> None:
         self.header = header
         self._lines = _kept_lines.of(header.tensors, header.names)
         self._distinct = _text_of(frozenset(self._lines))
-        self.written, self.text, self._flat = self._distinct.written, self._distinct.text, self._distinct.flat
+        self.written, self.text, self.flat = self._distinct.written, self._distinct.text, self._distinct.flat
+
+    @cached_property
+    def _tensors(self) -> Tensors:
+        return plain_tensors(self.header) if self._distinct.with_adapters else self.header.tensors
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""
@@ -208,13 +244,17 @@ class Outline:
         """Whether some module's path, counted from its network's root, begins with one of `names`."""
         return self._distinct.begins(names)
 
+    def shows(self, names: tuple[str, ...]) -> bool:
+        """Whether some module's path contains one of `names`, or begins with one that has a `^` before it."""
+        return self._distinct.shows(names)
+
     def prefixed(self, *prefixes: str) -> bool:
         """Whether some name, as it is written, begins with one of `prefixes`."""
         return self._distinct.prefixed(prefixes)
 
     def input_width(self, *modules: str) -> int | None:
         """Width of what a module takes in, for the first of `modules` that shows it."""
-        return self._first_width(modules, _INPUTS, 1)
+        return self._first_width(modules, 1)
 
     def width_taken(self, beginning: str, pattern: re.Pattern[str]) -> int | None:
         """Width of what the first module takes whose name, as written, has `beginning` and matches `pattern`."""
@@ -223,11 +263,11 @@ class Outline:
         found = pattern.search(names, at) if at >= 0 else None
         if found is None:
             return None
-        return self._width(names[names.rfind("\n", 0, found.end()) + 1 : found.end()], _INPUTS, 1)
+        return self._width(names[names.rfind("\n", 0, found.end()) + 1 : found.end()], 1)
 
     def output_width(self, *modules: str) -> int | None:
         """Width of what a module gives out, for the first of `modules` that shows it."""
-        return self._first_width(modules, _OUTPUTS, 0)
+        return self._first_width(modules, 0)
 
     def square_width(self, *modules: str) -> int | None:
         """Width of modules that give out as much as they take in: four-bit weights show it by their biases alone."""
@@ -244,7 +284,7 @@ class Outline:
             return None
         block, _, part = name.rpartition("#.")
         for needle, separator, spelling in zip(_needles(name), "._", (part, _underscored(part)), strict=True):
-            found = self._in_block(needle, separator, spelling) if block else self._ending_in(separator, spelling)
+            found = self._in_block(needle, separator, spelling, part) if block else self._ending_in(separator, spelling)
             if found is not None:
                 return found
         return None
@@ -255,7 +295,7 @@ class Outline:
             return -1
         names = self.header.names
         parts = [*names.split(f".{stack}.")[1:], *names.split(f"\n{stack}.")[1:]]
-        if self._flat:
+        if self.flat:
             parts += names.replace(f"single_{stack}", "").split(f"{stack}_")[1:]
         starts = set(map(_START, parts))
         return max((int(digits[0]) for digits in map(_NUMBER.match, starts) if digits), default=-1)
@@ -273,7 +313,7 @@ class Outline:
             at = names.find(spelling, at + 1)
         return None
 
-    def _in_block(self, path: str, separator: str, spelling: str) -> str | None:
+    def _in_block(self, path: str, separator: str, spelling: str, dotted: str) -> str | None:
         """The first module whose path begins, at its network's root, with `path`, the last of it in this spelling."""
         start = self.text.find(f"\n{path}{path[0]}")
         if start < 0:
@@ -283,67 +323,29 @@ class Outline:
         written = self.written[self.written.rfind("\n", 0, end) + 1 : end]
         example = next(islice(self.header.tensors, self._lines.index(written), None), "")
         at = example.rfind(separator + spelling)
+        if at < 0:  # some trainers join the first parts of a path alone
+            spelling = dotted
+            at = example.rfind(f".{spelling}")
         return example[: at + 1 + len(spelling)] if at >= 0 else None
 
-    def _first_width(self, modules: tuple[str, ...], endings: tuple[str, ...], axis: int) -> int | None:
+    def _first_width(self, modules: tuple[str, ...], axis: int) -> int | None:
         there = self._distinct.modules(modules)
-        found = (self._width(name, endings, axis) for name in map(self.module, there) if name)
+        found = (self._width(name, axis) for name in map(self.module, there) if name)
         return next(filter(None, found), None)
 
-    def _width(self, module: str, endings: tuple[str, ...], axis: int) -> int | None:
-        for ending in endings:
-            shape = self.header.shape(module + ending)
-            packed = ending == ".weight" and shape is not None and shape[1:] == (1,)  # four-bit weights are [n, 1]
-            if shape is not None and len(shape) > 1 and not packed:
-                return shape[axis] * (2 if axis == 1 and self._halved(module + ending) else 1)
-        bias = self.header.shape(module + ".bias")
-        if axis == 0 and bias is not None and len(bias) == 1:
-            return bias[0]
-        return (
-            self._kronecker_width(module, axis)
-            or self._glora_width(module, axis)
-            or self._adapter_width(module, axis)
-            or self._orthogonal_width(module, axis)
-        )
+    def _width(self, module: str, axis: int) -> int | None:
+        weight = f"{module}.weight"
+        shape = self.header.shape(weight)
+        if shape is not None and len(shape) > 1 and shape[1:] != (1,):  # four-bit weights are [n, 1]
+            return shape[axis] * (2 if axis == 1 and self._halved(weight) else 1)
+        for change, between, mark in self._distinct.ways:
+            width = change.width(self._tensors, module + between, mark, axis)
+            if width is not None:
+                return width
+        bias = self.header.shape(f"{module}.bias")
+        return bias[0] if axis == 0 and bias is not None and len(bias) == 1 else None
 
     def _halved(self, weight: str) -> bool:
         """Whether a matrix holds two four-bit numbers a byte (NVFP4), with a scale for each few of a row."""
         scales = self.header.shape(weight + "_scale") if self.header.tensors[weight].get("dtype") == "U8" else None
         return scales is not None and len(scales) == 2
-
-    def _adapter_width(self, module: str, axis: int) -> int | None:
-        """Peft with an adapter's name within: `lora_A.default.weight`."""
-        if not self.has("lora_A."):
-            return None
-        half = f"\n{module}.lora_{'BA'[axis]}."
-        names = self.header.names
-        at = names.find(half)
-        shape = self.header.shape(names[at + 1 : names.index("\n", at + 1)]) if at >= 0 else None
-        return shape[axis] if shape is not None and len(shape) > 1 else None
-
-    def _kronecker_width(self, module: str, axis: int) -> int | None:
-        """LoKr: a change is the Kronecker product of two matrices, each whole or itself a product `a` times `b`."""
-        width = 1
-        for factor in (".lokr_w1", ".lokr_w2"):
-            shape = self.header.shape(module + factor) or self.header.shape(module + factor + "_" + "ab"[axis])
-            if shape is None or len(shape) < 2:
-                return None
-            width *= shape[axis]
-        return width
-
-    def _glora_width(self, module: str, axis: int) -> int | None:
-        """GLoRA: `W a + b`, each a product; older files hold the halves of both the other way round."""
-        first = self.header.shape(module + ".a1.weight")
-        if first is None or len(first) != 2:
-            return None
-        if axis == 1:
-            return max(first)
-        last = self.header.shape(module + (".b1.weight" if first[0] > first[1] else ".b2.weight"))
-        return last[0] if last else None
-
-    def _orthogonal_width(self, module: str, axis: int) -> int | None:
-        """OFT by Peft: as many rotations as the input is wide divided by their size, each the half above a diagonal."""
-        rotations = self.header.shape(module + ".oft_R.weight") if axis == 1 else None
-        if rotations is None or len(rotations) != 2:
-            return None
-        return rotations[0] * (1 + isqrt(1 + 8 * rotations[1])) // 2

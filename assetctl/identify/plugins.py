@@ -68,6 +68,16 @@ def assumed_prediction(checkpoint: Asset) -> str | None:
     return family.assumed_prediction
 
 
+def strange_lineages(checkpoint: Asset) -> tuple[str, ...]:
+    """Base models in lower case whose LoRAs and embeddings work with a checkpoint in part: of other lineages."""
+    family = family_called(checkpoint.family)
+    known = {} if family is None else {name.lower(): lineage for name, lineage in family.lineage.items()}
+    own = known.get((checkpoint.base_model or "").lower())
+    if family is None or own is None:
+        return ()
+    return tuple(name for name, lineage in known.items() if lineage not in (own, *family.descent.get(own, ())))
+
+
 def sharing_latents(name: str | None) -> tuple[str, ...]:
     """Names of the other families whose latents are the same, so that they share VAEs."""
     family = family_called(name)

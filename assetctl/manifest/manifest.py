@@ -39,7 +39,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: What to do about a name that cannot be one.
 NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
 #: What counts from no folder: addresses, and paths from the root, a person's home or a drive on.
-_ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:|(?:[\w.-]+:){1,2}(?:civitai|huggingface):", re.IGNORECASE)
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
@@ -252,7 +252,7 @@ def _settings(
         problem = each.problem(settings[each.name])
         if problem is not None:
             about = f"is {value}: its {each.name} " if len(options) > 1 else ""
-            document.fail(where, about + problem, "Mend that line.")
+            document.fail(where, about + problem, each.advice)
     try:
         return checked(settings)
     except UsageError as error:

@@ -26,6 +26,9 @@ _CALLED = {
     dict: "a table",
 }
 
+#: How TOML writes such a thing.
+_LIKE = {str: '"text"', int: "20", float: "0.8", bool: "true", list: '["one", "two"]', dict: "{}"}
+
 #: Whole numbers as TOML has them.
 _SMALLEST, _GREATEST = -(2**63), 2**63 - 1
 
@@ -42,7 +45,7 @@ def shown_key(text: str) -> str:
 class Document:
     """A parsed file that remembers where each key stands."""
 
-    def __init__(self, path: Path, missing: str, mend: str = "Mend it.") -> None:
+    def __init__(self, path: Path, missing: str, mend: str | None = None) -> None:
         self.path, self._mend = path, mend
         try:
             self.tables, text = read_toml(path, "Mend that line.")
@@ -77,13 +80,15 @@ class Document:
         """The value of the last part of `where` in the table `of`, of the right type."""
         value = of.get(where[-1], default)
         if type(value) is int and not _SMALLEST <= value <= _GREATEST:
-            self.fail(where, "is too large a number", self._mend)
+            self.fail(where, "is too large a number", self._mend or "Write a smaller one.")
         if kind is float and type(value) is int:
             value = float(value)
         if value is not default and type(value) is not kind:
-            self.fail(where, f"is not {_CALLED[kind]}", self._mend)
+            self.fail(
+                where, f"is not {_CALLED[kind]}", self._mend or f"Write, for example: {where[-1]} = {_LIKE[kind]}"
+            )
         if isinstance(value, float) and not math.isfinite(value):
-            self.fail(where, "is not a finite number", self._mend)
+            self.fail(where, "is not a finite number", self._mend or f"Write, for example: {where[-1]} = 0.8")
         return value
 
     def text(self, where: tuple[str, ...], of: Mapping[str, Any], *, prose: bool = False) -> str:

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import Catalog
-from assetctl.errors import StorageError
+from assetctl.errors import StorageError, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -115,6 +115,30 @@ class Workspace:
         from assetctl.store.trash import Trash  # noqa: PLC0415 - reading commands do without it
 
         return Trash(self.settings.home / "trash", self.models)
+
+    def tokenizer_of(self, checkpoint: Asset) -> Path | None:
+        """Where the vocabulary of a checkpoint's text encoder is: beside it, in the store, or in a diffusers folder of
+        its family; `None` of a folder, which has its own.
+
+        Raises:
+            UnusableError: There is none.
+        """
+        companion = Path(checkpoint.path).with_suffix(".config")
+        if checkpoint.format == "diffusers" or companion.is_dir():
+            return None if checkpoint.format == "diffusers" else companion
+        from assetctl.sources.support import installed_tokenizer  # noqa: PLC0415 - of what brings none along
+
+        installed = installed_tokenizer(self.store)
+        if installed is not None:
+            return installed
+        for folder in self.catalog.read.assets(kind="checkpoint", family=checkpoint.family, format="diffusers"):
+            if (Path(folder.path) / "tokenizer" / "vocab.json").is_file():
+                return Path(folder.path) / "tokenizer"
+        raise UnusableError(
+            f"{checkpoint.name} is a single file and lacks the vocabulary of its text encoder.",
+            f"Fetch it once with `assetctl pull --support {checkpoint.family}`, "
+            f"or put vocab.json and merges.txt into {companion / 'tokenizer'}.",
+        )
 
     @contextmanager
     def another(self, *, offline: bool) -> Iterator[Workspace]:

@@ -10,20 +10,20 @@ import orjson
 
 from assetctl.options import OPTIONS, together, written
 from assetctl.pictures.parameters import (
-    MAX_ASSETS,
     NO_FILE,
     Collection,
     PictureParameters,
     clean,
     line,
     mapping,
+    number,
     parse_json,
     prompt,
     role_of,
     settings,
     with_understood,
 )
-from assetctl.prompt import parse_prompt, without_tags
+from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,6 +117,7 @@ def _keep(found: Fields, name: str, value: str) -> None:
 NEGATIVE = "Negative prompt:"
 
 _STEPS = re.compile(r"\s*+Steps:\s*+[0-9]++\s*+(?:,|$)")
+_TEMPLATE = re.compile(r"\s*+(Template|Negative Template):[ \t]*+(.*+)")
 _REMARK = re.compile(r"(\w[\w ]{0,40}):[ \t]*+(.*+)")
 _PAIR = re.compile(r"(.*): ([0-9A-Za-z]{4,64})", re.DOTALL)
 
@@ -127,6 +128,7 @@ _TELLING = {"Steps", "Sampler", "CFG scale", "Seed", "Size", "Model hash"}
 #: Fields by the role of the assets that express them.
 _ROLES = {
     "Model": "checkpoint", "Model hash": "checkpoint", "VAE": "vae", "VAE hash": "vae", "Lora hashes": "lora",
+    "LoRA hashes": "lora", "LoRA networks": "lora", "Lora weights": "lora", "Extra networks": "lora",
     "TI hashes": "embedding", "Used embeddings": "embedding", "Hashes": "checkpoint",
 }  # fmt: skip
 
@@ -137,15 +139,17 @@ _MAX_NUMBERED = 20
 
 def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     """What an infotext says, and whether it has a line of fields at all; without one all of it is prompt."""
-    lines = clean(text).strip().split("\n")
+    lines, templates = _without_templates(clean(text).strip().split("\n"))
     at, fields = _fields_line(lines)
     for remark in map(_REMARK.fullmatch, [] if at is None else lines[at + 1 :][:_MAX_REMARKS]):
         if remark is not None:
             fields.plain.setdefault(remark[1], remark[2])
     positive, negative = _prompts(lines[:at])
     said = fields.plain
+    for name, template in templates.items():
+        said.setdefault(name, template)
     found = PictureParameters(
-        software=None if at is None else _software(said.get("Version", "")),
+        software=None if at is None else _software_of(said),
         prompt=prompt(positive),
         negative_prompt=prompt(negative),
         settings=_settings(said),
@@ -157,6 +161,22 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     )
     expressed = {each.field: each.name for each in OPTIONS}
     return with_understood(found, {**expressed, "Version": "software"}, _ROLES), at is not None
+
+
+def _without_templates(lines: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The lines without what Dynamic Prompts made the prompts of, which would be read as parts of these; and that."""
+    left: list[str] = []
+    found: dict[str, str] = {}
+    within = None
+    for each in lines:
+        begun = _TEMPLATE.fullmatch(each)
+        if begun is not None:
+            within = begun[1]
+            found.setdefault(within, begun[2])
+        elif within is None or each.lstrip().startswith(NEGATIVE) or _STEPS.match(each):
+            within = None
+            left.append(each)
+    return (left, found) if found and left and _fields_line(left)[0] is not None else (lines, {})
 
 
 def _settings(said: dict[str, str]) -> dict[str, Any]:
@@ -198,6 +218,11 @@ def _software(version: str) -> str:
     return next((name for name in ("assetctl", "ComfyUI") if version.startswith(name)), "A1111")
 
 
+def _software_of(said: dict[str, str]) -> str:
+    """Who wrote the fields: A1111, or what tells in a field of its own."""
+    return "SD.Next" if said.get("App") == "SD.Next" else _software(said.get("Version", ""))
+
+
 def _sampler(said: dict[str, str]) -> str | None:
     """The sampler as A1111 named it before it told samplers and schedules apart."""
     name, schedule = line(said.get("Sampler")), line(said.get("Schedule type"))
@@ -208,16 +233,17 @@ def _sampler(said: dict[str, str]) -> str | None:
 
 def _assets(positive: str, negative: str, fields: Fields) -> Collection:
     found, said = Collection(), fields.plain
-    for text in (positive, negative):
-        for name, weight in parse_prompt(text).loras[:MAX_ASSETS]:
-            found.add("lora", name, weight=weight)
+    found.add_loras(positive, negative)
     model = said.get("Model")
     found.add("checkpoint", model, digest=said.get("Model hash"))
     vae = said.get("VAE", "")
     if vae.lower() not in NO_FILE:
         found.add("vae", vae, digest=said.get("VAE hash"))
-    for name, digest in _pairs(said.get("Lora hashes", "")):
+    for name, digest in _pairs(said.get("Lora hashes") or said.get("LoRA hashes", "")):
         found.add("lora", name, digest=digest)
+    for each in said.get("LoRA networks", "").split(", "):
+        name, weight = _name_and_weight(each)
+        found.add("lora", name, weight=weight)
     for name, digest in (*_pairs(said.get("TI hashes", "")), *_bracketed(said.get("Used embeddings", ""))):
         found.add("embedding", name, digest=digest)
     _add_hashes(found, mapping(fields.nested.get("Hashes")), model, vae)
@@ -263,6 +289,12 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
         if pair is not None:
             yield ", ".join([*pending[:-1], pair[1]]), pair[2]
             pending = []
+
+
+def _name_and_weight(text: str) -> tuple[str, str | None]:
+    """`name:0.7` as SD.Next writes what it loaded, or a name alone, as it did before."""
+    name, _, weight = text.rpartition(":")
+    return (name, weight) if name and number(weight) is not None else (text, None)
 
 
 def _bracketed(text: str) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.options import OPTIONS
+from assetctl.prompt import parse_prompt
+from assetctl.text import model_path, without_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +42,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,4})?")
 _DIGITS = re.compile(r"[0-9a-f]{4,64}")
-_SUFFIX = re.compile(r"\.(?:safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
 
 
 def sound(text: str) -> str:
@@ -92,15 +95,37 @@ def number(value: object) -> float | None:
 
 
 def digits(value: object) -> str | None:
-    """A hash's hex digits in lower case, without InvokeAI's `blake3:`; `None` for anything else."""
+    """A hash's hex digits in lower case, without InvokeAI's `blake3:` and SwarmUI's `0x`; `None` for anything else."""
     method, _, text = value[:100].strip().lower().rpartition(":") if isinstance(value, str) else ("", "", "")
+    text = text.removeprefix("0x")
     return text if method != "random" and _DIGITS.fullmatch(text) else None
 
 
-def stem(value: object) -> str | None:
-    """The name in a path of any system, without folders and a model's suffix."""
+def model_name(value: object) -> str | None:
+    """The name in a model's path of any system: folders with `/` between them, and no suffix.
+
+    Of a path from a disk's root, what lies in a folder for models remains; else the file's own name.
+    """
     text = line(value[-MAX_LINE:] if isinstance(value, str) else value) or ""
-    return _SUFFIX.sub("", text.replace("\\", "/").rpartition("/")[2]).strip() or None
+    parts = model_path(text)
+    if not parts:
+        return None
+    if text[:1] in ("/", "\\") or text[1:2] == ":":
+        known = [at for at, part in enumerate(parts[:-1], 1) if part.lower() in _MODEL_FOLDERS]
+        parts = parts[known[-1] if known else -1 :]
+    return "/".join((*parts[:-1], without_suffix(parts[-1]) or parts[-1]))
+
+
+def stem(value: object) -> str | None:
+    """The same without folders."""
+    return (model_name(value) or "").rpartition("/")[2] or None
+
+
+#: What folders of models are called by the programs that have them.
+_MODEL_FOLDERS = frozenset({
+    "checkpoints", "controlnet", "diffusion_models", "embeddings", "lora", "loras", "lycoris", "models",
+    "stable-diffusion", "textual_inversion", "unet", "upscale_models", "vae",
+})  # fmt: skip
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -169,7 +194,7 @@ class UsedAsset:
 
     Attributes:
         role: `checkpoint`, `lora`, `embedding`, `vae`, `controlnet`, `upscaler`, or `other`.
-        name: As written, without folders and suffix.
+        name: As written, with its folders and without suffix: `char/sample`.
         hash: Lower-case hex digits of whatever hash it is: SHA256, AutoV1, AutoV2, AutoV3 or BLAKE3.
         weight: As it was applied; `None` where the picture does not say.
         sources: References that `pull` may understand, or pages: where it could come from.
@@ -265,11 +290,17 @@ def role_of(value: object) -> str:
     return name if name in _ROLES else "other"
 
 
+#: A name with its hash behind it, as A1111 lists checkpoints.
+_TITLE = re.compile(r"(.*\S)\s*\[([0-9A-Fa-f]{4,64})\]\s*", re.DOTALL)
+
+
 class Collection:
-    """Assets by role and name."""
+    """Assets by role and name: a list, in which a name may stand twice, in two folders or with two hashes."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, object], UsedAsset] = {}
+        self._found: list[UsedAsset] = []
+        self._places: dict[tuple[str, str], list[int]] = {}
+        self._mentions = 0
 
     def add(
         self,
@@ -279,42 +310,111 @@ class Collection:
         digest: object = None,
         weight: object = None,
         sources: Iterable[str] = (),
+        turn: int | None = None,
     ) -> None:
-        """Note one mention; values come as they were found. The longest hash and the first weight count."""
+        """Note one mention; values come as they were found. The longest hash and the first weight count.
+
+        Args:
+            role: See `UsedAsset`.
+            name: With or without folders: a bare name is one with folders that is known, if there is just one.
+            digest: Two different hashes of one sort are of two assets.
+            weight: As it was applied.
+            sources: Where it could come from.
+            turn: Which use of this name in one text it is, from 0: each is an asset of its own.
+        """
+        self._mentions += 1
+        if self._mentions > _MAX_MENTIONS:
+            return
         text = line(name) or ""
         if text.startswith("urn:air:"):  # Civitai's nodes take these for names
             name, sources = None, (text, *sources)
-        said = UsedAsset(role, stem(name), digits(digest), number(weight), tuple(sources))
-        key = (role, said.name.casefold() if said.name else said.sources)
-        if said.name or said.hash or said.sources:
-            known = self._found.get(key)
-            if known is not None:
-                self._found[key] = _joined(known, said)
-            elif len(self._found) < MAX_ASSETS:
-                self._found[key] = said
+        title = _TITLE.fullmatch(text) if role == "checkpoint" else None
+        if title is not None:
+            name, digest = title[1], digest or title[2]
+        said = UsedAsset(role, model_name(name), digits(digest), number(weight), tuple(sources))
+        if not (said.name or said.hash or said.sources):
+            return
+        at = self._same(said, turn)
+        if at is not None:
+            self._found[at] = _joined(self._found[at], said)
+        elif len(self._found) < MAX_ASSETS:
+            self._places.setdefault(_place(said), []).append(len(self._found))
+            self._found.append(said)
+
+    def _same(self, said: UsedAsset, turn: int | None) -> int | None:
+        """Which of the assets this is, if it is one of them."""
+        places = self._places.get(_place(said), [])[:MAX_SAME]
+        alike = [at for at in places if _folded(self._found[at].name) == _folded(said.name)]
+        if not alike and said.name and turn is None:  # uses of one text are told apart by all of their names
+            paths = [at for at in places if ("/" in said.name) != ("/" in (self._found[at].name or ""))]
+            alike = paths if len({_folded(self._found[at].name) for at in paths}) == 1 else []
+        if not said.name:
+            alike = [at for at in places if self._found[at].sources == said.sources]
+        if turn is not None and turn >= len(alike):
+            return None
+        order = alike[turn or 0 :] + alike[: turn or 0]
+        return next((at for at in order if _agree(self._found[at].hash, said.hash)), None)
+
+    def uses(self, role: str, name: object) -> int:
+        """How many assets of this name there are: the turn of the next one."""
+        wanted = UsedAsset(role, model_name(name))
+        places = self._places.get(_place(wanted), [])[:MAX_SAME]
+        return sum(_folded(self._found[at].name) == _folded(wanted.name) for at in places)
 
     def attach(self, role: str, sources: tuple[str, ...]) -> bool:
         """Give sources to the one asset of a role, if there is exactly one and it has none."""
-        keys = [key for key in self._found if key[0] == role]
-        if len(keys) != 1 or self._found[keys[0]].sources:
+        own = [at for at, each in enumerate(self._found) if each.role == role]
+        if len(own) != 1 or self._found[own[0]].sources:
             return False
-        self._found[keys[0]] = _joined(self._found[keys[0]], UsedAsset(role, sources=sources))
+        self._found[own[0]] = _joined(self._found[own[0]], UsedAsset(role, sources=sources))
         return True
 
     def extend(self, assets: Iterable[UsedAsset]) -> None:
         """Note assets that were put together before."""
+        uses = Counter[tuple[str, str]]()
         for each in assets:
-            self.add(each.role, each.name, digest=each.hash, weight=each.weight, sources=each.sources)
+            key = (each.role, _folded(each.name))
+            turn = uses[key] if each.name else None
+            uses[key] += 1
+            self.add(each.role, each.name, digest=each.hash, weight=each.weight, sources=each.sources, turn=turn)
+
+    def add_loras(self, *prompts: str) -> None:
+        """Note the LoRAs that prompts name in tags: as often as one of them does."""
+        for text in prompts:
+            uses = Counter[str]()
+            for name, weight in parse_prompt(text).loras[:MAX_ASSETS]:
+                self.add("lora", name, weight=weight, turn=uses[_folded(model_name(name))])
+                uses[_folded(model_name(name))] += 1
 
     def assets(self) -> tuple[UsedAsset, ...]:
         """All assets, the checkpoint first."""
-        return tuple(sorted(self._found.values(), key=lambda each: _ROLES.index(each.role)))
+        return tuple(sorted(self._found, key=lambda each: _ROLES.index(each.role)))
+
+
+#: How often assets of one picture are mentioned.
+_MAX_MENTIONS = 20 * MAX_ASSETS
+
+#: How many assets of one name are told apart.
+MAX_SAME = 50
+
+
+def _place(used: UsedAsset) -> tuple[str, str]:
+    return used.role, _folded(used.name).rpartition("/")[2]
+
+
+def _folded(name: str | None) -> str:
+    return unicodedata.normalize("NFC", name or "").casefold()
+
+
+def _agree(one: str | None, other: str | None) -> bool:
+    """Whether two hashes may be of one file: where they are of one sort, they are the same."""
+    return one is None or other is None or len(one) != len(other) or one == other
 
 
 def _joined(known: UsedAsset, said: UsedAsset) -> UsedAsset:
     return UsedAsset(
         known.role,
-        known.name or said.name,
+        max(known.name or "", said.name or "", key=lambda name: name.count("/") if name else -1) or None,
         max(known.hash or "", said.hash or "", key=len) or None,
         said.weight if known.weight is None else known.weight,
         tuple(dict.fromkeys((*known.sources, *said.sources)))[:_MAX_SOURCES],

@@ -266,6 +266,7 @@ _SHOWN = 60
 
 _MARK = re.compile(r"\\.|[\[\]|]", re.DOTALL)
 _SCHEDULED = re.compile(r":\s*+(?:\d++(?:\.\d*+)?|\.\d++)\s*+\Z")
+_COMMA = re.compile(r"(?P<part>\([^\\()\[\]:]{1,400}):\s{0,9}(?P<whole>[+-]?\d{1,3}),(?P<rest>\d{1,2})\s{0,9}\)")
 _AND = re.compile(r"\bAND\b")
 _EMBEDDING = re.compile(r"\bembedding:\s*+([^\s,:()\[\]<>]++)", re.IGNORECASE)
 _NETWORK = re.compile(r"<(?:(?!lora:|lyco:)\w++:[^<>]++>|(?:lora|lyco):[^<>]*+>?)", re.IGNORECASE)
@@ -281,7 +282,7 @@ class Remark(NamedTuple):
 def unread(text: str) -> list[Remark]:
     """What of a prompt is not read as A1111 would, each once."""
     plain = without_tags(text)
-    remarks = [*_of_brackets(plain), *_of_and(plain), *_of_embeddings(plain), *_of_networks(plain)]
+    remarks = [*_of_brackets(plain), *_of_commas(plain), *_of_and(plain), *_of_embeddings(plain), *_of_networks(plain)]
     remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
     return list(dict.fromkeys(remarks))
 
@@ -328,6 +329,14 @@ def _of_brackets(text: str) -> Iterator[Remark]:
         last = mark.end()
 
 
+def _of_commas(text: str) -> Iterator[Remark]:
+    """Weights with a comma, which are words; a list of two numbers behind a colon is none that anybody means."""
+    for found in _COMMA.finditer(text):
+        written = f"{found['part']}: {found['whole']}.{found['rest']})"
+        why = f"{shown(found[0])!r} is read as words: the weight has a comma."
+        yield Remark(why, f"Write a point: {shown(written)}.")
+
+
 def _of_and(text: str) -> Iterator[Remark]:
     if _AND.search(text):
         hint = "Write a comma, or BREAK, which starts a new chunk."
@@ -352,6 +361,9 @@ def _of_tag(tag: Tag) -> Iterator[Remark]:
     """Fields of a LoRA's tag that are no weight, or a second one."""
     if tag.weight is None and tag.fields:
         hint = f"Write a number: <lora:{tag.name}:0.8>."
+        comma = next((value for _, value in tag.fields if re.fullmatch(r"\s*[+-]?\d{0,3},\d{1,9}\s*", value)), None)
+        if comma is not None:
+            hint = f"Write a point and no comma: <lora:{tag.name}:{comma.strip().replace(',', '.')}>."
         yield Remark(f"{shown(tag.text)!r} gets the LoRA's default weight: it names no number.", hint)
     elif tag.left_over:
         hint = "Text encoder and UNet have one weight, and other fields do nothing: leave them out."

@@ -5,6 +5,7 @@ Sources of others are found by the entry point group `assetctl.sources`, which n
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -38,7 +39,7 @@ def find_source(reference: str, settings: Settings) -> Source:
         UsageError: It is written in no source's way.
     """
     for module in _modules():
-        if reference.startswith(getattr(module, "SCHEMES", ())):
+        if reference.lower().startswith(getattr(module, "SCHEMES", ())):
             made: Source = module.source(settings)
             return made
     for make in _sources():
@@ -57,10 +58,17 @@ def resolve(source: Source, reference: str, run: Run, *, hashed: bool = False) -
 
     Raises:
         As `Source.resolve` and `Pinning.with_hashes` do.
+        UsageError: Hashes are wanted of a ZIP, whose models have each its own.
         Cancelled: The run is; the source is not waited for.
     """
     with cancellable(run):
         resolution = source.resolve(reference)
+        if hashed and resolution.format == "archive":
+            message = f"{resolution.reference} is a ZIP of models, which are known one by one, and not as a whole."
+            hint = (
+                f"`assetctl pull {shlex.quote(resolution.reference)}` brings them; then `assetctl export` names each."
+            )
+            raise UsageError(message, hint)
         return source.with_hashes(resolution) if hashed and isinstance(source, Pinning) else resolution
 
 

@@ -7,7 +7,7 @@ import re
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from assetctl.errors import OfflineError, RefusedFileError
 from assetctl.files.disk import LARGEST_FILE
@@ -74,6 +74,41 @@ def misspelt(reference: str) -> str:
     """A reference that is no address, and may have been meant as one, without the name and password in it."""
     shown = re.sub(r"(?is)^(\s*https?:[/\\]*).*@", r"\1***@", reference)
     return redacted(shown)[:_LONGEST]
+
+
+class Air(NamedTuple):
+    """An AIR, the field's own identifier: where its resource is kept, how it is called there, what is asked behind."""
+
+    source: str
+    resource: str
+    query: str
+
+
+#: Places that an AIR names, with and without `urn:air:`.
+_AIR_SOURCES = ("civitai", "huggingface", "civitai-r2", "orchestrator", "dockerhub", "ghcr")
+
+
+def air(reference: str) -> Air | None:
+    """`[urn:][air:][ECOSYSTEM:][TYPE:]SOURCE:RESOURCE`, in any letter case; `None` for what is none.
+
+    Source: https://developer.civitai.com, "AIR identifiers". `oci` stands for whatever keeps container images.
+    """
+    body, _, query = reference.partition("?")
+    if body.lower().startswith(("http:", "https:", "hf:")):
+        return None
+    fields = body.split(":")
+    is_marked = [field.lower() for field in fields[:2]] == ["urn", "air"] or fields[0].lower() == "air"
+    while fields[0].lower() in ("urn", "air") and len(fields) > 1:
+        del fields[0]
+    places = [number for number, field in enumerate(fields[:3]) if field.lower() in _AIR_SOURCES]
+    place = places[0] if places else min(2, len(fields) - 2) if is_marked else -1
+    if place < 0 or place + 1 >= len(fields) or not all(map(_AIR_FIELD.fullmatch, fields[:place])):
+        return None
+    source = "oci" if fields[0].lower() == "oci" else fields[place].lower()
+    return Air(source, ":".join(fields[place + 1 :]), query)
+
+
+_AIR_FIELD = re.compile(r"[\w.-]*", re.ASCII)
 
 
 def texts(said: object) -> list[str]:
@@ -165,6 +200,31 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the files that a page or repository has.
+
+    Attributes:
+        name: What it is called there.
+        number: The source's own number of it, where it has some.
+        type: What the source calls it: `Model`, `VAE`, `Text Encoder`, ...
+        size: In bytes.
+        format: As the source says.
+        precision: As the source says.
+        chosen: Whether it is the one that comes.
+        reference: What brings it; `None` for what is no model.
+    """
+
+    name: str
+    number: int | None = None
+    type: str | None = None
+    size: int | None = None
+    format: str | None = None
+    precision: str | None = None
+    chosen: bool = False
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """Exactly what a reference stands for now.
 
@@ -174,10 +234,11 @@ class Resolution:
         revision: The commit, where there are commits.
         url: A page or file for people.
         name: What the asset may be called.
-        format: `file` or `diffusers`.
+        format: `file`, `diffusers`, or `archive` for a ZIP whose models are not known before it is here.
         files: The one file, or those of the folder.
         facts: What the source says of the asset.
         warnings: What the person should know.
+        choices: Which files there were to choose from, where there was more than one.
     """
 
     source: str
@@ -189,6 +250,7 @@ class Resolution:
     files: tuple[RemoteFile, ...]
     facts: Facts | None = None
     warnings: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
     def __post_init__(self) -> None:
         if self.source != "path":  # a path is what it is
@@ -203,6 +265,8 @@ class Resolution:
     @property
     def sha256(self) -> str | None:
         """The hash of the file, or of the folder as a whole, where those of its files are known."""
+        if self.format == "archive":  # what is in it has other hashes
+            return None
         if self.format == "file":
             return self.files[0].sha256
         hashes = [(file.path, file.sha256) for file in self.files if file.sha256]
@@ -278,6 +342,29 @@ class NamesFolders(Protocol):
 
     def folder(self, reference: str) -> tuple[str, str | None]:
         """The folder's name there, and the variant of weights that is preferred to the plain ones."""
+        ...
+
+
+class Packed(NamedTuple):
+    """A ZIP as it can be fetched, and the path in it of the one file that is meant; `None` means all models in it."""
+
+    archive: Resolution
+    member: str | None = None
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """A source that has models in ZIPs."""
+
+    def packed(self, resolution: Resolution) -> Packed | None:
+        """The ZIP that this is, or is in; `None` for what is neither."""
+        ...
+
+    def unpacked(self, archive: Resolution, member: str, file: RemoteFile, of: int) -> Resolution:
+        """What one file of a ZIP is by itself: its own reference and address, and what its page says.
+
+        The address begins as that of the ZIP does, and ends in `of=` and how many assets there are in that.
+        """
         ...
 
 

@@ -12,6 +12,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from material import write_safetensors
 
 from assetctl.catalog import Catalog, GenerationFilter, NewAsset
 from assetctl.catalog.catalog import connect_for_writing, migrations_folder
@@ -155,10 +156,25 @@ def test_a_catalog_of_the_sixth_schema_keeps_every_asset_and_picture(path):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("DELETE FROM assets WHERE name = 'new'")
         for table, rows in old.items():
-            assert connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() == rows, table  # noqa: S608 - ours
+            now = connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()  # noqa: S608 - ours
+            assert [row[: len(rows[0])] for row in now] == rows, table
         assert connection.execute("SELECT count(*) FROM mine").fetchone() == (2,)
     with contextlib.closing(sqlite3.connect(path.with_name("catalog.db.backup-0006"))) as connection:
         assert connection.execute("SELECT count(*) FROM generations WHERE steps > 20").fetchone() == (3,)
+
+
+def test_a_catalog_of_the_seventh_schema_keeps_every_asset_and_names_are_looked_for_in_its_files(path, tmp_path):
+    lora = write_safetensors(tmp_path / "x.safetensors", {"x": (1,)}, {"ss_output_name": "fancy alias"})
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0007.sql").read_text())
+        connection.execute("UPDATE assets SET path = ? WHERE name = 'whiskers'", [str(lora)])
+        connection.commit()
+        old = connection.execute("SELECT * FROM assets ORDER BY 1").fetchall()
+    with Catalog(path) as catalog:
+        assert catalog.read.find("Fancy alias").name == "whiskers"
+        assert [asset.name for asset in catalog.read.search("bon portraits")] == ["whiskers"]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM assets ORDER BY 1").fetchall() == [(*row, None) for row in old]
 
 
 def test_a_row_that_belongs_to_none_keeps_no_catalog_from_being_upgraded(path):

@@ -215,7 +215,10 @@ def test_no_key_of_a_document_is_needless(catalog, number):
         for column in document[table]:
             less = deepcopy(document)
             del less[table][column]
+            if column == "alias":  # older versions knew none
+                continue
             with pytest.raises(CorruptFileError, match=column):
                 put_back(catalog, less)
+    del document["asset"]["alias"]
     document["asset"]["id = 1, path"] = "/x"  # and more of them say nothing
     assert catalog.read.by_id(put_back(catalog, document)).path == PATH

@@ -56,10 +56,10 @@ def test_a_base_model_that_nobody_knows_is_kept_with_a_warning(assetctl, edit):
     assert edit("--base-model", "").err == ""
 
 
-@pytest.mark.parametrize("weight", [10**400, float("nan"), float("-inf")], ids=["huge", "nan", "inf"])
+@pytest.mark.parametrize("weight", [10**400, 1e9, float("nan"), float("-inf")], ids=["huge", "large", "nan", "inf"])
 def test_a_weight_that_nothing_can_reckon_with_is_refused(assetctl, home, tmp_path, weight):
     assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
     with Registry.open(home) as registry:
-        with pytest.raises(UsageError, match="default weight"):
+        with pytest.raises(UsageError, match="by default"):
             registry.edit("whiskers", Changes(default_weight=weight))
-        assert registry.edit("whiskers", Changes(default_weight=2**70)).default_weight == 2.0**70
+        assert registry.edit("whiskers", Changes(default_weight=100)).default_weight == 100.0

@@ -22,7 +22,7 @@ def files(assetctl, tmp_path):
     """A checkpoint with its vocabulary, a LoRA that fits and one that does not, in the catalog."""
     folder = tmp_path / "files"
     write_sparse(folder / "dream.safetensors", whole_checkpoint())
-    (folder / "dream.config" / "tokenizer").mkdir(parents=True)
+    tiny.write_vocabulary(folder / "dream.config" / "tokenizer")
     shapes = low_rank(f"{ATTENTION}_attn1_to_q", 8, [8]) | low_rank(f"{ATTENTION}_attn2_to_k", 8, [768])
     write_safetensors(folder / "ink.safetensors", shapes, {"modelspec.trigger_phrase": "ink"})
     write_lora(folder / "wide.safetensors", "sdxl")

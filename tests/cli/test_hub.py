@@ -200,3 +200,44 @@ def test_what_is_refused_is_called_as_it_was_asked_for(assetctl, hub):
     assert ended.code == 5
     assert ended.error["message"].startswith("hf://cats/broken/b.safetensors is not a valid safetensors file")
     assert ".staging" not in ended.error["message"] + str(ended.error["hint"])
+
+
+@pytest.fixture
+def several(hub, tmp_path):
+    """A repository with files of which none stands out, and one with a file that does, and others in folders."""
+    made = {
+        name: write_lora(tmp_path / "made" / f"{at}.safetensors", seed=at).read_bytes()
+        for at, name in enumerate(("one.safetensors", "two.safetensors", "extra/three.safetensors"))
+    }
+    hub.add(REPO, {name: made[name] for name in ("one.safetensors", "two.safetensors")})
+    hub.add(
+        "cats/mixed", {"top.safetensors": made["one.safetensors"], "extra/three.safetensors": made["two.safetensors"]}
+    )
+    return made
+
+
+@pytest.mark.parametrize("which", ["two.safetensors", "two", "TWO"])
+def test_a_file_of_several_is_named_by_its_name(assetctl, several, which):
+    assert assetctl("pull", REPO).code == 3
+    (asset,) = assetctl("pull", REPO, "--file", which, "--json").data
+    assert asset["source"] == f"hf://{REPO}/two.safetensors"
+    gone = assetctl("pull", REPO, "--file", "three")
+    assert (gone.code, "one.safetensors" in gone.err) == (3, True)
+
+
+def test_all_files_of_a_repository_come_where_that_is_asked(assetctl, several):
+    assert sorted(asset["name"] for asset in assetctl("pull", REPO, "--all", "--json").data) == ["one", "two"]
+    names = [asset["name"] for asset in assetctl("pull", "cats/mixed", "--all", "--json").data]
+    assert len(names) == 2  # the bytes are here, under the names that they have
+
+
+def test_which_file_was_chosen_is_said_and_what_else_there_is(assetctl, hub, several):
+    ended = assetctl("pull", "cats/mixed")
+    assert "top.safetensors came; there are extra/three.safetensors besides" in ended.err
+    (plan,) = assetctl("pull", "cats/mixed", "--dry-run", "--json").data
+    assert [(each["name"], each["chosen"]) for each in plan["choices"]] == [
+        ("extra/three.safetensors", False),
+        ("top.safetensors", True),
+    ]
+    shown = assetctl("pull", "cats/mixed/extra/three.safetensors", "--dry-run")
+    assert "besides" not in shown.err

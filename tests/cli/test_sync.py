@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from material import write_embedding, write_lora
 
+from assetctl import Registry
+
 REPO = "cats/whiskers"
 
 
@@ -452,7 +454,8 @@ def test_a_misspelt_kind_or_family_names_the_nearest(assetctl, manifest, line, m
 
 def test_a_family_that_a_person_gave_and_nobody_knows_goes_out_and_comes_in_again(assetctl, manifest):
     assetctl("sync")
-    assetctl("edit", "token", "--family", "lumberjack")
+    with Registry.open() as registry, registry._workspace.catalog.write() as writer:
+        writer.override(writer.find("token").id, "family", "lumberjack")
     manifest.write_text(assetctl("export").out)
     assert assetctl("lock").code == 0
     assert assetctl("sync", "--check").code == 0

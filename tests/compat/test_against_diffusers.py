@@ -14,7 +14,7 @@ from compat.sparse import asset_at, write_sparse
 from selections import lora_use, selection_of
 
 from assetctl.compat.check import Context, run_rules
-from assetctl.compat.module_names import ldm_names
+from assetctl.tensors.networks import ldm_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable

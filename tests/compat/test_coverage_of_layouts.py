@@ -11,8 +11,7 @@ from compat.sparse import low_rank, tiny_checkpoint, write_sparse
 from selections import lora_use, selection_of
 
 from assetctl.compat.check import run_rules
-from assetctl.compat.coverage import coverage
-from assetctl.compat.modules import modules_of_file
+from assetctl.compat.coverage import coverage, modules_of_file
 from assetctl.files.safetensors import read_header
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ def found(rule: str, checkpoint: Asset | None, *loras: Asset, **other: object) -
 
 def test_what_fits_has_no_findings(asset: Make):
     lora, embedding = lora_of(asset, trigger_words=("ink wash",)), embedding_of(asset, trigger_words=("tok",))
-    vae = asset("vae", "vae", None, {"decoder.conv_in.weight": [4, 4, 3, 3]})
+    vae = asset("vae", "vae", "sd1", {"decoder.conv_in.weight": [4, 4, 3, 3]})
     selection = selection_of(checkpoint_of(asset), (lora_use(lora),), (embedding,), vae, "(ink wash:1.2), tok", "")
     report = run_rules(selection)
     assert (report.ok, report.findings, len(report.coverage)) == (True, (), 1)

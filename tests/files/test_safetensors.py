@@ -95,7 +95,6 @@ def test_elements_smaller_than_a_byte_are_counted(tmp_path):
         ({}, 8),
         ({"__metadata__": {"k": 1}, "a": GOOD}, 8),
         ({"__metadata__": "text", "a": GOOD}, 8),
-        ({"__metadata__": None, "a": GOOD}, 8),
     ],
 )
 def test_a_header_whose_numbers_do_not_add_up_is_corrupt(tmp_path, tensors, data):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from assetctl.errors import UsageError
-from assetctl.samplers import SAMPLERS, canonical_sampler
+from assetctl.options import SAMPLERS, canonical_sampler
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -25,3 +25,19 @@ def test_a_name_near_to_none_is_told_all():
     with pytest.raises(UsageError) as raised:
         canonical_sampler("§")
     assert all(name in str(raised.value.hint) for name in SAMPLERS)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [("dpmpp_2m", "DPM++ 2M"), ("dpmpp_2m karras", "DPM++ 2M Karras"), ("DPMPP_2M_SDE_GPU_Karras", "DPM++ 2M SDE Karras"),
+     ("euler_ancestral", "Euler a"), ("k_euler_a", "Euler a"), ("uni_pc", "UniPC"), ("dpm_2_ancestral karras", "DPM2 a Karras"),
+     ("dpmpp_2m normal", "DPM++ 2M"), ("lcm", "LCM"), ("ddim", "DDIM")],
+)  # fmt: skip
+def test_names_of_comfyui_are_taken(said: str, name: str):
+    assert canonical_sampler(said) == name
+
+
+@pytest.mark.parametrize("said", ["dpmpp_2m_sgm_uniform", "dpmpp_2m beta", "euler karras"])
+def test_a_schedule_that_we_lack_is_not_dropped(said: str):
+    with pytest.raises(UsageError, match="no sampler"):
+        canonical_sampler(said)

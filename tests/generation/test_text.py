@@ -126,7 +126,7 @@ def test_the_pooled_output_is_that_of_the_first_chunk(pipes: dict[str, Any]):
 @pytest.mark.usefixtures("models")
 def test_every_sampler_makes_a_schedule_whatever_the_checkpoint_says():
     from assetctl.generation.diffusers.pipeline import make_scheduler
-    from assetctl.samplers import SAMPLERS
+    from assetctl.options import SAMPLERS
 
     config = {
         "beta_schedule": "scaled_linear",

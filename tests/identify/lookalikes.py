@@ -208,8 +208,8 @@ add("flux1 checkpoint", "checkpoint", "flux1", under(SD, _flux) | under("vae.", 
     "vae.decoder.conv_in.weight": [512, 16, 3, 3]} | under("text_encoders.t5xxl.transformer.", T5))  # fmt: skip
 add("flux1 fill", "diffusion-model", "flux1", _flux | {"img_in.weight": [3072, 384]}, variant="inpainting")
 add("flux1 diffusers", "diffusion-model", "flux1", whole(flux_diffusers(norms=True)) | {
-    "time_text_embed.timestep_embedder.linear_1.weight": [3072, 256], "x_embedder.weight": [3072, 64]},
-    layout="diffusers")  # fmt: skip
+    "time_text_embed.timestep_embedder.linear_1.weight": [3072, 256], "x_embedder.weight": [3072, 64],
+    "time_text_embed.text_embedder.linear_1.weight": [3072, 768]}, layout="diffusers")  # fmt: skip
 add("flux1 lora kohya", "lora", "flux1", kohya(flux()))
 add("flux1 lora kohya with encoders", "lora", "flux1", kohya(flux()) | kohya(CLIP_L, "lora_te1_"))
 add("flux1 lora kohya, one block", "lora", "flux1", kohya(parts(flux(), "double_blocks.7.", "single_blocks.20.")))
@@ -448,7 +448,7 @@ add("cogvideox lora", "lora", None, peft(parts(once(3072, 42), "attn"), "transfo
 _ADALN: Modules = {"adaln_single.emb.timestep_embedder.linear_1": (256, 1152)}
 add("pixart diffusers", "diffusion-model", "pixart", whole(twice(1152, 28) | _ADALN))
 add("pixart lora", "lora", "pixart", peft(twice(1152, 28), "transformer."))
-add("pixart lora attention", "lora", "pixart", peft(twice(1152, 28, ff=False), "transformer."))
+add("pixart or small sana lora", "lora", None, peft(twice(1152, 28, ff=False), "transformer."))
 add("pixart or sana lora of few blocks", "lora", None, peft(twice(1152, 20, ff=False), "transformer."))
 for _width, _blocks in ((1152, 28), (2240, 20)):
     _inverted: Modules = {
@@ -514,7 +514,8 @@ add("flux1 nunchaku", "diffusion-model", "flux1", svdquant(
     {f"transformer_blocks.{n}.qkv_proj": (3072, 9216) for n in range(19)}
     | {f"single_transformer_blocks.{n}.{part}": (3072, 9216) for n in range(38) for part in ("qkv_proj", "norm.linear")}
     ) | {"x_embedder.weight": [3072, 64], "context_embedder.weight": [3072, 4096],
-         "time_text_embed.timestep_embedder.linear_1.weight": [3072, 256]})  # fmt: skip
+         "time_text_embed.timestep_embedder.linear_1.weight": [3072, 256],
+         "time_text_embed.text_embedder.linear_1.weight": [3072, 768]})  # fmt: skip
 add("z-image nunchaku", "diffusion-model", "z-image", svdquant(
     {f"layers.{n}.attention.to_qkv": (3840, 11520) for n in range(30)}) | _norms | {
     "t_embedder.mlp.0.weight": [1024, 256]})  # fmt: skip

@@ -15,11 +15,11 @@ def kohya(name):
     return "lora_unet_" + name.replace(".", "_")
 
 
-def unet(context, channels=4, prefix="model.diffusion_model.", level="input_blocks.4.1."):
+def unet(context, channels=4, prefix="model.diffusion_model.", level="input_blocks.4.1.", width=640):
     return {
         f"{prefix}input_blocks.0.0.weight": [320, channels, 3, 3],
         f"{prefix}time_embed.0.weight": [1280, 320],
-        f"{prefix}{level}{ATTN}.weight": [640, context],
+        f"{prefix}{level}{ATTN}.weight": [width, context],
     }
 
 
@@ -41,6 +41,9 @@ def flux_block(prefix="", width=3072, ratio=4, block=0):
     }
 
 
+POOLED = {"vector_in.in_layer": (768, 3072)}
+
+
 def whole(modules):
     return {f"{name}.weight": [given, taken] for name, (taken, given) in modules.items()}
 
@@ -51,7 +54,7 @@ CASES = {
     "sd2 whole": ({**unet(1024), **FIRST_STAGE}, "checkpoint", "sd2"),
     "sdxl whole": ({**unet(2048), "conditioner.embedders.0.transformer.x": [768]}, "checkpoint", "sdxl"),
     "refiner whole": (
-        {**unet(1280), "conditioner.embedders.0.model.ln_final.bias": [1280]},
+        {**unet(1280, width=768), "conditioner.embedders.0.model.ln_final.bias": [1280]},
         "checkpoint",
         "sdxl-refiner",
     ),
@@ -89,6 +92,7 @@ CASES = {
         {
             **whole({**flux_block(block=18), "double_blocks.0.img_mod.lin": (3072, 18432)}),
             "time_in.in_layer.weight": [3072, 256],
+            "vector_in.in_layer.weight": [3072, 768],
         },
         "diffusion-model",
         "flux1",
@@ -97,7 +101,7 @@ CASES = {
         {
             **{
                 f"model.diffusion_model.{k}": v
-                for k, v in whole({**flux_block(), "double_blocks.0.img_mod.lin": (3072, 18432)}).items()
+                for k, v in whole({**flux_block(), "double_blocks.0.img_mod.lin": (3072, 18432), **POOLED}).items()
             },
             "vae.decoder.conv_in.weight": [512, 16, 3, 3],
             "text_encoders.t5xxl.transformer.shared.weight": [9, 4096],

@@ -18,7 +18,7 @@ SD = "model.diffusion_model."
         ("sd1", diffusers_unet("sd1")),
         ("sd2", ldm_unet("sd2")),
         ("sdxl", ldm_unet("sdxl")),  # its text is 2048 wide, and stored as wide as that of SD 2
-        ("flux1", flux()),
+        ("flux1", flux() | {"vector_in.in_layer": (768, 3072)}),
         ("sd3", joint(1536, 24)),
         ("sd3", joint_diffusers(2432, 38)),
         ("qwen-image", qwen()),

@@ -70,8 +70,8 @@ def test_comfyui_graph_with_loops_and_loose_ends_is_read_as_far_as_it_goes(tmp_p
     )  # fmt: skip
     assert found is not None
     assert (found.prompt, found.negative_prompt, found.settings["steps"]) == (None, None, 20)
-    assert {each.name for each in found.assets if each.role == "lora"} == {"a", "b"}
-    assert found.assets[0] == UsedAsset("checkpoint", "dream")
+    assert {each.name for each in found.assets if each.role == "lora"} == {"a", "sub/b"}
+    assert found.assets[0] == UsedAsset("checkpoint", "sd15/dream")
 
 
 def test_comfyui_webp_savers_use_exif(tmp_path: Path):

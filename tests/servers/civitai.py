@@ -73,6 +73,18 @@ class Civitai:
             "downloadUrl": f"{self.url}/api/download/models/{version}?fileId={version * 10 + number}",
         }
 
+    def publish(
+        self, model: int, version: int, files: list[dict[str, Any]], contents: list[bytes], **said: Any
+    ) -> None:
+        """Publish a version whose files are told as the real answers tell them: the first by no number."""
+        made = self.add(
+            model, version, *((file["name"], each) for file, each in zip(files, contents, strict=True)), **said
+        )
+        for at, (file, given) in enumerate(zip(made["files"], files, strict=True)):
+            words = f"?type={file['type']}" if at else ""
+            file |= {"downloadUrl": f"{self.url}/api/download/models/{version}{words}", **given}
+            file["metadata"] = dict(given.get("metadata", {}))
+
     def paths(self, server: str) -> list[str]:
         return [path for name, path, _ in self.requests if name == server]
 
@@ -160,8 +172,23 @@ class _Handler(BaseHTTPRequestHandler):
         elif version in self.civitai.private and token != f"Bearer {self.civitai.token}":
             self._redirect(f"{self.civitai.url}/login")
         else:
-            number = int(parse_qs(urlsplit(self.path).query)["fileId"][0]) - version * 10
-            self._redirect(f"{self.civitai.storage_url}/{version}-{number}?X-Amz-Signature=secret")
+            number = self._meant(version)
+            if number is None:
+                self._send(404, b'{"error": "File not found"}', "application/json")
+            else:
+                self._redirect(f"{self.civitai.storage_url}/{version}-{number}?X-Amz-Signature=secret")
+
+    def _meant(self, version: int) -> int | None:
+        """Which file of a version is asked for: by its number, else by words, else the first that the page shows."""
+        asked = {key: values[-1] for key, values in parse_qs(urlsplit(self.path).query).items()}
+        files = self.civitai.versions[version]["files"]
+        if "fileId" in asked:
+            return next((at for at, file in enumerate(files) if str(file["id"]) == asked["fileId"]), None)
+        words = {key: asked[key] for key in ("type", "format", "size", "fp") if key in asked}
+        fits = [
+            at for at, file in enumerate(files) if words.items() <= {**file["metadata"], "type": file["type"]}.items()
+        ]
+        return min(fits, key=lambda at: not files[at]["primary"], default=None)
 
     def _redirect(self, address: str) -> None:
         self.send_response(307)

@@ -10,7 +10,7 @@ import pytest
 from generated import texts
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import table
+from tables import field, table
 
 from assetctl.errors import UsageError
 from assetctl.settings import Settings
@@ -49,6 +49,34 @@ def test_what_names_no_model_repository_is_wrong_usage(case: dict[str, Any]):
     with pytest.raises(UsageError) as caught:
         find_source(case["reference"], SETTINGS).resolve(case["reference"])
     assert "hf://ORG/REPO" in caught.value.hint
+
+
+@pytest.mark.parametrize("case", table("references/no_assets"))
+def test_a_reference_to_no_asset_is_refused_in_one_clear_sentence(case: dict[str, Any]):
+    with pytest.raises(UsageError) as caught:
+        find_source(case["reference"], SETTINGS).resolve(case["reference"])
+    assert case["says"] in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("case", field("references"))
+def test_references_of_the_field_are_understood(monkeypatch: pytest.MonkeyPatch, case: dict[str, Any]):
+    monkeypatch.delenv("ASSETCTL_CIVITAI_ENDPOINT", raising=False)
+    expected = case["expect"]
+    if "error" in expected:
+        with pytest.raises(UsageError):
+            find_source(case["text"], SETTINGS).resolve(case["text"])
+        return
+    source = find_source(case["text"], SETTINGS)
+    assert source.name == expected["source"]
+    if source.name == "huggingface":
+        read = huggingface.parse(case["text"])
+        assert (read.repo, read.revision) == (expected["repository"], expected["revision"])
+        return
+    found = civitai.parse(case["text"])
+    said = {"model": found.model, "version": found.version, "file": found.file, **dict(found.wanted)}
+    wanted = {key: value for key, value in expected.items() if key not in ("source", "note")}
+    assert {key: value for key, value in said.items() if value is not None} == wanted
 
 
 def test_a_folder_here_wins_over_a_repository_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

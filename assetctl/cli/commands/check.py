@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli import completion
 from assetctl.cli.render import show_report, show_rules
 from assetctl.cli.request import (
     CheckpointOption,
@@ -17,13 +16,17 @@ from assetctl.cli.request import (
     NegativeOption,
     RecipeOption,
     VaeOption,
+    any_asset,
+    offering,
     setting_parameters,
     settings_of,
+    single,
     with_recipe,
 )
 from assetctl.cli.session import Session, command
-from assetctl.errors import IncompatibleError
+from assetctl.errors import AssetctlError, IncompatibleError, UnusableError
 from assetctl.request import Request
+from assetctl.types import PURPOSES
 
 
 @command(
@@ -34,6 +37,7 @@ from assetctl.request import Request
         "assetctl check dreamshaper some-sdxl-lora --json",
         "assetctl check sdxl-lightning --steps 30 --cfg 7",
         "assetctl check dreamshaper --controlnet canny",
+        "assetctl check flux-dev flux-style --for comfyui",
         "assetctl check --recipe portrait",
         "assetctl check --rules",
     ],
@@ -46,7 +50,7 @@ def app(
         typer.Argument(
             metavar="[NAME...]",
             help="Assets of any kind; a LoRA may be NAME:WEIGHT.",
-            autocompletion=completion.asset_names(),
+            autocompletion=any_asset,
         ),
     ] = None,
     checkpoint: CheckpointOption = None,
@@ -58,6 +62,15 @@ def app(
     ] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Also check the prompt against trigger words.")] = None,
     negative: NegativeOption = None,
+    purpose: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="PURPOSE",
+            help="generate (unless named, where there is a checkpoint), comfyui, or any program.",
+            autocompletion=offering(PURPOSES),
+        ),
+    ] = None,
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Also ask the licences whether models and pictures may be sold.")
     ] = False,
@@ -66,9 +79,9 @@ def app(
     rules: Annotated[bool, typer.Option("--rules", help="List what is checked, and check nothing.")] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
-    """Prove whether a selection can work together, before anything is loaded.
+    """Prove whether a selection works together, and whether assetctl can generate with it, before anything is loaded.
 
-    Exits with 4 if it cannot.
+    Exits with 4 if it cannot. `--for comfyui` and `--for any` ask of fit alone: assetctl may not drive the family yet.
     """
     if rules:
         show_rules(session.out, session.registry.rules())
@@ -77,14 +90,19 @@ def app(
         prompt,
         negative,
         names=names or (),
-        checkpoint=checkpoint,
+        checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),
         embeddings=embeddings or (),
-        vae=vae,
+        vae=single("--vae", vae),
         controlnets=controlnets or (),
         **settings_of(settings),
     )
-    report = session.registry.check(with_recipe(typed, recipe, file), commercial=commercial)
-    session.out.result(report, lambda: show_report(report), ["ok" if report.ok else "incompatible"])
+    report = session.registry.check(with_recipe(typed, recipe, file), purpose=purpose, commercial=commercial)
+    refused: type[AssetctlError] | None = None
     if not report.ok:
-        raise typer.Exit(IncompatibleError.exit_code)
+        refused = IncompatibleError
+    elif report.can_generate is False:
+        refused = UnusableError
+    session.out.result(report, lambda: show_report(report), ["ok" if refused is None else refused.code])
+    if refused is not None:
+        raise typer.Exit(refused.exit_code)

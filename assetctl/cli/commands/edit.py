@@ -71,11 +71,6 @@ def app(
         raise UsageError("There is nothing to change.", "See `assetctl edit --help` for what can be set.")
     edited = session.registry.edit(asset, changes)
     show_assets(session.out, [edited])
-    known = session.registry.families() if changes.family else ()
-    if changes.family and changes.family not in known:
-        session.out.warning(
-            f"{changes.family} is not a known family, and fits nothing. Families are: {', '.join(known)}."
-        )
     if changes.base_model and edited.base_model not in session.registry.base_models():
         near = near_base_models(changes.base_model)
         session.out.warning(

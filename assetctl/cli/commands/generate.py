@@ -22,6 +22,7 @@ from assetctl.cli.request import (
     VaeOption,
     setting_parameters,
     settings_of,
+    single,
     with_recipe,
 )
 from assetctl.cli.session import Session, command
@@ -77,10 +78,10 @@ def app(
     typed = Request.of(
         prompt,
         negative,
-        checkpoint=checkpoint,
+        checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),
         embeddings=embeddings or (),
-        vae=vae,
+        vae=single("--vae", vae),
         count=count,
         output=Output(out, format, force),
         **settings_of(settings),

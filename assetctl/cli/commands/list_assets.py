@@ -143,7 +143,7 @@ def _show_fitting(session: Session, checkpoint: str, wanted: Filters, limit: int
 
 def _tell_rest_of_fitting(out: Output, shown: int, limit: int | None, count: Callable[[int], int]) -> None:
     """How many more there are; whether all of those fit is not known before they are read."""
-    from assetctl.operations.select.check import looked_at  # noqa: PLC0415 - other lists pay for no rules
+    from assetctl.operations.select.fitting import looked_at  # noqa: PLC0415 - other lists pay for no rules
 
     if limit is None or out.json or out.quiet:
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.request import CheckpointOption, EmbeddingsOption
+from assetctl.cli.request import CheckpointOption, EmbeddingsOption, single
 from assetctl.cli.session import Session, command
 from assetctl.prompt.syntax import BREAK
 
@@ -29,7 +29,7 @@ def app(
     embedding: EmbeddingsOption = None,
 ) -> None:
     """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
-    reading = session.registry.prompt(text, checkpoint=checkpoint, embeddings=embedding or ())
+    reading = session.registry.prompt(text, checkpoint=single("--checkpoint", checkpoint), embeddings=embedding or ())
     parsed = reading.parsed
     session.out.result(reading, lambda: _render(session.out, reading), (part for part, _ in parsed.segments))
     for remark in reading.remarks:

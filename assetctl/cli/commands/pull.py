@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from assetctl.operations.acquire.pull import PullPlan, PullResult
+    from assetctl.sources.base import Choice
+
+#: Columns of the files of a page; the first marks the one that comes.
+_CHOICES = (" ", "FILE", "NAME", "TYPE", "SIZE", "FORMAT", "PRECISION")
+
+#: Other files that one hint tells.
+_MOST_OTHERS = 5
 
 
 @command(
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
         "assetctl pull civitai:328553@368189",
         "assetctl pull ~/Downloads/whiskers.safetensors --name whiskers",
         "assetctl pull civitai:328553 --dry-run",
+        "assetctl pull civitai:328553@368189 --file 287459",
+        "assetctl pull civitai:328553@368189 --all",
         "assetctl pull --support sd1",
     ],
 )
@@ -38,6 +47,13 @@ def app(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Call the asset so.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="Label it; can be repeated.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="FILE", help="Which file of a page or repository: its number, or its name."),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All models of a page or repository: also VAEs and text encoders.")
+    ] = False,
     support: Annotated[
         str | None,
         typer.Option("--support", metavar="FAMILY", help="Fetch what single-file checkpoints need: sd1, sd2 or sdxl."),
@@ -50,26 +66,47 @@ def app(
     lie, without a copy, see `assetctl import`.
     """
     references = references or []
-    if not references and support is None:
-        raise UsageError("There is nothing to pull.", "Name a reference: `assetctl pull hf://ORG/REPO`, or a path.")
-    if name is not None and len(references) != 1:
-        raise UsageError("--name goes with one reference.", "Pull them one by one, or `assetctl edit` them later.")
-    if dry_run and support is not None:
-        raise UsageError("--dry-run does not go with --support.", "Leave one of them out.")
+    _see_usage(references, name, support, file, every=every, dry_run=dry_run)
+    if file is not None or every:
+        references = [each for one in references for each in session.registry.files_of(one, file=file)]
+        _see_one(references, name)
     if dry_run:
         _show_plans(session, references, name, tags or ())
         return
     if support is not None:
         _pull_support(session, support)
     results = _pull(session, references, name, tags or ())
-    pulled = [result for result in results if not isinstance(result, AssetctlError)]
+    pulled = [each for result in results if not isinstance(result, AssetctlError) for each in result.all]
     for result in pulled:
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'pulled'}, {result.asset.path}")
         for text in result.warnings:
             session.out.warning(text)
+        _tell_others(session, result)
     failed = [result for result in results if isinstance(result, AssetctlError)]
     if references or session.out.json:
         show_assets(session.out, [result.asset for result in pulled], failed=failed)
+
+
+def _see_usage(
+    references: Sequence[str], name: str | None, support: str | None, file: str | None, *, every: bool, dry_run: bool
+) -> None:
+    """See that the options go with each other.
+
+    Raises:
+        UsageError: They do not.
+    """
+    if not references and support is None:
+        raise UsageError("There is nothing to pull.", "Name a reference: `assetctl pull hf://ORG/REPO`, or a path.")
+    _see_one(references, name)
+    if file is not None and (every or len(references) != 1):
+        raise UsageError("--file goes with one reference, and not with --all.", "Pull them one by one.")
+    if dry_run and support is not None:
+        raise UsageError("--dry-run does not go with --support.", "Leave one of them out.")
+
+
+def _see_one(references: Sequence[str], name: str | None) -> None:
+    if name is not None and len(references) != 1:
+        raise UsageError("--name goes with one reference.", "Pull them one by one, or `assetctl edit` them later.")
 
 
 def _pull(
@@ -79,6 +116,17 @@ def _pull(
         if len(references) == 1:
             return [session.registry.pull(references[0], name=name, tags=tags, run=run)]
         return session.registry.pull_all(references, tags=tags, run=run)
+
+
+def _tell_others(session: Session, result: PullResult) -> None:
+    """Say which of several files came, and which there are besides."""
+    came = next((each for each in result.choices if each.chosen), None)
+    others = [each for each in result.choices if not each.chosen and each.reference is not None]
+    if came is None or not others:
+        return
+    listed = [f"{each.name} ({each.type})" if each.type else each.name for each in others]
+    shown = ", ".join(listed[:_MOST_OTHERS]) + (", …" if len(listed) > _MOST_OTHERS else "")
+    session.out.hint(f"{came.name} came; there are {shown} besides: `--file FILE` brings one, `--all` brings all.")
 
 
 def _show_plans(session: Session, references: Sequence[str], name: str | None, tags: Sequence[str]) -> None:
@@ -113,9 +161,19 @@ def _show_plan(session: Session, plan: PullPlan) -> None:
     size = "of unknown size" if unsized and not came.size else readable_size(came.size)
     begun = f", {readable_size(plan.fetched)} of them here from an earlier try" if plan.fetched else ""
     session.out.line(f"{came.name}: {size}{begun}, from {came.url or came.reference}")
-    if len(came.files) > 1:
+    if came.choices:
+        rows = [_choice_row(each) for each in came.choices]
+        session.out.table(_CHOICES, rows, right=("SIZE",))
+    elif len(came.files) > 1:
         for file in came.files:
             session.out.line(f"  {file.path}: {'of unknown size' if file.size is None else readable_size(file.size)}")
+
+
+def _choice_row(choice: Choice) -> tuple[str, ...]:
+    mark = "*" if choice.chosen else ""
+    size = "-" if choice.size is None else readable_size(choice.size)
+    number = "-" if choice.number is None else str(choice.number)
+    return (mark, number, choice.name, choice.type or "-", size, choice.format or "-", choice.precision or "-")
 
 
 def _pull_support(session: Session, family: str) -> None:

@@ -8,6 +8,7 @@ import orjson
 import typer
 
 from assetctl.cli.commands import COMMANDS, load
+from assetctl.cli.request import words_of_flag
 from assetctl.cli.session import Output, Session, command
 from assetctl.errors import NotFoundError
 from assetctl.wire import document
@@ -54,7 +55,7 @@ _TYPES = {"str": "text", "int": "integer", "float": "number"}
 def _parameter(of: Any) -> Parameter:  # noqa: ANN401 - Typer's own
     from assetctl.wire.schema import Parameter  # noqa: PLC0415 - as above
 
-    choices = list(map(str, getattr(of.type, "choices", ())))
+    choices = list(map(str, getattr(of.type, "choices", ()))) or [*words_of_flag(of.opts)]
     kind = of.type.name.removesuffix(" range")
     many = of.nargs == -1 or bool(getattr(of, "multiple", False))
     names = [*of.opts, *of.secondary_opts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.tensors.adapters import EMBEDDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +19,12 @@ RULE = Rule(
     {"warning": "A LoRA was trained with embeddings in its file, which `generate` does not read."},
 )
 
-#: What OneTrainer writes and A1111 reads begins so.
-_PREFIX = "\nbundle_emb."
-
 
 def check(context: Context) -> Iterator[Finding]:
     """Look into each LoRA's header."""
     for asset in context.loras:
         header = context.header(asset)
-        if header is not None and header.has(_PREFIX):
+        if header is not None and header.has(f"\n{EMBEDDINGS}"):
             message = f"{asset.name} has embeddings in its own file, which `generate` does not read, and may refuse."
             hint = "Look for the version of this LoRA with its embeddings in files of their own."
             yield RULE.finding("warning", message, hint, asset)

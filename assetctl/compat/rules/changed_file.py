@@ -16,9 +16,11 @@ RULE = Rule(
     "changed_file",
     "Every file is as it was when it was registered, and its hash is known.",
     {
-        "warning": "A file was written to since, so that it may hold something else.",
+        "error": "assetctl is to make a picture with a file that holds something else since.",
+        "warning": "A file was written to since, and holds something else, or nobody has looked.",
         "info": "A file was never hashed, so that nobody can tell whether it is the one that was published.",
     },
+    generating=True,
 )
 
 #: How many assets a message names.
@@ -30,9 +32,17 @@ def check(context: Context) -> Iterator[Finding]:
     states = dict(context.situation.states)
     assets = list(dict.fromkeys(context.selection.assets()))
     for asset in assets:
-        if states.get(asset.path) == "changed":
+        state = states.get(asset.path)
+        if state == "changed" and context.generating:
+            message = f"{asset.name} is not what it was when it was registered: {asset.path}."
+            hint = f"`assetctl verify {asset.typed}` tells more; `assetctl import` registers what it holds now."
+            yield RULE.finding("error", message, hint, asset)
+        elif state in ("changed", "touched"):
             message = f"{asset.name} was written to since it was registered: {asset.path}."
             hint = f"`assetctl verify {asset.typed}` tells whether it is the same; `assetctl import` takes it in anew."
+            if state == "touched":
+                message += " It holds the same bytes."
+                hint = f"`assetctl verify {asset.typed}` notes the new time, so that it need not be read again."
             yield RULE.finding("warning", message, hint, asset)
     unverified = [asset for asset in assets if states.get(asset.path) == "unverified"]
     if unverified:

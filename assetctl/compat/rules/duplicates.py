@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule
+from assetctl.compat.check import Rule, serves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,8 @@ RULE = Rule("duplicates", "No asset is selected twice.", {"warning": "An asset i
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Count assets."""
-    for asset, count in Counter(context.selection.assets()).items():
+    """Count assets; what is in a place that is not its own is told of by `kind`."""
+    for asset, count in Counter(use.asset for use in context.selection.uses if serves(use)).items():
         if count > 1:
             message = f"{asset.name} is selected {count} times."
             yield RULE.finding("warning", message, "Name it once, with the weight you want.", asset)

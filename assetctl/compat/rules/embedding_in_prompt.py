@@ -26,7 +26,7 @@ def check(context: Context) -> Iterator[Finding]:
     prompts = [audible(prompt) for prompt in prompts_of(selection)]
     if not prompts:
         return
-    tokens = {asset: asset.token for asset in selection.embeddings}
+    tokens = {asset: asset.token for asset in context.embeddings}
     texts = [text for prompt in prompts for text, _ in prompt.segments]
     used = {token for text in texts for _, token in split_at_tokens(text, tokens.values()) if token is not None}
     for asset, token in tokens.items():

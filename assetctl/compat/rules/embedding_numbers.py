@@ -22,8 +22,8 @@ RULE = Rule(
 
 def check(context: Context) -> Iterator[Finding]:
     """Look at the kind of number of each tensor."""
-    for asset in dict.fromkeys(context.selection.embeddings):
-        header = context.header(asset) if asset.kind == "embedding" else None
+    for asset in context.embeddings:
+        header = context.header(asset)
         kinds = [] if header is None else [entry["dtype"] for entry in header.tensors.values()]
         odd = next((kind for kind in kinds if kind not in FLOATS), None)
         if odd is not None:

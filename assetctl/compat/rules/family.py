@@ -27,10 +27,22 @@ def check(context: Context) -> Iterator[Finding]:
     first = known[0] if selection.checkpoint is None and known else selection.checkpoint
     if first is None or first.family is None:
         return
+    yield from _of_vae(context, selection.vae, first)
     for asset in known:
         vae = selection.vae in (asset, first)
         if _comparable(asset.family, vae=vae) != _comparable(first.family, vae=vae):
-            yield _finding(asset, first, "vae" if asset == selection.vae else asset.kind)
+            yield _finding(context, asset, first, "vae" if asset == selection.vae else asset.kind)
+
+
+def _of_vae(context: Context, vae: Asset | None, first: Asset) -> Iterator[Finding]:
+    """See that a VAE that could be for several families could be for this one."""
+    if vae is None or vae.family is not None or vae.kind != "vae":
+        return
+    allowed, own = context.families_of(vae), _comparable(first.family, vae=True)
+    if allowed and own not in {_comparable(name, vae=True) for name in allowed}:
+        message = f"{vae.name} is for {' or '.join(allowed)} by its tensors, and {first.name} is {first.family}."
+        hint = f"`assetctl list --fits {first.typed} --kind vae` shows what fits."
+        yield RULE.finding("error", message, hint, vae, first)
 
 
 def _comparable(name: str | None, *, vae: bool) -> str | None:
@@ -38,10 +50,10 @@ def _comparable(name: str | None, *, vae: bool) -> str | None:
     return name if family is None else family.latent_space
 
 
-def _finding(asset: Asset, first: Asset, sought: str) -> Finding:
+def _finding(context: Context, asset: Asset, first: Asset, sought: str) -> Finding:
     message = f"{asset.name} is of family {asset.family}, and {first.name} is {first.family}."
-    hint = (
-        f"`assetctl list --kind {sought} --family {first.family}` shows what fits; "
-        f"`assetctl edit {asset.typed} --family {first.family}` if the family is wrong."
-    )
-    return RULE.finding("error", message, hint, asset, first)
+    hint = f"`assetctl list --kind {sought} --family {first.family}` shows what fits."
+    set_right = context.to_set_family(asset, str(first.family))
+    if context.set_by_hand(first, "family") and not context.set_by_hand(asset, "family"):
+        set_right = context.to_set_family(first, str(asset.family))
+    return RULE.finding("error", message, " ".join(filter(None, [hint, set_right])), asset, first)

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 RULE = Rule(
     "format",
     "Every asset is a safetensors file or a diffusers folder.",
-    {"error": "An asset is a pickle, which could run code, a GGUF file, or an embedding inside a picture."},
+    {
+        "error": "assetctl is to load a pickle, which could run code, a GGUF file, or an embedding inside a picture.",
+        "warning": "An asset is one of these; other programs may load it.",
+    },
+    generating=True,
 )
 
 _CALLED = {"pickle": "a pickle", "gguf": "a GGUF file", "png": "an embedding inside a picture"}
@@ -28,4 +32,4 @@ def check(context: Context) -> Iterator[Finding]:
             message = f"{asset.name} is {_CALLED[asset.format]}, which `generate` does not load."
             convert = f"`assetctl convert {asset.typed}` makes a safetensors file of it."
             hint = convert if asset.format != "gguf" else "Choose a safetensors version of it."
-            yield RULE.finding("error", message, hint, asset)
+            yield RULE.finding("error" if context.generating else "warning", message, hint, asset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule
+from assetctl.compat.check import Rule, serves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +18,12 @@ RULE = Rule(
     {"error": "An asset is of another kind, or nobody knows of which."},
 )
 
-#: What may stand in for what: a UNet or transformer alone is what most checkpoints of FLUX and later come as.
-_SERVES = {("checkpoint", "diffusion-model")}
-
 
 def check(context: Context) -> Iterator[Finding]:
     """Compare each asset's kind with its role."""
     for use in context.selection.uses:
         role, asset = use.role, use.asset
-        if asset.kind == role or (role, asset.kind) in _SERVES:
+        if serves(use):
             continue
         if asset.kind == "unknown":
             message = f"{asset.name} is used as {_a(role)}, and its kind is unknown."
@@ -35,7 +32,10 @@ def check(context: Context) -> Iterator[Finding]:
             )
         else:
             message = f"{asset.name} is used as {_a(role)}, and is {_a(asset.kind)}."
-            yield RULE.finding("error", message, f"Choose one that `assetctl list --kind {role}` shows.", asset)
+            hint = f"Choose one that `assetctl list --kind {role}` shows."
+            if context.set_by_hand(asset, "kind"):
+                hint += f" You set its kind: `assetctl edit {asset.typed} --reset kind` takes that back."
+            yield RULE.finding("error", message, hint, asset)
 
 
 def _a(kind: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.identify.plugins import family_called
+from assetctl.identify.plugins import strange_lineages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +27,11 @@ def check(context: Context) -> Iterator[Finding]:
     """Compare lineages, where both are known."""
     selection = context.selection
     checkpoint = selection.checkpoint
-    family = None if checkpoint is None else family_called(checkpoint.family)
-    wanted = None if checkpoint is None or family is None else family.lineage.get(checkpoint.base_model or "")
-    if checkpoint is None or family is None or wanted is None:
+    strange = () if checkpoint is None else strange_lineages(checkpoint)
+    if checkpoint is None or not strange:
         return
-    serving = (wanted, *family.descent.get(wanted, ()))
-    adapters = dict.fromkeys([*(use.asset for use in selection.loras), *selection.embeddings])
-    for asset in adapters:
-        own = family.lineage.get(asset.base_model or "")
-        if own is None or own in serving or asset.family != checkpoint.family:
+    for asset in (*context.loras, *context.embeddings):
+        if asset.family != checkpoint.family or (asset.base_model or "").lower() not in strange:
             continue
         message = f"{asset.name} was made for {asset.base_model}, and {checkpoint.name} is of {checkpoint.base_model}."
         hint = f"It may work in part. `assetctl list --fits {checkpoint.typed}` shows first what fits better."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.identify.features import unsupported_method
+from assetctl.tensors.adapters import unsupported_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 RULE = Rule(
     "method",
     "Each LoRA is of a method that `generate` applies.",
-    {"warning": "A LoRA is a LoHa, LoKr, DoRA or another method that diffusers refuses or gets wrong."},
+    {
+        "error": "assetctl is to apply a LoHa, LoKr, DoRA or another method that diffusers refuses or gets wrong.",
+        "warning": "A LoRA is of such a method; other programs may apply it.",
+    },
+    generating=True,
 )
 
 
@@ -28,4 +32,4 @@ def check(context: Context) -> Iterator[Finding]:
         if method is not None:
             message = f"{asset.name} is a {method}, which `generate` cannot apply faithfully and will refuse."
             hint = "Leave it out of what you generate here, or convert it to a plain LoRA, for example with sd-scripts."
-            yield RULE.finding("warning", message, hint, asset)
+            yield RULE.finding("error" if context.generating else "warning", message, hint, asset)

@@ -32,7 +32,7 @@ def check(context: Context) -> Iterator[Finding]:
     selection = context.selection
     if not selection.prompt:
         return
-    negative = [asset for asset in dict.fromkeys(selection.embeddings) if _seems_negative(asset)]
+    negative = [asset for asset in context.embeddings if _seems_negative(asset)]
     tokens = {asset: asset.token for asset in negative}
     pieces = (split_at_tokens(text, tokens.values()) for text, _ in audible(selection.prompt).segments)
     used = {token.lower() for piece in pieces for _, token in piece if token is not None}

@@ -34,7 +34,7 @@ _WORDS = frozenset(_EVERYDAY.split())
 
 def check(context: Context) -> Iterator[Finding]:
     """Look the tokens up among everyday words."""
-    for asset in dict.fromkeys(context.selection.embeddings):
+    for asset in context.embeddings:
         token = asset.token
         if token.lower() in _WORDS:
             message = f"{asset.name} goes by the token {token}, and stands for that word wherever a prompt has it."

@@ -22,7 +22,7 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Compare the tokens, whatever their case."""
     seen: dict[str, Asset] = {}
-    for asset in dict.fromkeys(context.selection.embeddings):
+    for asset in context.embeddings:
         token = asset.token.lower()
         other = seen.setdefault(token, asset)
         if other is not asset:

@@ -27,7 +27,7 @@ def check(context: Context) -> Iterator[Finding]:
     if context.selection.prompt is None:
         return
     prompt = audible(context.selection.prompt)
-    for asset in dict.fromkeys(use.asset for use in context.selection.loras):
+    for asset in context.loras:
         words = asset.trigger_words
         if words and not words_present(prompt, words):
             shown = ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.identify import identify_header
+from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,25 +15,44 @@ if TYPE_CHECKING:
 
 RULE = Rule(
     "unknown_family",
-    "The family of every asset is known. That of a VAE need not be: several families share one.",
-    {"warning": "Whether an asset fits cannot be told."},
+    "The family of every asset is known. That of a VAE need not be, where all that it could be share their latents.",
+    {"warning": "Whether an asset fits cannot be told.", "info": "A VAE may be for the checkpoint's family, or not."},
 )
 
 
 def check(context: Context) -> Iterator[Finding]:
     """Name the assets without a family, and the families that each could be of."""
     for asset in dict.fromkeys(context.selection.assets()):
-        if asset.family is None and asset.kind != "vae":
+        if asset.family is None and asset.kind == "vae":
+            yield from _of_vae(context, asset)
+        elif asset.family is None:
             message = f"The family of {asset.name} is unknown, so nobody can tell what it works with."
             setting = f"If you know it, set it: `assetctl edit {asset.typed} --family FAMILY`"
+            if context.set_by_hand(asset, "family"):
+                setting = f"You set it so: `assetctl edit {asset.typed} --reset family` takes that back"
             yield RULE.finding("warning", message, f"{setting}; {_where_to_look(context, asset)}.", asset)
 
 
+def _of_vae(context: Context, vae: Asset) -> Iterator[Finding]:
+    """Say where a VAE could be for other latents than the checkpoint's: nothing in its tensors tells these apart."""
+    checkpoint = context.selection.checkpoint
+    own = None if checkpoint is None else family_called(checkpoint.family)
+    if checkpoint is None or own is None:
+        return
+    allowed = context.families_of(vae)
+    spaces = {family.latent_space for family in map(family_called, allowed) if family is not None}
+    if own.latent_space in spaces and len(spaces) > 1:
+        message = f"{vae.name} may be for {' or '.join(allowed)}: its tensors do not tell."
+        hint = f"If you know it, set it: `assetctl edit {vae.typed} --family {checkpoint.family}`, for example."
+        yield RULE.finding("info", message, hint, vae, checkpoint)
+    elif not spaces and context.header(vae) is not None:
+        message = f"Nothing is known of what {vae.name} was made for, so nobody can tell whether it fits."
+        hint = f"If you know it, set it: `assetctl edit {vae.typed} --family FAMILY`."
+        yield RULE.finding("warning", message, hint, vae, checkpoint)
+
+
 def _where_to_look(context: Context, asset: Asset) -> str:
-    header = context.header(asset)
-    found = () if header is None else identify_header(header).evidence
-    said = [item.claim for item in found if item.source == "tensors" and item.claim.startswith("family=")]
-    candidates = [claim.removeprefix("family=") for claim in said]
+    candidates = context.families_of(asset)
     if candidates:
         return f"its tensors allow {' and '.join(candidates)}"
     return f"its page says it, and `assetctl enrich {asset.typed}` looks for that by hash"

@@ -18,8 +18,8 @@ from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import refuse_numbers
-from assetctl.identify.features import unsupported_method
-from assetctl.samplers import SAMPLERS
+from assetctl.options import SAMPLERS
+from assetctl.tensors.adapters import unsupported_method
 from assetctl.types import Finding
 
 if TYPE_CHECKING:

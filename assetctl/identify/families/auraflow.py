@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, possible
+from assetctl.identify.features import Family
+from assetctl.identify.signs import NO, SINGLE, UNET, WIDTH, Sign, taken
 
 #: Of single blocks in FLUX.1 and FLUX.2.
-_OTHER = ("proj_mlp.", "proj_out.", "norm.linear.", "attn.to_qkv_mlp_proj")
-_LAYERS = ("double_layers.", "single_layers.", "joint_transformer_blocks.")
+_OTHER = ("proj_mlp.", "proj_out.", "norm.linear.", "attn.to_qkv_mlp_proj.")
+_LAYERS = ("^double_layers.0.", "^single_layers.0.", "^joint_transformer_blocks.0.")
 
+_INTO = taken(
+    "joint_transformer_blocks.#.attn.to_q", "joint_transformer_blocks.#.attn.to_k",
+    "joint_transformer_blocks.#.attn.to_v", "joint_transformer_blocks.#.attn.add_q_proj",
+    "joint_transformer_blocks.#.attn.add_k_proj", "joint_transformer_blocks.#.ff.linear_1",
+    "joint_transformer_blocks.#.ff_context.linear_1", "double_layers.#.attn.w1q", "double_layers.#.attn.w2q",
+    "double_layers.#.mlpX.c_fc1", "double_layers.#.mlpC.c_fc1", "single_layers.#.attn.w1q", "single_layers.#.mlp.c_fc1",
+)  # fmt: skip
 
-def _match(features: Features) -> Match | None:
-    if not features.transformer:
-        return None
-    if features.outline.begins(*_LAYERS):
-        return certain(True, "it is built of AuraFlow's layers")
-    blocks = features.blocks
-    if blocks is None or not features.outline.begins("single_transformer_blocks.0.attn."):
-        return None
-    if features.kind != "lora" or features.outline.has(*_OTHER):
-        return None
-    fits = blocks.width == 3072 and not blocks.double and blocks.single <= 32
-    return possible(fits, "it changes no more than 32 single blocks 3072 wide, and only their attention")
+_SIGNS = (
+    Sign("certain", "its double or single layers are 3072 wide", needs=(_LAYERS,), measures={UNET: NO, _INTO: (3072,)}),
+    Sign("likely", "it is built of AuraFlow's layers", needs=(_LAYERS,), measures={UNET: NO, _INTO: (None,)}),
+    Sign(
+        "possible",
+        "it changes no more than 32 single blocks 3072 wide, and only their attention",
+        ("lora",),
+        needs=(("^single_transformer_blocks.0.attn.",),),
+        lacks=(*_OTHER, "^transformer_blocks."),
+        measures={UNET: NO, WIDTH: (3072,), SINGLE: range(33)},
+    ),
+)
 
 
 FAMILY = Family(
     "auraflow",
-    _match,
+    signs=_SIGNS,
     said=r"aura[-_ ]?flow|pony.*v7",
     classes=("AuraFlowTransformer2DModel",),
     prediction="flow",

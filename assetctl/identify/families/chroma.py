@@ -5,26 +5,46 @@ Its LoRAs change what a FLUX.1 LoRA could change, so only metadata tell them apa
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, possible
+from assetctl.identify.features import Family
+from assetctl.identify.signs import DOUBLE, FEED_FORWARD, NO, SINGLE, UNET, WIDTH, Sign, given
 
+_GUIDANCE = ("^distilled_guidance_layer.",)
 
-def _match(features: Features) -> Match | None:
-    if not features.transformer:
-        return None
-    if features.outline.has("distilled_guidance_layer"):
-        return certain(True, "its modulation comes from a guidance network of its own")
-    blocks = features.blocks
-    if blocks is None or features.kind != "lora" or blocks.width != 3072 or blocks.feed_forward in ("gated", "wide"):
-        return None
-    named = features.outline.begins("double_blocks.", "single_blocks.", "single_transformer_blocks.")
-    modulated = features.outline.has("img_mod.", "txt_mod.", "modulation.", "norm.linear")
-    fits = named and not modulated and blocks.double <= 19 and blocks.single <= 38
-    return possible(fits, "its blocks are those of FLUX.1, without modulation")
+#: How wide its guidance network is.
+_WITHIN = given(
+    "distilled_guidance_layer.in_proj", "distilled_guidance_layer.layers.#.in_layer",
+    "distilled_guidance_layer.layers.#.linear_1", "distilled_guidance_layer.layers.#.out_layer",
+    "distilled_guidance_layer.layers.#.linear_2",
+)  # fmt: skip
+
+_SIGNS = (
+    Sign(
+        "certain",
+        "its modulation comes from a guidance network of its own, 5120 wide",
+        needs=(_GUIDANCE,),
+        measures={UNET: NO, _WITHIN: (5120,)},
+    ),
+    Sign("likely", "its modulation comes from a guidance network of its own", needs=(_GUIDANCE,), measures={UNET: NO}),
+    Sign(
+        "possible",
+        "its blocks are those of FLUX.1, without modulation",
+        ("lora",),
+        needs=(("^double_blocks.", "^single_blocks.", "^single_transformer_blocks."),),
+        lacks=("img_mod.", "txt_mod.", "modulation.", "norm.linear."),
+        measures={
+            UNET: NO,
+            WIDTH: (3072,),
+            DOUBLE: range(20),
+            SINGLE: range(39),
+            FEED_FORWARD: ("plain", None),
+        },
+    ),
+)
 
 
 FAMILY = Family(
     "chroma",
-    _match,
+    signs=_SIGNS,
     said=r"chroma",
     classes=("ChromaTransformer2DModel",),
     prediction="flow",

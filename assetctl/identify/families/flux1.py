@@ -9,76 +9,102 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Distilled, Family, Features, Match, certain, likely, possible
+from assetctl.identify.features import Distilled, Family
+from assetctl.identify.signs import (
+    DOUBLE,
+    FEED_FORWARD,
+    LATENT,
+    NO,
+    POOLED,
+    SINGLE,
+    TEXT_IN,
+    UNET,
+    VECTORS,
+    VOLUMETRIC,
+    WHOLE,
+    WIDTH,
+    Sign,
+    given,
+)
 
 if TYPE_CHECKING:
-    from assetctl.identify.features import Blocks
-    from assetctl.identify.outline import Outline
+    from assetctl.identify.features import Features
 
 _WIDTH = 3072
 _DOUBLE, _SINGLE = 19, 38
-_KLEIN = (5, 20)  # blocks of the one FLUX.2 that is 3072 wide
+_OVIS = (6, 27)  # of Ovis-Image, which is as wide; the FLUX.2 that is has 5 and 20
+_AURAFLOW = 32  # single blocks, which diffusers names as it does those of FLUX.1
 
-_MODULATION = ("img_mod.lin.", "txt_mod.lin.", "modulation.lin.", "norm.linear.", "norm_context.linear.")
-#: Of XLabs's trainer, which knows FLUX.1 alone.
-_XLABS = ("processor.qkv_lora", "processor.proj_lora")
-_OWN = ("proj_mlp.", "single_transformer_blocks.0.proj_out.", "ff.net.", "ff_context.net.", "vector_in.")
-_DOUBLE_OR_SINGLE = ("double_blocks.", "single_blocks.", "single_transformer_blocks.")
-_BLOCKS = (*_DOUBLE_OR_SINGLE, "transformer_blocks.0.attn.to_", "transformer_blocks.0.attn.add_")
+#: As its authors name it, and of XLabs's trainer, which knows FLUX.1 alone.
+_MODULATION = (
+    "^double_blocks.0.img_mod.lin.", "^double_blocks.0.txt_mod.lin.", "^single_blocks.0.modulation.lin.",
+)  # fmt: skip
+_XLABS = tuple(f"^double_blocks.0.processor.{part}_lora{which}." for part in ("qkv", "proj") for which in (1, 2))
+#: As diffusers names it, and others after it.
+_OWN = (
+    "proj_mlp.", "^single_transformer_blocks.0.proj_out.", "ff.net.", "ff_context.net.", "norm.linear.",
+    "norm1.linear.", "norm1_context.linear.",
+)  # fmt: skip
+_DOUBLE_OR_SINGLE = ("^double_blocks.", "^single_blocks.", "^single_transformer_blocks.")
+_BLOCKS = (*_DOUBLE_OR_SINGLE, "^transformer_blocks.0.attn.to_", "^transformer_blocks.0.attn.add_")
+_POOLED = ("^vector_in.", "^time_text_embed.text_embedder.")
 _FOREIGN = (
-    "img_mlp.fc1", "txt_mlp.fc1", "modulation.linear.", "img_mod.linear", "joint_transformer_blocks.", "token_refiner",
-    "transformer_blocks.0.img_mlp", "transformer_blocks.0.txt_mlp", "transformer_blocks.0.img_mod",
-    "distilled_guidance_layer", "ff.linear_", "attn.to_gate", "attn.to_qkv_mlp_proj", "stream_modulation",
-    "img_mlp.gate_proj", "txt_mlp.gate_proj", "caption_projection.",
+    "img_mlp.fc1.", "txt_mlp.fc1.", "modulation.linear.", "img_mod.linear.", "^joint_transformer_blocks.",
+    "token_refiner.", "individual_token_refiner.", "^transformer_blocks.0.img_mlp.", "^transformer_blocks.0.txt_mlp.",
+    "^transformer_blocks.0.img_mod.", "^distilled_guidance_layer.", "ff.linear_1.", "ff.linear_in.", "attn.to_gate",
+    "attn.to_qkv_mlp_proj.", "img_mlp.gate_proj.", "txt_mlp.gate_proj.", "^caption_projection.",
+    "^time_embed.", "^timestep_embedder.", "^context_embedder.linear_1.", "^transformer_blocks.0.attn2.",
 )  # fmt: skip
 
-#: Width of T5's text states; others built like FLUX.1 listen to language models.
-_TEXT = 4096
+#: What no measure of its blocks, or of the text that they are told, may be other than.
+_FITS = {
+    UNET: NO, WIDTH: (_WIDTH,), SINGLE: range(_SINGLE + 1), FEED_FORWARD: ("plain", None), TEXT_IN: (4096, None),
+}  # fmt: skip
+_FITS_DOUBLE = _FITS | {DOUBLE: range(_DOUBLE + 1)}
+_DETAIL = "its double and single blocks are 3072 wide and no more than FLUX.1's"
+_PARTS = ("lora", "controlnet")
+_KEYS = given("to_k_ip", "ip_adapter_double_stream_k_proj")
 
-#: Single layers of AuraFlow, which diffusers names as it does those of FLUX.1.
-_AURAFLOW = 32
-
-
-def _match(features: Features) -> Match | None:
-    if features.vectors:
-        return certain(set(features.vectors.values()) == {768, 4096}, "its vectors are for CLIP-L and T5")
-    if features.latent is not None:
-        return possible(features.latent == 16 and not features.volumetric, "its latents have 16 channels")
-    if not features.transformer or features.outline.has(*_FOREIGN):
-        return None
-    return _adapter(features) or _blocks(features)
-
-
-def _adapter(features: Features) -> Match | None:
-    if features.kind != "ip-adapter":
-        return None
-    width = features.outline.output_width("to_k_ip", "ip_adapter_double_stream_k_proj")
-    return certain(
-        width == _WIDTH and features.outline.begins("double_blocks."), "its image keys go to double blocks 3072 wide"
-    ) or likely(width == _WIDTH, "its image keys are 3072 wide")
-
-
-def _blocks(features: Features) -> Match | None:
-    outline, blocks = features.outline, features.blocks
-    if blocks is None or not _fits(outline, blocks):
-        return None
-    own = outline.has(*_OWN)
-    if not outline.begins(*_DOUBLE_OR_SINGLE) and not own:
-        return possible(True, "its joint blocks are 3072 wide, as in FLUX.1 and others")
-    detail = "its double and single blocks are 3072 wide and no more than FLUX.1's"
-    if outline.has(*_MODULATION, *_XLABS):
-        return certain(True, detail)
-    beyond_klein = blocks.double > _KLEIN[0] or blocks.single > (_KLEIN[1] if blocks.double else _AURAFLOW)
-    return likely(own or blocks.feed_forward == "plain" or beyond_klein, detail) or possible(True, detail)
-
-
-def _fits(outline: Outline, blocks: Blocks) -> bool:
-    """Whether no measure of the blocks, or of the text that they are told, is other than FLUX.1's."""
-    if not outline.begins(*_BLOCKS) or blocks.width != _WIDTH or blocks.feed_forward in ("gated", "wide"):
-        return False
-    if blocks.single > _SINGLE or (not blocks.single and blocks.double > _DOUBLE):
-        return False
-    return outline.input_width("txt_in", "context_embedder") in (None, _TEXT)
+_SIGNS = (
+    Sign("certain", "its vectors are for CLIP-L and T5", ("embedding",), measures={VECTORS: ({768, 4096},)}),
+    Sign(
+        "possible", "its latents have 16 channels", ("vae",), measures={LATENT: (16,), VOLUMETRIC: NO},
+    ),
+    Sign(
+        "certain",
+        "its image keys go to double blocks 3072 wide",
+        ("ip-adapter",),
+        needs=(("^double_blocks.",),),
+        measures={_KEYS: (_WIDTH,)},
+    ),
+    Sign("likely", "its image keys are 3072 wide", ("ip-adapter",), measures={_KEYS: (_WIDTH,)}),
+    Sign(
+        "certain",
+        "it is 3072 wide, and told text 4096 wide and pooled text 768 wide",
+        lacks=_FOREIGN,
+        measures={UNET: NO, WIDTH: (_WIDTH,), TEXT_IN: (4096,), POOLED: (768,)},
+    ),
+    Sign("certain", _DETAIL, WHOLE, (_MODULATION, _POOLED), _FOREIGN, _FITS),
+    Sign("certain", f"{_DETAIL}, before a plain feed-forward", _PARTS, (_MODULATION,), _FOREIGN,
+         _FITS_DOUBLE | {FEED_FORWARD: ("plain",)}),
+    Sign("certain", _DETAIL, _PARTS, (_MODULATION,), _FOREIGN, _FITS | {DOUBLE: range(_OVIS[0] + 1, _DOUBLE + 1)}),
+    Sign("certain", _DETAIL, _PARTS, (_MODULATION,), _FOREIGN,
+         _FITS_DOUBLE | {SINGLE: range(_OVIS[1] + 1, _SINGLE + 1)}),
+    Sign("certain", f"{_DETAIL}, changed as XLabs's trainer does", _PARTS, (_XLABS,), _FOREIGN, _FITS_DOUBLE),
+    Sign("likely", _DETAIL, WHOLE, (_BLOCKS, _POOLED), _FOREIGN, _FITS),
+    Sign("likely", _DETAIL, _PARTS, (_BLOCKS, _OWN), _FOREIGN, _FITS | {SINGLE: range(1, _SINGLE + 1)}),
+    Sign("likely", _DETAIL, _PARTS, (_BLOCKS, (*_OWN, *_MODULATION)), _FOREIGN, _FITS_DOUBLE),
+    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN, _FITS_DOUBLE | {FEED_FORWARD: ("plain",)}),
+    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN,
+         _FITS | {DOUBLE: range(_OVIS[0] + 1, _DOUBLE + 1)}),
+    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN,
+         _FITS_DOUBLE | {DOUBLE: range(1, _DOUBLE + 1), SINGLE: range(_OVIS[1] + 1, _SINGLE + 1)}),
+    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN,
+         _FITS_DOUBLE | {DOUBLE: (0,), SINGLE: range(_AURAFLOW + 1, _SINGLE + 1)}),
+    Sign("possible", "its joint blocks are 3072 wide, as in FLUX.1 and others", _PARTS, (_BLOCKS,), _FOREIGN,
+         _FITS_DOUBLE),
+    Sign("possible", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN, _FITS | {SINGLE: range(1, _SINGLE + 1)}),
+)  # fmt: skip
 
 
 def _variant(features: Features) -> str | None:
@@ -89,7 +115,7 @@ def _variant(features: Features) -> str | None:
 
 FAMILY = Family(
     "flux1",
-    _match,
+    signs=_SIGNS,
     said=r"flux[-_. ]?1|^flux$|flux-(?:dev|schnell)",
     classes=("FluxTransformer2DModel", "FluxControlNetModel"),
     prediction="flow",

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely
+from assetctl.identify.features import Family
+from assetctl.identify.signs import NAMED, NO, UNET, Sign, taken
 
-_BLOCKS = ("double_stream_blocks.", "single_stream_blocks.")
+_BLOCKS = ("^double_stream_blocks.0.block.", "^single_stream_blocks.0.block.")
+_INTO = taken(
+    *(f"{stack}_stream_blocks.#.block.{part}" for stack in ("double", "single") for part in (
+        "attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_q_t", "ff_i.shared_experts.w1", "ff_i.shared_experts.w3",
+        "ff_t.w1", "adaLN_modulation.1", "attn1.to_out",
+    ))
+)  # fmt: skip
 
-
-def _match(features: Features) -> Match | None:
-    if features.vectors:
-        return likely("llama" in features.vectors, "one of its vectors is for Llama")
-    return certain(features.transformer and features.outline.begins(*_BLOCKS), "it is built of HiDream's stream blocks")
+_SIGNS = (
+    Sign("likely", "one of its vectors is for Llama", ("embedding",), measures={NAMED: ("llama",)}),
+    Sign(
+        "certain", "its stream blocks are HiDream's, 2560 wide", needs=(_BLOCKS,), measures={UNET: NO, _INTO: (2560,)}
+    ),
+    Sign("likely", "it is built of HiDream's stream blocks", needs=(_BLOCKS,), measures={UNET: NO, _INTO: (None,)}),
+)
 
 
 FAMILY = Family(
     "hidream",
-    _match,
+    signs=_SIGNS,
     said=r"hi-?dream",
     classes=("HiDreamImageTransformer2DModel",),
     prediction="flow",

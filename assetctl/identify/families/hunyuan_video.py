@@ -5,35 +5,56 @@ HunyuanVideo 1.5 is 2048 wide. HunyuanImage names its blocks alike, and is 3584 
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain
+from assetctl.identify.features import Family
+from assetctl.identify.signs import DOUBLE, FLAT, NO, SINGLE, UNET, WHOLE, WIDTH, Sign, taken
 
 _OWN = (
-    "double_blocks.0.img_mlp.fc1", "double_blocks.0.txt_mlp.fc1", "double_blocks.0.img_mod.linear.",
-    "single_blocks.0.modulation.linear.", "txt_in.individual_token_refiner", "context_embedder.token_refiner",
+    "^double_blocks.0.img_mlp.fc1.", "^double_blocks.0.txt_mlp.fc1.", "^double_blocks.0.img_mod.linear.",
+    "^double_blocks.0.txt_mod.linear.", "^single_blocks.0.modulation.linear.", "^txt_in.individual_token_refiner.",
+    "^context_embedder.token_refiner.",
 )  # fmt: skip
-_BLOCKS = ("double_blocks.", "single_transformer_blocks.")
+_ATTENTION = (
+    "^double_blocks.0.img_attn_qkv.", "^double_blocks.0.txt_attn_qkv.", "^double_blocks.0.img_attn_proj.",
+    "^double_blocks.0.txt_attn_proj.",
+)  # fmt: skip
+_OTHER = (
+    "^joint_transformer_blocks.", "ff.linear_1.", "ff.linear_in.", "attn.to_gate", "attn.to_qkv_mlp_proj.",
+    "^transformer_blocks.0.img_mlp.", "^transformer_blocks.0.attn2.", "img_mod.lin.", "txt_mod.lin.", "modulation.lin.",
+)  # fmt: skip
 _WIDTHS = (3072, 2048)
-_ATTENTION = ("img_attn_qkv", "txt_attn_qkv", "img_mlp.fc1", "txt_mlp.fc1")
-_AURAFLOW = ("joint_transformer_blocks.", "ff.linear_1")
 
+_INTO = taken(
+    "double_blocks.#.img_attn_qkv", "double_blocks.#.txt_attn_qkv", "double_blocks.#.img_attn_proj",
+    "double_blocks.#.txt_attn_proj", "double_blocks.#.img_mlp.fc1", "double_blocks.#.txt_mlp.fc1",
+    "double_blocks.#.img_mod.linear", "double_blocks.#.txt_mod.linear", "single_blocks.#.linear1",
+    "single_blocks.#.modulation.linear", "individual_token_refiner.blocks.0.self_attn_qkv",
+    "token_refiner.refiner_blocks.0.attn.to_q", "token_refiner.refiner_blocks.0.attn.to_k",
+    "transformer_blocks.#.attn.to_q", "transformer_blocks.#.attn.to_k",
+)  # fmt: skip
+#: In flat names FLUX.1 has the same, in fewer blocks.
+_DOUBLE = (*_ATTENTION, *(f"^double_blocks.0.{side}_mlp.fc{which}." for side in ("img", "txt") for which in (1, 2)))
+_PARTS = ("lora",)
 
-def _match(features: Features) -> Match | None:
-    outline = features.outline
-    if not features.transformer:
-        return None
-    blocks = features.blocks
-    if outline.has(*_OWN):
-        width = (blocks.width if blocks else None) or outline.input_width(*_ATTENTION)
-        return certain(width is None or width in _WIDTHS, "its blocks and token refiner are HunyuanVideo's")
-    if blocks is None or blocks.width != 3072 or not outline.begins(*_BLOCKS) or outline.has(*_AURAFLOW):
-        return None
-    as_many = blocks.single == 40 if blocks.single else blocks.double == 20
-    return certain(as_many, "it has 20 double or 40 single blocks, 3072 wide")
+_SIGNS = (
+    Sign("certain", "its blocks and token refiner are HunyuanVideo's, and as wide", needs=(_OWN,),
+         measures={UNET: NO, _INTO: _WIDTHS}),
+    Sign("certain", "its blocks attend as HunyuanVideo's do, and are as wide", needs=(_ATTENTION,), lacks=_OTHER,
+         measures={UNET: NO, FLAT: NO, _INTO: _WIDTHS}),
+    Sign("likely", "its blocks and token refiner are HunyuanVideo's", WHOLE, (_OWN,),
+         measures={UNET: NO, _INTO: (None,)}),
+    Sign("certain", "it has 20 double blocks, 3072 wide", _PARTS, (_DOUBLE,), _OTHER,
+         measures={UNET: NO, WIDTH: (3072,), DOUBLE: (20,), SINGLE: (0, 40)}),
+    Sign("likely", "it has 20 double or 40 single blocks, 3072 wide", _PARTS, ((*_DOUBLE, "^transformer_blocks."),),
+         _OTHER, measures={UNET: NO, WIDTH: (3072,), SINGLE: (40,)}),
+    Sign("likely", "it has 40 single blocks, 3072 wide", _PARTS,
+         (("^single_transformer_blocks.", "^single_blocks."),), _OTHER,
+         measures={UNET: NO, WIDTH: (3072,), DOUBLE: (0,), SINGLE: (40,)}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "hunyuan-video",
-    _match,
+    signs=_SIGNS,
     said=r"hunyuan[-_ ]?video",
     classes=("HunyuanVideoTransformer3DModel",),
     prediction="flow",

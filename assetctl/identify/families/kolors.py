@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, read_by_kolors
+from assetctl.identify.features import Family
+from assetctl.identify.signs import CONDITION, CONTEXT, Sign, given, taken
 
+_TEXT = taken("encoder_hid_proj")
+_RESAMPLER = given("image_proj.layers.0.0.to_out")
 
-def _match(features: Features) -> Match | None:
-    if features.unet is None or features.unet.context != 2048 or not read_by_kolors(features):
-        return None
-    return likely(features.kind == "ip-adapter", "its resampler of pictures is 2048 wide") or certain(
-        True, "it projects its text states"
-    )
+_SIGNS = (
+    Sign("likely", "its resampler of pictures is 2048 wide", ("ip-adapter",),
+         measures={CONTEXT: (2048,), _RESAMPLER: (2048,)}),
+    Sign("certain", "it projects text 4096 wide to 2048", measures={CONTEXT: (2048,), _TEXT: (4096,)}),
+    Sign("certain", "its time embedding takes sizes and pooled text, 5632 together", measures={CONDITION: (5632,)}),
+    Sign("likely", "it projects its text states", needs=(("^encoder_hid_proj.",),), measures={CONTEXT: (2048,)}),
+    Sign("possible", "its cross-attention takes text of width 2048, as SDXL's does", ("lora",),
+         lacks=("^lora_te", "^text_encoder."), measures={CONTEXT: (2048,), CONDITION: (None,)}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "kolors",
-    _match,
+    signs=_SIGNS,
     said=r"kolors",
     lineages=((r"kolors", "Kolors"),),
     contract=(

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain
+from assetctl.identify.features import Family
+from assetctl.identify.signs import DOUBLE, NO, SINGLE, UNET, WIDTH, Sign, taken
 
-_GATES = ("blocks.0.attn.gate.", "transformer_blocks.0.attn.to_gate.")
+_GATES = ("^blocks.0.attn.gate.", "^transformer_blocks.0.attn.to_gate.")
+_FUSION = ("^txtfusion.", "^text_fusion.")
+_INTO_GATE = taken("blocks.#.attn.gate", "transformer_blocks.#.attn.to_gate")
+_INTO = taken("blocks.#.attn.wq", "blocks.#.attn.wk", "blocks.#.attn.wv", "blocks.#.attn.wo")
+_INTO_FUSION = taken(
+    *(f"{fusion}.{stack}.0.attn.{part}" for fusion in ("txtfusion", "text_fusion")
+      for stack in ("layerwise_blocks", "refiner_blocks")
+      for part in ("gate", "to_gate", "wq", "wk", "wv", "wo", "to_q", "to_k", "to_v"))
+)  # fmt: skip
 
 #: FLUX.2 names its double blocks alike and is as wide, but has only 8 of them.
 _MOST_OF_OTHERS = 8
 
-
-def _many_wide(features: Features) -> bool:
-    blocks = features.blocks
-    return blocks is not None and blocks.single == 0 and blocks.double > _MOST_OF_OTHERS and blocks.width == 6144
-
-
-def _match(features: Features) -> Match | None:
-    outline = features.outline
-    return (
-        certain(
-            features.transformer and (outline.begins("txtfusion.", "text_fusion.") or outline.begins(*_GATES)),
-            "it gates its attention, or fuses layers of its text encoder",
-        )
-        or certain(
-            features.transformer
-            and outline.begins("blocks.0.attn.w")
-            and outline.input_width("attn.wq", "attn.wk", "attn.wv", "attn.wo") == 6144,
-            "its blocks are 6144 wide",
-        )
-        or certain(
-            features.transformer and _many_wide(features),
-            "it has more transformer blocks 6144 wide than any other family",
-        )
-    )
+_SIGNS = (
+    Sign("certain", "it gates its attention, 6144 wide", needs=(_GATES,), measures={UNET: NO, _INTO_GATE: (6144,)}),
+    Sign("certain", "it fuses layers of its text encoder, 2560 wide", needs=(_FUSION,),
+         measures={UNET: NO, _INTO_FUSION: (2560,)}),
+    Sign("certain", "its blocks are 6144 wide", needs=(("^blocks.0.attn.w",),), measures={UNET: NO, _INTO: (6144,)}),
+    Sign("certain", "it has more transformer blocks 6144 wide than any other family",
+         needs=(("^transformer_blocks.0.attn.",),),
+         measures={UNET: NO, WIDTH: (6144,), SINGLE: (0,), DOUBLE: range(_MOST_OF_OTHERS + 1, 29)}),
+    Sign("likely", "it fuses layers of its text encoder", needs=(_FUSION,), measures={UNET: NO, _INTO_FUSION: (None,)}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "krea2",
-    _match,
+    signs=_SIGNS,
     said=r"krea[-_ ]?2",
     classes=("Krea2Transformer2DModel",),
     prediction="flow",

@@ -5,28 +5,37 @@ Its text is projected to the width of the stream. Cosmos attends twice too, to t
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+from assetctl.identify.features import Family
+from assetctl.identify.signs import LATENT, NO, STREAM, TEXT, UNET, VOLUMETRIC, YES, Sign, given
 
+_WIDTHS = (2048, 4096)
+_PATCHES = given("patchify_proj", "proj_in")
+_SOUND = (
+    "^transformer_blocks.0.audio_to_video_attn.", "^transformer_blocks.0.video_to_audio_attn.",
+    "^transformer_blocks.0.audio_attn1.", "^transformer_blocks.0.audio_attn2.",
+)  # fmt: skip
 
-def _match(features: Features) -> Match | None:
-    outline = features.outline
-    if features.latent is not None:
-        return certain(features.latent == 128 and features.volumetric, "its latents have 128 channels and a time axis")
-    if not features.transformer:
-        return None
-    if outline.begins("patchify_proj."):
-        return certain(True, "it projects patches of latents")
-    width, text = features.blocks.twice if features.blocks else (None, None)
-    if width not in (2048, 4096):
-        return None
-    return likely(text == width, f"its blocks attend twice, to text as wide as they are, {width}") or possible(
-        text is None, f"its blocks attend to themselves and are {width} wide"
-    )
+_SIGNS = (
+    Sign("certain", "its latents have 128 channels and a time axis", ("vae",),
+         measures={LATENT: (128,), VOLUMETRIC: YES}),
+    Sign("certain", "it projects patches of latents to 2048 or 4096", needs=(("^patchify_proj.",),),
+         measures={UNET: NO, _PATCHES: _WIDTHS}),
+    Sign("certain", "its blocks attend twice, and to sound", needs=(_SOUND,),
+         measures={UNET: NO, STREAM: _WIDTHS, TEXT: _WIDTHS}),
+    Sign("likely", "it projects patches of latents", needs=(("^patchify_proj.",),),
+         measures={UNET: NO, _PATCHES: (None,)}),
+    Sign("likely", "its blocks attend twice, to text as wide as they are, 2048",
+         measures={UNET: NO, STREAM: (2048,), TEXT: (2048,)}),
+    Sign("likely", "its blocks attend twice, to text as wide as they are, 4096",
+         measures={UNET: NO, STREAM: (4096,), TEXT: (4096,)}),
+    Sign("possible", "its blocks attend to themselves and are 2048 or 4096 wide",
+         measures={UNET: NO, STREAM: _WIDTHS, TEXT: (None,)}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "ltx",
-    _match,
+    signs=_SIGNS,
     said=r"\bltx",
     classes=("LTXVideoTransformer3DModel",),
     prediction="flow",

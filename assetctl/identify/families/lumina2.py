@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, width_of_layers
+from assetctl.identify.features import Family
+from assetctl.identify.signs import LAYERS, NO, UNET, Sign, given
 
+#: Lumina-Next, which is as wide, attends by `wq` and `attn1`, to text by `wk_y` and `attn2`, and its inner layers are
+#: 6144 wide.
+_ATTENTION = tuple(
+    f"^{stack}.0.{part}."
+    for stack in ("layers", "noise_refiner", "context_refiner")
+    for part in ("attention.qkv", "attention.out", "attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out")
+)
+_OTHER = ("attn1.", "attn2.", "attention.wq.", "attention.wk_y.", "attention.gate.")
+_FEED_FORWARD = given("feed_forward.w1", "feed_forward.w3", "feed_forward.linear_1", "feed_forward.linear_3")
 
-def _match(features: Features) -> Match | None:
-    return certain(features.transformer and width_of_layers(features.outline) == 2304, "its layers are 2304 wide")
+_SIGNS = (
+    Sign("certain", "its layers are 2304 wide, and attend once", needs=(_ATTENTION,), lacks=_OTHER,
+         measures={UNET: NO, LAYERS: (2304,)}),
+    Sign("certain", "its layers are 2304 wide, and 9216 within", lacks=_OTHER,
+         measures={UNET: NO, LAYERS: (2304,), _FEED_FORWARD: (9216,)}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "lumina2",
-    _match,
+    signs=_SIGNS,
     said=r"lumina",
     classes=("Lumina2Transformer2DModel",),
     prediction="flow",

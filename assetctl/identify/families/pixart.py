@@ -5,32 +5,37 @@ The smaller Sana is as wide, with a feed-forward of inverted convolutions; its a
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+from assetctl.identify.features import Family
+from assetctl.identify.signs import NO, STREAM, UNET, Sign, given, taken
 
-#: Of its feed-forward, and of its modulation, which Sana has not.
-_PLAIN = ("ff.net.", "mlp.fc1", "adaln_single.", "t_block.")
-_BLOCKS = 28
+#: Of its modulation, which Sana has not.
+_MODULATION = ("^adaln_single.", "^t_block.")
+_OTHER = (
+    "inverted_conv.", "conv_inverted.", "^temporal_transformer_blocks.", "attn_temp.", "^spatial_blocks.",
+)  # fmt: skip
+#: Latte's feed-forward is 9216 wide.
+_FEED_FORWARD = given("transformer_blocks.#.ff.net.0.proj", "blocks.#.mlp.fc1")
+_KEYS = taken("blocks.#.cross_attn.kv_linear", "blocks.#.cross_attn.q_linear")
 
-
-def _match(features: Features) -> Match | None:
-    outline, blocks = features.outline, features.blocks
-    if not features.transformer:
-        return None
-    width = blocks.twice[0] if blocks else outline.input_width("cross_attn.kv_linear")
-    if width != 1152 or outline.has("inverted_conv", "conv_inverted"):
-        return None
-    detail = "its blocks attend twice, 1152 wide"
-    as_many = _BLOCKS - 1 in (outline.highest("transformer_blocks"), outline.highest("blocks"))
-    return (
-        certain(outline.has(*_PLAIN), f"{detail}, before a plain feed-forward")
-        or likely(as_many, f"{detail}, and are as many as PixArt's")
-        or possible(True, detail)
+_SIGNS = tuple(
+    sign
+    for width in (STREAM, _KEYS)
+    for sign in (
+        Sign("certain", "its blocks attend twice, 1152 wide, before a plain feed-forward", lacks=_OTHER,
+             measures={UNET: NO, width: (1152,), _FEED_FORWARD: (4608,)}),
+        Sign("certain", "its blocks attend twice, 1152 wide, and are modulated as PixArt's",
+             ("checkpoint", "diffusion-model"), (_MODULATION,), _OTHER, {UNET: NO, width: (1152,)}),
+        Sign("likely", "its blocks attend twice, 1152 wide, with its modulation", needs=(_MODULATION,), lacks=_OTHER,
+             measures={UNET: NO, width: (1152,), _FEED_FORWARD: (None, 4608)}),
+        Sign("possible", "its blocks attend twice, 1152 wide", lacks=_OTHER,
+             measures={UNET: NO, width: (1152,), _FEED_FORWARD: (None,)}),
     )
+)  # fmt: skip
 
 
 FAMILY = Family(
     "pixart",
-    _match,
+    signs=_SIGNS,
     said=r"pixart",
     classes=("PixArtTransformer2DModel",),
     prediction="epsilon",

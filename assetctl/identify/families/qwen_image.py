@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+from assetctl.identify.features import Family
+from assetctl.identify.signs import (
+    DOUBLE,
+    LATENT,
+    NO,
+    SINGLE,
+    UNET,
+    VOLUMETRIC,
+    WHOLE,
+    WIDTH,
+    YES,
+    Measure,
+    Sign,
+    given,
+    taken,
+)
 
 _OWN = tuple(
-    f"{stack}.0.{part}."
+    f"^{stack}.0.{part}."
     for stack in ("transformer_blocks", "control_blocks")
-    for part in ("img_mlp", "txt_mlp", "img_mod", "txt_mod")
+    for part in ("img_mlp.net", "txt_mlp.net", "img_mod.1", "txt_mod.1")
 )
-_OTHER = ("single_transformer_blocks.", "ff.net.", "ff_context.", "norm1.linear", "attn.to_gate", "ff.linear")
+_INTO = taken(
+    *(f"{stack}.#.{part}" for stack in ("transformer_blocks", "control_blocks")
+      for part in ("img_mlp.net.0.proj", "txt_mlp.net.0.proj", "img_mod.1", "txt_mod.1", "attn.to_q", "attn.to_k"))
+)  # fmt: skip
+_OUT = given(
+    *(f"{stack}.#.{side}_mlp.net.2" for stack in ("transformer_blocks", "control_blocks") for side in ("img", "txt"))
+)
+_JOINT = ("^transformer_blocks.0.attn.to_", "^transformer_blocks.0.attn.add_")
+_OTHER = (
+    "^single_transformer_blocks.", "ff.net.", "ff_context.", "norm1.linear.", "attn.to_gate", "ff.linear_1.",
+    "ff.linear_in.", "^transformer_blocks.0.attn2.", "^context_embedder.",
+)  # fmt: skip
 
 #: Most double blocks of any other family that is as wide and names its attention alike.
 _MOST_OF_OTHERS = 20
 
+#: Whether names begin as Qwen-Image's trainers write them.
+_BARE = Measure("bare names", lambda features: features.outline.prefixed("transformer_blocks."))
+_JOINT_ONLY = {UNET: NO, WIDTH: (3072,), SINGLE: (0,)}
 
-def _match(features: Features) -> Match | None:
-    outline = features.outline
-    if features.latent is not None:
-        return possible(features.latent == 16 and features.volumetric, "its latents have 16 channels and a time axis")
-    if not features.transformer or not outline.begins("transformer_blocks.", "control_blocks."):
-        return None
-    if outline.begins(*_OWN):
-        return certain(True, "its blocks have feed-forwards for picture and text")
-    if features.blocks is None or features.blocks.width != 3072 or outline.has(*_OTHER):
-        return None
-    many = features.blocks.double > _MOST_OF_OTHERS
-    bare = outline.prefixed("transformer_blocks.", "lora_unet_transformer_blocks.") and not outline.has("lora_A")
-    return (
-        certain(many, "it has more blocks 3072 wide than any other family")
-        or likely(bare, "it changes only joint blocks 3072 wide, and names them as Qwen-Image's trainers do")
-        or possible(True, "it changes only joint blocks 3072 wide")
-    )
+_SIGNS = (
+    Sign("possible", "its latents have 16 channels and a time axis", ("vae",),
+         measures={LATENT: (16,), VOLUMETRIC: YES}),
+    Sign("certain", "its blocks, 3072 wide, have feed-forwards for picture and text", needs=(_OWN,),
+         measures={UNET: NO, _INTO: (3072,)}),
+    Sign("certain", "its blocks, 3072 wide, have feed-forwards for picture and text", needs=(_OWN,),
+         measures={UNET: NO, _INTO: (None,), _OUT: (3072,)}),
+    Sign("likely", "its blocks have feed-forwards for picture and text", WHOLE, (_OWN,),
+         measures={UNET: NO, _INTO: (None,)}),
+    Sign("certain", "it has more blocks 3072 wide than any other family", needs=(_JOINT,), lacks=_OTHER,
+         measures=_JOINT_ONLY | {DOUBLE: range(_MOST_OF_OTHERS + 1, 61)}),
+    Sign("likely", "it changes only joint blocks 3072 wide, and names them as Qwen-Image's trainers do", ("lora",),
+         (_JOINT,), (*_OTHER, "lora_A."), _JOINT_ONLY | {_BARE: YES}),
+    Sign("possible", "it changes only joint blocks 3072 wide", needs=(_JOINT,), lacks=_OTHER, measures=_JOINT_ONLY),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "qwen-image",
-    _match,
+    signs=_SIGNS,
     said=r"qwen[-_ ]?image",
     classes=("QwenImageTransformer2DModel", "QwenImageControlNetModel"),
     prediction="flow",

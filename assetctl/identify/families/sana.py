@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+from assetctl.identify.features import Family
+from assetctl.identify.signs import NO, STREAM, UNET, WHOLE, Sign, taken
 
+_CONVOLUTION = ("ff.conv_inverted.", "mlp.inverted_conv.")
+_INTO = taken("ff.conv_inverted", "mlp.inverted_conv.conv")
+#: Of Sana's relatives for video, which convolve over time.
+_VIDEO = ("ff.conv_temp.", "mlp.t_conv.", "^plucker_embedder.", "^raymap_embedder.", "attn.recall_gate")
 
-def _match(features: Features) -> Match | None:
-    outline = features.outline
-    if not features.transformer:
-        return None
-    if outline.has("ff.conv_inverted", "mlp.inverted_conv"):
-        return certain(True, "its feed-forward is an inverted convolution")
-    width = features.blocks.twice[0] if features.blocks else None
-    return likely(width == 2240, "its blocks attend twice, 2240 wide") or possible(
-        width == 1152 and not outline.has("ff.net.", "adaln_single."), "its blocks attend twice, 1152 wide"
-    )
+_SIGNS = (
+    Sign("certain", "its feed-forward is an inverted convolution, 2240 or 1152 wide", WHOLE, (_CONVOLUTION,), _VIDEO,
+         {UNET: NO, _INTO: (2240, 1152)}),
+    Sign("likely", "its feed-forward is an inverted convolution", needs=(_CONVOLUTION,), lacks=_VIDEO,
+         measures={UNET: NO}),
+    Sign("likely", "its blocks attend twice, 2240 wide", ("lora", "ip-adapter"), lacks=(*_VIDEO, "ff.net."),
+         measures={UNET: NO, STREAM: (2240,)}),
+    Sign("possible", "its blocks attend twice, 1152 wide",
+         lacks=("ff.net.", "^adaln_single.", "^temporal_transformer_blocks."), measures={UNET: NO, STREAM: (1152,)}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "sana",
-    _match,
+    signs=_SIGNS,
     said=r"\bsana",
     classes=("SanaTransformer2DModel",),
     prediction="flow",

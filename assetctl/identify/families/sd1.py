@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import (
-    Distilled,
-    Driven,
-    Family,
-    Features,
-    Match,
-    TextEncoder,
-    certain,
-    possible,
-    unet_variant,
+from assetctl.identify.features import Distilled, Driven, Family, TextEncoder, unet_variant
+from assetctl.identify.signs import (
+    CONTEXT,
+    DEPTH,
+    FIRST_ATTENTION,
+    HEADS,
+    INNER,
+    LATENT,
+    LINEAR,
+    NAMED,
+    NO,
+    ONLY,
+    UNET,
+    VECTORS,
+    VOLUMETRIC,
+    YES,
+    Sign,
 )
 
+_SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
 
-def _match(features: Features) -> Match | None:
-    unet = features.unet
-    if unet is not None and unet.context is not None:
-        return certain(unet.context == 768, "its cross-attention takes text of width 768")
-    if features.encoders.get("only") is not None:
-        return certain(features.encoders["only"] == 768, "its only text encoder has width 768")
-    if unet is not None and (unet.first_attention or unet.depth == 0):
-        return certain(unet.linear is False, "its attention stands between 1x1 convolutions") or possible(
-            unet.linear is None, "its attention modules hold one transformer block, or its first level attends"
-        )
-    only_clip_l = set(features.vectors.values()) == {768} and "clip_l" not in features.vectors
-    return certain(only_clip_l, "its vectors have width 768") or possible(
-        features.latent == 4 and not features.volumetric, "its latents have 4 channels"
-    )
+_SIGNS = (
+    Sign("certain", "its cross-attention takes text of width 768", measures={CONTEXT: (768,), INNER: HEADS}),
+    Sign("certain", "its only text encoder has width 768", ("lora",), measures={CONTEXT: (None,), ONLY: (768,)}),
+    Sign("likely", "its attention stands between 1x1 convolutions",
+         measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: NO}),
+    Sign("likely", "its attention stands between 1x1 convolutions", measures=_SILENT | {DEPTH: (0,), LINEAR: NO}),
+    Sign("possible", "its first level attends", measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: (None,)}),
+    Sign("possible", "its attention modules hold one transformer block",
+         measures=_SILENT | {DEPTH: (0,), LINEAR: (None,)}),
+    Sign("certain", "its vectors have width 768", ("embedding",), measures={VECTORS: ({768},), NAMED: (None,)}),
+    Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "sd1",
-    _match,
+    signs=_SIGNS,
     said=r"stable-diffusion-v1|sd_?v?1(?!\d)|sd ?1\.\d",
     lineages=(
         (r"hyper-?sd", "SD 1.5 Hyper"),

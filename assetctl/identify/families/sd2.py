@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Driven, Family, Features, Match, TextEncoder, certain, possible, unet_variant
+from typing import TYPE_CHECKING
 
+from assetctl.identify.features import Driven, Family, TextEncoder, unet_variant
+from assetctl.identify.signs import (
+    CONTEXT,
+    DEPTH,
+    ENCODERS,
+    FIRST_ATTENTION,
+    HEADS,
+    INNER,
+    LATENT,
+    LINEAR,
+    NO,
+    ONLY,
+    UNET,
+    VECTORS,
+    VOLUMETRIC,
+    WHOLE,
+    YES,
+    Sign,
+)
 
-def _match(features: Features) -> Match | None:
-    unet = features.unet
-    if unet is not None and unet.context is not None:
-        return certain(unet.context == 1024, "its cross-attention takes text of width 1024")
-    if features.encoders.get("only") is not None:
-        return certain(features.encoders["only"] == 1024, "its only text encoder has width 1024")
-    if unet is not None and (unet.first_attention or unet.depth == 0):
-        return certain(unet.linear and unet.first_attention, "its first level attends, between matrices") or possible(
-            unet.linear is not False, "its attention modules hold one transformer block, or its first level attends"
-        )
-    return certain(set(features.vectors.values()) == {1024}, "its vectors have width 1024") or possible(
-        features.latent == 4 and not features.volumetric, "its latents have 4 channels"
-    )
+if TYPE_CHECKING:
+    from assetctl.identify.features import Features
+
+_SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
+
+_SIGNS = (
+    Sign("certain", "its cross-attention takes text of width 1024", (*WHOLE, "ip-adapter"),
+         measures={CONTEXT: (1024,), INNER: HEADS}),
+    Sign("certain", "its cross-attention takes text of width 1024, beside changes to its text encoder", ("lora",),
+         measures={CONTEXT: (1024,), INNER: HEADS, ENCODERS: YES}),
+    Sign("likely", "its cross-attention takes text of width 1024", measures={CONTEXT: (1024,), INNER: HEADS}),
+    Sign("certain", "its only text encoder has width 1024", ("lora",), measures={CONTEXT: (None,), ONLY: (1024,)}),
+    Sign("likely", "its first level attends, between matrices",
+         measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: YES}),
+    Sign("possible", "its first level attends", measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: (None,)}),
+    Sign("possible", "its attention modules hold one transformer block",
+         measures=_SILENT | {DEPTH: (0,), LINEAR: (True, None)}),
+    Sign("certain", "its vectors have width 1024", ("embedding",), measures={VECTORS: ({1024},)}),
+    Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
+)  # fmt: skip
 
 
 def _variant(features: Features) -> str | None:
@@ -29,7 +55,7 @@ def _variant(features: Features) -> str | None:
 
 FAMILY = Family(
     "sd2",
-    _match,
+    signs=_SIGNS,
     said=r"stable-diffusion-v2|sd_?v?2(?!\d)|sd ?2\.\d",
     lineages=((r"v2-1|sd[-_ ]?v?2[._-]?1", "SD 2.1"), (r"512-base-ema|sd[-_ ]?v?2[._-]?0", "SD 2.0")),
     variant=_variant,

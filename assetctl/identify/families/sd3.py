@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, likely, possible
+from assetctl.identify.features import Family
+from assetctl.identify.signs import (
+    LATENT,
+    NAMED,
+    NO,
+    SECOND,
+    SHOWN,
+    T5,
+    UNET,
+    VECTORS,
+    VOLUMETRIC,
+    WIDTH,
+    Sign,
+    given,
+    taken,
+)
 
+_WIDTHS = (1536, 2432)
+_JOINT = ("^joint_blocks.0.x_block.", "^joint_blocks.0.context_block.")
+_INTO = taken(
+    *(f"joint_blocks.#.{side}_block.{part}" for side in ("x", "context") for part in (
+        "attn.qkv", "attn.proj", "mlp.fc1", "adaLN_modulation.1", "attn2.qkv",
+    ))
+)  # fmt: skip
+_OTHER = ("^single_transformer_blocks.", "^transformer_blocks.0.attn2.", "attn.to_gate")
+_IMAGE_KEYS = given("to_k_ip")
 
-def _match(features: Features) -> Match | None:
-    if features.vectors:
-        fits = set(features.vectors.values()) == {768, 1280, 4096} and "llama" not in features.vectors
-        return certain(fits, "its vectors are for CLIP-L, OpenCLIP-G and T5")
-    if features.latent is not None:
-        return possible(features.latent == 16 and not features.volumetric, "its latents have 16 channels")
-    if features.encoders:
-        second = features.unet is None and features.encoders.get("second") == 1280
-        return likely(second and "t5" in features.encoders, "it changes OpenCLIP-G and T5") or possible(
-            second, "it changes OpenCLIP-G, as SDXL has it too"
-        )
-    return _blocks(features) if features.transformer else None
-
-
-def _blocks(features: Features) -> Match | None:
-    outline = features.outline
-    if outline.begins("joint_blocks."):
-        return certain(True, "it is built of joint blocks")
-    joint = outline.begins("transformer_blocks.0.attn.") and not outline.begins("single_transformer_blocks.")
-    if joint and features.blocks is not None and features.blocks.width in (1536, 2432):
-        return certain(True, f"its joint blocks are {features.blocks.width} wide")
-    adapter = features.kind == "ip-adapter" and outline.output_width("to_k_ip") in (1536, 2432)
-    return likely(adapter, "its image keys are as wide as the joint attention of SD 3")
+_SIGNS = (
+    Sign("certain", "its vectors are for CLIP-L, OpenCLIP-G and T5", ("embedding",),
+         measures={VECTORS: ({768, 1280, 4096},), NAMED: ("clip_l", None)}),
+    Sign("possible", "its latents have 16 channels", ("vae",), measures={LATENT: (16,), VOLUMETRIC: NO}),
+    Sign("likely", "it changes OpenCLIP-G and T5", ("lora",), measures={UNET: NO, SECOND: (1280,), T5: SHOWN}),
+    Sign("possible", "it changes OpenCLIP-G, as SDXL has it too", ("lora",), measures={UNET: NO, SECOND: (1280,)}),
+    Sign("certain", "its joint blocks are 1536 or 2432 wide", needs=(_JOINT,), measures={UNET: NO, _INTO: _WIDTHS}),
+    Sign("certain", "its joint blocks are 1536 or 2432 wide", needs=(("^transformer_blocks.0.attn.",),), lacks=_OTHER,
+         measures={UNET: NO, WIDTH: _WIDTHS}),
+    Sign("likely", "it is built of joint blocks", needs=(_JOINT,), measures={UNET: NO, _INTO: (None,)}),
+    Sign("likely", "its image keys are as wide as the joint attention of SD 3", ("ip-adapter",),
+         measures={UNET: NO, _IMAGE_KEYS: _WIDTHS}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "sd3",
-    _match,
+    signs=_SIGNS,
     said=r"stable-diffusion-3|sd_?3",
     classes=("SD3Transformer2DModel", "SD3ControlNetModel"),
     prediction="flow",

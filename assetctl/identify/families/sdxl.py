@@ -5,50 +5,62 @@ Source: Stability-AI/generative-models. Pony, Illustrious and NoobAI are lineage
 
 from __future__ import annotations
 
-from assetctl.identify.features import (
-    Distilled,
-    Driven,
-    Family,
-    Features,
-    Match,
-    TextEncoder,
-    certain,
-    likely,
-    possible,
-    read_by_kolors,
-    unet_variant,
+from assetctl.identify.features import Distilled, Driven, Family, TextEncoder, unet_variant
+from assetctl.identify.signs import (
+    CONDITION,
+    CONTEXT,
+    DEPTH,
+    ENCODERS,
+    FIRST_ATTENTION,
+    HEADS,
+    INNER,
+    LATENT,
+    NO,
+    SECOND,
+    T5,
+    UNET,
+    VECTORS,
+    VOLUMETRIC,
+    YES,
+    Sign,
+    given,
 )
 
 #: The distillation by its name, and no hyperrealism.
 _HYPER = r"hyper(?=sd|[^a-z]|\Z)(?![-_ ]real)"
 
+_KOLORS = ("^encoder_hid_proj.",)
+_RESAMPLER = given("image_proj.layers.0.0.to_out")  # of Kolors it is 2048 wide
+_WIDE = {CONTEXT: (2048,), INNER: HEADS, CONDITION: (None, 2816)}
+_SILENT = {UNET: YES, CONTEXT: (None,), CONDITION: (None,)}
 
-def _match(features: Features) -> Match | None:
-    unet = features.unet
-    if unet is not None and unet.context is not None:
-        fits = unet.context == 2048 and not read_by_kolors(features)
-        return certain(fits, "its cross-attention takes text of width 2048")
-    if unet is not None and unet.condition is not None:
-        return certain(unet.condition == 2816, "its time embedding takes sizes and pooled text, 2816 together")
-    if features.encoders.get("second") is not None:
-        fits = features.encoders["second"] == 1280 and "t5" not in features.encoders
-        detail = "its second text encoder has width 1280"
-        return certain(fits and unet is not None, f"{detail}, beside a UNet") or likely(fits, detail)
-    if unet is not None and unet.depth is not None and not unet.first_attention:
-        return certain(unet.depth > 3, "its attention modules hold up to ten transformer blocks") or possible(
-            unet.depth > 0, "its first level does not attend, and others hold more than one transformer block"
-        )
-    widths = set(features.vectors.values())
-    return (
-        certain(widths == {768, 1280}, "its vectors have widths 768 and 1280")
-        or likely(widths == {1280}, "its vectors have width 1280")
-        or possible(features.latent == 4 and not features.volumetric, "its latents have 4 channels")
-    )
+_SIGNS = (
+    Sign("certain", "its cross-attention takes text of width 2048", ("checkpoint", "diffusion-model", "controlnet"),
+         lacks=_KOLORS, measures=_WIDE),
+    Sign("certain", "its image keys take text of width 2048", ("ip-adapter",),
+         measures=_WIDE | {_RESAMPLER: (None, 1280)}),
+    Sign("certain", "its time embedding takes sizes and pooled text, 2816 together", lacks=_KOLORS,
+         measures={CONTEXT: (2048, None), CONDITION: (2816,)}),
+    Sign("certain", "its cross-attention takes text of width 2048, beside changes to CLIP", ("lora",),
+         measures=_WIDE | {ENCODERS: YES}),
+    Sign("likely", "its cross-attention takes text of width 2048", ("lora",), lacks=_KOLORS, measures=_WIDE),
+    Sign("certain", "its second text encoder has width 1280, beside a UNet", ("lora",),
+         measures={UNET: YES, CONTEXT: (None,), SECOND: (1280,), T5: (None,)}),
+    Sign("likely", "its second text encoder has width 1280", ("lora",),
+         measures={UNET: NO, SECOND: (1280,), T5: (None,)}),
+    Sign("likely", "its attention modules hold up to ten transformer blocks",
+         measures=_SILENT | {DEPTH: range(4, 10), FIRST_ATTENTION: NO}),
+    Sign("possible", "its first level does not attend, and others hold more than one transformer block",
+         measures=_SILENT | {DEPTH: range(1, 4), FIRST_ATTENTION: NO}),
+    Sign("certain", "its vectors have widths 768 and 1280", ("embedding",), measures={VECTORS: ({768, 1280},)}),
+    Sign("likely", "its vectors have width 1280", ("embedding",), measures={VECTORS: ({1280},)}),
+    Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "sdxl",
-    _match,
+    signs=_SIGNS,
     said=r"stable-diffusion-xl(?!.*refiner)|sd_?xl(?!.*refiner)|pony(?!.*v7)|illustrious|noob",
     lineages=(
         (r"noob", "NoobAI"),

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, possible, unet_variant
+from assetctl.identify.features import Family, unet_variant
+from assetctl.identify.signs import CONDITION, CONTEXT, DEPTH, FIRST_ATTENTION, INNER, NO, UNET, YES, Sign
 
+#: Of its attention; that of others told text so wide is 320, 640 and 1280 wide.
+_WIDTHS = (768, 1536)
+_KINDS = ("checkpoint", "diffusion-model", "controlnet", "lora")
 
-def _match(features: Features) -> Match | None:
-    unet = features.unet
-    if unet is None or features.kind == "ip-adapter":
-        return None
-    if unet.context is not None:
-        return certain(unet.context == 1280, "its cross-attention takes text of width 1280")
-    if unet.condition is not None:
-        return certain(unet.condition == 2560, "its time embedding takes sizes and pooled text, 2560 together")
-    shallow = unet.depth is not None and 0 < unet.depth <= 3
-    return possible(shallow and not unet.first_attention, "its attention modules hold up to four transformer blocks")
+_SIGNS = (
+    Sign("certain", "its cross-attention, 768 and 1536 wide, takes text of width 1280", _KINDS,
+         measures={CONTEXT: (1280,), INNER: _WIDTHS}),
+    Sign("certain", "its time embedding takes sizes and pooled text, 2560 together", _KINDS,
+         measures={UNET: YES, CONTEXT: (1280, None), CONDITION: (2560,)}),
+    Sign("possible", "its attention modules hold up to four transformer blocks", _KINDS,
+         measures={UNET: YES, CONTEXT: (None,), CONDITION: (None,), DEPTH: range(1, 4), FIRST_ATTENTION: NO}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "sdxl-refiner",
-    _match,
+    signs=_SIGNS,
     said=r"xl.*refiner",
     variant=unet_variant,
     contract=("Text of width 1280, or a condition of 2560: certain. Attention without either is shared with SDXL."),

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain
+from assetctl.identify.features import Family
+from assetctl.identify.signs import Sign, taken
 
+_OVER_TIME = (
+    *(f"^{block}.temporal_transformer_blocks." for block in (
+        "down_blocks.0.attentions.0", "mid_block.attentions.0", "up_blocks.0.attentions.0",
+    )),
+    *(f"^{block}.time_stack." for block in ("input_blocks.0.0", "middle_block.0", "output_blocks.0.0")),
+)  # fmt: skip
+_CONTEXT = taken("attn2.to_k", "attn2.to_v")
 
-def _match(features: Features) -> Match | None:
-    over_time = features.denoiser and features.outline.has("temporal_transformer_blocks", "time_stack")
-    return certain(over_time, "its attention modules mix over time")
+_SIGNS = (
+    Sign("certain", "its attention modules mix over time, told pictures 1024 wide", needs=(_OVER_TIME,),
+         measures={_CONTEXT: (1024,)}),
+    Sign("likely", "its attention modules mix over time", needs=(_OVER_TIME,), measures={_CONTEXT: (None,)}),
+)  # fmt: skip
 
 
 FAMILY = Family(
     "svd",
-    _match,
+    signs=_SIGNS,
     said=r"stable-video|svd",
     classes=("UNetSpatioTemporalConditionModel",),
     contract="Attention that mixes over time: certain.",

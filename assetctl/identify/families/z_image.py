@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, Features, Match, certain, width_of_layers
+from assetctl.identify.features import Family
+from assetctl.identify.signs import LAYERS, NO, UNET, Sign
 
-
-def _match(features: Features) -> Match | None:
-    return certain(features.transformer and width_of_layers(features.outline) == 3840, "its layers are 3840 wide")
+_SIGNS = (Sign("certain", "its layers are 3840 wide", measures={UNET: NO, LAYERS: (3840,)}),)
 
 
 FAMILY = Family(
     "z-image",
-    _match,
+    signs=_SIGNS,
     said=r"z[-_ ]?image",
     classes=("ZImageTransformer2DModel", "ZImageControlNetModel"),
     prediction="flow",

@@ -18,8 +18,9 @@ _ENCODERS = (
     "text_encoder.",
     "text_encoder_2.",
     "te1.",
+    "conditioner.conditioners.",  # of sound, as the next
 )
-_VAES = ("first_stage_model.", "vae.")
+_VAES = ("first_stage_model.", "vae.", "pretransform.")
 
 
 def _contains(outline: Outline) -> tuple[str, ...]:

@@ -16,7 +16,15 @@ _NAMES = (
     "controlnet", "zero_convs", "input_hint_block", "lllite_", "control_all_x_embedder", "control_layers.0",
     "control_blocks.0", "control_transformer_blocks.0", "brushnet_down_blocks",
 )  # fmt: skip
-_T2I = ("adapter.body.", "body.0.block1", "body.0.resnets", "body.0.in_conv")
+_T2I = (
+    "adapter.body.", "adapters.0.adapter.body.", "body.0.block1.", "body.0.resnets.", "body.0.in_conv.",
+)  # fmt: skip
+
+#: ControlNeXt is small, and hears the time step as a UNet does.
+_NEXT = ("down_res.0.", "mid_convs.0.")
+
+#: Blocks that only the authors of Wan and of FLUX.1 name so.
+_AUTHORS = ("vace_blocks.0.self_attn.", "double_blocks.")
 
 
 def _marks(outline: Outline) -> str | None:
@@ -24,6 +32,8 @@ def _marks(outline: Outline) -> str | None:
         return "it has a ControlNet's connections"
     if outline.begins("vace_patch_embedding.") and not outline.begins("blocks."):
         return "it has the blocks that steer Wan, without Wan's own"
+    if all(map(outline.begins, _NEXT)):
+        return "it has the blocks of a ControlNeXt"
     return "it is laid out as a T2I-Adapter" if outline.begins(*_T2I) else None
 
 
@@ -32,7 +42,7 @@ def _layout(outline: Outline) -> str:
         return "t2i-adapter"
     if outline.has("lllite_"):
         return "lllite"
-    ldm = outline.has("zero_convs", "input_hint_block", "lora_controlnet")
+    ldm = outline.has("zero_convs", "input_hint_block", "lora_controlnet") or outline.begins(*_AUTHORS)
     return "ldm" if ldm else "diffusers"
 
 

@@ -32,6 +32,12 @@ NAMELESS = frozenset({
 
 _MOST_TENSORS = 64
 
+#: Tokens that CLIP reads at a time, with its marks of beginning and end.
+_PROMPT = 77
+
+#: Name of a tensor that is all that a pickle holds.
+_WHOLE_FILE = "tensor"
+
 
 def vectors(outline: Outline) -> dict[str, int]:
     """Name and width of each vector; empty if any tensor is none."""
@@ -39,10 +45,20 @@ def vectors(outline: Outline) -> dict[str, int]:
     if not 0 < len(tensors) <= _MOST_TENSORS:
         return {}
     shapes = {name: outline.header.shape(name) or () for name in tensors}
-    fits = all(len(shape) in (1, 2) and shape[-1] in _widths(name) for name, shape in shapes.items())
+    fits = all(_is_vectors(shape, _widths(name)) and not _unnamed(name) for name, shape in shapes.items())
     fits = fits and not shapes.keys() >= _STATISTICS
     modules = any(name.endswith((".weight", ".bias", "_weight", "_scale")) or "lora" in name for name in shapes)
     return {name: shape[-1] for name, shape in shapes.items()} if fits and not modules else {}
+
+
+def _is_vectors(shape: tuple[int, ...], widths: Collection[int]) -> bool:
+    """Whether a tensor is one token's vector, or a few: a prompt as CLIP reads it, 77 tokens, is no embedding."""
+    return len(shape) in (1, 2) and shape[-1] in widths and (len(shape) == 1 or shape[0] % _PROMPT != 0)
+
+
+def _unnamed(name: str) -> bool:
+    """Whether a tensor has no name but its place in a list, or is a whole file: what reads embeddings takes neither."""
+    return name.rpartition(".")[2].isdigit() or name == _WHOLE_FILE
 
 
 def _widths(name: str) -> Collection[int]:

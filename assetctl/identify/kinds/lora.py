@@ -1,6 +1,6 @@
 """LoRAs and their relatives: small changes to a network, as products of matrices or the like.
 
-Sources: kohya-ss/sd-scripts, huggingface/peft, KohakuBlueleaf/LyCORIS, Nerogar/OneTrainer.
+How these are written stands in `assetctl/tensors/adapters.py`.
 """
 
 from __future__ import annotations
@@ -8,91 +8,107 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Features, Kind, read_blocks, read_unet
+from assetctl.identify.features import Features, Kind, UNet, read_blocks, read_unet
+from assetctl.tensors.adapters import CHANGES, EMBEDDINGS, LAYOUTS, NUMBERED, numbered
 
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline
 
-_LORA = (
-    "lora_down.", "lora_up.", "_lora.down.", "_lora.up.", "lora.down.", "lora.up.", "lora_A", "lora_B",
-    "lora_linear_layer.", "_lora_linear_layer.", "_loras.", "loras.", "dora_scale",
-    "processor.qkv_lora", "processor.proj_lora",
-)  # fmt: skip
-_LYCORIS = (".hada_w1_a", ".lokr_w1", ".oft_", ".boft_", ".on_input")
+#: What gives each kind of change away, and what it is called.
+_SIGNS = tuple((change.signs, change.name) for change in CHANGES if change.telling)
+_ALL_SIGNS = tuple(sign for signs, _ in _SIGNS for sign in signs)
+_LYCORIS = tuple(sign for change in CHANGES if change.lycoris for sign in change.signs)
 
-#: GLoRA's, which mark it only among a trainer's names.
-_GLORA = (".a1.weight",)
-
-#: How names of whole-matrix differences end, as ComfyUI saves them.
-_DIFFERENCES = (".diff\n", ".diff_b\n")
-
-#: Trainers' prefixes, which also mark whole-matrix differences.
-_TRAINERS = ("lora_unet_", "lora_te_", "lora_transformer_", "lycoris_")
+#: Trainers' own prefixes: under these, LoRAs alone are written.
+_TRAINERS = tuple(layout.prefix for layout in LAYOUTS if layout.flat and layout.network != "control")
 
 #: Channels that FLUX.1 takes where the latents of a picture of edges or depth stand beside its own 64.
 _WITH_CONTROL = 128
 
 #: How names begin where diffusers wrote them. (An outline cannot tell `transformer.` from `transformer_`.)
-_DIFFUSERS = ("transformer.", "unet.", "text_encoder.", "text_encoder_2.")
+_DIFFUSERS = tuple(layout.prefix for layout in LAYOUTS if layout.writer == "diffusers")
 
-#: How names in text encoders begin: in the only one of SD 1 and 2, in the first and the second of others.
-_ENCODERS = (
-    ("only", "lora_te_text_model"),
-    ("first", "lora_te1_text_model"), ("first", "text_encoder.text_model"), ("first", "text_encoders.clip_l."),
-    ("second", "lora_te2_text_model"), ("second", "text_encoder_2.text_model"), ("second", "text_encoders.clip_g."),
-    ("t5", "lora_te3_encoder_block"), ("t5", "text_encoder_3.encoder.block"),
-)  # fmt: skip
+#: How names begin where a trainer wrote them that is known by it, and what the layout is called.
+_WRITERS = tuple(
+    (writer, tuple(layout.prefix for layout in LAYOUTS if layout.flat and layout.writer == writer))
+    for writer in ("onetrainer", "kohya")
+)
+
+#: What families call text encoders: the only one of SD 1 and 2, the first and the second of others, and a T5.
+_ROLES = {"text_encoder": "first", "text_encoder_2": "second"}
+_ONLY = ("lora_te_", "clip_h")
+
+#: How names in text encoders begin, and whose these are.
+_ENCODERS = tuple(
+    (layout.prefix, "only" if any(name in layout.prefix for name in _ONLY) else _ROLES.get(layout.network))
+    for layout in LAYOUTS
+    if layout.network.startswith("text_encoder") and layout.prefix
+)
+
+_PREFIXES_OF_ENCODERS = tuple(prefix for prefix, _ in _ENCODERS)
 
 #: How names in a denoising network begin: what they change tells more than the text encoders beside it.
-_NETWORKS = ("lora_unet_", "lora_transformer_", "lycoris_", "transformer.", "diffusion_model.", "joint_blocks.")
+_NETWORKS = (*(layout.prefix for layout in LAYOUTS if layout.network == "denoiser"), "joint_blocks.")
 
-#: Modules of a text encoder that take in as much as it is wide.
-_PART = r"[^\n]*?[._](?:self_attn[._][qkv]_proj|mlp[._]fc1|SelfAttention[._][qkv])(?=[._])"
-_MODULES = {beginning: re.compile(re.escape(beginning) + _PART) for _, beginning in _ENCODERS}
+#: Modules of a text encoder that take in as much as it is wide: CLIP's, and T5's.
+_CLIP = r"[^\n]*?[._](?:self_attn[._][qkv]_proj|mlp[._]fc1)(?=[._])"
+_T5 = r"[^\n]*?[._]SelfAttention[._][qkv](?=[._])"
+_PATTERNS = {
+    prefix: (re.compile(re.escape(prefix) + _CLIP), re.compile(re.escape(prefix) + _T5)) for prefix, _ in _ENCODERS
+}
 
 
 def _marks(outline: Outline) -> str | None:
-    if outline.has(*_LORA):
-        return "its tensors are the down and up halves of a LoRA"
-    if outline.has(*_LYCORIS):
-        return "its tensors are those of a LyCORIS algorithm"
-    if outline.prefixed(*_TRAINERS):
-        return "its tensors have a LoRA trainer's prefix"
-    return "its tensors are whole differences" if outline.has(*_DIFFERENCES) else None
+    if outline.has(*_ALL_SIGNS):
+        name = next(name for signs, name in _SIGNS if outline.has(*signs))
+        return f"its tensors are those of a {name}"
+    return "its tensors have a LoRA trainer's prefix" if outline.prefixed(*_TRAINERS) else None
 
 
 def _layout(outline: Outline) -> str:
-    if outline.has(*_LYCORIS) or outline.prefixed("lycoris_") or outline.has(*_GLORA):
+    if outline.has(*_LYCORIS) or outline.prefixed("lycoris_"):
         return "lycoris"
     if outline.has("processor.qkv_lora", "processor.proj_lora"):
         return "xlabs"
-    if outline.prefixed("lora_transformer_", "lora_prior_"):
-        return "onetrainer"
-    if outline.prefixed("lora_unet_", "lora_te"):
-        return "kohya"
+    for writer, prefixes in _WRITERS:
+        if outline.prefixed(*prefixes):
+            return writer
+    if outline.has(*NUMBERED):
+        return "cloneofsimo"
     peft = outline.prefixed("base_model.model.")
     if not peft and (next(iter(outline.header.tensors)).startswith(_DIFFUSERS) or outline.has(".processor.")):
         return "diffusers"
     return "peft" if peft or outline.has("lora_A") else "kohya"
 
 
-def _encoders(outline: Outline) -> dict[str, int]:
-    """Widths of the text encoders that it changes."""
-    widths = {
-        name: outline.width_taken(beginning, _MODULES[beginning])
-        for name, beginning in _ENCODERS
-        if outline.prefixed(beginning)
-    }
-    return {name: width for name, width in widths.items() if width is not None}
+def _encoders_changed(outline: Outline) -> list[tuple[str, str | None]]:
+    """Those of `_ENCODERS` whose modules it changes."""
+    if not outline.begins(*_PREFIXES_OF_ENCODERS):
+        return []
+    return [each for each in _ENCODERS if outline.begins(each[0]) and outline.header.has(each[0])]
+
+
+def _widths(outline: Outline, encoders: list[tuple[str, str | None]]) -> dict[str, int]:
+    """Widths of text encoders, by what families call them."""
+    widths: dict[str, int] = {}
+    for prefix, role in encoders:
+        clip, t5 = (outline.width_taken(prefix, pattern) for pattern in _PATTERNS[prefix])
+        if clip is not None and role is not None:
+            widths.setdefault(role, clip)
+        elif t5 is not None:
+            widths.setdefault("t5", t5)
+    return widths
 
 
 def _read(outline: Outline) -> Features:
+    if outline.has(*NUMBERED):
+        return _read_numbered(outline)
     unet = read_unet(outline)
-    changes_text = outline.prefixed("lora_te", "text_encoder", "base_model.model.text_encoder")
+    encoders = _encoders_changed(outline)
     silent = not outline.prefixed(*_NETWORKS) if unet is None else unet.context is None
     contains = (
-        ("changes to a text encoder", changes_text),
-        ("an embedding", outline.prefixed("bundle_emb.")),
+        ("changes to a text encoder", encoders),
+        ("an embedding", outline.prefixed(EMBEDDINGS)),
         ("an input for control pictures", outline.input_width("x_embedder", "img_in") == _WITH_CONTROL),
     )
     return Features(
@@ -101,7 +117,29 @@ def _read(outline: Outline) -> Features:
         outline,
         unet=unet,
         blocks=read_blocks(outline),
-        encoders=_encoders(outline) if changes_text and silent else {},
+        encoders=_widths(outline, encoders) if silent else {},
+        contains=tuple(what for what, there in contains if there),
+    )
+
+
+def _read_numbered(outline: Outline) -> Features:
+    """What numbers modules names none: the text is what cross-attention takes in that is no multiple of its stream."""
+    tensors = outline.header.tensors
+    found = numbered(tensors)
+    sizes = found.get("unet", {}).values()
+    stream = min((given for _, given in sizes if given > 0), default=1)
+    texts = {taken for taken, _ in sizes if taken % stream}
+    words = {taken for taken, _ in found.get("text_encoder", {}).values()}
+    contains = (
+        ("changes to a text encoder", words),
+        ("an embedding", any(":" not in name for name in tensors)),
+    )
+    return Features(
+        "lora",
+        _layout(outline),
+        outline,
+        unet=UNet(context=texts.pop() if len(texts) == 1 else None) if sizes else None,
+        encoders={"only": words.pop()} if len(words) == 1 and not sizes else {},
         contains=tuple(what for what, there in contains if there),
     )
 

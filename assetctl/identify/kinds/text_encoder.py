@@ -9,20 +9,46 @@ from assetctl.identify.features import Features, Kind
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline
 
+_CLIP = ("text_model.encoder.layers.", "text_model.embeddings.")
+_T5 = ("block.0.layer.0.SelfAttention.", "enc.blk.0.attn_q.weight")  # the latter is llama.cpp's name
+
+#: Modules of language models that occur together, in the names of transformers and of llama.cpp.
+_MODELS = (
+    ("layers.0.self_attn.q_proj.", "embed_tokens."), ("layers.0.self_attn.qkv_proj.", "embed_tokens."),
+    ("blk.0.attn_q.weight", "token_embd.weight"), ("blk.0.attn_qkv.weight", "token_embd.weight"),
+)  # fmt: skip
+
+#: Others: CLIP's half and BERT as they begin at their roots, umT5 as Wan's authors name it, ChatGLM.
+_TOGETHER = (
+    (("embeddings.token_embedding.", "encoder.layers.0.self_attn.q_proj."), "it is a CLIP text encoder"),
+    (("resblocks.0.attn.", "token_embedding."), "it is an OpenCLIP text encoder"),
+    (("blocks.0.pos_embedding.", "token_embedding."), "it is a text encoder of Wan"),
+    (("self_attention.query_key_value.", "word_embeddings."), "it is a text encoder of Kolors"),
+)
+_BERT = (
+    "embeddings.word_embeddings.", "bert.embeddings.word_embeddings.", "roberta.embeddings.word_embeddings.",
+    "transformer.embeddings.word_embeddings.",
+)  # fmt: skip
+
+#: What speaks, hears, sorts or finds with such parts: it attends to what an encoder says, or ends in a head.
+_OTHERS = ("encoder_attn.", "classifier.", "class_head.", "box_head.", "bbox_embed.", "film_mul.")
+
+#: A language model is all decoder, and does not say so; what does answers to an encoder.
+_SPEAKER = "decoder.embed_tokens."
+
 
 def _marks(outline: Outline) -> str | None:
-    if outline.has("text_model.encoder.layers", "text_model.embeddings"):
+    if outline.has(*_OTHERS):
+        return None
+    if outline.has(*_CLIP):
         return "it is a CLIP text encoder"
-    if outline.has("block.0.layer.0.SelfAttention", "enc.blk.0.attn_q.weight"):  # the latter is llama.cpp's name
+    if outline.has(*_T5):
         return "it is a T5 text encoder"
-    if outline.has("resblocks.0.attn") and outline.has("token_embedding"):
-        return "it is an OpenCLIP text encoder"
-    names = (("layers.0.self_attn.q_proj", "embed_tokens"), ("blk.0.attn_q.weight", "token_embd.weight"))
-    if any(outline.has_all(*both) for both in names):
+    if any(all(map(outline.has, names)) for names in _MODELS) and not outline.has(_SPEAKER):
         return "it is a language model"
-    if outline.has_all("blocks.0.pos_embedding", "token_embedding") or outline.has_all("query_key_value", "word_emb"):
-        return "it is a text encoder of Wan or Kolors"
-    return None
+    if outline.begins(*_BERT) and outline.has("encoder.layer.0.attention.self.query."):
+        return "it is a BERT"
+    return next((mark for names, mark in _TOGETHER if all(map(outline.has, names))), None)
 
 
 def _read(outline: Outline) -> Features:

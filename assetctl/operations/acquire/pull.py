@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
-from assetctl.errors import AssetctlError, FileError, NotFoundError, OfflineError, SourceError, UsageError
+from assetctl.errors import (
+    AmbiguousNameError,
+    AssetctlError,
+    FileError,
+    HashMismatchError,
+    NotFoundError,
+    OfflineError,
+    RefusedFileError,
+    SourceError,
+    UsageError,
+    WithdrawnError,
+)
 from assetctl.files.disk import see_room_for, storage_errors
 from assetctl.identify import identify
 from assetctl.operations.library.import_files import import_files
@@ -22,20 +36,25 @@ from assetctl.operations.library.ingest import (
 )
 from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.run import Saved, leaving
-from assetctl.sources import find_source, resolve
-from assetctl.sources.base import misspelt
+from assetctl.sources import capable, find_source, resolve
+from assetctl.sources.base import Choice, Packing, RemoteFile, Versioned, digests, misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
 from assetctl.threads import each_of
+from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from assetctl.operations.library.ingest import Ingested
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
-    from assetctl.sources.base import Resolution, Source
+    from assetctl.sources.base import Packed, Resolution, Source
     from assetctl.types import Asset
+
+#: Files and assets that one message tells.
+_MOST_TOLD = 20
 
 
 @dataclass(slots=True)
@@ -46,11 +65,20 @@ class PullResult:
         asset: The asset, new or known.
         known: Whether its bytes were in the catalog already.
         warnings: What the person should know.
+        more: The others that came in the same ZIP.
+        choices: The files that there were to choose from, where there was more than one.
     """
 
     asset: Asset
     known: bool = False
     warnings: list[str] = field(default_factory=list)
+    more: list[PullResult] = field(default_factory=list)
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def all(self) -> tuple[PullResult, ...]:
+        """This one, and those that came with it."""
+        return (self, *self.more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +118,14 @@ def plan_pull(
 
 def _planned(workspace: Workspace, reference: str, run: Run, name: str | None, tags: Iterable[str]) -> PullPlan:
     _checked(name, tags)
-    resolution = resolve(_source(workspace, reference), reference, run)
-    plan = PullPlan(resolution, _already_here(workspace, resolution), fetched_before(workspace, resolution))
+    source = _source(workspace, reference)
+    resolution = _resolved(workspace, source, reference, run)
+    packed = source.packed(resolution) if isinstance(source, Packing) else None
+    if packed is None:
+        here = _already_here(workspace, resolution)
+    else:
+        here = next(iter(_unpacked_before(workspace, packed)), None)
+    plan = PullPlan(resolution, here, fetched_before(workspace, packed.archive if packed else resolution))
     if plan.here is None and named_in_store(workspace, resolution) is None:
         if resolution.source == "path":
             identify(Path(resolution.reference))
@@ -136,11 +170,13 @@ def pull(
     task = without_secrets(reference)
     source = _source(workspace, reference)
     with run.task(task, "fetch"):
-        came = resolve(source, reference, run)
+        came = _resolved(workspace, source, reference, run)
         result = bring(workspace, source, came, run, task, name=name, tags=tags, given=given)
-        if not result.known:
-            with leaving(lambda: result):
-                _bring_tokenizer(workspace, result, run, remote=came.source != "path")
+        result.choices = came.choices
+        with leaving(lambda: result):
+            for each in result.all:
+                if not each.known:
+                    _bring_tokenizer(workspace, each, run, remote=came.source != "path")
         return result
 
 
@@ -155,6 +191,39 @@ def _source(workspace: Workspace, reference: str) -> Source:
     except UsageError as error:
         error.reference = misspelt(reference)
         raise
+
+
+def files_of(workspace: Workspace, reference: str, run: Run, *, file: str | None = None) -> list[str]:
+    """References to one file that a page or repository has, by its number or name; else to all that are models.
+
+    Raises:
+        UsageError: It is nothing that has several files.
+        NotFoundError: It has no such file.
+        SourceError: The source could not be reached, or does not have it.
+    """
+    source = _source(workspace, reference)
+    try:
+        choices = _resolved(workspace, source, reference, run).choices
+        there = [(each, each.reference) for each in choices if each.reference is not None]
+    except AmbiguousNameError as error:  # of several files none stands out
+        there = [(Choice(each.partition("//")[2].split("/", 2)[-1]), each) for each in error.candidates]
+    if file is None:
+        return [each for _, each in there] or [reference]
+    if not there:
+        shown = without_secrets(reference)
+        raise UsageError(f"{shown} has no several files to choose from.", "Leave out --file.")
+    number = [named for each, named in there if str(each.number) == file]
+    word = file.lower()
+    whole = [named for each, named in there if word in (each.name.lower(), PurePosixPath(each.name).name.lower())]
+    found = number or whole or [named for each, named in there if word == PurePosixPath(each.name).stem.lower()]
+    if len(found) == 1:
+        return found
+    listed = ", ".join(f"{each.name} ({each.number})" if each.number else each.name for each, _ in there[:_MOST_TOLD])
+    if found:
+        raise AmbiguousNameError(
+            f"{len(found)} files are called {file!r}.", f"Name one by its number: {listed}.", found
+        )
+    raise NotFoundError(f"{without_secrets(reference)} has no file {file!r}.", f"It has: {listed}.")
 
 
 def pull_all(
@@ -192,6 +261,9 @@ def bring(
         As `pull` does.
     """
     wanted_name, labels = _checked(name, tags)
+    packed = source.packed(resolution) if isinstance(source, Packing) else None
+    if packed is not None and isinstance(source, Packing):
+        return _unpack(workspace, source, packed, resolution, run, task, wanted_name, labels)
     key = _key(resolution)
     theirs = None if given else named_in_store(workspace, resolution)
     if theirs is not None:
@@ -212,9 +284,22 @@ def bring(
         run.check()
         kept = ingest(workspace, staged, owned=resolution.source == "path", given=given)
         workspace.store.clear_staging(key, came.path)
+    return _kept(workspace, kept, resolution, run, task, wanted_name, labels)
+
+
+def _kept(
+    workspace: Workspace,
+    kept: Ingested,
+    resolution: Resolution,
+    run: Run,
+    task: str,
+    name: str | None,
+    labels: tuple[str, ...],
+) -> PullResult:
+    """Tell what became of what was taken in, and what the person should know of it."""
     asset = kept.asset
     if kept.known:
-        result = _known(workspace, asset, resolution, wanted_name, labels)
+        result = _known(workspace, asset, resolution, name, labels)
         with leaving(lambda: result):
             run.tell(Saved(task=task, path=asset.path))
         return result
@@ -222,8 +307,8 @@ def bring(
         _tag(workspace, asset, labels)
         asset = workspace.catalog.read.by_id(asset.id)
     result = PullResult(asset, warnings=[*resolution.warnings, *kept.warnings])
-    if wanted_name is not None:
-        result.warnings += _misnamed(workspace, asset, wanted_name)
+    if name is not None:
+        result.warnings += _misnamed(workspace, asset, name)
     if asset.kind == "unknown":
         result.warnings.append(
             f"{asset.name} is of an unknown kind: set it with `assetctl edit {asset.typed} --kind KIND`."
@@ -231,6 +316,181 @@ def bring(
     with leaving(lambda: result):
         run.tell(Saved(task=task, path=asset.path))
     return result
+
+
+def _unpack(
+    workspace: Workspace,
+    source: Packing,
+    packed: Packed,
+    wanted: Resolution,
+    run: Run,
+    task: str,
+    name: str | None,
+    labels: tuple[str, ...],
+) -> PullResult:
+    """Fetch a ZIP and make an asset of each model in it, or of the one that is meant; nothing else of it stays.
+
+    Raises:
+        As `pull` does.
+    """
+    archive, store = packed.archive, workspace.store
+    key = _key(archive)
+    with store.lock(key, run):
+        before = _unpacked_before(workspace, packed)
+        if before:
+            first, *others = [_known(workspace, asset, wanted, name, labels) for asset in before]
+            first.more = others
+            return first
+        staging = store.staging(key)
+        store.free_space_check(archive.size - fetched_bytes(staging))
+        came = transfer(source, archive, staging, run, task)  # type: ignore[arg-type]  # a source that packs is one
+        try:
+            taken = _taken_out(workspace, source, packed, came.path, staging / "unpacked", run)
+            if name is not None and len(taken) > 1:
+                message = f"--name goes with one asset, and {archive.files[0].path} holds {len(taken)}."
+                raise UsageError(message, f"Leave it out, or name one: {taken[0][0].reference}")
+            results = _each_of_zip(workspace, taken, wanted, run, task, name, labels)
+        except FileError as error:
+            store.clear_staging(key, came.path)
+            error.message = error.message.replace(str(came.path), archive.files[0].path)
+            raise
+        finally:
+            shutil.rmtree(staging / "unpacked", ignore_errors=True)
+        store.clear_staging(key, came.path)
+    first, *others = results
+    first.more = others
+    return first
+
+
+def _taken_out(
+    workspace: Workspace, source: Packing, packed: Packed, archive: Path, folder: Path, run: Run
+) -> list[tuple[Resolution, Path]]:
+    """The models of a ZIP that are meant, each in a folder of its own, and what it is by itself."""
+    from assetctl.files.zips import models_in, take_out  # noqa: PLC0415 - few files are ZIPs
+
+    there = models_in(archive)
+    members = [each for each in there if packed.member in (None, each.path)]
+    if not members:
+        hint = f"It holds: {', '.join(each.path for each in there[:_MOST_TOLD])}."
+        raise RefusedFileError(f"{archive} holds no {packed.member!r}.", hint)
+    workspace.store.free_space_check(sum(each.size for each in members))
+    shutil.rmtree(folder, ignore_errors=True)
+    found = {}
+    for number, member in enumerate(members):
+        place = folder / str(number) / member.name
+        place.parent.mkdir(parents=True)
+        found[member] = (take_out(archive, member, place, lambda _: run.check()), place)
+    distinct = {sha256: (member, place) for member, (sha256, place) in reversed(found.items())}
+    of = len(distinct) if packed.member is None else len(there)
+    return [
+        (
+            source.unpacked(
+                packed.archive, member.path, RemoteFile(member.name, member.size, digests(sha256=sha256)), of
+            ),
+            place,
+        )
+        for sha256, (member, place) in reversed(distinct.items())
+    ]
+
+
+def _each_of_zip(
+    workspace: Workspace,
+    taken: Sequence[tuple[Resolution, Path]],
+    wanted: Resolution,
+    run: Run,
+    task: str,
+    name: str | None,
+    labels: tuple[str, ...],
+) -> list[PullResult]:
+    """Take the models of a ZIP in; one that is none keeps no other out.
+
+    Raises:
+        FileError: There is none, or it is not what was promised.
+    """
+    results, refused = [], []
+    for resolution, path in taken:
+        try:
+            results.append(_one_of_zip(workspace, resolution, path, wanted, run, task, name, labels))
+        except FileError as error:
+            error.message = error.message.replace(str(path), resolution.reference)
+            refused.append(error)
+    if not results:
+        raise refused[0]
+    results[0].warnings += [error.message for error in refused]
+    return results
+
+
+def _one_of_zip(
+    workspace: Workspace,
+    resolution: Resolution,
+    path: Path,
+    wanted: Resolution,
+    run: Run,
+    task: str,
+    name: str | None,
+    labels: tuple[str, ...],
+) -> PullResult:
+    """Take one file of a ZIP in, if it is what was promised, where that was."""
+    if wanted.sha256 not in (None, resolution.sha256):
+        message = f"{wanted.reference} has the SHA256 {resolution.sha256} where {wanted.sha256} was promised."
+        raise HashMismatchError(message, "It is another file now: look at its page.")
+    here = _already_here(workspace, resolution)
+    if here is not None:
+        return _known(workspace, here, resolution, name, labels)
+    staged = Staged.of(resolution, path, name, labels, {path.name: resolution.sha256 or ""})
+    run.check()
+    return _kept(workspace, ingest(workspace, staged), resolution, run, task, name, labels)
+
+
+def _unpacked_before(workspace: Workspace, packed: Packed) -> list[Asset]:
+    """The assets that came of a ZIP, if all of them did and are here; or the one that is meant."""
+    archive, read = packed.archive, workspace.catalog.read
+    begin = archive.url or ""
+    begin += f"{'&' if '?' in begin else '?'}member="
+    came = read.came_below(archive.source, begin, archive.revision or "")
+    if packed.member is not None:
+        came = [(asset, url) for asset, url in came if parse_qs(urlsplit(url).query).get("member") == [packed.member]]
+    elif any(parse_qs(urlsplit(url).query).get("of") != [str(len(came))] for _, url in came):
+        return []
+    assets = [asset for asset, _ in came]
+    return assets if all(is_intact(workspace, asset) for asset in assets) else []
+
+
+def _resolved(workspace: Workspace, source: Source, reference: str, run: Run) -> Resolution:
+    """What a reference stands for; of what its source gives away no longer, it is said where its hash is known.
+
+    Raises:
+        As `resolve` does.
+    """
+    try:
+        return resolve(source, reference, run)
+    except WithdrawnError as error:
+        if known := _known_elsewhere(workspace, error):
+            error.hint = f"{' '.join(known)} Look for that hash elsewhere."
+        raise
+
+
+def _known_elsewhere(workspace: Workspace, gone: WithdrawnError) -> list[str]:
+    """Sentences that tell which asset, or which entry of the lockfile here, has the bytes that were withdrawn."""
+    from assetctl.manifest import read_lock  # noqa: PLC0415 - few pages are withdrawn
+    from assetctl.manifest.manifest import NAME  # noqa: PLC0415
+
+    read, told = workspace.catalog.read, []
+    versioned = capable(Versioned, workspace.settings)
+    wanted = {gone.version}
+    for asset in read.assets():
+        origin = read.origin(asset)
+        is_it = origin is not None and any(each.version(origin) in wanted for each in versioned)
+        if is_it or asset.sha256 in gone.hashes:
+            told.append(f"{asset.name} in your catalog came from there: its SHA256 is {asset.sha256}.")
+    lockfile = Path(NAME).with_suffix(".lock")
+    with contextlib.suppress(AssetctlError):
+        for locked in read_lock(lockfile).assets if lockfile.is_file() else ():
+            origin = Origin(locked.source, locked.reference, locked.revision, locked.url, facts=locked.facts)
+            if locked.sha256 and any(each.version(origin) in wanted for each in versioned):
+                told.append(f"{locked.name} in {lockfile} was locked from there: its SHA256 is {locked.sha256}.")
+    told += [f"Its page still names the SHA256 {sha256}." for sha256 in gone.hashes if not told]
+    return told[:_MOST_TOLD]
 
 
 def _registered(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
 from assetctl.operations.library.ingest import checked_name, checked_words
+from assetctl.options import check_weight
 from assetctl.text import hidden_in
 from assetctl.types import KINDS
 
@@ -23,8 +24,6 @@ OVERRIDABLE = ("kind", "family", "base_model", "variant", "prediction", "trigger
 
 #: Fields that `reset` gives up: the others are a person's alone.
 RESETTABLE = (*OVERRIDABLE, "default_weight", "notes")
-
-_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +49,24 @@ class Changes:
     reset: tuple[str, ...] = ()
 
 
-def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
+def edit(workspace: Workspace, name: str, changes: Changes, *, labelled: bool = False) -> Asset:
     """Change what the catalog says of an asset; its file is left alone.
+
+    What is `labelled` so by a manifest may be of a family that nothing here knows: its plug-in may come later.
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
         UsageError: A value that makes no sense, or a name that is taken.
     """
     workspace.catalog.read.find(name)  # whoever may not write is told of a name that nothing has
-    _check(changes)
+    _check(changes, labelled=labelled)
     wanted = None if changes.name is None else checked_name(changes.name)
     if changes.base_model:
         changes = replace(changes, base_model=as_known(changes.base_model))
     with workspace.catalog.write() as writer:
         asset = writer.find(name)
+        if changes.default_weight is not None and not labelled:
+            _see_that_it_has_weights(asset, changes.kind or asset.kind)
         if wanted is not None and wanted != asset.name:
             if wanted.lower() in writer.names() - {asset.name.lower()}:
                 raise UsageError(f"Another asset is called {wanted!r}.", "Choose another name.")
@@ -80,6 +83,15 @@ def edit(workspace: Workspace, name: str, changes: Changes) -> Asset:
             writer.set_default_weight(asset.id, float(changes.default_weight))
         writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
         return writer.by_id(asset.id)
+
+
+def _see_that_it_has_weights(asset: Asset, kind: str) -> None:
+    if kind in ("lora", "unknown"):
+        return
+    hint = "Leave it out."
+    if kind == "embedding":
+        hint += f" Its token may have a weight in the prompt: ({asset.token}:1.2)."
+    raise UsageError(f"Only LoRAs have a default weight, and {asset.name} is of kind {kind}.", hint)
 
 
 def _reset(writer: Writer, asset: Asset, field: str) -> None:
@@ -114,15 +126,42 @@ def _bare(base_model: str) -> str:
     return re.sub(r"[\s._-]+", "", base_model).casefold()
 
 
-def _check(changes: Changes) -> None:
+_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def _check_family(family: str, *, labelled: bool) -> None:
+    """See that a family is known, or could be the one of a plug-in; with one that is not, nothing would fit.
+
+    Raises:
+        UsageError: It is not; the hint names what may have been meant, a base model too.
+    """
+    if labelled and _WORD.fullmatch(family):
+        return
+    from assetctl.identify.plugins import families  # noqa: PLC0415 - as in `base_models`
+
+    known = [each.name for each in families()]
+    if family in known:
+        return
+    of = next((each for each in families() for _, base in each.lineages if _bare(base) == _bare(family)), None)
+    if of is not None:
+        base = as_known(family)
+        hint = f"{base} is a base model of {of.name}: `--family {of.name} --base-model {shlex.quote(base)}`."
+        raise UsageError(f"{family!r} is not a family.", hint)
+    bare = {re.sub(r"[^a-z0-9]", "", each): each for each in known}
+    near = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", family[:100].lower()), bare, n=3, cutoff=0.5)
+    meant = f"Did you mean {' or '.join(bare[each] for each in near)}? " if near else ""
+    raise UsageError(f"{family[:80]!r} is not a family.", f"{meant}Families are: {', '.join(known)}.")
+
+
+def _check(changes: Changes, *, labelled: bool) -> None:
     if changes.kind is not None and changes.kind not in KINDS:
         raise UsageError(f"{changes.kind!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
-    if changes.family and not _WORD.fullmatch(changes.family):
-        raise UsageError(f"{changes.family!r} cannot be a family.", "Families are written like sd1, sdxl, flux1.")
+    if changes.family:
+        _check_family(changes.family, labelled=labelled)
     if changes.prediction not in (None, "", "epsilon", "v_prediction", "flow"):
         raise UsageError(f"{changes.prediction!r} is not a prediction type.", "Use epsilon, v_prediction or flow.")
-    if changes.default_weight is not None and not abs(changes.default_weight) <= sys.float_info.max:
-        raise UsageError("The default weight must be a number.", "Weights are usually between 0 and 1.5.")
+    if changes.default_weight is not None:
+        check_weight(changes.default_weight, "a LoRA by default")
     for field in changes.reset:
         if field not in RESETTABLE:
             raise UsageError(f"{field!r} cannot be reset.", f"One can reset: {', '.join(RESETTABLE)}.")

@@ -185,7 +185,8 @@ class Staged:
             FileError: It is nothing that assetctl keeps.
         """
         origin = Origin(resolution.source, resolution.reference, facts=resolution.facts)
-        found = with_source_facts(identify(path), origin)
+        beside = Path(resolution.reference) if resolution.source == "path" else None
+        found = with_source_facts(identify(path, beside=beside), origin)
         files = _hashed_files(path, hashes or {})
         wanted = name or asset_name(resolution.name)
         return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import GenerationError, UnusableError
+from assetctl.errors import GenerationError
 from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
@@ -43,30 +43,7 @@ def tokenizer_folder(workspace: Workspace, checkpoint: Asset) -> Path | None:
         return None
     path = Path(checkpoint.path)
     try:
-        near = path if checkpoint.format == "diffusers" else find_tokenizer(workspace, checkpoint)
+        near = path if checkpoint.format == "diffusers" else workspace.tokenizer_of(checkpoint)
         return find_files(near, "tokenizer", path).folder
     except GenerationError:
         return None
-
-
-def find_tokenizer(workspace: Workspace, checkpoint: Asset) -> Path | None:
-    """Where the vocabulary of a single-file checkpoint's text encoder is: beside it, in the store, or in a
-    diffusers folder of the same family."""
-    from assetctl.sources.support import installed_tokenizer  # noqa: PLC0415 - a diffusers folder does without
-
-    if checkpoint.format == "diffusers":
-        return None
-    companion = Path(checkpoint.path).with_suffix(".config")
-    if companion.is_dir():
-        return companion
-    installed = installed_tokenizer(workspace.store)
-    if installed is not None:
-        return installed
-    for folder in workspace.catalog.read.assets(kind="checkpoint", family=checkpoint.family, format="diffusers"):
-        if (Path(folder.path) / "tokenizer" / "vocab.json").is_file():
-            return Path(folder.path) / "tokenizer"
-    raise UnusableError(
-        f"{checkpoint.name} is a single file and lacks the vocabulary of its text encoder.",
-        f"Fetch it once with `assetctl pull --support {checkpoint.family}`, "
-        f"or put vocab.json and merges.txt into {companion / 'tokenizer'}.",
-    )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from assetctl.catalog import FileHashes
 from assetctl.errors import AssetctlError, FileError, GenerationError, HashMismatchError, StorageError
 from assetctl.files.hashing import hash_file, tree_sha256
-from assetctl.operations.library.tokenizer_files import find_tokenizer, needs_vocabulary
+from assetctl.operations.library.tokenizer_files import needs_vocabulary
 from assetctl.run import Cancelled, Hashed, leaving
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _unsupported(workspace: Workspace, assets: Sequence[Asset]) -> Iterator[Veri
     for asset in assets:
         if needs_vocabulary(asset):
             try:
-                find_tokenizer(workspace, asset)
+                workspace.tokenizer_of(asset)
             except GenerationError as error:
                 yield Verification(asset.name, asset.path, "unsupported", f"{error.message} {error.hint}")
 

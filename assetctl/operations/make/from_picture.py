@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, FileError, UsageError
-from assetctl.options import MAX_SEED, OPTIONS, together
+from assetctl.options import MAX_SEED, OPTIONS, canonical_sampler, together
 from assetctl.pictures import UsedAsset
-from assetctl.prompt import parse_prompt
+from assetctl.pictures.parameters import Collection
 from assetctl.request import Request
-from assetctl.samplers import canonical_sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
@@ -192,7 +191,7 @@ _PLAIN_SCHEDULES = ("", "automatic", "normal", "uniform", "simple", "karras", "e
 _UNDERSTOOD = {
     "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Schedule type", "Version", "RNG",
     "Created Date", "Used embeddings", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
-    "Model 1", "Module 1",
+    "Model 1", "Module 1", "App", "Operations", "Template", "Negative Template",
 }  # fmt: skip
 
 
@@ -206,7 +205,7 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
         software=parameters.software,
         request=_request(parameters, remarks),
         assets=ours,
-        then=tuple(_token(used) for used in ours),
+        then=tuple(_token(used, f"{parameters.prompt}\n{parameters.negative_prompt}") for used in ours),
         remarks=(*remarks, *_left_out(parameters, assets)),
     )
 
@@ -219,22 +218,19 @@ def _resemblance(software: str | None) -> str:
     return f"{name} makes noise differently, so the picture will resemble the original, not equal it."
 
 
-def _assets(parameters: PictureParameters) -> list[UsedAsset]:
+def _assets(parameters: PictureParameters) -> tuple[UsedAsset, ...]:
     """What the picture names, and the LoRAs that only its prompt does."""
-    assets = list(parameters.assets)
-    known = {(used.name or "").lower() for used in assets if used.role == "lora"}
-    texts = (parameters.prompt or "", parameters.negative_prompt or "")
-    for name, weight in (tag for text in texts for tag in parse_prompt(text).loras):
-        stem = name.replace("\\", "/").rpartition("/")[2]
-        if stem.lower() not in known:
-            known.add(stem.lower())
-            assets.append(UsedAsset("lora", stem, weight=weight))
-    return assets
+    found = Collection()
+    found.extend(parameters.assets)
+    found.add_loras(parameters.prompt or "", parameters.negative_prompt or "")
+    return found.assets()
 
 
-def _token(used: UsedAsset) -> dict[str, object]:
-    """In other programs, an embedding's token is the name of its file."""
-    return {"trigger_words": (used.name,)} if used.role == "embedding" and used.name else {}
+def _token(used: UsedAsset, prompts: str) -> dict[str, object]:
+    """In other programs, an embedding's token is the name of its file; with folders where the prompt has these."""
+    if used.role != "embedding" or not used.name:
+        return {}
+    return {"trigger_words": (used.name if used.name in prompts else used.name.rpartition("/")[2],)}
 
 
 def _request(parameters: PictureParameters, remarks: list[str]) -> Request:
@@ -304,7 +300,7 @@ def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> s
     return known
 
 
-def _left_out(parameters: PictureParameters, assets: list[UsedAsset]) -> list[str]:
+def _left_out(parameters: PictureParameters, assets: Sequence[UsedAsset]) -> list[str]:
     """One sentence on what is not carried over, if anything is: fields by the word they begin with."""
     unfit = [used for used in assets if used.role not in _USABLE]
     others = [f"the {used.role} {used.name or used.hash}" for used in unfit]

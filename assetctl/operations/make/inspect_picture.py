@@ -16,9 +16,10 @@ from assetctl.files.png_embeddings import KEYWORD, holds_embedding
 from assetctl.operations.library.verify import learn_hashes, may_hash
 from assetctl.operations.make.picture_file import PictureFile, look_at_picture
 from assetctl.pictures import read_parameters
+from assetctl.text import model_path, without_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures import PictureParameters, UsedAsset
@@ -33,6 +34,9 @@ _LEAST_DIGITS = 6
 
 #: AutoV1: how many digits it has, and which bytes of a file it is the SHA256 of.
 _AUTOV1_DIGITS, _AUTOV1_START, _AUTOV1_LENGTH = 8, 0x100000, 0x10000
+
+#: What is said of a file whose name is right, and whose folder is not the one that the picture names.
+_ELSEWHERE = "it lies in another folder there"
 
 #: How many assets of one name are looked into.
 _MOST_NAMESAKES = 5
@@ -82,6 +86,20 @@ class Resolver:
         # InvokeAI hashes with BLAKE3 and names; a record of ours has its own source, or the file was a local one.
         self._knows_civitai = software not in ("InvokeAI", "assetctl")
 
+    def resolve_all(self, assets: Iterable[UsedAsset]) -> tuple[ResolvedAsset, ...]:
+        """Find each; a file is not taken for two that lie in different folders there."""
+        found = [self.resolve(used) for used in assets]
+        names: dict[int, set[str | None]] = {}
+        for each in found:
+            if each.asset is not None:
+                names.setdefault(each.asset.id, set()).add(each.used.name)
+        return tuple(
+            ResolvedAsset(each.used, "missing", sources=each.sources)
+            if each.note == _ELSEWHERE and each.asset is not None and len(names[each.asset.id]) > 1
+            else each
+            for each in found
+        )
+
     def resolve(self, used: UsedAsset) -> ResolvedAsset:
         """Find one asset: by any hash, then by its name."""
         digits = _digits(used)
@@ -113,20 +131,34 @@ class Resolver:
         return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in found))
 
     def _by_name(self, used: UsedAsset, digits: str) -> ResolvedAsset:
-        named = _of_role(self._read.called(used.name), used.role)[:_MOST_NAMESAKES] if used.name else []
+        named, note = self._named(used)
         if not named:
             return ResolvedAsset(used, "missing")
         if digits:
             return self._compared(used, digits, named)
-        exact = [asset for asset in named if _is_called(asset, used.name)]
-        for likely in (exact, named):
-            if len(likely) == 1:
-                return ResolvedAsset(used, "here", likely[0], "name")
+        if len(named) == 1:
+            return ResolvedAsset(used, "here", named[0], "name", note=note)
         return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in named))
+
+    def _named(self, used: UsedAsset) -> tuple[list[Asset], str | None]:
+        """Assets that go by the name that a picture says, and what there is to say of that."""
+        if not used.name:
+            return [], None
+        words = self._read.called(used.name) if used.role == "embedding" else []
+        for found, note in (
+            (self._read.named(used.name), None),
+            (words, None),
+            (self._read.by_alias(used.name), "its metadata have that name"),
+            (self._read.named(used.name, shorter=True), _ELSEWHERE),
+        ):
+            fitting = _of_role(found, used.role)[:_MOST_NAMESAKES]
+            if fitting:
+                return fitting, note
+        return [], None
 
     def _compared(self, used: UsedAsset, digits: str, named: Sequence[Asset]) -> ResolvedAsset:
         """Assets of the right name, none of which has the hash as far as it is known; compute what is not."""
-        unknown = None
+        unknown = []
         for asset in named:
             files = self._read.files(asset)
             if _lacks(asset, files, digits) and may_hash(asset, files, self._hashes):
@@ -134,11 +166,13 @@ class Resolver:
                 how = _matched_by(asset, files, digits)
                 if how is not None:
                     return ResolvedAsset(used, "here", asset, how)
-            if unknown is None and _lacks(asset, files, digits):
-                unknown = asset
-        if unknown is not None:
+            if _lacks(asset, files, digits):
+                unknown.append(asset)
+        if len(unknown) > 1:
+            return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in unknown))
+        if unknown:
             note = "its hash is not known, so it may be another file"
-            return ResolvedAsset(used, "here", unknown, "name", note=note)
+            return ResolvedAsset(used, "here", unknown[0], "name", note=note)
         return ResolvedAsset(used, "other_bytes", named[0], "name")
 
     def _hashed(self, asset: Asset, files: tuple[AssetFile, ...]) -> tuple[AssetFile, ...]:
@@ -179,7 +213,10 @@ def _of_role(assets: Sequence[Asset], role: str) -> list[Asset]:
 
 
 def _is_called(asset: Asset, name: str | None) -> bool:
-    return name is not None and asset.name.lower() == name.lower()
+    if name is None:
+        return False
+    path = "/" + without_suffix("/".join(model_path(asset.path)))
+    return asset.name.lower() == name.lower() or path.casefold().endswith("/" + name.casefold())
 
 
 def _matched_by(asset: Asset, files: Sequence[AssetFile], digits: str) -> str | None:
@@ -250,5 +287,5 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = N
         unread = () if parameters is None else tuple(name for name in parameters.unread if name != KEYWORD)
         return PictureDetails(file, None, unread=unread, embedding=embedding)
     resolver = Resolver(workspace, hashes=hashes, software=parameters.software, run=run)
-    assets = tuple(resolver.resolve(used) for used in parameters.assets)
+    assets = resolver.resolve_all(parameters.assets)
     return PictureDetails(file, parameters, assets, resolver.unhashed(assets), embedding=embedding)

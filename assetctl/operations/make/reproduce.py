@@ -142,7 +142,7 @@ class Reproduced:
 
 
 def plan_reproduction(
-    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, hashes: bool = True, run: Run
+    workspace: Workspace, picture: str, backend: Backend, *, other_bytes: bool = False, run: Run
 ) -> Reproduction:
     """Find out how a picture can be made again, and what will differ. No model is loaded.
 
@@ -151,7 +151,6 @@ def plan_reproduction(
         picture: The path of a PNG, JPEG or WebP file, or a number from the history.
         backend: Who is going to make it.
         other_bytes: Take an asset of the right name where the file of the right hash is not here.
-        hashes: Whether hashes that are not known yet may be computed.
         run: Told how far these are.
 
     Raises:
@@ -162,8 +161,8 @@ def plan_reproduction(
         IncompatibleError: The assets cannot work together.
     """
     original, recipe = _read(workspace, picture)
-    resolver = Resolver(workspace, hashes=hashes, software=recipe.software, run=run)
-    resolved = tuple(resolver.resolve(used) for used in recipe.assets)
+    resolver = Resolver(workspace, software=recipe.software, run=run)
+    resolved = resolver.resolve_all(recipe.assets)
     _require(resolved, other_bytes=other_bytes)
     # Rules speak of assets under their names of now; the new picture, under those of then.
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))

@@ -423,7 +423,7 @@ def _do(
         asset = workspace.catalog.read.by_id(asset.id)
     if wanted is not None and _differing(asset, wanted):
         labels = {label: value for label in _LABELS if (value := getattr(wanted, label)) is not None}
-        edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags))
+        edit(workspace, step.name, Changes(**labels, add_tags=wanted.tags), labelled=True)
 
 
 def _name(workspace: Workspace, asset: Asset, name: str) -> None:

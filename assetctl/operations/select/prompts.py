@@ -132,7 +132,7 @@ def _has_catalog(workspace: Workspace) -> bool:
 
 def _is_known(workspace: Workspace, name: str) -> bool:
     try:
-        workspace.catalog.read.find(name)
+        workspace.catalog.read.find_named(name, "lora")
     except AmbiguousNameError:
         return True
     except NotFoundError:

@@ -7,9 +7,11 @@ texts, which ones differs, or an object of both into the comment.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from assetctl.pictures.graph import Graph, Node, a1111_name, to_api
+from assetctl.options import a1111_name
+from assetctl.pictures.graph import Graph, Node, to_api
 from assetctl.pictures.parameters import (
     NO_FILE,
     Collection,
@@ -18,11 +20,11 @@ from assetctl.pictures.parameters import (
     integer,
     line,
     mapping,
+    model_name,
     number,
     parse_json,
     prompt,
     settings,
-    stem,
     written,
 )
 
@@ -52,12 +54,14 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     other = {"width": width, "height": height, "clip_skip": _clip_skip(graph)}
     sampler = a1111_name(line(plain.get("sampler_name")), line(plain.get("scheduler")))
     fields = {key: text for key in _FIELDS if (text := written(plain.get(key)))}
+    prompts = f"{positive or ''}\n{negative or ''}"
+    tokens = _tokens(prompts)
     return PictureParameters(
         software="ComfyUI",
-        prompt=_with_tokens(positive),
-        negative_prompt=_with_tokens(negative),
+        prompt=_with_tokens(positive, tokens),
+        negative_prompt=_with_tokens(negative, tokens),
         settings=settings({**plain, **other, "sampler": sampler}),
-        assets=_assets(graph, samplers, given, f"{positive or ''}\n{negative or ''}").assets(),
+        assets=_assets(graph, samplers, given, prompts).assets(),
         fields=fields,
         understood=_understood(fields, plain.get("steps")),
     )
@@ -76,9 +80,19 @@ def _understood(fields: dict[str, str], steps: object) -> frozenset[str]:
     return frozenset(key for key in fields if tells.get(key, False))
 
 
-def _with_tokens(text: str | None) -> str | None:
+def _with_tokens(text: str | None, tokens: Mapping[str, str]) -> str | None:
     """A prompt where embeddings stand by their bare names, as in other programs."""
-    return None if text is None else _EMBEDDING.sub(lambda match: stem(match[1]) or match[1], text)
+    return None if text is None else _EMBEDDING.sub(lambda match: tokens.get(match[1], match[1]), text)
+
+
+def _tokens(prompts: str) -> dict[str, str]:
+    """How each embedding is called that prompts name: by its file alone, or with its folders where two are alike."""
+    names = {match[1]: model_name(match[1]) or match[1] for match in _EMBEDDING.finditer(prompts)}
+    files = Counter(name.rpartition("/")[2].casefold() for name in dict.fromkeys(names.values()))
+    return {
+        said: name if files[name.rpartition("/")[2].casefold()] > 1 else name.rpartition("/")[2]
+        for said, name in names.items()
+    }
 
 
 def _graph(texts: Mapping[str, str]) -> Graph:
@@ -166,7 +180,7 @@ def _add_refiners(found: Collection, graph: Graph, samplers: list[Node]) -> None
         for node in graph.model_chain(graph.settings(sampler).get("model")):
             for key in sorted(_MODEL_NAMES & node.inputs.keys()):
                 name = _named(graph, node.inputs[key], key)
-                if stem(name) not in first:
+                if model_name(name) not in first:
                     found.add("other", name)
 
 

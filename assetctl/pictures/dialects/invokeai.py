@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from assetctl.pictures.graph import a1111_name
+from assetctl.options import a1111_name
 from assetctl.pictures.parameters import (
     Collection,
     Dialect,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from assetctl.errors import NotFoundError, RefusedFileError, SourceError, SourceNotFoundError, UnauthorizedError
-from assetctl.files.disk import LARGEST_FILE
-from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.errors import (
+    NotFoundError,
+    RefusedFileError,
+    SourceError,
+    SourceNotFoundError,
+    UnauthorizedError,
+)
 from assetctl.settings import civitai_endpoint
 from assetctl.sources import _web
-from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, digests, text, texts
+from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, text, texts
 from assetctl.sources.base import number as number_of
+from assetctl.sources.civitai.offer import LOGIN, Version, chosen_of, facts_of, has_hash, is_number, remote, see_offered
 from assetctl.sources.tokens import find_token
 from assetctl.text import parts_of, without_secrets
 from assetctl.types import Facts
@@ -24,12 +28,8 @@ if TYPE_CHECKING:
 
     import httpx2
 
-_LOGIN = "Make a token in your account's settings on Civitai; then `assetctl login civitai` or set CIVITAI_API_TOKEN."
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+#: Trigger words that are kept.
 _MOST_WORDS = 64
-
-#: Files that one message tells.
-_MOST_TOLD = 20
 
 #: How many models Civitai tells of at a time.
 _MOST_FOUND = 100
@@ -38,25 +38,8 @@ _MOST_FOUND = 100
 _KINDS = {
     "Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lora", "DoRA": "lora", "TextualInversion": "embedding",
     "VAE": "vae", "Controlnet": "controlnet", "Upscaler": "upscaler",
+    "TextEncoder": "text-encoder", "UNet": "diffusion-model", "CLIPVision": "image-encoder",
 }  # fmt: skip
-
-#: Files that are a model, best first; the others are configurations, training data and pictures.
-_TYPES = ("Model", "Pruned Model", "VAE")
-
-#: What is taken where nothing is asked for: what loads safely, then what is smaller without loss in use.
-_FORMATS = ("SafeTensor", "PickleTensor", "GGUF")
-_PRECISIONS = ("fp16", "bf16", "fp32")
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a model, as Civitai describes it; `said` is its whole answer."""
-
-    number: int
-    page: str
-    facts: Facts
-    warnings: tuple[str, ...]
-    said: Mapping[str, Any]
 
 
 def find_version(model: int | None, version: int | None, digits: str | None) -> Version:
@@ -75,7 +58,7 @@ def find_version(model: int | None, version: int | None, digits: str | None) -> 
     if model is not None and number != model:
         raise SourceNotFoundError(f"Version {version} on Civitai is not of model {model}.", "Check its page.")
     try:
-        parent = _ask(f"models/{number}", f"model {number}") if _is_number(number) else {}
+        parent = _ask(f"models/{number}", f"model {number}") if is_number(number) else {}
     except SourceNotFoundError:  # its page was taken away, and its files are still there
         parent = {}
     return _version(said, parent)
@@ -88,7 +71,7 @@ def newest_like(model: int, base_model: str | None) -> Version | None:
         SourceError: Civitai failed, or has no such model.
     """
     about = _ask(f"models/{model}", f"model {model}")
-    versions = [version for version in dictionaries(about.get("modelVersions")) if _is_number(version.get("id"))]
+    versions = [version for version in dictionaries(about.get("modelVersions")) if is_number(version.get("id"))]
     fitting = [
         version
         for version in versions
@@ -110,7 +93,7 @@ def search(query: str, kind: str | None, base_models: Sequence[str], limit: int)
     asked = [("query", query), ("limit", str(min(limit, _MOST_FOUND)))]
     asked += [("types", each) for each in types] + [("baseModels", each) for each in base_models]
     answer = _ask(f"models?{urlencode(asked)}", f"search for {query!r}")
-    models = [model for model in dictionaries(answer.get("items")) if _is_number(model.get("id"))]
+    models = [model for model in dictionaries(answer.get("items")) if is_number(model.get("id"))]
     return [found for model in models if (found := _found(model)) is not None][:limit]
 
 
@@ -118,7 +101,8 @@ def _found(model: Mapping[str, Any]) -> Found | None:
     """What `pull` would bring of a model."""
     try:
         version = _newest(model, f"model {model['id']}")
-        file = choose_file(version, {})
+        see_offered(version)
+        file = remote(version, chosen_of(version, {}, None, None))
     except (SourceError, NotFoundError, RefusedFileError):  # nothing that could be pulled
         return None
     downloads = dictionary(model.get("stats")).get("downloadCount")
@@ -135,26 +119,14 @@ def _found(model: Mapping[str, Any]) -> Found | None:
     )
 
 
-def choose_file(version: Version, wanted: Mapping[str, str], digits: str | None = None) -> RemoteFile:
-    """The file of a version that is wanted: by hash, by format and precision, or the one that Civitai shows first.
+def described(digits: str) -> Facts:
+    """What is said of the file that has a hash.
 
     Raises:
-        NotFoundError: There is none such.
-        RefusedFileError: It was found to be dangerous.
+        SourceError: Of the kind that fits; Civitai failed or knows no such file.
     """
-    files = [file for file in dictionaries(version.said.get("files")) if isinstance(file.get("downloadUrl"), str)]
-    models = [file for file in files if file.get("type") in _TYPES] or files
-    fitting = [file for file in models if _suits(file, wanted)]
-    if digits is not None:
-        fitting = [file for file in files if _has_hash(file, digits)] or fitting
-    if not fitting:
-        there = ", ".join(sorted({_described(file) for file in models})[:_MOST_TOLD]) or "none"
-        raise NotFoundError(f"Version {version.number} has no such file.", f"It has: {there}.")
-    chosen = min(fitting, key=_rank)
-    for scan in ("pickleScanResult", "virusScanResult"):
-        if chosen.get(scan) == "Danger":
-            raise RefusedFileError(f"Civitai found {_name(chosen)} to be dangerous.", "Choose another model.")
-    return _remote(chosen)
+    version = find_version(None, None, digits)
+    return facts_of(version, next((file for file in version.files if has_hash(file, digits)), None))
 
 
 def way(what: str, file: RemoteFile, *, offline: bool) -> Way:
@@ -175,21 +147,21 @@ def _check(response: httpx2.Response) -> None:
         where = _web.sent_token(response, "civitai")
         if where is not None:
             said = f"The token of {where} was sent, and Civitai refused it: it sent its login page."
-            raise UnauthorizedError(said, _LOGIN)
-        raise UnauthorizedError("Civitai wants you to log in for this file, and sent its login page.", _LOGIN)
+            raise UnauthorizedError(said, LOGIN)
+        raise UnauthorizedError("Civitai wants you to log in for this file, and sent its login page.", LOGIN)
     _web.check(response)
 
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    login = f"{_LOGIN} A model in early access has to be bought first, on its page."
+    login = f"{LOGIN} A model in early access has to be bought first, on its page."
     with _web.errors(what, login, source="civitai"):
         yield
 
 
 def _ask(path: str, what: str) -> dict[str, Any]:
     address = f"{civitai_endpoint()}/api/v1/{path}"
-    answer = _web.get_json(address, _token(), f"{what} on Civitai", _LOGIN, source="civitai")
+    answer = _web.get_json(address, _token(), f"{what} on Civitai", LOGIN, source="civitai")
     if not isinstance(answer, dict):
         raise SourceError(f"{what}: Civitai does not answer as it should.", "Try again in a few minutes.")
     return answer
@@ -217,7 +189,7 @@ def user(token: str) -> str:
 
 
 def _newest(model: Mapping[str, Any], what: str) -> Version:
-    versions = [version for version in dictionaries(model.get("modelVersions")) if _is_number(version.get("id"))]
+    versions = [version for version in dictionaries(model.get("modelVersions")) if is_number(version.get("id"))]
     public = [version for version in versions if version.get("availability", "Public") == "Public"]
     if not versions:
         raise SourceNotFoundError(f"There is no version of {what} on Civitai.", "Check its page.")
@@ -226,7 +198,7 @@ def _newest(model: Mapping[str, Any], what: str) -> Version:
 
 def _version(said: Mapping[str, Any], model: Mapping[str, Any]) -> Version:
     number, model_number = said.get("id"), said.get("modelId")
-    if number is None or not _is_number(number) or not _is_number(model_number):
+    if number is None or not is_number(number) or not is_number(model_number):
         raise SourceError("Civitai does not answer as it should.", "Check ASSETCTL_CIVITAI_ENDPOINT and your proxy.")
     page = f"{civitai_endpoint()}/models/{model_number}?modelVersionId={number}"
     about = {**dictionary(said.get("model")), **model}
@@ -240,11 +212,7 @@ def _version(said: Mapping[str, Any], model: Mapping[str, Any]) -> Version:
         air=text(said.get("air")),
         creator=text(dictionary(model.get("creator")).get("username")),
     )
-    warnings: tuple[str, ...] = ()
-    if said.get("availability") == "EarlyAccess":
-        until = text(said.get("earlyAccessEndsAt")) or "later"
-        warnings = (f"Version {number} is in early access until {until}: Civitai gives it to those who paid.",)
-    return Version(int(number), page, facts, warnings, said)
+    return Version(int(number), int(model_number or 0), page, facts, said, about)
 
 
 def _licence(model: Mapping[str, Any]) -> str | None:
@@ -269,54 +237,6 @@ def _commercial(model: Mapping[str, Any]) -> bool | None:
     return bool({"Image", "Rent", "Sell"} & set(listed))
 
 
-def _suits(file: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    there = {**dictionary(file.get("metadata")), "type": file.get("type")}
-    return all((text(there.get(key)) or "").lower() == value.lower() for key, value in wanted.items())
-
-
-def _has_hash(file: Mapping[str, Any], digits: str) -> bool:
-    hashes = dictionary(file.get("hashes")).values()
-    return any(isinstance(value, str) and value.lower().startswith(digits.lower()) for value in hashes)
-
-
-def _rank(file: Mapping[str, Any]) -> tuple[int, ...]:
-    about = dictionary(file.get("metadata"))
-    return (
-        _index(_FORMATS, about.get("format")),
-        not file.get("primary"),
-        _index(_TYPES, file.get("type")),
-        _index(_PRECISIONS, about.get("fp")),
-    )
-
-
-def _index(words: tuple[str, ...], word: object) -> int:
-    return words.index(word) if isinstance(word, str) and word in words else len(words)
-
-
-def _remote(file: Mapping[str, Any]) -> RemoteFile:
-    said = file.get("sizeKB")
-    kilobytes = 0.0 if isinstance(said, bool) or not isinstance(said, (int, float)) else float(said)
-    size = round(kilobytes * 1024) if 0 < kilobytes <= LARGEST_FILE / 1024 else None
-    sha256 = (text(dictionary(file.get("hashes")).get("SHA256")) or "").lower()
-    known = digests(sha256=sha256 if _SHA256.fullmatch(sha256) else None)
-    return RemoteFile(_name(file), size, known, file["downloadUrl"])
-
-
-def _name(file: Mapping[str, Any]) -> str:
-    name = _web.name_of_download(said[-500:] if isinstance(said := file.get("name"), str) else "") or "model"
-    return name if name.lower().endswith((*MODEL_SUFFIXES, ".zip")) else f"{name}.safetensors"
-
-
-def _described(file: Mapping[str, Any]) -> str:
-    about = dictionary(file.get("metadata"))
-    words = (f"{key}={word}" for key in ("format", "fp", "size") if (word := text(about.get(key))))
-    return " ".join(words) or text(file.get("type")) or "?"
-
-
 def _words(said: object) -> tuple[str, ...]:
     words = [word.strip(" ,") for word in texts(said)]
     return tuple(dict.fromkeys(word[:500] for word in words if word and word.isprintable()))[:_MOST_WORDS]
-
-
-def _is_number(said: object) -> bool:
-    return (number_of(said) or 0) > 0

@@ -20,16 +20,26 @@ from assetctl.sources._choose import (
     listed,
     read_index,
 )
-from assetctl.sources.base import Newest, Resolution, Way, cancellable, current_run, need_network
+from assetctl.sources.base import (
+    Choice,
+    Newest,
+    Resolution,
+    Way,
+    air,
+    cancellable,
+    current_run,
+    misspelt,
+    need_network,
+)
 from assetctl.text import parts_of
 from assetctl.threads import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from assetctl.run import Run
     from assetctl.settings import Settings
-    from assetctl.sources.base import Found, RemoteFile
+    from assetctl.sources.base import Air, Found, RemoteFile
     from assetctl.types import Facts, Origin
 
 #: What is written so is asked of nobody else.
@@ -40,10 +50,11 @@ _PAGE = re.compile(r"/[^/]+/[^/]+/?(?:(?<=/)(?P<kind>blob|resolve|raw|tree)/.+)?
 _REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/(?!\.+(?![\w.-]))[\w.-]+)"
 _REVISION = r"(?:@(?P<revision>refs/(?:pr|convert)/[^/@?]+|(?!\.+(?![^/@?]))[^/@?]+))?"
 _VARIANT = r"(?:\?variant=(?P<variant>[A-Za-z0-9_-]{1,40}))?"
-_HF = re.compile(rf"hf://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
+_HF = re.compile(rf"(?i:hf)://{_REPOSITORY}{_REVISION}(?:/(?P<path>[^?]*))?{_VARIANT}", re.ASCII)
 _BARE = re.compile(rf"{_REPOSITORY}{_REVISION}{_VARIANT}", re.ASCII)
 _HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _OTHER_TYPES = ("datasets", "spaces", "buckets", "kernels")
+_OTHER_REPOSITORIES = ("datasets/", "spaces/", "buckets/", "kernels/")
 #: Revisions with a slash that need no encoding.
 _REF = re.compile(r"refs/(?:pr|convert)/[^/@?%]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
@@ -55,6 +66,12 @@ _BEST_SUFFIXES = (".safetensors", ".sft")
 
 #: Names that many repositories share and that say nothing of the asset.
 _GENERIC = ("diffusion_pytorch_model", "pytorch_lora_weights", "adapter_model", "learned_embeds", "model")
+
+#: Ends of addresses that are of a file, and of no repository.
+_FILE_SUFFIXES = (".png", ".zip", ".json", ".txt", ".html", ".webp", ".jpg", ".jpeg")
+
+#: Files of a repository that are listed.
+_MOST_CHOICES = 200
 
 _FORM_HINT = "Write hf://ORG/REPO[@REVISION][/FILE] or hf://ORG/REPO?variant=fp16."
 
@@ -95,9 +112,12 @@ class HuggingFaceSource:
         self._offline = offline
 
     def accepts(self, reference: str) -> bool:
-        """Whether it starts with `hf://`, is a page of the Hub, or has the form `ORG/REPO` and no file is there."""
-        if reference.startswith("hf://") or _is_page(reference):
+        """Whether it starts with `hf://`, is a page or an AIR of the Hub, or is `ORG/REPO` and no file is there."""
+        if reference.lower().startswith(SCHEMES) or _is_page(reference):
             return True
+        named = air(reference)
+        if named is not None:
+            return named.source == self.name
         is_bare = _BARE.fullmatch(reference) and not reference.lower().endswith(MODEL_SUFFIXES)
         return bool(is_bare) and not Path(reference).exists()
 
@@ -126,9 +146,8 @@ class HuggingFaceSource:
         page = client.page(wanted.repo, commit, chosen[0] if form == "file" else None)
         page += f"?variant={wanted.variant}" if wanted.variant else ""  # another asset than the plain weights
         warnings = there.warnings(wanted.repo)
-        return Resolution(
-            self.name, reference, commit, page, name, form, complete, facts=there.facts, warnings=warnings
-        )
+        choices = () if wanted.path else _choices(files, chosen, wanted.prefix(), form)
+        return Resolution(self.name, reference, commit, page, name, form, complete, there.facts, warnings, choices)
 
     def way(self, resolution: Resolution, file: RemoteFile) -> Way:
         """Its place at the commit; see `Source`."""
@@ -243,8 +262,11 @@ def parse(reference: str) -> HubReference:
     """
     if _is_page(reference):
         return _parse_page(reference)
+    named = air(reference)
+    if named is not None:
+        return _parse_air(reference, named)
     match = _HF.fullmatch(reference) or _BARE.fullmatch(reference)
-    if match is None or match["repo"].startswith(tuple(f"{other}/" for other in _OTHER_TYPES)):
+    if match is None or match["repo"].startswith(_OTHER_REPOSITORIES):
         raise UsageError(f"{reference!r} does not name a model repository on the Hub.", _FORM_HINT)
     parts = match.groupdict()
     revision = unquote(parts["revision"]) if parts["revision"] else None
@@ -253,6 +275,19 @@ def parse(reference: str) -> HubReference:
     if path and parts["variant"]:
         raise UsageError(f"{reference}: a variant is of a whole repository, not of a file.", _FORM_HINT)
     return HubReference(parts["repo"], revision, path, parts["variant"])
+
+
+def _parse_air(written: str, named: Air) -> HubReference:
+    """Read an AIR: `ORG/REPO[@REVISION][+FILE][.FORMAT]`, where some write a file's name in place of the revision."""
+    resource = re.sub(r"\.(?:safetensor|pickletensor|diffusers?|coreml)$", "", named.resource, flags=re.IGNORECASE)
+    body, _, path = resource.partition("+")
+    repo, _, revision = body.partition("@")
+    if not path and revision.lower().endswith(MODEL_SUFFIXES):
+        path, revision = revision, ""
+    if named.source != "huggingface" or not _BARE.fullmatch(repo) or repo.startswith(_OTHER_REPOSITORIES):
+        raise UsageError(f"{misspelt(written)!r} does not name a model repository on the Hub.", _FORM_HINT)
+    _see_revision(written, revision or None)
+    return HubReference(repo, revision or None, path.strip("/") or None)
 
 
 def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
@@ -284,6 +319,25 @@ def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
     if any(path.endswith(REFUSED_SUFFIXES) for path in paths):
         raise RefusedFileError(f"{where} has no safetensors file.", SAFETENSORS_HINT)
     raise SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
+
+
+def _choices(files: Mapping[str, RemoteFile], chosen: Sequence[str], prefix: str, form: str) -> tuple[Choice, ...]:
+    """The model files that a repository has besides what was chosen of it; none, where there are no others.
+
+    What lies in folders of a diffusers folder is parts of it, in this precision or that.
+    """
+    models = [path for path in sorted(files) if path.lower().endswith(MODEL_SUFFIXES)]
+    if form == "diffusers":
+        models = [path for path in models if "/" not in path]
+        whole = Choice("the diffusers folder", None, "diffusers", None, None, None, chosen=True)
+    others = [path for path in models if path not in chosen]
+    if not others:
+        return ()
+    listed_ = tuple(
+        Choice(path, size=files[path].size, chosen=path in chosen, reference=prefix + path)
+        for path in models[:_MOST_CHOICES]
+    )
+    return (whole, *listed_) if form == "diffusers" else listed_
 
 
 def named_file(path: str, paths: Sequence[str], where: str, prefix: str) -> str:
@@ -346,7 +400,7 @@ def _page_path(address: str) -> str | None:
         return None
     path = parts.path.removeprefix(own.path)
     page = _PAGE.fullmatch(path)
-    return path if page and (page["kind"] or not path.lower().endswith(MODEL_SUFFIXES)) else None
+    return path if page and (page["kind"] or not path.lower().endswith((*MODEL_SUFFIXES, *_FILE_SUFFIXES))) else None
 
 
 def _parse_page(address: str) -> HubReference:

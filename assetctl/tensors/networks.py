@@ -1,7 +1,8 @@
-"""Names of modules in every layout, brought to one spelling: diffusers' own, with underscores for dots."""
+"""How networks are spelled: by their authors, by diffusers and transformers, and in single files."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -50,62 +51,6 @@ _OPEN_CLIP = {
     "mlp.c_fc.weight": "mlp.fc1",
     "mlp.c_proj.weight": "mlp.fc2",
 }
-
-#: How a LoRA's names begin where not in kohya's way, and kohya's way. The first that fits counts.
-_PREFIXES = (
-    ("lora_te_", "lora_te1_"),
-    ("unet.", "lora_unet_"),
-    ("text_encoder.encoder.", "lora_te1_text_model_encoder_"),
-    ("text_encoder.", "lora_te1_"),
-    ("text_encoder_2.", "lora_te2_"),
-    ("text_encoder_3.", "lora_te3_"),
-    ("text_encoders.clip_l.transformer.", "lora_te1_"),
-    ("text_encoders.clip_g.transformer.", "lora_te2_"),
-    ("text_encoders.t5xxl.transformer.", "lora_te3_"),
-    ("clip_l.", "lora_te1_"),
-    ("clip_g.", "lora_te2_"),
-    ("t5.", "lora_te3_"),
-    ("transformer.", "lora_transformer_"),
-    ("diffusion_model.", "lora_unet_"),
-    ("lycoris_", "lora_unet_"),
-    ("text_model.", "lora_te1_text_model_"),
-    ("lora_", "lora_"),
-)
-
-#: What stands between a module's name and `.down.weight`. XLabs counts its streams there: `_lora1` stays.
-_ENDINGS = (".lora", "_lora", ".lora_linear_layer")
-
-#: Kohya's prefix by the name of a network's folder.
-KOHYA = {
-    "unet": "lora_unet_",
-    "text_encoder": "lora_te1_",
-    "text_encoder_2": "lora_te2_",
-    "text_encoder_3": "lora_te3_",
-}
-
-
-def kohya_name(name: str) -> str:
-    """A module's name in kohya's spelling, given any other LoRA's; LDM's block numbers stay as they are.
-
-    >>> kohya_name("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out")
-    'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0'
-    """
-    name = name.removeprefix("base_model.model.")
-    for ending in _ENDINGS:
-        name = name.removesuffix(ending)
-    for prefix, kohya in _PREFIXES:
-        if name.startswith(prefix):
-            return kohya + _undotted(name[len(prefix) :])
-    return "lora_unet_" + _undotted(name)
-
-
-def _undotted(path: str) -> str:
-    if ".processor." in path:  # attention processors, before peft, hid one level and the dropout beside `to_out`
-        path = path.replace(".processor.", ".")
-        path = path + ".0" if path.endswith(".to_out") else path
-    if ".self_attn.to_" in path:
-        path = path.replace(".self_attn.to_", ".self_attn.") + "_proj"
-    return path.replace(".", "_")
 
 
 def diffusers_names(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
@@ -352,3 +297,86 @@ def _cut(shape: Shape, count: int) -> list[Shape]:
     width = shape[0] // count if count == len(_QKV) or len(shape) < 2 else shape[1]
     rest = shape[0] - width * (count - 1)
     return [[own, *shape[1:]] for own in [width] * (count - 1) + [rest]]
+
+
+#: Where single files keep text encoders in Hugging Face's names, and what diffusers calls the encoder.
+HUGGING_FACE = {
+    "cond_stage_model.transformer.": "text_encoder",
+    "conditioner.embedders.0.transformer.": "text_encoder",
+    "text_encoders.clip_l.transformer.": "text_encoder",  # as ComfyUI saves them
+    "text_encoders.clip_h.transformer.": "text_encoder",
+    "text_encoders.clip_g.transformer.": "text_encoder_2",
+    "text_encoders.t5xxl.transformer.": "text_encoder_3",
+}
+
+#: The same in open_clip's names. The SDXL refiner has only the second encoder.
+OPEN_CLIP = {
+    "cond_stage_model.model.": "text_encoder",
+    "conditioner.embedders.0.model.": "text_encoder_2",
+    "conditioner.embedders.1.model.": "text_encoder_2",
+}
+
+#: T5's tables, which no LoRA changes.
+_EMBEDDINGS = (".embed_tokens.weight", ".relative_attention_bias.weight")
+
+#: SD 2 reads the output of the layer before: diffusers drops this one, and nothing trains it.
+_UNUSED_IN_SD2 = "transformer.resblocks.23."
+
+
+def t5_modules(tensors: Iterable[tuple[str, Shape]]) -> Iterator[tuple[str, Shape]]:
+    """Paths and shapes of a T5's modules."""
+    for key, shape in tensors:
+        if key.startswith("encoder.") and key.endswith(".weight") and not key.endswith(_EMBEDDINGS):
+            yield key[:-7], shape
+
+
+def clip_modules(tensors: Iterable[tuple[str, Shape]]) -> Iterator[tuple[str, Shape]]:
+    """Paths and shapes of a CLIP's modules, given Hugging Face's."""
+    for key, shape in tensors:
+        path = key.removeprefix("text_model.")
+        if path == "text_projection.weight":
+            yield "text_projection", shape
+        elif path.endswith(".weight") and not path.startswith("embeddings."):
+            yield f"text_model.{path[:-7]}", shape
+
+
+def open_clip_modules(tensors: Iterable[tuple[str, Shape]], *, second: bool) -> Iterator[tuple[str, Shape]]:
+    """The same, given open_clip's. Of SDXL's `second` encoder all counts; of SD 2's, what makes its embeddings."""
+    for key, shape in tensors:
+        if key == "text_projection":
+            if second:
+                yield key, shape[::-1]
+        elif second or not key.startswith(_UNUSED_IN_SD2):
+            names = clip_names(key)
+            own = shape if len(names) < 2 or not shape else [shape[0] // len(names), *shape[1:]]
+            for name in names:
+                yield f"text_model.{name}", own
+
+
+_ATTENTION = re.compile(
+    r"unet_(down|up|mid)_blocks?_(?:(\d{1,4})_)?attentions_(\d{1,4})_transformer_blocks_(\d{1,4})_"
+    r"(attn1|ff|attn2)_(to_q|to_k|to_v|to_out_0|net_0_proj)"
+)
+_CLIP_ATTENTION = re.compile(r"text_encoder_text_model_encoder_layers_(\d{1,4})_self_attn_(k|v|q|out)_proj")
+
+#: The order of a network's parts in diffusers' and transformers' code of early 2023.
+_FOLLOWS = {
+    name: place
+    for names in (
+        ("down", "up", "mid"), ("attn1", "ff", "attn2"), ("to_q", "to_k", "to_v", "to_out_0", "net_0_proj"),
+        ("k", "v", "q", "out"),
+    )
+    for place, name in enumerate(names)
+}  # fmt: skip
+
+
+def in_order(names: Iterable[str]) -> dict[str, list[str]]:
+    """Canonical names of the modules that cloneofsimo's trainer changes, in its order, by what it calls the network."""
+    places: dict[str, list[tuple[tuple[int, ...], str]]] = {"unet": [], "text_encoder": []}
+    for name in names:
+        for network, pattern in (("unet", _ATTENTION), ("text_encoder", _CLIP_ATTENTION)):
+            if match := pattern.fullmatch(name):
+                parts = (part or "0" for part in match.groups())
+                key = tuple(_FOLLOWS[part] if part in _FOLLOWS else int(part) for part in parts)
+                places[network].append((key, name))
+    return {network: [name for _, name in sorted(found)] for network, found in places.items()}

@@ -1,0 +1,140 @@
+"""Signs by which a family shows: declared, so that a test can hold each against every other network that is known.
+
+A sign names what a header must have, must not have, and how wide or many something is. It may be `certain` only where
+no other network that we know could show the same, whatever part of it a file holds: `tests/identify/test_certainty.py`
+tries that on the networks of diffusers and on those of our own tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from assetctl.identify.features import Match, width_of_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from assetctl.identify.features import Features, Strength
+
+
+#: Kinds of files that hold a network whole, so that what they lack tells as well.
+WHOLE = ("checkpoint", "diffusion-model", "controlnet")
+#: Denoising networks, what changes one and what steers one.
+DENOISERS = (*WHOLE, "lora", "ip-adapter")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something that a header shows: a number, a word, yes or no, or nothing (`None`)."""
+
+    name: str
+    take: Callable[[Features], object]
+
+
+def taken(*modules: str) -> Measure:
+    """Width of what the first of `modules` that shows it takes in."""
+    return Measure(f"width into {modules[0]}", lambda features: features.outline.input_width(*modules))
+
+
+def given(*modules: str) -> Measure:
+    """Width of what the first of `modules` that shows it gives out."""
+    return Measure(f"width out of {modules[0]}", lambda features: features.outline.output_width(*modules))
+
+
+def highest(stack: str) -> Measure:
+    """How many blocks a stack has, by the highest number that is named."""
+    return Measure(f"blocks of {stack}", lambda features: features.outline.highest(stack) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One way in which a family shows; all that it says must hold.
+
+    Names are as the network's authors write them, and are found in every layout. One that begins with `^` is counted
+    from the network's root; one that ends in a dot ends there; a block's number is any.
+
+    Attributes:
+        strength: How much it proves.
+        detail: The observation, for a person.
+        kinds: Kinds of files that it may be seen in.
+        needs: Groups of names: one of each must be there.
+        lacks: Names none of which may be there.
+        measures: Measures, to the values that they may have.
+    """
+
+    strength: Strength
+    detail: str
+    kinds: tuple[str, ...] = DENOISERS
+    needs: tuple[tuple[str, ...], ...] = ()
+    lacks: tuple[str, ...] = ()
+    measures: Mapping[Measure, Collection[Any]] = field(default_factory=dict)
+
+    def holds(self, features: Features) -> bool:
+        """Whether a file of one of its kinds shows it."""
+        return (
+            all(map(features.outline.shows, self.needs))
+            and not (self.lacks and features.outline.shows(self.lacks))
+            and all(measure.take(features) in values for measure, values in self.measures.items())
+        )
+
+
+def claim(signs: tuple[Sign, ...], features: Features) -> Match | None:
+    """The first of a family's signs that a file shows."""
+    return next((Match(sign.strength, sign.detail) for sign in signs if sign.holds(features)), None)
+
+
+def of(name: str) -> Measure:
+    """A field of the features by its name, `unet.context` for example."""
+    first, _, second = name.partition(".")
+
+    def take(features: Features) -> object:
+        value = getattr(features, first)
+        return getattr(value, second) if second and value is not None else value
+
+    return Measure(name, take)
+
+
+#: Whether it is about a UNet.
+UNET = Measure("UNet", lambda features: features.unet is not None)
+#: Of a UNet: width of its text, of its condition; whether its first level attends; depth of attention; linear or not.
+CONTEXT, CONDITION = of("unet.context"), of("unet.condition")
+FIRST_ATTENTION, DEPTH, LINEAR = of("unet.first_attention"), of("unet.depth"), of("unet.linear")
+#: Of a UNet: how wide its attention is.
+INNER = given("attn2.to_k", "attn2.to_v", "attn2.processor.to_k", "attn2.processor.to_v")
+#: Of a transformer: width of its stream, how many double and single blocks, how its feed-forward is built.
+WIDTH, DOUBLE, SINGLE = of("blocks.width"), of("blocks.double"), of("blocks.single")
+FEED_FORWARD = of("blocks.feed_forward")
+#: Of blocks that attend twice: width of the stream, and of the text.
+STREAM = Measure("stream", lambda features: features.blocks.twice[0] if features.blocks else None)
+TEXT = Measure("text", lambda features: features.blocks.twice[1] if features.blocks else None)
+#: Of a transformer: width of the text that it is told, and of the pooled text.
+TEXT_IN = taken("context_embedder", "txt_in")
+POOLED = taken("time_text_embed.text_embedder.linear_1", "vector_in.in_layer")
+#: Of a network of layers.
+LAYERS = Measure("layers", lambda features: width_of_layers(features.outline))
+#: Of a VAE.
+LATENT, VOLUMETRIC = of("latent"), of("volumetric")
+#: Of an embedding: widths of its vectors; whether one of them is called so.
+VECTORS = Measure("vectors", lambda features: frozenset(features.vectors.values()))
+NAMED = Measure(
+    "names of vectors", lambda features: next(filter(features.vectors.__contains__, ("llama", "clip_l")), None)
+)
+#: Of a LoRA of text encoders: their widths.
+ONLY, SECOND, T5 = (
+    Measure(f"{which} text encoder", lambda features, which=which: features.encoders.get(which))  # type: ignore[misc]
+    for which in ("only", "second", "t5")
+)
+#: Whether names are written flat, with underscores for dots.
+FLAT = Measure("flat names", lambda features: features.outline.flat)
+
+_CLIPS = (
+    "lora_te_text_model.", "lora_te1_text_model.", "lora_te2_text_model.", "text_encoder.text_model.",
+    "text_encoder_2.text_model.", "text_encoders.clip_l.", "text_encoders.clip_g.",
+)  # fmt: skip
+#: Whether a LoRA changes text encoders of CLIP's beside its network.
+ENCODERS = Measure("changes to CLIP", lambda features: features.outline.prefixed(*_CLIPS))
+
+YES, NO, SHOWN = (True,), (False,), range(1, 2**20)
+#: Widths that attention has, as it is cut into heads.
+HEADS = (None, *range(8, 4097, 8))

@@ -1,0 +1,304 @@
+"""Which file of a version on Civitai comes, and what keeps it from coming. No network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlunsplit
+
+from assetctl.errors import NotFoundError, RefusedFileError, SourceError, UnauthorizedError, WithdrawnError
+from assetctl.files.disk import LARGEST_FILE
+from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
+from assetctl.settings import civitai_endpoint
+from assetctl.sources._web import name_of_download
+from assetctl.sources.base import Choice, RemoteFile, dictionaries, dictionary, digests, text
+from assetctl.sources.base import number as number_
+from assetctl.sources.tokens import find_token
+from assetctl.text import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from assetctl.types import Facts
+
+LOGIN = "Make a token in your account's settings on Civitai; then `assetctl login civitai` or set CIVITAI_API_TOKEN."
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+#: Files that one message tells.
+_MOST_TOLD = 20
+
+#: Files of a version that are listed.
+_MOST_CHOICES = 200
+
+#: What Civitai calls a file that is used by itself, best first, and one that goes with such a file; others are new.
+_MAIN = ("model", "pruned model", "diffusion model", "unet", "archive")
+_COMPANIONS = ("vae", "text encoder", "negative", "clipvision", "controlnet", "upscaler")
+
+#: Files that are no model, by what Civitai calls them and by their names.
+_NO_MODELS = ("config", "training data", "training results")
+_NO_MODEL_SUFFIXES = (
+    ".json", ".yaml", ".yml", ".toml", ".txt", ".md", ".html", ".pdf", ".csv", ".py", ".png", ".jpg", ".jpeg",
+    ".webp", ".gif", ".mp4", ".webm",
+)  # fmt: skip
+
+#: Archives that nobody opens here.
+_OTHER_ARCHIVES = (".rar", ".7z", ".tar", ".tgz", ".gz", ".xz", ".zst")
+
+#: Kinds of files that are another thing than their page, in our words.
+_FILE_KINDS = {
+    "vae": "vae", "text encoder": "text-encoder", "diffusion model": "diffusion-model", "unet": "diffusion-model",
+    "negative": "embedding", "clipvision": "image-encoder", "controlnet": "controlnet", "upscaler": "upscaler",
+}  # fmt: skip
+
+#: Pages that hold texts and pictures for programs, in our words.
+_NO_ASSETS = {"Workflows": "a workflow", "Wildcards": "wildcards", "Poses": "poses"}
+
+#: What is taken where nothing is asked for: what loads safely, then what is smaller without loss in use.
+_FORMATS = ("SafeTensor", "GGUF")
+_PRECISIONS = ("fp16", "bf16", "fp32")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model, as Civitai describes it; `said` is its whole answer."""
+
+    number: int
+    model: int
+    page: str
+    facts: Facts
+    said: Mapping[str, Any]
+    about: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name, for messages."""
+        return text(self.about.get("name")) or f"model {self.model}"
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """Those of its files that can be asked for."""
+        files = dictionaries(self.said.get("files"))
+        return [file for file in files if isinstance(file.get("downloadUrl"), str) or is_number(file.get("id"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The file of a version that comes, and what is said with it."""
+
+    file: RemoteFile
+    facts: Facts
+    warnings: tuple[str, ...]
+    choices: tuple[Choice, ...]
+
+
+def see_offered(version: Version) -> None:
+    """See that a page lets whoever asks have its files, as far as it says before they are asked for.
+
+    Raises:
+        SourceError: Of the kind that fits; it does not.
+        RefusedFileError: It is about no model.
+    """
+    named = f"{version.name} (version {version.number} on Civitai)"
+    mode = version.about.get("mode") or version.said.get("mode")
+    if mode in ("Archived", "TakenDown"):
+        who = "archived by its maker" if mode == "Archived" else "taken down by Civitai"
+        hashes = [remote(version, each).sha256 for each in dictionaries(version.said.get("files"))]
+        raise WithdrawnError(
+            f"{named} was {who}: nothing of it can be downloaded there any more.",
+            "Look for its name, or for the SHA256 of its file, elsewhere.",
+            f"{version.model}@{version.number}",
+            [sha256 for sha256 in hashes if sha256],
+        )
+    if (use := text(version.said.get("usageControl"))) and use != "Download":
+        message = f"{named} is for generating on Civitai alone: its maker does not let it be downloaded ({use})."
+        raise SourceError(message, f"Look at {version.page} for a version that can be, or choose another model.")
+    kind = text(version.about.get("type")) or ""
+    if kind in _NO_ASSETS and not any(_name(file).lower().endswith(MODEL_SUFFIXES) for file in _models(version)):
+        message = f"{named} is the page of {_NO_ASSETS[kind]}: there is no model on it."
+        raise RefusedFileError(message, f"Download it in a browser, if you want it: {version.page}")
+    if find_token("civitai") is not None:
+        return
+    if _is_early(version):
+        until = text(version.said.get("earlyAccessEndsAt")) or "later"
+        raise UnauthorizedError(
+            f"{named} is in early access until {until}: until then, only who bought it can download it.",
+            f"Wait, or buy it on {version.page}. Then: {LOGIN}",
+        )
+    if version.said.get("requireAuth") is True:
+        raise UnauthorizedError(f"{named} is for people who are logged in, and there is no token.", LOGIN)
+
+
+def _is_early(version: Version) -> bool:
+    """Whether only who bought a version can have it by now."""
+    if version.said.get("availability") != "EarlyAccess":
+        return False
+    try:
+        ends = datetime.fromisoformat(text(version.said.get("earlyAccessEndsAt")) or "")
+    except ValueError:
+        return True
+    return (ends if ends.tzinfo else ends.replace(tzinfo=UTC)) > datetime.now(UTC)
+
+
+def offer(version: Version, wanted: Mapping[str, str], digits: str | None = None, number: int | None = None) -> Offer:
+    """The file of a version that is wanted: by its number, by hash, by words, or the one that Civitai shows first.
+
+    Raises:
+        NotFoundError: There is none such.
+        RefusedFileError: It is no model, or was found to be dangerous.
+    """
+    see_offered(version)
+    chosen = chosen_of(version, wanted, digits, number)
+    is_zip = _name(chosen).lower().endswith(".zip")  # what is in it is known by the number of the ZIP
+    file = remote(version, chosen, exactly=number is not None or is_zip)
+    warnings = []
+    if _is_early(version):
+        until = text(version.said.get("earlyAccessEndsAt")) or "later"
+        warnings.append(f"Version {version.number} is in early access until {until}: Civitai gives it to who paid.")
+    if not file.digests:
+        how = "by nothing" if file.size is None else "by its size alone"
+        warnings.append(f"Civitai tells no SHA256 of {file.path}: it is verified {how}.")
+    primary = next((each for each in version.files if each.get("primary") is True), None)
+    if primary not in (None, chosen) and primary in _models(version) and not (wanted or digits or number):
+        warnings.append(f"{_name(primary)} is the page's first file, and is a pickle: {file.path} comes instead.")
+    return Offer(file, facts_of(version, chosen), tuple(warnings), _choices(version, chosen))
+
+
+def facts_of(version: Version, file: Mapping[str, Any] | None) -> Facts:
+    """What a page says of one of its files: a VAE on the page of a checkpoint is none."""
+    kind = None if file is None else _FILE_KINDS.get(_type(file))
+    return version.facts if kind is None else replace(version.facts, kind=kind)
+
+
+def chosen_of(version: Version, wanted: Mapping[str, str], digits: str | None, number: int | None) -> dict[str, Any]:
+    """What Civitai says of the file that is wanted; see `offer`."""
+    files, models = version.files, _models(version)
+    fitting = [file for file in models if _suits(file, wanted)]
+    if digits is not None:
+        fitting = [file for file in files if has_hash(file, digits)] or fitting
+    if number is not None:
+        fitting = [file for file in files if file.get("id") == number]
+    if not fitting:
+        there = ", ".join(dict.fromkeys(_described(file) for file in models[:_MOST_TOLD])) or "no model at all"
+        raise NotFoundError(f"Version {version.number} has no such file.", f"It has: {there}.")
+    chosen = min(fitting, key=lambda file: _rank(file, fitting))
+    name = _name(chosen)
+    if chosen not in models and digits is None:
+        raise RefusedFileError(f"{name} is no model: Civitai calls it {_type(chosen)!r}.", "Choose another file.")
+    if name.lower().endswith(_OTHER_ARCHIVES):
+        hint = "Download and unpack it yourself; then `assetctl import` what is in it."
+        raise RefusedFileError(f"{name} is an archive of a kind that assetctl does not open.", hint)
+    for scan in ("pickleScanResult", "virusScanResult"):
+        if chosen.get(scan) == "Danger":
+            raise RefusedFileError(f"Civitai found {name} to be dangerous.", "Choose another model.")
+    return chosen
+
+
+def _choices(version: Version, chosen: Mapping[str, Any]) -> tuple[Choice, ...]:
+    files, models = version.files[:_MOST_CHOICES], _models(version)
+    return tuple(_choice(version, file, file is chosen, file in models) for file in files) if len(files) > 1 else ()
+
+
+def _choice(version: Version, file: Mapping[str, Any], chosen: bool, model: bool) -> Choice:  # noqa: FBT001
+    about, number = dictionary(file.get("metadata")), file.get("id")
+    known = int(number) if number is not None and is_number(number) else None
+    reference = f"civitai:{version.model}@{version.number}?fileId={known}" if known and model else None
+    words = (text(about.get("quantType")) or text(about.get("fp")), text(about.get("format")))
+    return Choice(_name(file), known, text(file.get("type")), _size(file), words[1], words[0], chosen, reference)
+
+
+def _models(version: Version) -> list[dict[str, Any]]:
+    """Those of a version's files that are a model, as far as their types and names tell."""
+    return [
+        file
+        for file in version.files
+        if _type(file) not in _NO_MODELS and not _name(file).lower().endswith(_NO_MODEL_SUFFIXES)
+    ]
+
+
+def _type(file: Mapping[str, Any]) -> str:
+    return (text(file.get("type")) or "").lower()
+
+
+def _suits(file: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    there = {**dictionary(file.get("metadata")), "type": file.get("type"), "name": file.get("name")}
+    return all((text(there.get(key)) or "").lower() == value.lower() for key, value in wanted.items())
+
+
+def has_hash(file: Mapping[str, Any], digits: str) -> bool:
+    """Whether any hash of a file begins with these digits."""
+    hashes = dictionary(file.get("hashes")).values()
+    return any(isinstance(value, str) and value.lower().startswith(digits.lower()) for value in hashes)
+
+
+def _rank(file: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
+    """The page's first file, unless that is a pickle and there is another like it; then type, format and precision."""
+    about, kind = dictionary(file.get("metadata")), _type(file)
+    is_first = file.get("primary") is True
+    goes_with = kind in _COMPANIONS
+    pickled = _is_pickle(file) and any(
+        not _is_pickle(other) and (_type(other) in _COMPANIONS) is goes_with for other in among
+    )
+    return (
+        goes_with and not is_first,
+        pickled,
+        not is_first,
+        goes_with,
+        _index(_FORMATS, about.get("format")),
+        _index((*_MAIN, *_COMPANIONS), kind),
+        _index(_PRECISIONS, about.get("fp")),
+    )
+
+
+def _is_pickle(file: Mapping[str, Any]) -> bool:
+    said = dictionary(file.get("metadata")).get("format")
+    return said == "PickleTensor" or _name(file).lower().endswith(PICKLE_SUFFIXES)
+
+
+def _index(words: tuple[str, ...], word: object) -> int:
+    return words.index(word) if isinstance(word, str) and word in words else len(words)
+
+
+def remote(version: Version, file: Mapping[str, Any], *, exactly: bool = False) -> RemoteFile:
+    """A file as it can be fetched; `exactly`: by its number, whatever else there is."""
+    sha256 = (text(dictionary(file.get("hashes")).get("SHA256")) or "").lower()
+    known = digests(sha256=sha256 if _SHA256.fullmatch(sha256) else None)
+    return RemoteFile(_name(file), _size(file), known, _address(version, file, exactly=exactly))
+
+
+def _size(file: Mapping[str, Any]) -> int | None:
+    said = file.get("sizeKB")
+    kilobytes = 0.0 if isinstance(said, bool) or not isinstance(said, (int, float)) else float(said)
+    return round(kilobytes * 1024) if 0 < kilobytes <= LARGEST_FILE / 1024 else None
+
+
+def _address(version: Version, file: Mapping[str, Any], *, exactly: bool) -> str:
+    """Where a file can be had; by its number, where words could mean another one of the version."""
+    said, number = file.get("downloadUrl"), file.get("id")
+    address = said if isinstance(said, str) else f"{civitai_endpoint()}/api/download/models/{version.number}"
+    if not is_number(number) or not (exactly or len(version.files) > 1 or not isinstance(said, str)):
+        return address
+    parts = parts_of(address)
+    if not parts.path.endswith(f"/api/download/models/{version.number}"):
+        return address
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, f"fileId={number}", ""))
+
+
+def _name(file: Mapping[str, Any]) -> str:
+    name = name_of_download(said[-500:] if isinstance(said := file.get("name"), str) else "") or "model"
+    known = (*MODEL_SUFFIXES, ".zip", *_OTHER_ARCHIVES, *_NO_MODEL_SUFFIXES)
+    return name if name.lower().endswith(known) else f"{name}.safetensors"
+
+
+def _described(file: Mapping[str, Any]) -> str:
+    about = dictionary(file.get("metadata"))
+    said = {key: about.get(key) for key in ("format", "fp", "size")} | {"type": file.get("type"), "fileId": None}
+    number = file.get("id")
+    said |= {"fileId": str(number)} if is_number(number) else {}
+    return " ".join(f"{key}={word}" for key, value in said.items() if (word := text(value))) or "?"
+
+
+def is_number(said: object) -> bool:
+    """Whether it can be the number of something on Civitai."""
+    return (number_(said) or 0) > 0

@@ -1,0 +1,494 @@
+"""`check` and `generate --dry-run` answer one question: can assetctl make pictures of this? And with which words."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from compat.sparse import low_rank, whole_checkpoint, write_sparse
+from generation import tiny
+from identify.test_families import CASES
+from material import write_embedding, write_lora, write_safetensors
+
+from assetctl import AssetctlError, Registry, Request
+from assetctl.generation.folders import model_index
+
+SMALL = ("--steps", "1", "--size", "64x64")
+TEXT = "cond_stage_model.transformer.text_model."
+ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
+
+
+def words(folder):
+    """A vocabulary, and how many words it has."""
+    tiny.write_vocabulary(folder)
+    return len(json.loads((folder / "vocab.json").read_text()))
+
+
+def whole(family, *, rows, layers=1, channels=4):
+    """A checkpoint of few modules with all that a configuration is read off."""
+    shapes = whole_checkpoint(context={"sd1": 768, "sd2": 1024, "sdxl": 2048}[family])
+    shapes["model.diffusion_model.input_blocks.0.0.weight"] = [8, channels, 3, 3]
+    rest = {name: shape for name, shape in shapes.items() if not name.startswith("cond_stage_model.")}
+    first = {
+        "embeddings.token_embedding.weight": [rows, 768], "embeddings.position_embedding.weight": [77, 768],
+        **{f"encoder.layers.{layer}.mlp.fc1.weight": [8, 768] for layer in range(layers)},
+        **{f"encoder.layers.{layer}.self_attn.q_proj.weight": [768, 768] for layer in range(layers)},
+    }  # fmt: skip
+    width = 1024 if family == "sd2" else 1280
+    second = {
+        "token_embedding.weight": [rows, width], "positional_embedding": [77, width],
+        "transformer.resblocks.0.mlp.c_fc.weight": [8, width], "text_projection": [width, width],
+    }  # fmt: skip
+    if family == "sd1":
+        return rest | {TEXT + name: shape for name, shape in first.items()}
+    if family == "sd2":
+        return rest | {f"cond_stage_model.model.{name}": shape for name, shape in second.items()}
+    rest["model.diffusion_model.label_emb.0.0.weight"] = [32, 1280 + 6 * 256]
+    return (
+        rest
+        | {f"conditioner.embedders.0.transformer.text_model.{name}": shape for name, shape in first.items()}
+        | {f"conditioner.embedders.1.model.{name}": shape for name, shape in second.items()}
+    )
+
+
+def write_whole(path, family="sd1", *, vocabulary=True, without=None, **more):
+    """A checkpoint of a family that is driven, without the tensors whose names begin so."""
+    rows = words(path.with_suffix(".config") / "tokenizer") if vocabulary else 10
+    shapes = whole(family, rows=rows, **more)
+    return write_sparse(path, {name: of for name, of in shapes.items() if not (without and name.startswith(without))})
+
+
+@pytest.fixture
+def mine(assetctl, tmp_path):
+    """Whole checkpoints of the families that are driven, each with its vocabulary, and a LoRA that fits the first."""
+    folder = tmp_path / "mine"
+    for family in ("sd1", "sd2", "sdxl"):
+        write_whole(folder / f"{family}.safetensors", family)
+    shapes = low_rank(f"{ATTENTION}_attn1_to_q", 8, [8]) | low_rank(f"{ATTENTION}_attn2_to_k", 8, [768])
+    write_safetensors(folder / "ink.safetensors", shapes)
+    assetctl("import", folder)
+    return folder
+
+
+def answers(registry, *names, **more):
+    """What a check says of these, and whether they can be planned with."""
+    request = Request.of("a cat", names=names, **more)
+    report = registry.check(request, purpose="generate")
+    try:
+        registry.plan(request)
+    except AssetctlError as error:
+        return report.can_generate, error
+    return report.can_generate, None
+
+
+def same(registry, *names, **more):
+    """Whether both say the same; what `check` says."""
+    said, error = answers(registry, *names, **more)
+    assert said is (error is None), (names, error)
+    return said
+
+
+def write_changed(folder):
+    """Files that are not what they were when they were registered, and one that was only touched."""
+    changed = folder / "changed.safetensors"
+    content = bytearray(changed.read_bytes())
+    content[-1] ^= 1
+    changed.write_bytes(content)
+    for name in ("changed", "touched"):
+        os.utime(folder / f"{name}.safetensors", (1, 1))
+    (folder / "gone.safetensors").unlink()
+    (folder / "short.safetensors").write_bytes(b"no longer")
+
+
+def write_odd_models(folder):
+    """Checkpoints that lack something, or ask for something that is never built."""
+    for kind, without in (("vae", ("first_stage",)), ("text", (TEXT,)), ("layers", (TEXT + "encoder",))):
+        write_whole(folder / f"lacks-{kind}.safetensors", without=without)
+    write_whole(folder / "no-words.safetensors", vocabulary=False)
+    write_whole(folder / "empty-words.safetensors", vocabulary=False)
+    (folder / "empty-words.config" / "tokenizer").mkdir(parents=True)
+    write_whole(folder / "paints.safetensors", channels=9)
+    write_whole(folder / "sdxl-half.safetensors", "sdxl", without=("conditioner.embedders.1",))
+    for name, bad in (("bad", '{"layers_per_block": 100000}'), ("coded", '{"auto_map": {"a": "b.C"}}'), ("good", "{}")):
+        write_whole(folder / f"{name}-config.safetensors")
+        write_config(folder / f"{name}-config.config", bad)
+
+
+def write_config(companion, unet):
+    """A whole configuration beside a checkpoint."""
+    written = {"unet/config": unet, "vae/config": "{}", "text_encoder/config": "{}", "scheduler/scheduler_config": "{}"}
+    for name, text in (written | {"model_index": json.dumps(model_index("sd1"))}).items():
+        path = companion / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_check_says_that_assetctl_can_generate_exactly_where_a_dry_run_accepts(assetctl, home, mine):
+    for number, (name, (shapes, kind, _)) in enumerate(CASES.items()):
+        write_sparse(mine / "all" / f"{number}-{kind}-{''.join(filter(str.isalnum, name))}.safetensors", shapes)
+    write_odd_models(mine)
+    for number, name in enumerate(("changed", "touched", "gone", "short")):
+        write_embedding(mine / f"{name}.safetensors", seed=number)
+    torch = pytest.importorskip("torch")
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(3, 768)}}, mine / "calico.pt")
+    assetctl("import", *(mine / f"{name}.safetensors" for name in ("changed", "touched", "gone", "short")))
+    write_changed(mine)
+    assetctl("import", "--no-hash", mine / "all", *sorted(mine.glob("*-*.safetensors")), mine / "calico.pt")
+    for name in ("sd3", "z-image", "sd1"):
+        write_whole(mine / f"labelled-{name}.safetensors")
+        assetctl("import", mine / f"labelled-{name}.safetensors")
+        assetctl("edit", f"labelled-{name}", "--family", name)
+    said = []
+    with Registry.open(home) as registry:
+        assets = [asset for asset in registry.list() if asset.kind != "unknown"]
+        models = [asset for asset in assets if asset.kind in ("checkpoint", "diffusion-model")]
+        others = [asset for asset in assets if asset.kind in ("lora", "embedding", "vae", "controlnet")]
+        said += [same(registry, model.path) for model in models]
+        said += [same(registry, model, other.path) for model in ("sd1", "sd2", "sdxl") for other in others]
+        for number, other in enumerate(others):
+            said += [same(registry, model.path, other.path) for model in models[number % 9 :: 9]]
+        for more in ({"clip_skip": 2}, {"clip_skip": 12}, {"steps": 200}):
+            said += [same(registry, model, **more) for model in ("sd1", "sd2", "sdxl", "good-config")]
+    assert len(said) > 350
+    assert 20 < sum(said) < len(said) - 100
+
+
+def lines(ended):
+    return ended.out.splitlines()
+
+
+def test_the_last_line_says_whether_assetctl_can_generate(assetctl, mine):
+    good = assetctl("check", "sd1", "ink")
+    assert (good.code, lines(good)[-1]) == (0, "✓ This selection fits. assetctl can generate this.")
+    write_whole(mine / "paints.safetensors", channels=9)
+    assetctl("import", mine)
+    bad = assetctl("check", "paints", "ink")
+    assert bad.code == 4
+    assert lines(bad)[-1].startswith(
+        "✗ This selection fits, but assetctl cannot generate this: paints is an inpainting"
+    )
+    for purpose in ("any", "comfyui"):
+        asked = assetctl("check", "paints", "ink", "--for", purpose)
+        assert (asked.code, lines(asked)[-1]) == (0, "✓ This selection fits.")
+    odd = assetctl("check", "sd1", "--for", "fun", "--json")
+    assert (odd.code, "generate, comfyui, any" in odd.error["hint"]) == (2, True)
+
+
+def test_the_document_says_it_too(assetctl, mine):
+    write_whole(mine / "paints.safetensors", channels=9)
+    assetctl("import", mine)
+    asked = {
+        ("sd1",): (True, "generate", True),
+        ("paints",): (True, "generate", False),
+        ("paints", "--for", "any"): (True, "any", None),
+        ("sd1", "sdxl", "--for", "any"): None,
+        ("ink",): (True, "any", None),
+        ("ink", "--checkpoint", "sdxl"): (False, "generate", False),
+    }
+    for names, wanted in asked.items():
+        if wanted is not None:
+            data = assetctl("check", *names, "--json").data
+            assert (data["ok"], data["purpose"], data["can_generate"]) == wanted
+    assert assetctl("check", "paints", "--quiet").out.split() == ["unusable"]
+    assert assetctl("check", "ink", "--checkpoint", "sdxl", "--quiet").out.split() == ["incompatible"]
+
+
+def test_a_selection_without_a_checkpoint_is_asked_about_with_the_only_one(assetctl, mine):
+    assert assetctl("check", "ink", "--for", "generate", "--json").error["code"] == "usage"
+    for name in ("sd2", "sdxl"):
+        assetctl("rm", name, "--yes")
+    assert assetctl("check", "ink", "--for", "generate", "--json").data["can_generate"] is True
+
+
+def refused(assetctl, *arguments):
+    """The error findings of a check, and what `generate` says of the same."""
+    report = assetctl("check", *arguments, "--json")
+    assert report.code == 4
+    return [finding for finding in report.data["findings"] if finding["severity"] == "error"]
+
+
+@pytest.mark.parametrize(
+    ("without", "named", "hint"),
+    [(("first_stage",), "lacks its VAE", "--vae NAME"), ((TEXT,), "lacks its text encoder", "choose a checkpoint")],
+)
+def test_a_part_that_is_missing_is_named(assetctl, mine, without, named, hint):
+    write_whole(mine / "lacking.safetensors", without=without)
+    assetctl("import", mine / "lacking.safetensors")
+    (finding,) = refused(assetctl, "lacking", "ink")
+    assert (finding["rule"], named in finding["message"], hint in finding["hint"]) == ("generate", True, True)
+    ended = assetctl("generate", "a cat", "--checkpoint", "lacking", "--dry-run", *SMALL, "--json")
+    assert (ended.code, ended.error["code"], named in ended.error["message"]) == (4, "unusable", True)
+    assert assetctl("check", "lacking", "ink", "--for", "any").code == 0
+
+
+@pytest.mark.parametrize("command", ["check", "generate"])
+def test_a_clip_skip_beyond_the_layers_is_refused_with_their_number(assetctl, mine, command):
+    arguments = ("check", "sd1") if command == "check" else ("generate", "a cat", "-c", "sd1", "--dry-run", *SMALL)
+    write_whole(mine / "sd1.safetensors", layers=3)
+    assetctl("import", mine)
+    assert assetctl(*arguments, "--clip-skip", 3).code == 0
+    ended = assetctl(*arguments, "--clip-skip", 4)
+    assert ended.code == 4
+    assert "has 3 layers" in ended.out + ended.err
+
+
+VAE = {
+    "decoder.conv_in.weight": [512, 4, 3, 3], "decoder.mid.block_1.conv1.weight": [512, 512, 3, 3],
+    "encoder.conv_in.weight": [128, 3, 3, 3],
+}  # fmt: skip
+
+
+def test_check_and_list_say_the_same_of_a_vae_that_could_be_for_several(assetctl, mine):
+    write_sparse(mine / "soft.safetensors", VAE)
+    write_sparse(mine / "wide.safetensors", VAE | {"decoder.conv_in.weight": [512, 16, 3, 3]})
+    assetctl("import", mine)
+    for model in ("sd1", "sdxl"):
+        fits = {each["name"]: each["fit"] for each in assetctl("list", "--fits", model, "--kind", "vae", "--json").data}
+        assert fits == {"soft": "perhaps"}
+        report = assetctl("check", model, "soft", "--json")
+        assert (report.code, [each["rule"] for each in report.data["findings"]]) == (0, ["unknown_family"])
+        assert "as far as it could be compared" in lines(assetctl("check", model, "soft"))[-1]
+        assert {finding["rule"] for finding in refused(assetctl, model, "wide")} == {"family", "vae_channels"}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "word"),
+    [({"clip_l": [2, 1280], "clip_g": [2, 768]}, "needs 768 and 1280"),
+     ({"clip_l": [2, 768], "clip_g": [3, 1280]}, "2 and 3"), ({"a": [2, 768], "b": [2, 1280]}, "clip_l")],
+)  # fmt: skip
+def test_an_embedding_for_two_text_encoders_has_as_many_vectors_for_each(assetctl, mine, shapes, word):
+    write_sparse(mine / "tok.safetensors", shapes)
+    assetctl("import", mine)
+    assetctl("edit", "tok", "--family", "sdxl")
+    (finding,) = refused(assetctl, "sdxl", "tok")
+    assert (finding["rule"], word in finding["message"]) == ("embedding_width", True)
+    assert "tok" not in assetctl("list", "--fits", "sdxl", "--quiet").out
+
+
+def test_neither_a_list_nor_a_hint_names_what_check_refuses(assetctl, mine):
+    torch = pytest.importorskip("torch")
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(3, 768)}}, mine / "soft-cat.pt")
+    loha = {f"{ATTENTION}_attn1_to_q.hada_w{half}": [8, 8] for half in ("1_a", "1_b", "2_a", "2_b")}
+    write_sparse(mine / "soft-loha.safetensors", loha)
+    write_sparse(mine / "soft-xl.safetensors", {"clip_l": [2, 768], "clip_g": [2, 1280]})
+    assetctl("import", mine)
+    assetctl("edit", "soft-loha", "--family", "sd1")
+    assert assetctl("list", "--fits", "sd1", "--quiet").out.split() == ["ink"]
+    (finding,) = refused(assetctl, "sd1", "soft-xl")
+    assert "soft-cat" not in finding["hint"]
+
+
+def test_lists_and_checks_know_the_same_lineages(assetctl, tmp_path):
+    models = tmp_path / "models"
+    write_whole(models / "noob.safetensors", "sdxl")
+    assetctl("import", models)
+    assetctl("edit", "noob", "--base-model", "NoobAI")
+    for number, base in enumerate(("Illustrious", "Pony", "SDXL 1.0", "NoobAI", "")):
+        path = write_lora(models / f"lora-{number}.safetensors", "sdxl", seed=number)
+        assetctl("import", path)
+        assetctl("edit", path.stem, "--base-model", base)
+    fits = {each["name"]: each["fit"] for each in Fits(assetctl).of("noob")}
+    for name, fit in fits.items():
+        rules = [each["rule"] for each in assetctl("check", "noob", name, "--json").data["findings"]]
+        assert ("lineage" in rules) == (fit == "other lineage"), name
+    assert list(fits.values()) == ["same base model", "same family", "same family", "other lineage", "other lineage"]
+
+
+class Fits:
+    """What fits by the catalog alone: the files of these tests share no modules."""
+
+    def __init__(self, assetctl):
+        self.assetctl = assetctl
+
+    def of(self, name):
+        path = Path(self.assetctl("inspect", name, "--json").data["path"])
+        moved = path.rename(path.with_suffix(".away"))
+        found = self.assetctl("list", "--fits", name, "--json").data
+        moved.rename(path)
+        return found
+
+
+VPRED = (
+    "model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n    parameterization: {}\n    beta: 0.1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "prediction"),
+    [(VPRED.format('"v"'), "v_prediction"), (VPRED.format("v  # velocity"), "v_prediction"),
+     (VPRED.format("'eps'"), "epsilon"), (VPRED.format("x0"), None), ("# parameterization: v\n", None),
+     (VPRED.format("v") + VPRED.format("eps"), None),
+     ("parameterization: v" + " " * 2**17, None), ("!!python/object/apply:os.system ['touch ran']\n", None)],
+    ids=range(8),
+)  # fmt: skip
+@pytest.mark.parametrize("how", [(), ("--copy",)], ids=["in place", "copied"])
+def test_a_configuration_beside_a_checkpoint_says_what_it_predicts(assetctl, tmp_path, text, prediction, how):
+    path = write_whole(tmp_path / "mine" / "dream.safetensors", "sdxl")
+    path.with_suffix(".yaml").write_text(text)
+    assetctl("import", path, *how)
+    details = assetctl("inspect", "dream", "--json").data
+    assert details["prediction"] == prediction
+    assert any("dream.yaml" in each["detail"] for each in details["identification"]["evidence"]) == bool(prediction)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_pipe_beside_a_checkpoint_is_left_alone(assetctl, tmp_path):
+    path = write_whole(tmp_path / "mine" / "dream.safetensors")
+    os.mkfifo(path.with_suffix(".yaml"))
+    assert assetctl("import", path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("noob-vpred-1.0", 1),
+        ("sdxl_v-pred", 1),
+        ("merge_v_prediction", 1),
+        ("vpredator", 0),
+        ("vivid", 0),
+        ("dream", 0),
+    ],
+)
+def test_a_name_that_promises_v_prediction_is_told_of(assetctl, tmp_path, name, count):
+    path = write_whole(tmp_path / "mine" / f"{name}.safetensors", "sdxl")
+    assetctl("import", path)
+    findings = [each for each in assetctl("check", name, "--json").data["findings"] if each["rule"] == "prediction"]
+    assert [each["severity"] for each in findings] == ["warning"] * count
+    for finding in findings:
+        assert f"assetctl edit {name} --prediction v_prediction" in finding["hint"]
+        assetctl("edit", name, "--prediction", "epsilon")
+        assert assetctl("check", name, "--json").data["findings"] == []
+
+
+def hint_of(assetctl, rule, *arguments):
+    (finding,) = [each for each in assetctl("check", *arguments, "--json").data["findings"] if each["rule"] == rule]
+    return finding["hint"]
+
+
+def test_no_hint_calls_a_family_wrong_that_the_tensors_prove(assetctl, mine):
+    write_sparse(mine / "tok.safetensors", {"clip_l": [2, 768], "clip_g": [2, 1280]})
+    assetctl("import", mine)
+    assert "edit" not in hint_of(assetctl, "family", "sd1", "tok")
+    assetctl("edit", "tok", "--family", "sd2")
+    hint = hint_of(assetctl, "family", "sd1", "tok")
+    assert "You set the family of tok: `assetctl edit tok --reset family` takes that back." in hint
+    assert "--family sd1`." not in hint.partition("You set")[2]
+
+
+def test_what_a_person_set_of_a_checkpoint_is_what_they_take_back(assetctl, mine):
+    write_sparse(mine / "tok.safetensors", {"emb_params": [2, 768]})
+    assetctl("import", mine)
+    assetctl("edit", "sd1", "--family", "sd3")
+    assert "assetctl edit sd1 --reset family" in hint_of(assetctl, "family", "sd1", "tok")
+    assert "assetctl edit sd1 --reset family" in hint_of(assetctl, "generate", "sd1")
+    assetctl("edit", "sd1", "--family", "")
+    assert "assetctl edit sd1 --reset family" in hint_of(assetctl, "unknown_family", "sd1")
+
+
+def test_a_family_that_tensors_leave_open_can_be_set_right(assetctl, mine):
+    low = low_rank("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q", 320, [320])
+    write_sparse(mine / "open.safetensors", low)
+    assetctl("import", mine)
+    assetctl("edit", "open", "--family", "sd2")
+    assetctl("edit", "open", "--reset", "family")
+    with Registry.open() as registry:
+        found = replace(registry.inspect("open").identification, family="sd2", confidence="likely")
+        with registry._workspace.catalog.write() as writer:
+            writer.set_identification(writer.find("open").id, found)
+    assert "assetctl edit open --family sd1" in hint_of(assetctl, "family", "sd1", "open")
+
+
+def test_a_wrong_kind_is_told_of_alone(assetctl, mine):
+    write_lora(mine / "cat.safetensors", words="purr", seed=3)
+    assetctl("import", mine)
+    wrong = ("check", "sd1", "--embedding", "cat", "--lora", "cat", "--prompt", "purr")
+    findings = assetctl(*wrong, "--json").data["findings"]
+    assert {each["rule"] for each in findings if each["assets"] == ["cat"]} == {"kind"}
+    assetctl("edit", "cat", "--kind", "vae")
+    assert "assetctl edit cat --reset kind" in hint_of(assetctl, "kind", "sd1", "--lora", "cat")
+
+
+@pytest.mark.parametrize(
+    ("family", "hint"),
+    [("sd15", "--family sd1 --base-model 'SD 1.5'"), ("pony", "--family sdxl --base-model Pony"), ("sd1.x", "mean sd1"),
+     ("sdxl turbo", "--base-model 'SDXL Turbo'"), ("flux", "flux1"), ("qwen", "qwen-image"),
+     ("zimage", "z-image"), ("nonsense", "Families are: ")],
+)  # fmt: skip
+def test_a_family_that_is_none_is_an_error_with_what_was_meant(assetctl, mine, family, hint):
+    ended = assetctl("edit", "ink", "--family", family, "--json")
+    assert (ended.code, ended.error["code"]) == (2, "usage")
+    assert hint in ended.error["hint"]
+    assert assetctl("inspect", "ink", "--json").data["family"] != family
+
+
+@pytest.mark.parametrize("command", [("check",), ("generate", "a cat", "--dry-run"), ("prompt", "a cat")])
+def test_two_checkpoints_are_refused_in_a_sentence(assetctl, mine, command):
+    ended = assetctl(*command, "--checkpoint", "sd1", "-c", "sdxl", "--json")
+    assert (ended.code, ended.error["code"]) == (2, "usage")
+    assert "sd1 and sdxl" in ended.error["message"]
+    again = assetctl(*command, "--checkpoint", "sd1", "-c", "sd1", "--json")
+    assert again.code == 0
+    if command == ("check",):
+        assert assetctl("check", "sd1", "sdxl").code == 2
+        assert assetctl("check", "sd1", "--vae", "ink", "--vae", "sd2").code == 2
+
+
+def test_a_name_that_is_typed_takes_the_place_of_a_recipes_checkpoint(assetctl, home, mine):
+    manifest = mine / "registry.toml"
+    assets = "".join(f"[assets.{name}]\nsource = 'x'\n" for name in ("sd1", "ink"))
+    manifest.write_text(f"{assets}[recipes.r]\ncheckpoint = 'sd1'\nloras = ['ink:0.5']\nprompt = 'a cat'\n")
+    recipe = ("--recipe", "r", "--file", manifest, "--json")
+    assert assetctl("check", "sd1", *recipe).data["can_generate"] is True
+    rules = {each["rule"] for each in assetctl("check", "sd2", *recipe).data["findings"] if each["severity"] == "error"}
+    assert rules == {"family", "coverage"} or "family" in rules
+    with Registry.open(home) as registry:
+        base = Request.of("a cat", checkpoint="sd1", loras=["ink:0.5"])
+        assert (
+            registry.plan(Request.of(names=["sd2"]).over(Request.of("a cat", checkpoint="sd1")))[0].checkpoint.name
+            == "sd2"
+        )
+        assert registry.plan(Request.of(names=["sd1"]).over(base))[0].checkpoint.name == "sd1"
+        assert (
+            registry.plan(Request.of(names=["ink"]).over(Request.of("a cat", checkpoint="sd1")))[0].checkpoint.name
+            == "sd1"
+        )
+
+
+@pytest.mark.parametrize("name", ["sd1", "tok"])
+def test_only_loras_have_a_default_weight(assetctl, mine, name):
+    write_embedding(mine / "tok.safetensors")
+    assetctl("import", mine)
+    ended = assetctl("edit", name, "--default-weight", "0.5", "--json")
+    assert (ended.code, "Only LoRAs" in ended.error["message"]) == (2, True)
+    assert assetctl("edit", "ink", "--default-weight", "0.5", "--json").code == 0
+
+
+@pytest.mark.parametrize("weight", ["1e9", "-101", "100.5"])
+def test_a_weight_out_of_bounds_is_refused(assetctl, mine, weight):
+    commands = (
+        ("check", "sd1", f"ink:{weight}"), ("check", "sd1", "--prompt", f"<lora:ink:{weight}>"),
+        ("generate", "a cat", "-c", "sd1", "--lora", f"ink:{weight}", "--dry-run"),
+        ("generate", f"a cat <lora:ink:{weight}>", "-c", "sd1", "--dry-run"),
+        ("edit", "ink", "--default-weight", weight),
+    )  # fmt: skip
+    for command in commands:
+        ended = assetctl(*command, "--json")
+        assert (ended.code, ended.error["code"]) == (2, "usage"), command
+        assert "-100 to 100" in ended.error["hint"]
+
+
+def test_a_comma_in_a_weight_is_named(assetctl, mine):
+    prompt = ("generate", "a (cat: 1,2) <lora:ink:0,7>", "-c", "sd1", "--dry-run", *SMALL, "--json")
+    told = [each for each in assetctl(*prompt).data["findings"] if each["rule"] == "unread_syntax"]
+    assert [("(cat: 1.2)" in each["hint"], "<lora:ink:0.7>" in each["hint"]) for each in told] in (
+        [(True, False), (False, True)], [(False, True), (True, False)],
+    )  # fmt: skip
+    for command in (("check", "sd1", "ink:0,7"), ("generate", "a cat", "-c", "sd1", "--lora", "ink:0,7")):
+        ended = assetctl(*command, "--json")
+        assert (ended.code, "with a point, not a comma: ink:0.7" in ended.error["hint"]) == (3, True)
+    for harmless in ("a cat, (1,2)", "(cat, dog: 1.2)", "(at 5:30, dusk)", "a map (1:2,000)"):
+        data = assetctl("generate", harmless, "-c", "sd1", "--dry-run", *SMALL, "--json").data
+        assert [each["rule"] for each in data["findings"]] == []
