@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.library.verify import Verification
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
@@ -521,7 +522,14 @@ class Registry:
 
         return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
 
-    def prompt(self, text: str, *, checkpoint: str | None = None, embeddings: Iterable[str] = ()) -> PromptReading:
+    def prompt(
+        self,
+        text: str,
+        *,
+        checkpoint: str | None = None,
+        embeddings: Iterable[str] = (),
+        auto_embeddings: bool = True,
+    ) -> PromptReading:
         """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
 
         Works without a catalog, and makes none.
@@ -534,7 +542,9 @@ class Registry:
         from assetctl.operations.select.prompts import read_prompt
 
         several("embeddings", embeddings)
-        return read_prompt(self._workspace, text, checkpoint=checkpoint, embeddings=embeddings)
+        return read_prompt(
+            self._workspace, text, checkpoint=checkpoint, embeddings=embeddings, auto_embeddings=auto_embeddings
+        )
 
     # Pictures: made, made again, looked into and remembered.
 
@@ -703,6 +713,16 @@ class Registry:
         from assetctl.operations.make.history import made_picture
 
         return made_picture(self._workspace, number)
+
+    def remade(self, number: int) -> Remade:
+        """One picture of the history, and the words of the command line that makes it again.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        from assetctl.operations.make.history import remade
+
+        return remade(self._workspace, number)
 
     # A machine that has what a manifest wants.
 

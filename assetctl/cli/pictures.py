@@ -115,6 +115,8 @@ def _show_parameters(out: Output, said: PictureParameters) -> None:
     others = [f"{key}: {value}" for key, value in said.fields.items() if key not in shown]
     if others:
         out.labelled("also", ", ".join(others), prose=True)
+    for note in said.notes:
+        out.labelled("note", note, prose=True)
 
 
 def _label(options: Sequence[Option]) -> str:
@@ -209,7 +211,8 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     """A plan as a page on stdout, and where its pictures would go."""
     for use in plan.uses:
         weight = "" if use.applied_weight is None else f" at {use.applied_weight:g}"
-        session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'})")
+        why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
+        session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
         segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
         session.out.line(f"{label:>12}  {segments}")

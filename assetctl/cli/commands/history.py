@@ -78,10 +78,9 @@ def app(
 
 
 def _show_one(session: Session, number: int, *, open_picture: bool) -> None:
-    from assetctl.operations.make.history import Remade, command_line  # noqa: PLC0415 - for one picture alone
-
-    generation = session.registry.generation(number)
-    show_generation(session.out, Remade(generation, command_line(generation)))
+    picture = session.registry.remade(number)
+    generation = picture.generation
+    show_generation(session.out, picture)
     if open_picture:
         if not generation.is_there:
             what = "Another file lies where the picture was" if generation.replaced else "The picture is gone"

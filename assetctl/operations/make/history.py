@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import GenerationFilter
-from assetctl.errors import FileError, NotFoundError, StorageError, UsageError
+from assetctl.errors import AmbiguousNameError, FileError, NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
+from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import MAX_SEED, shown, together, written
 from assetctl.prompt import without_tags
+from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,12 +140,42 @@ def parse_since(text: str, now: datetime | None = None) -> str:
     return moment.replace(microsecond=0, tzinfo=None).isoformat() + "Z"  # pads a year as `strftime` does not
 
 
-def command_line(generation: Generation) -> list[str]:
+def remade(workspace: Workspace, number: int) -> Remade:
+    """One picture that was made, and the words that make it again.
+
+    Raises:
+        NotFoundError: No picture has this number.
+    """
+    generation = made_picture(workspace, number)
+    return Remade(generation, command_line(generation, more=_calls_more(workspace, generation)))
+
+
+def _calls_more(workspace: Workspace, generation: Generation) -> bool:
+    """Whether its prompts call embeddings of the catalog by now that it was made without."""
+    read = workspace.catalog.read
+    uses = []
+    for use in generation.assets:
+        with suppress(NotFoundError, AmbiguousNameError):
+            if use.role in ("checkpoint", "embedding") and use.asset is not None:
+                uses.append(AssetUse(use.role, read.find(use.asset)))
+    selection = Selection(tuple(uses), generation.prompt, generation.negative_prompt)
+    try:
+        found = with_embeddings(read, selection)
+    except AmbiguousNameError:
+        return True
+    return len(found.uses) > len(selection.uses)
+
+
+def command_line(generation: Generation, *, more: bool = False) -> list[str]:
     """The words that make this picture again, with the names that its assets go by now.
 
     LoRAs that the prompt named in tags are named as options, with the weights that they had.
+
+    Args:
+        generation: The picture.
+        more: Whether the prompts call embeddings that it was made without.
     """
-    words = ["assetctl", "generate"]
+    words = ["assetctl", "generate", *(["--no-auto-embeddings"] if more else [])]
     for use in generation.assets:
         words += [f"--{use.role}", _named(use)]
     negative = without_tags(generation.negative_prompt).strip()
