@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -329,7 +328,7 @@ def _unpack(
     Raises:
         As `pull` does.
     """
-    from assetctl.operations.acquire.zips import taken_out, unpacked_before  # noqa: PLC0415 - few files are ZIPs
+    from assetctl.operations.acquire.zips import clear_folders, fresh_folder, taken_out, unpacked_before  # noqa: PLC0415 - few files are ZIPs
 
     archive, store = packed.archive, workspace.store
     key = _key(archive)
@@ -343,7 +342,7 @@ def _unpack(
         store.free_space_check(archive.size - fetched_bytes(staging))
         came = transfer(source, archive, staging, run, task)  # type: ignore[arg-type]  # a source that packs is one
         try:
-            taken = taken_out(workspace, source, packed, came.path, staging / "unpacked", run)
+            taken = taken_out(workspace, source, packed, came.path, fresh_folder(staging), run)
             if name is not None and len(taken) > 1:
                 message = f"--name goes with one asset, and {archive.files[0].path} holds {len(taken)}."
                 raise UsageError(message, f"Leave it out, or name one: {taken[0][0].reference}")
@@ -353,7 +352,7 @@ def _unpack(
             error.message = error.message.replace(str(came.path), archive.files[0].path)
             raise
         finally:
-            shutil.rmtree(staging / "unpacked", ignore_errors=True)
+            clear_folders(staging)
         store.clear_staging(key, came.path)
     first, *others = results
     first.more = others

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from assetctl.errors import RefusedFileError
+from assetctl.files.disk import storage_errors
 from assetctl.files.zips import models_in, take_out
 from assetctl.operations.library.ingest import is_intact
 from assetctl.sources.base import RemoteFile, digests
+from assetctl.store.placement import remove_any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +21,35 @@ if TYPE_CHECKING:
     from assetctl.sources.base import Packed, Packing, Resolution
     from assetctl.types import Asset
 
+#: How folders are called into which models are taken out.
+_UNPACKED = "unpacked-"
+
 #: Files that one message tells.
 _MOST_TOLD = 20
+
+
+def fresh_folder(staging: Path) -> Path:
+    """A new folder in the staging folder of a ZIP, to take models out into; no link that was planted there is followed.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    clear_folders(staging)
+    folder = staging / f"{_UNPACKED}{secrets.token_hex(8)}"
+    with storage_errors(f"write to {staging}"):
+        folder.mkdir()
+    return folder
+
+
+def clear_folders(staging: Path) -> None:
+    """Remove such folders, also of a process that was killed.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    with storage_errors(f"tidy {staging}"):
+        for folder in staging.glob(f"{_UNPACKED}*"):
+            remove_any(folder)
 
 
 def unpacked_before(workspace: Workspace, packed: Packed) -> list[Asset]:
@@ -47,11 +76,11 @@ def taken_out(
         hint = f"It holds: {', '.join(each.path for each in there[:_MOST_TOLD])}."
         raise RefusedFileError(f"{archive} holds no {packed.member!r}.", hint)
     workspace.store.free_space_check(sum(each.size for each in members))
-    shutil.rmtree(folder, ignore_errors=True)
     found = {}
     for number, member in enumerate(members):
         place = folder / str(number) / member.name
-        place.parent.mkdir(parents=True)
+        with storage_errors(f"write to {folder}"):
+            place.parent.mkdir()
         found[member] = (take_out(archive, member, place, lambda _: run.check()), place)
     distinct = {sha256: (member, place) for member, (sha256, place) in reversed(found.items())}
     of = len(distinct) if packed.member is None else len(there)
