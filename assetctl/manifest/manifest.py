@@ -30,7 +30,7 @@ _MISSING = "Write one (registry.example.toml shows how), or make one from your c
 _ASSET_KEYS = (
     "source", "sha256", "kind", "family", "base_model", "trigger_words", "tags", "default_weight", "notes",
 )  # fmt: skip
-_RECIPE_KEYS = ("checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt")
+_RECIPE_KEYS = ("checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt", "auto_embeddings")
 #: Texts of a recipe that may have lines.
 _PROSE = ("prompt", "negative_prompt")
 #: Lists that say something even where they are empty.
@@ -126,7 +126,8 @@ def _keys_of(recipe: Request) -> dict[str, Any]:
     for key, options in together("key").items():
         values = [recipe.settings[each.name] for each in options if each.name in recipe.settings]
         settings[key] = None if not values else values[0] if len(options) == 1 else "x".join(map(str, values))
-    prompts = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+    prompts: dict[str, object] = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+    prompts["auto_embeddings"] = recipe.auto_embeddings
     return {**single, "loras": named["lora"], "embeddings": named["embedding"], **prompts, **settings}
 
 
@@ -226,7 +227,8 @@ def _recipe(document: Document, name: str, of: Mapping[str, Any], assets: Mappin
     for key, options in by_key.items():
         if key in of:
             settings |= _settings(document, (*where, key), of, options)
-    return Request(tuple(uses), texts["prompt"], texts["negative_prompt"], settings)
+    auto = document.get((*where, "auto_embeddings"), of, bool, True) if "auto_embeddings" in of else None
+    return Request(tuple(uses), texts["prompt"], texts["negative_prompt"], settings, auto_embeddings=auto)
 
 
 def _use(document: Document, where: tuple[str, ...], role: str, text: str) -> Use:

@@ -162,6 +162,7 @@ def pull(
         StorageError: The disk is full or may not be written.
         Cancelled: The run is.
     """
+    name, tags = _checked(name, tags)  # before anybody is asked
     task = without_secrets(reference)
     source = _source(workspace, reference)
     with run.task(task, "fetch"):
@@ -229,7 +230,7 @@ def pull_all(
     Raises:
         Cancelled: The run is; its `done` has what came.
     """
-    labels = tuple(tags)
+    labels = checked_words(tags)
 
     def one(reference: str, own_run: Run) -> PullResult:
         return pull(workspace, reference, own_run, tags=labels)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AssetctlError, CorruptFileError, StorageError
-from assetctl.identify import identify
+from assetctl.identify.folder import identify_path
 from assetctl.identify.plugins import families, kinds
 from assetctl.operations.library.ingest import with_source_facts
 from assetctl.operations.library.scan import Scan
@@ -80,7 +80,7 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
 def identify_one(path: str) -> Identification | AssetctlError:
     """What one file or folder is, or why that cannot be said; not where: a traceback holds on to all that was read."""
     try:
-        return identify(Path(path))
+        return identify_path(Path(path))
     except AssetctlError as error:
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)
