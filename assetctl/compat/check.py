@@ -147,7 +147,6 @@ class Situation:
         purpose: What the selection is for, one of `PURPOSES`.
         unloadable: Why `generate` could not load the checkpoint, where that is asked and so.
         set_by_hand: Fields that a person set, by the path of the asset.
-        others: Embeddings at hand that were not chosen: a prompt may name one by mistake.
         tokenizer: Folder with the `vocab.json` and `merges.txt` of the checkpoint's text encoder.
         memory: Bytes that the machine has to spare.
         weight_bytes: Of one number, as it is computed with.
@@ -159,7 +158,6 @@ class Situation:
     purpose: Purpose = "any"
     unloadable: AssetctlError | None = None
     set_by_hand: tuple[tuple[str, frozenset[str]], ...] = ()
-    others: tuple[Asset, ...] = ()
     tokenizer: str | None = None
     memory: int | None = None
     weight_bytes: int = 2

@@ -13,6 +13,7 @@ from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import AssetctlError, NotFoundError, UsageError
 from assetctl.identify.plugins import family_called
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
+from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import check_weight, filled
 from assetctl.prompt import parse_prompt
 from assetctl.types import PURPOSES, ROLES, AssetUse, Selection
@@ -134,19 +135,15 @@ def situation_of(
     commercial: bool = False,
     opened: OpenedCheckpoint | None = None,
 ) -> Situation:
-    """What this machine and the catalog say to a selection; nothing of embeddings and tokens without a prompt."""
+    """What this machine and the catalog say to a selection; nothing of tokens without a prompt."""
     read, has_prompt = workspace.catalog.read, bool(selection.prompt or selection.negative_prompt)
-    folder, others = None, []
-    if has_prompt:
-        chosen = {asset.id for asset in selection.embeddings}
-        others = [asset for asset in read.assets(kind="embedding") if asset.id not in chosen]
-        folder = None if selection.checkpoint is None else tokenizer_folder(workspace, selection.checkpoint)
+    checkpoint = selection.checkpoint if has_prompt else None
+    folder = None if checkpoint is None else tokenizer_folder(workspace, checkpoint)
     assets = dict.fromkeys(selection.assets())
     return Situation(
         purpose=purpose,
         unloadable=unloadable(workspace, selection, opened) if purpose == "generate" and opened is not None else None,
         set_by_hand=tuple((asset.path, fields) for asset in assets if (fields := read.set_by_hand(asset))),
-        others=tuple(others),
         tokenizer=None if folder is None else str(folder),
         memory=free_memory(),
         weight_bytes=4 if workspace.settings.dtype == "fp32" else 2,
@@ -318,7 +315,10 @@ def check(
     known: Purpose | None = next((each for each in PURPOSES if each == purpose), None)
     if purpose is not None and known is None:
         raise UsageError(f"There is no purpose {purpose!r:.40}.", f"Purposes are: {', '.join(PURPOSES)}.")
-    selection = select(workspace.catalog.read, request, note_unknown_tags=True)
+    read = workspace.catalog.read
+    selection = with_embeddings(
+        read, select(read, request, note_unknown_tags=True), take=request.auto_embeddings is not False
+    )
     if not (selection.assets() or selection.unknown_loras):
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
