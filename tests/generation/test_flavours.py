@@ -192,7 +192,8 @@ def sigma_space(sampler: str, steps: int, flavour: str = "comfyui", **asked: Any
     from assetctl.generation.sampling.levels import Levels
     from assetctl.generation.sampling.programs import course, first_and_between
 
-    settings = filled({"flavour": flavour, "sampler": sampler, "steps": steps, **asked}, None, [])
+    known = {"flavour": flavour, "sampler": sampler, "steps": steps, "noise": "CPU"}
+    settings = filled(known | asked, None, [])
     way = course(flavour, settings, Levels.scaled_linear())
     first, between = first_and_between(flavour, settings, 1, way.sigmas, (1, 4, 4, 4), torch.zeros(1))
     calls = []
@@ -287,3 +288,56 @@ def test_a_shorter_prompt_counts_as_if_it_stood_alone():
     assert torch.equal(two[:, : alone.shape[1]], alone)
     before = encode(loaded.encoders, prompts, 1)  # as pictures were made once: empty chunks follow
     assert not torch.equal(before[1].states[:, -length:], alone[:, -length:])
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_every_family_is_drawn_in_every_flavour(models, family: str):
+    from dataclasses import replace
+
+    import numpy as np
+
+    from assetctl.generation.diffusers import DiffusersBackend
+    from assetctl.run import silent
+
+    backend, pictures = DiffusersBackend(), []
+    plain = tiny.plan(models.folder(family), "a (cat:1.2) in a box", tokenizer=models.vocabulary)
+    for flavour, negative in itertools.product(("a1111", "comfyui", "diffusers"), ("", "dog " * 90)):
+        settings = filled(dict(plain.settings) | {"flavour": flavour}, None, [])
+        plan = replace(plain, settings=settings, negative_prompt=tiny.plan(models.folder(family), negative).prompt)
+        (once,), (again,) = (list(backend.generate(plan, silent())) for _ in range(2))
+        assert np.array_equal(np.asarray(once.image), np.asarray(again.image))
+        assert once.image.size == (64, 64)
+        pictures.append(np.asarray(once.image).tobytes())
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_what_predicts_velocities_is_asked_for_the_same_picture():
+    from assetctl.generation.diffusers.flavoured import Painter
+
+    class UNet:
+        """Knows that the picture is 0.5 throughout, and says so as it is asked to."""
+
+        dtype, device = torch.float32, torch.device("cpu")
+
+        def __init__(self, predicts: str) -> None:
+            self.predicts = predicts
+
+        def __call__(self, given, time, _states, **_):
+            sigma = levels.at(float(time))
+            whole = (1 + sigma**2) ** 0.5
+            noise = (given * whole - 0.5) / sigma
+            alpha, beta = 1 / whole, sigma / whole
+            return (noise if self.predicts == "epsilon" else alpha * noise - beta * 0.5,)
+
+    from types import SimpleNamespace
+
+    from assetctl.generation.sampling.levels import Levels
+
+    levels = Levels.scaled_linear()
+    config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    for predicts, flavour in itertools.product(("epsilon", "v_prediction"), ("a1111", "comfyui")):
+        settings = filled({"flavour": flavour, "sampler": "DPM++ 2M", "width": 64, "height": 64}, None, [])
+        pipeline = SimpleNamespace(unet=UNet(predicts), vae_scale_factor=8)
+        prompts = {"prompt_embeds": torch.zeros(1, 77, 4)}
+        latents = Painter(pipeline, prompts, settings, predicts, config).latents(1, lambda *_: None)
+        assert torch.allclose(latents, torch.full_like(latents, 0.5), atol=2e-3), (predicts, flavour)

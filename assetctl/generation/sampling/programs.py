@@ -13,7 +13,7 @@ import torch
 
 from assetctl.generation.sampling import levels as of
 from assetctl.generation.sampling.noise import SOURCES, brownian, drawn
-from assetctl.generation.sampling.solvers import SOLVERS, Tuning, lms
+from assetctl.generation.sampling.solvers import SOLVERS, Tuning, dpmpp_sde, lms
 from assetctl.samplers import AUTOMATIC, SAMPLERS, told_apart
 
 if TYPE_CHECKING:
@@ -171,7 +171,11 @@ def _unipc_of_a1111(settings: Settings, tuning: Tuning) -> Course:
 
 
 #: Samplers that are others in ComfyUI than in k-diffusion.
-_OF_COMFYUI: dict[str, Solver] = {"DDIM": SOLVERS["Euler"], "LMS": partial(lms, straight_end=True)}
+_OF_COMFYUI: dict[str, Solver] = {
+    "DDIM": SOLVERS["Euler"],
+    "LMS": partial(lms, straight_end=True),
+    "DPM++ SDE": partial(dpmpp_sde, by_logs=False),
+}
 
 #: Where UniPC ends in ComfyUI, as it cannot reach 0.
 _NEARLY_ZERO = 0.001

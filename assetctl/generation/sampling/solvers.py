@@ -50,6 +50,10 @@ class Tuning:
     levels: Levels = field(default_factory=Levels.scaled_linear)
 
 
+#: What samplers are made for.
+USUAL = Tuning()
+
+
 class Solver(Protocol):
     """A sampler."""
 
@@ -86,7 +90,9 @@ def _churned(x: Tensor, sigma: Tensor, after: Tensor, steps: int, noise: Between
     return (x + more * (higher**2 - sigma**2) ** 0.5, higher) if share > 0 else (x, sigma)
 
 
-def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def euler(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
     """Straight on (Karras et al., algorithm 2 without its correction)."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
         x, start = _churned(x, sigma, after, len(sigmas) - 1, noise, tuning)
@@ -96,7 +102,7 @@ def euler(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: 
 
 
 def euler_ancestral(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
 ) -> Tensor:
     """A step further down than wanted, and up again with new noise."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
@@ -108,7 +114,9 @@ def euler_ancestral(
     return x
 
 
-def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def heun(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
     """The mean of the slopes at both ends of a step (Karras et al., algorithm 2)."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
         x, start = _churned(x, sigma, after, len(sigmas) - 1, noise, tuning)
@@ -122,7 +130,7 @@ def heun(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: O
 
 
 def heun_plus_plus(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
 ) -> Tensor:
     """Slopes at up to three levels, each by its share of the first level."""
     steps = len(sigmas) - 1
@@ -143,7 +151,9 @@ def heun_plus_plus(
     return x
 
 
-def dpm_2(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def dpm_2(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
     """The slope in the middle of a step (DPM-Solver-2, Lu et al. 2022, https://arxiv.org/abs/2206.00927)."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
         x, start = _churned(x, sigma, after, len(sigmas) - 1, noise, tuning)
@@ -153,7 +163,7 @@ def dpm_2(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: 
 
 
 def dpm_2_ancestral(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
 ) -> Tensor:
     """The same, down further than wanted and up again with new noise."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
@@ -180,7 +190,7 @@ def lms(
     sigmas: Tensor,
     noise: Between,
     on_step: OnStep,
-    tuning: Tuning,
+    tuning: Tuning = USUAL,
     *,
     straight_end: bool = False,
 ) -> Tensor:
@@ -225,7 +235,9 @@ def _adams(slopes: Sequence[Tensor]) -> Tensor:
     return torch.stack([weight * slope for weight, slope in zip(weights, slopes, strict=True)]).sum(0)
 
 
-def ipndm(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def ipndm(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
     """The last four slopes, as if steps were even (Zhang and Chen 2022, https://arxiv.org/abs/2204.13902)."""
     slopes: list[torch.Tensor] = []
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
@@ -235,7 +247,9 @@ def ipndm(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: 
     return x
 
 
-def plms(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def plms(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
     """The same, its first step by Heun's rule (Liu et al. 2022, https://arxiv.org/abs/2202.09778)."""
     slopes: list[torch.Tensor] = []
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
@@ -254,7 +268,7 @@ _PARTS, _DEIS_RANGE, _DEIS_START = 10_000, (0.002, 80.0), 1e-3
 
 
 def deis(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning, order: int = 3
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL, order: int = 3
 ) -> Tensor:
     """A polynomial in time through the last slopes (tAB-DEIS: Zhang and Chen 2022)."""
     slopes, weights = list[torch.Tensor](), _deis_weights(sigmas, order)
@@ -286,7 +300,9 @@ def _deis_weights(sigmas: Tensor, order: int) -> list[list[Tensor]]:
     return found
 
 
-def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def dpmpp_2m(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
     """DPM-Solver++ (2M): the last two pictures (Lu et al. 2022, https://arxiv.org/abs/2211.01095)."""
     old, width = None, None
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
@@ -303,7 +319,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_ste
 
 
 def dpmpp_2s_ancestral(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
 ) -> Tensor:
     """DPM-Solver++ (2S), down further than wanted and up again with new noise."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
@@ -320,8 +336,21 @@ def dpmpp_2s_ancestral(
     return x
 
 
-def dpmpp_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
-    """DPM-Solver++ (SDE): two stages a step, with noise after both."""
+def dpmpp_sde(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Between,
+    on_step: OnStep,
+    tuning: Tuning = USUAL,
+    *,
+    by_logs: bool = True,
+) -> Tensor:
+    """DPM-Solver++ (SDE): two stages a step, with noise after both.
+
+    `by_logs` asks for noise between the exponents of the levels' logarithms, as k-diffusion does, and not between the
+    levels themselves: a last bit, which a Brownian path tells apart.
+    """
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
         denoised = denoise(x, sigma)
         if not after > 0:
@@ -329,18 +358,18 @@ def dpmpp_sde(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_st
         else:
             start, end = -sigma.log(), -after.log()
             middle = (-(start + (end - start) * 0.5)).exp()
-            there = _stage(x, sigma, middle, denoised, noise, tuning)
-            x = _stage(x, sigma, (-end).exp(), denoise(there, middle), noise, tuning)
+            begin, target = ((-start).exp(), (-end).exp()) if by_logs else (sigma, after)
+            there = _stage(x, begin, middle, denoised, noise, tuning)
+            x = _stage(x, begin, target, denoise(there, middle), noise, tuning)
         on_step(step, x)
     return x
 
 
 def _stage(x: Tensor, sigma: Tensor, after: Tensor, target: Tensor, noise: Between, tuning: Tuning) -> Tensor:
     """A step towards a picture, down further than wanted and up again with noise."""
-    begin = sigma.log().exp()  # to the last bit, which a Brownian path asks for
-    down, up = _ancestral(begin, after, tuning.eta)
+    down, up = _ancestral(sigma, after, tuning.eta)
     h = sigma.log() - down.log()
-    return (down / sigma) * x - (-h).expm1() * target + noise(begin, after) * (tuning.s_noise * up)
+    return (down / sigma) * x - (-h).expm1() * target + noise(sigma, after) * (tuning.s_noise * up)
 
 
 def dpmpp_2m_sde(
@@ -349,7 +378,7 @@ def dpmpp_2m_sde(
     sigmas: Tensor,
     noise: Between,
     on_step: OnStep,
-    tuning: Tuning,
+    tuning: Tuning = USUAL,
     *,
     by_heun: bool = False,
 ) -> Tensor:
@@ -381,7 +410,7 @@ def _with_noise(x: Tensor, sigma: Tensor, after: Tensor, h: Tensor, noise: Betwe
 
 
 def dpmpp_3m_sde(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
 ) -> Tensor:
     """DPM-Solver++ (3M SDE): the last three pictures, with noise."""
     old: list[tuple[torch.Tensor, torch.Tensor]] = []  # pictures, and the widths of the steps to the next
@@ -420,7 +449,7 @@ def unipc(
     sigmas: Tensor,
     noise: Between,
     on_step: OnStep,
-    tuning: Tuning,
+    tuning: Tuning = USUAL,
     *,
     second: bool = False,
 ) -> Tensor:
@@ -479,7 +508,7 @@ def _weighted(weights: Tensor, changes: Sequence[Tensor]) -> Tensor | float:
     return sum((weight * change for weight, change in zip(weights, changes, strict=True)), 0.0)
 
 
-def lcm(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def lcm(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL) -> Tensor:
     """The picture, and noise anew (Luo et al. 2023, https://arxiv.org/abs/2310.04378)."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
         x = denoise(x, sigma)
@@ -493,7 +522,7 @@ def lcm(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: On
 _TCD_GAMMA = 0.3
 
 
-def tcd(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def tcd(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL) -> Tensor:
     """A step to an earlier time than wanted, and noise up to it (Zheng et al. 2024, https://arxiv.org/abs/2402.19159).
 
     `tuning.eta` is the paper's gamma: 0 draws no noise, 1 is LCM.
@@ -515,7 +544,9 @@ def tcd(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: On
 _RESTART, _FEW, _MANY = (0.1, 2.0), 20, 36
 
 
-def restart(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning) -> Tensor:
+def restart(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
     """Heun's rule, and back up with noise near the end (Xu et al. 2023, https://arxiv.org/abs/2306.14878).
 
     From 20 steps on, some of them are spent on the way that is gone again; the whole way is Karras' then.
