@@ -207,7 +207,7 @@ def sigma_space(sampler: str, steps: int, flavour: str = "comfyui", **asked: Any
 
 @pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
 def test_every_sampler_finds_the_picture_where_the_model_knows_it(flavour: str):
-    from assetctl.generation.sampling.solvers import SOLVERS
+    from assetctl.generation.sampling.programs import SOLVERS
 
     for sampler in (*SOLVERS, "DDIM"):
         for steps in (3, 20, 40):
@@ -221,7 +221,7 @@ def test_every_sampler_finds_the_picture_where_the_model_knows_it(flavour: str):
 
 @pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
 def test_one_step_is_enough_for_no_sampler_to_fail(flavour: str):
-    from assetctl.generation.sampling.solvers import SOLVERS
+    from assetctl.generation.sampling.programs import SOLVERS
 
     for sampler in (*SOLVERS, "DDIM"):
         assert torch.isfinite(sigma_space(sampler, 1, flavour)[0]).all(), sampler

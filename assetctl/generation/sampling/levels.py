@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
+from assetctl.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     Schedule: TypeAlias = Callable[["Levels", int], torch.Tensor]
+
+_INSTALL = "Install it with `pip install 'assetctl[generate]'`."
 
 #: What the last step of training keeps of the picture where it should keep none (https://arxiv.org/abs/2305.08891).
 _NEARLY_NOTHING = 4.8973451890853435e-08
@@ -151,8 +155,10 @@ def polyexponential(levels: Levels, steps: int, rho: float = 1.0) -> torch.Tenso
 
 def _beta_quantiles(shares: list[float]) -> list[float]:
     """Where the beta distribution of 0.6 and 0.6 has these shares below."""
-    from scipy.special import betaincinv  # noqa: PLC0415 - 150 ms that one schedule pays
-
+    try:
+        from scipy.special import betaincinv  # noqa: PLC0415 - 150 ms that one schedule pays
+    except ImportError as error:
+        raise MissingExtraError("scipy is not installed, and this schedule comes of it.", _INSTALL) from error
     return [float(each) for each in betaincinv(0.6, 0.6, shares)]
 
 

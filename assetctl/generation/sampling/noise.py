@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from assetctl.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -102,7 +104,13 @@ def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor) -> Between:
         sigmas: The levels of the whole run.
         like: What the noise is added to.
     """
-    import torchsde  # noqa: PLC0415 - half a second that a few samplers pay
+    try:
+        import torchsde  # noqa: PLC0415 - half a second that a few samplers pay
+    except ImportError as error:
+        hint = "Install it with `pip install 'assetctl[generate]'`."
+        raise MissingExtraError(
+            "torchsde is not installed, and the noise of this sampler comes of it.", hint
+        ) from error
 
     low, high = sigmas[sigmas > 0].min(), sigmas.max()
     with _drawing_from(kind):

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from assetctl.generation.sampling import levels as of
+from assetctl.generation.sampling import multistep as many
+from assetctl.generation.sampling import solvers as one
 from assetctl.generation.sampling.noise import SOURCES, brownian, drawn
-from assetctl.generation.sampling.solvers import SOLVERS, Tuning, dpmpp_sde, lms
+from assetctl.generation.sampling.solvers import Tuning
 from assetctl.samplers import AUTOMATIC, SAMPLERS, told_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -28,6 +30,17 @@ if TYPE_CHECKING:
 
     #: What a model takes for the picture, given `x` scaled to the model's liking, its level, and its time.
     Guess = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+SOLVERS: Mapping[str, Solver] = {
+    "Euler": one.euler, "Euler a": one.euler_ancestral, "Heun": one.heun, "Heun++ 2": one.heun_plus_plus,
+    "LMS": many.lms, "DPM2": one.dpm_2, "DPM2 a": one.dpm_2_ancestral, "DPM++ 2M": many.dpmpp_2m,
+    "DPM++ 2S a": one.dpmpp_2s_ancestral, "DPM++ SDE": one.dpmpp_sde, "DPM++ 2M SDE": many.dpmpp_2m_sde,
+    "DPM++ 2M SDE Heun": partial(many.dpmpp_2m_sde, by_heun=True), "DPM++ 3M SDE": many.dpmpp_3m_sde,
+    "IPNDM": many.ipndm, "DEIS": many.deis, "PLMS": many.plms, "UniPC": many.unipc,
+    "UniPC bh2": partial(many.unipc, second=True), "LCM": one.lcm, "TCD": one.tcd, "Restart": one.restart,
+}  # fmt: skip
+"""By the names that `assetctl.samplers` lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +186,8 @@ def _unipc_of_a1111(settings: Settings, tuning: Tuning) -> Course:
 #: Samplers that are others in ComfyUI than in k-diffusion.
 _OF_COMFYUI: dict[str, Solver] = {
     "DDIM": SOLVERS["Euler"],
-    "LMS": partial(lms, straight_end=True),
-    "DPM++ SDE": partial(dpmpp_sde, by_logs=False),
+    "LMS": partial(many.lms, straight_end=True),
+    "DPM++ SDE": partial(one.dpmpp_sde, by_logs=False),
 }
 
 #: Where UniPC ends in ComfyUI, as it cannot reach 0.
