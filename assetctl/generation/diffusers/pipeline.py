@@ -19,7 +19,7 @@ from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import refuse_numbers
 from assetctl.options import SAMPLERS
-from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method
+from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method, with_adapters_names
 from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
@@ -257,7 +257,9 @@ def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:
 
 def _spelled(tensors: dict[str, torch.Tensor], pipeline: DiffusionPipeline) -> dict[str, torch.Tensor]:
     """A LoRA's tensors under names that diffusers reads: its own, or else kohya's; of others' it knows few."""
-    if all(name.startswith(_OWN) for name in tensors):
+    names = "\n".join(["", *tensors, ""])
+    own = all(name.startswith(_OWN) for name in tensors) and "base_model.model." not in names
+    if own and not with_adapters_names(names):
         return tensors
     modules: dict[str, str] = {}
     for _, own, original in ldm_names(_paths(pipeline.unet)):
