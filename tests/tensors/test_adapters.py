@@ -260,3 +260,14 @@ def test_what_trainers_write_is_a_lora_of_its_family_and_finds_its_modules(case)
     assert (found.kind, found.family) == ("lora", case["family"]), found.evidence
     covered = coverage("style", lora, checkpoint(case["checkpoint"]))
     assert (covered.matched, covered.unmatched, covered.shape_conflicts) == (case["matched"], (), ())
+
+
+@pytest.mark.parametrize(("context", "family"), [(768, "sd1"), (1024, "sd2"), (640, None)])
+def test_a_lora_that_numbers_its_modules_is_known_by_the_text_that_they_take_in(context: int, family: str | None):
+    shapes: Shapes = {"<s1>": [768]}
+    for number, (taken, given) in enumerate([(320, 320), (320, 2560), (context, 320), (640, 640), (context, 640)]):
+        shapes |= {f"unet:{number}:up": [given, 1], f"unet:{number}:down": [1, taken]}
+    found = identify_header(header(shapes))
+    assert (found.kind, found.family, found.layout) == ("lora", family, "cloneofsimo")
+    assert "contains=an embedding" in [each.claim for each in found.evidence]
+    assert unsupported_method(header(shapes)) == "numbered LoRA"

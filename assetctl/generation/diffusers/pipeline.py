@@ -262,8 +262,8 @@ def _spelled(tensors: dict[str, torch.Tensor], pipeline: DiffusionPipeline) -> d
     if own and not with_adapters_names(names):
         return tensors
     modules: dict[str, str] = {}
-    for _, own, original in ldm_names(_paths(pipeline.unet)):
-        modules[f"lora_unet_{own}"] = modules[f"lora_unet_{original}"] = f"lora_unet_{own}"
+    for _, path, original in ldm_names(_paths(pipeline.unet)):
+        modules[f"lora_unet_{path}"] = modules[f"lora_unet_{original}"] = f"lora_unet_{path}"
     for part in ("text_encoder", "text_encoder_2"):
         for path in _paths(getattr(pipeline, part, None)):
             kohya = kohya_name(f"{part}.{path}")
