@@ -19,7 +19,7 @@ from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import refuse_numbers
 from assetctl.options import SAMPLERS
-from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method
+from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method, with_adapters_names
 from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
@@ -169,9 +169,8 @@ def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: Planned
         )
 
 
-#: How names begin that diffusers reads by itself: in its own layout, and in kohya's.
+#: How names begin that diffusers writes.
 _OWN = ("unet.", "text_encoder.", "text_encoder_2.")
-_KOHYAS = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_")
 
 #: What would be an expression rather than a name, where peft looks for modules of a name.
 _EXPRESSION = re.compile(r"[\\()\[\]{}*+?|^$\x00-\x1f]")
@@ -257,9 +256,10 @@ def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:
 
 
 def _spelled(tensors: dict[str, torch.Tensor], pipeline: DiffusionPipeline) -> dict[str, torch.Tensor]:
-    """A LoRA's tensors under names that diffusers reads: it knows few layouts, and CompVis' blocks of SDXL alone."""
-    sdxl = hasattr(pipeline, "text_encoder_2")
-    if all(name.startswith(_OWN) for name in tensors) or (sdxl and all(name.startswith(_KOHYAS) for name in tensors)):
+    """A LoRA's tensors under names that diffusers reads: its own, or else kohya's; of others' it knows few."""
+    names = "\n".join(["", *tensors, ""])
+    own = all(name.startswith(_OWN) for name in tensors) and "base_model.model." not in names
+    if own and not with_adapters_names(names):
         return tensors
     modules: dict[str, str] = {}
     for _, own, original in ldm_names(_paths(pipeline.unet)):
