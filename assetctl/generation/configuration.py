@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import write_json
+from assetctl.files.paths import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
 from assetctl.generation.folders import driven, hand_over, is_complete, model_index
 from assetctl.generation.parts import (

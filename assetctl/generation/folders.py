@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import read_object, write_json
+from assetctl.files.paths import read_object, write_json
 from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, layers_of, refuse_code, shown_value, within_bounds
 from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files

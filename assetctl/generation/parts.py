@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import read_bytes, read_object, write_json
+from assetctl.files.paths import read_bytes, read_object, write_json
 from assetctl.files.safetensors import FLOATS, NUMBERS
 from assetctl.generation.bounds import refuse_code
 

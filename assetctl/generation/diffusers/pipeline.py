@@ -11,7 +11,7 @@ import diffusers
 from safetensors.torch import load_file
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import write_json
+from assetctl.files.paths import write_json
 from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
 from assetctl.generation.bounds import within_bounds
 from assetctl.generation.configuration import vae_config, write_configuration

@@ -232,5 +232,7 @@ def _checkpoint(workspace: Workspace, name: str) -> Asset:
         raise UsageError(f"{asset.name} is of kind {asset.kind}; only of a checkpoint can one ask what fits.", hint)
     if asset.family is None:
         hint = f"If you know it, set it: `assetctl edit {asset.typed} --family FAMILY`."
+        if "family" in workspace.catalog.read.set_by_hand(asset):
+            hint = f"You set it so: `assetctl edit {asset.typed} --reset family` takes that back."
         raise UsageError(f"The family of {asset.name} is unknown, so what fits it is unknown too.", hint)
     return asset
