@@ -47,6 +47,10 @@ KINDS = (
 )  # fmt: skip
 
 
+#: Formats that are loaded; all others are only recognised.
+LOADED = ("safetensors", "diffusers")
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One reason for one claim of an identification.

@@ -264,6 +264,11 @@ class Header:
         """All tensor names, each between newlines: one C-speed search instead of a loop over names."""
         return "\n" + "\n".join(self.tensors) + "\n"
 
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of number of all tensors."""
+        return frozenset([entry["dtype"] for entry in self.tensors.values()])
+
     def has(self, *parts: str) -> bool:
         """Whether some tensor name contains some of `parts`; a newline anchors an end."""
         return any(part in self.names for part in parts)

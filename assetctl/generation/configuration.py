@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from assetctl.errors import UnusableError
 from assetctl.files.paths import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
-from assetctl.generation.folders import driven, hand_over, is_complete, model_index
+from assetctl.generation.folders import checked_vae, driven, hand_over, is_complete, model_index
 from assetctl.generation.parts import (
     END,
     NETWORKS,
@@ -111,6 +111,20 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     for encoder in (name for name in parts if name.startswith("text_encoder")):
         source = find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
         check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
+
+
+def check_vae(path: Path, header: Header | None, family: str) -> None:
+    """Look at all that loading a VAE of its own would look at: its file, or its folder where it has no header.
+
+    Raises:
+        UnusableError: It lacks a part, or a value is out of bounds.
+        FileError: Weights are refused or corrupt.
+    """
+    if header is None:
+        checked_vae(path)
+        return
+    refuse_numbers(header)
+    within_bounds(vae_config(header, family), "vae", path)
 
 
 def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:
@@ -209,7 +223,7 @@ def vae_config(header: Header, family: str) -> Config:
     )
     if prefix is None:
         hint = "Name one with `--vae NAME`; `assetctl list --kind vae` shows all."
-        raise _lacks(header, "its VAE", hint)
+        raise _lacks(header, "a VAE", hint)
     diffusers = header.has(f"\n{prefix}encoder.down_blocks.")
     down = prefix + ("encoder.down_blocks." if diffusers else "encoder.down.")
     block = "resnets" if diffusers else "block"
@@ -247,7 +261,7 @@ def _text_encoder_config(header: Header, encoder: TextEncoder) -> Config:
         words, places = "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
         blocks, inner = "encoder.layers.", "mlp.fc1.weight"
     if prefix + words not in header.tensors:
-        which = f"its text encoder ({encoder.part})"
+        which = f"a text encoder ({encoder.part})"
         hint = (
             "assetctl takes none from another file: choose a checkpoint that brings it along, or its diffusers folder."
         )

@@ -208,11 +208,20 @@ def hand_over_vae(folder: Path, into: Path) -> Path:
         UnusableError: It asks for code, a value is out of bounds, or it does not fit its weights.
         FileError: Weights are refused or corrupt.
     """
-    config = within_bounds(read_object(folder / "config.json", folder), "vae", folder / "config.json")
-    _check_weights(config, "vae", folder, folder / "config.json")
-    _write_part(into, config, "vae")
+    _write_part(into, checked_vae(folder), "vae")
     link_weights(folder, "diffusers", into)
     return into
+
+
+def checked_vae(folder: Path) -> Config:
+    """The configuration of a VAE's folder, which fits its weights.
+
+    Raises:
+        UnusableError, FileError: As `hand_over_vae` does.
+    """
+    config = within_bounds(read_object(folder / "config.json", folder), "vae", folder / "config.json")
+    _check_weights(config, "vae", folder, folder / "config.json")
+    return config
 
 
 def _used(family: str, *, own_vae: bool) -> list[str]:
