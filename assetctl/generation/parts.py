@@ -131,9 +131,9 @@ def check_lora(name: str, header: Header, *, several: bool) -> None:
     if any(mark in names for mark in _MARKS) or names.count("\n") != len(tensors) + 1:
         odd = next(tensor for tensor in tensors if _EXPRESSION.search(tensor))
         raise UnusableError(f"The LoRA {name} has a tensor of an unknown name: {odd[:60]!r}.", _ELSEWHERE)
-    for tensor, entry in tensors.items():
-        if 0 in entry["shape"]:  # without a byte in it, it could claim any rank
-            raise UnusableError(f"The LoRA {name} is damaged: {tensor} is empty.", _ELSEWHERE)
+    if header.has_empty:  # without a byte in it, it could claim any rank
+        empty = next(tensor for tensor, entry in tensors.items() if 0 in entry["shape"])
+        raise UnusableError(f"The LoRA {name} is damaged: {empty} is empty.", _ELSEWHERE)
     if header.kinds <= FLOATS:
         return
     for tensor, entry in tensors.items():
