@@ -24,6 +24,7 @@ class PlannedUse:
         sha256: `None` in a plan that is only looked at, where it was left for later.
         source: Where others could get it.
         weight: How strongly it is applied.
+        found_by: The word of a prompt that an embedding was found by; `None` of what somebody chose.
     """
 
     role: str
@@ -41,12 +42,15 @@ class PlannedUse:
     trigger_words: tuple[str, ...]
     source: str | None
     weight: float = 1.0
+    found_by: str | None = None
 
     @classmethod
     def of(cls, use: AssetUse) -> PlannedUse:
         """What a plan needs of an asset."""
-        own = {each.name for each in fields(cls)} - {"role", "weight"}
-        return cls(use.role, weight=use.weight, **{name: getattr(use.asset, name) for name in own})
+        own = {each.name for each in fields(cls)} - {"role", "weight", "found_by"}
+        return cls(
+            use.role, weight=use.weight, found_by=use.found_by, **{name: getattr(use.asset, name) for name in own}
+        )
 
     @property
     def token(self) -> str:

@@ -99,6 +99,7 @@ class Request:
         inputs: Pictures to start from.
         count: How many pictures.
         output: Where they go.
+        auto_embeddings: Whether embeddings are found by their words in the prompts; yes, where nothing is said.
 
     Raises:
         UsageError: A setting that there is not, or whose value makes no sense; a count out of bounds.
@@ -111,6 +112,7 @@ class Request:
     inputs: tuple[Input, ...] = ()
     count: int | None = None
     output: Output | None = None
+    auto_embeddings: bool | None = None
 
     def __post_init__(self) -> None:
         """See that all of it makes sense: no asset has to be known for that."""
@@ -136,6 +138,7 @@ class Request:
         controlnets: Iterable[str] = (),
         count: int | None = None,
         output: Output | Path | str | None = None,
+        auto_embeddings: bool | None = None,
         **settings: Any,  # noqa: ANN401 - as many types as there are options
     ) -> Self:
         """A request in words: `Request.of("a cat", checkpoint="dreamshaper", loras=["whiskers:0.8"], steps=20)`.
@@ -151,6 +154,7 @@ class Request:
             controlnets: By name.
             count: How many pictures.
             output: Where they go: a path, or more than that as `Output`.
+            auto_embeddings: See `Request`.
             settings: `steps`, `cfg_scale`, `sampler`, `seed`, `width`, `height` and what else `assetctl.options` has.
 
         Raises:
@@ -166,7 +170,9 @@ class Request:
         uses += [Use(role, text) for role in ("embedding", "controlnet") for text in several[f"{role}s"]]
         uses += [Use.parse(None, text) for text in names]
         place = Output(Path(output)) if isinstance(output, str | Path) else output
-        return cls(tuple(uses), prompt, negative_prompt, settings, count=count, output=place)
+        return cls(
+            tuple(uses), prompt, negative_prompt, settings, count=count, output=place, auto_embeddings=auto_embeddings
+        )
 
     def over(self, base: Request) -> Request:
         """This request laid over another: what it leaves open is as there.
@@ -187,6 +193,7 @@ class Request:
             inputs=self.inputs or base.inputs,
             count=base.count if self.count is None else self.count,
             output=base.output if self.output is None else self.output,
+            auto_embeddings=base.auto_embeddings if self.auto_embeddings is None else self.auto_embeddings,
         )
 
     def of_role(self, role: str) -> tuple[Use, ...]:

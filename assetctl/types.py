@@ -46,6 +46,9 @@ KINDS = (
     "diffusion-model", "text-encoder", "image-encoder", "ip-adapter", "upscaler", "unknown",
 )  # fmt: skip
 
+#: Formats that assets are in.
+FORMATS = ("safetensors", "diffusers", "pickle", "gguf", "png")
+
 
 #: Formats that are loaded; all others are only recognised.
 LOADED = ("safetensors", "diffusers")
@@ -222,11 +225,15 @@ ROLES = ("checkpoint", "lora", "embedding", "vae", "controlnet")
 
 @dataclass(frozen=True, slots=True)
 class AssetUse:
-    """An asset in its role, and how strongly it is applied; 1.0 is as trained."""
+    """An asset in its role, and how strongly it is applied; 1.0 is as trained.
+
+    `found_by` is the word of a prompt that an embedding was found by; `None` of what somebody chose.
+    """
 
     role: str
     asset: Asset
     weight: float = 1.0
+    found_by: str | None = None
 
     @classmethod
     def of(cls, role: str, asset: Asset, weight: float | None = None) -> AssetUse:
@@ -234,6 +241,29 @@ class AssetUse:
         if weight is None:
             weight = 1.0 if asset.default_weight is None or role != "lora" else asset.default_weight
         return cls(role, asset, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A word of the prompts that embeddings go by which nobody chose.
+
+    Attributes:
+        word: As it stands there.
+        where: `prompt` or `negative prompt`.
+        names: Of the embeddings.
+        used: Whether it stands for the one of them, and not for itself.
+        why_not: Otherwise, what keeps it from that, to go on with behind the word: `is an embedding for sdxl`.
+        hint: What to do about it.
+        explicit: Whether the prompt says that it names an embedding, as ComfyUI does: `embedding:NAME`.
+    """
+
+    word: str
+    where: str
+    names: tuple[str, ...]
+    used: bool
+    why_not: str | None = None
+    hint: str | None = None
+    explicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +276,7 @@ class Selection:
         negative_prompt: Likewise.
         settings: Values by the names of `assetctl.options`, as far as they are asked about.
         unknown_loras: Names in the prompts' LoRA tags that no asset has, each with what may have been meant.
+        mentions: Words of the prompts that embeddings go by which nobody chose.
     """
 
     uses: tuple[AssetUse, ...] = ()
@@ -253,6 +284,7 @@ class Selection:
     negative_prompt: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     unknown_loras: tuple[tuple[str, str], ...] = ()
+    mentions: tuple[Mention, ...] = ()
 
     def __post_init__(self) -> None:
         """Bring the uses in order."""

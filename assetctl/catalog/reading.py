@@ -9,7 +9,7 @@ import shlex
 import unicodedata
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 from assetctl.catalog.listing import ALL, Lists
 from assetctl.catalog.rows import (
@@ -116,12 +116,7 @@ class Reader(Lists):
             if len(candidates) == 1:
                 return candidates[0]
             if candidates:
-                listing = ", ".join(f"{asset.name} ({(asset.sha256 or asset.path)[:10]})" for asset in candidates)
-                raise AmbiguousNameError(
-                    f"{name!r} could be any of {len(candidates)} assets: {listing}.",
-                    how_to_tell_apart(candidates),
-                    [asset.name for asset in candidates],
-                )
+                refuse_ambiguous(name, candidates)
         if os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_by_path`
             typed = shlex.quote(name)
             hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes it in."
@@ -453,6 +448,20 @@ def of_kind(assets: Sequence[Asset], kind: str) -> list[Asset]:
     """Those that are of this kind, or may be; all of them where none is, so that it can be told what they are."""
     kinds = (kind, "unknown", "diffusion-model") if kind == "checkpoint" else (kind, "unknown")
     return [asset for asset in assets if asset.kind in kinds] or list(assets)
+
+
+def refuse_ambiguous(name: str, candidates: Sequence[Asset]) -> NoReturn:
+    """Say what a name could mean.
+
+    Raises:
+        AmbiguousNameError: Always.
+    """
+    listing = ", ".join(f"{asset.name} ({(asset.sha256 or asset.path)[:10]})" for asset in candidates)
+    raise AmbiguousNameError(
+        f"{name!r} could be any of {len(candidates)} assets: {listing}.",
+        how_to_tell_apart(candidates),
+        [asset.name for asset in candidates],
+    )
 
 
 def how_to_tell_apart(assets: Sequence[Asset]) -> str:

@@ -115,6 +115,8 @@ def _show_parameters(out: Output, said: PictureParameters) -> None:
     others = [f"{key}: {value}" for key, value in said.fields.items() if key not in shown]
     if others:
         out.labelled("also", ", ".join(others), prose=True)
+    for note in said.notes:
+        out.labelled("note", note, prose=True)
 
 
 def _label(options: Sequence[Option]) -> str:
@@ -136,7 +138,7 @@ def _row(each: Generation) -> tuple[str, ...]:
     checkpoint = next((use.asset or f"{use.name} (removed)" for use in each.assets if use.role == "checkpoint"), "-")
     prompt = " ".join(each.prompt.split())
     shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
-    file = Path(each.image_path).name + ("" if each.is_there else " (gone)")
+    file = Path(each.image_path).name + ("" if each.is_there else " (replaced)" if each.replaced else " (gone)")
     size = written(together("field")["Size"], each.settings) or ""
     return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
 
@@ -144,12 +146,13 @@ def _row(each: Generation) -> tuple[str, ...]:
 def show_generation(out: Output, picture: Remade) -> None:
     """Give one picture of the history as a result, with the command line that makes it again."""
     generation, command = picture.generation, picture.command
+    state = "" if generation.is_there else "  (another file is there now)" if generation.replaced else "  (gone)"
 
     def render() -> None:
         lines = [
             ("number", str(generation.number)),
             ("made", _local(generation.created_at)),
-            ("file", generation.image_path + ("" if generation.is_there else "  (gone)")),
+            ("file", generation.image_path + state),
             ("SHA256", generation.image_sha256),
             ("prompt", generation.prompt),
             ("negative", generation.negative_prompt),
@@ -208,7 +211,8 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     """A plan as a page on stdout, and where its pictures would go."""
     for use in plan.uses:
         weight = "" if use.applied_weight is None else f" at {use.applied_weight:g}"
-        session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'})")
+        why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
+        session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
         segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
         session.out.line(f"{label:>12}  {segments}")

@@ -68,6 +68,14 @@ EmbeddingsOption = Annotated[
         autocompletion=_named("embedding"),
     ),
 ]
+AutoEmbeddingsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--auto-embeddings/--no-auto-embeddings",
+        help="Find embeddings by their words in the prompts, as A1111 does: yes unless named.",
+        show_default=False,
+    ),
+]
 RecipeOption = Annotated[
     str | None,
     typer.Option(

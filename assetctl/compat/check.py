@@ -147,7 +147,6 @@ class Situation:
         purpose: What the selection is for, one of `PURPOSES`.
         loading: Tells which assets `generate` could not load, and why, where that is asked.
         set_by_hand: Fields that a person set, by the path of the asset.
-        others: Embeddings at hand that were not chosen: a prompt may name one by mistake.
         tokenizer: Folder with the `vocab.json` and `merges.txt` of the checkpoint's text encoder.
         memory: Bytes that the machine has to spare.
         weight_bytes: Of one number, as it is computed with.
@@ -159,7 +158,6 @@ class Situation:
     purpose: Purpose = "any"
     loading: Callable[[Context], Iterable[tuple[Asset, AssetctlError]]] | None = None
     set_by_hand: tuple[tuple[str, frozenset[str]], ...] = ()
-    others: tuple[Asset, ...] = ()
     tokenizer: str | None = None
     memory: int | None = None
     weight_bytes: int = 2

@@ -29,6 +29,7 @@ from assetctl.generation.parts import (
     write_tokenizer,
 )
 from assetctl.identify.plugins import family_called
+from assetctl.tensors.adapters import VAES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,9 +219,7 @@ def vae_config(header: Header, family: str) -> Config:
     Raises:
         UnusableError: There is none.
     """
-    prefix = next(
-        (each for each in ("first_stage_model.", "vae.", "") if each + "encoder.conv_in.weight" in header.tensors), None
-    )
+    prefix = next((each for each in (*VAES, "") if each + "encoder.conv_in.weight" in header.tensors), None)
     if prefix is None:
         hint = "Name one with `--vae NAME`; `assetctl list --kind vae` shows all."
         raise _lacks(header, "a VAE", hint)

@@ -96,9 +96,6 @@ def refuse_numbers(header: Header, begin: tuple[str, ...] = ("",)) -> None:
             )
 
 
-#: Blocks of the UNet as the original code counts them.
-_ORIGINAL_NAMES = ("lora_unet_input_blocks_", "lora_unet_middle_block_", "lora_unet_output_blocks_")
-
 #: What would be an expression rather than a name, where peft looks for modules of a name.
 _EXPRESSION = re.compile(r"[\\()\[\]{}*+?|^$\x00-\x1f]")
 #: Its characters, but for what stands between names: looked for one by one, they cost a tenth of an expression.
@@ -110,22 +107,16 @@ _WHOLE = ("I16", "I32", "I64", "U8", "I8")
 _ELSEWHERE = "Fetch it again, or leave it out."
 
 
-def check_lora(name: str, header: Header, *, several: bool) -> None:
+def check_lora(name: str, header: Header) -> None:
     """Look at the names and the numbers of a LoRA's tensors, whose names peft takes for expressions.
 
     Args:
         name: What the LoRA is called.
         header: Its.
-        several: Whether the checkpoint has two text encoders, as SDXL does.
 
     Raises:
-        UnusableError: A name or a kind of number is none that a trainer writes, or that diffusers understands.
+        UnusableError: A name or a kind of number is none that a trainer writes.
     """
-    if header.has(*_ORIGINAL_NAMES) and not several:
-        raise UnusableError(
-            f"The LoRA {name} has the original names of blocks, which diffusers understands for SDXL alone.",
-            "Leave it out, or convert it to diffusers' names with a tool such as sd-scripts.",
-        )
     tensors = header.tensors
     names = header.names
     if any(mark in names for mark in _MARKS) or names.count("\n") != len(tensors) + 1:

@@ -15,7 +15,7 @@ from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.manifest.tables import Document, shown_key
 from assetctl.options import checked, parse_sides, together
 from assetctl.request import Request, Use
-from assetctl.text import escaped, visible
+from assetctl.text import air, escaped, visible
 from assetctl.types import KINDS, LONGEST_NAME, can_be_name
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _MISSING = "Write one (registry.example.toml shows how), or make one from your c
 _ASSET_KEYS = (
     "source", "sha256", "kind", "family", "base_model", "trigger_words", "tags", "default_weight", "notes",
 )  # fmt: skip
-_RECIPE_KEYS = ("checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt")
+_RECIPE_KEYS = ("checkpoint", "loras", "embeddings", "vae", "prompt", "negative_prompt", "auto_embeddings")
 #: Texts of a recipe that may have lines.
 _PROSE = ("prompt", "negative_prompt")
 #: Lists that say something even where they are empty.
@@ -39,7 +39,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: What to do about a name that cannot be one.
 NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
 #: What counts from no folder: addresses, and paths from the root, a person's home or a drive on.
-_ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:|(?:[\w.-]+:){1,2}(?:civitai|huggingface):", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:", re.IGNORECASE)
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
@@ -104,7 +104,7 @@ def place_of(path: Path, *where: str) -> str:
 def rebased(reference: str, base: Path) -> str:
     """A path in a manifest counts from the manifest's folder."""
     counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
-    if not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
+    if air(reference) is None and not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
         return str(base / reference)
     return reference
 
@@ -126,7 +126,8 @@ def _keys_of(recipe: Request) -> dict[str, Any]:
     for key, options in together("key").items():
         values = [recipe.settings[each.name] for each in options if each.name in recipe.settings]
         settings[key] = None if not values else values[0] if len(options) == 1 else "x".join(map(str, values))
-    prompts = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+    prompts: dict[str, object] = {"prompt": recipe.prompt, "negative_prompt": recipe.negative_prompt}
+    prompts["auto_embeddings"] = recipe.auto_embeddings
     return {**single, "loras": named["lora"], "embeddings": named["embedding"], **prompts, **settings}
 
 
@@ -226,7 +227,8 @@ def _recipe(document: Document, name: str, of: Mapping[str, Any], assets: Mappin
     for key, options in by_key.items():
         if key in of:
             settings |= _settings(document, (*where, key), of, options)
-    return Request(tuple(uses), texts["prompt"], texts["negative_prompt"], settings)
+    auto = document.get((*where, "auto_embeddings"), of, bool, True) if "auto_embeddings" in of else None
+    return Request(tuple(uses), texts["prompt"], texts["negative_prompt"], settings, auto_embeddings=auto)
 
 
 def _use(document: Document, where: tuple[str, ...], role: str, text: str) -> Use:

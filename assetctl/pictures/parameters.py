@@ -223,6 +223,7 @@ class PictureParameters:
         record: assetctl's own record, whole and exactly as it was written, where the picture is ours. Its texts are
             not clean: they are for making the picture again.
         text: The infotext itself, where there is one.
+        notes: What it says that is not carried over, each in one sentence.
         unread: Names of texts that may be parameters, of a program that is not known here. All else is empty then.
     """
 
@@ -236,6 +237,7 @@ class PictureParameters:
     record: dict[str, Any] | None = None
     text: str | None = None
     understood: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
 

@@ -54,7 +54,9 @@ def _asset_record(use: PlannedUse) -> dict[str, Any]:
         "autov3": use.autov3,
         "source": _public(use.source),
         "trigger_words": [sound(word) for word in use.trigger_words],
-    } | ({} if use.applied_weight is None else {"weight": use.applied_weight})
+        **({} if use.applied_weight is None else {"weight": use.applied_weight}),
+        **({} if use.found_by is None else {"found_by": sound(use.found_by)}),
+    }
 
 
 def _public(source: str | None) -> str | None:

@@ -18,6 +18,10 @@ _BRACKETS = re.compile(r"[()\[\]\\]")
 _GAP = re.compile(r"[\s_]+")
 _COMMA = re.compile(r" ?, ?")
 
+#: How ComfyUI begins the name of an embedding.
+_PREFIX = r"(?:(?<!\w)embedding:\s*+)?+"
+_NAMED = re.compile(r"(?<!\w)embedding:\s*+([^\s,:;()\[\]<>|]++)", re.IGNORECASE)
+
 #: Stands for a chunk break, which no phrase reaches across.
 _WALL = "\x00"
 
@@ -26,7 +30,7 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
     """Cut `text` at the tokens of embeddings.
 
     A token matches as a whole word in any case, not as a part of a longer word or hyphenated name;
-    where several match, the longest wins.
+    where several match, the longest wins. ComfyUI's `embedding:` before it belongs to it.
 
     Returns:
         The pieces of `text` in order, which together are `text`: `(piece, None)` for plain text and
@@ -35,7 +39,7 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
     known = sorted({token.lower(): token for token in tokens if token}.values(), key=len, reverse=True)
     if not known:
         return [(text, None)] if text else []
-    pattern = "|".join(f"({_whole_name(token)})" for token in known)
+    pattern = "|".join(f"({_PREFIX}{_whole_name(token)})" for token in known)
     pieces: list[tuple[str, str | None]] = []
     start = 0
     for found in re.finditer(pattern, text, re.IGNORECASE):
@@ -43,6 +47,16 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
         start = found.end()
     pieces.append((text[start:], None))
     return [piece for piece in pieces if piece[0]]
+
+
+def embeddings_named(text: str) -> list[str]:
+    """The names in a text that it says are those of embeddings, as ComfyUI does: `embedding:NAME`."""
+    return [found[1].rstrip(".!?") for found in _NAMED.finditer(text)]
+
+
+def without_named(text: str) -> str:
+    """A text without what `embeddings_named` finds in it."""
+    return _NAMED.sub(" ", text)
 
 
 def words_present(prompt: ParsedPrompt | str, words: Iterable[str]) -> set[str]:

@@ -172,6 +172,8 @@ def _joined(texts: list[str], weights: list[float]) -> list[tuple[str, float]]:
 _TAG = re.compile(r"<(?:lora|lyco):\s*+(?P<name>[^<>:]++)(?::(?P<fields>[^<>]*+))?>", re.IGNORECASE)
 # Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
 _TAG_AND_BLANKS = re.compile(rf"(?:(?<!\s)\s++)?{_TAG.pattern}", re.IGNORECASE)
+# A folder of Windows in the name of an embedding, as ComfyUI takes it; a sign after `\` is meant as it is.
+_EMBEDDING_PATH = re.compile(r"(?<!\w)embedding:\s*+(?:[^\s,:;()\[\]<>|\\]|\\(?=\w))++", re.IGNORECASE)
 _WEIGHT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 
 #: Named fields that are weights; others, such as `dyn`, are not.
@@ -227,7 +229,8 @@ def parse_prompt(text: str) -> ParsedPrompt:
     A tag without a name or without its closing bracket is plain text.
     """
     loras = tuple((tag.name, tag.weight) for tag in find_tags(text))
-    return ParsedPrompt(text, tuple(parse_weights(_TAG.sub("", text))), loras)
+    plain = _EMBEDDING_PATH.sub(lambda found: found[0].replace("\\", "/"), _TAG.sub("", text))
+    return ParsedPrompt(text, tuple(parse_weights(plain)), loras)
 
 
 def without_tags(text: str) -> str:
@@ -264,11 +267,12 @@ MOST_WEIGHT = 5.0
 
 _SHOWN = 60
 
+_WEIGHS = "A weight stands in round brackets: (cat:1.1)."
+
 _MARK = re.compile(r"\\.|[\[\]|]", re.DOTALL)
 _SCHEDULED = re.compile(r":\s*+(?:\d++(?:\.\d*+)?|\.\d++)\s*+\Z")
 _COMMA = re.compile(r"(?P<part>\([^\\()\[\]:]{1,400}):\s{0,9}(?P<whole>[+-]?\d{1,3}),(?P<rest>\d{1,2})\s{0,9}\)")
 _AND = re.compile(r"\bAND\b")
-_EMBEDDING = re.compile(r"\bembedding:\s*+([^\s,:()\[\]<>]++)", re.IGNORECASE)
 _NETWORK = re.compile(r"<(?:(?!lora:|lyco:)\w++:[^<>]++>|(?:lora|lyco):[^<>]*+>?)", re.IGNORECASE)
 
 
@@ -282,9 +286,35 @@ class Remark(NamedTuple):
 def unread(text: str) -> list[Remark]:
     """What of a prompt is not read as A1111 would, each once."""
     plain = without_tags(text)
-    remarks = [*_of_brackets(plain), *_of_commas(plain), *_of_and(plain), *_of_embeddings(plain), *_of_networks(plain)]
+    remarks = [*_of_brackets(plain), *_of_commas(plain), *_of_and(plain), *_of_networks(plain)]
     remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
     return list(dict.fromkeys(remarks))
+
+
+#: What other programs write into prompts and A1111 reads as words, as assetctl does; and what to write instead.
+_FOREIGN = (
+    (r"\{[^{}]{0,400}+\}", "variations", "Choose one, or make a picture of each."),
+    (r"(?<!\w)__[\w/*-]{1,80}?__(?!\w)", "wildcards", "Write in its place what you want."),
+    (r"(?:(?<![\w+-])[^\W\d_]{2,60}+|\))(?:\+{1,8}+|--{1,8}+)(?=[\s,.;)]|\Z)", "weights by signs", _WEIGHS),
+    (r"\)\d{1,3}(?:\.\d{1,4})?(?=[\s,.;)]|\Z)", "weights behind brackets", _WEIGHS),
+    (r"(?<![\w.])-?\d{0,3}\.?\d{1,4}::", "weights before words", _WEIGHS),
+    (r"\)\.(?:and|blend|swap)\(", "functions", "Write one prompt of plain words."),
+)
+
+
+def foreign(text: str) -> list[Remark]:
+    """What of a prompt other programs than A1111 would read as more than words, each kind once."""
+    plain = without_tags(text)
+    found = []
+    for pattern, what, hint in _FOREIGN:
+        for match in re.finditer(pattern, plain):
+            sort, advice = what, hint
+            if match[0].startswith("{") and "|" not in match[0]:
+                sort, advice = "weights by braces", _WEIGHS
+            why = f"{shown(match[0])!r} is read as words: assetctl knows no {sort}, as other programs write them."
+            found.append(Remark(why, advice))
+            break
+    return found
 
 
 def overweight(text: str) -> list[Remark]:
@@ -341,13 +371,6 @@ def _of_and(text: str) -> Iterator[Remark]:
     if _AND.search(text):
         hint = "Write a comma, or BREAK, which starts a new chunk."
         yield Remark("AND is read as a word: assetctl does not compose several prompts.", hint)
-
-
-def _of_embeddings(text: str) -> Iterator[Remark]:
-    """Embeddings as ComfyUI names them."""
-    for found in _EMBEDDING.finditer(text):
-        why = f"{shown(found[0])!r} is read as words: so ComfyUI names an embedding."
-        yield Remark(why, f"Write its token alone, {shown(found[1])}, and name it with --embedding.")
 
 
 def _of_networks(text: str) -> Iterator[Remark]:

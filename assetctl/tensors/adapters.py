@@ -63,6 +63,30 @@ STACKS = (
     "layers.0.attention.", "double_layers.", "single_layers.", "joint_blocks.", "joint_transformer_blocks.",
 )  # fmt: skip
 
+#: Where single files keep text encoders in Hugging Face's names, and what diffusers calls the encoder.
+HUGGING_FACE = {
+    "cond_stage_model.transformer.": "text_encoder",
+    "conditioner.embedders.0.transformer.": "text_encoder",
+    "text_encoders.clip_l.transformer.": "text_encoder",  # as ComfyUI saves them
+    "text_encoders.clip_h.transformer.": "text_encoder",
+    "text_encoders.clip_g.transformer.": "text_encoder_2",
+    "text_encoders.t5xxl.transformer.": "text_encoder_3",
+}
+
+#: The same in open_clip's names. The SDXL refiner has only the second encoder.
+OPEN_CLIP = {
+    "cond_stage_model.model.": "text_encoder",
+    "conditioner.embedders.0.model.": "text_encoder_2",
+    "conditioner.embedders.1.model.": "text_encoder_2",
+}
+
+#: What else begins the names of text encoders there, and what those of a VAE.
+TEXT_ENCODERS = (
+    "cond_stage_model.", "conditioner.embedders.", "text_encoders.", "text_encoder.", "text_encoder_2.", "te1.",
+    "conditioner.conditioners.",  # of sound, as the VAE's last
+)  # fmt: skip
+VAES = ("first_stage_model.", "vae.", "pretransform.")
+
 LAYOUTS = (
     Layout("lora_unet_", writer="kohya"),
     Layout("oft_unet_", writer="kohya"),
@@ -101,14 +125,14 @@ LAYOUTS = (
     Layout("text_encoder_3.", "text_encoder_3", "diffusers"),
     Layout("text_encoder_4.", "text_encoder_4", "diffusers"),
     *(
-        Layout(f"{place}{name}.{inner}", network)
+        Layout(place, network)
         for name, network in (
             ("clip_l", "text_encoder"), ("clip_h", "text_encoder"), ("clip_g", "text_encoder_2"),
             ("t5xxl", "text_encoder_3"), ("t5", "text_encoder_3"),
         )
-        for place in ("", "text_encoders.")
-        for inner in ("", "transformer.")
+        for place in (f"{name}.", f"{name}.transformer.", f"text_encoders.{name}.")
     ),
+    *(Layout(prefix, network) for prefix, network in HUGGING_FACE.items()),
     Layout("text_encoders.", "text_encoder_other"),  # ComfyUI's language models, by their own names
     Layout("", "text_encoder", before=("text_model.", "text_model_")),
 )  # fmt: skip
@@ -171,7 +195,7 @@ def kohya_name(name: str) -> str:
     encoder = _ENCODER.match(name, start)
     if encoder is None or not encoder.lastindex:
         return "lora_unet_" + _undotted(name[start:])
-    rest = name[encoder.end() :]
+    rest = name[encoder.end() :].removeprefix("base_model.model.")  # diffusers around peft's own model
     whole = f"text_model.{rest}" if rest.startswith("encoder.layers.") else rest  # as transformers drops it
     return KOHYA[_ENCODERS[encoder.lastindex - 1].network] + _undotted(whole)
 
@@ -419,9 +443,12 @@ CHANGES = (
         ranked=(".lokr_w1_b", ".lokr_w2_b"),
         lycoris=True,
     ),
-    Change("DoRA", ("dora_scale", "lora_magnitude_vector", "magnitude\n"), others=(
-        ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".magnitude",
-    )),
+    Change(
+        "DoRA",
+        ("dora_scale", "lora_magnitude_vector"),
+        others=(".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight"),
+    ),
+    Change("DoRA", ("magnitude\n",), others=(".magnitude",), telling=False),  # ai-toolkit's
     Change(
         "OFT",
         (".oft_",),
@@ -463,7 +490,7 @@ CHANGES = (
         ranked=(".q_layer.weight",),
         lycoris=True,
     ),
-    Change("numbered LoRA", NUMBERED),
+    Change("numbered LoRA", NUMBERED, ranked=(":down",)),
     Change(
         "VeRA",
         (".vera_lambda_b",),
@@ -524,6 +551,32 @@ def plain_tensors(header: Header) -> Tensors:
     if not with_adapters_names(header.names):
         return header.tensors
     return {_NAMED.sub(r"\1\2", name): entry for name, entry in header.tensors.items()}
+
+
+#: How the tensors of a LoRA end that kohya's tools write, by how others end them.
+_AS_KOHYA = (
+    *((down, ".lora_down.weight") for down in HALVES),
+    *((up, ".lora_up.weight") for up in HALVES.values()),
+    (".lora_mid.weight", ".lora_mid.weight"),
+    (".alpha", ".alpha"),
+)
+
+
+def as_kohya(names: Iterable[str], modules: Mapping[str, str]) -> dict[str, str]:
+    """What kohya's tools call the tensors of a plain LoRA, by their own names; a name that is no module's stays.
+
+    Args:
+        names: The tensors'.
+        modules: A checkpoint's modules as kohya's tools call them, by all the names that `kohya_names` may give them.
+    """
+    found = {}
+    for name in names:
+        plain = _NAMED.sub(r"\1\2", name)
+        end, kohya = next((each for each in _AS_KOHYA if plain.endswith(each[0])), ("", ""))
+        called = kohya_names(plain[: -len(end)]) if end else ()
+        module = next(filter(None, map(modules.get, called)), None)
+        found[name] = name if module is None else module + kohya
+    return found
 
 
 #: A tensor of cloneofsimo's trainer: what it numbers are the modules of a network in their order.

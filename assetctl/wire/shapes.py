@@ -63,8 +63,8 @@ SHAPES = {
     "operations.provision.lock.LockResult": Shape(keys={"changed": "changed"}, without=("lock", "failed")),
     "operations.provision.sync.Step": Shape(without=("asset", "locked")),
     "operations.select.prompts.PromptReading": Shape(
-        keys={"segments": "parsed.segments", "loras": "parsed.weights"},
-        without=("unused", "why_none", "hint", "remarks"),
+        keys={"segments": "parsed.segments", "loras": "parsed.weights", "lora_tags": "parsed.loras"},
+        without=("why_none", "hint", "remarks"),
     ),
     "pictures.parameters.PictureParameters": Shape(
         flat=("settings",),

@@ -84,15 +84,19 @@ FLUX = table("references/civitai_files")[0].values[0]
 def test_a_dry_run_lists_the_files_and_marks_the_one_that_comes(assetctl, civitai, publish):
     publish(FLUX)
     shown = assetctl("pull", "civitai:7@42", "--dry-run")
+    assert civitai.paths("storage") == []
     (plan,) = assetctl("pull", "civitai:7@42", "--dry-run", "--json").data
     assert [(each["number"], each["type"], each["precision"], each["chosen"]) for each in plan["choices"]] == [
         (12, "VAE", None, False), (13, "Text Encoder", None, False), (11, "Diffusion Model", "fp8", True),
     ]  # fmt: skip
     assert all(each["size"] for each in plan["choices"])
     assert all(word in shown.out for word in ("12", "VAE", "Text Encoder", "fp8", "flux_dev.safetensors")), shown.out
+    assetctl("pull", "civitai:7@42?fileId=11")
+    again = assetctl("pull", "civitai:7@42", "--dry-run")
+    assert "is here already" in again.out
+    assert "t5xxl.safetensors" in again.out
     marked = [line for line in shown.out.splitlines() if line.lstrip().startswith("*")]
     assert ["flux_dev" in line for line in marked] == [True]
-    assert civitai.paths("storage") == []
 
 
 @pytest.mark.parametrize("which", ["12", "ae.safetensors", "AE.safetensors", "ae"])
@@ -193,6 +197,20 @@ def test_what_was_archived_is_known_where_it_is(assetctl, civitai, publish, tmp_
     assert sha256 not in json.dumps(ended.error)
 
 
+def test_a_gateway_may_stand_for_civitai_behind_a_path(assetctl, civitai, publish, tmp_path, monkeypatch):
+    """Civitai's answers name it by the path as well; what lies beside that path is a plain address."""
+    contents = publish(FLUX)
+    monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", f"{civitai.url}/gate")
+    monkeypatch.chdir(tmp_path)
+    for file in civitai.versions[42]["files"]:
+        file["downloadUrl"] = file["downloadUrl"].replace(civitai.url, f"{civitai.url}/gate")
+    (tmp_path / "registry.toml").write_text(f'[assets.a]\nsource = "{civitai.url}/gate/models/7?modelVersionId=42"\n')
+    assert assetctl("lock").code == 0
+    assert assetctl("sync", "--locked").code == 0
+    assert _came(assetctl, contents) == [11]
+    assert "on Civitai" not in assetctl("pull", f"{civitai.url}/models/7").err
+
+
 def test_who_has_a_token_may_try_what_is_in_early_access(assetctl, civitai, publish, monkeypatch):
     publish(FLUX | {"files": FLUX["files"][2:], "availability": "EarlyAccess"})
     monkeypatch.setenv("CIVITAI_API_TOKEN", civitai.token)
@@ -211,3 +229,14 @@ def test_an_air_that_ends_as_a_file_does_is_no_path_of_a_manifest(assetctl, civi
     (tmp_path / "registry.toml").write_text('[assets.a]\nsource = "sd1:checkpoint:civitai:7@42.safetensors"\n')
     assert assetctl("lock").code == 0
     assert assetctl("sync", "--locked").code == 0
+
+
+def test_a_version_that_is_gone_is_told_to_be_archived_where_its_model_is(assetctl, civitai, publish):
+    publish(FLUX)
+    civitai.models[7]["mode"] = "Archived"
+    civitai.versions.clear()
+    ended = assetctl("pull", "civitai:7@42")
+    assert (ended.code, "archived by its maker" in ended.err) == (6, True)
+    civitai.models[7]["modelVersions"] = []
+    ended = assetctl("pull", "civitai:7")
+    assert (ended.code, "archived by its maker" in ended.err) == (6, True)

@@ -503,9 +503,8 @@ LOW = low_rank(f"{ATTENTION}_attn1_to_q", 8, [8])
 @pytest.mark.parametrize(
     ("kind", "shapes", "dtype", "word"),
     [("vae", HALF, "F16", "lacks"), ("lora", LOW, "I64", "whole numbers"),
-     ("lora", LOW | {"a(b)": [2]}, "F16", "unknown name"),
-     ("lora", low_rank("lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q", 8, [8]), "F16", "original names")],
-    ids=["half a vae", "numbers", "expression", "names"],
+     ("lora", LOW | {"a(b)": [2]}, "F16", "unknown name")],
+    ids=["half a vae", "numbers", "expression"],
 )  # fmt: skip
 def test_what_loading_would_refuse_of_other_assets_is_told_before(assetctl, mine, kind, shapes, dtype, word):
     headers.write_safetensors(mine / "odd.safetensors", shapes, dtype=dtype)

@@ -31,8 +31,11 @@ def test_works_without_a_home_and_makes_none(assetctl, home):
     assert ended.data == {
         "segments": [["a ", 1.0], ["cat", 1.2], [" ", 1.0]],
         "loras": {"ink": 0.5},
+        "lora_tags": [["ink", 0.5]],
         "unknown_loras": None,
         "embeddings": [],
+        "mentions": [],
+        "notes": [],
         "chunks": None,
     }
     assert not home.exists()
@@ -59,12 +62,15 @@ def test_shows_the_chunks_of_the_only_checkpoint(assetctl):
 
 def test_shows_embeddings_and_counts_chosen_ones_by_their_vectors(assetctl, demo):
     token = demo.embedding.stem
-    plain = assetctl("prompt", f"a {token}", "--json").data
+    plain = assetctl("prompt", f"a {token}", "--no-auto-embeddings", "--json").data
     chosen = assetctl("prompt", f"a {token}", "--embedding", token, "--json").data
     assert plain["embeddings"] == chosen["embeddings"] == [token]
     assert chosen["chunks"] == [{"tokens": 3, "text": f"a {token}"}]
     assert plain["chunks"][0]["tokens"] > 3
-    assert "mere words" in assetctl("prompt", f"a {token}").out
+    found = assetctl("prompt", f"a {token}", "--json").data
+    assert found["chunks"] == chosen["chunks"]
+    assert [(each["word"], each["used"]) for each in found["mentions"]] == [(token, True)]
+    assert "found" in assetctl("prompt", f"a {token}").out
 
 
 def test_tells_which_loras_are_not_in_the_catalog(assetctl, demo):

@@ -96,6 +96,27 @@ def test_a_number_does_without_the_file_and_its_assets_may_be_renamed(assetctl, 
     assert not ended.data["original_is_there"]
 
 
+def test_an_embedding_that_the_prompt_called_is_kept_with_its_word(assetctl, made, home, tmp_path):
+    small = ("--steps", "1", "--size", "64x64", "--seed", "3")
+    found, chosen = tmp_path / "found.png", tmp_path / "chosen.png"
+    number = assetctl("generate", PROMPT, *small, "--out", found, "--json").data["images"][0]["number"]
+    assetctl("generate", PROMPT, "--embedding", "tok", *small, "--out", chosen)
+    with Image.open(found) as one, Image.open(chosen) as other:
+        assert one.tobytes() == other.tobytes()
+    (kept,) = [each for each in read_parameters(found).record["assets"] if each["role"] == "embedding"]
+    assert (kept["name"], kept["found_by"]) == ("tok", "tok")
+    assetctl("edit", "tok", "--trigger-word", "other")
+    shutil.copy(made / "files" / "tok.safetensors", tmp_path / "photo.safetensors")
+    with (tmp_path / "photo.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"x")
+    assetctl("import", tmp_path / "photo.safetensors")
+    assetctl("edit", "photo", "--kind", "embedding", "--family", "sd1")
+    assert verdict(assetctl("reproduce", found, "--json")) == "identical"
+    command = assetctl("history", number, "--json").data["command"]
+    assert command[:3] == ["assetctl", "generate", "--no-auto-embeddings"]
+
+
 def test_other_surroundings_are_told_before_and_the_difference_after(assetctl, made, home, tmp_path):
     said = read_parameters(made / "cat.png")
     changed = said.record | {"environment": said.record["environment"] | {"torch": "1.0", "device": "cuda"}}

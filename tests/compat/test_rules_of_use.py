@@ -148,14 +148,6 @@ def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_a_warning(asset: Make):
     assert found("unread_syntax", replace(prompts, prompt=r"a \[cat|dog\]", negative_prompt=None)) == []
 
 
-def test_an_embedding_as_comfyui_names_it_is_a_warning(asset: Make):
-    (finding,) = found(
-        "unread_syntax", selection_of(checkpoint_of(asset), prompt="a cat, (embedding:EasyNegative:1.2)")
-    )
-    assert "'embedding:EasyNegative' is read as words" in finding.message
-    assert "EasyNegative" in str(finding.hint)
-
-
 @pytest.mark.parametrize("weight", [5.5, -12])
 def test_a_weight_that_burns_pictures_is_a_warning(asset: Make, weight: float):
     loras, prompt = (lora_use(lora_of(asset), weight),), f"a (cat:{weight}) <lora:style:{weight}>"

@@ -29,9 +29,9 @@ def test_a_name_near_to_none_is_told_all():
 
 @pytest.mark.parametrize(
     ("said", "name"),
-    [("dpmpp_2m", "DPM++ 2M"), ("dpmpp_2m karras", "DPM++ 2M Karras"), ("DPMPP_2M_SDE_GPU_Karras", "DPM++ 2M SDE Karras"),
-     ("euler_ancestral", "Euler a"), ("k_euler_a", "Euler a"), ("uni_pc", "UniPC"), ("dpm_2_ancestral karras", "DPM2 a Karras"),
-     ("dpmpp_2m normal", "DPM++ 2M"), ("lcm", "LCM"), ("ddim", "DDIM")],
+    [("dpmpp_2m", "DPM++ 2M"), ("dpmpp_2m karras", "DPM++ 2M Karras"), ("euler_ancestral", "Euler a"),
+     ("DPMPP_2M_SDE_GPU_Karras", "DPM++ 2M SDE Karras"), ("k_euler_a", "Euler a"), ("uni_pc", "UniPC"),
+     ("dpm_2_ancestral karras", "DPM2 a Karras"), ("dpmpp_2m normal", "DPM++ 2M"), ("lcm", "LCM"), ("ddim", "DDIM")],
 )  # fmt: skip
 def test_names_of_comfyui_are_taken(said: str, name: str):
     assert canonical_sampler(said) == name

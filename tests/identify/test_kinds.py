@@ -18,7 +18,9 @@ def test_a_network_is_of_its_kind_and_named_as_whoever_wrote_it(tmp_path, case):
     assert case.get("layout") in (None, found.layout)
 
 
-@pytest.mark.parametrize("prefix", ["params_ema.", "params."])
+@pytest.mark.parametrize(
+    "prefix", ["params_ema.", "params.", "state_dict.", "model.", "net_g.", "module.", "generator."]
+)
 def test_what_enlarges_pictures_is_known_below_its_trainers_prefix(tmp_path, prefix):
     path = tmp_path / "file.safetensors"
     for case in cases("names/kinds"):
@@ -46,6 +48,7 @@ PARTS = {
     "GroundingDINO": {"text-encoder"},
     "BLIP": {"image-encoder"},
     "DPT": {"image-encoder"},
+    "safety checker": {"image-encoder"},
 }
 
 
@@ -75,6 +78,7 @@ def saved(path, value):
         lambda torch: {"vectors": [torch.zeros(768), torch.zeros(768)]},
         lambda torch: {"prompt": torch.zeros(77, 768)},
         lambda torch: {"cond": torch.zeros(154, 1024)},
+        lambda torch: {"head": torch.zeros(1280, 1024)},
     ],
 )
 def test_vectors_without_a_token_are_no_embedding(tmp_path, suffix, value):

@@ -9,6 +9,7 @@ import typer
 
 from assetctl.cli.render import show_report, show_rules
 from assetctl.cli.request import (
+    AutoEmbeddingsOption,
     CheckpointOption,
     EmbeddingsOption,
     LorasOption,
@@ -56,6 +57,7 @@ def app(
     checkpoint: CheckpointOption = None,
     loras: LorasOption = None,
     embeddings: EmbeddingsOption = None,
+    auto_embeddings: AutoEmbeddingsOption = None,
     vae: VaeOption = None,
     controlnets: Annotated[
         list[str] | None, typer.Option("--controlnet", metavar="NAME", help="A ControlNet; can be repeated.")
@@ -94,6 +96,7 @@ def app(
         loras=loras or (),
         embeddings=embeddings or (),
         vae=single("--vae", vae),
+        auto_embeddings=auto_embeddings,
         controlnets=controlnets or (),
         **settings_of(settings),
     )

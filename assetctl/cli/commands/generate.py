@@ -13,6 +13,7 @@ from assetctl.cli.pictures import naming_what_is_done, show_plan, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
+    AutoEmbeddingsOption,
     CheckpointOption,
     EmbeddingsOption,
     LorasOption,
@@ -50,6 +51,7 @@ def app(
     checkpoint: CheckpointOption = None,
     loras: LorasOption = None,
     embeddings: EmbeddingsOption = None,
+    auto_embeddings: AutoEmbeddingsOption = None,
     vae: VaeOption = None,
     recipe: RecipeOption = None,
     file: ManifestOption = Path("registry.toml"),
@@ -82,6 +84,7 @@ def app(
         loras=loras or (),
         embeddings=embeddings or (),
         vae=single("--vae", vae),
+        auto_embeddings=auto_embeddings,
         count=count,
         output=Output(out, format, force),
         **settings_of(settings),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.request import CheckpointOption, EmbeddingsOption, single
+from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, single
 from assetctl.cli.session import Session, command
 from assetctl.prompt.syntax import BREAK
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     gives="operations.select.prompts.PromptReading",
     examples=[
         "assetctl prompt 'a cat with (long whiskers: 0.8) <lora:whiskers:0.7>'",
-        "assetctl prompt 'a cat, bad-hands' --checkpoint dream --embedding bad-hands --json",
+        "assetctl prompt 'a cat, (bad-hands:0.8)' --checkpoint dream --json",
+        "assetctl prompt 'a cat, bad-hands' --no-auto-embeddings",
     ],
 )
 def app(
@@ -27,13 +28,21 @@ def app(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="A prompt.")],
     checkpoint: CheckpointOption = None,
     embedding: EmbeddingsOption = None,
+    auto_embeddings: AutoEmbeddingsOption = None,
 ) -> None:
     """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
-    reading = session.registry.prompt(text, checkpoint=single("--checkpoint", checkpoint), embeddings=embedding or ())
+    reading = session.registry.prompt(
+        text,
+        checkpoint=single("--checkpoint", checkpoint),
+        embeddings=embedding or (),
+        auto_embeddings=auto_embeddings is not False,
+    )
     parsed = reading.parsed
     session.out.result(reading, lambda: _render(session.out, reading), (part for part, _ in parsed.segments))
     for remark in reading.remarks:
         session.out.warning(remark.message, remark.hint)
+    for remark in reading.notes:
+        session.out.note(remark.message)
 
 
 def _segment(part: str, weight: float) -> tuple[str, str]:
@@ -46,9 +55,13 @@ def _render(out: Output, reading: PromptReading) -> None:
     for name, weight in reading.parsed.loras:
         lost = ", which is not in the catalog" if name in (reading.unknown_loras or ()) else ""
         out.line(f"LoRA {name}: {'its default weight' if weight is None else f'{weight:g}'}{lost}")
-    for token in reading.embeddings:
-        read = f"mere words without --embedding {token}" if token in reading.unused else "chosen"
-        out.line(f"embedding {token}: {read}")
+    mentions = {each.word: each for each in reading.mentions}
+    for word in reading.embeddings:
+        each = mentions.get(word)
+        read = (
+            "chosen" if each is None else f"found, {each.names[0]}" if each.used else f"mere words: it {each.why_not}"
+        )
+        out.line(f"embedding {word}: {read}")
     if reading.chunks is None:
         out.note(reading.why_none or "")
         out.hint(reading.hint or "")

@@ -1,34 +1,34 @@
-"""Embeddings that a prompt names and nobody selected."""
+"""Words of prompts that embeddings go by, and that are read as mere words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.compat.check import Rule, prompts_of
-from assetctl.prompt import words_present
+from assetctl.compat.check import Rule
+from assetctl.types import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.compat.check import Context
-    from assetctl.types import Finding
+    from assetctl.types import Severity
 
 RULE = Rule(
     "embedding_not_selected",
-    "Each embedding whose token stands in a prompt is selected.",
-    {"warning": "A prompt has the token of an embedding that is at hand and fits, and is not selected."},
+    "Each word of the prompts that an embedding goes by stands for it.",
+    {
+        "warning": "A prompt names an embedding that is not here, or does not fit, or could be any of several.",
+        "info": "A word of a prompt is that of an embedding which does not fit, or nobody asked for.",
+    },
 )
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Look for the tokens of embeddings of the checkpoint's family."""
-    selection = context.selection
-    family = None if selection.checkpoint is None else selection.checkpoint.family
-    fitting = {asset.token: asset for asset in context.situation.others if asset.family == family}
-    for prompt in prompts_of(selection):
-        for token in sorted(words_present(prompt, fitting)):
-            asset = fitting[token]
-            message = (
-                f"The prompt says {token}, but the embedding {asset.name} is not selected: it is read as plain words."
-            )
-            yield RULE.finding("warning", message, f"Add `--embedding {asset.typed}` if you mean it.", asset)
+    """Tell of each word once for each prompt."""
+    for each in context.selection.mentions:
+        if each.used:
+            continue
+        said = f"embedding:{each.word}" if each.explicit else each.word
+        message = f"The {each.where} says {said}, which {each.why_not}."
+        severity: Severity = "warning" if each.explicit or len(each.names) > 1 else "info"
+        yield Finding(RULE.name, severity, each.names, message, each.hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule, prompts_of
-from assetctl.prompt.syntax import unread
+from assetctl.prompt.syntax import foreign, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 RULE = Rule(
     "unread_syntax",
     "The prompts change nothing between steps, compose nothing, and have no tags but those of LoRAs.",
-    {"warning": "A part of a prompt is read as words, or not at all, and A1111 or ComfyUI reads more in it."},
+    {
+        "warning": "A part of a prompt is read as words, or not at all, and A1111 or ComfyUI reads more in it.",
+        "info": "A part of a prompt is read as words, as A1111 does, and other programs read more in it.",
+    },
 )
 
 
 def check(context: Context) -> Iterator[Finding]:
     """Tell each part once."""
-    remarks = [remark for prompt in prompts_of(context.selection) for remark in unread(prompt)]
-    for remark in dict.fromkeys(remarks):
+    prompts = prompts_of(context.selection)
+    for remark in dict.fromkeys(remark for prompt in prompts for remark in unread(prompt)):
         yield RULE.finding("warning", remark.message, remark.hint)
+    for remark in dict.fromkeys(remark for prompt in prompts for remark in foreign(prompt)):
+        yield RULE.finding("info", remark.message, remark.hint)

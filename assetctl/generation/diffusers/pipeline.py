@@ -19,7 +19,8 @@ from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import check_lora, refuse_numbers
 from assetctl.options import SAMPLERS
-from assetctl.tensors.adapters import unsupported_method
+from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method, with_adapters_names
+from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
 if TYPE_CHECKING:
@@ -168,6 +169,9 @@ def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: Planned
         )
 
 
+#: How names begin that diffusers writes.
+_OWN = ("unet.", "text_encoder.", "text_encoder_2.")
+
 #: Tensors of one module: two halves, a middle, an alpha, and what further methods add.
 _MOST_OF_ONE = 6
 
@@ -186,7 +190,7 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[
     """
     live = [use for use in uses if use.weight != 0]
     for use in live:
-        _check(use, pipeline)
+        _check(use)
     names = [f"lora_{index}" for index in range(len(live))]
     for name, use in zip(names, live, strict=True):
         _load(pipeline, name, use)
@@ -195,9 +199,9 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[
     return tuple(_blank(use) for name, use in zip(names, live, strict=True) if _is_blank(pipeline, name))
 
 
-def _check(lora: PlannedUse, pipeline: DiffusionPipeline) -> None:
+def _check(lora: PlannedUse) -> None:
     header = read_header(Path(lora.path))
-    check_lora(lora.name, header, several=hasattr(pipeline, "text_encoder_2"))
+    check_lora(lora.name, header)
     method = unsupported_method(header)
     if method is not None:
         raise UnusableError(
@@ -210,7 +214,7 @@ def _load(pipeline: DiffusionPipeline, name: str, lora: PlannedUse) -> None:
     hint = f"See what it fits with `assetctl inspect {lora.typed}` and `assetctl check`."
     with told(f"The LoRA {lora.name} does not fit the checkpoint", hint, UnusableError):
         # tensors alone: what the file says of itself would decide on modules by expressions of its own, or on code
-        pipeline.load_lora_weights(_tensors(lora, _modules(pipeline)), adapter_name=name)
+        pipeline.load_lora_weights(_spelled(_tensors(lora, _modules(pipeline)), pipeline), adapter_name=name)
     if not any(name in names for names in pipeline.get_list_adapters().values()):
         raise UnusableError(f"The LoRA {lora.name} fits no module of the checkpoint.", hint)
 
@@ -233,6 +237,32 @@ def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:
         raise UnusableError(f"The LoRA {lora.name} does not fit the checkpoint: {counts}.", _ELSEWHERE)
     tensors: dict[str, torch.Tensor] = load_file(lora.path)
     return tensors
+
+
+def _spelled(tensors: dict[str, torch.Tensor], pipeline: DiffusionPipeline) -> dict[str, torch.Tensor]:
+    """A LoRA's tensors under names that diffusers reads: its own, or else kohya's; of others' it knows few."""
+    names = "\n".join(["", *tensors, ""])
+    own = all(name.startswith(_OWN) for name in tensors) and "base_model.model." not in names
+    if own and not with_adapters_names(names):
+        return tensors
+    modules: dict[str, str] = {}
+    for _, own, original in ldm_names(_paths(pipeline.unet)):
+        modules[f"lora_unet_{own}"] = modules[f"lora_unet_{original}"] = f"lora_unet_{own}"
+    for part in ("text_encoder", "text_encoder_2"):
+        for path in _paths(getattr(pipeline, part, None)):
+            kohya = kohya_name(f"{part}.{path}")
+            modules[kohya] = kohya
+    called = as_kohya(tensors, modules)
+    if len(set(called.values())) < len(called):  # two names of one module, which diffusers may still tell apart
+        return tensors
+    return {called[name]: tensor for name, tensor in tensors.items()}
+
+
+def _paths(network: torch.nn.Module | None) -> list[str]:
+    """Paths of a network's modules that have weights, as they were before LoRAs were added."""
+    named = () if network is None else network.named_modules()
+    paths = (path.removesuffix(".base_layer") for path, module in named if hasattr(module, "weight"))
+    return [path for path in dict.fromkeys(paths) if ".lora_" not in path]
 
 
 def _is_blank(pipeline: DiffusionPipeline, name: str) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.identify.features import Driven, Family, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    CHANNELS,
     CONTEXT,
     DEPTH,
     ENCODERS,
@@ -31,7 +32,7 @@ _SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
 
 _SIGNS = (
     Sign("certain", "its cross-attention takes text of width 1024", (*WHOLE, "ip-adapter"),
-         measures={CONTEXT: (1024,), INNER: HEADS}),
+         measures={CONTEXT: (1024,), INNER: HEADS, CHANNELS: (4, 5, 7, 9, None)}),
     Sign("certain", "its cross-attention takes text of width 1024, beside changes to its text encoder", ("lora",),
          measures={CONTEXT: (1024,), INNER: HEADS, ENCODERS: YES}),
     Sign("likely", "its cross-attention takes text of width 1024", measures={CONTEXT: (1024,), INNER: HEADS}),
@@ -60,8 +61,9 @@ FAMILY = Family(
     lineages=((r"v2-1|sd[-_ ]?v?2[._-]?1", "SD 2.1"), (r"512-base-ema|sd[-_ ]?v?2[._-]?0", "SD 2.0")),
     variant=_variant,
     contract=(
-        "Text of width 1024 in cross-attention, or in its only text encoder: certain. Attention "
-        "between matrices in the first level: certain."
+        "Text of width 1024 in the cross-attention of a network, or in its only text encoder: certain. A LoRA of "
+        "the same attention, or of attention between matrices in the first level: likely, as video networks have "
+        "it too."
     ),
     latents="sd1",
     latent_channels=4,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 from assetctl.errors import (
     AmbiguousNameError,
@@ -17,7 +14,6 @@ from assetctl.errors import (
     HashMismatchError,
     NotFoundError,
     OfflineError,
-    RefusedFileError,
     SourceError,
     UsageError,
     WithdrawnError,
@@ -35,14 +31,12 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import lacks_vocabulary
-from assetctl.run import Saved, leaving
-from assetctl.sources import capable, find_source, resolve
-from assetctl.sources.base import Choice, Packing, RemoteFile, Versioned, digests, misspelt
+from assetctl.run import Saved, each_of, leaving
+from assetctl.sources import find_source, resolve
+from assetctl.sources.base import Choice, Packing, misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
-from assetctl.threads import each_of
-from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,7 +118,9 @@ def _planned(workspace: Workspace, reference: str, run: Run, name: str | None, t
     if packed is None:
         here = _already_here(workspace, resolution)
     else:
-        here = next(iter(_unpacked_before(workspace, packed)), None)
+        from assetctl.operations.acquire.zips import unpacked_before  # noqa: PLC0415 - few files are ZIPs
+
+        here = next(iter(unpacked_before(workspace, packed)), None)
     plan = PullPlan(resolution, here, fetched_before(workspace, packed.archive if packed else resolution))
     if plan.here is None and named_in_store(workspace, resolution) is None:
         if resolution.source == "path":
@@ -166,6 +162,7 @@ def pull(
         StorageError: The disk is full or may not be written.
         Cancelled: The run is.
     """
+    name, tags = _checked(name, tags)  # before anybody is asked
     task = without_secrets(reference)
     source = _source(workspace, reference)
     with run.task(task, "fetch"):
@@ -174,7 +171,7 @@ def pull(
         result.choices = came.choices
         with leaving(lambda: result):
             for each in result.all:
-                if not each.known:
+                if not each.known and each.asset.kind == "checkpoint":  # nothing else lacks one
                     _bring_tokenizer(workspace, each, run, remote=came.source != "path")
         return result
 
@@ -207,10 +204,10 @@ def files_of(workspace: Workspace, reference: str, run: Run, *, file: str | None
     except AmbiguousNameError as error:  # of several files none stands out
         there = [(Choice(each.partition("//")[2].split("/", 2)[-1]), each) for each in error.candidates]
     if file is None:
-        return [each for _, each in there] or [reference]
+        return [each for _, each in there] if len(there) > 1 else [reference]
     if not there:
         shown = without_secrets(reference)
-        raise UsageError(f"{shown} has no several files to choose from.", "Leave out --file.")
+        raise UsageError(f"{shown} is one file: there is nothing to choose from.", "Leave out --file.")
     number = [named for each, named in there if str(each.number) == file]
     word = file.lower()
     whole = [named for each, named in there if word in (each.name.lower(), PurePosixPath(each.name).name.lower())]
@@ -233,7 +230,7 @@ def pull_all(
     Raises:
         Cancelled: The run is; its `done` has what came.
     """
-    labels = tuple(tags)
+    labels = checked_words(tags)
 
     def one(reference: str, own_run: Run) -> PullResult:
         return pull(workspace, reference, own_run, tags=labels)
@@ -332,10 +329,12 @@ def _unpack(
     Raises:
         As `pull` does.
     """
+    from assetctl.operations.acquire.zips import clear_folders, fresh_folder, taken_out, unpacked_before  # noqa: PLC0415 - few files are ZIPs
+
     archive, store = packed.archive, workspace.store
     key = _key(archive)
     with store.lock(key, run):
-        before = _unpacked_before(workspace, packed)
+        before = unpacked_before(workspace, packed)
         if before:
             first, *others = [_known(workspace, asset, wanted, name, labels) for asset in before]
             first.more = others
@@ -344,7 +343,7 @@ def _unpack(
         store.free_space_check(archive.size - fetched_bytes(staging))
         came = transfer(source, archive, staging, run, task)  # type: ignore[arg-type]  # a source that packs is one
         try:
-            taken = _taken_out(workspace, source, packed, came.path, staging / "unpacked", run)
+            taken = taken_out(workspace, source, packed, came.path, fresh_folder(staging), run)
             if name is not None and len(taken) > 1:
                 message = f"--name goes with one asset, and {archive.files[0].path} holds {len(taken)}."
                 raise UsageError(message, f"Leave it out, or name one: {taken[0][0].reference}")
@@ -354,42 +353,11 @@ def _unpack(
             error.message = error.message.replace(str(came.path), archive.files[0].path)
             raise
         finally:
-            shutil.rmtree(staging / "unpacked", ignore_errors=True)
+            clear_folders(staging)
         store.clear_staging(key, came.path)
     first, *others = results
     first.more = others
     return first
-
-
-def _taken_out(
-    workspace: Workspace, source: Packing, packed: Packed, archive: Path, folder: Path, run: Run
-) -> list[tuple[Resolution, Path]]:
-    """The models of a ZIP that are meant, each in a folder of its own, and what it is by itself."""
-    from assetctl.files.zips import models_in, take_out  # noqa: PLC0415 - few files are ZIPs
-
-    there = models_in(archive)
-    members = [each for each in there if packed.member in (None, each.path)]
-    if not members:
-        hint = f"It holds: {', '.join(each.path for each in there[:_MOST_TOLD])}."
-        raise RefusedFileError(f"{archive} holds no {packed.member!r}.", hint)
-    workspace.store.free_space_check(sum(each.size for each in members))
-    shutil.rmtree(folder, ignore_errors=True)
-    found = {}
-    for number, member in enumerate(members):
-        place = folder / str(number) / member.name
-        place.parent.mkdir(parents=True)
-        found[member] = (take_out(archive, member, place, lambda _: run.check()), place)
-    distinct = {sha256: (member, place) for member, (sha256, place) in reversed(found.items())}
-    of = len(distinct) if packed.member is None else len(there)
-    return [
-        (
-            source.unpacked(
-                packed.archive, member.path, RemoteFile(member.name, member.size, digests(sha256=sha256)), of
-            ),
-            place,
-        )
-        for sha256, (member, place) in reversed(distinct.items())
-    ]
 
 
 def _each_of_zip(
@@ -441,20 +409,6 @@ def _one_of_zip(
     return _kept(workspace, ingest(workspace, staged), resolution, run, task, name, labels)
 
 
-def _unpacked_before(workspace: Workspace, packed: Packed) -> list[Asset]:
-    """The assets that came of a ZIP, if all of them did and are here; or the one that is meant."""
-    archive, read = packed.archive, workspace.catalog.read
-    begin = archive.url or ""
-    begin += f"{'&' if '?' in begin else '?'}member="
-    came = read.came_below(archive.source, begin, archive.revision or "")
-    if packed.member is not None:
-        came = [(asset, url) for asset, url in came if parse_qs(urlsplit(url).query).get("member") == [packed.member]]
-    elif any(parse_qs(urlsplit(url).query).get("of") != [str(len(came))] for _, url in came):
-        return []
-    assets = [asset for asset, _ in came]
-    return assets if all(is_intact(workspace, asset) for asset in assets) else []
-
-
 def _resolved(workspace: Workspace, source: Source, reference: str, run: Run) -> Resolution:
     """What a reference stands for; of what its source gives away no longer, it is said where its hash is known.
 
@@ -464,32 +418,11 @@ def _resolved(workspace: Workspace, source: Source, reference: str, run: Run) ->
     try:
         return resolve(source, reference, run)
     except WithdrawnError as error:
-        if known := _known_elsewhere(workspace, error):
+        from assetctl.operations.acquire.search import known_elsewhere  # noqa: PLC0415 - few pages are withdrawn
+
+        if known := known_elsewhere(workspace, error):
             error.hint = f"{' '.join(known)} Look for that hash elsewhere."
         raise
-
-
-def _known_elsewhere(workspace: Workspace, gone: WithdrawnError) -> list[str]:
-    """Sentences that tell which asset, or which entry of the lockfile here, has the bytes that were withdrawn."""
-    from assetctl.manifest import read_lock  # noqa: PLC0415 - few pages are withdrawn
-    from assetctl.manifest.manifest import NAME  # noqa: PLC0415
-
-    read, told = workspace.catalog.read, []
-    versioned = capable(Versioned, workspace.settings)
-    wanted = {gone.version}
-    for asset in read.assets():
-        origin = read.origin(asset)
-        is_it = origin is not None and any(each.version(origin) in wanted for each in versioned)
-        if is_it or asset.sha256 in gone.hashes:
-            told.append(f"{asset.name} in your catalog came from there: its SHA256 is {asset.sha256}.")
-    lockfile = Path(NAME).with_suffix(".lock")
-    with contextlib.suppress(AssetctlError):
-        for locked in read_lock(lockfile).assets if lockfile.is_file() else ():
-            origin = Origin(locked.source, locked.reference, locked.revision, locked.url, facts=locked.facts)
-            if locked.sha256 and any(each.version(origin) in wanted for each in versioned):
-                told.append(f"{locked.name} in {lockfile} was locked from there: its SHA256 is {locked.sha256}.")
-    told += [f"Its page still names the SHA256 {sha256}." for sha256 in gone.hashes if not told]
-    return told[:_MOST_TOLD]
 
 
 def _registered(
@@ -507,11 +440,20 @@ def pull_tokenizer(workspace: Workspace, run: Run) -> Path:
     Raises:
         SourceError: It could not be fetched.
     """
+    see_tokenizer_can_come(workspace)
+    return fetch_tokenizer(workspace.store, run)
+
+
+def see_tokenizer_can_come(workspace: Workspace) -> None:
+    """See that CLIP's vocabulary is here, or that the network may be asked for it.
+
+    Raises:
+        OfflineError: Neither.
+    """
     if workspace.settings.offline and installed_tokenizer(workspace.store) is None:
         raise OfflineError(
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
-    return fetch_tokenizer(workspace.store, run)
 
 
 def fetched_before(workspace: Workspace, resolution: Resolution) -> int:

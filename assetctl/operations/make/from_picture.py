@@ -176,7 +176,7 @@ class _Reader:
         autov3 = self._entry.get("autov3")
         if autov3 is not None and not (isinstance(autov3, str) and _AUTOV3.fullmatch(autov3)):
             raise self.nonsense("autov3")
-        optional = {key: self._entry.get(key) for key in ("family", "base_model", "source")}
+        optional = {key: self._entry.get(key) for key in ("family", "base_model", "source", "found_by")}
         for key, value in optional.items():
             if value is not None and not isinstance(value, str):
                 raise self.nonsense(key)
@@ -206,7 +206,7 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
         request=_request(parameters, remarks),
         assets=ours,
         then=tuple(_token(used, f"{parameters.prompt}\n{parameters.negative_prompt}") for used in ours),
-        remarks=(*remarks, *_left_out(parameters, assets)),
+        remarks=(*remarks, *parameters.notes, *_left_out(parameters, assets)),
     )
 
 

@@ -11,6 +11,7 @@ from assetctl.errors import CorruptFileError, HashMismatchError, IncompatibleErr
 from assetctl.files.paths import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, only_checkpoint, select, with_settings
+from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import MAX_SEED, RANDOM
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
@@ -79,6 +80,7 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
     selection = select(workspace.catalog.read, request)
     if selection.checkpoint is None:
         selection = replace(selection, uses=(AssetUse("checkpoint", only_checkpoint(workspace)), *selection.uses))
+    selection = with_embeddings(workspace.catalog.read, selection, take=request.auto_embeddings is not False)
     return resolve_selection(workspace, request, selection)
 
 

@@ -21,6 +21,7 @@ from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, is_page
 from assetctl.operations.make.picture_file import FORMATS, find_picture, look_at_picture
 from assetctl.operations.make.plan import resolve_selection
+from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters
 from assetctl.plan import PlannedUse
 from assetctl.request import Output
@@ -166,6 +167,8 @@ def plan_reproduction(
     _require(resolved, other_bytes=other_bytes)
     # Rules speak of assets under their names of now; the new picture, under those of then.
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
+    if not recipe.exact:  # what its prompt may mean beside what it says that it used
+        now = with_embeddings(workspace.catalog.read, now, take=False)
     plan, report = resolve_selection(workspace, recipe.request, now)
     plan = replace(plan, uses=tuple(map(PlannedUse.of, then.uses)))
     remarks = [
@@ -321,7 +324,7 @@ def _described(each: ResolvedAsset) -> str:
 def _selection(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe, *, renamed: bool) -> Selection:
     """What is here of it; if `renamed`, under the names that the picture has for it."""
     uses = [
-        AssetUse(each.used.role, _as_then(each, fields, renamed=renamed), _weight(each.used))
+        AssetUse(each.used.role, _as_then(each, fields, renamed=renamed), _weight(each.used), fields.get("found_by"))
         for each, fields in zip(resolved, recipe.then, strict=True)
     ]
     for role in ("checkpoint", "vae"):  # the first counts
@@ -346,9 +349,8 @@ def _as_then(each: ResolvedAsset, fields: dict[str, Any], *, renamed: bool) -> A
     assert asset is not None  # noqa: S101 - `_require` saw to it
     if each.matched_by != "sha256":
         fields = {"trigger_words": fields["trigger_words"]} if "trigger_words" in fields else {}
-    return replace(
-        asset, **{key: value for key, value in fields.items() if key != "family" and (renamed or key != "name")}
-    )
+    kept = fields.keys() - {"family", "found_by"} - (set() if renamed else {"name"})
+    return replace(asset, **{key: fields[key] for key in kept})
 
 
 def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[str]:

@@ -14,6 +14,7 @@ from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import AssetctlError, NotFoundError, UsageError
 from assetctl.identify.plugins import family_called
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
+from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import check_weight, filled
 from assetctl.prompt import parse_prompt
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
@@ -135,19 +136,15 @@ def situation_of(
     purpose: Purpose = "any",
     commercial: bool = False,
 ) -> Situation:
-    """What this machine and the catalog say to a selection; nothing of embeddings and tokens without a prompt."""
+    """What this machine and the catalog say to a selection; nothing of tokens without a prompt."""
     read, has_prompt = workspace.catalog.read, bool(selection.prompt or selection.negative_prompt)
-    folder, others = None, []
-    if has_prompt:
-        chosen = {asset.id for asset in selection.embeddings}
-        others = [asset for asset in read.assets(kind="embedding") if asset.id not in chosen]
-        folder = None if selection.checkpoint is None else tokenizer_folder(workspace, selection.checkpoint)
+    checkpoint = selection.checkpoint if has_prompt else None
+    folder = None if checkpoint is None else tokenizer_folder(workspace, checkpoint)
     assets = dict.fromkeys(selection.assets())
     return Situation(
         purpose=purpose,
         loading=partial(unloadable, workspace) if purpose == "generate" else None,
         set_by_hand=tuple((asset.path, fields) for asset in assets if (fields := read.set_by_hand(asset))),
-        others=tuple(others),
         tokenizer=None if folder is None else str(folder),
         memory=free_memory(),
         weight_bytes=4 if workspace.settings.dtype == "fp32" else 2,
@@ -175,11 +172,10 @@ def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, 
     tried: list[tuple[Asset, Callable[[], None]]] = []
     if vae is not None and vae.kind == "vae" and vae.format in LOADED and context.failure(vae) is None:
         tried.append((vae, partial(check_vae, Path(vae.path), context.header(vae), family.name)))
-    several = len(family.driven.text_encoders) > 1
     live = dict.fromkeys(use.asset for use in context.selection.loras if use.weight and use.asset in context.loras)
     for lora in live:
         header = context.header(lora) if lora.format in LOADED else None
-        tried += [] if header is None else [(lora, partial(check_lora, lora.name, header, several=several))]
+        tried += [] if header is None else [(lora, partial(check_lora, lora.name, header))]
     for asset, look in tried:
         try:
             look()
@@ -341,7 +337,10 @@ def check(
     known: Purpose | None = next((each for each in PURPOSES if each == purpose), None)
     if purpose is not None and known is None:
         raise UsageError(f"There is no purpose {purpose!r:.40}.", f"Purposes are: {', '.join(PURPOSES)}.")
-    selection = select(workspace.catalog.read, request, note_unknown_tags=True)
+    read = workspace.catalog.read
+    selection = with_embeddings(
+        read, select(read, request, note_unknown_tags=True), take=request.auto_embeddings is not False
+    )
     if not (selection.assets() or selection.unknown_loras):
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."

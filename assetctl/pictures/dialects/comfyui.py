@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.options import a1111_name
 from assetctl.pictures.graph import Graph, Node, to_api
 from assetctl.pictures.parameters import (
+    MAX_ASSETS,
     NO_FILE,
     Collection,
     Dialect,
@@ -29,7 +31,7 @@ from assetctl.pictures.parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _PLACES = ("ImageDescription", "Make", "Model", "Software", "UserComment", "Comment")
 _PREFIX = re.compile(r"\s*(prompt|workflow)\s*:", re.IGNORECASE)
@@ -64,6 +66,7 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         assets=_assets(graph, samplers, given, prompts).assets(),
         fields=fields,
         understood=_understood(fields, plain.get("steps")),
+        notes=tuple(dict.fromkeys(_notes(graph, given))),
     )
 
 
@@ -147,11 +150,9 @@ def _assets(graph: Graph, samplers: list[Node], given: dict[str, Any], prompts: 
     for node in (*chain, Node("", "", given)):
         for key in sorted(_MODEL_NAMES & node.inputs.keys()):
             found.add("checkpoint", _named(graph, node.inputs[key], key))
-    for node in chain if given else graph.nodes.values():
-        for name, weight in _loras(node.inputs):
-            strength = number(graph.scalar(weight, "strength_model"))
-            if strength != 0:
-                found.add("lora", _named(graph, name, "lora_name"), weight=strength)
+    for name, strength, _ in _strengths(graph, chain if given else graph.nodes.values()):
+        if strength != 0:
+            found.add("lora", name, weight=strength, turn=found.uses("lora", name))
     _add_refiners(found, graph, samplers[1:_MAX_SAMPLERS])
     for match in _EMBEDDING.finditer(prompts):
         found.add("embedding", match[1])
@@ -161,7 +162,31 @@ def _assets(graph: Graph, samplers: list[Node], given: dict[str, Any], prompts: 
     return found
 
 
+def _strengths(graph: Graph, nodes: Iterable[Node]) -> Iterator[tuple[object, float | None, float | None]]:
+    """The LoRAs of some nodes, each with its strength for the model and for the text encoders."""
+    for node in nodes:
+        for name, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
+            strengths = (number(graph.scalar(model, "strength_model")), number(graph.scalar(clip, "strength_clip")))
+            yield _named(graph, name, "lora_name"), *strengths
+
+
+def _notes(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    """LoRAs whose text encoders were changed by another strength than the model, for which there is one weight here."""
+    chain = graph.model_chain(given.get("model")) if given else graph.nodes.values()
+    for name, model, clip in islice(_strengths(graph, chain), MAX_ASSETS):
+        if name is None or clip is None or model is None or clip == model:
+            continue
+        lora = f"The LoRA {model_name(name)}"
+        if model == 0:
+            yield f"{lora} changed the text encoders alone, at {clip:g}: it is left out."
+        else:
+            yield f"{lora} was applied at {model:g}, and at {clip:g} to the text encoders: {model:g} is used for both."
+
+
 _MODEL_NAMES = {"ckpt_name", "unet_name"}
+
+#: What a LoRA has a strength for.
+_PARTS = ("model", "clip")
 
 #: Samplers whose models are looked at.
 _MAX_SAMPLERS = 8
@@ -184,26 +209,31 @@ def _add_refiners(found: Collection, graph: Graph, samplers: list[Node]) -> None
                     found.add("other", name)
 
 
-def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object]]:
-    """Name and strength of a loader's LoRAs: of the usual one, of stacks, and of rgthree's.
+def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object, object]]:
+    """Name and strengths of a loader's LoRAs: of the usual one, of stacks, and of rgthree's.
 
     A stack keeps the names beyond its count, which it does not use.
     """
     count = integer(inputs.get("lora_count"))
     is_advanced = inputs.get("input_mode") == "advanced"
-    weights = (*(() if is_advanced else ("lora_wt_",)), "model_str_", "model_weight_")
+    both = () if is_advanced else ("lora_wt_",)
+    weights, clips = (*both, "model_str_", "model_weight_"), (*both, "clip_str_", "clip_weight_")
     for key, value in inputs.items():
         each = mapping(value)
         if each:
             if key.lower().startswith("lora_") and each.get("on", True) is True:
-                yield each.get("lora"), each.get("strength")
+                yield each.get("lora"), each.get("strength"), each.get("strengthTwo")
         elif key == "lora_name":
-            yield value, inputs.get("strength_model", inputs.get("lora_model_strength"))
+            yield value, *(inputs.get(f"strength_{part}", inputs.get(f"lora_{part}_strength")) for part in _PARTS)
         elif key.startswith("lora_name_"):
             place = key.removeprefix("lora_name_")
             is_beyond = count is not None and (integer(place) or 0) > count
             if not is_beyond and inputs.get(f"switch_{place}") != "Off":
-                yield value, next((inputs[each + place] for each in weights if each + place in inputs), None)
+                given = [
+                    next((inputs[each + place] for each in names if each + place in inputs), None)
+                    for names in (weights, clips)
+                ]
+                yield value, *given
 
 
 def _control_strengths(graph: Graph) -> dict[str, object]:

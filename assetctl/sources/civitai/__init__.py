@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
 from assetctl.errors import SourceNotFoundError, UsageError
+from assetctl.files.paths import safe_name
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
-from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, air, misspelt, need_network
-from assetctl.text import parts_of, without_secrets
+from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, misspelt, need_network
+from assetctl.text import air, parts_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assetctl.settings import Settings
-    from assetctl.sources.base import Air, Found, Way
+    from assetctl.sources.base import Found, Way
+    from assetctl.text import Air
     from assetctl.types import Facts, Origin
 
 #: What is written so is asked of nobody else.
@@ -42,11 +44,11 @@ _OF_VERSION = re.compile(r"modelVersionId=(\d{1,18})\b", re.ASCII)
 #: Words by which an address of a download may tell a file from others of its version.
 _WORDS = ("type", "format", "size", "fp", "quantType")
 
-#: What else may be asked behind a question mark: the file's name, and a file of a ZIP.
-_NAMES = ("name", "member")
-
-#: All of these in the letters that they have.
-_KEYS = {key.lower(): key for key in (*_WORDS, *_NAMES, "fileId", "modelVersionId")}
+#: What may be asked behind a question mark, in any letters: these words, a file's name or number, a file of a ZIP.
+_KEYS = {
+    "type": "type", "format": "format", "size": "size", "fp": "fp", "quanttype": "quantType", "name": "name",
+    "member": "member", "fileid": "fileId", "modelversionid": "modelVersionId",
+}  # fmt: skip
 
 #: Formats as AIRs write them, as Civitai's files have them.
 _FORMATS = {
@@ -140,7 +142,7 @@ class CivitaiSource:
                 raise UsageError(f"{chosen.path} is no ZIP, so nothing in it can be asked for.", "Leave out `member=`.")
             self._archives[url] = chosen
             form, url = "file", with_member(url, wanted.member)
-            chosen = RemoteFile(PurePosixPath(wanted.member).name, url=url)
+            chosen = RemoteFile(safe_name(PurePosixPath(wanted.member).name), url=url)
         path = chosen.path
         name = Path(path).stem if path.lower().endswith(MODEL_SUFFIXES[:2]) else path
         revision, files = str(version.number), (chosen,)
@@ -378,7 +380,7 @@ def without_member(address: str) -> str:
 def _is_download(address: str | None, version: str, asked: CivitaiReference) -> bool:
     """Whether a file of this version is had there, from Civitai itself, and none that was not asked for."""
     parts = parts_of(address or "")
-    match = _DOWNLOAD.fullmatch(parts.path)
+    match = _DOWNLOAD.fullmatch(_page_path(address or "") or "")
     place = (parts.scheme, parts.netloc.lower())
     own = place == parts_of(civitai_endpoint())[:2] or (place[0] == "https" and place[1] in _HOSTS)
     return own and match is not None and match["version"] == version and _is_asked(parts.query, asked)
