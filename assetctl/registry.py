@@ -165,6 +165,14 @@ class Registry:
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(f"{family} is not a known family.", f"{meant}Families are: {', '.join(known)}.")
 
+    def unknown_base_model(self, base_model: str | None) -> Sequence[str] | None:
+        """What may have been meant by a base model that neither a family nor an asset has; `None` where one has it."""
+        from assetctl.operations.library.edit import as_known, base_models, near_base_models
+
+        if not base_model or as_known(base_model) in base_models() or self.list(base_model=base_model, limit=1):
+            return None
+        return near_base_models(base_model)
+
     def families(self) -> Sequence[str]:
         """Names of all families that can be identified."""
         from assetctl.identify.plugins import families
@@ -390,8 +398,10 @@ class Registry:
         run: Run | None = None,
     ) -> Sequence[PullResult | AssetctlError]:
         """Bring several assets into the store, some at a time; in their order, what became of each."""
+        from assetctl.catalog.listing import several
         from assetctl.operations.acquire.pull import pull_all
 
+        references = list(several("pull_all", references))
         with running(run) as run:
             return pull_all(self._workspace, references, run, tags=tags)
 
@@ -480,6 +490,7 @@ class Registry:
         """
         from assetctl.operations.select.check import check
 
+        _see_request(request)
         return check(self._workspace, request, purpose=purpose, commercial=commercial)
 
     def rules(self) -> Sequence[Rule]:
@@ -527,8 +538,10 @@ class Registry:
             NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
             FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
         """
+        from assetctl.catalog.listing import several
         from assetctl.operations.select.prompts import read_prompt
 
+        several("embeddings", embeddings)
         return read_prompt(
             self._workspace, text, checkpoint=checkpoint, embeddings=embeddings, auto_embeddings=auto_embeddings
         )
@@ -543,6 +556,7 @@ class Registry:
         from assetctl.operations.make.generate import find_output_path
         from assetctl.operations.make.plan import resolve
 
+        _see_request(request)
         find_output_path(self._workspace, request.output, count=request.count or 1)
         return resolve(self._workspace, request)
 
@@ -671,6 +685,7 @@ class Registry:
         prompt: str | None = None,
         seed: int | None = None,
         since: str | None = None,
+        damaged: Callable[[CatalogError], None] | None = None,
     ) -> Sequence[Generation]:
         """The pictures that were made, newest first, without their records; conditions add up.
 
@@ -680,10 +695,14 @@ class Registry:
             prompt: Words that occur in the prompt.
             seed: Exactly this one.
             since: A date or time in ISO 8601, or `12h`, `7d`, `2w`, `3m`, `1y` ago.
+            damaged: Told of every picture that is left out since what is kept of it is damaged.
+
+        Raises:
+            CatalogError: What is kept of one is damaged, and nobody wants to be told of those.
         """
         from assetctl.operations.make.history import history
 
-        return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit)
+        return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit, damaged=damaged)
 
     def generation(self, number: int) -> Generation:
         """One picture of the history, with its record.
@@ -762,3 +781,16 @@ class Registry:
         folder = None if base is None else Path(base)
         with running(run) as run:
             return export(self._workspace, names, run, recipe=recipe, base=folder)
+
+
+def _see_request(request: object) -> None:
+    """See that something is a `Request`, and no name or prompt.
+
+    Raises:
+        UsageError: It is not.
+    """
+    from assetctl.request import Request
+
+    if not isinstance(request, Request):
+        hint = "Write Request.of('a cat', checkpoint='dreamshaper'), or Request.of(names=['dreamshaper', 'whiskers'])."
+        raise UsageError(f"A Request is asked for, not {request!r:.40}.", hint)

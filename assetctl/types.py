@@ -46,6 +46,9 @@ KINDS = (
     "diffusion-model", "text-encoder", "image-encoder", "ip-adapter", "upscaler", "unknown",
 )  # fmt: skip
 
+#: Formats that assets are in.
+FORMATS = ("safetensors", "diffusers", "pickle", "gguf", "png")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

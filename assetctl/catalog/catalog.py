@@ -6,9 +6,10 @@ import contextlib
 import errno
 import gc
 import os
+import secrets
 import sqlite3
 import threading
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -54,15 +55,24 @@ class Catalog:
 
     Each thread that asks has a connection of its own, and all share one that writes, one at a time.
 
+    Args:
+        path: Its file.
+        migrations: Where Alembic's scripts are, if not at their place.
+        make: Whether the file is made now, where there is none; else it is when something is written, and what is asked
+            before is answered by an empty catalog.
+
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
         CatalogTooNewError: A newer assetctl wrote it.
         StorageError: The folder cannot be written.
     """
 
-    def __init__(self, path: Path, migrations: Path | None = None) -> None:
+    def __init__(self, path: Path, migrations: Path | None = None, *, make: bool = True) -> None:
         self.path = path
-        self._reading = {threading.current_thread(): open_catalog(path, migrations)}
+        self._migrations = migrations
+        self._is_missing = not make and not path.exists()
+        opened = _empty(path, migrations) if self._is_missing else open_catalog(path, migrations)
+        self._reading = {threading.current_thread(): opened}
         self._opening = threading.Lock()
         self._writing: sqlite3.Connection | None = None
         self._writes = threading.Lock()
@@ -102,8 +112,9 @@ class Catalog:
                 raise rows.LockedError
             try:
                 self._writes_in = threading.current_thread()
+                connection = self._to_write()
                 self._keep_room()
-                with transaction(self._to_write()):
+                with transaction(connection):
                     yield self._writer
             except BaseException:
                 self._writer.forget()
@@ -146,6 +157,9 @@ class Catalog:
 
     def _to_read(self) -> sqlite3.Connection:
         """The connection with which this thread reads."""
+        if self._is_missing and self.path.exists():
+            with self._opening:
+                self._take_up()
         thread = threading.current_thread()
         opened = self._reading.get(thread)
         return opened.connection if opened is not None else self._open_for(thread)
@@ -156,6 +170,9 @@ class Catalog:
                 raise sqlite3.ProgrammingError("it was closed")
             for ended in [other for other in self._reading if not other.is_alive()]:
                 self._reading.pop(ended).connection.close()
+            if self._is_missing:
+                self._reading[thread] = _empty(self.path, self._migrations)
+                return self._reading[thread].connection
             # where this process has the file open, reading it as a file would lose its locks
             is_open = self._writing is not None or any(not opened.is_copy for opened in self._reading.values())
             self._reading[thread] = connect(self.path, may_copy=not is_open)
@@ -171,9 +188,17 @@ class Catalog:
         with self._opening:
             if self._is_closed:
                 raise sqlite3.ProgrammingError("it was closed")
+            if self._is_missing:
+                self._take_up()
             if self._writing is None:
                 self._writing = connect_for_writing(self.path)
             return self._writing
+
+    def _take_up(self) -> None:
+        """Have the file in the place of the empty catalog that was read until now; others may just have made it."""
+        _ensure_schema(self.path, self._migrations)
+        self._is_missing = False
+        self._reading.clear()  # others may be using theirs, which end with them
 
     def _of_the_transaction(self) -> sqlite3.Connection:
         if self._writing is None or self._writes_in is not threading.current_thread():
@@ -215,6 +240,25 @@ def open_catalog(path: Path, migrations: Path | None = None) -> Opened:
         opened.connection.close()
     _ensure_schema(path, migrations)
     return connect(path)
+
+
+def _empty(path: Path, migrations: Path | None) -> Opened:
+    """What is read where there is no file: a catalog in memory, in which nothing is."""
+    connection = _sqlite(":memory:")
+    with explained(path):
+        connection.deserialize(_nothing(migrations or migrations_folder()))
+        return Opened(prepared(connection, "read"), is_copy=True)
+
+
+@cache
+def _nothing(migrations: Path) -> bytes:
+    """A catalog in which nothing is."""
+    from assetctl.catalog import models  # noqa: PLC0415 - as where one is made
+
+    name = f"file:assetctl-{secrets.token_hex(16)}?mode=memory&cache=shared"
+    with contextlib.closing(_sqlite(name, uri=True)) as connection:  # it holds what all by the name share
+        models.upgrade(lambda: prepared(_sqlite(name, uri=True), "upgrade"), migrations)
+        return connection.serialize()
 
 
 def connect(path: Path, *, may_copy: bool = True) -> Opened:

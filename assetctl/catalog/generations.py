@@ -24,7 +24,7 @@ from assetctl.catalog.rows import (
     insert,
     some,
 )
-from assetctl.errors import NotFoundError
+from assetctl.errors import CatalogError, NotFoundError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -98,6 +98,7 @@ class Generation:
         image_path: Where it was saved; it may lie elsewhere by now.
         image_sha256: Of the file as it was saved.
         record: Everything that was recorded in it; `None` in a list of many.
+        replaced: Whether another file is known to lie where it was saved.
     """
 
     number: int
@@ -109,11 +110,12 @@ class Generation:
     image_sha256: str
     assets: tuple[GenerationAsset, ...]
     record: dict[str, Any] | None = None
+    replaced: bool = False
 
     @property
     def is_there(self) -> bool:
-        """Whether there is still a file where the picture was saved."""
-        return os.path.exists(self.image_path)  # noqa: PTH110 - a `Path` costs more, and there may be many
+        """Whether the picture is still where it was saved."""
+        return not self.replaced and os.path.exists(self.image_path)  # noqa: PTH110 - a `Path` costs more
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,35 @@ class Generations(Asking):
         super().__init__(connect, path)
         self._write = write
 
-    def latest(self, wanted: GenerationFilter, limit: int | None = 20) -> list[Generation]:
-        """The newest pictures that fit, newest first, without their records."""
+    def latest(
+        self,
+        wanted: GenerationFilter,
+        limit: int | None = 20,
+        damaged: Callable[[CatalogError], None] | None = None,
+    ) -> list[Generation]:
+        """The newest pictures that fit, newest first, without their records.
+
+        One of which what is kept is damaged is an error, unless somebody wants to be told of all `damaged`, and gets
+        the rest.
+        """
         where, values = _conditions(wanted)
-        query = f"SELECT {', '.join(_LISTED)} FROM generations g WHERE {where} ORDER BY id DESC LIMIT ?"
-        rows = self._rows(query, [*values, -1 if limit is None else limit], _LISTED)
+        rest = f"FROM generations g WHERE {where} ORDER BY id DESC LIMIT ?"
+        values.append(-1 if limit is None else limit)
+        try:
+            return self._listed(rest, values)
+        except CatalogError:
+            if damaged is None:
+                raise
+        found = []
+        for row in self._rows(f"SELECT id {rest}", values, {"id": NUMBER}):
+            try:
+                found += self._listed("FROM generations WHERE id = ?", [row[0]])
+            except CatalogError as error:
+                damaged(error)
+        return found
+
+    def _listed(self, rest: str, values: Sequence[object]) -> list[Generation]:
+        rows = self._rows(f"SELECT {', '.join(_LISTED)} {rest}", values, _LISTED)
         assets = self._assets(row["id"] for row in rows)
         return [self._generation(row, assets) for row in rows]
 

@@ -23,7 +23,7 @@ from assetctl.catalog.rows import (
     words,
 )
 from assetctl.errors import CatalogError, UsageError
-from assetctl.types import KINDS, Asset
+from assetctl.types import FORMATS, KINDS, Asset
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,6 +35,9 @@ WEIGHED = 1000
 
 #: Kinds that are used with a checkpoint, and so fit it or do not.
 FITTING = ("lora", "embedding", "vae", "controlnet")
+
+#: Fields of which every value is known; formats may be unknown, which is "".
+_CLOSED = {"kind": KINDS, "format": (*FORMATS, "")}
 
 #: How well an asset fits a checkpoint, best first.
 FITS = ("same base model", "same family", "same latents", "other lineage", "perhaps")
@@ -129,6 +132,7 @@ class Lists(Asking):
             **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`; an empty one asks
                 for what has none.
         """
+        _see_limit(limit)
         where, values = conditions(filters, tags=tags, in_store=in_store)
         if sort not in SORTS:
             raise UsageError(f"{sort!r} is not an order.", f"Choose one of: {', '.join(SORTS)}.")
@@ -153,6 +157,7 @@ class Lists(Asking):
         Raises:
             UsageError: There is nothing to look for.
         """
+        _see_limit(limit)
         matches = _matches(text, filters)
         if limit is None or self._count(matches, WEIGHED + 1) <= WEIGHED:
             best = "bm25(asset_search, 10, 5, 5, 1)"
@@ -182,6 +187,7 @@ class Lists(Asking):
         VAEs of the families that are `sharing` the latents of the checkpoint's are among it. LoRAs and embeddings for
         base models that are `strange` to it work in part.
         """
+        _see_limit(limit)
         also = conditions(filters, tags=tags, in_store=in_store)
         fits: dict[int, str] = {}
         for question in (_fitting(checkpoint, sharing, also, strange), _perhaps_fitting(checkpoint, also)):
@@ -261,20 +267,41 @@ def conditions(
     for field, value in filters.items():
         if field not in IDENTIFIED:
             raise TypeError(f"no such filter: {field}")
-        if field == "kind" and value is not None and value.lower() not in KINDS:
-            raise UsageError(f"{value!r} is no kind.", f"Kinds are: {', '.join(KINDS)}.")
+        if not isinstance(value, str | None):
+            raise UsageError(f"A {field} is a text, not {value!r:.40}.")
+        known = _CLOSED.get(field, ())
+        if known and value is not None and value.lower() not in known:
+            raise UsageError(f"{value!r} is no {field}.", f"{field.title()}s are: {', '.join(filter(None, known))}.")
         if value == "":
             where.append(f"{field} IS NULL")
         elif value is not None:  # kinds are kept in lower case
             where.append(f"{field} = :{field}" if field == "kind" else f"{field} = :{field} COLLATE NOCASE")
             values[field] = value.lower() if field == "kind" else value
-    for number, tag in enumerate(tags):
+    for number, tag in enumerate(several("tags", tags)):
+        if not tag.strip():
+            raise UsageError("An empty tag is none.", "Leave it out, or name one that assets have.")
         where.append(f"id IN (SELECT asset_id FROM tags WHERE tag = :tag{number})")
         values[f"tag{number}"] = tag
     if in_store is not None:
         where.append("in_store = :in_store")
         values["in_store"] = in_store
     return " AND ".join(where), values
+
+
+def several(called: str, given: Iterable[str]) -> Iterable[str]:
+    """Words as they were given: one text would be read letter by letter.
+
+    Raises:
+        UsageError: It is one text.
+    """
+    if isinstance(given, str):
+        raise UsageError(f"{called} takes several words, not one text.", f"Write {called}=[{given!r:.40}].")
+    return given
+
+
+def _see_limit(limit: int | None) -> None:
+    if limit is not None and not (type(limit) is int and 0 <= limit < 2**63):
+        raise UsageError(f"{limit!r:.40} is no limit.", "Give a whole number, or `None` for all.")
 
 
 def _matches(text: str, filters: Mapping[str, str | None]) -> Question:

@@ -138,7 +138,7 @@ def _row(each: Generation) -> tuple[str, ...]:
     checkpoint = next((use.asset or f"{use.name} (removed)" for use in each.assets if use.role == "checkpoint"), "-")
     prompt = " ".join(each.prompt.split())
     shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
-    file = Path(each.image_path).name + ("" if each.is_there else " (gone)")
+    file = Path(each.image_path).name + ("" if each.is_there else " (replaced)" if each.replaced else " (gone)")
     size = written(together("field")["Size"], each.settings) or ""
     return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
 
@@ -146,12 +146,13 @@ def _row(each: Generation) -> tuple[str, ...]:
 def show_generation(out: Output, picture: Remade) -> None:
     """Give one picture of the history as a result, with the command line that makes it again."""
     generation, command = picture.generation, picture.command
+    state = "" if generation.is_there else "  (another file is there now)" if generation.replaced else "  (gone)"
 
     def render() -> None:
         lines = [
             ("number", str(generation.number)),
             ("made", _local(generation.created_at)),
-            ("file", generation.image_path + ("" if generation.is_there else "  (gone)")),
+            ("file", generation.image_path + state),
             ("SHA256", generation.image_sha256),
             ("prompt", generation.prompt),
             ("negative", generation.negative_prompt),

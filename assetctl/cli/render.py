@@ -6,7 +6,10 @@ import sys
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import typer
+
 from assetctl.cli.session import to_stderr
+from assetctl.errors import CatalogError
 from assetctl.text import safe
 from assetctl.types import Fitting
 
@@ -136,6 +139,17 @@ def tell_rest(out: Output, shown: int, limit: int | None, count: Callable[[int],
     if there > shown:
         total = f"more than {most:,}" if there > most else f"{there:,}"
         out.note(f"{shown:,} of {total} shown; `--limit 0` shows all.")
+
+
+def tell_damaged(out: Output, damaged: Sequence[CatalogError], what: str) -> None:
+    """Say that a list is not the whole truth, which its exit code says too.
+
+    Raises:
+        Exit: Always.
+    """
+    several = f"{len(damaged)} {what}s are" if len(damaged) > 1 else f"1 {what} is"
+    out.warning(f"{several} not shown. {damaged[0].message}", damaged[0].hint)
+    raise typer.Exit(CatalogError.exit_code)
 
 
 def _row(asset: Asset) -> tuple[str, ...]:

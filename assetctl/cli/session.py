@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from assetctl.errors import AssetctlError, UsageError
+from assetctl.errors import AssetctlError, CatalogError, UsageError
 from assetctl.text import redacted, safe, terminal_json
 from assetctl.wire import Outcome
 
@@ -288,20 +288,36 @@ def remember(home: Path | None, run: Callable[[Sequence[str]], int]) -> None:
 
 
 class Session:
-    """What a command works with: its output, and the registry, opened when first used."""
+    """What a command works with: its output, and the registry, opened when first used.
 
-    def __init__(self, home: Path | None, *, json: bool, quiet: bool) -> None:
+    Args:
+        home: The one that was named.
+        json: See `Output`.
+        quiet: Likewise.
+        lists: Whether a home that is not there would be answered by nothing, as one is in which nothing is.
+    """
+
+    def __init__(self, home: Path | None, *, json: bool, quiet: bool, lists: bool = False) -> None:
         self.out = Output(json=json, quiet=quiet)
         self._home = home or _before["home"]
+        self._lists = lists
         self._registry: Registry | None = None
 
     @property
     def registry(self) -> Registry:
-        """The registry of the chosen home."""
+        """The registry of the chosen home.
+
+        Raises:
+            CatalogError: It was named and is not there, and the command would only list what is in it.
+        """
         if self._registry is None:
             from assetctl.registry import Registry  # noqa: PLC0415 - `--help` needs none
 
             self._registry = Registry.open(self._home)
+            home = self._registry.settings.home
+            if self._lists and self._home is not None and not home.exists():
+                hint = "Check what --home names; `assetctl pull` and `assetctl import` make a home where there is none."
+                raise CatalogError(f"There is no home at {home}.", hint)
         return self._registry
 
     @staticmethod
@@ -317,7 +333,12 @@ class Session:
 
 
 def command(
-    *, gives: str, done: str | None = None, examples: Sequence[str], more: Sequence[inspect.Parameter] = ()
+    *,
+    gives: str,
+    done: str | None = None,
+    examples: Sequence[str],
+    more: Sequence[inspect.Parameter] = (),
+    lists: bool = False,
 ) -> Callable[[Callable[..., None]], typer.Typer]:
     """Make a Typer application of one command of a function that takes a `Session` first.
 
@@ -328,13 +349,15 @@ def command(
         done: That of what was finished before an error, where it is another.
         examples: Command lines.
         more: Options that the function takes as keywords, beside those that it names.
+        lists: Whether it only says what is in a home; see `Session`.
     """
 
     def decorate(function: Callable[..., None]) -> typer.Typer:
         @functools.wraps(function)
         def run(**arguments: Any) -> None:  # noqa: ANN401 - as many types as there are options
             arguments.pop("debug")
-            session = Session(arguments.pop("home"), json=arguments.pop("json"), quiet=arguments.pop("quiet"))
+            said = {name: arguments.pop(name) for name in ("home", "json", "quiet")}
+            session = Session(**said, lists=lists)
             try:
                 with session.out.documented():
                     function(session, **arguments)

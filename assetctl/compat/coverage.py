@@ -14,10 +14,14 @@ from assetctl.tensors.adapters import (
     ENDINGS,
     FITS,
     HALVES,
+    HUGGING_FACE,
     KOHYA,
     LISTED,
     MARKS,
+    OPEN_CLIP,
     RANKED,
+    TEXT_ENCODERS,
+    VAES,
     kohya_name,
     kohya_names,
     numbered,
@@ -25,8 +29,6 @@ from assetctl.tensors.adapters import (
     root_of,
 )
 from assetctl.tensors.networks import (
-    HUGGING_FACE,
-    OPEN_CLIP,
     clip_modules,
     diffusers_names,
     diffusers_parts,
@@ -49,10 +51,8 @@ if TYPE_CHECKING:
     #: Canonical names that one name of a LoRA stands for, and the shape of their weights as a whole.
     Target = tuple[tuple[str, ...], Shape]
 
-#: What else a file without such a root may hold.
-_OTHER_PARTS = (
-    "text_encoders.", "text_encoder.", "cond_stage_model.", "conditioner.", "first_stage_model.", "vae.", "model_ema.",
-)  # fmt: skip
+#: What else a file may hold where nothing stands before the names of its denoising network.
+_OTHER_PARTS = (*TEXT_ENCODERS, *VAES, "conditioner.", "model_ema.")
 
 #: What a transformer of FLUX.1 has, in its authors' names and in diffusers'. FLUX.2 shares its modulations.
 _FLUX = "double_blocks.0.img_attn.qkv.weight\n"

@@ -22,12 +22,14 @@ from assetctl.generation.parts import (
     END,
     NETWORKS,
     START,
+    check_vocabulary,
     find_tokenizer_files,
     read_vocabulary,
     refuse_numbers,
     write_tokenizer,
 )
 from assetctl.identify.plugins import family_called
+from assetctl.tensors.adapters import VAES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +110,8 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     refuse_numbers(header, NETWORKS)
     parts = derived(header, family, own_vae=own_vae)
     for encoder in (name for name in parts if name.startswith("text_encoder")):
-        find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
+        source = find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
+        check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
 
 
 def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:
@@ -202,9 +205,7 @@ def vae_config(header: Header, family: str) -> Config:
     Raises:
         UnusableError: There is none.
     """
-    prefix = next(
-        (each for each in ("first_stage_model.", "vae.", "") if each + "encoder.conv_in.weight" in header.tensors), None
-    )
+    prefix = next((each for each in (*VAES, "") if each + "encoder.conv_in.weight" in header.tensors), None)
     if prefix is None:
         hint = "Name one with `--vae NAME`; `assetctl list --kind vae` shows all."
         raise _lacks(header, "its VAE", hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,26 @@ def read_vocabulary(folder: Path, rows: int, checkpoint: Path) -> dict[str, int]
     if len(vocabulary) != rows:
         raise UnusableError(f"{path} has {len(vocabulary)} words, and {checkpoint} knows {rows}.", _HINT)
     return vocabulary
+
+
+def check_vocabulary(folder: Path, rows: int, checkpoint: Path) -> None:
+    """See that `read_vocabulary` would read one; a file is read once, as long as it stays as it is.
+
+    Raises:
+        UnusableError: As `read_vocabulary` does.
+    """
+    with suppress(OSError):
+        status = (folder / "vocab.json").stat()
+        if _counted.get(folder) == (status.st_size, status.st_mtime_ns, rows):
+            return
+        read_vocabulary(folder, rows, checkpoint)
+        _counted[folder] = (status.st_size, status.st_mtime_ns, rows)
+        return
+    read_vocabulary(folder, rows, checkpoint)
+
+
+#: Size, time and number of words of the vocabularies that were read.
+_counted: dict[Path, tuple[int, int, int]] = {}
 
 
 def write_tokenizer(source: TokenizerSource, into: Path, pad: str, length: int) -> None:

@@ -7,10 +7,7 @@ features. Tensors outrank metadata, metadata outrank the file's name; what loses
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
-
-from assetctl.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,24 +24,9 @@ def identify(path: Path, *, beside: Path | None = None) -> Identification:
         CorruptFileError: It is damaged or cut short.
         StorageError: It cannot be opened.
     """
-    from assetctl.files.headers import (  # noqa: PLC0415 - `import assetctl` stays cheap
-        contained,
-        read_any_header,
-    )
+    from assetctl.identify.folder import identify_path  # noqa: PLC0415 - `import assetctl` stays cheap
 
-    with contained(path):
-        try:
-            header = read_any_header(path)
-        except StorageError:  # most paths are files: to ask first whether each is a folder would take as long again
-            if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
-                return identify_folder(path)
-            raise
-        found = identify_header(header)
-    if found.prediction is None and found.kind in ("checkpoint", "diffusion-model"):
-        from assetctl.identify.metadata import configured  # noqa: PLC0415 - few files are checkpoints
-
-        return configured(found, beside or path)
-    return found
+    return identify_path(path, beside=beside)
 
 
 def identify_header(header: Header) -> Identification:

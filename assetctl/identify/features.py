@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from assetctl.tensors.adapters import DENOISERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -363,7 +365,8 @@ _OTHERS = (
     "channelwise",
 )
 
-_ROOTS = ("model.diffusion_model.", "", "diffusion_model.", "control_model.", "unet.")
+#: What may stand before the names of a whole network.
+_ROOTS = ("", *(layout.prefix for layout in DENOISERS if not layout.flat))
 
 #: Attention in the first level, counted from either end, in either spelling.
 _FIRST_ATTENTION = (
@@ -395,10 +398,18 @@ def read_unet(outline: Outline) -> UNet | None:
 
 
 def unet_variant(features: Features) -> str | None:
-    """What a UNet of Stable Diffusion was changed for, by the channels of its input."""
+    """What a UNet of Stable Diffusion was changed for, by the channels of its input.
+
+    Eight of them are pix2pix's, and also those of what reads depth off a picture or turns what it shows (Marigold,
+    Zero123): only one that is told words beside them is known to edit.
+    """
     if features.unet is None or features.kind not in {"checkpoint", "diffusion-model"}:
         return None
-    return {9: "inpainting", 8: "pix2pix", 5: "depth", 7: "upscaler"}.get(features.unet.in_channels or 4)
+    channels = features.unet.in_channels
+    if channels == 8:
+        told = "text encoder" in features.contains and not features.outline.has("cc_projection.", "visual.")
+        return "pix2pix" if told else None
+    return {9: "inpainting", 5: "depth", 7: "upscaler"}.get(channels or 4)
 
 
 def _in_channels(outline: Outline) -> int | None:

@@ -5,17 +5,19 @@ Source: https://huggingface.co/docs/diffusers/using-diffusers/other-formats
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, RefusedFileError, StorageError
+from assetctl.files.headers import contained, read_any_header
 from assetctl.files.json_files import loads
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify.features import Features, UNet
 from assetctl.identify.identification import conclude, decide, identify_tensors, look_at
-from assetctl.identify.metadata import clean_words
+from assetctl.identify.metadata import clean_words, configured
 from assetctl.identify.outline import Outline
 from assetctl.types import Evidence, Identification
 
@@ -31,13 +33,32 @@ _DENOISERS = ("unet", "transformer", "prior")
 _MAX_JSON = 2**20
 _MAX_PARTS = 64
 
+#: Classes of components as configurations name them, to their kinds; the first that fits counts.
 _KINDS = (
-    (r"^Autoencoder|^VQModel|^AsymmetricAutoencoder", "vae"),
-    (r"ControlNet|^T2IAdapter|MultiAdapter", "controlnet"),
-    (r"^UNet|Transformer\dDModel$|^StableCascadeUNet", "diffusion-model"),
-    (r"^CLIPText|^T5Encoder|^Qwen|^Gemma|^Mistral", "text-encoder"),
-    (r"^CLIPVision|^Siglip", "image-encoder"),
+    (r"ControlNet|T2IAdapter$|^MultiAdapter$", "controlnet"),
+    (r"^Autoencoder|^AsymmetricAutoencoder|VQModel$|VAE$|Vae$|AudioTokenizer$", "vae"),
+    (r"UNet(?:$|\w*Model$)|Transformer\dDModel$|DiT\w*Model$|^UVit2DModel$", "diffusion-model"),
+    (r"^StableCascadeUNet|^Wuerstchen(?:Prior|DiffNeXt)$|^PriorTransformer$", "diffusion-model"),
+    (r"^(?:CLIP|Siglip|Clap)\w*Text\w*Model|^(?:CLIP|Siglip2?)Model$|^U?M?T5Encoder", "text-encoder"),
+    (r"^(?:Qwen|Gemma|Mistral|Llama|Llava|SmolLM|ChatGLM|Glm|GptOss|Phi\d)", "text-encoder"),
+    (r"^(?:Bert|XLMRoberta|RobertaSeries)Model", "text-encoder"),
+    (r"^(?:CLIP|Siglip2?)Vision|^Dinov2|^DINOv3ViT", "image-encoder"),
 )
+
+
+def identify_path(path: Path, *, beside: Path | None = None) -> Identification:
+    """What the file or diffusers folder at `path` is; as `assetctl.identify.identify`, which says more."""
+    with contained(path):
+        try:
+            header = read_any_header(path)
+        except StorageError:  # most paths are files: to ask first whether each is a folder would take as long again
+            if os.path.isdir(path):  # noqa: PTH112 - which raises nothing
+                return identify_diffusers(path)
+            raise
+        found = identify_tensors(header)
+    if found.prediction is None and found.kind in ("checkpoint", "diffusion-model"):
+        return configured(found, beside or path)
+    return found
 
 
 def is_diffusers(path: Path) -> bool:

@@ -8,8 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from assetctl.errors import NotFoundError, StorageError, UsageError
+from assetctl.settings import read_toml
 from assetctl.text import hidden_in
-from assetctl.toml_files import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

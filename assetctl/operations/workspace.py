@@ -87,13 +87,16 @@ class Workspace:
 
     @property
     def catalog(self) -> Catalog:
-        """The catalog, for any thread: made or upgraded if need be, and brought in line with where the store is now."""
+        """The catalog, for any thread: upgraded if need be, and brought in line with where the store is now.
+
+        It is made when something is first written to it.
+        """
         with self._opening:
             return self._catalog
 
     @cached_property
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self.settings.catalog)
+        catalog = Catalog(self.settings.catalog, make=False)
         strays = catalog.read.strays(str(self.models))
         if strays:
             find_moved_store(catalog, self.models, strays)

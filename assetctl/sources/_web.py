@@ -14,8 +14,8 @@ import orjson
 
 from assetctl.errors import SourceError, SourceNotFoundError, UnauthorizedError, UsageError
 from assetctl.files.paths import NAMELESS, safe_name
+from assetctl.sources import find_token
 from assetctl.sources._wire import SLOWEST, AstrayError, SlowError, Wire
-from assetctl.sources.tokens import find_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

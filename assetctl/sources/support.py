@@ -24,12 +24,11 @@ _MOST = 16 * 2**20
 _KEY = "clip vocabulary"
 
 #: The vocabulary of CLIP's tokenizer, which the single files of sd1, sd2 and sdxl lack; pinned by content.
-TOKENIZER_FILES = tuple(
-    RemoteFile(f"tokenizer/{name}", digests=digests(sha256=sha256))
-    for name, sha256 in (
-        ("vocab.json", "e089ad92ba36837a0d31433e555c8f45fe601ab5c221d4f607ded32d9f7a4349"),
-        ("merges.txt", "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a"),
-    )
+_VOCABULARY = digests(sha256="e089ad92ba36837a0d31433e555c8f45fe601ab5c221d4f607ded32d9f7a4349")
+_MERGES = digests(sha256="9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a")
+TOKENIZER_FILES = (
+    RemoteFile("tokenizer/vocab.json", digests=_VOCABULARY),
+    RemoteFile("tokenizer/merges.txt", digests=_MERGES),
 )
 
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import HashMismatchError
 from assetctl.files.disk import copy_file, link_or_copy, storage_errors
-from assetctl.run import Bytes, Hashed
+from assetctl.run import Bytes, Hashed, all_of
 from assetctl.sources import _partial
 from assetctl.sources._partial import fetched_bytes
 from assetctl.sources.base import NamesFolders, cancellable
-from assetctl.threads import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

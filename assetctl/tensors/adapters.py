@@ -63,6 +63,30 @@ STACKS = (
     "layers.0.attention.", "double_layers.", "single_layers.", "joint_blocks.", "joint_transformer_blocks.",
 )  # fmt: skip
 
+#: Where single files keep text encoders in Hugging Face's names, and what diffusers calls the encoder.
+HUGGING_FACE = {
+    "cond_stage_model.transformer.": "text_encoder",
+    "conditioner.embedders.0.transformer.": "text_encoder",
+    "text_encoders.clip_l.transformer.": "text_encoder",  # as ComfyUI saves them
+    "text_encoders.clip_h.transformer.": "text_encoder",
+    "text_encoders.clip_g.transformer.": "text_encoder_2",
+    "text_encoders.t5xxl.transformer.": "text_encoder_3",
+}
+
+#: The same in open_clip's names. The SDXL refiner has only the second encoder.
+OPEN_CLIP = {
+    "cond_stage_model.model.": "text_encoder",
+    "conditioner.embedders.0.model.": "text_encoder_2",
+    "conditioner.embedders.1.model.": "text_encoder_2",
+}
+
+#: What else begins the names of text encoders there, and what those of a VAE.
+TEXT_ENCODERS = (
+    "cond_stage_model.", "conditioner.embedders.", "text_encoders.", "text_encoder.", "text_encoder_2.", "te1.",
+    "conditioner.conditioners.",  # of sound, as the VAE's last
+)  # fmt: skip
+VAES = ("first_stage_model.", "vae.", "pretransform.")
+
 LAYOUTS = (
     Layout("lora_unet_", writer="kohya"),
     Layout("oft_unet_", writer="kohya"),
@@ -101,14 +125,14 @@ LAYOUTS = (
     Layout("text_encoder_3.", "text_encoder_3", "diffusers"),
     Layout("text_encoder_4.", "text_encoder_4", "diffusers"),
     *(
-        Layout(f"{place}{name}.{inner}", network)
+        Layout(place, network)
         for name, network in (
             ("clip_l", "text_encoder"), ("clip_h", "text_encoder"), ("clip_g", "text_encoder_2"),
             ("t5xxl", "text_encoder_3"), ("t5", "text_encoder_3"),
         )
-        for place in ("", "text_encoders.")
-        for inner in ("", "transformer.")
+        for place in (f"{name}.", f"{name}.transformer.", f"text_encoders.{name}.")
     ),
+    *(Layout(prefix, network) for prefix, network in HUGGING_FACE.items()),
     Layout("text_encoders.", "text_encoder_other"),  # ComfyUI's language models, by their own names
     Layout("", "text_encoder", before=("text_model.", "text_model_")),
 )  # fmt: skip
@@ -419,9 +443,12 @@ CHANGES = (
         ranked=(".lokr_w1_b", ".lokr_w2_b"),
         lycoris=True,
     ),
-    Change("DoRA", ("dora_scale", "lora_magnitude_vector", "magnitude\n"), others=(
-        ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".magnitude",
-    )),
+    Change(
+        "DoRA",
+        ("dora_scale", "lora_magnitude_vector"),
+        others=(".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight"),
+    ),
+    Change("DoRA", ("magnitude\n",), others=(".magnitude",), telling=False),  # ai-toolkit's
     Change(
         "OFT",
         (".oft_",),
@@ -463,7 +490,7 @@ CHANGES = (
         ranked=(".q_layer.weight",),
         lycoris=True,
     ),
-    Change("numbered LoRA", NUMBERED),
+    Change("numbered LoRA", NUMBERED, ranked=(":down",)),
     Change(
         "VeRA",
         (".vera_lambda_b",),

@@ -299,23 +299,6 @@ def _cut(shape: Shape, count: int) -> list[Shape]:
     return [[own, *shape[1:]] for own in [width] * (count - 1) + [rest]]
 
 
-#: Where single files keep text encoders in Hugging Face's names, and what diffusers calls the encoder.
-HUGGING_FACE = {
-    "cond_stage_model.transformer.": "text_encoder",
-    "conditioner.embedders.0.transformer.": "text_encoder",
-    "text_encoders.clip_l.transformer.": "text_encoder",  # as ComfyUI saves them
-    "text_encoders.clip_h.transformer.": "text_encoder",
-    "text_encoders.clip_g.transformer.": "text_encoder_2",
-    "text_encoders.t5xxl.transformer.": "text_encoder_3",
-}
-
-#: The same in open_clip's names. The SDXL refiner has only the second encoder.
-OPEN_CLIP = {
-    "cond_stage_model.model.": "text_encoder",
-    "conditioner.embedders.0.model.": "text_encoder_2",
-    "conditioner.embedders.1.model.": "text_encoder_2",
-}
-
 #: T5's tables, which no LoRA changes.
 _EMBEDDINGS = (".embed_tokens.weight", ".relative_attention_bias.weight")
 

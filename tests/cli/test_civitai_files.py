@@ -84,15 +84,19 @@ FLUX = table("references/civitai_files")[0].values[0]
 def test_a_dry_run_lists_the_files_and_marks_the_one_that_comes(assetctl, civitai, publish):
     publish(FLUX)
     shown = assetctl("pull", "civitai:7@42", "--dry-run")
+    assert civitai.paths("storage") == []
     (plan,) = assetctl("pull", "civitai:7@42", "--dry-run", "--json").data
     assert [(each["number"], each["type"], each["precision"], each["chosen"]) for each in plan["choices"]] == [
         (12, "VAE", None, False), (13, "Text Encoder", None, False), (11, "Diffusion Model", "fp8", True),
     ]  # fmt: skip
     assert all(each["size"] for each in plan["choices"])
     assert all(word in shown.out for word in ("12", "VAE", "Text Encoder", "fp8", "flux_dev.safetensors")), shown.out
+    assetctl("pull", "civitai:7@42?fileId=11")
+    again = assetctl("pull", "civitai:7@42", "--dry-run")
+    assert "is here already" in again.out
+    assert "t5xxl.safetensors" in again.out
     marked = [line for line in shown.out.splitlines() if line.lstrip().startswith("*")]
     assert ["flux_dev" in line for line in marked] == [True]
-    assert civitai.paths("storage") == []
 
 
 @pytest.mark.parametrize("which", ["12", "ae.safetensors", "AE.safetensors", "ae"])
@@ -211,3 +215,14 @@ def test_an_air_that_ends_as_a_file_does_is_no_path_of_a_manifest(assetctl, civi
     (tmp_path / "registry.toml").write_text('[assets.a]\nsource = "sd1:checkpoint:civitai:7@42.safetensors"\n')
     assert assetctl("lock").code == 0
     assert assetctl("sync", "--locked").code == 0
+
+
+def test_a_version_that_is_gone_is_told_to_be_archived_where_its_model_is(assetctl, civitai, publish):
+    publish(FLUX)
+    civitai.models[7]["mode"] = "Archived"
+    civitai.versions.clear()
+    ended = assetctl("pull", "civitai:7@42")
+    assert (ended.code, "archived by its maker" in ended.err) == (6, True)
+    civitai.models[7]["modelVersions"] = []
+    ended = assetctl("pull", "civitai:7")
+    assert (ended.code, "archived by its maker" in ended.err) == (6, True)

@@ -111,7 +111,7 @@ def test_whatever_is_damaged_is_told_in_a_sentence(assetctl, good, damage, table
             case = (table, column, value, arguments, ended.out, ended.err)
             assert "has a defect" not in ended.err + ended.out, case
             assert ended.code in (0, 1, 2, 3, 4, 5), case
-            told = ended.err.count("error: ") + ended.err.count("asset is not shown")
+            told = ended.err.count("error: ") + ended.err.count(" is not shown")
             assert told == (ended.code in (1, 2, 3) and "--json" not in arguments) or "list" in arguments, case
 
 

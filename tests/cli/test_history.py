@@ -12,7 +12,7 @@ import pytest
 from material import write_lora
 from selections import lora_use, picture_entry
 
-from assetctl.errors import UsageError
+from assetctl.errors import CatalogError, UsageError
 from assetctl.operations.make.history import command_line, parse_since
 from assetctl.registry import Registry
 
@@ -22,6 +22,7 @@ def made(assetctl, home, tmp_path):
     """Three recorded pictures of a checkpoint and a LoRA, the last of which lies where it was saved."""
     assetctl("import", write_lora(tmp_path / "whiskers.safetensors"))
     (tmp_path / "3.png").write_bytes(b"here")
+    here = hashlib.sha256(b"here").hexdigest()
     with Registry.open(home) as registry:
         lora = registry.get("whiskers")
         chosen = ((), (lora_use(lora, 0.7),), ())
@@ -29,7 +30,7 @@ def made(assetctl, home, tmp_path):
         for number, (uses, prompt) in enumerate(zip(chosen, prompts, strict=True), 1):
             registry._workspace.catalog.generations.record(
                 picture_entry(
-                    prompt, uses, "bad" if number == 2 else "", path=str(tmp_path / f"{number}.png"), sha256="ab" * 32,
+                    prompt, uses, "bad" if number == 2 else "", path=str(tmp_path / f"{number}.png"), sha256=here,
                     record={"environment": {"threads": "2"}}, cfg_scale=7.5, seed=number, width=512, height=768,
                 )
             )  # fmt: skip
@@ -50,6 +51,51 @@ def test_the_latest_come_first_and_say_whether_their_files_are_there(assetctl, m
     }  # fmt: skip
     assert "1.png (gone)" in assetctl("history").out
     assert assetctl("history", "--quiet").out.splitlines()[0] == str(made / "3.png")
+
+
+def test_another_file_in_a_pictures_place_is_told(assetctl, made):
+    """Also one that is as old as the picture, and one of the same length."""
+    (made / "3.png").write_bytes(b"hers")
+    (made / "2.png").mkdir()
+    ended = assetctl("history", "--json")
+    assert [(each["is_there"], each["replaced"]) for each in ended.data] == [
+        (False, True),
+        (False, True),
+        (False, False),
+    ]
+    assert "3.png (replaced)" in assetctl("history").out
+    assert "3.png  (another file is there now)" in assetctl("history", "3").out
+    ended = assetctl("history", "3", "--open")
+    assert (ended.code, "Another file lies where the picture was" in ended.err) == (3, True)
+    (made / "3.png").unlink()
+    assert "3.png (gone)" in assetctl("history").out
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE generations SET prompt = x'00ff' WHERE id = 2",
+        "UPDATE generations SET settings = '[1]' WHERE id = 2",
+        "UPDATE generations SET image_path = CAST(x'2f610062' AS TEXT) WHERE id = 2",
+        "UPDATE generation_assets SET name = x'00ff' WHERE generation_id = 2",
+    ],
+)
+def test_one_damaged_picture_does_not_hide_the_others(assetctl, home, made, statement):
+    with sqlite3.connect(home / "catalog.db") as connection:
+        connection.create_function("casefold", 1, str.casefold, deterministic=True)
+        connection.execute(statement)
+    ended = assetctl("history", "--json")
+    assert (ended.code, numbers(ended)) == (1, [3, 1])
+    ended = assetctl("history")
+    assert "warning: 1 picture is not shown" in ended.err
+    assert "3.png" in ended.out
+    assert assetctl("history", "3").code == 0
+    with Registry.open(home) as registry:
+        told = []
+        assert [each.number for each in registry.history(damaged=told.append)] == [3, 1]
+        assert len(told) == 1
+        with pytest.raises(CatalogError):
+            registry.history()
 
 
 def test_pictures_move_with_their_home(assetctl, home, monkeypatch):

@@ -19,7 +19,7 @@ import tomli_w
 from material import write_embedding, write_lora
 
 from assetctl.files.hashing import tree_sha256
-from assetctl.toml_files import LARGEST
+from assetctl.settings import LARGEST
 
 REPO = "cats/whiskers"
 

@@ -9,7 +9,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from material import write_lora
 
-from assetctl.sources import tokens
+from assetctl import sources
 
 
 class Keyring(KeyringBackend):
@@ -44,10 +44,10 @@ def notes(tmp_path, monkeypatch):
 def ring():
     before, ours = keyring.get_keyring(), Keyring()
     keyring.set_keyring(ours)
-    tokens._kept.cache_clear()
+    sources._kept.cache_clear()
     yield ours
     keyring.set_keyring(before)
-    tokens._kept.cache_clear()
+    sources._kept.cache_clear()
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_what_is_no_token_is_not_kept(assetctl, civitai, hub, ring, typed, sourc
 
 
 def test_a_machine_without_a_keyring_says_what_to_do(assetctl, civitai, typed, notes):
-    tokens._kept.cache_clear()
+    sources._kept.cache_clear()
     typed(civitai.token)
     ended = assetctl("login", "civitai")
     assert ended.code == 1

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from compat.sparse import tiny_checkpoint, whole_checkpoint, write_sparse
+from generation import tiny
 from material import write_embedding, write_lora
 
 from assetctl import Registry
@@ -338,7 +339,7 @@ def refused_alike(assetctl, *command):
 def ready(assetctl, tmp_path):
     """A home with a checkpoint that can be generated with, in part, and a place for pictures."""
     write_sparse(tmp_path / "files" / "dream.safetensors", whole_checkpoint())
-    (tmp_path / "files" / "dream.config" / "tokenizer").mkdir(parents=True)
+    tiny.write_vocabulary(tmp_path / "files" / "dream.config" / "tokenizer")
     assetctl("import", tmp_path / "files")
     return ("generate", "a cat", "--steps", "1", "--size", "64x64", "--seed", "5")
 

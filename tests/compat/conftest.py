@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from assetctl.types import Asset
 
-HEADERS = Path(__file__).resolve().parents[2] / "../shared/corpus/headers"
+CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus"
+FOLDERS = ("headers", "headers2")
 
 
 @pytest.fixture(name="asset")
@@ -30,8 +31,11 @@ def real_asset(tmp_path: Path) -> Callable[..., Asset]:
     """An asset with the header of a published model."""
 
     def make(name: str, kind: str, family: str, **other: object) -> Asset:
-        source = HEADERS / f"{name}.json"
-        if not source.exists():
+        source = next(
+            (CORPUS / folder / f"{name}.json" for folder in FOLDERS if (CORPUS / folder / f"{name}.json").exists()),
+            None,
+        )
+        if source is None:
             pytest.skip("needs headers of published models, in ../shared/corpus")
         tensors = json.loads(source.read_text())["tensors"]
         shapes = {key: entry["shape"] for key, entry in tensors.items()}

@@ -45,6 +45,10 @@ def asset_at(path: Path, kind: str, family: str | None, **other: object) -> Asse
     return replace(_BLANK, **(fields | other))
 
 
+#: Words of the vocabulary that `tiny.write_vocabulary` writes.
+WORDS = 523
+
+
 def tiny_checkpoint(width: int = 8, context: int = 768) -> dict[str, list[int]]:
     """The names of a single-file checkpoint with one level, and few of its modules."""
     block = "model.diffusion_model.input_blocks.1"
@@ -62,9 +66,10 @@ def tiny_checkpoint(width: int = 8, context: int = 768) -> dict[str, list[int]]:
     }
 
 
-def whole_checkpoint(width: int = 8, context: int = 768) -> dict[str, list[int]]:
+def whole_checkpoint(width: int = 8, context: int = 768, words: int = WORDS) -> dict[str, list[int]]:
     """The same with all of what a configuration is read off: that of the whole UNet, the VAE and the text encoder."""
     return tiny_checkpoint(width, context) | {
+        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": [words, context],
         "model.diffusion_model.out.2.weight": [4, width, 3, 3],
         "model.diffusion_model.input_blocks.2.0.op.weight": [width, width, 3, 3],
         "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": [77, context],

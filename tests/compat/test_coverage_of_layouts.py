@@ -89,6 +89,45 @@ def test_published_flux_loras_match_every_module_in_flux(
     assert (found.shape_conflicts, found.unmatched, found.ranks) == ((), (), ranks)
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "family", "name", "matched", "ranks"),
+    [
+        ("sd15", "sd1", "lora-cloneofsimo-disney-real", 144 + 48, (1,)),
+        ("sd15", "sd1", "sd15-ia3", 194, ()),
+        ("sdxl-base", "sdxl", "sdxl-oft-kohya", 722, ()),
+        ("sdxl-base", "sdxl", "sdxl-tlora-lycoris", 722, (8,)),
+        ("flux1-dev-fp8-aio", "flux1", "flux1-oft-kohya", 494, ()),
+        ("flux2-dev-lone", "flux2", "flux2-dev-lora-musubi", 160, (32,)),
+    ],
+)
+def test_published_changes_of_other_kinds_match_every_module(
+    real: Make, checkpoint: str, family: str, name: str, matched: int, ranks: tuple[int, ...]
+):
+    found = covered(real(checkpoint, "checkpoint", family), real(name, "lora", family))
+    assert (found.matched, found.shape_conflicts, found.unmatched, found.ranks) == (matched, (), (), ranks)
+
+
+def numbered(sizes: list[tuple[int, int]], network: str = "unet") -> Shapes:
+    """What cloneofsimo's trainer writes of modules of these widths, taken in and given out, with two words."""
+    shapes: Shapes = {"<s1>": [768], "<s2>": [768]}
+    for number, (taken, given) in enumerate(sizes):
+        shapes |= {f"{network}:{number}:up": [given, 4], f"{network}:{number}:down": [4, taken]}
+    return shapes
+
+
+def test_numbered_modules_are_counted_off_in_the_order_of_their_trainer(asset: Make):
+    checkpoint = asset("model", "checkpoint", "sd1", tiny_checkpoint())
+    fitting = numbered([(8, 8), (768, 8), (8, 8)]) | numbered([(768, 768)], "text_encoder")
+    found = covered(checkpoint, asset("fits", "lora", "sd1", fitting))
+    assert (found.matched, found.unmatched, found.ranks) == (4, (), (4,))
+    other = asset("other", "lora", "sd1", numbered([(8, 8), (8, 8), (768, 8)]))
+    report = run_rules(selection_of(checkpoint, (lora_use(other),)))
+    assert (report.coverage, [finding.rule for finding in report.findings if finding.rule == "not_compared"]) == (
+        (),
+        ["not_compared"],
+    )
+
+
 def test_published_control_lora_widens_the_input_where_it_reads_the_second_picture(real: Make, asset: Make):
     checkpoint, lora = asset("flux", "diffusion-model", "flux1", flux()), real("flux1-control-lora", "lora", "flux1")
     report = run_rules(selection_of(checkpoint, (lora_use(lora),)))

@@ -119,9 +119,14 @@ for _family in ("sd1", "sd2", "sdxl", "sdxl-refiner"):
         _whole = whole(ldm_unet(_family, _channels), SD)
         _lone = whole(diffusers_unet(_family, _channels))
         add(f"{_family} checkpoint{_suffix}", "checkpoint", _family, _whole | FIRST_STAGE | TEXTS[_family],
-            layout="ldm", variant=_variant)  # fmt: skip
-        add(f"{_family} unet{_suffix}", "diffusion-model", _family, _lone, layout="diffusers", variant=_variant)
+            layout="ldm", variant=_variant if _channels != 8 or TEXTS[_family] else None)  # fmt: skip
+        add(f"{_family} unet{_suffix}", "diffusion-model", _family, _lone, layout="diffusers",
+            variant=_variant if _channels != 8 else None)  # fmt: skip
     _whole = whole(ldm_unet(_family), SD)
+    if _family == "sd1":  # its pictures are turned by a projection of angles, and by no words
+        add("sd1 zero123", "checkpoint", "sd1", whole(ldm_unet("sd1", 8), SD) | FIRST_STAGE | {
+            "cc_projection.weight": [768, 772],
+            "cond_stage_model.model.visual.conv1.weight": [1024, 3, 14, 14]}, layout="ldm")  # fmt: skip
     add(f"{_family} unet, ldm", "diffusion-model", _family, _whole, layout="ldm")
     add(f"{_family} unet, bare ldm", "diffusion-model", _family, whole(ldm_unet(_family)), layout="ldm")
     add(f"{_family} checkpoint without vae", "checkpoint", _family, _whole | (TEXTS[_family] or SD1_TEXT))

@@ -386,8 +386,13 @@ def test_a_look_alike_is_told_by_its_names_and_widths(tmp_path, case):
 
 @pytest.mark.parametrize(("channels", "variant"), [(4, None), (9, "inpainting"), (8, "pix2pix"), (5, "depth")])
 def test_a_variant_shows_in_the_channels_of_the_input(tmp_path, channels, variant):
-    shapes = {**unet(1024, channels), **FIRST_STAGE}
+    shapes = {**unet(768, channels), **FIRST_STAGE, **TEXT}
     assert identify(write_safetensors(tmp_path / "a.safetensors", shapes)).variant == variant
+
+
+def test_eight_channels_alone_do_not_tell_what_they_are_for(tmp_path):
+    for shapes in (unet(768, 8), unet(1024, 8), {**unet(768, 8), **FIRST_STAGE, "cc_projection.weight": [768, 772]}):
+        assert identify(write_safetensors(tmp_path / "a.safetensors", shapes)).variant is None
 
 
 def test_prediction_comes_from_a_marker_tensor_or_the_family(tmp_path):

@@ -92,6 +92,35 @@ def test_a_component_is_identified_alone(tmp_path, config, kind, family):
     assert (found.kind, found.family, found.format) == (kind, family, "diffusers")
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (
+            "vae",
+            "AutoencoderOobleck VQModel PaellaVQModel ConsistencyDecoderVAE AsymmetricAutoencoderKL LongCatAudioDiTVae",
+        ),
+        ("controlnet", "T2IAdapter MultiAdapter ControlNetXSAdapter UNetControlNetXSModel SanaControlNetModel"),
+        ("diffusion-model", "UNet1DModel UNet3DConditionModel I2VGenXLUNet Kandinsky3UNet UNetMotionModel"),
+        ("diffusion-model", "StableAudioDiTModel StableAudio3DiTModel HunyuanDiT2DModel DiTTransformer2DModel"),
+        ("diffusion-model", "UVit2DModel WuerstchenPrior WuerstchenDiffNeXt StableCascadeUNet PriorTransformer"),
+        ("text-encoder", "UMT5EncoderModel ChatGLMModel LlamaForCausalLM BertModel SiglipTextModel Gemma2Model"),
+        ("image-encoder", "Dinov2Model Siglip2VisionModel CLIPVisionModelWithProjection"),
+    ],
+)
+def test_a_component_is_of_the_kind_that_its_class_names(tmp_path, kind, names):
+    for name in names.split():
+        said = {"architectures": [name]} if kind.endswith("encoder") else {"_class_name": name}
+        (tmp_path / "config.json").write_text(json.dumps(said))
+        assert is_diffusers_folder(tmp_path)
+        assert identify(tmp_path).kind == kind, name
+
+
+@pytest.mark.parametrize("name", ["BertForSequenceClassification", "SamModel", "WhisperModel", "MotionAdapter"])
+def test_a_folder_of_another_network_is_none_of_ours(tmp_path, name):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [name]}))
+    assert not is_diffusers_folder(tmp_path)
+
+
 def test_a_pipeline_without_a_network_has_no_family(tmp_path):
     (tmp_path / "model_index.json").write_text("{}")
     found = identify(tmp_path)

@@ -18,7 +18,9 @@ def test_a_network_is_of_its_kind_and_named_as_whoever_wrote_it(tmp_path, case):
     assert case.get("layout") in (None, found.layout)
 
 
-@pytest.mark.parametrize("prefix", ["params_ema.", "params."])
+@pytest.mark.parametrize(
+    "prefix", ["params_ema.", "params.", "state_dict.", "model.", "net_g.", "module.", "generator."]
+)
 def test_what_enlarges_pictures_is_known_below_its_trainers_prefix(tmp_path, prefix):
     path = tmp_path / "file.safetensors"
     for case in cases("names/kinds"):

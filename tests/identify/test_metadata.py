@@ -129,6 +129,24 @@ def test_metadata_that_agree_are_evidence_too(told):
     assert ("metadata", "family=sdxl") in {(item.source, item.claim) for item in found.evidence}
 
 
+@pytest.mark.parametrize(
+    ("said", "base_model"),
+    [
+        ("stable-diffusion-3-5-large/lora", "SD 3.5 Large"),
+        ("stable-diffusion-3-5-large-turbo", "SD 3.5 Large Turbo"),
+        ("stable-diffusion-3-5-medium/lora", "SD 3.5 Medium"),
+        ("stable-diffusion-3-medium/lora", "SD 3"),
+        ("stable-diffusion-3.5-large", "SD 3.5 Large"),
+        ("stable-diffusion-3-5/lora", None),
+        ("stable-diffusion-3/lora", None),
+    ],
+)
+def test_the_size_of_an_sd3_is_known_by_each_spelling_of_its_trainers(told, said, base_model):
+    shapes = {"joint_blocks.0.x_block.attn.qkv.lora_A.weight": [4, 2432]}
+    found = told({"modelspec.architecture": said}, shapes)
+    assert (found.family, found.base_model) == ("sd3", base_model)
+
+
 def test_chroma_is_known_by_metadata_alone(told):
     shapes = lora(
         {f"diffusion_model.double_blocks.{n}.img_attn.qkv": (3072, 9216) for n in range(19)}, down="lora_A", up="lora_B"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from losing.world import World, back_up, embedding, fresh_world, model_folder, was_staged
 
+from assetctl.catalog import Catalog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,9 +30,7 @@ def warm_up(folder: Path) -> None:
             ["verify"], ["dedupe"], ["prune"],
         ):  # fmt: skip
             assert world.assetctl(*words, "--json", here=True).code == 0, words
-    with fresh_world(folder, 0) as world:
-        world.assetctl("list", here=True)
-        shutil.copyfile(world.home / "catalog.db", folder / "empty.db")
+    Catalog(folder / "empty.db").close()
 
 
 def run_sequence(folder: Path, seed: int) -> None:

@@ -14,6 +14,7 @@ from assetctl.operations.library.upkeep import Duplicate
 
 @command(
     gives="list[operations.library.upkeep.Duplicate]",
+    lists=True,
     examples=["assetctl dedupe", "assetctl dedupe --link", "assetctl dedupe --link --outside --yes"],
 )
 def app(

@@ -6,7 +6,7 @@ from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command
 
 
-@command(gives="list[operations.library.upkeep.Usage]", examples=["assetctl du", "assetctl du --json"])
+@command(gives="list[operations.library.upkeep.Usage]", lists=True, examples=["assetctl du", "assetctl du --json"])
 def app(session: Session) -> None:
     """Show how much space assets take, by kind and family."""
     found = session.registry.usage()

@@ -11,7 +11,9 @@ from assetctl.cli.session import Session, command
 
 
 @command(
-    gives="list[operations.acquire.enrich.Enriched]", examples=["assetctl enrich", "assetctl enrich whiskers --again"]
+    gives="list[operations.acquire.enrich.Enriched]",
+    examples=["assetctl enrich", "assetctl enrich whiskers --again"],
+    lists=True,
 )
 def app(
     session: Session,

@@ -17,6 +17,7 @@ from assetctl.text import counted
 
 @command(
     gives="operations.provision.export.Export",
+    lists=True,
     examples=[
         "assetctl export > registry.toml",
         "assetctl export dreamshaper whiskers --recipe portrait --out registry.toml",

@@ -8,12 +8,14 @@ import typer
 
 from assetctl.cli import completion
 from assetctl.cli.pictures import show_generation, show_history
+from assetctl.cli.render import tell_damaged
 from assetctl.cli.session import Session, command
-from assetctl.errors import NotFoundError, UsageError
+from assetctl.errors import CatalogError, NotFoundError, UsageError
 
 
 @command(
     gives="list[catalog.Generation] | operations.make.history.Remade",
+    lists=True,
     examples=[
         "assetctl history",
         "assetctl history --with whiskers --since 7d",
@@ -50,8 +52,15 @@ def app(
     if number is None:
         if open_picture:
             raise UsageError("Which picture is to be opened?", "Name its number: `assetctl history NUMBER --open`.")
-        found = session.registry.history(limit or None, used=used, prompt=prompt, seed=seed, since=since)
+        damaged: list[CatalogError] = []
+        found = session.registry.history(
+            limit or None, used=used, prompt=prompt, seed=seed, since=since, damaged=damaged.append
+        )
+        if damaged and not found:
+            raise damaged[0]
         show_history(session.out, found)
+        if damaged:
+            tell_damaged(session.out, damaged, "picture")
         if not found:
             filtered = any(each is not None for each in (used, prompt, seed, since))
             session.out.hint(
@@ -74,9 +83,9 @@ def _show_one(session: Session, number: int, *, open_picture: bool) -> None:
     show_generation(session.out, picture)
     if open_picture:
         if not generation.is_there:
-            raise NotFoundError(
-                f"The picture is gone: {generation.image_path}.", f"`assetctl reproduce {number}` makes it again."
-            )
+            what = "Another file lies where the picture was" if generation.replaced else "The picture is gone"
+            hint = f"`assetctl reproduce {number}` makes it again."
+            raise NotFoundError(f"{what}: {generation.image_path}.", hint)
         _open(session, generation.image_path)
 
 

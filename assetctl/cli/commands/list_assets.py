@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.render import list_limit, show_assets, tell_rest
+from assetctl.cli.render import list_limit, show_assets, tell_damaged, tell_rest
 from assetctl.cli.session import Session, command
 from assetctl.errors import CatalogError, UsageError
 
@@ -24,7 +24,7 @@ LIMIT = typer.Option(
 #: How many that could fit are counted, to say how many there are.
 _COUNTED = 10_000
 
-_EMPTY = "The catalog is empty: fill it with `assetctl pull REF` or `assetctl import FOLDER`, or try `assetctl demo`."
+_EMPTY = "{} fill it with `assetctl pull REF` or `assetctl import FOLDER`, or try `assetctl demo`."
 
 
 class Order(StrEnum):
@@ -38,6 +38,7 @@ class Order(StrEnum):
 
 @command(
     gives="list[types.Asset] | list[types.Fitting]",
+    lists=True,
     examples=[
         "assetctl list --kind lora --family sdxl",
         "assetctl list --sort size --limit 10",
@@ -62,7 +63,7 @@ def app(
     ] = None,
     base_model: Annotated[str | None, typer.Option("--base-model", help='"SD 1.5", Pony, Illustrious…')] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", "-t", help="Only with this tag; can be repeated.")] = None,
-    format: Annotated[str | None, typer.Option("--format", help="safetensors or diffusers.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help="safetensors, diffusers, pickle, gguf or png.")] = None,
     in_store: Annotated[
         bool | None,
         typer.Option("--in-store/--in-place", help="Only what assetctl keeps, or only what lies elsewhere."),
@@ -90,7 +91,11 @@ def app(
     )
     most = list_limit(session.out, limit)
     shown = _show_all(session, wanted, most) if fits is None else _show_fitting(session, fits, wanted, most)
-    if not shown:
+    near = None if shown else session.registry.unknown_base_model(base_model)
+    if near is not None:
+        hint = f"Did you mean {' or '.join(near)}?" if near else "`assetctl list` shows the base models of all assets."
+        session.out.warning(f"No asset is of the base model {base_model}, and no family has one of that name.", hint)
+    elif not shown:
         _explain_nothing(session, wanted, fits)
 
 
@@ -113,7 +118,7 @@ def _show_all(session: Session, wanted: Filters, limit: int | None) -> int:
         raise damaged[0]
     show_assets(session.out, assets)
     if damaged:
-        _tell_damaged(session.out, damaged)
+        tell_damaged(session.out, damaged, "asset")
     tell_rest(
         session.out,
         len(assets),
@@ -121,13 +126,6 @@ def _show_all(session: Session, wanted: Filters, limit: int | None) -> int:
         lambda most: session.registry.count(most, tags=tags, in_store=in_store, **fields),
     )
     return len(assets)
-
-
-def _tell_damaged(out: Output, damaged: Sequence[CatalogError]) -> None:
-    """Say that the list is not the whole truth, which its exit code says too."""
-    several = f"{len(damaged)} assets are" if len(damaged) > 1 else "1 asset is"
-    out.warning(f"{several} not shown. {damaged[0].message}", damaged[0].hint)
-    raise typer.Exit(CatalogError.exit_code)
 
 
 def _show_fitting(session: Session, checkpoint: str, wanted: Filters, limit: int | None) -> int:
@@ -161,4 +159,6 @@ def _explain_nothing(session: Session, wanted: Filters, fits: str | None) -> Non
     filtered = (
         fits or wanted.tags or wanted.in_store is not None or any(value is not None for value in wanted.fields.values())
     )
-    session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY)
+    settings = session.registry.settings
+    there = "The catalog is empty:" if settings.catalog.exists() else f"There is no catalog in {settings.home} yet:"
+    session.out.hint("No asset matches; `assetctl list` shows all." if filtered else _EMPTY.format(there))

@@ -11,7 +11,9 @@ from assetctl.cli.session import Session, command
 
 
 @command(
-    gives="list[operations.acquire.outdated.Newer]", examples=["assetctl outdated", "assetctl outdated whiskers --json"]
+    gives="list[operations.acquire.outdated.Newer]",
+    examples=["assetctl outdated", "assetctl outdated whiskers --json"],
+    lists=True,
 )
 def app(
     session: Session,

@@ -23,6 +23,7 @@ _NAMED = 10
 
 @command(
     gives="operations.library.upkeep.Pruning",
+    lists=True,
     examples=["assetctl prune --dry-run", "assetctl prune --yes", "assetctl prune --now", "assetctl prune --missing"],
 )
 def app(

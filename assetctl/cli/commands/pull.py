@@ -81,7 +81,8 @@ def app(
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'pulled'}, {result.asset.path}")
         for text in result.warnings:
             session.out.warning(text)
-        _tell_others(session, result)
+        if file is None and not every:
+            _tell_others(session, result)
     failed = [result for result in results if isinstance(result, AssetctlError)]
     if references or session.out.json:
         show_assets(session.out, [result.asset for result in pulled], failed=failed)
@@ -142,7 +143,7 @@ def _show_plans(session: Session, references: Sequence[str], name: str | None, t
 
     def render() -> None:
         for plan in plans:
-            _show_plan(session, plan)
+            _show_plan(session, plan, alone=len(plans) == 1)
         session.out.line(f"{readable_size(sum(plan.missing for plan in plans))} would be fetched.")
 
     names = [plan.resolution.name for plan in plans]
@@ -152,19 +153,20 @@ def _show_plans(session: Session, references: Sequence[str], name: str | None, t
     session.out.result(plans, render, names, failed)
 
 
-def _show_plan(session: Session, plan: PullPlan) -> None:
+def _show_plan(session: Session, plan: PullPlan, *, alone: bool) -> None:
+    """Say what would come; of one thing `alone`, which files there are."""
     came, here = plan.resolution, plan.here
-    if here is not None:
-        session.out.line(f"{came.name}: is here already, as {here.name}")
-        return
     unsized = any(file.size is None for file in came.files)
     size = "of unknown size" if unsized and not came.size else readable_size(came.size)
     begun = f", {readable_size(plan.fetched)} of them here from an earlier try" if plan.fetched else ""
-    session.out.line(f"{came.name}: {size}{begun}, from {came.url or came.reference}")
-    if came.choices:
+    if here is not None:
+        session.out.line(f"{came.name}: is here already, as {here.name}")
+    else:
+        session.out.line(f"{came.name}: {size}{begun}, from {came.url or came.reference}")
+    if alone and len(came.choices) > 1:
         rows = [_choice_row(each) for each in came.choices]
         session.out.table(_CHOICES, rows, right=("SIZE",))
-    elif len(came.files) > 1:
+    elif here is None and len(came.files) > 1:
         for file in came.files:
             session.out.line(f"  {file.path}: {'of unknown size' if file.size is None else readable_size(file.size)}")
 

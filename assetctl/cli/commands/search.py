@@ -26,6 +26,7 @@ _COLUMNS = ("REFERENCE", "NAME", "KIND", "BASE MODEL", "SIZE", "DOWNLOADS", "HER
 
 @command(
     gives="list[types.Asset] | list[operations.acquire.search.SearchHit]",
+    lists=True,
     examples=[
         "assetctl search whiskers",
         'assetctl search "cat ear" --kind lora',

@@ -25,6 +25,7 @@ class Action(StrEnum):
 
 @command(
     gives="list[store.trash.Entry] | list[operations.library.trash.Restored] | operations.library.trash.Emptied",
+    lists=True,
     examples=[
         "assetctl trash",
         "assetctl trash restore whiskers",
@@ -80,6 +81,7 @@ def _restore(session: Session, names: list[str], *, dry_run: bool) -> None:
         try:
             done.append(_planned(session, name) if dry_run else _restored(session, name))
         except AssetctlError as error:
+            error.reference = error.reference or name
             failed.append(error)
 
     def render() -> None:

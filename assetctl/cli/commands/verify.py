@@ -14,6 +14,7 @@ from assetctl.text import counted
 
 @command(
     gives="list[operations.library.verify.Verification]",
+    lists=True,
     examples=["assetctl verify", "assetctl verify whiskers", "assetctl verify --quick --json"],
 )
 def app(

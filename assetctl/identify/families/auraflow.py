@@ -38,6 +38,8 @@ FAMILY = Family(
     classes=("AuraFlowTransformer2DModel",),
     prediction="flow",
     lineages=((r"pony.*v7", "Pony V7"), (r"aura", "AuraFlow")),
-    contract="Double and single layers by name: certain. The attention of single layers alone: shared with FLUX.1.",
+    contract=(
+        "Double or single layers by name, 3072 wide: certain. The attention of single layers alone: shared with FLUX.1."
+    ),
     latent_channels=4,
 )

@@ -49,6 +49,6 @@ FAMILY = Family(
     classes=("ChromaTransformer2DModel",),
     prediction="flow",
     lineages=((r"chroma", "Chroma"),),
-    contract="A guidance network of its own: certain. Its LoRAs are shared with FLUX.1.",
+    contract="A guidance network of its own, 5120 wide: certain. Its LoRAs are shared with FLUX.1.",
     latent_channels=16,
 )

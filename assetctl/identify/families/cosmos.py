@@ -48,7 +48,8 @@ FAMILY = Family(
     said=r"cosmos|anima(?:$|[^a-z])",
     classes=("CosmosTransformer3DModel",),
     contract=(
-        "Blocks that attend by `q_proj`, or are modulated by `adaln_modulation`: certain. Blocks 2048, 4096 or 5120 "
-        "wide that attend twice, to text 1024 wide: likely."
+        "Blocks that attend by `q_proj`, or are modulated by `adaln_modulation`, and 2048, 4096 or 5120 wide; "
+        "Cosmos 1's three in one: certain. Blocks as wide that attend twice, to text 1024 wide: certain beside "
+        "Cosmos's modulation, else likely."
     ),
 )

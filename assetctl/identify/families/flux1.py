@@ -127,9 +127,10 @@ FAMILY = Family(
     ),
     variant=_variant,
     contract=(
-        "Double or single blocks 3072 wide, at most 19 and 38, with modulation of their own, and text 4096 wide if it "
-        "shows: certain. Without modulation: likely if plain or more than FLUX.2 Klein has, else shared. Chroma's "
-        "LoRAs look so too, and say so in their metadata."
+        "Width 3072, text 4096 wide and pooled text 768 wide; or its authors' modulation before a plain feed-"
+        "forward, or in more blocks than Ovis-Image has: certain. Blocks as diffusers names them, at most 19 and "
+        "38: likely, as Bria, LongCat-Image and others have the same. Attention alone in few blocks: shared. "
+        "Chroma's LoRAs look so too, and say so in their metadata."
     ),
     latent_channels=16,
     clip="start",

@@ -56,8 +56,8 @@ FAMILY = Family(
         (r"flux[-_.]?2[-_. ]dev", "Flux.2 D"),
     ),
     contract=(
-        "Shared modulation, or a gated feed-forward in double and single blocks: certain. Attention "
-        "4096 or 6144 wide alone: likely."
+        "Shared modulation, or attention fused with feed-forward, 3072, 4096 or 6144 wide; a gated feed-forward in"
+        " double and single blocks: certain. Attention 4096 or 6144 wide alone: likely."
     ),
     latent_channels=32,
 )

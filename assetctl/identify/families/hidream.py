@@ -28,6 +28,8 @@ FAMILY = Family(
     said=r"hi-?dream",
     classes=("HiDreamImageTransformer2DModel",),
     prediction="flow",
-    contract="Double and single stream blocks by name: certain. An embedding with a vector for Llama: likely.",
+    contract=(
+        "Double and single stream blocks by name, 2560 wide: certain. An embedding with a vector for Llama: likely."
+    ),
     latent_channels=16,
 )

@@ -60,8 +60,8 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"hunyuan", "Hunyuan Video"),),
     contract=(
-        "A token refiner or `fc1` in double blocks, 3072 or 2048 wide if it shows, or 20 double or 40 single blocks "
-        "3072 wide: certain."
+        "A token refiner, `fc1` in double blocks or modulation by `linear`, 3072 or 2048 wide; 20 double blocks "
+        "3072 wide by its authors' names: certain. 40 single blocks 3072 wide: likely."
     ),
     latent_channels=16,
 )

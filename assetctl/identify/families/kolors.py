@@ -25,8 +25,8 @@ FAMILY = Family(
     said=r"kolors",
     lineages=((r"kolors", "Kolors"),),
     contract=(
-        "Text of width 2048 behind a projection of text states: certain. An IP-Adapter whose resampler is 2048 wide: "
-        "likely."
+        "Text of width 2048 behind a projection of text states 4096 wide, or a condition of 5632: certain. An IP-"
+        "Adapter whose resampler is 2048 wide: likely. Attention alone is shared with SDXL."
     ),
     latent_channels=4,
 )

@@ -36,5 +36,8 @@ FAMILY = Family(
     said=r"krea[-_ ]?2",
     classes=("Krea2Transformer2DModel",),
     prediction="flow",
-    contract=("Gated attention, a fusion of text layers, or more than eight transformer blocks 6144 wide: certain."),
+    contract=(
+        "Gated attention 6144 wide, a fusion of text layers 2560 wide, or more than eight transformer blocks 6144 "
+        "wide: certain."
+    ),
 )

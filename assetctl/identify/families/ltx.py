@@ -40,8 +40,8 @@ FAMILY = Family(
     classes=("LTXVideoTransformer3DModel",),
     prediction="flow",
     contract=(
-        "A projection of patches, or a VAE of 128 channels over time: certain. Blocks that attend "
-        "twice, to themselves and to text 2048 or 4096 wide: likely."
+        "A projection of patches to 2048 or 4096, blocks that attend to sound as well, or a VAE of 128 channels "
+        "over time: certain. Blocks that attend twice, to themselves and to text 2048 or 4096 wide: likely."
     ),
     latent_channels=128,
 )

@@ -29,6 +29,6 @@ FAMILY = Family(
     said=r"lumina",
     classes=("Lumina2Transformer2DModel",),
     prediction="flow",
-    contract="Layers 2304 wide: certain.",
+    contract="Layers 2304 wide that attend once, or are 9216 wide within: certain.",
     latent_channels=16,
 )

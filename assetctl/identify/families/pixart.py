@@ -6,14 +6,14 @@ The smaller Sana is as wide, with a feed-forward of inverted convolutions; its a
 from __future__ import annotations
 
 from assetctl.identify.features import Family
-from assetctl.identify.signs import NO, STREAM, UNET, Sign, given, taken
+from assetctl.identify.signs import NO, STREAM, UNET, WHOLE, Sign, given, taken
 
 #: Of its modulation, which Sana has not.
 _MODULATION = ("^adaln_single.", "^t_block.")
 _OTHER = (
     "inverted_conv.", "conv_inverted.", "^temporal_transformer_blocks.", "attn_temp.", "^spatial_blocks.",
 )  # fmt: skip
-#: Latte's feed-forward is 9216 wide.
+#: Latte's blocks for one picture are the same; it has others over time beside them.
 _FEED_FORWARD = given("transformer_blocks.#.ff.net.0.proj", "blocks.#.mlp.fc1")
 _KEYS = taken("blocks.#.cross_attn.kv_linear", "blocks.#.cross_attn.q_linear")
 
@@ -21,12 +21,14 @@ _SIGNS = tuple(
     sign
     for width in (STREAM, _KEYS)
     for sign in (
-        Sign("certain", "its blocks attend twice, 1152 wide, before a plain feed-forward", lacks=_OTHER,
+        Sign("certain", "its blocks attend twice, 1152 wide, before a plain feed-forward", WHOLE, lacks=_OTHER,
              measures={UNET: NO, width: (1152,), _FEED_FORWARD: (4608,)}),
-        Sign("certain", "its blocks attend twice, 1152 wide, and are modulated as PixArt's",
-             ("checkpoint", "diffusion-model"), (_MODULATION,), _OTHER, {UNET: NO, width: (1152,)}),
+        Sign("certain", "its blocks attend twice, 1152 wide, and are modulated as PixArt's", WHOLE, (_MODULATION,),
+             _OTHER, {UNET: NO, width: (1152,), _FEED_FORWARD: (None,)}),
+        Sign("likely", "its blocks attend twice, 1152 wide, before a plain feed-forward", lacks=_OTHER,
+             measures={UNET: NO, width: (1152,), _FEED_FORWARD: (4608,)}),
         Sign("likely", "its blocks attend twice, 1152 wide, with its modulation", needs=(_MODULATION,), lacks=_OTHER,
-             measures={UNET: NO, width: (1152,), _FEED_FORWARD: (None, 4608)}),
+             measures={UNET: NO, width: (1152,), _FEED_FORWARD: (None,)}),
         Sign("possible", "its blocks attend twice, 1152 wide", lacks=_OTHER,
              measures={UNET: NO, width: (1152,), _FEED_FORWARD: (None,)}),
     )
@@ -40,8 +42,9 @@ FAMILY = Family(
     classes=("PixArtTransformer2DModel",),
     prediction="epsilon",
     contract=(
-        "Blocks that attend twice, 1152 wide, before a plain feed-forward or with its modulation: certain. "
-        "The attention of 28 blocks alone: likely, of fewer: shared."
+        "A network whose blocks attend twice, 1152 wide, before a plain feed-forward or with its modulation: "
+        "certain. A LoRA of the same: likely, as Latte has such blocks. Attention alone: shared with the smaller "
+        "Sana."
     ),
     latent_channels=4,
 )

@@ -69,8 +69,8 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"qwen", "Qwen"),),
     contract=(
-        "Feed-forwards for picture and text, or more than 20 joint blocks 3072 wide: certain. "
-        "Attention of fewer: likely or shared, by how it is named."
+        "Feed-forwards or modulation for picture and text, 3072 wide, or more than 20 joint blocks 3072 wide: "
+        "certain. Attention of fewer: likely or shared, by how it is named."
     ),
     latent_channels=16,
 )

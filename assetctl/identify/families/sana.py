@@ -29,8 +29,8 @@ FAMILY = Family(
     classes=("SanaTransformer2DModel",),
     prediction="flow",
     contract=(
-        "Inverted convolutions as feed-forward: certain. Attention alone: likely if 2240 wide, shared with PixArt if "
-        "1152 wide."
+        "A network with inverted convolutions as feed-forward, 2240 or 1152 wide: certain. Attention alone: likely"
+        " if 2240 wide, shared with PixArt if 1152 wide."
     ),
     latent_channels=32,
 )

@@ -49,8 +49,8 @@ FAMILY = Family(
     ),
     variant=unet_variant,
     contract=(
-        "Text of width 768 in cross-attention, or in its only text encoder: certain. Attention "
-        "between 1x1 convolutions, one transformer block deep or in the first level: certain."
+        "Text of width 768 in cross-attention, or in its only text encoder: certain. Attention between 1x1 "
+        "convolutions, one transformer block deep or in the first level: likely."
     ),
     latent_channels=4,
     text_width=768,

@@ -60,8 +60,9 @@ FAMILY = Family(
     lineages=((r"v2-1|sd[-_ ]?v?2[._-]?1", "SD 2.1"), (r"512-base-ema|sd[-_ ]?v?2[._-]?0", "SD 2.0")),
     variant=_variant,
     contract=(
-        "Text of width 1024 in cross-attention, or in its only text encoder: certain. Attention "
-        "between matrices in the first level: certain."
+        "Text of width 1024 in the cross-attention of a network, or in its only text encoder: certain. A LoRA of "
+        "the same attention, or of attention between matrices in the first level: likely, as video networks have "
+        "it too."
     ),
     latents="sd1",
     latent_channels=4,

@@ -51,14 +51,14 @@ FAMILY = Family(
     classes=("SD3Transformer2DModel", "SD3ControlNetModel"),
     prediction="flow",
     lineages=(
-        (r"3\.5[-_ ]?large[-_ ]?turbo", "SD 3.5 Large Turbo"),
-        (r"3\.5[-_ ]?large", "SD 3.5 Large"),
-        (r"3\.5[-_ ]?medium", "SD 3.5 Medium"),
-        (r"sd_?3(?![._]?5)|diffusion-3-", "SD 3"),
+        (r"3[-_.]?5[-_ ]?large[-_ ]?turbo", "SD 3.5 Large Turbo"),
+        (r"3[-_.]?5[-_ ]?large", "SD 3.5 Large"),
+        (r"3[-_.]?5[-_ ]?medium", "SD 3.5 Medium"),
+        (r"sd[-_ ]?3(?![-_. ]?5)|diffusion-3-(?!5)", "SD 3"),
     ),
     contract=(
-        "Joint blocks by name, or blocks 1536 or 2432 wide: certain. An embedding for CLIP-L, "
-        "OpenCLIP-G and T5: certain. A LoRA of OpenCLIP-G and T5 alone: likely."
+        "Joint blocks 1536 or 2432 wide: certain. An embedding for CLIP-L, OpenCLIP-G and T5: certain. A LoRA of "
+        "OpenCLIP-G and T5 alone: likely."
     ),
     latent_channels=16,
     clip="start",

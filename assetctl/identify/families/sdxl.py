@@ -75,8 +75,10 @@ FAMILY = Family(
     ),
     variant=unet_variant,
     contract=(
-        "Text of width 2048, a condition of 2816, a second text encoder of width 1280 beside a UNet, or more than "
-        "four transformer blocks in one attention module: certain. Text encoders alone, without T5: likely."
+        "Text of width 2048 in the cross-attention of a network, or of a LoRA that changes CLIP as well, a "
+        "condition of 2816, or a second text encoder of width 1280 beside a UNet: certain. A LoRA of cross-"
+        "attention alone: likely, as Kolors has the same; more than four transformer blocks in one attention "
+        "module, or text encoders alone, without T5: likely."
     ),
     latent_channels=4,
     text_width=768 + 1280,

@@ -24,7 +24,10 @@ FAMILY = Family(
     signs=_SIGNS,
     said=r"xl.*refiner",
     variant=unet_variant,
-    contract=("Text of width 1280, or a condition of 2560: certain. Attention without either is shared with SDXL."),
+    contract=(
+        "Text of width 1280 told to attention 768 and 1536 wide, or a condition of 2560: certain. Attention "
+        "without either is shared with SDXL."
+    ),
     latents="sdxl",
     latent_channels=4,
     text_width=1280,

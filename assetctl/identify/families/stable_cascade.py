@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from assetctl.identify.features import Family
-from assetctl.identify.signs import Sign
+from assetctl.identify.signs import Sign, given, taken
 
 _MAPPERS = ("^clip_txt_mapper.", "^clip_txt_pooled_mapper.", "^clip_mapper.", "^effnet_mapper.")
+_MIXING = ("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise.")
+
+_TEXT = taken("clip_txt_pooled_mapper", "clip_txt_mapper", "clip_mapper")
+_MIXED = given("channelwise.4")
 
 _SIGNS = (
-    Sign("certain", "it has Stable Cascade's mappers of CLIP or EfficientNet", needs=(_MAPPERS,)),
-    Sign("certain", "its blocks mix channel by channel as Stable Cascade's do",
-         needs=(("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise."),)),
+    Sign("certain", "it has Stable Cascade's mappers of CLIP, 1280 wide", needs=(_MAPPERS,), measures={_TEXT: (1280,)}),
+    Sign("certain", "its blocks mix channel by channel as Stable Cascade's do", needs=(_MIXING,),
+         measures={_MIXED: (320, 640, 1280, 1536, 2048)}),
+    Sign("likely", "it has mappers of CLIP or EfficientNet", needs=(_MAPPERS,), measures={_TEXT: (None,)}),
+    Sign("likely", "its blocks mix channel by channel", needs=(_MIXING,), measures={_MIXED: (None,)}),
 )  # fmt: skip
 
 
@@ -19,5 +25,5 @@ FAMILY = Family(
     signs=_SIGNS,
     said=r"stable-cascade",
     classes=("StableCascadeUNet",),
-    contract="Mappers of CLIP or EfficientNet, or channel-wise blocks: certain.",
+    contract="Mappers of CLIP, 1280 wide, or channel-wise blocks as wide as its own: certain.",
 )

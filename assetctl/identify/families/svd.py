@@ -25,6 +25,6 @@ FAMILY = Family(
     signs=_SIGNS,
     said=r"stable-video|svd",
     classes=("UNetSpatioTemporalConditionModel",),
-    contract="Attention that mixes over time: certain.",
+    contract="Attention that mixes over time, told pictures 1024 wide: certain.",
     latent_channels=4,
 )

@@ -60,7 +60,8 @@ FAMILY = Family(
     classes=("WanTransformer3DModel", "WanVACETransformer3DModel"),
     prediction="flow",
     contract=(
-        "Blocks that attend by q, k, v and o, or attend twice beside `ffn`: certain. Attention or "
-        "feed-forward alone, as wide as a Wan: likely."
+        "Blocks 5120, 3072 or 1536 wide that attend by q, k, v and o, or a network whose blocks attend twice "
+        "beside `ffn` as diffusers names them: certain. A LoRA of the latter, or of the feed-forward alone, as "
+        "wide as a Wan: likely."
     ),
 )

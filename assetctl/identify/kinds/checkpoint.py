@@ -6,25 +6,15 @@ from typing import TYPE_CHECKING
 
 from assetctl.identify.features import Kind
 from assetctl.identify.kinds.diffusion_model import denoiser_marks, read_denoiser
+from assetctl.tensors.adapters import TEXT_ENCODERS, VAES
 
 if TYPE_CHECKING:
     from assetctl.identify.features import Features
     from assetctl.identify.outline import Outline
 
-_ENCODERS = (
-    "cond_stage_model.",
-    "conditioner.embedders.",
-    "text_encoders.",
-    "text_encoder.",
-    "text_encoder_2.",
-    "te1.",
-    "conditioner.conditioners.",  # of sound, as the next
-)
-_VAES = ("first_stage_model.", "vae.", "pretransform.")
-
 
 def _contains(outline: Outline) -> tuple[str, ...]:
-    parts = (("text encoder", _ENCODERS), ("VAE", _VAES))
+    parts = (("text encoder", TEXT_ENCODERS), ("VAE", VAES))
     return tuple(part for part, names in parts if outline.begins(*names))
 
 

@@ -27,7 +27,10 @@ _TOGETHER = (
     ("conv_first.", "conv_last."), ("conv_first.", "conv_after_body."),  # SwinIR's kin, DAT, HAT, GRL, SRResNet, EDSR
     ("fea_conv.", "LR_conv."),  # DCTLSA, RFDN, IMDN
     ("sft.", "UFONE."),  # DITN
-    ("block_1.c1_r.", "conv_cat."), ("feats.0.block_1.c1_r.",),  # SPAN, SPANPlus
+    ("block_1.c1_r.", "conv_cat."), ("block_1.c1_r.", "upsampler."), ("feats.0.block_1.c1_r.",),  # SPAN, RLFN, SPANPlus
+    ("plk_filter", "blocks.0.pconvs.0."), ("conv0.", "depth_to_space.upscale."),  # ESC, ArtCNN
+    ("first_conv.", "last_conv.", "upconv0."), ("entry.", "exit.", "upsample."),  # CATANet, CARN
+    ("spynet.", "conv_last."), ("spynet.", "reconstruction."),  # films: BasicVSR
     ("feats.0.", "feats.0.lk."),  # PLKSR, RealPLKSR
     ("gblocks.0.", "upsampler."), ("gblocks.0.", "to_img."), ("gblocks.0.", "shortcut."),  # MoSR
     ("to_feat.", "to_img."),  # SAFMN, RTMoSR, RHA
@@ -57,6 +60,11 @@ _TOGETHER = (
 _FIRST = ("conv_first", "conv_first.1", "head", "head.0", "head.1", "head.0.0", "in_to_dim", "to_feat", "fea_conv")
 _LAST = ("tail.", "upsampler.", "upsample.", "upscale.", "upscaler.", "to_img.", "up.", "conv_last.", "reconstruction.")
 
+#: What trainers keep a network under.
+_ROOTS = ("", "state_dict.", "model.", "module.", "net_g.", "netG.", "generator.", "g_ema.")
+
+_NAMED = tuple((tuple(f"{root}{name}." for name in _FIRST), tuple(root + name for name in _LAST)) for root in _ROOTS)
+
 #: Channels of a picture: grey, colours, with transparency; of two by two or four by four pixels side by side.
 _CHANNELS = frozenset({1, 3, 4, 12, 48})
 
@@ -82,7 +90,7 @@ def _stacked(outline: Outline) -> bool:
 
 def _built_alike(outline: Outline) -> bool:
     """Whether it is named as most are: a convolution that takes a picture, a body, and what makes a larger one."""
-    named = outline.begins(*(f"{name}." for name in _FIRST)) and outline.begins(*_LAST)
+    named = any(outline.begins(*first) and outline.begins(*last) for first, last in _NAMED)
     return named and any(_takes_pictures(outline.shape(name)) for name in _FIRST)
 
 

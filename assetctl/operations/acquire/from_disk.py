@@ -13,6 +13,7 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.identify import identify
 from assetctl.operations.acquire.pull import pull
+from assetctl.operations.library.ingest import checked_words
 from assetctl.operations.library.scan import Scan
 from assetctl.run import gathering, leaving
 from assetctl.store.store import remove_empty_folders
@@ -63,7 +64,7 @@ def add_to_store(
         StorageError: A folder that was named cannot be read.
         Cancelled: The run is; each asset that is in the store is whole, and its original is there or in the store.
     """
-    labels = tuple(tags)
+    labels = checked_words(tags)
     found = Scan(paths)
     candidates = list(found)
     taken = AddedToStore(refused=found.unreadable)

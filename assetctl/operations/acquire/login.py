@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from assetctl import sources
 from assetctl.errors import UsageError
-from assetctl.sources import capable, tokens
 from assetctl.sources.base import TakesTokens
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A source that takes tokens.
+    """A source that takes sources.
 
     Attributes:
         source: Its name.
@@ -49,8 +49,8 @@ def login(workspace: Workspace, source: str, token: str) -> Login:
     token = token.strip()
     if not token:
         raise UsageError("No token was given.", f"Paste it, or: `assetctl login {source} < FILE`.")
-    user = place.user(tokens.checked_token(token, "what was given"))
-    tokens.keep_token(place.name, token)
+    user = place.user(sources.checked_token(token, "what was given"))
+    sources.keep_token(place.name, token)
     return Login(place.name, "the system's keyring", user)
 
 
@@ -58,22 +58,22 @@ def logout(workspace: Workspace, source: str) -> bool:
     """Forget a token; whether the keyring had one.
 
     Raises:
-        UsageError: The source takes no tokens.
+        UsageError: The source takes no sources.
     """
-    return tokens.forget_token(_place(workspace, source).name)
+    return sources.forget_token(_place(workspace, source).name)
 
 
 def logins() -> list[Login]:
     """Which sources there is a token for; none of them is asked."""
     found = []
-    for source in tokens.VARIABLES:
-        token = tokens.find_token(source)
-        found.append(Login(source, tokens.where_else(source) if token is None else token[1]))
+    for source in sources.VARIABLES:
+        token = sources.find_token(source)
+        found.append(Login(source, sources.where_else(source) if token is None else token[1]))
     return found
 
 
 def _place(workspace: Workspace, source: str) -> TakesTokens:
-    places = capable(TakesTokens, workspace.settings, source)
+    places = sources.capable(TakesTokens, workspace.settings, source)
     if not places:
         raise UsageError(f"There is no source {source!r} that takes a token.", "Name civitai or hf.")
     return places[0]

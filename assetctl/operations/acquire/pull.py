@@ -35,18 +35,18 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import lacks_vocabulary
-from assetctl.run import Saved, leaving
+from assetctl.run import Saved, each_of, leaving
 from assetctl.sources import capable, find_source, resolve
 from assetctl.sources.base import Choice, Packing, RemoteFile, Versioned, digests, misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
-from assetctl.threads import each_of
 from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from assetctl.manifest import Locked
     from assetctl.operations.library.ingest import Ingested
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
@@ -166,6 +166,7 @@ def pull(
         StorageError: The disk is full or may not be written.
         Cancelled: The run is.
     """
+    name, tags = _checked(name, tags)  # before anybody is asked
     task = without_secrets(reference)
     source = _source(workspace, reference)
     with run.task(task, "fetch"):
@@ -174,7 +175,7 @@ def pull(
         result.choices = came.choices
         with leaving(lambda: result):
             for each in result.all:
-                if not each.known:
+                if not each.known and each.asset.kind == "checkpoint":  # nothing else lacks one
                     _bring_tokenizer(workspace, each, run, remote=came.source != "path")
         return result
 
@@ -207,10 +208,10 @@ def files_of(workspace: Workspace, reference: str, run: Run, *, file: str | None
     except AmbiguousNameError as error:  # of several files none stands out
         there = [(Choice(each.partition("//")[2].split("/", 2)[-1]), each) for each in error.candidates]
     if file is None:
-        return [each for _, each in there] or [reference]
+        return [each for _, each in there] if len(there) > 1 else [reference]
     if not there:
         shown = without_secrets(reference)
-        raise UsageError(f"{shown} has no several files to choose from.", "Leave out --file.")
+        raise UsageError(f"{shown} is one file: there is nothing to choose from.", "Leave out --file.")
     number = [named for each, named in there if str(each.number) == file]
     word = file.lower()
     whole = [named for each, named in there if word in (each.name.lower(), PurePosixPath(each.name).name.lower())]
@@ -233,7 +234,7 @@ def pull_all(
     Raises:
         Cancelled: The run is; its `done` has what came.
     """
-    labels = tuple(tags)
+    labels = checked_words(tags)
 
     def one(reference: str, own_run: Run) -> PullResult:
         return pull(workspace, reference, own_run, tags=labels)
@@ -474,20 +475,29 @@ def _known_elsewhere(workspace: Workspace, gone: WithdrawnError) -> list[str]:
     from assetctl.manifest import read_lock  # noqa: PLC0415 - few pages are withdrawn
     from assetctl.manifest.manifest import NAME  # noqa: PLC0415
 
-    read, told = workspace.catalog.read, []
+    read = workspace.catalog.read
     versioned = capable(Versioned, workspace.settings)
-    wanted = {gone.version}
-    for asset in read.assets():
-        origin = read.origin(asset)
-        is_it = origin is not None and any(each.version(origin) in wanted for each in versioned)
-        if is_it or asset.sha256 in gone.hashes:
-            told.append(f"{asset.name} in your catalog came from there: its SHA256 is {asset.sha256}.")
+
+    def is_it(origin: Origin | None) -> bool:
+        versions = (each.version(origin) or "" for each in versioned if origin is not None)
+        return any(
+            each == gone.version or (gone.version.endswith("@") and each.startswith(gone.version)) for each in versions
+        )
+
+    told = [
+        f"{asset.name} in your catalog came from there: its SHA256 is {asset.sha256}."
+        for asset in read.assets()
+        if is_it(read.origin(asset)) or asset.sha256 in gone.hashes
+    ]
     lockfile = Path(NAME).with_suffix(".lock")
+    entries: Sequence[Locked] = ()
     with contextlib.suppress(AssetctlError):
-        for locked in read_lock(lockfile).assets if lockfile.is_file() else ():
-            origin = Origin(locked.source, locked.reference, locked.revision, locked.url, facts=locked.facts)
-            if locked.sha256 and any(each.version(origin) in wanted for each in versioned):
-                told.append(f"{locked.name} in {lockfile} was locked from there: its SHA256 is {locked.sha256}.")
+        entries = read_lock(lockfile).assets if lockfile.is_file() else ()
+    told += [
+        f"{each.name} in {lockfile} was locked from there: its SHA256 is {each.sha256}."
+        for each in entries
+        if each.sha256 and is_it(Origin(each.source, each.reference, each.revision, each.url, facts=each.facts))
+    ]
     told += [f"Its page still names the SHA256 {sha256}." for sha256 in gone.hashes if not told]
     return told[:_MOST_TOLD]
 

@@ -12,7 +12,7 @@ from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice, starmap
 from operator import attrgetter
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AssetctlError, CorruptFileError, StorageError
-from assetctl.identify import identify
+from assetctl.identify.folder import identify_path
 from assetctl.identify.plugins import families, kinds
 from assetctl.operations.library.ingest import with_source_facts
 from assetctl.operations.library.scan import Scan
@@ -48,8 +48,8 @@ FEWEST, MOST = 10, 100
 
 #: An identification as a tuple, the evidence last, each piece of it a tuple too; or what went wrong.
 _Packed = tuple[Any, ...] | AssetctlError
-_VALUES = attrgetter(*(field.name for field in fields(Identification)))
-_PARTS = attrgetter(*(field.name for field in fields(Evidence)))
+_VALUES = attrgetter(*Identification.__slots__)
+_PARTS = attrgetter(*Evidence.__slots__)
 _evidence = lru_cache(maxsize=1024)(Evidence)
 
 
@@ -80,7 +80,7 @@ def identified(paths: Iterable[str]) -> Iterator[Iterator[Identification | Asset
 def identify_one(path: str) -> Identification | AssetctlError:
     """What one file or folder is, or why that cannot be said; not where: a traceback holds on to all that was read."""
     try:
-        return identify(Path(path))
+        return identify_path(Path(path))
     except AssetctlError as error:
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)

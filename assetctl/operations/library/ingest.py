@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.catalog import FileHashes, NewAsset
+from assetctl.catalog.listing import several
 from assetctl.errors import UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
-from assetctl.identify import identify
+from assetctl.identify.folder import identify_path
 from assetctl.identify.plugins import families
 from assetctl.operations.library.scan import folder_file, folder_files
 from assetctl.store import safe_name
@@ -138,7 +139,7 @@ def checked_words(words: Iterable[str]) -> tuple[str, ...]:
         UsageError: One is empty, or holds control characters.
     """
     unique: dict[str, str] = {}
-    for word in words:
+    for word in several("tags", words):
         if not word.strip() or not word.isprintable() or hidden_in(word):
             raise UsageError(f"{word!r} cannot be a trigger word or a tag.", "Use words without control characters.")
         unique.setdefault(word.lower(), word)
@@ -185,7 +186,7 @@ class Staged:
         """
         origin = Origin(resolution.source, resolution.reference, facts=resolution.facts)
         beside = Path(resolution.reference) if resolution.source == "path" else None
-        found = with_source_facts(identify(path, beside=beside), origin)
+        found = with_source_facts(identify_path(path, beside=beside), origin)
         files = _hashed_files(path, hashes or {})
         wanted = name or asset_name(resolution.name)
         return cls(resolution, path, wanted, tags, found, files, _whole_hash(path, files))

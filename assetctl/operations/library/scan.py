@@ -12,7 +12,7 @@ from assetctl.errors import AssetctlError, CorruptFileError, NotFoundError, Stor
 from assetctl.files.paths import absolute
 from assetctl.files.png_embeddings import holds_embedding
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.identify import is_diffusers_folder
+from assetctl.identify.folder import is_diffusers
 from assetctl.types import AssetFile
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Scan:
         """A folder in a folder is an asset, or is to be looked into, or neither."""
         if folder.suffix == ".config":  # the companion of a single-file checkpoint
             return None
-        return Candidate(str(folder), folder_files(folder)) if is_diffusers_folder(folder) else folder
+        return Candidate(str(folder), folder_files(folder)) if is_diffusers(folder) else folder
 
     def _named(self, place: Path) -> Candidate | None:
         """What a person named, if it is an asset and no folder of them.
@@ -178,7 +178,7 @@ class Scan:
         if not place.is_dir():
             return Candidate(str(place), (folder_file(place),), named=True)
         try:
-            return Candidate(str(place), folder_files(place), named=True) if is_diffusers_folder(place) else None
+            return Candidate(str(place), folder_files(place), named=True) if is_diffusers(place) else None
         except OSError as error:
             raise _unreadable(place, error) from error
         except CorruptFileError as error:

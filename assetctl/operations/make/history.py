@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,22 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import GenerationFilter
-from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
+from assetctl.errors import AmbiguousNameError, FileError, NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
 from assetctl.operations.select.prompts import with_embeddings
-from assetctl.options import MAX_SEED, together, written
+from assetctl.options import MAX_SEED, shown, together, written
 from assetctl.prompt import without_tags
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from assetctl.catalog import Generation, GenerationAsset
+    from assetctl.errors import CatalogError
     from assetctl.operations.workspace import Workspace
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
 _MAX_LIMIT = 2**31 - 1
+
+#: Bytes that no picture of ours has: its sides end at 4096 pixels.
+_LARGEST = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ def history(
     seed: int | None = None,
     since: str | None = None,
     limit: int | None = 20,
+    damaged: Callable[[CatalogError], None] | None = None,
 ) -> list[Generation]:
     """The pictures that were made, newest first, without their records.
 
@@ -54,16 +60,18 @@ def history(
         seed: Exactly this one.
         since: A date or time in ISO 8601, local where it names no zone; or `12h`, `7d`, `2w`, `3m`, `1y` ago.
         limit: How many at most; `None` for all.
+        damaged: Told of every picture that is left out since what is kept of it is damaged.
 
     Raises:
         NotFoundError, AmbiguousNameError: The asset.
         UsageError: A number, or `since`.
+        CatalogError: What is kept of one is damaged, and nobody wants to be told of those.
     """
-    if seed is not None and not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"{seed} is not a seed.", f"Seeds lie between 0 and {MAX_SEED}.")
-    if limit is not None and not 1 <= limit <= _MAX_LIMIT:
+    if seed is not None and not (type(seed) is int and 0 <= seed <= MAX_SEED):
+        raise UsageError(f"{shown(seed)} is not a seed.", f"Seeds lie between 0 and {MAX_SEED}.")
+    if limit is not None and not (type(limit) is int and 1 <= limit <= _MAX_LIMIT):
         raise UsageError(
-            f"The limit must be 1 to {_MAX_LIMIT}, not {limit}.",
+            f"The limit must be 1 to {_MAX_LIMIT}, not {shown(limit)}.",
             "`None` stands for all of them, and 0 on the command line.",
         )
     words = tuple((prompt or "").split())
@@ -78,7 +86,7 @@ def history(
                 raise
             name = used
     wanted = GenerationFilter(numbers, name, words, seed, moment)
-    return [_followed(workspace, each) for each in workspace.catalog.generations.latest(wanted, limit)]
+    return [_followed(workspace, each) for each in workspace.catalog.generations.latest(wanted, limit, damaged)]
 
 
 def made_picture(workspace: Workspace, number: int) -> Generation:
@@ -91,15 +99,27 @@ def made_picture(workspace: Workspace, number: int) -> Generation:
 
 
 def _followed(workspace: Workspace, generation: Generation) -> Generation:
-    """A picture that is gone from where it was saved may have moved with its folder: by its name and its bytes."""
-    there = workspace.settings.outputs / Path(generation.image_path).name
-    if Path(generation.image_path).exists() or not there.is_file():
+    """A picture where it is: one that is gone from where it was saved may have moved with its folder, by its name.
+
+    Nothing but its bytes tells it from another file.
+    """
+    saved = Path(generation.image_path)
+    if _holds(saved, generation):
         return generation
+    there = workspace.settings.outputs / saved.name
+    if there != saved and _holds(there, generation):
+        return replace(generation, image_path=str(there))
+    return replace(generation, replaced=os.path.lexists(saved))
+
+
+def _holds(path: Path, generation: Generation) -> bool:
+    """Whether a file is the picture, byte for byte."""
     try:
-        same = hash_file(there, frozenset({"sha256"})).sha256 == generation.image_sha256
-    except StorageError:
-        same = False
-    return replace(generation, image_path=str(there)) if same else generation
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            return False
+        return hash_file(path, frozenset({"sha256"})).sha256 == generation.image_sha256
+    except (StorageError, FileError, OSError):
+        return False
 
 
 def parse_since(text: str, now: datetime | None = None) -> str:

@@ -23,11 +23,10 @@ from assetctl.manifest import Locked, Lockfile, place_of, read_lock, read_manife
 from assetctl.manifest.lockfile import LockedFile, writing_place
 from assetctl.operations.acquire.pull import bring
 from assetctl.operations.provision.vocabulary import VOCABULARY, changed_vocabulary, is_other_vocabulary, vocabulary_for
-from assetctl.run import Saved
+from assetctl.run import Saved, each_of
 from assetctl.sources import confined, departure, find_source, resolve
 from assetctl.sources.base import Plain, RemoteFile, Resolution, digests
 from assetctl.text import mark_of_hidden, without_secrets
-from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

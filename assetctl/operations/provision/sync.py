@@ -30,9 +30,8 @@ from assetctl.operations.provision.lock import (
     see_it_can_be_written,
 )
 from assetctl.operations.provision.vocabulary import VOCABULARY, pinned_vocabulary
-from assetctl.run import Warned
+from assetctl.run import Warned, each_of
 from assetctl.sources import confined, source_called, support
-from assetctl.threads import each_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

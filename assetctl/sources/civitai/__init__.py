@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
 from assetctl.errors import SourceNotFoundError, UsageError
+from assetctl.files.paths import safe_name
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
 from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, air, misspelt, need_network
@@ -42,11 +43,11 @@ _OF_VERSION = re.compile(r"modelVersionId=(\d{1,18})\b", re.ASCII)
 #: Words by which an address of a download may tell a file from others of its version.
 _WORDS = ("type", "format", "size", "fp", "quantType")
 
-#: What else may be asked behind a question mark: the file's name, and a file of a ZIP.
-_NAMES = ("name", "member")
-
-#: All of these in the letters that they have.
-_KEYS = {key.lower(): key for key in (*_WORDS, *_NAMES, "fileId", "modelVersionId")}
+#: What may be asked behind a question mark, in any letters: these words, a file's name or number, a file of a ZIP.
+_KEYS = {
+    "type": "type", "format": "format", "size": "size", "fp": "fp", "quanttype": "quantType", "name": "name",
+    "member": "member", "fileid": "fileId", "modelversionid": "modelVersionId",
+}  # fmt: skip
 
 #: Formats as AIRs write them, as Civitai's files have them.
 _FORMATS = {
@@ -140,7 +141,7 @@ class CivitaiSource:
                 raise UsageError(f"{chosen.path} is no ZIP, so nothing in it can be asked for.", "Leave out `member=`.")
             self._archives[url] = chosen
             form, url = "file", with_member(url, wanted.member)
-            chosen = RemoteFile(PurePosixPath(wanted.member).name, url=url)
+            chosen = RemoteFile(safe_name(PurePosixPath(wanted.member).name), url=url)
         path = chosen.path
         name = Path(path).stem if path.lower().endswith(MODEL_SUFFIXES[:2]) else path
         revision, files = str(version.number), (chosen,)

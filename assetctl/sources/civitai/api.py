@@ -15,11 +15,20 @@ from assetctl.errors import (
     UnauthorizedError,
 )
 from assetctl.settings import civitai_endpoint
-from assetctl.sources import _web
+from assetctl.sources import _web, find_token
 from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, text, texts
 from assetctl.sources.base import number as number_of
-from assetctl.sources.civitai.offer import LOGIN, Version, chosen_of, facts_of, has_hash, is_number, remote, see_offered
-from assetctl.sources.tokens import find_token
+from assetctl.sources.civitai.offer import (
+    LOGIN,
+    Version,
+    chosen_of,
+    facts_of,
+    has_hash,
+    is_number,
+    remote,
+    see_kept,
+    see_offered,
+)
 from assetctl.text import parts_of, without_secrets
 from assetctl.types import Facts
 
@@ -51,17 +60,33 @@ def find_version(model: int | None, version: int | None, digits: str | None) -> 
     if digits is not None:
         said = _ask(f"model-versions/by-hash/{digits}", f"model with the hash {digits}")
     elif version is not None:
-        said = _ask(f"model-versions/{version}", f"version {version}")
+        said = _version_said(model, version)
     else:
         return _newest(_ask(f"models/{model}", f"model {model}"), f"model {model}")
     number = said.get("modelId")
     if model is not None and number != model:
         raise SourceNotFoundError(f"Version {version} on Civitai is not of model {model}.", "Check its page.")
+    return _version(said, _page_of(number))
+
+
+def _page_of(model: object) -> dict[str, Any]:
+    """What Civitai says of a model; nothing, where its page was taken away, and its files may still be there."""
     try:
-        parent = _ask(f"models/{number}", f"model {number}") if is_number(number) else {}
-    except SourceNotFoundError:  # its page was taken away, and its files are still there
-        parent = {}
-    return _version(said, parent)
+        return _ask(f"models/{model}", f"model {model}") if is_number(model) else {}
+    except SourceNotFoundError:
+        return {}
+
+
+def _version_said(model: int | None, version: int) -> dict[str, Any]:
+    """What Civitai says of a version; where it does not, but of the model, that may say why."""
+    try:
+        return _ask(f"model-versions/{version}", f"version {version}")
+    except SourceNotFoundError as error:
+        if model is not None:
+            about = _page_of(model)
+            named = f"{text(about.get('name')) or f'model {model}'} (version {version} on Civitai)"
+            see_kept(about.get("mode"), named, f"{model}@{version}")
+        raise error from None
 
 
 def newest_like(model: int, base_model: str | None) -> Version | None:
@@ -192,6 +217,7 @@ def _newest(model: Mapping[str, Any], what: str) -> Version:
     versions = [version for version in dictionaries(model.get("modelVersions")) if is_number(version.get("id"))]
     public = [version for version in versions if version.get("availability", "Public") == "Public"]
     if not versions:
+        see_kept(model.get("mode"), f"{text(model.get('name')) or what} on Civitai", f"{model.get('id')}@")
         raise SourceNotFoundError(f"There is no version of {what} on Civitai.", "Check its page.")
     return _version((public or versions)[0] | {"modelId": model.get("id")}, model)
 

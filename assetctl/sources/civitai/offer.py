@@ -12,10 +12,10 @@ from assetctl.errors import NotFoundError, RefusedFileError, SourceError, Unauth
 from assetctl.files.disk import LARGEST_FILE
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
+from assetctl.sources import find_token
 from assetctl.sources._web import name_of_download
 from assetctl.sources.base import Choice, RemoteFile, dictionaries, dictionary, digests, text
 from assetctl.sources.base import number as number_
-from assetctl.sources.tokens import find_token
 from assetctl.text import parts_of
 
 if TYPE_CHECKING:
@@ -101,16 +101,8 @@ def see_offered(version: Version) -> None:
         RefusedFileError: It is about no model.
     """
     named = f"{version.name} (version {version.number} on Civitai)"
-    mode = version.about.get("mode") or version.said.get("mode")
-    if mode in ("Archived", "TakenDown"):
-        who = "archived by its maker" if mode == "Archived" else "taken down by Civitai"
-        hashes = [remote(version, each).sha256 for each in dictionaries(version.said.get("files"))]
-        raise WithdrawnError(
-            f"{named} was {who}: nothing of it can be downloaded there any more.",
-            "Look for its name, or for the SHA256 of its file, elsewhere.",
-            f"{version.model}@{version.number}",
-            [sha256 for sha256 in hashes if sha256],
-        )
+    hashes = [remote(version, each).sha256 for each in dictionaries(version.said.get("files"))]
+    see_kept(version.about.get("mode") or version.said.get("mode"), named, f"{version.model}@{version.number}", hashes)
     if (use := text(version.said.get("usageControl"))) and use != "Download":
         message = f"{named} is for generating on Civitai alone: its maker does not let it be downloaded ({use})."
         raise SourceError(message, f"Look at {version.page} for a version that can be, or choose another model.")
@@ -128,6 +120,19 @@ def see_offered(version: Version) -> None:
         )
     if version.said.get("requireAuth") is True:
         raise UnauthorizedError(f"{named} is for people who are logged in, and there is no token.", LOGIN)
+
+
+def see_kept(mode: object, named: str, key: str, hashes: Sequence[str | None] = ()) -> None:
+    """See that what is `named` was not taken back.
+
+    Raises:
+        WithdrawnError: It was.
+    """
+    who = {"Archived": "archived by its maker", "TakenDown": "taken down by Civitai"}.get(str(mode))
+    if who is not None:
+        message = f"{named} was {who}: nothing of it can be downloaded there any more."
+        hint = "Look for its name, or for the SHA256 of its file, elsewhere."
+        raise WithdrawnError(message, hint, key, [sha256 for sha256 in hashes if sha256])
 
 
 def _is_early(version: Version) -> bool:
@@ -197,7 +202,7 @@ def chosen_of(version: Version, wanted: Mapping[str, str], digits: str | None, n
 
 def _choices(version: Version, chosen: Mapping[str, Any]) -> tuple[Choice, ...]:
     files, models = version.files[:_MOST_CHOICES], _models(version)
-    return tuple(_choice(version, file, file is chosen, file in models) for file in files) if len(files) > 1 else ()
+    return tuple(_choice(version, file, file is chosen, file in models) for file in files)
 
 
 def _choice(version: Version, file: Mapping[str, Any], chosen: bool, model: bool) -> Choice:  # noqa: FBT001

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from assetctl.errors import AmbiguousNameError, RefusedFileError, SourceNotFoundError, UsageError
 from assetctl.files.safetensors import MODEL_SUFFIXES
+from assetctl.run import all_of
 from assetctl.sources._choose import (
     INDEX,
     REFUSED_SUFFIXES,
@@ -32,7 +33,6 @@ from assetctl.sources.base import (
     need_network,
 )
 from assetctl.text import parts_of
-from assetctl.threads import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -322,7 +322,7 @@ def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
 
 
 def _choices(files: Mapping[str, RemoteFile], chosen: Sequence[str], prefix: str, form: str) -> tuple[Choice, ...]:
-    """The model files that a repository has besides what was chosen of it; none, where there are no others.
+    """The model files that a repository has, with what was chosen of it marked.
 
     What lies in folders of a diffusers folder is parts of it, in this precision or that.
     """
@@ -330,9 +330,6 @@ def _choices(files: Mapping[str, RemoteFile], chosen: Sequence[str], prefix: str
     if form == "diffusers":
         models = [path for path in models if "/" not in path]
         whole = Choice("the diffusers folder", None, "diffusers", None, None, None, chosen=True)
-    others = [path for path in models if path not in chosen]
-    if not others:
-        return ()
     listed_ = tuple(
         Choice(path, size=files[path].size, chosen=path in chosen, reference=prefix + path)
         for path in models[:_MOST_CHOICES]

@@ -30,10 +30,9 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.paths import safe_path
-from assetctl.sources import _web
+from assetctl.sources import _web, find_token
 from assetctl.sources._wire import AstrayError, Wire
 from assetctl.sources.base import RemoteFile, Way, dictionaries, dictionary, digests, size, text, texts
-from assetctl.sources.tokens import find_token
 from assetctl.types import Facts
 
 if TYPE_CHECKING:
