@@ -70,7 +70,7 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
                 }
             ),
             assets=_assets(said).assets(),
-            fields={key: text for key, value in list(said.items())[:500] if (text := written(value))},
+            fields={key: shown for key, value in list(said.items())[:500] if (shown := written(value))},
             understood=frozenset(key for key, usual in _USUAL.items() if key in said and said[key] in usual),
         ),
         _ATTRIBUTES,
