@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from compat.sparse import tiny_checkpoint, write_sparse
-from material import write_lora
+from material import write_embedding, write_lora
 from tables import table
 from written_pictures import infotext, write_png
 
@@ -155,3 +155,14 @@ def test_swarmui_names_a_file_by_all_digits_of_the_hash_past_its_header(assetctl
     (found,) = [each for each in assetctl("inspect", picture, "--json").data["assets"] if each["role"] == "lora"]
     assert (found["name"], found["asset"], found["matched_by"]) == ("char/old", "renamed", "autov3")
     assert (found["weight"], found["status"]) == (0.7, "here")
+
+
+def test_a_lora_is_meant_before_anything_else_of_its_name(assetctl, tmp_path):
+    write_embedding(tmp_path / "library" / "fancy.safetensors")
+    write_lora(tmp_path / "library" / "cat.safetensors", alias="fancy")
+    assetctl("import", tmp_path / "library")
+    told = assetctl("check", "--prompt", "<lora:fancy:1>", "--json").data["findings"]
+    assert [each["assets"] for each in told if each["rule"] == "trigger_words"] == [["cat"]]
+    assetctl("rm", "cat")
+    told = assetctl("check", "--prompt", "<lora:fancy:1>", "--json").data["findings"]
+    assert [each["assets"][:1] for each in told if each["rule"] == "kind"] == [["fancy"]]
