@@ -356,14 +356,9 @@ _LEVELS = (
 
 #: Names in networks that share those of the levels but are no image UNet: video models, Stable Cascade.
 _OTHERS = (
-    "temporal_transformer",
-    "time_stack",
-    "time_mixer",
-    "temp_conv",
-    "temp_attention",
-    "motion_modules",
-    "channelwise",
-)
+    "temporal_", "temopral_conv.", "time_stack.", "time_mixer.", "temp_convs.", "temp_attentions.", "attn_temp.",
+    "motion_modules.", "channelwise.",
+)  # fmt: skip
 
 #: What may stand before the names of a whole network.
 _ROOTS = ("", *(layout.prefix for layout in DENOISERS if not layout.flat))

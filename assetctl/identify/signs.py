@@ -97,8 +97,8 @@ def of(name: str) -> Measure:
 
 #: Whether it is about a UNet.
 UNET = Measure("UNet", lambda features: features.unet is not None)
-#: Of a UNet: width of its text, of its condition; whether its first level attends; depth of attention; linear or not.
-CONTEXT, CONDITION = of("unet.context"), of("unet.condition")
+#: Of a UNet: width of its text, of its condition, channels of its input; first level attends; depth; linear or not.
+CONTEXT, CONDITION, CHANNELS = of("unet.context"), of("unet.condition"), of("unet.in_channels")
 FIRST_ATTENTION, DEPTH, LINEAR = of("unet.first_attention"), of("unet.depth"), of("unet.linear")
 #: Of a UNet: how wide its attention is.
 INNER = given("attn2.to_k", "attn2.to_v", "attn2.processor.to_k", "attn2.processor.to_v")

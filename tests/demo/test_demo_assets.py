@@ -34,7 +34,8 @@ def test_the_ordinary_rules_tell_what_each_file_is(tmp_path, name, kind, family,
     anonymous = tmp_path / "x.safetensors"  # no help from the name
     anonymous.write_bytes(getattr(demo_assets(), name).read_bytes())
     found = identify(anonymous)
-    assert (found.kind, found.family, found.trigger_words, found.confidence) == (kind, family, words, "certain")
+    confidence = "likely" if family == "sdxl" else "certain"  # it changes attention alone, and Kolors has the same
+    assert (found.kind, found.family, found.trigger_words, found.confidence) == (kind, family, words, confidence)
 
 
 def test_the_checkpoint_has_stable_diffusion_1s_layout():

@@ -172,7 +172,7 @@ FAMILIES = {
     "AnyFlowFARTransformer3DModel": "wan", "AnyFlowTransformer3DModel": "wan", "HeliosTransformer3DModel": "wan",
     "WanAnimate2Transformer3DModel": "wan", "SanaWMLTX2RefinerTransformer3DModel": "ltx",
     "UNetMotionModel animatediff": "sd1", "SparseControlNetModel": "sd1", "UNetControlNetXSModel": "sd2",
-    "SanaVideoTransformer3DModel": "sana",
+    "SanaVideoTransformer3DModel": "sana", "Hotshot-XL": "sdxl", "LaVie": "sd1",
 }  # fmt: skip
 
 #: Those that need not be told, whole: no release is built so, or it is told more than the family's own.
@@ -181,6 +181,7 @@ UNTOLD = frozenset({
     "SkyReelsV2Transformer3DModel", "AnyFlowFARTransformer3DModel", "AnyFlowTransformer3DModel",
     "HeliosTransformer3DModel", "WanAnimate2Transformer3DModel", "SanaWMLTX2RefinerTransformer3DModel",
     "UNetMotionModel animatediff", "SparseControlNetModel", "UNetControlNetXSModel", "SanaVideoTransformer3DModel",
+    "Hotshot-XL", "LaVie",
 })  # fmt: skip
 
 

@@ -53,7 +53,7 @@ _FOREIGN = (
     "token_refiner.", "individual_token_refiner.", "^transformer_blocks.0.img_mlp.", "^transformer_blocks.0.txt_mlp.",
     "^transformer_blocks.0.img_mod.", "^distilled_guidance_layer.", "ff.linear_1.", "ff.linear_in.", "attn.to_gate",
     "attn.to_qkv_mlp_proj.", "img_mlp.gate_proj.", "txt_mlp.gate_proj.", "^caption_projection.",
-    "^time_embed.", "^timestep_embedder.", "^context_embedder.linear_1.", "^transformer_blocks.0.attn2.",
+    "^time_embed.", "^timestep_embedder.", "^context_embedder.linear_1.", "^transformer_blocks.0.attn2.", "^connector.",
 )  # fmt: skip
 
 #: What no measure of its blocks, or of the text that they are told, may be other than.
@@ -78,20 +78,13 @@ _SIGNS = (
         measures={_KEYS: (_WIDTH,)},
     ),
     Sign("likely", "its image keys are 3072 wide", ("ip-adapter",), measures={_KEYS: (_WIDTH,)}),
-    Sign(
-        "certain",
-        "it is 3072 wide, and told text 4096 wide and pooled text 768 wide",
-        lacks=_FOREIGN,
-        measures={UNET: NO, WIDTH: (_WIDTH,), TEXT_IN: (4096,), POOLED: (768,)},
-    ),
+    Sign("certain", "it is 3072 wide, and told text 4096 wide and pooled text 768 wide", WHOLE, lacks=_FOREIGN,
+         measures={UNET: NO, WIDTH: (_WIDTH,), TEXT_IN: (4096,), POOLED: (768,)}),
     Sign("certain", _DETAIL, WHOLE, (_MODULATION, _POOLED), _FOREIGN, _FITS),
-    Sign("certain", f"{_DETAIL}, before a plain feed-forward", _PARTS, (_MODULATION,), _FOREIGN,
-         _FITS_DOUBLE | {FEED_FORWARD: ("plain",)}),
-    Sign("certain", _DETAIL, _PARTS, (_MODULATION,), _FOREIGN, _FITS | {DOUBLE: range(_OVIS[0] + 1, _DOUBLE + 1)}),
-    Sign("certain", _DETAIL, _PARTS, (_MODULATION,), _FOREIGN,
-         _FITS_DOUBLE | {SINGLE: range(_OVIS[1] + 1, _SINGLE + 1)}),
     Sign("certain", f"{_DETAIL}, changed as XLabs's trainer does", _PARTS, (_XLABS,), _FOREIGN, _FITS_DOUBLE),
     Sign("likely", _DETAIL, WHOLE, (_BLOCKS, _POOLED), _FOREIGN, _FITS),
+    Sign("likely", "it is 3072 wide, and told text 4096 wide and pooled text 768 wide", lacks=_FOREIGN,
+         measures={UNET: NO, WIDTH: (_WIDTH,), TEXT_IN: (4096,), POOLED: (768,)}),
     Sign("likely", _DETAIL, _PARTS, (_BLOCKS, _OWN), _FOREIGN, _FITS | {SINGLE: range(1, _SINGLE + 1)}),
     Sign("likely", _DETAIL, _PARTS, (_BLOCKS, (*_OWN, *_MODULATION)), _FOREIGN, _FITS_DOUBLE),
     Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN, _FITS_DOUBLE | {FEED_FORWARD: ("plain",)}),
@@ -127,10 +120,10 @@ FAMILY = Family(
     ),
     variant=_variant,
     contract=(
-        "Width 3072, text 4096 wide and pooled text 768 wide; or its authors' modulation before a plain feed-"
-        "forward, or in more blocks than Ovis-Image has: certain. Blocks as diffusers names them, at most 19 and "
-        "38: likely, as Bria, LongCat-Image and others have the same. Attention alone in few blocks: shared. "
-        "Chroma's LoRAs look so too, and say so in their metadata."
+        "A network 3072 wide, told text 4096 wide and pooled text 768 wide, or with its authors' modulation; a "
+        "LoRA of XLabs's trainer: certain. Other LoRAs of its blocks, at most 19 and 38: likely, as Step1X-Edit, "
+        "Bria, LongCat-Image and others have the same. Attention alone in few blocks: shared. Chroma's LoRAs look "
+        "so too, and say so in their metadata."
     ),
     latent_channels=16,
     clip="start",

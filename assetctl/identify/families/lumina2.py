@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assetctl.identify.features import Family
-from assetctl.identify.signs import LAYERS, NO, UNET, Sign, given
+from assetctl.identify.signs import LAYERS, NO, UNET, WHOLE, Sign, given
 
 #: Lumina-Next, which is as wide, attends by `wq` and `attn1`, to text by `wk_y` and `attn2`, and its inner layers are
 #: 6144 wide.
@@ -12,15 +12,20 @@ _ATTENTION = tuple(
     for stack in ("layers", "noise_refiner", "context_refiner")
     for part in ("attention.qkv", "attention.out", "attn.to_q", "attn.to_k", "attn.to_v", "attn.to_out")
 )
-_OTHER = ("attn1.", "attn2.", "attention.wq.", "attention.wk_y.", "attention.gate.")
+_OTHER = (
+    "attn1.", "attn2.", "attention.wq.", "attention.wk_y.", "attention.gate.", "^clip_text_pooled_proj.",
+    "^time_text_embed.",
+)  # fmt: skip
 _FEED_FORWARD = given("feed_forward.w1", "feed_forward.w3", "feed_forward.linear_1", "feed_forward.linear_3")
 
-_SIGNS = (
-    Sign("certain", "its layers are 2304 wide, and attend once", needs=(_ATTENTION,), lacks=_OTHER,
-         measures={UNET: NO, LAYERS: (2304,)}),
-    Sign("certain", "its layers are 2304 wide, and 9216 within", lacks=_OTHER,
-         measures={UNET: NO, LAYERS: (2304,), _FEED_FORWARD: (9216,)}),
-)  # fmt: skip
+_SIGNS = tuple(
+    Sign(strength, detail, kinds, needs, _OTHER, {UNET: NO, LAYERS: (2304,)} | more)
+    for strength, kinds in (("certain", WHOLE), ("likely", ("lora", "ip-adapter")))
+    for detail, needs, more in (
+        ("its layers are 2304 wide, and attend once", (_ATTENTION,), {}),
+        ("its layers are 2304 wide, and 9216 within", (), {_FEED_FORWARD: (9216,)}),
+    )
+)
 
 
 FAMILY = Family(
@@ -29,6 +34,6 @@ FAMILY = Family(
     said=r"lumina",
     classes=("Lumina2Transformer2DModel",),
     prediction="flow",
-    contract="Layers 2304 wide that attend once, or are 9216 wide within: certain.",
+    contract="A network of layers 2304 wide, that attend once or are 9216 within: certain. A LoRA of such: likely.",
     latent_channels=16,
 )

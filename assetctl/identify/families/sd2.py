@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.identify.features import Driven, Family, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    CHANNELS,
     CONTEXT,
     DEPTH,
     ENCODERS,
@@ -31,7 +32,7 @@ _SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
 
 _SIGNS = (
     Sign("certain", "its cross-attention takes text of width 1024", (*WHOLE, "ip-adapter"),
-         measures={CONTEXT: (1024,), INNER: HEADS}),
+         measures={CONTEXT: (1024,), INNER: HEADS, CHANNELS: (4, 5, 7, 9, None)}),
     Sign("certain", "its cross-attention takes text of width 1024, beside changes to its text encoder", ("lora",),
          measures={CONTEXT: (1024,), INNER: HEADS, ENCODERS: YES}),
     Sign("likely", "its cross-attention takes text of width 1024", measures={CONTEXT: (1024,), INNER: HEADS}),
