@@ -662,7 +662,7 @@ class Registry:
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
-        from assetctl.operations.make.picture_file import find_picture
+        from assetctl.operations.make.inspect_picture import find_picture
 
         return find_picture(self._workspace, name)
 
