@@ -15,7 +15,7 @@ from assetctl.cli.main import run
 from assetctl.operations.make.from_picture import recipe_of_other_program
 from assetctl.pictures import PictureParameters, read_parameters, save_picture
 from assetctl.pictures.dialects import comfyui
-from assetctl.pictures.infotext import read_infotext
+from assetctl.pictures.dialects.a1111 import read_infotext
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 
