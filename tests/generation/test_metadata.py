@@ -44,6 +44,33 @@ def test_a_plain_plan_has_no_empty_fields():
     assert "hash" not in text
 
 
+def test_how_it_was_sampled_is_said_in_a1111s_words_and_read_again(plan: Any):
+    from dataclasses import replace
+
+    from assetctl.operations.make.from_picture import recipe_of_other_program
+    from assetctl.options import filled
+    from assetctl.pictures.dialects.a1111 import read_infotext
+
+    for asked, said in (
+        ({"sampler": "DPM++ 2M Karras", "flavour": "a1111"}, "Sampler: DPM++ 2M, Schedule type: Karras, RNG: NV"),
+        ({"sampler": "DDIM", "eta": 0.4, "flavour": "a1111", "noise": "CPU"}, "Sampler: DDIM, RNG: CPU, Eta DDIM: 0.4"),
+        ({"sampler": "LMS", "scheduler": "Beta", "flavour": "comfyui"}, "Flavour: comfyui, Schedule type: Beta"),
+        (
+            {"sampler": "Euler a", "flavour": "a1111", "eta": 0.7, "ensd": 31337, "sgm_noise": True, "s_churn": 2.5},
+            "Schedule type: Automatic, Eta: 0.7, ENSD: 31337, SGM noise multiplier: True, Sigma churn: 2.5",
+        ),
+    ):
+        settings = filled(dict(plan.settings) | asked, None, [])
+        text = infotext(replace(plan, settings=settings), 42)
+        assert all(field in text for field in said.split(", ")), text
+        again = filled(recipe_of_other_program(read_infotext(text)[0]).request.settings, None, [])
+        same = {"sampler": settings["sampler"].removesuffix(" Karras"), "seed": 42}
+        same |= {"scheduler": "Karras"} if "Karras" in settings["sampler"] else {}
+        assert again | same == settings | same
+        record = picture_record(replace(plan, settings=settings), 42, {})
+        assert {name: ({"noise": "CPU"} | record)[name] for name in asked} == asked
+
+
 def test_the_record_names_every_asset_with_its_hashes(plan: Any):
     found = picture_record(plan, 42, {"torch": "2"})
     assert [(each["role"], each["name"], each.get("weight")) for each in found["assets"]] == [
