@@ -169,7 +169,7 @@ def test_certain_signs_of_two_families_contradict_each_other():
 
 
 def renamed(shapes: Shapes, name: str, more: str) -> Shapes:
-    """The same, where the last component of a needed name goes on: `attn` becomes `attns1`, `to_gate` `to_gate_logits`."""
+    """The same, where the last part of a needed name goes on: `attn` becomes `attns1`, `to_gate` `to_gate_logits`."""
     stem = re.sub(r"\\\.0(?=\\\.|$)", r"\\.\\d+", re.escape(name.lstrip("^").rstrip(".")))
     return {re.sub(rf"((?:^|[./_]){stem})(?=[._]|$)", rf"\1{more}", key): shape for key, shape in shapes.items()}
 
