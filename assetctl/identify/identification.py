@@ -193,8 +193,7 @@ def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
 
 
 def _matches(features: Features) -> list[tuple[Family, Match]]:
-    in_question = _in_question(features.kind, unet=features.unet is not None)
-    found = ((family, _match(family, signs, features)) for family, signs in in_question)
+    found = ((family, _match(family, signs, features)) for family, signs in _in_question(features))
     return [(family, match) for family, match in found if match is not None]
 
 
@@ -204,16 +203,26 @@ def _match(family: Family, signs: tuple[Sign, ...], features: Features) -> Match
     return claim(signs, features) or (family.match(features) if family.match else None)
 
 
+def _in_question(features: Features) -> tuple[tuple[Family, tuple[Sign, ...]], ...]:
+    """Families with those signs that the kind of file and its names allow: only measures are left to look at."""
+    key = features.kind, features.unet is not None, features.model_class
+    known: tuple[tuple[Family, tuple[Sign, ...]], ...] | None = features.outline.answers.get(key)
+    if known is None:
+        of_kind = _of_kind(features.kind, unet=features.unet is not None)
+        named = ((family, tuple(sign for sign in signs if sign.named(features))) for family, signs in of_kind)
+        known = tuple((family, signs) for family, signs in named if signs or family.match or features.model_class)
+        features.outline.answers[key] = known
+    return known
+
+
 @cache
-def _in_question(kind: str, *, unet: bool) -> tuple[tuple[Family, tuple[Sign, ...]], ...]:
+def _of_kind(kind: str, *, unet: bool) -> tuple[tuple[Family, tuple[Sign, ...]], ...]:
     """Every family, and those of its signs that a file of this kind may show that is about a UNet, or is not."""
-    return tuple(
-        (
-            family,
-            tuple(sign for sign in family.signs if kind in sign.kinds and unet in sign.measures.get(UNET, (unet,))),
-        )
-        for family in families()
-    )
+
+    def may_show(sign: Sign) -> bool:
+        return kind in sign.kinds and unet in sign.measures.get(UNET, (unet,))
+
+    return tuple((family, tuple(filter(may_show, family.signs))) for family in families())
 
 
 @lru_cache(maxsize=1024)

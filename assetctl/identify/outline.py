@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from operator import itemgetter
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes, with_adapters_names
 
@@ -141,6 +141,7 @@ class _Text:
         self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
         self._has: dict[tuple[str, ...], bool] = {}
         self._shows: dict[tuple[str, ...], bool] = {}
+        self.answers: dict[Any, Any] = {}
         self._begins: dict[tuple[str, ...], bool] = {}
         self._prefixed: dict[tuple[str, ...], bool] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -220,6 +221,7 @@ class Outline:
         text: One line for each distinct name from its network's root on, `\n` before and after each.
         written: The same with whatever prefix the layout gives them.
         flat: Whether some names are written flat.
+        answers: What others work out of the names alone, kept for all headers that have the same.
     """
 
     def __init__(self, header: Header) -> None:
@@ -227,6 +229,7 @@ class Outline:
         self._lines = _kept_lines.of(header.tensors, header.names)
         self._distinct = _text_of(frozenset(self._lines))
         self.written, self.text, self.flat = self._distinct.written, self._distinct.text, self._distinct.flat
+        self.answers = self._distinct.answers
 
     @cached_property
     def _tensors(self) -> Tensors:

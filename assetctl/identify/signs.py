@@ -70,18 +70,29 @@ class Sign:
     lacks: tuple[str, ...] = ()
     measures: Mapping[Measure, Collection[Any]] = field(default_factory=dict)
 
+    def named(self, features: Features) -> bool:
+        """Whether a file has the names for it."""
+        shows = features.outline.shows
+        return all(map(shows, self.needs)) and not (self.lacks and shows(self.lacks))
+
+    def measured(self, features: Features) -> bool:
+        """Whether all that it measures is as it says."""
+        for measure, values in self.measures.items():  # noqa: SIM110 - in files by the thousand `all` takes twice as long
+            if measure.take(features) not in values:
+                return False
+        return True
+
     def holds(self, features: Features) -> bool:
         """Whether a file of one of its kinds shows it."""
-        return (
-            all(map(features.outline.shows, self.needs))
-            and not (self.lacks and features.outline.shows(self.lacks))
-            and all(measure.take(features) in values for measure, values in self.measures.items())
-        )
+        return self.named(features) and self.measured(features)
 
 
 def claim(signs: tuple[Sign, ...], features: Features) -> Match | None:
-    """The first of a family's signs that a file shows."""
-    return next((Match(sign.strength, sign.detail) for sign in signs if sign.holds(features)), None)
+    """The first of these signs that a file shows, of which it has the names."""
+    for sign in signs:
+        if sign.measured(features):
+            return Match(sign.strength, sign.detail)
+    return None
 
 
 def of(name: str) -> Measure:
