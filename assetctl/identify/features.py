@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from assetctl.identify.outline import Outline
-    from assetctl.identify.signs import Sign
+    from assetctl.identify.signs import Measure, Sign
 
 
 #: `certain`: no other family looks like this. `likely`: others could, but do not in practice.
@@ -58,6 +58,7 @@ class Features:
         volumetric: For a VAE: whether it convolves over time too.
         model_class: Class of the network as a diffusers configuration names it.
         contains: What else is inside, for a person to read.
+        measured: Measures of it that families asked for, each taken once.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class Features:
     volumetric: bool = False
     model_class: str | None = None
     contains: tuple[str, ...] = ()
+    measured: dict[Measure, object] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def denoiser(self) -> bool:
