@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
@@ -270,3 +270,38 @@ def _escape(found: re.Match[str]) -> str:
 def counted(number: int, word: str) -> str:
     """A number of things whose plural ends in s: "1 file", "2 files"."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+class Air(NamedTuple):
+    """An AIR, the field's own identifier: where its resource is kept, how it is called there, what is asked behind."""
+
+    source: str
+    resource: str
+    query: str
+
+
+#: Places that an AIR names, with and without `urn:air:`.
+_AIR_SOURCES = ("civitai", "huggingface", "civitai-r2", "orchestrator", "dockerhub", "ghcr")
+
+
+def air(reference: str) -> Air | None:
+    """`[urn:][air:][ECOSYSTEM:][TYPE:]SOURCE:RESOURCE`, in any letter case; `None` for what is none.
+
+    Source: https://developer.civitai.com, "AIR identifiers". `oci` stands for whatever keeps container images.
+    """
+    body, _, query = reference.partition("?")
+    if body.lower().startswith(("http:", "https:", "hf:")):
+        return None
+    fields = body.split(":")
+    is_marked = [field.lower() for field in fields[:2]] == ["urn", "air"] or fields[0].lower() == "air"
+    while fields[0].lower() in ("urn", "air") and len(fields) > 1:
+        del fields[0]
+    places = [number for number, field in enumerate(fields[:3]) if field.lower() in _AIR_SOURCES]
+    place = places[0] if places else min(2, len(fields) - 2) if is_marked else -1
+    if place < 0 or place + 1 >= len(fields) or not all(map(_AIR_FIELD.fullmatch, fields[:place])):
+        return None
+    source = "oci" if fields[0].lower() == "oci" else fields[place].lower()
+    return Air(source, ":".join(fields[place + 1 :]), query)
+
+
+_AIR_FIELD = re.compile(r"[\w.-]*", re.ASCII)

@@ -199,8 +199,14 @@ class Tables:
                 self._size -= len(oldest.raw)
 
 
+#: How a header names its metadata.
+_NAMED = b'"__metadata__"'
+
+
 def _metadata_alone(start: bytes) -> object | None:
-    """The metadata, if `start` is a header's beginning up to its table, and holds nothing else."""
+    """The metadata, if `start` is a header's beginning up to its table, and holds nothing else, and that once."""
+    if start.count(_NAMED) > 1:
+        return None
     try:
         document = orjson.loads(start + b"}")
     except orjson.JSONDecodeError:
@@ -367,9 +373,9 @@ def _is_usual(raw: bytes, tensors: dict[str, Any]) -> bool:
     """
     first = next(iter(tensors), None)
     if first is None:
-        return raw.count(b'"__metadata__"') <= 1
+        return raw.count(_NAMED) <= 1
     start = max(0, raw.find(orjson.dumps(first) + b":"))
-    if raw.count(b'"', start) != 10 * len(tensors) or raw.count(b'"__metadata__"', 0, start) > 1:
+    if raw.count(b'"', start) != 10 * len(tensors) or raw.count(_NAMED, 0, start) > 1:
         return False
     return raw.find(b"-", start) < 0 or raw.find(b"-0", start) < 0  # which is no whole number there
 

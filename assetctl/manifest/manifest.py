@@ -15,7 +15,7 @@ from assetctl.files.safetensors import MODEL_SUFFIXES
 from assetctl.manifest.tables import Document, shown_key
 from assetctl.options import checked, parse_sides, together
 from assetctl.request import Request, Use
-from assetctl.text import escaped, visible
+from assetctl.text import air, escaped, visible
 from assetctl.types import KINDS, LONGEST_NAME, can_be_name
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: What to do about a name that cannot be one.
 NAMING = f"Leave out slashes, colons, angle brackets, and blanks at its ends; {LONGEST_NAME} characters are the most."
 #: What counts from no folder: addresses, and paths from the root, a person's home or a drive on.
-_ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:|(?:[\w.-]+:){1,2}(?:civitai|huggingface):", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"[a-z]{2,}:|[/~]|[a-z]:", re.IGNORECASE)
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 
@@ -104,7 +104,7 @@ def place_of(path: Path, *where: str) -> str:
 def rebased(reference: str, base: Path) -> str:
     """A path in a manifest counts from the manifest's folder."""
     counted = reference.startswith(("./", "../")) or reference.lower().endswith(MODEL_SUFFIXES)
-    if not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
+    if air(reference) is None and not _ELSEWHERE.match(reference) and (counted or os.path.lexists(base / reference)):
         return str(base / reference)
     return reference
 

@@ -553,6 +553,32 @@ def plain_tensors(header: Header) -> Tensors:
     return {_NAMED.sub(r"\1\2", name): entry for name, entry in header.tensors.items()}
 
 
+#: How the tensors of a LoRA end that kohya's tools write, by how others end them.
+_AS_KOHYA = (
+    *((down, ".lora_down.weight") for down in HALVES),
+    *((up, ".lora_up.weight") for up in HALVES.values()),
+    (".lora_mid.weight", ".lora_mid.weight"),
+    (".alpha", ".alpha"),
+)
+
+
+def as_kohya(names: Iterable[str], modules: Mapping[str, str]) -> dict[str, str]:
+    """What kohya's tools call the tensors of a plain LoRA, by their own names; a name that is no module's stays.
+
+    Args:
+        names: The tensors'.
+        modules: A checkpoint's modules as kohya's tools call them, by all the names that `kohya_names` may give them.
+    """
+    found = {}
+    for name in names:
+        plain = _NAMED.sub(r"\1\2", name)
+        end, kohya = next((each for each in _AS_KOHYA if plain.endswith(each[0])), ("", ""))
+        called = kohya_names(plain[: -len(end)]) if end else ()
+        module = next(filter(None, map(modules.get, called)), None)
+        found[name] = name if module is None else module + kohya
+    return found
+
+
 #: A tensor of cloneofsimo's trainer: what it numbers are the modules of a network in their order.
 _NUMBERED = re.compile(r"(unet|text_encoder):(\d{1,4}):(down|up)")
 

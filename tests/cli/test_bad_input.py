@@ -13,6 +13,8 @@ import time
 import pytest
 from material import write_lora
 
+from assetctl.catalog import Catalog
+
 SAFETENSORS = "x.safetensors"
 
 
@@ -65,7 +67,7 @@ FILES = {
 @pytest.mark.parametrize("command", ["identify", "import", "pull"])
 @pytest.mark.parametrize(("make", "code"), FILES.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_a_bad_file_is_refused_and_changes_nothing(assetctl, home, tmp_path, command, make, code):
-    assetctl("list")  # makes the catalog
+    Catalog(home / "catalog.db").close()
     before = snapshot(home)
     make(tmp_path / SAFETENSORS)
     plain = assetctl(command, tmp_path / SAFETENSORS)
@@ -203,7 +205,7 @@ def test_results_that_can_not_be_written_are_told_in_one_sentence(assetctl, tmp_
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_done(assetctl, home, tmp_path):
-    assetctl("list")
+    Catalog(home / "catalog.db").close()
     before = snapshot(home)
     lora = write_lora(tmp_path / "big.safetensors", rank=64)
 

@@ -197,6 +197,20 @@ def test_what_was_archived_is_known_where_it_is(assetctl, civitai, publish, tmp_
     assert sha256 not in json.dumps(ended.error)
 
 
+def test_a_gateway_may_stand_for_civitai_behind_a_path(assetctl, civitai, publish, tmp_path, monkeypatch):
+    """Civitai's answers name it by the path as well; what lies beside that path is a plain address."""
+    contents = publish(FLUX)
+    monkeypatch.setenv("ASSETCTL_CIVITAI_ENDPOINT", f"{civitai.url}/gate")
+    monkeypatch.chdir(tmp_path)
+    for file in civitai.versions[42]["files"]:
+        file["downloadUrl"] = file["downloadUrl"].replace(civitai.url, f"{civitai.url}/gate")
+    (tmp_path / "registry.toml").write_text(f'[assets.a]\nsource = "{civitai.url}/gate/models/7?modelVersionId=42"\n')
+    assert assetctl("lock").code == 0
+    assert assetctl("sync", "--locked").code == 0
+    assert _came(assetctl, contents) == [11]
+    assert "on Civitai" not in assetctl("pull", f"{civitai.url}/models/7").err
+
+
 def test_who_has_a_token_may_try_what_is_in_early_access(assetctl, civitai, publish, monkeypatch):
     publish(FLUX | {"files": FLUX["files"][2:], "availability": "EarlyAccess"})
     monkeypatch.setenv("CIVITAI_API_TOKEN", civitai.token)

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from assetctl.catalog import Catalog
 from assetctl.operations.library.verify import HashRun
 from tests.material import write_lora
 
@@ -97,7 +98,7 @@ def test_an_interrupted_import_keeps_assets_and_hashes_and_the_next_hashes_the_r
     for number in range(2):
         write_sparse(folder / f"b-{number}.safetensors", (2 + number) * 2**29)
     shutil.copy(folder / "a-0.safetensors", folder / "c-twin.safetensors")  # on two cores, its turn never comes
-    assetctl("list")
+    Catalog(home / "catalog.db").close()
     assert interrupted(home, folder, 6) == 130
     states = dict(rows(home, "SELECT path, sha256 FROM files"))
     done = {path for path, sha256 in states.items() if sha256}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tomllib
 import zipfile
@@ -250,3 +251,24 @@ def test_what_came_of_a_zip_is_described_by_its_page(assetctl, civitai, zipped, 
         "high": ["calico"],
         "low": ["tabby"],
     }
+
+
+@pytest.mark.parametrize("planted", ["link", "folder"])
+def test_nothing_is_written_through_what_was_planted_in_its_staging_folder(
+    assetctl, home, civitai, zipped, loras, tmp_path, planted
+):
+    zipped(_pair(loras))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious.txt").write_text("mine")
+    key = f"civitai {civitai.url}/api/download/models/42?fileId=71 42"
+    staging = home / "models" / ".staging" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    staging.mkdir(parents=True)
+    if planted == "link":
+        (staging / "unpacked-0").symlink_to(elsewhere)
+    else:
+        (staging / "unpacked-0").mkdir()
+        (staging / "unpacked-0" / "left.safetensors").write_bytes(b"of a process that was killed")
+    assert _names(assetctl("pull", "civitai:7@42", "--json")) == ["high", "low"]
+    assert [path.name for path in elsewhere.iterdir()] == ["precious.txt"]
+    assert not staging.exists()

@@ -160,7 +160,7 @@ def test_metadata_are_those_that_the_reference_library_tells(tmp_path):
 
 def test_a_table_that_was_seen_before_is_held_to_the_same(tmp_path):
     """The second file of one table is not parsed again, and its metadata may still stand twice."""
-    rest = b'"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}'
+    rest = b'"%b":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}' % (b"a" * 200)
     usual, twice = b'{"__metadata__":{"k":"v"},', b'{"__metadata__":{"k":"v"},"__metadata__":{"k":"v"},'
     for start in (usual, usual, twice, usual, b" \n" + usual, twice):
         path = write_raw(tmp_path / "file.safetensors", start + rest, 4)

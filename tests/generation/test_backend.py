@@ -108,6 +108,49 @@ def test_loras_give_the_picture_that_a_script_gives(models: Models, tmp_path: Pa
     assert ours(tiny.plan(models.folder("sd1"), PROMPT, loras=[(loras[0], 0.0)])) == [plain]
 
 
+#: Layouts that diffusers does not read of SD 1: prefixes of the UNet and the text encoder, and what stands for what.
+OTHERS = (
+    ("lycoris_", "lora_te1_", {"_to_q.": "_to_q_."}),
+    ("model.diffusion_model.", "text_encoders.clip_l.transformer.", {"": ""}),
+    (
+        "transformer.base_model.model.",
+        "base_model.model.text_encoder.",
+        {"lora_down": "lora_A.x", "lora_up": "lora_B.x"},
+    ),
+)
+
+
+def test_a_lora_gives_one_picture_under_whatever_names_it_was_written(models: Models, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    pipe = load("sd1", models.folder("sd1").path)
+    tiny.write_lora(tmp_path / "plain.safetensors", pipe, 1)
+    tensors = load_file(tmp_path / "plain.safetensors")
+    paths = {f"lora_unet_{path.replace('.', '_')}": path for path, _ in pipe.unet.named_modules()}
+    for number, layout in enumerate(OTHERS):
+        names = {name: renamed(name, pipe, paths, *layout) for name in tensors}
+        save_file({names[name]: each for name, each in tensors.items()}, tmp_path / f"{number}.safetensors")
+    loras = [tiny.asset(tmp_path / f"{name}.safetensors", "lora", "sd1") for name in ("plain", *range(len(OTHERS)))]
+    pictures = [ours(tiny.plan(models.folder("sd1"), PROMPT, loras=[(lora, 0.8)])) for lora in loras]
+    assert pictures == [pictures[0]] * len(loras)
+
+
+def renamed(name: str, pipe: Any, paths: dict[str, str], unet: str, encoder: str, others: dict[str, str]) -> str:
+    """A name of kohya's in another layout; where nothing stands for anything, blocks are counted as CompVis does."""
+    module, _, ending = name.partition(".")
+    if module in paths:
+        prefix = unet
+        path = paths[module] if "" not in others else tiny.original_name(paths[module], pipe)
+    else:
+        prefix, path = encoder, module.removeprefix("lora_te_").replace("_", ".")
+        for word in ("text_model", "self_attn", "q_proj", "v_proj"):
+            path = path.replace(word.replace("_", "."), word)
+    called = f"{prefix}{path.replace('.', '_') if prefix.endswith('_') else path}.{ending}"
+    for old, new in others.items():
+        called = called.replace(old, new) if old else called
+    return called
+
+
 @pytest.mark.parametrize(
     ("key", "word"),
     [("x.hada_w1_a", "LoHa"), ("x.lokr_w1", "LoKr"), ("x.dora_scale", "DoRA"), ("x.lora_magnitude_vector", "DoRA")],

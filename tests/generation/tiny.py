@@ -185,7 +185,7 @@ _CLIP_NAMES = (
 def single_file(family: str, pipeline: Any) -> dict[str, Any]:
     """All weights of a pipeline, in the original layout."""
     tensors = {}
-    has_attention = {name.split(".attentions")[0] for name in pipeline.unet.state_dict() if ".attentions" in name}
+    has_attention = _levels_with_attention(pipeline)
     for name, tensor in pipeline.unet.state_dict().items():
         tensors["model.diffusion_model." + _unet_name(name, has_attention)] = tensor
     for name, tensor in pipeline.vae.state_dict().items():
@@ -201,6 +201,15 @@ def single_file(family: str, pipeline: Any) -> dict[str, Any]:
         second = {name.removeprefix("text_model."): each for name, each in pipeline.text_encoder_2.state_dict().items()}
         tensors |= _open_clip("conditioner.embedders.1.model.", second)
     return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+
+
+def original_name(path: str, pipeline: Any) -> str:
+    """What CompVis' code calls a module of a UNet."""
+    return _unet_name(f"{path}.", _levels_with_attention(pipeline)).removesuffix(".")
+
+
+def _levels_with_attention(pipeline: Any) -> set[str]:
+    return {name.split(".attentions")[0] for name in pipeline.unet.state_dict() if ".attentions" in name}
 
 
 def _unet_name(name: str, has_attention: set[str]) -> str:

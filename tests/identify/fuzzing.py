@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from identify.networks import clip, diffusers_unet, flux, kohya, loha, lokr, parts, peft, qwen, wan, whole
+from tables import cases
 
 from assetctl.errors import FileError
 from assetctl.identify import identify
@@ -39,6 +40,7 @@ def seeds() -> list[dict[str, list[int]]]:
         whole(unet), kohya(unet), loha(unet), lokr(unet), peft(unet, "base_model.model."), whole(block), kohya(block),
         kohya(clip(768, 1), "lora_te_"), peft(parts(qwen(), "blocks.7."), "transformer."), whole(clip(1024, 1)),
         peft(parts(wan(), "blocks.3."), "diffusion_model."), {"emb_params": [8, 768]}, {"clip_l": [1, 768]},
+        *(case["tensors"] for case in cases("names/kinds")[::8]),
     ]  # fmt: skip
 
 

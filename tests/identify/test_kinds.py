@@ -48,6 +48,7 @@ PARTS = {
     "GroundingDINO": {"text-encoder"},
     "BLIP": {"image-encoder"},
     "DPT": {"image-encoder"},
+    "safety checker": {"image-encoder"},
 }
 
 
@@ -77,6 +78,7 @@ def saved(path, value):
         lambda torch: {"vectors": [torch.zeros(768), torch.zeros(768)]},
         lambda torch: {"prompt": torch.zeros(77, 768)},
         lambda torch: {"cond": torch.zeros(154, 1024)},
+        lambda torch: {"head": torch.zeros(1280, 1024)},
     ],
 )
 def test_vectors_without_a_token_are_no_embedding(tmp_path, suffix, value):

@@ -124,6 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         token = self.headers.get("Authorization")
         self.civitai.requests.append((self.name, self.path, token))
+        self.path = self.path.removeprefix("/gate")  # as if a gateway stood before it
         if self.name == "storage":
             self._stored()
         elif self.path == "/login":

@@ -19,7 +19,8 @@ from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import refuse_numbers
 from assetctl.options import SAMPLERS
-from assetctl.tensors.adapters import unsupported_method
+from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method
+from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
 if TYPE_CHECKING:
@@ -168,9 +169,9 @@ def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: Planned
         )
 
 
-#: Blocks of the UNet as the original code counts them.
-_ORIGINAL_NAMES = ("lora_unet_input_blocks_", "lora_unet_middle_block_", "lora_unet_output_blocks_")
-
+#: How names begin that diffusers reads by itself: in its own layout, and in kohya's.
+_OWN = ("unet.", "text_encoder.", "text_encoder_2.")
+_KOHYAS = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_")
 
 #: What would be an expression rather than a name, where peft looks for modules of a name.
 _EXPRESSION = re.compile(r"[\\()\[\]{}*+?|^$\x00-\x1f]")
@@ -196,7 +197,7 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[
     """
     live = [use for use in uses if use.weight != 0]
     for use in live:
-        _check(use, pipeline)
+        _check(use)
     names = [f"lora_{index}" for index in range(len(live))]
     for name, use in zip(names, live, strict=True):
         _load(pipeline, name, use)
@@ -205,13 +206,8 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[
     return tuple(_blank(use) for name, use in zip(names, live, strict=True) if _is_blank(pipeline, name))
 
 
-def _check(lora: PlannedUse, pipeline: DiffusionPipeline) -> None:
+def _check(lora: PlannedUse) -> None:
     header = read_header(Path(lora.path))
-    if header.has(*_ORIGINAL_NAMES) and not hasattr(pipeline, "text_encoder_2"):
-        raise UnusableError(
-            f"The LoRA {lora.name} has the original names of blocks, which diffusers understands for SDXL alone.",
-            "Leave it out, or convert it to diffusers' names with a tool such as sd-scripts.",
-        )
     method = unsupported_method(header)
     if method is not None:
         raise UnusableError(
@@ -224,7 +220,7 @@ def _load(pipeline: DiffusionPipeline, name: str, lora: PlannedUse) -> None:
     hint = f"See what it fits with `assetctl inspect {lora.typed}` and `assetctl check`."
     with told(f"The LoRA {lora.name} does not fit the checkpoint", hint, UnusableError):
         # tensors alone: what the file says of itself would decide on modules by expressions of its own, or on code
-        pipeline.load_lora_weights(_tensors(lora, _modules(pipeline)), adapter_name=name)
+        pipeline.load_lora_weights(_spelled(_tensors(lora, _modules(pipeline)), pipeline), adapter_name=name)
     if not any(name in names for names in pipeline.get_list_adapters().values()):
         raise UnusableError(f"The LoRA {lora.name} fits no module of the checkpoint.", hint)
 
@@ -258,6 +254,31 @@ def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:
             )
     tensors: dict[str, torch.Tensor] = load_file(lora.path)
     return tensors
+
+
+def _spelled(tensors: dict[str, torch.Tensor], pipeline: DiffusionPipeline) -> dict[str, torch.Tensor]:
+    """A LoRA's tensors under names that diffusers reads: it knows few layouts, and CompVis' blocks of SDXL alone."""
+    sdxl = hasattr(pipeline, "text_encoder_2")
+    if all(name.startswith(_OWN) for name in tensors) or (sdxl and all(name.startswith(_KOHYAS) for name in tensors)):
+        return tensors
+    modules: dict[str, str] = {}
+    for _, own, original in ldm_names(_paths(pipeline.unet)):
+        modules[f"lora_unet_{own}"] = modules[f"lora_unet_{original}"] = f"lora_unet_{own}"
+    for part in ("text_encoder", "text_encoder_2"):
+        for path in _paths(getattr(pipeline, part, None)):
+            kohya = kohya_name(f"{part}.{path}")
+            modules[kohya] = kohya
+    called = as_kohya(tensors, modules)
+    if len(set(called.values())) < len(called):  # two names of one module, which diffusers may still tell apart
+        return tensors
+    return {called[name]: tensor for name, tensor in tensors.items()}
+
+
+def _paths(network: torch.nn.Module | None) -> list[str]:
+    """Paths of a network's modules that have weights, as they were before LoRAs were added."""
+    named = () if network is None else network.named_modules()
+    paths = (path.removesuffix(".base_layer") for path, module in named if hasattr(module, "weight"))
+    return [path for path in dict.fromkeys(paths) if ".lora_" not in path]
 
 
 def _is_blank(pipeline: DiffusionPipeline, name: str) -> bool:

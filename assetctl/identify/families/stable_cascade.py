@@ -11,12 +11,18 @@ _MIXING = ("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise.")
 _TEXT = taken("clip_txt_pooled_mapper", "clip_txt_mapper", "clip_mapper")
 _MIXED = given("channelwise.4")
 
+#: Of Würstchen 2, which is told pictures at several depths.
+_OTHER = ("^effnet_mappers.",)
+
 _SIGNS = (
-    Sign("certain", "it has Stable Cascade's mappers of CLIP, 1280 wide", needs=(_MAPPERS,), measures={_TEXT: (1280,)}),
-    Sign("certain", "its blocks mix channel by channel as Stable Cascade's do", needs=(_MIXING,),
+    Sign("certain", "it has Stable Cascade's mappers of CLIP, 1280 wide", needs=(_MAPPERS,), lacks=_OTHER,
+         measures={_TEXT: (1280,)}),
+    Sign("certain", "its blocks mix channel by channel as Stable Cascade's do", needs=(_MIXING,), lacks=_OTHER,
          measures={_MIXED: (320, 640, 1280, 1536, 2048)}),
-    Sign("likely", "it has mappers of CLIP or EfficientNet", needs=(_MAPPERS,), measures={_TEXT: (None,)}),
-    Sign("likely", "its blocks mix channel by channel", needs=(_MIXING,), measures={_MIXED: (None,)}),
+    Sign("likely", "it has mappers of CLIP or EfficientNet", needs=(_MAPPERS,), lacks=_OTHER,
+         measures={_TEXT: (None,)}),
+    Sign("likely", "its blocks mix channel by channel", needs=(_MIXING,), lacks=_OTHER,
+         measures={_MIXED: (None,)}),
 )  # fmt: skip
 
 

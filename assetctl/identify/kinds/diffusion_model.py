@@ -20,7 +20,7 @@ _TIME = (
     "time_step_proj.", "time_extra_emb.", "time_embeddings.", "video_time_embeddings.", "emb_in.proj_in.",
     # StableAudio and UNets over sound, as diffusers and their authors name them; Ideogram
     "timestep_proj.", "to_timestep_embed.", "model.to_timestep_embed.", "model.model.to_timestep_embed.",
-    "t_embedding.mlp_in.",
+    "t_embedding.mlp_in.", "temb.dense.",
 )  # fmt: skip
 
 #: Where DiT and VQ-Diffusion hear it, in each block, and a decoder of spectrograms.

@@ -32,6 +32,9 @@ NAMELESS = frozenset({
 
 _MOST_TENSORS = 64
 
+#: Vectors of one token: as many as three chunks of a prompt have room for; what holds more is a matrix.
+_MOST_VECTORS = 225
+
 #: Tokens that CLIP reads at a time, with its marks of beginning and end.
 _PROMPT = 77
 
@@ -53,7 +56,9 @@ def vectors(outline: Outline) -> dict[str, int]:
 
 def _is_vectors(shape: tuple[int, ...], widths: Collection[int]) -> bool:
     """Whether a tensor is one token's vector, or a few: a prompt as CLIP reads it, 77 tokens, is no embedding."""
-    return len(shape) in (1, 2) and shape[-1] in widths and (len(shape) == 1 or shape[0] % _PROMPT != 0)
+    if len(shape) != 2:
+        return len(shape) == 1 and shape[0] in widths
+    return shape[1] in widths and shape[0] <= _MOST_VECTORS and shape[0] % _PROMPT != 0
 
 
 def _unnamed(name: str) -> bool:

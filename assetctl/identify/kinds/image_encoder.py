@@ -21,7 +21,7 @@ _LAYERS = ("encoder.layer.0.", "encoder.layers.0.", "layer.0.", "layers.0.", "mo
 #: What makes something else of what was seen: classes, boxes, masks, depths, words.
 _HEADS = (
     "classifier.", "neck.", "head.weight", "decoder.", "text_decoder.", "qformer.", "bbox_predictor.", "bbox_embed.",
-    "class_labels_classifier.", "class_head.", "box_head.", "git.", "model.decoder.", "mask_decoder.",
+    "class_labels_classifier.", "class_head.", "box_head.", "git.", "model.decoder.", "mask_decoder.", "concept_embeds",
 )  # fmt: skip
 
 

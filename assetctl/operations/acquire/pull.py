@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 from assetctl.errors import (
     AmbiguousNameError,
@@ -17,7 +14,6 @@ from assetctl.errors import (
     HashMismatchError,
     NotFoundError,
     OfflineError,
-    RefusedFileError,
     SourceError,
     UsageError,
     WithdrawnError,
@@ -36,17 +32,15 @@ from assetctl.operations.library.ingest import (
 )
 from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.run import Saved, each_of, leaving
-from assetctl.sources import capable, find_source, resolve
-from assetctl.sources.base import Choice, Packing, RemoteFile, Versioned, digests, misspelt
+from assetctl.sources import find_source, resolve
+from assetctl.sources.base import Choice, Packing, misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
 from assetctl.sources.transfer import fetched_bytes, transfer
 from assetctl.text import without_secrets
-from assetctl.types import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from assetctl.manifest import Locked
     from assetctl.operations.library.ingest import Ingested
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
@@ -124,7 +118,9 @@ def _planned(workspace: Workspace, reference: str, run: Run, name: str | None, t
     if packed is None:
         here = _already_here(workspace, resolution)
     else:
-        here = next(iter(_unpacked_before(workspace, packed)), None)
+        from assetctl.operations.acquire.zips import unpacked_before  # noqa: PLC0415 - few files are ZIPs
+
+        here = next(iter(unpacked_before(workspace, packed)), None)
     plan = PullPlan(resolution, here, fetched_before(workspace, packed.archive if packed else resolution))
     if plan.here is None and named_in_store(workspace, resolution) is None:
         if resolution.source == "path":
@@ -333,10 +329,12 @@ def _unpack(
     Raises:
         As `pull` does.
     """
+    from assetctl.operations.acquire.zips import clear_folders, fresh_folder, taken_out, unpacked_before  # noqa: PLC0415 - few files are ZIPs
+
     archive, store = packed.archive, workspace.store
     key = _key(archive)
     with store.lock(key, run):
-        before = _unpacked_before(workspace, packed)
+        before = unpacked_before(workspace, packed)
         if before:
             first, *others = [_known(workspace, asset, wanted, name, labels) for asset in before]
             first.more = others
@@ -345,7 +343,7 @@ def _unpack(
         store.free_space_check(archive.size - fetched_bytes(staging))
         came = transfer(source, archive, staging, run, task)  # type: ignore[arg-type]  # a source that packs is one
         try:
-            taken = _taken_out(workspace, source, packed, came.path, staging / "unpacked", run)
+            taken = taken_out(workspace, source, packed, came.path, fresh_folder(staging), run)
             if name is not None and len(taken) > 1:
                 message = f"--name goes with one asset, and {archive.files[0].path} holds {len(taken)}."
                 raise UsageError(message, f"Leave it out, or name one: {taken[0][0].reference}")
@@ -355,42 +353,11 @@ def _unpack(
             error.message = error.message.replace(str(came.path), archive.files[0].path)
             raise
         finally:
-            shutil.rmtree(staging / "unpacked", ignore_errors=True)
+            clear_folders(staging)
         store.clear_staging(key, came.path)
     first, *others = results
     first.more = others
     return first
-
-
-def _taken_out(
-    workspace: Workspace, source: Packing, packed: Packed, archive: Path, folder: Path, run: Run
-) -> list[tuple[Resolution, Path]]:
-    """The models of a ZIP that are meant, each in a folder of its own, and what it is by itself."""
-    from assetctl.files.zips import models_in, take_out  # noqa: PLC0415 - few files are ZIPs
-
-    there = models_in(archive)
-    members = [each for each in there if packed.member in (None, each.path)]
-    if not members:
-        hint = f"It holds: {', '.join(each.path for each in there[:_MOST_TOLD])}."
-        raise RefusedFileError(f"{archive} holds no {packed.member!r}.", hint)
-    workspace.store.free_space_check(sum(each.size for each in members))
-    shutil.rmtree(folder, ignore_errors=True)
-    found = {}
-    for number, member in enumerate(members):
-        place = folder / str(number) / member.name
-        place.parent.mkdir(parents=True)
-        found[member] = (take_out(archive, member, place, lambda _: run.check()), place)
-    distinct = {sha256: (member, place) for member, (sha256, place) in reversed(found.items())}
-    of = len(distinct) if packed.member is None else len(there)
-    return [
-        (
-            source.unpacked(
-                packed.archive, member.path, RemoteFile(member.name, member.size, digests(sha256=sha256)), of
-            ),
-            place,
-        )
-        for sha256, (member, place) in reversed(distinct.items())
-    ]
 
 
 def _each_of_zip(
@@ -442,20 +409,6 @@ def _one_of_zip(
     return _kept(workspace, ingest(workspace, staged), resolution, run, task, name, labels)
 
 
-def _unpacked_before(workspace: Workspace, packed: Packed) -> list[Asset]:
-    """The assets that came of a ZIP, if all of them did and are here; or the one that is meant."""
-    archive, read = packed.archive, workspace.catalog.read
-    begin = archive.url or ""
-    begin += f"{'&' if '?' in begin else '?'}member="
-    came = read.came_below(archive.source, begin, archive.revision or "")
-    if packed.member is not None:
-        came = [(asset, url) for asset, url in came if parse_qs(urlsplit(url).query).get("member") == [packed.member]]
-    elif any(parse_qs(urlsplit(url).query).get("of") != [str(len(came))] for _, url in came):
-        return []
-    assets = [asset for asset, _ in came]
-    return assets if all(is_intact(workspace, asset) for asset in assets) else []
-
-
 def _resolved(workspace: Workspace, source: Source, reference: str, run: Run) -> Resolution:
     """What a reference stands for; of what its source gives away no longer, it is said where its hash is known.
 
@@ -465,41 +418,11 @@ def _resolved(workspace: Workspace, source: Source, reference: str, run: Run) ->
     try:
         return resolve(source, reference, run)
     except WithdrawnError as error:
-        if known := _known_elsewhere(workspace, error):
+        from assetctl.operations.acquire.search import known_elsewhere  # noqa: PLC0415 - few pages are withdrawn
+
+        if known := known_elsewhere(workspace, error):
             error.hint = f"{' '.join(known)} Look for that hash elsewhere."
         raise
-
-
-def _known_elsewhere(workspace: Workspace, gone: WithdrawnError) -> list[str]:
-    """Sentences that tell which asset, or which entry of the lockfile here, has the bytes that were withdrawn."""
-    from assetctl.manifest import read_lock  # noqa: PLC0415 - few pages are withdrawn
-    from assetctl.manifest.manifest import NAME  # noqa: PLC0415
-
-    read = workspace.catalog.read
-    versioned = capable(Versioned, workspace.settings)
-
-    def is_it(origin: Origin | None) -> bool:
-        versions = (each.version(origin) or "" for each in versioned if origin is not None)
-        return any(
-            each == gone.version or (gone.version.endswith("@") and each.startswith(gone.version)) for each in versions
-        )
-
-    told = [
-        f"{asset.name} in your catalog came from there: its SHA256 is {asset.sha256}."
-        for asset in read.assets()
-        if is_it(read.origin(asset)) or asset.sha256 in gone.hashes
-    ]
-    lockfile = Path(NAME).with_suffix(".lock")
-    entries: Sequence[Locked] = ()
-    with contextlib.suppress(AssetctlError):
-        entries = read_lock(lockfile).assets if lockfile.is_file() else ()
-    told += [
-        f"{each.name} in {lockfile} was locked from there: its SHA256 is {each.sha256}."
-        for each in entries
-        if each.sha256 and is_it(Origin(each.source, each.reference, each.revision, each.url, facts=each.facts))
-    ]
-    told += [f"Its page still names the SHA256 {sha256}." for sha256 in gone.hashes if not told]
-    return told[:_MOST_TOLD]
 
 
 def _registered(

@@ -1,21 +1,34 @@
-"""Searching sources, and seeing what of it is here."""
+"""Searching sources, and seeing what of it is here; and where what a source gives away no longer is known."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assetctl.errors import UsageError
+from assetctl.errors import AssetctlError, UsageError
 from assetctl.identify.plugins import families
+from assetctl.manifest import read_lock
+from assetctl.manifest.manifest import NAME
 from assetctl.sources import capable
-from assetctl.sources.base import Searchable, cancellable
+from assetctl.sources.base import Searchable, Versioned, cancellable
+from assetctl.types import Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assetctl.errors import WithdrawnError
+    from assetctl.manifest import Locked
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
     from assetctl.sources.base import Found
     from assetctl.types import Asset
+
+
+#: Assets that one message tells.
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +93,32 @@ def _family(found: Found) -> str | None:
 
 def _here(workspace: Workspace, found: Found) -> Asset | None:
     return workspace.catalog.read.by_sha256(found.sha256) if found.sha256 else None
+
+
+def known_elsewhere(workspace: Workspace, gone: WithdrawnError) -> list[str]:
+    """Sentences that tell which asset, or which entry of the lockfile here, has the bytes that were withdrawn."""
+    read = workspace.catalog.read
+    versioned = capable(Versioned, workspace.settings)
+
+    def is_it(origin: Origin | None) -> bool:
+        versions = (each.version(origin) or "" for each in versioned if origin is not None)
+        return any(
+            each == gone.version or (gone.version.endswith("@") and each.startswith(gone.version)) for each in versions
+        )
+
+    told = [
+        f"{asset.name} in your catalog came from there: its SHA256 is {asset.sha256}."
+        for asset in read.assets()
+        if is_it(read.origin(asset)) or asset.sha256 in gone.hashes
+    ]
+    lockfile = Path(NAME).with_suffix(".lock")
+    entries: Sequence[Locked] = ()
+    with contextlib.suppress(AssetctlError):
+        entries = read_lock(lockfile).assets if lockfile.is_file() else ()
+    told += [
+        f"{each.name} in {lockfile} was locked from there: its SHA256 is {each.sha256}."
+        for each in entries
+        if each.sha256 and is_it(Origin(each.source, each.reference, each.revision, each.url, facts=each.facts))
+    ]
+    told += [f"Its page still names the SHA256 {sha256}." for sha256 in gone.hashes if not told]
+    return told[:_MOST_TOLD]

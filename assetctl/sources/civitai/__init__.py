@@ -12,14 +12,15 @@ from assetctl.errors import SourceNotFoundError, UsageError
 from assetctl.files.paths import safe_name
 from assetctl.files.safetensors import MODEL_SUFFIXES, PICKLE_SUFFIXES
 from assetctl.settings import civitai_endpoint
-from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, air, misspelt, need_network
-from assetctl.text import parts_of, without_secrets
+from assetctl.sources.base import Newest, Packed, RemoteFile, Resolution, misspelt, need_network
+from assetctl.text import air, parts_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assetctl.settings import Settings
-    from assetctl.sources.base import Air, Found, Way
+    from assetctl.sources.base import Found, Way
+    from assetctl.text import Air
     from assetctl.types import Facts, Origin
 
 #: What is written so is asked of nobody else.
@@ -379,7 +380,7 @@ def without_member(address: str) -> str:
 def _is_download(address: str | None, version: str, asked: CivitaiReference) -> bool:
     """Whether a file of this version is had there, from Civitai itself, and none that was not asked for."""
     parts = parts_of(address or "")
-    match = _DOWNLOAD.fullmatch(parts.path)
+    match = _DOWNLOAD.fullmatch(_page_path(address or "") or "")
     place = (parts.scheme, parts.netloc.lower())
     own = place == parts_of(civitai_endpoint())[:2] or (place[0] == "https" and place[1] in _HOSTS)
     return own and match is not None and match["version"] == version and _is_asked(parts.query, asked)

@@ -26,20 +26,20 @@ from assetctl.sources.base import (
     Newest,
     Resolution,
     Way,
-    air,
     cancellable,
     current_run,
     misspelt,
     need_network,
 )
-from assetctl.text import parts_of
+from assetctl.text import air, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from assetctl.run import Run
     from assetctl.settings import Settings
-    from assetctl.sources.base import Air, Found, RemoteFile
+    from assetctl.sources.base import Found, RemoteFile
+    from assetctl.text import Air
     from assetctl.types import Facts, Origin
 
 #: What is written so is asked of nobody else.
