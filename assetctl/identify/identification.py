@@ -13,20 +13,19 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify import metadata
-from assetctl.identify.features import Family, Kind, Match
+from assetctl.identify.features import Family, Kind, Match, claim
 from assetctl.identify.kinds.embedding import NAMELESS
 from assetctl.identify.metadata import lineage
 from assetctl.identify.outline import Outline
 from assetctl.identify.plugins import families, kinds
-from assetctl.identify.signs import UNET, claim
+from assetctl.identify.signs import UNET
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from assetctl.files.safetensors import Header
-    from assetctl.identify.features import Features
-    from assetctl.identify.signs import Sign
+    from assetctl.identify.features import Features, Sign
     from assetctl.types import Confidence
 
 

@@ -1,4 +1,4 @@
-"""Signs by which a family shows: declared, so that a test can hold each against every other network that is known.
+"""Measures of what a header shows, by which families declare their signs.
 
 A sign names what a header must have, must not have, and how wide or many something is. It may be `certain` only where
 no other network that we know could show the same, whatever part of it a file holds: `tests/identify/test_certainty.py`
@@ -7,29 +7,12 @@ tries that on the networks of diffusers and on those of our own tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Match, width_of_layers
+from assetctl.identify.features import Measure, width_of_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from assetctl.identify.features import Features, Strength
-
-
-#: Kinds of files that hold a network whole, so that what they lack tells as well.
-WHOLE = ("checkpoint", "diffusion-model", "controlnet")
-#: Denoising networks, what changes one and what steers one.
-DENOISERS = (*WHOLE, "lora", "ip-adapter")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measure:
-    """Something that a header shows: a number, a word, yes or no, or nothing (`None`)."""
-
-    name: str
-    take: Callable[[Features], object]
+    from assetctl.identify.features import Features
 
 
 def taken(*modules: str) -> Measure:
@@ -45,56 +28,6 @@ def given(*modules: str) -> Measure:
 def highest(stack: str) -> Measure:
     """How many blocks a stack has, by the highest number that is named."""
     return Measure(f"blocks of {stack}", lambda features: features.outline.highest(stack) + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """One way in which a family shows; all that it says must hold.
-
-    Names are as the network's authors write them, and are found in every layout. One that begins with `^` is counted
-    from the network's root; one that ends in a dot ends there; a block's number is any.
-
-    Attributes:
-        strength: How much it proves.
-        detail: The observation, for a person.
-        kinds: Kinds of files that it may be seen in.
-        needs: Groups of names: one of each must be there.
-        lacks: Names none of which may be there.
-        measures: Measures, to the values that they may have.
-    """
-
-    strength: Strength
-    detail: str
-    kinds: tuple[str, ...] = DENOISERS
-    needs: tuple[tuple[str, ...], ...] = ()
-    lacks: tuple[str, ...] = ()
-    measures: Mapping[Measure, Collection[Any]] = field(default_factory=dict)
-
-    def named(self, features: Features) -> bool:
-        """Whether a file has the names for it."""
-        shows = features.outline.shows
-        return all(map(shows, self.needs)) and not (self.lacks and shows(self.lacks))
-
-    def measured(self, features: Features) -> bool:
-        """Whether all that it measures is as it says."""
-        seen = features.measured
-        for measure, values in self.measures.items():
-            value = seen[measure] if measure in seen else seen.setdefault(measure, measure.take(features))
-            if value not in values:
-                return False
-        return True
-
-    def holds(self, features: Features) -> bool:
-        """Whether a file of one of its kinds shows it."""
-        return self.named(features) and self.measured(features)
-
-
-def claim(signs: tuple[Sign, ...], features: Features) -> Match | None:
-    """The first of these signs that a file shows, of which it has the names."""
-    for sign in signs:
-        if sign.measured(features):
-            return Match(sign.strength, sign.detail)
-    return None
 
 
 def of(name: str) -> Measure:

@@ -17,10 +17,10 @@ from tables import cases
 
 from assetctl.files.safetensors import Header
 from assetctl.identify import identify_header
-from assetctl.identify.features import Features, read_blocks, read_unet
+from assetctl.identify.features import WHOLE, Features, read_blocks, read_unet
 from assetctl.identify.outline import Outline
 from assetctl.identify.plugins import families
-from assetctl.identify.signs import UNET, WHOLE
+from assetctl.identify.signs import UNET
 
 Shapes = dict[str, list[int]]
 Tensors = dict[str, tuple[list[int], bool]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import LAYERS, NO, UNET, WHOLE, Measure, Sign, given
+from assetctl.identify.features import WHOLE, Family, Measure, Sign
+from assetctl.identify.signs import LAYERS, NO, UNET, given
 
 #: Lumina-Next, which is as wide, attends by `wq` and `attn1`, to text by `wk_y` and `attn2`, and its inner layers are
 #: 6144 wide.
