@@ -91,7 +91,7 @@ class Reader(Lists):
             NotFoundError: There is none; the hint names similar ones, or what to do with a file of that path.
             AmbiguousNameError: There are several; the message lists them.
         """
-        return self._only(name, (self._by_name, self._by_path, self._by_hash, self._by_file, self.by_alias))
+        return self._only(name, (self._by_name, self._by_path, self._by_hash, self._by_file, self._by_known_alias))
 
     def find_named(self, name: str, kind: str) -> Asset:
         """The asset of a kind that a prompt names, as A1111 and ComfyUI name files: with or without folders and suffix.
@@ -104,10 +104,11 @@ class Reader(Lists):
         """
 
         def fitting(meaning: Callable[[str], list[Asset]]) -> Callable[[str], list[Asset]]:
-            return lambda spelling: of_kind(meaning(spelling), kind)
+            return lambda spelling: [asset for asset in meaning(spelling) if asset.kind in (kind, "unknown")]
 
         meanings = (self._by_path, self.named, self._by_title, self._by_hash, self.by_alias)
-        return self._only(name, tuple(map(fitting, meanings)))
+        # where nothing of that kind is called so, something else is: it can be told what it is
+        return self._only(name, (*map(fitting, meanings), *meanings[:-1]))
 
     def _only(self, name: str, meanings: Sequence[Callable[[str], list[Asset]]]) -> Asset:
         """The one asset that the first of some meanings gives which gives any."""
@@ -194,9 +195,16 @@ class Reader(Lists):
 
     def by_alias(self, name: str) -> list[Asset]:
         """LoRAs whose own metadata call them so, as A1111 writes them into prompts: in these letters, or any case."""
+        return self._called_within(name, look=True)
+
+    def _by_known_alias(self, name: str) -> list[Asset]:
+        """The same without a look into files that were registered before anybody asked: there may be thousands."""
+        return self._called_within(name, look=False)
+
+    def _called_within(self, name: str, *, look: bool) -> list[Asset]:
         query = "SELECT id, alias, path FROM assets WHERE kind = 'lora' AND format = 'safetensors'"
         rows = self._rows(query, [], _ALIAS)
-        aliases = {row[0]: _alias(row[2]) if row[1] is None else row[1] for row in rows}
+        aliases = {row[0]: _alias(row[2]) if look and row[1] is None else row[1] for row in rows}
         for fold in (str, str.casefold):
             wanted = fold(unicodedata.normalize("NFC", name).strip())
             found = [number for number, alias in aliases.items() if alias and fold(alias) == wanted]
@@ -442,12 +450,6 @@ class Reader(Lists):
         with explained(self._path):
             said = None if facts is None else _facts(from_json(facts, "what a source says"))
         return Origin(source, reference, revision, url, fetched_at, said)
-
-
-def of_kind(assets: Sequence[Asset], kind: str) -> list[Asset]:
-    """Those that are of this kind, or may be; all of them where none is, so that it can be told what they are."""
-    kinds = (kind, "unknown", "diffusion-model") if kind == "checkpoint" else (kind, "unknown")
-    return [asset for asset in assets if asset.kind in kinds] or list(assets)
 
 
 def refuse_ambiguous(name: str, candidates: Sequence[Asset]) -> NoReturn:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from assetctl.cli.render import show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
-from assetctl.operations.make.picture_file import FORMATS
 from assetctl.options import together, written
+from assetctl.pictures.saving import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -154,7 +154,8 @@ class Sign:
         seen = features.measured
         for measure, values in self.measures.items():
             value = seen[measure] if measure in seen else seen.setdefault(measure, measure.take(features))
-            if value not in values:
+            # a range would compare what is no number with each of its own in turn
+            if (value is None and isinstance(values, range)) or value not in values:
                 return False
         return True
 
@@ -426,7 +427,7 @@ _OTHERS = (
 )  # fmt: skip
 
 #: What may stand before the names of a whole network.
-_ROOTS = ("", *(layout.prefix for layout in DENOISERS if not layout.flat))
+_ROOTS = ("", *(each.prefix for each in DENOISERS if not each.flat and each.network == "denoiser" and not each.before))
 
 #: Attention in the first level, counted from either end, in either spelling.
 _FIRST_ATTENTION = (

@@ -202,20 +202,22 @@ def _match(family: Family, signs: tuple[Sign, ...], features: Features) -> Match
     return claim(signs, features) or (family.match(features) if family.match else None)
 
 
-def _in_question(features: Features) -> tuple[tuple[Family, tuple[Sign, ...]], ...]:
+_Signs = tuple[tuple[Family, tuple["Sign", ...]], ...]
+
+
+def _in_question(features: Features) -> _Signs:
     """Families with those signs that the kind of file and its names allow: only measures are left to look at."""
-    key = features.kind, features.unet is not None, features.model_class
-    known: tuple[tuple[Family, tuple[Sign, ...]], ...] | None = features.outline.answers.get(key)
-    if known is None:
-        of_kind = _of_kind(features.kind, unet=features.unet is not None)
-        named = ((family, tuple(sign for sign in signs if sign.named(features))) for family, signs in of_kind)
-        known = tuple((family, signs) for family, signs in named if signs or family.match or features.model_class)
-        features.outline.answers[key] = known
-    return known
+    of_kind = _of_kind(features.kind, unet=features.unet is not None)
+
+    def named() -> _Signs:
+        left = ((family, tuple(sign for sign in signs if sign.named(features))) for family, signs in of_kind)
+        return tuple((family, signs) for family, signs in left if signs or family.match or features.model_class)
+
+    return named() if features.model_class else features.outline.once(of_kind, named)
 
 
 @cache
-def _of_kind(kind: str, *, unet: bool) -> tuple[tuple[Family, tuple[Sign, ...]], ...]:
+def _of_kind(kind: str, *, unet: bool) -> _Signs:
     """Every family, and those of its signs that a file of this kind may show that is about a UNet, or is not."""
 
     def may_show(sign: Sign) -> bool:

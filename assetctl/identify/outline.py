@@ -17,15 +17,17 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from operator import itemgetter
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes, with_adapters_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from assetctl.files.safetensors import Header
     from assetctl.tensors.adapters import Change, Tensors
+
+_Made = TypeVar("_Made")
 
 #: How lines begin of names that a trainer wrote flat, with underscores for dots.
 _FLAT_LINES = tuple(f".{layout.prefix}" for layout in LAYOUTS if layout.flat)
@@ -141,10 +143,16 @@ class _Text:
         self._heads = "\n" + "\n".join({line[:_HEAD] for line in self.text.split("\n")})
         self._has: dict[tuple[str, ...], bool] = {}
         self._shows: dict[tuple[str, ...], bool] = {}
-        self.answers: dict[Any, Any] = {}
         self._begins: dict[tuple[str, ...], bool] = {}
         self._prefixed: dict[tuple[str, ...], bool] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._made: dict[int, tuple[object, Any]] = {}
+
+    def once(self, key: object, make: Callable[[], _Made]) -> _Made:
+        asked, made = self._made.get(id(key), (None, None))
+        if asked is not key:
+            asked, made = self._made[id(key)] = key, make()  # it is kept too, so that its number stays its own
+        return cast("_Made", made)
 
     @cached_property
     def ways(self) -> tuple[tuple[Change, str, str], ...]:
@@ -221,7 +229,6 @@ class Outline:
         text: One line for each distinct name from its network's root on, `\n` before and after each.
         written: The same with whatever prefix the layout gives them.
         flat: Whether some names are written flat.
-        answers: What others work out of the names alone, kept for all headers that have the same.
     """
 
     def __init__(self, header: Header) -> None:
@@ -229,11 +236,14 @@ class Outline:
         self._lines = _kept_lines.of(header.tensors, header.names)
         self._distinct = _text_of(frozenset(self._lines))
         self.written, self.text, self.flat = self._distinct.written, self._distinct.text, self._distinct.flat
-        self.answers = self._distinct.answers
 
     @cached_property
     def _tensors(self) -> Tensors:
         return plain_tensors(self.header) if self._distinct.with_adapters else self.header.tensors
+
+    def once(self, key: object, make: Callable[[], _Made]) -> _Made:
+        """What `make` makes of the names alone, under a `key` that is one object: once for all files of such names."""
+        return self._distinct.once(key, make)
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""

@@ -1,9 +1,8 @@
 """What pictures say of themselves: written into ours, and read out of anyone's."""
 
-from assetctl.pictures.infotext import infotext
 from assetctl.pictures.parameters import PictureParameters, UsedAsset
 from assetctl.pictures.reading import parse_infotext, read_parameters, read_record
-from assetctl.pictures.saving import picture_record, save_picture
+from assetctl.pictures.saving import infotext, picture_record, save_picture
 
 __all__ = [
     "PictureParameters",

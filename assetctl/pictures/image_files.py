@@ -1,10 +1,11 @@
-"""The texts inside a PNG, JPEG or WebP file, EXIF included, found without decoding a pixel."""
+"""The texts inside a PNG, JPEG or WebP file, EXIF included, its format and its size, found without decoding a pixel."""
 
 from __future__ import annotations
 
 import stat
 import struct
 import zlib
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -311,3 +312,89 @@ def _webp(file: BinaryIO, size: int) -> Iterator[tuple[str, str]]:
             yield from exif_texts(file.read(length))
     if place == 12:
         raise _DamagedError("it is empty")
+
+
+#: JPEG: segments to pass over before the frame, and the markers of frames.
+_MAX_SEGMENTS = 1000
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture on disk.
+
+    Attributes:
+        format: `png`, `jpg` or `webp`; `None` where the content is none of them.
+        width: In pixels, like `height`; `None` where the file does not say.
+    """
+
+    path: Path
+    format: str | None
+    width: int | None
+    height: int | None
+
+
+def look_at_picture(path: Path) -> PictureFile:
+    """Format and size of the picture at `path`.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            found = _format(file.read(16))
+            file.seek(0)
+            width, height = _size_of(file, found)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StorageError(f"{path} cannot be read: {why}.", "Check the path and its permissions.") from error
+    return PictureFile(path, found, width, height)
+
+
+def picture_format(path: Path) -> str | None:
+    """`png`, `jpg` or `webp` by what the file begins with; `None` for anything else."""
+    with path.open("rb") as file:
+        return _format(file.read(16))
+
+
+def _format(start: bytes) -> str | None:
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if start.startswith(b"\xff\xd8\xff"):
+        return "jpg"
+    return "webp" if start[:4] == b"RIFF" and start[8:12] == b"WEBP" else None
+
+
+def _size_of(file: BinaryIO, found: str | None) -> tuple[int | None, int | None]:
+    if found == "jpg":
+        return _jpeg_size(file)
+    start = file.read(32)
+    if len(start) < 32:
+        return None, None
+    if found == "png":
+        return int.from_bytes(start[16:20]), int.from_bytes(start[20:24])
+    return _webp_size(start) if found == "webp" else (None, None)
+
+
+def _jpeg_size(file: BinaryIO) -> tuple[int | None, int | None]:
+    file.seek(2)
+    for _ in range(_MAX_SEGMENTS):
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF:
+            break
+        if head[1] in _FRAMES:
+            frame = file.read(5)
+            return (int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])) if len(frame) == 5 else (None, None)
+        file.seek(max(int.from_bytes(head[2:4]) - 2, 0), 1)
+    return None, None
+
+
+def _webp_size(start: bytes) -> tuple[int | None, int | None]:
+    if start[12:16] == b"VP8X":
+        return int.from_bytes(start[24:27], "little") + 1, int.from_bytes(start[27:30], "little") + 1
+    if start[12:16] == b"VP8L":
+        bits = int.from_bytes(start[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if start[12:16] == b"VP8 ":
+        return int.from_bytes(start[26:28], "little") & 0x3FFF, int.from_bytes(start[28:30], "little") & 0x3FFF
+    return None, None

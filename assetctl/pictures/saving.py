@@ -1,8 +1,9 @@
-"""Saving a picture with its infotext and its record inside, as PNG, JPEG or WebP."""
+"""Saving a picture with A1111's infotext and our record inside, as PNG, JPEG or WebP."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -10,18 +11,109 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from assetctl.errors import GenerationError, NameTakenError, StorageError, UsageError
-from assetctl.options import OPTIONS
+from assetctl.options import OPTIONS, together, written
 from assetctl.pictures.image_files import RECORD, exif_block
-from assetctl.pictures.infotext import software
-from assetctl.pictures.parameters import sound
+from assetctl.pictures.parameters import clean, line, sound
+from assetctl.prompt import without_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from PIL.Image import Image
 
     from assetctl.plan import Plan, PlannedUse
+
+
+#: The fields that A1111 writes first; other options come after the assets.
+_FIRST = ("Steps", "Sampler", "CFG scale", "Seed", "Size")
+
+# Blanks match from the start of their run alone, and are never given back: all else is quadratic in their number.
+_MARK = re.compile(r"(?<!\s)[^\S\n]*+\n\s*+(?=Negative prompt:)")
+_NEEDS_QUOTES = re.compile(r"[,:\n]|^[\"{\[\s]|\s$")
+#: What would end the JSON or a field early for readers that look for it with a pattern.
+_NOT_IN_HASHES = re.compile(r"[,:{}\"\\]")
+
+
+def infotext(plan: Plan, seed: int) -> str:
+    """A picture's parameters as A1111 writes them.
+
+    The prompt names every LoRA with its weight, wherever the request named it. A line of a prompt that starts with
+    `Negative prompt:` would end the prompt for every reader, so it joins the line before it.
+    """
+    loras = [(use.name, use.weight) for use in plan.of("lora")]
+    lines = [_MARK.sub(" ", with_loras(clean(plan.prompt.text), loras))]
+    negative = without_tags(clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
+    if negative:
+        lines.append(f"Negative prompt: {_MARK.sub(' ', negative)}")
+    fields = [f"{key}: {_quote(value)}" for key, value in _fields(plan, seed).items() if value]
+    hashes = _hashes(plan)
+    if hashes:
+        fields.append(f"Hashes: {hashes}")
+    return "\n".join([*lines, ", ".join(fields)])
+
+
+def with_loras(prompt: str, loras: Iterable[tuple[str, float]]) -> str:
+    """A prompt with these LoRA tags at its end, and no others."""
+    tags = [f"<lora:{clean(name)}:{weight:g}>" for name, weight in loras]
+    return " ".join([without_tags(prompt).strip(), *tags]).strip()
+
+
+def software() -> str:
+    """Our name and version."""
+    from importlib.metadata import version  # noqa: PLC0415 - 30 ms that only writing pays
+
+    return f"assetctl {version('assetctl')}"
+
+
+def _fields(plan: Plan, seed: int) -> dict[str, str]:
+    """The last line's fields in A1111's order; those without a value are left out."""
+    settings = {**plan.settings, "seed": seed}
+    said = {field: written(options, settings) or "" for field, options in together("field").items()}
+    loras = [(use.name, use.autov3 or use.autov2 or "") for use in plan.of("lora")]
+    embeddings = [(use.name, (use.sha256 or "")[:12]) for use in plan.of("embedding")]
+    first = {field: said.pop(field) for field in _FIRST}
+    return {
+        **first,
+        **_named("Model", plan.checkpoint),
+        **_named("VAE", plan.vae),
+        **said,
+        "RNG": "CPU",
+        "Lora hashes": _hash_list(loras),
+        "TI hashes": _hash_list(embeddings),
+        "Version": software(),
+    }
+
+
+def _named(field: str, use: PlannedUse | None) -> dict[str, str]:
+    """An asset's hash and name, in two fields."""
+    return {} if use is None else {f"{field} hash": use.autov2 or "", field: line(use.name) or ""}
+
+
+#: What a role is called in Civitai's object; where there can be several, the name follows.
+_CIVITAI_WORDS = {"checkpoint": "model", "vae": "vae", "lora": "lora:", "embedding": "embed:"}
+
+
+def _hashes(plan: Plan) -> str:
+    """Civitai's object of AutoV2 hashes, without names that a pattern would stumble over."""
+    named = [
+        (f"{word}{line(use.name)}" if word.endswith(":") else word, use.autov2)
+        for role, word in _CIVITAI_WORDS.items()
+        for use in plan.of(role)
+    ]
+    pairs = (
+        f'"{key}": "{digits}"' for key, digits in named if digits and not _NOT_IN_HASHES.search(key.partition(":")[2])
+    )
+    found = ", ".join(pairs)
+    return f"{{{found}}}" if found else ""
+
+
+def _hash_list(named: list[tuple[str, str]]) -> str:
+    return ", ".join(f"{line(name)}: {digits}" for name, digits in named if digits)
+
+
+def _quote(text: str) -> str:
+    return orjson.dumps(text).decode() if _NEEDS_QUOTES.search(text) else text
 
 
 def picture_record(plan: Plan, seed: int, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -64,8 +156,8 @@ def _public(source: str | None) -> str | None:
     return source if source is not None and source.startswith(("hf://", "https://", "civitai:", "urn:air:")) else None
 
 
-#: Suffixes that pictures can be saved by.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+#: Suffixes of what pictures can be saved as, and the format of each.
+FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp"}
 
 _QUALITY = 95
 
@@ -90,7 +182,7 @@ def save_picture(image: Image, path: Path, text: str, record: Mapping[str, Any],
         StorageError: The disk is full, or the folder may not be written.
     """
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in FORMATS:
         hint = "Name a .png, .jpg or .webp file."
         raise UsageError(f"{path} does not end in .png, .jpg or .webp.", hint)
     save = {".png": _save_png, ".webp": _save_webp}.get(suffix, _save_jpeg)

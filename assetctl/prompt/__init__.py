@@ -1,8 +1,7 @@
 """Prompts in A1111's dialect: weights, chunk breaks, LoRA tags, and the words that wake assets up.
 
-Pure functions. None of them raises for any text, and all take time linear in its length. `clip` and `chunks` tell
-which tokens a prompt becomes, `unread` what of it
-is not read as its writer may mean it.
+Pure functions. None of them raises for any text, and all take time linear in its length. `chunks` tells
+which tokens a prompt becomes, `unread` what of it is not read as its writer may mean it.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def test_a_catalog_of_the_seventh_schema_keeps_every_asset_and_names_are_looked_
         connection.commit()
         old = connection.execute("SELECT * FROM assets ORDER BY 1").fetchall()
     with Catalog(path) as catalog:
-        assert catalog.read.find("Fancy alias").name == "whiskers"
+        assert catalog.read.find_named("Fancy alias", "lora").name == "whiskers"
         assert [asset.name for asset in catalog.read.search("bon portraits")] == ["whiskers"]
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT * FROM assets ORDER BY 1").fetchall() == [(*row, None) for row in old]

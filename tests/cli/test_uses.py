@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
 from compat.sparse import tiny_checkpoint, write_sparse
-from material import write_lora
+from material import write_embedding, write_lora
 from tables import table
 from written_pictures import infotext, write_png
 
@@ -137,3 +139,30 @@ def test_a_checkpoint_goes_by_its_title(assetctl, tmp_path):
     picture = write_png(tmp_path / "cat.png", parameters=infotext(Model=f"sd15/dream.safetensors [{digits}]"))
     (found,) = assetctl("inspect", picture, "--json").data["assets"]
     assert (found["name"], found["asset"], found["matched_by"]) == ("sd15/dream", "dream", "autov2")
+
+
+def test_swarmui_names_a_file_by_all_digits_of_the_hash_past_its_header(assetctl, tmp_path):
+    path = write_lora(tmp_path / "library" / "renamed.safetensors")
+    assetctl("import", path)
+    content = path.read_bytes()
+    digest = hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest()
+    said = {
+        "sui_image_params": {"prompt": "a", "loras": ["char/old"], "loraweights": ["0.7"], "model": "dream"},
+        "sui_models": [{"name": "char/old.safetensors", "param": "loras", "hash": f"0x{digest}"}],
+    }
+    assetctl("inspect", "renamed", "--hash")
+    picture = write_png(tmp_path / "cat.png", parameters=json.dumps(said))
+    (found,) = [each for each in assetctl("inspect", picture, "--json").data["assets"] if each["role"] == "lora"]
+    assert (found["name"], found["asset"], found["matched_by"]) == ("char/old", "renamed", "autov3")
+    assert (found["weight"], found["status"]) == (0.7, "here")
+
+
+def test_a_lora_is_meant_before_anything_else_of_its_name(assetctl, tmp_path):
+    write_embedding(tmp_path / "library" / "fancy.safetensors")
+    write_lora(tmp_path / "library" / "cat.safetensors", alias="fancy")
+    assetctl("import", tmp_path / "library")
+    told = assetctl("check", "--prompt", "<lora:fancy:1>", "--json").data["findings"]
+    assert [each["assets"] for each in told if each["rule"] == "trigger_words"] == [["cat"]]
+    assetctl("rm", "cat")
+    told = assetctl("check", "--prompt", "<lora:fancy:1>", "--json").data["findings"]
+    assert [each["assets"][:1] for each in told if each["rule"] == "kind"] == [["fancy"]]

@@ -104,7 +104,7 @@ def test_what_is_shown_of_a_prompt_is_what_is_encoded(pipes: dict[str, Any]):
     from transformers import CLIPTokenizer
 
     from assetctl.generation.diffusers.conditioning import cut, encoders_of
-    from assetctl.prompt.clip import load_tokenizer
+    from assetctl.prompt.chunks import load_tokenizer
 
     folder = demo_assets().config / "tokenizer"
     tokenizer, theirs = load_tokenizer(folder), CLIPTokenizer.from_pretrained(folder)

@@ -12,8 +12,7 @@ from tables import cases, table
 from assetctl.demo import demo_assets
 from assetctl.errors import CorruptFileError
 from assetctl.prompt import parse_prompt
-from assetctl.prompt.chunks import beyond
-from assetctl.prompt.clip import END, START, load_tokenizer
+from assetctl.prompt.chunks import END, START, beyond, load_tokenizer
 
 SD15 = Path(__file__).resolve().parents[2] / "../shared/corpus/diffusers-configs/sd15/tokenizer"
 DEMO = demo_assets().config / "tokenizer"

@@ -35,6 +35,7 @@ from assetctl.types import PURPOSES
     examples=[
         "assetctl check dreamshaper whiskers:0.8 easynegative",
         "assetctl check --checkpoint dreamshaper --lora whiskers --prompt 'a cat with long whiskers'",
+        "assetctl check dreamshaper --prompt 'a cat <lora:pets/whiskers:0.8>, easynegative'",
         "assetctl check dreamshaper some-sdxl-lora --json",
         "assetctl check sdxl-lightning --steps 30 --cfg 7",
         "assetctl check dreamshaper --controlnet canny",

@@ -35,7 +35,8 @@ from assetctl.request import Output, Request
     done="list[operations.make.generate.SavedPicture]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
-        "assetctl generate 'a cat <lora:whiskers:0.8>' --negative easynegative --embedding easynegative --seed 7",
+        "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
+        "assetctl generate 'a cat in my-style' --embedding my-style --no-auto-embeddings",
         "assetctl generate 'a cat' --sampler 'DPM++ 2M Karras' --steps 25 --size 768x512 --count 4",
         "assetctl generate 'a cat' --count 4 --out ~/pictures/cats --format webp",
         "assetctl generate 'a cat' --lora whiskers --dry-run",

@@ -18,8 +18,8 @@ from assetctl.cli.render import show_findings
 from assetctl.cli.session import Session, command
 from assetctl.errors import StoppedError
 from assetctl.operations.make.generate import GenerationResult
-from assetctl.operations.make.picture_file import FORMATS
 from assetctl.operations.make.reproduce import Reproduced, Reproduction
+from assetctl.pictures.saving import FORMATS
 
 
 @command(

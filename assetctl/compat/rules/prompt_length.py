@@ -9,8 +9,7 @@ from assetctl.compat.check import Rule
 from assetctl.errors import CorruptFileError
 from assetctl.identify.plugins import family_called
 from assetctl.prompt import parse_prompt
-from assetctl.prompt.chunks import CHUNK_LENGTH, beyond, count_vectors
-from assetctl.prompt.clip import load_tokenizer
+from assetctl.prompt.chunks import CHUNK_LENGTH, beyond, count_vectors, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_intact
 from assetctl.operations.library.verify import with_all_hashes
-from assetctl.operations.make.picture_file import FORMATS
+from assetctl.pictures.saving import FORMATS
 from assetctl.request import Output
 from assetctl.run import Saved, leaving
 

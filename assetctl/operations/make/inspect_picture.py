@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from assetctl.errors import FileError, StorageError
-from assetctl.files.paths import open_regular
+from assetctl.files.paths import absolute, open_regular
 from assetctl.files.png_embeddings import KEYWORD, holds_embedding
 from assetctl.operations.library.verify import learn_hashes, may_hash
-from assetctl.operations.make.picture_file import PictureFile, look_at_picture
 from assetctl.pictures import read_parameters
+from assetctl.pictures.image_files import PictureFile, look_at_picture, picture_format
+from assetctl.pictures.saving import FORMATS
 from assetctl.text import model_path, without_suffix
 
 if TYPE_CHECKING:
@@ -289,3 +290,18 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = N
     resolver = Resolver(workspace, hashes=hashes, software=parameters.software, run=run)
     assets = resolver.resolve_all(parameters.assets)
     return PictureDetails(file, parameters, assets, resolver.unhashed(assets), embedding=embedding)
+
+
+def find_picture(workspace: Workspace, name: str) -> Path | None:
+    """The picture that `name` is the path of, unless it is an asset; by content, or else by suffix."""
+    if not name or "\0" in name:
+        return None
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves an unknown user's home as it is
+    try:
+        if not path.is_file():
+            return None
+        is_picture = path.suffix.lower() in FORMATS or picture_format(path) is not None
+    except OSError:
+        return None
+    path = absolute(path)
+    return None if not is_picture or workspace.catalog.read.has_path(str(path)) else path

@@ -18,11 +18,12 @@ from assetctl.files.paths import absolute
 from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
 from assetctl.operations.make.generate import generate, see_it_can_be_made
 from assetctl.operations.make.history import made_picture
-from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, is_page
-from assetctl.operations.make.picture_file import FORMATS, find_picture, look_at_picture
+from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page
 from assetctl.operations.make.plan import resolve_selection
 from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters
+from assetctl.pictures.image_files import look_at_picture
+from assetctl.pictures.saving import FORMATS
 from assetctl.plan import PlannedUse
 from assetctl.request import Output
 from assetctl.types import AssetUse, Selection

@@ -21,8 +21,15 @@ from assetctl.files.safetensors import read_header
 from assetctl.identify.plugins import families
 from assetctl.operations.library.tokenizer_files import reads_with_clip, tokenizer_folder
 from assetctl.prompt import parse_prompt, split_at_tokens
-from assetctl.prompt.chunks import CHUNK_LENGTH, count_vectors, embeddings_named, without_named
-from assetctl.prompt.clip import MERGES, VOCABULARY, load_tokenizer
+from assetctl.prompt.chunks import (
+    CHUNK_LENGTH,
+    MERGES,
+    VOCABULARY,
+    count_vectors,
+    embeddings_named,
+    load_tokenizer,
+    without_named,
+)
 from assetctl.prompt.syntax import foreign, overweight, unread
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection
@@ -33,8 +40,7 @@ if TYPE_CHECKING:
     from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
     from assetctl.prompt import ParsedPrompt
-    from assetctl.prompt.chunks import Chunk
-    from assetctl.prompt.clip import ClipTokenizer
+    from assetctl.prompt.chunks import Chunk, ClipTokenizer
     from assetctl.prompt.syntax import Remark
     from assetctl.types import Asset
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.dialects import a1111
 from assetctl.pictures.image_files import RECORD
-from assetctl.pictures.infotext import with_loras
 from assetctl.pictures.parameters import (
     Collection,
     Dialect,
@@ -21,6 +20,7 @@ from assetctl.pictures.parameters import (
     sequence,
     settings,
 )
+from assetctl.pictures.saving import with_loras
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
