@@ -8,6 +8,7 @@ happens and can be cancelled; what one of its listeners raises comes out as it w
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -518,9 +519,11 @@ class Registry:
             UsageError: It is no checkpoint, or nobody knows its family.
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
+        from assetctl.operations.select.check import unloadable
         from assetctl.operations.select.fitting import fitting
 
-        return fitting(self._workspace, checkpoint, tags=tags, in_store=in_store, limit=limit, **filters)
+        loading = partial(unloadable, self._workspace)
+        return fitting(self._workspace, checkpoint, loading, tags=tags, in_store=in_store, limit=limit, **filters)
 
     def prompt(
         self,

@@ -50,6 +50,10 @@ KINDS = (
 FORMATS = ("safetensors", "diffusers", "pickle", "gguf", "png")
 
 
+#: Formats that are loaded; all others are only recognised.
+LOADED = ("safetensors", "diffusers")
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One reason for one claim of an identification.

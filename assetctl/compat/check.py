@@ -20,7 +20,7 @@ from assetctl.prompt import ParsedPrompt, parse_prompt
 from assetctl.types import CheckReport, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from assetctl.types import Asset, AssetUse, Coverage, Facts, Purpose, Selection, Severity
 
@@ -145,7 +145,7 @@ class Situation:
 
     Attributes:
         purpose: What the selection is for, one of `PURPOSES`.
-        unloadable: Why `generate` could not load the checkpoint, where that is asked and so.
+        loading: Tells which assets `generate` could not load, and why, where that is asked.
         set_by_hand: Fields that a person set, by the path of the asset.
         tokenizer: Folder with the `vocab.json` and `merges.txt` of the checkpoint's text encoder.
         memory: Bytes that the machine has to spare.
@@ -156,7 +156,7 @@ class Situation:
     """
 
     purpose: Purpose = "any"
-    unloadable: AssetctlError | None = None
+    loading: Callable[[Context], Iterable[tuple[Asset, AssetctlError]]] | None = None
     set_by_hand: tuple[tuple[str, frozenset[str]], ...] = ()
     tokenizer: str | None = None
     memory: int | None = None

@@ -270,6 +270,21 @@ class Header:
         """All tensor names, each between newlines: one C-speed search instead of a loop over names."""
         return "\n" + "\n".join(self.tensors) + "\n"
 
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of number of all tensors."""
+        return frozenset(kind for kind, _ in self._sorts)
+
+    @property
+    def has_empty(self) -> bool:
+        """Whether a tensor holds nothing."""
+        return any(empty for _, empty in self._sorts)
+
+    @cached_property
+    def _sorts(self) -> frozenset[tuple[str, bool]]:
+        """Each kind of number, and whether a tensor of it holds nothing: all are looked at once."""
+        return frozenset([(entry["dtype"], 0 in entry["shape"]) for entry in self.tensors.values()])
+
     def has(self, *parts: str) -> bool:
         """Whether some tensor name contains some of `parts`; a newline anchors an end."""
         return any(part in self.names for part in parts)

@@ -15,9 +15,9 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import write_json
+from assetctl.files.paths import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
-from assetctl.generation.folders import driven, hand_over, is_complete, model_index
+from assetctl.generation.folders import checked_vae, driven, hand_over, is_complete, model_index
 from assetctl.generation.parts import (
     END,
     NETWORKS,
@@ -114,6 +114,20 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
         check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
 
 
+def check_vae(path: Path, header: Header | None, family: str) -> None:
+    """Look at all that loading a VAE of its own would look at: its file, or its folder where it has no header.
+
+    Raises:
+        UnusableError: It lacks a part, or a value is out of bounds.
+        FileError: Weights are refused or corrupt.
+    """
+    if header is None:
+        checked_vae(path)
+        return
+    refuse_numbers(header)
+    within_bounds(vae_config(header, family), "vae", path)
+
+
 def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:
     try:
         return derived(header, family)
@@ -208,7 +222,7 @@ def vae_config(header: Header, family: str) -> Config:
     prefix = next((each for each in (*VAES, "") if each + "encoder.conv_in.weight" in header.tensors), None)
     if prefix is None:
         hint = "Name one with `--vae NAME`; `assetctl list --kind vae` shows all."
-        raise _lacks(header, "its VAE", hint)
+        raise _lacks(header, "a VAE", hint)
     diffusers = header.has(f"\n{prefix}encoder.down_blocks.")
     down = prefix + ("encoder.down_blocks." if diffusers else "encoder.down.")
     block = "resnets" if diffusers else "block"
@@ -246,7 +260,7 @@ def _text_encoder_config(header: Header, encoder: TextEncoder) -> Config:
         words, places = "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
         blocks, inner = "encoder.layers.", "mlp.fc1.weight"
     if prefix + words not in header.tensors:
-        which = f"its text encoder ({encoder.part})"
+        which = f"a text encoder ({encoder.part})"
         hint = (
             "assetctl takes none from another file: choose a checkpoint that brings it along, or its diffusers folder."
         )

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import read_object, write_json
+from assetctl.files.paths import read_object, write_json
 from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, layers_of, refuse_code, shown_value, within_bounds
 from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files
@@ -208,11 +208,20 @@ def hand_over_vae(folder: Path, into: Path) -> Path:
         UnusableError: It asks for code, a value is out of bounds, or it does not fit its weights.
         FileError: Weights are refused or corrupt.
     """
-    config = within_bounds(read_object(folder / "config.json", folder), "vae", folder / "config.json")
-    _check_weights(config, "vae", folder, folder / "config.json")
-    _write_part(into, config, "vae")
+    _write_part(into, checked_vae(folder), "vae")
     link_weights(folder, "diffusers", into)
     return into
+
+
+def checked_vae(folder: Path) -> Config:
+    """The configuration of a VAE's folder, which fits its weights.
+
+    Raises:
+        UnusableError, FileError: As `hand_over_vae` does.
+    """
+    config = within_bounds(read_object(folder / "config.json", folder), "vae", folder / "config.json")
+    _check_weights(config, "vae", folder, folder / "config.json")
+    return config
 
 
 def _used(family: str, *, own_vae: bool) -> list[str]:

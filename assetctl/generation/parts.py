@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import read_bytes, read_object, write_json
+from assetctl.files.paths import read_bytes, read_object, write_json
 from assetctl.files.safetensors import FLOATS, NUMBERS
 from assetctl.generation.bounds import refuse_code
 
@@ -94,6 +94,44 @@ def refuse_numbers(header: Header, begin: tuple[str, ...] = ("",)) -> None:
                 f"{header.path} cannot be used: {name[:200]} holds {NUMBERS.get(kind, kind)}.",
                 "Look for the same model in fp16, bf16 or fp32.",
             )
+
+
+#: What would be an expression rather than a name, where peft looks for modules of a name.
+_EXPRESSION = re.compile(r"[\\()\[\]{}*+?|^$\x00-\x1f]")
+#: Its characters, but for what stands between names: looked for one by one, they cost a tenth of an expression.
+_MARKS = [char for char in map(chr, range(128)) if _EXPRESSION.match(char) and char != "\n"]
+
+#: What an alpha may be written as.
+_WHOLE = ("I16", "I32", "I64", "U8", "I8")
+
+_ELSEWHERE = "Fetch it again, or leave it out."
+
+
+def check_lora(name: str, header: Header) -> None:
+    """Look at the names and the numbers of a LoRA's tensors, whose names peft takes for expressions.
+
+    Args:
+        name: What the LoRA is called.
+        header: Its.
+
+    Raises:
+        UnusableError: A name or a kind of number is none that a trainer writes.
+    """
+    tensors = header.tensors
+    names = header.names
+    if any(mark in names for mark in _MARKS) or names.count("\n") != len(tensors) + 1:
+        odd = next(tensor for tensor in tensors if _EXPRESSION.search(tensor))
+        raise UnusableError(f"The LoRA {name} has a tensor of an unknown name: {odd[:60]!r}.", _ELSEWHERE)
+    if header.has_empty:  # without a byte in it, it could claim any rank
+        empty = next(tensor for tensor, entry in tensors.items() if 0 in entry["shape"])
+        raise UnusableError(f"The LoRA {name} is damaged: {empty} is empty.", _ELSEWHERE)
+    if header.kinds <= FLOATS:
+        return
+    for tensor, entry in tensors.items():
+        kind = entry["dtype"]
+        if kind not in FLOATS and not (tensor.endswith("alpha") and kind in _WHOLE):
+            held = NUMBERS.get(kind, kind)
+            raise UnusableError(f"The LoRA {name} cannot be used: {tensor} holds {held}.", _ELSEWHERE)
 
 
 _FILES = ("vocab.json", "merges.txt")

@@ -361,7 +361,7 @@ _OTHERS = (
 )  # fmt: skip
 
 #: What may stand before the names of a whole network.
-_ROOTS = ("", *(layout.prefix for layout in DENOISERS if not layout.flat))
+_ROOTS = ("", *(each.prefix for each in DENOISERS if not each.flat and each.network == "denoiser" and not each.before))
 
 #: Attention in the first level, counted from either end, in either spelling.
 _FIRST_ATTENTION = (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, RefusedFileError, StorageError
 from assetctl.files.headers import contained, read_any_header
-from assetctl.files.json_files import loads
+from assetctl.files.paths import loads
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify.features import Features, UNet
 from assetctl.identify.identification import conclude, decide, identify_tensors, look_at

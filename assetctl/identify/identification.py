@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from assetctl.files.safetensors import Header
     from assetctl.identify.features import Features
-    from assetctl.identify.signs import Sign
+    from assetctl.identify.signs import Measure, Sign
     from assetctl.types import Confidence
 
 
@@ -193,19 +193,33 @@ def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
 
 
 def _matches(features: Features) -> list[tuple[Family, Match]]:
-    in_question = _in_question(features.kind, unet=features.unet is not None)
-    found = ((family, _match(family, signs, features)) for family, signs in in_question)
+    in_question, outline = _in_question(features.kind, unet=features.unet is not None), features.outline
+    if features.model_class is None:
+        in_question = outline.once(in_question, lambda: _named_in(outline, in_question))
+    else:
+        in_question = _named_in(outline, in_question, every=True)
+    taken: dict[Measure, object] = {}
+    found = ((family, _match(family, signs, features, taken)) for family, signs in in_question)
     return [(family, match) for family, match in found if match is not None]
 
 
-def _match(family: Family, signs: tuple[Sign, ...], features: Features) -> Match | None:
+def _match(family: Family, signs: tuple[Sign, ...], features: Features, taken: dict[Measure, object]) -> Match | None:
     if features.model_class is not None and features.model_class in family.classes:
         return Match("certain", f"the network is a {features.model_class}")
-    return claim(signs, features) or (family.match(features) if family.match else None)
+    return claim(signs, features, taken) or (family.match(features) if family.match else None)
+
+
+_Signs = tuple[tuple[Family, tuple["Sign", ...]], ...]
+
+
+def _named_in(outline: Outline, in_question: _Signs, *, every: bool = False) -> _Signs:
+    """Those of the signs whose names a file has, and the families that these leave open, or all."""
+    left = ((family, tuple(sign for sign in signs if sign.named(outline))) for family, signs in in_question)
+    return tuple((family, signs) for family, signs in left if signs or family.match or every)
 
 
 @cache
-def _in_question(kind: str, *, unet: bool) -> tuple[tuple[Family, tuple[Sign, ...]], ...]:
+def _in_question(kind: str, *, unet: bool) -> _Signs:
     """Every family, and those of its signs that a file of this kind may show that is about a UNet, or is not."""
     return tuple(
         (

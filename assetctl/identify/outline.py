@@ -17,15 +17,17 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from operator import itemgetter
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes, with_adapters_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from assetctl.files.safetensors import Header
     from assetctl.tensors.adapters import Change, Tensors
+
+_Made = TypeVar("_Made")
 
 #: How lines begin of names that a trainer wrote flat, with underscores for dots.
 _FLAT_LINES = tuple(f".{layout.prefix}" for layout in LAYOUTS if layout.flat)
@@ -144,6 +146,13 @@ class _Text:
         self._begins: dict[tuple[str, ...], bool] = {}
         self._prefixed: dict[tuple[str, ...], bool] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._made: dict[int, tuple[object, Any]] = {}
+
+    def once(self, key: object, make: Callable[[], _Made]) -> _Made:
+        asked, made = self._made.get(id(key), (None, None))
+        if asked is not key:
+            asked, made = self._made[id(key)] = key, make()  # it is kept too, so that its number stays its own
+        return cast("_Made", made)
 
     @cached_property
     def ways(self) -> tuple[tuple[Change, str, str], ...]:
@@ -231,6 +240,10 @@ class Outline:
     @cached_property
     def _tensors(self) -> Tensors:
         return plain_tensors(self.header) if self._distinct.with_adapters else self.header.tensors
+
+    def once(self, key: object, make: Callable[[], _Made]) -> _Made:
+        """What `make` makes of the names alone, under a `key` that is one object: once for all files of such names."""
+        return self._distinct.once(key, make)
 
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from assetctl.identify.features import Features, Strength
+    from assetctl.identify.outline import Outline
 
 
 #: Kinds of files that hold a network whole, so that what they lack tells as well.
@@ -24,7 +25,7 @@ WHOLE = ("checkpoint", "diffusion-model", "controlnet")
 DENOISERS = (*WHOLE, "lora", "ip-adapter")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Measure:
     """Something that a header shows: a number, a word, yes or no, or nothing (`None`)."""
 
@@ -72,16 +73,28 @@ class Sign:
 
     def holds(self, features: Features) -> bool:
         """Whether a file of one of its kinds shows it."""
-        return (
-            all(map(features.outline.shows, self.needs))
-            and not (self.lacks and features.outline.shows(self.lacks))
-            and all(measure.take(features) in values for measure, values in self.measures.items())
-        )
+        return self.named(features.outline) and self.measured(features)
+
+    def named(self, outline: Outline) -> bool:
+        """Whether a file names what it must, and nothing that it must not."""
+        return all(map(outline.shows, self.needs)) and not (self.lacks and outline.shows(self.lacks))
+
+    def measured(self, features: Features, taken: dict[Measure, object] | None = None) -> bool:
+        """Whether what it names is as wide and as many as it must be; `taken` has measures that were taken before."""
+        taken = {} if taken is None else taken
+        for measure, values in self.measures.items():
+            if measure not in taken:
+                taken[measure] = measure.take(features)
+            value = taken[measure]
+            # a range would compare what is no number with each of its own in turn
+            if value not in values if value is not None or not isinstance(values, range) else True:
+                return False
+        return True
 
 
-def claim(signs: tuple[Sign, ...], features: Features) -> Match | None:
-    """The first of a family's signs that a file shows."""
-    return next((Match(sign.strength, sign.detail) for sign in signs if sign.holds(features)), None)
+def claim(signs: tuple[Sign, ...], features: Features, taken: dict[Measure, object]) -> Match | None:
+    """The first of a family's signs that a file shows, of those whose names it has."""
+    return next((Match(sign.strength, sign.detail) for sign in signs if sign.measured(features, taken)), None)
 
 
 def of(name: str) -> Measure:

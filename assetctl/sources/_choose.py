@@ -86,6 +86,13 @@ def diffusers_files(paths: Sequence[str], index: object, where: str, variant: st
     return tuple(sorted(chosen))
 
 
+def variants_of(paths: Sequence[str]) -> list[str]:
+    """The variants of weights that there are in the folders of a repository, such as `fp16`."""
+    names = (PurePosixPath(path).name for path in paths if path.count("/") == 1)
+    matches = (match for name in names if (match := _WEIGHTS.fullmatch(name)))
+    return sorted({match["variant"] for match in matches if match["variant"]})[:_MOST_TOLD]
+
+
 def see_beside(paths: Sequence[str], where: str) -> None:
     """See that files can lie beside each other on any disk.
 

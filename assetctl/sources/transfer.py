@@ -15,7 +15,7 @@ from assetctl.files.disk import copy_file, link_or_copy, storage_errors
 from assetctl.run import Bytes, Hashed, all_of
 from assetctl.sources import _partial
 from assetctl.sources._partial import fetched_bytes
-from assetctl.sources.base import NamesFolders, cancellable
+from assetctl.sources.base import NamesFolders, cancellable, need_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -206,6 +206,27 @@ def _from_hub_cache(file: RemoteFile, target: Path, run: Run) -> bool:
         target.unlink(missing_ok=True)
         link_or_copy(blob, target)
     return True
+
+
+def see_ways(source: Source, resolution: Resolution, staged: int) -> None:
+    """See that files which are to come can, as far as this machine alone tells: paths are there, servers may be asked.
+
+    Args:
+        source: Says where each can be had.
+        resolution: What is to come.
+        staged: Bytes of it that an earlier try left.
+
+    Raises:
+        NotFoundError: A file of this machine is gone.
+        RefusedFileError: It may not be taken.
+        OfflineError: The network is switched off.
+    """
+    for file in resolution.files:
+        way = source.way(resolution, file)
+        if isinstance(way, Path) or not way.offline or 0 < resolution.size <= staged:
+            continue
+        if file.sha256 is None or not any(_hub_cache().glob(f"models--*/blobs/{file.sha256}")):
+            need_network(way.what, offline=True)
 
 
 def _hub_cache() -> Path:

@@ -195,7 +195,7 @@ def kohya_name(name: str) -> str:
     encoder = _ENCODER.match(name, start)
     if encoder is None or not encoder.lastindex:
         return "lora_unet_" + _undotted(name[start:])
-    rest = name[encoder.end() :]
+    rest = name[encoder.end() :].removeprefix("base_model.model.")  # diffusers around peft's own model
     whole = f"text_model.{rest}" if rest.startswith("encoder.layers.") else rest  # as transformers drops it
     return KOHYA[_ENCODERS[encoder.lastindex - 1].network] + _undotted(whole)
 

@@ -218,6 +218,27 @@ def test_who_has_a_token_may_try_what_is_in_early_access(assetctl, civitai, publ
     assert len(assetctl("list", "--json").data) == 1
 
 
+@pytest.mark.parametrize("reference", ["urn:air:flux1:checkpoint:civitai:7+12", "civitai:7?fileId=12"])
+def test_a_file_of_an_older_version_is_found_by_its_number(assetctl, civitai, publish, tmp_path, reference):
+    contents = publish(FLUX)
+    newer = write_lora(tmp_path / "newer.safetensors", "sdxl", seed=99).read_bytes()
+    civitai.add(7, 43, ("newer.safetensors", newer))
+    assert assetctl("pull", reference).code == 0
+    assert _came(assetctl, contents) == [12]
+    assert assetctl("inspect", "ae", "--json").data["origin"]["revision"] == "42"
+
+
+def test_a_version_that_its_model_tells_in_short_is_asked_about(assetctl, civitai, publish):
+    publish(FLUX | {"usageControl": "Generation"})
+    short = civitai.models[7]["modelVersions"][0]
+    for key in ("usageControl", "air", "availability"):
+        short.pop(key, None)
+    ended = assetctl("pull", "civitai:7")
+    assert (ended.code, "does not let it be downloaded" in ended.err) == (6, True), ended.err
+    civitai.versions.clear()  # what the model says will do
+    assert assetctl("pull", "civitai:7", "--dry-run").code == 0
+
+
 def test_a_search_offers_nothing_that_cannot_be_had(assetctl, civitai, publish):
     publish(FLUX | {"usageControl": "Generation"})
     assert assetctl("search", "civitai", "whiskers", "--json").data == []

@@ -241,3 +241,27 @@ def test_which_file_was_chosen_is_said_and_what_else_there_is(assetctl, hub, sev
     ]
     shown = assetctl("pull", "cats/mixed/extra/three.safetensors", "--dry-run")
     assert "besides" not in shown.err
+
+
+def test_precisions_of_a_folder_are_told_and_chosen(assetctl, hub, tmp_path):
+    weights = {
+        name: write_safetensors(tmp_path / "made" / f"{at}.safetensors", {"a": (4, 4)}, seed=at).read_bytes()
+        for at, name in enumerate(("unet/diffusion_pytorch_model.safetensors",
+                                   "unet/diffusion_pytorch_model.fp16.safetensors", "single.safetensors"))
+    }  # fmt: skip
+    index = b'{"_class_name": "P", "unet": ["diffusers", "UNet2DConditionModel"]}'
+    hub.add("cats/folder", {"model_index.json": index, "unet/config.json": b"{}", **weights})
+    (plan,) = assetctl("pull", "cats/folder", "--dry-run", "--json").data
+    assert [(each["name"], each["chosen"], each["reference"]) for each in plan["choices"]] == [
+        ("diffusers", True, "hf://cats/folder"),
+        ("fp16", False, "hf://cats/folder?variant=fp16"),
+        ("single.safetensors", False, "hf://cats/folder/single.safetensors"),
+    ]
+    (half,) = assetctl("pull", "cats/folder", "--dry-run", "--file", "fp16", "--json").data
+    assert half["reference"] == "hf://cats/folder?variant=fp16"
+    assert [each["name"] for each in half["choices"] if each["chosen"]] == ["fp16"]
+    everything = assetctl("pull", "cats/folder", "--dry-run", "--all", "--json").data
+    assert len(everything) == 3
+    del hub.repositories["cats/folder"].files["unet/diffusion_pytorch_model.safetensors"]
+    (alone,) = assetctl("pull", "cats/folder", "--dry-run", "--json").data
+    assert [each["name"] for each in alone["choices"]] == ["diffusers", "single.safetensors"]

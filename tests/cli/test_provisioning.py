@@ -93,7 +93,9 @@ def test_an_address_with_its_hash_is_asked_of_nobody_before_it_is_fetched(assetc
     assert (ended.code, ended.error["code"]) == (1, "out_of_date")
     ended = assetctl("sync", "--dry-run", "--json")
     assert (ended.code, actions(ended)) == (0, {"easynegative": "add"})
-    assert "easynegative: is to be fetched" in assetctl("sync", "--dry-run", "--offline").out
+    ended = assetctl("sync", "--dry-run", "--offline", "--json")  # it is known, and could not come
+    assert (ended.code, ended.error["code"], ended.error["reference"]) == (6, "offline", "easynegative")
+    assert [step["action"] for step in ended.error["done"]] == []
     assert web.asked == []
     assert not (project / "registry.lock").exists()
     assert assetctl("lock").code == 0
@@ -469,3 +471,18 @@ def test_a_conversion_says_where_it_would_lie(assetctl, home, tmp_path):
     assert assetctl("list", "--json").data == []
     assert planned["path"] == assetctl("convert", tmp_path / "ink.pt", "--json").data[0]["path"]
     assert planned["size"] > 0
+
+
+@pytest.mark.usefixtures("vocabulary")
+def test_what_could_not_come_without_the_network_is_told_before(assetctl, project, hub, checkpoint):
+    hub.add("ann/tiny", {"tiny.safetensors": checkpoint.read_bytes()})
+    wants(project, tiny={"source": "hf://ann/tiny/tiny.safetensors", "kind": "checkpoint", "family": "sd1"})
+    assetctl("lock")
+    hub.requests.clear()
+    planned = assetctl("sync", "--offline", "--dry-run", "--json")
+    assert {each["reference"]: each["code"] for each in planned.error["errors"]} == {
+        "tiny": "offline", VOCABULARY: "offline",
+    }  # fmt: skip
+    assert planned.code == assetctl("sync", "--offline").code == 6
+    assert hub.requests == []
+    assert assetctl("sync").code == assetctl("sync", "--offline", "--dry-run").code == 0

@@ -37,11 +37,15 @@ def under(root: str, shapes: Mapping[str, list[int]]) -> dict[str, list[int]]:
     return {f"{root}{name}": shape for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("root", ["", "model.diffusion_model.", "diffusion_model.", "transformer."])
+@pytest.mark.parametrize(
+    "root", ["", "model.diffusion_model.", "diffusion_model.", "transformer.", "model.", "model.model.", "net."]
+)
 @pytest.mark.parametrize(
     "module",
     [
         "lora_unet_blocks_0_self_attn_q",
+        "lora_unet__blocks_0_self_attn_q",
+        "transformer_2.blocks.0.self_attn.q",
         "diffusion_model.blocks.0.self_attn.q",
         "transformer.blocks.0.self_attn.q",
         "base_model.model.blocks.0.self_attn.q",

@@ -113,8 +113,8 @@ OTHERS = (
     ("lycoris_", "lora_te1_", {"_to_q.": "_to_q_."}),
     ("model.diffusion_model.", "text_encoders.clip_l.transformer.", {"": ""}),
     (
-        "transformer.base_model.model.",
-        "base_model.model.text_encoder.",
+        "unet.base_model.model.",
+        "text_encoder.base_model.model.",
         {"lora_down": "lora_A.x", "lora_up": "lora_B.x"},
     ),
 )

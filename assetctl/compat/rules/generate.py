@@ -62,9 +62,8 @@ def _of_checkpoint(context: Context, checkpoint: Asset) -> Iterator[Finding]:
         message = f"{checkpoint.name} is {article} {checkpoint.variant} model, and makes no picture from text alone."
         hint = "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`."
         yield RULE.finding("error", message, hint, checkpoint)
-    error = context.situation.unloadable
-    if error is not None:
-        yield RULE.finding("error", error.message, error.hint, checkpoint)
+    for asset, error in () if context.situation.loading is None else context.situation.loading(context):
+        yield RULE.finding("error", error.message, error.hint, asset)
     yield from _clip_skip(context, checkpoint, family)
 
 

@@ -6,6 +6,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.files.safetensors import DTYPE_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,4 +44,9 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def _numbers(header: Header) -> int:
+    if not header.has(*(f"\n{part}" for part in _NOT_LOADED)):
+        bits = {DTYPE_BITS.get(kind) for kind in header.kinds}
+        if header.format == "safetensors" and len(bits) == 1 and (each := bits.pop()):
+            return 8 * (header.size - header.data_start) // each  # its tensors lie without gaps
+        return sum([prod(entry["shape"]) for entry in header.tensors.values()])
     return sum(prod(entry["shape"]) for name, entry in header.tensors.items() if not name.startswith(_NOT_LOADED))

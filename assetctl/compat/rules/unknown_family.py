@@ -27,10 +27,15 @@ def check(context: Context) -> Iterator[Finding]:
             yield from _of_vae(context, asset)
         elif asset.family is None:
             message = f"The family of {asset.name} is unknown, so nobody can tell what it works with."
-            setting = f"If you know it, set it: `assetctl edit {asset.typed} --family FAMILY`"
-            if context.set_by_hand(asset, "family"):
-                setting = f"You set it so: `assetctl edit {asset.typed} --reset family` takes that back"
+            setting = _setting(context, asset, "FAMILY")
             yield RULE.finding("warning", message, f"{setting}; {_where_to_look(context, asset)}.", asset)
+
+
+def _setting(context: Context, asset: Asset, family: str) -> str:
+    """How a person says what they know, or takes back that they know nothing."""
+    if context.set_by_hand(asset, "family"):
+        return f"You set it so: `assetctl edit {asset.typed} --reset family` takes that back"
+    return f"If you know it, set it: `assetctl edit {asset.typed} --family {family}`"
 
 
 def _of_vae(context: Context, vae: Asset) -> Iterator[Finding]:
@@ -43,12 +48,11 @@ def _of_vae(context: Context, vae: Asset) -> Iterator[Finding]:
     spaces = {family.latent_space for family in map(family_called, allowed) if family is not None}
     if own.latent_space in spaces and len(spaces) > 1:
         message = f"{vae.name} may be for {' or '.join(allowed)}: its tensors do not tell."
-        hint = f"If you know it, set it: `assetctl edit {vae.typed} --family {checkpoint.family}`, for example."
-        yield RULE.finding("info", message, hint, vae, checkpoint)
+        hint = _setting(context, vae, str(checkpoint.family))
+        yield RULE.finding("info", message, f"{hint}, for example.", vae, checkpoint)
     elif not spaces and context.header(vae) is not None:
         message = f"Nothing is known of what {vae.name} was made for, so nobody can tell whether it fits."
-        hint = f"If you know it, set it: `assetctl edit {vae.typed} --family FAMILY`."
-        yield RULE.finding("warning", message, hint, vae, checkpoint)
+        yield RULE.finding("warning", message, f"{_setting(context, vae, 'FAMILY')}.", vae, checkpoint)
 
 
 def _where_to_look(context: Context, asset: Asset) -> str:

@@ -11,15 +11,15 @@ import diffusers
 from safetensors.torch import load_file
 
 from assetctl.errors import UnusableError
-from assetctl.files.json_files import write_json
-from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
+from assetctl.files.paths import write_json
+from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import within_bounds
 from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
-from assetctl.generation.parts import refuse_numbers
+from assetctl.generation.parts import check_lora, refuse_numbers
 from assetctl.options import SAMPLERS
-from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method
+from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method, with_adapters_names
 from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
@@ -169,18 +169,11 @@ def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: Planned
         )
 
 
-#: How names begin that diffusers reads by itself: in its own layout, and in kohya's.
+#: How names begin that diffusers writes.
 _OWN = ("unet.", "text_encoder.", "text_encoder_2.")
-_KOHYAS = ("lora_unet_", "lora_te_", "lora_te1_", "lora_te2_")
-
-#: What would be an expression rather than a name, where peft looks for modules of a name.
-_EXPRESSION = re.compile(r"[\\()\[\]{}*+?|^$\x00-\x1f]")
 
 #: Tensors of one module: two halves, a middle, an alpha, and what further methods add.
 _MOST_OF_ONE = 6
-
-#: What an alpha may be written as.
-_WHOLE = ("I16", "I32", "I64", "U8", "I8")
 
 _ELSEWHERE = "Fetch it again, or leave it out."
 
@@ -208,6 +201,7 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[
 
 def _check(lora: PlannedUse) -> None:
     header = read_header(Path(lora.path))
+    check_lora(lora.name, header)
     method = unsupported_method(header)
     if method is not None:
         raise UnusableError(
@@ -232,38 +226,28 @@ def _modules(pipeline: DiffusionPipeline) -> int:
 
 
 def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:
-    """A LoRA's tensors, under names that peft can take for the expressions that it makes of them.
+    """A LoRA's tensors.
 
     Raises:
-        UnusableError: A name or a kind of number is none that a trainer writes, or there are far more than `modules`.
+        UnusableError: There are far more than `modules`.
     """
     header = read_header(Path(lora.path))
     if len(header.tensors) > _MOST_OF_ONE * modules:  # peft looks for each of them among all
         counts = f"it has {len(header.tensors)} tensors for {modules} modules"
         raise UnusableError(f"The LoRA {lora.name} does not fit the checkpoint: {counts}.", _ELSEWHERE)
-    odd = next((name for name in header.tensors if _EXPRESSION.search(name)), None)
-    if odd is not None:
-        raise UnusableError(f"The LoRA {lora.name} has a tensor of an unknown name: {odd[:60]!r}.", _ELSEWHERE)
-    for name, entry in header.tensors.items():
-        if 0 in entry["shape"]:  # without a byte in it, it could claim any rank
-            raise UnusableError(f"The LoRA {lora.name} is damaged: {name} is empty.", _ELSEWHERE)
-        if not (entry["dtype"] in FLOATS or (name.endswith("alpha") and entry["dtype"] in _WHOLE)):
-            raise UnusableError(
-                f"The LoRA {lora.name} cannot be used: {name} holds {NUMBERS.get(entry['dtype'], entry['dtype'])}.",
-                _ELSEWHERE,
-            )
     tensors: dict[str, torch.Tensor] = load_file(lora.path)
     return tensors
 
 
 def _spelled(tensors: dict[str, torch.Tensor], pipeline: DiffusionPipeline) -> dict[str, torch.Tensor]:
-    """A LoRA's tensors under names that diffusers reads: it knows few layouts, and CompVis' blocks of SDXL alone."""
-    sdxl = hasattr(pipeline, "text_encoder_2")
-    if all(name.startswith(_OWN) for name in tensors) or (sdxl and all(name.startswith(_KOHYAS) for name in tensors)):
+    """A LoRA's tensors under names that diffusers reads: its own, or else kohya's; of others' it knows few."""
+    names = "\n".join(["", *tensors, ""])
+    own = all(name.startswith(_OWN) for name in tensors) and "base_model.model." not in names
+    if own and not with_adapters_names(names):
         return tensors
     modules: dict[str, str] = {}
-    for _, own, original in ldm_names(_paths(pipeline.unet)):
-        modules[f"lora_unet_{own}"] = modules[f"lora_unet_{original}"] = f"lora_unet_{own}"
+    for _, path, original in ldm_names(_paths(pipeline.unet)):
+        modules[f"lora_unet_{path}"] = modules[f"lora_unet_{original}"] = f"lora_unet_{path}"
     for part in ("text_encoder", "text_encoder_2"):
         for path in _paths(getattr(pipeline, part, None)):
             kohya = kohya_name(f"{part}.{path}")

@@ -6,6 +6,7 @@ How these are written stands in `assetctl/tensors/adapters.py`.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify.features import Features, Kind, UNet, read_blocks, read_unet
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 #: What gives each kind of change away, and what it is called.
 _SIGNS = tuple((change.signs, change.name) for change in CHANGES if change.telling)
-_ALL_SIGNS = tuple(sign for signs, _ in _SIGNS for sign in signs)
 _LYCORIS = tuple(sign for change in CHANGES if change.lycoris for sign in change.signs)
 
 #: Trainers' own prefixes: under these, LoRAs alone are written.
@@ -25,7 +25,7 @@ _TRAINERS = tuple(layout.prefix for layout in LAYOUTS if layout.flat and layout.
 #: Channels that FLUX.1 takes where the latents of a picture of edges or depth stand beside its own 64.
 _WITH_CONTROL = 128
 
-#: How names begin where diffusers wrote them. (An outline cannot tell `transformer.` from `transformer_`.)
+#: How names begin where diffusers wrote them.
 _DIFFUSERS = tuple(layout.prefix for layout in LAYOUTS if layout.writer == "diffusers")
 
 #: How names begin where a trainer wrote them that is known by it, and what the layout is called.
@@ -45,27 +45,33 @@ _ENCODERS = tuple(
     if layout.network.startswith("text_encoder") and layout.prefix
 )
 
-_PREFIXES_OF_ENCODERS = tuple(prefix for prefix, _ in _ENCODERS)
-
 #: How names in a denoising network begin: what they change tells more than the text encoders beside it.
 _NETWORKS = (*(layout.prefix for layout in LAYOUTS if layout.network == "denoiser"), "joint_blocks.")
 
 #: Modules of a text encoder that take in as much as it is wide: CLIP's, and T5's.
 _CLIP = r"[^\n]*?[._](?:self_attn[._][qkv]_proj|mlp[._]fc1)(?=[._])"
 _T5 = r"[^\n]*?[._]SelfAttention[._][qkv](?=[._])"
-_PATTERNS = {
-    prefix: (re.compile(re.escape(prefix) + _CLIP), re.compile(re.escape(prefix) + _T5)) for prefix, _ in _ENCODERS
-}
+
+
+@cache
+def _patterns(prefix: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    return re.compile(re.escape(prefix) + _CLIP), re.compile(re.escape(prefix) + _T5)
 
 
 def _marks(outline: Outline) -> str | None:
-    if outline.has(*_ALL_SIGNS):
-        name = next(name for signs, name in _SIGNS if outline.has(*signs))
-        return f"its tensors are those of a {name}"
+    return outline.once(_SIGNS, lambda: _mark(outline))
+
+
+def _mark(outline: Outline) -> str | None:
+    name = next((name for signs, name in _SIGNS if outline.has(*signs)), None)
+    if name is not None:
+        return f"its tensors are changes to a network: {name}"
     return "its tensors have a LoRA trainer's prefix" if outline.prefixed(*_TRAINERS) else None
 
 
 def _layout(outline: Outline) -> str:
+    if outline.has(*NUMBERED):
+        return "cloneofsimo"
     if outline.has(*_LYCORIS) or outline.prefixed("lycoris_"):
         return "lycoris"
     if outline.has("processor.qkv_lora", "processor.proj_lora"):
@@ -73,26 +79,23 @@ def _layout(outline: Outline) -> str:
     for writer, prefixes in _WRITERS:
         if outline.prefixed(*prefixes):
             return writer
-    if outline.has(*NUMBERED):
-        return "cloneofsimo"
     peft = outline.prefixed("base_model.model.")
-    if not peft and (next(iter(outline.header.tensors)).startswith(_DIFFUSERS) or outline.has(".processor.")):
+    if not peft and (outline.prefixed(*_DIFFUSERS) or outline.has(".processor.")):
         return "diffusers"
     return "peft" if peft or outline.has("lora_A") else "kohya"
 
 
-def _encoders_changed(outline: Outline) -> list[tuple[str, str | None]]:
-    """Those of `_ENCODERS` whose modules it changes."""
-    if not outline.begins(*_PREFIXES_OF_ENCODERS):
-        return []
-    return [each for each in _ENCODERS if outline.begins(each[0]) and outline.header.has(each[0])]
+def _named(outline: Outline) -> tuple[str, list[tuple[str, str | None]], bool]:
+    """What names alone tell: the layout, which of `_ENCODERS` it changes, and whether a denoiser's prefix shows."""
+    encoders = [each for each in _ENCODERS if outline.begins(each[0])]
+    return _layout(outline), encoders, outline.prefixed(*_NETWORKS)
 
 
 def _widths(outline: Outline, encoders: list[tuple[str, str | None]]) -> dict[str, int]:
     """Widths of text encoders, by what families call them."""
     widths: dict[str, int] = {}
     for prefix, role in encoders:
-        clip, t5 = (outline.width_taken(prefix, pattern) for pattern in _PATTERNS[prefix])
+        clip, t5 = (outline.width_taken(prefix, pattern) for pattern in _patterns(prefix))
         if clip is not None and role is not None:
             widths.setdefault(role, clip)
         elif t5 is not None:
@@ -101,11 +104,11 @@ def _widths(outline: Outline, encoders: list[tuple[str, str | None]]) -> dict[st
 
 
 def _read(outline: Outline) -> Features:
-    if outline.has(*NUMBERED):
+    layout, encoders, prefixed = outline.once(_ENCODERS, lambda: _named(outline))
+    if layout == "cloneofsimo":
         return _read_numbered(outline)
     unet = read_unet(outline)
-    encoders = _encoders_changed(outline)
-    silent = not outline.prefixed(*_NETWORKS) if unet is None else unet.context is None
+    silent = not prefixed if unet is None else unet.context is None
     contains = (
         ("changes to a text encoder", encoders),
         ("an embedding", outline.prefixed(EMBEDDINGS)),
@@ -113,7 +116,7 @@ def _read(outline: Outline) -> Features:
     )
     return Features(
         "lora",
-        _layout(outline),
+        layout,
         outline,
         unet=unet,
         blocks=read_blocks(outline),
@@ -136,7 +139,7 @@ def _read_numbered(outline: Outline) -> Features:
     )
     return Features(
         "lora",
-        _layout(outline),
+        "cloneofsimo",
         outline,
         unet=UNet(context=texts.pop() if len(texts) == 1 else None) if sizes else None,
         encoders={"only": words.pop()} if len(words) == 1 and not sizes else {},

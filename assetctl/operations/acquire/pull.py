@@ -440,11 +440,20 @@ def pull_tokenizer(workspace: Workspace, run: Run) -> Path:
     Raises:
         SourceError: It could not be fetched.
     """
+    see_tokenizer_can_come(workspace)
+    return fetch_tokenizer(workspace.store, run)
+
+
+def see_tokenizer_can_come(workspace: Workspace) -> None:
+    """See that CLIP's vocabulary is here, or that the network may be asked for it.
+
+    Raises:
+        OfflineError: Neither.
+    """
     if workspace.settings.offline and installed_tokenizer(workspace.store) is None:
         raise OfflineError(
             "CLIP's vocabulary is not here, and the network is off.", "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE."
         )
-    return fetch_tokenizer(workspace.store, run)
 
 
 def fetched_before(workspace: Workspace, resolution: Resolution) -> int:

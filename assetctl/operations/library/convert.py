@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,6 +122,8 @@ def _place(workspace: Workspace, path: Path, name: str, found: Convertible) -> P
 
 def _find(workspace: Workspace, what: str) -> tuple[Asset | None, Path]:
     path = absolute(Path(what))
+    if (os.sep in what or path.suffix) and path.is_file() and not workspace.catalog.read.has_path(str(path)):
+        return None, path  # whatever asset is called alike: that file was meant
     try:
         asset = workspace.catalog.read.find(what)
     except NotFoundError:

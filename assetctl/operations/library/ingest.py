@@ -19,17 +19,17 @@ from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.identify.folder import identify_path
 from assetctl.identify.plugins import families
-from assetctl.operations.library.scan import folder_file, folder_files
+from assetctl.operations.library.scan import folder_files
 from assetctl.store import safe_name
 from assetctl.text import hidden_in
-from assetctl.types import SPECIAL, Evidence, Origin
+from assetctl.types import SPECIAL, AssetFile, Evidence, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from assetctl.operations.workspace import Workspace
     from assetctl.sources.base import Resolution
-    from assetctl.types import Asset, AssetFile, Facts, Identification
+    from assetctl.types import Asset, Facts, Identification
 
 
 #: Kinds whose trigger words a source may tell; an embedding's token is in its file, or is its name.
@@ -294,7 +294,7 @@ def _lies_already(workspace: Workspace, staged: Staged, key: str, *, given: bool
     path = path or (named_in_store(workspace, staged.resolution) if given else None)
     if path is None:
         return None
-    files = folder_files(path) if path.is_dir() else (folder_file(path),)
+    files = folder_files(path) if path.is_dir() else (_lying_at(path),)
     return path if _whole_hash(path, tuple(_hashed(file) for file in files)) == staged.sha256 else None
 
 
@@ -372,9 +372,15 @@ def _register(workspace: Workspace, entry: NewAsset, known: Asset | None) -> int
 
 def _hashed_files(path: Path, hashes: Mapping[str, str]) -> tuple[AssetFile, ...]:
     if not path.is_dir():
-        return (_hashed(folder_file(path), hashes.get(path.name)),)
+        return (_hashed(_lying_at(path), hashes.get(path.name)),)
     files = folder_files(path)
     return tuple(_hashed(file, hashes.get(Path(file.path).relative_to(path).as_posix())) for file in files)
+
+
+def _lying_at(path: Path) -> AssetFile:
+    """A single file as it lies on disk now."""
+    status = path.stat()
+    return AssetFile(str(path), status.st_size, status.st_mtime_ns)
 
 
 def _hashed(file: AssetFile, sha256: str | None = None) -> AssetFile:

@@ -176,7 +176,7 @@ class Scan:
         A folder whose configuration is damaged is no asset, and what lies in it may be.
         """
         if not place.is_dir():
-            return Candidate(str(place), (folder_file(place),), named=True)
+            return Candidate(str(place), (_file(place, place.stat()),), named=True)
         try:
             return Candidate(str(place), folder_files(place), named=True) if is_diffusers(place) else None
         except OSError as error:
@@ -213,11 +213,6 @@ def _parts(folder: Path) -> Iterator[Path]:
                     left.append((path, depth + 1))
                 elif path.suffix in FOLDER_SUFFIXES and path.is_file():
                     yield path
-
-
-def folder_file(path: Path) -> AssetFile:
-    """A single file as it lies on disk now."""
-    return _file(path, path.stat())
 
 
 def _unreadable(place: Path | str, error: OSError) -> StorageError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, HashMismatchError, IncompatibleError, UnusableError, UsageError
-from assetctl.files.json_files import read_object
+from assetctl.files.paths import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, only_checkpoint, select, with_settings
 from assetctl.operations.select.prompts import with_embeddings

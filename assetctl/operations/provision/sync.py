@@ -10,7 +10,7 @@ from assetctl.catalog import free_name
 from assetctl.errors import AssetctlError, NotFoundError, OfflineError, OutOfDateError
 from assetctl.files.disk import see_room_for, storage_errors
 from assetctl.manifest import read_lock, read_manifest, write_lock
-from assetctl.operations.acquire.pull import PullResult, bring, fetched_before, pull_tokenizer
+from assetctl.operations.acquire.pull import PullResult, bring, fetched_before, pull_tokenizer, see_tokenizer_can_come
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
@@ -32,6 +32,7 @@ from assetctl.operations.provision.lock import (
 from assetctl.operations.provision.vocabulary import VOCABULARY, pinned_vocabulary
 from assetctl.run import Warned, each_of
 from assetctl.sources import confined, source_called, support
+from assetctl.sources.transfer import see_ways
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -256,6 +257,8 @@ def _tell_faults(result: LockResult, run: Run, *, dry_run: bool) -> None:
     if result.faults and dry_run:
         raise _not_trusted(result.path, result.faults)
     for name, fault in result.faults.items():
+        if name in result.failed:
+            continue
         run.tell(Warned(task=name, message=f"{name} was locked again, because in {result.path} {fault}."))
 
 
@@ -342,12 +345,13 @@ def _refused(
                 see_room_for(workspace.store.root)
             if step.locked is not None:
                 resolution, source = _source_of(workspace, step.locked, manifest.parent, known)
-                if source.name == "path":
-                    with naming_its_place(manifest, step.name, source):
-                        for file in resolution.files:
-                            source.way(resolution, file)
-                needed += max(0, step.size - fetched_before(workspace, resolution))
+                staged = fetched_before(workspace, resolution)
+                with naming_its_place(manifest, step.name, source):
+                    see_ways(source, resolution, staged)
+                needed += max(0, step.size - staged)
                 workspace.store.free_space_check(needed)
+            else:
+                see_tokenizer_can_come(workspace)
         except AssetctlError as error:
             error.reference = step.name
             refused[step.name] = error

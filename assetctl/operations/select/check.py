@@ -6,6 +6,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,12 +17,13 @@ from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import check_weight, filled
 from assetctl.prompt import parse_prompt
-from assetctl.types import PURPOSES, ROLES, AssetUse, Selection
+from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from assetctl.catalog.reading import Reader
+    from assetctl.compat.check import Context
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
     from assetctl.request import Request, Use
@@ -133,7 +135,6 @@ def situation_of(
     *,
     purpose: Purpose = "any",
     commercial: bool = False,
-    opened: OpenedCheckpoint | None = None,
 ) -> Situation:
     """What this machine and the catalog say to a selection; nothing of tokens without a prompt."""
     read, has_prompt = workspace.catalog.read, bool(selection.prompt or selection.negative_prompt)
@@ -142,7 +143,7 @@ def situation_of(
     assets = dict.fromkeys(selection.assets())
     return Situation(
         purpose=purpose,
-        unloadable=unloadable(workspace, selection, opened) if purpose == "generate" and opened is not None else None,
+        loading=partial(unloadable, workspace) if purpose == "generate" else None,
         set_by_hand=tuple((asset.path, fields) for asset in assets if (fields := read.set_by_hand(asset))),
         tokenizer=None if folder is None else str(folder),
         memory=free_memory(),
@@ -153,33 +154,54 @@ def situation_of(
     )
 
 
-def unloadable(workspace: Workspace, selection: Selection, opened: OpenedCheckpoint) -> AssetctlError | None:
-    """Why `generate` could not load the checkpoint: a vocabulary or a part that is missing, a value out of bounds.
+def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, AssetctlError]]:
+    """What `generate` could not load, and why: a part or a vocabulary is missing, a value is out of bounds.
 
-    Everything is looked at that loading looks at: a folder, the configuration beside a single file, or its tensors.
-    `None` also where other rules have told of it: its family is not driven, or its files cannot be read.
+    Everything is looked at that loading looks at, but for the weights themselves. What other rules tell is left to
+    them: that a family is not driven, that a file cannot be read, that an asset is of another kind.
     """
+    from assetctl.generation.configuration import check_vae  # noqa: PLC0415 - only where pictures are made
+    from assetctl.generation.parts import check_lora  # noqa: PLC0415 - likewise
+
+    checkpoint, vae = context.selection.checkpoint, context.selection.vae
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    if checkpoint is None or family is None or family.driven is None:
+        return
+    if (error := _unloadable_checkpoint(workspace, context, family.name)) is not None:
+        yield checkpoint, error
+    tried: list[tuple[Asset, Callable[[], None]]] = []
+    if vae is not None and vae.kind == "vae" and vae.format in LOADED and context.failure(vae) is None:
+        tried.append((vae, partial(check_vae, Path(vae.path), context.header(vae), family.name)))
+    live = dict.fromkeys(use.asset for use in context.selection.loras if use.weight and use.asset in context.loras)
+    for lora in live:
+        header = context.header(lora) if lora.format in LOADED else None
+        tried += [] if header is None else [(lora, partial(check_lora, lora.name, header))]
+    for asset, look in tried:
+        try:
+            look()
+        except AssetctlError as error:
+            if Path(asset.path).exists():
+                yield asset, error
+
+
+def _unloadable_checkpoint(workspace: Workspace, context: Context, family: str) -> AssetctlError | None:
     from assetctl.generation.folders import check_model, is_complete  # noqa: PLC0415 - only where pictures are made
     from assetctl.generation.parts import NETWORKS, refuse_numbers  # noqa: PLC0415 - likewise
 
-    checkpoint = opened.asset
-    family = family_called(checkpoint.family)
-    if family is None or family.driven is None or checkpoint.kind != "checkpoint" or not opened.readable:
+    opened, own_vae = context.opened, context.selection.vae is None
+    if opened is None or opened.asset.kind != "checkpoint" or opened.asset.format not in LOADED or not opened.readable:
         return None
-    if checkpoint.format not in ("safetensors", "diffusers"):
-        return None
-    own_vae = selection.vae is None
     try:
-        companion = workspace.tokenizer_of(checkpoint)
+        companion = workspace.tokenizer_of(opened.asset)
         if opened.header is None:
-            check_model(Path(checkpoint.path), family.name, own_vae=own_vae)
+            check_model(Path(opened.asset.path), family, own_vae=own_vae)
         elif companion is not None and is_complete(companion):
             refuse_numbers(opened.header, NETWORKS)
-            check_model(companion, family.name, weights=False, own_vae=own_vae)
+            check_model(companion, family, weights=False, own_vae=own_vae)
         else:
             from assetctl.generation.configuration import check_single_file  # noqa: PLC0415 - for what says too little
 
-            check_single_file(opened.header, family.name, companion, own_vae=own_vae)
+            check_single_file(opened.header, family, companion, own_vae=own_vae)
     except AssetctlError as error:
         return error
     return None
@@ -258,7 +280,7 @@ def judge(
 ) -> CheckReport:
     """What all rules say of a selection here; hints name what fits better, where the catalog has such a thing."""
     opened = None if selection.checkpoint is None else OpenedCheckpoint(selection.checkpoint)
-    situation = situation_of(workspace, selection, purpose=purpose, commercial=commercial, opened=opened)
+    situation = situation_of(workspace, selection, purpose=purpose, commercial=commercial)
     report = run_rules(selection, situation, opened=opened)
     if all(finding.severity == "info" for finding in report.findings):
         return report
@@ -266,9 +288,9 @@ def judge(
 
     read = workspace.catalog.read
 
-    def surrounding(other: Selection, checkpoint: OpenedCheckpoint | None) -> Situation:
-        refused = unloadable(workspace, other, checkpoint) if purpose == "generate" and checkpoint is not None else None
-        return Situation(purpose, refused, commercial=commercial, facts=facts_of(read, other) if commercial else ())
+    def surrounding(other: Selection) -> Situation:
+        loading = situation.loading
+        return Situation(purpose, loading, commercial=commercial, facts=facts_of(read, other) if commercial else ())
 
     search = Search(read, selection, opened, surrounding)
     return replace(report, findings=tuple(map(search.suggested, report.findings)))

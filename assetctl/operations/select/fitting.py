@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import UsageError
 from assetctl.identify.plugins import family_called, sharing_latents, strange_lineages
-from assetctl.types import ROLES, AssetUse, Selection
+from assetctl.types import LOADED, ROLES, AssetUse, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from assetctl.catalog.reading import Reader
+    from assetctl.compat.check import Context
+    from assetctl.errors import AssetctlError
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
     from assetctl.types import Asset, Finding, Purpose
 
     Fitting = tuple[Asset, str]
+    Loading = Callable[[Context], Iterable[tuple[Asset, AssetctlError]]] | None
 
 
 def alone(checkpoint: Asset, asset: Asset, settings: Settings = MappingProxyType({})) -> Selection:
@@ -51,13 +54,13 @@ REPLACEABLE = frozenset({
 class Search:
     """Looks for what fits better than parts of a selection; the checkpoint's file is read once.
 
-    `surrounding` says what surrounds another selection with a checkpoint that was not looked at yet, or with `None`.
+    `surrounding` says what surrounds another selection.
     """
 
     read: Reader
     selection: Selection
     opened: OpenedCheckpoint | None
-    surrounding: Callable[[Selection, OpenedCheckpoint | None], Situation]
+    surrounding: Callable[[Selection], Situation]
 
     @cached_property
     def _roles(self) -> dict[str, tuple[str, Asset]]:
@@ -108,10 +111,8 @@ class Search:
 
     def fits(self, selection: Selection, asset: Asset, rule: str) -> bool:
         """Whether no rule has an error to tell of `asset` here, `rule` nothing at all, and `generate` applies it."""
-        opened, other = self.opened, None
-        if selection.checkpoint is not self.selection.checkpoint:
-            opened = other = OpenedCheckpoint(asset)
-        situation = self.surrounding(selection, other)
+        opened = self.opened if selection.checkpoint is self.selection.checkpoint else None
+        situation = self.surrounding(selection)
         findings = run_rules(selection, situation, opened=opened).findings
         return not any(
             asset.name in finding.assets and (finding.severity == "error" or finding.rule in (rule, "method", "format"))
@@ -130,10 +131,6 @@ def _ranked(read: Reader, checkpoint: Asset, kind: str, asset: Asset) -> list[As
         same = [each for each in found if each.base_model in (None, checkpoint.base_model)]
         found = same or found
     return sorted({each.id: each for each in found}.values(), key=lambda each: (-_likeness(each, asset), each.name))
-
-
-#: Formats that are loaded.
-LOADED = ("safetensors", "diffusers")
 
 
 def _usable(asset: Asset) -> bool:
@@ -155,14 +152,15 @@ def _words(name: str) -> set[str]:
 
 #: The rules that read headers, and so know more than the catalog.
 _RULES = frozenset({
-    "coverage", "damaged_lora", "embedding_numbers", "embedding_width", "family", "format", "method", "unknown_family",
-    "unreadable_file", "vae_channels",
+    "coverage", "damaged_lora", "embedding_numbers", "embedding_width", "family", "format", "generate", "method",
+    "unknown_family", "unreadable_file", "vae_channels",
 })  # fmt: skip
 
 
 def fitting(
     workspace: Workspace,
     name: str,
+    loading: Loading = None,
     *,
     tags: Iterable[str] = (),
     in_store: bool | None = None,
@@ -172,7 +170,8 @@ def fitting(
     """What can be used with the checkpoint of this name, best first, each with how well it fits.
 
     What `check` would refuse is left out, and the next ones move up, as far as `looked_at` goes. What is not there
-    to be read stays as the catalog has it; if that is the checkpoint, everything does.
+    to be read stays as the catalog has it; if that is the checkpoint, everything does. `loading` tells what `generate`
+    could not load.
 
     Raises:
         UsageError: It is no checkpoint, or nobody knows its family.
@@ -190,7 +189,7 @@ def fitting(
 
     opened = OpenedCheckpoint(checkpoint)
     if opened.readable:
-        return list(islice((each for each in map(partial(_fit, opened), _in_turn(ask, limit)) if each), limit))
+        return list(islice((each for each in map(partial(_fit, opened, loading), _in_turn(ask, limit)) if each), limit))
     return ask(limit)
 
 
@@ -207,7 +206,7 @@ def _in_turn(ask: Callable[[int | None], list[Fitting]], limit: int | None) -> I
         yield from ask(looked_at(limit))[limit:]
 
 
-def _fit(opened: OpenedCheckpoint, fitting: Fitting) -> Fitting | None:
+def _fit(opened: OpenedCheckpoint, loading: Loading, fitting: Fitting) -> Fitting | None:
     """How well a candidate fits by its header, too; `None` where `check` would refuse it. What is gone stays as it is.
 
     With a checkpoint that assetctl can generate with, it must be able to generate with both.
@@ -217,7 +216,7 @@ def _fit(opened: OpenedCheckpoint, fitting: Fitting) -> Fitting | None:
         return fitting
     family = family_called(opened.asset.family)
     purpose: Purpose = "any" if family is None or family.driven is None else "generate"
-    report = run_rules(alone(opened.asset, candidate), Situation(purpose), opened=opened, only=_RULES)
+    report = run_rules(alone(opened.asset, candidate), Situation(purpose, loading), opened=opened, only=_RULES)
     if any(finding.severity == "error" and candidate.name in finding.assets for finding in report.findings):
         return None
     certain = how != "perhaps" or any(finding.rule == "unknown_family" for finding in report.findings)
@@ -232,5 +231,7 @@ def _checkpoint(workspace: Workspace, name: str) -> Asset:
         raise UsageError(f"{asset.name} is of kind {asset.kind}; only of a checkpoint can one ask what fits.", hint)
     if asset.family is None:
         hint = f"If you know it, set it: `assetctl edit {asset.typed} --family FAMILY`."
+        if "family" in workspace.catalog.read.set_by_hand(asset):
+            hint = f"You set it so: `assetctl edit {asset.typed} --reset family` takes that back."
         raise UsageError(f"The family of {asset.name} is unknown, so what fits it is unknown too.", hint)
     return asset

@@ -132,7 +132,7 @@ class CivitaiSource:
         need_network(reference, offline=self._offline)
         from assetctl.sources.civitai import api, offer  # noqa: PLC0415 - the client costs 60 ms
 
-        version = api.find_version(wanted.model, wanted.version, wanted.hash)
+        version = api.find_version(wanted.model, wanted.version, wanted.hash, wanted.file)
         offered = offer.offer(version, dict(wanted.wanted), wanted.hash, wanted.file)
         chosen, facts = offered.file, offered.facts
         form = "archive" if chosen.path.lower().endswith(".zip") else "file"

@@ -51,8 +51,8 @@ _KINDS = {
 }  # fmt: skip
 
 
-def find_version(model: int | None, version: int | None, digits: str | None) -> Version:
-    """The version that is named, or the newest of a model.
+def find_version(model: int | None, version: int | None, digits: str | None, file: int | None = None) -> Version:
+    """The version that is named; of a model alone, the one that has a file of this number, or the newest.
 
     Raises:
         SourceError: Of the kind that fits; Civitai failed or has no such thing.
@@ -62,11 +62,21 @@ def find_version(model: int | None, version: int | None, digits: str | None) -> 
     elif version is not None:
         said = _version_said(model, version)
     else:
-        return _newest(_ask(f"models/{model}", f"model {model}"), f"model {model}")
+        newest = _newest(_ask(f"models/{model}", f"model {model}"), f"model {model}", file)
+        return newest if {"air", "usageControl"} & newest.said.keys() else _in_full(newest)
     number = said.get("modelId")
     if model is not None and number != model:
         raise SourceNotFoundError(f"Version {version} on Civitai is not of model {model}.", "Check its page.")
     return _version(said, _page_of(number))
+
+
+def _in_full(version: Version) -> Version:
+    """The same with all that is said of it by itself: a model's page may tell its versions in short."""
+    try:
+        said = _ask(f"model-versions/{version.number}", f"version {version.number}")
+        return _version({**version.said, **said, "modelId": version.model}, version.about)
+    except SourceError:  # what its model says will do
+        return version
 
 
 def _page_of(model: object) -> dict[str, Any]:
@@ -213,13 +223,15 @@ def user(token: str) -> str:
     return text(dictionary(said).get("username")) or "you"
 
 
-def _newest(model: Mapping[str, Any], what: str) -> Version:
+def _newest(model: Mapping[str, Any], what: str, file: int | None = None) -> Version:
     versions = [version for version in dictionaries(model.get("modelVersions")) if is_number(version.get("id"))]
     public = [version for version in versions if version.get("availability", "Public") == "Public"]
     if not versions:
         see_kept(model.get("mode"), f"{text(model.get('name')) or what} on Civitai", f"{model.get('id')}@")
         raise SourceNotFoundError(f"There is no version of {what} on Civitai.", "Check its page.")
-    return _version((public or versions)[0] | {"modelId": model.get("id")}, model)
+    named = [version for version in versions if file in [each.get("id") for each in dictionaries(version.get("files"))]]
+    fitting = (named if file is not None else []) or public or versions
+    return _version(fitting[0] | {"modelId": model.get("id")}, model)
 
 
 def _version(said: Mapping[str, Any], model: Mapping[str, Any]) -> Version:

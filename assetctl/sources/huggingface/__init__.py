@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from assetctl.sources._choose import (
     diffusers_files,
     listed,
     read_index,
+    variants_of,
 )
 from assetctl.sources.base import (
     Choice,
@@ -131,6 +133,7 @@ class HuggingFaceSource:
         commit, files = there.commit, there.files
         paths = sorted(files)
         repository = wanted.repo.split("/")[1]
+        index = None
         if wanted.path is None and INDEX in files:
             index = read_index(client.read_small(wanted.repo, commit, files[INDEX]), wanted.repo)
             chosen = diffusers_files(paths, index, wanted.repo, wanted.variant)
@@ -146,7 +149,7 @@ class HuggingFaceSource:
         page = client.page(wanted.repo, commit, chosen[0] if form == "file" else None)
         page += f"?variant={wanted.variant}" if wanted.variant else ""  # another asset than the plain weights
         warnings = there.warnings(wanted.repo)
-        choices = () if wanted.path else _choices(files, chosen, wanted.prefix(), form)
+        choices = () if wanted.path else _choices(files, chosen, wanted, index)
         return Resolution(self.name, reference, commit, page, name, form, complete, there.facts, warnings, choices)
 
     def way(self, resolution: Resolution, file: RemoteFile) -> Way:
@@ -321,20 +324,33 @@ def choose_single_file(paths: Iterable[str], where: str, prefix: str) -> str:
     raise SourceNotFoundError(f"{where} has no model file.", "Check the repository's page for what it is.")
 
 
-def _choices(files: Mapping[str, RemoteFile], chosen: Sequence[str], prefix: str, form: str) -> tuple[Choice, ...]:
-    """The model files that a repository has, with what was chosen of it marked.
+def _choices(
+    files: Mapping[str, RemoteFile], chosen: Sequence[str], wanted: HubReference, index: object
+) -> tuple[Choice, ...]:
+    """What a repository has that could be pulled, with what was chosen of it marked: files, and whole folders.
 
-    What lies in folders of a diffusers folder is parts of it, in this precision or that.
+    Files in folders of a diffusers folder are parts of it, in this precision or that: each of these is one choice.
     """
     models = [path for path in sorted(files) if path.lower().endswith(MODEL_SUFFIXES)]
-    if form == "diffusers":
+    if index is not None:
         models = [path for path in models if "/" not in path]
-        whole = Choice("the diffusers folder", None, "diffusers", None, None, None, chosen=True)
     listed_ = tuple(
-        Choice(path, size=files[path].size, chosen=path in chosen, reference=prefix + path)
+        Choice(path, size=files[path].size, chosen=path in chosen, reference=wanted.prefix() + path)
         for path in models[:_MOST_CHOICES]
     )
-    return (whole, *listed_) if form == "diffusers" else listed_
+    if index is None:
+        return listed_
+    folders: dict[tuple[str, ...], Choice] = {}  # plain weights may be those of a variant, where there are no others
+    for variant in dict.fromkeys((wanted.variant, None, *variants_of(list(files)))):
+        with contextlib.suppress(
+            RefusedFileError
+        ):  # some component has it, and others have neither it nor plain weights
+            paths = diffusers_files(list(files), index, wanted.repo, variant)
+            size = sum(files[path].size or 0 for path in paths)
+            name, is_it = variant or "diffusers", variant == wanted.variant
+            reference = HubReference(wanted.repo, wanted.revision, None, variant).written()
+            folders.setdefault(paths, Choice(name, None, "folder", size, "diffusers", variant, is_it, reference))
+    return (*folders.values(), *listed_)
 
 
 def named_file(path: str, paths: Sequence[str], where: str, prefix: str) -> str:
