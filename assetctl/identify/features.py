@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from assetctl.tensors.adapters import DENOISERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from assetctl.identify.outline import Outline
-    from assetctl.identify.signs import Sign
 
 
 #: `certain`: no other family looks like this. `likely`: others could, but do not in practice.
@@ -58,6 +57,7 @@ class Features:
         volumetric: For a VAE: whether it convolves over time too.
         model_class: Class of the network as a diffusers configuration names it.
         contains: What else is inside, for a person to read.
+        measured: Measures of it that families asked for, each taken once.
     """
 
     kind: str
@@ -71,6 +71,7 @@ class Features:
     volumetric: bool = False
     model_class: str | None = None
     contains: tuple[str, ...] = ()
+    measured: dict[Measure, object] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def denoiser(self) -> bool:
@@ -104,6 +105,71 @@ def likely(condition: object, detail: str) -> Match | None:
 def possible(condition: object, detail: str) -> Match | None:
     """A match that others do share, if `condition` holds."""
     return Match("possible", detail) if condition else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measure:
+    """Something that a header shows: a number, a word, yes or no, or nothing (`None`)."""
+
+    name: str
+    take: Callable[[Features], object]
+
+
+#: Kinds of files that hold a network whole, so that what they lack tells as well.
+WHOLE = ("checkpoint", "diffusion-model", "controlnet")
+#: Denoising networks, what changes one and what steers one.
+NETWORKS = (*WHOLE, "lora", "ip-adapter")
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One way in which a family shows; all that it says must hold.
+
+    Names are as the network's authors write them, and are found in every layout. One that begins with `^` is counted
+    from the network's root; one that ends in a dot ends there; a block's number is any.
+
+    Attributes:
+        strength: How much it proves.
+        detail: The observation, for a person.
+        kinds: Kinds of files that it may be seen in.
+        needs: Groups of names: one of each must be there.
+        lacks: Names none of which may be there.
+        measures: Measures, to the values that they may have.
+    """
+
+    strength: Strength
+    detail: str
+    kinds: tuple[str, ...] = NETWORKS
+    needs: tuple[tuple[str, ...], ...] = ()
+    lacks: tuple[str, ...] = ()
+    measures: Mapping[Measure, Collection[Any]] = field(default_factory=dict)
+
+    def named(self, features: Features) -> bool:
+        """Whether a file has the names for it."""
+        shows = features.outline.shows
+        return all(map(shows, self.needs)) and not (self.lacks and shows(self.lacks))
+
+    def measured(self, features: Features) -> bool:
+        """Whether all that it measures is as it says."""
+        seen = features.measured
+        for measure, values in self.measures.items():
+            value = seen[measure] if measure in seen else seen.setdefault(measure, measure.take(features))
+            # a range would compare what is no number with each of its own in turn
+            if (value is None and isinstance(values, range)) or value not in values:
+                return False
+        return True
+
+    def holds(self, features: Features) -> bool:
+        """Whether a file of one of its kinds shows it."""
+        return self.named(features) and self.measured(features)
+
+
+def claim(signs: tuple[Sign, ...], features: Features) -> Match | None:
+    """The first of these signs that a file shows, of which it has the names."""
+    for sign in signs:
+        if sign.measured(features):
+            return Match(sign.strength, sign.detail)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

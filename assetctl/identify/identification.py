@@ -13,20 +13,19 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify import metadata
-from assetctl.identify.features import Family, Kind, Match
+from assetctl.identify.features import Family, Kind, Match, claim
 from assetctl.identify.kinds.embedding import NAMELESS
 from assetctl.identify.metadata import lineage
 from assetctl.identify.outline import Outline
 from assetctl.identify.plugins import families, kinds
-from assetctl.identify.signs import UNET, claim
+from assetctl.identify.signs import UNET
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from assetctl.files.safetensors import Header
-    from assetctl.identify.features import Features
-    from assetctl.identify.signs import Measure, Sign
+    from assetctl.identify.features import Features, Sign
     from assetctl.types import Confidence
 
 
@@ -193,41 +192,38 @@ def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
 
 
 def _matches(features: Features) -> list[tuple[Family, Match]]:
-    in_question, outline = _in_question(features.kind, unet=features.unet is not None), features.outline
-    if features.model_class is None:
-        in_question = outline.once(in_question, lambda: _named_in(outline, in_question))
-    else:
-        in_question = _named_in(outline, in_question, every=True)
-    taken: dict[Measure, object] = {}
-    found = ((family, _match(family, signs, features, taken)) for family, signs in in_question)
+    found = ((family, _match(family, signs, features)) for family, signs in _in_question(features))
     return [(family, match) for family, match in found if match is not None]
 
 
-def _match(family: Family, signs: tuple[Sign, ...], features: Features, taken: dict[Measure, object]) -> Match | None:
+def _match(family: Family, signs: tuple[Sign, ...], features: Features) -> Match | None:
     if features.model_class is not None and features.model_class in family.classes:
         return Match("certain", f"the network is a {features.model_class}")
-    return claim(signs, features, taken) or (family.match(features) if family.match else None)
+    return claim(signs, features) or (family.match(features) if family.match else None)
 
 
 _Signs = tuple[tuple[Family, tuple["Sign", ...]], ...]
 
 
-def _named_in(outline: Outline, in_question: _Signs, *, every: bool = False) -> _Signs:
-    """Those of the signs whose names a file has, and the families that these leave open, or all."""
-    left = ((family, tuple(sign for sign in signs if sign.named(outline))) for family, signs in in_question)
-    return tuple((family, signs) for family, signs in left if signs or family.match or every)
+def _in_question(features: Features) -> _Signs:
+    """Families with those signs that the kind of file and its names allow: only measures are left to look at."""
+    of_kind = _of_kind(features.kind, unet=features.unet is not None)
+
+    def named() -> _Signs:
+        left = ((family, tuple(sign for sign in signs if sign.named(features))) for family, signs in of_kind)
+        return tuple((family, signs) for family, signs in left if signs or family.match or features.model_class)
+
+    return named() if features.model_class else features.outline.once(of_kind, named)
 
 
 @cache
-def _in_question(kind: str, *, unet: bool) -> _Signs:
+def _of_kind(kind: str, *, unet: bool) -> _Signs:
     """Every family, and those of its signs that a file of this kind may show that is about a UNet, or is not."""
-    return tuple(
-        (
-            family,
-            tuple(sign for sign in family.signs if kind in sign.kinds and unet in sign.measures.get(UNET, (unet,))),
-        )
-        for family in families()
-    )
+
+    def may_show(sign: Sign) -> bool:
+        return kind in sign.kinds and unet in sign.measures.get(UNET, (unet,))
+
+    return tuple((family, tuple(filter(may_show, family.signs))) for family in families())
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""Signs by which a family shows: declared, so that a test can hold each against every other network that is known.
+"""Measures of what a header shows, by which families declare their signs.
 
 A sign names what a header must have, must not have, and how wide or many something is. It may be `certain` only where
 no other network that we know could show the same, whatever part of it a file holds: `tests/identify/test_certainty.py`
@@ -7,30 +7,12 @@ tries that on the networks of diffusers and on those of our own tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Match, width_of_layers
+from assetctl.identify.features import Measure, width_of_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from assetctl.identify.features import Features, Strength
-    from assetctl.identify.outline import Outline
-
-
-#: Kinds of files that hold a network whole, so that what they lack tells as well.
-WHOLE = ("checkpoint", "diffusion-model", "controlnet")
-#: Denoising networks, what changes one and what steers one.
-DENOISERS = (*WHOLE, "lora", "ip-adapter")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measure:
-    """Something that a header shows: a number, a word, yes or no, or nothing (`None`)."""
-
-    name: str
-    take: Callable[[Features], object]
+    from assetctl.identify.features import Features
 
 
 def taken(*modules: str) -> Measure:
@@ -46,55 +28,6 @@ def given(*modules: str) -> Measure:
 def highest(stack: str) -> Measure:
     """How many blocks a stack has, by the highest number that is named."""
     return Measure(f"blocks of {stack}", lambda features: features.outline.highest(stack) + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """One way in which a family shows; all that it says must hold.
-
-    Names are as the network's authors write them, and are found in every layout. One that begins with `^` is counted
-    from the network's root; one that ends in a dot ends there; a block's number is any.
-
-    Attributes:
-        strength: How much it proves.
-        detail: The observation, for a person.
-        kinds: Kinds of files that it may be seen in.
-        needs: Groups of names: one of each must be there.
-        lacks: Names none of which may be there.
-        measures: Measures, to the values that they may have.
-    """
-
-    strength: Strength
-    detail: str
-    kinds: tuple[str, ...] = DENOISERS
-    needs: tuple[tuple[str, ...], ...] = ()
-    lacks: tuple[str, ...] = ()
-    measures: Mapping[Measure, Collection[Any]] = field(default_factory=dict)
-
-    def holds(self, features: Features) -> bool:
-        """Whether a file of one of its kinds shows it."""
-        return self.named(features.outline) and self.measured(features)
-
-    def named(self, outline: Outline) -> bool:
-        """Whether a file names what it must, and nothing that it must not."""
-        return all(map(outline.shows, self.needs)) and not (self.lacks and outline.shows(self.lacks))
-
-    def measured(self, features: Features, taken: dict[Measure, object] | None = None) -> bool:
-        """Whether what it names is as wide and as many as it must be; `taken` has measures that were taken before."""
-        taken = {} if taken is None else taken
-        for measure, values in self.measures.items():
-            if measure not in taken:
-                taken[measure] = measure.take(features)
-            value = taken[measure]
-            # a range would compare what is no number with each of its own in turn
-            if value not in values if value is not None or not isinstance(values, range) else True:
-                return False
-        return True
-
-
-def claim(signs: tuple[Sign, ...], features: Features, taken: dict[Measure, object]) -> Match | None:
-    """The first of a family's signs that a file shows, of those whose names it has."""
-    return next((Match(sign.strength, sign.detail) for sign in signs if sign.measured(features, taken)), None)
 
 
 def of(name: str) -> Measure:

@@ -17,10 +17,10 @@ from tables import cases
 
 from assetctl.files.safetensors import Header
 from assetctl.identify import identify_header
-from assetctl.identify.features import Features, read_blocks, read_unet
+from assetctl.identify.features import WHOLE, Features, read_blocks, read_unet
 from assetctl.identify.outline import Outline
 from assetctl.identify.plugins import families
-from assetctl.identify.signs import UNET, WHOLE
+from assetctl.identify.signs import UNET
 
 Shapes = dict[str, list[int]]
 Tensors = dict[str, tuple[list[int], bool]]
@@ -168,17 +168,18 @@ def test_certain_signs_of_two_families_contradict_each_other():
     assert alike == []
 
 
-def renamed(shapes: Shapes, name: str) -> Shapes:
-    """The same, where the last component of a needed name goes on: `to_gate` becomes `to_gate_logits`."""
+def renamed(shapes: Shapes, name: str, more: str) -> Shapes:
+    """The same, where the last part of a needed name goes on: `attn` becomes `attns1`, `to_gate` `to_gate_logits`."""
     stem = re.sub(r"\\\.0(?=\\\.|$)", r"\\.\\d+", re.escape(name.lstrip("^").rstrip(".")))
-    return {re.sub(rf"((?:^|[./_]){stem})(?=[._]|$)", r"\1x1", key): shape for key, shape in shapes.items()}
+    return {re.sub(rf"((?:^|[./_]){stem})(?=[._]|$)", rf"\1{more}", key): shape for key, shape in shapes.items()}
 
 
 def dotted(shapes: Shapes) -> bool:
     return not any(name.startswith(("lora_", "lycoris_", "oft_")) for name in shapes)
 
 
-def test_a_sign_goes_where_a_name_or_a_width_that_it_asks_for_changes():
+@pytest.mark.parametrize("more", ["_logits", "s1"])
+def test_a_sign_goes_where_a_name_that_it_asks_for_goes_on(more):
     by_name = {family.name: family for family in families()}
     for name, case in CASES.items():
         if case.family is None or not dotted(case.shapes):
@@ -188,7 +189,7 @@ def test_a_sign_goes_where_a_name_or_a_width_that_it_asks_for_changes():
                 changed = dict(case.shapes)
                 for needed in group:
                     if needed.endswith("."):
-                        changed = renamed(changed, needed)
+                        changed = renamed(changed, needed, more)
                 if all(needed.endswith(".") for needed in group) and changed != case.shapes:
                     outline = Outline(header(changed))
                     features = Features(case.kind, None, outline, unet=read_unet(outline), blocks=read_blocks(outline))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import NO, SINGLE, UNET, WIDTH, Sign, taken
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import NO, SINGLE, UNET, WIDTH, taken
 
 #: Of single blocks in FLUX.1 and FLUX.2.
 _OTHER = ("proj_mlp.", "proj_out.", "norm.linear.", "attn.to_qkv_mlp_proj.")

@@ -5,8 +5,8 @@ Its LoRAs change what a FLUX.1 LoRA could change, so only metadata tell them apa
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import DOUBLE, FEED_FORWARD, NO, SINGLE, UNET, WIDTH, Sign, given
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import DOUBLE, FEED_FORWARD, NO, SINGLE, UNET, WIDTH, given
 
 _GUIDANCE = ("^distilled_guidance_layer.",)
 

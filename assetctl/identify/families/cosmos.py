@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import NO, STREAM, TEXT, UNET, WHOLE, Sign, taken
+from assetctl.identify.features import WHOLE, Family, Sign
+from assetctl.identify.signs import NO, STREAM, TEXT, UNET, taken
 
 _OWN = (
     *(f"^blocks.0.{which}.{part}_proj." for which in ("cross_attn", "self_attn") for part in ("q", "k", "v", "output")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Distilled, Family
+from assetctl.identify.features import WHOLE, Distilled, Family, Sign
 from assetctl.identify.signs import (
     DOUBLE,
     FEED_FORWARD,
@@ -21,9 +21,7 @@ from assetctl.identify.signs import (
     UNET,
     VECTORS,
     VOLUMETRIC,
-    WHOLE,
     WIDTH,
-    Sign,
     given,
 )
 

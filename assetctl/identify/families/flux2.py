@@ -5,8 +5,8 @@ Source: black-forest-labs/flux2.
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import DOUBLE, FEED_FORWARD, LATENT, NO, SINGLE, UNET, WIDTH, Sign
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import DOUBLE, FEED_FORWARD, LATENT, NO, SINGLE, UNET, WIDTH
 
 _WIDTHS = (3072, 4096, 6144)
 _OWN = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import NAMED, NO, UNET, Sign, taken
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import NAMED, NO, UNET, taken
 
 _BLOCKS = ("^double_stream_blocks.0.block.", "^single_stream_blocks.0.block.")
 _INTO = taken(

@@ -5,8 +5,8 @@ HunyuanVideo 1.5 is 2048 wide. HunyuanImage names its blocks alike, and is 3584 
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import DOUBLE, FLAT, NO, SINGLE, UNET, WHOLE, WIDTH, Sign, taken
+from assetctl.identify.features import WHOLE, Family, Sign
+from assetctl.identify.signs import DOUBLE, FLAT, NO, SINGLE, UNET, WIDTH, taken
 
 _OWN = (
     "^double_blocks.0.img_mlp.fc1.", "^double_blocks.0.txt_mlp.fc1.", "^double_blocks.0.img_mod.linear.",

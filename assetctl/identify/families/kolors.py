@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import CONDITION, CONTEXT, Sign, given, taken
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import CONDITION, CONTEXT, given, taken
 
 _TEXT = taken("encoder_hid_proj")
 _RESAMPLER = given("image_proj.layers.0.0.to_out")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import DOUBLE, NO, SINGLE, UNET, WIDTH, Sign, taken
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import DOUBLE, NO, SINGLE, UNET, WIDTH, taken
 
 _GATES = ("^blocks.0.attn.gate.", "^transformer_blocks.0.attn.to_gate.")
 _FUSION = ("^txtfusion.", "^text_fusion.")

@@ -5,8 +5,8 @@ Its text is projected to the width of the stream. Cosmos attends twice too, to t
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import LATENT, NO, STREAM, TEXT, UNET, VOLUMETRIC, YES, Sign, given
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import LATENT, NO, STREAM, TEXT, UNET, VOLUMETRIC, YES, given
 
 _WIDTHS = (2048, 4096)
 _PATCHES = given("patchify_proj", "proj_in")

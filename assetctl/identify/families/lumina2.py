@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import LAYERS, NO, UNET, WHOLE, Sign, given
+from assetctl.identify.features import WHOLE, Family, Measure, Sign
+from assetctl.identify.signs import LAYERS, NO, UNET, given
 
 #: Lumina-Next, which is as wide, attends by `wq` and `attn1`, to text by `wk_y` and `attn2`, and its inner layers are
 #: 6144 wide.
@@ -18,13 +18,15 @@ _OTHER = (
 )  # fmt: skip
 _FEED_FORWARD = given("feed_forward.w1", "feed_forward.w3", "feed_forward.linear_1", "feed_forward.linear_3")
 
-_SIGNS = tuple(
-    Sign(strength, detail, kinds, needs, _OTHER, {UNET: NO, LAYERS: (2304,)} | more)
-    for strength, kinds in (("certain", WHOLE), ("likely", ("lora", "ip-adapter")))
-    for detail, needs, more in (
-        ("its layers are 2304 wide, and attend once", (_ATTENTION,), {}),
-        ("its layers are 2304 wide, and 9216 within", (), {_FEED_FORWARD: (9216,)}),
-    )
+_ONCE = (_ATTENTION,)
+_WIDE: dict[Measure, tuple[object, ...]] = {UNET: NO, LAYERS: (2304,)}
+_WIDE_WITHIN = _WIDE | {_FEED_FORWARD: (9216,)}
+
+_SIGNS = (
+    Sign("certain", "its layers are 2304 wide, and attend once", WHOLE, _ONCE, _OTHER, _WIDE),
+    Sign("certain", "its layers are 2304 wide, and 9216 within", WHOLE, (), _OTHER, _WIDE_WITHIN),
+    Sign("likely", "its layers are 2304 wide, and attend once", needs=_ONCE, lacks=_OTHER, measures=_WIDE),
+    Sign("likely", "its layers are 2304 wide, and 9216 within", lacks=_OTHER, measures=_WIDE_WITHIN),
 )
 
 

@@ -5,8 +5,8 @@ The smaller Sana is as wide, with a feed-forward of inverted convolutions; its a
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import NO, STREAM, UNET, WHOLE, Sign, given, taken
+from assetctl.identify.features import WHOLE, Family, Sign
+from assetctl.identify.signs import NO, STREAM, UNET, given, taken
 
 #: Of its modulation, which Sana has not.
 _MODULATION = ("^adaln_single.", "^t_block.")

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import (
-    DOUBLE,
-    LATENT,
-    NO,
-    SINGLE,
-    UNET,
-    VOLUMETRIC,
-    WHOLE,
-    WIDTH,
-    YES,
-    Measure,
-    Sign,
-    given,
-    taken,
-)
+from assetctl.identify.features import WHOLE, Family, Measure, Sign
+from assetctl.identify.signs import DOUBLE, LATENT, NO, SINGLE, UNET, VOLUMETRIC, WIDTH, YES, given, taken
 
 _OWN = tuple(
     f"^{stack}.0.{part}."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import NO, STREAM, UNET, WHOLE, Sign, taken
+from assetctl.identify.features import WHOLE, Family, Sign
+from assetctl.identify.signs import NO, STREAM, UNET, taken
 
 _CONVOLUTION = ("ff.conv_inverted.", "mlp.inverted_conv.")
 _INTO = taken("ff.conv_inverted", "mlp.inverted_conv.conv")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Distilled, Driven, Family, TextEncoder, unet_variant
+from assetctl.identify.features import Distilled, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
     CONTEXT,
     DEPTH,
@@ -18,7 +18,6 @@ from assetctl.identify.signs import (
     VECTORS,
     VOLUMETRIC,
     YES,
-    Sign,
 )
 
 _SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}

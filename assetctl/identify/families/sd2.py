@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Driven, Family, TextEncoder, unet_variant
+from assetctl.identify.features import WHOLE, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
     CHANNELS,
     CONTEXT,
@@ -20,9 +20,7 @@ from assetctl.identify.signs import (
     UNET,
     VECTORS,
     VOLUMETRIC,
-    WHOLE,
     YES,
-    Sign,
 )
 
 if TYPE_CHECKING:

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import (
-    LATENT,
-    NAMED,
-    NO,
-    SECOND,
-    SHOWN,
-    T5,
-    UNET,
-    VECTORS,
-    VOLUMETRIC,
-    WIDTH,
-    Sign,
-    given,
-    taken,
-)
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import LATENT, NAMED, NO, SECOND, SHOWN, T5, UNET, VECTORS, VOLUMETRIC, WIDTH, given, taken
 
 _WIDTHS = (1536, 2432)
 _JOINT = ("^joint_blocks.0.x_block.", "^joint_blocks.0.context_block.")

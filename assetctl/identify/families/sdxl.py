@@ -5,7 +5,7 @@ Source: Stability-AI/generative-models. Pony, Illustrious and NoobAI are lineage
 
 from __future__ import annotations
 
-from assetctl.identify.features import Distilled, Driven, Family, TextEncoder, unet_variant
+from assetctl.identify.features import Distilled, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
     CONDITION,
     CONTEXT,
@@ -22,7 +22,6 @@ from assetctl.identify.signs import (
     VECTORS,
     VOLUMETRIC,
     YES,
-    Sign,
     given,
 )
 

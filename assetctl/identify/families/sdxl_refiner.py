@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family, unet_variant
-from assetctl.identify.signs import CONDITION, CONTEXT, DEPTH, FIRST_ATTENTION, INNER, NO, UNET, YES, Sign
+from assetctl.identify.features import Family, Sign, unet_variant
+from assetctl.identify.signs import CONDITION, CONTEXT, DEPTH, FIRST_ATTENTION, INNER, NO, UNET, YES
 
 #: Of its attention; that of others told text so wide is 320, 640 and 1280 wide.
 _WIDTHS = (768, 1536)

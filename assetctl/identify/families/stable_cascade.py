@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import Sign, given, taken
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import given, taken
 
 _MAPPERS = ("^clip_txt_mapper.", "^clip_txt_pooled_mapper.", "^clip_mapper.", "^effnet_mapper.")
 _MIXING = ("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import Sign, taken
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import taken
 
 _OVER_TIME = (
     *(f"^{block}.temporal_transformer_blocks." for block in (

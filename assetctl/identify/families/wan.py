@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import LATENT, NO, UNET, VOLUMETRIC, YES, Sign, given, taken
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import LATENT, NO, UNET, VOLUMETRIC, YES, given, taken
 
 _ATTENTION = (
     *(f"^blocks.0.{attention}.{part}." for attention in ("self_attn", "cross_attn") for part in "qkvo"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.identify.features import Family
-from assetctl.identify.signs import LAYERS, NO, UNET, Sign
+from assetctl.identify.features import Family, Sign
+from assetctl.identify.signs import LAYERS, NO, UNET
 
 _SIGNS = (Sign("certain", "its layers are 3840 wide", measures={UNET: NO, LAYERS: (3840,)}),)
 
