@@ -167,7 +167,8 @@ def _by_times(sampler: str, settings: Settings, tuning: Tuning) -> Course:
     steps = settings["steps"] + bool(settings["discard_penultimate"])
     sigmas = levels.sigmas[_times(steps, len(levels.sigmas))].flip(0)
     solver = SOLVERS["Euler a" if sampler == "DDIM" else sampler]
-    return Course(solver, sigmas, _whole(sigmas[0]), 1 / _whole(sigmas[-1]), levels.time, tuning)
+    plain = replace(tuning, s_noise=1.0)  # which is for the others
+    return Course(solver, sigmas, _whole(sigmas[0]), 1 / _whole(sigmas[-1]), levels.time, plain)
 
 
 def _unipc_of_a1111(settings: Settings, tuning: Tuning) -> Course:
@@ -216,15 +217,15 @@ def first_and_between(
 ) -> tuple[Tensor, Between]:
     """The first noise of a picture, and the noise between its steps.
 
-    A1111 draws both from one source, unless a second seed is set apart by `ensd`. ComfyUI draws the first on the
-    processor in any case, and starts a source anew for what follows.
+    A1111 draws both from one source, unless a second seed is set apart by `ensd`. ComfyUI draws the first and Brownian
+    paths on the processor in any case, and starts a source anew for what else follows.
     """
     kind = settings["noise"]
     source = SOURCES["CPU" if flavour == "comfyui" else kind](seed)
     first = source.draw(shape).to(like)
     sampler, _ = told_apart(settings["sampler"])
     if SAMPLERS[sampler].brownian:
-        return first, brownian(kind, seed, sigmas, first)
+        return first, brownian("CPU" if flavour == "comfyui" else kind, seed, sigmas, first)
     if flavour == "comfyui" or settings["ensd"]:
         source = SOURCES[kind](seed + (settings["ensd"] if flavour == "a1111" else 0))
     return first, drawn(source, first)
