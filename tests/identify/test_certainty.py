@@ -72,7 +72,7 @@ def parts(tensors: Tensors, *, each: bool) -> dict[str, Shapes]:
     """What a file may hold of a network: all of it, or a LoRA of all, of its attention, of a block, of one matrix."""
     found = {"whole": {name: shape for name, (shape, _) in tensors.items()}}
     attention, itself = r"attn|attention", r"attn1|self_attn|^(?!.*attn2).*\.attn\."
-    for spelling in SPELLINGS:
+    for spelling in SPELLINGS if each else SPELLINGS[::2]:
         found[f"{spelling} all"] = lora(tensors, spelling)
         found[f"{spelling} attention"] = lora(tensors, spelling, only=attention)
         found[f"{spelling} self-attention"] = lora(tensors, spelling, only=itself)
