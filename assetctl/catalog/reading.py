@@ -33,7 +33,7 @@ from assetctl.catalog.rows import (
 )
 from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError
 from assetctl.text import model_path, without_suffix
-from assetctl.types import Asset, AssetDetails, AssetFile, Evidence, Facts, FileRole, Identification, Origin
+from assetctl.types import Asset, AssetDetails, AssetFile, Confidence, Evidence, Facts, FileRole, Identification, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -422,6 +422,8 @@ class Reader(Lists):
             return Identification()
         confidence, result, evidence = rows[0]
         with explained(self._path):
+            if confidence not in get_args(Confidence):
+                raise DamagedError("a confidence in it is none")
             found = fields(from_json(result, "an identification"), _RESULT, "an identification")
             found["trigger_words"] = words(found.get("trigger_words", []), "trigger words")
             reasons = [fields(one, _EVIDENCE, "evidence") for one in items(from_json(evidence, "evidence"), "evidence")]

@@ -297,6 +297,17 @@ def test_a_lockfile_cannot_name_another_vocabulary(assetctl, project, checkpoint
 
 
 @pytest.mark.usefixtures("vocabulary")
+def test_a_lockfile_of_old_that_names_none_is_still_good(assetctl, project, checkpoint):
+    wants(project, tiny="./tiny.safetensors")
+    assetctl("lock")
+    path = project / "registry.lock"
+    path.write_text(path.read_text().partition("[[vocabulary")[0])
+    assert locked_vocabulary(project) == {}
+    assert assetctl("lock", "--check").code == 0
+    assert actions(assetctl("sync", "--locked", "--json")) == {"tiny": "add", VOCABULARY: "add"}
+
+
+@pytest.mark.usefixtures("vocabulary")
 def test_what_takes_no_vocabulary_has_none(assetctl, project, checkpoint):
     (project / "tiny.config").mkdir()
     (project / "tiny.config" / "model_index.json").write_text("{}")
