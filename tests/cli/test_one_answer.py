@@ -417,13 +417,19 @@ def test_a_wrong_kind_is_told_of_alone(assetctl, mine):
     ("family", "hint"),
     [("sd15", "--family sd1 --base-model 'SD 1.5'"), ("pony", "--family sdxl --base-model Pony"), ("sd1.x", "mean sd1"),
      ("sdxl turbo", "--base-model 'SDXL Turbo'"), ("flux", "flux1"), ("qwen", "qwen-image"),
-     ("zimage", "z-image"), ("nonsense", "Families are: ")],
+     ("zimage", "z-image"), ("new family", "Families are: ")],
 )  # fmt: skip
 def test_a_family_that_is_none_is_an_error_with_what_was_meant(assetctl, mine, family, hint):
     ended = assetctl("edit", "ink", "--family", family, "--json")
     assert (ended.code, ended.error["code"]) == (2, "usage")
     assert hint in ended.error["hint"]
     assert assetctl("inspect", "ink", "--json").data["family"] != family
+
+
+def test_a_family_that_is_new_to_everybody_is_taken_and_told(assetctl, mine):
+    ended = assetctl("edit", "ink", "--family", "novel", "--json")
+    assert (ended.code, ended.data[0]["family"]) == (0, "novel")
+    assert "novel is not a known family, and fits nothing." in ended.err
 
 
 @pytest.mark.parametrize("command", [("check",), ("generate", "a cat", "--dry-run"), ("prompt", "a cat")])

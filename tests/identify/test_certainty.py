@@ -72,7 +72,7 @@ def parts(tensors: Tensors, *, each: bool) -> dict[str, Shapes]:
     """What a file may hold of a network: all of it, or a LoRA of all, of its attention, of a block, of one matrix."""
     found = {"whole": {name: shape for name, (shape, _) in tensors.items()}}
     attention, itself = r"attn|attention", r"attn1|self_attn|^(?!.*attn2).*\.attn\."
-    for spelling in SPELLINGS:
+    for spelling in SPELLINGS if each else SPELLINGS[::2]:
         found[f"{spelling} all"] = lora(tensors, spelling)
         found[f"{spelling} attention"] = lora(tensors, spelling, only=attention)
         found[f"{spelling} self-attention"] = lora(tensors, spelling, only=itself)
@@ -168,10 +168,13 @@ def test_certain_signs_of_two_families_contradict_each_other():
     assert alike == []
 
 
-def renamed(shapes: Shapes, name: str, more: str) -> Shapes:
-    """The same, where the last part of a needed name goes on: `attn` becomes `attns1`, `to_gate` `to_gate_logits`."""
-    stem = re.sub(r"\\\.0(?=\\\.|$)", r"\\.\\d+", re.escape(name.lstrip("^").rstrip(".")))
-    return {re.sub(rf"((?:^|[./_]){stem})(?=[._]|$)", rf"\1{more}", key): shape for key, shape in shapes.items()}
+def renamed(shapes: Shapes, names: tuple[str, ...], more: str) -> Shapes:
+    """The same, where the last part of each needed name goes on: `attn` becomes `attns1` or `attn_logits`."""
+    stems = (re.escape(name.lstrip("^").rstrip(".")) for name in names)
+    pattern = "|".join(re.sub(r"\\\.0(?=\\\.|$)", r"\\.\\d+", stem) for stem in stems)
+    return {
+        re.sub(rf"((?:^|(?<=[./_]))(?:{pattern}))(?=[._]|$)", rf"\1{more}", key): each for key, each in shapes.items()
+    }
 
 
 def dotted(shapes: Shapes) -> bool:
@@ -186,10 +189,7 @@ def test_a_sign_goes_where_a_name_that_it_asks_for_goes_on(more):
             continue
         for sign in by_name[case.family].signs:
             for group in sign.needs if sign.strength == "certain" and case.kind in sign.kinds else ():
-                changed = dict(case.shapes)
-                for needed in group:
-                    if needed.endswith("."):
-                        changed = renamed(changed, needed, more)
+                changed = renamed(case.shapes, group, more)
                 if all(needed.endswith(".") for needed in group) and changed != case.shapes:
                     outline = Outline(header(changed))
                     features = Features(case.kind, None, outline, unet=read_unet(outline), blocks=read_blocks(outline))

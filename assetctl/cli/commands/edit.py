@@ -71,6 +71,10 @@ def app(
         raise UsageError("There is nothing to change.", "See `assetctl edit --help` for what can be set.")
     edited = session.registry.edit(asset, changes)
     show_assets(session.out, [edited])
+    if changes.family and changes.family not in (known := session.registry.families()):
+        session.out.warning(
+            f"{changes.family} is not a known family, and fits nothing. Families are: {', '.join(known)}."
+        )
     if changes.base_model and edited.base_model not in session.registry.base_models():
         near = near_base_models(changes.base_model)
         session.out.warning(

@@ -72,7 +72,7 @@ def _other_families(context: Context, checkpoint: Asset) -> str:
     driven = driven_families()
     hint = f"It drives {', '.join(driven)}"
     if context.set_by_hand(checkpoint, "family"):
-        return f"{hint}; {context.to_set_family(checkpoint, 'sd1')}"
+        return f"{hint}; {context.to_set_family(checkpoint, driven[0])}"
     allowed = context.families_of(checkpoint)
     named = [name for name in driven if name in allowed]
     if checkpoint.format == "diffusers" or (allowed and not named):

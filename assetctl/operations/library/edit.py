@@ -130,10 +130,10 @@ _WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def _check_family(family: str, *, labelled: bool) -> None:
-    """See that a family is known, or could be the one of a plug-in; with one that is not, nothing would fit.
+    """See that a family is known, or like none that is: that of a plug-in, or one that is new to everybody.
 
     Raises:
-        UsageError: It is not; the hint names what may have been meant, a base model too.
+        UsageError: It is a slip of one that is known; the hint names what may have been meant, a base model too.
     """
     if labelled and _WORD.fullmatch(family):
         return
@@ -149,6 +149,8 @@ def _check_family(family: str, *, labelled: bool) -> None:
         raise UsageError(f"{family!r} is not a family.", hint)
     bare = {re.sub(r"[^a-z0-9]", "", each): each for each in known}
     near = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", family[:100].lower()), bare, n=3, cutoff=0.5)
+    if not near and _WORD.fullmatch(family):
+        return
     meant = f"Did you mean {' or '.join(bare[each] for each in near)}? " if near else ""
     raise UsageError(f"{family[:80]!r} is not a family.", f"{meant}Families are: {', '.join(known)}.")
 

@@ -123,6 +123,8 @@ def lock(
     assets = tuple(every[item.name] for item in wanted.assets if item.name in every)
     refuse_twins(manifest, assets)
     result = _result(path, known, wanted, assets, tuple(fresh), faults, failed)
+    if not write and not known.vocabulary:  # as in a lockfile of old: its hashes are known anyway
+        result = replace(result, resolved=tuple(name for name in result.resolved if name != VOCABULARY))
     if write and (result.changed or not path.exists()):
         run.check()
         write_lock(path, result.lock)
@@ -172,9 +174,7 @@ def out_of_date(wanted: Manifest, lock: Lockfile, faults: Mapping[str, str], bas
     stale = (item.name for item in wanted.assets if _still(lock, item) is None and item.name not in faults)
     left = [locked for locked in lock.assets if wanted.get(locked.name) is not None]
     _, less = changed_vocabulary(lock, vocabulary_for(left, wanted, base, lock))
-    words = (
-        () if VOCABULARY in faults else less
-    )  # one that is lacking is known by its hashes anyway, as of old lockfiles
+    words = () if VOCABULARY in faults else less  # what lacks it needs no other: its hashes are known anyway
     return (*stale, *(named_fault(*fault) for fault in faults.items()), *_gone(lock, wanted), *words)
 
 
