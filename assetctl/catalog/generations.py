@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 #: What a list of pictures reads of each; only the picture that is asked for by itself has its record.
 _LISTED = some("generations", "record")
-_ENTERED = tuple(some("generations", "id"))
 _USE = some("generation_assets", "position", "asset_id")
 
 #: What every picture has among its settings. Others come and go with what can be asked for.

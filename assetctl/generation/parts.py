@@ -7,6 +7,7 @@ import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,6 +16,7 @@ from assetctl.errors import UnusableError
 from assetctl.files.paths import read_bytes, read_object, write_json
 from assetctl.files.safetensors import FLOATS, NUMBERS
 from assetctl.generation.bounds import refuse_code
+from assetctl.tensors.adapters import EMBEDDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +109,15 @@ _WHOLE = ("I16", "I32", "I64", "U8", "I8")
 _ELSEWHERE = "Fetch it again, or leave it out."
 
 
+#: How tensors end of changes that diffusers would stumble over, though it applies what is beside them.
+_NOT_READ = {
+    ".lora_mid.weight": "convolutions in three parts",
+    ".mid.weight": "convolutions in three parts",
+    ".lora_up.bias": "biases of its own",
+    ".reshape_weight": "reshaped weights",
+}
+
+
 def check_lora(name: str, header: Header) -> None:
     """Look at the names and the numbers of a LoRA's tensors, whose names peft takes for expressions.
 
@@ -120,11 +131,18 @@ def check_lora(name: str, header: Header) -> None:
     tensors = header.tensors
     names = header.names
     if any(mark in names for mark in _MARKS) or names.count("\n") != len(tensors) + 1:
-        odd = next(tensor for tensor in tensors if _EXPRESSION.search(tensor))
-        raise UnusableError(f"The LoRA {name} has a tensor of an unknown name: {odd[:60]!r}.", _ELSEWHERE)
+        odd = next((each for each in tensors if _EXPRESSION.search(each) and not each.startswith(EMBEDDINGS)), None)
+        if odd is not None:  # embeddings that came along are not handed over, and `.*` ends their names
+            raise UnusableError(f"The LoRA {name} has a tensor of an unknown name: {odd[:60]!r}.", _ELSEWHERE)
     if header.has_empty:  # without a byte in it, it could claim any rank
         empty = next(tensor for tensor, entry in tensors.items() if 0 in entry["shape"])
         raise UnusableError(f"The LoRA {name} is damaged: {empty} is empty.", _ELSEWHERE)
+    if (what := next((what for ending, what in _NOT_READ.items() if f"{ending}\n" in names), None)) is not None:
+        hint = "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts."
+        raise UnusableError(f"The LoRA {name} has {what}, which diffusers does not apply.", hint)
+    several = (tensor for tensor, entry in tensors.items() if tensor.endswith(".alpha") and prod(entry["shape"]) != 1)
+    if (odd := next(several, None)) is not None:
+        raise UnusableError(f"The LoRA {name} is damaged: {odd} is not one number.", _ELSEWHERE)
     if header.kinds <= FLOATS:
         return
     for tensor, entry in tensors.items():

@@ -116,14 +116,16 @@ def _hashes(plan: Plan) -> str:
         for use in plan.of(role)
     ]
     pairs = (
-        f'"{key}": "{digits}"' for key, digits in named if digits and not _NOT_IN_HASHES.search(key.partition(":")[2])
+        f'"{key}": "{digits}"'
+        for key, digits in dict.fromkeys(named)
+        if digits and not _NOT_IN_HASHES.search(key.partition(":")[2])
     )
     found = ", ".join(pairs)
     return f"{{{found}}}" if found else ""
 
 
 def _hash_list(named: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{line(name)}: {digits}" for name, digits in named if digits)
+    return ", ".join(f"{line(name)}: {digits}" for name, digits in dict.fromkeys(named) if digits)
 
 
 def _quote(text: str) -> str:

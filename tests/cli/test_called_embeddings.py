@@ -130,3 +130,14 @@ def test_several_checkpoints_with_tokenizers_of_their_own_are_told(assetctl, tmp
         (tmp_path / "files" / "one.config" / "tokenizer" / "vocab.json").read_bytes()
     )
     assert assetctl("prompt", "a cat", "--json").data["chunks"] is not None
+
+
+def test_the_only_checkpoint_decides_what_a_prompt_calls_for_check_and_generate_alike(assetctl, tmp_path):
+    write_sparse(tmp_path / "dream.safetensors", whole_checkpoint())
+    tiny.write_vocabulary(tmp_path / "dream.config" / "tokenizer")
+    write_embedding(tmp_path / "zorgon.safetensors", width=1024)
+    assetctl("import", tmp_path / "dream.safetensors", tmp_path / "zorgon.safetensors")
+    checked = assetctl("check", "--for", "generate", "--prompt", "a zorgon cat", "--json").data
+    planned = assetctl("generate", "a zorgon cat", "--dry-run", "--json").data
+    assert checked["can_generate"] is True
+    assert [each["rule"] for each in checked["findings"]] == [each["rule"] for each in planned["findings"]]

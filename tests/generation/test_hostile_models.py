@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from generation import tiny
+from headers import write_safetensors
 from tables import table
 
 from assetctl.errors import AssetctlError, GenerationError, UnusableError
-from assetctl.files.safetensors import Header
+from assetctl.files.safetensors import Header, read_header
 from assetctl.generation.configuration import unet_config
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, hand_over, hand_over_vae
+from assetctl.generation.parts import check_lora
 from assetctl.identify.folder import identify_diffusers
 from assetctl.run import Run
 
@@ -427,3 +429,33 @@ def test_no_release_is_taken_that_runs_what_a_model_brings_along():
 
 def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
+
+
+ODD_PARTS = {
+    "alpha": {".alpha": [3]},
+    "middle": {".lora_mid.weight": [4, 4, 1, 1]},
+    "bias": {".lora_up.bias": [8]},
+    "reshaped": {".reshape_weight": [2]},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_PARTS)
+def test_a_lora_that_diffusers_would_stumble_over_is_refused_by_its_header(tmp_path: Path, odd: str):
+    module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    shapes = {f"{module}.lora_down.weight": [4, 8], f"{module}.lora_up.weight": [8, 4]}
+    shapes |= {f"{module}{ending}": shape for ending, shape in ODD_PARTS[odd].items()}
+    path = write_safetensors(tmp_path / "odd.safetensors", shapes)
+    with pytest.raises(UnusableError, match="The LoRA odd"):
+        check_lora("odd", read_header(path))
+
+
+def test_a_tensor_of_no_change_keeps_no_lora_from_being_loaded(models: Models, tmp_path: Path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    plain = lora_with(models, tmp_path / "plain.safetensors", {"format": "pt"})
+    beside = {"random.tensor": torch.zeros(3), "bundle_emb.cat.string_to_param.*": torch.zeros(2, 768)}
+    save_file(load_file(plain.path) | beside, tmp_path / "more.safetensors")
+    more = tiny.asset(tmp_path / "more.safetensors", "lora", "sd1")
+    one, other = (ours(tiny.plan(models.folder("sd1"), loras=[(lora, 0.8)])) for lora in (plain, more))
+    assert one == other

@@ -8,7 +8,7 @@ import pytest
 from generation import tiny
 
 from assetctl.errors import StorageError
-from assetctl.pictures import infotext, picture_record, read_record, save_picture
+from assetctl.pictures import infotext, picture_record, read_parameters, read_record, save_picture
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -118,3 +118,19 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path):
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lora_that_is_used_twice_is_read_back_twice(tmp_path: Path):
+    lora = tiny.asset(Path("detail.safetensors"), "lora", "sd1")
+    checkpoint = tiny.asset(Path("dream.safetensors"), "checkpoint", "sd1")
+    twice = tiny.plan(checkpoint, "a cat", loras=[(lora, 0.8), (lora, 0.5)])
+    assert infotext(twice, 1).count("detail: cdcdcdcdcdcd") == 1
+    assert infotext(twice, 1).count('"lora:detail"') == 1
+    path = tmp_path / "cat.png"
+    save_picture(Image.new("RGB", (8, 8)), path, infotext(twice, 1), picture_record(twice, 1, {}))
+    read = read_parameters(path)
+    assert [(each.name, each.weight) for each in read.assets if each.role == "lora"] == [
+        ("detail", 0.8),
+        ("detail", 0.5),
+    ]
+    assert read.prompt == "a cat <lora:detail:0.8> <lora:detail:0.5>"

@@ -20,7 +20,7 @@ from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.folders import driven, hand_over, hand_over_vae
 from assetctl.generation.parts import check_lora, refuse_numbers
 from assetctl.samplers import SAMPLERS
-from assetctl.tensors.adapters import as_kohya, kohya_name, unsupported_method, with_adapters_names
+from assetctl.tensors.adapters import EMBEDDINGS, ENDINGS, as_kohya, kohya_name, unsupported_method, with_adapters_names
 from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
@@ -258,7 +258,12 @@ def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:
         counts = f"it has {len(header.tensors)} tensors for {modules} modules"
         raise UnusableError(f"The LoRA {lora.name} does not fit the checkpoint: {counts}.", _ELSEWHERE)
     tensors: dict[str, torch.Tensor] = load_file(lora.path)
-    return tensors
+    # without embeddings and tensors of no change: `check` tells of them, and diffusers refuses all for their sake
+    return {
+        key: tensor
+        for key, tensor in tensors.items()
+        if not key.startswith(EMBEDDINGS) and ("lora" in key or key.endswith(ENDINGS))
+    }
 
 
 def _spelled(tensors: dict[str, torch.Tensor], pipeline: DiffusionPipeline) -> dict[str, torch.Tensor]:

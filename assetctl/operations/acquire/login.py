@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A source that takes sources.
+    """A source that takes tokens.
 
     Attributes:
         source: Its name.
@@ -58,7 +58,7 @@ def logout(workspace: Workspace, source: str) -> bool:
     """Forget a token; whether the keyring had one.
 
     Raises:
-        UsageError: The source takes no sources.
+        UsageError: The source takes no tokens.
     """
     return sources.forget_token(_place(workspace, source).name)
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, HashMismatchError, IncompatibleError, UnusableError, UsageError
 from assetctl.files.paths import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
-from assetctl.operations.select.check import judge, only_checkpoint, select, with_settings
-from assetctl.operations.select.prompts import with_embeddings
+from assetctl.operations.select.check import judge, selected, with_settings
 from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, refuse_unobeyed
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
-from assetctl.types import AssetUse
 
 if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
@@ -77,11 +74,7 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
         raise UnusableError(
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
-    selection = select(workspace.catalog.read, request)
-    if selection.checkpoint is None:
-        selection = replace(selection, uses=(AssetUse("checkpoint", only_checkpoint(workspace)), *selection.uses))
-    selection = with_embeddings(workspace.catalog.read, selection, take=request.auto_embeddings is not False)
-    return resolve_selection(workspace, request, selection)
+    return resolve_selection(workspace, request, selected(workspace, request, complete=True))
 
 
 def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:

@@ -323,6 +323,26 @@ def with_settings(selection: Selection, asked: Settings) -> Selection:
     return replace(selection, settings=filled(asked, family, named))
 
 
+def selected(workspace: Workspace, request: Request, *, complete: bool, note_unknown_tags: bool = False) -> Selection:
+    """All that a request names and its prompts call.
+
+    Args:
+        workspace: Where it is.
+        request: What is asked for.
+        complete: Whether the only checkpoint there is stands in where none is named: what fits depends on it.
+        note_unknown_tags: As of `select`.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+        UsageError: Several checkpoints could be meant.
+    """
+    read = workspace.catalog.read
+    selection = select(read, request, note_unknown_tags=note_unknown_tags)
+    if complete and selection.checkpoint is None and (selection.assets() or request.prompt is not None):
+        selection = replace(selection, uses=(AssetUse("checkpoint", only_checkpoint(workspace)), *selection.uses))
+    return with_embeddings(read, selection, take=request.auto_embeddings is not False)
+
+
 def check(
     workspace: Workspace, request: Request, *, purpose: str | None = None, commercial: bool = False
 ) -> CheckReport:
@@ -337,10 +357,7 @@ def check(
     known: Purpose | None = next((each for each in PURPOSES if each == purpose), None)
     if purpose is not None and known is None:
         raise UsageError(f"There is no purpose {purpose!r:.40}.", f"Purposes are: {', '.join(PURPOSES)}.")
-    read = workspace.catalog.read
-    selection = with_embeddings(
-        read, select(read, request, note_unknown_tags=True), take=request.auto_embeddings is not False
-    )
+    selection = selected(workspace, request, complete=known == "generate", note_unknown_tags=True)
     if not (selection.assets() or selection.unknown_loras):
         raise UsageError(
             "Nothing was selected.", "Try `assetctl check CHECKPOINT LORA…`, with names from `assetctl list`."
@@ -348,7 +365,5 @@ def check(
     if known is None:
         known = "generate" if selection.checkpoint is not None and not selection.of("controlnet") else "any"
     if known == "generate":
-        if selection.checkpoint is None:
-            selection = replace(selection, uses=(AssetUse("checkpoint", only_checkpoint(workspace)), *selection.uses))
         selection = with_settings(selection, selection.settings)
     return judge(workspace, selection, purpose=known, commercial=commercial)

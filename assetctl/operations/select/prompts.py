@@ -30,7 +30,7 @@ from assetctl.prompt.chunks import (
     load_tokenizer,
     without_named,
 )
-from assetctl.prompt.syntax import foreign, overweight, unread
+from assetctl.prompt.syntax import BREAK, foreign, overweight, unread
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection
 
@@ -244,13 +244,18 @@ def with_embeddings(read: Reader, selection: Selection, *, take: bool = True) ->
     chosen = [use.asset for use in selection.uses if use.role == "embedding"]
     there = [asset for asset in read.assets(kind="embedding") if asset.id not in {each.id for each in chosen}]
     search = _Words(read, selection, [asset for asset in there if _is_said(asset, said)], take)
-    texts = {where: [text for text, _ in parse_prompt(prompt).segments] for where, prompt in prompts.items() if prompt}
+    texts = {where: _words_of(prompt) for where, prompt in prompts.items() if prompt}
     for where, parts in texts.items():
         for text in parts:
             search.look(text, where)
     uses = [_called(use, said, texts.values()) if use.role == "embedding" else use for use in selection.uses]
     found = [AssetUse("embedding", _going_by(asset, word), found_by=word) for asset, word in search.taken.values()]
     return replace(selection, uses=(*uses, *found), mentions=tuple(dict.fromkeys(search.mentions)))
+
+
+def _words_of(prompt: str) -> list[str]:
+    """The parts of a prompt that are words: BREAK is none."""
+    return [text for text, weight in parse_prompt(prompt).segments if text != BREAK or weight >= 0]
 
 
 def _names_of(asset: Asset) -> tuple[str, ...]:

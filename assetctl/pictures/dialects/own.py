@@ -39,13 +39,14 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         return None
     assets = Collection()
     for each in map(mapping, sequence(record.get("assets"))):
-        source = line(each.get("source"))
+        source, role = line(each.get("source")), role_of(each.get("role"))
         assets.add(
-            role_of(each.get("role")),
+            role,
             each.get("name"),
             digest=each.get("sha256") or each.get("autov3"),
             weight=each.get("weight"),
             sources=(source,) if source else (),
+            turn=assets.uses(role, each.get("name")),  # each is a use of its own: weights of the same add up
         )
     used = assets.assets()
     loras = [(each.name, each.weight) for each in used if each.role == "lora" and each.name and each.weight is not None]
