@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -65,12 +65,17 @@ class Sight:
 
 def identify_tensors(header: Header) -> Identification:
     """What a file of tensors is, by its header alone."""
-    sight = (header.shared and _seen.get(header.tensors)) or _look(header)
+    sight = (header.shared and _seen.get(header.tensors)) or _look(_of_tensors(header))
     if header.shared:
         _seen.keep(header.tensors, sight)
     if sight.features is None:
         return Identification(format=header.format, evidence=sight.evidence)
     return conclude(sight, header.metadata, format_=header.format, name=header.path.name)
+
+
+def _of_tensors(header: Header) -> Header:
+    """The header without what its writer says, which a sight that is kept would keep: what is shared is looked at."""
+    return replace(header, metadata={}) if header.shared else header
 
 
 def _look(header: Header) -> Sight:

@@ -216,7 +216,14 @@ class _Text:
         return known
 
 
-_text_of = lru_cache(maxsize=64)(_Text)
+#: Characters of all distinct lines of a header up to which what is asked of them is kept for the next one.
+_LONGEST_TEXT = 2**17
+
+_kept_text_of = lru_cache(maxsize=64)(_Text)
+
+
+def _text_of(lines: frozenset[str]) -> _Text:
+    return _kept_text_of(lines) if sum(map(len, lines)) <= _LONGEST_TEXT else _Text(lines)
 
 
 class Outline:

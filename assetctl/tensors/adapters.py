@@ -168,6 +168,9 @@ _ENCODER = re.compile("|".join(f"({layout.pattern(str)})" for layout in _ENCODER
 #: What a path with underscores may begin with that is a prefix all the same.
 _FURTHER = ("unet_", "transformer_", "model_", "diffusion_model_")
 
+#: How many of them may follow each other.
+_MOST_FURTHER = 4
+
 #: Kohya's prefix by the name of a network's folder.
 KOHYA = {
     "unet": "lora_unet_",
@@ -206,7 +209,10 @@ def kohya_names(name: str) -> Iterator[str]:
     yield found
     if found.startswith("lora_unet_"):
         rest = found[len("lora_unet_") :]
-        while prefix := next((each for each in _FURTHER if rest.startswith(each)), None):
+        for _ in range(_MOST_FURTHER):
+            prefix = next((each for each in _FURTHER if rest.startswith(each)), None)
+            if prefix is None:
+                return
             rest = rest[len(prefix) :]
             yield f"lora_unet_{rest}"
 

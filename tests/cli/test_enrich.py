@@ -125,6 +125,10 @@ def test_a_sidecar_of_another_file_says_nothing(assetctl, mine, monkeypatch, dig
     beside(mine, ".metadata.json", {"sha256": digest or own, "notes": "soft"})
     assert assetctl("enrich").code == 0
     assert asset(assetctl)["notes"] == (None if digest else "soft")
+    version = VERSION | {"baseModel": "Pony", "files": [{"hashes": {"SHA256": digest or own}}, {"hashes": 5}, 7]}
+    beside(mine, ".civitai.info", version)
+    assetctl("enrich", "--again")
+    assert asset(assetctl)["base_model"] == (None if digest else "Pony")
 
 
 @pytest.mark.parametrize(

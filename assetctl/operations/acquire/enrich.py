@@ -13,7 +13,7 @@ from assetctl.errors import FileError, SourceError, SourceNotFoundError, UsageEr
 from assetctl.files.paths import read_regular
 from assetctl.operations.library.ingest import with_source_facts
 from assetctl.sources import capable
-from assetctl.sources.base import Describing, cancellable, text, texts
+from assetctl.sources.base import Describing, cancellable, dictionaries, text, texts
 from assetctl.text import visible
 from assetctl.types import Facts, Origin
 
@@ -32,13 +32,13 @@ _MOST_WORDS, _LONGEST = 64, 500
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a sidecar says: facts, what its program's user set by hand, and the hash of the file that it is about."""
+    """What a sidecar says: facts, what its program's user set by hand, and the SHA256s of the files it is about."""
 
     facts: Facts
     weight: float | None = None
     notes: str | None = None
     tags: tuple[str, ...] = ()
-    sha256: str | None = None
+    hashes: frozenset[str] = frozenset()
 
 
 def read_sidecars(path: Path, sha256: str | None = None) -> Iterator[Sidecar]:
@@ -57,12 +57,13 @@ def read_sidecars(path: Path, sha256: str | None = None) -> Iterator[Sidecar]:
     ):
         said = _parsed(path.with_name(name), path)
         sidecar = None if said is None else read(said)
-        if sidecar is not None and (None in (sidecar.sha256, sha256) or sidecar.sha256 == sha256):
+        if sidecar is not None and (sha256 is None or not sidecar.hashes or sha256 in sidecar.hashes):
             yield sidecar
 
 
 def _civitai_info(said: Mapping[str, Any]) -> Sidecar:
-    return Sidecar(_facts_of_version(said, "civitai.info"))
+    hashes = (_digest(_object(each.get("hashes")).get("SHA256")) for each in dictionaries(said.get("files"))[:1000])
+    return Sidecar(_facts_of_version(said, "civitai.info"), hashes=frozenset(filter(None, hashes)))
 
 
 def _facts_of_version(said: Mapping[str, Any], source: str) -> Facts:
@@ -91,7 +92,7 @@ def _lora_manager(said: Mapping[str, Any]) -> Sidecar:
         _weight(_object(_from_json(said.get("usage_tips"))).get("strength")),
         _note(said.get("notes")),
         _words(said.get("tags")),
-        _digest(said.get("sha256")),
+        _hashes(said.get("sha256")),
     )
 
 
@@ -110,7 +111,7 @@ def _stability_matrix(said: Mapping[str, Any]) -> Sidecar:
         page=_page(said.get("ModelId"), said.get("VersionId")),
         source="Stability Matrix",
     )
-    return Sidecar(facts, sha256=_digest(_object(said.get("Hashes")).get("SHA256")))
+    return Sidecar(facts, hashes=_hashes(_object(said.get("Hashes")).get("SHA256")))
 
 
 def _rgthree(said: Mapping[str, Any]) -> Sidecar:
@@ -124,7 +125,7 @@ def _rgthree(said: Mapping[str, Any]) -> Sidecar:
         base_model=facts.base_model or text(said.get("baseModel")),
         trigger_words=facts.trigger_words or _words(own),
     )
-    return Sidecar(facts, sha256=_digest(said.get("sha256")))
+    return Sidecar(facts, hashes=_hashes(said.get("sha256")))
 
 
 def _swarm(said: Mapping[str, Any]) -> Sidecar:
@@ -151,6 +152,10 @@ def _listed(said: object) -> list[str]:
 def _weight(said: object) -> float | None:
     usable = isinstance(said, (int, float)) and not isinstance(said, bool) and 0 < abs(said) <= 10
     return float(said) if usable and isinstance(said, (int, float)) else None
+
+
+def _hashes(said: object) -> frozenset[str]:
+    return frozenset(filter(None, [_digest(said)]))
 
 
 def _digest(said: object) -> str | None:

@@ -335,6 +335,8 @@ def _unpack(
     key = _key(archive)
     with store.lock(key, run):
         before = unpacked_before(workspace, packed)
+        if packed.member is not None and any(wanted.sha256 not in (None, each.sha256) for each in before):
+            before = []  # what is here is not what is wanted: the ZIP may hold that, or tells that it does not
         if before:
             first, *others = [_known(workspace, asset, wanted, name, labels) for asset in before]
             first.more = others

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlunsplit
 
@@ -29,7 +30,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: Files that one message tells.
 _MOST_TOLD = 20
 
-#: Files of a version that are listed.
+#: Files of a version that are looked at.
+_MOST_FILES = 1000
+
+#: Those that are listed.
 _MOST_CHOICES = 200
 
 #: What Civitai calls a file that is used by itself, best first, and one that goes with such a file; others are new.
@@ -60,7 +64,7 @@ _FORMATS = ("SafeTensor", "GGUF")
 _PRECISIONS = ("fp16", "bf16", "fp32")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Version:
     """One version of a model, as Civitai describes it; `said` is its whole answer."""
 
@@ -76,10 +80,10 @@ class Version:
         """The model's name, for messages."""
         return text(self.about.get("name")) or f"model {self.model}"
 
-    @property
+    @cached_property
     def files(self) -> list[dict[str, Any]]:
-        """Those of its files that can be asked for."""
-        files = dictionaries(self.said.get("files"))
+        """Those of its files that can be asked for; no page has so many that some would be left out."""
+        files = dictionaries(self.said.get("files"))[:_MOST_FILES]
         return [file for file in files if isinstance(file.get("downloadUrl"), str) or is_number(file.get("id"))]
 
 
@@ -101,7 +105,7 @@ def see_offered(version: Version) -> None:
         RefusedFileError: It is about no model.
     """
     named = f"{version.name} (version {version.number} on Civitai)"
-    hashes = [remote(version, each).sha256 for each in dictionaries(version.said.get("files"))]
+    hashes = [remote(version, each).sha256 for each in dictionaries(version.said.get("files"))[:_MOST_FILES]]
     see_kept(version.about.get("mode") or version.said.get("mode"), named, f"{version.model}@{version.number}", hashes)
     if (use := text(version.said.get("usageControl"))) and use != "Download":
         message = f"{named} is for generating on Civitai alone: its maker does not let it be downloaded ({use})."
