@@ -36,7 +36,7 @@ from assetctl.text import model_path, without_suffix
 from assetctl.types import Asset, AssetDetails, AssetFile, Confidence, Evidence, Facts, FileRole, Identification, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 
@@ -45,6 +45,10 @@ _AUTOV3 = 12
 
 #: Among how many names to each side a similar one is looked for: comparing is slow.
 _NEIGHBOURS = 1000
+
+#: How many files are looked into for the name that their trainer gave them, the newest first: those of a catalog that
+#: an older assetctl filled, until they are identified again.
+_MOST_LOOKED_AT = 1000
 
 #: How many assets a hint tells apart.
 _MOST_SHOWN = 4
@@ -162,23 +166,24 @@ class Reader(Lists):
         if not wanted:
             return []
         lengths = range(len(wanted), 0, -1) if shorter or _is_absolute(name) else [len(wanted)]
-        rows = self._files_like(without_suffix(wanted[-1]))
+        rows = self._files_like(wanted[-1])
         for length in lengths:
             for fold, strip in _SPELLINGS:
                 sought = _spelled(wanted[-length:], fold, strip=strip)
                 found: dict[int, tuple[str, ...]] = {}
                 for number, own, path in rows:
-                    before = _before(_composed(path), sought, fold, strip=strip)
+                    before = _before(path, sought, fold, strip=strip)
                     if before is None and length == 1:
-                        before = _before(_composed(own), sought, fold, strip=strip)
+                        before = _before(own, sought, fold, strip=strip)
                     if before is not None:
                         found[number] = min(found.get(number, before), before, key=len)
                 if found:
                     return self._in_order(_outermost(found) if length > 1 else found)
         return []
 
-    def _files_like(self, stem: str) -> list[tuple[int, str, str]]:
-        """Number and name of assets, and the path of each file, that may be called so."""
+    def _files_like(self, name: str) -> list[tuple[int, tuple[str, ...], tuple[str, ...]]]:
+        """Number and name of assets, and the path of each file, that may be called so; both in their parts."""
+        stem = without_suffix(name)
         query = (
             "SELECT a.id, a.name, coalesce(f.path, a.path) FROM assets a "
             "LEFT JOIN files f ON f.asset_id = a.id AND f.role <> 'part'"
@@ -188,7 +193,9 @@ class Reader(Lists):
         if stem.isascii():  # SQLite knows no other letters' cases, nor how they are composed
             query += " WHERE f.path LIKE ?1 ESCAPE '\\' OR a.path LIKE ?1 ESCAPE '\\' OR a.name LIKE ?2 ESCAPE '\\'"
         rows = self._rows(query, values if stem.isascii() else [], _NAMED_FILE)
-        return [tuple(row) for row in rows]
+        wanted = {name.casefold(), stem.casefold()}
+        found = ((row[0], _composed(row[1]), _composed(row[2])) for row in rows)
+        return [row for row in found if _may_be(row[1], wanted) or _may_be(row[2], wanted)]
 
     def _in_order(self, numbers: Iterable[int]) -> list[Asset]:
         return sorted(self.by_ids(numbers), key=lambda asset: asset.name)
@@ -202,9 +209,10 @@ class Reader(Lists):
         return self._called_within(name, look=False)
 
     def _called_within(self, name: str, *, look: bool) -> list[Asset]:
-        query = "SELECT id, alias, path FROM assets WHERE kind = 'lora' AND format = 'safetensors'"
+        query = "SELECT id, alias, path FROM assets WHERE kind = 'lora' AND format = 'safetensors' ORDER BY id DESC"
         rows = self._rows(query, [], _ALIAS)
-        aliases = {row[0]: _alias(row[2]) if look and row[1] is None else row[1] for row in rows}
+        unseen = [row for row in rows if row[1] is None][: _MOST_LOOKED_AT if look else 0]
+        aliases = {row[0]: row[1] for row in rows} | {row[0]: _alias(row[2]) for row in unseen}
         for fold in (str, str.casefold):
             wanted = fold(unicodedata.normalize("NFC", name).strip())
             found = [number for number, alias in aliases.items() if alias and fold(alias) == wanted]
@@ -494,6 +502,12 @@ def _alias(path: str) -> str:
         return alias(read_header(Path(path)).metadata)
     except AssetctlError:
         return ""
+
+
+def _may_be(path: tuple[str, ...], names: Container[str]) -> bool:
+    """Whether the last part of a path is one of these, in any case, with or without what it ends in."""
+    last = path[-1].casefold() if path else ""
+    return last in names or without_suffix(last) in names
 
 
 def _like(text: str) -> str:
