@@ -172,25 +172,25 @@ def is_number(value: object) -> TypeGuard[float]:
 
 _SIDE: dict[str, Any] = {
     "flag": "--size", "key": "size", "field": "Size", "bounds": (64, 4096), "believed": (1, 2**20), "multiple": 8,
-    "help": "The checkpoint's own unless named.",
+    "help": "By default the checkpoint's own.",
 }  # fmt: skip
 
 OPTIONS: tuple[Option, ...] = (
     Option(
-        "steps", int, "Denoising steps: 20 unless named, or what a distilled model was made for.",
+        "steps", int, "Denoising steps: by default 20, or what a distilled model was made for.",
         "--steps", "steps", "Steps", 20, (1, 200), (0, 10_000), others=("num_inference_steps",),
     ),
     Option(
-        "cfg_scale", float, "How closely to follow the prompt: 7 unless named, or what a distilled model wants.",
+        "cfg_scale", float, "How closely to follow the prompt: by default 7, or what a distilled model wants.",
         "--cfg", "cfg", "CFG scale", 7.0, (0, 100), others=("cfgScale", "cfg", "guidance_scale"),
     ),
     Option(
-        "sampler", str, "As A1111 names it, in any case: Euler a unless named.",
+        "sampler", str, "As A1111 or ComfyUI names it, in any case: by default Euler a.",
         "--sampler", "sampler", "Sampler", "Euler a", spelled=canonical_sampler, values=tuple(SAMPLERS),
         others=("sampler_name",),
     ),
     Option(
-        "seed", int, "By chance unless named.",
+        "seed", int, "By default by chance.",
         "--seed", "seed", "Seed", None, (RANDOM, LARGEST_SEED), (RANDOM, _MOST), others=("noise_seed",),
     ),
     Option("width", int, **_SIDE),
@@ -200,7 +200,7 @@ OPTIONS: tuple[Option, ...] = (
         "--clip-skip", "clip_skip", "Clip skip", 1, (1, 12), (1, 100), silent=1, others=("clipSkip",),
     ),
     Option(
-        "flavour", str, "Whose picture it is to be: diffusers unless named, or as a1111 or comfyui makes it.",
+        "flavour", str, "Whose picture it is to be: by default diffusers', or as a1111 or comfyui makes it.",
         "--flavour", "flavour", "Flavour", "diffusers", silent=LEGACY, spelled=canonical_flavour, values=FLAVOURS,
     ),
     Option(
@@ -209,11 +209,11 @@ OPTIONS: tuple[Option, ...] = (
         values=tuple(SCHEDULERS), others=("schedule_type",),
     ),
     Option(
-        "noise", str, "Where noise comes from, cpu or nv (as on NVIDIA's cards): what the flavour has unless named.",
+        "noise", str, "Where noise comes from, cpu or nv (as on NVIDIA's cards): by default what the flavour has.",
         "--noise", "noise", "RNG", None, silent="CPU", spelled=canonical_noise, values=NOISES, sampled=True,
     ),
     Option(
-        "eta", float, "How much noise is drawn anew at each step: what the sampler is made for unless named.",
+        "eta", float, "How much noise is drawn anew at each step: by default what the sampler is made for.",
         "--eta", "eta", "Eta", None, (0, 1), silent=1.0, sampled=True,
     ),
     Option(
@@ -221,7 +221,7 @@ OPTIONS: tuple[Option, ...] = (
         "--ensd", "ensd", "ENSD", 0, (0, MAX_SEED), silent=0, sampled=True,
     ),
     Option(
-        "s_churn", float, "Noise added before each step, of Euler, Heun, DPM2: none unless named.",
+        "s_churn", float, "Noise added before each step, of Euler, Heun, DPM2: by default none.",
         "--s-churn", "s_churn", "Sigma churn", 0.0, (0, 100), silent=0.0, sampled=True,
     ),
     Option(
@@ -233,7 +233,7 @@ OPTIONS: tuple[Option, ...] = (
         "--s-tmax", "s_tmax", "Sigma tmax", 0.0, (0, 1000), silent=0.0, sampled=True,
     ),
     Option(
-        "s_noise", float, "What noise between steps is multiplied by: 1 unless named.",
+        "s_noise", float, "What noise between steps is multiplied by: by default 1.",
         "--s-noise", "s_noise", "Sigma noise", 1.0, (0, 2), silent=1.0, sampled=True,
     ),
     Option(

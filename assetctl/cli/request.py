@@ -72,7 +72,7 @@ AutoEmbeddingsOption = Annotated[
     bool | None,
     typer.Option(
         "--auto-embeddings/--no-auto-embeddings",
-        help="Find embeddings by their words in the prompts, as A1111 does: yes unless named.",
+        help="Find embeddings by their words in the prompts, as A1111 does; by default they are used.",
         show_default=False,
     ),
 ]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from assetctl.run import Run
     from assetctl.types import Facts, Origin
 
-_OFFLINE_HINT = "Leave out --offline or unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE; or give the path of a local file."
+_OFFLINE_HINT = "Unset ASSETCTL_OFFLINE and HF_HUB_OFFLINE, or leave out --offline; or give the path of a local file."
 
 
 def need_network(what: str, *, offline: bool) -> None:
@@ -35,7 +35,7 @@ def need_network(what: str, *, offline: bool) -> None:
         OfflineError: It is.
     """
     if offline:
-        raise OfflineError(f"{what} cannot be fetched: the network is switched off.", _OFFLINE_HINT)
+        raise OfflineError(f"{what} needs the network, which is switched off.", _OFFLINE_HINT)
 
 
 _RUN: ContextVar[Run | None] = ContextVar("run", default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,3 +142,17 @@ def test_the_only_checkpoint_decides_what_a_prompt_calls_for_check_and_generate_
     planned = assetctl("generate", "a zorgon cat", "--dry-run", "--json").data
     assert checked["can_generate"] is True
     assert [each["rule"] for each in checked["findings"]] == [each["rule"] for each in planned["findings"]]
+
+
+def test_an_embedding_that_is_not_loaded_is_not_called_either(assetctl, library):
+    torch = pytest.importorskip("torch")
+    library({"ink": "sd1"})
+    path = Path(assetctl("list", "--kind", "embedding", "--json").data[0]["path"]).with_name("oldstyle.pt")
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(2, 768)}}, path)
+    assetctl("import", path)
+    for command in (("check", "--for", "generate", "--prompt"), ("generate", "--dry-run")):
+        ended = assetctl(*command, "a cat, oldstyle", *DREAM, "--json")
+        assert ended.code == 0
+        told = [each for each in ended.data["findings"] if "oldstyle" in each["message"]]
+        assert [(each["rule"], each["severity"]) for each in told] == [("embedding_not_selected", "info")]
+        assert "is a pickle" in told[0]["message"]

@@ -70,7 +70,7 @@ def app(
         typer.Option(
             "--for",
             metavar="PURPOSE",
-            help="generate (unless named, where there is a checkpoint), comfyui, or any program.",
+            help="What it is for: generate (the default where there is a checkpoint), comfyui or any.",
             autocompletion=offering(PURPOSES),
         ),
     ] = None,

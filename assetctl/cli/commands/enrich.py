@@ -19,7 +19,7 @@ def app(
     session: Session,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="All assets unless named.", autocompletion=completion.asset_names()),
+        typer.Argument(metavar="[NAME...]", help="By default all assets.", autocompletion=completion.asset_names()),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Ask about those too that something is known of.")] = False,
 ) -> None:

@@ -27,7 +27,7 @@ def app(
     session: Session,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="All assets unless named.", autocompletion=completion.asset_names()),
+        typer.Argument(metavar="[NAME...]", help="By default all assets.", autocompletion=completion.asset_names()),
     ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Make a recipe of them too.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write there; nothing is overwritten.")] = None,

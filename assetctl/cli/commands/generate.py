@@ -58,14 +58,14 @@ def app(
     file: ManifestOption = Path("registry.toml"),
     negative: NegativeOption = None,
     count: Annotated[
-        int | None, typer.Option("--count", help="How many pictures: 1 unless named.", rich_help_panel=PICTURE)
+        int | None, typer.Option("--count", help="How many pictures: by default 1.", rich_help_panel=PICTURE)
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A folder, or a PNG, JPEG or WebP file.", rich_help_panel=PICTURE)
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option("--format", help="png, jpg or webp, for a folder: png unless named.", rich_help_panel=PICTURE),
+        typer.Option("--format", help="png, jpg or webp, for a folder: by default png.", rich_help_panel=PICTURE),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file that --out names.", rich_help_panel=PICTURE)

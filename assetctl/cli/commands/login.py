@@ -19,7 +19,7 @@ _LONGEST = 4096
 )
 def app(
     session: Session,
-    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="civitai or hf; all unless named.")] = None,
+    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="civitai or hf; by default all.")] = None,
 ) -> None:
     """Keep a source's token in the system's keyring; without a source, say which tokens there are.
 

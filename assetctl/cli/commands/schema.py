@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 def app(
     session: Session,
-    name: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="All commands unless named.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="By default all commands.")] = None,
 ) -> None:
     """Show what commands take and print: options, error codes, and the JSON Schema of each document."""
     from assetctl.wire.schema import Description, error_codes, event_schema  # noqa: PLC0415 - 10 ms that `--help` spares

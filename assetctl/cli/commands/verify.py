@@ -21,7 +21,7 @@ def app(
     session: Session,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="All assets unless named.", autocompletion=completion.asset_names()),
+        typer.Argument(metavar="[NAME...]", help="By default all assets.", autocompletion=completion.asset_names()),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Compare sizes and times of writing only.")] = False,
 ) -> None:

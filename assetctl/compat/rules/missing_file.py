@@ -25,7 +25,7 @@ def check(context: Context) -> Iterator[Finding]:
     for asset in dict.fromkeys(context.selection.assets()):
         problem = _problem(asset)
         if problem is not None:
-            yield RULE.finding("error", f"{asset.path}, the place of {asset.name}, {problem}.", _hint(asset), asset)
+            yield RULE.finding("error", f"The file of {asset.name}, {asset.path}, {problem}.", _hint(asset), asset)
 
 
 def _problem(asset: Asset) -> str | None:
@@ -38,7 +38,7 @@ def _problem(asset: Asset) -> str | None:
         return "is gone"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return None if size == asset.size else f"has {size} bytes and had {asset.size}"
+    return None if size == asset.size else f"has {size:,} bytes, and had {asset.size:,} when it was registered"
 
 
 def _hint(asset: Asset) -> str:

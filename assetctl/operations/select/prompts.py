@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.catalog.reading import refuse_ambiguous
-from assetctl.compat.check import OpenedCheckpoint, run_rules
+from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import AmbiguousNameError, CorruptFileError, GenerationError, NotFoundError
 from assetctl.files.paths import read_regular
 from assetctl.files.safetensors import read_header
@@ -377,7 +377,7 @@ class _Words:
             return Finding("family", "info", (asset.name,), f"The family of {unknown.name} is unknown.", hint)
         uses = [AssetUse("checkpoint", each) for each in (checkpoint,) if each is not None]
         alone = Selection((*uses, AssetUse("embedding", asset)))
-        report = run_rules(alone, opened=self._opened, only=_REFUSING)
+        report = run_rules(alone, Situation("generate"), opened=self._opened, only=_REFUSING)
         return next((each for each in report.findings if each.severity == "error" and asset.name in each.assets), None)
 
     @cached_property
