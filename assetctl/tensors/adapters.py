@@ -159,7 +159,7 @@ def root_of(header: Header) -> str:
 
 
 #: A denoiser's prefixes, as often as they follow each other, and a text encoder's after them.
-_DENOISER = re.compile(f"(?:{prefixes(DENOISERS)})*")
+_DENOISER = re.compile(f"(?:{prefixes(DENOISERS)})*+")
 _ENCODERS = sorted(
     (layout for layout in LAYOUTS if layout.network.startswith("text_encoder")), key=lambda layout: -len(layout.prefix)
 )
@@ -167,6 +167,9 @@ _ENCODER = re.compile("|".join(f"({layout.pattern(str)})" for layout in _ENCODER
 
 #: What a path with underscores may begin with that is a prefix all the same.
 _FURTHER = ("unet_", "transformer_", "model_", "diffusion_model_")
+
+#: As many of them as may follow each other: each makes another name to look up, as long as what remains.
+_MOST_FURTHER = 4
 
 #: Kohya's prefix by the name of a network's folder.
 KOHYA = {
@@ -206,7 +209,10 @@ def kohya_names(name: str) -> Iterator[str]:
     yield found
     if found.startswith("lora_unet_"):
         rest = found[len("lora_unet_") :]
-        while prefix := next((each for each in _FURTHER if rest.startswith(each)), None):
+        for _ in range(_MOST_FURTHER):
+            prefix = next((each for each in _FURTHER if rest.startswith(each)), None)
+            if prefix is None:
+                return
             rest = rest[len(prefix) :]
             yield f"lora_unet_{rest}"
 
