@@ -450,7 +450,21 @@ def described(**said: object) -> Callable[[Path], object]:
 _ONE = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 _TABLE = f'"{"t" * 200}":{_ONE}}}'
 
+#: Prefixes in one name, again and again: who looks from each to the name's end, or keeps a way back to each, takes long.
+_PREFIXES = ("lora_te_" * 30_000, "text_encoder." * 20_000, "unet." * 2_000_000, "lora_unet_" + "transformer_" * 80_000)
+
+
+def _name_of(text: str) -> Callable[[Path], object]:
+    return header(f'{{"{text}z.lora_down.weight":{_ONE}}}', 4)
+
+
 HEADERS = [
+    *(Sample(f"name-of-prefixes-{n}.safetensors", _name_of(text), code=0) for n, text in enumerate(_PREFIXES)),
+    Sample(
+        "header-of-one-long-string.safetensors",
+        header('{"a":["F32",[1],[0,4]],"__metadata__":{"k":"' + "x" * 30_000_000 + '"}}', 4),
+        code=0,
+    ),
     Sample("header-of-lists.safetensors", header(b'{"a":[' + b"[]," * 5_000_000 + b"0]}")),
     Sample("header-of-objects.safetensors", header(b'{"a":[' + b"{}," * 5_000_000 + b"0]}")),
     Sample("header-of-numbers.safetensors", header(b'{"a":[' + b"1e9," * 5_000_000 + b"0]}")),

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any
 
 _FIELDS = ("dtype", "shape", "data_offsets")
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)  # keeps no way back, which would outgrow the header
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 #: Objects and lists within each other.

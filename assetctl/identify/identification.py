@@ -41,6 +41,9 @@ _PREDICTS = frozenset({"checkpoint", "diffusion-model", "lora"})
 #: Tensors in all tables of which the sight is kept; the tables are kept with it.
 _MOST = 16_384
 
+#: Characters that a tensor's name has at most, of real ones; a longer one counts as several tensors.
+_NAME = 128
+
 #: The same observation is made in file after file.
 _evidence = lru_cache(maxsize=1024)(Evidence)
 
@@ -65,17 +68,17 @@ class Sight:
 
 def identify_tensors(header: Header) -> Identification:
     """What a file of tensors is, by its header alone."""
-    sight = (header.shared and _seen.get(header.tensors)) or _look(_of_tensors(header))
+    sight = (header.shared and _seen.get(header.tensors)) or _look(_shareable(header))
     if header.shared:
-        _seen.keep(header.tensors, sight)
+        _seen.keep(header, sight)
     if sight.features is None:
         return Identification(format=header.format, evidence=sight.evidence)
     return conclude(sight, header.metadata, format_=header.format, name=header.path.name)
 
 
-def _of_tensors(header: Header) -> Header:
-    """The header without what its writer says, which a sight that is kept would keep: what is shared is looked at."""
-    return replace(header, metadata={}) if header.shared else header
+def _shareable(header: Header) -> Header:
+    """A header of which the sight may be kept for other files of its tensors: one file's metadata are not kept with it."""
+    return replace(header, metadata={}) if header.shared and header.metadata else header
 
 
 def _look(header: Header) -> Sight:
@@ -97,27 +100,32 @@ class _Seen:
     """Sights of tables that files share: `Tables` hands out the same one for the same bytes."""
 
     def __init__(self) -> None:
-        self._sights: OrderedDict[int, tuple[Mapping[str, object], Sight]] = OrderedDict()
+        self._sights: OrderedDict[int, tuple[Mapping[str, object], Sight, int]] = OrderedDict()
         self._tensors = 0
         self._lock = threading.Lock()
 
     def get(self, tensors: Mapping[str, object]) -> Sight | None:
-        table, sight = self._sights.get(id(tensors), (None, None))
+        table, sight, _ = self._sights.get(id(tensors), (None, None, 0))
         return sight if table is tensors else None
 
-    def keep(self, tensors: Mapping[str, object], sight: Sight) -> None:
+    def keep(self, header: Header, sight: Sight) -> None:
         """Remember a sight, but of an embedding: its token may be its file's name."""
         named = sight.features is not None and sight.features.kind == "embedding"
-        if named or len(tensors) > _MOST // 4:
+        tensors = header.tensors
+        if named or id(tensors) in self._sights:
+            return
+        size = max(len(tensors), len(header.names) // _NAME)
+        if size > _MOST // 4:
             return
         with self._lock:
             if id(tensors) in self._sights:
                 return
-            self._tensors += len(tensors)
-            self._sights[id(tensors)] = tensors, sight  # the table is kept too, so that its number stays its own
+            self._tensors += size
+            # the table is kept too, so that its number stays its own
+            self._sights[id(tensors)] = tensors, sight, size
             while self._tensors > _MOST:
-                _, (oldest, _) = self._sights.popitem(last=False)
-                self._tensors -= len(oldest)
+                _, (_, _, oldest) = self._sights.popitem(last=False)
+                self._tensors -= oldest
 
 
 _seen = _Seen()

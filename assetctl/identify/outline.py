@@ -116,15 +116,16 @@ def _flat_line(name: str) -> str:
     return _flat(f".{name}")[1:]
 
 
-#: What stands before a network's own module names, as often as such things follow each other.
+#: What stands before a network's own module names, as often as such things follow each other. A `++` keeps no way back:
+#: one name of megabytes that is nothing but prefixes would take a hundred bytes for each of them.
 _PREFIX = re.compile(
-    rf"\n(?:\.(?:{prefixes((each for each in DENOISERS if not each.flat), _dotted_line)})+"
-    rf"|/(?:{prefixes((each for each in DENOISERS if each.network == 'denoiser'), _flat_line)})+)"
+    rf"\n(?:\.(?:{prefixes((each for each in DENOISERS if not each.flat), _dotted_line)})++"
+    rf"|/(?:{prefixes((each for each in DENOISERS if each.network == 'denoiser'), _flat_line)})++)"
 )
 
 #: `model.`, which is a prefix of all names once one of them goes on with a stack of blocks.
-_STACK = re.compile(rf"\n\.(?:model\.)+(?:{'|'.join(re.escape(_dotted_line(name)) for name in STACKS)})")
-_MODEL = re.compile(r"\n\.(?:model\.)+")
+_STACK = re.compile(rf"\n\.(?:model\.)++(?:{'|'.join(re.escape(_dotted_line(name)) for name in STACKS)})")
+_MODEL = re.compile(r"\n\.(?:model\.)++")
 
 
 class _Text:
@@ -216,14 +217,14 @@ class _Text:
         return known
 
 
-#: Characters of all distinct lines of a header up to which what is asked of them is kept for the next one.
-_LONGEST_TEXT = 2**17
+_kept_text = lru_cache(maxsize=64)(_Text)
 
-_kept_text_of = lru_cache(maxsize=64)(_Text)
+#: Characters up to which a text is kept; those of real models have a tenth.
+_MOST_TEXT = 2**18
 
 
 def _text_of(lines: frozenset[str]) -> _Text:
-    return _kept_text_of(lines) if sum(map(len, lines)) <= _LONGEST_TEXT else _Text(lines)
+    return _kept_text(lines) if sum(map(len, lines)) <= _MOST_TEXT else _Text(lines)
 
 
 class Outline:

@@ -159,7 +159,7 @@ def root_of(header: Header) -> str:
 
 
 #: A denoiser's prefixes, as often as they follow each other, and a text encoder's after them.
-_DENOISER = re.compile(f"(?:{prefixes(DENOISERS)})*")
+_DENOISER = re.compile(f"(?:{prefixes(DENOISERS)})*+")
 _ENCODERS = sorted(
     (layout for layout in LAYOUTS if layout.network.startswith("text_encoder")), key=lambda layout: -len(layout.prefix)
 )
@@ -168,7 +168,7 @@ _ENCODER = re.compile("|".join(f"({layout.pattern(str)})" for layout in _ENCODER
 #: What a path with underscores may begin with that is a prefix all the same.
 _FURTHER = ("unet_", "transformer_", "model_", "diffusion_model_")
 
-#: How many of them may follow each other.
+#: As many of them as may follow each other: each makes another name to look up, as long as what remains.
 _MOST_FURTHER = 4
 
 #: Kohya's prefix by the name of a network's folder.

@@ -48,7 +48,8 @@ _ENCODERS = tuple(
 #: How names in a denoising network begin: what they change tells more than the text encoders beside it.
 _NETWORKS = (*(layout.prefix for layout in LAYOUTS if layout.network == "denoiser"), "joint_blocks.")
 
-#: Modules of a text encoder that take in as much as it is wide: CLIP's, and T5's. No name is long before them.
+#: Modules of a text encoder that take in as much as it is wide: CLIP's, and T5's. No path of one is longer: where a
+#: prefix stands in one name again and again, each would be followed to the name's end.
 _CLIP = r"[^\n]{0,200}?[._](?:self_attn[._][qkv]_proj|mlp[._]fc1)(?=[._])"
 _T5 = r"[^\n]{0,200}?[._]SelfAttention[._][qkv](?=[._])"
 

@@ -70,7 +70,7 @@ _CHANNELS = frozenset({1, 3, 4, 12, 48})
 
 #: One stack of convolutions, slopes and norms, and nothing beside it.
 _STACK = re.compile(
-    r"(?:\n(?:\w+\.){0,2}(?:body|model)\.\d+\.(?:weight|bias|running_mean|running_var|num_batches_tracked))+\n"
+    r"(?:\n(?:\w+\.){0,2}(?:body|model)\.\d+\.(?:weight|bias|running_mean|running_var|num_batches_tracked))++\n"
 )
 
 

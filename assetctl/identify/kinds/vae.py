@@ -48,7 +48,7 @@ _FACES = ".mid.attn_1.norm2."
 
 #: How the decoder for stage C of Stable Cascade is named: one stack.
 _PREVIEWER = re.compile(
-    r"(?:\n(?:previewer\.)?blocks\.\d+\.(?:weight|bias|running_mean|running_var|num_batches_tracked))+\n"
+    r"(?:\n(?:previewer\.)?blocks\.\d+\.(?:weight|bias|running_mean|running_var|num_batches_tracked))++\n"
 )
 
 
