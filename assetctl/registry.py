@@ -7,6 +7,7 @@ happens and can be cancelled; what one of its listeners raises comes out as it w
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -669,6 +670,8 @@ class Registry:
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""
+        if not os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - which raise nothing; names are no files
+            return None
         from assetctl.operations.make.inspect_picture import find_picture
 
         return find_picture(self._workspace, name)
