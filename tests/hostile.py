@@ -450,7 +450,7 @@ def described(**said: object) -> Callable[[Path], object]:
 _ONE = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 _TABLE = f'"{"t" * 200}":{_ONE}}}'
 
-#: Prefixes in one name, again and again: who looks from each to the name's end, or keeps a way back to each, takes long.
+#: Prefixes in one name, again and again: to look from each to the name's end, or to keep a way back there, is long.
 _PREFIXES = ("lora_te_" * 30_000, "text_encoder." * 20_000, "unet." * 2_000_000, "lora_unet_" + "transformer_" * 80_000)
 
 

@@ -203,9 +203,18 @@ class Tables:
 _NAMED = b'"__metadata__"'
 
 
+#: How letters of that name are written that are escaped; text that is no English seldom holds these.
+_ESCAPED = (b"\\u005", b"\\u006", b"\\u007")
+
+
+def _named_once(start: bytes) -> bool:
+    """Whether metadata are named at most once in a header's beginning, as far as its bytes tell."""
+    return start.count(_NAMED) <= 1 and not any(map(start.__contains__, _ESCAPED))
+
+
 def _metadata_alone(start: bytes) -> object | None:
     """The metadata, if `start` is a header's beginning up to its table, and holds nothing else, and that once."""
-    if start.count(_NAMED) > 1:
+    if not _named_once(start):
         return None
     try:
         document = orjson.loads(start + b"}")
@@ -388,9 +397,9 @@ def _is_usual(raw: bytes, tensors: dict[str, Any]) -> bool:
     """
     first = next(iter(tensors), None)
     if first is None:
-        return raw.count(_NAMED) <= 1
+        return _named_once(raw)
     start = max(0, raw.find(orjson.dumps(first) + b":"))
-    if raw.count(b'"', start) != 10 * len(tensors) or raw.count(_NAMED, 0, start) > 1:
+    if raw.count(b'"', start) != 10 * len(tensors) or not _named_once(raw[:start]):
         return False
     return raw.find(b"-", start) < 0 or raw.find(b"-0", start) < 0  # which is no whole number there
 

@@ -77,7 +77,7 @@ def identify_tensors(header: Header) -> Identification:
 
 
 def _shareable(header: Header) -> Header:
-    """A header of which the sight may be kept for other files of its tensors: one file's metadata are not kept with it."""
+    """A header of which the sight may be kept for other files of its tensors: without its metadata."""
     return replace(header, metadata={}) if header.shared and header.metadata else header
 
 

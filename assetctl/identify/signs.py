@@ -66,6 +66,13 @@ VECTORS = Measure("vectors", lambda features: frozenset(features.vectors.values(
 NAMED = Measure(
     "names of vectors", lambda features: next(filter(features.vectors.__contains__, ("llama", "clip_l")), None)
 )
+#: Whether vectors are called what embeddings alone are: as trainers do, or a token as diffusers writes one, `<cat>`.
+TOKENS = Measure(
+    "names of tokens",
+    lambda features: (
+        features.layout != "diffusers" or all(name.startswith("<") and name.endswith(">") for name in features.vectors)
+    ),
+)
 #: Of a LoRA of text encoders: their widths.
 ONLY, SECOND, T5 = (
     Measure(f"{which} text encoder", lambda features, which=which: features.encoders.get(which))  # type: ignore[misc]

@@ -162,6 +162,7 @@ def test_a_table_that_was_seen_before_is_held_to_the_same(tmp_path):
     """The second file of one table is not parsed again, and its metadata may still stand twice."""
     rest = b'"%b":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}' % (b"a" * 200)
     usual, twice = b'{"__metadata__":{"k":"v"},', b'{"__metadata__":{"k":"v"},"__metadata__":{"k":"v"},'
-    for start in (usual, usual, twice, usual, b" \n" + usual, twice):
+    escaped = usual + b'"\\u005f_\\u006Detadata__":{"k":"w"},'
+    for start in (escaped, usual, usual, twice, usual, b" \n" + usual, twice, escaped):
         path = write_raw(tmp_path / "file.safetensors", start + rest, 4)
         assert here(path) == there(path), start

@@ -78,17 +78,45 @@ def kept_after(paths: list[Path]) -> int:
 
 
 def test_long_names_of_many_files_are_not_kept(tmp_path, traced):
-    names = [f"{each}.{'x' * 1_200_000}.lora_down.weight" for each in range(5)]
-    assert kept_after([written(tmp_path / f"{name[0]}.safetensors", name) for name in names]) < 2_000_000
+    names = [f"n{each}.{'x' * 1_200_000}.lora_down.weight" for each in range(5)]
+    assert kept_after([written(tmp_path / f"{name[:2]}.safetensors", name) for name in names]) < 2_000_000
 
 
 def test_metadata_are_not_kept_with_what_was_seen_of_the_tensors(tmp_path, traced):
-    paths = []
-    for each in range(6):
-        for said in ("a", "x" * 1_000_000):  # the second shares the tensors of the first
-            paths.append(
-                written(
-                    tmp_path / f"{each}-{len(said)}.safetensors", f"lora_unet_{'x' * 150}{each}.lora_down.weight", said
-                )
-            )
+    name = f"lora_unet_{'x' * 150}%d.lora_down.weight"
+    paths = [
+        written(tmp_path / f"{each}-{len(said)}.safetensors", name % each, said)
+        for each in range(6)
+        for said in ("a", "x" * 1_000_000)  # the second shares the tensors of the first
+    ]
     assert kept_after(paths) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "confidence"), [("emb_params", "certain"), ("<cat>", "certain"), ("pooled", "likely"), ("style", "likely")]
+)
+@pytest.mark.parametrize(("width", "family"), [(768, "sd1"), (1024, "sd2")])
+def test_vectors_by_any_name_are_not_certain(name, confidence, width, family):
+    found = identify_header(shaped({name: [1, width]}))
+    assert (found.kind, found.family, found.confidence) == ("embedding", family, confidence)
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "confidence"),
+    [(4, 320, "certain"), (9, 320, "certain"), (8, 320, "certain"), (8, 128, "likely"), (3, 320, "likely")],
+)
+def test_a_unet_of_other_inputs_is_not_certain(channels, width, confidence):
+    block = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0."
+    found = identify_header(
+        shaped({
+            "model.diffusion_model.input_blocks.0.0.weight": [width, channels, 3, 3],
+            f"{block}attn1.to_k.weight": [width, width],
+            f"{block}attn2.to_k.weight": [width, 768],
+        })
+    )  # fmt: skip
+    assert (found.family, found.confidence) == ("sd1", confidence)
+
+
+def shaped(shapes: dict[str, list[int]]) -> Header:
+    tensors = {name: {"dtype": "F16", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
+    return Header(Path("style.safetensors"), 0, 0, tensors, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from assetctl.identify.features import Distilled, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    CHANNELS,
     CONTEXT,
     DEPTH,
     FIRST_ATTENTION,
@@ -14,6 +15,7 @@ from assetctl.identify.signs import (
     NAMED,
     NO,
     ONLY,
+    TOKENS,
     UNET,
     VECTORS,
     VOLUMETRIC,
@@ -23,7 +25,11 @@ from assetctl.identify.signs import (
 _SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
 
 _SIGNS = (
-    Sign("certain", "its cross-attention takes text of width 768", measures={CONTEXT: (768,), INNER: HEADS}),
+    Sign("certain", "its cross-attention takes text of width 768",
+         measures={CONTEXT: (768,), INNER: HEADS, CHANNELS: (4, 5, 7, 9, None)}),
+    Sign("certain", "its cross-attention takes text of width 768, and its input a picture to edit",
+         measures={CONTEXT: (768,), INNER: (320, 640, 1280), CHANNELS: (8,)}),
+    Sign("likely", "its cross-attention takes text of width 768", measures={CONTEXT: (768,), INNER: HEADS}),
     Sign("certain", "its only text encoder has width 768", ("lora",), measures={CONTEXT: (None,), ONLY: (768,)}),
     Sign("likely", "its attention stands between 1x1 convolutions",
          measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: NO}),
@@ -31,7 +37,9 @@ _SIGNS = (
     Sign("possible", "its first level attends", measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: (None,)}),
     Sign("possible", "its attention modules hold one transformer block",
          measures=_SILENT | {DEPTH: (0,), LINEAR: (None,)}),
-    Sign("certain", "its vectors have width 768", ("embedding",), measures={VECTORS: ({768},), NAMED: (None,)}),
+    Sign("certain", "its vectors have width 768", ("embedding",),
+         measures={VECTORS: ({768},), NAMED: (None,), TOKENS: YES}),
+    Sign("likely", "its vectors have width 768", ("embedding",), measures={VECTORS: ({768},), NAMED: (None,)}),
     Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
 )  # fmt: skip
 
@@ -48,7 +56,8 @@ FAMILY = Family(
     ),
     variant=unet_variant,
     contract=(
-        "Text of width 768 in cross-attention, or in its only text encoder: certain. Attention between 1x1 "
+        "Text of width 768 in cross-attention, unless what it takes in is odd, or in its only text encoder: certain. "
+        "Attention between 1x1 "
         "convolutions, one transformer block deep or in the first level: likely."
     ),
     latent_channels=4,

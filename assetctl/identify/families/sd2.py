@@ -17,6 +17,7 @@ from assetctl.identify.signs import (
     LINEAR,
     NO,
     ONLY,
+    TOKENS,
     UNET,
     VECTORS,
     VOLUMETRIC,
@@ -40,7 +41,9 @@ _SIGNS = (
     Sign("possible", "its first level attends", measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: (None,)}),
     Sign("possible", "its attention modules hold one transformer block",
          measures=_SILENT | {DEPTH: (0,), LINEAR: (True, None)}),
-    Sign("certain", "its vectors have width 1024", ("embedding",), measures={VECTORS: ({1024},)}),
+    Sign("certain", "its vectors have width 1024", ("embedding",),
+         measures={VECTORS: ({1024},), TOKENS: YES}),
+    Sign("likely", "its vectors have width 1024", ("embedding",), measures={VECTORS: ({1024},)}),
     Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
 )  # fmt: skip
 
