@@ -21,7 +21,7 @@ def check(context: Context) -> Iterator[Finding]:
     uses = [use for use in context.selection.uses if serves(use)]
     for asset, count in Counter(use.asset for use in uses).items():
         if count > 1:
-            weights = [1 if use.weight is None else use.weight for use in uses if use.asset == asset]
-            adds_up = f", and its weights add up to {sum(weights):g}" if asset.kind == "lora" else ""
+            weight = sum(use.weight for use in uses if use.asset == asset)
+            adds_up = f", and its weights add up to {weight:g}" if asset.kind == "lora" else ""
             message = f"{asset.name} is selected {count} times{adds_up}."
             yield RULE.finding("warning", message, "Name it once, with the weight you want.", asset)
