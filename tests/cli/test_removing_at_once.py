@@ -67,6 +67,8 @@ def test_each_asset_is_removed_by_one(filled, now, shared):
     assert together(*[work] * 4) == []
     assert sorted(removed) == NAMES
     assert common.list() == []
+    # who comes second leaves no entry that holds nothing
+    assert not [entry.name for entry in common.trash() if not any(file.place.exists() for file in entry.files)]
     assert not [path for path in (filled / "models").rglob("*") if path.is_file()]
     common.close()
 

@@ -146,7 +146,10 @@ def _remove_all(files: Iterable[Path], seen: Mapping[Path, State]) -> None:
 
 
 def _was_written_to(path: Path, seen: Mapping[Path, State]) -> bool:
-    return path in seen and os.path.lexists(path) and state_of(path) != seen[path]
+    try:
+        return path in seen and state_of(path) != seen[path]
+    except (FileNotFoundError, NotADirectoryError):  # it is gone: somebody else may remove it too
+        return False
 
 
 def _on_one_disk(one: Path, other: Path) -> bool:
@@ -158,7 +161,7 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
     document = None if asset is None else _document(workspace, asset)
     kind = None if asset is None else asset.kind
     entry = trash.prepare(files, name=name, reason=reason, kind=kind, asset=document)  # may copy for long
-    was_there = True
+    was_there, forgotten = True, False
     try:
         if asset is None:
             was_there = trash.take(entry)
@@ -166,9 +169,11 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
             with workspace.catalog.write() as writer:
                 _see_it_is_the_same(writer.record(asset.id), document, asset)
                 writer.remove(asset.id)
+                forgotten = True
                 trash.take(entry)
     except BaseException:
-        if asset is None or workspace.catalog.read.at_path(asset.path) is not None:  # else it was forgotten already
+        # an asset that somebody else forgot has an entry of theirs; one that we forgot for good keeps this one
+        if asset is None or not forgotten or workspace.catalog.read.at_path(asset.path) is not None:
             trash.undo(entry)
         raise
     if not was_there:
