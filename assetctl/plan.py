@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from assetctl.options import Settings
@@ -115,6 +115,20 @@ class Plan:
     def vae(self) -> PlannedUse | None:
         """A VAE in place of the checkpoint's own."""
         return next(iter(self.of("vae")), None)
+
+
+def loading_order(plans: Sequence[Plan]) -> list[int]:
+    """The numbers of plans in the order that loads least, and else as they come.
+
+    Each checkpoint is loaded once; with it each VAE, then each set of embeddings, then each set of LoRAs.
+    """
+    first: dict[object, int] = {}
+    places: list[tuple[int, ...]] = []
+    for number, plan in enumerate(plans):
+        model = (plan.checkpoint, plan.prediction, plan.tokenizer, plan.device, plan.dtype)
+        loaded = [model, (model, plan.vae), (model, plan.vae, plan.of("embedding")), (model, plan.uses)]
+        places.append(tuple(first.setdefault((depth, each), number) for depth, each in enumerate(loaded)))
+    return sorted(range(len(plans)), key=places.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
