@@ -1,0 +1,168 @@
+"""assetctl's own face, `/v1`: its answers are the documents that `--json` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import NotFoundError, UsageError
+from assetctl.operations.library.edit import Changes
+from assetctl.options import OPTIONS
+from assetctl.request import MAX_COUNT, Request, Use
+from assetctl.server.app import Face
+from assetctl.server.endpoints import FLAG, NAME, NAMES, NUMBER, TEXT, WHOLE, Asked, Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from assetctl.compat.check import CheckReport
+    from assetctl.operations.select.prompts import PromptReading
+    from assetctl.server.endpoints import Schema
+    from assetctl.types import Asset, AssetDetails, Fitting
+
+#: Assets of one page.
+_PAGE = 1000
+
+_LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": _PAGE}
+
+_KINDS = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
+
+#: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
+SETTINGS: Mapping[str, Schema] = {
+    each.name: _KINDS[each.type.__name__] | {"description": each.help} for each in OPTIONS if each.name != "seed"
+}
+
+_BY_NAME: Schema = {"type": "object", "additionalProperties": {"type": ["number", "null"]}, "maxProperties": 100}
+
+#: The assets and prompts of a picture.
+SELECTION: Mapping[str, Schema] = {
+    "prompt": TEXT | {"description": "What the picture shows."},
+    "negative_prompt": TEXT | {"description": "What it must not show."},
+    "checkpoint": NAME | {"description": "The model, by name, path or hash."},
+    "loras": _BY_NAME | {"description": "LoRAs by name, each with its weight; null for its own."},
+    "textual_inversions": {
+        "type": "object", "additionalProperties": {"type": ["string", "null"]}, "maxProperties": 100,
+        "description": "Embeddings by name, each with its token in the prompts, or null.",
+    },
+    "vae": NAME | {"description": "A VAE in place of the checkpoint's own."},
+    "auto_embeddings": FLAG | {"description": "Whether embeddings are found by their words in the prompts."},
+}  # fmt: skip
+
+#: What `/v1/generate` takes besides.
+PICTURES: Mapping[str, Schema] = {
+    **SETTINGS,
+    "seed": {
+        "type": ["integer", "array"], "items": WHOLE, "maxItems": MAX_COUNT,
+        "description": "One for the first picture, or one for each; by default by chance.",
+    },
+    "num_images": WHOLE | {"description": "How many pictures: by default 1."},
+}  # fmt: skip
+
+
+def request_of(body: Mapping[str, Any]) -> Request:
+    """The request that a body of selection and settings is.
+
+    Raises:
+        UsageError: It makes no sense.
+    """
+    uses = [Use(role, body[role]) for role in ("checkpoint", "vae") if body.get(role) is not None]
+    uses += [Use("lora", name, weight) for name, weight in body.get("loras", {}).items()]
+    uses += [Use("embedding", name) for name in body.get("textual_inversions", {})]
+    settings = {name: body[name] for name in SETTINGS if body.get(name) is not None}
+    seed = body.get("seed")
+    if isinstance(seed, int):
+        settings["seed"] = seed
+    return Request(
+        tuple(uses),
+        body.get("prompt"),
+        body.get("negative_prompt"),
+        settings,
+        count=body.get("num_images"),
+        auto_embeddings=body.get("auto_embeddings"),
+    )
+
+
+def _assets(asked: Asked) -> Sequence[Asset] | Sequence[Fitting]:
+    query = dict(asked.query)
+    limit, words, fits = query.pop("limit", 100), query.pop("q", None), query.pop("fits", None)
+    if not 1 <= limit <= _PAGE:
+        raise UsageError(f"limit must be 1 to {_PAGE}.", "Ask for the next ones with filters.")
+    query["tags"] = query.pop("tag", ())
+    if words is not None:
+        if fits is not None or query["tags"] or "sort" in query or "in_store" in query:
+            raise UsageError("q goes with kind, family, base_model and format alone.", "Leave the others out.")
+        del query["tags"]
+        return asked.registry.search(words, limit=limit, **query)
+    if fits is not None:
+        return asked.registry.fitting(fits, limit=limit, **query)
+    return asked.registry.list(limit=limit, **query)
+
+
+def _asset(asked: Asked) -> AssetDetails:
+    return asked.registry.inspect(asked.path["name"], hashes=False)
+
+
+def _edit(asked: Asked) -> Asset:
+    body = dict(asked.body)
+    for name in ("trigger_words", "add_tags", "remove_tags", "reset"):
+        if name in body:
+            body[name] = tuple(body[name])
+    return asked.registry.edit(asked.path["name"], Changes(**body))
+
+
+def _remove(asked: Asked) -> object:
+    asset = asked.registry.get(asked.path["name"])
+    if asset.name != asked.path["name"]:  # what is deleted is named whole
+        raise NotFoundError(f"There is no asset {asked.path['name']!r:.60}.", "Name it as GET /v1/assets does.")
+    removal = asked.registry.plan_removal(asset.name)
+    asked.registry.remove(removal)
+    return removal
+
+
+def _check(asked: Asked) -> CheckReport:
+    body = dict(asked.body)
+    purpose, commercial = body.pop("for", None), body.pop("commercial", False)
+    return asked.registry.check(request_of(body), purpose=purpose, commercial=commercial)
+
+
+def _prompt(asked: Asked) -> PromptReading:
+    return asked.registry.prompt(
+        asked.body["prompt"],
+        checkpoint=asked.body.get("checkpoint"),
+        embeddings=asked.body.get("embeddings", ()),
+        auto_embeddings=asked.body.get("auto_embeddings", True),
+    )
+
+
+_FILTERS: Mapping[str, Schema] = {"kind": NAME, "family": TEXT, "base_model": TEXT, "format": TEXT}
+
+OWN = Face(
+    (
+        Endpoint(
+            "GET", "/v1/assets", _assets, "List assets, search them, or find what fits a checkpoint.",
+            "list[types.Asset] | list[types.Fitting]",
+            query={**_FILTERS, "tag": NAMES, "in_store": FLAG, "sort": NAME, "fits": NAME, "q": TEXT, "limit": _LIMIT},
+        ),
+        Endpoint("GET", "/v1/assets/{name:path}", _asset, "All that is known of an asset.", "types.AssetDetails"),
+        Endpoint(
+            "PATCH", "/v1/assets/{name:path}", _edit, "Change what the catalog says of an asset.", "types.Asset",
+            body={
+                **dict.fromkeys(("name", "kind", "family", "base_model", "variant", "prediction", "notes"), TEXT),
+                **dict.fromkeys(("trigger_words", "add_tags", "remove_tags", "reset"), NAMES),
+                "default_weight": NUMBER,
+            },
+        ),
+        Endpoint(
+            "DELETE", "/v1/assets/{name:path}", _remove, "Move an asset to the trash.",
+            "operations.library.remove.Removal",
+        ),
+        Endpoint(
+            "POST", "/v1/check", _check, "Whether a selection works together, and can be generated with.",
+            "types.CheckReport", body={**SELECTION, **PICTURES, "for": NAME, "commercial": FLAG},
+        ),
+        Endpoint(
+            "POST", "/v1/prompt", _prompt, "How a prompt is read.", "operations.select.prompts.PromptReading",
+            body={"prompt": TEXT, "checkpoint": NAME, "embeddings": NAMES, "auto_embeddings": FLAG},
+            required=("prompt",),
+        ),
+    )
+)  # fmt: skip
