@@ -25,7 +25,6 @@ from assetctl.cli.request import (
     with_recipe,
 )
 from assetctl.cli.session import Session, command
-from assetctl.errors import AssetctlError, IncompatibleError, UnusableError
 from assetctl.request import Request
 from assetctl.types import PURPOSES
 
@@ -102,11 +101,9 @@ def app(
         **settings_of(settings),
     )
     report = session.registry.check(with_recipe(typed, recipe, file), purpose=purpose, commercial=commercial)
-    refused: type[AssetctlError] | None = None
-    if not report.ok:
-        refused = IncompatibleError
-    elif report.can_generate is False:
-        refused = UnusableError
-    session.out.result(report, lambda: show_report(report), ["ok" if refused is None else refused.code])
+    from assetctl.compat.check import refusal  # noqa: PLC0415 - loaded by now, and not for `--help`
+
+    refused = refusal(report)
+    session.out.result(report, lambda: show_report(report, refused), ["ok" if refused is None else refused.code])
     if refused is not None:
         raise typer.Exit(refused.exit_code)

@@ -6,7 +6,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assetctl.errors import CorruptFileError, HashMismatchError, IncompatibleError, UnusableError, UsageError
+from assetctl.compat.check import refusal
+from assetctl.errors import UnusableError, UsageError
 from assetctl.files.paths import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, selected, with_settings
@@ -74,7 +75,7 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
         raise UnusableError(
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
-    return resolve_selection(workspace, request, selected(workspace, request, complete=True))
+    return resolve_selection(workspace, request, selected(workspace, request, complete=True, note_unknown_tags=True))
 
 
 def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:
@@ -88,35 +89,9 @@ def resolve_selection(workspace: Workspace, request: Request, selection: Selecti
     selection = with_settings(selection, request.settings)
     refuse_unobeyed(request.settings, selection.settings)
     report = judge(workspace, selection, purpose="generate")
-    _refuse(report)
+    if (refused := refusal(report)) is not None:
+        raise refused
     return _plan(workspace, request, selection), report
-
-
-#: Rules of files that are not what they should be: that is no question of what fits.
-_DAMAGE = {"missing_file": CorruptFileError, "unreadable_file": CorruptFileError, "changed_file": HashMismatchError}
-
-
-def _refuse(report: CheckReport) -> None:
-    """Raise the error that the findings come to, if any is one.
-
-    Raises:
-        FileError: A file is gone, damaged or changed.
-        UnusableError: All fits, and cannot be generated with.
-        IncompatibleError: Something else stands against it.
-    """
-    errors = [finding for finding in report.findings if finding.severity == "error"]
-    if not errors:
-        return
-    first, rules = errors[0], {finding.rule for finding in errors}
-    if rules <= _DAMAGE.keys():
-        raise _DAMAGE[first.rule](first.message, first.hint)
-    if rules == {"generate"}:
-        raise UnusableError(first.message, first.hint)
-    raise IncompatibleError(
-        f"This selection cannot work together: {len(errors)} {'problem' if len(errors) == 1 else 'problems'}.",
-        "Fix what the findings name; `assetctl check` tries a selection without generating.",
-        report.findings,
-    )
 
 
 def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
