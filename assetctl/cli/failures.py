@@ -80,6 +80,7 @@ def guard_results() -> None:
     elif isinstance(was, io.TextIOWrapper):
         encoding, errors, by_line, at_once = was.encoding, was.errors, was.line_buffering, was.write_through
         sys.stdout = Results(was.detach(), encoding, errors, line_buffering=by_line, write_through=at_once)
+        sys.__stdout__ = sys.stdout  # type: ignore[misc]  # the other name of the same: its buffer is gone
 
 
 INTERRUPTED = 130
