@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from assetctl.catalog import Generation
+    from assetctl.catalog.jobs import Jobs
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
     from assetctl.operations.acquire.demo import DemoStep
@@ -602,9 +604,18 @@ class Registry:
         request: Request,
         *,
         backend: Backend | None = None,
+        seeds: Sequence[int] | None = None,
+        job: int | None = None,
         run: Run | None = None,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them.
+
+        Args:
+            request: What to make.
+            backend: Who makes it; a new one of diffusers unless named.
+            seeds: One for each picture, in place of the request's own.
+            job: The number of the job that wants them, if one does.
+            run: Told of every step.
 
         Raises:
             InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
@@ -614,9 +625,20 @@ class Registry:
         from assetctl.operations.make.generate import generate
 
         plan, report = self.plan(request)
+        if seeds is not None:
+            plan = replace(plan, seeds=tuple(seeds))
         painter = backend or DiffusersBackend()
         with running(run) as run:
-            return generate(self._workspace, plan, report, painter, output=request.output, run=run)
+            return generate(self._workspace, plan, report, painter, output=request.output, job=job, run=run)
+
+    @property
+    def jobs(self) -> Jobs:
+        """What waits for a server's worker, is done by it, or was."""
+        return self._workspace.catalog.jobs
+
+    def pictures_of_job(self, number: int) -> Sequence[Generation]:
+        """The pictures that were made for a job, in order."""
+        return self._workspace.catalog.generations.of_job(number)
 
     def plan_reproduction(
         self,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from assetctl.catalog import rows
 from assetctl.catalog.generations import Generations
+from assetctl.catalog.jobs import Jobs
 from assetctl.catalog.reading import Reader
 from assetctl.catalog.rows import BUSY_TIMEOUT, HEAD, explain, explained
 from assetctl.catalog.unwritable import keep_room, snapshot
@@ -92,6 +93,11 @@ class Catalog:
     def generations(self) -> Generations:
         """The pictures that were made: reading them, and adding one."""
         return Generations(self._to_read, self.path, self.write)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """What waits for the worker."""
+        return Jobs(self._to_read, self.path, self.write)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Writer]:

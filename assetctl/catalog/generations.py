@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from assetctl.plan import PlannedUse
 
 #: What a list of pictures reads of each; only the picture that is asked for by itself has its record.
-_LISTED = some("generations", "record")
+_LISTED = some("generations", "record", "job_id")
 _USE = some("generation_assets", "position", "asset_id")
 
 #: What every picture has among its settings. Others come and go with what can be asked for.
@@ -60,6 +60,7 @@ class GenerationEntry:
         image_path: Where the picture lies.
         image_sha256: Of the picture's file.
         record: Everything that was recorded in the picture.
+        job: The number of the job that it was made for, if any.
     """
 
     uses: Sequence[PlannedUse]
@@ -69,6 +70,7 @@ class GenerationEntry:
     image_path: str
     image_sha256: str
     record: dict[str, object]
+    job: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +193,16 @@ class Generations(Asking):
         Raises:
             NotFoundError: No picture has this number.
         """
-        columns = some("generations")
+        columns = some("generations", "job_id")
         query = f"SELECT {', '.join(columns)} FROM generations WHERE id = ?"
         rows = self._rows(query, [number], columns) if abs(number) < 2**63 else []
         if not rows:
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
         return self._generation(rows[0], self._assets([number]))
+
+    def of_job(self, job: int) -> list[Generation]:
+        """The pictures that were made for a job, in order."""
+        return self._listed("FROM generations WHERE job_id = ? ORDER BY id", [job])
 
     def has_file(self, sha256: str) -> bool:
         """Whether a picture was saved as exactly these bytes."""
@@ -212,6 +218,7 @@ class Generations(Asking):
             "image_path": entry.image_path,
             "image_sha256": entry.image_sha256,
             "record": orjson.dumps(entry.record).decode(),
+            "job_id": entry.job,
         }
         uses = [
             (position, use.path, use.role, use.name, use.sha256, use.applied_weight)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assetctl.errors import NotFoundError, UsageError
 from assetctl.operations.library.edit import Changes
-from assetctl.options import OPTIONS
-from assetctl.request import MAX_COUNT, Request, Use
 from assetctl.server.app import Face
 from assetctl.server.endpoints import FLAG, NAME, NAMES, NUMBER, TEXT, WHOLE, Asked, Endpoint
+from assetctl.server.requests import PICTURES, SELECTION, exact, request_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,62 +22,6 @@ if TYPE_CHECKING:
 _PAGE = 1000
 
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": _PAGE}
-
-_KINDS = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
-
-#: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
-SETTINGS: Mapping[str, Schema] = {
-    each.name: _KINDS[each.type.__name__] | {"description": each.help} for each in OPTIONS if each.name != "seed"
-}
-
-_BY_NAME: Schema = {"type": "object", "additionalProperties": {"type": ["number", "null"]}, "maxProperties": 100}
-
-#: The assets and prompts of a picture.
-SELECTION: Mapping[str, Schema] = {
-    "prompt": TEXT | {"description": "What the picture shows."},
-    "negative_prompt": TEXT | {"description": "What it must not show."},
-    "checkpoint": NAME | {"description": "The model, by name, path or hash."},
-    "loras": _BY_NAME | {"description": "LoRAs by name, each with its weight; null for its own."},
-    "textual_inversions": {
-        "type": "object", "additionalProperties": {"type": ["string", "null"]}, "maxProperties": 100,
-        "description": "Embeddings by name, each with its token in the prompts, or null.",
-    },
-    "vae": NAME | {"description": "A VAE in place of the checkpoint's own."},
-    "auto_embeddings": FLAG | {"description": "Whether embeddings are found by their words in the prompts."},
-}  # fmt: skip
-
-#: What `/v1/generate` takes besides.
-PICTURES: Mapping[str, Schema] = {
-    **SETTINGS,
-    "seed": {
-        "type": ["integer", "array"], "items": WHOLE, "maxItems": MAX_COUNT,
-        "description": "One for the first picture, or one for each; by default by chance.",
-    },
-    "num_images": WHOLE | {"description": "How many pictures: by default 1."},
-}  # fmt: skip
-
-
-def request_of(body: Mapping[str, Any]) -> Request:
-    """The request that a body of selection and settings is.
-
-    Raises:
-        UsageError: It makes no sense.
-    """
-    uses = [Use(role, body[role]) for role in ("checkpoint", "vae") if body.get(role) is not None]
-    uses += [Use("lora", name, weight) for name, weight in body.get("loras", {}).items()]
-    uses += [Use("embedding", name) for name in body.get("textual_inversions", {})]
-    settings = {name: body[name] for name in SETTINGS if body.get(name) is not None}
-    seed = body.get("seed")
-    if isinstance(seed, int):
-        settings["seed"] = seed
-    return Request(
-        tuple(uses),
-        body.get("prompt"),
-        body.get("negative_prompt"),
-        settings,
-        count=body.get("num_images"),
-        auto_embeddings=body.get("auto_embeddings"),
-    )
 
 
 def _assets(asked: Asked) -> Sequence[Asset] | Sequence[Fitting]:
@@ -133,6 +76,22 @@ def _prompt(asked: Asked) -> PromptReading:
     )
 
 
+def _generate(asked: Asked) -> object:
+    body = dict(asked.body)
+    priority = body.pop("priority", 0)
+    wanted = exact(body)
+    asked.registry.plan(request_of(wanted))  # what cannot work is said now
+    return asked.queue.submit("generate", wanted, priority)
+
+
+def _jobs(asked: Asked) -> object:
+    return asked.registry.jobs.latest(asked.query.get("limit", 100))
+
+
+def _job(asked: Asked) -> object:
+    return asked.registry.jobs.get(int(asked.path["id"]))
+
+
 _FILTERS: Mapping[str, Schema] = {"kind": NAME, "family": TEXT, "base_model": TEXT, "format": TEXT}
 
 OWN = Face(
@@ -159,6 +118,12 @@ OWN = Face(
             "POST", "/v1/check", _check, "Whether a selection works together, and can be generated with.",
             "types.CheckReport", body={**SELECTION, **PICTURES, "for": NAME, "commercial": FLAG},
         ),
+        Endpoint(
+            "POST", "/v1/generate", _generate, "Have pictures made.", "catalog.jobs.Job",
+            body={**SELECTION, **PICTURES, "priority": WHOLE}, status=202,
+        ),
+        Endpoint("GET", "/v1/jobs", _jobs, "Jobs.", "list[catalog.jobs.Job]", query={"limit": _LIMIT}),
+        Endpoint("GET", "/v1/jobs/{id:int}", _job, "A job.", "catalog.jobs.Job"),
         Endpoint(
             "POST", "/v1/prompt", _prompt, "How a prompt is read.", "operations.select.prompts.PromptReading",
             body={"prompt": TEXT, "checkpoint": NAME, "embeddings": NAMES, "auto_embeddings": FLAG},

@@ -269,6 +269,7 @@ def generate(
     backend: Backend,
     *,
     output: Output | None = None,
+    job: int | None = None,
     run: Run,
 ) -> GenerationResult:
     """Make the plan's pictures, save each with its parameters inside, and record it.
@@ -279,6 +280,7 @@ def generate(
         report: The verdict on the plan's selection.
         backend: Who makes it.
         output: Where they go.
+        job: The number of the job that wants them, if one does.
         run: Told of every step, and of every picture once it is saved and recorded.
 
     Raises:
@@ -297,7 +299,7 @@ def generate(
         for number, picture in enumerate(backend.generate(plan, run), 1):
             clock.note(picture)
             with _undisturbed():
-                saved.append(_save(workspace, plan, picture, target, number))
+                saved.append(_save(workspace, plan, picture, target, number, job))
             report = _with_findings(report, picture.findings)
             run.tell(Saved(path=saved[-1].path))
     return GenerationResult(tuple(saved), plan, report, clock.timings(), target.planned(len(plan.seeds)))
@@ -398,7 +400,9 @@ def _wants_autov3(asset: Asset) -> bool:
     return asset.autov3 is None and asset.kind in ("lora", "embedding") and asset.format == "safetensors"
 
 
-def _save(workspace: Workspace, plan: Plan, picture: Picture, target: OutputPath, number: int) -> SavedPicture:
+def _save(  # noqa: PLR0913, PLR0917 - all that is recorded
+    workspace: Workspace, plan: Plan, picture: Picture, target: OutputPath, number: int, job: int | None
+) -> SavedPicture:
     record = pictures.picture_record(plan, picture.seed, picture.environment)
     text = pictures.infotext(plan, picture.seed)
 
@@ -415,6 +419,7 @@ def _save(workspace: Workspace, plan: Plan, picture: Picture, target: OutputPath
         image_path=str(path),
         image_sha256=sha256,
         record=record,
+        job=job,
     )
     recorded = workspace.catalog.generations.record(entry)
     return SavedPicture(str(path), picture.seed, recorded, sha256, picture.environment)

@@ -1,0 +1,185 @@
+"""Jobs: what somebody wants done by the worker, in which order, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from assetctl.catalog.listing import Asking
+from assetctl.catalog.rows import TABLES, DamagedError, explained, from_json, insert
+from assetctl.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+_COLUMNS = TABLES["jobs"]
+
+#: Those of a job that has come to its end.
+ENDED = ("done", "failed", "cancelled")
+
+#: How often a job is tried: a worker that dies over it twice does so again.
+_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something that somebody wants done.
+
+    Attributes:
+        id: Counts up from 1, and is never given again.
+        kind: `generate` or `pull`.
+        status: `queued`, `running`, `done`, `failed` or `cancelled`.
+        priority: Those of a higher one come first; equal ones as they came.
+        request: What is wanted, as the API has it.
+        error: What it failed of, as documents have it.
+        attempts: How often it was begun.
+    """
+
+    id: int
+    kind: str
+    status: str
+    priority: int
+    request: Mapping[str, Any]
+    error: Mapping[str, Any] | None
+    attempts: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.status in ENDED
+
+
+class Jobs(Asking):
+    """Questions about jobs, and what becomes of them. One server at a time takes them; anybody adds and cancels.
+
+    Args:
+        connect: As `Asking` has it.
+        path: The catalog.
+        write: The transaction in which a job is changed.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        path: Path,
+        write: Callable[[], AbstractContextManager[Asking]],
+    ) -> None:
+        super().__init__(connect, path)
+        self._write = write
+
+    def add(self, kind: str, request: Mapping[str, Any], priority: int = 0) -> Job:
+        """Have something done, after what waits already."""
+        values = {
+            "kind": kind, "status": "queued", "priority": priority, "request": orjson.dumps(dict(request)).decode(),
+            "attempts": 0, "created_at": _now(),
+        }  # fmt: skip
+        with self._write() as tx:
+            number = int(tx.connection.execute(insert("jobs", *values), tuple(values.values())).lastrowid or 0)
+        return self.get(number)
+
+    def get(self, number: int) -> Job:
+        """One job.
+
+        Raises:
+            NotFoundError: None has this number.
+        """
+        found = self._jobs("WHERE id = ?", [number]) if abs(number) < 2**63 else []
+        if not found:
+            raise NotFoundError(f"There is no job {number}.", "`assetctl jobs` lists them.")
+        return found[0]
+
+    def latest(self, limit: int, *, ended: bool = True) -> list[Job]:
+        """Jobs: those that wait or run in the order of their turn, and then those that ended, the last one first."""
+        waiting = self._jobs(
+            "WHERE status IN ('queued', 'running') ORDER BY status = 'running' DESC, priority DESC, id LIMIT ?", [limit]
+        )
+        rest = limit - len(waiting)
+        if not ended or rest <= 0:
+            return waiting
+        return waiting + self._jobs("WHERE status IN ('done', 'failed', 'cancelled') ORDER BY id DESC LIMIT ?", [rest])
+
+    def count(self, status: str) -> int:
+        """How many are so."""
+        return int(self._rows("SELECT count(*) FROM jobs WHERE status = ?", [status])[0][0])
+
+    def take(self) -> Job | None:
+        """Begin the job whose turn it is; `None` where none waits."""
+        with self._write() as tx:
+            row = tx.connection.execute(
+                "UPDATE jobs SET status = 'running', attempts = attempts + 1, started_at = ? WHERE id = "
+                "(SELECT id FROM jobs WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1) RETURNING id",
+                [_now()],
+            ).fetchone()
+        return None if row is None else self.get(row[0])
+
+    def end(self, number: int, status: str, error: Mapping[str, Any] | None = None) -> Job:
+        """Let a running job end as `done`, `failed` or `cancelled`; one that has ended stays as it is."""
+        with self._write() as tx:
+            tx.connection.execute(
+                "UPDATE jobs SET status = ?, error = ?, finished_at = ? WHERE id = ? AND status = 'running'",
+                [status, None if error is None else orjson.dumps(dict(error)).decode(), _now(), number],
+            )
+        return self.get(number)
+
+    def cancel(self, number: int) -> Job:
+        """Let a job that waits not begin. One that runs is stopped by whoever runs it; see `Queue.cancel`.
+
+        Raises:
+            NotFoundError: None has this number.
+        """
+        with self._write() as tx:
+            tx.connection.execute(
+                "UPDATE jobs SET status = 'cancelled', finished_at = ? WHERE id = ? AND status = 'queued'",
+                [_now(), number],
+            )
+        return self.get(number)
+
+    def put_back(self, reason: Mapping[str, Any] | None) -> list[int]:
+        """Let what was running when its worker or server ended wait again, once; then it fails of that.
+
+        Args:
+            reason: What it fails of; `None` where it was stopped on purpose, which is no try.
+
+        Returns:
+            The numbers of those that failed.
+        """
+        with self._write() as tx:
+            if reason is None:
+                tx.connection.execute(
+                    "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1 "
+                    "WHERE status = 'running'"
+                )
+                return []
+            failed = tx.connection.execute(
+                "UPDATE jobs SET status = 'failed', error = ?, finished_at = ? "
+                "WHERE status = 'running' AND attempts >= ? RETURNING id",
+                [orjson.dumps(dict(reason)).decode(), _now(), _TRIES],
+            ).fetchall()
+            tx.connection.execute("UPDATE jobs SET status = 'queued', started_at = NULL WHERE status = 'running'")
+        return [row[0] for row in failed]
+
+    def _jobs(self, rest: str, values: Sequence[object]) -> list[Job]:
+        rows = self._rows(f"SELECT {', '.join(_COLUMNS)} FROM jobs {rest}", values, _COLUMNS)
+        return [self._job(dict(row)) for row in rows]
+
+    def _job(self, values: dict[str, Any]) -> Job:
+        with explained(self._path):
+            request = from_json(values.pop("request"), "what a job is to do")
+            error = values.pop("error")
+            said = None if error is None else from_json(error, "what a job failed of")
+            if not isinstance(request, dict) or not (said is None or isinstance(said, dict)):
+                raise DamagedError("what a job is to do is not what assetctl writes")
+        return Job(**values, request=request, error=said)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,99 @@
+"""What a job is to make, as the API has it: its fields, and the request that they are."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import UsageError
+from assetctl.options import LARGEST_SEED, MAX_SEED, OPTIONS, RANDOM
+from assetctl.request import MAX_COUNT, Request, Use
+from assetctl.server.endpoints import FLAG, NAME, NUMBER, TEXT, WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from assetctl.server.endpoints import Schema
+
+_KINDS = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
+
+#: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
+SETTINGS: Mapping[str, Schema] = {
+    each.name: _KINDS[each.type.__name__] | {"description": each.help} for each in OPTIONS if each.name != "seed"
+}
+
+_BY_NAME: Schema = {"type": "object", "additionalProperties": {"type": ["number", "null"]}, "maxProperties": 100}
+
+#: The assets and prompts of a picture.
+SELECTION: Mapping[str, Schema] = {
+    "prompt": TEXT | {"description": "What the picture shows."},
+    "negative_prompt": TEXT | {"description": "What it must not show."},
+    "checkpoint": NAME | {"description": "The model, by name, path or hash."},
+    "loras": _BY_NAME | {"description": "LoRAs by name, each with its weight; null for its own."},
+    "textual_inversions": {
+        "type": "object", "additionalProperties": {"type": ["string", "null"]}, "maxProperties": 100,
+        "description": "Embeddings by name, each with its token in the prompts, or null.",
+    },
+    "vae": NAME | {"description": "A VAE in place of the checkpoint's own."},
+    "auto_embeddings": FLAG | {"description": "Whether embeddings are found by their words in the prompts."},
+}  # fmt: skip
+
+#: What `/v1/generate` takes besides.
+PICTURES: Mapping[str, Schema] = {
+    **SETTINGS,
+    "seed": {
+        "type": ["integer", "array"], "items": WHOLE, "maxItems": MAX_COUNT,
+        "description": "One for the first picture, or one for each; by default by chance.",
+    },
+    "num_images": WHOLE | {"description": "How many pictures: by default 1."},
+}  # fmt: skip
+
+
+def request_of(body: Mapping[str, Any]) -> Request:
+    """The request that a body of selection and settings is.
+
+    Raises:
+        UsageError: It makes no sense.
+    """
+    uses = [Use(role, body[role]) for role in ("checkpoint", "vae") if body.get(role) is not None]
+    uses += [Use("lora", name, weight) for name, weight in body.get("loras", {}).items()]
+    uses += [Use("embedding", name) for name in body.get("textual_inversions", {})]
+    settings = {name: body[name] for name in SETTINGS if body.get(name) is not None}
+    seed = body.get("seed")
+    if seed is not None:
+        settings["seed"] = seed[0] if isinstance(seed, list) else seed
+    return Request(
+        tuple(uses),
+        body.get("prompt"),
+        body.get("negative_prompt"),
+        settings,
+        count=body.get("num_images"),
+        auto_embeddings=body.get("auto_embeddings"),
+    )
+
+
+def exact(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body whose pictures are numbered: it names the seed of each, so that whoever makes the rest makes those.
+
+    Raises:
+        UsageError: A seed makes no sense, or there are more or fewer than pictures.
+    """
+    asked, count = body.get("seed"), body.get("num_images")
+    if isinstance(asked, list):
+        if not asked or any(not 0 <= seed <= LARGEST_SEED for seed in asked):
+            raise UsageError("seed must be a list of whole numbers from 0 on.", "Leave it out for one by chance.")
+        if count not in (None, len(asked)):
+            raise UsageError(f"There are {len(asked)} seeds for {count} pictures.", "Leave num_images out.")
+        if len(set(asked)) < len(asked):
+            raise UsageError("A seed is named twice, which makes the same picture twice.", "Name each once.")
+        return {**body, "seed": list(asked), "num_images": len(asked)}
+    request_of(body)  # the numbers make sense
+    first = secrets.randbelow(MAX_SEED - MAX_COUNT) if asked in (None, RANDOM) else asked
+    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
+    seeds = [(first + number) % (most + 1) for number in range(count or 1)]
+    return {**body, "seed": seeds, "num_images": len(seeds)}
+
+
+def seeds_of(body: Mapping[str, Any]) -> list[int]:
+    """The seeds of an exact body."""
+    return list(body["seed"])
