@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.pictures import naming_what_is_done, show_plan, tell_result
+from assetctl.cli.pictures import naming_what_is_done, open_picture, show_at_terminal, show_plan, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
@@ -21,6 +21,7 @@ from assetctl.cli.request import (
     NegativeOption,
     RecipeOption,
     VaeOption,
+    read_prompts,
     setting_parameters,
     settings_of,
     single,
@@ -41,13 +42,17 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --count 4 --out ~/pictures/cats --format webp",
         "assetctl generate 'a cat' --lora whiskers --dry-run",
         "assetctl generate --recipe portrait --seed 7",
+        "assetctl generate - --negative 'blurry' --show < prompt.txt",
     ],
     more=setting_parameters(),
 )
 def app(
     session: Session,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="What the picture shows, in A1111's dialect.")
+        str | None,
+        typer.Argument(
+            metavar="PROMPT", help="What the picture shows, in A1111's dialect; - reads it from standard input."
+        ),
     ] = None,
     checkpoint: CheckpointOption = None,
     loras: LorasOption = None,
@@ -70,6 +75,12 @@ def app(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file that --out names.", rich_help_panel=PICTURE)
     ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
+    ] = False,
+    opened: Annotated[
+        bool, typer.Option("--open", help="Open the pictures in the system's viewer.", rich_help_panel=PICTURE)
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
@@ -79,8 +90,7 @@ def app(
     catalog records what it was made of: see `assetctl history` and `assetctl reproduce`.
     """
     typed = Request.of(
-        prompt,
-        negative,
+        *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),
         embeddings=embeddings or (),
@@ -96,7 +106,11 @@ def app(
     if dry_run:
         _show_plan(session, request)
     else:
-        _make(session, request)
+        paths = _make(session, request)
+        if show:
+            show_at_terminal(session, paths)
+        for path in paths if opened else ():
+            open_picture(session, path)
 
 
 def _show_plan(session: Session, request: Request) -> None:
@@ -108,13 +122,14 @@ def _show_plan(session: Session, request: Request) -> None:
     show_findings(() if session.out.json else report.findings)
 
 
-def _make(session: Session, request: Request) -> None:
+def _make(session: Session, request: Request) -> list[str]:
     gc.enable()  # it was off for a short life, and this one is long
     with naming_what_is_done(), session.out.progress() as run:
         result = session.registry.generate(request, run=run)
     paths = [image.path for image in result.images]
     session.out.result(result, lambda: session.out.lines(paths), paths)
     tell_result(session, result)
+    return paths
 
 
 def _offer_demo(session: Session) -> None:

@@ -25,7 +25,7 @@ from assetctl.identify.plugins import family_called
 from assetctl.options import complete
 from assetctl.prompt.editing import composed
 from assetctl.run import Step
-from assetctl.samplers import LEGACY, of_diffusers
+from assetctl.samplers import LEGACY, of_diffusers, sampled_by_diffusers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ class Session:
             run.tell(Step(picture=number, pictures=len(self.plan.seeds), step=step, steps=settings["steps"]))
 
         with quiet(), told("The picture could not be made", "Try another --sampler or --size."):
-            if settings["flavour"] in ("diffusers", LEGACY):
+            if sampled_by_diffusers(settings["flavour"]):
                 return self._by_diffusers(seed, settings, on_step)
             return self._by_ourselves(seed, settings, on_step)
 
@@ -182,7 +182,7 @@ def _black() -> GenerationError:
 def _prompts(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> Guidance | _Tensors:
     """The prompts, encoded: as a pipeline takes them, or as our own way of sampling does."""
     settings, family = complete(plan.settings), family_called(plan.checkpoint.family)
-    ours = settings["flavour"] not in ("diffusers", LEGACY)
+    ours = not sampled_by_diffusers(settings["flavour"])
     asked = [plan.prompt]
     guided = settings["cfg_scale"] != 1 or len(composed(plan.prompt.text)) > 1 if ours else settings["cfg_scale"] > 1
     if guided:
