@@ -32,8 +32,8 @@ MAX_SIDES = {"png": 65_500, "jpg": 65_500, "webp": 16_383}
 #: Pixels of a font, the least and the most; and how many lines of it a picture is high.
 _SMALLEST, _LARGEST, _LINES = 12, 48, 24
 
-#: Characters of a label, a title or a reason that are drawn.
-_MOST = 1000
+#: Characters of a label, a title or a reason that are drawn, and lines that it has of its own.
+_MOST, _PARTS = 2000, 9
 
 #: A cell without a picture, where nothing says how large that would have been.
 _UNKNOWN = (256, 256)
@@ -290,12 +290,14 @@ def _as_pasted(image: Image, scale: float) -> Image:
 
 def _written(text: str, size: int, width: float | None = None) -> _Text:
     """A text as it is drawn: in a font that has its letters, in lines of a width at most."""
-    plain = " ".join(visible(text, prose=True).split())
+    seen = visible(text[: 4 * _MOST], prose=True)
+    parts = [part for line in seen.split("\n", _PARTS)[:_PARTS] if (part := " ".join(line.split()))]
+    plain = "\n".join(parts)
     plain = plain if len(plain) <= _MOST else f"{plain[: _MOST - 1]}…"
     font, plain = _drawable(plain, size)
     ascent, descent = font.getmetrics() if hasattr(font, "getmetrics") else (size, size // 4)
-    lines = tuple(_wrapped(plain, font, width)) if plain else ()
-    return _Text(lines, font, max(ascent + descent, size) + 1)
+    lines = [line for part in plain.split("\n") for line in _wrapped(part, font, width)] if plain else []
+    return _Text(tuple(lines), font, max(ascent + descent, size) + 1)
 
 
 def _wrapped(text: str, font: Any, width: float | None) -> list[str]:  # noqa: ANN401 - Pillow's

@@ -103,7 +103,7 @@ def test_a_file_that_is_gone_bad_leaves_its_cell_empty(tmp_path):
     assert pixels(sheet, RED)[0] == 64 * 64
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     sizes=st.lists(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 300)), min_size=2, max_size=2), max_size=4),
     texts=st.lists(st.text(max_size=60), min_size=7, max_size=7),

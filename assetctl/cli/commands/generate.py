@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.pictures import naming_what_is_done, show_plan, tell_result
+from assetctl.cli.pictures import naming_what_is_done, show_grid, show_plan, tell_grid, tell_result
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
@@ -31,8 +31,8 @@ from assetctl.request import Output, Request
 
 
 @command(
-    gives="operations.make.generate.GenerationResult",
-    done="list[operations.make.generate.SavedPicture]",
+    gives="operations.make.generate.GenerationResult | operations.make.grid.GridResult",
+    done="list[operations.make.generate.SavedPicture] | operations.make.grid.GridResult",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
@@ -40,6 +40,7 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --sampler 'DPM++ 2M Karras' --steps 25 --size 768x512 --count 4",
         "assetctl generate 'a cat' --count 4 --out ~/pictures/cats --format webp",
         "assetctl generate 'a cat' --lora whiskers --dry-run",
+        "assetctl generate 'a cat' --grid 'lora whiskers: 0.4, 0.8; steps: 10-30 (+10)' --out whiskers.png",
         "assetctl generate --recipe portrait --seed 7",
     ],
     more=setting_parameters(),
@@ -70,6 +71,16 @@ def app(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file that --out names.", rich_help_panel=PICTURE)
     ] = False,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid",
+            metavar="AXES",
+            help="One sheet of every combination: 'checkpoint: a, b; lora NAME: 0.4, 0.8; seed: 1-4; prompt cat: dog'. "
+            "The first goes across, the second down. Ranges are A1111's: 1-4, 10-30 (+5), 4-10 [4].",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
@@ -93,7 +104,9 @@ def app(
     request = with_recipe(typed, recipe, file)
     if not request.of_role("checkpoint"):
         _offer_demo(session)
-    if dry_run:
+    if grid is not None:
+        _make_grid(session, request, grid, dry_run=dry_run)
+    elif dry_run:
         _show_plan(session, request)
     else:
         _make(session, request)
@@ -115,6 +128,17 @@ def _make(session: Session, request: Request) -> None:
     paths = [image.path for image in result.images]
     session.out.result(result, lambda: session.out.lines(paths), paths)
     tell_result(session, result)
+
+
+def _make_grid(session: Session, request: Request, grid: str, *, dry_run: bool) -> None:
+    if dry_run:
+        planned = session.registry.plan_grid(request, grid)
+        session.out.result(planned, lambda: show_grid(session.out, planned))
+        return
+    gc.enable()  # as above
+    with naming_what_is_done(), session.out.progress() as run:
+        result = session.registry.generate_grid(request, grid, run=run)
+    tell_grid(session.out, result)
 
 
 def _offer_demo(session: Session) -> None:
