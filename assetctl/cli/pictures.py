@@ -194,8 +194,8 @@ def naming_what_is_done() -> Iterator[None]:
         yield
     except InterruptedGridError as stopped:
         cells = [each for each in stopped.done.cells if each.plan is not None]
-        done = sum(each.image is not None for each in cells)
-        error = StoppedError(f"Interrupted: {done} of {len(cells)} cells are done.", None, stopped.rest)
+        made = sum(each.image is not None for each in cells)
+        error = StoppedError(f"Interrupted: {made} of {_cells(len(cells))} are done.", None, stopped.rest)
         error.done = stopped.done
         raise error from None
     except InterruptedGenerationError as stopped:
@@ -230,7 +230,7 @@ def show_grid(out: Output, grid: GridResult) -> None:
     cells = sorted(grid.cells, key=lambda each: (each.order is None, each.order))
     rows = []
     for each in cells:
-        values = [value.removeprefix(f"{axis.name}: ") for axis, value in zip(grid.axes, each.values, strict=True)]
+        values = [said.removeprefix(f"{axis.name}: ") for axis, said in zip(grid.axes, each.values, strict=True)]
         rows.append((str(each.order or "-"), *values, each.reason if each.plan is None else "ok"))
     out.table(("ORDER", *(axis.name.upper() for axis in grid.axes), "CHECK"), rows, right=("ORDER",))
     plans = [each.plan for each in cells if each.plan is not None]

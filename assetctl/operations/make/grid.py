@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count as counted
@@ -131,13 +132,8 @@ class GridResult:
 
     @property
     def failed(self) -> tuple[AssetctlError, ...]:
-        """Why cells have no picture, each reason once, with the first cell that it is about."""
-        found: dict[str, AssetctlError] = {}
-        for cell in self.cells:
-            if cell.error is not None:
-                cell.error.reference = cell.error.reference or cell.name
-                found.setdefault(cell.reason, cell.error)
-        return tuple(found.values())
+        """Why cells have no picture: each reason once, which names the first cell that it is about."""
+        return _reasons(self.cells)
 
 
 class InterruptedGridError(KeyboardInterrupt):
@@ -234,15 +230,33 @@ def _resolved(workspace: Workspace, request: Request, cell: GridCell) -> GridCel
 
 
 def _all_failed(cells: Sequence[GridCell]) -> AssetctlError:
-    """The error of a grid without a single picture: the first reason, which knows the others."""
-    errors = {cell.reason: cell.error for cell in cells if cell.error is not None}
-    first, *others = errors.values()
-    if others:
-        for cell in cells:
-            if cell.error is not None:
-                cell.error.reference = cell.name
-        first.errors = (first, *others)
+    """The error of a grid without a single picture; where reasons differ, it knows them all."""
+    first = next(cell.error for cell in cells if cell.error is not None)
+    reasons = _reasons(cells)
+    if len(reasons) > 1:
+        first.errors = reasons
     return first
+
+
+def _reasons(cells: Sequence[GridCell]) -> tuple[AssetctlError, ...]:
+    found: dict[str, list[GridCell]] = {}
+    for cell in cells:
+        if cell.error is not None:
+            found.setdefault(cell.reason, []).append(cell)
+    return tuple(_told(several) for several in found.values())
+
+
+def _told(cells: Sequence[GridCell]) -> AssetctlError:
+    """The error of cells that lack a picture for one reason, in a sentence that says so."""
+    first, more = cells[0], len(cells) - 1
+    told = copy(first.error)
+    assert told is not None  # noqa: S101 - as was asked for
+    others = "" if not more else " and 1 cell more" if more == 1 else f" and {more} cells more"
+    told.message, told.reference = f"There is no picture of {first.name}{others}: {first.reason}", first.name
+    if isinstance(told, IncompatibleError):
+        told.hint = next((each.hint for each in told.findings if each.severity == "error"), told.hint)
+        told.findings = ()
+    return told
 
 
 class _Finder:
@@ -487,10 +501,10 @@ class _Making:
 
     def _part(self, cell: GridCell) -> Run:
         """A run in which the steps of one picture are those of one of all."""
-        every = sum(each.plan is not None for each in self.grid.cells)
+        every, order = sum(each.plan is not None for each in self.grid.cells), cell.order or 1
 
         def of_all(event: Event) -> Event:
-            return replace(event, picture=cell.order, pictures=every) if isinstance(event, Step) else event
+            return replace(event, picture=order, pictures=every) if isinstance(event, Step) else event
 
         return self._run.part(of_all)
 
