@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 from assetctl.errors import UsageError
 from assetctl.samplers import (
+    AUTOMATIC,
     FLAVOURS,
     LEGACY,
     NOISES,
@@ -25,6 +26,8 @@ from assetctl.samplers import (
     canonical_sampler,
     canonical_scheduler,
     of_diffusers,
+    sampled_by_diffusers,
+    told_apart,
     usual_eta,
     usual_noise,
 )
@@ -200,8 +203,8 @@ OPTIONS: tuple[Option, ...] = (
         "--clip-skip", "clip_skip", "Clip skip", 1, (1, 12), (1, 100), silent=1, others=("clipSkip",),
     ),
     Option(
-        "flavour", str, "Whose picture it is to be: by default diffusers', or as a1111 or comfyui makes it.",
-        "--flavour", "flavour", "Flavour", "diffusers", silent=LEGACY, spelled=canonical_flavour, values=FLAVOURS,
+        "flavour", str, "Whose picture it is to be, as a1111, comfyui or diffusers makes it: by default a1111.",
+        "--flavour", "flavour", "Flavour", FLAVOURS[0], silent=LEGACY, spelled=canonical_flavour, values=FLAVOURS,
     ),
     Option(
         "scheduler", str, "The noise levels of the steps, as A1111 or ComfyUI names them: see `assetctl samplers`.",
@@ -321,7 +324,17 @@ def filled(asked: Settings, family: Family | None, base_models: Sequence[str | N
     common = {} if family is None or family.driven is None else family.driven.usual
     usual = {each.name: each.usual for each in OPTIONS if each.usual is not None}
     every = {**usual, **common, **own, **asked}
+    if "scheduler" not in asked and (
+        sampled_by_diffusers(every["flavour"]) or told_apart(every["sampler"])[1] != AUTOMATIC
+    ):  # diffusers' schedulers space the steps themselves, and a sampler's name may tell of a schedule
+        every["scheduler"] = AUTOMATIC
     return {"noise": usual_noise(every["flavour"]), "eta": usual_eta(every["sampler"]), **every}
+
+
+def taken(settings: Settings, family: Family | None, base_models: Sequence[str | None]) -> dict[str, Any]:
+    """What would be taken of each option of a picture whose sampler and flavour alone were asked for."""
+    named = {name: settings[name] for name in ("flavour", "sampler") if name in settings}
+    return filled(named, family, base_models) | {"flavour": option("flavour").usual}
 
 
 def complete(settings: Settings) -> dict[str, Any]:
@@ -335,12 +348,12 @@ def refuse_unobeyed(asked: Settings, filled_in: Settings) -> None:
     Raises:
         UsageError: diffusers samples, and something is asked for that it does not obey, or has not.
     """
-    if filled_in["flavour"] not in ("diffusers", LEGACY):
+    if not sampled_by_diffusers(filled_in["flavour"]):
         return
     of_diffusers(filled_in["sampler"], filled_in["scheduler"])
     usual = {"eta": usual_eta(filled_in["sampler"])}
     for each in OPTIONS:
         if each.sampled and asked.get(each.name, each.silent) not in (each.silent, usual.get(each.name)):
             raise UsageError(
-                f"{each.called} does nothing where diffusers samples.", "Choose --flavour a1111 or --flavour comfyui."
+                f"{each.called} does nothing where diffusers samples.", "Leave it out, or --flavour diffusers."
             )

@@ -561,6 +561,18 @@ class Registry:
 
     # Pictures: made, made again, looked into and remembered.
 
+    def draw(self, request: Request, *, wildcards: PathLike | None = None) -> Sequence[Request]:
+        """A request of dynamic prompts as one for each picture, with the prompts and the seed that it has drawn.
+
+        Args:
+            request: Any other one is all that comes back.
+            wildcards: A folder to draw from; that of the settings unless named.
+        """
+        from assetctl.operations.make.plan import drawn
+
+        _see_request(request)
+        return drawn(self._workspace, request, None if wildcards is None else Path(wildcards).absolute())
+
     def plan(
         self,
         request: Request,
@@ -569,7 +581,10 @@ class Registry:
         from assetctl.operations.make.generate import find_output_path
         from assetctl.operations.make.plan import resolve
 
-        _see_request(request)
+        request, *more = self.draw(request)
+        if more:
+            hint = "Make what `Registry.draw` returns, one after the other."
+            raise UsageError("Each picture of a template has prompts of its own, and so a plan.", hint)
         find_output_path(self._workspace, request.output, count=request.count or 1)
         return resolve(self._workspace, request)
 

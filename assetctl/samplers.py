@@ -107,8 +107,8 @@ SCHEDULERS: Mapping[str, str | None] = {
 }  # fmt: skip
 """Schedules by the names that A1111 has for them, or would have; and ComfyUI's names, where there are some."""
 
-FLAVOURS = ("diffusers", "a1111", "comfyui")
-"""Whose pictures are made: with the schedules, noise and prompts of this program."""
+FLAVOURS = ("a1111", "comfyui", "diffusers")
+"""Whose pictures are made: with the schedules, noise and prompts of this program. The first unless one is named."""
 
 LEGACY = "legacy"
 """The flavour of pictures that were made before there were any: as diffusers, spaced as each checkpoint said."""
@@ -212,6 +212,11 @@ def canonical_noise(name: str) -> str:
     return _one_of("NV" if wanted == "GPU" else wanted, NOISES, "source of noise")
 
 
+def sampled_by_diffusers(flavour: str) -> bool:
+    """Whether diffusers' own schedulers make the pictures of a flavour."""
+    return flavour in ("diffusers", LEGACY)
+
+
 def usual_noise(flavour: str) -> str:
     """Where the noise of a flavour comes from unless somebody chooses."""
     return "NV" if flavour == "a1111" else "CPU"
@@ -255,7 +260,7 @@ def of_diffusers(sampler: str, scheduler: str = AUTOMATIC) -> str:
         return what
     raise UsageError(
         f"diffusers has no sampler {what!r}.",
-        "Choose --flavour a1111 or --flavour comfyui, which do; `assetctl samplers` lists what there is.",
+        "Leave out --flavour diffusers: A1111's and ComfyUI's take it; `assetctl samplers` lists what there is.",
     )
 
 
@@ -307,7 +312,7 @@ class SamplerListing:
 def listing() -> SamplerListing:
     """What `--sampler` and `--scheduler` take."""
     samplers = (
-        SamplerEntry(name, each.comfyui, each.automatic, FLAVOURS if each.scheduler else FLAVOURS[1:])
+        SamplerEntry(name, each.comfyui, each.automatic, FLAVOURS if each.scheduler else FLAVOURS[:-1])
         for name, each in _PLAIN.items()
     )
     taking = {AUTOMATIC: tuple(name for name, each in _PLAIN.items() if each.scheduler), "Karras": _WITH_KARRAS}

@@ -16,7 +16,15 @@ import typer
 
 from assetctl.cli.commands import COMMANDS, ELSEWHERE
 from assetctl.cli.session import WARNED, print_json, to_stderr
-from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StoppedError, StorageError, UsageError
+from assetctl.errors import (
+    AssetctlError,
+    IncompatibleError,
+    InternalError,
+    StoppedError,
+    StorageError,
+    UnusableError,
+    UsageError,
+)
 from assetctl.text import redacted, safe
 from assetctl.wire import document, envelope
 
@@ -72,6 +80,7 @@ def guard_results() -> None:
     elif isinstance(was, io.TextIOWrapper):
         encoding, errors, by_line, at_once = was.encoding, was.errors, was.line_buffering, was.write_through
         sys.stdout = Results(was.detach(), encoding, errors, line_buffering=by_line, write_through=at_once)
+        sys.__stdout__ = sys.stdout  # type: ignore[misc]  # the other name of the same: its buffer is gone
 
 
 INTERRUPTED = 130
@@ -108,10 +117,10 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if known is not error:
         known.done = getattr(error, "done", None)
     if not wants_json:
-        if isinstance(known, IncompatibleError):
+        if isinstance(known, (IncompatibleError, UnusableError)) and known.findings:
             from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings
 
-            show_findings(known.findings)
+            show_findings(each for each in known.findings if each.message != known.message)
         _show_done(known)
     if isinstance(known, StoppedError) and known.rest:
         known.hint = f"For the rest: `{again(arguments, known.rest)}`."

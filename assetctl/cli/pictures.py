@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from assetctl.cli.render import show_findings
 from assetctl.errors import StoppedError
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
+
+#: Rows of a terminal that a picture takes at most.
+_ROWS = 32
 
 #: Characters of a prompt in a table.
 _PROMPT = 40
@@ -246,6 +252,50 @@ def show_grid(out: Output, grid: GridResult) -> None:
 
 def _cells(number: int) -> str:
     return "1 cell" if number == 1 else f"{number} cells"
+
+
+def open_picture(session: Session, path: str) -> None:
+    """Open a picture in the system's viewer."""
+    try:
+        failed = typer.launch(path) != 0
+    except OSError:
+        failed = True
+    if failed:
+        session.out.warning(f"No viewer could be started: the picture is {path}.")
+
+
+def show_at_terminal(session: Session, paths: Sequence[str]) -> None:
+    """Draw pictures at a terminal, as well as it can: in pixels (kitty, sixel), or in half characters."""
+    drawn = terminal_image(session)
+    if drawn is None:
+        return
+    from rich.console import Console  # noqa: PLC0415 - only who looks pays
+
+    console = Console()
+    for path in paths:
+        try:
+            console.print(drawn(path, height=min(_ROWS, max(console.height - 2, 1))))
+        except (OSError, ValueError) as error:  # it is saved all the same
+            session.out.warning(f"{path} cannot be shown: {error}.")
+
+
+def terminal_image(session: Session) -> Any:  # noqa: ANN401 - a class of a package that only who looks pays
+    """What draws a picture at this terminal, for Rich; `None`, and a word on it, where it cannot."""
+    out = session.out
+    if out.json or out.quiet:
+        return None
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        out.note("Pictures are shown at a terminal alone.")
+        return None
+    try:
+        from textual_image.renderable import Image  # noqa: PLC0415 - it asks the terminal what it can
+    except ImportError:
+        out.warning(
+            "Showing pictures needs a package that is not installed: textual-image.",
+            "Install it with `pip install 'assetctl[generate]'`.",
+        )
+        return None
+    return Image
 
 
 def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from assetctl.options import OPTIONS, complete, together, written
 from assetctl.pictures.image_files import RECORD, exif_block
 from assetctl.pictures.parameters import clean, line, sound
 from assetctl.prompt import without_tags
-from assetctl.samplers import LEGACY, told_apart, usual_eta
+from assetctl.samplers import LEGACY, sampled_by_diffusers, told_apart, usual_eta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,11 +91,11 @@ def _fields(plan: Plan, seed: int) -> dict[str, str]:
 def _of_sampling(settings: Settings) -> dict[str, str]:
     """What A1111 says otherwise of how a picture was sampled, or not at all."""
     eta, name = settings.get("eta"), "Eta DDIM" if settings["sampler"] == "DDIM" else "Eta"
-    own = {"Eta": "", "Flavour": "", "RNG": settings.get("noise") or "CPU"}
+    own = {"Eta": "", "RNG": settings.get("noise") or "CPU"}
     if eta not in (None, usual_eta(settings["sampler"])) or (name == "Eta DDIM" and eta):
         own[name] = f"{eta:g}"
-    if settings["flavour"] in ("diffusers", LEGACY):
-        return own
+    if sampled_by_diffusers(settings["flavour"]):
+        return own | {"Flavour": "" if settings["flavour"] == LEGACY else settings["flavour"]}
     plain, schedule = told_apart(settings["sampler"], settings["scheduler"])
     return own | {"Sampler": plain, "Schedule type": schedule, "Flavour": settings["flavour"]}
 

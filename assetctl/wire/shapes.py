@@ -27,7 +27,7 @@ SHAPES = {
         flat=("settings",),
         keys={"path": "image_path", "sha256": "image_sha256", "is_there": "is_there"}, without=("record",)
     ),
-    "compat.check.Rule": Shape(keys={"rule": "name"}),
+    "compat.check.Rule": Shape(keys={"rule": "name"}, without=("told_as",)),
     "operations.acquire.enrich.Enriched": Shape(keys={"name": "asset.name"}),
     "operations.acquire.outdated.Newer": Shape(keys={"name": "asset.name"}),
     "operations.acquire.pull.PullPlan": Shape(("resolution",), {"here": "here.name", "missing": "missing"}),

@@ -247,6 +247,57 @@ def test_how_comfyui_sampled_is_understood():
         assert not any("no s" in remark for remark in recipe.remarks)
 
 
+@pytest.mark.parametrize(
+    ("asked", "said", "noise", "written"),
+    [
+        ((), "a1111", "NV", "Flavour: a1111, RNG: NV"),
+        (("--flavour", "comfyui"), "comfyui", "CPU", "Flavour: comfyui, RNG: CPU"),
+        (("--flavour", "diffusers"), "diffusers", "CPU", "Flavour: diffusers, RNG: CPU"),
+        (("--flavour", "legacy"), None, "CPU", "RNG: CPU"),
+        (("--noise", "cpu"), "a1111", "CPU", "Flavour: a1111, RNG: CPU"),
+    ],
+)
+def test_a_picture_says_whose_it_is_and_where_its_noise_is_from(assetctl, made, home, asked, said, noise, written):
+    small = ("generate", "a cat", "--steps", "1", "--size", "64x64", "--seed", "3", *asked)
+    assert assetctl(*small, "--dry-run", "--json").data["plan"]["flavour"] == (said or "legacy")
+    (image,) = assetctl(*small, "--json").data["images"]
+    found = read_parameters(Path(image["path"]))
+    assert (found.record.get("flavour"), found.record.get("noise", "CPU")) == (said, noise)
+    assert ", ".join(each for each in found.text.split(", ") if each.startswith(("RNG", "Flavour"))) == written
+    assert verdict(assetctl("reproduce", image["path"], "--json")) == "identical"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--sampler", "DDIM"), ("--flavour", "comfyui", "--noise", "nv"), ("--flavour", "legacy", "--sampler", "DDIM"),
+        ("--scheduler", "karras", "--discard-penultimate", "--noise", "cpu", "--sampler", "DDIM", "--eta", "1"),
+    ],
+)  # fmt: skip
+def test_the_words_of_the_history_ask_for_the_same_picture(assetctl, made, home, asked):
+    small = ("generate", "a cat", "--steps", "1", "--size", "64x64", "--seed", "3", *asked)
+    (image,) = assetctl(*small, "--json").data["images"]
+    words = assetctl("history", image["number"], "--json").data["command"][1:]
+    plans = [assetctl(each[0], "--json", "--dry-run", *each[1:]).data["plan"] for each in (small, words)]
+    assert plans[0] == plans[1]
+    assert ("--noise" in words, "--eta" in words) == ("--noise" in asked, "--eta" in asked)
+
+
+def test_a_distilled_checkpoint_is_asked_for_its_own_levels_unless_another_is_named(assetctl, made, home):
+    assetctl("edit", "dream", "--base-model", "SD 1.5 LCM")
+    small = ("generate", "a cat", "--size", "64x64", "--seed", "3")
+    for asked, meant in (
+        ((), ("LCM", "SGM Uniform", 8)), (("--scheduler", "automatic", "--steps", "1"), ("LCM", "Automatic", 1)),
+        (("--flavour", "diffusers", "--steps", "1"), ("LCM", "Automatic", 1)),
+        (("--sampler", "DPM++ 2M Karras", "--steps", "1"), ("DPM++ 2M Karras", "Automatic", 1)),
+    ):  # fmt: skip
+        data = assetctl(*small, *asked, "--json").data
+        plan = assetctl(*small, *asked, "--dry-run", "--json").data["plan"]
+        assert (plan["sampler"], plan["scheduler"], plan["steps"]) == meant
+        words = assetctl("history", data["images"][0]["number"], "--json").data["command"][1:]
+        assert assetctl(words[0], "--json", "--dry-run", *words[1:]).data["plan"] == plan
+
+
 def test_other_programs_are_followed_as_far_as_they_can_be():
     for sampler, flavour in (("Euler a", "diffusers"), ("LMS", "a1111")):
         said = PictureParameters(software="InvokeAI", settings={"sampler": sampler, "eta": 0.5, "seed": 1})

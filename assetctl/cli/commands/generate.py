@@ -9,7 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.pictures import naming_what_is_done, show_grid, show_plan, tell_grid, tell_result
+from assetctl.cli.pictures import (
+    naming_what_is_done,
+    open_picture,
+    show_at_terminal,
+    show_grid,
+    show_plan,
+    tell_grid,
+    tell_result,
+)
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
@@ -21,6 +29,7 @@ from assetctl.cli.request import (
     NegativeOption,
     RecipeOption,
     VaeOption,
+    read_prompts,
     setting_parameters,
     settings_of,
     single,
@@ -42,13 +51,17 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --lora whiskers --dry-run",
         "assetctl generate 'a cat' --grid 'lora whiskers: 0.4, 0.8; steps: 10-30 (+10)' --out whiskers.png",
         "assetctl generate --recipe portrait --seed 7",
+        "assetctl generate - --negative 'blurry' --show < prompt.txt",
     ],
     more=setting_parameters(),
 )
 def app(
     session: Session,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="What the picture shows, in A1111's dialect.")
+        str | None,
+        typer.Argument(
+            metavar="PROMPT", help="What the picture shows, in A1111's dialect; - reads it from standard input."
+        ),
     ] = None,
     checkpoint: CheckpointOption = None,
     loras: LorasOption = None,
@@ -81,6 +94,12 @@ def app(
             rich_help_panel=PICTURE,
         ),
     ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
+    ] = False,
+    opened: Annotated[
+        bool, typer.Option("--open", help="Open the pictures in the system's viewer.", rich_help_panel=PICTURE)
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
@@ -90,8 +109,7 @@ def app(
     catalog records what it was made of: see `assetctl history` and `assetctl reproduce`.
     """
     typed = Request.of(
-        prompt,
-        negative,
+        *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),
         embeddings=embeddings or (),
@@ -104,15 +122,21 @@ def app(
     request = with_recipe(typed, recipe, file)
     if not request.of_role("checkpoint"):
         _offer_demo(session)
-    if grid is not None:
-        _make_grid(session, request, grid, dry_run=dry_run)
-    elif dry_run:
-        _show_plan(session, request)
+    if dry_run:
+        _show_plan(session, request, grid)
     else:
-        _make(session, request)
+        paths = _make(session, request) if grid is None else _make_grid(session, request, grid)
+        if show:
+            show_at_terminal(session, paths)
+        for path in paths if opened else ():
+            open_picture(session, path)
 
 
-def _show_plan(session: Session, request: Request) -> None:
+def _show_plan(session: Session, request: Request, grid: str | None) -> None:
+    if grid is not None:
+        planned = session.registry.plan_grid(request, grid)
+        session.out.result(planned, lambda: show_grid(session.out, planned))
+        return
     from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
 
     plan, report = session.registry.plan(request)
@@ -121,24 +145,22 @@ def _show_plan(session: Session, request: Request) -> None:
     show_findings(() if session.out.json else report.findings)
 
 
-def _make(session: Session, request: Request) -> None:
+def _make(session: Session, request: Request) -> list[str]:
     gc.enable()  # it was off for a short life, and this one is long
     with naming_what_is_done(), session.out.progress() as run:
         result = session.registry.generate(request, run=run)
     paths = [image.path for image in result.images]
     session.out.result(result, lambda: session.out.lines(paths), paths)
     tell_result(session, result)
+    return paths
 
 
-def _make_grid(session: Session, request: Request, grid: str, *, dry_run: bool) -> None:
-    if dry_run:
-        planned = session.registry.plan_grid(request, grid)
-        session.out.result(planned, lambda: show_grid(session.out, planned))
-        return
+def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
     gc.enable()  # as above
     with naming_what_is_done(), session.out.progress() as run:
         result = session.registry.generate_grid(request, grid, run=run)
     tell_grid(session.out, result)
+    return [str(result.sheet)]
 
 
 def _offer_demo(session: Session) -> None:

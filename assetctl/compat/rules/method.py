@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import UnusableError
 from assetctl.tensors.adapters import unsupported_method
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ RULE = Rule(
         "warning": "A LoRA is of such a method; other programs may apply it.",
     },
     generating=True,
+    told_as=UnusableError,
 )
 
 

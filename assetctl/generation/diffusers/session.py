@@ -17,7 +17,7 @@ from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.identify.plugins import family_called
 from assetctl.options import complete
 from assetctl.run import Step
-from assetctl.samplers import LEGACY, of_diffusers
+from assetctl.samplers import LEGACY, of_diffusers, sampled_by_diffusers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ class Session:
             run.tell(Step(picture=number, pictures=len(self.plan.seeds), step=step, steps=settings["steps"]))
 
         with quiet(), told("The picture could not be made", "Try another --sampler or --size."):
-            if settings["flavour"] in ("diffusers", LEGACY):
+            if sampled_by_diffusers(settings["flavour"]):
                 return self._by_diffusers(seed, settings, on_step)
             return self._by_ourselves(seed, settings, on_step)
 
@@ -172,7 +172,7 @@ def _black() -> GenerationError:
 def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> _Tensors:
     """The prompts as a pipeline takes them encoded."""
     flavour, scale = complete(plan.settings)["flavour"], plan.settings["cfg_scale"]
-    guided = scale > 1 if flavour in ("diffusers", LEGACY) else scale != 1
+    guided = scale > 1 if sampled_by_diffusers(flavour) else scale != 1
     # the others were trained with one layer, and A1111 leaves it at that too
     family = family_called(plan.checkpoint.family)
     skip = (

@@ -40,7 +40,7 @@ from assetctl.operations.make.generate import (
     generate,
     hashed,
 )
-from assetctl.operations.make.plan import resolve
+from assetctl.operations.make.plan import drawn, resolve
 from assetctl.options import MAX_SEED, RANDOM, together, written
 from assetctl.pictures.saving import FORMATS
 from assetctl.pictures.sheet import Layout, Table, lay_out
@@ -164,6 +164,7 @@ def plan_grid(workspace: Workspace, request: Request, grid: str | Sequence[Axis]
     see_axes(axes)
     target = find_output_path(workspace, request.output)
     request, axes = _with_seeds(request, axes)
+    (request,) = drawn(workspace, request)
     finder = _Finder(workspace.catalog.read, request)
     axes = tuple(map(finder.named, axes))
     cells = [_resolved(workspace, finder.request(axes, place), _cell(axes, place)) for place in _places(axes)]
