@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -94,8 +95,11 @@ def _handler(
                 {name: str(value) for name, value in request.path_params.items()},
                 endpoint.query_of(query),
                 endpoint.body_of(data),
+                str(request.base_url).rstrip("/"),
             )
-            return face.success(endpoint, await run_in_threadpool(endpoint.answer, asked))
+            is_coroutine = inspect.iscoroutinefunction(endpoint.answer)
+            answer = endpoint.answer(asked) if is_coroutine else run_in_threadpool(endpoint.answer, asked)
+            return face.success(endpoint, await answer)
         except AssetctlError as error:
             return face.failure(error)
         except (TooSlowError, TooLargeError) as error:

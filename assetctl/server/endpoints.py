@@ -45,6 +45,7 @@ class Asked:
         path: The values of the path's parameters.
         query: Those of the query.
         body: The fields of the body; nothing where there is none.
+        base: How whoever asked calls this server: `http://127.0.0.1:7860`.
     """
 
     registry: Registry
@@ -52,6 +53,7 @@ class Asked:
     path: Mapping[str, str]
     query: Mapping[str, Any]
     body: Mapping[str, Any]
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Endpoint:
     Attributes:
         method: Of HTTP.
         path: With its parameters in braces.
-        answer: Makes what is answered; called in a thread.
+        answer: Makes what is answered; called in a thread, unless it is a coroutine.
         summary: One line for people.
         gives: The type of the document's `data`, as `wire.schema` reads it; "" where the face has a shape of its own.
         query: Parameters, with their schemas.
