@@ -42,9 +42,8 @@ if TYPE_CHECKING:
 #: Values of options by their names; what is not asked for is not in it.
 Settings: TypeAlias = "Mapping[str, Any]"
 
-#: Seeds by chance are numbers of 32 bits, as A1111's are; ComfyUI's have more, of which 63 are taken, as many as a
-#: catalog can look for. -1 is A1111's word for one by chance.
-MAX_SEED, LARGEST_SEED, RANDOM = 2**32 - 1, 2**63 - 1, -1
+#: Seeds by chance are numbers of 32 bits, as A1111's are; ComfyUI's have 64. -1 is A1111's word for one by chance.
+MAX_SEED, LARGEST_SEED, RANDOM = 2**32 - 1, 2**64 - 1, -1
 
 #: The largest number that a picture of any program is believed to name: what JSON writers agree on.
 _MOST = 2**64 - 1
