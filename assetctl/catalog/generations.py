@@ -277,7 +277,8 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
         values += [word.casefold() for word in wanted.words]
     if wanted.seed is not None:
         where.append("seed = ?")
-        values.append(wanted.seed)
+        # SQLite reads what is beyond its whole numbers as the nearest broken one
+        values.append(wanted.seed if wanted.seed < 2**63 else float(wanted.seed))
     if wanted.since is not None:
         where.append("id IN (SELECT id FROM generations WHERE created_at >= ?)")
         values.append(wanted.since)
