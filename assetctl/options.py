@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 from assetctl.errors import UsageError
 from assetctl.samplers import (
     AUTOMATIC,
+    EMPHASES,
     FLAVOURS,
     LEGACY,
     NOISES,
     SAMPLERS,
     SCHEDULERS,
+    canonical_emphasis,
     canonical_flavour,
     canonical_noise,
     canonical_sampler,
@@ -178,6 +180,13 @@ _SIDE: dict[str, Any] = {
     "help": "By default the checkpoint's own.",
 }  # fmt: skip
 
+#: The size whose first noise A1111 keeps in the middle of a picture of another size.
+_FIRST_SIZE: dict[str, Any] = {
+    "flag": "--resize-seed-from", "key": "resize_seed_from", "field": "Seed resize from", "usual": 0, "silent": 0,
+    "bounds": (0, 4096), "multiple": 8, "sampled": True,
+    "help": "Keep the middle of the noise that a picture of this size begins with.",
+}  # fmt: skip
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         "steps", int, "Denoising steps: by default 20, or what a distilled model was made for.",
@@ -246,6 +255,37 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "sgm_noise", bool, "Begin as Stability's own code does: A1111's SGM noise multiplier.",
         "--sgm-noise", "sgm_noise", "SGM noise multiplier", False, silent=False, sampled=True,
+    ),
+    Option(
+        "variation_seed", int, "The seed of a second noise that is mixed into the first: by default 0.",
+        "--variation-seed", "variation_seed", "Variation seed", 0, (0, LARGEST_SEED), silent=0,
+        others=("subseed",), sampled=True,
+    ),
+    Option(
+        "variation_strength", float, "How far to go towards it, 0 to 1: by default not at all.",
+        "--variation-strength", "variation_strength", "Variation seed strength", 0.0, (0, 1), silent=0.0,
+        others=("subseed_strength",), sampled=True,
+    ),
+    Option("resize_seed_width", int, **_FIRST_SIZE),
+    Option("resize_seed_height", int, **_FIRST_SIZE),
+    Option(
+        "emphasis", str, "What weights of words do: Original, No norm (no mean is kept), Ignore, None (not read).",
+        "--emphasis", "emphasis", "Emphasis", "Original", silent="Original", spelled=canonical_emphasis,
+        values=EMPHASES, sampled=True,
+    ),
+    Option(
+        "pad_prompts", bool, "End the shorter prompt in empty chunks, as long as the other: A1111's Pad conds.",
+        "--pad-prompts", "pad_prompts", "Pad conds", False, silent=False, others=("pad_cond_uncond",), sampled=True,
+    ),
+    Option(
+        "old_editing", bool, "[a:b:N] changes at a share of the steps where N < 1, as in A1111 before 1.6.",
+        "--old-editing", "old_editing", "Old prompt editing timelines", False, silent=False,
+        others=("use_old_scheduling",), sampled=True,
+    ),
+    Option(
+        "half_levels", bool, "Noise levels of half precision, as A1111 had them before 1.8.",
+        "--half-levels", "half_levels", "Downcast alphas_cumprod", False, silent=False,
+        others=("use_downcasted_alpha_bar",), sampled=True,
     ),
 )  # fmt: skip
 """All of them, in the order of the help."""

@@ -69,7 +69,7 @@ SHAPES = {
     "operations.provision.sync.Step": Shape(without=("asset", "locked")),
     "operations.select.prompts.PromptReading": Shape(
         keys={"segments": "parsed.segments", "loras": "parsed.weights", "lora_tags": "parsed.loras"},
-        without=("why_none", "hint", "remarks"),
+        without=("why_none", "hint", "remarks", "ambiguous_loras"),
     ),
     "pictures.parameters.PictureParameters": Shape(
         flat=("settings",),

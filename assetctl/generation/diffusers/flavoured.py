@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
 
+from assetctl.generation.diffusers.conditioning import Guidance
 from assetctl.generation.sampling.levels import Levels
+from assetctl.generation.sampling.noise import SOURCES
 from assetctl.generation.sampling.programs import course, first_and_between
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from diffusers import DiffusionPipeline
 
+    from assetctl.generation.diffusers.conditioning import Conditioning
     from assetctl.generation.sampling.programs import Course
     from assetctl.options import Settings
 
     OnStep = Callable[[int, int, torch.Tensor], None]
 
 
-def levels_of(config: Mapping[str, Any], flavour: str) -> Levels:
-    """The noise levels that a checkpoint was trained on, as a program computes them."""
+def levels_of(config: Mapping[str, Any], flavour: str, *, half: bool = False) -> Levels:
+    """The noise levels that a checkpoint was trained on, as a program computes them; once A1111 did so in 16 bits."""
     usual = config.get("beta_schedule") == "scaled_linear" and config.get("trained_betas") is None
     if not usual or config.get("rescale_betas_zero_snr"):
-        return Levels.of(diffusers.DDIMScheduler.from_config(config).alphas_cumprod)
-    kept_as = torch.float32 if flavour == "a1111" else torch.float64
+        kept = diffusers.DDIMScheduler.from_config(config).alphas_cumprod
+        return Levels.of(kept.half() if half else kept)
+    kept_as = torch.float16 if half else torch.float32 if flavour == "a1111" else torch.float64
     count = int(config.get("num_train_timesteps", 1000))
     return Levels.scaled_linear(config["beta_start"], config["beta_end"], count, kept_as)
 
@@ -38,14 +43,14 @@ class Painter:
 
     Attributes:
         pipeline: Its UNet and VAE are used.
-        prompts: As the pipeline takes them encoded.
+        prompts: What guides it, or that as a pipeline takes it.
         settings: As `assetctl.options` has them, whole.
         predicts: `epsilon` or `v_prediction`.
         config: The checkpoint's own scheduler configuration.
     """
 
     pipeline: DiffusionPipeline
-    prompts: Mapping[str, torch.Tensor]
+    prompts: Guidance | Mapping[str, torch.Tensor]
     settings: Settings
     predicts: str
     config: Mapping[str, Any]
@@ -58,6 +63,8 @@ class Painter:
         unet = self.pipeline.unet
         like = torch.zeros((), device=unet.device)
         first, between = first_and_between(self._flavour, self.settings, seed, way.sigmas, shape, like)
+        if self._flavour == "a1111":
+            first = varied(first, self.settings, seed)
         with torch.no_grad():
             return way.run(self._guess(), first, between, lambda step, x: on_step(step, way.steps, x))
 
@@ -82,38 +89,98 @@ class Painter:
 
     def _course(self) -> Course:
         sdxl = hasattr(self.pipeline, "text_encoder_2")
-        return course(self._flavour, self.settings, levels_of(self.config, self._flavour), sdxl=sdxl)
+        levels = levels_of(self.config, self._flavour, half=bool(self.settings["half_levels"]))
+        return course(self._flavour, self.settings, levels, sdxl=sdxl)
 
     def _guess(self) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
         """What the UNet takes for the picture, guided away from the negative prompt."""
-        unet, scale = self.pipeline.unet, self.settings["cfg_scale"]
-        states, added = self._conditions()
-        guided = len(states) > 1
+        strength = self.settings["cfg_scale"]
+        guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
+        asked = itertools.count()
 
         def guess(x: torch.Tensor, sigma: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
             whole = (sigma**2 + 1) ** 0.5
-            given = (x / whole).to(unet.dtype)
-            said = unet(
-                torch.cat([given] * len(states)), time.to(x.device), states, added_cond_kwargs=added, return_dict=False
-            )[0].float()
-            if guided:
-                away, towards = said.chunk(2)
-                said = away + scale * (towards - away)
+            towards, away = guidance.at(next(asked))
+            told = [each for _, each in towards] if away is None else [away, *(each for _, each in towards)]
+            answers = self._answers(x / whole, time, told)
+            said = answers[0]
+            if away is not None:
+                for (weight, _), answer in zip(towards, answers[1:], strict=True):
+                    said = said + weight * strength * (answer - answers[0])
             if self.predicts == "v_prediction":
                 return x / whole**2 - said * (sigma / whole)
             return x - said * sigma
 
         return guess
 
-    def _conditions(self) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-        """States and, for SDXL, what else its UNet is told: the negative prompt's first, where there is one."""
-        names = [name for name in ("negative_prompt", "prompt") if f"{name}_embeds" in self.prompts]
+    def _answers(self, given: torch.Tensor, time: torch.Tensor, told: Sequence[Conditioning]) -> list[torch.Tensor]:
+        """What the UNet says, told this and that; what is of one length goes together."""
         unet = self.pipeline.unet
-        states = torch.cat([self.prompts[f"{name}_embeds"] for name in names]).to(unet.device, unet.dtype)
-        if f"pooled_{names[-1]}_embeds" not in self.prompts:
+        found: dict[int, torch.Tensor] = {}
+        for length in dict.fromkeys(each.states.shape[1] for each in told):
+            group = [number for number, each in enumerate(told) if each.states.shape[1] == length]
+            states, added = self._handed([told[number] for number in group])
+            pictures = torch.cat([given.to(unet.dtype)] * len(group))
+            said = unet(pictures, time.to(given.device), states, added_cond_kwargs=added, return_dict=False)[0].float()
+            found |= dict(zip(group, said.split(len(given)), strict=True))
+        return [found[number] for number in range(len(told))]
+
+    def _handed(self, told: Sequence[Conditioning]) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        """States and, for SDXL, what else its UNet is told."""
+        unet = self.pipeline.unet
+        states = torch.cat([each.states for each in told]).to(unet.device, unet.dtype)
+        pooled = [each.pooled for each in told if each.pooled is not None]
+        if not pooled:
             return states, None
-        pooled = [self.prompts[f"{'negative_' if name != 'prompt' else ''}pooled_prompt_embeds"] for name in names]
         height, width = self.settings["height"], self.settings["width"]
-        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(names))
+        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(told))
         added = {"text_embeds": torch.cat(pooled), "time_ids": sizes}
         return states, {name: each.to(unet.device, unet.dtype) for name, each in added.items()}
+
+
+def varied(first: torch.Tensor, settings: Settings, seed: int) -> torch.Tensor:
+    """A picture's first noise with a second seed's mixed in, or with another size's in its middle (A1111).
+
+    Both are drawn anew; what goes on with the first noise's source is not moved by it.
+    """
+    strength, size = settings["variation_strength"], (settings["resize_seed_height"], settings["resize_seed_width"])
+    resized = all(size)
+    if not (strength or resized):
+        return first
+    shape = (first.shape[1], *(side // 8 for side in size)) if resized else tuple(first.shape[1:])
+    noise = SOURCES[settings["noise"]](seed).draw(shape)
+    if strength:
+        noise = mixed(noise, SOURCES[settings["noise"]](settings["variation_seed"]).draw(shape), strength)
+    if resized:
+        whole = first[0].clone()
+        (down, top), (right, left) = (_centred(*sides) for sides in zip(whole.shape[1:], shape[1:], strict=True))
+        whole[:, down, right] = noise[:, top, left].to(whole)
+        noise = whole
+    return noise[None].to(first)
+
+
+def mixed(first: torch.Tensor, second: torch.Tensor, strength: float) -> torch.Tensor:
+    """The way from one noise to another along a sphere, gone for each column of each channel by itself, as A1111 does.
+
+    Args:
+        first: (channels, height, width).
+        second: Likewise.
+        strength: How far, from 0 to 1.
+    """
+    cosine = (first / first.norm(dim=1, keepdim=True) * (second / second.norm(dim=1, keepdim=True))).sum(1)
+    if cosine.mean() > _THE_SAME:  # of one seed: there is no angle, and A1111 has the shares the other way round
+        return first * strength + second * (1 - strength)
+    angle = cosine.acos()
+    shares = (((1 - strength) * angle).sin() / angle.sin(), (strength * angle).sin() / angle.sin())
+    return shares[0][:, None] * first + shares[1][:, None] * second
+
+
+_THE_SAME = 0.9995
+
+
+def _centred(wide: int, narrow: int) -> tuple[slice, slice]:
+    """Where the middle of something is in what is wider, or narrower; and that middle in itself."""
+    apart = (wide - narrow) // 2  # rounded down, below zero too
+    length = narrow if apart >= 0 else narrow + 2 * apart
+    inner, outer = max(apart, 0), max(-apart, 0)
+    return slice(inner, inner + length), slice(outer, outer + length)
