@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -20,11 +19,11 @@ from assetctl.run import running
 from assetctl.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
     from assetctl.axes import Axis
     from assetctl.catalog import Generation
-    from assetctl.catalog.jobs import Jobs
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
     from assetctl.operations.acquire.demo import DemoStep
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from assetctl.operations.library.trash import Restored
     from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.library.verify import Verification
+    from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
@@ -606,18 +606,9 @@ class Registry:
         request: Request,
         *,
         backend: Backend | None = None,
-        seeds: Sequence[int] | None = None,
-        job: int | None = None,
         run: Run | None = None,
     ) -> GenerationResult:
         """Make pictures, save them with their parameters inside, and record them.
-
-        Args:
-            request: What to make.
-            backend: Who makes it; a new one of diffusers unless named.
-            seeds: One for each picture, in place of the request's own.
-            job: The number of the job that wants them, if one does.
-            run: Told of every step.
 
         Raises:
             InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
@@ -627,20 +618,9 @@ class Registry:
         from assetctl.operations.make.generate import generate
 
         plan, report = self.plan(request)
-        if seeds is not None:
-            plan = replace(plan, seeds=tuple(seeds))
         painter = backend or DiffusersBackend()
         with running(run) as run:
-            return generate(self._workspace, plan, report, painter, output=request.output, job=job, run=run)
-
-    @property
-    def jobs(self) -> Jobs:
-        """What waits for a server's worker, is done by it, or was."""
-        return self._workspace.catalog.jobs
-
-    def pictures_of_job(self, number: int) -> Sequence[Generation]:
-        """The pictures that were made for a job, in order."""
-        return self._workspace.catalog.generations.of_job(number)
+            return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
     def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
         """Resolve and check a request in every combination of some values, in which order they load least.
@@ -680,6 +660,45 @@ class Registry:
         painter = backend or DiffusersBackend()
         with running(run) as run:
             return make_grid(self._workspace, planned, painter, output=request.output, run=run)
+
+    def generate_batch(
+        self,
+        jobs: PathLike | bytes | Iterable[Mapping[str, Any]],
+        *,
+        base: Request | None = None,
+        file: PathLike = "registry.toml",
+        shard: tuple[int, int] = (1, 1),
+        dry_run: bool = False,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Sequence[JobResult]:
+        """Make the pictures of a list of jobs that are not there yet, in the order that loads least.
+
+        Whatever ends it, the same call goes on: each job is made once, by one process. One that fails keeps no other.
+
+        Args:
+            jobs: What each asks for: `{"prompt": "a cat", "loras": {"whiskers": 0.8}, "seed": 7}`; or a file, or its
+                content, with such a JSON object in each line.
+            base: What holds where a job says nothing else.
+            file: The manifest that has the recipes which jobs name.
+            shard: `(2, 4)` is the second of four parts, which several machines make of one list.
+            dry_run: Only say what would be made.
+            backend: Who makes them; diffusers unless given.
+            run: Told of every step, and `Finished` of every job.
+
+        Raises:
+            InterruptedBatchError: A `KeyboardInterrupt` that says what became of each job in its `done`.
+            AssetctlError: The list cannot be read, or nothing more can be saved; likewise.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.batch import generate_batch, read_list
+
+        said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return generate_batch(
+                self._workspace, said, painter, base=base, manifest=Path(file), shard=shard, dry_run=dry_run, run=run
+            )
 
     def plan_reproduction(
         self,

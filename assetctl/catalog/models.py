@@ -163,7 +163,7 @@ class GenerationRow(Row):
 
     __tablename__ = "generations"
     __table_args__ = (
-        Index("ix_generations_job_id", "job_id", sqlite_where=text("job_id IS NOT NULL")),
+        Index(None, "job", "seed", unique=True, sqlite_where=text("job IS NOT NULL")),
         _NEVER_AGAIN,
     )
 
@@ -179,29 +179,7 @@ class GenerationRow(Row):
     image_path: Mapped[str]
     image_sha256: Mapped[str] = mapped_column(index=True)
     record: Mapped[dict[str, Any]]
-    job_id: Mapped[int | None]
-
-
-class JobRow(Row):
-    """Something that waits for the worker, is done by it, or was."""
-
-    __tablename__ = "jobs"
-    __table_args__ = (
-        CheckConstraint("status IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="status"),
-        Index(None, "status", "priority", "id"),
-        _NEVER_AGAIN,
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    status: Mapped[str]
-    priority: Mapped[int]
-    request: Mapped[dict[str, Any]]
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    attempts: Mapped[int]
-    created_at: Mapped[str]
-    started_at: Mapped[str | None]
-    finished_at: Mapped[str | None]
+    job: Mapped[str | None]
 
 
 class GenerationAssetRow(Row):

@@ -67,15 +67,11 @@ TABLES: dict[str, dict[str, Kinds]] = {
     "overrides": {"asset_id": NUMBER, "field": TEXT, "value": TEXT, "set_at": TEXT},
     "generations": {
         "id": NUMBER, "created_at": TEXT, "prompt": TEXT, "negative_prompt": TEXT, "settings": TEXT,
-        "image_path": TEXT, "image_sha256": TEXT, "record": ANYTHING, "job_id": NUMBER_OR_NONE,
+        "image_path": TEXT, "image_sha256": TEXT, "record": ANYTHING, "job": TEXT_OR_NONE,
     },
     "generation_assets": {
         "generation_id": NUMBER, "position": NUMBER, "asset_id": NUMBER_OR_NONE, "role": TEXT, "name": TEXT,
         "sha256": TEXT_OR_NONE, "weight": REAL_OR_NONE,
-    },
-    "jobs": {
-        "id": NUMBER, "kind": TEXT, "status": TEXT, "priority": NUMBER, "request": TEXT, "error": TEXT_OR_NONE,
-        "attempts": NUMBER, "created_at": TEXT, "started_at": TEXT_OR_NONE, "finished_at": TEXT_OR_NONE,
     },
     "asset_search": dict.fromkeys(("name", "trigger_words", "tags", "notes"), TEXT_OR_NONE),
 }  # fmt: skip

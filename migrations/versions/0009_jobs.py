@@ -1,4 +1,4 @@
-"""Jobs that wait for the worker, and the job that a picture was made for."""
+"""Which job of a batch a picture was made for: each picture of one is there once, whoever makes it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,29 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute(
-        """
-        CREATE TABLE jobs (
-            id INTEGER NOT NULL CONSTRAINT pk_jobs PRIMARY KEY AUTOINCREMENT,
-            kind VARCHAR NOT NULL,
-            status VARCHAR NOT NULL,
-            priority INTEGER NOT NULL,
-            request JSON NOT NULL,
-            error JSON,
-            attempts INTEGER NOT NULL,
-            created_at VARCHAR NOT NULL,
-            started_at VARCHAR,
-            finished_at VARCHAR,
-            CONSTRAINT ck_jobs_status CHECK (status IN ('queued', 'running', 'done', 'failed', 'cancelled'))
-        )
-        """
-    )
-    op.create_index("ix_jobs_status_priority_id", "jobs", ["status", "priority", "id"])
-    op.add_column("generations", sa.Column("job_id", sa.Integer(), nullable=True))
-    op.create_index("ix_generations_job_id", "generations", ["job_id"], sqlite_where=sa.text("job_id IS NOT NULL"))
+    op.add_column("generations", sa.Column("job", sa.String(), nullable=True))
+    op.execute("CREATE UNIQUE INDEX ix_generations_job_seed ON generations (job, seed) WHERE job IS NOT NULL")
 
 
 def downgrade() -> None:
-    op.drop_index("ix_generations_job_id", "generations")
-    op.drop_column("generations", "job_id")
-    op.drop_table("jobs")
+    op.execute("DROP INDEX ix_generations_job_seed")
+    op.drop_column("generations", "job")

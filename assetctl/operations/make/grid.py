@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.generate import OutputPath
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures.sheet import Shown
-    from assetctl.plan import Backend, Plan
+    from assetctl.plan import Backend, Plan, PlannedUse
     from assetctl.run import Event, Run
     from assetctl.types import Asset, CheckReport
 
@@ -476,6 +476,7 @@ class _Making:
 
     def make(self) -> None:
         """Make all cells that can be, each as a picture by itself."""
+        self._hash()
         for number in self._take_over():
             cell = self.grid.cells[number]
             assert cell.plan is not None  # noqa: S101 - what has an order has a plan
@@ -494,6 +495,22 @@ class _Making:
             self._set(number, image=result.images[0], plan=result.plan, report=result.report)
             for name, seconds in result.timings.items():
                 self._timings[name] = round(self._timings.get(name, 0.0) + seconds, 3)
+
+    def _hash(self) -> None:
+        """Have all plans name the same hashes of the same files: what is loaded for one then serves the next."""
+        known: dict[str, PlannedUse] = {}
+        for number, cell in enumerate(self.grid.cells):
+            if cell.plan is None:
+                continue
+            for use in cell.plan.uses:
+                if use.path not in known:
+                    known[use.path] = use
+                    with suppress(FileError):  # what is wrong with a file is told where it is to be loaded
+                        (known[use.path],) = hashed(self._workspace, [use], self._run)
+            uses = tuple(
+                replace(use, sha256=known[use.path].sha256, autov3=known[use.path].autov3) for use in cell.plan.uses
+            )
+            self._set(number, plan=replace(cell.plan, uses=uses))
 
     def _set(self, number: int, **changes: Any) -> None:  # noqa: ANN401 - fields of a cell
         cells = list(self.grid.cells)
@@ -532,8 +549,6 @@ class _Making:
 
     def _same(self, plan: Plan, there: dict[bytes, list[tuple[Path, Any]]]) -> SavedPicture | None:
         """A picture of this plan that is here and that we know, made as it would be made now."""
-        with suppress(FileError):  # what is wrong with a file is told where it is to be loaded
-            plan = replace(plan, uses=hashed(self._workspace, plan.uses, self._run))
         for path, environment in there.get(_key(pictures.picture_record(plan, plan.seeds[0], {})), ()):
             if environment == self._environment(plan):
                 sha256 = str(hash_file(path, frozenset({"sha256"})).sha256)
