@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from assetctl.axes import Axis
     from assetctl.catalog import Generation
+    from assetctl.catalog.jobs import Jobs
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
     from assetctl.operations.acquire.demo import DemoStep
@@ -621,6 +622,11 @@ class Registry:
         painter = backend or DiffusersBackend()
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
+
+    @property
+    def jobs(self) -> Jobs:
+        """What waits for a server's worker, is done by it, or was."""
+        return self._workspace.catalog.jobs
 
     def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
         """Resolve and check a request in every combination of some values, in which order they load least.

@@ -36,7 +36,8 @@ class Job:
         kind: `generate` or `pull`.
         status: `queued`, `running`, `done`, `failed` or `cancelled`.
         priority: Those of a higher one come first; equal ones as they came.
-        request: What is wanted, as the API has it.
+        request: What is wanted: of pictures, as a line of a batch has it.
+        pictures: Numbers of the pictures that were made, as the history has them.
         error: What it failed of, as documents have it.
         attempts: How often it was begun.
     """
@@ -46,6 +47,7 @@ class Job:
     status: str
     priority: int
     request: Mapping[str, Any]
+    pictures: tuple[int, ...]
     error: Mapping[str, Any] | None
     attempts: int
     created_at: str
@@ -80,7 +82,7 @@ class Jobs(Asking):
         """Have something done, after what waits already."""
         values = {
             "kind": kind, "status": "queued", "priority": priority, "request": orjson.dumps(dict(request)).decode(),
-            "attempts": 0, "created_at": _now(),
+            "pictures": "[]", "attempts": 0, "created_at": _now(),
         }  # fmt: skip
         with self._write() as tx:
             number = int(tx.connection.execute(insert("jobs", *values), tuple(values.values())).lastrowid or 0)
@@ -121,12 +123,16 @@ class Jobs(Asking):
             ).fetchone()
         return None if row is None else self.get(row[0])
 
-    def end(self, number: int, status: str, error: Mapping[str, Any] | None = None) -> Job:
+    def end(
+        self, number: int, status: str, pictures: Sequence[int] = (), error: Mapping[str, Any] | None = None
+    ) -> Job:
         """Let a running job end as `done`, `failed` or `cancelled`; one that has ended stays as it is."""
+        said = None if error is None else orjson.dumps(dict(error)).decode()
         with self._write() as tx:
             tx.connection.execute(
-                "UPDATE jobs SET status = ?, error = ?, finished_at = ? WHERE id = ? AND status = 'running'",
-                [status, None if error is None else orjson.dumps(dict(error)).decode(), _now(), number],
+                "UPDATE jobs SET status = ?, pictures = ?, error = ?, finished_at = ? "
+                "WHERE id = ? AND status = 'running'",
+                [status, orjson.dumps(list(pictures)).decode(), said, _now(), number],
             )
         return self.get(number)
 
@@ -174,11 +180,13 @@ class Jobs(Asking):
     def _job(self, values: dict[str, Any]) -> Job:
         with explained(self._path):
             request = from_json(values.pop("request"), "what a job is to do")
+            made = from_json(values.pop("pictures"), "the pictures of a job")
             error = values.pop("error")
             said = None if error is None else from_json(error, "what a job failed of")
-            if not isinstance(request, dict) or not (said is None or isinstance(said, dict)):
-                raise DamagedError("what a job is to do is not what assetctl writes")
-        return Job(**values, request=request, error=said)
+            numbered = isinstance(made, list) and all(type(each) is int for each in made)
+            if not (isinstance(request, dict) and numbered and (said is None or isinstance(said, dict))):
+                raise DamagedError("a job is not what assetctl writes")
+        return Job(**values, request=request, pictures=tuple(made), error=said)
 
 
 def _now() -> str:

@@ -182,6 +182,29 @@ class GenerationRow(Row):
     job: Mapped[str | None]
 
 
+class JobRow(Row):
+    """Something that waits for the worker, is done by it, or was."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("status IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="status"),
+        Index(None, "status", "priority", "id"),
+        _NEVER_AGAIN,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    status: Mapped[str]
+    priority: Mapped[int]
+    request: Mapped[dict[str, Any]]
+    pictures: Mapped[list[Any]]
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    attempts: Mapped[int]
+    created_at: Mapped[str]
+    started_at: Mapped[str | None]
+    finished_at: Mapped[str | None]
+
+
 class GenerationAssetRow(Row):
     """An asset's part in a picture; it stays when the asset goes."""
 

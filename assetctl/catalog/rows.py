@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 30.0
 
 #: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0009"
+HEAD = "0010"
 
 #: The first schema that has the triggers below.
 _WITH_TRIGGERS = "0007"
@@ -72,6 +72,11 @@ TABLES: dict[str, dict[str, Kinds]] = {
     "generation_assets": {
         "generation_id": NUMBER, "position": NUMBER, "asset_id": NUMBER_OR_NONE, "role": TEXT, "name": TEXT,
         "sha256": TEXT_OR_NONE, "weight": REAL_OR_NONE,
+    },
+    "jobs": {
+        "id": NUMBER, "kind": TEXT, "status": TEXT, "priority": NUMBER, "request": TEXT, "pictures": TEXT,
+        "error": TEXT_OR_NONE, "attempts": NUMBER, "created_at": TEXT, "started_at": TEXT_OR_NONE,
+        "finished_at": TEXT_OR_NONE,
     },
     "asset_search": dict.fromkeys(("name", "trigger_words", "tags", "notes"), TEXT_OR_NONE),
 }  # fmt: skip

@@ -18,12 +18,13 @@ from assetctl.errors import AssetctlError, GenerationError, NotFoundError, Unusa
 from assetctl.pictures import read_parameters
 from assetctl.server.app import Face, status_of
 from assetctl.server.endpoints import FLAG, NUMBER, TEXT, WHOLE, Asked, Endpoint
-from assetctl.server.requests import exact, request_of
+from assetctl.server.requests import job_of, request_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from assetctl.catalog import Generation
+    from assetctl.catalog.jobs import Job
     from assetctl.server.endpoints import Schema
     from assetctl.types import Asset
 
@@ -175,7 +176,7 @@ class A1111(Face):
         job = await asked.queue.ended(job.id)
         if job.status == "failed" and job.error is not None:
             raise GenerationError(str(job.error.get("message")), job.error.get("hint"))
-        made = await _in_thread(asked.registry.pictures_of_job, job.id)
+        made = await _in_thread(_pictures, asked, job)
         return await _in_thread(_answer, body, made)
 
     def _wanted(self, asked: Asked) -> dict[str, Any]:
@@ -214,7 +215,7 @@ class A1111(Face):
                 wanted[option] = _setting(name, settings[name])
         count = int((body.get("batch_size") or 1) * (body.get("n_iter") or 1))
         seed = body.get("seed")
-        made = exact({**wanted, "num_images": count, **({} if seed in (None, -1) else {"seed": int(seed)})})
+        made = job_of({**wanted, "num_images": count, **({} if seed in (None, -1) else {"seed": int(seed)})})
         asked.registry.plan(request_of(made))
         return made
 
@@ -389,6 +390,10 @@ def _answer(body: Mapping[str, Any], made: Sequence[Generation]) -> dict[str, An
     }  # fmt: skip
     images = [base64.b64encode(each).decode() for each in data] if body.get("send_images") is not False else []
     return {"images": images, "parameters": dict(body), "info": orjson.dumps(info).decode()}
+
+
+def _pictures(asked: Asked, job: Job) -> list[Generation]:
+    return [asked.registry.generation(number) for number in job.pictures]
 
 
 def _text(picture: Generation) -> str | None:

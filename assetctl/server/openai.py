@@ -17,7 +17,7 @@ from assetctl.errors import AssetctlError, GenerationError, NotFoundError, Unusa
 from assetctl.request import MAX_COUNT
 from assetctl.server.app import Face, status_of
 from assetctl.server.endpoints import TEXT, Asked, Endpoint
-from assetctl.server.requests import exact, request_of
+from assetctl.server.requests import job_of, request_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ async def _generations(asked: Asked) -> dict[str, Any]:
     if job.status != "done":
         said = job.error or {"message": "The job was cancelled.", "hint": None}
         raise GenerationError(str(said["message"]), said.get("hint"))
-    made = await run_in_threadpool(asked.registry.pictures_of_job, job.id)
+    made = [await run_in_threadpool(asked.registry.generation, number) for number in job.pictures]
     if asked.body.get("response_format") == "url":
         data = [{"url": f"{asked.base}/v1/pictures/{each.number}/file"} for each in made]
     else:
@@ -125,7 +125,7 @@ def _wanted(asked: Asked) -> dict[str, Any]:
             raise UsageError(f"size is {size!r:.40}.", "Write it as 512x512.")
         wanted |= {"width": int(sides[1]), "height": int(sides[2])}
     wanted |= {name: body[name] for name in ("seed", "negative_prompt", "steps") if body.get(name) is not None}
-    made = exact(wanted)
+    made = job_of(wanted)
     asked.registry.plan(request_of(made))
     return made
 

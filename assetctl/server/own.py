@@ -8,7 +8,7 @@ from assetctl.errors import NotFoundError, UsageError
 from assetctl.operations.library.edit import Changes
 from assetctl.server.app import Face
 from assetctl.server.endpoints import FLAG, NAME, NAMES, NUMBER, TEXT, WHOLE, Asked, Endpoint
-from assetctl.server.requests import PICTURES, SELECTION, exact, request_of
+from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ def _prompt(asked: Asked) -> PromptReading:
 def _generate(asked: Asked) -> object:
     body = dict(asked.body)
     priority = body.pop("priority", 0)
-    wanted = exact(body)
+    wanted = job_of(body)
     asked.registry.plan(request_of(wanted))  # what cannot work is said now
     return asked.queue.submit("generate", wanted, priority)
 

@@ -172,14 +172,13 @@ class Queue:
     def _work(self, job: Job) -> None:
         self._running, self._progress[job.id] = job.id, Progress()
         try:
-            self._publish(job.id, {"event": {"event": "begun"}})
             worker = self._living()
             self._send({"job": job.id, "kind": job.kind, "request": dict(job.request)})
             assert worker.stdout is not None  # noqa: S101 - it is a pipe
             for line in worker.stdout:
                 said = orjson.loads(line)
                 if said["job"] == job.id and "ended" in said:
-                    self._registry.jobs.end(job.id, said["ended"], said.get("error"))
+                    self._registry.jobs.end(job.id, said["ended"], said["pictures"], said.get("error"))
                     return
                 if said["job"] == job.id:
                     self._note(job.id, said["event"])

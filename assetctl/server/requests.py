@@ -49,51 +49,55 @@ PICTURES: Mapping[str, Schema] = {
 }  # fmt: skip
 
 
+def job_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job is to make, as a line of a batch has it, with the seeds of its pictures.
+
+    Raises:
+        UsageError: A seed makes no sense, or there are more or fewer than pictures.
+    """
+    job = {name: value for name, value in body.items() if name not in ("textual_inversions", "num_images", "seed")}
+    if "textual_inversions" in body:
+        job["embeddings"] = list(body["textual_inversions"])
+    return {**job, "seeds": _seeds(body.get("seed"), body.get("num_images"))}
+
+
+def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
+    if isinstance(asked, list):
+        if not asked or any(not 0 <= seed <= LARGEST_SEED for seed in asked):
+            raise UsageError("seed must be whole numbers from 0 on.", "Leave it out for one by chance.")
+        if count not in (None, len(asked)):
+            raise UsageError(f"There are {len(asked)} seeds for {count} pictures.", "Leave num_images out.")
+        if len(set(asked)) < len(asked):
+            raise UsageError("A seed is named twice, which makes the same picture twice.", "Name each once.")
+        return list(asked)
+    number = 1 if count is None else count
+    Request(count=number, settings={} if asked is None else {"seed": asked})  # both make sense
+    first = secrets.randbelow(MAX_SEED - MAX_COUNT) if asked in (None, RANDOM) else asked
+    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
+    return [(first + each) % (most + 1) for each in range(number)]
+
+
+def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a batch that are a job of this number: one for each picture."""
+    shared = {name: value for name, value in job.items() if name != "seeds"}
+    return [{**shared, "seed": seed, "count": 1, "id": f"job-{number}"} for seed in job["seeds"]]
+
+
 def request_of(body: Mapping[str, Any]) -> Request:
-    """The request that a body of selection and settings is.
+    """The request that a body of selection and settings is, for a check.
 
     Raises:
         UsageError: It makes no sense.
     """
     uses = [Use(role, body[role]) for role in ("checkpoint", "vae") if body.get(role) is not None]
     uses += [Use("lora", name, weight) for name, weight in body.get("loras", {}).items()]
-    uses += [Use("embedding", name) for name in body.get("textual_inversions", {})]
+    names = body.get("embeddings", body.get("textual_inversions", ()))
+    uses += [Use("embedding", name) for name in names]
     settings = {name: body[name] for name in SETTINGS if body.get(name) is not None}
-    seed = body.get("seed")
-    if seed is not None:
-        settings["seed"] = seed[0] if isinstance(seed, list) else seed
     return Request(
         tuple(uses),
         body.get("prompt"),
         body.get("negative_prompt"),
         settings,
-        count=body.get("num_images"),
         auto_embeddings=body.get("auto_embeddings"),
     )
-
-
-def exact(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body whose pictures are numbered: it names the seed of each, so that whoever makes the rest makes those.
-
-    Raises:
-        UsageError: A seed makes no sense, or there are more or fewer than pictures.
-    """
-    asked, count = body.get("seed"), body.get("num_images")
-    if isinstance(asked, list):
-        if not asked or any(not 0 <= seed <= LARGEST_SEED for seed in asked):
-            raise UsageError("seed must be a list of whole numbers from 0 on.", "Leave it out for one by chance.")
-        if count not in (None, len(asked)):
-            raise UsageError(f"There are {len(asked)} seeds for {count} pictures.", "Leave num_images out.")
-        if len(set(asked)) < len(asked):
-            raise UsageError("A seed is named twice, which makes the same picture twice.", "Name each once.")
-        return {**body, "seed": list(asked), "num_images": len(asked)}
-    request_of(body)  # the numbers make sense
-    first = secrets.randbelow(MAX_SEED - MAX_COUNT) if asked in (None, RANDOM) else asked
-    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
-    seeds = [(first + number) % (most + 1) for number in range(count or 1)]
-    return {**body, "seed": seeds, "num_images": len(seeds)}
-
-
-def seeds_of(body: Mapping[str, Any]) -> list[int]:
-    """The seeds of an exact body."""
-    return list(body["seed"])

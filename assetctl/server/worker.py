@@ -6,7 +6,6 @@ ends it ends too. It is a process of its own so that what kills it, a full memor
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -19,13 +18,14 @@ from assetctl.errors import AssetctlError, InternalError
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.registry import Registry
 from assetctl.run import Cancelled, Run
-from assetctl.server.requests import request_of, seeds_of
+from assetctl.server.requests import lines_of
 from assetctl.wire import document
 from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from assetctl.operations.make.batch import JobResult
     from assetctl.plan import Backend
 
 #: Seconds after which a worker whose server is gone ends, wherever it is.
@@ -71,33 +71,37 @@ class Worker:
         timer.start()
 
     def _do(self, job: int, kind: str, request: Mapping[str, Any]) -> None:
+        made: list[int] = []
         try:
             if kind == "pull":
-                self._pull(job, request)
+                self._registry.pull(request["reference"], run=self._runs[job])
             else:
-                self._generate(job, request)
-            self._tell(job, ended="done")
+                self._make(job, request, made)
+            self._tell(job, ended="done", pictures=made)
         except Cancelled:
-            self._tell(job, ended="cancelled")
+            self._tell(job, ended="cancelled", pictures=made)
         except AssetctlError as error:
-            self._tell(job, ended="failed", error=error_document(error))
+            self._tell(job, ended="failed", pictures=made, error=error_document(error))
         except Exception as error:  # noqa: BLE001 - a defect ends one job, not the worker
             defect = InternalError(f"assetctl has a defect: {type(error).__name__}: {error}")
-            self._tell(job, ended="failed", error=error_document(defect))
+            self._tell(job, ended="failed", pictures=made, error=error_document(defect))
         finally:
             del self._runs[job]
-            gc.collect()
 
-    def _generate(self, job: int, request: Mapping[str, Any]) -> None:
-        made = {picture.settings["seed"] for picture in self._registry.pictures_of_job(job)}
-        left = [seed for seed in seeds_of(request) if seed not in made]
-        if left:
-            self._registry.generate(
-                request_of(request), backend=self._backend, seeds=left, job=job, run=self._runs[job]
-            )
-
-    def _pull(self, job: int, request: Mapping[str, Any]) -> None:
-        self._registry.pull(request["reference"], run=self._runs[job])
+    def _make(self, job: int, request: Mapping[str, Any], made: list[int]) -> None:
+        """Make the pictures of a job that are not there, and say which there are."""
+        results: Sequence[JobResult] = ()
+        try:
+            results = self._registry.generate_batch(lines_of(job, request), backend=self._backend, run=self._runs[job])
+        except (Cancelled, AssetctlError) as stop:
+            results = stop.done or ()  # type: ignore[assignment]  # as a batch says it
+            raise
+        finally:
+            made += [image.number for result in results for image in result.images]
+        for result in results:
+            if result.error is not None:
+                result.error.done = None
+                raise result.error
 
     def _tell(self, job: int, **said: object) -> None:
         line = orjson.dumps({"job": job, **said})
