@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from assetctl.catalog import Generation
     from assetctl.cli.session import Output, Session
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
     from assetctl.options import Option
@@ -193,9 +194,16 @@ def _local(moment: str) -> str:
 def naming_what_is_done() -> Iterator[None]:
     """Let an interrupt tell of the pictures that there are, and how to make the rest."""
     from assetctl.operations.make.generate import InterruptedGenerationError  # noqa: PLC0415 - a dry run needs none of it
+    from assetctl.operations.make.grid import InterruptedGridError  # noqa: PLC0415 - likewise
 
     try:
         yield
+    except InterruptedGridError as stopped:
+        cells = [each for each in stopped.done.cells if each.plan is not None]
+        made = sum(each.image is not None for each in cells)
+        error = StoppedError(f"Interrupted: {made} of {_cells(len(cells))} are done.", None, stopped.rest)
+        error.done = stopped.done
+        raise error from None
     except InterruptedGenerationError as stopped:
         count = len(stopped.done) + len(stopped.rest)
         rest = {"--seed": str(stopped.rest[0]), "--count": str(len(stopped.rest))} if stopped.rest else {}
@@ -211,6 +219,39 @@ def tell_result(session: Session, result: GenerationResult) -> None:
     """Findings, and the time it took."""
     show_findings(() if session.out.json else result.report.findings)
     session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")
+
+
+def tell_grid(out: Output, grid: GridResult) -> None:
+    """Give a grid as a result: its sheet, and why cells have no picture."""
+    paths = [str(grid.sheet)]
+    there = sum(each.was_there for each in grid.cells)
+    made = sum(each.image is not None for each in grid.cells)
+    before = f", {there} of them made before" if there else ""
+    out.note(f"{_cells(made)} in {grid.folder}{before}; made in {grid.timings.get('total', 0.0):.1f} s")
+    out.result(grid, lambda: out.lines(paths), paths, grid.failed)
+
+
+def show_grid(out: Output, grid: GridResult) -> None:
+    """The cells of a grid in the order in which they are made, and its sheet, as a page on stdout."""
+    cells = sorted(grid.cells, key=lambda each: (each.order is None, each.order))
+    rows = []
+    for each in cells:
+        values = [said.removeprefix(f"{axis.name}: ") for axis, said in zip(grid.axes, each.values, strict=True)]
+        rows.append((str(each.order or "-"), *values, each.reason if each.plan is None else "ok"))
+    out.table(("ORDER", *(axis.name.upper() for axis in grid.axes), "CHECK"), rows, right=("ORDER",))
+    plans = [each.plan for each in cells if each.plan is not None]
+    loads = len({(plan.checkpoint, plan.vae) for plan in plans})
+    seed = "" if grid.seed is None else f", all with seed {grid.seed}"
+    out.labelled("cells", f"{len(plans)} of {len(grid.cells)} can be made{seed}")
+    out.labelled("loads", f"{loads} {'checkpoint' if loads == 1 else 'checkpoints'}, each once")
+    small = "" if grid.scale == 1 else f", pictures at {grid.scale:.0%} of their size"
+    out.labelled("sheet", f"{grid.size[0]}x{grid.size[1]}{small}")
+    for place in grid.out:
+        out.labelled("saved in" if Path(place).suffix.lower() not in FORMATS else "saved as", place)
+
+
+def _cells(number: int) -> str:
+    return "1 cell" if number == 1 else f"{number} cells"
 
 
 def open_picture(session: Session, path: str) -> None:

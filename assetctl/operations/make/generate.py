@@ -293,7 +293,7 @@ def generate(
     saved: list[SavedPicture] = []
     clock = _Clock()
     with _naming_what_is_done(saved, plan, target), leaving(lambda: tuple(saved)):
-        plan = replace(plan, uses=_hashed(workspace, plan.uses, run))
+        plan = replace(plan, uses=hashed(workspace, plan.uses, run))
         for number, picture in enumerate(backend.generate(plan, run), 1):
             clock.note(picture)
             with _undisturbed():
@@ -362,7 +362,7 @@ def _with_findings(report: CheckReport, findings: Iterable[Finding]) -> CheckRep
     return replace(report, findings=(*report.findings, *new)) if new else report
 
 
-def _hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[PlannedUse, ...]:
+def hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[PlannedUse, ...]:
     """The assets with the hashes that pictures carry; those that were left for later are computed and kept.
 
     Raises:
