@@ -33,6 +33,10 @@ _COMMA = re.compile(r" ?, ?")
 _PREFIX = re.compile(r"(?<!\w)embedding:\s*+", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!\w)embedding:\s*+([^\s,:;()\[\]<>|]++)", re.IGNORECASE)
 
+#: Where a word begins; and how many names are looked for one by one.
+_WORD = re.compile(r"(?<!\w)\w")
+_FEW = 16
+
 #: Stands for a chunk break, which no phrase reaches across.
 _WALL = "\x00"
 
@@ -49,15 +53,15 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
     """
     said = _folded(text)
     known = {_folded(token): token for token in tokens if token}
-    places = [(at, sought) for sought in known for at in _places_of(sought, said)]
+    places = [(at, name) for at, name in _places_of(known, said) if _is_whole(said, at, at + len(name))]
     named = {each.end(): each.start() for each in _PREFIX.finditer(said)} if places else {}
     begun = set(named.values())
-    found = [(named.get(at, at), -at - len(sought), sought) for at, sought in places if at not in begun]
+    found = [(named.get(at, at), -at - len(name), name) for at, name in places if at not in begun]
     pieces: list[tuple[str, str | None]] = []
     start = 0
-    for begin, end, sought in sorted(found):
+    for begin, end, name in sorted(found):
         if begin >= start:
-            pieces += [(text[start:begin], None), (text[begin:-end], known[sought])]
+            pieces += [(text[start:begin], None), (text[begin:-end], known[name])]
             start = -end
     pieces.append((text[start:], None))
     return [piece for piece in pieces if piece[0]]
@@ -70,21 +74,30 @@ def _folded(text: str) -> str:
     return "".join(folded if len(folded := letter.casefold()) == 1 else letter for letter in text)
 
 
-def _places_of(name: str, said: str) -> Iterator[int]:
-    """Where a name stands by itself: not inside a longer word, nor next to a hyphen that goes on with one."""
-    at = said.find(name)
-    while at >= 0:
-        end = at + len(name)
-        if not (_is_word(name[0]) and _goes_on(said[at - 1 : at], said[max(0, at - 2) : at - 1])) and not (
-            _is_word(name[-1]) and _goes_on(said[end : end + 1], said[end + 1 : end + 2])
-        ):
-            yield at
-        at = said.find(name, at + 1)
+def _places_of(names: Iterable[str], said: str) -> Iterator[tuple[int, str]]:
+    """Where names stand by themselves: not inside a longer word, nor next to a hyphen that goes on with one."""
+    wordy = {name for name in names if _is_word(name[0])}
+    if len(wordy) <= _FEW:
+        wordy = set()
+    lengths = {len(name) for name in wordy}
+    for begun in _WORD.finditer(said) if wordy else ():  # of very many, each word is looked up, and not each looked for
+        at = begun.start()
+        yield from ((at, name) for length in lengths if (name := said[at : at + length]) in wordy)
+    for name in names:
+        at = -1 if name in wordy else said.find(name)
+        while at >= 0:
+            yield at, name
+            at = said.find(name, at + 1)
 
 
-def _goes_on(next_to: str, beyond: str) -> bool:
-    """Whether a word goes on beyond an edge, over a hyphen if there is one; an edge that is a sign needs no boundary."""
-    return _is_word(next_to) or (next_to == "-" and _is_word(beyond))
+def _is_whole(said: str, at: int, end: int) -> bool:
+    """Whether words end on both sides of a place in a text, hyphens and all; an edge that is a sign needs no end."""
+    before, after = said[max(0, at - 2) : at][::-1], said[end : end + 2]
+    return not (_is_word(said[at]) and _goes_on(before)) and not (_is_word(said[end - 1]) and _goes_on(after))
+
+
+def _goes_on(beyond: str) -> bool:
+    return _is_word(beyond[:1]) or (beyond[:1] == "-" and _is_word(beyond[1:]))
 
 
 def _is_word(letter: str) -> bool:
