@@ -19,6 +19,7 @@ from assetctl.cli.request import (
     VaeOption,
     any_asset,
     offering,
+    read_prompts,
     setting_parameters,
     settings_of,
     single,
@@ -89,8 +90,7 @@ def app(
         show_rules(session.out, session.registry.rules())
         return
     typed = Request.of(
-        prompt,
-        negative,
+        *read_prompts(prompt, negative),
         names=names or (),
         checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),

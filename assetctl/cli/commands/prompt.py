@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, single
+from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, read_prompts, single
 from assetctl.cli.session import Session, command
 from assetctl.prompt.syntax import BREAK
 
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 )
 def app(
     session: Session,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="A prompt.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A prompt; - reads it from standard input.")],
     checkpoint: CheckpointOption = None,
     embedding: EmbeddingsOption = None,
     auto_embeddings: AutoEmbeddingsOption = None,
 ) -> None:
     """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
+    (prompt,) = read_prompts(text)
     reading = session.registry.prompt(
-        text,
+        prompt or "",
         checkpoint=single("--checkpoint", checkpoint),
         embeddings=embedding or (),
         auto_embeddings=auto_embeddings is not False,

@@ -18,6 +18,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from assetctl.errors import AssetctlError, GenerationError, UsageError
+from assetctl.samplers import FLAVOURS, sampled_by_diffusers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +52,7 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def choose_dtype(wanted: str, device: str, flavour: str = "diffusers") -> str:
+def choose_dtype(wanted: str, device: str, flavour: str = FLAVOURS[0]) -> str:
     """The precision for a setting: `auto` is the fastest that is safe on `device`, or that of another program.
 
     A CPU computes fp16 a hundred times slower than bf16, so it is never used there. A1111 and ComfyUI compute in fp16
@@ -61,7 +62,7 @@ def choose_dtype(wanted: str, device: str, flavour: str = "diffusers") -> str:
         UsageError: fp16 is wanted on a CPU, or the name is unknown.
     """
     kind = device.partition(":")[0]
-    if wanted == "auto" and flavour in ("a1111", "comfyui"):
+    if wanted == "auto" and not sampled_by_diffusers(flavour):
         return "fp32" if kind == "cpu" else "fp16"
     if wanted == "auto":
         return _on_cpu() if kind == "cpu" else _on_gpu(kind)
@@ -268,7 +269,7 @@ def _interrupts_kept() -> Iterator[None]:
 def _out_of_memory() -> GenerationError:
     return GenerationError(
         "There is not enough memory for this picture.",
-        "Choose a smaller --size, close other programs, or set dtype to bf16.",
+        "Choose a smaller --size, close other programs, or set ASSETCTL_DTYPE=bf16.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +60,16 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
+def resolve(
+    workspace: Workspace, request: Request, judged: dict[object, CheckReport] | None = None
+) -> tuple[Plan, CheckReport]:
     """Make a request exact: find and check every asset, choose every default. Nothing is loaded.
+
+    Args:
+        workspace: The home.
+        request: What is asked for.
+        judged: What was said of selections; of one that differs from another in the words of its prompts alone, the
+            same is said. It is for looking ahead at many: what is made is judged by itself.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -75,11 +84,54 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
         raise UnusableError(
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
-    return resolve_selection(workspace, request, selected(workspace, request, complete=True, note_unknown_tags=True))
+    selection = selected(workspace, request, complete=True, note_unknown_tags=True)
+    return resolve_selection(workspace, request, selection, judged)
 
 
-def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:
-    """Make a request exact for assets that are found already.
+def drawn(workspace: Workspace, request: Request, wildcards: Path | None = None) -> list[Request]:
+    """What a request of dynamic prompts comes to: one for each picture, with its seed, which its prompts are drawn by.
+
+    Any other request stays one, as it is. Wildcards are looked for in a folder of that name in the home, unless
+    another is named.
+
+    Raises:
+        UsageError: The template makes no sense, or names a wildcard that there is not.
+        FileError: A file of wildcards cannot be read.
+        MissingExtraError: The package that draws is not installed.
+    """
+    if not request.dynamic:
+        return [request]
+    from assetctl.prompt.dynamic import draw  # noqa: PLC0415 - few prompts are
+
+    folder = wildcards or workspace.settings.wildcards
+    seeds = _seeds(request.settings.get("seed"), request.count or 1)
+    return [
+        replace(
+            request,
+            prompt=None if request.prompt is None else draw(request.prompt, seed, folder),
+            negative_prompt=None if request.negative_prompt is None else draw(request.negative_prompt, seed, folder),
+            settings={**request.settings, "seed": seed},
+            count=1,
+            dynamic=None,
+        )
+        for seed in seeds
+    ]
+
+
+def _seeds(asked: int | None, count: int) -> tuple[int, ...]:
+    """The seeds of so many pictures: from the one that was asked for on, or from one by chance."""
+    first: int = secrets.randbelow(MAX_SEED - count) if asked in (None, RANDOM) else asked
+    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
+    return tuple((first + number) % (most + 1) for number in range(count))
+
+
+def resolve_selection(
+    workspace: Workspace,
+    request: Request,
+    selection: Selection,
+    judged: dict[object, CheckReport] | None = None,
+) -> tuple[Plan, CheckReport]:
+    """Make a request exact for assets that are found already; see `resolve`.
 
     Raises:
         FileError: A file is gone, damaged or changed.
@@ -88,7 +140,13 @@ def resolve_selection(workspace: Workspace, request: Request, selection: Selecti
     """
     selection = with_settings(selection, request.settings)
     refuse_unobeyed(request.settings, selection.settings)
-    report = judge(workspace, selection, purpose="generate")
+    settings = tuple((name, value) for name, value in selection.settings.items() if name != "seed")
+    alike = (selection.uses, selection.unknown_loras, settings)
+    report = None if judged is None else judged.get(alike)
+    if report is None:
+        report = judge(workspace, selection, purpose="generate")
+    if judged is not None:
+        judged[alike] = report
     if (refused := refusal(report)) is not None:
         raise refused
     return _plan(workspace, request, selection), report
@@ -102,15 +160,13 @@ def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
     assert family is not None  # noqa: S101 - whoever judged saw to it
     assert family.driven is not None  # noqa: S101 - likewise
     width, height = native_size(checkpoint, family.driven.native_size)
-    seed, count = selection.settings.get("seed"), request.count or 1
-    first = secrets.randbelow(MAX_SEED - count) if seed in (None, RANDOM) else seed
-    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
+    seeds = _seeds(selection.settings.get("seed"), request.count or 1)
     return Plan(
         uses=tuple(map(PlannedUse.of, selection.uses)),
         prompt=parse_prompt(request.prompt or ""),
         negative_prompt=parse_prompt(request.negative_prompt or ""),
-        settings={"width": width, "height": height, **selection.settings, "seed": first},
-        seeds=tuple((first + number) % (most + 1) for number in range(count)),
+        settings={"width": width, "height": height, **selection.settings, "seed": seeds[0]},
+        seeds=seeds,
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
         tokenizer=workspace.tokenizer_of(checkpoint),
         device=workspace.settings.device,
