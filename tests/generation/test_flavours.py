@@ -506,3 +506,83 @@ def test_composed_prompts_pull_with_their_weights():
     x, sigma = torch.zeros(1, 4, 8, 8), torch.tensor(2.0)
     expected = 0.1 + 4 * (0.5 - 0.1) - 0.5 * 4 * (0.2 - 0.1)
     assert torch.allclose(guess(x, sigma, torch.tensor(500.0)), x - expected * sigma, atol=1e-5)
+
+
+def noise_of(seed: int, shape: tuple[int, ...], **asked: Any):
+    """A picture's first noise and those of two steps, as ComfyUI draws them."""
+    from types import SimpleNamespace
+
+    from assetctl.generation.diffusers.flavoured import Painter
+
+    settings = filled({"flavour": "comfyui", "sampler": "Euler a"} | asked, None, [])
+    pipeline = SimpleNamespace(unet=SimpleNamespace(device=torch.device("cpu")))
+    sigmas = torch.tensor([14.0, 7.0, 3.0, 0.0])
+    first, between = Painter(pipeline, {}, settings, "epsilon", {})._noise(seed, sigmas, shape)
+    return first, between(sigmas[0], sigmas[1]), between(sigmas[1], sigmas[2])
+
+
+@pytest.mark.parametrize("sampler", ["Euler a", "DPM++ 2M SDE"])
+def test_comfyui_draws_a_batch_at_once(sampler: str):
+    shape, draws = (4, 8, 6), torch.Generator().manual_seed(5)
+    whole = torch.randn((3, *shape), generator=draws)
+    draws.manual_seed(5)
+    steps = [torch.randn((3, *shape), generator=draws) for _ in range(2)]
+    for place in range(3):
+        first, *between = noise_of(5, shape, sampler=sampler, latent_batch=3, latent_index=place)
+        assert torch.equal(first[0], whole[place])
+        if sampler == "Euler a":
+            assert all(torch.equal(ours[0], theirs[place]) for ours, theirs in zip(between, steps, strict=True))
+        assert between[0].shape == (1, *shape)
+    alone, *between = noise_of(5, shape, sampler=sampler, latent_index=2)  # taken out of a batch, by LatentFromBatch
+    assert torch.equal(alone[0], whole[2])
+    assert all(torch.equal(*each) for each in zip(between, noise_of(5, shape, sampler=sampler)[1:], strict=True))
+
+
+def test_some_steps_of_comfyui_alone():
+    from assetctl.generation.diffusers.flavoured import windowed
+    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.programs import course
+
+    levels = Levels.scaled_linear()
+    for asked, sigmas in (
+        ({}, slice(None)),
+        ({"end_step": 10_000}, slice(None)),
+        ({"start_step": 4}, slice(4, None)),
+        ({"end_step": 6, "leftover_noise": True}, slice(0, 7)),
+        ({"start_step": 2, "end_step": 6, "leftover_noise": True}, slice(2, 7)),
+    ):
+        settings = filled({"flavour": "comfyui", "sampler": "Euler", "steps": 10} | asked, None, [])
+        whole = course("comfyui", settings, levels)
+        way = windowed(whole, settings, levels)
+        assert torch.equal(way.sigmas, whole.sigmas[sigmas]), asked
+        assert float(way.start) == pytest.approx(float(whole.start if way.sigmas[0] > 14 else way.sigmas[0]))
+    settings = filled({"flavour": "comfyui", "sampler": "Euler", "steps": 10, "end_step": 6}, None, [])
+    assert windowed(course("comfyui", settings, levels), settings, levels).sigmas[-2:].tolist() == [
+        pytest.approx(float(whole.sigmas[5])),
+        0.0,
+    ]
+
+
+def test_sdxl_is_told_other_texts_and_sizes(models):
+    from assetctl.generation.diffusers.conditioning import guidance
+    from assetctl.generation.diffusers.session import Loaded
+    from assetctl.prompt import parse_prompt
+    from assetctl.run import silent
+
+    plan = tiny.plan(models.folder("sdxl"), "a cat", tokenizer=models.vocabulary)
+    loaded = Loaded.load(plan, "cpu", "fp32", silent())
+
+    def tell(**asked: Any):
+        settings = filled({"flavour": "comfyui"} | asked, None, [])
+        prompts = [parse_prompt("a cat"), parse_prompt("dog")]
+        return guidance(loaded.encoders, prompts, settings, asked.get("clip_skip", 1), zeros=True)
+
+    plain, first = tell().at(0)[0][0][1], tell(prompt_l="dog", sizes="2048x1024+0+8-512x256").at(0)[0][0][1]
+    dog = tell().at(0)[1]
+    width = loaded.encoders[0].model.config.hidden_size
+    assert torch.equal(first.states[..., width:], plain.states[..., width:])
+    assert torch.equal(first.states[..., :width], dog.states[..., :width])
+    assert torch.equal(first.pooled, plain.pooled)
+    assert (first.sizes, plain.sizes) == ((2048, 1024, 0, 8, 512, 256), ())
+    assert torch.equal(tell(clip_skip=2).at(0)[1].states, dog.states)
+    assert not torch.equal(tell(clip_skip=3).at(0)[1].states, dog.states)

@@ -60,8 +60,16 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
+def resolve(
+    workspace: Workspace, request: Request, judged: dict[object, CheckReport] | None = None
+) -> tuple[Plan, CheckReport]:
     """Make a request exact: find and check every asset, choose every default. Nothing is loaded.
+
+    Args:
+        workspace: The home.
+        request: What is asked for.
+        judged: What was said of selections; of one that differs from another in the words of its prompts alone, the
+            same is said. It is for looking ahead at many: what is made is judged by itself.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -76,7 +84,8 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
         raise UnusableError(
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
-    return resolve_selection(workspace, request, selected(workspace, request, complete=True, note_unknown_tags=True))
+    selection = selected(workspace, request, complete=True, note_unknown_tags=True)
+    return resolve_selection(workspace, request, selection, judged)
 
 
 def drawn(workspace: Workspace, request: Request, wildcards: Path | None = None) -> list[Request]:
@@ -116,8 +125,13 @@ def _seeds(asked: int | None, count: int) -> tuple[int, ...]:
     return tuple((first + number) % (most + 1) for number in range(count))
 
 
-def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:
-    """Make a request exact for assets that are found already.
+def resolve_selection(
+    workspace: Workspace,
+    request: Request,
+    selection: Selection,
+    judged: dict[object, CheckReport] | None = None,
+) -> tuple[Plan, CheckReport]:
+    """Make a request exact for assets that are found already; see `resolve`.
 
     Raises:
         FileError: A file is gone, damaged or changed.
@@ -126,7 +140,13 @@ def resolve_selection(workspace: Workspace, request: Request, selection: Selecti
     """
     selection = with_settings(selection, request.settings)
     refuse_unobeyed(request.settings, selection.settings)
-    report = judge(workspace, selection, purpose="generate")
+    settings = tuple((name, value) for name, value in selection.settings.items() if name != "seed")
+    alike = (selection.uses, selection.unknown_loras, settings)
+    report = None if judged is None else judged.get(alike)
+    if report is None:
+        report = judge(workspace, selection, purpose="generate")
+    if judged is not None:
+        judged[alike] = report
     if (refused := refusal(report)) is not None:
         raise refused
     return _plan(workspace, request, selection), report
