@@ -660,7 +660,7 @@ class Registry:
             AssetctlError: No cell can be made. One that cannot ends no other: the result says why.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.make.grid import make_grid
+        from assetctl.operations.make.grid_making import make_grid
 
         planned = self.plan_grid(request, grid)
         painter = backend or DiffusersBackend()

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from assetctl.cli.pictures import (
+    naming_cells_that_are_done,
     naming_what_is_done,
     open_picture,
     see_batch_usage,
@@ -181,7 +182,7 @@ def _make(session: Session, request: Request) -> list[str]:
 
 def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
     gc.enable()  # as above
-    with naming_what_is_done(), session.out.progress() as run:
+    with naming_cells_that_are_done(), session.out.progress() as run:
         result = session.registry.generate_grid(request, grid, run=run)
     tell_grid(session.out, result)
     return [str(result.sheet)]
