@@ -367,6 +367,9 @@ _JOINT = ("double_blocks.", "single_blocks.", "single_transformer_blocks.", "tra
 #: Of blocks that attend twice: what takes in the stream, and what takes in text.
 _QUERIES = ("attn1.to_q", "attn2.to_q", "attn1.to_k", "attn1.to_v")
 _STATES = ("attn2.to_k", "attn2.to_v")
+#: The same where a transformer's blocks have them.
+STREAM_IN = tuple(f"transformer_blocks.#.{name}" for name in _QUERIES)
+TEXT_STATES = tuple(f"transformer_blocks.#.{name}" for name in _STATES)
 
 #: Module, and what its output is to its input: plain, gated, and gated wide. A plain feed-forward is 4 times as wide as
 #: the stream; a gated one is 3 times as wide, a wide one 4 times, and takes two such halves. Single blocks fuse it with

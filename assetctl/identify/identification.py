@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify import metadata
-from assetctl.identify.features import Family, Kind, Match, claim, seen_of, of_several_builds
+from assetctl.identify.features import Family, Kind, Match, claim, of_several_builds, seen_of
 from assetctl.identify.kinds.embedding import NAMELESS
 from assetctl.identify.metadata import lineage
 from assetctl.identify.outline import Outline

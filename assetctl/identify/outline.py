@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import compress, islice
 from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -33,7 +33,7 @@ from assetctl.tensors.adapters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from assetctl.files.safetensors import Header
     from assetctl.tensors.adapters import Change, Tensors
@@ -87,6 +87,7 @@ class _Lines(dict[str, str]):
 
 #: How halves of a product end, each of which shows a width by itself.
 _PRODUCTS = frozenset({*HALVES, *HALVES.values()})
+_ALONE = _PRODUCTS | {_WEIGHT}
 
 #: Characters of names whose lines are kept.
 _MOST_KEPT = 2**22
@@ -143,7 +144,8 @@ _PREFIX = re.compile(
 #: Stacks of a transformer's blocks: all of one stack are as wide.
 _STACKED = (
     "double_blocks", "single_blocks", "transformer_blocks", "single_transformer_blocks", "joint_transformer_blocks",
-    "blocks", "layers", "double_layers", "single_layers", "joint_blocks", "double_stream_blocks", "single_stream_blocks",
+    "blocks", "layers", "double_layers", "single_layers", "joint_blocks", "double_stream_blocks",
+    "single_stream_blocks",
 )  # fmt: skip
 
 #: `model.`, which is a prefix of all names once one of them goes on with a stack of blocks.
@@ -197,7 +199,7 @@ class _Text:
         return self.dotted and with_adapters_names(self.text)
 
     def showing(self, modules: tuple[str, ...], axis: int) -> Mapping[str, tuple[str, int, tuple[str, ...]]]:
-        """Lines of the tensors that may show how wide `modules` are: from the root on, where they name a block or so say.
+        """Lines of the tensors that may show how wide `modules` are, from the root on where they name a block.
 
         To each, how such a tensor ends, how long what stands behind its module is, and how that module ends.
         """
@@ -366,26 +368,34 @@ class Outline:
         return self.input_width(*modules) or self.output_width(*modules)
 
     def widths(self, modules: tuple[str, ...], axis: int) -> frozenset[int]:
-        """All widths of what `modules` take in (1) or give out (0), in whatever block: one, where a network is whole."""
+        """All widths of what `modules` take in (1) or give out (0), in whatever block: one network has one."""
         if not (showing := self._distinct.showing(modules, axis)):
             return frozenset()
         found = set()
-        for name, line in self._of_lines(showing):
+        for line, name in self._of_lines(showing):
             ending, length, spelled = showing[line]
             if name.endswith(spelled, 0, len(name) - length):  # in a line, all numbers are one
                 found.add(self._shown(name, ending, axis))
         return frozenset(found - {0})
 
-    def _of_lines(self, lines: Collection[str]) -> list[tuple[str, str]]:
-        """Those tensors' names, with their lines, that have one of `lines`."""
-        return [each for each in zip(self.header.tensors, self._lines, strict=True) if each[1] in lines]
+    def _of_lines(self, lines: Mapping[str, tuple[Any, ...]]) -> Iterable[tuple[str, str]]:
+        """Tensors that have one of `lines`, each with its line; of those that show the same alone, but one.
+
+        Modules that differ in a number within their names share a line: as their widths differ too, each is there.
+        """
+        there = compress(
+            zip(self._lines, self.header.tensors.items(), strict=True), map(lines.__contains__, self._lines)
+        )
+        if not all(about[0] in _ALONE for about in lines.values()):
+            return ((line, name) for line, (name, _) in there)
+        return ((key[0], name) for key, name in {(line, *e["shape"]): name for line, (name, e) in there}.items())
 
     def uneven(self) -> tuple[str, int, int] | None:
         """A module of a transformer's blocks that takes in more in one of them than in another, and both widths."""
         if not (stacked := self._distinct.stacked):
             return None
         widths: dict[str, int] = {}
-        for name, line in self._of_lines(stacked):
+        for line, name in self._of_lines(stacked):
             ending, module = stacked[line]
             width = self._shown(name, ending, 1)
             if width and widths.setdefault(module, width) != width:

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Measure, conditions, contexts, layers, streams, width_of_layers
+from assetctl.identify.features import (
+    STREAM_IN,
+    TEXT_STATES,
+    Measure,
+    conditions,
+    contexts,
+    layers,
+    streams,
+    width_of_layers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -62,8 +71,16 @@ INNER = given("attn2.to_k", "attn2.to_v", "attn2.processor.to_k", "attn2.process
 WIDTH, DOUBLE, SINGLE = of("blocks.width", streams), of("blocks.double"), of("blocks.single")
 FEED_FORWARD = of("blocks.feed_forward")
 #: Of blocks that attend twice: width of the stream, and of the text.
-STREAM = Measure("stream", lambda features: features.blocks.twice[0] if features.blocks else None)
-TEXT = Measure("text", lambda features: features.blocks.twice[1] if features.blocks else None)
+STREAM = Measure(
+    "stream",
+    lambda features: features.blocks.twice[0] if features.blocks else None,
+    lambda features: features.outline.widths(STREAM_IN, 1),
+)
+TEXT = Measure(
+    "text",
+    lambda features: features.blocks.twice[1] if features.blocks else None,
+    lambda features: features.outline.widths(TEXT_STATES, 1),
+)
 #: Of a transformer: width of the text that it is told, and of the pooled text.
 TEXT_IN = taken("context_embedder", "txt_in")
 POOLED = taken("time_text_embed.text_embedder.linear_1", "vector_in.in_layer")
