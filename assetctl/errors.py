@@ -222,10 +222,17 @@ class GenerationError(AssetctlError):
 
 
 class UnusableError(GenerationError):
-    """Raised for an asset that cannot be generated with: it lacks a part, does not fit, or asks for too much."""
+    """Raised for an asset that cannot be generated with: it lacks a part, does not fit, or asks for too much.
+
+    Where several are, `findings` names them all.
+    """
 
     code = "unusable"
     exit_code = 4
+
+    def __init__(self, message: str, hint: str | None = None, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(message, hint)
+        self.findings = tuple(findings)
 
 
 class StoppedError(AssetctlError):

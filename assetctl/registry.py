@@ -19,8 +19,10 @@ from assetctl.run import running
 from assetctl.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
+    from assetctl.axes import Axis
     from assetctl.catalog import Generation
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from assetctl.operations.library.trash import Restored
     from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.library.verify import Verification
+    from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
@@ -559,6 +563,18 @@ class Registry:
 
     # Pictures: made, made again, looked into and remembered.
 
+    def draw(self, request: Request, *, wildcards: PathLike | None = None) -> Sequence[Request]:
+        """A request of dynamic prompts as one for each picture, with the prompts and the seed that it has drawn.
+
+        Args:
+            request: Any other one is all that comes back.
+            wildcards: A folder to draw from; that of the settings unless named.
+        """
+        from assetctl.operations.make.plan import drawn
+
+        _see_request(request)
+        return drawn(self._workspace, request, None if wildcards is None else Path(wildcards).absolute())
+
     def plan(
         self,
         request: Request,
@@ -567,7 +583,10 @@ class Registry:
         from assetctl.operations.make.generate import find_output_path
         from assetctl.operations.make.plan import resolve
 
-        _see_request(request)
+        request, *more = self.draw(request)
+        if more:
+            hint = "Make what `Registry.draw` returns, one after the other."
+            raise UsageError("Each picture of a template has prompts of its own, and so a plan.", hint)
         find_output_path(self._workspace, request.output, count=request.count or 1)
         return resolve(self._workspace, request)
 
@@ -602,6 +621,84 @@ class Registry:
         painter = backend or DiffusersBackend()
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
+
+    def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
+        """Resolve and check a request in every combination of some values, in which order they load least.
+
+        Nothing is loaded or written. See `generate_grid`.
+        """
+        from assetctl.operations.make.grid import plan_grid
+
+        _see_request(request)
+        return plan_grid(self._workspace, request, grid)
+
+    def generate_grid(
+        self,
+        request: Request,
+        grid: str | Sequence[Axis],
+        *,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> GridResult:
+        """Make a request in every combination of some values, each as a picture by itself, and one sheet of them all.
+
+        Args:
+            request: What all cells have in common; its output is where the sheet goes.
+            grid: `"checkpoint: a, b; lora whiskers: 0.4, 0.8; steps: 10-30 (+10)"`, or axes.
+            backend: Who makes the pictures; diffusers unless given.
+            run: Told of every step, of all cells.
+
+        Raises:
+            UsageError: The grid makes no sense, or is too large.
+            InterruptedGridError: A `KeyboardInterrupt`; what is done is on a sheet.
+            AssetctlError: No cell can be made. One that cannot ends no other: the result says why.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.grid_making import make_grid
+
+        planned = self.plan_grid(request, grid)
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return make_grid(self._workspace, planned, painter, output=request.output, run=run)
+
+    def generate_batch(
+        self,
+        jobs: PathLike | bytes | Iterable[Mapping[str, Any]],
+        *,
+        base: Request | None = None,
+        file: PathLike = "registry.toml",
+        shard: tuple[int, int] = (1, 1),
+        dry_run: bool = False,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Sequence[JobResult]:
+        """Make the pictures of a list of jobs that are not there yet, in the order that loads least.
+
+        Whatever ends it, the same call goes on: each job is made once, by one process. One that fails keeps no other.
+
+        Args:
+            jobs: What each asks for: `{"prompt": "a cat", "loras": {"whiskers": 0.8}, "seed": 7}`; or a file, or its
+                content, with such a JSON object in each line.
+            base: What holds where a job says nothing else.
+            file: The manifest that has the recipes which jobs name.
+            shard: `(2, 4)` is the second of four parts, which several machines make of one list.
+            dry_run: Only say what would be made.
+            backend: Who makes them; diffusers unless given.
+            run: Told of every step, and `Finished` of every job.
+
+        Raises:
+            InterruptedBatchError: A `KeyboardInterrupt` that says what became of each job in its `done`.
+            AssetctlError: The list cannot be read, or nothing more can be saved; likewise.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.batch import generate_batch, read_list
+
+        said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return generate_batch(
+                self._workspace, said, painter, base=base, manifest=Path(file), shard=shard, dry_run=dry_run, run=run
+            )
 
     def plan_reproduction(
         self,

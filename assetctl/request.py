@@ -100,6 +100,7 @@ class Request:
         count: How many pictures.
         output: Where they go.
         auto_embeddings: Whether embeddings are found by their words in the prompts; yes, where nothing is said.
+        dynamic: Whether the prompts are templates of which each picture's are drawn; no, where nothing is said.
 
     Raises:
         UsageError: A setting that there is not, or whose value makes no sense; a count out of bounds.
@@ -113,6 +114,7 @@ class Request:
     count: int | None = None
     output: Output | None = None
     auto_embeddings: bool | None = None
+    dynamic: bool | None = None
 
     def __post_init__(self) -> None:
         """See that all of it makes sense: no asset has to be known for that."""
@@ -139,6 +141,7 @@ class Request:
         count: int | None = None,
         output: Output | Path | str | None = None,
         auto_embeddings: bool | None = None,
+        dynamic: bool | None = None,
         **settings: Any,  # noqa: ANN401 - as many types as there are options
     ) -> Self:
         """A request in words: `Request.of("a cat", checkpoint="dreamshaper", loras=["whiskers:0.8"], steps=20)`.
@@ -155,6 +158,7 @@ class Request:
             count: How many pictures.
             output: Where they go: a path, or more than that as `Output`.
             auto_embeddings: See `Request`.
+            dynamic: Likewise.
             settings: `steps`, `cfg_scale`, `sampler`, `seed`, `width`, `height` and what else `assetctl.options` has.
 
         Raises:
@@ -171,7 +175,14 @@ class Request:
         uses += [Use.parse(None, text) for text in names]
         place = Output(Path(output)) if isinstance(output, str | Path) else output
         return cls(
-            tuple(uses), prompt, negative_prompt, settings, count=count, output=place, auto_embeddings=auto_embeddings
+            tuple(uses),
+            prompt,
+            negative_prompt,
+            settings,
+            count=count,
+            output=place,
+            auto_embeddings=auto_embeddings,
+            dynamic=dynamic,
         )
 
     def over(self, base: Request) -> Request:
@@ -194,6 +205,7 @@ class Request:
             count=base.count if self.count is None else self.count,
             output=base.output if self.output is None else self.output,
             auto_embeddings=base.auto_embeddings if self.auto_embeddings is None else self.auto_embeddings,
+            dynamic=base.dynamic if self.dynamic is None else self.dynamic,
         )
 
     def of_role(self, role: str) -> tuple[Use, ...]:

@@ -107,14 +107,17 @@ SCHEDULERS: Mapping[str, str | None] = {
 }  # fmt: skip
 """Schedules by the names that A1111 has for them, or would have; and ComfyUI's names, where there are some."""
 
-FLAVOURS = ("diffusers", "a1111", "comfyui")
-"""Whose pictures are made: with the schedules, noise and prompts of this program."""
+FLAVOURS = ("a1111", "comfyui", "diffusers")
+"""Whose pictures are made: with the schedules, noise and prompts of this program. The first unless one is named."""
 
 LEGACY = "legacy"
 """The flavour of pictures that were made before there were any: as diffusers, spaced as each checkpoint said."""
 
 NOISES = ("CPU", "NV")
 """Where noise comes from, as A1111 writes it: a processor's generator, or NVIDIA's."""
+
+EMPHASES = ("Original", "No norm", "Ignore", "None")
+"""What A1111 does with weights of words: it keeps a chunk's mean, or not, drops them, or does not read any."""
 
 #: A1111's names of samplers by those that ComfyUI, diffusers, InvokeAI and k-diffusion have.
 _NAMES = {
@@ -212,6 +215,22 @@ def canonical_noise(name: str) -> str:
     return _one_of("NV" if wanted == "GPU" else wanted, NOISES, "source of noise")
 
 
+def canonical_emphasis(name: str) -> str:
+    """What weights of words do, as A1111 writes it.
+
+    Raises:
+        UsageError: It has no such way.
+    """
+    wanted = " ".join(name.split()).casefold()
+    known = {each.casefold(): each for each in EMPHASES}
+    return known.get(wanted) or _one_of(name, EMPHASES, "emphasis")
+
+
+def sampled_by_diffusers(flavour: str) -> bool:
+    """Whether diffusers' own schedulers make the pictures of a flavour."""
+    return flavour in ("diffusers", LEGACY)
+
+
 def usual_noise(flavour: str) -> str:
     """Where the noise of a flavour comes from unless somebody chooses."""
     return "NV" if flavour == "a1111" else "CPU"
@@ -255,7 +274,7 @@ def of_diffusers(sampler: str, scheduler: str = AUTOMATIC) -> str:
         return what
     raise UsageError(
         f"diffusers has no sampler {what!r}.",
-        "Choose --flavour a1111 or --flavour comfyui, which do; `assetctl samplers` lists what there is.",
+        "Leave out --flavour diffusers: A1111's and ComfyUI's take it; `assetctl samplers` lists what there is.",
     )
 
 
@@ -307,7 +326,7 @@ class SamplerListing:
 def listing() -> SamplerListing:
     """What `--sampler` and `--scheduler` take."""
     samplers = (
-        SamplerEntry(name, each.comfyui, each.automatic, FLAVOURS if each.scheduler else FLAVOURS[1:])
+        SamplerEntry(name, each.comfyui, each.automatic, FLAVOURS if each.scheduler else FLAVOURS[:-1])
         for name, each in _PLAIN.items()
     )
     taking = {AUTOMATIC: tuple(name for name, each in _PLAIN.items() if each.scheduler), "Karras": _WITH_KARRAS}

@@ -29,6 +29,7 @@ class Settings:
         home: Folder of the catalog, the store and the outputs.
         models: The store; `models/` in the home unless set.
         outputs: Where pictures go; `outputs/` in the home unless set.
+        wildcards: What dynamic prompts draw from; `wildcards/` in the home unless set.
         dtype: `auto`, `bf16`, `fp32` or `fp16`: the precision of generation.
         device: `auto`, `cpu`, `cuda`, `mps`: where to generate.
         offline: Never touch the network.
@@ -40,6 +41,7 @@ class Settings:
     home: Path
     models: Path
     outputs: Path
+    wildcards: Path
     dtype: str = "auto"
     device: str = "auto"
     offline: bool = False
@@ -60,7 +62,7 @@ class Settings:
             UsageError: `config.toml` or a variable does not make sense.
         """
         root = _path(home or environ.get("ASSETCTL_HOME") or default_home(), Path.cwd())
-        settings = cls(home=root, models=root / "models", outputs=root / "outputs")
+        settings = cls(home=root, models=root / "models", outputs=root / "outputs", wildcards=root / "wildcards")
         given = _read_config(root / CONFIG_NAME)
         given |= {
             field.name: environ[variable]
@@ -109,7 +111,7 @@ def _read_config(path: Path) -> dict[str, object]:
 
 
 def _parse(name: str, value: object, root: Path) -> object:
-    if name in ("models", "outputs"):
+    if name in ("models", "outputs", "wildcards"):
         if not isinstance(value, str):
             raise UsageError(f"The setting {name} is {_shown(value)}.", "It must be the path of a folder.")
         return _path(value, root)

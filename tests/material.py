@@ -28,8 +28,19 @@ def write_safetensors(
         offset += size
     raw = json.dumps(header).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(len(raw).to_bytes(8, "little") + raw + random.Random(seed).randbytes(offset))
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + numbers(random.Random(seed).randbytes(offset)))
     return path
+
+
+#: The higher byte of an F16 without the bit that large numbers, infinite ones and NaN have.
+_SMALL = bytes(byte & ~0x40 for byte in range(256))
+
+
+def numbers(noise: bytes) -> bytes:
+    """Finite numbers of F16, each below 2, of as many bytes of noise."""
+    made = bytearray(noise)
+    made[1::2] = made[1::2].translate(_SMALL)
+    return bytes(made)
 
 
 def write_lora(

@@ -16,9 +16,12 @@ needs_terminal = pytest.mark.skipif(sys.platform == "win32", reason="Windows has
 
 
 def at_a_terminal(
-    home: Path, *arguments: str, answer: str = "", width: int = 80, **environment: str
+    home: Path, *arguments: str, answer: str = "", width: int = 80, draws_sixels: bool = False, **environment: str
 ) -> tuple[str, int]:
-    """What a person sees who gives this answer where a question is asked, and how the command ends."""
+    """What a person sees who gives this answer where a question is asked, and how the command ends.
+
+    The terminal may be one that draws pictures of sixels, and says so when it is asked what it can.
+    """
     import fcntl
     import pty
     import termios
@@ -36,6 +39,8 @@ def at_a_terminal(
         except OSError:  # the child has closed its end
             break
         seen += part
+        if draws_sixels and b"\x1b[c" in part:
+            os.write(terminal, b"\x1b[?62;4c")
         if b"[Y/n]" in part:
             os.write(terminal, answer.encode() + b"\n")
         if not part:

@@ -16,7 +16,15 @@ import typer
 
 from assetctl.cli.commands import COMMANDS, ELSEWHERE
 from assetctl.cli.session import WARNED, print_json, to_stderr
-from assetctl.errors import AssetctlError, IncompatibleError, InternalError, StoppedError, StorageError, UsageError
+from assetctl.errors import (
+    AssetctlError,
+    IncompatibleError,
+    InternalError,
+    StoppedError,
+    StorageError,
+    UnusableError,
+    UsageError,
+)
 from assetctl.text import redacted, safe
 from assetctl.wire import document, envelope
 
@@ -72,6 +80,7 @@ def guard_results() -> None:
     elif isinstance(was, io.TextIOWrapper):
         encoding, errors, by_line, at_once = was.encoding, was.errors, was.line_buffering, was.write_through
         sys.stdout = Results(was.detach(), encoding, errors, line_buffering=by_line, write_through=at_once)
+        sys.__stdout__ = sys.stdout  # type: ignore[misc]  # the other name of the same: its buffer is gone
 
 
 INTERRUPTED = 130
@@ -108,10 +117,10 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if known is not error:
         known.done = getattr(error, "done", None)
     if not wants_json:
-        if isinstance(known, IncompatibleError):
+        if isinstance(known, (IncompatibleError, UnusableError)) and known.findings:
             from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings
 
-            show_findings(known.findings)
+            show_findings(each for each in known.findings if each.message != known.message)
         _show_done(known)
     if isinstance(known, StoppedError) and known.rest:
         known.hint = f"For the rest: `{again(arguments, known.rest)}`."
@@ -122,8 +131,10 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
 def _show_done(error: AssetctlError) -> None:
     """Name the files that were finished, for a person; what several things came to was shown already."""
     done = [] if error.errors else document(error.done) or []
+    # of a grid, its sheet has all that was done
+    paths = [done["sheet"]] if isinstance(done, dict) else [each["path"] for each in done]
     with contextlib.suppress(LostOutputError):
-        sys.stdout.write("".join(f"{safe(each['path'])}\n" for each in done))
+        sys.stdout.write("".join(f"{safe(each)}\n" for each in paths if each is not None))
 
 
 def _trace(error: BaseException) -> str:
@@ -193,7 +204,7 @@ def _nearest_command(message: str) -> str:
 
 
 def again(arguments: Sequence[str], options: Mapping[str, str]) -> str:
-    """The same command line with other values for these options, to be pasted into a shell."""
+    """The same command line with other values for these options, none of a switch, to be pasted into a shell."""
     import shlex  # noqa: PLC0415 - only where a command was stopped
 
     kept: list[str] = []
@@ -201,12 +212,13 @@ def again(arguments: Sequence[str], options: Mapping[str, str]) -> str:
     for word in words:
         if word == "--":
             kept += [word, *words]
-        elif _SHORT.get(word, word) in options:
-            next(words, None)
+        elif (name := _SHORT.get(word, word)) in options:
+            if options[name]:  # else it is a switch
+                next(words, None)
         elif word.partition("=")[0] not in options:
             kept.append(word)
     end = kept.index("--") if "--" in kept else len(kept)
-    given = [part for option in options.items() for part in option]
+    given = [part for name, value in options.items() for part in ((name, value) if value else (name,))]
     return shlex.join(["assetctl", *kept[:end], *given, *kept[end:]])
 
 

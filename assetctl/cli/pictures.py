@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
+import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from assetctl.cli.render import show_findings
-from assetctl.errors import StoppedError
+from assetctl.errors import AssetctlError, StoppedError, UsageError
 from assetctl.operations.make.inspect_picture import is_page
 from assetctl.options import together, written
 from assetctl.pictures.saving import FORMATS
@@ -19,15 +24,22 @@ if TYPE_CHECKING:
 
     from assetctl.catalog import Generation
     from assetctl.cli.session import Output, Session
+    from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
     from assetctl.plan import Plan
+    from assetctl.request import Request
+    from assetctl.run import Event
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
+
+#: Rows of a terminal that a picture takes at most.
+_ROWS = 32
 
 #: Characters of a prompt in a table.
 _PROMPT = 40
@@ -201,10 +213,104 @@ def naming_what_is_done() -> Iterator[None]:
         raise error from None
 
 
+@contextlib.contextmanager
+def naming_cells_that_are_done() -> Iterator[None]:
+    """Likewise, of the cells of a grid, which are on a sheet."""
+    from assetctl.operations.make.grid_making import InterruptedGridError  # noqa: PLC0415 - grids alone
+
+    try:
+        yield
+    except InterruptedGridError as stopped:
+        cells = [each for each in stopped.done.cells if each.plan is not None]
+        made = sum(each.image is not None for each in cells)
+        error = StoppedError(f"Interrupted: {made} of {_cells(len(cells))} are done.", None, stopped.rest)
+        error.done = stopped.done
+        raise error from None
+
+
 def tell_result(session: Session, result: GenerationResult) -> None:
     """Findings, and the time it took."""
     show_findings(() if session.out.json else result.report.findings)
     session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")
+
+
+def tell_grid(out: Output, grid: GridResult) -> None:
+    """Give a grid as a result: its sheet, and why cells have no picture."""
+    paths = [str(grid.sheet)]
+    there = sum(each.was_there for each in grid.cells)
+    made = sum(each.image is not None for each in grid.cells)
+    before = f", {there} of them made before" if there else ""
+    out.note(f"{_cells(made)} in {grid.folder}{before}; made in {grid.timings.get('total', 0.0):.1f} s")
+    show_findings(() if out.json else grid.findings)
+    out.result(grid, lambda: out.lines(paths), paths, grid.failed)
+
+
+def show_grid(out: Output, grid: GridResult) -> None:
+    """The cells of a grid in the order in which they are made, and its sheet, as a page on stdout."""
+    cells = sorted(grid.cells, key=lambda each: (each.order is None, each.order))
+    rows = []
+    for each in cells:
+        values = [said.removeprefix(f"{axis.name}: ") for axis, said in zip(grid.axes, each.values, strict=True)]
+        rows.append((str(each.order or "-"), *values, each.reason if each.plan is None else "ok"))
+    out.table(("ORDER", *(axis.name.upper() for axis in grid.axes), "CHECK"), rows, right=("ORDER",))
+    plans = [each.plan for each in cells if each.plan is not None]
+    loads = len({(plan.checkpoint, plan.vae) for plan in plans})
+    seed = "" if grid.seed is None else f", all with seed {grid.seed}"
+    out.labelled("cells", f"{len(plans)} of {len(grid.cells)} can be made{seed}")
+    out.labelled("loads", f"{loads} {'checkpoint' if loads == 1 else 'checkpoints'}, each once")
+    small = "" if grid.scale == 1 else f", pictures at {grid.scale:.0%} of their size"
+    out.labelled("sheet", f"{grid.size[0]}x{grid.size[1]}{small}")
+    for place in grid.out:
+        out.labelled("saved in" if Path(place).suffix.lower() not in FORMATS else "saved as", place)
+    show_findings(grid.findings)
+
+
+def _cells(number: int) -> str:
+    return "1 cell" if number == 1 else f"{number} cells"
+
+
+def open_picture(session: Session, path: str) -> None:
+    """Open a picture in the system's viewer."""
+    try:
+        failed = typer.launch(path) != 0
+    except OSError:
+        failed = True
+    if failed:
+        session.out.warning(f"No viewer could be started: the picture is {path}.")
+
+
+def show_at_terminal(session: Session, paths: Sequence[str]) -> None:
+    """Draw pictures at a terminal, as well as it can: in pixels (kitty, sixel), or in half characters."""
+    drawn = terminal_image(session)
+    if drawn is None:
+        return
+    from rich.console import Console  # noqa: PLC0415 - only who looks pays
+
+    console = Console()
+    for path in paths:
+        try:
+            console.print(drawn(path, height=min(_ROWS, max(console.height - 2, 1))))
+        except (OSError, ValueError) as error:  # it is saved all the same
+            session.out.warning(f"{path} cannot be shown: {error}.")
+
+
+def terminal_image(session: Session) -> Any:  # noqa: ANN401 - a class of a package that only who looks pays
+    """What draws a picture at this terminal, for Rich; `None`, and a word on it, where it cannot."""
+    out = session.out
+    if out.json or out.quiet:
+        return None
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        out.note("Pictures are shown at a terminal alone.")
+        return None
+    try:
+        from textual_image.renderable import Image  # noqa: PLC0415 - it asks the terminal what it can
+    except ImportError:
+        out.warning(
+            "Showing pictures needs a package that is not installed: textual-image.",
+            "Install it with `pip install 'assetctl[generate]'`.",
+        )
+        return None
+    return Image
 
 
 def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
@@ -222,3 +328,81 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     session.out.line(f"{'picture':>12}  {line}")
     for place in places:
         session.out.line(f"{'saved in' if Path(place).suffix.lower() not in FORMATS else 'saved as':>12}  {place}")
+
+
+def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None, grid: str | None) -> None:
+    """See that what is typed goes with a list of jobs.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if batch is None and shard is not None:
+        raise UsageError("--shard goes with --batch.", "Name the list: `assetctl generate --batch jobs.jsonl`.")
+    if batch is not None and grid is not None:
+        raise UsageError("--grid and --batch do not go together.", "Make one after the other.")
+    if (prompt, batch) == ("-", "-"):
+        raise UsageError("The prompt and the list cannot both come by standard input.", "Name a file with --batch.")
+
+
+def tell_batch(session: Session, source: str, base: Request, *, file: Path, shard: str | None, dry_run: bool) -> None:
+    """Make the jobs of a list, telling of each picture when it is there, and of every job in the end."""
+    from assetctl.operations.make.batch import LARGEST, InterruptedBatchError  # noqa: PLC0415 - few make any
+    from assetctl.run import Saved  # noqa: PLC0415 - likewise
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Saved) and not session.out.json:
+            session.out.line(event.path)
+            sys.stdout.flush()
+
+    jobs = sys.stdin.buffer.read(LARGEST + 1) if source == "-" else Path(source)
+    part = parse_shard(shard)
+    try:
+        with session.out.progress(tell) as run:
+            done = session.registry.generate_batch(jobs, base=base, file=file, shard=part, dry_run=dry_run, run=run)
+    except InterruptedBatchError as stopped:
+        ended = sum(job.status in ("made", "here") for job in stopped.done)
+        stop = StoppedError(f"Interrupted: {ended} of {_jobs(len(stopped.done))} done.", None, {"--batch": source})
+        stop.done = stopped.done if session.out.json else None
+        raise stop from None
+    except AssetctlError as error:
+        if not session.out.json:  # each picture is told of already
+            _tell_counts(session, error.done if isinstance(error.done, tuple) else ())
+            error.done = None
+        raise
+    _tell_counts(session, done)
+    failed = [job.error for job in done if job.error is not None]
+    session.out.result(done, lambda: _show_jobs(session, done if dry_run else ()), (), failed)
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """Which part of how many: `2/4`.
+
+    Raises:
+        UsageError: It is no such thing.
+    """
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", "1/1" if text is None else text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"{text!r:.40} is no part of a list.", "Write --shard 1/4, …, --shard 4/4 for four machines.")
+    return int(found[1]), int(found[2])
+
+
+def _tell_counts(session: Session, jobs: Sequence[JobResult]) -> None:
+    """How many jobs came to what."""
+    counts = Counter[str](job.status for job in jobs)
+    said = [f"{counts[status]} {word}" for status, word in _BECAME.items() if counts[status]]
+    if said:
+        session.out.note(f"{_jobs(len(jobs))}: {', '.join(said)}")
+
+
+#: What became of jobs.
+_BECAME = {"made": "made", "here": "here already", "failed": "failed", "waiting": "to be made"}
+
+
+def _jobs(number: int) -> str:
+    return f"{number} job{'' if number == 1 else 's'}"
+
+
+def _show_jobs(session: Session, jobs: Sequence[JobResult]) -> None:
+    rows = ((str(job.line), job.id or "-", _BECAME[job.status]) for job in jobs)
+    if jobs:
+        session.out.table(("LINE", "ID", "JOB"), rows, right=("LINE",))

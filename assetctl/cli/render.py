@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from assetctl.cli.session import to_stderr
-from assetctl.errors import CatalogError
+from assetctl.errors import CatalogError, IncompatibleError
 from assetctl.text import safe
 from assetctl.types import Fitting
 
@@ -47,8 +47,8 @@ def show_rules(out: Output, rules: Sequence[Rule]) -> None:
     out.result(rules, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
 
 
-def show_report(report: CheckReport) -> None:
-    """A report as a page on stdout."""
+def show_report(report: CheckReport, refused: AssetctlError | None) -> None:
+    """A report as a page on stdout; `refused` is what its findings come to."""
     for finding in report.findings:
         _write(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]")
         if finding.hint:
@@ -60,26 +60,25 @@ def show_report(report: CheckReport) -> None:
         if coverage.elsewhere:
             told += f", {len(coverage.elsewhere)} are of text encoders, which are not in this file"
         _write(told + _scaling(coverage))
-    _write(_verdict(report))
+    _write(_verdict(report, refused))
 
 
 def _write(line: str) -> None:
     sys.stdout.write(safe(line) + "\n")
 
 
-def _verdict(report: CheckReport) -> str:
+def _verdict(report: CheckReport, refused: AssetctlError | None) -> str:
     """The last line: whether it fits, and whether assetctl can generate with it or why not, where that was asked."""
-    if not report.ok:
+    if isinstance(refused, IncompatibleError):
         return "✗ This selection cannot work together."
+    if refused is not None and not report.ok:
+        return f"✗ This selection cannot be used: {refused.message}"
     fits = "This selection fits."
     if any(finding.rule in _LEFT_OPEN for finding in report.findings):
         fits = "Nothing speaks against this selection, as far as it could be compared."
-    if report.can_generate is None:
-        return f"✓ {fits}"
-    if report.can_generate:
-        return f"✓ {fits} assetctl can generate this."
-    why = next(finding.message for finding in report.findings if finding.severity == "error")
-    return f"✗ {fits[:-1]}, but assetctl cannot generate this: {why}"
+    if refused is not None:
+        return f"✗ {fits[:-1]}, but assetctl cannot generate this: {refused.message}"
+    return f"✓ {fits} assetctl can generate this." if report.can_generate else f"✓ {fits}"
 
 
 def _scaling(coverage: Coverage) -> str:

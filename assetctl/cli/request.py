@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assetctl.cli import completion
+from assetctl.cli.session import to_stderr
 from assetctl.errors import UsageError
 from assetctl.options import OPTIONS, Option, parse_sides, together
 from assetctl.request import Request
@@ -141,6 +143,33 @@ def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
         if value is not None:
             found |= parse_sides(options, value) if len(options) > 1 else {options[0].name: value}
     return found
+
+
+#: The most that is read of a prompt which comes by standard input, in characters.
+_LONGEST = 1_000_000
+
+
+def read_prompts(*texts: str | None) -> tuple[str | None, ...]:
+    """Prompts as they were typed; the one that was typed as `-` is read from standard input.
+
+    Raises:
+        UsageError: Two are `-`, or what comes is too long, or no text.
+    """
+    if texts.count("-") > 1:
+        raise UsageError("Standard input can be one prompt, not two.", "Type one of them.")
+    return tuple(_from_stdin() if text == "-" else text for text in texts)
+
+
+def _from_stdin() -> str:
+    if sys.stdin.isatty():
+        to_stderr("note", "Type the prompt; Ctrl-D ends it.")
+    data = sys.stdin.buffer.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise UsageError(f"What comes by standard input is longer than {_LONGEST} bytes.", "A prompt is a few lines.")
+    try:
+        return data.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UsageError("What comes by standard input is no UTF-8 text.", "Pipe a prompt into it.") from error
 
 
 def single(flag: str, names: list[str] | None) -> str | None:

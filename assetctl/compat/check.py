@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from assetctl.compat.coverage import Changes, Modules, modules_of_file, modules_of_networks, of_lora
-from assetctl.errors import AssetctlError, CorruptFileError, RefusedFileError, StorageError, UsageError
+from assetctl.errors import (
+    AssetctlError,
+    CorruptFileError,
+    FileError,
+    IncompatibleError,
+    NotFoundError,
+    RefusedFileError,
+    StorageError,
+    UnusableError,
+    UsageError,
+)
 from assetctl.files.headers import read_any_header
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify import identify_header
@@ -34,12 +44,14 @@ class Rule:
         description: What it looks for, in one line.
         severities: When it finds something, by how bad that is.
         generating: Whether its errors are about `generate` alone: what they name may work in another program.
+        told_as: The error that its errors come to, where no other rule's stand beside them (see `refusal`).
     """
 
     name: str
     description: str
     severities: Mapping[Severity, str]
     generating: bool = False
+    told_as: type[AssetctlError] = IncompatibleError
 
     def finding(self, severity: Severity, message: str, hint: str | None, *assets: Asset) -> Finding:
         """What this rule says of `assets`."""
@@ -393,6 +405,33 @@ def run_rules(
     of_fit = errors - {module.RULE.name for module in rule_modules() if module.RULE.generating}
     can = not errors if context.generating else None
     return CheckReport(not of_fit, tuple(findings), coverage, situation.purpose, can)
+
+
+def refusal(report: CheckReport) -> AssetctlError | None:
+    """The error that the findings of a report come to; `None` where nothing stands against the selection.
+
+    Whoever refuses a selection does so with this, so that all commands have one code and one sentence for it. What is
+    not here comes first; that files are not what they should be, or that assetctl cannot generate with something, is
+    said only where everything fits otherwise.
+    """
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    if not errors:
+        return None
+    told_as = {module.RULE.name: module.RULE.told_as for module in rule_modules()}
+    found = [(finding, told_as.get(finding.rule, IncompatibleError)) for finding in errors]
+    for finding, kind in found:
+        if issubclass(kind, NotFoundError):
+            return kind(finding.message, finding.hint)
+    first, kind = found[0]
+    if all(issubclass(each, FileError) for _, each in found):
+        return kind(first.message, first.hint)
+    if all(issubclass(each, (FileError, UnusableError)) for _, each in found):
+        return UnusableError(first.message, first.hint, report.findings if len(errors) > 1 else ())
+    return IncompatibleError(
+        f"This selection cannot work together: {len(errors)} {'problem' if len(errors) == 1 else 'problems'}.",
+        "Fix what the findings name; `assetctl check` tries a selection without generating.",
+        report.findings,
+    )
 
 
 def list_rules() -> tuple[Rule, ...]:

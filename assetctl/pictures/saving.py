@@ -15,7 +15,7 @@ from assetctl.options import OPTIONS, complete, together, written
 from assetctl.pictures.image_files import RECORD, exif_block
 from assetctl.pictures.parameters import clean, line, sound
 from assetctl.prompt import without_tags
-from assetctl.samplers import LEGACY, told_apart, usual_eta
+from assetctl.samplers import LEGACY, sampled_by_diffusers, told_apart, usual_eta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,18 +37,19 @@ _NEEDS_QUOTES = re.compile(r"[,:\n]|^[\"{\[\s]|\s$")
 _NOT_IN_HASHES = re.compile(r"[,:{}\"\\]")
 
 
-def infotext(plan: Plan, seed: int) -> str:
+def infotext(plan: Plan, seed: int, more: Mapping[str, str] | None = None) -> str:
     """A picture's parameters as A1111 writes them.
 
     The prompt names every LoRA with its weight, wherever the request named it. A line of a prompt that starts with
-    `Negative prompt:` would end the prompt for every reader, so it joins the line before it.
+    `Negative prompt:` would end the prompt for every reader, so it joins the line before it. `more` fields follow.
     """
     loras = [(use.name, use.weight) for use in plan.of("lora")]
     lines = [_MARK.sub(" ", with_loras(clean(plan.prompt.text), loras))]
     negative = without_tags(clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
     if negative:
         lines.append(f"Negative prompt: {_MARK.sub(' ', negative)}")
-    fields = [f"{key}: {_quote(value)}" for key, value in _fields(plan, seed).items() if value]
+    said = {**_fields(plan, seed), **(more or {})}
+    fields = [f"{key}: {_quote(value)}" for key, value in said.items() if value]
     hashes = _hashes(plan)
     if hashes:
         fields.append(f"Hashes: {hashes}")
@@ -90,11 +91,11 @@ def _fields(plan: Plan, seed: int) -> dict[str, str]:
 def _of_sampling(settings: Settings) -> dict[str, str]:
     """What A1111 says otherwise of how a picture was sampled, or not at all."""
     eta, name = settings.get("eta"), "Eta DDIM" if settings["sampler"] == "DDIM" else "Eta"
-    own = {"Eta": "", "Flavour": "", "RNG": settings.get("noise") or "CPU"}
+    own = {"Eta": "", "RNG": settings.get("noise") or "CPU"}
     if eta not in (None, usual_eta(settings["sampler"])) or (name == "Eta DDIM" and eta):
         own[name] = f"{eta:g}"
-    if settings["flavour"] in ("diffusers", LEGACY):
-        return own
+    if sampled_by_diffusers(settings["flavour"]):
+        return own | {"Flavour": "" if settings["flavour"] == LEGACY else settings["flavour"]}
     plain, schedule = told_apart(settings["sampler"], settings["scheduler"])
     return own | {"Sampler": plain, "Schedule type": schedule, "Flavour": settings["flavour"]}
 

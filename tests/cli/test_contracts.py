@@ -99,7 +99,7 @@ def test_a_twin_brings_its_tags_along(assetctl, tmp_path):
 def test_check_tells_a_lora_tag_that_names_nothing_and_what_was_meant(assetctl, lora):
     assetctl("import", lora)
     checked = assetctl("check", "whiskers", "--prompt", "long whiskers <lora:whisker:0.7>", "--json")
-    assert checked.code == 4
+    assert checked.code == 3
     (finding,) = [each for each in checked.data["findings"] if each["rule"] == "unknown_lora"]
     assert (finding["severity"], "<lora:whisker>" in finding["message"]) == ("error", True)
     assert "whiskers" in finding["hint"]

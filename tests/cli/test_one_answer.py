@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from identify.test_families import CASES
 from material import write_embedding, write_lora, write_safetensors
 
 from assetctl import AssetctlError, Registry, Request
+from assetctl.compat.check import refusal
 from assetctl.generation.folders import model_index
 
 SMALL = ("--steps", "1", "--size", "64x64")
@@ -74,22 +76,18 @@ def mine(assetctl, tmp_path):
     return folder
 
 
-def answers(registry, *names, **more):
-    """What a check says of these, and whether they can be planned with."""
+def same(registry, *names, **more):
+    """Whether both say the same, with the same code; what `check` says."""
     request = Request.of("a cat", names=names, **more)
-    report = registry.check(request, purpose="generate")
+    report, found = registry.check(request, purpose="generate"), None
     try:
         registry.plan(request)
     except AssetctlError as error:
-        return report.can_generate, error
-    return report.can_generate, None
-
-
-def same(registry, *names, **more):
-    """Whether both say the same; what `check` says."""
-    said, error = answers(registry, *names, **more)
-    assert said is (error is None), (names, error)
-    return said
+        found = error
+    told = refusal(report)
+    assert report.can_generate is (found is None), (names, found)
+    assert (told and (told.code, told.message)) == (found and (found.code, found.message)), names
+    return report.can_generate
 
 
 def write_changed(folder):
@@ -155,6 +153,60 @@ def test_check_says_that_assetctl_can_generate_exactly_where_a_dry_run_accepts(a
             said += [same(registry, model, **more) for model in ("sd1", "sd2", "sdxl", "good-config")]
     assert len(said) > 350
     assert 15 < sum(said) < len(said) - 100
+
+
+def damaged(folder):
+    """One selection for each kind of fault, by what both commands are to call it, and how they end."""
+    torch = pytest.importorskip("torch")
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(3, 768)}}, folder / "calico.pt")
+    for number, name in enumerate(("changed", "gone", "page", "open")):
+        write_embedding(folder / f"{name}.safetensors", seed=number)
+    headers.write_safetensors(folder / "whole.safetensors", {"emb_params": [2, 768]}, dtype="I64")
+    write_lora(folder / "wide.safetensors", "sdxl")
+    write_whole(folder / "paints.safetensors", channels=9)
+    write_whole(folder / "lacking.safetensors", without=("first_stage",))
+    shapes = {f"{ATTENTION}_attn1_to_q.hada_w{half}": [8, 8] for half in ("1_a", "1_b", "2_a", "2_b")}
+    write_sparse(folder / "loha.safetensors", shapes)
+    return {
+        ("changed",): ("hash_mismatch", 5), ("gone",): ("file_corrupt", 5), ("page",): ("hash_mismatch", 5),
+        ("calico.pt",): ("unusable", 4), ("whole",): ("unusable", 4), ("loha",): ("unusable", 4),
+        ("loha", "calico.pt"): ("unusable", 4), ("changed", "calico.pt"): ("unusable", 4),
+        ("wide",): ("incompatible", 4), ("wide", "calico.pt"): ("incompatible", 4),
+        ("wide", "changed"): ("incompatible", 4), ("<lora:lost:1>",): ("not_found", 3),
+        ("<lora:lost:1>", "wide"): ("not_found", 3), ("nothing",): ("not_found", 3), ("paints",): ("unusable", 4),
+        ("lacking",): ("unusable", 4), ("lacking", "wide"): ("incompatible", 4), ("open", "lacking"): ("unusable", 4),
+    }  # fmt: skip
+
+
+def test_both_end_with_one_code_and_one_sentence_for_each_kind_of_fault(assetctl, mine):
+    faults = damaged(mine)
+    assetctl("import", mine)
+    assetctl("edit", "loha", "--family", "sd1")
+    with (mine / "changed.safetensors").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x3f")
+    (mine / "gone.safetensors").unlink()
+    size = (mine / "page.safetensors").stat().st_size
+    (mine / "page.safetensors").write_bytes(b"<html>".ljust(size))
+    for names, (code, exit_code) in faults.items():
+        prompt = " ".join(["a cat", *(name for name in names if name.startswith("<"))])
+        rest = [name for name in names if not name.startswith("<")]
+        model = [] if {"paints", "lacking"} & set(names) else ["sd1"]
+        options = [
+            each
+            for name in (*model, *rest)
+            for each in ("--checkpoint" if name in ("sd1", "paints", "lacking")
+            else "--lora" if name in ("wide", "loha") else "--embedding", name)
+        ]  # fmt: skip
+        checked = assetctl("check", *model, *rest, "--prompt", prompt)
+        ended = assetctl("generate", prompt, *options, "--dry-run", *SMALL, "--json")
+        assert (ended.code, ended.error["code"]) == (exit_code, code), names
+        assert checked.code == exit_code, names
+        assert ended.error["message"].rstrip(".").partition(": ")[0] in checked.out + checked.err, names
+        if rest != ["nothing"]:
+            said = assetctl("check", *model, *rest, "--prompt", prompt, "--quiet")
+            assert (said.code, said.out.split()) == (exit_code, [code]), names
+            assert lines(checked)[-1].startswith("✗"), names
 
 
 def lines(ended):
@@ -523,3 +575,51 @@ def test_what_loading_would_refuse_of_other_assets_is_told_before(assetctl, mine
     ended = assetctl("generate", "a cat", "-c", "sd1", f"--{kind}", "odd", "--dry-run", *SMALL, "--json")
     assert (ended.code, ended.error["code"], word in ended.error["message"]) == (4, "unusable", True)
     assert "odd" not in assetctl("list", "--fits", "sd1", "--quiet").out.split()
+
+
+#: A number that is none, in the bytes of each kind, and one that is as large as can be.
+ODD = {
+    "F16": (b"\x00\x7c", b"\xff\x7b"), "BF16": (b"\x80\xff", b"\x7f\x7f"),
+    "F32": (b"\x01\x00\x80\x7f", b"\xff\xff\x7f\x7f"),
+    "F64": (struct.pack("<d", 1e39), struct.pack("<d", -3e38)),
+}  # fmt: skip
+
+
+def write_numbers(path, kind, number, *, at=500, width=768):
+    """An embedding of one kind of number, all zero but for one."""
+    size = len(number)
+    end = 2 * width * size
+    raw = json.dumps({"emb_params": {"dtype": kind, "shape": [2, width], "data_offsets": [0, end]}}).encode()
+    data = bytearray(end)
+    data[at * size : (at + 1) * size] = number
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw + data)
+    return path
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_an_embedding_with_a_number_that_is_none_is_refused_before_anything_is_loaded(assetctl, mine, kind):
+    for name, number in zip(("odd", "large"), ODD[kind], strict=True):
+        write_numbers(mine / f"{name}.safetensors", kind, number)
+    assetctl("import", mine)
+    assert assetctl("check", "sd1", "large", "--for", "any").code == 0
+    for more in ((), ("--for", "any")):
+        report = assetctl("check", "sd1", "odd", *more, "--json")
+        (told,) = [each for each in report.data["findings"] if each["severity"] == "error"]
+        assert (report.code, told["rule"], "NaN or infinite" in told["message"]) == (4, "embedding_numbers", True)
+    for words in (("a cat", "--embedding", "odd"), ("a cat, odd", "--auto-embeddings")):
+        ended = assetctl("generate", *words, "-c", "sd1", "--dry-run", *SMALL, "--json")
+        if ended.code == 0:  # an embedding that nobody named is left out, and that is told
+            assert any("NaN or infinite" in (each["hint"] or "") + each["message"] for each in ended.data["findings"])
+        else:
+            assert (ended.code, ended.error["code"], ended.error["message"]) == (4, "unusable", told["message"])
+    assert "odd" not in assetctl("list", "--fits", "sd1", "--quiet").out.split()
+
+
+def test_a_pickled_embedding_with_such_a_number_is_refused_once_it_is_converted(assetctl, mine):
+    torch = pytest.importorskip("torch")
+    vectors = torch.ones(3, 768)
+    vectors[1, 5] = float("nan")
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}}, mine / "calico.pt")
+    assetctl("import", mine / "calico.pt")
+    assert assetctl("convert", "calico.pt").code == 0
+    assert [each["rule"] for each in refused(assetctl, "sd1", "calico")] == ["embedding_numbers"]

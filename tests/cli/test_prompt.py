@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
@@ -132,3 +133,19 @@ def test_tells_what_is_not_read_as_a1111_does(assetctl):
     assert "warning: '[cat:dog:0.5]' is read as words" in ended.err
     assert "warning: <lora:ink> has the weight 9" in ended.err
     assert "warning" not in assetctl("prompt", "a [cat], (dog: 0.8) <lora:ink:0.7>").err
+
+
+def piped(monkeypatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_a_prompt_comes_by_standard_input(assetctl, monkeypatch):
+    piped(monkeypatch, "a (löwe:1.2)\n".encode())
+    assert assetctl("prompt", "-", "--json").data["segments"] == [["a ", 1.0], ["löwe", 1.2]]
+    for command in (["generate", "-"], ["check", "--prompt", "-"]):
+        for data, words in ((b"\xff\xfe", "no UTF-8 text"), (b"a" * 1_000_001, "longer than 1000000 bytes")):
+            piped(monkeypatch, data)
+            ended = assetctl(*command)
+            assert (ended.code, words in ended.err) == (2, True), ended.err
+    ended = assetctl("generate", "-", "--negative", "-")
+    assert (ended.code, "one prompt, not two" in ended.err) == (2, True)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import pytest
 from material import write_lora
+from PIL import Image
+from selections import picture_entry
 from terminal import at_a_terminal, needs_terminal
 from written_pictures import infotext, write_png
 
 from assetctl.cli.main import run
+from assetctl.registry import Registry
 
 pytestmark = needs_terminal
 
@@ -56,3 +62,43 @@ def test_a_trace_steers_no_terminal(assetctl, tmp_path, capsys):
     assert "Traceback" in said
     assert "\x1b" not in said
     assert f"\n{FORGED}" not in said
+
+
+@pytest.fixture
+def made(assetctl, home, tmp_path):
+    """A picture of the history, half red and half blue."""
+    assetctl("list")
+    picture = Image.new("RGB", (64, 64), "red")
+    picture.paste("blue", (0, 32, 64, 64))
+    path = tmp_path / "made.png"
+    picture.save(path)
+    with Registry.open(home) as registry:
+        entry = picture_entry(
+            "a cat",
+            (),
+            path=str(path),
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            seed=1,
+            width=64,
+            height=64,
+        )
+        registry._workspace.catalog.generations.record(entry)
+    return path
+
+
+def test_a_picture_is_shown_as_well_as_the_terminal_can(made, home):
+    pytest.importorskip("textual_image")
+    seen, code = at_a_terminal(home, "history", "1", "--show", COLORTERM="truecolor")
+    assert code == 0, seen
+    red, blue = seen.find("\x1b[38;2;254;0;0"), seen.find("\x1b[38;2;0;0;254")
+    assert -1 < max(red, seen.find("38;2;255;0;0")) < max(blue, seen.find("38;2;0;0;255")), seen[-400:]
+    seen, code = at_a_terminal(home, "history", "1", "--show", draws_sixels=True)
+    assert code == 0
+    assert "\x1bP" in seen  # where sixels begin
+
+
+def test_no_picture_is_shown_where_nobody_looks(made, assetctl):
+    ended = assetctl("history", "1", "--show")
+    assert (ended.code, "\x1bP" in ended.out, "at a terminal alone" in ended.err) == (0, False, True)
+    ended = assetctl("history", "1", "--show", "--json")
+    assert (ended.code, ended.err) == (0, "")

@@ -19,7 +19,9 @@ from assetctl.sources.civitai import CivitaiReference
 from assetctl.sources.huggingface import HubReference
 from assetctl.types import Origin
 
-SETTINGS = Settings(home=Path("/h"), models=Path("/h/models"), outputs=Path("/h/outputs"))
+SETTINGS = Settings(
+    home=Path("/h"), models=Path("/h/models"), outputs=Path("/h/outputs"), wildcards=Path("/h/wildcards")
+)
 
 
 #: How each source reads what is its own.

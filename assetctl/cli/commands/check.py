@@ -19,13 +19,13 @@ from assetctl.cli.request import (
     VaeOption,
     any_asset,
     offering,
+    read_prompts,
     setting_parameters,
     settings_of,
     single,
     with_recipe,
 )
 from assetctl.cli.session import Session, command
-from assetctl.errors import AssetctlError, IncompatibleError, UnusableError
 from assetctl.request import Request
 from assetctl.types import PURPOSES
 
@@ -90,8 +90,7 @@ def app(
         show_rules(session.out, session.registry.rules())
         return
     typed = Request.of(
-        prompt,
-        negative,
+        *read_prompts(prompt, negative),
         names=names or (),
         checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),
@@ -102,11 +101,9 @@ def app(
         **settings_of(settings),
     )
     report = session.registry.check(with_recipe(typed, recipe, file), purpose=purpose, commercial=commercial)
-    refused: type[AssetctlError] | None = None
-    if not report.ok:
-        refused = IncompatibleError
-    elif report.can_generate is False:
-        refused = UnusableError
-    session.out.result(report, lambda: show_report(report), ["ok" if refused is None else refused.code])
+    from assetctl.compat.check import refusal  # noqa: PLC0415 - loaded by now, and not for `--help`
+
+    refused = refusal(report)
+    session.out.result(report, lambda: show_report(report, refused), ["ok" if refused is None else refused.code])
     if refused is not None:
         raise typer.Exit(refused.exit_code)

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from assetctl.cli.pictures import naming_what_is_done, show_plan, tell_result
+from assetctl.cli.pictures import (
+    naming_cells_that_are_done,
+    naming_what_is_done,
+    open_picture,
+    see_batch_usage,
+    show_at_terminal,
+    show_grid,
+    show_plan,
+    tell_batch,
+    tell_grid,
+    tell_result,
+)
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
@@ -21,6 +32,7 @@ from assetctl.cli.request import (
     NegativeOption,
     RecipeOption,
     VaeOption,
+    read_prompts,
     setting_parameters,
     settings_of,
     single,
@@ -31,8 +43,10 @@ from assetctl.request import Output, Request
 
 
 @command(
-    gives="operations.make.generate.GenerationResult",
-    done="list[operations.make.generate.SavedPicture]",
+    gives="operations.make.generate.GenerationResult | "
+    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
+    done="list[operations.make.generate.SavedPicture] | "
+    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
@@ -40,14 +54,21 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --sampler 'DPM++ 2M Karras' --steps 25 --size 768x512 --count 4",
         "assetctl generate 'a cat' --count 4 --out ~/pictures/cats --format webp",
         "assetctl generate 'a cat' --lora whiskers --dry-run",
+        "assetctl generate 'a cat' --grid 'lora whiskers: 0.4, 0.8; steps: 10-30 (+10)' --out whiskers.png",
         "assetctl generate --recipe portrait --seed 7",
+        "assetctl generate - --negative 'blurry' --show < prompt.txt",
+        "assetctl generate --batch jobs.jsonl --checkpoint dreamshaper --out ~/pictures/cats",
+        "assetctl generate --batch jobs.jsonl --shard 2/4",
     ],
     more=setting_parameters(),
 )
 def app(
     session: Session,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="What the picture shows, in A1111's dialect.")
+        str | None,
+        typer.Argument(
+            metavar="PROMPT", help="What the picture shows, in A1111's dialect; - reads it from standard input."
+        ),
     ] = None,
     checkpoint: CheckpointOption = None,
     loras: LorasOption = None,
@@ -70,6 +91,31 @@ def app(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file that --out names.", rich_help_panel=PICTURE)
     ] = False,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid",
+            metavar="AXES",
+            help="One sheet of every combination: 'checkpoint: a, b; lora NAME: 0.4, 0.8; seed: 1-4; prompt cat: dog'. "
+            "The first goes across, the second down. Ranges are A1111's: 1-4, 10-30 (+5), 4-10 [4].",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
+    ] = False,
+    opened: Annotated[
+        bool, typer.Option("--open", help="Open the pictures in the system's viewer.", rich_help_panel=PICTURE)
+    ] = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch", metavar="FILE", help="Make the jobs of a list, one JSON object a line; - reads standard input."
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="With --batch: make the Ith of N parts of the list.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
@@ -77,10 +123,14 @@ def app(
 
     The selection is checked first. Each picture carries its parameters, readable by A1111, and the
     catalog records what it was made of: see `assetctl history` and `assetctl reproduce`.
+
+    With --batch, each line of a list is a job, over what is typed here: {"prompt": "a cat", "loras":
+    {"whiskers": 0.8}, "seed": 7}. Each checkpoint is loaded once, and the same command goes on after
+    an interruption.
     """
+    see_batch_usage(prompt, batch, shard, grid)
     typed = Request.of(
-        prompt,
-        negative,
+        *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
         loras=loras or (),
         embeddings=embeddings or (),
@@ -91,15 +141,27 @@ def app(
         **settings_of(settings),
     )
     request = with_recipe(typed, recipe, file)
+    if batch is not None:
+        gc.enable()
+        tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
+        return
     if not request.of_role("checkpoint"):
         _offer_demo(session)
     if dry_run:
-        _show_plan(session, request)
+        _show_plan(session, request, grid)
     else:
-        _make(session, request)
+        paths = _make(session, request) if grid is None else _make_grid(session, request, grid)
+        if show:
+            show_at_terminal(session, paths)
+        for path in paths if opened else ():
+            open_picture(session, path)
 
 
-def _show_plan(session: Session, request: Request) -> None:
+def _show_plan(session: Session, request: Request, grid: str | None) -> None:
+    if grid is not None:
+        planned = session.registry.plan_grid(request, grid)
+        session.out.result(planned, lambda: show_grid(session.out, planned))
+        return
     from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
 
     plan, report = session.registry.plan(request)
@@ -108,13 +170,22 @@ def _show_plan(session: Session, request: Request) -> None:
     show_findings(() if session.out.json else report.findings)
 
 
-def _make(session: Session, request: Request) -> None:
+def _make(session: Session, request: Request) -> list[str]:
     gc.enable()  # it was off for a short life, and this one is long
     with naming_what_is_done(), session.out.progress() as run:
         result = session.registry.generate(request, run=run)
     paths = [image.path for image in result.images]
     session.out.result(result, lambda: session.out.lines(paths), paths)
     tell_result(session, result)
+    return paths
+
+
+def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
+    gc.enable()  # as above
+    with naming_cells_that_are_done(), session.out.progress() as run:
+        result = session.registry.generate_grid(request, grid, run=run)
+    tell_grid(session.out, result)
+    return [str(result.sheet)]
 
 
 def _offer_demo(session: Session) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.pictures import show_generation, show_history
+from assetctl.cli.pictures import open_picture, show_at_terminal, show_generation, show_history
 from assetctl.cli.render import tell_damaged
 from assetctl.cli.session import Session, command
 from assetctl.errors import CatalogError, NotFoundError, UsageError
@@ -21,6 +21,7 @@ from assetctl.errors import CatalogError, NotFoundError, UsageError
         "assetctl history --with whiskers --since 7d",
         "assetctl history --prompt 'cat sofa' --limit 5 --json",
         "assetctl history 12",
+        "assetctl history 12 --show",
         "assetctl history 12 --open",
     ],
 )
@@ -42,7 +43,8 @@ def app(
     seed: Annotated[int | None, typer.Option("--seed", help="Only those of this seed.")] = None,
     since: Annotated[str | None, typer.Option("--since", help="A date, or 12h, 7d, 2w, 3m, 1y ago.")] = None,
     limit: Annotated[int, typer.Option("--limit", help="How many at most; 0 for all.", min=0)] = 20,
-    open_picture: Annotated[bool, typer.Option("--open", help="Open the picture in the system's viewer.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Show the picture at the terminal.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Open the picture in the system's viewer.")] = False,
 ) -> None:
     """List the pictures that were made, newest first.
 
@@ -50,8 +52,9 @@ def app(
     makes one again.
     """
     if number is None:
-        if open_picture:
-            raise UsageError("Which picture is to be opened?", "Name its number: `assetctl history NUMBER --open`.")
+        if show or opened:
+            flag = "--open" if opened else "--show"
+            raise UsageError("Which picture do you mean?", f"Name its number: `assetctl history NUMBER {flag}`.")
         damaged: list[CatalogError] = []
         found = session.registry.history(
             limit or None, used=used, prompt=prompt, seed=seed, since=since, damaged=damaged.append
@@ -74,25 +77,18 @@ def app(
     if any(each is not None for each in (used, prompt, seed, since)):
         hint = f"`assetctl history {number}` shows that picture; filters are for the list."
         raise UsageError("A number and a filter do not go together.", hint)
-    _show_one(session, number, open_picture=open_picture)
+    _show_one(session, number, show=show, opened=opened)
 
 
-def _show_one(session: Session, number: int, *, open_picture: bool) -> None:
+def _show_one(session: Session, number: int, *, show: bool, opened: bool) -> None:
     picture = session.registry.remade(number)
     generation = picture.generation
     show_generation(session.out, picture)
-    if open_picture:
-        if not generation.is_there:
-            what = "Another file lies where the picture was" if generation.replaced else "The picture is gone"
-            hint = f"`assetctl reproduce {number}` makes it again."
-            raise NotFoundError(f"{what}: {generation.image_path}.", hint)
-        _open(session, generation.image_path)
-
-
-def _open(session: Session, path: str) -> None:
-    try:
-        failed = typer.launch(path) != 0
-    except OSError:
-        failed = True
-    if failed:
-        session.out.warning(f"No viewer could be started: the picture is {path}.")
+    if (show or opened) and not generation.is_there:
+        what = "Another file lies where the picture was" if generation.replaced else "The picture is gone"
+        hint = f"`assetctl reproduce {number}` makes it again."
+        raise NotFoundError(f"{what}: {generation.image_path}.", hint)
+    if show:
+        show_at_terminal(session, [generation.image_path])
+    if opened:
+        open_picture(session, generation.image_path)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, single
+from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, read_prompts, single
 from assetctl.cli.session import Session, command
 from assetctl.prompt.syntax import BREAK
 
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 )
 def app(
     session: Session,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="A prompt.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A prompt; - reads it from standard input.")],
     checkpoint: CheckpointOption = None,
     embedding: EmbeddingsOption = None,
     auto_embeddings: AutoEmbeddingsOption = None,
 ) -> None:
     """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
+    (prompt,) = read_prompts(text)
     reading = session.registry.prompt(
-        text,
+        prompt or "",
         checkpoint=single("--checkpoint", checkpoint),
         embeddings=embedding or (),
         auto_embeddings=auto_embeddings is not False,
@@ -54,6 +55,7 @@ def _render(out: Output, reading: PromptReading) -> None:
     out.table(("WEIGHT", "SEGMENT"), [_segment(part, weight) for part, weight in reading.parsed.segments])
     for name, weight in reading.parsed.loras:
         lost = ", which is not in the catalog" if name in (reading.unknown_loras or ()) else ""
+        lost = lost or (", which could be any of several" if name in (reading.ambiguous_loras or ()) else "")
         out.line(f"LoRA {name}: {'its default weight' if weight is None else f'{weight:g}'}{lost}")
     mentions = {each.word: each for each in reading.mentions}
     for word in reading.embeddings:

@@ -17,6 +17,6 @@ def app(session: Session) -> None:
             ("SCHEDULE", "COMFYUI", "IN DIFFUSERS"),
             [(each.name, each.comfyui or "-", ", ".join(each.samplers) or "-") for each in found.schedules],
         )
-        session.out.hint("`--flavour a1111` and `--flavour comfyui` take every sampler with every schedule.")
+        session.out.hint("Every sampler takes every schedule, but where `--flavour diffusers` samples.")
 
     session.out.result(found, render, (each.name for each in found.samplers))

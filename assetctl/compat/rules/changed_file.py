@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import HashMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ RULE = Rule(
         "info": "A file was never hashed, so that nobody can tell whether it is the one that was published.",
     },
     generating=True,
+    told_as=HashMismatchError,
 )
 
 #: How many assets a message names.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ RULE = Rule(
         "warning": "An asset is one of these; other programs may load it.",
     },
     generating=True,
+    told_as=UnusableError,
 )
 
 _CALLED = {"pickle": "a pickle", "gguf": "a GGUF file", "png": "an embedding inside a picture"}

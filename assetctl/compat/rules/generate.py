@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import UnusableError
 from assetctl.identify.plugins import driven_families, family_called
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ RULE = Rule(
         "info": "assetctl makes no pictures with what is selected.",
     },
     generating=True,
+    told_as=UnusableError,
 )
 
 #: Variants that start from a picture, which `generate` does not take yet.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ RULE = Rule(
         "warning": "A LoRA is of such a method; other programs may apply it.",
     },
     generating=True,
+    told_as=UnusableError,
 )
 
 

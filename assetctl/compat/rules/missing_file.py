@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ RULE = Rule(
     "missing_file",
     "Every asset is where the catalog says, and as large.",
     {"error": "A file or folder is gone, or its size has changed."},
+    told_as=CorruptFileError,
 )
 
 

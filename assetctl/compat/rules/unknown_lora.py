@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,7 @@ RULE = Rule(
     "unknown_lora",
     "Every LoRA tag of the prompts names an asset of the catalog.",
     {"error": "A tag names a LoRA that is not here."},
+    told_as=NotFoundError,
 )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
+from assetctl.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ RULE = Rule(
     "unreadable_file",
     "The header of every file can be read and adds up.",
     {"error": "A file is damaged, cut short, or of a format that is never loaded."},
+    told_as=CorruptFileError,
 )
 
 

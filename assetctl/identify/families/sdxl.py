@@ -28,6 +28,9 @@ from assetctl.identify.signs import (
 #: The distillation by its name, and no hyperrealism.
 _HYPER = r"hyper(?=sd|[^a-z]|\Z)(?![-_ ]real)"
 
+#: Lightning and Hyper were distilled for even steps from the last one of training, and no new noise between them.
+_EVEN = {"cfg_scale": 1.0, "sampler": "Euler", "scheduler": "SGM Uniform"}
+
 _KOLORS = ("^encoder_hid_proj.",)
 _RESAMPLER = given("image_proj.layers.0.0.to_out")  # of Kolors it is 2048 wide
 _WIDE = {CONTEXT: (2048,), INNER: HEADS, CONDITION: (None, 2816)}
@@ -88,9 +91,9 @@ FAMILY = Family(
     },
     descent={"NoobAI": ("Illustrious",)},  # it was trained from it
     distilled={
-        "SDXL Turbo": Distilled(1, 8, 2, {"steps": 4, "cfg_scale": 1.0}),
-        "SDXL Lightning": Distilled(2, 10, 2, {"steps": 6, "cfg_scale": 1.0}),
-        "SDXL Hyper": Distilled(1, 12, 5, {"steps": 8, "cfg_scale": 1.0}),
+        "SDXL Turbo": Distilled(1, 8, 2, {"steps": 4, "cfg_scale": 1.0, "scheduler": "SGM Uniform"}),
+        "SDXL Lightning": Distilled(2, 10, 2, {"steps": 6, **_EVEN}),
+        "SDXL Hyper": Distilled(1, 12, 5, {"steps": 8, **_EVEN}),
         "SDXL 1.0 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
     },
     driven=Driven(

@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING
 from assetctl.catalog import GenerationFilter
 from assetctl.errors import AmbiguousNameError, FileError, NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
+from assetctl.identify.plugins import family_called
 from assetctl.operations.select.prompts import with_embeddings
-from assetctl.options import LARGEST_SEED, complete, shown, together, written
+from assetctl.options import LARGEST_SEED, complete, shown, taken, together, written
 from assetctl.prompt import without_tags
+from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from assetctl.catalog import Generation, GenerationAsset
     from assetctl.errors import CatalogError
     from assetctl.operations.workspace import Workspace
+    from assetctl.options import Option, Settings
 
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")
 _DAYS = {"h": 1 / 24, "d": 1, "w": 7, "m": 30, "y": 365}
@@ -182,15 +186,32 @@ def command_line(generation: Generation, *, more: bool = False) -> list[str]:
     if negative:
         words += [f"--negative={negative}"] if negative.startswith("-") else ["--negative", negative]
     settings = complete(generation.settings)
+    unasked = _unasked(generation, settings)
     for flag, options in together("flag").items():
         value = written(options, settings, "repr")
-        if flag == "--flavour":  # what is taken anyway needs no word, and what was before there were any does
-            value = None if settings["flavour"] == options[0].usual else settings["flavour"]
+        if options[0].silent is not None:  # what is taken anyway needs no word, and what is not does
+            value = _unless_taken(options[0], settings, unasked)
         if options[0].type is bool:
             words += [] if value is None else [flag]
         else:
             words += [] if value is None else [flag, value]
     return [*words, "--", without_tags(generation.prompt).strip()]
+
+
+def _unasked(generation: Generation, settings: Settings) -> dict[str, Any]:
+    """What would be taken of each option for the assets that a picture was made of."""
+    assets = [each for each in (generation.record or {}).get("assets", []) if isinstance(each, dict)]
+    family = next((each.get("family") for each in assets if each.get("role") == "checkpoint"), None)
+    live = (each.get("base_model") for each in assets if each.get("weight", 1.0))
+    return taken(settings, family_called(family), [each for each in live if isinstance(each, str)])
+
+
+def _unless_taken(option: Option, settings: Settings, unasked: Settings) -> str | None:
+    """The word for an option, or none where that is taken anyway or would do nothing."""
+    value = settings[option.name]
+    if value == unasked[option.name] or (option.sampled and sampled_by_diffusers(settings["flavour"])):
+        return None
+    return written([replace(option, silent=None)], settings, "repr")
 
 
 def _named(use: GenerationAsset) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from assetctl.errors import CorruptFileError, HashMismatchError, IncompatibleError, UnusableError, UsageError
+from assetctl.compat.check import refusal
+from assetctl.errors import UnusableError, UsageError
 from assetctl.files.paths import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, selected, with_settings
@@ -15,10 +17,14 @@ from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assetctl.operations.workspace import Workspace
     from assetctl.request import Request
     from assetctl.types import Asset, CheckReport, Selection
 
+
+Found = TypeVar("Found")
 
 #: Pixels to a latent, along one side, where a VAE does not say otherwise.
 _VAE_FACTOR = 8
@@ -58,8 +64,14 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
+def resolve(workspace: Workspace, request: Request, known: dict[object, Any] | None = None) -> tuple[Plan, CheckReport]:
     """Make a request exact: find and check every asset, choose every default. Nothing is loaded.
+
+    Args:
+        workspace: The home.
+        request: What is asked for.
+        known: What was found out for other requests, and is not looked at again: of a selection that differs from
+            another in its prompts alone, the same is said. It is for looking ahead at many; none is made on its word.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -74,11 +86,54 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
         raise UnusableError(
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
-    return resolve_selection(workspace, request, selected(workspace, request, complete=True))
+    selection = selected(workspace, request, complete=True, note_unknown_tags=True)
+    return resolve_selection(workspace, request, selection, known)
 
 
-def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:
-    """Make a request exact for assets that are found already.
+def drawn(workspace: Workspace, request: Request, wildcards: Path | None = None) -> list[Request]:
+    """What a request of dynamic prompts comes to: one for each picture, with its seed, which its prompts are drawn by.
+
+    Any other request stays one, as it is. Wildcards are looked for in a folder of that name in the home, unless
+    another is named.
+
+    Raises:
+        UsageError: The template makes no sense, or names a wildcard that there is not.
+        FileError: A file of wildcards cannot be read.
+        MissingExtraError: The package that draws is not installed.
+    """
+    if not request.dynamic:
+        return [request]
+    from assetctl.prompt.dynamic import draw  # noqa: PLC0415 - few prompts are
+
+    folder = wildcards or workspace.settings.wildcards
+    seeds = _seeds(request.settings.get("seed"), request.count or 1)
+    return [
+        replace(
+            request,
+            prompt=None if request.prompt is None else draw(request.prompt, seed, folder),
+            negative_prompt=None if request.negative_prompt is None else draw(request.negative_prompt, seed, folder),
+            settings={**request.settings, "seed": seed},
+            count=1,
+            dynamic=None,
+        )
+        for seed in seeds
+    ]
+
+
+def _seeds(asked: int | None, count: int) -> tuple[int, ...]:
+    """The seeds of so many pictures: from the one that was asked for on, or from one by chance."""
+    first: int = secrets.randbelow(MAX_SEED - count) if asked in (None, RANDOM) else asked
+    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
+    return tuple((first + number) % (most + 1) for number in range(count))
+
+
+def resolve_selection(
+    workspace: Workspace,
+    request: Request,
+    selection: Selection,
+    known: dict[object, Any] | None = None,
+) -> tuple[Plan, CheckReport]:
+    """Make a request exact for assets that are found already; see `resolve`.
 
     Raises:
         FileError: A file is gone, damaged or changed.
@@ -87,57 +142,42 @@ def resolve_selection(workspace: Workspace, request: Request, selection: Selecti
     """
     selection = with_settings(selection, request.settings)
     refuse_unobeyed(request.settings, selection.settings)
-    report = judge(workspace, selection, purpose="generate")
-    _refuse(report)
-    return _plan(workspace, request, selection), report
+    settings = tuple((name, value) for name, value in selection.settings.items() if name != "seed")
+    alike = (selection.uses, selection.unknown_loras, settings)
+    report = _once(known, alike, lambda: judge(workspace, selection, purpose="generate"))
+    if (refused := refusal(report)) is not None:
+        raise refused
+    return _plan(workspace, request, selection, known), report
 
 
-#: Rules of files that are not what they should be: that is no question of what fits.
-_DAMAGE = {"missing_file": CorruptFileError, "unreadable_file": CorruptFileError, "changed_file": HashMismatchError}
+def _once(known: dict[object, Any] | None, what: object, find: Callable[[], Found]) -> Found:
+    """What is known, or is found out now."""
+    if known is None:
+        return find()
+    if what not in known:
+        known[what] = find()
+    found: Found = known[what]
+    return found
 
 
-def _refuse(report: CheckReport) -> None:
-    """Raise the error that the findings come to, if any is one.
-
-    Raises:
-        FileError: A file is gone, damaged or changed.
-        UnusableError: All fits, and cannot be generated with.
-        IncompatibleError: Something else stands against it.
-    """
-    errors = [finding for finding in report.findings if finding.severity == "error"]
-    if not errors:
-        return
-    first, rules = errors[0], {finding.rule for finding in errors}
-    if rules <= _DAMAGE.keys():
-        raise _DAMAGE[first.rule](first.message, first.hint)
-    if rules == {"generate"}:
-        raise UnusableError(first.message, first.hint)
-    raise IncompatibleError(
-        f"This selection cannot work together: {len(errors)} {'problem' if len(errors) == 1 else 'problems'}.",
-        "Fix what the findings name; `assetctl check` tries a selection without generating.",
-        report.findings,
-    )
-
-
-def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
+def _plan(workspace: Workspace, request: Request, selection: Selection, known: dict[object, Any] | None = None) -> Plan:
     """The plan of a selection that nothing stands against."""
     checkpoint = selection.checkpoint
     family = None if checkpoint is None else family_called(checkpoint.family)
     assert checkpoint is not None  # noqa: S101 - whoever selected saw to it
     assert family is not None  # noqa: S101 - whoever judged saw to it
     assert family.driven is not None  # noqa: S101 - likewise
-    width, height = native_size(checkpoint, family.driven.native_size)
-    seed, count = selection.settings.get("seed"), request.count or 1
-    first = secrets.randbelow(MAX_SEED - count) if seed in (None, RANDOM) else seed
-    most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
+    usual = family.driven.native_size
+    width, height = _once(known, ("size", checkpoint), lambda: native_size(checkpoint, usual))
+    seeds = _seeds(selection.settings.get("seed"), request.count or 1)
     return Plan(
         uses=tuple(map(PlannedUse.of, selection.uses)),
         prompt=parse_prompt(request.prompt or ""),
         negative_prompt=parse_prompt(request.negative_prompt or ""),
-        settings={"width": width, "height": height, **selection.settings, "seed": first},
-        seeds=tuple((first + number) % (most + 1) for number in range(count)),
+        settings={"width": width, "height": height, **selection.settings, "seed": seeds[0]},
+        seeds=seeds,
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
-        tokenizer=workspace.tokenizer_of(checkpoint),
+        tokenizer=_once(known, ("tokenizer", checkpoint), lambda: workspace.tokenizer_of(checkpoint)),
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
     )

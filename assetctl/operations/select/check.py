@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,8 +16,9 @@ from assetctl.errors import AssetctlError, NotFoundError, UsageError
 from assetctl.identify.plugins import family_called
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.prompts import with_embeddings
-from assetctl.options import check_weight, filled
+from assetctl.options import check_weight, filled, option
 from assetctl.prompt import parse_prompt
+from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
 
 if TYPE_CHECKING:
@@ -148,11 +150,29 @@ def situation_of(
         set_by_hand=tuple((asset.path, fields) for asset in assets if (fields := read.set_by_hand(asset))),
         tokenizer=None if folder is None else str(folder),
         memory=free_memory(),
-        weight_bytes=4 if workspace.settings.dtype == "fp32" else 2,
+        weight_bytes=_weight_bytes(workspace, selection),
         states=tuple(_states(workspace, selection, purpose)),
         commercial=commercial,
         facts=facts_of(read, selection) if commercial else (),
     )
+
+
+#: What is there where a graphics card can compute: NVIDIA's or AMD's driver, or Windows' own within Linux.
+_CARDS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+
+def _weight_bytes(workspace: Workspace, selection: Selection) -> int:
+    """Of one number, as it is computed with; the fewer where that cannot be known without loading torch.
+
+    On a processor, A1111 and ComfyUI compute in fp32.
+    """
+    dtype, device = workspace.settings.dtype, workspace.settings.device
+    if dtype != "auto":
+        return 4 if dtype == "fp32" else 2
+    alone = sys.platform == "linux" and not any(Path(card).exists() for card in _CARDS)
+    on_cpu = device == "cpu" or (device == "auto" and alone)
+    flavour = selection.settings.get("flavour", option("flavour").usual)
+    return 4 if on_cpu and not sampled_by_diffusers(flavour) else 2
 
 
 def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, AssetctlError]]:

@@ -1,0 +1,175 @@
+"""Dynamic prompts: `{red|blue}` and `__animals__` are drawn by chance, by the package of the extension of that name.
+
+What its templates can say is in its own documentation: https://github.com/adieyal/dynamicprompts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import FileError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Bounds of what is read: characters of a template, brackets within brackets, bytes of a file, files of a folder,
+#: lists of a file, and wildcards that one prompt comes to, those within others included.
+_TEMPLATE, _DEPTH, _FILE, _FILES, _LISTS, _LOOKUPS = 20_000, 20, 8_000_000, 20_000, 20_000, 1_000
+
+#: The longest prompt that a template may become, in characters.
+_LONGEST = 100_000
+
+_STRUCTURED = (".yaml", ".json")
+
+
+def draw(template: str, seed: int, folder: Path | None = None) -> str:
+    """The prompt that a template comes to by the chance of a seed: one seed, one prompt.
+
+    Args:
+        template: A prompt with `{a|b}`, `__name__` and what else the package reads.
+        seed: Of the picture.
+        folder: Where `name.txt`, a value a line, and lists in `.yaml` and `.json` files lie.
+
+    Raises:
+        UsageError: The template makes no sense, or names a wildcard that there is not.
+        FileError: A file of wildcards cannot be read.
+        MissingExtraError: The package is not installed.
+    """
+    try:
+        from dynamicprompts.generators import RandomPromptGenerator  # noqa: PLC0415 - only these prompts pay
+        from pyparsing import ParseBaseException  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError(
+            "Dynamic prompts need a package that is not installed: dynamicprompts.",
+            "Install it with `pip install 'assetctl[generate]'`.",
+        ) from error
+    if not template:  # the package draws nothing of nothing
+        return template
+    logging.getLogger("dynamicprompts").setLevel(logging.CRITICAL)  # what it would say is said below
+    if len(template) > _TEMPLATE or _depth(template) > _DEPTH:
+        raise UsageError(
+            f"The template is too long, or its brackets too deep: {_TEMPLATE} characters and {_DEPTH} are the most.",
+            "Put parts of it into files of wildcards.",
+        )
+    try:
+        (prompt,) = RandomPromptGenerator(_wildcards(folder), seed=seed).generate(template, 1)
+    except ParseBaseException as error:
+        near = template[error.loc : error.loc + 20]
+        raise UsageError(
+            f"The template cannot be read from {near!r} on.",
+            "{, }, $, % and # have a meaning in dynamic prompts; without --dynamic they are words.",
+        ) from error
+    except RecursionError as error:
+        raise UsageError(
+            "The template never ends: a wildcard names itself.", "Look into the files of wildcards."
+        ) from error
+    except (ValueError, IndexError, StopIteration) as error:
+        raise UsageError(f"The template makes no sense: {error}.", "See what it would draw from.") from error
+    if len(prompt) > _LONGEST:
+        raise UsageError(f"The template comes to a prompt of {len(prompt)} characters.", "Look into its wildcards.")
+    return str(prompt).strip()
+
+
+def _depth(text: str) -> int:
+    """How deep brackets stand in brackets."""
+    deepest = depth = 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _wildcards(folder: Path | None) -> Any:  # noqa: ANN401 - a class of the package, made when it is there
+    """A manager of wildcards whose files are read when they are named, and within bounds."""
+    from dynamicprompts.wildcards import WildcardManager  # noqa: PLC0415 - as above
+    from dynamicprompts.wildcards.collection import WildcardCollection  # noqa: PLC0415
+
+    class Lines(WildcardCollection):
+        """A text file: a value a line, comments behind `#`."""
+
+        def __init__(self, path: Path) -> None:
+            self.path = path
+
+        def get_values(self) -> list[str]:
+            lines = (line.strip() for line in _text(self.path).splitlines())
+            return [line for line in lines if line and not line.startswith("#")]
+
+    class Bounded(WildcardManager):
+        """Counts what is asked of it, and does not take a name for its own value."""
+
+        asked = 0
+
+        def get_values(self, wildcard: str) -> Any:  # noqa: ANN401
+            self.asked += 1
+            if self.asked > _LOOKUPS:
+                raise UsageError(
+                    f"The template comes to more than {_LOOKUPS} wildcards.", "Look into the files of wildcards."
+                )
+            values = super().get_values(wildcard)
+            if not values:
+                there = "Name their folder with --wildcards." if folder is None else f"They are looked for in {folder}."
+                unread = f" Not read: {broken[0]}" if broken else ""
+                raise UsageError(f"There is no wildcard {wildcard!r:.60}, or nothing in it.", f"{there}{unread}")
+            return values
+
+    lists: dict[str, Any] = {}
+    broken: list[FileError] = []  # nobody may have meant these
+    for path, name in _files(folder):
+        if path.suffix == ".txt":
+            lists[name] = Lines(path)
+        else:
+            above = name.rpartition("/")[0]
+            try:
+                lists |= {f"{above}/{each}".strip("/"): values for each, values in _structured(path)}
+            except FileError as error:
+                broken.append(error)
+    return Bounded(root_map={"": [lists]})
+
+
+def _files(folder: Path | None) -> Iterator[tuple[Path, str]]:
+    """Files of wildcards below a folder, with their names from there, without the suffix; links are not followed."""
+    if folder is None:
+        return
+    count = 0
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(names):
+            path = Path(where, name)
+            if path.suffix not in (".txt", *_STRUCTURED) or name.startswith("."):
+                continue
+            count += 1
+            if count > _FILES:
+                raise UsageError(f"{folder} has more than {_FILES} files.", "Name a smaller folder with --wildcards.")
+            yield path, path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _text(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FileError(f"{path} is no file.", "Files of wildcards are texts.")
+        with path.open("rb") as file:
+            data = file.read(_FILE + 1)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}.", "See who may read it.") from error
+    if len(data) > _FILE:
+        raise FileError(f"{path} is larger than {_FILE // 1_000_000} MB.", "Split it.")
+    return data.decode("utf-8-sig", errors="replace")
+
+
+def _structured(path: Path) -> list[tuple[str, Any]]:
+    """The lists of a YAML or JSON file; one that refers to its own parts could be without end, and is refused."""
+    import yaml  # noqa: PLC0415 - only such files pay
+    from dynamicprompts.wildcards.collection.structured import parse_structured_file  # noqa: PLC0415
+
+    text = _text(path)
+    try:
+        if path.suffix == ".yaml" and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise FileError(f"{path} has anchors and aliases.", "Write its lists out.")
+        return list(islice(parse_structured_file(path), _LISTS))
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise FileError(f"{path} cannot be read as {path.suffix[1:].upper()}.", "Look into it.") from error
