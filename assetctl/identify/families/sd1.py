@@ -72,12 +72,8 @@ FAMILY = Family(
         ),
     },
     driven=Driven(
-        "StableDiffusionPipeline",
-        "PNDMScheduler",
         native_size=512,
-        latent_scale=0.18215,
         text_encoders=(TextEncoder("text_encoder", "cond_stage_model.transformer.text_model."),),
-        heads=8,
         clip_skip=True,
     ),
 )

@@ -99,16 +99,10 @@ FAMILY = Family(
         ),
     },
     driven=Driven(
-        "StableDiffusionXLPipeline",
-        "EulerDiscreteScheduler",
         native_size=1024,
-        latent_scale=0.13025,
         text_encoders=(
             TextEncoder("text_encoder", "conditioner.embedders.0.transformer.text_model.", projects=True),
             TextEncoder("text_encoder_2", "conditioner.embedders.1.model.", open_clip=True, padding="!", projects=True),
         ),
-        spacing="leading",
-        size_conditioned=True,
-        zeros_for_nothing=True,
     ),
 )
