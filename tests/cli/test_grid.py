@@ -13,8 +13,8 @@ from material import write_lora, write_safetensors
 
 from assetctl import Cancelled, Output, Registry, Request, Run
 from assetctl.cli.failures import again
-from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UsageError
-from assetctl.operations.make.grid import InterruptedGridError
+from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UnusableError, UsageError
+from assetctl.operations.make.grid_making import InterruptedGridError
 from assetctl.pictures import read_parameters
 from assetctl.plan import Picture
 from assetctl.run import Saved, Step, Warned
@@ -110,6 +110,10 @@ def test_all_cells_have_one_seed_unless_it_is_an_axis(registry):
 
 
 def test_each_checkpoint_is_loaded_once_wherever_its_axis_is(registry):
+    painter = Painter()
+    make(registry, "flavour: diffusers, a1111; steps: 1-3", backend=painter)
+    flavours = [plan.settings["flavour"] for plan in painter.plans]
+    assert flavours == ["diffusers"] * 3 + ["a1111"] * 3, "which are computed in precisions of their own"
     for grid in (
         "steps: 1, 2; checkpoint: dream, other; lora ink: 0.5, none",
         "lora: ink, none; steps: 1-2; checkpoint: other, dream",
@@ -143,6 +147,28 @@ def test_so_is_one_that_fails_when_it_is_made(registry):
     result = make(registry, "steps: 1-3", backend=Painter(fail))
     assert reds(result.sheet) == {1: 64 * 64, 3: 64 * 64}
     assert result.cells[1].reason == "The picture came out as NaN."
+
+
+def test_what_cannot_be_loaded_is_not_loaded_again_for_each_cell(registry):
+    def fail(plan):
+        if plan.checkpoint.name == "other":
+            raise UnusableError("other lacks a part.", "Fetch it again.")
+
+    painter = Painter(fail)
+    result = make(registry, "steps: 1-3; checkpoint: other, dream", backend=painter)
+    assert [plan.checkpoint.name for plan in painter.plans] == ["other", "dream", "dream", "dream"]
+    assert [cell.reason for cell in result.cells[:3]] == ["other lacks a part."] * 3
+
+
+def test_a_sheet_that_cannot_be_saved_loses_no_cell(registry, tmp_path):
+    folder = tmp_path / "out"
+
+    def shut():
+        (folder / "sheet.png").mkdir()
+
+    with pytest.raises(StorageError) as failed:
+        make(registry, "steps: 1-2", folder / "sheet.png", backend=Painter(stopping(2, shut)))
+    assert all(cell.image is not None for cell in failed.value.done.cells)
 
 
 def test_a_grid_of_which_no_cell_can_be_made_is_refused(registry, tmp_path):
@@ -190,6 +216,15 @@ def test_a_grid_that_is_stopped_keeps_what_is_done_and_goes_on(registry, tmp_pat
     assert [cell.was_there for cell in result.cells] == [True, True, False, False]
     assert reds(out) == dict.fromkeys(range(1, 5), 64 * 64)
     assert len(registry.history()) == 4
+
+
+def test_seeds_that_were_drawn_by_chance_are_the_same_when_it_goes_on(registry, tmp_path):
+    out = Output(tmp_path / "sheet.png", force=True)
+    with pytest.raises(InterruptedGridError) as stopped:
+        make(registry, "seed: -1, -1, 3", out, backend=Painter(stopping(3, interrupt)))
+    painter = Painter()
+    make(registry, stopped.value.rest["--grid"], out, backend=painter)
+    assert [plan.seeds for plan in painter.plans] == [(3,)]
 
 
 def test_one_that_is_stopped_before_its_first_picture_leaves_nothing(registry, tmp_path):
@@ -368,6 +403,7 @@ def test_a_sheet_says_what_it_is_of_to_other_programs(registry):
     assert said.settings["seed"] == 7
     wanted = {"Script": "X/Y/Z plot", "X Type": "steps", "X Values": "1, 2", "Y Type": "lora ink", "Y Values": "0.5, 1"}
     assert {key: said.fields[key] for key in wanted} == wanted
+    assert "sheet of several pictures" in said.notes[0]
 
 
 def test_a_long_prompt_keeps_no_jpeg_from_being_saved(registry, tmp_path):

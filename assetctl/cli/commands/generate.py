@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from assetctl.cli.pictures import (
+    naming_cells_that_are_done,
     naming_what_is_done,
     open_picture,
+    see_batch_usage,
     show_at_terminal,
     show_grid,
     show_plan,
+    tell_batch,
     tell_grid,
     tell_result,
 )
@@ -40,8 +43,10 @@ from assetctl.request import Output, Request
 
 
 @command(
-    gives="operations.make.generate.GenerationResult | operations.make.grid.GridResult",
-    done="list[operations.make.generate.SavedPicture] | operations.make.grid.GridResult",
+    gives="operations.make.generate.GenerationResult | "
+    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
+    done="list[operations.make.generate.SavedPicture] | "
+    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
@@ -52,6 +57,8 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --grid 'lora whiskers: 0.4, 0.8; steps: 10-30 (+10)' --out whiskers.png",
         "assetctl generate --recipe portrait --seed 7",
         "assetctl generate - --negative 'blurry' --show < prompt.txt",
+        "assetctl generate --batch jobs.jsonl --checkpoint dreamshaper --out ~/pictures/cats",
+        "assetctl generate --batch jobs.jsonl --shard 2/4",
     ],
     more=setting_parameters(),
 )
@@ -100,6 +107,15 @@ def app(
     opened: Annotated[
         bool, typer.Option("--open", help="Open the pictures in the system's viewer.", rich_help_panel=PICTURE)
     ] = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch", metavar="FILE", help="Make the jobs of a list, one JSON object a line; - reads standard input."
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="With --batch: make the Ith of N parts of the list.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
@@ -107,7 +123,12 @@ def app(
 
     The selection is checked first. Each picture carries its parameters, readable by A1111, and the
     catalog records what it was made of: see `assetctl history` and `assetctl reproduce`.
+
+    With --batch, each line of a list is a job, over what is typed here: {"prompt": "a cat", "loras":
+    {"whiskers": 0.8}, "seed": 7}. Each checkpoint is loaded once, and the same command goes on after
+    an interruption.
     """
+    see_batch_usage(prompt, batch, shard, grid)
     typed = Request.of(
         *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
@@ -120,6 +141,10 @@ def app(
         **settings_of(settings),
     )
     request = with_recipe(typed, recipe, file)
+    if batch is not None:
+        gc.enable()
+        tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
+        return
     if not request.of_role("checkpoint"):
         _offer_demo(session)
     if dry_run:
@@ -157,7 +182,7 @@ def _make(session: Session, request: Request) -> list[str]:
 
 def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
     gc.enable()  # as above
-    with naming_what_is_done(), session.out.progress() as run:
+    with naming_cells_that_are_done(), session.out.progress() as run:
         result = session.registry.generate_grid(request, grid, run=run)
     tell_grid(session.out, result)
     return [str(result.sheet)]
