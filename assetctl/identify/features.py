@@ -260,31 +260,19 @@ class Distilled:
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """What it takes to generate with a family: assetctl drives those that have this.
+    """What may be asked of a family that can be generated with: assetctl drives those that have this.
+
+    What it is made of for that is in `generation/families/`.
 
     Attributes:
-        pipeline: diffusers' class.
-        scheduler: diffusers' class, where a checkpoint does not name one.
         native_size: Width and height that it was trained on, in pixels.
-        latent_scale: By what its VAE's latents are multiplied.
         text_encoders: Those of a single-file checkpoint.
-        heads: Heads of attention at each level of its UNet; `None` for heads of width 64.
-        spacing: How the scheduler spaces its steps, where not as by default.
-        size_conditioned: Whether its UNet is told the picture's size and the pooled text.
-        zeros_for_nothing: Whether an empty negative prompt is zeros, and not the encoding of nothing.
         clip_skip: Whether an earlier layer of its text encoder may be asked for.
         usual: Settings that differ from those of other families where nobody names any.
     """
 
-    pipeline: str
-    scheduler: str
     native_size: int
-    latent_scale: float
     text_encoders: tuple[TextEncoder, ...]
-    heads: int | None = None
-    spacing: str | None = None
-    size_conditioned: bool = False
-    zeros_for_nothing: bool = False
     clip_skip: bool = False
     usual: Mapping[str, Any] = field(default_factory=dict)
 
@@ -315,7 +303,7 @@ class Family:
         lineage: Base model, to the lineage that it continues, where adapters of one work in part with another.
         descent: Lineage, to those whose adapters serve it as well.
         distilled: Base model, to what it wants that was trained to need few steps.
-        driven: What it takes to generate with it; `None` for what assetctl only recognises.
+        driven: What may be asked of it in generating; `None` for what assetctl only recognises.
     """
 
     name: str
