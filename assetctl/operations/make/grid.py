@@ -107,9 +107,10 @@ class GridResult:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found of the cells that can be made, each once."""
+        """What was found of the cells that can be made, each once; a weight of 0 among others is meant."""
+        meant = {"zero_weight"} if any(axis.kind == "weight" for axis in self.axes) else set()
         every = (cell.report.findings for cell in self.cells if cell.report is not None)
-        return tuple(dict.fromkeys(each for findings in every for each in findings))
+        return tuple(dict.fromkeys(each for findings in every for each in findings if each.rule not in meant))
 
     @property
     def failed(self) -> tuple[AssetctlError, ...]:
