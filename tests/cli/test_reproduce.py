@@ -318,11 +318,11 @@ def test_the_words_of_the_history_ask_for_the_same_picture(assetctl, made, home,
 
 
 def test_a_distilled_checkpoint_is_asked_for_its_own_levels_unless_another_is_named(assetctl, made, home):
-    assetctl("edit", "dream", "--base-model", "SD 1.5 LCM")
+    assetctl("edit", "dream", "--base-model", "SD 1.5 Hyper")
     small = ("generate", "a cat", "--size", "64x64", "--seed", "3")
     for asked, meant in (
-        ((), ("LCM", "SGM Uniform", 8)), (("--scheduler", "automatic", "--steps", "1"), ("LCM", "Automatic", 1)),
-        (("--flavour", "diffusers", "--steps", "1"), ("LCM", "Automatic", 1)),
+        ((), ("Euler", "SGM Uniform", 8)), (("--scheduler", "automatic", "--steps", "1"), ("Euler", "Automatic", 1)),
+        (("--flavour", "diffusers", "--steps", "1"), ("Euler", "Automatic", 1)),
         (("--sampler", "DPM++ 2M Karras", "--steps", "1"), ("DPM++ 2M Karras", "Automatic", 1)),
     ):  # fmt: skip
         data = assetctl(*small, *asked, "--json").data

@@ -12,6 +12,7 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ from assetctl.errors import (
     AssetctlError,
     CatalogError,
     FileError,
+    IncompatibleError,
     InternalError,
     MissingExtraError,
     NameTakenError,
@@ -166,6 +168,8 @@ class _Job:
     def fail(self, error: AssetctlError) -> None:
         """Let the job have failed, and its error say which one it is."""
         error.reference, error.done = self.place, None
+        if isinstance(error, IncompatibleError):  # a list of findings for each of many jobs is more than anybody reads
+            error.message = next((each.message for each in error.findings if each.severity == "error"), error.message)
         if not error.message.startswith(self.place):
             error.message = f"{self.place}: {error.message}"
         self.status, self.error = "failed", error
@@ -246,13 +250,13 @@ def _folder(workspace: Workspace, output: Output | None) -> Path:
 
 def _read(jobs: bytes | Iterable[Mapping[str, Any]], base: Request, manifest: Path, folder: Path) -> list[_Job]:
     """The jobs of a list, those too that say nothing sensible, each with its error."""
-    given = _lines(jobs) if isinstance(jobs, bytes) else enumerate(jobs, 1)
+    given = list(islice(_lines(jobs) if isinstance(jobs, bytes) else enumerate(jobs, 1), _MOST + 1))
+    if len(given) > _MOST:
+        raise UsageError(f"The list has more than {_MOST:,} jobs.", "Split it.")
     recipes: dict[str, Request] = {}
     seen: dict[bytes, int] = {}
-    found: list[_Job] = []
+    found = list[_Job]()
     for line, said in given:
-        if len(found) == _MOST:
-            raise UsageError(f"The list has more than {_MOST:,} jobs.", "Split it.")
         job = _Job(line, content=said if isinstance(said, bytes) else b"")
         found.append(job)
         try:
@@ -499,13 +503,15 @@ def _look_up(workspace: Workspace, jobs: Sequence[_Job]) -> None:
 
 def _plan(workspace: Workspace, jobs: Sequence[_Job], run: Run) -> None:
     """See of each job whether it can be made, and how; of one that cannot, why."""
-    judged: dict[object, CheckReport] = {}
+    known: dict[object, Any] = {}
     names: dict[Path, _Job] = {}
     for job in sorted(jobs, key=lambda job: job.line):
         run.check()
         try:
-            job.parts = _parts(workspace, job, judged)
-            target = _target(workspace, job)
+            job.parts = _parts(workspace, job, known)
+            if job.request.output not in known:
+                known[job.request.output] = _target(workspace, job)
+            target: OutputPath = replace(known[job.request.output], stem=_stem(job))
             for path in () if target.name is None else target.planned(job.count):
                 if (other := names.setdefault(Path(path), job)) is not job:
                     raise UsageError(f"{other.place} has {path} already.", "Name another file in out, or a folder.")
@@ -528,12 +534,12 @@ def _tell_failed(jobs: Sequence[_Job], run: Run) -> None:
 
 
 def _parts(
-    workspace: Workspace, job: _Job, judged: dict[object, CheckReport] | None = None
+    workspace: Workspace, job: _Job, known: dict[object, Any] | None = None
 ) -> list[tuple[int, Plan, CheckReport]]:
     """The plans of a job: one, or one for each picture of which the prompts are drawn."""
     found, number = [], 1
     for request in drawn(workspace, job.request):
-        plan, report = resolve(workspace, request, judged)
+        plan, report = resolve(workspace, request, known)
         found.append((number, plan, report))
         number += len(plan.seeds)
     return found
@@ -551,8 +557,12 @@ def _missing(job: _Job) -> list[tuple[int, int, Plan]]:
 
 
 def _target(workspace: Workspace, job: _Job) -> OutputPath:
-    stem = job.key[:_SHORT] if job.id is None else f"{safe_name(job.id)[: _LONGEST_ID // 2]}-{job.key[: _SHORT // 2]}"
-    return replace(find_output_path(workspace, job.request.output, count=0), stem=stem)
+    return replace(find_output_path(workspace, job.request.output, count=0), stem=_stem(job))
+
+
+def _stem(job: _Job) -> str:
+    """What names of its pictures begin with, where it names none."""
+    return job.key[:_SHORT] if job.id is None else f"{safe_name(job.id)[: _LONGEST_ID // 2]}-{job.key[: _SHORT // 2]}"
 
 
 # Making them.
