@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
+    from assetctl.axes import Axis
     from assetctl.catalog import Generation
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from assetctl.operations.library.verify import Verification
     from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
@@ -619,6 +621,45 @@ class Registry:
         painter = backend or DiffusersBackend()
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
+
+    def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
+        """Resolve and check a request in every combination of some values, in which order they load least.
+
+        Nothing is loaded or written. See `generate_grid`.
+        """
+        from assetctl.operations.make.grid import plan_grid
+
+        _see_request(request)
+        return plan_grid(self._workspace, request, grid)
+
+    def generate_grid(
+        self,
+        request: Request,
+        grid: str | Sequence[Axis],
+        *,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> GridResult:
+        """Make a request in every combination of some values, each as a picture by itself, and one sheet of them all.
+
+        Args:
+            request: What all cells have in common; its output is where the sheet goes.
+            grid: `"checkpoint: a, b; lora whiskers: 0.4, 0.8; steps: 10-30 (+10)"`, or axes.
+            backend: Who makes the pictures; diffusers unless given.
+            run: Told of every step, of all cells.
+
+        Raises:
+            UsageError: The grid makes no sense, or is too large.
+            InterruptedGridError: A `KeyboardInterrupt`; what is done is on a sheet.
+            AssetctlError: No cell can be made. One that cannot ends no other: the result says why.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.grid_making import make_grid
+
+        planned = self.plan_grid(request, grid)
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return make_grid(self._workspace, planned, painter, output=request.output, run=run)
 
     def generate_batch(
         self,

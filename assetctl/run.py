@@ -148,9 +148,13 @@ class Run:
         """Whether it is to end."""
         return self._cancelled.is_set() or (self._whole is not None and self._whole.is_cancelled)
 
-    def part(self) -> Run:
-        """A run of a part of the work: those who listen to this one hear it, and it ends with this one, or before."""
-        part = Run(self._deliver)
+    def part(self, said: Callable[[Event], Event] | None = None) -> Run:
+        """A run of a part of the work: those who listen to this one hear it, and it ends with this one, or before.
+
+        Args:
+            said: Makes of what the part tells what those hear.
+        """
+        part = Run(self._deliver if said is None else lambda event: self._deliver(said(event)))
         part._whole = self
         return part
 

@@ -116,6 +116,9 @@ LEGACY = "legacy"
 NOISES = ("CPU", "NV")
 """Where noise comes from, as A1111 writes it: a processor's generator, or NVIDIA's."""
 
+EMPHASES = ("Original", "No norm", "Ignore", "None")
+"""What A1111 does with weights of words: it keeps a chunk's mean, or not, drops them, or does not read any."""
+
 #: A1111's names of samplers by those that ComfyUI, diffusers, InvokeAI and k-diffusion have.
 _NAMES = {
     "euler_a": "Euler a", "kdpm_2": "DPM2", "kdpm_2_a": "DPM2 a", "dpm_2_a": "DPM2 a", "dpm_fast": "DPM fast",
@@ -210,6 +213,17 @@ def canonical_noise(name: str) -> str:
     """
     wanted = name.strip().upper()
     return _one_of("NV" if wanted == "GPU" else wanted, NOISES, "source of noise")
+
+
+def canonical_emphasis(name: str) -> str:
+    """What weights of words do, as A1111 writes it.
+
+    Raises:
+        UsageError: It has no such way.
+    """
+    wanted = " ".join(name.split()).casefold()
+    known = {each.casefold(): each for each in EMPHASES}
+    return known.get(wanted) or _one_of(name, EMPHASES, "emphasis")
 
 
 def sampled_by_diffusers(flavour: str) -> bool:

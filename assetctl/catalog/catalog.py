@@ -18,10 +18,10 @@ from assetctl.catalog.generations import Generations
 from assetctl.catalog.reading import Reader
 from assetctl.catalog.rows import BUSY_TIMEOUT, HEAD, explain, explained
 from assetctl.catalog.unwritable import keep_room, snapshot
-from assetctl.errors import CatalogError, CatalogTooNewError, InternalError, StorageError
+from assetctl.errors import AssetctlError, CatalogError, CatalogTooNewError, InternalError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from assetctl.catalog.rows import NewAsset
     from assetctl.catalog.writing import Writer
@@ -32,6 +32,9 @@ _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_
 
 #: How many bytes a text, a blob or a row may have: no row of the file fills the memory.
 _LONGEST = 2**27
+
+#: How many seconds somebody waits to keep what they learnt by the way.
+_GLANCE = 0.2
 
 #: How each connection is set up, by what it is for.
 _PRAGMAS = {
@@ -60,6 +63,7 @@ class Catalog:
         migrations: Where Alembic's scripts are, if not at their place.
         make: Whether the file is made now, where there is none; else it is when something is written, and what is asked
             before is answered by an empty catalog.
+        elsewhere: Tells a person where else there is something of a name that no asset has; `None` if nowhere.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
@@ -67,8 +71,16 @@ class Catalog:
         StorageError: The folder cannot be written.
     """
 
-    def __init__(self, path: Path, migrations: Path | None = None, *, make: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        migrations: Path | None = None,
+        *,
+        make: bool = True,
+        elsewhere: Callable[[str], str | None] | None = None,
+    ) -> None:
         self.path = path
+        self._elsewhere = elsewhere
         self._migrations = migrations
         self._is_missing = not make and not path.exists()
         opened = _empty(path, migrations) if self._is_missing else open_catalog(path, migrations)
@@ -82,11 +94,20 @@ class Catalog:
     @cached_property
     def read(self) -> Reader:
         """Everything that only reads."""
-        return Reader(self._to_read, self.path)
+        return self._reader()
 
     def read_around(self, damaged: Callable[[CatalogError], None]) -> Reader:
         """A reader that leaves out what is damaged, and tells of it: for showing to a person, not to act upon."""
-        return Reader(self._to_read, self.path, damaged)
+        return self._reader(damaged)
+
+    def _reader(self, damaged: Callable[[CatalogError], None] | None = None) -> Reader:
+        return Reader(self._to_read, self.path, damaged, elsewhere=self._elsewhere, learn=self._learn)
+
+    def _learn(self, aliases: Mapping[int, str]) -> None:
+        """Keep what files call themselves, unless that is not possible now: whoever asked only reads."""
+        if not self._is_missing and self._writes_in is None:
+            with contextlib.suppress(AssetctlError), self.write(patience=_GLANCE) as writer:
+                writer.set_aliases(aliases)
 
     @cached_property
     def generations(self) -> Generations:
@@ -94,11 +115,14 @@ class Catalog:
         return Generations(self._to_read, self.path, self.write)
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Writer]:
+    def write(self, patience: float = BUSY_TIMEOUT) -> Iterator[Writer]:
         """One transaction: all of it is kept when the block ends, none of it when the block raises.
 
         What a decision rests on is asked of the `Writer`, which alone sees what the block has changed: others that
         want to write wait until it ends. What a thread asks of `read` meanwhile is as it was before.
+
+        Args:
+            patience: How many seconds to wait for others who write.
 
         Raises:
             CatalogError: The catalog is damaged, or others keep it locked.
@@ -108,11 +132,12 @@ class Catalog:
         if self._writes_in is threading.current_thread():
             raise InternalError("A transaction of the catalog was begun within another of the same thread.")
         with explained(self.path):
-            if not self._writes.acquire(timeout=BUSY_TIMEOUT):
+            if not self._writes.acquire(timeout=patience):
                 raise rows.LockedError
             try:
                 self._writes_in = threading.current_thread()
                 connection = self._to_write()
+                connection.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
                 self._keep_room()
                 with transaction(connection):
                     yield self._writer

@@ -204,7 +204,12 @@ class Generations(Asking):
 
     def has_file(self, sha256: str) -> bool:
         """Whether a picture was saved as exactly these bytes."""
-        return bool(self._rows("SELECT 1 FROM generations WHERE image_sha256 = ? LIMIT 1", [sha256]))
+        return self.number_of(sha256) is not None
+
+    def number_of(self, sha256: str) -> int | None:
+        """The number of the last picture that was saved as exactly these bytes."""
+        query = "SELECT id FROM generations WHERE image_sha256 = ? ORDER BY id DESC LIMIT 1"
+        return next((int(row[0]) for row in self._rows(query, [sha256])), None)
 
     def of_jobs(self, jobs: Iterable[str]) -> dict[str, list[Generation]]:
         """The pictures that were made for each of these jobs of a batch, in order, without records; none of others."""
@@ -287,7 +292,8 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
         values += [word.casefold() for word in wanted.words]
     if wanted.seed is not None:
         where.append("seed = ?")
-        values.append(wanted.seed)
+        # SQLite reads what is beyond its whole numbers as the nearest broken one
+        values.append(wanted.seed if wanted.seed < 2**63 else float(wanted.seed))
     if wanted.since is not None:
         where.append("id IN (SELECT id FROM generations WHERE created_at >= ?)")
         values.append(wanted.since)

@@ -9,7 +9,7 @@ import shlex
 import unicodedata
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from assetctl.catalog.listing import ALL, Lists
 from assetctl.catalog.rows import (
@@ -31,12 +31,15 @@ from assetctl.catalog.rows import (
     some,
     words,
 )
-from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError
+from assetctl.errors import AmbiguousNameError, AssetctlError, FileError, NotFoundError
 from assetctl.text import model_path, without_suffix
 from assetctl.types import Asset, AssetDetails, AssetFile, Confidence, Evidence, Facts, FileRole, Identification, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    import sqlite3
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+
+    from assetctl.errors import CatalogError
 
 _HASH = re.compile(r"[0-9a-f]{6,64}")
 
@@ -45,10 +48,6 @@ _AUTOV3 = 12
 
 #: Among how many names to each side a similar one is looked for: comparing is slow.
 _NEIGHBOURS = 1000
-
-#: How many files are looked into for the name that their trainer gave them, the newest first: those of a catalog that
-#: an older assetctl filled, until they are identified again.
-_MOST_LOOKED_AT = 1000
 
 #: How many assets a hint tells apart.
 _MOST_SHOWN = 4
@@ -84,18 +83,41 @@ _SPELLINGS = tuple((fold, strip) for fold in (str, str.casefold) for strip in (F
 
 
 class Reader(Lists):
-    """Questions to the catalog; every answer is made of frozen dataclasses."""
+    """Questions to the catalog; every answer is made of frozen dataclasses.
+
+    Args:
+        connect: As `Asking` has it.
+        path: The catalog.
+        damaged: As `Lists` has it.
+        elsewhere: Tells a person where else there is something of a name that no asset has; `None` if nowhere.
+        learn: Keeps what the metadata of files call them, by the numbers of their assets, where it can.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        path: Path,
+        damaged: Callable[[CatalogError], None] | None = None,
+        *,
+        elsewhere: Callable[[str], str | None] | None = None,
+        learn: Callable[[Mapping[int, str]], None] | None = None,
+    ) -> None:
+        super().__init__(connect, path, damaged)
+        self._elsewhere, self._learn = elsewhere, learn
+        self._looked_into: dict[int, str] = {}
 
     def find(self, name: str) -> Asset:
         """The asset of this name, path, or hash of six digits or more.
 
-        Names are kept in Unicode's composed form; who pastes one from a Mac has it decomposed.
+        Names are kept in Unicode's composed form; who pastes one from a Mac has it decomposed. The name that a list
+        shows decides, though several files may be called so: it is the asset's alone. In a prompt, a name is a file's,
+        and may be meant for another one (see `find_named`).
 
         Raises:
             NotFoundError: There is none; the hint names similar ones, or what to do with a file of that path.
             AmbiguousNameError: There are several; the message lists them.
         """
-        return self._only(name, (self._by_name, self._by_path, self._by_hash, self._by_file, self._by_known_alias))
+        return self._only(name, (self._by_name, self._by_path, self._by_hash, self._by_file, self.by_alias))
 
     def find_named(self, name: str, kind: str) -> Asset:
         """The asset of a kind that a prompt names, as A1111 and ComfyUI name files: with or without folders and suffix.
@@ -126,7 +148,8 @@ class Reader(Lists):
             typed = shlex.quote(name)
             hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes it in."
             raise NotFoundError(f"{name} is a file, and not in the catalog.", hint)
-        raise NotFoundError(f"There is no asset {name!r}.", self._similar(name))
+        there = None if self._elsewhere is None else self._elsewhere(name)
+        raise NotFoundError(f"There is no asset {name!r}.", there or self._similar(name))
 
     def by_id(self, asset_id: int) -> Asset:
         """The asset of this number.
@@ -202,23 +225,27 @@ class Reader(Lists):
 
     def by_alias(self, name: str) -> list[Asset]:
         """LoRAs whose own metadata call them so, as A1111 writes them into prompts: in these letters, or any case."""
-        return self._called_within(name, look=True)
-
-    def _by_known_alias(self, name: str) -> list[Asset]:
-        """The same without a look into files that were registered before anybody asked: there may be thousands."""
-        return self._called_within(name, look=False)
-
-    def _called_within(self, name: str, *, look: bool) -> list[Asset]:
         query = "SELECT id, alias, path FROM assets WHERE kind = 'lora' AND format = 'safetensors' ORDER BY id DESC"
         rows = self._rows(query, [], _ALIAS)
-        unseen = [row for row in rows if row[1] is None][: _MOST_LOOKED_AT if look else 0]
-        aliases = {row[0]: row[1] for row in rows} | {row[0]: _alias(row[2]) for row in unseen}
+        aliases = {row[0]: row[1] for row in rows} | self._within({row[0]: row[2] for row in rows if row[1] is None})
         for fold in (str, str.casefold):
             wanted = fold(unicodedata.normalize("NFC", name).strip())
             found = [number for number, alias in aliases.items() if alias and fold(alias) == wanted]
             if found:
                 return self._in_order(found)
         return []
+
+    def _within(self, paths: Mapping[int, str]) -> dict[int, str]:
+        """What the metadata of files call them that an older assetctl registered, by their assets' numbers.
+
+        Each is looked into once, and that is kept. What cannot be read now may be there the next time.
+        """
+        there = ((number, _alias(path)) for number, path in paths.items() if number not in self._looked_into)
+        found = {number: alias for number, alias in there if alias is not None}
+        self._looked_into |= found
+        if found and self._learn is not None:
+            self._learn(found)
+        return {number: self._looked_into[number] for number in paths if number in self._looked_into}
 
     def called(self, name: str) -> list[Asset]:
         """Assets that go by this name in any case, or a file of which is called so, without folders and suffix."""
@@ -454,9 +481,15 @@ class Reader(Lists):
         """Where an asset came from, and what was said of it there."""
         query = f"SELECT {', '.join(_ORIGIN)} FROM origins WHERE asset_id = ?"
         rows = self._rows(query, [asset.id], _ORIGIN)
-        if not rows:
-            return None
-        source, reference, revision, url, fetched_at, facts = rows[0]
+        return self._origin(rows[0]) if rows else None
+
+    def origins(self) -> dict[int, Origin]:
+        """Where all assets came from that came from somewhere, by their numbers."""
+        rows = self._rows(f"SELECT asset_id, {', '.join(_ORIGIN)} FROM origins", [], {"asset_id": NUMBER, **_ORIGIN})
+        return {row[0]: self._origin(row[1:]) for row in rows}
+
+    def _origin(self, row: Sequence[Any]) -> Origin:
+        source, reference, revision, url, fetched_at, facts = row
         with explained(self._path):
             said = None if facts is None else _facts(from_json(facts, "what a source says"))
         return Origin(source, reference, revision, url, fetched_at, said)
@@ -493,15 +526,17 @@ def _composed(path: str) -> tuple[str, ...]:
     return model_path(unicodedata.normalize("NFC", path))
 
 
-def _alias(path: str) -> str:
-    """What the metadata of a file call it that was registered before anybody asked."""
+def _alias(path: str) -> str | None:
+    """What the metadata of a file call it that was registered before anybody asked; `None` if nobody can tell now."""
     from assetctl.files.safetensors import read_header  # noqa: PLC0415 - as above
     from assetctl.identify.metadata import alias  # noqa: PLC0415 - only names that nothing else has need it
 
     try:
         return alias(read_header(Path(path)).metadata)
-    except AssetctlError:
+    except FileError:
         return ""
+    except AssetctlError:
+        return None
 
 
 def _may_be(path: tuple[str, ...], names: Container[str]) -> bool:

@@ -286,6 +286,11 @@ class Writer(Reader):
 
         return put_back(self.connection, document)
 
+    def set_aliases(self, aliases: Mapping[int, str]) -> None:
+        """Note what the metadata of files call them, of those assets of which nobody has yet."""
+        rows = [(alias, number) for number, alias in aliases.items()]
+        self.connection.executemany("UPDATE assets SET alias = ? WHERE id = ? AND alias IS NULL", rows)
+
     def names(self) -> set[str]:
         """All names in use, in lower case."""
         return {row[0].lower() for row in self._rows("SELECT name FROM assets", (), {"name": TEXT})}

@@ -131,8 +131,10 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
 def _show_done(error: AssetctlError) -> None:
     """Name the files that were finished, for a person; what several things came to was shown already."""
     done = [] if error.errors else document(error.done) or []
+    # of a grid, its sheet has all that was done
+    paths = [done["sheet"]] if isinstance(done, dict) else [each["path"] for each in done]
     with contextlib.suppress(LostOutputError):
-        sys.stdout.write("".join(f"{safe(each['path'])}\n" for each in done))
+        sys.stdout.write("".join(f"{safe(each)}\n" for each in paths if each is not None))
 
 
 def _trace(error: BaseException) -> str:
@@ -202,7 +204,7 @@ def _nearest_command(message: str) -> str:
 
 
 def again(arguments: Sequence[str], options: Mapping[str, str]) -> str:
-    """The same command line with other values for these options, to be pasted into a shell."""
+    """The same command line with other values for these options, none of a switch, to be pasted into a shell."""
     import shlex  # noqa: PLC0415 - only where a command was stopped
 
     kept: list[str] = []
@@ -210,12 +212,13 @@ def again(arguments: Sequence[str], options: Mapping[str, str]) -> str:
     for word in words:
         if word == "--":
             kept += [word, *words]
-        elif _SHORT.get(word, word) in options:
-            next(words, None)
+        elif (name := _SHORT.get(word, word)) in options:
+            if options[name]:  # else it is a switch
+                next(words, None)
         elif word.partition("=")[0] not in options:
             kept.append(word)
     end = kept.index("--") if "--" in kept else len(kept)
-    given = [part for option in options.items() for part in option]
+    given = [part for name, value in options.items() for part in ((name, value) if value else (name,))]
     return shlex.join(["assetctl", *kept[:end], *given, *kept[end:]])
 
 

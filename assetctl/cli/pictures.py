@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assetctl.cli.session import Output, Session
     from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
     from assetctl.options import Option
@@ -212,10 +213,60 @@ def naming_what_is_done() -> Iterator[None]:
         raise error from None
 
 
+@contextlib.contextmanager
+def naming_cells_that_are_done() -> Iterator[None]:
+    """Likewise, of the cells of a grid, which are on a sheet."""
+    from assetctl.operations.make.grid_making import InterruptedGridError  # noqa: PLC0415 - grids alone
+
+    try:
+        yield
+    except InterruptedGridError as stopped:
+        cells = [each for each in stopped.done.cells if each.plan is not None]
+        made = sum(each.image is not None for each in cells)
+        error = StoppedError(f"Interrupted: {made} of {_cells(len(cells))} are done.", None, stopped.rest)
+        error.done = stopped.done
+        raise error from None
+
+
 def tell_result(session: Session, result: GenerationResult) -> None:
     """Findings, and the time it took."""
     show_findings(() if session.out.json else result.report.findings)
     session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")
+
+
+def tell_grid(out: Output, grid: GridResult) -> None:
+    """Give a grid as a result: its sheet, and why cells have no picture."""
+    paths = [str(grid.sheet)]
+    there = sum(each.was_there for each in grid.cells)
+    made = sum(each.image is not None for each in grid.cells)
+    before = f", {there} of them made before" if there else ""
+    out.note(f"{_cells(made)} in {grid.folder}{before}; made in {grid.timings.get('total', 0.0):.1f} s")
+    show_findings(() if out.json else grid.findings)
+    out.result(grid, lambda: out.lines(paths), paths, grid.failed)
+
+
+def show_grid(out: Output, grid: GridResult) -> None:
+    """The cells of a grid in the order in which they are made, and its sheet, as a page on stdout."""
+    cells = sorted(grid.cells, key=lambda each: (each.order is None, each.order))
+    rows = []
+    for each in cells:
+        values = [said.removeprefix(f"{axis.name}: ") for axis, said in zip(grid.axes, each.values, strict=True)]
+        rows.append((str(each.order or "-"), *values, each.reason if each.plan is None else "ok"))
+    out.table(("ORDER", *(axis.name.upper() for axis in grid.axes), "CHECK"), rows, right=("ORDER",))
+    plans = [each.plan for each in cells if each.plan is not None]
+    loads = len({(plan.checkpoint, plan.vae) for plan in plans})
+    seed = "" if grid.seed is None else f", all with seed {grid.seed}"
+    out.labelled("cells", f"{len(plans)} of {len(grid.cells)} can be made{seed}")
+    out.labelled("loads", f"{loads} {'checkpoint' if loads == 1 else 'checkpoints'}, each once")
+    small = "" if grid.scale == 1 else f", pictures at {grid.scale:.0%} of their size"
+    out.labelled("sheet", f"{grid.size[0]}x{grid.size[1]}{small}")
+    for place in grid.out:
+        out.labelled("saved in" if Path(place).suffix.lower() not in FORMATS else "saved as", place)
+    show_findings(grid.findings)
+
+
+def _cells(number: int) -> str:
+    return "1 cell" if number == 1 else f"{number} cells"
 
 
 def open_picture(session: Session, path: str) -> None:
@@ -279,7 +330,7 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
         session.out.line(f"{'saved in' if Path(place).suffix.lower() not in FORMATS else 'saved as':>12}  {place}")
 
 
-def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None) -> None:
+def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None, grid: str | None) -> None:
     """See that what is typed goes with a list of jobs.
 
     Raises:
@@ -287,6 +338,8 @@ def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None) ->
     """
     if batch is None and shard is not None:
         raise UsageError("--shard goes with --batch.", "Name the list: `assetctl generate --batch jobs.jsonl`.")
+    if batch is not None and grid is not None:
+        raise UsageError("--grid and --batch do not go together.", "Make one after the other.")
     if (prompt, batch) == ("-", "-"):
         raise UsageError("The prompt and the list cannot both come by standard input.", "Name a file with --batch.")
 

@@ -96,11 +96,14 @@ class Workspace:
 
     @cached_property
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self.settings.catalog, make=False)
+        catalog = Catalog(self.settings.catalog, make=False, elsewhere=self._in_trash)
         strays = catalog.read.strays(str(self.models))
         if strays:
             find_moved_store(catalog, self.models, strays)
         return catalog
+
+    def _in_trash(self, name: str) -> str | None:
+        return self.trash.how_to_restore(name)
 
     @cached_property
     def store(self) -> Store:

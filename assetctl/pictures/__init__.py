@@ -2,7 +2,7 @@
 
 from assetctl.pictures.parameters import PictureParameters, UsedAsset
 from assetctl.pictures.reading import parse_infotext, read_parameters, read_record
-from assetctl.pictures.saving import infotext, picture_record, save_picture
+from assetctl.pictures.saving import infotext, picture_record, save_picture, software
 
 __all__ = [
     "PictureParameters",
@@ -13,4 +13,5 @@ __all__ = [
     "read_parameters",
     "read_record",
     "save_picture",
+    "software",
 ]

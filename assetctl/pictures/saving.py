@@ -37,18 +37,19 @@ _NEEDS_QUOTES = re.compile(r"[,:\n]|^[\"{\[\s]|\s$")
 _NOT_IN_HASHES = re.compile(r"[,:{}\"\\]")
 
 
-def infotext(plan: Plan, seed: int) -> str:
+def infotext(plan: Plan, seed: int, more: Mapping[str, str] | None = None) -> str:
     """A picture's parameters as A1111 writes them.
 
     The prompt names every LoRA with its weight, wherever the request named it. A line of a prompt that starts with
-    `Negative prompt:` would end the prompt for every reader, so it joins the line before it.
+    `Negative prompt:` would end the prompt for every reader, so it joins the line before it. `more` fields follow.
     """
     loras = [(use.name, use.weight) for use in plan.of("lora")]
     lines = [_MARK.sub(" ", with_loras(clean(plan.prompt.text), loras))]
     negative = without_tags(clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
     if negative:
         lines.append(f"Negative prompt: {_MARK.sub(' ', negative)}")
-    fields = [f"{key}: {_quote(value)}" for key, value in _fields(plan, seed).items() if value]
+    said = {**_fields(plan, seed), **(more or {})}
+    fields = [f"{key}: {_quote(value)}" for key, value in said.items() if value]
     hashes = _hashes(plan)
     if hashes:
         fields.append(f"Hashes: {hashes}")

@@ -229,13 +229,18 @@ def parse_prompt(text: str) -> ParsedPrompt:
     A tag without a name or without its closing bracket is plain text.
     """
     loras = tuple((tag.name, tag.weight) for tag in find_tags(text))
-    plain = _EMBEDDING_PATH.sub(lambda found: found[0].replace("\\", "/"), _TAG.sub("", text))
+    plain = _EMBEDDING_PATH.sub(lambda found: found[0].replace("\\", "/"), bare(text))
     return ParsedPrompt(text, tuple(parse_weights(plain)), loras)
 
 
 def without_tags(text: str) -> str:
     """The text without its LoRA tags, and without the blanks before each."""
     return _TAG_AND_BLANKS.sub("", text)
+
+
+def bare(text: str) -> str:
+    """The text without its LoRA tags, the blanks around them kept, as A1111 reads it."""
+    return _TAG.sub("", text)
 
 
 def find_tags(text: str) -> Iterator[Tag]:

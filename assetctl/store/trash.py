@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from assetctl.files.disk import same_bytes, storage_errors, sync_folder, write_t
 from assetctl.files.paths import below
 from assetctl.store.placement import State, copy_whole, move_anywhere, remove_any, state_of
 from assetctl.store.store import remove_empty_folders
-from assetctl.text import visible
+from assetctl.text import model_path, visible, without_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -237,6 +238,24 @@ class Trash:
         if not found:
             raise NotFoundError(f"Nothing in the trash is called {name}.", "`assetctl trash` lists what is there.")
         return found
+
+    def how_to_restore(self, name: str) -> str | None:
+        """A hint on how an asset of this name comes back; `None` if there is none in the trash.
+
+        Args:
+            name: As somebody typed it, or a prompt has it: with or without folders and suffix.
+        """
+        parts = model_path(name)
+        wanted = {name.casefold(), *(without_suffix(part).casefold() for part in parts[-1:])}
+        found = [
+            entry
+            for entry in self.entries()
+            if entry.asset is not None and wanted & {entry.name.casefold(), without_suffix(entry.name).casefold()}
+        ]
+        if not found:
+            return None
+        typed = shlex.quote(found[0].name if len(found) == 1 else found[0].id)
+        return f"{found[0].name} is in the trash: `assetctl trash restore {typed}` brings it back."
 
     def bring_back(self, entry: Entry) -> list[Trashed]:
         """Move everything of an entry to where it lay; the entry stays, empty, until it is dropped.

@@ -22,6 +22,7 @@ class Shape(NamedTuple):
 
 #: By where the class is, so that nothing is imported for it. All others are their fields.
 SHAPES = {
+    "axes.Axis": Shape(keys={"values": "labels"}, without=("kind", "about", "labels")),
     "catalog.generations.Generation": Shape(
         flat=("settings",),
         keys={"path": "image_path", "sha256": "image_sha256", "is_there": "is_there"}, without=("record",)
@@ -50,6 +51,10 @@ SHAPES = {
         keys={"selection": "plan.uses", "plan": "plan", "findings": "report.findings"}
     ),
     "operations.make.generate.SavedPicture": Shape(without=("environment",)),
+    "operations.make.grid.GridCell": Shape(
+        keys={"selection": "plan.uses", "plan": "plan", "findings": "report.findings"}
+    ),
+    "operations.make.grid.GridResult": Shape(without=("title",)),
     "operations.make.history.Remade": Shape(("generation",), {"record": "generation.record"}),
     "operations.make.inspect_picture.PictureDetails": Shape(
         ("file",), {"parameters": "parameters", "software": "parameters.software", "record": "parameters.record"},
@@ -65,7 +70,7 @@ SHAPES = {
     "operations.provision.sync.Step": Shape(without=("asset", "locked")),
     "operations.select.prompts.PromptReading": Shape(
         keys={"segments": "parsed.segments", "loras": "parsed.weights", "lora_tags": "parsed.loras"},
-        without=("why_none", "hint", "remarks"),
+        without=("why_none", "hint", "remarks", "ambiguous_loras"),
     ),
     "pictures.parameters.PictureParameters": Shape(
         flat=("settings",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from assetctl.catalog import Catalog, GenerationFilter, NewAsset
 from assetctl.catalog.catalog import connect_for_writing, migrations_folder
 from assetctl.catalog.models import Row, make_engine
 from assetctl.catalog.rows import ASSET, HEAD, TABLES
-from assetctl.errors import CatalogError, CatalogTooNewError, StorageError
+from assetctl.errors import CatalogError, CatalogTooNewError, NotFoundError, StorageError
 from assetctl.types import Asset, Identification
 
 DATA = Path(__file__).parent / "data"
@@ -174,7 +175,10 @@ def test_a_catalog_of_the_seventh_schema_keeps_every_asset_and_names_are_looked_
         assert catalog.read.find_named("Fancy alias", "lora").name == "whiskers"
         assert [asset.name for asset in catalog.read.search("bon portraits")] == ["whiskers"]
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT * FROM assets ORDER BY 1").fetchall() == [(*row, None) for row in old]
+        known = {"whiskers": "fancy alias"}
+        assert connection.execute("SELECT * FROM assets ORDER BY 1").fetchall() == [
+            (*row, known.get(row[1])) for row in old
+        ]
 
 
 def test_a_catalog_of_the_eighth_schema_keeps_every_picture_and_knows_of_no_jobs(path):
@@ -271,3 +275,51 @@ def test_a_home_that_can_not_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be made"):
         Catalog(tmp_path / "file" / "home" / "catalog.db")
+
+
+def old_assets(folder, count):
+    """As many LoRAs as an older assetctl registered them, the first of which is there and has a name within."""
+    first = write_safetensors(folder / "first.safetensors", {"x": (1,)}, {"ss_output_name": "fancy alias"})
+    paths = [first, *(folder / f"{number}.safetensors" for number in range(1, count))]
+    lora = Identification(kind="lora", family="sd1", format="safetensors")
+    return first, [NewAsset(path.stem, str(path), (), lora, in_store=False) for path in paths]
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda read: read.find("Fancy alias"), lambda read: read.find_named("fancy alias", "lora")]
+)
+def test_what_files_call_themselves_is_learnt_once_of_all_that_an_older_version_registered(path, tmp_path, ask):
+    first, entries = old_assets(tmp_path, 1200)
+    with Catalog(path) as catalog:
+        catalog.add(entries)
+        assert ask(catalog.read).name == "first"
+        first.unlink()
+        assert ask(catalog.read).name == "first"
+    with Catalog(path) as catalog:
+        assert ask(catalog.read).name == "first"
+
+
+def test_what_files_call_themselves_is_found_while_others_write_and_kept_later(path, tmp_path):
+    first, entries = old_assets(tmp_path, 2)
+    with Catalog(path) as catalog, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        catalog.add(entries)
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        assert catalog.read.find("fancy alias").name == "first"
+        assert time.monotonic() - begun < 5
+        other.execute("ROLLBACK")
+        first.unlink()
+        assert catalog.read.find("fancy alias").name == "first"
+
+
+def test_a_file_that_is_not_there_is_looked_into_once_it_is(path, tmp_path):
+    first, entries = old_assets(tmp_path, 2)
+    away = first.rename(tmp_path / "away")
+    with Catalog(path) as catalog:
+        catalog.add(entries)
+        with pytest.raises(NotFoundError):
+            catalog.read.find("fancy alias")
+        away.rename(first)
+        assert catalog.read.find("fancy alias").name == "first"
+        with catalog.write() as writer:
+            assert writer.find("fancy alias").name == "first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -98,7 +99,9 @@ def test_an_ambiguous_name_says_with_which_folders_each_would_be_meant(assetctl,
     assert ended.code == 3
     assert "char/sample, pose/sample" in ended.err
     assert assetctl("check", "--lora", "pose/sample").code == 0
-    assert assetctl("prompt", "<lora:sample:1>", "--json").data["unknown_loras"] == []
+    ended = assetctl("prompt", "<lora:sample:1>", "--json")
+    assert ended.data["unknown_loras"] == []
+    assert "could be any of 2 assets" in json.loads(ended.out)["warnings"][0]["message"]
 
 
 def test_a_lora_goes_by_what_its_metadata_call_it(assetctl, pictured, tmp_path):
@@ -166,3 +169,53 @@ def test_a_lora_is_meant_before_anything_else_of_its_name(assetctl, tmp_path):
     assetctl("rm", "cat")
     told = assetctl("check", "--prompt", "<lora:fancy:1>", "--json").data["findings"]
     assert [each["assets"][:1] for each in told if each["rule"] == "kind"] == [["fancy"]]
+
+
+@pytest.mark.parametrize("command", [("check", "--prompt"), ("generate", "--dry-run"), ("prompt",)])
+def test_a_name_of_two_files_is_told_in_the_same_words_by_all_who_read_a_prompt(assetctl, library, command):
+    library("char/sample", "pose/sample")
+    said = assetctl(*command, "a cat <lora:sample:1>")
+    assert said.code == (0 if command == ("prompt",) else 3)
+    assert "'sample' could be any of 2 assets" in said.err
+    assert "char/sample, pose/sample" in said.err
+
+
+def test_the_name_that_a_list_shows_is_one_assets_wherever_a_command_takes_it(assetctl, library):
+    names = library("sample", "char/sample", "pose/sample")
+    for name in names.values():
+        assert assetctl("check", name, "--quiet").code == assetctl("inspect", name).code == 0
+    own = names["pose/sample"]
+    assert own != "sample"
+    assert assetctl("check", "--prompt", f"<lora:{own}:1>", "--json").data["findings"][0]["assets"] == [own]
+
+
+def asking(assetctl):
+    """All that names an asset which is not there, and what each says of that."""
+    commands = (
+        ("inspect", "sample"), ("check", "sample"), ("check", "sample:0.7"), ("check", "--lora", "char/Sample:0.7"),
+        ("check", "--prompt", "a <lora:sample:1>"), ("prompt", "a <lora:sample.safetensors:1>"),
+        ("edit", "sample", "--tag", "x"),
+        ("generate", "a cat", "--lora", "sample", "--dry-run"), ("generate", "a <lora:char/sample:1>", "--dry-run"),
+    )  # fmt: skip
+    return [assetctl(*command) for command in commands]
+
+
+def test_what_is_in_the_trash_is_said_to_be_there_and_how_it_comes_back(assetctl, library):
+    library("char/sample", "pose/other")
+    assetctl("demo", "--pull")
+    assetctl("import", "--copy", assetctl("inspect", "sample", "--json").data["path"])
+    assetctl("rm", "sample", "--yes")
+    for said in asking(assetctl):
+        assert "`assetctl trash restore sample` brings it back" in said.out + said.err
+    assetctl("trash", "restore", "sample")
+    assert assetctl("inspect", "sample").code == 0
+
+
+def test_of_two_in_the_trash_one_is_named_by_its_number(assetctl, tmp_path):
+    for seed in (1, 2):
+        path = write_lora(tmp_path / str(seed) / "sample.safetensors", seed=seed)
+        assetctl("import", "--copy", path)
+        assetctl("rm", "sample", "--yes")
+    (number,) = re.findall(r"trash restore (\S+)`", assetctl("inspect", "sample").err)
+    assert number != "sample"
+    assert assetctl("trash", "restore", number).code == 0

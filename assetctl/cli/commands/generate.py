@@ -10,12 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from assetctl.cli.pictures import (
+    naming_cells_that_are_done,
     naming_what_is_done,
     open_picture,
     see_batch_usage,
     show_at_terminal,
+    show_grid,
     show_plan,
     tell_batch,
+    tell_grid,
     tell_result,
 )
 from assetctl.cli.render import show_findings
@@ -40,8 +43,10 @@ from assetctl.request import Output, Request
 
 
 @command(
-    gives="operations.make.generate.GenerationResult | list[operations.make.batch.JobResult]",
-    done="list[operations.make.generate.SavedPicture] | list[operations.make.batch.JobResult]",
+    gives="operations.make.generate.GenerationResult | "
+    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
+    done="list[operations.make.generate.SavedPicture] | "
+    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
@@ -49,6 +54,7 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --sampler 'DPM++ 2M Karras' --steps 25 --size 768x512 --count 4",
         "assetctl generate 'a cat' --count 4 --out ~/pictures/cats --format webp",
         "assetctl generate 'a cat' --lora whiskers --dry-run",
+        "assetctl generate 'a cat' --grid 'lora whiskers: 0.4, 0.8; steps: 10-30 (+10)' --out whiskers.png",
         "assetctl generate --recipe portrait --seed 7",
         "assetctl generate - --negative 'blurry' --show < prompt.txt",
         "assetctl generate --batch jobs.jsonl --checkpoint dreamshaper --out ~/pictures/cats",
@@ -85,6 +91,16 @@ def app(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the file that --out names.", rich_help_panel=PICTURE)
     ] = False,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid",
+            metavar="AXES",
+            help="One sheet of every combination: 'checkpoint: a, b; lora NAME: 0.4, 0.8; seed: 1-4; prompt cat: dog'. "
+            "The first goes across, the second down. Ranges are A1111's: 1-4, 10-30 (+5), 4-10 [4].",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
     ] = False,
@@ -112,7 +128,7 @@ def app(
     {"whiskers": 0.8}, "seed": 7}. Each checkpoint is loaded once, and the same command goes on after
     an interruption.
     """
-    see_batch_usage(prompt, batch, shard)
+    see_batch_usage(prompt, batch, shard, grid)
     typed = Request.of(
         *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
@@ -132,16 +148,20 @@ def app(
     if not request.of_role("checkpoint"):
         _offer_demo(session)
     if dry_run:
-        _show_plan(session, request)
+        _show_plan(session, request, grid)
     else:
-        paths = _make(session, request)
+        paths = _make(session, request) if grid is None else _make_grid(session, request, grid)
         if show:
             show_at_terminal(session, paths)
         for path in paths if opened else ():
             open_picture(session, path)
 
 
-def _show_plan(session: Session, request: Request) -> None:
+def _show_plan(session: Session, request: Request, grid: str | None) -> None:
+    if grid is not None:
+        planned = session.registry.plan_grid(request, grid)
+        session.out.result(planned, lambda: show_grid(session.out, planned))
+        return
     from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
 
     plan, report = session.registry.plan(request)
@@ -158,6 +178,14 @@ def _make(session: Session, request: Request) -> list[str]:
     session.out.result(result, lambda: session.out.lines(paths), paths)
     tell_result(session, result)
     return paths
+
+
+def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
+    gc.enable()  # as above
+    with naming_cells_that_are_done(), session.out.progress() as run:
+        result = session.registry.generate_grid(request, grid, run=run)
+    tell_grid(session.out, result)
+    return [str(result.sheet)]
 
 
 def _offer_demo(session: Session) -> None:

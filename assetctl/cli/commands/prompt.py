@@ -55,6 +55,7 @@ def _render(out: Output, reading: PromptReading) -> None:
     out.table(("WEIGHT", "SEGMENT"), [_segment(part, weight) for part, weight in reading.parsed.segments])
     for name, weight in reading.parsed.loras:
         lost = ", which is not in the catalog" if name in (reading.unknown_loras or ()) else ""
+        lost = lost or (", which could be any of several" if name in (reading.ambiguous_loras or ()) else "")
         out.line(f"LoRA {name}: {'its default weight' if weight is None else f'{weight:g}'}{lost}")
     mentions = {each.word: each for each in reading.mentions}
     for word in reading.embeddings:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
 
+from assetctl.errors import UsageError
+from assetctl.generation.diffusers.conditioning import Guidance
 from assetctl.generation.sampling.levels import Levels
+from assetctl.generation.sampling.noise import SOURCES
 from assetctl.generation.sampling.programs import course, first_and_between
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from diffusers import DiffusionPipeline
 
+    from assetctl.generation.diffusers.conditioning import Conditioning
+    from assetctl.generation.sampling.noise import Between
     from assetctl.generation.sampling.programs import Course
     from assetctl.options import Settings
 
     OnStep = Callable[[int, int, torch.Tensor], None]
 
 
-def levels_of(config: Mapping[str, Any], flavour: str) -> Levels:
-    """The noise levels that a checkpoint was trained on, as a program computes them."""
+def levels_of(config: Mapping[str, Any], flavour: str, *, half: bool = False) -> Levels:
+    """The noise levels that a checkpoint was trained on, as a program computes them; once A1111 did so in 16 bits."""
     usual = config.get("beta_schedule") == "scaled_linear" and config.get("trained_betas") is None
     if not usual or config.get("rescale_betas_zero_snr"):
-        return Levels.of(diffusers.DDIMScheduler.from_config(config).alphas_cumprod)
-    kept_as = torch.float32 if flavour == "a1111" else torch.float64
+        kept = diffusers.DDIMScheduler.from_config(config).alphas_cumprod
+        return Levels.of(kept.half() if half else kept)
+    kept_as = torch.float16 if half else torch.float32 if flavour == "a1111" else torch.float64
     count = int(config.get("num_train_timesteps", 1000))
     return Levels.scaled_linear(config["beta_start"], config["beta_end"], count, kept_as)
 
@@ -38,14 +45,14 @@ class Painter:
 
     Attributes:
         pipeline: Its UNet and VAE are used.
-        prompts: As the pipeline takes them encoded.
+        prompts: What guides it, or that as a pipeline takes it.
         settings: As `assetctl.options` has them, whole.
         predicts: `epsilon` or `v_prediction`.
         config: The checkpoint's own scheduler configuration.
     """
 
     pipeline: DiffusionPipeline
-    prompts: Mapping[str, torch.Tensor]
+    prompts: Guidance | Mapping[str, torch.Tensor]
     settings: Settings
     predicts: str
     config: Mapping[str, Any]
@@ -54,12 +61,23 @@ class Painter:
         """A picture's latents; `on_step` is told of each step, its number and how many there are."""
         way = self._course()
         side = self.pipeline.vae_scale_factor
-        shape = (1, 4, self.settings["height"] // side, self.settings["width"] // side)
-        unet = self.pipeline.unet
-        like = torch.zeros((), device=unet.device)
-        first, between = first_and_between(self._flavour, self.settings, seed, way.sigmas, shape, like)
+        shape = (4, self.settings["height"] // side, self.settings["width"] // side)
+        first, between = self._noise(seed, way.sigmas, shape)
         with torch.no_grad():
             return way.run(self._guess(), first, between, lambda step, x: on_step(step, way.steps, x))
+
+    def _noise(self, seed: int, sigmas: torch.Tensor, shape: tuple[int, ...]) -> tuple[torch.Tensor, Between]:
+        """The picture's first noise, and what follows: of its place in a batch, as ComfyUI draws for all at once."""
+        flavour, like = self._flavour, torch.zeros((), device=self.pipeline.unet.device)
+        count, place = (
+            (self.settings["latent_batch"], self.settings["latent_index"]) if flavour == "comfyui" else (1, 0)
+        )
+        first, between = first_and_between(flavour, self.settings, seed, sigmas, (count, *shape), like)
+        if flavour == "a1111":
+            return varied(first, self.settings, seed), between
+        if place >= count:  # taken out of a larger batch, with its first noise alone
+            return SOURCES["CPU"](seed).draw((place + 1, *shape))[place:].to(first), _only(between, 0)
+        return first[place : place + 1], _only(between, place)
 
     def image(self, latents: torch.Tensor) -> Any:  # noqa: ANN401 - a PIL image, or `None` for NaN
         """The picture of some latents, its numbers cut off to 8 bits, as both programs do."""
@@ -82,38 +100,134 @@ class Painter:
 
     def _course(self) -> Course:
         sdxl = hasattr(self.pipeline, "text_encoder_2")
-        return course(self._flavour, self.settings, levels_of(self.config, self._flavour), sdxl=sdxl)
+        levels = levels_of(self.config, self._flavour, half=bool(self.settings["half_levels"]))
+        whole = course(self._flavour, self.settings, levels, sdxl=sdxl)
+        return windowed(whole, self.settings, levels) if self._flavour == "comfyui" else whole
 
     def _guess(self) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
         """What the UNet takes for the picture, guided away from the negative prompt."""
-        unet, scale = self.pipeline.unet, self.settings["cfg_scale"]
-        states, added = self._conditions()
-        guided = len(states) > 1
+        strength = self.settings["cfg_scale"]
+        guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
+        asked = itertools.count()
 
         def guess(x: torch.Tensor, sigma: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
             whole = (sigma**2 + 1) ** 0.5
-            given = (x / whole).to(unet.dtype)
-            said = unet(
-                torch.cat([given] * len(states)), time.to(x.device), states, added_cond_kwargs=added, return_dict=False
-            )[0].float()
-            if guided:
-                away, towards = said.chunk(2)
-                said = away + scale * (towards - away)
+            towards, away = guidance.at(next(asked))
+            told = [each for _, each in towards] if away is None else [away, *(each for _, each in towards)]
+            answers = self._answers(x / whole, time, told)
+            said = answers[0]
+            if away is not None:
+                for (weight, _), answer in zip(towards, answers[1:], strict=True):
+                    said = said + weight * strength * (answer - answers[0])
             if self.predicts == "v_prediction":
                 return x / whole**2 - said * (sigma / whole)
             return x - said * sigma
 
         return guess
 
-    def _conditions(self) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-        """States and, for SDXL, what else its UNet is told: the negative prompt's first, where there is one."""
-        names = [name for name in ("negative_prompt", "prompt") if f"{name}_embeds" in self.prompts]
+    def _answers(self, given: torch.Tensor, time: torch.Tensor, told: Sequence[Conditioning]) -> list[torch.Tensor]:
+        """What the UNet says, told this and that; what is of one length goes together."""
         unet = self.pipeline.unet
-        states = torch.cat([self.prompts[f"{name}_embeds"] for name in names]).to(unet.device, unet.dtype)
-        if f"pooled_{names[-1]}_embeds" not in self.prompts:
+        found: dict[int, torch.Tensor] = {}
+        for length in dict.fromkeys(each.states.shape[1] for each in told):
+            group = [number for number, each in enumerate(told) if each.states.shape[1] == length]
+            states, added = self._handed([told[number] for number in group])
+            pictures = torch.cat([given.to(unet.dtype)] * len(group))
+            said = unet(pictures, time.to(given.device), states, added_cond_kwargs=added, return_dict=False)[0].float()
+            found |= dict(zip(group, said.split(len(given)), strict=True))
+        return [found[number] for number in range(len(told))]
+
+    def _handed(self, told: Sequence[Conditioning]) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        """States and, for SDXL, what else its UNet is told."""
+        unet = self.pipeline.unet
+        states = torch.cat([each.states for each in told]).to(unet.device, unet.dtype)
+        pooled = [each.pooled for each in told if each.pooled is not None]
+        if not pooled:
             return states, None
-        pooled = [self.prompts[f"{'negative_' if name != 'prompt' else ''}pooled_prompt_embeds"] for name in names]
         height, width = self.settings["height"], self.settings["width"]
-        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(names))
+        own = (width, height, 0, 0, width, height)
+        sizes = torch.tensor([[each for pair in _turned(one.sizes or own) for each in pair] for one in told])
         added = {"text_embeds": torch.cat(pooled), "time_ids": sizes}
         return states, {name: each.to(unet.device, unet.dtype) for name, each in added.items()}
+
+
+def _turned(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Heights before widths, as SDXL has them."""
+    return ((sizes[at + 1], sizes[at]) for at in range(0, len(sizes), 2))
+
+
+def _only(between: Between, place: int) -> Between:
+    """One picture's share of the noise of a batch."""
+    return lambda sigma, after: between(sigma, after)[place : place + 1]
+
+
+def windowed(way: Course, settings: Settings, levels: Levels) -> Course:
+    """Some of the steps alone, from one and up to another: as ComfyUI's KSampler Advanced.
+
+    Raises:
+        UsageError: They begin behind the last one.
+    """
+    start, end, sigmas = settings["start_step"], settings["end_step"], way.sigmas
+    if not start and not 0 < end < way.steps:
+        return way
+    if 0 < end < way.steps:
+        sigmas = sigmas[: end + 1].clone()
+        if not settings["leftover_noise"]:
+            sigmas[-1] = way.sigmas[-1]  # nothing, or for UniPC nearly so
+    if start >= len(sigmas) - 1:
+        raise UsageError(f"--start-step {start} is behind the last step.", "There are as many as --steps says.")
+    sigmas = sigmas[start:]
+    from_the_top = bool(sigmas[0] >= levels.sigmas[-1] * (1 - _NEARLY))
+    return replace(way, sigmas=sigmas, start=(1 + sigmas[0] ** 2) ** 0.5 if from_the_top else sigmas[0])
+
+
+#: What a level may be below the highest, in shares of it, to be taken for that.
+_NEARLY = 1e-5
+
+
+def varied(first: torch.Tensor, settings: Settings, seed: int) -> torch.Tensor:
+    """A picture's first noise with a second seed's mixed in, or with another size's in its middle (A1111).
+
+    Both are drawn anew; what goes on with the first noise's source is not moved by it.
+    """
+    strength, size = settings["variation_strength"], (settings["resize_seed_height"], settings["resize_seed_width"])
+    resized = all(size)
+    if not (strength or resized):
+        return first
+    shape = (first.shape[1], *(side // 8 for side in size)) if resized else tuple(first.shape[1:])
+    noise = SOURCES[settings["noise"]](seed).draw(shape)
+    if strength:
+        noise = mixed(noise, SOURCES[settings["noise"]](settings["variation_seed"]).draw(shape), strength)
+    if resized:
+        whole = first[0].clone()
+        (down, top), (right, left) = (_centred(*sides) for sides in zip(whole.shape[1:], shape[1:], strict=True))
+        whole[:, down, right] = noise[:, top, left].to(whole)
+        noise = whole
+    return noise[None].to(first)
+
+
+def mixed(first: torch.Tensor, second: torch.Tensor, strength: float) -> torch.Tensor:
+    """The way from one noise to another along a sphere, gone for each column of each channel by itself, as A1111 does.
+
+    Args:
+        first: (channels, height, width).
+        second: Likewise.
+        strength: How far, from 0 to 1.
+    """
+    cosine = (first / first.norm(dim=1, keepdim=True) * (second / second.norm(dim=1, keepdim=True))).sum(1)
+    if cosine.mean() > _THE_SAME:  # of one seed: there is no angle, and A1111 has the shares the other way round
+        return first * strength + second * (1 - strength)
+    angle = cosine.acos()
+    shares = (((1 - strength) * angle).sin() / angle.sin(), (strength * angle).sin() / angle.sin())
+    return shares[0][:, None] * first + shares[1][:, None] * second
+
+
+_THE_SAME = 0.9995
+
+
+def _centred(wide: int, narrow: int) -> tuple[slice, slice]:
+    """Where the middle of something is in what is wider, or narrower; and that middle in itself."""
+    apart = (wide - narrow) // 2  # rounded down, below zero too
+    length = narrow if apart >= 0 else narrow + 2 * apart
+    inner, outer = max(apart, 0), max(-apart, 0)
+    return slice(inner, inner + length), slice(outer, outer + length)

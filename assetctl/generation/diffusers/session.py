@@ -1,21 +1,22 @@
-"""One loaded plan: its pipeline with LoRAs and embeddings, and its prompts encoded once for all pictures."""
+"""One plan on what is loaded: its prompts, encoded once for all its pictures, and each picture."""
 
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from assetctl.errors import GenerationError, UnusableError
-from assetctl.generation.diffusers.conditioning import Conditioning, add_embeddings, encode, encoders_of
+from assetctl.errors import GenerationError
+from assetctl.generation.diffusers.conditioning import Guidance, encode, guidance, nought
 from assetctl.generation.diffusers.flavoured import Painter
-from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
+from assetctl.generation.diffusers.kept import Loaded
+from assetctl.generation.diffusers.pipeline import make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.identify.plugins import family_called
 from assetctl.options import complete
+from assetctl.prompt.editing import composed
 from assetctl.run import Step
 from assetctl.samplers import LEGACY, of_diffusers, sampled_by_diffusers
 
@@ -27,54 +28,14 @@ if TYPE_CHECKING:
 
     from assetctl.generation.diffusers.conditioning import Encoder
     from assetctl.generation.diffusers.flavoured import OnStep
+    from assetctl.identify.features import Family
     from assetctl.options import Settings
     from assetctl.plan import Plan
     from assetctl.run import Run
-    from assetctl.types import Finding
+
+__all__ = ["Loaded", "Session"]
 
 _Tensors = dict[str, torch.Tensor]
-
-#: The libraries change torch itself while they load: two threads that did so at once would load nothing whole, and
-#: leave torch broken.
-_LOADING = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What takes long to load, and serves every prompt; `findings` tell what showed while it was loaded."""
-
-    key: object
-    pipeline: DiffusionPipeline
-    encoders: tuple[Encoder, ...]
-    scheduler_config: Any
-    findings: tuple[Finding, ...]
-
-    @classmethod
-    def load(cls, plan: Plan, device: str, dtype: str, run: Run) -> Loaded:
-        """Load every asset that a plan names.
-
-        Raises:
-            GenerationError: Something does not fit.
-            FileError: A file is refused or corrupt.
-        """
-        with (
-            run.holding(_LOADING),
-            quiet(),
-            told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError),
-        ):
-            pipeline = load_pipeline(plan, device, dtype)
-            encoders = encoders_of(pipeline)
-            add_embeddings(plan.of("embedding"), encoders)
-            findings = add_loras(pipeline, plan.of("lora"))
-        return cls(_key(plan, device, dtype), pipeline, encoders, pipeline.scheduler.config, findings)
-
-    def serves(self, plan: Plan, device: str, dtype: str) -> bool:
-        """Whether a plan needs exactly this."""
-        return self.key == _key(plan, device, dtype)
-
-
-def _key(plan: Plan, device: str, dtype: str) -> object:
-    return plan.uses, plan.prediction, plan.tokenizer, device, dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +44,19 @@ class Session:
 
     plan: Plan
     loaded: Loaded
-    prompts: _Tensors
+    prompts: Guidance | _Tensors
 
     @classmethod
-    def begin(cls, plan: Plan, loaded: Loaded) -> Session:
-        """Encode a plan's prompts.
+    def begin(cls, plan: Plan, loaded: Loaded, prompts: Guidance | _Tensors | None = None) -> Session:
+        """Encode a plan's prompts, unless they are encoded already.
 
         Raises:
             GenerationError: They cannot be encoded.
         """
+        if prompts is not None:
+            return cls(plan, loaded, prompts)
         with quiet(), told("The prompts could not be encoded", "See how they are read with `assetctl prompt`."):
-            return cls(plan, loaded, _prompt_arguments(plan, loaded.pipeline, loaded.encoders))
+            return cls(plan, loaded, _prompts(plan, loaded.pipeline, loaded.encoders))
 
     def picture(self, seed: int, number: int, run: Run) -> Image:
         """Make one picture.
@@ -127,6 +90,7 @@ class Session:
 
     def _by_diffusers(self, seed: int, settings: Settings, on_step: OnStep) -> Image:
         pipeline, legacy = self.loaded.pipeline, settings["flavour"] == LEGACY
+        assert not isinstance(self.prompts, Guidance)  # noqa: S101 - which guides where we sample
 
         def tell(running: DiffusionPipeline, index: int, _timestep: torch.Tensor, tensors: _Tensors) -> _Tensors:
             on_step(index, running.num_timesteps, tensors["latents"])
@@ -169,28 +133,36 @@ def _black() -> GenerationError:
     )
 
 
-def _prompt_arguments(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> _Tensors:
-    """The prompts as a pipeline takes them encoded."""
-    flavour, scale = complete(plan.settings)["flavour"], plan.settings["cfg_scale"]
-    guided = scale > 1 if sampled_by_diffusers(flavour) else scale != 1
-    # the others were trained with one layer, and A1111 leaves it at that too
-    family = family_called(plan.checkpoint.family)
-    skip = (
-        plan.settings["clip_skip"]
-        if family is not None and family.driven is not None and family.driven.clip_skip
-        else 1
-    )
-    asked = [plan.prompt, plan.negative_prompt] if guided else [plan.prompt]
-    prompt, *negative = encode(encoders, asked, skip, flavour)
-    unasked = not any(text.strip() for text, _ in plan.negative_prompt.segments)
-    if negative and unasked and flavour != "comfyui" and pipeline.config.get("force_zeros_for_empty_prompt"):
+def _prompts(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder]) -> Guidance | _Tensors:
+    """The prompts, encoded: as a pipeline takes them, or as our own way of sampling does."""
+    settings, family = complete(plan.settings), family_called(plan.checkpoint.family)
+    ours = not sampled_by_diffusers(settings["flavour"])
+    asked = [plan.prompt]
+    guided = settings["cfg_scale"] != 1 or len(composed(plan.prompt.text)) > 1 if ours else settings["cfg_scale"] > 1
+    if guided:
+        asked.append(plan.negative_prompt)
+    skip = _layer(settings, family)
+    zeros = bool(pipeline.config.get("force_zeros_for_empty_prompt"))
+    if ours:
+        return guidance(encoders, asked, settings, skip, zeros=zeros)
+    prompt, *negative = encode(encoders, asked, skip, settings["flavour"])
+    if negative and zeros and not any(text.strip() for text, _ in plan.negative_prompt.segments):
         # SDXL was trained with zeros, not with the encoding of nothing
-        negative = [_zeros(prompt)]
+        negative = [nought(prompt)]
     named = dict(zip(("", "negative_"), (prompt, *negative), strict=False))
     arguments = {f"{name}prompt_embeds": each.states for name, each in named.items()}
     pooled = {f"{name}pooled_prompt_embeds": each.pooled for name, each in named.items() if each.pooled is not None}
     return arguments | pooled
 
 
-def _zeros(like: Conditioning) -> Conditioning:
-    return Conditioning(torch.zeros_like(like.states), None if like.pooled is None else torch.zeros_like(like.pooled))
+def _layer(settings: Settings, family: Family | None) -> int:
+    """Which layer of a text encoder to read, from the last: SD 1 alone is asked for one by A1111.
+
+    ComfyUI asks all; SD 2 was trained with the last but one, which is the last that its files hold.
+    """
+    skip = int(settings["clip_skip"])
+    if family is not None and family.driven is not None and family.driven.clip_skip:
+        return skip
+    if settings["flavour"] == "comfyui":
+        return max(skip - 1, 1) if family is not None and family.name == "sd2" else skip
+    return 1

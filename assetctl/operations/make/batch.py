@@ -255,12 +255,12 @@ def _read(jobs: bytes | Iterable[Mapping[str, Any]], base: Request, manifest: Pa
         raise UsageError(f"The list has more than {_MOST:,} jobs.", "Split it.")
     recipes: dict[str, Request] = {}
     seen: dict[bytes, int] = {}
-    found = list[_Job]()
+    found: list[_Job] = []
     for line, said in given:
         job = _Job(line, content=said if isinstance(said, bytes) else b"")
         found.append(job)
         try:
-            asked = _parsed(said) if isinstance(said, bytes) else said
+            asked: Any = _parsed(said) if isinstance(said, bytes) else said
             _understand(job, asked, base, manifest, recipes, folder)
         except AssetctlError as error:
             job.fail(error)

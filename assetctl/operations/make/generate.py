@@ -417,10 +417,11 @@ def with_hashes(workspace: Workspace, plan: Plan, run: Run) -> Plan:
     Raises:
         HashMismatchError: A file is not what it was when it was registered.
     """
-    return replace(plan, uses=_hashed(workspace, plan.uses, run))
+    return replace(plan, uses=hashed(workspace, plan.uses, run))
 
 
-def _hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[PlannedUse, ...]:
+def hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[PlannedUse, ...]:
+    """Assets with the hashes that pictures carry; see `with_hashes`."""
     read = workspace.catalog.read
     assets = [_intact(workspace, use) for use in uses]
     lacking = [asset for asset in dict.fromkeys(assets) if asset.sha256 is None or _wants_autov3(asset)]
@@ -428,10 +429,10 @@ def _hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple
         completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset), run)]
         with workspace.catalog.write() as writer:
             writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
-    hashed = {asset.id: read.by_id(asset.id) for asset in lacking}  # of all others a picture says what its plan does
+    known = {asset.id: read.by_id(asset.id) for asset in lacking}  # of all others a picture says what its plan does
     return tuple(
-        replace(use, sha256=hashed[asset.id].sha256, autov3=hashed[asset.id].autov3)
-        if asset.id in hashed
+        replace(use, sha256=known[asset.id].sha256, autov3=known[asset.id].autov3)
+        if asset.id in known
         else replace(use, sha256=asset.sha256)
         for use, asset in zip(uses, assets, strict=True)
     )

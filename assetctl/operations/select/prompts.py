@@ -30,7 +30,7 @@ from assetctl.prompt.chunks import (
     load_tokenizer,
     without_named,
 )
-from assetctl.prompt.syntax import BREAK, foreign, overweight, unread
+from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, unread
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from assetctl.catalog.reading import Reader
+    from assetctl.errors import AssetctlError
     from assetctl.operations.workspace import Workspace
     from assetctl.prompt import ParsedPrompt
     from assetctl.prompt.chunks import Chunk, ClipTokenizer
-    from assetctl.prompt.syntax import Remark
     from assetctl.types import Asset
 
 #: Checkpoints that a hint names, and bytes of a file of a tokenizer.
@@ -58,6 +58,7 @@ class PromptReading:
     Attributes:
         parsed: Its segments and LoRA tags.
         unknown_loras: Names in LoRA tags that the catalog does not have; `None` if there is no catalog.
+        ambiguous_loras: Those that several of its LoRAs go by, which `generate` refuses; likewise.
         embeddings: Words in it that embeddings of the catalog go by.
         mentions: Those by which embeddings go that were not chosen, each with what `generate` takes it for.
         chunks: What is encoded together; `None` if no tokenizer is known.
@@ -76,6 +77,7 @@ class PromptReading:
     hint: str | None = None
     remarks: tuple[Remark, ...] = ()
     notes: tuple[Remark, ...] = ()
+    ambiguous_loras: tuple[str, ...] | None = None
 
 
 def read_prompt(
@@ -101,9 +103,22 @@ def read_prompt(
     selection = _selected(workspace, text, model, chosen, take=auto_embeddings) if known else Selection()
     used, mentions = selection.embeddings, selection.mentions
     words = (*_tokens_in(parsed, used), *(each.word for each in mentions))
-    unknown = tuple(name for name, _ in parsed.loras if not _is_known(workspace, name)) if known else None
-    remarks, notes = (*unread(text), *overweight(text)), tuple(foreign(text))
-    reading = PromptReading(parsed, unknown, tuple(dict.fromkeys(words)), mentions, None, remarks=remarks, notes=notes)
+    refused = _refused(workspace, parsed) if known else {}
+    unknown, ambiguous = (
+        tuple(name for name, _ in parsed.loras if isinstance(refused.get(name), kind)) if known else None
+        for kind in (NotFoundError, AmbiguousNameError)
+    )
+    told = [Remark(error.message, error.hint or "") for error in refused.values()]
+    reading = PromptReading(
+        parsed,
+        unknown,
+        tuple(dict.fromkeys(words)),
+        mentions,
+        None,
+        remarks=(*told, *unread(text), *overweight(text)),
+        notes=tuple(foreign(text)),
+        ambiguous_loras=ambiguous,
+    )
     try:
         tokenizer = _tokenizer(workspace, model)
     except GenerationError as error:
@@ -190,14 +205,15 @@ def _has_catalog(workspace: Workspace) -> bool:
     return workspace.settings.catalog.is_file()
 
 
-def _is_known(workspace: Workspace, name: str) -> bool:
-    try:
-        workspace.catalog.read.find_named(name, "lora")
-    except AmbiguousNameError:
-        return True
-    except NotFoundError:
-        return False
-    return True
+def _refused(workspace: Workspace, parsed: ParsedPrompt) -> dict[str, AssetctlError]:
+    """Names in LoRA tags that `generate` could not find its LoRA by, each with what it says of that."""
+    found: dict[str, AssetctlError] = {}
+    for name in dict.fromkeys(name for name, _ in parsed.loras):
+        try:
+            workspace.catalog.read.find_named(name, "lora")
+        except (AmbiguousNameError, NotFoundError) as error:
+            found[name] = error
+    return found
 
 
 def _count(embedding: Asset) -> int:
@@ -301,6 +317,7 @@ class _Words:
         self.taken: dict[int, tuple[Asset, str]] = {}
         self.mentions: list[Mention] = []
         self._own = [word for asset in selection.embeddings for word in (asset.token, *_names_of(asset))]
+        self._own_folded = frozenset(map(str.casefold, self._own))
         self._refused: dict[int, Finding | None] = {}
         self._by_word: dict[str, list[Asset]] = {}
         self._unfit: dict[str, list[Asset]] = {}
@@ -311,7 +328,7 @@ class _Words:
                     found.setdefault(word.casefold(), []).append(asset)
             for word, assets in found.items():
                 fitting = [asset for asset in assets if self._refusal(asset) is None]
-                if word not in self._by_word and word not in map(str.casefold, self._own):
+                if word not in self._by_word and word not in self._own_folded:
                     (self._by_word if fitting else self._unfit).setdefault(word, fitting or assets)
 
     def look(self, text: str, where: str) -> None:
@@ -339,7 +356,7 @@ class _Words:
 
     def _is_own(self, name: str) -> bool:
         word = without_suffix(model_path(name)[-1]) if model_path(name) else name
-        return word.casefold() in map(str.casefold, self._own)
+        return word.casefold() in self._own_folded
 
     def _note(self, word: str, where: str, assets: Sequence[Asset], *, explicit: bool) -> None:
         names = tuple(asset.name for asset in assets)
