@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from assetctl.errors import AssetctlError, GenerationError, NotFoundError, UnusableError, UsageError
 from assetctl.pictures import read_parameters
 from assetctl.server.app import Face, status_of
-from assetctl.server.endpoints import FLAG, NUMBER, TEXT, WHOLE, Asked, Endpoint
+from assetctl.server.endpoints import FLAG, TEXT, Asked, Endpoint
 from assetctl.server.requests import job_of, request_of
 
 if TYPE_CHECKING:
@@ -310,9 +311,7 @@ def _embeddings(asked: Asked) -> dict[str, Any]:
 
 
 def _memory(_asked: Asked) -> dict[str, Any]:
-    from assetctl.operations.workspace import memory_of_machine  # noqa: PLC0415 - asked for seldom
-
-    free, total = memory_of_machine()
+    free, total = (os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"))
     return {"ram": {"free": free, "used": total - free, "total": total}, "cuda": {"error": "unavailable"}}
 
 

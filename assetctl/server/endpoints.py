@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assetctl.server.queue import Queue
 
 #: The JSON Schema of one value.
-Schema: TypeAlias = "Mapping[str, Any]"
+Schema: TypeAlias = "dict[str, Any]"
 
 TEXT: Schema = {"type": "string"}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 1000}

@@ -32,6 +32,9 @@ _WHOLE_OR_NONE: Schema = {"type": ["integer", "null"]}
 _PASSED_OVER = ("quality", "style", "user", "background", "moderation", "output_compression", "stream",
                 "partial_images")  # fmt: skip
 
+#: When an asset came of which nobody knows.
+_LONG_AGO = "1970-01-01T00:00:00Z"
+
 _SIZE = re.compile(r"([0-9]{2,4})x([0-9]{2,4})")
 
 
@@ -43,7 +46,7 @@ class OpenAI(Face):
             "prompt": TEXT, "model": _TEXT_OR_NONE, "n": _WHOLE_OR_NONE, "size": _TEXT_OR_NONE,
             "response_format": {"type": ["string", "null"], "enum": ["b64_json", "url", None]},
             "output_format": {"type": ["string", "null"], "enum": ["png", None]}, "seed": _WHOLE_OR_NONE,
-            "negative_prompt": _TEXT_OR_NONE, "steps": _WHOLE_OR_NONE, **dict.fromkeys(_PASSED_OVER, {}),
+            "negative_prompt": _TEXT_OR_NONE, "steps": _WHOLE_OR_NONE, **{name: {} for name in _PASSED_OVER},
         }  # fmt: skip
         super().__init__((
             Endpoint("GET", "/v1/models", _models, "Checkpoints.", open=True),
@@ -68,7 +71,7 @@ class OpenAI(Face):
 
 
 def _shown(asset: Asset) -> dict[str, Any]:
-    added = datetime.strptime(asset.added_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    added = datetime.strptime(asset.added_at or _LONG_AGO, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     return {"id": asset.name, "object": "model", "created": int(added.timestamp()), "owned_by": "assetctl"}
 
 
@@ -103,7 +106,10 @@ async def _generations(asked: Asked) -> dict[str, Any]:
     if asked.body.get("response_format") == "url":
         data = [{"url": f"{asked.base}/v1/pictures/{each.number}/file"} for each in made]
     else:
-        data = [{"b64_json": base64.b64encode(Path(each.image_path).read_bytes()).decode()} for each in made]
+        data = [
+            {"b64_json": base64.b64encode(await run_in_threadpool(Path(each.image_path).read_bytes)).decode()}
+            for each in made
+        ]
     return {"created": int(time.time()), "data": data}
 
 

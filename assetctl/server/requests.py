@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from assetctl.server.endpoints import Schema
 
-_KINDS = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
+_KINDS: dict[str, dict[str, Any]] = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
 
 #: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
 SETTINGS: Mapping[str, Schema] = {

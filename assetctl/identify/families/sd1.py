@@ -70,12 +70,8 @@ FAMILY = Family(
         "SD 1.5 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
     },
     driven=Driven(
-        "StableDiffusionPipeline",
-        "PNDMScheduler",
         native_size=512,
-        latent_scale=0.18215,
         text_encoders=(TextEncoder("text_encoder", "cond_stage_model.transformer.text_model."),),
-        heads=8,
         clip_skip=True,
     ),
 )
