@@ -178,9 +178,10 @@ class A1111(Face):
         if job.status == "failed" and job.error is not None:
             raise GenerationError(str(job.error.get("message")), job.error.get("hint"))
         made = await _in_thread(_pictures, asked, job)
-        return await _in_thread(_answer, body, made)
+        answer: dict[str, Any] = await _in_thread(_answer, body, made)
+        return answer
 
-    def _wanted(self, asked: Asked) -> dict[str, Any]:
+    def _wanted(self, asked: Asked) -> dict[str, Any]:  # noqa: C901 - a field after the other
         """What a job is to make."""
         body = asked.body
         for name, idle in _NOT_YET.items():

@@ -97,9 +97,9 @@ def _handler(
                 endpoint.body_of(data),
                 str(request.base_url).rstrip("/"),
             )
-            is_coroutine = inspect.iscoroutinefunction(endpoint.answer)
-            answer = endpoint.answer(asked) if is_coroutine else run_in_threadpool(endpoint.answer, asked)
-            return face.success(endpoint, await answer)
+            if inspect.iscoroutinefunction(endpoint.answer):
+                return face.success(endpoint, await endpoint.answer(asked))
+            return face.success(endpoint, await run_in_threadpool(endpoint.answer, asked))
         except AssetctlError as error:
             return face.failure(error)
         except (TooSlowError, TooLargeError) as error:

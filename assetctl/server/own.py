@@ -13,10 +13,9 @@ from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assetctl.compat.check import CheckReport
     from assetctl.operations.select.prompts import PromptReading
     from assetctl.server.endpoints import Schema
-    from assetctl.types import Asset, AssetDetails, Fitting
+    from assetctl.types import Asset, AssetDetails, CheckReport, Fitting
 
 #: Assets of one page.
 _PAGE = 1000
@@ -24,7 +23,7 @@ _PAGE = 1000
 _LIMIT: Schema = {"type": "integer", "minimum": 1, "maximum": _PAGE}
 
 
-def _assets(asked: Asked) -> Sequence[Asset] | Sequence[Fitting]:
+def _assets(asked: Asked) -> Sequence[Asset] | Sequence[Fitting] | Sequence[tuple[Asset, str]]:
     query = dict(asked.query)
     limit, words, fits = query.pop("limit", 100), query.pop("q", None), query.pop("fits", None)
     if not 1 <= limit <= _PAGE:

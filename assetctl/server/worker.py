@@ -25,7 +25,7 @@ from assetctl.wire.documents import error_document
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assetctl.operations.make.batch import JobResult
+    from assetctl.operations.make.jobs import JobResult
     from assetctl.plan import Backend
 
 #: Seconds after which a worker whose server is gone ends, wherever it is.
