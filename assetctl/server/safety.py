@@ -26,7 +26,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OWNER = "owner"
 
 #: What a body may be, in bytes, where its endpoint says nothing else.
-LARGEST_BODY = 16 * 2**20
+LARGEST_BODY = 2**20
 
 #: Seconds in which a body must have come, whole; and how many bytes each second buys one that is larger.
 _PATIENCE, _PACE = 30.0, 64 * 2**10
