@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from assetctl.operations.library.trash import Restored
     from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.library.verify import Verification
-    from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.jobs import JobResult
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
     from assetctl.operations.provision.lock import LockResult
@@ -622,6 +622,27 @@ class Registry:
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
+    def generate_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Sequence[GenerationResult]:
+        """Make what `draw` returns: the one picture of each request, with one output for all.
+
+        Raises:
+            InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
+            AssetctlError: Likewise, in its `done`.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.generate import generate_each
+
+        plans = [self.plan(request) for request in requests]
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return generate_each(self._workspace, plans, painter, output=requests[0].output, run=run)
+
     def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
         """Resolve and check a request in every combination of some values, in which order they load least.
 
@@ -654,7 +675,7 @@ class Registry:
             AssetctlError: No cell can be made. One that cannot ends no other: the result says why.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.make.grid import make_grid
+        from assetctl.operations.make.grid_making import make_grid
 
         planned = self.plan_grid(request, grid)
         painter = backend or DiffusersBackend()
@@ -691,7 +712,8 @@ class Registry:
             AssetctlError: The list cannot be read, or nothing more can be saved; likewise.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.make.batch import generate_batch, read_list
+        from assetctl.operations.make.batch import generate_batch
+        from assetctl.operations.make.jobs import read_list
 
         said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
         painter = backend or DiffusersBackend()

@@ -13,8 +13,8 @@ from material import write_lora, write_safetensors
 
 from assetctl import Cancelled, Output, Registry, Request, Run
 from assetctl.cli.failures import again
-from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UsageError
-from assetctl.operations.make.grid import InterruptedGridError
+from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UnusableError, UsageError
+from assetctl.operations.make.grid_making import InterruptedGridError
 from assetctl.pictures import read_parameters
 from assetctl.plan import Picture
 from assetctl.run import Saved, Step, Warned
@@ -110,6 +110,10 @@ def test_all_cells_have_one_seed_unless_it_is_an_axis(registry):
 
 
 def test_each_checkpoint_is_loaded_once_wherever_its_axis_is(registry):
+    painter = Painter()
+    make(registry, "flavour: diffusers, a1111; steps: 1-3", backend=painter)
+    flavours = [plan.settings["flavour"] for plan in painter.plans]
+    assert flavours == ["diffusers"] * 3 + ["a1111"] * 3, "which are computed in precisions of their own"
     for grid in (
         "steps: 1, 2; checkpoint: dream, other; lora ink: 0.5, none",
         "lora: ink, none; steps: 1-2; checkpoint: other, dream",
@@ -143,6 +147,28 @@ def test_so_is_one_that_fails_when_it_is_made(registry):
     result = make(registry, "steps: 1-3", backend=Painter(fail))
     assert reds(result.sheet) == {1: 64 * 64, 3: 64 * 64}
     assert result.cells[1].reason == "The picture came out as NaN."
+
+
+def test_what_cannot_be_loaded_is_not_loaded_again_for_each_cell(registry):
+    def fail(plan):
+        if plan.checkpoint.name == "other":
+            raise UnusableError("other lacks a part.", "Fetch it again.")
+
+    painter = Painter(fail)
+    result = make(registry, "steps: 1-3; checkpoint: other, dream", backend=painter)
+    assert [plan.checkpoint.name for plan in painter.plans] == ["other", "dream", "dream", "dream"]
+    assert [cell.reason for cell in result.cells[:3]] == ["other lacks a part."] * 3
+
+
+def test_a_sheet_that_cannot_be_saved_loses_no_cell(registry, tmp_path):
+    folder = tmp_path / "out"
+
+    def shut():
+        (folder / "sheet.png").mkdir()
+
+    with pytest.raises(StorageError) as failed:
+        make(registry, "steps: 1-2", folder / "sheet.png", backend=Painter(stopping(2, shut)))
+    assert all(cell.image is not None for cell in failed.value.done.cells)
 
 
 def test_a_grid_of_which_no_cell_can_be_made_is_refused(registry, tmp_path):
@@ -190,6 +216,15 @@ def test_a_grid_that_is_stopped_keeps_what_is_done_and_goes_on(registry, tmp_pat
     assert [cell.was_there for cell in result.cells] == [True, True, False, False]
     assert reds(out) == dict.fromkeys(range(1, 5), 64 * 64)
     assert len(registry.history()) == 4
+
+
+def test_seeds_that_were_drawn_by_chance_are_the_same_when_it_goes_on(registry, tmp_path):
+    out = Output(tmp_path / "sheet.png", force=True)
+    with pytest.raises(InterruptedGridError) as stopped:
+        make(registry, "seed: -1, -1, 3", out, backend=Painter(stopping(3, interrupt)))
+    painter = Painter()
+    make(registry, stopped.value.rest["--grid"], out, backend=painter)
+    assert [plan.seeds for plan in painter.plans] == [(3,)]
 
 
 def test_one_that_is_stopped_before_its_first_picture_leaves_nothing(registry, tmp_path):
@@ -284,6 +319,14 @@ def test_a_loras_weight_takes_the_place_of_what_was_said_of_it(registry, prompt,
     assert " ".join(half.prompt.segments[0][0].split()) in ("a cat", "a cat here")
 
 
+def test_findings_of_cells_are_told_once_and_a_weight_of_none_is_meant(registry, assetctl):
+    line = ("generate", "a cat", "-c", "dream", "--dry-run", "--grid")
+    ended = assetctl(*line, "lora ink: 0, 0.5; cfg: 1, 7", "--negative", "dog")
+    assert "[zero_weight]" not in ended.err
+    assert ended.err.count("[negative_prompt]") == 1
+    assert "[zero_weight]" in assetctl(*line, "steps: 1, 2", "--lora", "ink:0").err
+
+
 def test_names_of_any_letters_can_be_asked_for_and_are_drawn(registry):
     result = make(registry, f'lora: "{ODD}:0.3", none; prompt cat: "猫\u202e", "<b>&", ""')
     assert len(result.cells) == 8
@@ -368,6 +411,7 @@ def test_a_sheet_says_what_it_is_of_to_other_programs(registry):
     assert said.settings["seed"] == 7
     wanted = {"Script": "X/Y/Z plot", "X Type": "steps", "X Values": "1, 2", "Y Type": "lora ink", "Y Values": "0.5, 1"}
     assert {key: said.fields[key] for key in wanted} == wanted
+    assert "sheet of several pictures" in said.notes[0]
 
 
 def test_a_long_prompt_keeps_no_jpeg_from_being_saved(registry, tmp_path):
@@ -434,3 +478,46 @@ def test_the_hint_of_one_that_was_stopped_makes_the_rest(registry, assetctl, tmp
 def test_a_switch_that_is_there_already_is_not_given_twice():
     rest = {"--out": "b.png", "--force": ""}
     assert again(["generate", "--force", "a", "--out", "c.png"], rest) == "assetctl generate a --out b.png --force"
+
+
+def test_the_document_of_one_that_was_stopped_has_all_of_it(registry, assetctl, tmp_path, monkeypatch):
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda: Painter(stopping(2, interrupt)))
+    line = ("generate", "a cat", "-c", "dream", "--size", "64x64", "--grid", "steps: 1-3", "--json")
+    ended = assetctl(*line, "--out", tmp_path / "sheet.png", "--seed", 7)
+    assert (ended.code, ended.error["code"]) == (130, "interrupted")
+    assert ended.error["rest"] == {"--seed": "7", "--out": str(tmp_path / "sheet.png"), "--force": ""}
+    assert [cell["image"] is not None for cell in ended.error["done"]["cells"]] == [True, False, False]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_sheet_and_its_cells_are_of_the_format_that_was_named(registry, tmp_path, suffix):
+    out = Output(tmp_path / f"sheet.{suffix}", force=True)
+    result = make(registry, "steps: 1, 2", out, seed=5)
+    for path in (result.sheet, *(cell.image.path for cell in result.cells)):
+        with Image.open(path) as image:
+            assert image.format == {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}[suffix]
+    painter = Painter()
+    make(registry, "steps: 1-3", out, seed=5, backend=painter)
+    assert [plan.settings["steps"] for plan in painter.plans] == [3], "a further value is all that is made"
+
+
+def test_what_else_lies_in_the_folder_of_the_cells_is_left_alone(registry, tmp_path):
+    folder = tmp_path / "sheet"
+    folder.mkdir()
+    (folder / "x1.png").symlink_to(tmp_path / "nowhere")
+    (folder / "x2.png").mkdir()
+    (folder / "x3.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\xff" * 99)
+    (folder / "notes.txt").write_text("mine")
+    before = {path.name for path in folder.iterdir()}
+    result = make(registry, "steps: 1-3", tmp_path / "sheet.png")
+    assert [Path(cell.image.path).name for cell in result.cells] == ["x1-2.png", "x2-2.png", "x3-2.png"]
+    assert {path.name for path in folder.iterdir()} >= before
+    assert (folder / "x1.png").is_symlink()
+
+
+def test_a_template_is_drawn_once_for_all_cells(registry):
+    pytest.importorskip("dynamicprompts")
+    planned = registry.plan_grid(asked(prompt="a {red|green|blue|white} cat", dynamic=True, seed=7), "steps: 1, 2")
+    texts = {cell.plan.prompt.text for cell in planned.cells}
+    assert len(texts) == 1
+    assert "{" not in texts.pop()
