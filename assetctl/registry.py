@@ -622,6 +622,27 @@ class Registry:
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
+    def generate_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Sequence[GenerationResult]:
+        """Make what `draw` returns: the one picture of each request, with one output for all.
+
+        Raises:
+            InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
+            AssetctlError: Likewise, in its `done`.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.generate import generate_each
+
+        plans = [self.plan(request) for request in requests]
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return generate_each(self._workspace, plans, painter, output=requests[0].output, run=run)
+
     def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
         """Resolve and check a request in every combination of some values, in which order they load least.
 
