@@ -425,3 +425,23 @@ def test_ctrl_c_leaves_nothing_and_says_that_the_same_command_starts_afresh(
     assert (ended.code, ended.error["code"]) == (130, "interrupted")
     assert "same command" in ended.error["hint"]
     assert list(folder.glob("*")) == []
+
+
+def test_a_lora_may_change_text_encoders_by_another_weight(assetctl, made, home, tmp_path):
+    small = ("--steps", "2", "--size", "64x64", "--seed", "3", "--checkpoint", "dream", "--no-auto-embeddings")
+    pixels = {}
+    for name, tag in {"both": "0.9", "same": "0.9:0.9", "text": "0.9:0", "unet": "0:0.9", "none": "0"}.items():
+        assert assetctl("generate", f"a cat <lora:ink:{tag}>", *small, "--out", tmp_path / f"{name}.png").code == 0
+        with Image.open(tmp_path / f"{name}.png") as image:
+            pixels[name] = image.tobytes()
+    assert pixels["both"] == pixels["same"]
+    assert len(set(pixels.values())) == 4
+    said = read_parameters(tmp_path / "text.png")
+    assert "<lora:ink:0.9:0>" in said.text
+    (lora,) = [each for each in said.record["assets"] if each["role"] == "lora"]
+    assert (lora["weight"], lora["text_weight"]) == (0, 0.9)
+    assert verdict(assetctl("reproduce", tmp_path / "text.png", "--json")) == "identical"
+    bare = write_png(tmp_path / "bare.png", parameters=said.text)  # whose record is lost
+    ended = assetctl("reproduce", bare, "--json")
+    (lora,) = [each for each in recorded(ended)["assets"] if each["role"] == "lora"]
+    assert (lora["weight"], lora["text_weight"]) == (0, 0.9)

@@ -210,15 +210,23 @@ def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[
         UnusableError: One is of a method that diffusers does not know, or fits no module of the checkpoint.
         FileError: Its file is refused or corrupt.
     """
-    live = [use for use in uses if use.weight != 0]
+    live = [use for use in uses if use.weight or use.text_weight]
     for use in live:
         _check(use)
     names = [f"lora_{index}" for index in range(len(live))]
     for name, use in zip(names, live, strict=True):
         _load(pipeline, name, use)
     if live:
-        pipeline.set_adapters(names, [use.weight for use in live])
+        pipeline.set_adapters(names, [_weights(pipeline, *each) for each in zip(names, live, strict=True)])
     return tuple(_blank(use) for name, use in zip(names, live, strict=True) if _is_blank(pipeline, name))
+
+
+def _weights(pipeline: DiffusionPipeline, name: str, use: PlannedUse) -> float | dict[str, float]:
+    """How strongly an adapter is applied; to each part, where text encoders have a weight of their own."""
+    if use.text_weight is None:
+        return use.weight
+    parts = (part for part, names in pipeline.get_list_adapters().items() if name in names)
+    return {part: use.text_weight if part.startswith("text_encoder") else use.weight for part in parts}
 
 
 def _check(lora: PlannedUse) -> None:

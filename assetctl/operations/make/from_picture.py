@@ -172,8 +172,9 @@ class _Reader:
         if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
             raise self.nonsense("sha256")
         weight = self.number("weight") if role == "lora" else None
+        text_weight = self.number("text_weight") if role == "lora" and "text_weight" in self._entry else None
         sources = (source,) if isinstance(source, str) else ()
-        return UsedAsset(role, self.text("name"), sha256, weight, sources)
+        return UsedAsset(role, self.text("name"), sha256, weight, sources, text_weight)
 
     def then(self) -> dict[str, Any]:
         """What the catalog said of the asset, under the names of `Asset`'s fields."""

@@ -325,7 +325,13 @@ def _described(each: ResolvedAsset) -> str:
 def _selection(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe, *, renamed: bool) -> Selection:
     """What is here of it; if `renamed`, under the names that the picture has for it."""
     uses = [
-        AssetUse(each.used.role, _as_then(each, fields, renamed=renamed), _weight(each.used), fields.get("found_by"))
+        AssetUse(
+            each.used.role,
+            _as_then(each, fields, renamed=renamed),
+            _weight(each.used),
+            fields.get("found_by"),
+            each.used.text_weight if each.used.role == "lora" else None,
+        )
         for each, fields in zip(resolved, recipe.then, strict=True)
     ]
     for role in ("checkpoint", "vae"):  # the first counts
