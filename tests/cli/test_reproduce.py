@@ -318,11 +318,11 @@ def test_the_words_of_the_history_ask_for_the_same_picture(assetctl, made, home,
 
 
 def test_a_distilled_checkpoint_is_asked_for_its_own_levels_unless_another_is_named(assetctl, made, home):
-    assetctl("edit", "dream", "--base-model", "SD 1.5 LCM")
+    assetctl("edit", "dream", "--base-model", "SD 1.5 Hyper")
     small = ("generate", "a cat", "--size", "64x64", "--seed", "3")
     for asked, meant in (
-        ((), ("LCM", "SGM Uniform", 8)), (("--scheduler", "automatic", "--steps", "1"), ("LCM", "Automatic", 1)),
-        (("--flavour", "diffusers", "--steps", "1"), ("LCM", "Automatic", 1)),
+        ((), ("Euler", "SGM Uniform", 8)), (("--scheduler", "automatic", "--steps", "1"), ("Euler", "Automatic", 1)),
+        (("--flavour", "diffusers", "--steps", "1"), ("Euler", "Automatic", 1)),
         (("--sampler", "DPM++ 2M Karras", "--steps", "1"), ("DPM++ 2M Karras", "Automatic", 1)),
     ):  # fmt: skip
         data = assetctl(*small, *asked, "--json").data
@@ -445,3 +445,27 @@ def test_a_lora_may_change_text_encoders_by_another_weight(assetctl, made, home,
     ended = assetctl("reproduce", bare, "--json")
     (lora,) = [each for each in recorded(ended)["assets"] if each["role"] == "lora"]
     assert (lora["weight"], lora["text_weight"]) == (0, 0.9)
+
+
+def test_both_pictures_and_their_difference_go_on_a_sheet(assetctl, made, home, tmp_path):
+    small = ("--out", tmp_path / "again.png")
+    said = read_parameters(made / "cat.png")
+    original = tmp_path / "cat.png"
+    with Image.open(made / "cat.png") as image:
+        save_picture(image.rotate(180), original, said.text, said.record)
+    ended = assetctl("reproduce", original, *small, "--compare", "--json")
+    assert ended.data["sheet"] == str(tmp_path / "again-compare.png")
+    assert verdict(ended) == "different"
+    with Image.open(ended.data["sheet"]) as sheet:
+        assert sheet.width > 3 * 64
+    again = assetctl("reproduce", original, "--compare-as", tmp_path / "x.webp")
+    assert (again.code, str(tmp_path / "x.webp") in again.out) == (0, True)
+    for more in ((), ("--dry-run",)):
+        refused = assetctl("reproduce", original, "--compare-as", tmp_path / "x.webp", "--json", *more)
+        assert (refused.code, refused.error["code"]) == (2, "usage")
+    assert assetctl("reproduce", original, "--compare-as", tmp_path / "x.bmp").code == 2
+    assert assetctl("reproduce", original, "--compare-as", original, "--force").code == 2
+    theirs = write_png(tmp_path / "theirs.png", parameters=infotext("a cat", Model="dream", Size="64x64", Steps=1))
+    ended = assetctl("reproduce", theirs, "--compare", "--json")
+    assert Path(ended.data["sheet"]).is_file()  # also where they are of other sizes
+    assert assetctl("reproduce", original, "--json").data["sheet"] is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from generation import tiny
@@ -13,6 +13,9 @@ from generation import tiny
 from assetctl.demo import demo_assets
 from assetctl.options import filled
 from assetctl.samplers import canonical_sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 
@@ -311,36 +314,129 @@ def test_every_family_is_drawn_in_every_flavour(models, family: str):
     assert len(set(pictures)) == len(pictures)
 
 
-def test_what_predicts_velocities_is_asked_for_the_same_picture():
-    from assetctl.generation.diffusers.flavoured import Painter
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_every_family_is_drawn_whatever_it_predicts_and_nobody_names_a_flavour(models, family: str):
+    from dataclasses import replace
 
-    class UNet:
-        """Knows that the picture is 0.5 throughout, and says so as it is asked to."""
+    import numpy as np
 
-        dtype, device = torch.float32, torch.device("cpu")
+    from assetctl.generation.diffusers import DiffusersBackend
+    from assetctl.run import silent
 
-        def __init__(self, predicts: str) -> None:
-            self.predicts = predicts
+    backend, plain, pictures = DiffusersBackend(), tiny.plan(models.folder(family), "a cat"), []
+    settings = filled({"steps": 2, "width": 64, "height": 64}, None, [])
+    for predicts in ("epsilon", "v_prediction"):
+        plan = replace(plain, settings=settings, prediction=predicts)
+        pictures += [np.asarray(each.image) for each in backend.generate(plan, silent())]
+    assert all(each.std() > 1 for each in pictures)  # none is black, nor of one colour
+    assert not np.array_equal(*pictures)
 
-        def __call__(self, given, time, _states, **_):
-            sigma = levels.at(float(time))
-            whole = (1 + sigma**2) ** 0.5
-            noise = (given * whole - 0.5) / sigma
-            alpha, beta = 1 / whole, sigma / whole
-            return (noise if self.predicts == "epsilon" else alpha * noise - beta * 0.5,)
 
+USUAL = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+class Knowing:
+    """A UNet that knows that the picture is 0.5 throughout, and says so as it is asked to.
+
+    `only` are the times that it was taught: at any other, what it takes for the picture is nonsense.
+    """
+
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def __init__(
+        self, predicts: str = "epsilon", more: dict[str, Any] | None = None, only: Sequence[int] | None = None
+    ):
+        from assetctl.generation.diffusers.flavoured import levels_of
+
+        self.predicts, self.only, self.asked = predicts, only, []
+        self.config = USUAL | (more or {})
+        self.levels = levels_of(self.config, "a1111")
+
+    def __call__(self, given, time, _states, **_):
+        self.asked.append(float(time))
+        picture = 0.5 if self.only is None or any(abs(float(time) - each) < 1.5 for each in self.only) else 50.0
+        sigma = self.levels.at(float(time))
+        whole = (1 + sigma**2) ** 0.5
+        noise = (given * whole - picture) / sigma
+        return (noise if self.predicts == "epsilon" else noise / whole - sigma / whole * picture,)
+
+    def draw(self, asked: dict[str, Any], family: Any = None, base_model: str | None = None):
+        from types import SimpleNamespace
+
+        from assetctl.generation.diffusers.flavoured import Painter
+
+        settings = filled({"width": 64, "height": 64} | asked, family, [base_model])
+        pipeline = SimpleNamespace(unet=self, vae_scale_factor=8)
+        prompts = {"prompt_embeds": torch.zeros(1, 77, 4)}
+        return Painter(pipeline, prompts, settings, self.predicts, self.config).latents(1, lambda *_: None)
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_what_predicts_velocities_is_asked_for_the_same_picture(flavour: str):
+    for predicts in ("epsilon", "v_prediction"):
+        latents = Knowing(predicts).draw({"flavour": flavour, "sampler": "DPM++ 2M"})
+        assert torch.allclose(latents, torch.full_like(latents, 0.5), atol=2e-3), predicts
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_every_sampler_begins_where_nothing_of_the_picture_is_left(flavour: str):
+    from assetctl.samplers import listing
+
+    for each in listing().samplers:
+        unet = Knowing("v_prediction", {"rescale_betas_zero_snr": True})
+        latents = unet.draw({"flavour": flavour, "sampler": each.name, "steps": 12})
+        assert (latents - 0.5).abs().mean() < 0.06, each.name  # some end above the lowest level
+        assert max(unet.asked) > (900 if each.name in ("DDIM", "PLMS") else 998), each.name
+
+
+@pytest.mark.parametrize(
+    ("family", "base_model", "steps"),
+    [
+        ("sdxl", "SDXL Turbo", (1, 2, 4)), ("sdxl", "SDXL Lightning", (1, 2, 4, 8)), ("sdxl", "SDXL Hyper", (1, 4, 8)),
+        ("sd1", "SD 1.5 Hyper", (1, 4, 8)),
+    ],
+)  # fmt: skip
+def test_a_distilled_model_is_asked_at_the_times_that_it_was_taught(
+    family: str, base_model: str, steps: tuple[int, ...]
+):
+    """Even ones from the last step of training, as their authors have them: with one step, that alone."""
+    from assetctl.identify.plugins import family_called
+
+    for count, flavour in itertools.product(steps, ("a1111", "comfyui")):
+        unet = Knowing(only=[999 - number * 1000 // count for number in range(count)])
+        latents = unet.draw({"flavour": flavour, "steps": count}, family_called(family), base_model)
+        assert (len(unet.asked), unet.asked[0]) == (count, 999)
+        assert (latents - 0.5).abs().max() < 1e-2, (flavour, count, unet.asked)
+
+
+@pytest.mark.parametrize("sampler", ["LCM", "TCD"])
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_lcm_and_tcd_need_few_steps(flavour: str, sampler: str):
+    for count in (1, 2, 4):
+        unet = Knowing()
+        latents = unet.draw({"flavour": flavour, "sampler": sampler, "steps": count})
+        assert (len(unet.asked), unet.asked[0]) == (count, 999)
+        assert (latents - 0.5).abs().max() < 2e-3, count
+
+
+def test_numbers_are_cut_off_to_8_bits_as_both_programs_do():
     from types import SimpleNamespace
 
-    from assetctl.generation.sampling.levels import Levels
+    import numpy as np
 
-    levels = Levels.scaled_linear()
-    config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-    for predicts, flavour in itertools.product(("epsilon", "v_prediction"), ("a1111", "comfyui")):
-        settings = filled({"flavour": flavour, "sampler": "DPM++ 2M", "width": 64, "height": 64}, None, [])
-        pipeline = SimpleNamespace(unet=UNet(predicts), vae_scale_factor=8)
-        prompts = {"prompt_embeds": torch.zeros(1, 77, 4)}
-        latents = Painter(pipeline, prompts, settings, predicts, config).latents(1, lambda *_: None)
-        assert torch.allclose(latents, torch.full_like(latents, 0.5), atol=2e-3), (predicts, flavour)
+    from assetctl.generation.diffusers.flavoured import Painter
+
+    class VAE:
+        dtype = torch.float32
+        config = SimpleNamespace(scaling_factor=1.0, force_upcast=True)
+
+        def decode(self, latents, **_):
+            return (latents,)
+
+    shown = torch.tensor([-3.0, 0.0, 0.9, 127.5, 127.999, 128.0, 254.999, 255.0, 300.0]) / 255
+    pipeline = SimpleNamespace(vae=VAE())
+    image = Painter(pipeline, {}, {}, "epsilon", {}).image((shown * 2 - 1).expand(1, 3, 1, -1).clone())
+    assert np.asarray(image)[0, :, 0].tolist() == [0, 0, 0, 127, 127, 128, 254, 255, 255]
 
 
 def slerp(first, second, strength: float):

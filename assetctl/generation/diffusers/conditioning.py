@@ -103,6 +103,15 @@ def _extend(encoder: Encoder, added: Sequence[tuple[str, torch.Tensor]]) -> None
         start += len(vectors)
 
 
+def drop_embeddings(encoders: Iterable[Encoder], tokens: Sequence[str]) -> None:
+    """Have the encoders know these tokens no longer, which were added last."""
+    for encoder in encoders if tokens else ():
+        table = encoder.model.get_input_embeddings()
+        gone = sum(len(encoder.embeddings.pop(token, ())) for token in tokens)
+        table.weight = torch.nn.Parameter(table.weight[: len(table.weight) - gone].clone(), requires_grad=False)
+        table.num_embeddings = len(table.weight)
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """One text encoder of a pipeline.

@@ -1,25 +1,18 @@
-"""One loaded plan: its pipeline with LoRAs and embeddings, and its prompts encoded once for all pictures."""
+"""One plan on what is loaded: its prompts, encoded once for all its pictures, and each picture."""
 
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from assetctl.errors import GenerationError, UnusableError
-from assetctl.generation.diffusers.conditioning import (
-    Guidance,
-    add_embeddings,
-    encode,
-    encoders_of,
-    guidance,
-    nought,
-)
+from assetctl.errors import GenerationError
+from assetctl.generation.diffusers.conditioning import Guidance, encode, guidance, nought
 from assetctl.generation.diffusers.flavoured import Painter
-from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
+from assetctl.generation.diffusers.kept import Loaded
+from assetctl.generation.diffusers.pipeline import make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.identify.plugins import family_called
 from assetctl.options import complete
@@ -39,51 +32,10 @@ if TYPE_CHECKING:
     from assetctl.options import Settings
     from assetctl.plan import Plan
     from assetctl.run import Run
-    from assetctl.types import Finding
+
+__all__ = ["Loaded", "Session"]
 
 _Tensors = dict[str, torch.Tensor]
-
-#: The libraries change torch itself while they load: two threads that did so at once would load nothing whole, and
-#: leave torch broken.
-_LOADING = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What takes long to load, and serves every prompt; `findings` tell what showed while it was loaded."""
-
-    key: object
-    pipeline: DiffusionPipeline
-    encoders: tuple[Encoder, ...]
-    scheduler_config: Any
-    findings: tuple[Finding, ...]
-
-    @classmethod
-    def load(cls, plan: Plan, device: str, dtype: str, run: Run) -> Loaded:
-        """Load every asset that a plan names.
-
-        Raises:
-            GenerationError: Something does not fit.
-            FileError: A file is refused or corrupt.
-        """
-        with (
-            run.holding(_LOADING),
-            quiet(),
-            told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError),
-        ):
-            pipeline = load_pipeline(plan, device, dtype)
-            encoders = encoders_of(pipeline)
-            add_embeddings(plan.of("embedding"), encoders)
-            findings = add_loras(pipeline, plan.of("lora"))
-        return cls(_key(plan, device, dtype), pipeline, encoders, pipeline.scheduler.config, findings)
-
-    def serves(self, plan: Plan, device: str, dtype: str) -> bool:
-        """Whether a plan needs exactly this."""
-        return self.key == _key(plan, device, dtype)
-
-
-def _key(plan: Plan, device: str, dtype: str) -> object:
-    return plan.uses, plan.prediction, plan.tokenizer, device, dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +47,14 @@ class Session:
     prompts: Guidance | _Tensors
 
     @classmethod
-    def begin(cls, plan: Plan, loaded: Loaded) -> Session:
-        """Encode a plan's prompts.
+    def begin(cls, plan: Plan, loaded: Loaded, prompts: Guidance | _Tensors | None = None) -> Session:
+        """Encode a plan's prompts, unless they are encoded already.
 
         Raises:
             GenerationError: They cannot be encoded.
         """
+        if prompts is not None:
+            return cls(plan, loaded, prompts)
         with quiet(), told("The prompts could not be encoded", "See how they are read with `assetctl prompt`."):
             return cls(plan, loaded, _prompts(plan, loaded.pipeline, loaded.encoders))
 

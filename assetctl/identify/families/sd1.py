@@ -67,9 +67,7 @@ FAMILY = Family(
         "SD 1.5 Hyper": Distilled(
             1, 12, 5, {"steps": 8, "cfg_scale": 1.0, "sampler": "Euler", "scheduler": "SGM Uniform"}
         ),
-        "SD 1.5 LCM": Distilled(
-            2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM", "scheduler": "SGM Uniform"}
-        ),
+        "SD 1.5 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
     },
     driven=Driven(
         "StableDiffusionPipeline",
