@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from assetctl.operations.library.trash import Restored
     from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.library.verify import Verification
-    from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.jobs import JobResult
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
     from assetctl.operations.provision.lock import LockResult
@@ -712,7 +712,8 @@ class Registry:
             AssetctlError: The list cannot be read, or nothing more can be saved; likewise.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.make.batch import generate_batch, read_list
+        from assetctl.operations.make.batch import generate_batch
+        from assetctl.operations.make.jobs import read_list
 
         said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
         painter = backend or DiffusersBackend()

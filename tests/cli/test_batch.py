@@ -467,6 +467,25 @@ def test_killed_at_any_file_that_it_touches_it_loses_and_doubles_nothing(world, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and killed, on Linux")
+def test_a_job_that_ends_its_process_comes_last_once_it_has_done_so_thrice(world, home, assetctl, monkeypatch):
+    def die(plan, seed):
+        if plan.prompt.text == "cat 0":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    path = write(world, jobs(9))
+    monkeypatch.setattr(Painter, "before", staticmethod(die))
+    for _ in range(3):
+        assert (ended(begun(world, path)), made(home)) == (-signal.SIGKILL, [])
+    assert ended(begun(world, path)) == -signal.SIGKILL
+    see_each_once(home, [f"cat {n}" for n in range(1, 9)])
+    monkeypatch.setattr(Painter, "before", staticmethod(lambda *_: None))
+    done = assetctl("generate", "--batch", path)
+    assert (done.code, "line 1 comes last" in done.err) == (0, True)
+    see_each_once(home, [f"cat {n}" for n in range(9)])
+    assert not list((home / "jobs").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and killed, on Linux")
 def test_two_processes_at_one_list_make_each_job_once(world, home, assetctl):
     path = write(world, jobs(30))
     children = [begun(world, path) for _ in range(3)]

@@ -18,6 +18,7 @@ from assetctl.demo import demo_assets
 from assetctl.errors import GenerationError
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.run import Run
+from assetctl.samplers import LEGACY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +50,9 @@ class Demo:
     def plan(self, **asked: Any) -> Plan:
         prompt = "a demo-cookie on a red star, vintage cat"
         usual = {"steps": 1, "prediction": None, "tokenizer": self.config, "negative": "demo-negative"}
-        checkpoint = asked.pop("checkpoint", 0)
-        return tiny.plan(self.checkpoints[checkpoint], prompt, **usual | asked)
+        checkpoint, flavour = asked.pop("checkpoint", 0), asked.pop("flavour", LEGACY)
+        plan = tiny.plan(self.checkpoints[checkpoint], prompt, **usual | asked)
+        return replace(plan, settings=dict(plan.settings) | {"flavour": flavour})
 
     def asked(self, chance: random.Random, before: Asked) -> Asked:
         """What somebody might ask for next: mostly as before."""
@@ -61,9 +63,11 @@ class Demo:
             "vae": lambda: chance.choice((None, self.vae)),
             "checkpoint": lambda: chance.randint(0, 1),
             "dtype": lambda: chance.choice(("fp32", "fp32", "bf16")),
+            "sampler": lambda: chance.choice(("Euler a", "Euler", "DPM++ 2M")),
+            "flavour": lambda: chance.choice((LEGACY, "a1111", "comfyui", "diffusers")),
             "prediction": lambda: chance.choice((None, "epsilon", "v_prediction")),
         }
-        names = chance.choices(list(changes), [6, 4, 3, 2, 1, 1], k=chance.randint(1, 2))
+        names = chance.choices(list(changes), [6, 4, 3, 2, 1, 2, 2, 2], k=chance.randint(1, 2))
         return before | {name: changes[name]() for name in names}
 
 
@@ -133,6 +137,13 @@ def test_a_picture_after_any_changes_is_the_one_of_a_new_backend(demo: Demo, cou
         quarter = count // 4
         first, last = memory[quarter : 2 * quarter], memory[-quarter:]
         assert sum(last) / sum(first) < 1.02
+
+
+def test_what_one_picture_was_sampled_with_is_not_taken_for_the_checkpoints_own(demo: Demo):
+    backend = DiffusersBackend()
+    for prediction, sampler in (("v_prediction", "DPM++ 2M Karras"), (None, "Euler")):
+        plan = demo.plan(prediction=prediction, sampler=sampler, steps=2)
+        assert made(backend, plan) == cold(plan)
 
 
 def test_a_change_of_weight_reads_nothing_and_one_lora_goes_or_comes_alone(demo: Demo, read: list[str]):

@@ -14,11 +14,9 @@ from assetctl.cli.pictures import (
     naming_cells_that_are_done,
     naming_what_is_done,
     open_picture,
-    see_batch_usage,
     show_at_terminal,
     show_grid,
     show_plan,
-    tell_batch,
     tell_grid,
     tell_result,
 )
@@ -46,9 +44,9 @@ from assetctl.request import Output, Request
 
 @command(
     gives="operations.make.generate.GenerationResult | list[operations.make.generate.GenerationResult] | "
-    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
+    "operations.make.grid.GridResult | list[operations.make.jobs.JobResult]",
     done="list[operations.make.generate.SavedPicture] | "
-    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
+    "operations.make.grid.GridResult | list[operations.make.jobs.JobResult]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
@@ -148,7 +146,10 @@ def app(
     {"whiskers": 0.8}, "seed": 7}. Each checkpoint is loaded once, and the same command goes on after
     an interruption.
     """
-    see_batch_usage(prompt, batch, shard, grid)
+    if batch is not None or shard is not None:
+        from assetctl.cli.batch import see_batch_usage, tell_batch  # noqa: PLC0415 - most make one thing
+
+        see_batch_usage(prompt, batch, shard, grid)
     typed = Request.of(
         *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
@@ -165,22 +166,22 @@ def app(
     if wildcards is not None and (batch is not None or not request.dynamic):
         raise UsageError("--wildcards goes with --dynamic.", "ASSETCTL_WILDCARDS names the folder for a batch.")
     if batch is not None:
-        gc.enable()
-        tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
-        return
-    if not request.of_role("checkpoint"):
-        _offer_demo(session)
-    drawn = session.registry.draw(request, wildcards=wildcards)
-    if grid is not None and len(drawn) > 1:
-        raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
-    if dry_run:
-        _show_plan(session, drawn, grid)
+        gc.enable()  # as below
+        paths = tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
     else:
+        if not request.of_role("checkpoint"):
+            _offer_demo(session)
+        drawn = session.registry.draw(request, wildcards=wildcards)
+        if grid is not None and len(drawn) > 1:
+            raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
+        if dry_run:
+            _show_plan(session, drawn, grid)
+            return
         paths = _make(session, drawn) if grid is None else _make_grid(session, drawn[0], grid)
-        if show:
-            show_at_terminal(session, paths)
-        for path in paths if opened else ():
-            open_picture(session, path)
+    if show:
+        show_at_terminal(session, paths)
+    for path in paths if opened else ():
+        open_picture(session, path)
 
 
 def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from assetctl.options import Settings
 
     OnStep = Callable[[int, int, torch.Tensor], None]
+    OnGuess = Callable[[torch.Tensor], None]
 
 
 def levels_of(config: Mapping[str, Any], flavour: str, *, half: bool = False) -> Levels:
@@ -57,14 +58,17 @@ class Painter:
     predicts: str
     config: Mapping[str, Any]
 
-    def latents(self, seed: int, on_step: OnStep) -> torch.Tensor:
-        """A picture's latents; `on_step` is told of each step, its number and how many there are."""
+    def latents(self, seed: int, on_step: OnStep, on_guess: OnGuess | None = None) -> torch.Tensor:
+        """A picture's latents; `on_step` is told of each step, its number and how many there are.
+
+        `on_guess` is shown what the picture is taken for, each time that the model is asked.
+        """
         way = self._course()
         side = self.pipeline.vae_scale_factor
         shape = (4, self.settings["height"] // side, self.settings["width"] // side)
         first, between = self._noise(seed, way.sigmas, shape)
         with torch.no_grad():
-            return way.run(self._guess(), first, between, lambda step, x: on_step(step, way.steps, x))
+            return way.run(self._guess(on_guess), first, between, lambda step, x: on_step(step, way.steps, x))
 
     def _noise(self, seed: int, sigmas: torch.Tensor, shape: tuple[int, ...]) -> tuple[torch.Tensor, Between]:
         """The picture's first noise, and what follows: of its place in a batch, as ComfyUI draws for all at once."""
@@ -104,7 +108,7 @@ class Painter:
         whole = course(self._flavour, self.settings, levels, sdxl=sdxl)
         return windowed(whole, self.settings, levels) if self._flavour == "comfyui" else whole
 
-    def _guess(self) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    def _guess(self, shown: OnGuess | None) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
         """What the UNet takes for the picture, guided away from the negative prompt."""
         strength = self.settings["cfg_scale"]
         guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
@@ -119,9 +123,11 @@ class Painter:
             if away is not None:
                 for (weight, _), answer in zip(towards, answers[1:], strict=True):
                     said = said + weight * strength * (answer - answers[0])
-            if self.predicts == "v_prediction":
-                return x / whole**2 - said * (sigma / whole)
-            return x - said * sigma
+            v = self.predicts == "v_prediction"
+            found = x / whole**2 - said * (sigma / whole) if v else x - said * sigma
+            if shown is not None:
+                shown(found)
+            return found
 
         return guess
 

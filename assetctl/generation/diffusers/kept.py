@@ -62,6 +62,7 @@ class _Networks:
 
     pipeline: DiffusionPipeline
     encoders: tuple[Encoder, ...]
+    scheduler_config: Any
     read: Mapping[Path, _Stamp]
     loras: dict[object, Adapter] = field(default_factory=dict)
     words: list[tuple[object, str]] = field(default_factory=list)
@@ -132,7 +133,7 @@ class Kept:
         assert networks is not None  # noqa: S101 - it was loaded
         for key in keys:
             self._kept[key] = self._kept.pop(key)
-        return Loaded(networks.pipeline, networks.encoders, networks.pipeline.scheduler.config, networks.findings)
+        return Loaded(networks.pipeline, networks.encoders, networks.scheduler_config, networks.findings)
 
     def _networks(self, key: Key) -> _Networks | None:
         found = self._kept.get(key)
@@ -159,7 +160,7 @@ class Kept:
         if vae is None:
             self._kept[vae_key] = _Vae(pipeline.vae, checkpoint)
         if networks is None:
-            self._kept[networks_key] = _Networks(pipeline, encoders_of(pipeline), checkpoint)
+            self._kept[networks_key] = _Networks(pipeline, encoders_of(pipeline), pipeline.scheduler.config, checkpoint)
 
     def _change(self, plan: Plan, keys: Sequence[Key]) -> None:
         """Have the networks carry what a plan wants; those that cannot are kept no longer, half changed as they are."""

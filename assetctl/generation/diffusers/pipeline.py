@@ -18,7 +18,8 @@ from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import within_bounds
 from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
-from assetctl.generation.folders import driven, hand_over, hand_over_vae
+from assetctl.generation.families import build_of
+from assetctl.generation.folders import hand_over, hand_over_vae
 from assetctl.generation.parts import check_lora, refuse_numbers
 from assetctl.samplers import SAMPLERS
 from assetctl.tensors.adapters import EMBEDDINGS, ENDINGS, as_kohya, kohya_name, unsupported_method, with_adapters_names
@@ -73,7 +74,7 @@ def load_vae(plan: Plan, device: str, dtype: str) -> AutoencoderKL:
     assert plan.vae is not None  # noqa: S101 - who calls this looked
     options = {"torch_dtype": torch_dtype(dtype), "local_files_only": True}
     with tempfile.TemporaryDirectory(prefix="assetctl-") as scratch:
-        vae = _load_vae(plan.vae, str(plan.checkpoint.family), Path(scratch), options)
+        vae = _load_vae(plan.vae, plan.checkpoint.family or "unknown", Path(scratch), options)
     with _loading(plan.vae):
         return vae.to(device)
 
@@ -125,21 +126,21 @@ def _spacing(config: Mapping[str, Any], sampler: str, *, few: bool) -> str:
 
 def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
     checkpoint = plan.checkpoint
-    family, path = str(checkpoint.family), Path(checkpoint.path)
+    family, path = checkpoint.family or "unknown", Path(checkpoint.path)
     # what it predicts is a plan's, and no part's: whoever makes a scheduler says it
     folder = write_configuration(
         read_header(path), family, None, plan.tokenizer, scratch / "pipeline", own_vae="vae" not in options
     )
-    pipeline_class = getattr(diffusers, driven(family).pipeline)
+    pipeline_class = getattr(diffusers, build_of(family).pipeline)
     with _loading(checkpoint, folder):
         return pipeline_class.from_single_file(str(path), config=str(folder), **options)
 
 
 def _from_folder(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
     checkpoint = plan.checkpoint
-    folder, family = Path(checkpoint.path), str(checkpoint.family)
+    folder, family = Path(checkpoint.path), checkpoint.family or "unknown"
     handed = hand_over(folder, family, scratch / "pipeline", own_vae="vae" not in options)
-    pipeline_class = getattr(diffusers, driven(family).pipeline)
+    pipeline_class = getattr(diffusers, build_of(family).pipeline)
     with _loading(checkpoint, handed):
         pipeline = pipeline_class.from_pretrained(
             str(handed), use_safetensors=True, variant=_variant(handed / "unet"), **options

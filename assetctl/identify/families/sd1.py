@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from assetctl.identify.features import Distilled, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    ADAPTER,
     CHANNELS,
     CONTEXT,
     DEPTH,
@@ -15,6 +16,7 @@ from assetctl.identify.signs import (
     NAMED,
     NO,
     ONLY,
+    SQUARES,
     TOKENS,
     UNET,
     VECTORS,
@@ -40,6 +42,8 @@ _SIGNS = (
     Sign("certain", "its vectors have width 768", ("embedding",),
          measures={VECTORS: ({768},), NAMED: (None,), TOKENS: YES}),
     Sign("likely", "its vectors have width 768", ("embedding",), measures={VECTORS: ({768},), NAMED: (None,)}),
+    Sign("possible", "it steers by pictures in squares of 8", ("controlnet",),
+         measures={ADAPTER: ("t2i-adapter",), SQUARES: (64, 192)}),
     Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
 )  # fmt: skip
 
@@ -70,12 +74,8 @@ FAMILY = Family(
         "SD 1.5 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
     },
     driven=Driven(
-        "StableDiffusionPipeline",
-        "PNDMScheduler",
         native_size=512,
-        latent_scale=0.18215,
         text_encoders=(TextEncoder("text_encoder", "cond_stage_model.transformer.text_model."),),
-        heads=8,
         clip_skip=True,
     ),
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.identify.features import WHOLE, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    ADAPTER,
     CHANNELS,
     CONTEXT,
     DEPTH,
@@ -17,6 +18,7 @@ from assetctl.identify.signs import (
     LINEAR,
     NO,
     ONLY,
+    SQUARES,
     TOKENS,
     UNET,
     VECTORS,
@@ -44,6 +46,8 @@ _SIGNS = (
     Sign("certain", "its vectors have width 1024", ("embedding",),
          measures={VECTORS: ({1024},), TOKENS: YES}),
     Sign("likely", "its vectors have width 1024", ("embedding",), measures={VECTORS: ({1024},)}),
+    Sign("possible", "it steers by pictures in squares of 8", ("controlnet",),
+         measures={ADAPTER: ("t2i-adapter",), SQUARES: (64, 192)}),
     Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
 )  # fmt: skip
 
@@ -72,10 +76,7 @@ FAMILY = Family(
     clip="chunks",
     assumed_prediction="v_prediction",
     driven=Driven(
-        "StableDiffusionPipeline",
-        "DDIMScheduler",
         native_size=768,
-        latent_scale=0.18215,
         # trained on the last but one layer of 24; the last is in the file, and is not used
         text_encoders=(TextEncoder("text_encoder", "cond_stage_model.model.", open_clip=True, layers=23, padding="!"),),
     ),
