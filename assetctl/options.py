@@ -42,9 +42,8 @@ if TYPE_CHECKING:
 #: Values of options by their names; what is not asked for is not in it.
 Settings: TypeAlias = "Mapping[str, Any]"
 
-#: Seeds by chance are numbers of 32 bits, as A1111's are; ComfyUI's have more, of which 63 are taken, as many as a
-#: catalog can look for. -1 is A1111's word for one by chance.
-MAX_SEED, LARGEST_SEED, RANDOM = 2**32 - 1, 2**63 - 1, -1
+#: Seeds by chance are numbers of 32 bits, as A1111's are; ComfyUI's have 64. -1 is A1111's word for one by chance.
+MAX_SEED, LARGEST_SEED, RANDOM = 2**32 - 1, 2**64 - 1, -1
 
 #: The largest number that a picture of any program is believed to name: what JSON writers agree on.
 _MOST = 2**64 - 1
@@ -175,6 +174,16 @@ def is_number(value: object) -> TypeGuard[float]:
     )
 
 
+_SIZES = re.compile(r"(\d{1,5})x(\d{1,5})\+(\d{1,5})\+(\d{1,5})-(\d{1,5})x(\d{1,5})")
+
+
+def canonical_sizes(text: str) -> str:
+    """What SDXL is told of a picture, in its one spelling; nothing for what it is."""
+    if not text.strip():
+        return ""
+    return "{}x{}+{}+{}-{}x{}".format(*sizes_of(text))
+
+
 _SIDE: dict[str, Any] = {
     "flag": "--size", "key": "size", "field": "Size", "bounds": (64, 4096), "believed": (1, 2**20), "multiple": 8,
     "help": "By default the checkpoint's own.",
@@ -278,6 +287,44 @@ OPTIONS: tuple[Option, ...] = (
         "--pad-prompts", "pad_prompts", "Pad conds", False, silent=False, others=("pad_cond_uncond",), sampled=True,
     ),
     Option(
+        "start_step", int, "Begin at this step, as ComfyUI's KSampler Advanced: by default the first, 0.",
+        "--start-step", "start_step", "Start at step", 0, (0, 10_000), silent=0,
+        others=("start_at_step",), sampled=True,
+    ),
+    Option(
+        "end_step", int, "End before this step, as it does too: by default the last; 0 for no such limit.",
+        "--end-step", "end_step", "End at step", 0, (0, 10_000), silent=0, others=("end_at_step",), sampled=True,
+    ),
+    Option(
+        "leftover_noise", bool, "With --end-step: leave the noise that is left then.",
+        "--leftover-noise", "leftover_noise", "Leftover noise", False, silent=False, sampled=True,
+    ),
+    Option(
+        "latent_batch", int, "How many pictures ComfyUI drew noise for at once, of one seed: by default 1.",
+        "--latent-batch", "latent_batch", "Latent batch size", 1, (1, 4096), silent=1, sampled=True,
+    ),
+    Option(
+        "latent_index", int, "Which of them this is, counted from 0.",
+        "--latent-index", "latent_index", "Latent batch index", 0, (0, 4095), silent=0, sampled=True,
+    ),
+    Option(
+        "prompt_l", str, "What SDXL's first text encoder reads in the place of the prompt: ComfyUI's text_l.",
+        "--prompt-l", "prompt_l", "Prompt L", "", silent="", sampled=True,
+    ),
+    Option(
+        "negative_l", str, "Likewise, of what it must not show.",
+        "--negative-l", "negative_l", "Negative prompt L", "", silent="", sampled=True,
+    ),
+    Option(
+        "sizes", str, "What SDXL is told of its picture: original size, crop, size, like 2048x2048+0+0-1024x1024.",
+        "--sizes", "sizes", "SDXL sizes", "", silent="", spelled=canonical_sizes, sampled=True,
+    ),
+    Option(
+        "negative_sizes", str, "Likewise, beside the negative prompt.",
+        "--negative-sizes", "negative_sizes", "SDXL negative sizes", "", silent="", spelled=canonical_sizes,
+        sampled=True,
+    ),
+    Option(
         "old_editing", bool, "[a:b:N] changes at a share of the steps where N < 1, as in A1111 before 1.6.",
         "--old-editing", "old_editing", "Old prompt editing timelines", False, silent=False,
         others=("use_old_scheduling",), sampled=True,
@@ -289,6 +336,18 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )  # fmt: skip
 """All of them, in the order of the help."""
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """Original width and height, what is cut off on the left and above, width and height, of `WxH+X+Y-WxH`.
+
+    Raises:
+        UsageError: The text is no such thing.
+    """
+    found = _SIZES.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text!r:.40} are no sizes.", "Write them like 2048x2048+0+0-1024x1024.")
+    return tuple(map(int, found.groups()))
 
 
 def option(name: str) -> Option:

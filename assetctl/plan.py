@@ -125,7 +125,9 @@ def loading_order(plans: Sequence[Plan]) -> list[int]:
     first: dict[object, int] = {}
     places: list[tuple[int, ...]] = []
     for number, plan in enumerate(plans):
-        model = (plan.checkpoint, plan.prediction, plan.tokenizer, plan.device, plan.dtype)
+        # A1111's and ComfyUI's pictures are computed in another precision than diffusers'
+        theirs = plan.settings.get("flavour") in ("a1111", "comfyui")
+        model = (plan.checkpoint, plan.prediction, plan.tokenizer, plan.device, plan.dtype, theirs)
         loaded = [model, (model, plan.vae), (model, plan.vae, plan.of("embedding")), (model, plan.uses)]
         places.append(tuple(first.setdefault((depth, each), number) for depth, each in enumerate(loaded)))
     return sorted(range(len(plans)), key=places.__getitem__)

@@ -19,7 +19,8 @@ from assetctl.run import running
 from assetctl.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
     from assetctl.axes import Axis
     from assetctl.catalog import Generation
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.jobs import JobResult
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
     from assetctl.operations.provision.lock import LockResult
@@ -620,6 +622,27 @@ class Registry:
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
+    def generate_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Sequence[GenerationResult]:
+        """Make what `draw` returns: the one picture of each request, with one output for all.
+
+        Raises:
+            InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
+            AssetctlError: Likewise, in its `done`.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.generate import generate_each
+
+        plans = [self.plan(request) for request in requests]
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return generate_each(self._workspace, plans, painter, output=requests[0].output, run=run)
+
     def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
         """Resolve and check a request in every combination of some values, in which order they load least.
 
@@ -652,12 +675,52 @@ class Registry:
             AssetctlError: No cell can be made. One that cannot ends no other: the result says why.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.make.grid import make_grid
+        from assetctl.operations.make.grid_making import make_grid
 
         planned = self.plan_grid(request, grid)
         painter = backend or DiffusersBackend()
         with running(run) as run:
             return make_grid(self._workspace, planned, painter, output=request.output, run=run)
+
+    def generate_batch(
+        self,
+        jobs: PathLike | bytes | Iterable[Mapping[str, Any]],
+        *,
+        base: Request | None = None,
+        file: PathLike = "registry.toml",
+        shard: tuple[int, int] = (1, 1),
+        dry_run: bool = False,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Sequence[JobResult]:
+        """Make the pictures of a list of jobs that are not there yet, in the order that loads least.
+
+        Whatever ends it, the same call goes on: each job is made once, by one process. One that fails keeps no other.
+
+        Args:
+            jobs: What each asks for: `{"prompt": "a cat", "loras": {"whiskers": 0.8}, "seed": 7}`; or a file, or its
+                content, with such a JSON object in each line.
+            base: What holds where a job says nothing else.
+            file: The manifest that has the recipes which jobs name.
+            shard: `(2, 4)` is the second of four parts, which several machines make of one list.
+            dry_run: Only say what would be made.
+            backend: Who makes them; diffusers unless given.
+            run: Told of every step, and `Finished` of every job.
+
+        Raises:
+            InterruptedBatchError: A `KeyboardInterrupt` that says what became of each job in its `done`.
+            AssetctlError: The list cannot be read, or nothing more can be saved; likewise.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.batch import generate_batch
+        from assetctl.operations.make.jobs import read_list
+
+        said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return generate_batch(
+                self._workspace, said, painter, base=base, manifest=Path(file), shard=shard, dry_run=dry_run, run=run
+            )
 
     def plan_reproduction(
         self,

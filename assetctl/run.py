@@ -94,7 +94,7 @@ class Step(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview(Event):
-    """What a picture looks like at a step: the bytes of a small PNG."""
+    """What a picture looks like at a step, roughly: the bytes of a small PNG, for runs that want previews."""
 
     picture: int
     step: int
@@ -130,10 +130,12 @@ class Run:
     Args:
         listeners: Each is called with every event, one event at a time. What one raises ends the run, and comes out
             of the operation as it was raised.
+        previews: Whether they want to see what pictures look like on their way, as a `Preview` now and then.
     """
 
-    def __init__(self, *listeners: Callable[[Event], None]) -> None:
+    def __init__(self, *listeners: Callable[[Event], None], previews: bool = False) -> None:
         self._listeners = listeners
+        self.wants_previews = previews
         self._telling = threading.RLock()
         self._cancelled = threading.Event()
         self._whole: Run | None = None  # that this is a part of
@@ -154,7 +156,8 @@ class Run:
         Args:
             said: Makes of what the part tells what those hear.
         """
-        part = Run(self._deliver if said is None else lambda event: self._deliver(said(event)))
+        tell = self._deliver if said is None else lambda event: self._deliver(said(event))
+        part = Run(tell, previews=self.wants_previews)
         part._whole = self
         return part
 

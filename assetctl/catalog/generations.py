@@ -60,6 +60,7 @@ class GenerationEntry:
         image_path: Where the picture lies.
         image_sha256: Of the picture's file.
         record: Everything that was recorded in the picture.
+        job: The job of a batch that it was made for, which has one picture of a seed.
     """
 
     uses: Sequence[PlannedUse]
@@ -69,6 +70,7 @@ class GenerationEntry:
     image_path: str
     image_sha256: str
     record: dict[str, object]
+    job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Generation:
         image_sha256: Of the file as it was saved.
         record: Everything that was recorded in it; `None` in a list of many.
         replaced: Whether another file is known to lie where it was saved.
+        job: The job of a batch that it was made for, if it was.
     """
 
     number: int
@@ -110,6 +113,7 @@ class Generation:
     assets: tuple[GenerationAsset, ...]
     record: dict[str, Any] | None = None
     replaced: bool = False
+    job: str | None = None
 
     @property
     def is_there(self) -> bool:
@@ -207,6 +211,16 @@ class Generations(Asking):
         query = "SELECT id FROM generations WHERE image_sha256 = ? ORDER BY id DESC LIMIT 1"
         return next((int(row[0]) for row in self._rows(query, [sha256])), None)
 
+    def of_jobs(self, jobs: Iterable[str]) -> dict[str, list[Generation]]:
+        """The pictures that were made for each of these jobs of a batch, in order, without records; none of others."""
+        found: dict[str, list[Generation]] = {}
+        for each in self._listed(
+            "FROM generations WHERE job IN (SELECT value FROM json_each(?)) ORDER BY id",
+            [orjson.dumps(list(jobs)).decode()],
+        ):
+            found.setdefault(str(each.job), []).append(each)
+        return found
+
     def record(self, entry: GenerationEntry) -> int:
         """Keep one picture and what it was made of; returns its number."""
         kept = {
@@ -217,6 +231,7 @@ class Generations(Asking):
             "image_path": entry.image_path,
             "image_sha256": entry.image_sha256,
             "record": orjson.dumps(entry.record).decode(),
+            "job": entry.job,
         }
         uses = [
             (position, use.path, use.role, use.name, use.sha256, use.applied_weight)
@@ -277,7 +292,8 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
         values += [word.casefold() for word in wanted.words]
     if wanted.seed is not None:
         where.append("seed = ?")
-        values.append(wanted.seed)
+        # SQLite reads what is beyond its whole numbers as the nearest broken one
+        values.append(wanted.seed if wanted.seed < 2**63 else float(wanted.seed))
     if wanted.since is not None:
         where.append("id IN (SELECT id FROM generations WHERE created_at >= ?)")
         values.append(wanted.since)

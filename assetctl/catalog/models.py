@@ -162,7 +162,10 @@ class GenerationRow(Row):
     """One picture that was made."""
 
     __tablename__ = "generations"
-    __table_args__ = _NEVER_AGAIN
+    __table_args__ = (
+        Index(None, "job", "seed", unique=True, sqlite_where=text("job IS NOT NULL")),
+        _NEVER_AGAIN,
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     created_at: Mapped[str] = mapped_column(index=True)
@@ -176,6 +179,7 @@ class GenerationRow(Row):
     image_path: Mapped[str]
     image_sha256: Mapped[str] = mapped_column(index=True)
     record: Mapped[dict[str, Any]]
+    job: Mapped[str | None]
 
 
 class GenerationAssetRow(Row):

@@ -9,7 +9,7 @@ import shlex
 import unicodedata
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from assetctl.catalog.listing import ALL, Lists
 from assetctl.catalog.rows import (
@@ -481,9 +481,15 @@ class Reader(Lists):
         """Where an asset came from, and what was said of it there."""
         query = f"SELECT {', '.join(_ORIGIN)} FROM origins WHERE asset_id = ?"
         rows = self._rows(query, [asset.id], _ORIGIN)
-        if not rows:
-            return None
-        source, reference, revision, url, fetched_at, facts = rows[0]
+        return self._origin(rows[0]) if rows else None
+
+    def origins(self) -> dict[int, Origin]:
+        """Where all assets came from that came from somewhere, by their numbers."""
+        rows = self._rows(f"SELECT asset_id, {', '.join(_ORIGIN)} FROM origins", [], {"asset_id": NUMBER, **_ORIGIN})
+        return {row[0]: self._origin(row[1:]) for row in rows}
+
+    def _origin(self, row: Sequence[Any]) -> Origin:
+        source, reference, revision, url, fetched_at, facts = row
         with explained(self._path):
             said = None if facts is None else _facts(from_json(facts, "what a source says"))
         return Origin(source, reference, revision, url, fetched_at, said)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 30.0
 
 #: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0008"
+HEAD = "0009"
 
 #: The first schema that has the triggers below.
 _WITH_TRIGGERS = "0007"
@@ -67,7 +67,7 @@ TABLES: dict[str, dict[str, Kinds]] = {
     "overrides": {"asset_id": NUMBER, "field": TEXT, "value": TEXT, "set_at": TEXT},
     "generations": {
         "id": NUMBER, "created_at": TEXT, "prompt": TEXT, "negative_prompt": TEXT, "settings": TEXT,
-        "image_path": TEXT, "image_sha256": TEXT, "record": ANYTHING,
+        "image_path": TEXT, "image_sha256": TEXT, "record": ANYTHING, "job": TEXT_OR_NONE,
     },
     "generation_assets": {
         "generation_id": NUMBER, "position": NUMBER, "asset_id": NUMBER_OR_NONE, "role": TEXT, "name": TEXT,

@@ -194,16 +194,9 @@ def _local(moment: str) -> str:
 def naming_what_is_done() -> Iterator[None]:
     """Let an interrupt tell of the pictures that there are, and how to make the rest."""
     from assetctl.operations.make.generate import InterruptedGenerationError  # noqa: PLC0415 - a dry run needs none of it
-    from assetctl.operations.make.grid import InterruptedGridError  # noqa: PLC0415 - likewise
 
     try:
         yield
-    except InterruptedGridError as stopped:
-        cells = [each for each in stopped.done.cells if each.plan is not None]
-        made = sum(each.image is not None for each in cells)
-        error = StoppedError(f"Interrupted: {made} of {_cells(len(cells))} are done.", None, stopped.rest)
-        error.done = stopped.done
-        raise error from None
     except InterruptedGenerationError as stopped:
         count = len(stopped.done) + len(stopped.rest)
         rest = {"--seed": str(stopped.rest[0]), "--count": str(len(stopped.rest))} if stopped.rest else {}
@@ -211,6 +204,21 @@ def naming_what_is_done() -> Iterator[None]:
             rest["--out"] = str(stopped.name)
         done = f"{len(stopped.done)} of {count} {'picture is' if count == 1 else 'pictures are'} done"
         error = StoppedError(f"Interrupted: {done}.", None, rest)
+        error.done = stopped.done
+        raise error from None
+
+
+@contextlib.contextmanager
+def naming_cells_that_are_done() -> Iterator[None]:
+    """Likewise, of the cells of a grid, which are on a sheet."""
+    from assetctl.operations.make.grid_making import InterruptedGridError  # noqa: PLC0415 - grids alone
+
+    try:
+        yield
+    except InterruptedGridError as stopped:
+        cells = [each for each in stopped.done.cells if each.plan is not None]
+        made = sum(each.image is not None for each in cells)
+        error = StoppedError(f"Interrupted: {made} of {_cells(len(cells))} are done.", None, stopped.rest)
         error.done = stopped.done
         raise error from None
 
@@ -228,6 +236,7 @@ def tell_grid(out: Output, grid: GridResult) -> None:
     made = sum(each.image is not None for each in grid.cells)
     before = f", {there} of them made before" if there else ""
     out.note(f"{_cells(made)} in {grid.folder}{before}; made in {grid.timings.get('total', 0.0):.1f} s")
+    show_findings(() if out.json else grid.findings)
     out.result(grid, lambda: out.lines(paths), paths, grid.failed)
 
 
@@ -248,6 +257,7 @@ def show_grid(out: Output, grid: GridResult) -> None:
     out.labelled("sheet", f"{grid.size[0]}x{grid.size[1]}{small}")
     for place in grid.out:
         out.labelled("saved in" if Path(place).suffix.lower() not in FORMATS else "saved as", place)
+    show_findings(grid.findings)
 
 
 def _cells(number: int) -> str:

@@ -249,17 +249,17 @@ class Output:
         console.print(table)
 
     @contextlib.contextmanager
-    def progress(self) -> Iterator[Run]:
+    def progress(self, *listeners: Callable[[Event], None]) -> Iterator[Run]:
         """A run whose warnings are told and kept, with bars on stderr for a person at a terminal."""
         from assetctl.run import Run  # noqa: PLC0415 - as above
 
         if self.quiet or not sys.stderr.isatty():
-            yield Run(self.warn)
+            yield Run(self.warn, *listeners)
             return
         from assetctl.cli.progress import Bars  # noqa: PLC0415 - needs Rich
 
         with Bars() as bars:
-            yield Run(self.warn, bars)
+            yield Run(self.warn, bars, *listeners)
 
 
 _COMMON = "Common options"

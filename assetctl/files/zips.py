@@ -162,9 +162,15 @@ def _see_safe(archive: Path, entry: zipfile.ZipInfo) -> None:
 
 def _names(paths: list[str]) -> dict[str, str]:
     """What each file is to be called: as in the ZIP and, where others are called so too, after its folders."""
-    plain = {path: safe_name(PurePosixPath(path).name) for path in paths}
+    plain = {path: _safe(PurePosixPath(path).name) for path in paths}
     called = [name.lower() for name in plain.values()]
     return {
-        path: name if called.count(name.lower()) == 1 else safe_name("-".join(PurePosixPath(path).parts))
+        path: name if called.count(name.lower()) == 1 else _safe("-".join(PurePosixPath(path).parts))
         for path, name in plain.items()
     }
+
+
+def _safe(name: str) -> str:
+    """A name that every filesystem takes, with the suffix that it has: also where it is nothing else, or very long."""
+    suffix = next(suffix for suffix in _SUFFIXES if name.lower().endswith(suffix))
+    return f"{safe_name(name[: -len(suffix)])}{suffix}"

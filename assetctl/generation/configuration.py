@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from assetctl.errors import UnusableError
 from assetctl.files.paths import write_json
 from assetctl.generation.bounds import Config, layers_of, within_bounds
-from assetctl.generation.folders import checked_vae, driven, hand_over, is_complete, model_index
+from assetctl.generation.families import build_of
+from assetctl.generation.folders import checked_vae, hand_over, is_complete, model_index
 from assetctl.generation.parts import (
     END,
     NETWORKS,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from assetctl.files.safetensors import Header
-    from assetctl.identify.features import TextEncoder
+    from assetctl.identify.features import Driven, TextEncoder
 
 _UNET = "model.diffusion_model."
 
@@ -62,7 +63,7 @@ def write_configuration(
         UnusableError: The checkpoint lacks a part, the family is not driven, or the
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
-    encoders_by_part = {encoder.part: encoder for encoder in driven(family).text_encoders}
+    encoders_by_part = {encoder.part: encoder for encoder in _asked(family).text_encoders}
     refuse_numbers(header, NETWORKS)
     if tokenizer is not None and is_complete(tokenizer):
         return hand_over(
@@ -153,7 +154,7 @@ def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> 
     )
     return {
         "_class_name": "UNet2DConditionModel",
-        "sample_size": driven(family).native_size // 8,
+        "sample_size": _asked(family).native_size // build_of(family).latents.factor,
         "in_channels": _shape(header, _UNET + "input_blocks.0.0.weight")[1],
         "out_channels": _shape(header, _UNET + "out.2.weight")[0],
         "block_out_channels": channels,
@@ -164,9 +165,9 @@ def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> 
         "cross_attention_dim": contexts.pop(),
         "use_linear_projection": len(_shape(header, projection)) == 2,
         # diffusers' word for the number of heads
-        "attention_head_dim": driven(family).heads or [max(1, width // 64) for width in channels],
+        "attention_head_dim": build_of(family).heads or [max(1, width // 64) for width in channels],
         "norm_num_groups": math.gcd(32, *channels),
-        **(_added_conditioning(header, encoders["text_encoder_2"]) if driven(family).size_conditioned else {}),
+        **(_added_conditioning(header, encoders["text_encoder_2"]) if build_of(family).told.sizes else {}),
     }
 
 
@@ -231,7 +232,7 @@ def vae_config(header: Header, family: str) -> Config:
     without_quantisation = f"{prefix}quant_conv.weight" not in header.tensors
     return {
         "_class_name": "AutoencoderKL",
-        "sample_size": driven(family).native_size,
+        "sample_size": _asked(family).native_size,
         "in_channels": _shape(header, prefix + "encoder.conv_in.weight")[1],
         "out_channels": _shape(header, prefix + "decoder.conv_out.weight")[0],
         "latent_channels": _shape(header, prefix + "encoder.conv_out.weight")[0] // 2,
@@ -240,7 +241,7 @@ def vae_config(header: Header, family: str) -> Config:
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "norm_num_groups": math.gcd(32, *channels),
-        "scaling_factor": driven(family).latent_scale,
+        "scaling_factor": build_of(family).latents.scale,
         "force_upcast": True,
         **({"use_quant_conv": False, "use_post_quant_conv": False} if without_quantisation else {}),
     }
@@ -248,7 +249,7 @@ def vae_config(header: Header, family: str) -> Config:
 
 def text_encoder_configs(header: Header, family: str) -> dict[str, Config]:
     """The configuration of each text encoder, by its name in the pipeline."""
-    return {encoder.part: _text_encoder_config(header, encoder) for encoder in driven(family).text_encoders}
+    return {encoder.part: _text_encoder_config(header, encoder) for encoder in _asked(family).text_encoders}
 
 
 def _text_encoder_config(header: Header, encoder: TextEncoder) -> Config:
@@ -293,7 +294,7 @@ def scheduler_config(header: Header, family: str, prediction: str | None) -> Con
     assumed = None if known is None else known.assumed_prediction
     usual = "v_prediction" if "v_pred" in header.tensors else assumed or "epsilon"
     config: Config = {
-        "_class_name": driven(family).scheduler,
+        "_class_name": build_of(family).scheduler,
         "beta_start": 0.00085,
         "beta_end": 0.012,
         "beta_schedule": "scaled_linear",
@@ -306,8 +307,16 @@ def scheduler_config(header: Header, family: str, prediction: str | None) -> Con
     }
     if "ztsnr" in header.tensors:
         return config | {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    spacing = driven(family).spacing
+    spacing = build_of(family).spacing
     return config | ({"timestep_spacing": spacing} if spacing else {})
+
+
+def _asked(family: str) -> Driven:
+    known = family_called(family)
+    if known is None or known.driven is None:
+        build_of(family)  # which says so
+        raise AssertionError(family)
+    return known.driven
 
 
 def _count(header: Header, prefix: str) -> int:

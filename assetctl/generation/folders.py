@@ -14,14 +14,12 @@ from assetctl.errors import UnusableError
 from assetctl.files.paths import read_object, write_json
 from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, layers_of, refuse_code, shown_value, within_bounds
+from assetctl.generation.families import build_of
 from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files
-from assetctl.identify.plugins import driven_families, family_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
-    from assetctl.identify.features import Driven
 
 
 #: What each component may be. Nothing else is ever imported on a configuration's word.
@@ -67,11 +65,11 @@ def check_folder(folder: Path, family: str) -> Config:
     path = folder / "model_index.json"
     index = read_object(path, folder)
     refuse_code(index, path)
-    for part in (*components_of(family), "scheduler"):
+    for part in (*build_of(family).parts, "scheduler"):
         if not _is_known(part, index.get(part)):
             raise UnusableError(
                 f"{folder} cannot be used: its model_index.json makes {part} {str(index.get(part))[:80]!r}.",
-                f"A folder of the family {family} has the parts of a {driven(family).pipeline}.",
+                f"A folder of the family {family} has the parts of a {build_of(family).pipeline}.",
             )
     for key, entry in index.items():
         if not _is_harmless(key, entry):
@@ -81,25 +79,6 @@ def check_folder(folder: Path, family: str) -> Config:
                 "Look for the same model without code in it: assetctl runs none that comes with a model.",
             )
     return index
-
-
-def driven(family: str) -> Driven:
-    """What it takes to generate with the family of this name.
-
-    Raises:
-        UnusableError: It cannot be generated with.
-    """
-    known = family_called(family)
-    if known is None or known.driven is None:
-        hint = f"Choose a checkpoint of one of: {', '.join(driven_families())}."
-        raise UnusableError(f"The family {family} cannot be generated with.", hint)
-    return known.driven
-
-
-def components_of(family: str) -> list[str]:
-    """The components of a family's pipeline, all but the scheduler."""
-    has_second = len(driven(family).text_encoders) > 1
-    return [part for part in COMPONENTS if has_second or not part.endswith("_2")]
 
 
 def _is_known(part: str, entry: object) -> bool:
@@ -193,10 +172,11 @@ def hand_over(
 
 def model_index(family: str) -> Config:
     """The components of a family's pipeline, and none besides."""
-    index: Config = {part: [COMPONENTS[part][0], COMPONENTS[part][1][0]] for part in components_of(family)}
-    index |= {"_class_name": driven(family).pipeline, "scheduler": ["diffusers", driven(family).scheduler]}
+    build = build_of(family)
+    index: Config = {part: [COMPONENTS[part][0], COMPONENTS[part][1][0]] for part in build.parts}
+    index |= {"_class_name": build.pipeline, "scheduler": ["diffusers", build.scheduler]}
     index |= {"feature_extractor": [None, None], "image_encoder": [None, None]}
-    if driven(family).zeros_for_nothing:
+    if build.told.zeros_for_nothing:
         return index | {"force_zeros_for_empty_prompt": True}
     return index | {"safety_checker": [None, None], "requires_safety_checker": False}
 
@@ -225,7 +205,7 @@ def checked_vae(folder: Path) -> Config:
 
 
 def _used(family: str, *, own_vae: bool) -> list[str]:
-    return [part for part in (*components_of(family), "scheduler") if own_vae or part != "vae"]
+    return [part for part in (*build_of(family).parts, "scheduler") if own_vae or part != "vae"]
 
 
 def _config_path(folder: Path, part: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,9 @@ _SMALLEST, _LARGEST, _LINES = 12, 48, 24
 
 #: Characters of a label, a title or a reason that are drawn, and lines that it has of its own.
 _MOST, _PARTS = 2000, 9
+
+#: Characters of a line: what is longer is parted unmeasured, for measuring takes as long as the text.
+_LINE = 1000
 
 #: A cell without a picture, where nothing says how large that would have been.
 _UNKNOWN = (256, 256)
@@ -306,14 +310,15 @@ def _wrapped(text: str, font: Any, width: float | None) -> list[str]:  # noqa: A
     lines, line = list[str](), ""
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
-        if font.getlength(longer) <= width:
+        if len(longer) <= _LINE and font.getlength(longer) <= width:
             line = longer
             continue
         if line:
             lines.append(line)
         line = word
-        while len(line) > 1 and font.getlength(line) > width:  # a word that no line holds is parted
-            end = next((n for n in range(2, len(line) + 1) if font.getlength(line[:n]) > width), len(line)) - 1
+        while len(line) > _LINE or (len(line) > 1 and font.getlength(line) > width):  # no line holds the word
+            lengths = range(2, min(len(line), _LINE) + 1)
+            end = max(bisect_right(lengths, width, key=lambda n: font.getlength(line[:n])) + 1, 1)
             lines.append(line[:end])
             line = line[end:]
     return [*lines, line]

@@ -30,8 +30,12 @@ _GAP = re.compile(r"[\s_]+")
 _COMMA = re.compile(r" ?, ?")
 
 #: How ComfyUI begins the name of an embedding.
-_PREFIX = r"(?:(?<!\w)embedding:\s*+)?+"
+_PREFIX = re.compile(r"(?<!\w)embedding:\s*+", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!\w)embedding:\s*+([^\s,:;()\[\]<>|]++)", re.IGNORECASE)
+
+#: Where a word begins; and how many names are looked for one by one.
+_WORD = re.compile(r"(?<!\w)\w")
+_FEW = 16
 
 #: Stands for a chunk break, which no phrase reaches across.
 _WALL = "\x00"
@@ -47,17 +51,57 @@ def split_at_tokens(text: str, tokens: Iterable[str]) -> list[tuple[str, str | N
         The pieces of `text` in order, which together are `text`: `(piece, None)` for plain text and
         `(piece, token)` for a match, with the token spelled as in `tokens`.
     """
-    known = sorted({token.lower(): token for token in tokens if token}.values(), key=len, reverse=True)
-    if not known:
-        return [(text, None)] if text else []
-    pattern = "|".join(f"({_PREFIX}{_whole_name(token)})" for token in known)
+    said = _folded(text)
+    known = {_folded(token): token for token in tokens if token}
+    places = [(at, name) for at, name in _places_of(known, said) if _is_whole(said, at, at + len(name))]
+    named = {each.end(): each.start() for each in _PREFIX.finditer(said)} if places else {}
+    begun = set(named.values())
+    found = [(named.get(at, at), -at - len(name), name) for at, name in places if at not in begun]
     pieces: list[tuple[str, str | None]] = []
     start = 0
-    for found in re.finditer(pattern, text, re.IGNORECASE):
-        pieces += [(text[start : found.start()], None), (found[0], known[(found.lastindex or 1) - 1])]
-        start = found.end()
+    for begin, end, name in sorted(found):
+        if begin >= start:
+            pieces += [(text[start:begin], None), (text[begin:-end], known[name])]
+            start = -end
     pieces.append((text[start:], None))
     return [piece for piece in pieces if piece[0]]
+
+
+def _folded(text: str) -> str:
+    """A text without regard to case, each letter at the place that it had."""
+    if text.isascii():
+        return text.lower()
+    return "".join(folded if len(folded := letter.casefold()) == 1 else letter for letter in text)
+
+
+def _places_of(names: Iterable[str], said: str) -> Iterator[tuple[int, str]]:
+    """Where names stand by themselves: not inside a longer word, nor next to a hyphen that goes on with one."""
+    wordy = {name for name in names if _is_word(name[0])}
+    if len(wordy) <= _FEW:
+        wordy = set()
+    lengths = {len(name) for name in wordy}
+    for begun in _WORD.finditer(said) if wordy else ():  # of very many, each word is looked up, and not each looked for
+        at = begun.start()
+        yield from ((at, name) for length in lengths if (name := said[at : at + length]) in wordy)
+    for name in names:
+        at = -1 if name in wordy else said.find(name)
+        while at >= 0:
+            yield at, name
+            at = said.find(name, at + 1)
+
+
+def _is_whole(said: str, at: int, end: int) -> bool:
+    """Whether words end on both sides of a place in a text, hyphens and all; an edge that is a sign needs no end."""
+    before, after = said[max(0, at - 2) : at][::-1], said[end : end + 2]
+    return not (_is_word(said[at]) and _goes_on(before)) and not (_is_word(said[end - 1]) and _goes_on(after))
+
+
+def _goes_on(beyond: str) -> bool:
+    return _is_word(beyond[:1]) or (beyond[:1] == "-" and _is_word(beyond[1:]))
+
+
+def _is_word(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
 
 
 def embeddings_named(text: str) -> list[str]:
@@ -77,7 +121,7 @@ def words_present(prompt: ParsedPrompt | str, words: Iterable[str]) -> set[str]:
     and with any run of spaces and underscores between them.
     """
     text = _plain(prompt)
-    return {word for word in words if (plain := _plain(word)) and re.search(_whole_word(plain), text)}
+    return {word for word in words if (plain := _plain(word)) and plain in text and re.search(_whole_word(plain), text)}
 
 
 def _plain(prompt: ParsedPrompt | str) -> str:
@@ -92,13 +136,6 @@ def _whole_word(word: str) -> str:
     before = r"(?<!\w)" if re.match(r"\w", word) else ""
     after = r"(?!\w)" if re.search(r"\w\Z", word) else ""
     return before + re.escape(word) + after
-
-
-def _whole_name(name: str) -> str:
-    """A pattern for `name`, not inside a longer word, nor next to a hyphen that goes on with one."""
-    before = r"(?<!\w-)" if re.match(r"\w", name) else ""
-    after = r"(?!-\w)" if re.search(r"\w\Z", name) else ""
-    return before + _whole_word(name) + after
 
 
 #: Tokens that CLIP reads at a time, without the start and the end.

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from measuring import background, colour, has_watermark, paint, shape, tone
@@ -24,6 +24,7 @@ from scenes import COLOURS, SHAPES, held_out
 from assetctl import Output, Registry, Request
 from assetctl.demo import demo_assets
 from assetctl.generation.diffusers import DiffusersBackend
+from assetctl.samplers import AUTOMATIC, SAMPLERS, SCHEDULERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,14 +95,23 @@ class Studio:
         loras: tuple[str, ...] = (),
         embeddings: tuple[str, ...] = (),
         negative: str = "",
+        steps: int = STEPS,
+        **settings: Any,  # noqa: ANN401 - options of a picture
     ) -> Image.Image:
         """The picture of a prompt."""
-        key = (prompt, seed, loras, embeddings, negative)
+        key = (prompt, seed, loras, embeddings, negative, steps, *settings.items())
         if key not in self._made:
             # a home that was evaluated before has pictures of these names
             output = Output(self._home / "pictures" / f"{len(self._made)}.png", force=True)
             request = Request.of(
-                prompt, negative, loras=loras, embeddings=embeddings, steps=STEPS, seed=seed, output=output
+                prompt,
+                negative,
+                loras=loras,
+                embeddings=embeddings,
+                output=output,
+                steps=steps,
+                seed=seed,
+                **settings,
             )
             result = self._registry.generate(request, backend=self._backend)
             self._made[key] = Image.open(result.images[0].path).convert("RGB")
@@ -244,6 +254,62 @@ def _weights(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
     yield Row("negative: (colour: 1.4) farther from it than (colour: 0.6)", count, hits, without, 0.9)
 
 
+#: For samplers and schedules: their steps, and for how many prompts of other rows they have one, as there are many.
+_USUAL_STEPS, _FEWER = 20, 6
+
+#: Samplers that every schedule is tried with: the one that is taken, and one without new noise.
+_WITH_SCHEDULES = ("Euler a", "DPM++ 2M")
+
+
+#: Polynomials through four slopes overshoot where a strong guidance bends the way: in A1111, ComfyUI and diffusers
+#: alike, these draw wrong colours with a CFG of 7.
+_OVERSHOOT, _GENTLE = ("LMS", "PLMS", "IPNDM", "DEIS"), 3.0
+
+Way: TypeAlias = tuple[str, dict[str, Any]]
+
+
+def _way(flavour: str, sampler: str, scheduler: str = AUTOMATIC) -> Way:
+    """What a sampler with a schedule is called, and how it is asked for."""
+    called = sampler if scheduler == AUTOMATIC else f"{sampler}, {scheduler}"
+    gentle = {"cfg_scale": _GENTLE} if sampler in _OVERSHOOT else {}
+    if gentle:
+        called += f", CFG {_GENTLE:g}"
+    return f"{flavour}: {called}", {"flavour": flavour, "sampler": sampler, "scheduler": scheduler, **gentle}
+
+
+def ways() -> list[Way]:
+    """All samplers and schedules in the ways of A1111 and ComfyUI."""
+    found = []
+    for flavour in ("a1111", "comfyui"):
+        found += [_way(flavour, name) for name in SAMPLERS]
+        found += [
+            _way(flavour, *each) for each in itertools.product(_WITH_SCHEDULES, SCHEDULERS) if AUTOMATIC not in each
+        ]
+    return found
+
+
+#: One way of each kind, where few prompts are asked for.
+_FEW_WAYS = (
+    _way("a1111", "Euler a"),
+    _way("comfyui", "DPM++ 2M", "Karras"),
+    _way("a1111", "DPM++ 2M SDE", "Exponential"),
+    _way("comfyui", "UniPC", "SGM Uniform"),
+    _way("a1111", "DDIM"),
+    _way("comfyui", "LMS", "Beta"),
+)
+
+
+def _samplers(studio: Studio, count: int) -> Iterator[Row]:
+    """Each sampler and schedule draws the colour that is asked for; another prompt's colour is there by chance."""
+    few = count < 2 * _FEWER
+    asked = wishes(_FEWER)[-1:] if few else wishes(count // _FEWER)
+    for called, settings in _FEW_WAYS if few else ways():
+        found = [colour(studio.picture(wish.prompt, wish.seed, steps=_USUAL_STEPS, **settings)) for wish in asked]
+        hits = sum(name == wish.colour for name, wish in zip(found, asked, strict=True))
+        chance = sum(name == wish.colour for name, wish in zip(found, asked[1:], strict=False))
+        yield Row(f"colour, {called}", len(asked), hits, chance, 0.9)
+
+
 #: The promises, by what makes them, in the order of the table.
 PARTS: dict[str, Callable[[Studio, int], Iterator[Row]]] = {
     "prompts": lambda studio, count: _prompts(studio, wishes(count), ""),
@@ -252,6 +318,7 @@ PARTS: dict[str, Callable[[Studio, int], Iterator[Row]]] = {
     "subject LoRA": lambda studio, count: _subject(studio, wishes(count)),
     "embeddings": lambda studio, count: _embeddings(studio, wishes(count)),
     "weights": lambda studio, count: _weights(studio, wishes(count)),
+    "samplers": _samplers,
 }
 
 
@@ -274,12 +341,14 @@ def main() -> int:
     """Print the table; the exit code says whether every promise was kept."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--prompts", type=int, default=PROMPTS, help="How many for each promise.")
+    options.add_argument("--part", choices=PARTS, help="These rows alone.")
     given = options.parse_args()
     print(f"{'attribute':58} {'prompts':>7} {'hits':>5} {'without':>7} {'enough':>6}")
     missed = 0
     with tempfile.TemporaryDirectory() as home:
         studio = Studio(Path(home))
-        for row in itertools.chain.from_iterable(part(studio, given.prompts) for part in PARTS.values()):
+        parts = [PARTS[given.part]] if given.part else PARTS.values()
+        for row in itertools.chain.from_iterable(part(studio, given.prompts) for part in parts):
             missed += not row.kept
             mark = "" if row.kept else "  missed"
             enough = round(row.threshold * row.prompts + 0.499)

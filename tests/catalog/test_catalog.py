@@ -12,7 +12,7 @@ from selections import lora_use, picture_entry
 
 from assetctl.catalog import Catalog, FileHashes, GenerationAsset, GenerationEntry, GenerationFilter, NewAsset
 from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
-from assetctl.types import AssetFile, Evidence, Identification, Origin
+from assetctl.types import AssetFile, Evidence, Facts, Identification, Origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -274,3 +274,21 @@ def test_two_processes_writing_at_once_both_succeed(tmp_path):
     assert [writer.exitcode for writer in writers] == [0, 0]
     with Catalog(path) as catalog:
         assert len(catalog.read.assets()) == 50
+
+
+def test_where_all_assets_came_from_is_one_question(tmp_path):
+    with Catalog(tmp_path / "catalog.db") as catalog:
+        facts = Facts(page="https://a.example", trigger_words=("calico",))
+        came = [Origin("civitai", f"civitai:{number}", "1", None, facts=facts) for number in range(5)]
+        found = Identification()
+        catalog.add(
+            [NewAsset(f"a{at}", f"/a{at}", (), found, in_store=False, origin=each) for at, each in enumerate(came)]
+        )
+        catalog.add([NewAsset("mine", "/mine", (), found, in_store=False)])
+        asked: list[str] = []
+        catalog.read.connection.set_trace_callback(asked.append)
+        origins = catalog.read.origins()
+        catalog.read.connection.set_trace_callback(None)
+        assert len(asked) == 1
+        assert origins == {each.id: origin for each in catalog.read.assets() if (origin := catalog.read.origin(each))}
+        assert [each.reference for each in origins.values()] == [each.reference for each in came]

@@ -181,6 +181,22 @@ def test_a_catalog_of_the_seventh_schema_keeps_every_asset_and_names_are_looked_
         ]
 
 
+def test_a_catalog_of_the_eighth_schema_keeps_every_picture_and_knows_of_no_jobs(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DATA / "catalog-0008.sql").read_text())
+        columns = "id, created_at, prompt, negative_prompt, settings, image_path, image_sha256, record"
+        old = connection.execute(f"SELECT {columns} FROM generations ORDER BY id").fetchall()  # noqa: S608 - ours
+    with Catalog(path) as catalog:
+        assert [each.job for each in catalog.generations.latest(GenerationFilter())] == [None] * len(old)
+        assert catalog.generations.of_jobs(["x"]) == {}
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        now = connection.execute(f"SELECT {columns} FROM generations ORDER BY id").fetchall()  # noqa: S608 - ours
+        assert now == old
+        plan = connection.execute("EXPLAIN QUERY PLAN SELECT id FROM generations WHERE job IN ('x', 'y')").fetchall()
+    assert "ix_generations_job_seed" in plan[0][-1]
+    assert path.with_name("catalog.db.backup-0008").is_file()
+
+
 def test_a_row_that_belongs_to_none_keeps_no_catalog_from_being_upgraded(path):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript((DATA / "catalog-0006.sql").read_text())

@@ -139,7 +139,7 @@ def test_a_request_is_laid_over_another():
         ({"steps": 4.5}, "--steps must be a whole number"),
         ({"steps": True}, "--steps must be a whole number"),
         ({"cfg_scale": float("nan")}, "--cfg must be a number"),
-        ({"seed": 2**63}, "--seed must be -1 to 9223372036854775807"),
+        ({"seed": 2**64}, "--seed must be -1 to 18446744073709551615"),
         ({"sampler": "Eulr"}, "no sampler 'Eulr'"),
         ({"width": 65}, "width must be a multiple of 8"),
     ],

@@ -173,7 +173,7 @@ def test_a_missing_asset_is_named_and_one_of_its_name_is_not_taken_for_it(assetc
 def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetctl, made, home, tmp_path):
     text = infotext(
         "a cat <lora:ink:0.5>, tok", "dog", Sampler="DPM++ 2M", Schedule_type="Automatic", Model="dream",
-        Clip_skip=2, Size="100x64", Seed=2**63 + 7,
+        Clip_skip=2, Size="100x64", Seed=2**64 - 7,
         Hires_upscale=2, Hires_steps=3, ADetailer_model="face",
     )  # fmt: skip
     ended = assetctl("reproduce", write_png(tmp_path / "theirs.png", parameters=text), "--json")
@@ -186,11 +186,10 @@ def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetc
         "Hires (2 settings)",
         "ADetailer model",
         "96 is used",
-        "seed",
     ):
         assert words in remarks
     (image,) = data["images"]
-    assert image["seed"] == 7
+    assert image["seed"] == 2**64 - 7
     record = recorded(ended)
     assert (record["sampler"], record["clip_skip"], record["width"]) == ("DPM++ 2M", 2, 96)
     assert (record["flavour"], record["noise"]) == ("a1111", "NV")
@@ -219,6 +218,16 @@ FIELDS = "Steps: 20, Sampler: {}, CFG scale: 7, Seed: 5, Size: 64x64, Model: dre
         ("LMS", ", Discard penultimate sigma: True, Sigma churn: 2", {"discard_penultimate": True, "s_churn": 2.0}),
         ("Restart", ", SGM noise multiplier: True", {"scheduler": "Automatic", "sgm_noise": True}),
         ("Euler", ", Schedule type: Turbo, RNG: dice", {"scheduler": "Automatic", "noise": None}),
+        ("Euler", ", Variation seed: 9, Variation seed strength: 0.3, Seed resize from: 512x768",
+         {"variation_seed": 9, "variation_strength": 0.3, "resize_seed_width": 512, "resize_seed_height": 768}),
+        ("Euler", ", Emphasis: No norm, Pad conds: True", {"emphasis": "No norm", "pad_prompts": True}),
+        ("Euler", ", Emphasis: loud", {"emphasis": None}),
+        ("Euler", ", Version: v1.10.1", {"half_levels": False, "old_editing": False}),
+        ("Euler", ", Version: v1.7.0-224-gabc1234", {"half_levels": True, "old_editing": False}),
+        ("Euler", ", Version: v1.7.0-225-gabc1234", {"half_levels": False, "old_editing": False}),
+        ("Euler", ", Version: 1.5.2", {"half_levels": True, "old_editing": True}),
+        ("Euler", ", Version: v1.9.4, Downcast alphas_cumprod: True", {"half_levels": True, "old_editing": False}),
+        ("Euler", "", {"half_levels": False, "old_editing": False}),
     ],
 )  # fmt: skip
 def test_how_a1111_sampled_is_understood_as_that_version_meant_it(sampler, more, meant):
@@ -228,7 +237,32 @@ def test_how_a1111_sampled_is_understood_as_that_version_meant_it(sampler, more,
     assert {name: asked.get(name) for name in meant} == meant
     assert asked["flavour"] == "a1111"
     assert any("as A1111 makes it" in remark for remark in recipe.remarks)
-    assert sum("not known" in remark or "no schedule" in remark for remark in recipe.remarks) == 2 * ("dice" in more)
+    unknown = 2 * ("dice" in more) + ("loud" in more)
+    assert sum("not known:" in remark or "no schedule" in remark for remark in recipe.remarks) == unknown
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (", Version: v1.10.1", ()),
+        (", Version: v1.10.1, Variation seed: 1, Variation seed strength: 0.5, Emphasis: Ignore", ()),
+        ("", ("does not say its version",)),
+        (", Version: f2.0.1v1.10.1-previous-313-g8a04293", ("Forge",)),
+        (", Version: v1.10.1, Token merging ratio: 0.5", ("Token merging ratio",)),
+        (", Version: v1.10.1, Denoising strength: 0.4, Hires upscale: 2", ("Hires upscale", "Denoising strength")),
+        (", Version: v1.10.1, Pad conds v0: True", ("Pad conds v0",)),
+    ],
+)
+def test_the_same_picture_is_promised_only_where_all_is_known(more, told):
+    recipe = recipe_of_other_program(read_infotext("a cat\n" + FIELDS.format("Euler", more))[0])
+    assert ("with the same noise and steps" in recipe.remarks[0]) == (not told), recipe.remarks
+    for words in told:
+        assert any(words in remark for remark in recipe.remarks[1:]), recipe.remarks
+
+
+def test_old_ddim_is_told_of():
+    recipe = recipe_of_other_program(read_infotext("a cat\n" + FIELDS.format("DDIM", ", Version: v1.5.1"))[0])
+    assert any("another DDIM before 1.6" in remark for remark in recipe.remarks)
 
 
 def test_how_comfyui_sampled_is_understood():
@@ -284,11 +318,11 @@ def test_the_words_of_the_history_ask_for_the_same_picture(assetctl, made, home,
 
 
 def test_a_distilled_checkpoint_is_asked_for_its_own_levels_unless_another_is_named(assetctl, made, home):
-    assetctl("edit", "dream", "--base-model", "SD 1.5 LCM")
+    assetctl("edit", "dream", "--base-model", "SD 1.5 Hyper")
     small = ("generate", "a cat", "--size", "64x64", "--seed", "3")
     for asked, meant in (
-        ((), ("LCM", "SGM Uniform", 8)), (("--scheduler", "automatic", "--steps", "1"), ("LCM", "Automatic", 1)),
-        (("--flavour", "diffusers", "--steps", "1"), ("LCM", "Automatic", 1)),
+        ((), ("Euler", "SGM Uniform", 8)), (("--scheduler", "automatic", "--steps", "1"), ("Euler", "Automatic", 1)),
+        (("--flavour", "diffusers", "--steps", "1"), ("Euler", "Automatic", 1)),
         (("--sampler", "DPM++ 2M Karras", "--steps", "1"), ("DPM++ 2M Karras", "Automatic", 1)),
     ):  # fmt: skip
         data = assetctl(*small, *asked, "--json").data

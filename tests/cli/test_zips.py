@@ -32,8 +32,9 @@ def loras(tmp_path):
 def zipped(civitai):
     """Publish a ZIP as the one file of version 42 of model 7."""
 
-    def zipped(content, **said):
+    def zipped(content, *, promised=False, **said):
         files = [{"id": 71, "name": "pair.zip", "type": "Archive", "primary": True, "metadata": {"format": "Other"}}]
+        files[0] |= {"hashes": {"SHA256": hashlib.sha256(content).hexdigest()}} if promised else {}
         civitai.publish(7, 42, files, [content], model_said={"type": "LORA"}, **said)
 
     return zipped
@@ -272,3 +273,107 @@ def test_nothing_is_written_through_what_was_planted_in_its_staging_folder(
     assert _names(assetctl("pull", "civitai:7@42", "--json")) == ["high", "low"]
     assert [path.name for path in elsewhere.iterdir()] == ["precious.txt"]
     assert not staging.exists()
+
+
+def _fetched(civitai):
+    return len(civitai.paths("storage"))
+
+
+def test_a_zip_is_not_fetched_again_for_a_model_that_was_here_before(assetctl, civitai, zipped, loras, tmp_path):
+    zipped(_pair(loras))
+    (tmp_path / "mine.safetensors").write_bytes(loras["low"])
+    assetctl("import", tmp_path / "mine.safetensors")
+    for _ in range(2):
+        assert _names(assetctl("pull", "civitai:7@42", "--json")) == ["high", "mine"]
+        assert _names(assetctl("pull", LOW, "--json")) == ["mine"]
+    assert _fetched(civitai) == 1
+    assert "is here already" in assetctl("pull", "civitai:7@42", "--dry-run").out
+    assert assetctl("rm", "high", "--yes", "--now").code == 0
+    assert _names(assetctl("pull", "civitai:7@42", "--json")) == ["high", "mine"]
+    assert _fetched(civitai) == 2
+
+
+def test_a_zip_is_not_fetched_again_for_a_file_that_was_refused(assetctl, civitai, zipped, loras):
+    zipped(_zip(("a.safetensors", loras["high"]), ("b.safetensors", b"x" * 50)))
+    for _ in range(2):
+        ended = assetctl("pull", "civitai:7@42", "--json")
+        assert (_names(ended), "member=b.safetensors" in ended.err) == (["a"], True)
+    assert _fetched(civitai) == 1
+
+
+def test_a_zip_that_another_took_the_place_of_is_fetched(assetctl, civitai, zipped, loras, tmp_path):
+    zipped(_pair(loras), promised=True)
+    (tmp_path / "mine.safetensors").write_bytes(loras["low"])
+    assetctl("import", tmp_path / "mine.safetensors")
+    assetctl("pull", "civitai:7@42")
+    zipped(_zip(("c.safetensors", write_lora(tmp_path / "c.safetensors", "sdxl", seed=77).read_bytes())), promised=True)
+    ended = assetctl("pull", "civitai:7@42", "--json")
+    assert (_names(ended), _fetched(civitai)) == (["c"], 2)
+
+
+def test_what_was_noted_of_a_zip_is_not_believed_where_it_makes_no_sense(
+    assetctl, home, civitai, zipped, loras, tmp_path
+):
+    zipped(_pair(loras))
+    (tmp_path / "mine.safetensors").write_bytes(loras["low"])
+    assetctl("import", tmp_path / "mine.safetensors")
+    assetctl("pull", "civitai:7@42")
+    (note,) = (home / "models" / ".staging").glob("*.unpacked")
+    said = note.read_text()
+    for number, text in enumerate(
+        ("{", "[]", '{"whole": 1, "members": [3]}', said.replace(said[-70:], "x" * 70), "[" * 9999)
+    ):
+        note.write_text(text)
+        assert _names(assetctl("pull", "civitai:7@42", "--json")) == ["high", "mine"]
+        assert _fetched(civitai) == 2 + number
+
+
+def test_one_name_for_several_costs_no_second_download(assetctl, civitai, zipped, loras):
+    zipped(_pair(loras))
+    for _ in range(2):
+        ended = assetctl("pull", "civitai:7@42", "--name", "x")
+        assert (ended.code, "holds 2" in ended.err, "member=" in ended.err) == (2, True, True)
+    assert _names(assetctl("pull", "civitai:7@42", "--json")) == ["high", "low"]
+    ended = assetctl("pull", "civitai:7@42", "--name", "x")
+    assert (ended.code, "holds 2" in ended.err) == (2, True)
+    assert _fetched(civitai) == 1
+
+
+def test_a_model_of_a_zip_that_was_changed_is_put_right_and_locked_by_its_own_hash(
+    assetctl, civitai, zipped, loras, tmp_path, monkeypatch
+):
+    zipped(_pair(loras))
+    (low,) = assetctl("pull", LOW, "--json").data
+    Path(low["path"]).write_bytes(loras["high"])
+    for reference in (LOW, "civitai:7@42"):
+        ended = assetctl("pull", reference, "--json")
+        assert "low" in _names(ended)
+        assert Path(low["path"]).read_bytes() == loras["low"]
+    digest = hashlib.sha256(loras["low"]).hexdigest()
+    assert assetctl("inspect", "low", "--json").data["sha256"] == digest
+    Path(low["path"]).write_bytes(loras["high"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registry.toml").write_text(f'[assets.low]\nsource = "{LOW}"\n')
+    assert assetctl("lock").code == 0
+    (locked,) = tomllib.loads((tmp_path / "registry.lock").read_text())["assets"]
+    assert (locked["sha256"], locked["files"][0]["sha256"]) == (digest, digest)
+    assert assetctl("sync", "--locked").code == 0
+    assert Path(low["path"]).read_bytes() == loras["low"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (".safetensors", "asset"),
+        ("wan/.safetensors", "asset"),
+        ("a/..SAFETENSORS", "asset"),
+        ("a" * 200 + ".sft", "a" * 100),
+    ],
+)
+def test_a_model_of_a_zip_keeps_its_suffix_whatever_it_is_called(assetctl, zipped, loras, path, name):
+    zipped(_zip((path, loras["high"])))
+    ended = assetctl("pull", "civitai:7@42", "--json")
+    (asset,) = ended.data
+    assert asset["name"].startswith(name)
+    assert Path(asset["path"]).suffix in (".safetensors", ".sft")
+    assert Path(asset["path"]).read_bytes() == loras["high"]

@@ -311,9 +311,13 @@ def test_a_pickle_under_a_safetensors_name_is_refused(models: Models, tmp_path: 
 
 @pytest.mark.usefixtures("models")
 def test_precision_follows_the_device():
-    from assetctl.generation.diffusers.runtime import choose_device, choose_dtype
+    from assetctl.generation.diffusers.runtime import choose_device, choose_dtype, nearest
 
-    assert choose_dtype("auto", "cpu") in ("bf16", "fp32")
+    assert choose_dtype("auto", "cpu") == choose_dtype("auto", "cpu", "comfyui") == "fp32"
+    assert choose_dtype("auto", "cuda") == choose_dtype("auto", "cuda", "comfyui") == "fp16"
+    assert choose_dtype("bf16", "cpu") == "bf16"
+    assert choose_dtype("auto", "cpu", "diffusers") in ("bf16", "fp32")
+    assert nearest("cpu", "fp16") == ("cpu", "fp32")  # of a picture that a graphics card made
     assert choose_dtype("fp32", "cpu") == "fp32"
     assert choose_dtype("fp16", "cuda") == "fp16"
     with pytest.raises(UsageError, match="fp16"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from generation import tiny
@@ -14,11 +14,13 @@ from assetctl.demo import demo_assets
 from assetctl.options import filled
 from assetctl.samplers import canonical_sampler
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
-pytest.importorskip("torchsde")
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "parity"
 
@@ -316,36 +318,129 @@ def test_every_family_is_drawn_in_every_flavour(models, family: str):
     assert len(set(pictures)) == len(pictures)
 
 
-def test_what_predicts_velocities_is_asked_for_the_same_picture():
-    from assetctl.generation.diffusers.flavoured import Painter
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_every_family_is_drawn_whatever_it_predicts_and_nobody_names_a_flavour(models, family: str):
+    from dataclasses import replace
 
-    class UNet:
-        """Knows that the picture is 0.5 throughout, and says so as it is asked to."""
+    import numpy as np
 
-        dtype, device = torch.float32, torch.device("cpu")
+    from assetctl.generation.diffusers import DiffusersBackend
+    from assetctl.run import silent
 
-        def __init__(self, predicts: str) -> None:
-            self.predicts = predicts
+    backend, plain, pictures = DiffusersBackend(), tiny.plan(models.folder(family), "a cat"), []
+    settings = filled({"steps": 2, "width": 64, "height": 64}, None, [])
+    for predicts in ("epsilon", "v_prediction"):
+        plan = replace(plain, settings=settings, prediction=predicts)
+        pictures += [np.asarray(each.image) for each in backend.generate(plan, silent())]
+    assert all(each.std() > 1 for each in pictures)  # none is black, nor of one colour
+    assert not np.array_equal(*pictures)
 
-        def __call__(self, given, time, _states, **_):
-            sigma = levels.at(float(time))
-            whole = (1 + sigma**2) ** 0.5
-            noise = (given * whole - 0.5) / sigma
-            alpha, beta = 1 / whole, sigma / whole
-            return (noise if self.predicts == "epsilon" else alpha * noise - beta * 0.5,)
 
+USUAL = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+class Knowing:
+    """A UNet that knows that the picture is 0.5 throughout, and says so as it is asked to.
+
+    `only` are the times that it was taught: at any other, what it takes for the picture is nonsense.
+    """
+
+    dtype, device = torch.float32, torch.device("cpu")
+
+    def __init__(
+        self, predicts: str = "epsilon", more: dict[str, Any] | None = None, only: Sequence[int] | None = None
+    ):
+        from assetctl.generation.diffusers.flavoured import levels_of
+
+        self.predicts, self.only, self.asked = predicts, only, []
+        self.config = USUAL | (more or {})
+        self.levels = levels_of(self.config, "a1111")
+
+    def __call__(self, given, time, _states, **_):
+        self.asked.append(float(time))
+        picture = 0.5 if self.only is None or any(abs(float(time) - each) < 1.5 for each in self.only) else 50.0
+        sigma = self.levels.at(float(time))
+        whole = (1 + sigma**2) ** 0.5
+        noise = (given * whole - picture) / sigma
+        return (noise if self.predicts == "epsilon" else noise / whole - sigma / whole * picture,)
+
+    def draw(self, asked: dict[str, Any], family: Any = None, base_model: str | None = None):
+        from types import SimpleNamespace
+
+        from assetctl.generation.diffusers.flavoured import Painter
+
+        settings = filled({"width": 64, "height": 64} | asked, family, [base_model])
+        pipeline = SimpleNamespace(unet=self, vae_scale_factor=8)
+        prompts = {"prompt_embeds": torch.zeros(1, 77, 4)}
+        return Painter(pipeline, prompts, settings, self.predicts, self.config).latents(1, lambda *_: None)
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_what_predicts_velocities_is_asked_for_the_same_picture(flavour: str):
+    for predicts in ("epsilon", "v_prediction"):
+        latents = Knowing(predicts).draw({"flavour": flavour, "sampler": "DPM++ 2M"})
+        assert torch.allclose(latents, torch.full_like(latents, 0.5), atol=2e-3), predicts
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_every_sampler_begins_where_nothing_of_the_picture_is_left(flavour: str):
+    from assetctl.samplers import listing
+
+    for each in listing().samplers:
+        unet = Knowing("v_prediction", {"rescale_betas_zero_snr": True})
+        latents = unet.draw({"flavour": flavour, "sampler": each.name, "steps": 12})
+        assert (latents - 0.5).abs().mean() < 0.06, each.name  # some end above the lowest level
+        assert max(unet.asked) > (900 if each.name in ("DDIM", "DDIM CFG++", "PLMS") else 998), each.name
+
+
+@pytest.mark.parametrize(
+    ("family", "base_model", "steps"),
+    [
+        ("sdxl", "SDXL Turbo", (1, 2, 4)), ("sdxl", "SDXL Lightning", (1, 2, 4, 8)), ("sdxl", "SDXL Hyper", (1, 4, 8)),
+        ("sd1", "SD 1.5 Hyper", (1, 4, 8)),
+    ],
+)  # fmt: skip
+def test_a_distilled_model_is_asked_at_the_times_that_it_was_taught(
+    family: str, base_model: str, steps: tuple[int, ...]
+):
+    """Even ones from the last step of training, as their authors have them: with one step, that alone."""
+    from assetctl.identify.plugins import family_called
+
+    for count, flavour in itertools.product(steps, ("a1111", "comfyui")):
+        unet = Knowing(only=[999 - number * 1000 // count for number in range(count)])
+        latents = unet.draw({"flavour": flavour, "steps": count}, family_called(family), base_model)
+        assert (len(unet.asked), unet.asked[0]) == (count, 999)
+        assert (latents - 0.5).abs().max() < 1e-2, (flavour, count, unet.asked)
+
+
+@pytest.mark.parametrize("sampler", ["LCM", "TCD"])
+@pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
+def test_lcm_and_tcd_need_few_steps(flavour: str, sampler: str):
+    for count in (1, 2, 4):
+        unet = Knowing()
+        latents = unet.draw({"flavour": flavour, "sampler": sampler, "steps": count})
+        assert (len(unet.asked), unet.asked[0]) == (count, 999)
+        assert (latents - 0.5).abs().max() < 2e-3, count
+
+
+def test_numbers_are_cut_off_to_8_bits_as_both_programs_do():
     from types import SimpleNamespace
 
-    from assetctl.generation.sampling.levels import Levels
+    import numpy as np
 
-    levels = Levels.scaled_linear()
-    config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-    for predicts, flavour in itertools.product(("epsilon", "v_prediction"), ("a1111", "comfyui")):
-        settings = filled({"flavour": flavour, "sampler": "DPM++ 2M", "width": 64, "height": 64}, None, [])
-        pipeline = SimpleNamespace(unet=UNet(predicts), vae_scale_factor=8)
-        prompts = {"prompt_embeds": torch.zeros(1, 77, 4)}
-        latents = Painter(pipeline, prompts, settings, predicts, config).latents(1, lambda *_: None)
-        assert torch.allclose(latents, torch.full_like(latents, 0.5), atol=2e-3), (predicts, flavour)
+    from assetctl.generation.diffusers.flavoured import Painter
+
+    class VAE:
+        dtype = torch.float32
+        config = SimpleNamespace(scaling_factor=1.0, force_upcast=True)
+
+        def decode(self, latents, **_):
+            return (latents,)
+
+    shown = torch.tensor([-3.0, 0.0, 0.9, 127.5, 127.999, 128.0, 254.999, 255.0, 300.0]) / 255
+    pipeline = SimpleNamespace(vae=VAE())
+    image = Painter(pipeline, {}, {}, "epsilon", {}).image((shown * 2 - 1).expand(1, 3, 1, -1).clone())
+    assert np.asarray(image)[0, :, 0].tolist() == [0, 0, 0, 127, 127, 128, 254, 255, 255]
 
 
 def slerp(first, second, strength: float):
@@ -511,3 +606,83 @@ def test_composed_prompts_pull_with_their_weights():
     x, sigma = torch.zeros(1, 4, 8, 8), torch.tensor(2.0)
     expected = 0.1 + 4 * (0.5 - 0.1) - 0.5 * 4 * (0.2 - 0.1)
     assert torch.allclose(guess(x, sigma, torch.tensor(500.0))[0], x - expected * sigma, atol=1e-5)
+
+
+def noise_of(seed: int, shape: tuple[int, ...], **asked: Any):
+    """A picture's first noise and those of two steps, as ComfyUI draws them."""
+    from types import SimpleNamespace
+
+    from assetctl.generation.diffusers.flavoured import Painter
+
+    settings = filled({"flavour": "comfyui", "sampler": "Euler a"} | asked, None, [])
+    pipeline = SimpleNamespace(unet=SimpleNamespace(device=torch.device("cpu")))
+    sigmas = torch.tensor([14.0, 7.0, 3.0, 0.0])
+    first, between = Painter(pipeline, {}, settings, "epsilon", {})._noise(seed, sigmas, shape)
+    return first, between(sigmas[0], sigmas[1]), between(sigmas[1], sigmas[2])
+
+
+@pytest.mark.parametrize("sampler", ["Euler a", "DPM++ 2M SDE"])
+def test_comfyui_draws_a_batch_at_once(sampler: str):
+    shape, draws = (4, 8, 6), torch.Generator().manual_seed(5)
+    whole = torch.randn((3, *shape), generator=draws)
+    draws.manual_seed(5)
+    steps = [torch.randn((3, *shape), generator=draws) for _ in range(2)]
+    for place in range(3):
+        first, *between = noise_of(5, shape, sampler=sampler, latent_batch=3, latent_index=place)
+        assert torch.equal(first[0], whole[place])
+        if sampler == "Euler a":
+            assert all(torch.equal(ours[0], theirs[place]) for ours, theirs in zip(between, steps, strict=True))
+        assert between[0].shape == (1, *shape)
+    alone, *between = noise_of(5, shape, sampler=sampler, latent_index=2)  # taken out of a batch, by LatentFromBatch
+    assert torch.equal(alone[0], whole[2])
+    assert all(torch.equal(*each) for each in zip(between, noise_of(5, shape, sampler=sampler)[1:], strict=True))
+
+
+def test_some_steps_of_comfyui_alone():
+    from assetctl.generation.diffusers.flavoured import windowed
+    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.programs import course
+
+    levels = Levels.scaled_linear()
+    for asked, sigmas in (
+        ({}, slice(None)),
+        ({"end_step": 10_000}, slice(None)),
+        ({"start_step": 4}, slice(4, None)),
+        ({"end_step": 6, "leftover_noise": True}, slice(0, 7)),
+        ({"start_step": 2, "end_step": 6, "leftover_noise": True}, slice(2, 7)),
+    ):
+        settings = filled({"flavour": "comfyui", "sampler": "Euler", "steps": 10} | asked, None, [])
+        whole = course("comfyui", settings, levels)
+        way = windowed(whole, settings, levels)
+        assert torch.equal(way.sigmas, whole.sigmas[sigmas]), asked
+        assert float(way.start) == pytest.approx(float(whole.start if way.sigmas[0] > 14 else way.sigmas[0]))
+    settings = filled({"flavour": "comfyui", "sampler": "Euler", "steps": 10, "end_step": 6}, None, [])
+    assert windowed(course("comfyui", settings, levels), settings, levels).sigmas[-2:].tolist() == [
+        pytest.approx(float(whole.sigmas[5])),
+        0.0,
+    ]
+
+
+def test_sdxl_is_told_other_texts_and_sizes(models):
+    from assetctl.generation.diffusers.conditioning import guidance
+    from assetctl.generation.diffusers.session import Loaded
+    from assetctl.prompt import parse_prompt
+    from assetctl.run import silent
+
+    plan = tiny.plan(models.folder("sdxl"), "a cat", tokenizer=models.vocabulary)
+    loaded = Loaded.load(plan, "cpu", "fp32", silent())
+
+    def tell(**asked: Any):
+        settings = filled({"flavour": "comfyui"} | asked, None, [])
+        prompts = [parse_prompt("a cat"), parse_prompt("dog")]
+        return guidance(loaded.encoders, prompts, settings, asked.get("clip_skip", 1), zeros=True)
+
+    plain, first = tell().at(0)[0][0][1], tell(prompt_l="dog", sizes="2048x1024+0+8-512x256").at(0)[0][0][1]
+    dog = tell().at(0)[1]
+    width = loaded.encoders[0].model.config.hidden_size
+    assert torch.equal(first.states[..., width:], plain.states[..., width:])
+    assert torch.equal(first.states[..., :width], dog.states[..., :width])
+    assert torch.equal(first.pooled, plain.pooled)
+    assert (first.sizes, plain.sizes) == ((2048, 1024, 0, 8, 512, 256), ())
+    assert torch.equal(tell(clip_skip=2).at(0)[1].states, dog.states)
+    assert not torch.equal(tell(clip_skip=3).at(0)[1].states, dog.states)

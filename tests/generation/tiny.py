@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -300,9 +301,15 @@ def asset(path: Path, kind: str, family: str | None, **fields: Any) -> Asset:
     known = {
         "id": 1, "name": path.stem, "kind": kind, "family": family, "base_model": None, "variant": None,
         "prediction": None, "format": "diffusers" if path.is_dir() else "safetensors", "layout": None, "size": 0,
-        "sha256": "ab" * 32, "autov3": "cd" * 6, "trigger_words": (), "tags": (), "path": str(path), "in_store": False,
+        "sha256": _sha256(path), "autov3": "cd" * 6, "trigger_words": (), "tags": (), "path": str(path),
+        "in_store": False,
     }  # fmt: skip
     return Asset(**(known | fields))
+
+
+def _sha256(path: Path) -> str:
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    return hashlib.sha256(b"".join(hashlib.sha256(each.read_bytes()).digest() for each in files)).hexdigest()
 
 
 def plan(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from assetctl.cli.pictures import (
+    naming_cells_that_are_done,
     naming_what_is_done,
     open_picture,
     show_at_terminal,
@@ -36,12 +38,15 @@ from assetctl.cli.request import (
     with_recipe,
 )
 from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
 from assetctl.request import Output, Request
 
 
 @command(
-    gives="operations.make.generate.GenerationResult | operations.make.grid.GridResult",
-    done="list[operations.make.generate.SavedPicture] | operations.make.grid.GridResult",
+    gives="operations.make.generate.GenerationResult | list[operations.make.generate.GenerationResult] | "
+    "operations.make.grid.GridResult | list[operations.make.jobs.JobResult]",
+    done="list[operations.make.generate.SavedPicture] | "
+    "operations.make.grid.GridResult | list[operations.make.jobs.JobResult]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
@@ -52,6 +57,9 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --grid 'lora whiskers: 0.4, 0.8; steps: 10-30 (+10)' --out whiskers.png",
         "assetctl generate --recipe portrait --seed 7",
         "assetctl generate - --negative 'blurry' --show < prompt.txt",
+        "assetctl generate 'a {red|blue} __animal__' --dynamic --count 4",
+        "assetctl generate --batch jobs.jsonl --checkpoint dreamshaper --out ~/pictures/cats",
+        "assetctl generate --batch jobs.jsonl --shard 2/4",
     ],
     more=setting_parameters(),
 )
@@ -94,12 +102,38 @@ def app(
             rich_help_panel=PICTURE,
         ),
     ] = None,
+    dynamic: Annotated[
+        bool | None,
+        typer.Option(
+            "--dynamic",
+            help="Draw the prompts of each picture by its seed: {red|blue}, and lines of files for __name__.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
+    wildcards: Annotated[
+        Path | None,
+        typer.Option(
+            "--wildcards",
+            metavar="DIR",
+            help="Where these files are: by default wildcards/ in the home.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
     ] = False,
     opened: Annotated[
         bool, typer.Option("--open", help="Open the pictures in the system's viewer.", rich_help_panel=PICTURE)
     ] = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch", metavar="FILE", help="Make the jobs of a list, one JSON object a line; - reads standard input."
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="With --batch: make the Ith of N parts of the list.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
@@ -107,7 +141,15 @@ def app(
 
     The selection is checked first. Each picture carries its parameters, readable by A1111, and the
     catalog records what it was made of: see `assetctl history` and `assetctl reproduce`.
+
+    With --batch, each line of a list is a job, over what is typed here: {"prompt": "a cat", "loras":
+    {"whiskers": 0.8}, "seed": 7}. Each checkpoint is loaded once, and the same command goes on after
+    an interruption.
     """
+    if batch is not None or shard is not None:
+        from assetctl.cli.batch import see_batch_usage, tell_batch  # noqa: PLC0415 - most make one thing
+
+        see_batch_usage(prompt, batch, shard, grid)
     typed = Request.of(
         *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
@@ -117,47 +159,70 @@ def app(
         auto_embeddings=auto_embeddings,
         count=count,
         output=Output(out, format, force),
+        dynamic=dynamic,
         **settings_of(settings),
     )
     request = with_recipe(typed, recipe, file)
-    if not request.of_role("checkpoint"):
-        _offer_demo(session)
-    if dry_run:
-        _show_plan(session, request, grid)
+    if wildcards is not None and (batch is not None or not request.dynamic):
+        raise UsageError("--wildcards goes with --dynamic.", "ASSETCTL_WILDCARDS names the folder for a batch.")
+    if batch is not None:
+        gc.enable()  # as below
+        paths = tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
     else:
-        paths = _make(session, request) if grid is None else _make_grid(session, request, grid)
-        if show:
-            show_at_terminal(session, paths)
-        for path in paths if opened else ():
-            open_picture(session, path)
+        if not request.of_role("checkpoint"):
+            _offer_demo(session)
+        drawn = session.registry.draw(request, wildcards=wildcards)
+        if grid is not None and len(drawn) > 1:
+            raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
+        if dry_run:
+            _show_plan(session, drawn, grid)
+            return
+        paths = _make(session, drawn) if grid is None else _make_grid(session, drawn[0], grid)
+    if show:
+        show_at_terminal(session, paths)
+    for path in paths if opened else ():
+        open_picture(session, path)
 
 
-def _show_plan(session: Session, request: Request, grid: str | None) -> None:
+def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) -> None:
     if grid is not None:
-        planned = session.registry.plan_grid(request, grid)
+        planned = session.registry.plan_grid(requests[0], grid)
         session.out.result(planned, lambda: show_grid(session.out, planned))
         return
     from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
 
-    plan, report = session.registry.plan(request)
-    out = tuple(session.registry.check_picture_paths(plan, request.output))
-    session.out.result(GenerationResult((), plan, report, {}, out), lambda: show_plan(session, plan, out))
-    show_findings(() if session.out.json else report.findings)
+    results = []
+    for request in requests:
+        plan, report = session.registry.plan(request)
+        out = tuple(session.registry.check_picture_paths(plan, request.output))
+        results.append(GenerationResult((), plan, report, {}, out))
+
+    def render() -> None:
+        for result in results:
+            show_plan(session, result.plan, result.out)
+
+    session.out.result(results if len(results) > 1 else results[0], render)
+    for result in results:
+        show_findings(() if session.out.json else result.report.findings)
 
 
-def _make(session: Session, request: Request) -> list[str]:
+def _make(session: Session, requests: Sequence[Request]) -> list[str]:
     gc.enable()  # it was off for a short life, and this one is long
     with naming_what_is_done(), session.out.progress() as run:
-        result = session.registry.generate(request, run=run)
-    paths = [image.path for image in result.images]
-    session.out.result(result, lambda: session.out.lines(paths), paths)
-    tell_result(session, result)
+        if len(requests) > 1:
+            results = session.registry.generate_each(requests, run=run)
+        else:
+            results = [session.registry.generate(requests[0], run=run)]
+    paths = [image.path for result in results for image in result.images]
+    session.out.result(results if len(results) > 1 else results[0], lambda: session.out.lines(paths), paths)
+    for result in results:
+        tell_result(session, result)
     return paths
 
 
 def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
     gc.enable()  # as above
-    with naming_what_is_done(), session.out.progress() as run:
+    with naming_cells_that_are_done(), session.out.progress() as run:
         result = session.registry.generate_grid(request, grid, run=run)
     tell_grid(session.out, result)
     return [str(result.sheet)]

@@ -28,11 +28,11 @@ def check(context: Context) -> Iterator[Finding]:
         return
     tokens = {asset: asset.token for asset in context.embeddings}
     texts = [text for prompt in prompts for text, _ in prompt.segments]
-    used = {token for text in texts for _, token in split_at_tokens(text, tokens.values()) if token is not None}
-    for asset, token in tokens.items():
-        if token.lower() in {each.lower() for each in used}:
-            continue
-        if any(words_present(prompt, [token]) for prompt in prompts):
+    used = {token.lower() for text in texts for _, token in split_at_tokens(text, tokens.values()) if token is not None}
+    without = {asset: token for asset, token in tokens.items() if token.lower() not in used}
+    in_pieces = {word for prompt in prompts for word in words_present(prompt, without.values())} if without else set()
+    for asset, token in without.items():
+        if token in in_pieces:
             message = f"{asset.name} has no effect: no prompt has its token as it is, {token}, in one piece."
         else:
             message = f"{asset.name} has no effect: its token, {token}, is in neither prompt."

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import MissingExtraError
@@ -17,7 +19,7 @@ from assetctl.run import Started
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.generation.diffusers.session import Loaded
+    from assetctl.generation.diffusers.kept import Kept
     from assetctl.plan import Plan
     from assetctl.run import Run
 
@@ -28,14 +30,19 @@ class DiffusersBackend:
     """Makes pictures with diffusers pipelines, on the CPU or a GPU.
 
     A picture is a function of its plan, its seed and its environment: every seed runs alone, with its own
-    scheduler and a generator on the CPU. What was loaded for one plan is kept for the next, as long as that
-    names the same assets.
+    scheduler and a generator on the CPU. What was loaded for one plan is kept for the next ones, within a budget.
+    Several threads may have pictures made at once: each waits while another's is made.
+
+    Args:
+        budget: Bytes of what is kept beside what a plan needs; see `kept.Kept`.
     """
 
     name = "diffusers"
 
-    def __init__(self) -> None:
-        self._loaded: Loaded | None = None
+    def __init__(self, budget: int | None = None) -> None:
+        self._budget = budget
+        self._kept: Kept | None = None
+        self._at_work = threading.Lock()
 
     def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
         """What a picture that is made here would record, asked for this device, precision and number of threads.
@@ -64,28 +71,32 @@ class DiffusersBackend:
         _require_packages()
         run.tell(Started(stage="load"))
         with _loading_libraries():
+            from assetctl.generation.diffusers.kept import Kept  # noqa: PLC0415 - torch and diffusers
             from assetctl.generation.diffusers.runtime import (  # noqa: PLC0415 - torch
                 choose_device,
                 choose_dtype,
                 describe,
                 using_threads,
             )
-            from assetctl.generation.diffusers.session import Loaded, Session  # noqa: PLC0415 - torch and diffusers
+            from assetctl.generation.diffusers.session import Session  # noqa: PLC0415 - likewise
 
         device = choose_device(plan.device)
         dtype = choose_dtype(plan.dtype, device, complete(plan.settings)["flavour"])
-        with using_threads(plan.threads, run):
-            if self._loaded is None or not self._loaded.serves(plan, device, dtype):
-                self._loaded = None  # two at once would need twice the memory
-                self._loaded = Loaded.load(plan, device, dtype, run)
-            run.check()
-            session = Session.begin(plan, self._loaded)
         environment = describe(device, dtype, plan.threads)
+        prompts = None
         for number, seed in enumerate(plan.seeds, 1):
-            begun = time.perf_counter()
-            with using_threads(plan.threads, run):
-                image = session.picture(seed, number, run)
-            yield Picture(image, seed, environment, self._loaded.findings, time.perf_counter() - begun)
+            # others may have had theirs made meanwhile; and while nobody asks for the next one, nothing is held
+            with run.holding(self._at_work), using_threads(plan.threads, run):
+                self._kept = self._kept or Kept(self._budget)
+                loaded = self._kept.loaded(plan, device, dtype, run)
+                run.check()
+                session = Session.begin(plan, loaded, prompts)
+                begun = time.perf_counter()
+                picture = Picture(session.picture(seed, number, run), seed, environment, loaded.findings)
+                picture = replace(picture, seconds=time.perf_counter() - begun)
+                prompts = session.prompts
+                del loaded, session
+            yield picture
 
 
 def _require_packages() -> None:

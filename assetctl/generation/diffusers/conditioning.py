@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from assetctl.errors import UnusableError
 from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
+from assetctl.options import sizes_of
 from assetctl.prompt import ParsedPrompt, parse_prompt, without_tags
 from assetctl.prompt.chunks import Chunk, Token, cut_prompt
 from assetctl.prompt.comfyui import cut_comfyui
@@ -102,6 +103,15 @@ def _extend(encoder: Encoder, added: Sequence[tuple[str, torch.Tensor]]) -> None
         start += len(vectors)
 
 
+def drop_embeddings(encoders: Iterable[Encoder], tokens: Sequence[str]) -> None:
+    """Have the encoders know these tokens no longer, which were added last."""
+    for encoder in encoders if tokens else ():
+        table = encoder.model.get_input_embeddings()
+        gone = sum(len(encoder.embeddings.pop(token, ())) for token in tokens)
+        table.weight = torch.nn.Parameter(table.weight[: len(table.weight) - gone].clone(), requires_grad=False)
+        table.num_embeddings = len(table.weight)
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """One text encoder of a pipeline.
@@ -128,10 +138,14 @@ class Encoder:
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """What the UNet is told: `states` is (1, tokens, width); `pooled` is (1, width) for SDXL."""
+    """What the UNet is told: `states` is (1, tokens, width); for SDXL `pooled` is (1, width).
+
+    `sizes` are what SDXL is told of the picture, as `options.sizes_of` has them, where they are not the picture's own.
+    """
 
     states: torch.Tensor
     pooled: torch.Tensor | None = None
+    sizes: tuple[int, ...] = ()
 
 
 def encoders_of(pipeline: DiffusionPipeline) -> tuple[Encoder, ...]:
@@ -332,7 +346,12 @@ def guidance(
     """
     with torch.no_grad():
         if settings["flavour"] == "comfyui":
-            found = [_of_comfyui(encoders, each, skip) for each in prompts]
+            found = [
+                _of_comfyui(encoders, each, str(settings[first]), str(settings[sizes]), skip)
+                for each, first, sizes in zip(
+                    prompts, ("prompt_l", "negative_l"), ("sizes", "negative_sizes"), strict=False
+                )
+            ]
             return Guidance(((1.0, found[0]),), *found[1:])
         way = _Way.of(encoders, settings, skip)
         towards = [(weight, way.timeline(text)) for text, weight in composed(bare(prompts[0].text))]
@@ -348,9 +367,14 @@ def nought(like: Conditioning) -> Conditioning:
     return Conditioning(torch.zeros_like(like.states), None if like.pooled is None else torch.zeros_like(like.pooled))
 
 
-def _of_comfyui(encoders: Sequence[Encoder], prompt: ParsedPrompt, skip: int) -> Timeline:
-    chunked = [cut_as_comfyui(prompt, each) for each in encoders]
-    return ((0, _encode_one(encoders, chunked, max(map(len, chunked)), skip, weigh_from_nothing)),)
+def _of_comfyui(encoders: Sequence[Encoder], prompt: ParsedPrompt, first: str, sizes: str, skip: int) -> Timeline:
+    """A prompt, which SDXL's first text encoder may have another text for."""
+    texts = [prompt] * len(encoders)
+    if first and len(encoders) > 1:
+        texts[0] = ParsedPrompt(first, ((first, 1.0),), ())
+    chunked = [cut_as_comfyui(*each) for each in zip(texts, encoders, strict=True)]
+    found = _encode_one(encoders, chunked, max(map(len, chunked)), skip, weigh_from_nothing)
+    return ((0, replace(found, sizes=sizes_of(sizes) if sizes else ())),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
 
+from assetctl.errors import UsageError
 from assetctl.generation.diffusers.conditioning import Guidance
 from assetctl.generation.sampling.levels import Levels
 from assetctl.generation.sampling.noise import SOURCES
 from assetctl.generation.sampling.programs import course, first_and_between
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from diffusers import DiffusionPipeline
 
     from assetctl.generation.diffusers.conditioning import Conditioning
+    from assetctl.generation.sampling.noise import Between
     from assetctl.generation.sampling.programs import Course, Guess
     from assetctl.options import Settings
 
     OnStep = Callable[[int, int, torch.Tensor], None]
+    OnGuess = Callable[[torch.Tensor], None]
 
 
 def levels_of(config: Mapping[str, Any], flavour: str, *, half: bool = False) -> Levels:
@@ -55,18 +58,30 @@ class Painter:
     predicts: str
     config: Mapping[str, Any]
 
-    def latents(self, seed: int, on_step: OnStep) -> torch.Tensor:
-        """A picture's latents; `on_step` is told of each step, its number and how many there are."""
+    def latents(self, seed: int, on_step: OnStep, on_guess: OnGuess | None = None) -> torch.Tensor:
+        """A picture's latents; `on_step` is told of each step, its number and how many there are.
+
+        `on_guess` is shown what the picture is taken for, each time that the model is asked.
+        """
         way = self._course()
         side = self.pipeline.vae_scale_factor
-        shape = (1, 4, self.settings["height"] // side, self.settings["width"] // side)
-        unet = self.pipeline.unet
-        like = torch.zeros((), device=unet.device)
-        first, between = first_and_between(self._flavour, self.settings, seed, way.sigmas, shape, like)
-        if self._flavour == "a1111":
-            first = varied(first, self.settings, seed)
+        shape = (4, self.settings["height"] // side, self.settings["width"] // side)
+        first, between = self._noise(seed, way.sigmas, shape)
         with torch.no_grad():
-            return way.run(self._guess(), first, between, lambda step, x: on_step(step, way.steps, x))
+            return way.run(self._guess(on_guess), first, between, lambda step, x: on_step(step, way.steps, x))
+
+    def _noise(self, seed: int, sigmas: torch.Tensor, shape: tuple[int, ...]) -> tuple[torch.Tensor, Between]:
+        """The picture's first noise, and what follows: of its place in a batch, as ComfyUI draws for all at once."""
+        flavour, like = self._flavour, torch.zeros((), device=self.pipeline.unet.device)
+        count, place = (
+            (self.settings["latent_batch"], self.settings["latent_index"]) if flavour == "comfyui" else (1, 0)
+        )
+        first, between = first_and_between(flavour, self.settings, seed, sigmas, (count, *shape), like)
+        if flavour == "a1111":
+            return varied(first, self.settings, seed), between
+        if place >= count:  # taken out of a larger batch, with its first noise alone
+            return SOURCES["CPU"](seed).draw((place + 1, *shape))[place:].to(first), _only(between, 0)
+        return first[place : place + 1], _only(between, place)
 
     def image(self, latents: torch.Tensor) -> Any:  # noqa: ANN401 - a PIL image, or `None` for NaN
         """The picture of some latents, its numbers cut off to 8 bits, as both programs do."""
@@ -90,9 +105,10 @@ class Painter:
     def _course(self) -> Course:
         sdxl = hasattr(self.pipeline, "text_encoder_2")
         levels = levels_of(self.config, self._flavour, half=bool(self.settings["half_levels"]))
-        return course(self._flavour, self.settings, levels, sdxl=sdxl)
+        whole = course(self._flavour, self.settings, levels, sdxl=sdxl)
+        return windowed(whole, self.settings, levels) if self._flavour == "comfyui" else whole
 
-    def _guess(self) -> Guess:
+    def _guess(self, shown: OnGuess | None = None) -> Guess:
         """What the UNet takes for the picture: guided away from the negative prompt, and by that one alone."""
         strength = self.settings["cfg_scale"]
         guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
@@ -111,6 +127,8 @@ class Painter:
             if away is not None:  # pictures are mixed, not noises: the last bit is the programs' then
                 for (weight, _), picture in zip(towards, pictures[1:], strict=True):
                     guided = guided + (picture - pictures[0]) * (weight * strength)
+            if shown is not None:
+                shown(guided)
             return guided, pictures[0]
 
         return guess
@@ -135,9 +153,44 @@ class Painter:
         if not pooled:
             return states, None
         height, width = self.settings["height"], self.settings["width"]
-        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(told))
+        own = (width, height, 0, 0, width, height)
+        sizes = torch.tensor([[each for pair in _turned(one.sizes or own) for each in pair] for one in told])
         added = {"text_embeds": torch.cat(pooled), "time_ids": sizes}
         return states, {name: each.to(unet.device, unet.dtype) for name, each in added.items()}
+
+
+def _turned(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Heights before widths, as SDXL has them."""
+    return ((sizes[at + 1], sizes[at]) for at in range(0, len(sizes), 2))
+
+
+def _only(between: Between, place: int) -> Between:
+    """One picture's share of the noise of a batch."""
+    return lambda sigma, after: between(sigma, after)[place : place + 1]
+
+
+def windowed(way: Course, settings: Settings, levels: Levels) -> Course:
+    """Some of the steps alone, from one and up to another: as ComfyUI's KSampler Advanced.
+
+    Raises:
+        UsageError: They begin behind the last one.
+    """
+    start, end, sigmas = settings["start_step"], settings["end_step"], way.sigmas
+    if not start and not 0 < end < way.steps:
+        return way
+    if 0 < end < way.steps:
+        sigmas = sigmas[: end + 1].clone()
+        if not settings["leftover_noise"]:
+            sigmas[-1] = way.sigmas[-1]  # nothing, or for UniPC nearly so
+    if start >= len(sigmas) - 1:
+        raise UsageError(f"--start-step {start} is behind the last step.", "There are as many as --steps says.")
+    sigmas = sigmas[start:]
+    from_the_top = bool(sigmas[0] >= levels.sigmas[-1] * (1 - _NEARLY))
+    return replace(way, sigmas=sigmas, start=(1 + sigmas[0] ** 2) ** 0.5 if from_the_top else sigmas[0])
+
+
+#: What a level may be below the highest, in shares of it, to be taken for that.
+_NEARLY = 1e-5
 
 
 def varied(first: torch.Tensor, settings: Settings, seed: int) -> torch.Tensor:

@@ -1,10 +1,11 @@
-"""A plan becomes a pipeline of diffusers, and LoRAs are added to it."""
+"""A plan becomes a pipeline of diffusers, and LoRAs come onto it and leave it."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import within_bounds
 from assetctl.generation.configuration import vae_config, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
-from assetctl.generation.folders import driven, hand_over, hand_over_vae
+from assetctl.generation.families import build_of
+from assetctl.generation.folders import hand_over, hand_over_vae
 from assetctl.generation.parts import check_lora, refuse_numbers
 from assetctl.samplers import SAMPLERS
 from assetctl.tensors.adapters import EMBEDDINGS, ENDINGS, as_kohya, kohya_name, unsupported_method, with_adapters_names
@@ -25,7 +27,7 @@ from assetctl.tensors.networks import ldm_names
 from assetctl.types import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     import torch
@@ -38,31 +40,54 @@ if TYPE_CHECKING:
 _VARIANT = re.compile(r"diffusion_pytorch_model\.(?!safetensors)([A-Za-z0-9_]+)(?:-\d{5}-of-\d{5})?\.safetensors")
 
 
-def load_pipeline(plan: Plan, device: str, dtype: str) -> DiffusionPipeline:
-    """The pipeline of a plan's checkpoint and VAE, in `dtype`, on `device`.
+def load_pipeline(plan: Plan, device: str, dtype: str, there: Mapping[str, Any]) -> DiffusionPipeline:
+    """The pipeline of a plan's checkpoint, in `dtype`, on `device`.
+
+    Args:
+        plan: Its checkpoint is loaded.
+        device: One of torch's.
+        dtype: `bf16`, `fp32` or `fp16`.
+        there: Parts of the pipeline that are loaded already, by their names: they are taken as they are.
 
     Raises:
         UnusableError: A file does not fit, lacks a part, or cannot be read.
         FileError: A file is refused or corrupt.
     """
     checkpoint = plan.checkpoint
-    if checkpoint is None:
-        raise UnusableError("No checkpoint was chosen.", "Name one with `--checkpoint NAME`.")
-    family = checkpoint.family or "unknown"
-    driven(family)
     options = {"torch_dtype": torch_dtype(dtype), "local_files_only": True}
     with tempfile.TemporaryDirectory(prefix="assetctl-") as scratch:
-        given = {} if plan.vae is None else {"vae": _load_vae(plan.vae, family, Path(scratch), options)}
-        is_folder = Path(checkpoint.path).is_dir()
-        pipeline = (
-            _from_folder(checkpoint, Path(scratch), options | given)
-            if is_folder
-            else _from_file(plan, Path(scratch), options | given)
-        )
-    _require_whole(pipeline, checkpoint)
+        load = _from_folder if Path(checkpoint.path).is_dir() else _from_file
+        pipeline = load(plan, Path(scratch), options | dict(there))
+    if "unet" not in there:
+        _require_whole(pipeline, checkpoint)
     pipeline.set_progress_bar_config(disable=True)
     with _loading(checkpoint):
         return pipeline.to(device)
+
+
+def load_vae(plan: Plan, device: str, dtype: str) -> AutoencoderKL:
+    """The VAE that a plan names in place of its checkpoint's own.
+
+    Raises:
+        UnusableError, FileError: As `load_pipeline` does.
+    """
+    assert plan.vae is not None  # noqa: S101 - who calls this looked
+    options = {"torch_dtype": torch_dtype(dtype), "local_files_only": True}
+    with tempfile.TemporaryDirectory(prefix="assetctl-") as scratch:
+        vae = _load_vae(plan.vae, plan.checkpoint.family or "unknown", Path(scratch), options)
+    with _loading(plan.vae):
+        return vae.to(device)
+
+
+def with_vae(pipeline: DiffusionPipeline, vae: AutoencoderKL) -> DiffusionPipeline:
+    """The same networks with another VAE."""
+    if pipeline.vae is vae:
+        return pipeline
+    flags = ("requires_safety_checker", "force_zeros_for_empty_prompt")
+    kept = {name: pipeline.config[name] for name in flags if name in pipeline.config}
+    other: DiffusionPipeline = type(pipeline)(**pipeline.components | {"vae": vae}, **kept)
+    other.set_progress_bar_config(disable=True)
+    return other
 
 
 def make_scheduler(
@@ -101,26 +126,27 @@ def _spacing(config: Mapping[str, Any], sampler: str, *, few: bool) -> str:
 
 def _from_file(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
     checkpoint = plan.checkpoint
-    assert checkpoint is not None  # noqa: S101 - load_pipeline looked
-    family, path = str(checkpoint.family), Path(checkpoint.path)
+    family, path = checkpoint.family or "unknown", Path(checkpoint.path)
+    # what it predicts is a plan's, and no part's: whoever makes a scheduler says it
     folder = write_configuration(
-        read_header(path), family, plan.prediction, plan.tokenizer, scratch / "pipeline", own_vae="vae" not in options
+        read_header(path), family, None, plan.tokenizer, scratch / "pipeline", own_vae="vae" not in options
     )
-    pipeline_class = getattr(diffusers, driven(family).pipeline)
+    pipeline_class = getattr(diffusers, build_of(family).pipeline)
     with _loading(checkpoint, folder):
         return pipeline_class.from_single_file(str(path), config=str(folder), **options)
 
 
-def _from_folder(checkpoint: PlannedUse, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
-    folder, family = Path(checkpoint.path), str(checkpoint.family)
+def _from_folder(plan: Plan, scratch: Path, options: dict[str, Any]) -> DiffusionPipeline:
+    checkpoint = plan.checkpoint
+    folder, family = Path(checkpoint.path), checkpoint.family or "unknown"
     handed = hand_over(folder, family, scratch / "pipeline", own_vae="vae" not in options)
-    pipeline_class = getattr(diffusers, driven(family).pipeline)
+    pipeline_class = getattr(diffusers, build_of(family).pipeline)
     with _loading(checkpoint, handed):
         pipeline = pipeline_class.from_pretrained(
             str(handed), use_safetensors=True, variant=_variant(handed / "unet"), **options
         )
     for part in ("text_encoder", "text_encoder_2"):
-        if (model := getattr(pipeline, part, None)) is not None:
+        if part not in options and (model := getattr(pipeline, part, None)) is not None:
             _require_weights(handed / part, model, checkpoint)
     return pipeline
 
@@ -200,25 +226,56 @@ _MOST_OF_ONE = 6
 _ELSEWHERE = "Fetch it again, or leave it out."
 
 
-def add_loras(pipeline: DiffusionPipeline, uses: Sequence[PlannedUse]) -> tuple[Finding, ...]:
-    """Load LoRAs into a pipeline. One of weight 0 changes nothing and is not loaded.
+@dataclass(slots=True)
+class Adapter:
+    """A LoRA that is on a pipeline.
+
+    Attributes:
+        name: What peft calls it.
+        blank: Whether all its weights are nought, as one has that was never trained.
+    """
+
+    name: str
+    blank: bool
+
+
+def set_loras(
+    pipeline: DiffusionPipeline, on: dict[object, Adapter], wanted: Mapping[object, PlannedUse]
+) -> tuple[Finding, ...]:
+    """Have a pipeline's LoRAs be those that are wanted, in their order, by what differs from those that are on.
+
+    What fails, or is interrupted, leaves the pipeline between the two: it is of no further use.
+
+    Args:
+        pipeline: Its networks are changed.
+        on: What is on it, by content; this comes to be what is wanted.
+        wanted: None of weight 0, which changes nothing.
 
     Returns:
-        What showed only now: LoRAs whose weights are all nought, as one has that was never trained.
+        What showed only when they were loaded: LoRAs that change nothing.
 
     Raises:
         UnusableError: One is of a method that diffusers does not know, or fits no module of the checkpoint.
         FileError: Its file is refused or corrupt.
     """
-    live = [use for use in uses if use.weight != 0]
-    for use in live:
-        _check(use)
-    names = [f"lora_{index}" for index in range(len(live))]
-    for name, use in zip(names, live, strict=True):
-        _load(pipeline, name, use)
-    if live:
-        pipeline.set_adapters(names, [use.weight for use in live])
-    return tuple(_blank(use) for name, use in zip(names, live, strict=True) if _is_blank(pipeline, name))
+    for content in wanted.keys() - on.keys():
+        _check(wanted[content])
+    if gone := [content for content in on if content not in wanted]:
+        if len(gone) < len(on):
+            pipeline.delete_adapters([on[content].name for content in gone])
+        else:
+            pipeline.unload_lora_weights()
+        for content in gone:
+            del on[content]
+    for content, use in wanted.items():
+        if content not in on:
+            taken = {adapter.name for adapter in on.values()}
+            name = next(name for number in range(len(on) + 1) if (name := f"lora_{number}") not in taken)
+            _load(pipeline, name, use)
+            on[content] = Adapter(name, _is_blank(pipeline, name))
+    if wanted:
+        pipeline.set_adapters([on[content].name for content in wanted], [use.weight for use in wanted.values()])
+    return tuple(_blank(use) for content, use in wanted.items() if on[content].blank)
 
 
 def _check(lora: PlannedUse) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.metadata
 import logging
+import os
 import platform
 import signal
 import threading
@@ -103,6 +105,43 @@ def using_threads(number: int | None, run: Run) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free on a device, about; where it has none of its own, or does not tell, those of the machine."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    return min(_available(), *_left_to_container())
+
+
+#: Taken for free where a system does not tell.
+_USUAL = 8 * 2**30
+_MEMORY, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+
+def _available() -> int:
+    with suppress(OSError, ValueError, StopIteration):
+        lines = _MEMORY.read_text("ascii").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    with suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return _USUAL
+
+
+def _left_to_container() -> list[int]:
+    """What is left to a container, where it may have less than the machine."""
+    with suppress(OSError, ValueError):
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
+        return [max(0, limit - used)]
+    return [2**63]
+
+
+def give_back() -> None:
+    """Give memory back that nothing needs any more: allocators keep it for later."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError):  # glibc's; others give it back by themselves, or cannot
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -1,30 +1,26 @@
-"""One loaded plan: its pipeline with LoRAs and embeddings, and its prompts encoded once for all pictures."""
+"""One plan on what is loaded: its prompts, encoded once for all its pictures, and each picture."""
 
 from __future__ import annotations
 
+import io
 import math
-import threading
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from assetctl.errors import GenerationError, UnusableError
-from assetctl.generation.diffusers.conditioning import (
-    Guidance,
-    add_embeddings,
-    encode,
-    encoders_of,
-    guidance,
-    nought,
-)
+from assetctl.errors import GenerationError
+from assetctl.generation.diffusers.conditioning import Guidance, encode, guidance, nought
 from assetctl.generation.diffusers.flavoured import Painter
-from assetctl.generation.diffusers.pipeline import add_loras, load_pipeline, make_scheduler
+from assetctl.generation.diffusers.kept import Loaded
+from assetctl.generation.diffusers.pipeline import make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
+from assetctl.generation.families import build_of
 from assetctl.identify.plugins import family_called
 from assetctl.options import complete
 from assetctl.prompt.editing import composed
-from assetctl.run import Step
+from assetctl.run import Preview, Step
 from assetctl.samplers import LEGACY, SAMPLERS, of_diffusers, sampled_by_diffusers, told_apart
 
 if TYPE_CHECKING:
@@ -34,56 +30,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from assetctl.generation.diffusers.conditioning import Encoder
-    from assetctl.generation.diffusers.flavoured import OnStep
+    from assetctl.generation.diffusers.flavoured import OnGuess, OnStep
+    from assetctl.generation.families import Latents
     from assetctl.identify.features import Family
     from assetctl.options import Settings
     from assetctl.plan import Plan
     from assetctl.run import Run
-    from assetctl.types import Finding
+
+__all__ = ["Loaded", "Session"]
 
 _Tensors = dict[str, torch.Tensor]
-
-#: The libraries change torch itself while they load: two threads that did so at once would load nothing whole, and
-#: leave torch broken.
-_LOADING = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What takes long to load, and serves every prompt; `findings` tell what showed while it was loaded."""
-
-    key: object
-    pipeline: DiffusionPipeline
-    encoders: tuple[Encoder, ...]
-    scheduler_config: Any
-    findings: tuple[Finding, ...]
-
-    @classmethod
-    def load(cls, plan: Plan, device: str, dtype: str, run: Run) -> Loaded:
-        """Load every asset that a plan names.
-
-        Raises:
-            GenerationError: Something does not fit.
-            FileError: A file is refused or corrupt.
-        """
-        with (
-            run.holding(_LOADING),
-            quiet(),
-            told("The pipeline could not be loaded", "See what is chosen with `assetctl check`.", UnusableError),
-        ):
-            pipeline = load_pipeline(plan, device, dtype)
-            encoders = encoders_of(pipeline)
-            add_embeddings(plan.of("embedding"), encoders)
-            findings = add_loras(pipeline, plan.of("lora"))
-        return cls(_key(plan, device, dtype), pipeline, encoders, pipeline.scheduler.config, findings)
-
-    def serves(self, plan: Plan, device: str, dtype: str) -> bool:
-        """Whether a plan needs exactly this."""
-        return self.key == _key(plan, device, dtype)
-
-
-def _key(plan: Plan, device: str, dtype: str) -> object:
-    return plan.uses, plan.prediction, plan.tokenizer, device, dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +51,14 @@ class Session:
     prompts: Guidance | _Tensors
 
     @classmethod
-    def begin(cls, plan: Plan, loaded: Loaded) -> Session:
-        """Encode a plan's prompts.
+    def begin(cls, plan: Plan, loaded: Loaded, prompts: Guidance | _Tensors | None = None) -> Session:
+        """Encode a plan's prompts, unless they are encoded already.
 
         Raises:
             GenerationError: They cannot be encoded.
         """
+        if prompts is not None:
+            return cls(plan, loaded, prompts)
         with quiet(), told("The prompts could not be encoded", "See how they are read with `assetctl prompt`."):
             return cls(plan, loaded, _prompts(plan, loaded.pipeline, loaded.encoders))
 
@@ -112,6 +70,7 @@ class Session:
             GenerationError: It could not be made.
         """
         settings = complete(self.plan.settings)
+        previews = _Previews(run, number, build_of(self.plan.checkpoint.family or "unknown").latents)
 
         def on_step(index: int, turns: int, latents: torch.Tensor) -> None:
             if index + 1 == turns and not torch.isfinite(latents).all():
@@ -119,17 +78,26 @@ class Session:
             # samplers of second order take two turns a step, and some more than there are steps
             step = min(math.ceil((index + 1) * settings["steps"] / turns), settings["steps"])
             run.tell(Step(picture=number, pictures=len(self.plan.seeds), step=step, steps=settings["steps"]))
+            previews.tell(step, latents)
 
+        vae = self.loaded.pipeline.vae
+        precision = vae.dtype
         with quiet(), told("The picture could not be made", "Try another --sampler or --size."):
-            if sampled_by_diffusers(settings["flavour"]):
-                return self._by_diffusers(seed, settings, on_step)
-            return self._by_ourselves(seed, settings, on_step)
+            try:
+                if sampled_by_diffusers(settings["flavour"]):
+                    return self._by_diffusers(seed, settings, on_step)
+                return self._by_ourselves(seed, settings, on_step, previews.show if run.wants_previews else None)
+            finally:
+                if (
+                    vae.dtype != precision
+                ):  # one that overflows decodes in another, and the next plan finds it as it was
+                    vae.to(precision)
 
-    def _by_ourselves(self, seed: int, settings: Settings, on_step: OnStep) -> Image:
+    def _by_ourselves(self, seed: int, settings: Settings, on_step: OnStep, on_guess: OnGuess | None) -> Image:
         config = self.loaded.scheduler_config
         predicts = self.plan.prediction or config.get("prediction_type", "epsilon")
         painter = Painter(self.loaded.pipeline, self.prompts, settings, predicts, config)
-        image: Image | None = painter.image(painter.latents(seed, on_step))
+        image: Image | None = painter.image(painter.latents(seed, on_step, on_guess))
         if image is None:
             raise _black()
         return image
@@ -165,6 +133,44 @@ class Session:
             raise _black()
         image: Image = pipeline.image_processor.numpy_to_pil(result.images)[0]
         return image
+
+
+class _Previews:
+    """Tells of what a picture looks like on its way, where somebody wants to see it: a few times a second at most."""
+
+    def __init__(self, run: Run, picture: int, space: Latents) -> None:
+        self._run, self._picture, self._space = run, picture, space
+        self._guess: torch.Tensor | None = None
+        self._next = 0.0
+
+    def show(self, guess: torch.Tensor) -> None:
+        """Take what the model takes the picture for, which is seen better than what is still half noise."""
+        self._guess = guess
+
+    def tell(self, step: int, latents: torch.Tensor) -> None:
+        """Tell of a step, if somebody wants that and it is time."""
+        if not self._run.wants_previews or time.monotonic() < self._next or latents.shape[1] != self._space.channels:
+            return
+        seen = latents / latents.std().clamp(min=1) if self._guess is None else self._guess
+        self._run.tell(Preview(picture=self._picture, step=step, image=_small_png(seen, self._space)))
+        self._next = time.monotonic() + _BETWEEN
+
+
+#: Seconds between two previews of a picture; their longest side, in pixels.
+_BETWEEN, _SIDE = 0.3, 256
+
+
+def _small_png(latents: torch.Tensor, space: Latents) -> bytes:
+    """About what latents will be, a pixel for each place of them."""
+    from PIL import Image  # noqa: PLC0415 - as the pipeline does
+
+    first = latents[0].detach().float().nan_to_num().cpu()
+    colours = torch.einsum("chw,cr->hwr", first, torch.tensor(space.colours)) + torch.tensor(space.grey)
+    image = Image.fromarray((colours.clamp(0, 1) * 255).to(torch.uint8).numpy())
+    image.thumbnail((_SIDE, _SIDE))
+    written = io.BytesIO()
+    image.save(written, "PNG", compress_level=1)
+    return written.getvalue()
 
 
 def _is_distilled(plan: Plan) -> bool:
@@ -210,5 +216,5 @@ def _layer(settings: Settings, family: Family | None) -> int:
     if family is not None and family.driven is not None and family.driven.clip_skip:
         return skip
     if settings["flavour"] == "comfyui":
-        return max(skip - 1, 1) if family is not None and family.name == "sd2" else skip
+        return skip if family is None else max(skip - build_of(family.name).told.missing_layers, 1)
     return 1

@@ -67,17 +67,11 @@ FAMILY = Family(
         "SD 1.5 Hyper": Distilled(
             1, 12, 5, {"steps": 8, "cfg_scale": 1.0, "sampler": "Euler", "scheduler": "SGM Uniform"}
         ),
-        "SD 1.5 LCM": Distilled(
-            2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM", "scheduler": "SGM Uniform"}
-        ),
+        "SD 1.5 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
     },
     driven=Driven(
-        "StableDiffusionPipeline",
-        "PNDMScheduler",
         native_size=512,
-        latent_scale=0.18215,
         text_encoders=(TextEncoder("text_encoder", "cond_stage_model.transformer.text_model."),),
-        heads=8,
         clip_skip=True,
     ),
 )

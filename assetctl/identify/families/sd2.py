@@ -72,10 +72,7 @@ FAMILY = Family(
     clip="chunks",
     assumed_prediction="v_prediction",
     driven=Driven(
-        "StableDiffusionPipeline",
-        "DDIMScheduler",
         native_size=768,
-        latent_scale=0.18215,
         # trained on the last but one layer of 24; the last is in the file, and is not used
         text_encoders=(TextEncoder("text_encoder", "cond_stage_model.model.", open_clip=True, layers=23, padding="!"),),
     ),

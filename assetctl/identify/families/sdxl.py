@@ -94,21 +94,13 @@ FAMILY = Family(
         "SDXL Turbo": Distilled(1, 8, 2, {"steps": 4, "cfg_scale": 1.0, "scheduler": "SGM Uniform"}),
         "SDXL Lightning": Distilled(2, 10, 2, {"steps": 6, **_EVEN}),
         "SDXL Hyper": Distilled(1, 12, 5, {"steps": 8, **_EVEN}),
-        "SDXL 1.0 LCM": Distilled(
-            2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM", "scheduler": "SGM Uniform"}
-        ),
+        "SDXL 1.0 LCM": Distilled(2, 12, 2.5, {"steps": 8, "cfg_scale": 1.5, "sampler": "LCM"}),
     },
     driven=Driven(
-        "StableDiffusionXLPipeline",
-        "EulerDiscreteScheduler",
         native_size=1024,
-        latent_scale=0.13025,
         text_encoders=(
             TextEncoder("text_encoder", "conditioner.embedders.0.transformer.text_model.", projects=True),
             TextEncoder("text_encoder_2", "conditioner.embedders.1.model.", open_clip=True, padding="!", projects=True),
         ),
-        spacing="leading",
-        size_conditioned=True,
-        zeros_for_nothing=True,
     ),
 )

@@ -41,6 +41,7 @@ from assetctl.text import without_secrets
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from assetctl.operations.acquire.zips import Members, Taken
     from assetctl.operations.library.ingest import Ingested
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
@@ -118,9 +119,10 @@ def _planned(workspace: Workspace, reference: str, run: Run, name: str | None, t
     if packed is None:
         here = _already_here(workspace, resolution)
     else:
-        from assetctl.operations.acquire.zips import unpacked_before  # noqa: PLC0415 - few files are ZIPs
+        from assetctl.operations.acquire.zips import unpacked_before  # noqa: PLC0415 - as in `_unpack`
 
-        here = next(iter(unpacked_before(workspace, packed)), None)
+        before = unpacked_before(workspace, source, packed, _key(packed.archive))  # type: ignore[arg-type]  # it packs
+        here = next((asset for asset, _ in before.came), None)
     plan = PullPlan(resolution, here, fetched_before(workspace, packed.archive if packed else resolution))
     if plan.here is None and named_in_store(workspace, resolution) is None:
         if resolution.source == "path":
@@ -329,33 +331,37 @@ def _unpack(
     Raises:
         As `pull` does.
     """
-    from assetctl.operations.acquire.zips import clear_folders, fresh_folder, taken_out, unpacked_before  # noqa: PLC0415 - few files are ZIPs
+    from assetctl.operations.acquire import zips  # noqa: PLC0415 - few files are ZIPs
 
     archive, store = packed.archive, workspace.store
     key = _key(archive)
     with store.lock(key, run):
-        before = unpacked_before(workspace, packed)
-        if packed.member is not None and any(wanted.sha256 not in (None, each.sha256) for each in before):
+        before, refused = zips.unpacked_before(workspace, source, packed, key)
+        if packed.member is not None and any(wanted.sha256 not in (None, each.sha256) for each, _ in before):
             before = []  # what is here is not what is wanted: the ZIP may hold that, or tells that it does not
+        if name is not None:
+            known = zips.known_members(workspace, packed, key).values()
+            zips.refuse_one_name(archive, len({digest for digest, _ in known if digest is not None}) or len(before))
         if before:
-            first, *others = [_known(workspace, asset, wanted, name, labels) for asset in before]
+            first, *others = [_known(workspace, asset, each, name, labels) for asset, each in before]
             first.more = others
+            first.warnings += refused
             return first
         staging = store.staging(key)
         store.free_space_check(archive.size - fetched_bytes(staging))
         came = transfer(source, archive, staging, run, task)  # type: ignore[arg-type]  # a source that packs is one
         try:
-            taken = taken_out(workspace, source, packed, came.path, fresh_folder(staging), run)
-            if name is not None and len(taken) > 1:
-                message = f"--name goes with one asset, and {archive.files[0].path} holds {len(taken)}."
-                raise UsageError(message, f"Leave it out, or name one: {taken[0][0].reference}")
-            results = _each_of_zip(workspace, taken, wanted, run, task, name, labels)
+            taken = zips.taken_out(workspace, source, packed, came.path, zips.fresh_folder(staging), run)
+            if name is not None:  # what was fetched stays: the next pull needs it
+                zips.refuse_one_name(archive, len(taken), taken[0].resolution.reference)
+            results, members = _each_of_zip(workspace, taken, wanted, run, task, name, labels)
+            zips.note_members(workspace, packed, key, members)
         except FileError as error:
             store.clear_staging(key, came.path)
             error.message = error.message.replace(str(came.path), archive.files[0].path)
             raise
         finally:
-            clear_folders(staging)
+            zips.clear_folders(staging)
         store.clear_staging(key, came.path)
     first, *others = results
     first.more = others
@@ -364,29 +370,31 @@ def _unpack(
 
 def _each_of_zip(
     workspace: Workspace,
-    taken: Sequence[tuple[Resolution, Path]],
+    taken: Sequence[Taken],
     wanted: Resolution,
     run: Run,
     task: str,
     name: str | None,
     labels: tuple[str, ...],
-) -> list[PullResult]:
-    """Take the models of a ZIP in; one that is none keeps no other out.
+) -> tuple[list[PullResult], Members]:
+    """Take the models of a ZIP in; one that is none keeps no other out. What came, and what became of each.
 
     Raises:
         FileError: There is none, or it is not what was promised.
     """
-    results, refused = [], []
-    for resolution, path in taken:
+    results, refused, members = [], [], dict[str, tuple[str | None, str]]()
+    for member, resolution, path in taken:
         try:
             results.append(_one_of_zip(workspace, resolution, path, wanted, run, task, name, labels))
+            members[member] = (resolution.sha256, "")
         except FileError as error:
             error.message = error.message.replace(str(path), resolution.reference)
             refused.append(error)
+            members[member] = (None, error.message)
     if not results:
         raise refused[0]
     results[0].warnings += [error.message for error in refused]
-    return results
+    return results, members
 
 
 def _one_of_zip(

@@ -106,10 +106,11 @@ def known_elsewhere(workspace: Workspace, gone: WithdrawnError) -> list[str]:
             each == gone.version or (gone.version.endswith("@") and each.startswith(gone.version)) for each in versions
         )
 
+    origins = read.origins()
     told = [
         f"{asset.name} in your catalog came from there: its SHA256 is {asset.sha256}."
         for asset in read.assets()
-        if is_it(read.origin(asset)) or asset.sha256 in gone.hashes
+        if is_it(origins.get(asset.id)) or asset.sha256 in gone.hashes
     ]
     lockfile = Path(NAME).with_suffix(".lock")
     entries: Sequence[Locked] = ()

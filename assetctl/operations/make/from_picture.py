@@ -15,7 +15,7 @@ from assetctl.request import Request
 from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, of_diffusers, told_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
@@ -194,7 +194,8 @@ class _Reader:
 _UNDERSTOOD = {
     "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Schedule type", "Version", "RNG",
     "Created Date", "Used embeddings", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
-    "Model 1", "Module 1", "App", "Operations", "Template", "Negative Template",
+    "Model 1", "Module 1", "App", "Operations", "Template", "Negative Template", "Batch size", "Batch pos",
+    "Time taken", "Wildcard prompt", "Wildcard negative prompt", "sv_prompt", "sv_negative", "Source Identifier",
 }  # fmt: skip
 
 
@@ -204,21 +205,24 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
     request = _request(parameters, remarks)
-    remarks.insert(0, _resemblance(parameters.software, str(request.settings["flavour"])))
+    remarks += [*_of_version(parameters), *parameters.notes, *_left_out(parameters, assets)]
+    remarks.insert(0, _resemblance(parameters.software, str(request.settings["flavour"]), whole=not remarks))
     return PictureRecipe(
         exact=False,
         software=parameters.software,
         request=request,
         assets=ours,
         then=tuple(_token(used, f"{parameters.prompt}\n{parameters.negative_prompt}") for used in ours),
-        remarks=(*remarks, *parameters.notes, *_left_out(parameters, assets)),
+        remarks=tuple(remarks),
     )
 
 
-def _resemblance(software: str | None, flavour: str) -> str:
-    """Why the new picture will not be the original, to the last bit."""
+def _resemblance(software: str | None, flavour: str, *, whole: bool) -> str:
+    """Why the new picture will not be the original, to the last bit; `whole` if nothing is left out or unknown."""
     if software == "assetctl":
         return "assetctl's own record is lost from it, so the picture can only resemble the original."
+    if _PROGRAMS.get(software or "") == flavour and not whole:
+        return f"It is made as {software} makes it, as far as that is known: what follows may make it another picture."
     if _PROGRAMS.get(software or "") == flavour:
         return (
             f"It is made as {software} makes it, with the same noise and steps; "
@@ -309,7 +313,9 @@ def _sampler(parameters: PictureParameters, usual: str, remarks: list[str]) -> s
 
 
 #: Options that are told by all of what a picture says.
-_TOGETHER = ("flavour", "scheduler", "noise", "discard_penultimate", "sgm_noise")
+_TOGETHER = (
+    "flavour", "scheduler", "noise", "emphasis", "discard_penultimate", "sgm_noise", "half_levels", "old_editing",
+)  # fmt: skip
 
 #: Programs by the names that pictures are known by, whose pictures can be made as they make them.
 _PROGRAMS = {"A1111": "a1111", "ComfyUI": "comfyui"}
@@ -327,12 +333,49 @@ def _sampled(parameters: PictureParameters, sampler: str, remarks: list[str]) ->
     except UsageError:
         flavour = "a1111"  # which has them all
     found: dict[str, Any] = {"flavour": flavour, "scheduler": scheduler}
-    for name in ("noise", "discard_penultimate", "sgm_noise"):
+    found |= _once(parameters)
+    for name in ("noise", "emphasis", "discard_penultimate", "sgm_noise"):
         try:
             found[name] = option(name).checked(said[name]) if said.get(name) is not None else None
         except UsageError:
             remarks.append(f"Its {option(name).field}, {said[name]!r:.40}, is not known: what is usual is taken.")
     return found
+
+
+#: Versions of A1111 up to which it was otherwise: prompts that change, DDIM and PLMS; 16 bits; names of schedules.
+_OLD_EDITING, _HALF = (1, 6), (1, 7, 0, 225)
+
+#: The version in a field of that name; and other programs that write one like it.
+_VERSION_OF_A1111 = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:-(\d{1,6})(?=-|$))?")
+_FORGE = re.compile(r"f\d|neo\b|forge", re.IGNORECASE)
+
+
+def _version(parameters: PictureParameters) -> tuple[int, ...] | None:
+    """A1111's version, with the number of changes behind it; `None` where it says none."""
+    found = _VERSION_OF_A1111.match(parameters.fields.get("Version", ""))
+    return tuple(int(part or 0) for part in found.groups()) if found and parameters.software == "A1111" else None
+
+
+def _once(parameters: PictureParameters) -> dict[str, bool]:
+    """What a version of A1111 did otherwise, unless the picture says so itself."""
+    version, said = _version(parameters), parameters.settings
+    since = {"old_editing": _OLD_EDITING, "half_levels": _HALF}
+    return {name: bool(said.get(name, version is not None and version < by)) for name, by in since.items()}
+
+
+def _of_version(parameters: PictureParameters) -> Iterator[str]:
+    """What the version that made a picture leaves open."""
+    if parameters.software != "A1111":
+        return
+    version, written = _version(parameters), parameters.fields.get("Version", "")
+    sampler = parameters.settings.get("sampler") or ""
+    if _FORGE.match(written):
+        yield f"Version {written:.40} is Forge's, which samples much like A1111, and not in all the same."
+    elif version is None:
+        vae = "" if any(each.role == "vae" for each in parameters.assets) else ", with the checkpoint's own VAE"
+        yield f"It does not say its version: it is taken as A1111 1.10 makes it{vae}."
+    elif version < _OLD_EDITING and sampler in ("DDIM", "PLMS"):
+        yield f"A1111 had another {sampler} before 1.6: today's is used."
 
 
 def _scheduler(parameters: PictureParameters, sampler: str, remarks: list[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count as counted
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from assetctl import pictures
@@ -55,6 +56,7 @@ class OutputPath:
         force: Whether the file that a person named is replaced. Further names, which nobody typed, are replaced where
             a picture of ours lies.
         is_ours: Whether a file is a picture that assetctl saved, as it was.
+        stem: What names that nobody gave begin with, if not with the time: those of a job of a batch can be foretold.
     """
 
     folder: Path
@@ -62,16 +64,17 @@ class OutputPath:
     suffix: str
     force: bool = False
     is_ours: Callable[[Path], bool] = lambda _: False
+    stem: str | None = None
 
-    def require_free(self, count: int) -> None:
+    def require_free(self, numbers: Iterable[int]) -> None:
         """Refuse names that a person gave and that are taken.
 
         Raises:
-            UsageError: One of so many pictures would have the name of something that is there.
+            UsageError: One of the pictures of these numbers would have the name of something that is there.
         """
         if self.name is None:
             return
-        for number in range(1, count + 1):
+        for number in numbers:
             path = self._named(number)
             if path.is_dir():
                 raise UsageError(f"{path} is a folder.", "Choose another name with --out.")
@@ -126,9 +129,7 @@ class OutputPath:
             path = self._named(number)
             write(path, self._may_replace(path, number))
             return path
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        for again in counted(1):
-            path = self.folder / f"{stamp}-{seed}{'' if again == 1 else f'-{again}'}{self.suffix}"
+        for path in self._names(seed):
             if not os.path.lexists(path):
                 try:
                     write(path, False)
@@ -137,12 +138,23 @@ class OutputPath:
                 return path
         raise AssertionError  # there is no end of numbers
 
+    def taken(self, number: int, seed: int) -> Iterator[Path]:
+        """What lies where `save` would have written the picture of this number, had it not been there."""
+        paths = self._names(seed) if self.name is None else [self._named(number)]
+        return takewhile(os.path.lexists, paths)
+
     def after(self, number: int) -> Path | None:
         """The name of the picture after so many, where a person named the first."""
         return None if self.name is None else self._named(number + 1)
 
     def _may_replace(self, path: Path, number: int) -> bool:
         return self.force and (number == 1 or (os.path.lexists(path) and self.is_ours(path)))
+
+    def _names(self, seed: int) -> Iterator[Path]:
+        """Names that nobody gave, one after the other."""
+        stem = self.stem or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        for again in counted(1):
+            yield self.folder / f"{stem}-{seed}{'' if again == 1 else f'-{again}'}{self.suffix}"
 
     def _named(self, number: int) -> Path:
         return self.folder / f"{self.name}{'' if number == 1 else f'-{number}'}{self.suffix}"
@@ -176,7 +188,7 @@ def find_output_path(workspace: Workspace, output: Output | None, *, count: int 
         found = OutputPath(
             target.parent, target.name[: -len(suffix)], target.suffix, force, partial(_is_ours, workspace)
         )
-        found.require_free(count)
+        found.require_free(range(1, count + 1))
     else:
         found = OutputPath(target, None, f".{wanted or 'png'}")
     found.require_room(count)
@@ -257,9 +269,18 @@ def see_it_can_be_made(workspace: Workspace, plan: Plan, output: Output | None) 
         HashMismatchError: A file is not what it was when it was registered.
     """
     target = find_output_path(workspace, output, count=len(plan.seeds))
+    see_files(workspace, plan)
+    return target
+
+
+def see_files(workspace: Workspace, plan: Plan) -> None:
+    """See that a plan's files are what they were when it was made.
+
+    Raises:
+        HashMismatchError: One is not.
+    """
     for use in plan.uses:
         _intact(workspace, use)
-    return target
 
 
 def generate(
@@ -290,21 +311,76 @@ def generate(
         StorageError: A picture could not be saved.
     """
     target = see_it_can_be_made(workspace, plan, output).made()
+    return make(workspace, plan, report, backend, target, run)
+
+
+def generate_each(
+    workspace: Workspace,
+    plans: Sequence[tuple[Plan, CheckReport]],
+    backend: Backend,
+    *,
+    output: Output | None = None,
+    run: Run,
+) -> list[GenerationResult]:
+    """Make the one picture of each of several plans; they are saved, and told of, as those of one plan are.
+
+    Raises:
+        As `generate` does.
+    """
+    target = find_output_path(workspace, output, count=len(plans))
+    for plan, _ in plans:
+        see_files(workspace, plan)
+    results: list[GenerationResult] = []
+    saved: list[SavedPicture] = []
+    seeds = [plan.seeds[0] for plan, _ in plans]
+    target = target.made()
+    with _naming_what_is_done(saved, seeds, target), leaving(lambda: tuple(saved)):
+        for number, (plan, report) in enumerate(plans, 1):
+            results.append(make(workspace, plan, report, backend, target, run, Place(None, [number])))
+            saved += results[-1].images
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which pictures of several a plan makes.
+
+    Attributes:
+        job: The key of the job of a batch that they are for, if they are for one.
+        numbers: One for each of the plan's seeds: which picture it is, counted from 1.
+    """
+
+    job: str | None
+    numbers: Sequence[int]
+
+
+def make(
+    workspace: Workspace,
+    plan: Plan,
+    report: CheckReport,
+    backend: Backend,
+    target: OutputPath,
+    run: Run,
+    place: Place | None = None,
+) -> GenerationResult:
+    """As `generate`, where it was seen already that pictures can be saved in `target`, whose folder is there."""
     saved: list[SavedPicture] = []
     clock = _Clock()
-    with _naming_what_is_done(saved, plan, target), leaving(lambda: tuple(saved)):
-        plan = replace(plan, uses=hashed(workspace, plan.uses, run))
-        for number, picture in enumerate(backend.generate(plan, run), 1):
+    numbers = range(1, len(plan.seeds) + 1) if place is None else place.numbers
+    with _naming_what_is_done(saved, plan.seeds, target), leaving(lambda: tuple(saved)):
+        plan = with_hashes(workspace, plan, run)
+        for position, picture in enumerate(backend.generate(plan, run)):
             clock.note(picture)
             with _undisturbed():
-                saved.append(_save(workspace, plan, picture, target, number))
+                entry = _save(plan, picture, target, numbers[position])
+                saved.append(record(workspace, replace(entry, job=None if place is None else place.job)))
             report = _with_findings(report, picture.findings)
             run.tell(Saved(path=saved[-1].path))
     return GenerationResult(tuple(saved), plan, report, clock.timings(), target.planned(len(plan.seeds)))
 
 
 @contextmanager
-def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: OutputPath) -> Iterator[None]:
+def _naming_what_is_done(saved: Sequence[SavedPicture], seeds: Sequence[int], target: OutputPath) -> Iterator[None]:
     """Let whatever ends the work too soon tell of the pictures that there are."""
     try:
         yield
@@ -313,7 +389,7 @@ def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Outp
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)
-        raise InterruptedGenerationError(saved, plan.seeds[done:], target.after(done)) from stop
+        raise InterruptedGenerationError(saved, seeds[done:], target.after(done)) from stop
 
 
 @contextmanager
@@ -362,12 +438,17 @@ def _with_findings(report: CheckReport, findings: Iterable[Finding]) -> CheckRep
     return replace(report, findings=(*report.findings, *new)) if new else report
 
 
-def hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[PlannedUse, ...]:
-    """The assets with the hashes that pictures carry; those that were left for later are computed and kept.
+def with_hashes(workspace: Workspace, plan: Plan, run: Run) -> Plan:
+    """The plan, its assets with the hashes that pictures carry; those that were left for later are computed and kept.
 
     Raises:
         HashMismatchError: A file is not what it was when it was registered.
     """
+    return replace(plan, uses=hashed(workspace, plan.uses, run))
+
+
+def hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[PlannedUse, ...]:
+    """Assets with the hashes that pictures carry; see `with_hashes`."""
     read = workspace.catalog.read
     assets = [_intact(workspace, use) for use in uses]
     lacking = [asset for asset in dict.fromkeys(assets) if asset.sha256 is None or _wants_autov3(asset)]
@@ -375,10 +456,10 @@ def hashed(workspace: Workspace, uses: Sequence[PlannedUse], run: Run) -> tuple[
         completed = [file for asset in lacking for file in with_all_hashes(asset, read.files(asset), run)]
         with workspace.catalog.write() as writer:
             writer.set_hashes([FileHashes(file.path, file.sha256, file.autov3, file.blake3) for file in completed])
-    hashed = {asset.id: read.by_id(asset.id) for asset in lacking}  # of all others a picture says what its plan does
+    known = {asset.id: read.by_id(asset.id) for asset in lacking}  # of all others a picture says what its plan does
     return tuple(
-        replace(use, sha256=hashed[asset.id].sha256, autov3=hashed[asset.id].autov3)
-        if asset.id in hashed
+        replace(use, sha256=known[asset.id].sha256, autov3=known[asset.id].autov3)
+        if asset.id in known
         else replace(use, sha256=asset.sha256)
         for use, asset in zip(uses, assets, strict=True)
     )
@@ -398,23 +479,31 @@ def _wants_autov3(asset: Asset) -> bool:
     return asset.autov3 is None and asset.kind in ("lora", "embedding") and asset.format == "safetensors"
 
 
-def _save(workspace: Workspace, plan: Plan, picture: Picture, target: OutputPath, number: int) -> SavedPicture:
+def _save(plan: Plan, picture: Picture, target: OutputPath, number: int) -> GenerationEntry:
     record = pictures.picture_record(plan, picture.seed, picture.environment)
     text = pictures.infotext(plan, picture.seed)
 
     def write(path: Path, replace: bool) -> None:  # noqa: FBT001 - `OutputPath.save` calls it
         pictures.save_picture(picture.image, path, text, record, replace=replace)
 
-    path = target.save(number, picture.seed, write)
-    sha256 = str(hash_file(path, frozenset({"sha256"})).sha256)
-    entry = GenerationEntry(
+    return entry_of(plan, target.save(number, picture.seed, write), picture.seed, record)
+
+
+def entry_of(plan: Plan, path: Path, seed: int, record: dict[str, object]) -> GenerationEntry:
+    """What is kept of a plan's picture that lies at `path`, with the record that was written into it."""
+    return GenerationEntry(
         uses=plan.uses,
         prompt=plan.prompt.text,
         negative_prompt=plan.negative_prompt.text,
-        settings={**plan.settings, "seed": picture.seed},
+        settings={**plan.settings, "seed": seed},
         image_path=str(path),
-        image_sha256=sha256,
+        image_sha256=str(hash_file(path, frozenset({"sha256"})).sha256),
         record=record,
     )
-    recorded = workspace.catalog.generations.record(entry)
-    return SavedPicture(str(path), picture.seed, recorded, sha256, picture.environment)
+
+
+def record(workspace: Workspace, entry: GenerationEntry) -> SavedPicture:
+    """Keep what was made in the catalog."""
+    number, environment = workspace.catalog.generations.record(entry), entry.record.get("environment")
+    known = environment if isinstance(environment, dict) else {}
+    return SavedPicture(entry.image_path, entry.settings["seed"], number, entry.image_sha256, known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from assetctl.compat.check import refusal
 from assetctl.errors import UnusableError, UsageError
@@ -17,10 +17,14 @@ from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assetctl.operations.workspace import Workspace
     from assetctl.request import Request
     from assetctl.types import Asset, CheckReport, Selection
 
+
+Found = TypeVar("Found")
 
 #: Pixels to a latent, along one side, where a VAE does not say otherwise.
 _VAE_FACTOR = 8
@@ -60,8 +64,14 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         return {}
 
 
-def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
+def resolve(workspace: Workspace, request: Request, known: dict[object, Any] | None = None) -> tuple[Plan, CheckReport]:
     """Make a request exact: find and check every asset, choose every default. Nothing is loaded.
+
+    Args:
+        workspace: The home.
+        request: What is asked for.
+        known: What was found out for other requests, and is not looked at again: of a selection that differs from
+            another in its prompts alone, the same is said. It is for looking ahead at many; none is made on its word.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
@@ -76,7 +86,8 @@ def resolve(workspace: Workspace, request: Request) -> tuple[Plan, CheckReport]:
         raise UnusableError(
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
-    return resolve_selection(workspace, request, selected(workspace, request, complete=True, note_unknown_tags=True))
+    selection = selected(workspace, request, complete=True, note_unknown_tags=True)
+    return resolve_selection(workspace, request, selection, known)
 
 
 def drawn(workspace: Workspace, request: Request, wildcards: Path | None = None) -> list[Request]:
@@ -116,8 +127,13 @@ def _seeds(asked: int | None, count: int) -> tuple[int, ...]:
     return tuple((first + number) % (most + 1) for number in range(count))
 
 
-def resolve_selection(workspace: Workspace, request: Request, selection: Selection) -> tuple[Plan, CheckReport]:
-    """Make a request exact for assets that are found already.
+def resolve_selection(
+    workspace: Workspace,
+    request: Request,
+    selection: Selection,
+    known: dict[object, Any] | None = None,
+) -> tuple[Plan, CheckReport]:
+    """Make a request exact for assets that are found already; see `resolve`.
 
     Raises:
         FileError: A file is gone, damaged or changed.
@@ -126,20 +142,33 @@ def resolve_selection(workspace: Workspace, request: Request, selection: Selecti
     """
     selection = with_settings(selection, request.settings)
     refuse_unobeyed(request.settings, selection.settings)
-    report = judge(workspace, selection, purpose="generate")
+    settings = tuple((name, value) for name, value in selection.settings.items() if name != "seed")
+    alike = (selection.uses, selection.unknown_loras, settings)
+    report = _once(known, alike, lambda: judge(workspace, selection, purpose="generate"))
     if (refused := refusal(report)) is not None:
         raise refused
-    return _plan(workspace, request, selection), report
+    return _plan(workspace, request, selection, known), report
 
 
-def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
+def _once(known: dict[object, Any] | None, what: object, find: Callable[[], Found]) -> Found:
+    """What is known, or is found out now."""
+    if known is None:
+        return find()
+    if what not in known:
+        known[what] = find()
+    found: Found = known[what]
+    return found
+
+
+def _plan(workspace: Workspace, request: Request, selection: Selection, known: dict[object, Any] | None = None) -> Plan:
     """The plan of a selection that nothing stands against."""
     checkpoint = selection.checkpoint
     family = None if checkpoint is None else family_called(checkpoint.family)
     assert checkpoint is not None  # noqa: S101 - whoever selected saw to it
     assert family is not None  # noqa: S101 - whoever judged saw to it
     assert family.driven is not None  # noqa: S101 - likewise
-    width, height = native_size(checkpoint, family.driven.native_size)
+    usual = family.driven.native_size
+    width, height = _once(known, ("size", checkpoint), lambda: native_size(checkpoint, usual))
     seeds = _seeds(selection.settings.get("seed"), request.count or 1)
     return Plan(
         uses=tuple(map(PlannedUse.of, selection.uses)),
@@ -148,7 +177,7 @@ def _plan(workspace: Workspace, request: Request, selection: Selection) -> Plan:
         settings={"width": width, "height": height, **selection.settings, "seed": seeds[0]},
         seeds=seeds,
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
-        tokenizer=workspace.tokenizer_of(checkpoint),
+        tokenizer=_once(known, ("tokenizer", checkpoint), lambda: workspace.tokenizer_of(checkpoint)),
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
     )

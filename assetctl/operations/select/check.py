@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from assetctl.catalog.reading import Reader
     from assetctl.compat.check import Context
+    from assetctl.files.safetensors import Header
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
     from assetctl.request import Request, Use
@@ -193,9 +194,16 @@ def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, 
     if vae is not None and vae.kind == "vae" and vae.format in LOADED and context.failure(vae) is None:
         tried.append((vae, partial(check_vae, Path(vae.path), context.header(vae), family.name)))
     live = dict.fromkeys(use.asset for use in context.selection.loras if use.weight and use.asset in context.loras)
+    passed: set[int] = set()  # tables of tensors: LoRAs of one trainer may share one, and pass with it
+
+    def look_at(lora: Asset, header: Header) -> None:
+        if id(header.tensors) not in passed:
+            check_lora(lora.name, header)
+            passed.add(id(header.tensors))
+
     for lora in live:
         header = context.header(lora) if lora.format in LOADED else None
-        tried += [] if header is None else [(lora, partial(check_lora, lora.name, header))]
+        tried += [] if header is None else [(lora, partial(look_at, lora, header))]
     for asset, look in tried:
         try:
             look()

@@ -317,6 +317,7 @@ class _Words:
         self.taken: dict[int, tuple[Asset, str]] = {}
         self.mentions: list[Mention] = []
         self._own = [word for asset in selection.embeddings for word in (asset.token, *_names_of(asset))]
+        self._own_folded = frozenset(map(str.casefold, self._own))
         self._refused: dict[int, Finding | None] = {}
         self._by_word: dict[str, list[Asset]] = {}
         self._unfit: dict[str, list[Asset]] = {}
@@ -327,7 +328,7 @@ class _Words:
                     found.setdefault(word.casefold(), []).append(asset)
             for word, assets in found.items():
                 fitting = [asset for asset in assets if self._refusal(asset) is None]
-                if word not in self._by_word and word not in map(str.casefold, self._own):
+                if word not in self._by_word and word not in self._own_folded:
                     (self._by_word if fitting else self._unfit).setdefault(word, fitting or assets)
 
     def look(self, text: str, where: str) -> None:
@@ -355,7 +356,7 @@ class _Words:
 
     def _is_own(self, name: str) -> bool:
         word = without_suffix(model_path(name)[-1]) if model_path(name) else name
-        return word.casefold() in map(str.casefold, self._own)
+        return word.casefold() in self._own_folded
 
     def _note(self, word: str, where: str, assets: Sequence[Asset], *, explicit: bool) -> None:
         names = tuple(asset.name for asset in assets)

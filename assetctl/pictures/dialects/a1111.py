@@ -132,6 +132,10 @@ _MAX_REMARKS = 20
 _MAX_NUMBERED = 20
 
 
+#: What the picture of a grid says is true of one of its cells, here as in A1111.
+_SHEET = "It is a sheet of several pictures, and says how the first of them was made."
+
+
 def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     """What an infotext says, and whether it has a line of fields at all; without one all of it is prompt."""
     lines, templates = _without_templates(clean(text).strip().split("\n"))
@@ -153,6 +157,7 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
         extra=fields.nested,
         text=clean(text),
         understood=_neutral(said),
+        notes=(_SHEET,) if said.get("Script") == "X/Y/Z plot" else (),
     )
     expressed = {each.field: each.name for each in OPTIONS}
     return with_understood(found, {**expressed, "Eta DDIM": "eta", "Version": "software"}, _ROLES), at is not None

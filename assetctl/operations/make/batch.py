@@ -1,0 +1,353 @@
+"""Batch: a list of jobs, each made once, in the order that loads least, and gone on with after whatever ended it.
+
+What was done is what the catalog says. Names of pictures follow from their job: one that was saved when the process
+was killed is found again, and recorded.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assetctl.errors import (
+    AssetctlError,
+    CatalogError,
+    FileError,
+    InternalError,
+    MissingExtraError,
+    NameTakenError,
+    StorageError,
+    UsageError,
+)
+from assetctl.files.disk import storage_errors
+from assetctl.operations.make.generate import (
+    Place,
+    SavedPicture,
+    entry_of,
+    find_output_path,
+    make,
+    record,
+    see_files,
+    with_hashes,
+)
+from assetctl.operations.make.jobs import Job, JobResult, folder_of, jobs_of, of_shard, stem_of
+from assetctl.operations.make.plan import drawn, resolve
+from assetctl.options import OPTIONS
+from assetctl.pictures import picture_record, read_record
+from assetctl.plan import loading_order
+from assetctl.request import Request
+from assetctl.run import Finished, Warned, leaving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from assetctl.operations.make.generate import OutputPath
+    from assetctl.operations.workspace import Workspace
+    from assetctl.plan import Backend, Plan
+    from assetctl.run import Run
+    from assetctl.types import CheckReport
+
+#: How often a process may end while it makes a job, before others are made first.
+_DEADLY = 3
+
+#: Jobs that a warning names.
+_MOST_NAMED = 10
+
+
+class InterruptedBatchError(KeyboardInterrupt):
+    """A person stopped a batch. What was done is kept, and the same batch goes on with the rest.
+
+    Attributes:
+        done: What became of each job.
+    """
+
+    def __init__(self, done: Sequence[JobResult]) -> None:
+        super().__init__("the batch was interrupted")
+        self.done = tuple(done)
+
+
+def generate_batch(
+    workspace: Workspace,
+    jobs: bytes | Iterable[Mapping[str, Any]],
+    backend: Backend,
+    *,
+    base: Request | None = None,
+    manifest: Path = Path("registry.toml"),
+    shard: tuple[int, int] = (1, 1),
+    dry_run: bool = False,
+    run: Run,
+) -> tuple[JobResult, ...]:
+    """Make the pictures of all jobs of a list that are not there yet; what one fails by keeps no other.
+
+    All are looked at before anything is loaded. Each is made by one process, whoever works on the same list in the
+    same home meanwhile. `Finished` is told of each, with the error's code of one that failed.
+
+    Args:
+        workspace: The home.
+        jobs: What each asks for; or a text with a JSON object in each line, blank ones and comments (`#`) aside.
+        backend: Who makes pictures.
+        base: What holds where a job says nothing else; its output names a folder.
+        manifest: Where recipes are, which jobs may name.
+        shard: Which part of how many is made here: together they are the list, each job in one of them.
+        dry_run: Only say what would be made.
+        run: Told of every step.
+
+    Returns:
+        What became of each job of the shard, in the order of the list.
+
+    Raises:
+        UsageError: The list is none, is too large, or the output is no folder.
+        InterruptedBatchError, Cancelled: A person stopped it; `done` says what became of each job.
+        StorageError, CatalogError, MissingExtraError: Nothing more can be saved, or made; `done` says likewise.
+    """
+    base = base or Request()
+    folder = folder_of(workspace, base.output)
+    listed = of_shard(jobs_of(jobs, base, manifest, folder), *shard)
+
+    def done() -> tuple[JobResult, ...]:
+        return tuple(job.result for job in sorted(listed, key=lambda job: job.line))
+
+    _look_up(workspace, listed)
+    waiting = [job for job in listed if job.status == "waiting"]
+    _plan(workspace, waiting, run)
+    _tell_failed(listed, run)
+    ready = [job for job in waiting if job.status == "waiting"]
+    try:
+        with leaving(done):
+            _make_all(workspace, [] if dry_run else _in_order(workspace, ready, run), backend, run)
+    except AssetctlError as error:
+        error.done = done()
+        raise
+    except KeyboardInterrupt as stop:
+        raise InterruptedBatchError(done()) from stop
+    return done()
+
+
+# What is there, and what can be made.
+
+
+def _look_up(workspace: Workspace, jobs: Sequence[Job]) -> None:
+    """Know of each job which of its pictures are there."""
+    known = workspace.catalog.generations.of_jobs(job.key for job in jobs if job.error is None)
+    for job in jobs:
+        if job.key in known:
+            job.images = tuple(
+                SavedPicture(each.image_path, each.settings["seed"], each.number, each.image_sha256, {})
+                for each in known[job.key]
+            )
+            if job.status == "waiting" and len(job.images) >= job.count:
+                job.status = "here"
+
+
+def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
+    """See of each job whether it can be made, and how; of one that cannot, why."""
+    known: dict[object, Any] = {}
+    names: dict[Path, Job] = {}
+    for job in sorted(jobs, key=lambda job: job.line):
+        run.check()
+        try:
+            job.parts = _parts(workspace, job, known)
+            if job.request.output not in known:
+                known[job.request.output] = _target(workspace, job)
+            target: OutputPath = replace(known[job.request.output], stem=stem_of(job))
+            for path in () if target.name is None else target.planned(job.count):
+                if (other := names.setdefault(Path(path), job)) is not job:
+                    raise UsageError(f"{other.place} has {path} already.", "Name another file in out, or a folder.")
+            wanted = [(number, seed, plan) for number, seed, plan in _missing(job) if target.name is not None]
+            target.require_free(
+                number for number, seed, plan in wanted if not _saved_before(workspace, plan, target, number, seed)
+            )
+        except CatalogError:
+            raise
+        except AssetctlError as error:
+            job.fail(error)
+
+
+def _tell_failed(jobs: Sequence[Job], run: Run) -> None:
+    """Say, before anything is loaded, which jobs cannot be made."""
+    failed = [job.place for job in sorted(jobs, key=lambda job: job.line) if job.status == "failed"]
+    if failed and len(failed) < len(jobs):
+        named = ", ".join(failed[:_MOST_NAMED]) + (", …" if len(failed) > _MOST_NAMED else "")
+        run.tell(Warned(message=f"{len(failed)} of {len(jobs)} jobs cannot be made, and are left out: {named}."))
+
+
+def _parts(
+    workspace: Workspace, job: Job, known: dict[object, Any] | None = None
+) -> list[tuple[int, Plan, CheckReport]]:
+    """The plans of a job: one, or one for each picture of which the prompts are drawn."""
+    found, number = [], 1
+    for request in drawn(workspace, job.request):
+        plan, report = resolve(workspace, request, known)
+        found.append((number, plan, report))
+        number += len(plan.seeds)
+    return found
+
+
+def _missing(job: Job) -> list[tuple[int, int, Plan]]:
+    """Number, seed and plan of each picture that is not there."""
+    there = {image.seed for image in job.images}
+    return [
+        (number, seed, plan)
+        for first, plan, _ in job.parts
+        for number, seed in enumerate(plan.seeds, first)
+        if seed not in there
+    ]
+
+
+def _target(workspace: Workspace, job: Job) -> OutputPath:
+    return replace(find_output_path(workspace, job.request.output, count=0), stem=stem_of(job))
+
+
+# Making them.
+
+
+def _in_order(workspace: Workspace, jobs: Sequence[Job], run: Run) -> list[Job]:
+    """The jobs as they load least; those come last that ended the process each time that they were begun."""
+    deadly = {job.line for job in jobs if _begun(workspace, job.key) >= _DEADLY}
+    for job in jobs:
+        if job.line in deadly:
+            run.tell(Warned(message=f"{job.place} comes last: the process ended whenever it was begun."))
+    parts = ([job for job in jobs if (job.line in deadly) == is_deadly] for is_deadly in (False, True))
+    return [part[number] for part in parts for number in loading_order([job.parts[0][1] for job in part])]
+
+
+def _make_all(workspace: Workspace, jobs: Sequence[Job], backend: Backend, run: Run) -> None:
+    """Make these jobs; those that another process is at are looked at again when all others are done."""
+    busy = [job for job in jobs if not _make(workspace, job, backend, run)]
+    for job in busy:
+        _make(workspace, job, backend, run)
+
+
+def _make(workspace: Workspace, job: Job, backend: Backend, run: Run) -> bool:
+    """Make one job; whether it is done, or has failed, and is not another process's.
+
+    Raises:
+        StorageError, CatalogError, MissingExtraError: What keeps all others from being made as well.
+    """
+    with _claimed(workspace, job.key) as is_ours:
+        if not is_ours:
+            return False
+        try:
+            _make_missing(workspace, job, backend, run)
+        except (CatalogError, MissingExtraError):
+            raise
+        except StorageError as error:
+            if not isinstance(error, NameTakenError):
+                raise
+            job.fail(error)
+        except AssetctlError as error:
+            job.fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises is told of the job that it is about
+            job.fail(InternalError(f"{type(error).__name__}: {error}", "Run it alone with --debug, and report it."))
+    run.tell(Finished(task=job.place, error=None if job.error is None else job.error.code))
+    return True
+
+
+def _make_missing(workspace: Workspace, job: Job, backend: Backend, run: Run) -> None:
+    """Make the pictures of a job that are not there: what is known of it is asked anew, since it may have changed."""
+    _look_up(workspace, [job])
+    if job.status == "here":
+        return
+    job.parts = _parts(workspace, job)
+    for _, plan, _ in job.parts:
+        see_files(workspace, plan)
+    target = _target(workspace, job).made()
+    _take_up(workspace, job, target, run)
+    wanted = {seed: number for number, seed, _ in _missing(job)}
+    target.require_free(wanted.values())
+    for _, plan, report in job.parts:
+        seeds = tuple(seed for seed in plan.seeds if seed in wanted)
+        if not seeds:
+            continue
+        place = Place(job.key, [wanted[seed] for seed in seeds])
+        try:
+            result = make(workspace, replace(plan, seeds=seeds), report, backend, target, run, place)
+        except BaseException as stop:
+            job.images += tuple(getattr(stop, "done", None) or ())
+            raise
+        job.images += result.images
+    job.status = "made"
+
+
+def _take_up(workspace: Workspace, job: Job, target: OutputPath, run: Run) -> None:
+    """Record the pictures of a job that were saved when the process ended which made them."""
+    for number, seed, plan in _missing(job):
+        whole = with_hashes(workspace, plan, run) if next(target.taken(number, seed), None) else plan
+        found = _saved_before(workspace, whole, target, number, seed)
+        if found is not None:
+            said = read_record(found) or {}
+            job.images += (record(workspace, replace(entry_of(whole, found, seed, said), job=job.key)),)
+
+
+def _saved_before(workspace: Workspace, plan: Plan, target: OutputPath, number: int, seed: int) -> Path | None:
+    """The picture that was made of this plan with this seed for this very place, and is in no history."""
+    for path in target.taken(number, seed):
+        try:
+            said = read_record(path) if path.is_file() and not path.is_symlink() else None
+        except (FileError, StorageError):
+            continue
+        if said is None or _essence(said) != _essence(picture_record(plan, seed, {})):
+            continue
+        entry = entry_of(plan, path, seed, said)
+        if not workspace.catalog.generations.has_file(entry.image_sha256):
+            return path
+    return None
+
+
+def _essence(said: Mapping[str, Any]) -> object:
+    """What a record says of the picture, whoever wrote it and on what machine."""
+    settings = {each.name: said.get(each.name, each.silent) for each in OPTIONS}
+    assets = [(each["role"], each["sha256"], each.get("weight")) for each in _objects(said.get("assets"))]
+    return said.get("prompt"), said.get("negative_prompt"), said.get("prediction"), settings, assets
+
+
+def _objects(said: object) -> list[dict[str, Any]]:
+    """Assets of a record, which may be anyone's."""
+    found = said if isinstance(said, list) else []
+    return [each for each in found if isinstance(each, dict) and {"role", "sha256"} <= each.keys()]
+
+
+def _begun(workspace: Workspace, key: str) -> int:
+    """How often a job was begun and never ended."""
+    try:
+        return _mark(workspace, key).stat().st_size
+    except OSError:
+        return 0
+
+
+def _mark(workspace: Workspace, key: str) -> Path:
+    """A file that is there while a job is made, with a byte for each time that it was begun."""
+    return workspace.settings.home / "jobs" / f"{key}.begun"
+
+
+@contextmanager
+def _claimed(workspace: Workspace, key: str) -> Iterator[bool]:
+    """Whether a job is ours while the block runs: the system takes the claim back from a process that has ended."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - as where the store's locks are
+
+    from assetctl.store.store import release  # noqa: PLC0415 - likewise
+
+    path = workspace.settings.home / "jobs" / f"{key}.lock"
+    lock = FileLock(path)
+    with storage_errors(f"lock {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while not (lock.is_locked and path.exists()):  # whoever held it before has removed it
+            lock.release()
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                break
+    if not lock.is_locked:
+        yield False
+        return
+    mark = _mark(workspace, key)
+    try:
+        with storage_errors(f"write {mark}"), mark.open("ab") as file:
+            file.write(b".")
+        yield True
+    finally:
+        with suppress(OSError):
+            mark.unlink()
+        release(lock)
