@@ -20,6 +20,7 @@ from starlette.routing import Route
 from assetctl.errors import AssetctlError, CorruptFileError, InternalError, UsageError
 from assetctl.run import Warned
 from assetctl.server.endpoints import Answer, Asked, Endpoint
+from assetctl.server.openapi import description_routes
 from assetctl.server.safety import LARGEST_BODY, Access, Guard, TooLargeError, TooSlowError, hear_out
 from assetctl.wire import Outcome, envelope
 from assetctl.wire.documents import error_document
@@ -77,6 +78,11 @@ class Face:
         """An error."""
         return _error(status_of(error), error_document(error))
 
+    @property
+    def has_our_errors(self) -> bool:
+        """Whether its errors are documents of ours."""
+        return type(self).failure is Face.failure
+
     def schema(self, _endpoint: Endpoint) -> Mapping[str, Any]:
         """The JSON Schema of an answer that has no type of ours; anything by default."""
         return {}
@@ -109,7 +115,7 @@ def make_app(
     found = [Route(path, _by_method(handlers), methods=list(handlers)) for path, handlers in paths.items()]
     found.sort(key=lambda route: "{" in route.path)  # a name may be anything; what has a path of its own comes first
     handlers: dict[Any, Any] = {HTTPException: _no_page, Exception: _defect}
-    return Guard(Starlette(routes=[*found, *routes], exception_handlers=handlers), access, larger)
+    return Guard(Starlette(routes=[*description_routes(faces), *found, *routes], exception_handlers=handlers), access, larger)
 
 
 async def _no_page(request: Request, error: Exception) -> Response:

@@ -25,6 +25,7 @@ from assetctl.server.endpoints import (
 from assetctl.server.own_jobs import JOBS
 from assetctl.server.requests import PICTURES, SELECTION, request_of
 from assetctl.server.views import Health, family_views, options
+from assetctl.types import Fitting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +80,8 @@ def _assets(asked: Asked) -> Answer:
         ranked = asked.registry.search(words, limit=start + limit, **query)
     else:
         query["tags"] = query.pop("tag", ())
-        ranked = asked.registry.fitting(str(fits), limit=start + limit, **query)
+        fitting = asked.registry.fitting(str(fits), limit=start + limit, **query)
+        ranked = [Fitting(asset, fit) for asset, fit in fitting]
     found = ranked[start:]  # type: ignore[assignment]
     more = {"offset": start + limit} if len(found) == limit and start + limit <= _DEEPEST else None
     return _page(asked, found, more)
