@@ -119,7 +119,7 @@ class OptionView:
     type: str
     help: str
     flag: str
-    usual: int | float | str | None
+    usual: int | float | str | bool | None
     minimum: float | None
     maximum: float | None
     multiple: int
