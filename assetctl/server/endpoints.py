@@ -31,8 +31,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "null": (type(None),),
 }  # fmt: skip
 
-#: What a body may be, in bytes, and how deep.
-LARGEST_BODY, DEEPEST = 16 * 2**20, 64
+#: How deep a body may be nested.
+DEEPEST = 64
 
 
 @dataclass(frozen=True, slots=True)
