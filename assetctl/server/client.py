@@ -21,6 +21,7 @@ import orjson
 from assetctl import __version__
 from assetctl.errors import AssetctlError, InternalError, StoppedError
 from assetctl.run import Warned
+from assetctl.server import SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from assetctl.plan import Backend, Picture, Plan
     from assetctl.run import Run
 
-#: The socket's name in its home, and the longest path that systems take for one.
-SOCKET, _LONGEST = "server.sock", 100
+#: The longest path that systems take for a socket.
+_LONGEST = 100
 
 #: Seconds that a server has to answer, and how long one that makes pictures may be silent: it says a word every 5.
 _PATIENCE, _SILENCE = 2.0, 60.0
@@ -117,9 +118,10 @@ class Server:
         from assetctl.server.plans import plan_said  # noqa: PLC0415 - as above
 
         body = {"plan": plan_said(plan), "previews": run.wants_previews}
-        with self._asking("POST", "/owner/paint", body) as (connection, more):
+        with self._asking("POST", "/owner/paint", body) as (connection, beginning):
             connection.settimeout(_LOOK)
             parts: list[bytes] = []
+            more = beginning
             while True:
                 parts.append(more)
                 if b"\n" in more:
@@ -129,9 +131,7 @@ class Server:
                 more = _more(connection, run)
 
     @contextmanager
-    def _asking(
-        self, method: str, path: str, body: Mapping[str, Any] | None
-    ) -> Iterator[tuple[socket.socket, bytes]]:
+    def _asking(self, method: str, path: str, body: Mapping[str, Any] | None) -> Iterator[tuple[socket.socket, bytes]]:
         """A connection on which something was asked, and what came of the answer behind its head.
 
         It is HTTP 1.0, whose answers come as they are, and end with the connection.

@@ -11,6 +11,7 @@ import orjson
 
 from assetctl.errors import AssetctlError
 from assetctl.server.client import circumstances
+from assetctl.server.safety import OWNER
 from assetctl.wire import document
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Owner:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let others."""
         path, method = scope.get("path", ""), scope.get("method")
-        if scope["type"] != "http" or not path.startswith("/owner/"):
-            scope["client"] = None  # whom the guard lets in
+        is_owner = scope.get("state", {}).get(OWNER)
+        if scope["type"] != "http" or not (is_owner and path.startswith("/owner/")):
             await self._app(scope, receive, send)
         elif (method, path) == ("GET", "/owner/hello"):
             before = await asyncio.to_thread(self._before)

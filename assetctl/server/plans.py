@@ -66,7 +66,7 @@ def _said(value: Any) -> Any:  # noqa: ANN401 - whatever a plan holds
     return str(value) if isinstance(value, PurePath) else value
 
 
-def _meant(kind: Any, said: Any) -> Any:  # noqa: ANN401 - likewise
+def _meant(kind: Any, said: Any) -> Any:  # noqa: ANN401, PLR0911 - likewise; a way for each sort of type
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         if said is None:

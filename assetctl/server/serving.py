@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import importlib.util
@@ -12,29 +11,29 @@ import secrets
 import signal
 import socket
 import stat
-import sys
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from assetctl.errors import MissingExtraError, StorageError, UsageError
 from assetctl.files.disk import storage_errors
-from assetctl.server.client import SOCKET, short
+from assetctl.server import SOCKET
+from assetctl.server.client import short
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from types import FrameType
 
     from filelock import BaseFileLock
 
     from assetctl.registry import Registry
     from assetctl.server.queue import Queue
     from assetctl.server.safety import Access
-
-    App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 #: Where A1111's server is, and its clients look for one.
 PORT = 7860
@@ -108,7 +107,8 @@ def serve(
         queue = Queue(registry, command)
         queue.start()
         held.callback(queue.close)
-        asyncio.run(_run(registry, queue, access, outer, inner, serving, told))
+        sockets = [outer] if inner is None else [outer, inner]
+        _answer(registry, queue, access, sockets, serving.url, lambda: told(serving))
 
 
 def stop(home: Path) -> Serving | None:
@@ -158,11 +158,11 @@ def _lock(home: Path) -> BaseFileLock:
 def _acquired(lock: BaseFileLock) -> bool:
     from filelock import Timeout  # noqa: PLC0415 - likewise
 
-    try:
-        with storage_errors(f"lock {lock.lock_file}"):
+    with storage_errors(f"lock {lock.lock_file}"):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        return False
+        except Timeout:  # which is an error of the system's, too
+            return False
     return True
 
 
@@ -220,9 +220,7 @@ def _listen(host: str, port: int) -> socket.socket:
         UsageError: It cannot be had.
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         found = socket.socket(family)
     except OSError as error:
         raise UsageError(f"There is no address {host}: {error.strerror}.", "Name one with --host.") from error
@@ -280,7 +278,9 @@ def _clear(path: Path) -> None:
     Raises:
         StorageError: It is something else.
     """
-    with contextlib.suppress(FileNotFoundError), storage_errors(f"remove {path}"):
+    if not os.path.lexists(path):
+        return
+    with storage_errors(f"remove {path}"):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise StorageError(f"{path} is no socket of a server.", "Move it away.")
         path.unlink()
@@ -311,75 +311,25 @@ def _access(home: Path, host: str) -> tuple[Access, str | None, bool]:
 # Answering.
 
 
-async def _run(  # noqa: PLR0913, PLR0917 - what one server is made of
-    registry: Registry,
-    queue: Queue,
-    access: Access,
-    outer: socket.socket,
-    inner: socket.socket | None,
-    serving: Serving,
-    told: Callable[[Serving], None],
-) -> None:
-    """Answer on both sockets until the process is told to end."""
-    import uvicorn  # noqa: PLC0415 - asking for the end of one needs none
-
-    from assetctl.server.a1111 import a1111  # noqa: PLC0415 - likewise
+def _answer(
+    registry: Registry, queue: Queue, access: Access, sockets: Sequence[socket.socket], url: str,
+    ready: Callable[[], object],
+) -> None:  # fmt: skip
+    """Answer on all sockets until the process is told to end, by Ctrl-C or SIGTERM."""
+    from assetctl.server.a1111 import A1111  # noqa: PLC0415 - asking for the end of a server needs none
     from assetctl.server.app import make_app  # noqa: PLC0415 - likewise
-    from assetctl.server.openai import OPENAI  # noqa: PLC0415 - likewise
+    from assetctl.server.http import make_server  # noqa: PLC0415 - likewise
+    from assetctl.server.openai import OpenAI  # noqa: PLC0415 - likewise
     from assetctl.server.own import OWN  # noqa: PLC0415 - likewise
     from assetctl.server.owner import Owner  # noqa: PLC0415 - likewise
 
-    class Server(uvicorn.Server):
-        """One of two, which leave signals to us."""
+    app = make_app(registry, queue, [OWN, A1111(), OpenAI()], access)
+    server = make_server(Owner(app, registry, queue, url), ready=ready)
 
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Capture none."""
-            yield
+    def end(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as uvicorn names them
+        server.force_exit = server.should_exit  # whoever asks twice is in a hurry
+        server.should_exit = True
+        threading.Thread(target=queue.close, name="close").start()  # which ends what waits for jobs
 
-    def server(app: App) -> Server:
-        return Server(
-            uvicorn.Config(
-                app,
-                loop="asyncio",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=2,
-            )
-        )
-
-    app = make_app(registry, queue, [OWN, a1111(), OPENAI], access)
-    listening = [(server(_from_outside(app)), outer)]
-    if inner is not None:
-        listening.append((server(Owner(app, registry, queue, serving.url)), inner))
-
-    def end() -> None:
-        for each, _ in listening:
-            each.should_exit = True
-        queue.close()  # which ends what waits for jobs
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if sys.platform == "win32":
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(end))
-        else:
-            loop.add_signal_handler(number, end)
-    told(serving)
-    await asyncio.gather(*(each.serve(sockets=[found]) for each, found in listening))
-
-
-def _from_outside(app: App) -> App:
-    """The application for those who come by TCP: none of them passes for the owner, whatever is known of it."""
-
-    async def call(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
-        if scope.get("client") is None:
-            scope["client"] = ("", 0)
-        await app(scope, receive, send)
-
-    return call
+    server.handle_exit = end  # type: ignore[method-assign, assignment]  # uvicorn's own would end the process before it has left
+    server.run(list(sockets))

@@ -23,7 +23,7 @@ from assetctl.wire import document
 from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from assetctl.operations.make.jobs import JobResult
     from assetctl.plan import Backend
@@ -139,20 +139,13 @@ class Worker:
             self._told.flush()
 
 
-def main() -> None:
-    """Work for the server that started this process, in the home that it names."""
-    from assetctl.generation.diffusers import DiffusersBackend  # noqa: PLC0415 - a stand-in's worker has its own
-
-    work(DiffusersBackend())
-
-
-def work(backend: Backend) -> None:
-    """Work, with this backend, in the home that the command line names."""
+def work(make_backend: Callable[[Registry], Backend] = Registry.backend) -> None:
+    """Work for the server that started this process, in the home that the command line names."""
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     with Registry.open(sys.argv[1]) as registry:
-        Worker(registry, backend, told).serve(sys.stdin.buffer)
+        Worker(registry, make_backend(registry), told).serve(sys.stdin.buffer)
 
 
 if __name__ == "__main__":
-    main()
+    work()
