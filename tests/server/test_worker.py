@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,11 +15,15 @@ from contextlib import closing
 
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
+from disks import fill, small_disk
 from generation import tiny
 from painting import Server, paint_here, pictures_of, serving
 
-from assetctl import Registry
+from assetctl import Registry, Request
 from assetctl.cli.main import run
+from assetctl.run import Preview, Run
+from assetctl.server.client import Painter
+from assetctl.server.client import Server as HomeServer
 
 pytest.importorskip("starlette")
 pytest.importorskip("PIL.Image")
@@ -314,3 +319,29 @@ def test_whatever_is_killed_every_job_is_done_once(home, whom):
 @pytest.mark.parametrize("whom", ["worker", "server"])
 def test_whatever_is_killed_thirty_times_every_job_is_done_once(home, whom):
     kill_at_random(home, 30, whom, 40, PAINTER_SECONDS="0.05")
+
+
+def test_a_full_disk_ends_a_job_with_its_reason_and_the_queue_goes_on(home, tmp_path):
+    with small_disk(tmp_path / "disk", 40 * 2**20) as disk:
+        shutil.copytree(home, disk / "home", symlinks=True)
+        with serving(disk / "home", PAINTER_SECONDS="0.3") as server:
+            number = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+            server.await_job(number, "running")
+            taken = fill(disk)
+            time.sleep(1.5)
+            taken.unlink()
+            job = server.await_job(number)
+            assert job["status"] == "done" or job["error"]["code"] == "storage"
+            assert server.await_job(server.submit(prompt="a dog", checkpoint="dawn", seed=1))["status"] == "done"
+
+
+def test_previews_are_made_for_who_wants_them(home):
+    with serving(home, PAINTER_SECONDS="0.05", PAINTER_STEPS="60") as server, Registry.open(home) as registry:
+        said = []
+        plan, _ = registry.plan(Request.of("a cat", checkpoint="dawn", seed=1))
+        for wanted in (False, True):
+            listening = Run(said.append, previews=wanted)
+            pictures = list(Painter(HomeServer(home), registry.backend).generate(plan, listening))
+            assert [picture.seed for picture in pictures] == [1]
+            assert any(isinstance(event, Preview) for event in said) is wanted
+        assert server.workers()
