@@ -232,6 +232,13 @@ def check_value(value: object, schema: Schema, name: str) -> None:
         low, high = schema.get("minimum"), schema.get("maximum")
         said = f"{low} to {high}" if high is not None else f"at least {low}"
         raise UsageError(f"{name} must be {said}.", "The description of the API is at /docs.")
+    _check_inside(value, schema, name)
+    if "enum" in schema and value not in schema["enum"]:
+        raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")
+
+
+def _check_inside(value: object, schema: Schema, name: str) -> None:
+    """Likewise, of what a list or an object holds."""
     if isinstance(value, list):
         if len(value) > schema.get("maxItems", 10_000):
             raise UsageError(f"{name} has more than {schema['maxItems']} items.", "Send fewer.")
@@ -242,8 +249,6 @@ def check_value(value: object, schema: Schema, name: str) -> None:
             raise UsageError(f"{name} has too many entries.", "Send fewer.")
         for each in value.values():
             check_value(each, schema["additionalProperties"], f"each of {name}")
-    if "enum" in schema and value not in schema["enum"]:
-        raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")
 
 
 def _within(value: float, schema: Schema) -> bool:
