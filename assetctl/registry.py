@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from assetctl.operations.acquire.outdated import Newer
     from assetctl.operations.acquire.pull import PullPlan, PullResult
     from assetctl.operations.acquire.search import SearchHit
+    from assetctl.operations.acquire.upload import Upload
     from assetctl.operations.library.convert import Conversion
     from assetctl.operations.library.edit import Changes
+    from assetctl.operations.library.identify_files import Identified
     from assetctl.operations.library.import_files import ImportResult
     from assetctl.operations.library.remove import Removal
     from assetctl.operations.library.trash import Restored
@@ -121,12 +124,14 @@ class Registry:
         in_store: bool | None = None,
         limit: int | None = None,
         sort: str = "name",
+        after: str | None = None,
         damaged: Callable[[CatalogError], None] | None = None,
         **filters: str | None,
     ) -> Sequence[Asset]:
         """Assets, `limit` at most; filters add up, and ignore case.
 
         They come by `name`, or by `size`, when they were `added`, or last `used` for a picture: the greatest first.
+        The next page begins `after` the name of the last one that was given.
 
         Raises:
             UsageError: There is no such kind, or no such order.
@@ -135,7 +140,7 @@ class Registry:
         filters |= {"kind": kind, "family": family, "base_model": base_model}
         catalog = self._workspace.catalog
         read = catalog.read if damaged is None else catalog.read_around(damaged)
-        return read.assets(tags=tags, in_store=in_store, limit=limit, sort=sort, **filters)
+        return read.assets(tags=tags, in_store=in_store, limit=limit, sort=sort, after=after, **filters)
 
     def count(
         self,
@@ -438,6 +443,34 @@ class Registry:
 
         with running(run) as run:
             return add_to_store(self._workspace, [Path(path) for path in paths], run, move=move, tags=tags)
+
+    def upload(
+        self, upload: Upload, *, name: str | None = None, tags: Iterable[str] = (), run: Run | None = None
+    ) -> PullResult:
+        """Bring what somebody sends into the store, judged as any file is."""
+        from assetctl.operations.acquire.upload import take_in
+
+        with running(run) as run:
+            return take_in(self._workspace, upload, run, name=name, tags=tags)
+
+    def identify_upload(self, upload: Upload, run: Run | None = None) -> Identified:
+        """What a file is that somebody sends; nothing of it is kept."""
+        from assetctl.operations.acquire.upload import identify_upload
+
+        with running(run) as run:
+            return identify_upload(self._workspace, upload, run)
+
+    def inspect_upload(self, upload: Upload, run: Run | None = None) -> PictureDetails:
+        """What a picture that somebody sends says of how it was made; nothing of it is kept.
+
+        Raises:
+            FileError: It is no such picture, or is damaged.
+        """
+        from assetctl.operations.acquire.upload import uploaded
+
+        with running(run) as run, uploaded(self._workspace, upload, run) as came:
+            details = self.inspect_picture(came.path, hashes=False, run=run)
+            return replace(details, file=replace(details.file, path=Path(came.path.name)))
 
     def enrich(self, *names: str, again: bool = False, run: Run | None = None) -> Sequence[Enriched]:
         """Learn of local files from sidecars and, by their hashes, from Civitai."""
@@ -852,6 +885,7 @@ class Registry:
         prompt: str | None = None,
         seed: int | None = None,
         since: str | None = None,
+        before: int | None = None,
         damaged: Callable[[CatalogError], None] | None = None,
     ) -> Sequence[Generation]:
         """The pictures that were made, newest first, without their records; conditions add up.
@@ -862,6 +896,7 @@ class Registry:
             prompt: Words that occur in the prompt.
             seed: Exactly this one.
             since: A date or time in ISO 8601, or `12h`, `7d`, `2w`, `3m`, `1y` ago.
+            before: The number of a picture: only older ones, so that this is the next page.
             damaged: Told of every picture that is left out since what is kept of it is damaged.
 
         Raises:
@@ -869,7 +904,12 @@ class Registry:
         """
         from assetctl.operations.make.history import history
 
-        return history(self._workspace, used=used, prompt=prompt, seed=seed, since=since, limit=limit, damaged=damaged)
+        asked = {"used": used, "prompt": prompt, "since": since}
+        return history(self._workspace, **asked, seed=seed, before=before, limit=limit, damaged=damaged)
+
+    def pictures(self, *numbers: int) -> Sequence[Generation]:
+        """Pictures of the history by their numbers, as the catalog has them: whether they are there is not looked at."""
+        return self._workspace.catalog.generations.numbered(numbers)
 
     def generation(self, number: int) -> Generation:
         """One picture of the history, with its record.

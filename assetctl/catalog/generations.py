@@ -130,6 +130,7 @@ class GenerationFilter:
         name: An asset that was called so was used, whether it is still there or not.
         words: Each occurs in the prompt, in any case.
         since: Made at this time or later, ISO 8601 in UTC.
+        before: Only those with lower numbers, which are older.
     """
 
     asset_ids: tuple[int, ...] = ()
@@ -137,6 +138,7 @@ class GenerationFilter:
     words: tuple[str, ...] = ()
     seed: int | None = None
     since: str | None = None
+    before: int | None = None
 
 
 class Generations(Asking):
@@ -201,6 +203,13 @@ class Generations(Asking):
         if not rows:
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
         return self._generation(rows[0], self._assets([number]))
+
+    def numbered(self, numbers: Iterable[int]) -> list[Generation]:
+        """The pictures of these numbers, in this order, without their records; numbers of none are left out."""
+        wanted = list(numbers)
+        query = "FROM generations WHERE id IN (SELECT value FROM json_each(?))"
+        found = {each.number: each for each in self._listed(query, [orjson.dumps(wanted).decode()])}
+        return [found[number] for number in wanted if number in found]
 
     def has_file(self, sha256: str) -> bool:
         """Whether a picture was saved as exactly these bytes."""
@@ -297,6 +306,9 @@ def _conditions(wanted: GenerationFilter) -> tuple[str, list[Any]]:
     if wanted.since is not None:
         where.append("id IN (SELECT id FROM generations WHERE created_at >= ?)")
         values.append(wanted.since)
+    if wanted.before is not None:
+        where.append("id < ?")
+        values.append(min(wanted.before, 2**63 - 1))
     return " AND ".join(where), values
 
 

@@ -109,6 +109,11 @@ class Jobs(Asking):
             return waiting
         return waiting + self._jobs("WHERE status IN ('done', 'failed', 'cancelled') ORDER BY id DESC LIMIT ?", [rest])
 
+    def ended_before(self, number: int, limit: int) -> list[Job]:
+        """Jobs of lower numbers that have ended, the last one first."""
+        ended = "status IN ('done', 'failed', 'cancelled')"
+        return self._jobs(f"WHERE {ended} AND id < ? ORDER BY id DESC LIMIT ?", [min(number, 2**63 - 1), limit])
+
     def count(self, status: str) -> int:
         """How many are so."""
         return int(self._rows("SELECT count(*) FROM jobs WHERE status = ?", [status])[0][0])

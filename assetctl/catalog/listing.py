@@ -50,6 +50,16 @@ SORTS = {
     "used": "(SELECT max(g.generation_id) FROM generation_assets g WHERE g.asset_id = {table}.id) DESC, name",
 }
 
+#: What an order goes by first, and what decides between equals.
+_KEYS = {
+    "size": ("coalesce(size, -1)", "name >"),
+    "added": ("coalesce(added_at, '')", "id <"),
+    "used": (
+        "coalesce((SELECT max(g.generation_id) FROM generation_assets g WHERE g.asset_id = assets.id), -1)",
+        "name >",
+    ),
+}
+
 #: What is asked of `asset_view`: the fields of `Asset`, in order.
 ALL = f"SELECT {', '.join(ASSET)} FROM asset_view"
 
@@ -120,6 +130,7 @@ class Lists(Asking):
         in_store: bool | None = None,
         limit: int | None = None,
         sort: str = "name",
+        after: str | None = None,
         **filters: str | None,
     ) -> list[Asset]:
         """Assets, in the order of their names by default; a filter of `None` is no filter, others ignore case.
@@ -129,6 +140,8 @@ class Lists(Asking):
             in_store: Only what assetctl owns, or only what lies elsewhere.
             limit: How many at most; `None` for all.
             sort: One of `SORTS`: the largest, latest added, or latest used in a picture first.
+            after: The name of an asset: only those that come behind it, in that order, so that pages are whole
+                whatever comes or goes meanwhile. It must be there, but where the order is that of names.
             **filters: `kind`, `family`, `base_model`, `variant`, `prediction`, `format`, `layout`; an empty one asks
                 for what has none.
         """
@@ -136,12 +149,28 @@ class Lists(Asking):
         where, values = conditions(filters, tags=tags, in_store=in_store)
         if sort not in SORTS:
             raise UsageError(f"{sort!r} is not an order.", f"Choose one of: {', '.join(SORTS)}.")
-        if limit is not None:
+        if after is not None:
+            behind, more = self._behind(after, sort)
+            where, values = f"{where} AND {behind}", values | more
+        if limit is not None or after is not None:
+            limit = -1 if limit is None else limit  # to SQLite, a negative limit is none
             order = SORTS[sort].format(table="assets")
             where = f"id IN (SELECT id FROM assets WHERE {where} ORDER BY {order} LIMIT :limit)"
         order = SORTS[sort].format(table="asset_view")
         query = f"{ALL} WHERE {where} ORDER BY {order}"
         return self._assets(query, values | {"limit": limit})
+
+    def _behind(self, after: str, sort: str) -> tuple[str, dict[str, object]]:
+        """What follows `WHERE` for those that come behind an asset in an order, and its parameters."""
+        if sort == "name":
+            return "name > :after", {"after": after}
+        key, last = _KEYS[sort]
+        column = last.partition(" ")[0]
+        rows = self._rows(f"SELECT {key}, {column} FROM assets WHERE name = ?", [after])
+        if not rows:
+            raise UsageError(f"No asset is called {after!r:.60}, to go on after.", "Begin with the first page.")
+        where = f"({key} < :key OR {key} = :key AND {last} :last)"
+        return where, {"key": rows[0][0], "last": rows[0][1]}
 
     def count(self, most: int, *, tags: Iterable[str] = (), in_store: bool | None = None, **filters: str | None) -> int:
         """How many assets `assets` would list; `most` where there are as many or more."""

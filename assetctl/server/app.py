@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.from_thread
+import anyio.to_thread
 import orjson
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from assetctl.errors import AssetctlError, InternalError
-from assetctl.server.endpoints import Asked, Endpoint
-from assetctl.server.safety import Access, Guard, TooLargeError, TooSlowError
+from assetctl.errors import AssetctlError, CorruptFileError, InternalError, UsageError
+from assetctl.run import Warned
+from assetctl.server.endpoints import Answer, Asked, Endpoint
+from assetctl.server.openapi import description_routes
+from assetctl.server.safety import LARGEST_BODY, Access, Guard, TooLargeError, TooSlowError, hear_out
 from assetctl.wire import Outcome, envelope
 from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+
+    from starlette.routing import BaseRoute
 
     from assetctl.registry import Registry
     from assetctl.server.queue import Queue
 
 #: Statuses by the code of an error, and else by what a process would exit with.
 _BY_CODE = {
-    "not_found": 404, "ambiguous": 409, "unusable": 501, "incompatible": 422, "unauthorized": 502, "offline": 503,
-    "extra_missing": 501, "forbidden": 403, "out_of_date": 409,
+    "not_found": 404, "ambiguous": 409, "unusable": 422, "incompatible": 422, "unauthorized": 502, "offline": 503,
+    "extra_missing": 501, "out_of_date": 409, "source_not_found": 404, "storage": 507,
 }  # fmt: skip
 _BY_EXIT = {2: 400, 3: 404, 4: 422, 5: 422, 6: 502, 130: 409}
+
+#: Threads of what is answered at once, of what takes a processor's time, and of what waits for others. There are few of
+#: the first two: more would share the same processor, each be slower, and keep all others from their turn.
+_THREADS = {"quick": 6, "few": 2, "slow": 16}
 
 
 def status_of(error: AssetctlError) -> int:
@@ -43,7 +55,12 @@ class Face:
 
     Attributes:
         endpoints: What can be asked.
+        title: What the API is called in its description.
+        largest: How many bytes a body may have, where an endpoint says nothing else.
     """
+
+    title = "assetctl"
+    largest = LARGEST_BODY
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self.endpoints = endpoints
@@ -52,67 +69,205 @@ class Face:
         """An answer."""
         if isinstance(found, Response):
             return found
-        made = Outcome(found).document() if endpoint.gives else found
-        return Response(orjson.dumps(made), endpoint.status, media_type="application/json")
+        answer = found if isinstance(found, Answer) else Answer(found)
+        warnings = [Warned(message=each) for each in answer.warnings]
+        made = Outcome(answer.data, warnings).document() if endpoint.gives else answer.data
+        status = answer.status or endpoint.status
+        return Response(orjson.dumps(made), status, dict(answer.headers), "application/json")
 
     def failure(self, error: AssetctlError) -> Response:
         """An error."""
-        said = envelope({"error": error_document(error)}, ())
-        return Response(orjson.dumps(said), status_of(error), media_type="application/json")
+        return _error(status_of(error), error_document(error))
+
+    @property
+    def has_our_errors(self) -> bool:
+        """Whether its errors are documents of ours."""
+        return type(self).failure is Face.failure
+
+    def schema(self, _endpoint: Endpoint) -> Mapping[str, Any]:
+        """The JSON Schema of an answer that has no type of ours; anything by default."""
+        return {}
 
 
-def make_app(registry: Registry, queue: Queue, faces: Sequence[Face], access: Access) -> Guard:
-    """The whole application of a home."""
-    routes = [
-        Route(endpoint.path, _handler(registry, queue, face, endpoint), methods=[endpoint.method])
-        for face in faces
-        for endpoint in face.endpoints
-    ]
-
-    async def unknown(_request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        said = {404: "There is no such page.", 405: "This is not asked for so."}.get(status, "It went wrong.")
-        return JSONResponse(
-            {"version": 1, "error": {"code": "not_found", "message": said, "hint": "What there is, is at /docs."}},
-            status,
-        )
-
-    return Guard(Starlette(routes=routes, exception_handlers={404: unknown, 405: unknown}), access)
+def _error(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(envelope({"error": error}, ())), status, headers, "application/json")
 
 
-def _handler(
-    registry: Registry, queue: Queue, face: Face, endpoint: Endpoint
-) -> Callable[[Request], Awaitable[Response]]:
+def make_app(
+    registry: Registry, queue: Queue, faces: Sequence[Face], access: Access, routes: Sequence[BaseRoute] = ()
+) -> Guard:
+    """The whole application of a home.
+
+    Args:
+        registry: The home.
+        queue: Its jobs.
+        faces: The APIs.
+        access: Who is let in.
+        routes: What else there is, such as a page; asked after the faces.
+    """
+    paths: dict[str, dict[str, _Handler]] = {}
+    larger = {}
+    limits = _Limits()
+    for face in faces:
+        for endpoint in face.endpoints:
+            handler = _Handler(registry, queue, face, endpoint, limits)
+            paths.setdefault(endpoint.path, {}).setdefault(endpoint.method, handler)
+            larger[endpoint.method, endpoint.path] = endpoint.largest or face.largest
+    found = [Route(path, _by_method(handlers), methods=list(handlers)) for path, handlers in paths.items()]
+    found.sort(key=lambda route: "{" in route.path)  # a name may be anything; what has a path of its own comes first
+    handlers: dict[Any, Any] = {HTTPException: _no_page, Exception: _defect}
+    return Guard(Starlette(routes=[*description_routes(faces), *found, *routes], exception_handlers=handlers), access, larger)
+
+
+async def _no_page(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return await _defect(request, error)
+    said = {404: "There is no such page.", 405: f"This takes no {request.method:.20}."}.get(error.status_code, "No.")
+    document = {"code": "not_found" if error.status_code == 404 else "usage", "message": said}
+    return _error(error.status_code, document | {"hint": "What there is, is at /docs."}, error.headers)
+
+
+async def _defect(_request: Request, error: Exception) -> Response:
+    return _error(500, error_document(InternalError(f"assetctl has a defect: {type(error).__name__}: {error}")))
+
+
+def _by_method(handlers: Mapping[str, _Handler]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def handle(request: Request) -> Response:
-        try:
-            data = await request.body() if endpoint.body is not None or endpoint.open else b""
-            query: dict[str, list[str]] = {}
-            for name, value in request.query_params.multi_items():
-                query.setdefault(name, []).append(value)
-            asked = Asked(
-                registry,
-                queue,
-                {name: str(value) for name, value in request.path_params.items()},
-                endpoint.query_of(query),
-                endpoint.body_of(data),
-                str(request.base_url).rstrip("/"),
-            )
-            if inspect.iscoroutinefunction(endpoint.answer):
-                return face.success(endpoint, await endpoint.answer(asked))
-            return face.success(endpoint, await run_in_threadpool(endpoint.answer, asked))
-        except AssetctlError as error:
-            return face.failure(error)
-        except (TooSlowError, TooLargeError) as error:
-            slow = isinstance(error, TooSlowError)
-            return _closed(408 if slow else 413, "It took too long to come." if slow else "The body is too large.")
-        except ClientDisconnect:
-            return Response(status_code=400)
-        except Exception as error:  # noqa: BLE001 - a defect ends one request, not the server
-            return face.failure(InternalError(f"assetctl has a defect: {type(error).__name__}: {error}"))
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
 
     return handle
 
 
-def _closed(status: int, message: str) -> Response:
-    content: dict[str, Any] = {"version": 1, "error": {"code": "usage", "message": message, "hint": None}}
-    return JSONResponse(content, status, {"connection": "close"})
+class _Limits:
+    """How many are answered at a time, made when the loop is there."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, anyio.CapacityLimiter] = {}
+
+    def __getitem__(self, sort: str) -> anyio.CapacityLimiter:
+        return self._made.setdefault(sort, anyio.CapacityLimiter(_THREADS[sort]))
+
+
+class _Handler:
+    """Answers what is asked of one endpoint."""
+
+    def __init__(self, registry: Registry, queue: Queue, face: Face, endpoint: Endpoint, limits: _Limits) -> None:
+        self._registry, self._queue, self._face, self._endpoint = registry, queue, face, endpoint
+        self._limits = limits
+        self._is_coroutine = inspect.iscoroutinefunction(endpoint.answer)
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            return await self._answered(request)
+        except AssetctlError as error:
+            return await self._refused(request, self._face.failure(error))
+        except TooSlowError:
+            return _error(408, _usage("It took too long to come."), {"connection": "close"})
+        except TooLargeError:
+            return await self._refused(request, _error(413, _usage("The body is too large.")))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:  # noqa: BLE001 - a defect ends one request, not the server
+            return self._face.failure(InternalError(f"assetctl has a defect: {type(error).__name__}: {error}"))
+
+    async def _refused(self, request: Request, answer: Response) -> Response:
+        """Likewise; the rest of an upload that is refused is not waited for."""
+        if self._endpoint.upload:
+            answer.headers["connection"] = "close"
+            answer.background = None
+            return _Heard(answer, request)
+        return answer
+
+    async def _answered(self, request: Request) -> Response:
+        endpoint = self._endpoint
+        self._see_type(request)
+        is_read = (endpoint.body is not None or endpoint.open) and not endpoint.upload
+        data = await request.body() if is_read else b""
+        if not self._is_coroutine:
+            limit = self._limits["slow" if endpoint.slow or endpoint.upload else "quick"]
+            return await anyio.to_thread.run_sync(self._in_thread, request, data, limiter=limit)
+        asked = await anyio.to_thread.run_sync(self._asked, request, data, limiter=self._limits["quick"])
+        found = await _unless_gone(request, endpoint.answer(asked)) if is_read else await endpoint.answer(asked)  # type: ignore[misc,arg-type]
+        return await anyio.to_thread.run_sync(self._face.success, endpoint, found, limiter=self._limits["quick"])
+
+    def _see_type(self, request: Request) -> None:
+        """Uploads come as they are, and all else as JSON: two readings of one body would be one too many."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self._endpoint.upload and kind == "application/json":
+            raise UsageError("A file is sent as it is.", "Send it as application/octet-stream.")
+        if self._endpoint.body is not None and not self._endpoint.upload and kind not in ("application/json", ""):
+            raise UsageError("The body is no JSON.", "Send it as application/json.")
+
+    def _in_thread(self, request: Request, data: bytes) -> Response:
+        return self._face.success(self._endpoint, self._endpoint.answer(self._asked(request, data)))
+
+    def _asked(self, request: Request, data: bytes) -> Asked:
+        query: dict[str, list[str]] = {}
+        for name, value in request.query_params.multi_items():
+            query.setdefault(name, []).append(value)
+        return Asked(
+            self._registry,
+            self._queue,
+            {name: str(value) for name, value in request.path_params.items()},
+            self._endpoint.query_of(query),
+            self._endpoint.body_of(data),
+            str(request.base_url).rstrip("/"),
+            dict(request.headers),
+            _chunks(request) if self._endpoint.upload else iter(()),
+            int(request.headers.get("content-length", "0")),
+            self._limits["few"],
+        )
+
+
+def _chunks(request: Request) -> Iterator[bytes]:
+    """What an upload consists of, for a thread."""
+    coming = request.stream()
+    try:
+        while (chunk := anyio.from_thread.run(_next, coming)) is not None:
+            yield chunk
+    except (ClientDisconnect, TooSlowError) as error:
+        raise CorruptFileError("The upload broke off.", "Send it again.") from error
+
+
+async def _next(coming: Any) -> bytes | None:  # noqa: ANN401 - starlette's stream
+    return await anext(coming, None)
+
+
+class _Heard(Response):
+    """An answer after which what still comes is thrown away, for a moment: a client that writes reads none."""
+
+    def __init__(self, answer: Response, request: Request) -> None:
+        super().__init__(answer.body, answer.status_code, dict(answer.headers))
+        self._request = request
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - of ASGI
+        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        with contextlib.suppress(TooLargeError, TooSlowError):
+            await hear_out(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _unless_gone(request: Request, answer: Coroutine[Any, Any, object]) -> object:
+    """An answer that may take long, which nobody waits for when whoever asked has gone."""
+    waiting = asyncio.ensure_future(answer)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            raise ClientDisconnect
+        return waiting.result()
+    finally:
+        for each in (waiting, gone):
+            each.cancel()
+        await asyncio.gather(waiting, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _usage(message: str) -> dict[str, Any]:
+    return {"code": "usage", "message": message, "hint": None}

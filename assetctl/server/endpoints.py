@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
+from anyio import to_thread
 
 from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from anyio import CapacityLimiter
 
     from assetctl.registry import Registry
     from assetctl.server.queue import Queue
+
+Result = TypeVar("Result")
 
 #: The JSON Schema of one value.
 Schema: TypeAlias = "dict[str, Any]"
@@ -34,6 +40,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 #: How deep a body may be nested.
 DEEPEST = 64
 
+#: The largest file that is taken in over HTTP, and the largest picture that is looked into.
+LARGEST_FILE, LARGEST_PICTURE = 2**40, 64 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -46,6 +55,10 @@ class Asked:
         query: Those of the query.
         body: The fields of the body; nothing where there is none.
         base: How whoever asked calls this server: `http://127.0.0.1:7860`.
+        headers: Those of the request, in lower case.
+        chunks: What an upload consists of, piece by piece as it comes; nothing where there is none.
+        size: How many bytes those will be.
+        few: Lets a few at a time work something out that takes a processor's time, while others are answered.
     """
 
     registry: Registry
@@ -54,6 +67,31 @@ class Asked:
     query: Mapping[str, Any]
     body: Mapping[str, Any]
     base: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    size: int = 0
+    few: CapacityLimiter | None = None
+
+    async def worked_out(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """What something comes to that takes a processor's time, in a thread."""
+        return await to_thread.run_sync(work, *arguments, limiter=self.few)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered, where there is more to it than the data.
+
+    Attributes:
+        data: What the document has.
+        status: Another one than the endpoint's.
+        headers: More of them.
+        warnings: What a person should know.
+    """
+
+    data: object
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +109,12 @@ class Endpoint:
         required: Names of those that must be there.
         open: Whether fields that are not declared are let through, as faces of other programs do.
         status: Of the answer.
+        also: Another status that it may have, with the same document.
+        upload: Whether the body is a file, as it is.
+        largest: How many bytes a body may have; `None` for what any may.
+        slow: Whether it waits for others, such as a source: those wait in a row of their own.
+        produces: Of which type the answer is, where it is no JSON.
+        group: What it is listed under.
     """
 
     method: str
@@ -83,6 +127,12 @@ class Endpoint:
     required: tuple[str, ...] = ()
     open: bool = False
     status: int = 200
+    also: int | None = None
+    upload: bool = False
+    largest: int | None = None
+    slow: bool = False
+    produces: str = "application/json"
+    group: str = ""
 
     def query_of(self, given: Mapping[str, list[str]]) -> dict[str, Any]:
         """The query's values.
@@ -132,33 +182,38 @@ def _there_are(names: Mapping[str, Schema]) -> str:
 
 
 def read_object(data: bytes) -> dict[str, Any]:
-    """A JSON object, of bounded depth.
+    """A JSON object, of bounded depth, each of whose keys is there once.
 
     Raises:
         UsageError: It is none.
     """
-    if too_deep(data):
-        raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", "Send a flatter one.")
     try:
-        found = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise UsageError("The body is no JSON.", "Send an object as application/json.") from error
+        orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
+        found = json.loads(data, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("The body is no JSON, or nested too deep.", _AS_JSON) from error
     if not isinstance(found, dict):
-        raise UsageError("The body is no JSON object.", "Send an object as application/json.")
+        raise UsageError("The body is no JSON object.", _AS_JSON)
+    if _is_deeper(found, DEEPEST):
+        raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", "Send a flatter one.")
     return found
 
 
-_OUTSIDE_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_AS_JSON = "Send an object as application/json."
 
 
-def too_deep(data: bytes) -> bool:
-    """Whether brackets stand deeper than any request needs."""
-    depth = 0
-    for character in _OUTSIDE_TEXTS.sub(b"", data):
-        depth += (character in b"[{") - (character in b"]}")
-        if depth > DEEPEST:
-            return True
-    return False
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UsageError(f"The body says {twice!r:.60} twice.", "Say it once: which of them would count?")
+    return found
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(each, levels - 1) for each in inside if isinstance(each, (dict, list)))
 
 
 def check_value(value: object, schema: Schema, name: str) -> None:
@@ -173,6 +228,10 @@ def check_value(value: object, schema: Schema, name: str) -> None:
         raise UsageError(f"{name} must be {_spoken(words)}.", "The description of the API is at /docs.")
     if isinstance(value, str) and not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 10**6):
         raise UsageError(f"{name} is empty, or too long.", "The description of the API is at /docs.")
+    if isinstance(value, (int, float)) and not _within(value, schema):
+        low, high = schema.get("minimum"), schema.get("maximum")
+        said = f"{low} to {high}" if high is not None else f"at least {low}"
+        raise UsageError(f"{name} must be {said}.", "The description of the API is at /docs.")
     if isinstance(value, list):
         if len(value) > schema.get("maxItems", 10_000):
             raise UsageError(f"{name} has more than {schema['maxItems']} items.", "Send fewer.")
@@ -185,6 +244,10 @@ def check_value(value: object, schema: Schema, name: str) -> None:
             check_value(each, schema["additionalProperties"], f"each of {name}")
     if "enum" in schema and value not in schema["enum"]:
         raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")
+
+
+def _within(value: float, schema: Schema) -> bool:
+    return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
 
 
 def _is(value: object, word: str) -> bool:

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import orjson
 
 from assetctl.errors import AssetctlError
 from assetctl.options import OPTIONS
@@ -25,6 +27,9 @@ from assetctl.wire.hints import (
     members_of,
     typed_keys,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -52,6 +57,22 @@ def result_schema(data: str, done: str | None = None) -> dict[str, Any]:
         ],
         "$defs": schemas.definitions,
     }
+
+
+def api_schemas(results: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schemas of answers of an API: by the types of their results, and what those share, for OpenAPI.
+
+    Of errors there is one for all, `ErrorDocument`.
+    """
+    schemas = _Schemas()
+    frame = {"version": {"const": 1}}
+    warnings = {"warnings": {"type": "array", "minItems": 1, "items": _closed(_MESSAGE)}}
+    found = {each: _closed(frame | {"data": schemas.of(named(each))} | warnings, {"warnings"}) for each in sorted(results)}
+    error = _closed(frame | {"error": schemas.error()} | warnings, {"warnings"})
+    shared = {"ErrorDocument": {"description": "What every error is."} | error} | schemas.definitions
+    at_home = orjson.dumps([found, shared]).replace(b'"#/$defs/', b'"#/components/schemas/')
+    made: tuple[dict[str, Any], dict[str, Any]] = tuple(orjson.loads(at_home))
+    return made
 
 
 def event_schema() -> dict[str, Any]:

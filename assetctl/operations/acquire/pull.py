@@ -285,6 +285,17 @@ def bring(
     return _kept(workspace, kept, resolution, run, task, wanted_name, labels)
 
 
+def keep(workspace: Workspace, staged: Staged, run: Run, task: str) -> PullResult:
+    """Take in what lies staged, unless its bytes are here, and tell what became of it.
+
+    Raises:
+        StorageError: The disk is full or may not be written; store and catalog are as they were.
+    """
+    run.check()
+    wanted = staged.resolution
+    return _kept(workspace, ingest(workspace, staged), wanted, run, task, staged.name, staged.tags)
+
+
 def _kept(
     workspace: Workspace,
     kept: Ingested,

@@ -52,6 +52,7 @@ def history(
     prompt: str | None = None,
     seed: int | None = None,
     since: str | None = None,
+    before: int | None = None,
     limit: int | None = 20,
     damaged: Callable[[CatalogError], None] | None = None,
 ) -> list[Generation]:
@@ -63,6 +64,7 @@ def history(
         prompt: Words that occur in the prompt, in any case.
         seed: Exactly this one.
         since: A date or time in ISO 8601, local where it names no zone; or `12h`, `7d`, `2w`, `3m`, `1y` ago.
+        before: The number of a picture: only older ones.
         limit: How many at most; `None` for all.
         damaged: Told of every picture that is left out since what is kept of it is damaged.
 
@@ -89,7 +91,7 @@ def history(
             if not workspace.catalog.generations.latest(GenerationFilter(name=used), 1):
                 raise
             name = used
-    wanted = GenerationFilter(numbers, name, words, seed, moment)
+    wanted = GenerationFilter(numbers, name, words, seed, moment, before)
     return [_followed(workspace, each) for each in workspace.catalog.generations.latest(wanted, limit, damaged)]
 
 

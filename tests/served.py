@@ -1,0 +1,162 @@
+"""A server of a home on the loopback, in a thread of the test, whose worker paints plain squares."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class Painter:
+    """A backend that paints plain squares; PAINTER_SECONDS is what a step takes, of PAINTER_STEPS."""
+
+    name = "painter"
+
+    def environment(self, device, dtype, threads):
+        return {"device": device, "dtype": dtype, "threads": str(threads)}
+
+    def generate(self, plan, run):
+        from PIL import Image
+
+        from assetctl.plan import Picture
+        from assetctl.run import Started, Step
+
+        run.tell(Started(stage="load"))
+        steps, seconds = int(os.environ.get("PAINTER_STEPS", "2")), float(os.environ.get("PAINTER_SECONDS", "0"))
+        for number, seed in enumerate(plan.seeds, 1):
+            for step in range(1, steps + 1):
+                run.wait(seconds)
+                run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=steps))
+            yield Picture(Image.new("RGB", (8, 8), (seed % 256, 0, 0)), seed, self.environment("cpu", "fp32", 1))
+
+
+class Reply:
+    """What was answered."""
+
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, {name.lower(): value for name, value in headers}, body
+
+    @property
+    def document(self):
+        return json.loads(self.body)
+
+    @property
+    def data(self):
+        assert "data" in self.document, self.body
+        return self.document["data"]
+
+    @property
+    def error(self):
+        return self.document["error"]
+
+
+class Served:
+    """A running server."""
+
+    def __init__(self, registry, queue, port):
+        self.registry, self.queue, self.port = registry, queue, port
+        self.url = f"http://127.0.0.1:{port}"
+        self.replies = []
+
+    def ask(self, method, path, body=None, headers=None, timeout=30):
+        """Ask once; a body that is no text is sent as JSON, bytes as a file."""
+        said = {"Host": f"127.0.0.1:{self.port}"}
+        if isinstance(body, bytes):
+            said["Content-Type"] = "application/octet-stream"
+        elif body is not None:
+            body = body if isinstance(body, str) else json.dumps(body)
+            said["Content-Type"] = "application/json"
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)) as connection:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            data = body.encode() if isinstance(body, str) else body
+            if data is not None:
+                said["Content-Length"] = str(len(data))
+            for name, value in (said | (headers or {})).items():
+                if value is not None:
+                    connection.putheader(name, value)
+            connection.endheaders(data)
+            answer = connection.getresponse()
+            reply = Reply(answer.status, answer.getheaders(), answer.read())
+        self.replies.append((method, path, reply))
+        return reply
+
+    def get(self, path, **options):
+        return self.ask("GET", path, **options)
+
+    def post(self, path, body, **options):
+        return self.ask("POST", path, body, **options)
+
+    def raw(self, data, *, timeout=15, more=()):
+        """Send bytes as they are, and all that comes back until the connection ends."""
+        with closing(socket.create_connection(("127.0.0.1", self.port), timeout=timeout)) as connection:
+            found = b""
+            try:
+                connection.sendall(data)
+                for each in more:
+                    connection.sendall(each)
+            except OSError:  # it hears no more: what did it say?
+                pass
+            try:
+                while chunk := connection.recv(2**16):
+                    found += chunk
+            except ConnectionResetError:
+                pass
+            return found
+
+    def await_job(self, number, *states, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if (job := self.get(f"/v1/jobs/{number}").data)["status"] in (states or ("done", "failed", "cancelled")):
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"job {number} is {job['status']}")
+
+
+@contextmanager
+def served(home, *, access=None, faces=None):
+    """A server of a home while the block runs."""
+    from assetctl import Registry
+    from assetctl.server.app import make_app
+    from assetctl.server.http import make_server
+    from assetctl.server.own import OWN
+    from assetctl.server.queue import Queue
+    from assetctl.server.safety import Access
+
+    with Registry.open(home) as registry, socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        queue = Queue(registry, [sys.executable, __file__, str(home)])
+        queue.start()
+        ready = threading.Event()
+        server = make_server(make_app(registry, queue, faces or [OWN], access or Access()), ready=ready.set)
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        assert ready.wait(10)
+        try:
+            yield Served(registry, queue, listening.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            queue.close()
+            assert not thread.is_alive()
+
+
+def _paint():
+    sys.path.insert(0, str(ROOT))
+    from assetctl import Registry
+    from assetctl.server.worker import Worker
+
+    told = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with Registry.open(sys.argv[1]) as registry:
+        Worker(registry, Painter(), told).serve(sys.stdin.buffer)
+
+
+if __name__ == "__main__":
+    _paint()
