@@ -669,6 +669,12 @@ class Registry:
         """What waits for a server's worker, is done by it, or was."""
         return self._workspace.catalog.jobs
 
+    def backend(self) -> Backend:
+        """Who makes pictures in this process unless another is given; one for several calls keeps what it loaded."""
+        from assetctl.generation.diffusers import DiffusersBackend
+
+        return DiffusersBackend(self._to_keep)
+
     def generate_each(
         self,
         requests: Sequence[Request],
@@ -686,7 +692,7 @@ class Registry:
         from assetctl.operations.make.generate import generate_each
 
         plans = [self.plan(request) for request in requests]
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return generate_each(self._workspace, plans, painter, output=requests[0].output, run=run)
 

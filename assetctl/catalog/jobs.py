@@ -33,7 +33,7 @@ class Job:
 
     Attributes:
         id: Counts up from 1, and is never given again.
-        kind: `generate` or `pull`.
+        kind: `generate`, `pull`, or `paint`: pictures that `assetctl generate` saves and records itself.
         status: `queued`, `running`, `done`, `failed` or `cancelled`.
         priority: Those of a higher one come first; equal ones as they came.
         request: What is wanted: of pictures, as a line of a batch has it.
@@ -120,6 +120,8 @@ class Jobs(Asking):
 
     def take(self) -> Job | None:
         """Begin the job whose turn it is; `None` where none waits."""
+        if not self.count("queued"):  # which writes nothing, and keeps no other from writing
+            return None
         with self._write() as tx:
             row = tx.connection.execute(
                 "UPDATE jobs SET status = 'running', attempts = attempts + 1, started_at = ? WHERE id = "
@@ -141,24 +143,43 @@ class Jobs(Asking):
             )
         return self.get(number)
 
-    def cancel(self, number: int) -> Job:
+    def cancel(self, number: int, *, left: bool = False) -> Job:
         """Let a job that waits not begin. One that runs is stopped by whoever runs it; see `Queue.cancel`.
+
+        Args:
+            number: Of the job.
+            left: Whether nobody runs any: then one that seems to run was left so by a server that has ended.
 
         Raises:
             NotFoundError: None has this number.
         """
+        self.get(number)
         with self._write() as tx:
             tx.connection.execute(
-                "UPDATE jobs SET status = 'cancelled', finished_at = ? WHERE id = ? AND status = 'queued'",
-                [_now(), number],
+                "UPDATE jobs SET status = 'cancelled', finished_at = ? "
+                "WHERE id = ? AND (status = 'queued' OR ? AND status = 'running')",
+                [_now(), number, left],
             )
         return self.get(number)
 
+    def resume(self) -> None:
+        """Let what was running when its server ended wait again: that was no try, and what is made is found again.
+
+        A job of a command that was connected is over: the command goes on by itself, or was stopped.
+        """
+        with self._write() as tx:
+            tx.connection.execute(
+                "UPDATE jobs SET status = 'cancelled', finished_at = ? "
+                "WHERE kind = 'paint' AND status IN ('queued', 'running')",
+                [_now()],
+            )
+        self.put_back(None)
+
     def put_back(self, reason: Mapping[str, Any] | None) -> list[int]:
-        """Let what was running when its worker or server ended wait again, once; then it fails of that.
+        """Let what was running when its worker ended wait again, once; then it fails of that.
 
         Args:
-            reason: What it fails of; `None` where it was stopped on purpose, which is no try.
+            reason: What it fails of; `None` where it was no fault of the job, and so no try.
 
         Returns:
             The numbers of those that failed.

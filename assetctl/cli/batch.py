@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from assetctl.cli.session import Session
     from assetctl.operations.make.jobs import JobResult
+    from assetctl.plan import Backend
     from assetctl.request import Request
     from assetctl.run import Event
 
@@ -37,7 +38,14 @@ def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None, gr
 
 
 def tell_batch(
-    session: Session, source: str, base: Request, *, file: Path, shard: str | None, dry_run: bool
+    session: Session,
+    source: str,
+    base: Request,
+    backend: Backend | None,
+    *,
+    file: Path,
+    shard: str | None,
+    dry_run: bool,
 ) -> list[str]:
     """Make the jobs of a list, telling of each picture when it is there, and of every job in the end; what was made."""
 
@@ -50,7 +58,9 @@ def tell_batch(
     part = parse_shard(shard)
     try:
         with session.out.progress(tell) as run:
-            done = session.registry.generate_batch(jobs, base=base, file=file, shard=part, dry_run=dry_run, run=run)
+            done = session.registry.generate_batch(
+                jobs, base=base, file=file, shard=part, dry_run=dry_run, backend=backend, run=run
+            )
     except InterruptedBatchError as stopped:
         ended = sum(job.status in ("made", "here") for job in stopped.done)
         stop = StoppedError(f"Interrupted: {ended} of {_jobs(len(stopped.done))} done.", None, {"--batch": source})

@@ -2,3 +2,8 @@
 
 Importing this package is cheap; its modules need the extra `serve`.
 """
+
+from __future__ import annotations
+
+#: The name of a home's socket, which only its owner can open.
+SOCKET = "server.sock"

@@ -9,19 +9,26 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64decode
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from assetctl.errors import AssetctlError, StoppedError
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from assetctl.catalog.jobs import Job
     from assetctl.registry import Registry
 
-#: Seconds between two looks for jobs that another process added, or cancelled.
+#: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
+
+#: Seconds that a cancelled job has until its worker is killed: what it loads may be large, and tell nothing meanwhile.
+_PATIENCE = 15.0
 
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
@@ -48,8 +55,18 @@ class Progress:
     begun: float = field(default_factory=time.monotonic)
 
 
+class _End(NamedTuple):
+    """What became of a job, as its worker told it."""
+
+    status: str
+    pictures: Sequence[int] = ()
+    error: Mapping[str, Any] | None = None
+
+
 class Queue:
     """Jobs of one home, and the worker that does them. Any thread may call it.
+
+    The worker is started with the first job, and again whenever it has ended.
 
     Args:
         registry: The home.
@@ -62,30 +79,39 @@ class Queue:
         self._command = command or [sys.executable, "-m", "assetctl.server.worker", home]
         self._worker: subprocess.Popen[bytes] | None = None
         self._changed = threading.Condition()
+        self._sending = threading.Lock()
         self._listeners: dict[int, list[Callable[[Mapping[str, Any]], None]]] = {}
         self._progress: dict[int, Progress] = {}
         self._running: int | None = None
         self._cancelled: set[int] = set()
+        self._watched: set[int] = set()
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="queue", daemon=True)
 
     # what faces ask
 
     def start(self) -> None:
-        """Begin with what waits; what ran when the last server ended waits again."""
-        self._registry.jobs.put_back(_died("The server ended while it was at work."))
+        """Begin with what waits; what ran when the last server ended waits again.
+
+        Raises:
+            StorageError, CatalogError: The catalog cannot be written.
+        """
+        self._registry.jobs.resume()
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the job at work, which waits again, and end the worker."""
+        """Stop the job at work, which waits again, and end the worker; whoever listens is told that it is over."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         worker = self._worker
         if worker is not None:
             with contextlib.suppress(OSError):
-                worker.terminate()
-        self._thread.join(20)
+                worker.kill()  # what is saved is found again, and what is not was no picture yet
+        for number in list(self._listeners):
+            self._publish(number, {"ended": "closing"})
+        if self._thread.is_alive():
+            self._thread.join(20)
 
     def submit(self, kind: str, request: Mapping[str, Any], priority: int = 0) -> Job:
         """Have something done after what waits already."""
@@ -102,24 +128,85 @@ class Queue:
         """
         job = self._registry.jobs.cancel(number)
         if job.status == "running":
-            with self._changed:
-                self._cancelled.add(number)
-            self._send({"cancel": number})
+            self._cancelled.add(number)
+            if self._running == number:
+                self._send({"cancel": number})
+            patience = threading.Timer(_PATIENCE, self._lose_patience, (number, self._worker))
+            patience.daemon = True
+            patience.start()
         else:
             self._publish(number, {"ended": job.status})
         return job
 
-    def progress(self, number: int) -> Progress:
-        """How far a job is; nothing is known of one that does not run."""
+    def progress(self, number: int, *, previews: bool = False) -> Progress:
+        """How far a job is; nothing is known of one that does not run.
+
+        Args:
+            number: Of the job.
+            previews: Whether somebody wants to see what it looks like: previews are made from then on.
+        """
+        if previews:
+            self.watch(number)
         return self._progress.get(number, Progress())
+
+    def watch(self, number: int) -> None:
+        """Have previews made of a job from now on."""
+        if number not in self._watched and (number == self._running or number in self._listeners):
+            self._watched.add(number)
+            if number == self._running:
+                self._send({"previews": number})
 
     @property
     def running(self) -> int | None:
         """The number of the job at work."""
         return self._running
 
-    async def events(self, number: int) -> AsyncIterator[Mapping[str, Any]]:
-        """What happens to a job from now on, until it ends; of one that has ended, that alone."""
+    @contextmanager
+    def listening(
+        self, number: int, hear: Callable[[Mapping[str, Any]], None], *, previews: bool = False
+    ) -> Iterator[None]:
+        """Have `hear` called, in another thread, with all that happens to a job while the block runs.
+
+        An `ended` says that it is worth a look at the job: it has ended, waits again, or the server is ending.
+        """
+        with self._changed:
+            self._listeners.setdefault(number, []).append(hear)
+        if previews:
+            self.watch(number)
+        try:
+            yield
+        finally:
+            self._forget(number, hear)
+
+    @contextmanager
+    def following(
+        self, kind: str, request: Mapping[str, Any], hear: Callable[[Mapping[str, Any]], None]
+    ) -> Iterator[Job]:
+        """Have something done, and `hear` called with all that happens to it, from the first moment on."""
+        with self._changed:  # which the thread waits for, before it begins a job
+            job = self._registry.jobs.add(kind, request)
+            self._listeners[job.id] = [hear]
+            self._changed.notify_all()
+        try:
+            yield job
+        finally:
+            self._forget(job.id, hear)
+
+    def _forget(self, number: int, hear: Callable[[Mapping[str, Any]], None]) -> None:
+        with self._changed:
+            self._listeners[number].remove(hear)
+            if not self._listeners[number]:
+                del self._listeners[number]
+                if number != self._running:
+                    self._watched.discard(number)
+
+    async def events(self, number: int, *, previews: bool = True) -> AsyncIterator[Mapping[str, Any]]:
+        """What happens to a job from now on, until it ends; of one that has ended, that alone.
+
+        Raises:
+            NotFoundError: None has this number.
+            StoppedError: The server is ending; the job waits for the next one.
+        """
         loop = asyncio.get_running_loop()
         waiting: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_BEHIND)
 
@@ -132,28 +219,33 @@ class Queue:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(put)
 
-        listeners = self._listeners.setdefault(number, [])
-        listeners.append(hear)
-        try:
+        with self.listening(number, hear, previews=previews):
+            is_news = True
             while True:
-                job = await loop.run_in_executor(None, self._registry.jobs.get, number)
-                if job.has_ended:
-                    yield {"ended": job.status}
-                    return
+                if is_news:
+                    job = await loop.run_in_executor(None, self._registry.jobs.get, number)
+                    if job.has_ended:
+                        yield {"ended": job.status}
+                        return
+                    if self._closing:
+                        raise StoppedError("The server is ending.", f"Job {number} goes on when it is started again.")
                 try:
                     event = await asyncio.wait_for(waiting.get(), 15)
                 except TimeoutError:
+                    is_news = True
                     continue
-                if "ended" not in event:
+                is_news = "ended" in event
+                if not is_news:
                     yield event
-        finally:
-            listeners.remove(hear)
-            if not listeners:
-                self._listeners.pop(number, None)
 
     async def ended(self, number: int) -> Job:
-        """The job, once it has come to its end."""
-        async for _ in self.events(number):
+        """The job, once it has come to its end.
+
+        Raises:
+            NotFoundError: None has this number.
+            StoppedError: The server is ending; the job waits for the next one.
+        """
+        async for _ in self.events(number, previews=False):
             pass
         return await asyncio.get_running_loop().run_in_executor(None, self._registry.jobs.get, number)
 
@@ -161,56 +253,121 @@ class Queue:
 
     def _serve(self) -> None:
         while not self._closing:
-            job = self._registry.jobs.take()
-            if job is None:
-                with self._changed:
-                    if not self._closing:
-                        self._changed.wait(_LOOK)
+            try:
+                job = self._registry.jobs.take()
+            except AssetctlError:  # the disk is full, or the catalog is busy: later, perhaps
+                job = None
+            if job is not None:
+                self._work(job)
                 continue
-            self._work(job)
+            with self._changed:
+                if not self._closing:
+                    self._changed.wait(_LOOK)
 
     def _work(self, job: Job) -> None:
-        self._running, self._progress[job.id] = job.id, Progress()
+        self._progress[job.id] = Progress()
+        with self._changed:  # once whoever asked for it listens
+            self._running = job.id
         try:
-            worker = self._living()
-            self._send({"job": job.id, "kind": job.kind, "request": dict(job.request)})
-            assert worker.stdout is not None  # noqa: S101 - it is a pipe
-            for line in worker.stdout:
-                said = orjson.loads(line)
-                if said["job"] == job.id and "ended" in said:
-                    self._registry.jobs.end(job.id, said["ended"], said["pictures"], said.get("error"))
-                    return
-                if said["job"] == job.id:
-                    self._note(job.id, said["event"])
-                    self._publish(job.id, said)
-            self._bury(job)
+            end = self._done(job)
+            if end is None:
+                self._insist(lambda how: self._bury(job, how), self._mourn())
+            else:
+                self._insist(lambda end: self._registry.jobs.end(job.id, *end), end)
         finally:
             self._running = None
             self._cancelled.discard(job.id)
+            self._watched.discard(job.id)
             self._progress.pop(job.id, None)
             self._publish(job.id, {"ended": True})
+
+    def _insist(self, write: Callable[[Any], object], what: object) -> None:
+        """Write what became of a job as soon as it can be; if it never can, the next server finds the job at work."""
+        while True:
+            try:
+                write(what)
+            except AssetctlError:
+                with self._changed:
+                    if self._closing:
+                        return
+                    self._changed.wait(_LOOK)
+            else:
+                return
+
+    def _done(self, job: Job) -> _End | None:
+        """Have a job done; `None` where the worker died over it."""
+        try:
+            worker = self._living()
+        except OSError:
+            return None
+        self._send({"job": job.id, "kind": job.kind, "request": dict(job.request)})
+        if job.id in self._cancelled:  # before there was somebody to tell
+            self._send({"cancel": job.id})
+        if job.id in self._watched:
+            self._send({"previews": job.id})
+        assert worker.stdout is not None  # noqa: S101 - it is a pipe
+        for line in worker.stdout:
+            if not line.endswith(b"\n"):  # its last word was cut short
+                break
+            said = orjson.loads(line)
+            if said["job"] != job.id:
+                continue
+            if "ended" in said:
+                return _End(said["ended"], said["pictures"], said.get("error"))
+            if "event" in said:
+                self._note(job.id, said["event"])
+            self._publish(job.id, said)
+        return None
 
     def _living(self) -> subprocess.Popen[bytes]:
         """A worker: the one that is there, or a new one."""
         if self._worker is None or self._worker.poll() is not None:
-            self._worker = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._worker = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # a Ctrl-C at the terminal is for the server, which ends it
+            )
+            if self._closing:  # whoever closes may not have seen it
+                self._worker.kill()
         return self._worker
 
-    def _bury(self, job: Job) -> None:
-        """A worker died over a job, which waits again, or has failed of that; one that was to stop has stopped."""
+    def _mourn(self) -> str:
+        """Say how the worker ended, which is let go."""
         worker, self._worker = self._worker, None
-        code = None if worker is None else worker.wait()
+        if worker is None:
+            return "cannot be started"
+        try:
+            code = worker.wait(2)
+        except subprocess.TimeoutExpired:  # it has closed its output, and would tell nothing any more
+            worker.kill()
+            code = worker.wait()
+        for pipe in (worker.stdin, worker.stdout):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        return _how(code)
+
+    def _bury(self, job: Job, how: str) -> None:
+        """A worker died over a job, which waits again, or has failed of that; one that was to stop has stopped."""
         if job.id in self._cancelled:
             self._registry.jobs.end(job.id, "cancelled")
         elif self._closing:
             self._registry.jobs.put_back(None)
         else:
-            self._registry.jobs.put_back(_died(f"The worker {_how(code)} over it, twice."))
+            self._registry.jobs.put_back(_died(f"The worker {how} over it, twice."))
+
+    def _lose_patience(self, number: int, worker: subprocess.Popen[bytes] | None) -> None:
+        """Kill a worker that is still at a job which was cancelled."""
+        if self._running == number and worker is not None and worker is self._worker:
+            with contextlib.suppress(OSError):
+                worker.kill()
 
     def _send(self, command: Mapping[str, Any]) -> None:
         worker = self._worker
         if worker is not None and worker.stdin is not None:
-            with contextlib.suppress(OSError):  # it died, which whoever reads from it sees
+            # it died, which whoever reads from it sees
+            with self._sending, contextlib.suppress(OSError, ValueError):
                 worker.stdin.write(orjson.dumps(dict(command)) + b"\n")
                 worker.stdin.flush()
 
@@ -222,23 +379,26 @@ class Queue:
             fraction = ((picture - 1) * steps + step) / max(pictures * steps, 1)
             now = replace(before, fraction=fraction, step=step, steps=steps, picture=picture, pictures=pictures)
         elif event["event"] == "preview":
-            from base64 import b64decode  # noqa: PLC0415 - few are asked for
-
             now = replace(before, preview=b64decode(event["image"]))
         else:
             return
         self._progress[number] = now
 
     def _publish(self, number: int, event: Mapping[str, Any]) -> None:
-        for hear in list(self._listeners.get(number, ())):
+        with self._changed:
+            listeners = list(self._listeners.get(number, ()))
+        for hear in listeners:
             hear(event)
 
 
-def _how(code: int | None) -> str:
+def _how(code: int) -> str:
     """How a process ended, behind its name."""
-    if code is None or code >= 0:
+    if code >= 0:
         return f"ended with {code}"
-    name = signal.Signals(-code).name
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
     return f"was killed ({name})" + (", as happens where memory is short," if name == "SIGKILL" else "")
 
 

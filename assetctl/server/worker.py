@@ -14,22 +14,26 @@ from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.errors import AssetctlError, InternalError
-from assetctl.generation.diffusers import DiffusersBackend
+from assetctl.errors import AssetctlError, GenerationError, InternalError
 from assetctl.registry import Registry
 from assetctl.run import Cancelled, Run
+from assetctl.server.plans import picture_said, plan_meant
 from assetctl.server.requests import lines_of
 from assetctl.wire import document
 from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from assetctl.operations.make.jobs import JobResult
     from assetctl.plan import Backend
+    from assetctl.run import Event
 
 #: Seconds after which a worker whose server is gone ends, wherever it is.
-_GRACE = 10.0
+_GRACE = 2.0
+
+#: Seconds between two looks whether the worker of a server that ended has let go of a job.
+_LOOK = 0.2
 
 
 class Worker:
@@ -56,32 +60,46 @@ class Worker:
     def _listen(self, commands: IO[bytes]) -> None:
         for line in commands:
             command = orjson.loads(line)
-            if "cancel" in command:
-                run = self._runs.get(command["cancel"])
-                if run is not None:
+            if "cancel" in command or "previews" in command:
+                run = self._runs.get(command.get("cancel", command.get("previews")))
+                if run is not None and "cancel" in command:
                     run.cancel()
+                elif run is not None:
+                    run.wants_previews = True
                 continue
-            self._runs[command["job"]] = Run(lambda event, job=command["job"]: self._tell(job, event=document(event)))  # type: ignore[misc]
+            self._runs[command["job"]] = self._run(command["job"])
             self._waiting.put(command)
         self._waiting.put(None)
-        for run in list(self._runs.values()):
-            run.cancel()
         timer = threading.Timer(_GRACE, os._exit, (1,))
         timer.daemon = True
         timer.start()
+        for run in list(self._runs.values()):
+            run.cancel()
+
+    def _run(self, job: int) -> Run:
+        def listen(event: Event) -> None:
+            self._tell(job, event=document(event))
+
+        return Run(listen)
 
     def _do(self, job: int, kind: str, request: Mapping[str, Any]) -> None:
         made: list[int] = []
         try:
             if kind == "pull":
                 self._registry.pull(request["reference"], run=self._runs[job])
+            elif kind == "paint":
+                self._paint(job, request)
             else:
                 self._make(job, request, made)
             self._tell(job, ended="done", pictures=made)
         except Cancelled:
             self._tell(job, ended="cancelled", pictures=made)
         except AssetctlError as error:
+            error.done = None  # the job's pictures are named beside it
             self._tell(job, ended="failed", pictures=made, error=error_document(error))
+        except MemoryError:
+            short = GenerationError("There is too little memory.", "Ask for a smaller picture, or free some memory.")
+            self._tell(job, ended="failed", pictures=made, error=error_document(short))
         except Exception as error:  # noqa: BLE001 - a defect ends one job, not the worker
             defect = InternalError(f"assetctl has a defect: {type(error).__name__}: {error}")
             self._tell(job, ended="failed", pictures=made, error=error_document(defect))
@@ -91,8 +109,13 @@ class Worker:
     def _make(self, job: int, request: Mapping[str, Any], made: list[int]) -> None:
         """Make the pictures of a job that are not there, and say which there are."""
         results: Sequence[JobResult] = ()
+        lines, run = lines_of(job, request), self._runs[job]
         try:
-            results = self._registry.generate_batch(lines_of(job, request), backend=self._backend, run=self._runs[job])
+            while True:
+                results = self._registry.generate_batch(lines, backend=self._backend, run=run)
+                if not any(result.status == "waiting" for result in results):
+                    break
+                run.wait(_LOOK)  # the worker of a server that was killed is still at it, and ends soon
         except (Cancelled, AssetctlError) as stop:
             results = stop.done or ()  # type: ignore[assignment]  # as a batch says it
             raise
@@ -100,8 +123,14 @@ class Worker:
             made += [image.number for result in results for image in result.images]
         for result in results:
             if result.error is not None:
-                result.error.done = None
                 raise result.error
+
+    def _paint(self, job: int, request: Mapping[str, Any]) -> None:
+        """Make the pictures of a plan, for a command that saves and records them itself."""
+        run = self._runs[job]
+        run.wants_previews = bool(request.get("previews")) or run.wants_previews
+        for picture in self._backend.generate(plan_meant(request["plan"]), run):
+            self._tell(job, picture=picture_said(picture))
 
     def _tell(self, job: int, **said: object) -> None:
         line = orjson.dumps({"job": job, **said})
@@ -110,13 +139,13 @@ class Worker:
             self._told.flush()
 
 
-def main() -> None:
-    """Work for the server that started this process, in the home that it names."""
+def work(make_backend: Callable[[Registry], Backend] = Registry.backend) -> None:
+    """Work for the server that started this process, in the home that the command line names."""
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     with Registry.open(sys.argv[1]) as registry:
-        Worker(registry, DiffusersBackend(), told).serve(sys.stdin.buffer)
+        Worker(registry, make_backend(registry), told).serve(sys.stdin.buffer)
 
 
 if __name__ == "__main__":
-    main()
+    work()

@@ -37,6 +37,7 @@ PANELS = {
     },
     "Provision": {"sync": "sync", "lock": "lock", "export": "export"},
     "Make": {"generate": "generate", "reproduce": "reproduce", "history": "history", "samplers": "samplers"},
+    "Serve": {"serve": "serve", "jobs": "jobs"},
 }
 
 #: Every command and its module, in the order of `--help`.
@@ -50,6 +51,7 @@ ELSEWHERE = {
     "txt2img": "generate", "create": "generate", "clean": "prune", "gc": "prune", "restore": "trash", "undo": "trash",
     "whoami": "login", "auth": "login", "tag": "edit", "set": "edit", "rename": "edit", "what": "identify",
     "compatible": "check", "freeze": "lock", "replay": "reproduce", "log": "history", "tour": "demo", "init": "demo",
+    "server": "serve", "start": "serve", "web": "serve", "ui": "serve", "webui": "serve", "queue": "jobs", "ps": "jobs",
 }  # fmt: skip
 
 #: What `--help` says in one line of a command whose own first sentence is longer than that.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,12 @@ from assetctl.cli.request import (
 )
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
+from assetctl.plan import Backend
 from assetctl.request import Output, Request
+from assetctl.server import SOCKET
+
+#: How a person says that none is wanted.
+_FALSE = frozenset({"0", "off", "no", "false"})
 
 
 @command(
@@ -60,6 +66,7 @@ from assetctl.request import Output, Request
         "assetctl generate 'a {red|blue} __animal__' --dynamic --count 4",
         "assetctl generate --batch jobs.jsonl --checkpoint dreamshaper --out ~/pictures/cats",
         "assetctl generate --batch jobs.jsonl --shard 2/4",
+        "assetctl generate 'a cat' --no-server",
     ],
     more=setting_parameters(),
 )
@@ -135,6 +142,9 @@ def app(
         str | None, typer.Option("--shard", metavar="I/N", help="With --batch: make the Ith of N parts of the list.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
+    no_server: Annotated[
+        bool, typer.Option("--no-server", help="Make it here, even where a server of this home runs.")
+    ] = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
     """Make pictures from a prompt and a selection of assets.
@@ -145,6 +155,9 @@ def app(
     With --batch, each line of a list is a job, over what is typed here: {"prompt": "a cat", "loras":
     {"whiskers": 0.8}, "seed": 7}. Each checkpoint is loaded once, and the same command goes on after
     an interruption.
+
+    Where `assetctl serve` runs, its worker makes them, which has loaded already what it made before: the same
+    pictures, sooner. ASSETCTL_SERVER=0 turns that off.
     """
     if batch is not None or shard is not None:
         from assetctl.cli.batch import see_batch_usage, tell_batch  # noqa: PLC0415 - most make one thing
@@ -167,7 +180,8 @@ def app(
         raise UsageError("--wildcards goes with --dynamic.", "ASSETCTL_WILDCARDS names the folder for a batch.")
     if batch is not None:
         gc.enable()  # as below
-        paths = tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
+        backend = None if dry_run or no_server else _served(session)
+        paths = tell_batch(session, batch, request, backend, file=file, shard=shard, dry_run=dry_run)
     else:
         if not request.of_role("checkpoint"):
             _offer_demo(session)
@@ -177,11 +191,25 @@ def app(
         if dry_run:
             _show_plan(session, drawn, grid)
             return
-        paths = _make(session, drawn) if grid is None else _make_grid(session, drawn[0], grid)
+        backend = None if no_server else _served(session)
+        paths = _make(session, drawn, backend) if grid is None else _make_grid(session, drawn[0], grid, backend)
     if show:
         show_at_terminal(session, paths)
     for path in paths if opened else ():
         open_picture(session, path)
+
+
+def _served(session: Session) -> Backend | None:
+    """What has pictures made by the server of the home; `None` where none runs, or a person wants none."""
+    home = session.registry.settings.home
+    if os.environ.get("ASSETCTL_SERVER", "").strip().lower() in _FALSE or not (home / SOCKET).exists():
+        return None
+    from assetctl.server.client import find_painter  # noqa: PLC0415 - most homes have no server
+
+    painter, remark = find_painter(home, session.registry.backend)
+    if remark is not None:
+        session.out.note(remark)
+    return painter
 
 
 def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) -> None:
@@ -206,13 +234,13 @@ def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) 
         show_findings(() if session.out.json else result.report.findings)
 
 
-def _make(session: Session, requests: Sequence[Request]) -> list[str]:
+def _make(session: Session, requests: Sequence[Request], backend: Backend | None) -> list[str]:
     gc.enable()  # it was off for a short life, and this one is long
     with naming_what_is_done(), session.out.progress() as run:
         if len(requests) > 1:
-            results = session.registry.generate_each(requests, run=run)
+            results = session.registry.generate_each(requests, backend=backend, run=run)
         else:
-            results = [session.registry.generate(requests[0], run=run)]
+            results = [session.registry.generate(requests[0], backend=backend, run=run)]
     paths = [image.path for result in results for image in result.images]
     session.out.result(results if len(results) > 1 else results[0], lambda: session.out.lines(paths), paths)
     for result in results:
@@ -220,10 +248,10 @@ def _make(session: Session, requests: Sequence[Request]) -> list[str]:
     return paths
 
 
-def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
+def _make_grid(session: Session, request: Request, grid: str, backend: Backend | None) -> list[str]:
     gc.enable()  # as above
     with naming_cells_that_are_done(), session.out.progress() as run:
-        result = session.registry.generate_grid(request, grid, run=run)
+        result = session.registry.generate_grid(request, grid, backend=backend, run=run)
     tell_grid(session.out, result)
     return [str(result.sheet)]
 

@@ -1,0 +1,92 @@
+"""assetctl jobs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from assetctl.catalog.jobs import Job
+from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
+from assetctl.server.client import LostError, Server
+
+#: Characters of a prompt in a table, and rows of it without `--all`.
+_PROMPT, _MOST = 40, 1000
+
+
+class Action(StrEnum):
+    """What to do with jobs."""
+
+    LIST = "list"
+    CANCEL = "cancel"
+
+
+@command(
+    gives="list[catalog.jobs.Job]",
+    lists=True,
+    examples=["assetctl jobs", "assetctl jobs --all", "assetctl jobs cancel 12", "assetctl jobs --json"],
+)
+def app(
+    session: Session,
+    action: Annotated[Action, typer.Argument(help="What to do.", show_default=True)] = Action.LIST,
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Of the jobs to cancel.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Those too that have ended.")] = False,
+) -> None:
+    """Show what waits for the worker of `assetctl serve` and what it does, or cancel it.
+
+    Jobs are listed in the order of their turn. They wait in the catalog, whether a server runs or not.
+    """
+    if action is Action.CANCEL:
+        if not numbers:
+            raise UsageError("No job was named.", "`assetctl jobs` lists them; `assetctl jobs cancel ID` cancels one.")
+        found = [_cancel(session, number) for number in numbers]
+    elif numbers:
+        found = [session.registry.jobs.get(number) for number in numbers]
+    else:
+        found = session.registry.jobs.latest(2**62 if every else _MOST, ended=every)
+
+    def render() -> None:
+        if not found:
+            session.out.line("No job waits.")
+            return
+        session.out.table(
+            ("ID", "STATUS", "WHAT", "CHECKPOINT", "PICTURES", "SINCE"),
+            [_row(job) for job in found],
+            ("ID", "PICTURES"),
+            spare=("SINCE", "CHECKPOINT"),
+            shrinking=("WHAT",),
+        )
+
+    session.out.result(found, render, [str(job.id) for job in found])
+    for job in found:
+        if job.error is not None:
+            session.out.note(f"{job.id} failed: {job.error.get('message')}")
+
+
+def _cancel(session: Session, number: int) -> Job:
+    """Cancel a job: by the server that does it, or in the catalog where none runs."""
+    from assetctl.server.serving import is_running  # noqa: PLC0415 - a list needs none
+
+    home, jobs = session.registry.settings.home, session.registry.jobs
+    jobs.get(number)
+    try:
+        Server(home).ask("POST", f"/owner/jobs/{number}/cancel")
+    except LostError:
+        job = jobs.cancel(number, left=not is_running(home))
+    else:
+        job = jobs.get(number)
+    if job.status == "running":
+        session.out.note(f"{number} ends at its next step")
+    elif job.status != "cancelled":
+        session.out.note(f"{number} is {job.status} already")
+    return job
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    said = job.request
+    what = str(said.get("prompt") or said.get("reference") or "").replace("\n", " ")
+    count = len(job.pictures) if job.has_ended else len(said.get("seeds") or ())
+    what = what if len(what) <= _PROMPT else f"{what[:_PROMPT]}…"
+    return (str(job.id), job.status, what, str(said.get("checkpoint") or ""), str(count), job.created_at)

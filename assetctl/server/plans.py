@@ -1,0 +1,84 @@
+"""Plans and pictures between a command and the worker of its home's server, exactly as they are.
+
+Documents of plans leave out what people need not see. Here every field stands, and comes back as it was.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path, PurePath
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from assetctl.plan import Picture, Plan
+from assetctl.types import Finding
+from assetctl.wire import document
+from assetctl.wire.hints import hints_of
+from assetctl.wire.reading import read
+
+
+def plan_said(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON has it."""
+    said: dict[str, Any] = _said(plan)
+    return said
+
+
+def plan_meant(said: Mapping[str, Any]) -> Plan:
+    """The plan that was said.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        plan: Plan = _meant(Plan, said)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"This is no plan: {error}") from error
+    return plan
+
+
+def picture_said(picture: Picture) -> dict[str, Any]:
+    """A picture as JSON has it: its pixels as they are."""
+    image = picture.image
+    return {
+        "mode": image.mode, "size": image.size, "pixels": b64encode(image.tobytes()).decode(), "seed": picture.seed,
+        "environment": picture.environment, "findings": document(picture.findings), "seconds": picture.seconds,
+    }  # fmt: skip
+
+
+def picture_meant(said: Mapping[str, Any]) -> Picture:
+    """The picture that was said."""
+    from PIL import Image  # noqa: PLC0415 - commands that make none do without it
+
+    image = Image.frombytes(said["mode"], tuple(said["size"]), b64decode(said["pixels"]))
+    findings = tuple(read(Finding, each) for each in said["findings"])
+    return Picture(image, said["seed"], dict(said["environment"]), findings, said["seconds"])
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401 - whatever a plan holds
+    if is_dataclass(value):
+        return {each.name: _said(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _said(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_said(each) for each in value]
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _meant(kind: Any, said: Any) -> Any:  # noqa: ANN401, PLR0911 - likewise; a way for each sort of type
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if said is None:
+            return None
+        return _meant(next(each for each in parts if each is not type(None)), said)
+    if is_dataclass(kind):
+        hints = hints_of(kind)  # type: ignore[arg-type]  # which is a class
+        return kind(**{each.name: _meant(hints[each.name], said[each.name]) for each in fields(kind)})  # type: ignore[operator]
+    if origin is tuple:
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            return tuple(_meant(parts[0], each) for each in said)
+        return tuple(_meant(part, each) for part, each in zip(parts, said, strict=True))
+    if origin is not None and issubclass(origin, Mapping):
+        return {name: _meant(parts[1], each) for name, each in said.items()}
+    return Path(said) if kind is Path else said

@@ -1,0 +1,347 @@
+"""A server's worker: jobs are done once, in their order, whatever is killed; and `generate` borrows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+from compat.sparse import whole_checkpoint, write_sparse
+from disks import fill, small_disk
+from generation import tiny
+from painting import Server, paint_here, pictures_of, serving
+
+from assetctl import Registry, Request
+from assetctl.cli.main import run
+from assetctl.run import Preview, Run
+from assetctl.server.client import Painter
+from assetctl.server.client import Server as HomeServer
+
+pytest.importorskip("starlette")
+pytest.importorskip("PIL.Image")
+
+pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs sockets of files")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home with two checkpoints, and a painter in place of diffusers."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("ASSETCTL_HOME", str(folder))
+    for number, name in enumerate(("dawn", "dusk")):
+        write_sparse(tmp_path / "files" / f"{name}.safetensors", whole_checkpoint(), {"x": str(number)})
+        tiny.write_vocabulary(tmp_path / "files" / f"{name}.config" / "tokenizer")
+    with Registry.open(folder) as registry:
+        registry.import_files(tmp_path / "files")
+    paint_here(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def generate(capsys, *arguments):
+    """Run `assetctl generate`: its exit code, and what it said."""
+    capsys.readouterr()
+    code = run(["generate", *map(str, arguments)])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return code, said.out, said.err
+
+
+def test_a_job_is_done_and_says_what_was_made(home):
+    with serving(home) as server:
+        number = server.submit(prompt="a cat", checkpoint="dawn", num_images=2, seed=7)
+        job = server.await_job(number)
+    assert job["status"] == "done"
+    recorded, lying = pictures_of(home)
+    assert sorted(each.settings["seed"] for each in recorded) == [7, 8]
+    assert sorted(each.image_path for each in recorded) == lying
+
+
+def test_jobs_of_a_higher_priority_come_first_and_equal_ones_as_they_came(home):
+    with serving(home, PAINTER_SECONDS="0.1") as server:
+        first = server.submit(prompt="first", checkpoint="dawn", seed=1)
+        later = [server.submit(prompt=f"later {number}", checkpoint="dawn", seed=1) for number in range(2)]
+        urgent = server.submit(prompt="urgent", checkpoint="dawn", seed=1, priority=5)
+        for number in (first, *later, urgent):
+            server.await_job(number)
+    recorded, _ = pictures_of(home)
+    assert [each.prompt for each in reversed(recorded)] == ["first", "urgent", "later 0", "later 1"]
+
+
+def test_a_job_is_cancelled_while_it_waits_and_while_it_is_made(home):
+    with serving(home, PAINTER_SECONDS="0.3", PAINTER_STEPS="50") as server:
+        running = server.submit(prompt="long", checkpoint="dawn", seed=1)
+        waiting = server.submit(prompt="after", checkpoint="dawn", seed=1)
+        server.await_job(running, "running")
+        for number in (waiting, running):
+            server.ask("POST", f"/owner/jobs/{number}/cancel")
+        assert server.await_job(waiting)["status"] == "cancelled"
+        assert server.await_job(running, seconds=10)["status"] == "cancelled"
+        done = server.submit(prompt="next", checkpoint="dawn", seed=1, steps=1)
+        server.ask("POST", f"/owner/jobs/{done}/cancel")  # at once: it may be on its way to the worker
+        assert server.await_job(done, seconds=10)["status"] == "cancelled"
+    assert pictures_of(home) == ([], [])
+
+
+def test_a_job_that_kills_its_worker_is_tried_twice_and_says_why_and_the_next_one_is_done(home):
+    with serving(home, PAINTER_DIES="a bomb") as server:
+        bad = server.submit(prompt="a bomb", checkpoint="dawn", seed=1)
+        good = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+        job = server.await_job(bad)
+        assert (job["status"], server.await_job(good)["status"]) == ("failed", "done")
+    assert "killed (SIGKILL)" in job["error"]["message"]
+    assert "memory" in job["error"]["message"]
+
+
+def test_a_second_server_says_who_runs_and_a_killed_one_is_followed(home, capsys):
+    with serving(home) as server:
+        assert run(["serve", "--port", "0"]) == 2
+        said = capsys.readouterr().err
+        assert server.url in said
+        assert str(server.process.pid) in said
+        number = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+        server.await_job(number)
+        server.kill()
+        assert (home / "server.sock").exists()
+        with serving(home) as follower:
+            assert follower.job(number)["status"] == "done"
+            assert (home / "server.sock").stat().st_mode & 0o077 == 0
+    assert not (home / "server.sock").exists()
+    assert not (home / "server.json").exists()
+
+
+def test_a_taken_port_is_told_of(home, capsys):
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+        assert run(["serve", "--port", str(port)]) == 2
+    assert f"Port {port} of 127.0.0.1 is taken" in capsys.readouterr().err
+
+
+def test_a_server_is_ended_by_a_command_by_ctrl_c_and_by_a_signal(home, capsys):
+    assert run(["serve", "--stop"]) == 0
+    assert "No server" in capsys.readouterr().out
+    with serving(home) as server:
+        assert run(["serve", "--stop"]) == 0
+        assert server.url in capsys.readouterr().out
+        assert server.process.wait(10) == 0
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with serving(home, PAINTER_SECONDS="1") as server:
+            job = server.submit(prompt="a cat", checkpoint="dawn", seed=int(number))
+            server.await_job(job, "running")
+            begun = time.monotonic()
+            server.end(number)
+            assert server.process.returncode == 0
+            assert time.monotonic() - begun < 8
+        with Registry.open(home) as registry:
+            assert registry.jobs.get(job).status == "queued"  # it waits again
+            assert registry.jobs.get(job).attempts == 0
+
+
+def test_the_socket_of_a_home_with_a_long_path_is_found(home, tmp_path, capsys):
+    far = tmp_path / ("deep" * 30) / "home"
+    far.parent.mkdir()
+    home.rename(far)
+    with serving(far) as server:
+        server.await_job(server.submit(prompt="a cat", checkpoint="dawn", seed=1))
+        code, _, said = generate(capsys, "a cat", "--home", far, "--checkpoint", "dawn", "--seed", 2)
+    assert (code, "by the server of this home" in said) == (0, True)
+
+
+def test_what_is_not_a_socket_is_left_alone(home, capsys):
+    (home / "server.sock").write_text("a person's")
+    assert run(["serve", "--port", "0"]) == 1
+    assert "is no socket" in capsys.readouterr().err
+    assert (home / "server.sock").read_text() == "a person's"
+
+
+def test_another_address_takes_a_token_that_is_told_once_and_kept_for_the_owner(home):
+    said = []
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assetctl", "serve", "--host", "0.0.0.0", "--port", "0"],  # noqa: S104
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said.append(process.communicate(timeout=30)[1])
+    token = (home / "server.token").read_text()
+    assert [token in each for each in said] == [True, False]
+    assert all("plain HTTP" in each for each in said)
+    assert (home / "server.token").stat().st_mode & 0o077 == 0
+
+
+def test_generate_by_a_server_is_the_same_in_all_that_it_says_and_makes(home, tmp_path, capsys):
+    arguments = ["a cat", "--checkpoint", "dawn", "--seed", 7, "--count", 2, "--json"]
+    alone, alone_err = generate(capsys, *arguments, "--out", tmp_path / "alone" / "cat.png")[1:]
+    with serving(home) as server:
+        code, out, err = generate(capsys, *arguments, "--out", tmp_path / "served" / "cat.png")
+        assert code == 0
+        assert generate(capsys, *arguments, "--out", tmp_path / "served" / "cat.png")[0] == 2  # there is one
+        assert generate(capsys, *arguments, "--out", tmp_path / "served" / "cat.png", "--force")[0] == 0
+        before = len(server.ask("GET", "/v1/jobs")["data"])
+        for more in (["--no-server"], []):
+            os.environ["ASSETCTL_SERVER"] = "1" if more else "0"
+            try:
+                assert generate(capsys, "a cat", "-c", "dawn", *more)[0] == 0
+            finally:
+                del os.environ["ASSETCTL_SERVER"]
+        assert len(server.ask("GET", "/v1/jobs")["data"]) == before == 2
+    assert err == alone_err
+    one, other = (json.loads(each)["data"] for each in (alone, out))
+    for each in (one, other):
+        del each["timings"]
+        for image in each["images"]:
+            image.pop("number")
+    assert json.dumps(one).replace("/alone/", "/served/") == json.dumps(other)
+    for name in ("cat.png", "cat-2.png"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "served" / name).read_bytes()
+
+
+def test_ctrl_c_of_generate_cancels_its_job(home):
+    with serving(home, PAINTER_SECONDS="0.2", PAINTER_STEPS="100") as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assetctl", "generate", "a cat", "--checkpoint", "dawn"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        await_first_job(server)
+        server.await_job(1, "running")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert "by the server of this home" in said
+        assert server.await_job(1, seconds=10)["status"] == "cancelled"
+    assert pictures_of(home) == ([], [])
+
+
+def await_first_job(server):
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if server.ask("GET", "/v1/jobs")["data"]:
+            return
+        time.sleep(0.05)
+    raise AssertionError
+
+
+def test_generate_goes_on_by_itself_where_the_server_is_killed(home, monkeypatch, capsys):
+    server = Server(home, PAINTER_SECONDS="0.2", PAINTER_STEPS="5")
+    killer = subprocess.Popen(
+        [sys.executable, "-c", f"import time, os; time.sleep(2.5); os.kill({server.process.pid}, 9)"]
+    )
+    code, out, said = generate(capsys, "a cat", "--checkpoint", "dawn", "--seed", 3, "--count", 6)
+    killer.wait()
+    server.kill()
+    assert (code, "The server of this home is gone" in said) == (0, True)
+    recorded, lying = pictures_of(home)
+    assert sorted(out.split()) == lying
+    assert sorted(each.settings["seed"] for each in recorded) == [3, 4, 5, 6, 7, 8]
+
+
+def test_a_server_that_does_not_answer_is_passed_over(home, capsys):
+    with serving(home) as server:
+        os.kill(server.process.pid, signal.SIGSTOP)
+        code, _, said = generate(capsys, "a cat", "--checkpoint", "dawn")
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert (code, "does not answer" in said) == (0, True)
+
+
+def test_jobs_are_listed_and_cancelled_with_a_server_and_without(home, capsys):
+    with serving(home, PAINTER_SECONDS="0.3", PAINTER_STEPS="100") as server:
+        numbers = [server.submit(prompt=f"cat {number}", checkpoint="dawn", seed=1) for number in range(3)]
+        server.await_job(numbers[0], "running")
+        assert run(["jobs", "cancel", str(numbers[0])]) == 0
+        assert server.await_job(numbers[0])["status"] == "cancelled"
+        server.await_job(numbers[1], "running")
+        server.kill()
+    capsys.readouterr()
+    assert run(["jobs", "cancel", str(numbers[1]), str(numbers[2]), "--json"]) == 0
+    assert [each["status"] for each in json.loads(capsys.readouterr().out)["data"]] == ["cancelled"] * 2
+    assert run(["jobs"]) == 0
+    assert "No job waits." in capsys.readouterr().out
+    assert run(["jobs", "--all", "--quiet"]) == 0
+    assert capsys.readouterr().out.split() == [str(number) for number in reversed(numbers)]
+    assert run(["jobs", "cancel", "99"]) == 3
+
+
+def kill_at_random(home, kills, whom, jobs, **options):
+    """Have jobs done while workers or servers are killed at random moments; then see what there is."""
+    chance = random.Random(kills)
+    server = Server(home, **options)
+    numbers = [server.submit(prompt=f"cat {number % 3}", checkpoint=("dawn", "dusk")[number % 2], num_images=2,
+                             seed=number * 2) for number in range(jobs)]  # fmt: skip
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.02, 0.6))
+        if whom == "server":
+            server.kill()
+            server = Server(home, **options)
+        else:
+            for pid in server.workers():
+                os.kill(pid, signal.SIGKILL)
+    ended = [server.await_job(number, seconds=240) for number in numbers]
+    after = server.await_job(server.submit(prompt="after", checkpoint="dawn", seed=1))
+    server.end()
+    assert after["status"] == "done"
+    recorded, lying = pictures_of(home)
+    assert sorted(each.image_path for each in recorded) == lying  # each once, and none that nobody knows
+    assert len({each.image_path for each in recorded}) == len(recorded)
+    from PIL import Image
+
+    for path in lying:
+        with Image.open(path) as image:
+            image.load()
+    done = [job for job in ended if job["status"] == "done"]
+    if whom == "server":
+        assert len(done) == jobs
+    assert all(job["status"] == "done" or "twice" in job["error"]["message"] for job in ended)
+    seeds = sorted(each.settings["seed"] for each in recorded if each.prompt != "after")
+    assert len(set(seeds)) == len(seeds)
+    assert len(seeds) >= 2 * len(done)
+    return server
+
+
+@pytest.mark.parametrize("whom", ["worker", "server"])
+def test_whatever_is_killed_every_job_is_done_once(home, whom):
+    kill_at_random(home, 4, whom, 8, PAINTER_SECONDS="0.03")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["worker", "server"])
+def test_whatever_is_killed_thirty_times_every_job_is_done_once(home, whom):
+    kill_at_random(home, 30, whom, 40, PAINTER_SECONDS="0.05")
+
+
+def test_a_full_disk_ends_a_job_with_its_reason_and_the_queue_goes_on(home, tmp_path):
+    with small_disk(tmp_path / "disk", 40 * 2**20) as disk:
+        shutil.copytree(home, disk / "home", symlinks=True)
+        with serving(disk / "home", PAINTER_SECONDS="0.3") as server:
+            number = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+            server.await_job(number, "running")
+            taken = fill(disk)
+            time.sleep(1.5)
+            taken.unlink()
+            job = server.await_job(number)
+            assert job["status"] == "done" or job["error"]["code"] == "storage"
+            assert server.await_job(server.submit(prompt="a dog", checkpoint="dawn", seed=1))["status"] == "done"
+
+
+def test_previews_are_made_for_who_wants_them(home):
+    with serving(home, PAINTER_SECONDS="0.05", PAINTER_STEPS="60") as server, Registry.open(home) as registry:
+        said = []
+        plan, _ = registry.plan(Request.of("a cat", checkpoint="dawn", seed=1))
+        for wanted in (False, True):
+            listening = Run(said.append, previews=wanted)
+            pictures = list(Painter(HomeServer(home), registry.backend).generate(plan, listening))
+            assert [picture.seed for picture in pictures] == [1]
+            assert any(isinstance(event, Preview) for event in said) is wanted
+        assert server.workers()
