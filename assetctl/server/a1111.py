@@ -76,6 +76,9 @@ _DATA = re.compile(r"data:image/[a-z+]{1,10};base64,")
 class A1111(Face):
     """A1111's API over one home. What `options` sets is kept as long as the server runs."""
 
+    title = "A1111's API"
+    largest = 17 * 2**20  # a picture in base64
+
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
         self._setting = threading.Lock()

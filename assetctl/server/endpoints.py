@@ -187,13 +187,13 @@ def read_object(data: bytes) -> dict[str, Any]:
     Raises:
         UsageError: It is none.
     """
+    if data.lstrip(b" \t\r\n")[:1] != b"{":  # a list of a million others is not even taken apart
+        raise UsageError("The body is no JSON object.", _AS_JSON)
     try:
         orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
-        found = json.loads(data, object_pairs_hook=_once)
+        found: dict[str, Any] = json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UsageError("The body is no JSON, or nested too deep.", _AS_JSON) from error
-    if not isinstance(found, dict):
-        raise UsageError("The body is no JSON object.", _AS_JSON)
     if _is_deeper(found, DEEPEST):
         raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", "Send a flatter one.")
     return found

@@ -48,7 +48,10 @@ class Connection(H11Protocol):
         """Somebody has called."""
         super().connection_made(transport)
         own = transport.get_extra_info("socket")
-        self.app_state = {**self.app_state, OWNER: own is not None and own.family == getattr(socket, "AF_UNIX", None)}
+        is_owner = own.family == getattr(socket, "AF_UNIX", None)
+        self.app_state = {**self.app_state, OWNER: is_owner}
+        if not is_owner:  # asyncio does so only for sockets that were made with their protocol's number
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._await_head()
         if len(self.connections) > MOST_CONNECTIONS:
             self._make_room()

@@ -41,6 +41,8 @@ _SIZE = re.compile(r"([0-9]{2,4})x([0-9]{2,4})")
 class OpenAI(Face):
     """OpenAI's API over one home."""
 
+    title = "OpenAI's API"
+
     def __init__(self) -> None:
         fields = {
             "prompt": TEXT, "model": _TEXT_OR_NONE, "n": _WHOLE_OR_NONE, "size": _TEXT_OR_NONE,

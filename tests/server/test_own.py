@@ -202,8 +202,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(server, tmp_path):
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.connect()
     connection.sock.sendall(head.encode() + data[:3000])
-    connection.close()
     end = time.monotonic() + 10
+    while nothing_staged(server) and time.monotonic() < end:
+        time.sleep(0.01)
+    connection.close()
     while not nothing_staged(server) and time.monotonic() < end:
         time.sleep(0.05)
     assert nothing_staged(server)
@@ -418,6 +420,22 @@ def test_a_listener_that_goes_away_leaves_nothing_behind(server):
         time.sleep(0.02)
     assert server.queue._listeners == {}
     assert waiting is not None
+
+
+def test_all_faces_are_described(tmp_path):
+    from assetctl.server.a1111 import A1111
+    from assetctl.server.openai import OpenAI
+    from assetctl.server.own import OWN
+
+    with served(tmp_path, faces=[OWN, A1111(), OpenAI()]) as server:
+        said = server.get("/openapi.json").document
+        assert {"/v1/assets/{name}", "/sdapi/v1/txt2img", "/v1/images/generations"} <= said["paths"].keys()
+        names = [each["operationId"] for path in said["paths"].values() for each in path.values()]
+        assert len(names) == len(set(names))
+        assert server.get("/docs").body.count(b"<details") > len(names)
+        picture = {"image": "A" * (10 * 2**20)}
+        assert server.post("/sdapi/v1/png-info", picture).status != 413
+        assert server.post("/v1/check", {"prompt": "A" * (2 * 2**20)}).status == 413
 
 
 def test_the_page_of_the_api_asks_for_nothing_elsewhere(server):

@@ -128,7 +128,7 @@ def test_a_body_that_is_no_request_is_refused_shortly(server, path, body):
     reply = server.ask("POST", path, body, headers={"Content-Type": "application/json"})
     assert (reply.status, reply.error["code"]) == (400, "usage")
     assert len(reply.body) < 2000
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize(
