@@ -67,11 +67,10 @@ def _sides(home: Path) -> Sides:
         }
         plan, _ = registry.plan(Request.of(PROMPT, NEGATIVE, **asked))
     loaded = Loaded.load(plan, "cpu", "fp32", silent())
-    session, pipeline = Session.begin(plan, loaded), loaded.pipeline
-    settings = complete(plan.settings)
-    painter = Painter(pipeline, session.prompts, settings, "epsilon", loaded.scheduler_config)
-    plain = Session.begin(replace(plan, settings={**settings, "flavour": "diffusers"}), loaded).prompts
-    assert isinstance(plain, dict)  # as a pipeline takes them
+    pipeline, settings = loaded.pipeline, complete(plan.settings)
+    painter = Painter(pipeline, Session.begin(plan, loaded).prompts, settings, "epsilon", loaded.scheduler_config)
+    bare = replace(plan, settings=dict(plan.settings) | {"flavour": "diffusers"})
+    prompts: Any = Session.begin(bare, loaded).prompts
     config = dict(loaded.scheduler_config) | {"timestep_spacing": "linspace"}
 
     def ours(seed: int) -> object:
@@ -82,7 +81,7 @@ def _sides(home: Path) -> Sides:
 
         pipeline.scheduler = EulerAncestralDiscreteScheduler.from_config(config)
         return pipeline(
-            **plain,
+            **prompts,
             num_inference_steps=STEPS,
             guidance_scale=settings["cfg_scale"],
             width=SIDE,

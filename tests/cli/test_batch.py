@@ -16,12 +16,12 @@ from compat.sparse import low_rank, whole_checkpoint, write_sparse
 from disks import fill, small_disk, unwritable
 from generation import tiny
 
-from assetctl import Registry, Request
+from assetctl import Cancelled, Registry, Request, Run
 from assetctl.catalog import Catalog
 from assetctl.cli.main import run
 from assetctl.errors import GenerationError, StorageError, UsageError
 from assetctl.plan import Picture
-from assetctl.run import Started
+from assetctl.run import Finished, Saved, Started
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -523,9 +523,6 @@ def test_a_long_list_is_planned_quickly_and_reads_each_header_once(world, home, 
 
 
 def test_python_is_told_of_each_job(world, home):
-    from assetctl import Run
-    from assetctl.run import Finished
-
     told = []
     with Registry.open(home) as registry:
         done = registry.generate_batch(
@@ -534,9 +531,43 @@ def test_python_is_told_of_each_job(world, home):
         )
         assert [job.status for job in done] == ["made", "made", "failed"]
         assert isinstance(done[2].error, UsageError)
-        assert [(event.task, event.error) for event in told] == [("line 1", None), ("line 2", None)]
+        assert [(event.task, event.error) for event in told] == [
+            ("line 3", "usage"), ("line 1", None), ("line 2", None),
+        ]  # fmt: skip
         with pytest.raises(UsageError, match="no part"):
             registry.generate_batch(jobs(1), shard=(3, 2))
+
+
+def test_a_cancelled_batch_says_what_became_of_each_job(world, home):
+    stopped = Run(lambda event: stopped.cancel() if isinstance(event, Saved) else None)
+    with Registry.open(home) as registry, pytest.raises(Cancelled) as caught:
+        registry.generate_batch([*jobs(2, count=2)], run=stopped)
+    assert [(job.status, len(job.images)) for job in caught.value.done] == [("waiting", 1), ("waiting", 0)]
+    with Registry.open(home) as registry:
+        assert [job.status for job in registry.generate_batch([*jobs(2, count=2)])] == ["made", "made"]
+    see_each_once(home, [f"cat {n}" for n in range(2) for _ in range(2)])
+
+
+def test_a_job_may_name_a_recipe_and_draw_its_prompts(world, home, assetctl):
+    (world / "registry.toml").write_text('[recipes.cat]\nprompt = "a cat"\nsteps = 3\n')
+    listed = [{"recipe": "cat", "checkpoint": "noon"}, {"recipe": "cat", "checkpoint": "dusk", "steps": 4}]
+    assert assetctl("generate", "--batch", write(world, listed)).code == 0
+    assert sorted((each.prompt, each.settings["steps"]) for each in made(home)) == [("a cat", 3), ("a cat", 4)]
+    pytest.importorskip("dynamicprompts")
+    path = write(world, [{"prompt": "{a|b|c|d} {1|2|3|4}", "dynamic": True, "count": 4, "checkpoint": "dawn"}])
+    first = assetctl("generate", "--batch", path, "--json").data
+    assert (len(first[0]["images"]), len(made(home))) == (4, 6)
+    assert len({each.prompt for each in made(home)}) > 2
+    assert [job["images"] for job in assetctl("generate", "--batch", path, "--json").data] == [first[0]["images"]]
+
+
+def test_pictures_that_were_moved_away_are_told_of_and_not_made_again(world, home, assetctl):
+    path = write(world, jobs(3))
+    assetctl("generate", "--batch", path)
+    Path(made(home)[0].image_path).unlink()
+    ended = assetctl("generate", "--batch", path, "--json")
+    assert (statuses(ended), len(made(home))) == (["here"] * 3, 3)
+    assert "no longer where they were saved: line " in ended.err
 
 
 def test_what_ends_a_batch_says_what_became_of_each_job(world, home, monkeypatch):
