@@ -745,6 +745,7 @@ class Registry:
         out: PathLike | None = None,
         force: bool = False,
         other_bytes: bool = False,
+        sheet: PathLike | bool = False,
         backend: Backend | None = None,
         run: Run | None = None,
     ) -> Reproduced:
@@ -757,6 +758,7 @@ class Registry:
             out: A folder, or the new picture's name; the outputs folder unless given.
             force: Replace the file that `out` names.
             other_bytes: Take assets of the right name where the files themselves are not here.
+            sheet: Where both pictures go with their difference, on one sheet; `True` for beside the new one.
             backend: Who makes it; diffusers unless given.
             run: Told of every step.
 
@@ -772,10 +774,16 @@ class Registry:
             picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter, run=run)
         target = None if out is None else Path(out)
         with running(run) as run:
-            return reproduce(self._workspace, picture, painter, out=target, force=force, run=run)
+            shown = sheet if isinstance(sheet, bool) else Path(sheet)
+            return reproduce(self._workspace, picture, painter, out=target, force=force, sheet=shown, run=run)
 
     def check_reproduction_path(
-        self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
+        self,
+        reproduction: Reproduction,
+        *,
+        out: PathLike | None = None,
+        force: bool = False,
+        sheet: PathLike | bool = False,
     ) -> Sequence[str]:
         """Where a picture that is made again goes, if it can be saved there: its name, or the folder; see `reproduce`.
 
@@ -785,7 +793,8 @@ class Registry:
         """
         from assetctl.operations.make.reproduce import check_output_path
 
-        return check_output_path(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
+        target, shown = None if out is None else Path(out), sheet if isinstance(sheet, bool) else Path(sheet)
+        return check_output_path(self._workspace, reproduction, out=target, force=force, sheet=shown)
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""

@@ -30,6 +30,8 @@ from assetctl.tensors.adapters import (
     unsupported_method,
 )
 from assetctl.tensors.networks import (
+    cascade_names,
+    cascade_parts,
     clip_modules,
     diffusers_names,
     diffusers_parts,
@@ -131,10 +133,10 @@ def modules_of_networks(networks: Mapping[str, list[Header]]) -> Modules | None:
 
 def _modules_of_shapes(shapes: dict[str, dict[str, Shape]]) -> Modules | None:
     """The modules of networks by diffusers' names of those, given their tensors."""
-    unet, transformer = _weights(shapes.pop("unet", {}).items()), shapes.pop("transformer", {})
+    unet, transformer = _weights(cascade_parts(shapes.pop("unet", {}).items())), shapes.pop("transformer", {})
     modules, known = _Collected(), True
     if unet:
-        modules.add_unet((diffusers, ldm, unet[path]) for path, diffusers, ldm in ldm_names(unet))
+        modules.add_unet((diffusers, cascade_names(ldm), unet[path]) for path, diffusers, ldm in ldm_names(unet))
     elif all(key in transformer for key in _FLUX_IN_DIFFUSERS):
         modules.add_flux(_weights(transformer.items()))
     else:

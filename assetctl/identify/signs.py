@@ -105,6 +105,8 @@ ONLY, SECOND, T5 = (
     Measure(f"{which} text encoder", lambda features, which=which: features.encoders.get(which))  # type: ignore[misc]
     for which in ("only", "second", "t5")
 )
+#: Of what steers a network by a picture: how it is laid out, and what it takes in, a picture in squares.
+ADAPTER, SQUARES = of("layout"), taken("conv_in", "body.0.in_conv")
 #: Whether names are written flat, with underscores for dots.
 FLAT = Measure("flat names", lambda features: features.outline.flat)
 
