@@ -36,7 +36,7 @@ class Painter:
     log: Path | None = None
     before = staticmethod(lambda *_: None)
 
-    def __init__(self):
+    def __init__(self, *_):
         self.loaded = None
         self.note("begin")
 
