@@ -276,6 +276,9 @@ def _typed(option: Option, text: str) -> Any:  # noqa: ANN401 - of the option's 
     return text
 
 
+#: Digits behind the point of a range that is parted: a third of a weight has no end.
+_DIGITS_OF_PARTS = 4
+
 _DIGITS = r"[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20}"
 _NUMBER = re.compile(rf"[+-]?(?:{_DIGITS})")
 _RANGE = re.compile(
@@ -306,9 +309,9 @@ def _numbers(text: str, kind: type, name: str) -> list[str]:
     numbers = [first + step * number for number in range(count)]
     if kind is int and all(each == int(each) for each in (first, last)) and found["count"] is not None:
         return [str(int(each)) for each in numbers]  # as A1111 rounds them
-    return [_decimal(each) for each in numbers]
+    return [_decimal(each if found["count"] is None else round(each, _DIGITS_OF_PARTS)) for each in numbers]
 
 
 def _decimal(number: Decimal) -> str:
-    text = f"{round(number, 10):f}"
+    text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

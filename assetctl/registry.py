@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from assetctl.operations.library.trash import Restored
     from assetctl.operations.library.upkeep import Duplicate, Pruning, Usage
     from assetctl.operations.library.verify import Verification
-    from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.jobs import JobResult
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
     from assetctl.operations.provision.lock import LockResult
@@ -622,6 +622,27 @@ class Registry:
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
+    def generate_each(
+        self,
+        requests: Sequence[Request],
+        *,
+        backend: Backend | None = None,
+        run: Run | None = None,
+    ) -> Sequence[GenerationResult]:
+        """Make what `draw` returns: the one picture of each request, with one output for all.
+
+        Raises:
+            InterruptedGenerationError: A `KeyboardInterrupt` that names the pictures done.
+            AssetctlError: Likewise, in its `done`.
+        """
+        from assetctl.generation.diffusers import DiffusersBackend
+        from assetctl.operations.make.generate import generate_each
+
+        plans = [self.plan(request) for request in requests]
+        painter = backend or DiffusersBackend()
+        with running(run) as run:
+            return generate_each(self._workspace, plans, painter, output=requests[0].output, run=run)
+
     def plan_grid(self, request: Request, grid: str | Sequence[Axis]) -> GridResult:
         """Resolve and check a request in every combination of some values, in which order they load least.
 
@@ -691,7 +712,8 @@ class Registry:
             AssetctlError: The list cannot be read, or nothing more can be saved; likewise.
         """
         from assetctl.generation.diffusers import DiffusersBackend
-        from assetctl.operations.make.batch import generate_batch, read_list
+        from assetctl.operations.make.batch import generate_batch
+        from assetctl.operations.make.jobs import read_list
 
         said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
         painter = backend or DiffusersBackend(self._to_keep)
@@ -729,6 +751,7 @@ class Registry:
         out: PathLike | None = None,
         force: bool = False,
         other_bytes: bool = False,
+        sheet: PathLike | bool = False,
         backend: Backend | None = None,
         run: Run | None = None,
     ) -> Reproduced:
@@ -741,6 +764,7 @@ class Registry:
             out: A folder, or the new picture's name; the outputs folder unless given.
             force: Replace the file that `out` names.
             other_bytes: Take assets of the right name where the files themselves are not here.
+            sheet: Where both pictures go with their difference, on one sheet; `True` for beside the new one.
             backend: Who makes it; diffusers unless given.
             run: Told of every step.
 
@@ -756,10 +780,16 @@ class Registry:
             picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter, run=run)
         target = None if out is None else Path(out)
         with running(run) as run:
-            return reproduce(self._workspace, picture, painter, out=target, force=force, run=run)
+            shown = sheet if isinstance(sheet, bool) else Path(sheet)
+            return reproduce(self._workspace, picture, painter, out=target, force=force, sheet=shown, run=run)
 
     def check_reproduction_path(
-        self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
+        self,
+        reproduction: Reproduction,
+        *,
+        out: PathLike | None = None,
+        force: bool = False,
+        sheet: PathLike | bool = False,
     ) -> Sequence[str]:
         """Where a picture that is made again goes, if it can be saved there: its name, or the folder; see `reproduce`.
 
@@ -769,7 +799,8 @@ class Registry:
         """
         from assetctl.operations.make.reproduce import check_output_path
 
-        return check_output_path(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
+        target, shown = None if out is None else Path(out), sheet if isinstance(sheet, bool) else Path(sheet)
+        return check_output_path(self._workspace, reproduction, out=target, force=force, sheet=shown)
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""

@@ -30,7 +30,20 @@ def rows(folder: Path, runs: int = 5) -> list[Row]:
         seconds([BIN / "assetctl", "pull", asset], environment)
     ours, theirs = folder / "ours.png", folder / "theirs.png"
     command = [BIN / "assetctl", "generate", PROMPT, "--lora", "demo-vintage:0.8", "--embedding", "demo-cookie"]
-    command += ["--steps", STEPS, "--seed", SEED, "--size", f"{SIDE}x{SIDE}", "--sampler", "Euler a", "--out", ours]
+    command += [
+        "--flavour",
+        "diffusers",
+        "--steps",
+        STEPS,
+        "--seed",
+        SEED,
+        "--size",
+        f"{SIDE}x{SIDE}",
+        "--sampler",
+        "Euler a",
+        "--out",
+        ours,
+    ]
     script = [sys.executable, BY_HAND, made.checkpoint, made.config, made.style, made.embedding, theirs]
     rounds = []
     for _ in range(runs + 1):

@@ -1,4 +1,7 @@
-"""Print every ratio: `python benchmarks/run.py [startup importing reading checking downloading generating waiting]`."""
+"""Print every ratio: `python benchmarks/run.py`, or some of them: `python benchmarks/run.py sampling waiting`.
+
+There are startup, importing, reading, checking, downloading, generating, sampling and waiting.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ALL = ("startup", "importing", "reading", "checking", "downloading", "generating")
+ALL = ("startup", "importing", "reading", "checking", "downloading", "generating", "sampling")
 
 
 def main(names: list[str]) -> None:

@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from measure import Row
 
@@ -60,9 +61,10 @@ def _sides(home: Path) -> Sides:
         asked = {"steps": STEPS, "width": SIDE, "height": SIDE, "flavour": "a1111", "sampler": "Euler a"}
         plan, _ = registry.plan(Request.of(PROMPT, NEGATIVE, **asked))
     loaded = Loaded.load(plan, "cpu", "fp32", silent())
-    session, pipeline = Session.begin(plan, loaded), loaded.pipeline
-    settings = complete(plan.settings)
-    painter = Painter(pipeline, session.prompts, settings, "epsilon", loaded.scheduler_config)
+    pipeline, settings = loaded.pipeline, complete(plan.settings)
+    painter = Painter(pipeline, Session.begin(plan, loaded).prompts, settings, "epsilon", loaded.scheduler_config)
+    bare = replace(plan, settings=dict(plan.settings) | {"flavour": "diffusers"})
+    prompts: Any = Session.begin(bare, loaded).prompts
     config = dict(loaded.scheduler_config) | {"timestep_spacing": "linspace"}
 
     def ours(seed: int) -> object:
@@ -73,7 +75,7 @@ def _sides(home: Path) -> Sides:
 
         pipeline.scheduler = EulerAncestralDiscreteScheduler.from_config(config)
         return pipeline(
-            **session.prompts,
+            **prompts,
             num_inference_steps=STEPS,
             guidance_scale=settings["cfg_scale"],
             width=SIDE,

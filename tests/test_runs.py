@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from generation import tiny
 
 from assetctl import Cancelled, Output, Registry, Request, Run
 from assetctl.errors import AssetctlError, GenerationError
+from assetctl.operations.make.generate import InterruptedGenerationError
 from assetctl.plan import Picture
 from assetctl.run import Bytes, Finished, Hashed, Saved, Started, Step, Warned
 from tests.material import write_lora
@@ -370,3 +371,29 @@ def test_an_emptied_trash_and_shared_bytes_can_be_cancelled_and_say_what_is_done
         assert (caught.value.done, len(registry.trash())) == ([], 3)
         registry.empty_trash(registry.trash(), run=Run())
         assert registry.trash() == []
+
+
+def test_pictures_of_a_template_are_saved_and_interrupted_as_those_of_one_prompt(tmp_path):
+    pytest.importorskip("dynamicprompts")
+    with Registry.open(tmp_path / "home") as registry:
+        has_checkpoint(registry, tmp_path)
+        small = {"steps": 2, "width": 64, "height": 64}
+        output = Output(tmp_path / "pictures" / "cat.png")
+        request = Request.of("a {red|blue|grey} cat", seed=5, count=3, dynamic=True, output=output, **small)
+        drawn = registry.draw(request)
+        made = []
+
+        def interrupt(_: int) -> None:
+            made.append(1)
+            if len(made) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(InterruptedGenerationError) as stop:
+            registry.generate_each(drawn, backend=Painter(interrupt))
+        assert [Path(each.path).name for each in stop.value.done] == ["cat.png"]
+        assert (stop.value.rest, stop.value.name) == ((6, 7), tmp_path / "pictures" / "cat-2.png")
+        left = replace(request, settings={**small, "seed": 6}, count=2, output=Output(stop.value.name))
+        rest = registry.generate_each(registry.draw(left), backend=Painter())
+        assert [Path(result.images[0].path).name for result in rest] == ["cat-2.png", "cat-2-2.png"]
+        prompts = {each.settings["seed"]: each.prompt for each in registry.history(10)}
+        assert prompts == {seed: request.prompt for seed, request in zip((5, 6, 7), drawn, strict=True)}

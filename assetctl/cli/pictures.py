@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 import sys
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from assetctl.cli.render import show_findings
-from assetctl.errors import AssetctlError, StoppedError, UsageError
+from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
 from assetctl.options import together, written
 from assetctl.pictures.saving import FORMATS
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
     from assetctl.catalog import Generation
     from assetctl.cli.session import Output, Session
-    from assetctl.operations.make.batch import JobResult
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
     from assetctl.plan import Plan
-    from assetctl.request import Request
-    from assetctl.run import Event
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
@@ -94,6 +89,7 @@ def show_resolved(out: Output, assets: Sequence[ResolvedAsset]) -> None:
     for each in assets:
         used = each.used
         weight = "" if used.weight is None else f" at {used.weight:g}"
+        weight += "" if used.text_weight is None else f", and {used.text_weight:g} for text encoders"
         digits = f" [{used.hash[:12]}]" if used.hash else ""
         out.labelled(used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {_verdict(each)}")
         if each.status != "here":
@@ -317,6 +313,7 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     """A plan as a page on stdout, and where its pictures would go."""
     for use in plan.uses:
         weight = "" if use.applied_weight is None else f" at {use.applied_weight:g}"
+        weight += "" if use.text_weight is None else f", and {use.text_weight:g} for text encoders"
         why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
         session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
@@ -328,81 +325,3 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     session.out.line(f"{'picture':>12}  {line}")
     for place in places:
         session.out.line(f"{'saved in' if Path(place).suffix.lower() not in FORMATS else 'saved as':>12}  {place}")
-
-
-def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None, grid: str | None) -> None:
-    """See that what is typed goes with a list of jobs.
-
-    Raises:
-        UsageError: It does not.
-    """
-    if batch is None and shard is not None:
-        raise UsageError("--shard goes with --batch.", "Name the list: `assetctl generate --batch jobs.jsonl`.")
-    if batch is not None and grid is not None:
-        raise UsageError("--grid and --batch do not go together.", "Make one after the other.")
-    if (prompt, batch) == ("-", "-"):
-        raise UsageError("The prompt and the list cannot both come by standard input.", "Name a file with --batch.")
-
-
-def tell_batch(session: Session, source: str, base: Request, *, file: Path, shard: str | None, dry_run: bool) -> None:
-    """Make the jobs of a list, telling of each picture when it is there, and of every job in the end."""
-    from assetctl.operations.make.batch import LARGEST, InterruptedBatchError  # noqa: PLC0415 - few make any
-    from assetctl.run import Saved  # noqa: PLC0415 - likewise
-
-    def tell(event: Event) -> None:
-        if isinstance(event, Saved) and not session.out.json:
-            session.out.line(event.path)
-            sys.stdout.flush()
-
-    jobs = sys.stdin.buffer.read(LARGEST + 1) if source == "-" else Path(source)
-    part = parse_shard(shard)
-    try:
-        with session.out.progress(tell) as run:
-            done = session.registry.generate_batch(jobs, base=base, file=file, shard=part, dry_run=dry_run, run=run)
-    except InterruptedBatchError as stopped:
-        ended = sum(job.status in ("made", "here") for job in stopped.done)
-        stop = StoppedError(f"Interrupted: {ended} of {_jobs(len(stopped.done))} done.", None, {"--batch": source})
-        stop.done = stopped.done if session.out.json else None
-        raise stop from None
-    except AssetctlError as error:
-        if not session.out.json:  # each picture is told of already
-            _tell_counts(session, error.done if isinstance(error.done, tuple) else ())
-            error.done = None
-        raise
-    _tell_counts(session, done)
-    failed = [job.error for job in done if job.error is not None]
-    session.out.result(done, lambda: _show_jobs(session, done if dry_run else ()), (), failed)
-
-
-def parse_shard(text: str | None) -> tuple[int, int]:
-    """Which part of how many: `2/4`.
-
-    Raises:
-        UsageError: It is no such thing.
-    """
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", "1/1" if text is None else text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise UsageError(f"{text!r:.40} is no part of a list.", "Write --shard 1/4, …, --shard 4/4 for four machines.")
-    return int(found[1]), int(found[2])
-
-
-def _tell_counts(session: Session, jobs: Sequence[JobResult]) -> None:
-    """How many jobs came to what."""
-    counts = Counter[str](job.status for job in jobs)
-    said = [f"{counts[status]} {word}" for status, word in _BECAME.items() if counts[status]]
-    if said:
-        session.out.note(f"{_jobs(len(jobs))}: {', '.join(said)}")
-
-
-#: What became of jobs.
-_BECAME = {"made": "made", "here": "here already", "failed": "failed", "waiting": "to be made"}
-
-
-def _jobs(number: int) -> str:
-    return f"{number} job{'' if number == 1 else 's'}"
-
-
-def _show_jobs(session: Session, jobs: Sequence[JobResult]) -> None:
-    rows = ((str(job.line), job.id or "-", _BECAME[job.status]) for job in jobs)
-    if jobs:
-        session.out.table(("LINE", "ID", "JOB"), rows, right=("LINE",))

@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from assetctl.compat.coverage import Modules, coverage, modules_of_file, modules_of_networks
+from assetctl.compat.coverage import Changes, Modules, modules_of_file, modules_of_networks, of_lora
 from assetctl.errors import (
     AssetctlError,
     CorruptFileError,
@@ -193,6 +193,7 @@ class Context:
     reused: OpenedCheckpoint | None = None
     _failures: dict[str, AssetctlError] = field(default_factory=dict, repr=False)
     _headers: dict[str, Header | None] = field(default_factory=dict, repr=False)
+    _changes: dict[int, Changes] = field(default_factory=dict, repr=False)
 
     def header(self, asset: Asset) -> Header | None:
         """Header of a single-file asset; `None` for a folder and for what cannot be read (see `failure`)."""
@@ -274,9 +275,23 @@ class Context:
         modules = self.modules
         if modules is None:
             return ()
-        headers = ((lora, self.header(lora)) for lora in self.loras)
-        found = ((lora, coverage(lora.name, header, modules)) for lora, header in headers if header is not None)
-        return tuple((lora, each) for lora, each in found if each is not None)
+        compared = cache(lambda changes: changes.compared(modules))
+        found = []
+        for lora in self.loras:
+            header, changes = self.header(lora), self.changes(lora)
+            covered = header and of_lora(lora.name, header, compared(changes))
+            found += [(lora, covered)] if covered else []
+        return tuple(found)
+
+    def changes(self, lora: Asset) -> Changes | None:
+        """What a LoRA's tensors change; one for all LoRAs that have the same ones, as those of one trainer may."""
+        header = self.header(lora)
+        if header is None:
+            return None
+        table = id(header.tensors)  # which stays its own, as the headers are kept
+        if table not in self._changes:
+            self._changes[table] = Changes(header)
+        return self._changes[table]
 
     def _read(self, asset: Asset) -> Header | None:
         if self.opened is not None and self.opened.asset.path == asset.path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite
 from operator import itemgetter
@@ -27,8 +27,11 @@ from assetctl.tensors.adapters import (
     numbered,
     plain_tensors,
     root_of,
+    unsupported_method,
 )
 from assetctl.tensors.networks import (
+    cascade_names,
+    cascade_parts,
     clip_modules,
     diffusers_names,
     diffusers_parts,
@@ -130,10 +133,10 @@ def modules_of_networks(networks: Mapping[str, list[Header]]) -> Modules | None:
 
 def _modules_of_shapes(shapes: dict[str, dict[str, Shape]]) -> Modules | None:
     """The modules of networks by diffusers' names of those, given their tensors."""
-    unet, transformer = _weights(shapes.pop("unet", {}).items()), shapes.pop("transformer", {})
+    unet, transformer = _weights(cascade_parts(shapes.pop("unet", {}).items())), shapes.pop("transformer", {})
     modules, known = _Collected(), True
     if unet:
-        modules.add_unet((diffusers, ldm, unet[path]) for path, diffusers, ldm in ldm_names(unet))
+        modules.add_unet((diffusers, cascade_names(ldm), unet[path]) for path, diffusers, ldm in ldm_names(unet))
     elif all(key in transformer for key in _FLUX_IN_DIFFUSERS):
         modules.add_flux(_weights(transformer.items()))
     else:
@@ -229,12 +232,6 @@ _KOHYA, _KOHYA_MORE = "ss_network_alpha", "ss_network_args"
 _PEFT = "lora_adapter_metadata"
 
 
-def ranks(tensors: Tensors) -> tuple[int, ...]:
-    """The ranks that occur in a LoRA, smallest first; none where nothing is decomposed."""
-    shapes = (entry["shape"] for key, entry in tensors.items() if key.endswith(RANKED))
-    return tuple(sorted({shape[0] for shape in shapes if len(shape) > 1}))
-
-
 def alphas(header: Header) -> tuple[float, ...]:
     """The alphas that a LoRA's metadata name, smallest first; none where they are silent."""
     said = [header.metadata.get(_KOHYA), _object(header.metadata, _KOHYA_MORE).get("conv_alpha")]
@@ -269,47 +266,96 @@ def _number(value: object) -> float | None:
     return number if isfinite(number) else None
 
 
-def damaged_modules(header: Header) -> Iterator[tuple[str, str]]:
-    """Each such module by its name in the file, and what such modules do."""
-    tensors = header.tensors
-    there = _endings(tensors, _HALVES)
-    if not there and tensors is not (plain := plain_tensors(header)):
-        tensors, there = plain, _endings(plain, _HALVES)
-    for down, up in HALVES.items():
-        if down not in there and up not in there:
-            continue
-        for key, entry in tensors.items():
-            if key.endswith(down):
-                wrong = damage(tensors, down, key[: -len(down)], entry["shape"])
-                if wrong is not None:
-                    yield key[: -len(down)], wrong
-            elif key.endswith(up) and key[: -len(up)] + down not in tensors:
-                yield key[: -len(up)], "lack the half that leads down"
-
-
-def damage(tensors: Tensors, ending: str, module: str, down: Shape) -> str | None:
-    """What modules do that are broken as this one is, given how the first one ends; `None` for other methods too."""
-    if ending not in HALVES:
-        return None
-    up = tensors.get(module + HALVES[ending])
-    if up is None:
-        return "lack the half that leads up"
-    if 0 in down or 0 in up["shape"]:
-        return "are of rank 0"
-    if len(down) > 1 and len(up["shape"]) > 1 and down[0] != up["shape"][1]:
-        return "have halves of different ranks"
-    return None
-
-
 _TEXT = "lora_te"
 
 #: Where transformers read the picture. Control LoRAs have them read a second one beside it.
 _INPUTS = frozenset({"transformer_x_embedder", "transformer_img_in"})
 
-_HALVES = (*HALVES, *HALVES.values())
 _TAIL = 12
 _tail = itemgetter(slice(-_TAIL, None))
 _TAILS = tuple({*map(_tail, ENDINGS)})
+
+
+class Changes:
+    """What the tensors of a LoRA change, told from their names and shapes alone; each thing is looked at once.
+
+    Attributes:
+        tensors: Its tensors, without the names of peft's adapters in theirs.
+        strays: Those of them that belong to no way of changing a module, and so have no effect.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._take(header.tensors)
+        if self.strays and header.tensors is not (plain := plain_tensors(header)):
+            self._take(plain)
+
+    def _take(self, tensors: Tensors) -> None:
+        tails = {*map(_tail, tensors)}  # a few stand for thousands of names
+        self.tensors, self._tails = tensors, "\n".join(tails) + "\n"
+        self.strays = list(_strays(tensors, {tail for tail in tails if not tail.endswith(_TAILS)}))
+        self._ending: dict[str, list[str]] = {}
+
+    def ending(self, ending: str) -> list[str]:
+        """The names of tensors that end so, in the file's order."""
+        if ending not in self._ending:
+            there = f"{ending[-_TAIL:]}\n" in self._tails
+            self._ending[ending] = [name for name in self.tensors if name.endswith(ending)] if there else []
+        return self._ending[ending]
+
+    @cached_property
+    def ranks(self) -> tuple[int, ...]:
+        """The ranks that occur, smallest first; none where nothing is decomposed."""
+        shapes = [self.tensors[name]["shape"] for ending in RANKED for name in self.ending(ending)]
+        return tuple(sorted({shape[0] for shape in shapes if len(shape) > 1}))
+
+    @cached_property
+    def unsupported_method(self) -> str | None:
+        """Name of the method, if it is one that `generate` does not apply."""
+        return unsupported_method(self._header)
+
+    @cached_property
+    def damaged(self) -> Mapping[str, tuple[str, str]]:
+        """Halves that are broken, by their names: the module, and what such modules do."""
+        found = {}
+        for down, up in HALVES.items():
+            for name in self.ending(down):
+                module = name[: -len(down)]
+                if (wrong := _damage(self.tensors[name]["shape"], self.tensors.get(module + up))) is not None:
+                    found[name] = module, wrong
+            for name in self.ending(up):
+                if (module := name[: -len(up)]) + down not in self.tensors:
+                    found[name] = module, "lack the half that leads down"
+        return found
+
+    def compared(self, modules: Modules) -> Coverage | None:
+        """`coverage`, but for what a LoRA is called and what its metadata say."""
+        found = _Compared(self, modules)
+        numbers = numbered(self.tensors) if self.strays else {}
+        if not (found.by_number(numbers) if numbers else found.by_name()):
+            return None
+        return Coverage(
+            lora="",
+            modules=modules.targets,
+            matched=len((found.matched | found.widened) - found.conflicts),
+            shape_conflicts=tuple(sorted(found.conflicts)),
+            unmatched=tuple(sorted(found.missing)),
+            elsewhere=tuple(sorted(found.elsewhere)),
+            widened=tuple(sorted(found.widened)),
+            ranks=self.ranks,
+        )
+
+
+def _damage(down: Shape, other: Mapping[str, Any] | None) -> str | None:
+    """What modules do whose halves are broken as these are: the first one's shape, and the second one."""
+    if other is None:
+        return "lack the half that leads up"
+    up = other["shape"]
+    if 0 in down or 0 in up:
+        return "are of rank 0"
+    if len(down) > 1 and len(up) > 1 and down[0] != up[1]:
+        return "have halves of different ranks"
+    return None
 
 
 def coverage(lora: str, header: Header, modules: Modules) -> Coverage | None:
@@ -319,67 +365,59 @@ def coverage(lora: str, header: Header, modules: Modules) -> Coverage | None:
     layers and convolutions, of a fused one each part. Embeddings that come along (`bundle_emb.`)
     are no modules. `unmatched` names modules that the checkpoint lacks, and tensors of no known kind;
     modules of text encoders are not lacking where the checkpoint's file holds no text encoder at all. What is
-    damaged is left out: see `damage`.
+    damaged is left out: see `Changes.damaged`.
 
     Returns:
         What it would change; `None` where its names and the checkpoint's cannot be compared.
     """
-    tensors = header.tensors
-    strays = list(_strays(tensors))
-    if strays and tensors is not (plain := plain_tensors(header)):
-        tensors, strays = plain, list(_strays(plain))
-    found = _Compared(tensors, modules)
-    numbers = numbered(tensors) if strays else {}
-    if not (found.by_number(numbers) if numbers else found.by_name(strays)):
-        return None
-    return Coverage(
-        lora=lora,
-        modules=modules.targets,
-        matched=len((found.matched | found.widened) - found.conflicts),
-        shape_conflicts=tuple(sorted(found.conflicts)),
-        unmatched=tuple(sorted(found.missing)),
-        elsewhere=tuple(sorted(found.elsewhere)),
-        widened=tuple(sorted(found.widened)),
-        ranks=ranks(tensors),
-        alphas=alphas(header),
-    )
+    return of_lora(lora, header, Changes(header).compared(modules))
+
+
+def of_lora(lora: str, header: Header, compared: Coverage | None) -> Coverage | None:
+    """The coverage of the LoRA of this name and header, given what its tensors come to."""
+    return None if compared is None else replace(compared, lora=lora, alphas=alphas(header))
 
 
 class _Compared:
     """A LoRA's tensors and a checkpoint's modules, and what was found so far."""
 
-    def __init__(self, tensors: Tensors, modules: Modules) -> None:
-        self._tensors, self._modules = tensors, modules
+    def __init__(self, changes: Changes, modules: Modules) -> None:
+        self._changes, self._modules = changes, modules
         self.matched: set[str] = set()
         self.conflicts: set[str] = set()
         self.missing: set[str] = set()
         self.elsewhere: set[str] = set()
         self.widened: set[str] = set()
 
-    def by_name(self, strays: list[str]) -> bool:
+    def by_name(self) -> bool:
         """Look up each module that is changed; whether any can be told to be there or not."""
-        for mark in _endings(self._tensors, MARKS):
-            for key in [key for key in self._tensors if key.endswith(mark)]:
-                named, marked = key[: -len(mark)], self._tensors[key]["shape"]
-                if not key.startswith(EMBEDDINGS) and not damage(self._tensors, mark, named, marked):
-                    self._look_up(named, mark, marked)
+        for mark in MARKS:
+            self._look_up(mark, self._changes.ending(mark))
         if not self._modules.text_encoders:
             self.elsewhere = {name for name in self.missing if kohya_name(name).startswith(_TEXT)}
-        self.missing = (self.missing - self.elsewhere).union(strays)
+        self.missing = (self.missing - self.elsewhere).union(self._changes.strays)
         return self._modules.all_spellings or bool(self.matched or self.widened or self.conflicts)
 
-    def _look_up(self, named: str, mark: str, marked: Shape) -> None:
+    def _look_up(self, mark: str, marked: list[str]) -> None:
+        """Look up modules by the names of the tensors that mark them so."""
+        tensors, damaged = self._changes.tensors, self._changes.damaged
         by_name, fits = self._modules.by_kohya_name, FITS[mark]
-        module = by_name.get(named) or next(filter(None, map(by_name.get, kohya_names(named))), None)
-        if module is None:
-            self.missing.add(named)
-            return
-        names, weight = module
-        if not fits(self._tensors, named, mark, weight):
-            wider = names[0] in _INPUTS and fits(self._tensors, named, mark, _wider(weight, marked))
-            (self.widened if wider else self.conflicts).update(names)
-        elif len(weight) > 1:
-            self.matched.update(names)
+        for key in marked:
+            if key in damaged or key.startswith(EMBEDDINGS):
+                continue
+            named = key[: -len(mark)]
+            module = by_name.get(named) or next(filter(None, map(by_name.get, kohya_names(named))), None)
+            if module is None:
+                self.missing.add(named)
+                continue
+            names, weight = module
+            if fits(tensors, named, mark, weight):
+                if len(weight) > 1:
+                    self.matched.update(names)
+            else:
+                wider = _wider(weight, tensors[key]["shape"]) if names[0] in _INPUTS else weight
+                fit = wider is not weight and fits(tensors, named, mark, wider)
+                (self.widened if fit else self.conflicts).update(names)
 
     def by_number(self, numbers: Mapping[str, Mapping[int, tuple[int, int]]]) -> bool:
         """Count the modules off in the order in which they were trained; whether all fit, and so were the same."""
@@ -402,17 +440,10 @@ def _wider(weight: Shape, down: Shape) -> Shape:
     return [weight[0], down[1], *weight[2:]] if whole else weight
 
 
-def _strays(tensors: Mapping[str, object]) -> Iterator[str]:
-    """Tensors that belong to no way of changing a module, and so have no effect."""
-    unknown = {tail for tail in {*map(_tail, tensors)} if not tail.endswith(_TAILS)}
+def _strays(tensors: Mapping[str, object], unknown: set[str]) -> Iterator[str]:
+    """Tensors that belong to no way of changing a module, given tails of names that end none."""
     for key in tensors if unknown else ():
         if _tail(key) in unknown and not key.startswith(EMBEDDINGS):
             rescaled = key.endswith(".weight") and f"{key.removesuffix('.weight')}.on_input" in tensors
             if not rescaled and not key.rstrip("0123456789").endswith(LISTED):
                 yield key
-
-
-def _endings(names: Iterable[str], endings: Iterable[str]) -> list[str]:
-    """Those of `endings` that may occur: a few tails stand for thousands of names."""
-    tails = "\n".join({*map(_tail, names)}) + "\n"
-    return [ending for ending in endings if f"{ending[-_TAIL:]}\n" in tails]

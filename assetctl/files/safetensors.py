@@ -15,7 +15,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, compress
+from itertools import accumulate, chain, compress
 from operator import itemgetter, mul, not_, sub
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -283,17 +283,12 @@ class Header:
     @cached_property
     def kinds(self) -> frozenset[str]:
         """The kinds of number of all tensors."""
-        return frozenset(kind for kind, _ in self._sorts)
-
-    @property
-    def has_empty(self) -> bool:
-        """Whether a tensor holds nothing."""
-        return any(empty for _, empty in self._sorts)
+        return frozenset(map(_COLUMNS[0], self.tensors.values()))
 
     @cached_property
-    def _sorts(self) -> frozenset[tuple[str, bool]]:
-        """Each kind of number, and whether a tensor of it holds nothing: all are looked at once."""
-        return frozenset([(entry["dtype"], 0 in entry["shape"]) for entry in self.tensors.values()])
+    def has_empty(self) -> bool:
+        """Whether a tensor holds nothing."""
+        return 0 in chain.from_iterable(map(_COLUMNS[1], self.tensors.values()))
 
     def has(self, *parts: str) -> bool:
         """Whether some tensor name contains some of `parts`; a newline anchors an end."""

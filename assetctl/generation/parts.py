@@ -140,8 +140,8 @@ def check_lora(name: str, header: Header) -> None:
     if (what := next((what for ending, what in _NOT_READ.items() if f"{ending}\n" in names), None)) is not None:
         hint = "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts."
         raise UnusableError(f"The LoRA {name} has {what}, which diffusers does not apply.", hint)
-    several = (tensor for tensor, entry in tensors.items() if tensor.endswith(".alpha") and prod(entry["shape"]) != 1)
-    if (odd := next(several, None)) is not None:
+    alphas = [tensor for tensor in tensors if tensor.endswith(".alpha")]
+    if (odd := next((alpha for alpha in alphas if prod(tensors[alpha]["shape"]) != 1), None)) is not None:
         raise UnusableError(f"The LoRA {name} is damaged: {odd} is not one number.", _ELSEWHERE)
     if header.kinds <= FLOATS:
         return

@@ -58,6 +58,7 @@ class Features:
         model_class: Class of the network as a diffusers configuration names it.
         contains: What else is inside, for a person to read.
         measured: Measures of it that families asked for, each taken once.
+        seen: All that its modules tell of measures, likewise.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Features:
     model_class: str | None = None
     contains: tuple[str, ...] = ()
     measured: dict[Measure, object] = field(default_factory=dict, compare=False, repr=False)
+    seen: dict[Measure, Collection[object]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def denoiser(self) -> bool:
@@ -86,10 +88,11 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A family's claim to a file: how strong it is, and the observation."""
+    """A family's claim to a file: how strong it is, the observation, and the sign that it was, if it was one."""
 
     strength: Strength
     detail: str
+    sign: Sign | None = field(default=None, compare=False, repr=False)
 
 
 def certain(condition: object, detail: str) -> Match | None:
@@ -109,10 +112,17 @@ def possible(condition: object, detail: str) -> Match | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measure:
-    """Something that a header shows: a number, a word, yes or no, or nothing (`None`)."""
+    """Something that a header shows: a number, a word, yes or no, or nothing (`None`).
+
+    Attributes:
+        name: What it is, for a person.
+        take: It, as the first module tells that shows it.
+        every: Where one network has but one of it by its build: all that the modules of a file tell.
+    """
 
     name: str
     take: Callable[[Features], object]
+    every: Callable[[Features], Collection[object]] | None = None
 
 
 #: Kinds of files that hold a network whole, so that what they lack tells as well.
@@ -159,6 +169,18 @@ class Sign:
                 return False
         return True
 
+    def partly_named(self, features: Features) -> bool:
+        """Whether a part of a file has the names for it, whatever else there is.
+
+        What a LoRA shows is enough without what it lacks; of a whole network, what it lacks is half of it.
+        """
+        return all(map(features.outline.shows, self.needs)) if "lora" in self.kinds else self.named(features)
+
+    def partly_measured(self, features: Features) -> bool:
+        """Whether a part of a file measures as it says."""
+        measures = self.measures.items()
+        return all(any(value in values for value in seen_of(measure, features)) for measure, values in measures)
+
     def holds(self, features: Features) -> bool:
         """Whether a file of one of its kinds shows it."""
         return self.named(features) and self.measured(features)
@@ -168,8 +190,17 @@ def claim(signs: tuple[Sign, ...], features: Features) -> Match | None:
     """The first of these signs that a file shows, of which it has the names."""
     for sign in signs:
         if sign.measured(features):
-            return Match(sign.strength, sign.detail)
+            return Match(sign.strength, sign.detail, sign)
     return None
+
+
+def seen_of(measure: Measure, features: Features) -> Collection[object]:
+    """All that a file's modules tell of a measure; what the first tells where a network may have several of it."""
+    seen = features.seen.get(measure)
+    if seen is None:
+        every = () if measure.every is None else measure.every(features)
+        seen = features.seen[measure] = every or (measure.take(features),)
+    return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +355,9 @@ _JOINT = ("double_blocks.", "single_blocks.", "single_transformer_blocks.", "tra
 #: Of blocks that attend twice: what takes in the stream, and what takes in text.
 _QUERIES = ("attn1.to_q", "attn2.to_q", "attn1.to_k", "attn1.to_v")
 _STATES = ("attn2.to_k", "attn2.to_v")
+#: The same where a transformer's blocks have them.
+STREAM_IN = tuple(f"transformer_blocks.#.{name}" for name in _QUERIES)
+TEXT_STATES = tuple(f"transformer_blocks.#.{name}" for name in _STATES)
 
 #: Module, and what its output is to its input: plain, gated, and gated wide. A plain feed-forward is 4 times as wide as
 #: the stream; a gated one is 3 times as wide, a wide one 4 times, and takes two such halves. Single blocks fuse it with
@@ -390,6 +424,17 @@ class Blocks:
         return None
 
 
+def streams(features: Features) -> Collection[int]:
+    """All widths of the stream through blocks."""
+    outline = features.outline
+    return () if features.blocks is None else outline.widths(_TAKES, 1) or outline.widths(_GIVES, 0)
+
+
+def layers(features: Features) -> Collection[int]:
+    """All widths of the stream in a network of Lumina's build."""
+    return features.outline.widths(_TAKES_LAYER, 1) if features.outline.begins(*_LAYERS) else ()
+
+
 def read_blocks(outline: Outline) -> Blocks | None:
     """Measures of the transformer that a file holds or is about, or `None` if it is built otherwise."""
     return Blocks(outline) if outline.begins(*_STACKS) else None
@@ -423,8 +468,47 @@ _FIRST_ATTENTION = (
     "input_blocks.1.1.", "input_blocks_1_1_", "input_blocks.2.1.", "input_blocks_2_1_",
     "output_blocks.9.1.", "output_blocks_9_1_", "output_blocks.10.1.", "output_blocks_10_1_",
 )  # fmt: skip
+#: How names of a network begin, by how it is built: one that begins in ways of which no build has all is several.
+_NETWORKS = (
+    (
+        "input_blocks.", "middle_block.", "output_blocks.", "down_blocks.0.resnets.", "down_blocks.0.attentions.",
+        "up_blocks.0.resnets.", "up_blocks.0.attentions.", "mid_block.",
+    ),
+    ("down_blocks.0.0.", "up_blocks.0.0."),  # Stable Cascade's
+    ("double_blocks.", "single_blocks."),
+    ("transformer_blocks.0.attn.", "transformer_blocks.0.ff.", "single_transformer_blocks."),
+    ("transformer_blocks.0.attn.", "transformer_blocks.0.img_mlp."),
+    ("joint_transformer_blocks.", "single_transformer_blocks."),
+    ("transformer_blocks.0.attn1.", "transformer_blocks.0.ff."),
+    ("joint_blocks.",),
+    ("double_stream_blocks.", "single_stream_blocks."),
+    ("double_layers.", "single_layers."),
+    ("blocks.", "vace_blocks."),
+    ("layers.", "noise_refiner.", "context_refiner.", "control_layers."),
+)  # fmt: skip
+_BEGINNINGS = tuple(dict.fromkeys(name for names in _NETWORKS for name in names))
+
+
+def of_several_builds(outline: Outline) -> tuple[str, ...]:
+    """How names begin in a file that holds parts of networks which are built differently; else nothing."""
+    there = tuple(name for name in _BEGINNINGS if outline.begins(name))
+    return () if any(set(there) <= set(names) for names in _NETWORKS) else there
+
+
+#: Where a UNet, or what brings pictures to one, takes in text.
 _CONTEXT = ("attn2.to_k", "attn2.processor.to_k", "attn2.to_v", "attn2.processor.to_v")
 _CONDITION = ("label_emb.0.0", "add_embedding.linear_1")
+
+
+def contexts(features: Features) -> Collection[int]:
+    """All widths of the text states that a UNet's cross-attention takes."""
+    names = ("to_k_ip",) if features.kind == "ip-adapter" else _CONTEXT
+    return () if features.unet is None else features.outline.widths(names, 1)
+
+
+def conditions(features: Features) -> Collection[int]:
+    """All widths of the conditions that are added to a UNet's time embedding."""
+    return () if features.unet is None else features.outline.widths(tuple(f"^{name}" for name in _CONDITION), 1)
 
 
 def read_unet(outline: Outline) -> UNet | None:

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify import metadata
-from assetctl.identify.features import Family, Kind, Match, claim
+from assetctl.identify.features import Family, Kind, Match, claim, of_several_builds, seen_of
 from assetctl.identify.kinds.embedding import NAMELESS
 from assetctl.identify.metadata import lineage
 from assetctl.identify.outline import Outline
@@ -22,7 +22,7 @@ from assetctl.identify.signs import UNET
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from assetctl.files.safetensors import Header
     from assetctl.identify.features import Features, Sign
@@ -59,11 +59,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What tensors alone show: features, the families that claim them, and the evidence for the kind."""
+    """What tensors alone show: features, the families that claim them, and the evidence for the kind.
+
+    `several` says how it shows that there are parts of several networks in the file, so that it is of no one family.
+    """
 
     features: Features | None
     matches: tuple[tuple[Family, Match], ...]
     evidence: tuple[Evidence, ...]
+    several: str | None = None
 
 
 def identify_tensors(header: Header) -> Identification:
@@ -93,7 +97,50 @@ def _look(header: Header) -> Sight:
 
 def look_at(features: Features, evidence: list[Evidence]) -> Sight:
     """The families that claim these features."""
-    return Sight(features, tuple(_matches(features)), tuple(evidence))
+    matches = tuple(_matches(features))
+    several = _several(features, matches) if features.denoiser else None
+    if several is not None:
+        evidence = [*evidence, _evidence("tensors", "contains=several networks", several)]
+    return Sight(features, matches, tuple(evidence), several)
+
+
+def _several(features: Features, matches: tuple[tuple[Family, Match], ...]) -> str | None:
+    """How it shows that a file, which some family claims, has parts of several networks; `None` where it does not."""
+    telling = [(family, match) for family, match in matches if match.strength != "possible"]
+    if not telling:
+        return None
+    outline = features.outline
+    if names := outline.once(of_several_builds, lambda: of_several_builds(outline)):
+        return f"no network has {' and '.join(names[:_SHOWN])}"
+    if uneven := outline.uneven():
+        return "blocks of one network are as wide, and here {} takes in {} and {}".format(*uneven)
+    for _, match in telling:
+        for measure in match.sign.measures if match.sign else ():
+            if len(seen := seen_of(measure, features)) > 1:
+                numbers = sorted(map(str, seen))[:_SHOWN]
+                return f"one network has one {measure.name}, and here are {' and '.join(numbers)}"
+    for family, match in telling:
+        rival = next(_rivals(features, family), None) if match.strength == "certain" else None
+        if rival is not None:
+            return f"it shows {family.name} and {rival.name}: {match.detail}"
+    return None
+
+
+def _rivals(features: Features, family: Family) -> Iterator[Family]:
+    """Other families of which a part of a file shows what nothing but their networks shows."""
+    certain = _certain_of_kind(features.kind, unet=features.unet is not None)
+
+    def named() -> _Signs:
+        left = ((other, tuple(sign for sign in signs if sign.partly_named(features))) for other, signs in certain)
+        return tuple((other, signs) for other, signs in left if signs)
+
+    for other, signs in features.outline.once(certain, named):
+        if other is not family and any(sign.partly_measured(features) for sign in signs):
+            yield other
+
+
+#: How many of the widths of several networks are told.
+_SHOWN = 4
 
 
 class _Seen:
@@ -159,7 +206,7 @@ def decide(sight: Sight, said: Mapping[str, str]) -> Answer:
     """The family of what is seen; metadata choose only among those that the tensors leave open."""
     matches = list(sight.matches)
     claimed = {family.name: (key, text) for key, text in metadata.claims(said) for family in _named(text)}
-    chosen, confidence = _weigh(matches, claimed)
+    chosen, confidence = (None, "ambiguous") if sight.several else _weigh(matches, claimed)
     if chosen is None and not matches and sight.features is not None and sight.features.kind in _SHARED:
         confidence = "certain"
     evidence = [_evidence("tensors", f"family={family.name}", match.detail) for family, match in matches]
@@ -237,6 +284,13 @@ def _of_kind(kind: str, *, unet: bool) -> _Signs:
         return kind in sign.kinds and unet in sign.measures.get(UNET, (unet,))
 
     return tuple((family, tuple(filter(may_show, family.signs))) for family in families())
+
+
+@cache
+def _certain_of_kind(kind: str, *, unet: bool) -> _Signs:
+    """The same of those signs alone that are certain."""
+    of_kind = _of_kind(kind, unet=unet)
+    return tuple((family, tuple(sign for sign in signs if sign.strength == "certain")) for family, signs in of_kind)
 
 
 @lru_cache(maxsize=1024)

@@ -14,15 +14,26 @@ from __future__ import annotations
 
 import re
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import compress, islice
 from operator import itemgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from assetctl.tensors.adapters import CHANGES, DENOISERS, LAYOUTS, STACKS, plain_tensors, prefixes, with_adapters_names
+from assetctl.files.safetensors import FLOATS
+from assetctl.tensors.adapters import (
+    CHANGES,
+    DENOISERS,
+    HALVES,
+    LAYOUTS,
+    MARKS,
+    STACKS,
+    plain_tensors,
+    prefixes,
+    with_adapters_names,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from assetctl.files.safetensors import Header
     from assetctl.tensors.adapters import Change, Tensors
@@ -35,6 +46,9 @@ _FLAT_LINES = tuple(f".{layout.prefix}" for layout in LAYOUTS if layout.flat)
 #: A component that is a number, in names that each begin with a separator.
 _NUMBER_DOTTED = re.compile(r"\.\d+(?=[.\n])")
 _NUMBER_FLAT = re.compile(r"/\d+(?=[/\n])")
+
+#: How the tensor of a whole matrix ends.
+_WEIGHT = ".weight"
 
 #: Length of the beginnings that are kept apart: few are distinct, so that a search for one is short.
 _HEAD = 32
@@ -70,6 +84,10 @@ class _Lines(dict[str, str]):
         self._size += sum(map(len, new))
         return list(map(self.__getitem__, tensors))
 
+
+#: How halves of a product end, each of which shows a width by itself.
+_PRODUCTS = frozenset({*HALVES, *HALVES.values()})
+_ALONE = _PRODUCTS | {_WEIGHT}
 
 #: Characters of names whose lines are kept.
 _MOST_KEPT = 2**22
@@ -123,6 +141,13 @@ _PREFIX = re.compile(
     rf"|/(?:{prefixes((each for each in DENOISERS if each.network == 'denoiser'), _flat_line)})++)"
 )
 
+#: Stacks of a transformer's blocks: all of one stack are as wide.
+_STACKED = (
+    "double_blocks", "single_blocks", "transformer_blocks", "single_transformer_blocks", "joint_transformer_blocks",
+    "blocks", "layers", "double_layers", "single_layers", "joint_blocks", "double_stream_blocks",
+    "single_stream_blocks",
+)  # fmt: skip
+
 #: `model.`, which is a prefix of all names once one of them goes on with a stack of blocks.
 _STACK = re.compile(rf"\n\.(?:model\.)++(?:{'|'.join(re.escape(_dotted_line(name)) for name in STACKS)})")
 _MODEL = re.compile(r"\n\.(?:model\.)++")
@@ -148,6 +173,7 @@ class _Text:
         self._prefixed: dict[tuple[str, ...], bool] = {}
         self._modules: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._made: dict[int, tuple[object, Any]] = {}
+        self._showing: dict[tuple[tuple[str, ...], int], dict[str, tuple[str, int, tuple[str, ...]]]] = {}
 
     def once(self, key: object, make: Callable[[], _Made]) -> _Made:
         asked, made = self._made.get(id(key), (None, None))
@@ -171,6 +197,53 @@ class _Text:
     def with_adapters(self) -> bool:
         """Whether names of peft's adapters stand in them."""
         return self.dotted and with_adapters_names(self.text)
+
+    def showing(self, modules: tuple[str, ...], axis: int) -> Mapping[str, tuple[str, int, tuple[str, ...]]]:
+        """Lines of the tensors that may show how wide `modules` are, from the root on where they name a block.
+
+        To each, how such a tensor ends, how long what stands behind its module is, and how that module ends.
+        """
+        known = self._showing.get((modules, axis))
+        if known is None:
+            known = self._showing[modules, axis] = {}
+            ends = self._ends_of_widths(axis)
+            asked = [
+                (needle, "^" in name or "#." in name, name.rpartition("#.")[2].lstrip("^"))
+                for name in modules
+                if self.holds(name.lstrip("^"))
+                for needle in _needles(name.lstrip("^"))
+            ]
+            for written, line in zip(self.written.split("\n"), self.text.split("\n"), strict=True):
+                for needle, rooted, part in asked:
+                    before, met, end = line.rpartition(needle)
+                    if met and end in ends and not (before and rooted):
+                        spelled = known.get(written, ("", 0, ()))[2] + (part, _underscored(part))
+                        known[written] = ends[end], len(end), spelled
+        return known
+
+    @cached_property
+    def stacked(self) -> Mapping[str, tuple[str, str]]:
+        """Lines of the tensors that may show what modules of a transformer's blocks take in, one module of each block.
+
+        To each, how such a tensor ends, and the module.
+        """
+        starts = tuple(f"{needle}{needle[0]}#{needle[0]}" for stack in _STACKED for needle in _needles(stack))
+        ends = self._ends_of_widths(1)
+        found = {}
+        for written, line in zip(self.written.split("\n"), self.text.split("\n"), strict=True):
+            if line.startswith(starts) and line.count("#") == 1:
+                end = max((end for end in ends if line.endswith(end)), key=len, default="")
+                if end:
+                    found[written] = ends[end], line[: -len(end)]
+        return found
+
+    def _ends_of_widths(self, axis: int) -> dict[str, str]:
+        """What stands behind modules' names in lines of tensors that show a width, to how such a tensor ends."""
+        ends = dict.fromkeys((_WEIGHT, _flat(_WEIGHT)), _WEIGHT)
+        for _, between, mark in self.ways:  # of a product, the second half gives out
+            ending = HALVES.get(mark, mark) if axis == 0 else mark
+            ends |= dict.fromkeys((between + ending, _flat(between + ending)), ending)
+        return ends
 
     def _ends(self, ending: str) -> bool:
         dotted = _NUMBER_DOTTED.sub(".#", f"{ending}\n")[:-1]
@@ -293,6 +366,51 @@ class Outline:
     def square_width(self, *modules: str) -> int | None:
         """Width of modules that give out as much as they take in: four-bit weights show it by their biases alone."""
         return self.input_width(*modules) or self.output_width(*modules)
+
+    def widths(self, modules: tuple[str, ...], axis: int) -> frozenset[int]:
+        """All widths of what `modules` take in (1) or give out (0), in whatever block: one network has one."""
+        if not (showing := self._distinct.showing(modules, axis)):
+            return frozenset()
+        found = set()
+        for line, name in self._of_lines(showing):
+            ending, length, spelled = showing[line]
+            if name.endswith(spelled, 0, len(name) - length):  # in a line, all numbers are one
+                found.add(self._shown(name, ending, axis))
+        return frozenset(found - {0})
+
+    def _of_lines(self, lines: Mapping[str, tuple[Any, ...]]) -> Iterable[tuple[str, str]]:
+        """Tensors that have one of `lines`, each with its line; of those that show the same alone, but one.
+
+        Modules that differ in a number within their names share a line: as their widths differ too, each is there.
+        """
+        there = compress(
+            zip(self._lines, self.header.tensors.items(), strict=True), map(lines.__contains__, self._lines)
+        )
+        if not all(about[0] in _ALONE for about in lines.values()):
+            return ((line, name) for line, (name, _) in there)
+        return ((key[0], name) for key, name in {(line, *e["shape"]): name for line, (name, e) in there}.items())
+
+    def uneven(self) -> tuple[str, int, int] | None:
+        """A module of a transformer's blocks that takes in more in one of them than in another, and both widths."""
+        if not (stacked := self._distinct.stacked):
+            return None
+        widths: dict[str, int] = {}
+        for line, name in self._of_lines(stacked):
+            ending, module = stacked[line]
+            width = self._shown(name, ending, 1)
+            if width and widths.setdefault(module, width) != width:
+                return module[1:], widths[module], width
+        return None
+
+    def _shown(self, name: str, ending: str, axis: int) -> int:
+        """The width that a tensor shows which ends so, or 0; of packed numbers, none."""
+        entry = self.header.tensors[name]
+        shape = entry["shape"]
+        if ending in _PRODUCTS:
+            return shape[axis] if len(shape) > 1 else 0
+        if ending != _WEIGHT:
+            return MARKS[ending].width(self.header.tensors, name[: -len(ending)], ending, axis) or 0
+        return shape[axis] if len(shape) > 1 and entry["dtype"] in FLOATS else 0
 
     def shape(self, *modules: str) -> tuple[int, ...] | None:
         """Shape of the weights of the first of `modules` that has any."""

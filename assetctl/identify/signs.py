@@ -9,20 +9,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import Measure, width_of_layers
+from assetctl.identify.features import (
+    STREAM_IN,
+    TEXT_STATES,
+    Measure,
+    conditions,
+    contexts,
+    layers,
+    streams,
+    width_of_layers,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from assetctl.identify.features import Features
 
 
 def taken(*modules: str) -> Measure:
-    """Width of what the first of `modules` that shows it takes in."""
-    return Measure(f"width into {modules[0]}", lambda features: features.outline.input_width(*modules))
+    """Width of what the first of `modules` that shows it takes in: all of them, in all blocks, take in as much."""
+    return Measure(
+        f"width into {modules[0]}",
+        lambda features: features.outline.input_width(*modules),
+        lambda features: features.outline.widths(modules, 1),
+    )
 
 
-def given(*modules: str) -> Measure:
-    """Width of what the first of `modules` that shows it gives out."""
-    return Measure(f"width out of {modules[0]}", lambda features: features.outline.output_width(*modules))
+def given(*modules: str, alike: bool = True) -> Measure:
+    """Width of what the first of `modules` that shows it gives out; whether all of them, in all blocks, do so."""
+    return Measure(
+        f"width out of {modules[0]}",
+        lambda features: features.outline.output_width(*modules),
+        (lambda features: features.outline.widths(modules, 0)) if alike else None,
+    )
 
 
 def highest(stack: str) -> Measure:
@@ -30,7 +49,7 @@ def highest(stack: str) -> Measure:
     return Measure(f"blocks of {stack}", lambda features: features.outline.highest(stack) + 1)
 
 
-def of(name: str) -> Measure:
+def of(name: str, every: Callable[[Features], Collection[object]] | None = None) -> Measure:
     """A field of the features by its name, `unet.context` for example."""
     first, _, second = name.partition(".")
 
@@ -38,27 +57,35 @@ def of(name: str) -> Measure:
         value = getattr(features, first)
         return getattr(value, second) if second and value is not None else value
 
-    return Measure(name, take)
+    return Measure(name, take, every)
 
 
 #: Whether it is about a UNet.
 UNET = Measure("UNet", lambda features: features.unet is not None)
 #: Of a UNet: width of its text, of its condition, channels of its input; first level attends; depth; linear or not.
-CONTEXT, CONDITION, CHANNELS = of("unet.context"), of("unet.condition"), of("unet.in_channels")
+CONTEXT, CONDITION, CHANNELS = of("unet.context", contexts), of("unet.condition", conditions), of("unet.in_channels")
 FIRST_ATTENTION, DEPTH, LINEAR = of("unet.first_attention"), of("unet.depth"), of("unet.linear")
-#: Of a UNet: how wide its attention is.
-INNER = given("attn2.to_k", "attn2.to_v", "attn2.processor.to_k", "attn2.processor.to_v")
+#: Of a UNet: how wide its attention is, which differs from level to level.
+INNER = given("attn2.to_k", "attn2.to_v", "attn2.processor.to_k", "attn2.processor.to_v", alike=False)
 #: Of a transformer: width of its stream, how many double and single blocks, how its feed-forward is built.
-WIDTH, DOUBLE, SINGLE = of("blocks.width"), of("blocks.double"), of("blocks.single")
+WIDTH, DOUBLE, SINGLE = of("blocks.width", streams), of("blocks.double"), of("blocks.single")
 FEED_FORWARD = of("blocks.feed_forward")
 #: Of blocks that attend twice: width of the stream, and of the text.
-STREAM = Measure("stream", lambda features: features.blocks.twice[0] if features.blocks else None)
-TEXT = Measure("text", lambda features: features.blocks.twice[1] if features.blocks else None)
+STREAM = Measure(
+    "stream",
+    lambda features: features.blocks.twice[0] if features.blocks else None,
+    lambda features: features.outline.widths(STREAM_IN, 1),
+)
+TEXT = Measure(
+    "text",
+    lambda features: features.blocks.twice[1] if features.blocks else None,
+    lambda features: features.outline.widths(TEXT_STATES, 1),
+)
 #: Of a transformer: width of the text that it is told, and of the pooled text.
 TEXT_IN = taken("context_embedder", "txt_in")
 POOLED = taken("time_text_embed.text_embedder.linear_1", "vector_in.in_layer")
 #: Of a network of layers.
-LAYERS = Measure("layers", lambda features: width_of_layers(features.outline))
+LAYERS = Measure("layers", lambda features: width_of_layers(features.outline), layers)
 #: Of a VAE.
 LATENT, VOLUMETRIC = of("latent"), of("volumetric")
 #: Of an embedding: widths of its vectors; whether one of them is called so.
@@ -78,6 +105,8 @@ ONLY, SECOND, T5 = (
     Measure(f"{which} text encoder", lambda features, which=which: features.encoders.get(which))  # type: ignore[misc]
     for which in ("only", "second", "t5")
 )
+#: Of what steers a network by a picture: how it is laid out, and what it takes in, a picture in squares.
+ADAPTER, SQUARES = of("layout"), taken("conv_in", "body.0.in_conv")
 #: Whether names are written flat, with underscores for dots.
 FLAT = Measure("flat names", lambda features: features.outline.flat)
 

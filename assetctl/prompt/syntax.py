@@ -186,19 +186,23 @@ class Tag:
 
     Attributes:
         fields: What follows the name, each as a field's name, empty for most, and its value.
-        weight: `None` where no field gives a finite number.
+        weight: Of the text encoders, and of all else where that has none of its own; `None` where no field gives a
+            finite number.
+        unet: Of all else, where it has one of its own.
     """
 
     text: str
     name: str
     fields: tuple[tuple[str, str], ...]
     weight: float | None
+    unet: float | None = None
 
     @property
     def left_over(self) -> bool:
-        """Whether a field says something else than the weight: another weight for the UNet, a rank, a typing error."""
+        """Whether a field says something else than the two weights: a rank, a third number, a typing error."""
+        known = (self.weight, self.weight if self.unet is None else self.unet)
         return any(
-            name not in ("", *_WEIGHT_FIELDS) or _number(value.strip()) != self.weight for name, value in self.fields
+            name not in ("", *_WEIGHT_FIELDS) or _number(value.strip()) not in known for name, value in self.fields
         )
 
 
@@ -211,11 +215,13 @@ class ParsedPrompt:
         segments: Text and weight of each part, without LoRA tags; a chunk break is `("BREAK", -1.0)`.
         loras: Name and weight of each LoRA tag, in order; the weight is `None` where the tag gives none
             that is a finite number.
+        unet_weights: Of each of them, the weight for all but text encoders; `None` where it has none of its own.
     """
 
     text: str
     segments: tuple[tuple[str, float], ...]
     loras: tuple[tuple[str, float | None], ...]
+    unet_weights: tuple[float | None, ...] = ()
 
     @property
     def weights(self) -> dict[str, float | None]:
@@ -228,9 +234,10 @@ def parse_prompt(text: str) -> ParsedPrompt:
 
     A tag without a name or without its closing bracket is plain text.
     """
-    loras = tuple((tag.name, tag.weight) for tag in find_tags(text))
+    tags = list(find_tags(text))
+    loras = tuple((tag.name, tag.weight) for tag in tags)
     plain = _EMBEDDING_PATH.sub(lambda found: found[0].replace("\\", "/"), bare(text))
-    return ParsedPrompt(text, tuple(parse_weights(plain)), loras)
+    return ParsedPrompt(text, tuple(parse_weights(plain)), loras, tuple(tag.unet for tag in tags))
 
 
 def without_tags(text: str) -> str:
@@ -247,7 +254,7 @@ def find_tags(text: str) -> Iterator[Tag]:
     """The LoRA tags of a prompt, in order."""
     for found in _TAG.finditer(text):
         fields = _fields(found["fields"])
-        yield Tag(found[0], found["name"].strip(), fields, _weight(fields))
+        yield Tag(found[0], found["name"].strip(), fields, _weight(fields), _unet(fields))
 
 
 def _fields(text: str | None) -> tuple[tuple[str, str], ...]:
@@ -260,6 +267,15 @@ def _weight(fields: tuple[tuple[str, str], ...]) -> float | None:
     positional = [value for name, value in fields if not name]
     named = [value for name, value in fields if name in _WEIGHT_FIELDS]
     return _number((positional or named or [""])[0].strip())
+
+
+def _unet(fields: tuple[tuple[str, str], ...]) -> float | None:
+    """The field `unet` of a tag, or else its second positional one, if that is another weight than the first."""
+    named = [value for name, value in fields if name == "unet"]
+    positional = [value for name, value in fields if not name]
+    found = _number((named or positional[1:2] or [""])[0].strip())
+    weight = _weight(fields)
+    return None if weight is None or found == weight else found
 
 
 def _number(text: str) -> float | None:
@@ -394,5 +410,6 @@ def _of_tag(tag: Tag) -> Iterator[Remark]:
             hint = f"Write a point and no comma: <lora:{tag.name}:{comma.strip().replace(',', '.')}>."
         yield Remark(f"{shown(tag.text)!r} gets the LoRA's default weight: it names no number.", hint)
     elif tag.left_over:
-        hint = "Text encoder and UNet have one weight, and other fields do nothing: leave them out."
-        yield Remark(f"{shown(tag.text)!r} is read as <lora:{tag.name}:{tag.weight:g}> alone.", hint)
+        hint = "A tag has a weight for text encoders and one for the rest, and other fields do nothing: leave them out."
+        weights = "" if tag.unet is None else f":{tag.unet:g}"
+        yield Remark(f"{shown(tag.text)!r} is read as <lora:{tag.name}:{tag.weight:g}{weights}> alone.", hint)

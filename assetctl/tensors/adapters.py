@@ -534,10 +534,23 @@ LISTED = ".oft_blocks."
 EMBEDDINGS = "bundle_emb."
 
 
+#: Blocks differ in their numbers alone: with one digit for all, thousands of names are a hundred that are distinct.
+_ONE_DIGIT = str.maketrans("123456789", "000000000")
+
+
 def unsupported_method(header: Header, backend: str = "diffusers") -> str | None:
     """Name of the method, if a LoRA's header shows one that this way to generate does not apply faithfully."""
-    unknown = (change for change in CHANGES if backend not in change.backends)
-    return next((change.name for change in unknown if header.has(*change.signs)), None)
+    alike = "\n" + "\n".join(set(header.names.translate(_ONE_DIGIT).split("\n"))) + "\n"
+    return next(
+        (
+            change.name
+            for change in CHANGES
+            if backend not in change.backends
+            for sign in change.signs
+            if sign.translate(_ONE_DIGIT) in alike and header.has(sign)
+        ),
+        None,
+    )
 
 
 #: Peft's tensors with the name of an adapter within.

@@ -299,6 +299,32 @@ def _cut(shape: Shape, count: int) -> list[Shape]:
     return [[own, *shape[1:]] for own in [width] * (count - 1) + [rest]]
 
 
+#: The attention of Stable Cascade as its authors and ComfyUI name it, and its fused projection.
+_CASCADE, _CASCADE_QKV = ".attention.attn.", ".attention.attn.in_proj_weight"
+
+
+def cascade_parts(tensors: Iterable[tuple[str, Shape]]) -> Iterator[tuple[str, Shape]]:
+    """Tensors of a UNet, those of Stable Cascade's attention with diffusers' names; a fused projection becomes three.
+
+    >>> dict(cascade_parts([("down_blocks.0.2.attention.attn.out_proj.weight", [8, 8])]))
+    {'down_blocks.0.2.attention.to_out.0.weight': [8, 8]}
+    """
+    for key, shape in tensors:
+        if key.endswith(_CASCADE_QKV) and shape:
+            stem = key.removesuffix("attn.in_proj_weight")
+            yield from ((f"{stem}to_{letter}.weight", [shape[0] // 3, *shape[1:]]) for letter in "qkv")
+        else:
+            yield key.replace(f"{_CASCADE}out_proj.", ".attention.to_out.0.").replace(_CASCADE, ".attention."), shape
+
+
+def cascade_names(diffusers: str) -> str:
+    """A module of Stable Cascade's attention as its authors name it, both with underscores; any other as it is."""
+    if "_attention_to_" not in diffusers:
+        return diffusers
+    named = re.sub(r"_attention_to_out_0\Z", "_attention_attn_out_proj", diffusers)
+    return re.sub(r"_attention_to_([qkv])\Z", r"_attention_attn_to_\1", named)
+
+
 #: T5's tables, which no LoRA changes.
 _EMBEDDINGS = (".embed_tokens.weight", ".relative_attention_bias.weight")
 

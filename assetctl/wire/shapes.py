@@ -46,7 +46,7 @@ SHAPES = {
     "operations.library.upkeep.Pruning": Shape(
         keys={"size": "size", "files": "leftovers", "missing": "missing.name"}
     ),
-    "operations.make.batch.JobResult": Shape(keys={"error": "failure"}),
+    "operations.make.jobs.JobResult": Shape(keys={"error": "failure"}),
     "operations.make.generate.GenerationResult": Shape(
         keys={"selection": "plan.uses", "plan": "plan", "findings": "report.findings"}
     ),

@@ -24,7 +24,7 @@ from scenes import COLOURS, SHAPES, held_out
 from assetctl import Output, Registry, Request
 from assetctl.demo import demo_assets
 from assetctl.generation.diffusers import DiffusersBackend
-from assetctl.samplers import AUTOMATIC, SAMPLERS, SCHEDULERS, listing
+from assetctl.samplers import AUTOMATIC, SAMPLERS, SCHEDULERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -254,7 +254,7 @@ def _weights(studio: Studio, asked: Sequence[Wish]) -> Iterator[Row]:
     yield Row("negative: (colour: 1.4) farther from it than (colour: 0.6)", count, hits, without, 0.9)
 
 
-#: Of every sampler and every schedule, so many steps, and one picture for so many of the other rows: there are many.
+#: For samplers and schedules: their steps, and for how many prompts of other rows they have one, as there are many.
 _USUAL_STEPS, _FEWER = 20, 6
 
 #: Samplers that every schedule is tried with: the one that is taken, and one without new noise.
@@ -288,23 +288,26 @@ def ways() -> list[Way]:
     return found
 
 
+#: One way of each kind, where few prompts are asked for.
+_FEW_WAYS = (
+    _way("a1111", "Euler a"),
+    _way("comfyui", "DPM++ 2M", "Karras"),
+    _way("a1111", "DPM++ 2M SDE", "Exponential"),
+    _way("comfyui", "UniPC", "SGM Uniform"),
+    _way("a1111", "DDIM"),
+    _way("comfyui", "LMS", "Beta"),
+)
+
+
 def _samplers(studio: Studio, count: int) -> Iterator[Row]:
     """Each sampler and schedule draws the colour that is asked for; another prompt's colour is there by chance."""
-    asked = wishes(max(count // _FEWER, 1))
-    others = [*asked[1:], asked[0]]
-    for called, settings in ways() if len(asked) > 1 else _each_once():
+    few = count < 2 * _FEWER
+    asked = wishes(_FEWER)[-1:] if few else wishes(count // _FEWER)
+    for called, settings in _FEW_WAYS if few else ways():
         found = [colour(studio.picture(wish.prompt, wish.seed, steps=_USUAL_STEPS, **settings)) for wish in asked]
-        hits, chance = (
-            sum(name == wish.colour for name, wish in zip(found, meant, strict=True)) for meant in (asked, others)
-        )
-        yield Row(f"colour, {called}", len(asked), hits, chance if len(asked) > 1 else 0, 0.9)
-
-
-def _each_once() -> list[Way]:
-    """Every sampler once and every schedule at least once, now A1111's and now ComfyUI's."""
-    plain = [each.name for each in listing().samplers]
-    named = zip(itertools.cycle(("a1111", "comfyui")), plain, itertools.cycle(SCHEDULERS), strict=False)
-    return [_way(*each) for each in named]
+        hits = sum(name == wish.colour for name, wish in zip(found, asked, strict=True))
+        chance = sum(name == wish.colour for name, wish in zip(found, asked[1:], strict=False))
+        yield Row(f"colour, {called}", len(asked), hits, chance, 0.9)
 
 
 #: The promises, by what makes them, in the order of the table.

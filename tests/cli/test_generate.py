@@ -176,3 +176,33 @@ def test_an_embedding_of_no_real_numbers_is_told_of_by_all_who_look_at_it(assetc
     ended = assetctl("generate", "a cat, odd", "--embedding", "odd", *SMALL)
     assert ended.code == 4
     assert word in ended.err
+
+
+def test_templates_are_drawn_for_each_picture_by_its_seed(assetctl, home):
+    pytest.importorskip("dynamicprompts")
+    (home / "wildcards").mkdir()
+    (home / "wildcards" / "animal.txt").write_text("cat\ndog\nfox\nowl\n")
+    typed = ("generate", "a {red|blue} __animal__", "--dynamic", "--count", "12", "--seed", "5", "--dry-run", *SMALL)
+    data = assetctl(*typed, "--json").data
+    prompts = ["".join(text for text, _ in each["plan"]["prompt"]) for each in data]
+    assert [each["plan"]["seeds"] for each in data] == [[seed] for seed in range(5, 17)]
+    assert len(set(prompts)) > 3
+    assert set(prompts) <= {
+        f"a {colour} {animal}" for colour in ("red", "blue") for animal in ("cat", "dog", "fox", "owl")
+    }
+    assert assetctl(*typed, "--json").data == data
+    one = assetctl("generate", typed[1], "--dynamic", "--seed", "9", "--dry-run", *SMALL, "--json").data
+    assert one["plan"]["prompt"] == data[4]["plan"]["prompt"]
+    plain = assetctl("generate", "a {red|blue} cat", "--dry-run", *SMALL, "--json").data
+    assert plain["plan"]["prompt"] == [["a {red|blue} cat", 1.0]]
+
+
+def test_what_is_no_template_is_wrong_usage(assetctl):
+    pytest.importorskip("dynamicprompts")
+    for prompt, words in (("a __nobody__", "no wildcard"), ("a {b", "cannot be read")):
+        ended = assetctl("generate", prompt, "--dynamic", "--dry-run", *SMALL)
+        assert (ended.code, words in ended.err) == (2, True), ended.err
+    ended = assetctl("generate", "a cat", "--wildcards", ".", "--dry-run", *SMALL)
+    assert (ended.code, "goes with --dynamic" in ended.err) == (2, True)
+    ended = assetctl("generate", "a {b|c}", "--dynamic", "--count", "2", "--grid", "steps: 1, 2", "--dry-run")
+    assert (ended.code, "Leave --count out" in ended.err) == (2, True)

@@ -319,6 +319,14 @@ def test_a_loras_weight_takes_the_place_of_what_was_said_of_it(registry, prompt,
     assert " ".join(half.prompt.segments[0][0].split()) in ("a cat", "a cat here")
 
 
+def test_findings_of_cells_are_told_once_and_a_weight_of_none_is_meant(registry, assetctl):
+    line = ("generate", "a cat", "-c", "dream", "--dry-run", "--grid")
+    ended = assetctl(*line, "lora ink: 0, 0.5; cfg: 1, 7", "--negative", "dog")
+    assert "[zero_weight]" not in ended.err
+    assert ended.err.count("[negative_prompt]") == 1
+    assert "[zero_weight]" in assetctl(*line, "steps: 1, 2", "--lora", "ink:0").err
+
+
 def test_names_of_any_letters_can_be_asked_for_and_are_drawn(registry):
     result = make(registry, f'lora: "{ODD}:0.3", none; prompt cat: "猫\u202e", "<b>&", ""')
     assert len(result.cells) == 8
@@ -406,9 +414,11 @@ def test_a_sheet_says_what_it_is_of_to_other_programs(registry):
     assert "sheet of several pictures" in said.notes[0]
 
 
-def test_a_long_prompt_keeps_no_jpeg_from_being_saved(registry, tmp_path):
-    result = make(registry, "prompt cat: dog", tmp_path / "sheet.jpg", prompt="a cat " + "猫" * 9000)
-    assert Path(result.sheet).exists()
+def test_long_values_keep_no_jpeg_from_being_saved(registry, tmp_path):
+    words = ", ".join(letter * 8000 for letter in "abcd")
+    result = make(registry, f"prompt cat: {words}", tmp_path / "sheet.jpg", seed=7)
+    assert read_parameters(Path(result.sheet)).settings["seed"] == 7
+    assert all(cell.image is not None for cell in result.cells)
 
 
 # At the command line.
@@ -470,3 +480,46 @@ def test_the_hint_of_one_that_was_stopped_makes_the_rest(registry, assetctl, tmp
 def test_a_switch_that_is_there_already_is_not_given_twice():
     rest = {"--out": "b.png", "--force": ""}
     assert again(["generate", "--force", "a", "--out", "c.png"], rest) == "assetctl generate a --out b.png --force"
+
+
+def test_the_document_of_one_that_was_stopped_has_all_of_it(registry, assetctl, tmp_path, monkeypatch):
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda: Painter(stopping(2, interrupt)))
+    line = ("generate", "a cat", "-c", "dream", "--size", "64x64", "--grid", "steps: 1-3", "--json")
+    ended = assetctl(*line, "--out", tmp_path / "sheet.png", "--seed", 7)
+    assert (ended.code, ended.error["code"]) == (130, "interrupted")
+    assert ended.error["rest"] == {"--seed": "7", "--out": str(tmp_path / "sheet.png"), "--force": ""}
+    assert [cell["image"] is not None for cell in ended.error["done"]["cells"]] == [True, False, False]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_sheet_and_its_cells_are_of_the_format_that_was_named(registry, tmp_path, suffix):
+    out = Output(tmp_path / f"sheet.{suffix}", force=True)
+    result = make(registry, "steps: 1, 2", out, seed=5)
+    for path in (result.sheet, *(cell.image.path for cell in result.cells)):
+        with Image.open(path) as image:
+            assert image.format == {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}[suffix]
+    painter = Painter()
+    make(registry, "steps: 1-3", out, seed=5, backend=painter)
+    assert [plan.settings["steps"] for plan in painter.plans] == [3], "a further value is all that is made"
+
+
+def test_what_else_lies_in_the_folder_of_the_cells_is_left_alone(registry, tmp_path):
+    folder = tmp_path / "sheet"
+    folder.mkdir()
+    (folder / "x1.png").symlink_to(tmp_path / "nowhere")
+    (folder / "x2.png").mkdir()
+    (folder / "x3.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\xff" * 99)
+    (folder / "notes.txt").write_text("mine")
+    before = {path.name for path in folder.iterdir()}
+    result = make(registry, "steps: 1-3", tmp_path / "sheet.png")
+    assert [Path(cell.image.path).name for cell in result.cells] == ["x1-2.png", "x2-2.png", "x3-2.png"]
+    assert {path.name for path in folder.iterdir()} >= before
+    assert (folder / "x1.png").is_symlink()
+
+
+def test_a_template_is_drawn_once_for_all_cells(registry):
+    pytest.importorskip("dynamicprompts")
+    planned = registry.plan_grid(asked(prompt="a {red|green|blue|white} cat", dynamic=True, seed=7), "steps: 1, 2")
+    texts = {cell.plan.prompt.text for cell in planned.cells}
+    assert len(texts) == 1
+    assert "{" not in texts.pop()

@@ -113,3 +113,31 @@ def test_what_comes_on_top_of_a_transformer_is_said_of_its_memory(asset: Make):
         each for each in run_rules(selection_of(checkpoint), Situation(memory=1)).findings if each.rule == "memory"
     ]
     assert "text encoders and VAE come on top" in finding.message
+
+
+#: One block of Stable Cascade's attention, as ComfyUI, its authors and diffusers name it.
+CASCADE = {
+    "comfyui": {
+        **{f"attention.attn.to_{letter}.weight": [2048, 2048] for letter in "qkv"},
+        "attention.attn.out_proj.weight": [2048, 2048],
+    },
+    "authors": {"attention.attn.in_proj_weight": [6144, 2048], "attention.attn.out_proj.weight": [2048, 2048]},
+    "diffusers": {f"attention.to_{part}.weight": [2048, 2048] for part in ("q", "k", "v", "out.0")},
+}
+
+
+@pytest.mark.parametrize("named", CASCADE)
+@pytest.mark.parametrize(
+    "module",
+    ["lora_prior_unet_down_blocks_0_2_attention_to_{}", "lora_unet_down_blocks_0_2_attention_to_{}",
+     "unet.down_blocks.0.2.attention.to_{}", "lora_unet_down_blocks_0_2_attention_attn_{}"],
+)  # fmt: skip
+def test_the_attention_of_stable_cascade_is_compared_however_it_is_named(asset: Make, named: str, module: str):
+    block = under("down_blocks.0.2.", CASCADE[named]) | {"down_blocks.0.0.depthwise.weight": [2048, 1, 3, 3]}
+    checkpoint = asset("cascade", "checkpoint", "stable-cascade", under("model.diffusion_model.", block))
+    authors = module.endswith("attn_{}")
+    last = "out_proj" if authors else "out.0" if "." in module else "out_0"
+    parts = [*(f"to_{letter}" if authors else letter for letter in "qkv"), last]
+    changes = {name: shape for part in parts for name, shape in low_rank(module.format(part), 2048, [2048]).items()}
+    (found,) = checked(checkpoint, asset("style", "lora", "stable-cascade", changes)).coverage
+    assert (found.modules, found.matched, found.shape_conflicts, found.unmatched) == (5, 4, (), ())

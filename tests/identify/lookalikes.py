@@ -191,12 +191,23 @@ add("sdxl b-lora", "lora", "sdxl", peft(parts(diffusers_unet("sdxl"), "up_blocks
 add("sd1 novelai", "checkpoint", "sd1", whole(ldm_unet("sd1"), SD) | FIRST_STAGE | {
     "cond_stage_model.transformer.embeddings.position_ids": [1, 77],
     "cond_stage_model.transformer.encoder.layers.0.self_attn.q_proj.weight": [768, 768]})  # fmt: skip
-add(
-    "t2i adapter",
-    "controlnet",
-    None,
-    {"adapter.conv_in.weight": [320, 192, 3, 3], "adapter.body.0.block1.weight": [9, 9, 3, 3]},
-)
+
+
+def t2i(taken, under=""):
+    """A T2I-Adapter of four stages that takes a picture in squares, so many numbers each."""
+    widths = (320, 640, 1280, 1280)
+    shapes = {f"{under}conv_in.weight": [320, taken, 3, 3]}
+    for stage, (before, width) in enumerate(zip((320, *widths), widths, strict=False)):
+        shapes |= {f"{under}body.{stage}.resnets.0.block1.weight": [width, width, 3, 3]}
+        shapes |= {f"{under}body.{stage}.in_conv.weight": [width, before, 1, 1]} if before != width else {}
+    return shapes
+
+
+# the UNets of SD 1 and of SD 2 are as wide
+add("t2i adapter", "controlnet", None, t2i(192, "adapter."), layout="t2i-adapter")
+add("t2i adapter of grey pictures", "controlnet", None, t2i(64), layout="t2i-adapter")
+add("t2i adapter of sdxl", "controlnet", "sdxl", t2i(768, "adapter."), layout="t2i-adapter")
+add("t2i adapter of sdxl, several", "controlnet", "sdxl", t2i(256, "adapters.0.adapter."), layout="t2i-adapter")
 add("lllite", "controlnet", "sdxl", {
     "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.down.0.weight": [32, 640],
     "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.conditioning1.0.weight": [16, 3, 4, 4],
@@ -222,6 +233,10 @@ add("flux1 lora ai-toolkit", "lora", "flux1", peft(flux_diffusers(norms=True), "
 add("flux1 lora diffusers", "lora", "flux1", peft(flux_diffusers(), "transformer."), layout="diffusers")
 add("flux1 lora diffusers, attention", "lora", "flux1", peft(flux_diffusers(ff=False), "transformer."))
 add("flux1 lora bare", "lora", "flux1", peft(flux_diffusers(ff=False)))
+add("flux1 lora of a pruned one", "lora", "flux1", peft(flux_diffusers(8), "transformer."))
+for _name, _blocks in (("bria 3.2", (8, 28)), ("longcat-image", (10, 20))):
+    for _part in (True, False):
+        add(f"{_name} lora{'' if _part else ', attention'}", "lora", None, peft(flux_diffusers(*_blocks, ff=_part)))
 add("flux1 lora peft", "lora", "flux1", peft(flux_diffusers(), "base_model.model."), layout="peft")
 add("flux1 lora comfy", "lora", "flux1", peft(flux(), "diffusion_model."))
 add("flux1 lora comfy unmodulated", "lora", "flux1", peft(flux(modulation=False), "diffusion_model."))

@@ -204,3 +204,99 @@ def test_no_look_alike_of_another_width_is_certain():
         odd = {key: [each + 40 if each >= 512 else each for each in shape] for key, shape in case.shapes.items()}
         said = identify_header(header(odd))
         assert said.confidence != "certain", (name, said)
+
+
+#: Families whose networks are named and as wide alike, but for what stands outside of their blocks, or in how many
+#: there are: the parts of both are such as either may have.
+SAME = [{"sd2", "svd"}, {"flux1", "hunyuan-video"}, {"kolors", "sdxl"}]
+
+
+def beside(shapes: Shapes, others: Shapes) -> Shapes:
+    """Both in one file; of modules that both have, every other one is the first's."""
+    stems = [re.sub(r"\.(?:lora_\w+\.)?weight$", "", key) for key in shapes]
+    shared = dict.fromkeys(stem for stem in stems if any(key.startswith(f"{stem}.") for key in others))
+    mine = tuple(f"{stem}." for stem in list(shared)[::2])
+    theirs = {key: shape for key, shape in others.items() if not key.startswith(mine or ("\n",))}
+    return shapes | theirs
+
+
+def both(tensors: Tensors, others: Tensors, *, whole: bool) -> tuple[Shapes, Shapes]:
+    if whole:
+        places = ("model.diffusion_model.", "transformer.")
+        first, second = (
+            {place + name: shape for name, (shape, _) in each.items()}
+            for place, each in zip(places, (tensors, others), strict=True)
+        )
+        return first, second
+    return lora(tensors, "lora_unet_"), lora(others, "lora_unet_")
+
+
+def certain_of_a_mix(networks_of: dict[str, list[Tensors]], *, whole: bool) -> list[Any]:
+    """Pairs of families whose networks are in one file that is certainly of one of them."""
+    found = []
+    for family, other in combinations(networks_of, 2):
+        for tensors in networks_of[family]:
+            for others in networks_of[other]:
+                first, second = both(tensors, others, whole=whole)
+                alone = [identify_header(header(each)) for each in (first, second)]
+                if [each.family for each in alone] == [family, other] and {family, other} not in SAME:
+                    said = identify_header(header(beside(first, second)))
+                    found += [(family, other, said.family)] if said.confidence == "certain" else []
+    return found
+
+
+def by_family(count: int, *, first: bool) -> dict[str, list[Tensors]]:
+    found: dict[str, list[Tensors]] = defaultdict(list)
+    for name, tensors in table().items():
+        family = family_of(name)
+        if family is not None and "ControlNet" not in name and len(found[family]) < count:
+            found[family].append(first_blocks(tensors) if first else tensors)
+    return found
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_parts_of_two_families_networks_in_one_file_are_certainly_of_neither(whole):
+    assert certain_of_a_mix(by_family(1, first=True), whole=whole) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [True, False])
+def test_nor_are_those_of_any_two_of_their_networks(whole):
+    assert certain_of_a_mix(by_family(3, first=False), whole=whole) == []
+
+
+def test_a_network_with_one_attention_told_text_of_another_width_is_of_no_family():
+    seen = set()
+    for name, case in CASES.items():
+        keys = [
+            key for key in case.shapes if re.search(r"attn2[._]to_k\.(weight|lora_down\.weight|lora_A\.weight)$", key)
+        ]
+        keys = [key for key in keys if len(case.shapes[key]) > 1 and case.shapes[key][1] > 1]  # not packed in four bits
+        said = identify_header(header(case.shapes))
+        if case.family is None or len(keys) < 2 or said.confidence not in {"certain", "likely"}:
+            continue
+        for key in (keys[0], keys[-1]):
+            wider = [*case.shapes[key][:1], 64 + case.shapes[key][1], *case.shapes[key][2:]]
+            odd = identify_header(header(case.shapes | {key: wider}))
+            told = [each.claim for each in odd.evidence]
+            assert odd.family is None, (name, key, odd)
+            assert "contains=several networks" in told or not any(map("family=".__eq__, told)), name
+        seen.add(case.family)
+    assert seen >= {"sd1", "sd2", "sdxl"}
+
+
+def test_metadata_do_not_choose_where_a_file_has_parts_of_several_networks():
+    block = {"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": [4, 3072]}
+    block |= {"lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": [9216, 4]}
+    one = (
+        CASES["sd1 lora"].shapes
+        if "sd1 lora" in CASES
+        else next(
+            case.shapes
+            for case in CASES.values()
+            if case.kind == "lora" and case.family == "sd1" and not dotted(case.shapes)
+        )
+    )
+    for shapes in (one | block, block | one):
+        said = identify_header(replace(header(shapes), metadata={"ss_base_model_version": "sd_v1"}))
+        assert (said.family, said.confidence) == (None, "ambiguous")

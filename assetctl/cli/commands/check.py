@@ -84,7 +84,8 @@ def app(
 ) -> None:
     """Prove whether a selection works together, and whether assetctl can generate with it, before anything is loaded.
 
-    Exits with 4 if it cannot. `--for comfyui` and `--for any` ask of fit alone: assetctl may not drive the family yet.
+    Exits as `generate` would: with 4 if it cannot, 5 if only a file is wrong, 3 if a LoRA tag names nothing. `--for
+    comfyui` and `--for any` ask of fit alone: assetctl may not drive the family yet.
     """
     if rules:
         show_rules(session.out, session.registry.rules())

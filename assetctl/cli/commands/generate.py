@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +14,9 @@ from assetctl.cli.pictures import (
     naming_cells_that_are_done,
     naming_what_is_done,
     open_picture,
-    see_batch_usage,
     show_at_terminal,
     show_grid,
     show_plan,
-    tell_batch,
     tell_grid,
     tell_result,
 )
@@ -39,14 +38,15 @@ from assetctl.cli.request import (
     with_recipe,
 )
 from assetctl.cli.session import Session, command
+from assetctl.errors import UsageError
 from assetctl.request import Output, Request
 
 
 @command(
-    gives="operations.make.generate.GenerationResult | "
-    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
+    gives="operations.make.generate.GenerationResult | list[operations.make.generate.GenerationResult] | "
+    "operations.make.grid.GridResult | list[operations.make.jobs.JobResult]",
     done="list[operations.make.generate.SavedPicture] | "
-    "operations.make.grid.GridResult | list[operations.make.batch.JobResult]",
+    "operations.make.grid.GridResult | list[operations.make.jobs.JobResult]",
     examples=[
         "assetctl generate 'a cat with (long whiskers: 1.2)' --checkpoint dreamshaper --lora whiskers:0.8",
         "assetctl generate 'a cat <lora:pets/whiskers:0.8>' --negative '(easynegative:0.9), blurry' --seed 7",
@@ -57,6 +57,7 @@ from assetctl.request import Output, Request
         "assetctl generate 'a cat' --grid 'lora whiskers: 0.4, 0.8; steps: 10-30 (+10)' --out whiskers.png",
         "assetctl generate --recipe portrait --seed 7",
         "assetctl generate - --negative 'blurry' --show < prompt.txt",
+        "assetctl generate 'a {red|blue} __animal__' --dynamic --count 4",
         "assetctl generate --batch jobs.jsonl --checkpoint dreamshaper --out ~/pictures/cats",
         "assetctl generate --batch jobs.jsonl --shard 2/4",
     ],
@@ -101,6 +102,23 @@ def app(
             rich_help_panel=PICTURE,
         ),
     ] = None,
+    dynamic: Annotated[
+        bool | None,
+        typer.Option(
+            "--dynamic",
+            help="Draw the prompts of each picture by its seed: {red|blue}, and lines of files for __name__.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
+    wildcards: Annotated[
+        Path | None,
+        typer.Option(
+            "--wildcards",
+            metavar="DIR",
+            help="Where these files are: by default wildcards/ in the home.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = None,
     show: Annotated[
         bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
     ] = False,
@@ -128,7 +146,10 @@ def app(
     {"whiskers": 0.8}, "seed": 7}. Each checkpoint is loaded once, and the same command goes on after
     an interruption.
     """
-    see_batch_usage(prompt, batch, shard, grid)
+    if batch is not None or shard is not None:
+        from assetctl.cli.batch import see_batch_usage, tell_batch  # noqa: PLC0415 - most make one thing
+
+        see_batch_usage(prompt, batch, shard, grid)
     typed = Request.of(
         *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
@@ -138,45 +159,64 @@ def app(
         auto_embeddings=auto_embeddings,
         count=count,
         output=Output(out, format, force),
+        dynamic=dynamic,
         **settings_of(settings),
     )
     request = with_recipe(typed, recipe, file)
+    if wildcards is not None and (batch is not None or not request.dynamic):
+        raise UsageError("--wildcards goes with --dynamic.", "ASSETCTL_WILDCARDS names the folder for a batch.")
     if batch is not None:
-        gc.enable()
-        tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
-        return
-    if not request.of_role("checkpoint"):
-        _offer_demo(session)
-    if dry_run:
-        _show_plan(session, request, grid)
+        gc.enable()  # as below
+        paths = tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
     else:
-        paths = _make(session, request) if grid is None else _make_grid(session, request, grid)
-        if show:
-            show_at_terminal(session, paths)
-        for path in paths if opened else ():
-            open_picture(session, path)
+        if not request.of_role("checkpoint"):
+            _offer_demo(session)
+        drawn = session.registry.draw(request, wildcards=wildcards)
+        if grid is not None and len(drawn) > 1:
+            raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
+        if dry_run:
+            _show_plan(session, drawn, grid)
+            return
+        paths = _make(session, drawn) if grid is None else _make_grid(session, drawn[0], grid)
+    if show:
+        show_at_terminal(session, paths)
+    for path in paths if opened else ():
+        open_picture(session, path)
 
 
-def _show_plan(session: Session, request: Request, grid: str | None) -> None:
+def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) -> None:
     if grid is not None:
-        planned = session.registry.plan_grid(request, grid)
+        planned = session.registry.plan_grid(requests[0], grid)
         session.out.result(planned, lambda: show_grid(session.out, planned))
         return
     from assetctl.operations.make.generate import GenerationResult  # noqa: PLC0415 - as where one is made
 
-    plan, report = session.registry.plan(request)
-    out = tuple(session.registry.check_picture_paths(plan, request.output))
-    session.out.result(GenerationResult((), plan, report, {}, out), lambda: show_plan(session, plan, out))
-    show_findings(() if session.out.json else report.findings)
+    results = []
+    for request in requests:
+        plan, report = session.registry.plan(request)
+        out = tuple(session.registry.check_picture_paths(plan, request.output))
+        results.append(GenerationResult((), plan, report, {}, out))
+
+    def render() -> None:
+        for result in results:
+            show_plan(session, result.plan, result.out)
+
+    session.out.result(results if len(results) > 1 else results[0], render)
+    for result in results:
+        show_findings(() if session.out.json else result.report.findings)
 
 
-def _make(session: Session, request: Request) -> list[str]:
+def _make(session: Session, requests: Sequence[Request]) -> list[str]:
     gc.enable()  # it was off for a short life, and this one is long
     with naming_what_is_done(), session.out.progress() as run:
-        result = session.registry.generate(request, run=run)
-    paths = [image.path for image in result.images]
-    session.out.result(result, lambda: session.out.lines(paths), paths)
-    tell_result(session, result)
+        if len(requests) > 1:
+            results = session.registry.generate_each(requests, run=run)
+        else:
+            results = [session.registry.generate(requests[0], run=run)]
+    paths = [image.path for result in results for image in result.images]
+    session.out.result(results if len(results) > 1 else results[0], lambda: session.out.lines(paths), paths)
+    for result in results:
+        tell_result(session, result)
     return paths
 
 

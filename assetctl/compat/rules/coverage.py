@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.compat.coverage import damaged_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +50,8 @@ def _said_otherwise(context: Context, lora: Asset, covered: Coverage, checkpoint
         return True
     if covered.matched or covered.shape_conflicts or covered.unmatched:
         return False
-    header = context.header(lora)
-    return bool(covered.elsewhere) or (header is not None and any(damaged_modules(header)))
+    changes = context.changes(lora)
+    return bool(covered.elsewhere) or (changes is not None and bool(changes.damaged))
 
 
 def _judged(lora: Asset, covered: Coverage, checkpoint: Asset) -> Finding | None:

@@ -6,7 +6,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
-from assetctl.compat.coverage import damaged_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +23,9 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Compare the halves with each other; no checkpoint is needed."""
     for lora in context.loras:
-        header = context.header(lora)
+        changes = context.changes(lora)
         wrong = defaultdict[str, list[str]](list)
-        for module, what in () if header is None else damaged_modules(header):
+        for module, what in () if changes is None else changes.damaged.values():
             wrong[what].append(module)
         for what, modules in wrong.items():
             message = f"{lora.name} is damaged: {len(modules)} of its modules {what}, {modules[0]} for one."

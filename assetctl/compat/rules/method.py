@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from assetctl.compat.check import Rule
 from assetctl.errors import UnusableError
-from assetctl.tensors.adapters import unsupported_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +28,8 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Look into each LoRA's header."""
     for asset in context.loras:
-        header = context.header(asset)
-        method = None if header is None else unsupported_method(header)
+        changes = context.changes(asset)
+        method = None if changes is None else changes.unsupported_method
         if method is not None:
             message = f"{asset.name} is a {method}, which `generate` cannot apply faithfully and will refuse."
             hint = "Leave it out of what you generate here, or convert it to a plain LoRA, for example with sd-scripts."

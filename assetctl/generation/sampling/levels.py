@@ -93,8 +93,8 @@ class Levels:
         logs = -0.5 * torch.log1p(self.sigmas.double() ** 2)
         time = (share.double() * steps - 1).clamp(0, self.last)
         low = time.floor().long().clamp(max=self.last - 1)
-        kept = logs[low] + (time - low) * (logs[low + 1] - logs[low])
-        return torch.expm1(-2 * kept).sqrt().float(), time.float()
+        kept = (logs[low] + (time - low) * (logs[low + 1] - logs[low])).float()
+        return (0.5 * (1 - (2 * kept).exp()).log() - kept).exp(), time.float()  # of 32 bits, as A1111 counts
 
 
 def closed(sigmas: torch.Tensor) -> torch.Tensor:

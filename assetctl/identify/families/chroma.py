@@ -9,6 +9,10 @@ from assetctl.identify.features import Family, Sign
 from assetctl.identify.signs import DOUBLE, FEED_FORWARD, NO, SINGLE, UNET, WIDTH, given
 
 _GUIDANCE = ("^distilled_guidance_layer.",)
+#: Of FLUX.1, instead of which it has that.
+_MODULATION = (
+    "img_mod.lin.", "txt_mod.lin.", "modulation.lin.", "norm.linear.", "norm1.linear.", "norm1_context.linear.",
+)  # fmt: skip
 
 #: How wide its guidance network is.
 _WITHIN = given(
@@ -22,6 +26,7 @@ _SIGNS = (
         "certain",
         "its modulation comes from a guidance network of its own, 5120 wide",
         needs=(_GUIDANCE,),
+        lacks=_MODULATION,
         measures={UNET: NO, _WITHIN: (5120,)},
     ),
     Sign("likely", "its modulation comes from a guidance network of its own", needs=(_GUIDANCE,), measures={UNET: NO}),

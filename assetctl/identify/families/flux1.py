@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assetctl.identify.features import WHOLE, Distilled, Family, Sign
+from assetctl.identify.features import WHOLE, Distilled, Family, Measure, Sign
 from assetctl.identify.signs import (
     DOUBLE,
     FEED_FORWARD,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _WIDTH = 3072
 _DOUBLE, _SINGLE = 19, 38
 _OVIS = (6, 27)  # of Ovis-Image, which is as wide; the FLUX.2 that is has 5 and 20
+#: Double and single blocks of others that are as wide and have fewer: a LoRA of just so many is one of theirs. FLUX.1
+#: itself is about with 8 and 38, pruned.
+_OTHERS = frozenset({_OVIS, (8, 28), (10, 20)})  # Bria 3.2, LongCat-Image
 _AURAFLOW = 32  # single blocks, which diffusers names as it does those of FLUX.1
 
 #: As its authors name it, and of XLabs's trainer, which knows FLUX.1 alone.
@@ -54,9 +57,20 @@ _FOREIGN = (
     "^time_embed.", "^timestep_embedder.", "^context_embedder.linear_1.", "^transformer_blocks.0.attn2.", "^connector.",
 )  # fmt: skip
 
+#: Whether a LoRA ends just where one of another's blocks would.
+_ENDS_AS_OTHERS = Measure(
+    "ends as another's blocks do",
+    lambda features: (
+        features.kind == "lora"
+        and features.blocks is not None
+        and (features.blocks.double, features.blocks.single) in _OTHERS
+    ),
+)
+
 #: What no measure of its blocks, or of the text that they are told, may be other than.
 _FITS = {
     UNET: NO, WIDTH: (_WIDTH,), SINGLE: range(_SINGLE + 1), FEED_FORWARD: ("plain", None), TEXT_IN: (4096, None),
+    _ENDS_AS_OTHERS: NO,
 }  # fmt: skip
 _FITS_DOUBLE = _FITS | {DOUBLE: range(_DOUBLE + 1)}
 _DETAIL = "its double and single blocks are 3072 wide and no more than FLUX.1's"
@@ -120,8 +134,9 @@ FAMILY = Family(
     contract=(
         "A network 3072 wide, told text 4096 wide and pooled text 768 wide, or with its authors' modulation; a "
         "LoRA of XLabs's trainer: certain. Other LoRAs of its blocks, at most 19 and 38: likely, as Step1X-Edit, "
-        "Bria, LongCat-Image and others have the same. Attention alone in few blocks: shared. Chroma's LoRAs look "
-        "so too, and say so in their metadata."
+        "Bria, LongCat-Image and others have the same; unless it ends just as one of Bria 3.2, LongCat-Image or "
+        "Ovis-Image does. Attention alone in few blocks: shared. Chroma's LoRAs look so too, and say so in their "
+        "metadata."
     ),
     latent_channels=16,
     clip="start",

@@ -30,9 +30,9 @@ _JOINT = tuple(
 _SIGNS = (
     Sign("certain", "its latents have 32 normalised channels", ("vae",), (("^bn.",),), measures={LATENT: (32,)}),
     Sign("certain", "its blocks share their modulation, or fuse attention and feed-forward", needs=(_OWN,),
-         measures={UNET: NO, WIDTH: _WIDTHS}),
+         lacks=_OTHER, measures={UNET: NO, WIDTH: _WIDTHS}),
     Sign("likely", "its blocks share their modulation, or fuse attention and feed-forward", needs=(_OWN,),
-         measures={UNET: NO, WIDTH: (None,)}),
+         measures={UNET: NO, WIDTH: (None, *_WIDTHS)}),
     Sign("certain", "the feed-forward of its blocks is gated", needs=(_BLOCKS,), lacks=_OTHER,
          measures={UNET: NO, WIDTH: _WIDTHS, FEED_FORWARD: ("gated",)}),
     Sign("likely", "it has no more than 8 joint blocks, 4096 or 6144 wide", needs=(_JOINT,),

@@ -19,9 +19,10 @@ _INTO_FUSION = taken(
 _MOST_OF_OTHERS = 8
 
 _SIGNS = (
-    Sign("certain", "it gates its attention, 6144 wide", needs=(_GATES,), measures={UNET: NO, _INTO_GATE: (6144,)}),
+    Sign("certain", "it gates its attention, 6144 wide", needs=(_GATES,),
+         measures={UNET: NO, _INTO_GATE: (6144,), WIDTH: (6144, None)}),
     Sign("certain", "it fuses layers of its text encoder, 2560 wide", needs=(_FUSION,),
-         measures={UNET: NO, _INTO_FUSION: (2560,)}),
+         measures={UNET: NO, _INTO_FUSION: (2560,), WIDTH: (6144, None)}),
     Sign("certain", "its blocks are 6144 wide", needs=(("^blocks.0.attn.w",),), measures={UNET: NO, _INTO: (6144,)}),
     Sign("certain", "it has more transformer blocks 6144 wide than any other family",
          needs=(("^transformer_blocks.0.attn.",),),

@@ -11,7 +11,8 @@ _INTO = taken("ff.conv_inverted", "mlp.inverted_conv.conv")
 _VIDEO = ("ff.conv_temp.", "mlp.t_conv.", "^plucker_embedder.", "^raymap_embedder.", "attn.recall_gate")
 
 _SIGNS = (
-    Sign("certain", "its feed-forward is an inverted convolution, 2240 or 1152 wide", WHOLE, (_CONVOLUTION,), _VIDEO,
+    Sign("certain", "its feed-forward is an inverted convolution, 2240 or 1152 wide", WHOLE, (_CONVOLUTION,),
+         (*_VIDEO, "ff.net.", "mlp.fc1."),
          {UNET: NO, _INTO: (2240, 1152)}),
     Sign("likely", "its feed-forward is an inverted convolution", needs=(_CONVOLUTION,), lacks=_VIDEO,
          measures={UNET: NO}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from assetctl.identify.features import Distilled, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    ADAPTER,
     CHANNELS,
     CONTEXT,
     DEPTH,
@@ -15,6 +16,7 @@ from assetctl.identify.signs import (
     NAMED,
     NO,
     ONLY,
+    SQUARES,
     TOKENS,
     UNET,
     VECTORS,
@@ -40,6 +42,8 @@ _SIGNS = (
     Sign("certain", "its vectors have width 768", ("embedding",),
          measures={VECTORS: ({768},), NAMED: (None,), TOKENS: YES}),
     Sign("likely", "its vectors have width 768", ("embedding",), measures={VECTORS: ({768},), NAMED: (None,)}),
+    Sign("possible", "it steers by pictures in squares of 8", ("controlnet",),
+         measures={ADAPTER: ("t2i-adapter",), SQUARES: (64, 192)}),
     Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
 )  # fmt: skip
 

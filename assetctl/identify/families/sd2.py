@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.identify.features import WHOLE, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    ADAPTER,
     CHANNELS,
     CONTEXT,
     DEPTH,
@@ -17,6 +18,7 @@ from assetctl.identify.signs import (
     LINEAR,
     NO,
     ONLY,
+    SQUARES,
     TOKENS,
     UNET,
     VECTORS,
@@ -44,6 +46,8 @@ _SIGNS = (
     Sign("certain", "its vectors have width 1024", ("embedding",),
          measures={VECTORS: ({1024},), TOKENS: YES}),
     Sign("likely", "its vectors have width 1024", ("embedding",), measures={VECTORS: ({1024},)}),
+    Sign("possible", "it steers by pictures in squares of 8", ("controlnet",),
+         measures={ADAPTER: ("t2i-adapter",), SQUARES: (64, 192)}),
     Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
 )  # fmt: skip
 

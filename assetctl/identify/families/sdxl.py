@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from assetctl.identify.features import Distilled, Driven, Family, Sign, TextEncoder, unet_variant
 from assetctl.identify.signs import (
+    ADAPTER,
     CONDITION,
     CONTEXT,
     DEPTH,
@@ -17,6 +18,7 @@ from assetctl.identify.signs import (
     LATENT,
     NO,
     SECOND,
+    SQUARES,
     T5,
     UNET,
     VECTORS,
@@ -56,6 +58,8 @@ _SIGNS = (
          measures=_SILENT | {DEPTH: range(1, 4), FIRST_ATTENTION: NO}),
     Sign("certain", "its vectors have widths 768 and 1280", ("embedding",), measures={VECTORS: ({768, 1280},)}),
     Sign("likely", "its vectors have width 1280", ("embedding",), measures={VECTORS: ({1280},)}),
+    Sign("likely", "it steers by pictures in squares of 16", ("controlnet",),
+         measures={ADAPTER: ("t2i-adapter",), SQUARES: (256, 768)}),
     Sign("possible", "its latents have 4 channels", ("vae",), measures={LATENT: (4,), VOLUMETRIC: NO}),
 )  # fmt: skip
 
@@ -80,7 +84,7 @@ FAMILY = Family(
         "Text of width 2048 in the cross-attention of a network, or of a LoRA that changes CLIP as well, a "
         "condition of 2816, or a second text encoder of width 1280 beside a UNet: certain. A LoRA of cross-"
         "attention alone: likely, as Kolors has the same; more than four transformer blocks in one attention "
-        "module, or text encoders alone, without T5: likely."
+        "module, text encoders alone, without T5, or a T2I-Adapter that takes pictures in squares of 16: likely."
     ),
     latent_channels=4,
     text_width=768 + 1280,

@@ -9,7 +9,7 @@ _MAPPERS = ("^clip_txt_mapper.", "^clip_txt_pooled_mapper.", "^clip_mapper.", "^
 _MIXING = ("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise.")
 
 _TEXT = taken("clip_txt_pooled_mapper", "clip_txt_mapper", "clip_mapper")
-_MIXED = given("channelwise.4")
+_MIXED = given("channelwise.4", alike=False)
 
 #: Of Würstchen 2, which is told pictures at several depths.
 _OTHER = ("^effnet_mappers.",)

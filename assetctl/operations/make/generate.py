@@ -314,16 +314,43 @@ def generate(
     return make(workspace, plan, report, backend, target, run)
 
 
+def generate_each(
+    workspace: Workspace,
+    plans: Sequence[tuple[Plan, CheckReport]],
+    backend: Backend,
+    *,
+    output: Output | None = None,
+    run: Run,
+) -> list[GenerationResult]:
+    """Make the one picture of each of several plans; they are saved, and told of, as those of one plan are.
+
+    Raises:
+        As `generate` does.
+    """
+    target = find_output_path(workspace, output, count=len(plans))
+    for plan, _ in plans:
+        see_files(workspace, plan)
+    results: list[GenerationResult] = []
+    saved: list[SavedPicture] = []
+    seeds = [plan.seeds[0] for plan, _ in plans]
+    target = target.made()
+    with _naming_what_is_done(saved, seeds, target), leaving(lambda: tuple(saved)):
+        for number, (plan, report) in enumerate(plans, 1):
+            results.append(make(workspace, plan, report, backend, target, run, Place(None, [number])))
+            saved += results[-1].images
+    return results
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which pictures of a job of a batch a plan makes.
+    """Which pictures of several a plan makes.
 
     Attributes:
-        job: The job's key.
-        numbers: One for each of the plan's seeds: which picture of the job it is, counted from 1.
+        job: The key of the job of a batch that they are for, if they are for one.
+        numbers: One for each of the plan's seeds: which picture it is, counted from 1.
     """
 
-    job: str
+    job: str | None
     numbers: Sequence[int]
 
 
@@ -340,7 +367,7 @@ def make(
     saved: list[SavedPicture] = []
     clock = _Clock()
     numbers = range(1, len(plan.seeds) + 1) if place is None else place.numbers
-    with _naming_what_is_done(saved, plan, target), leaving(lambda: tuple(saved)):
+    with _naming_what_is_done(saved, plan.seeds, target), leaving(lambda: tuple(saved)):
         plan = with_hashes(workspace, plan, run)
         for position, picture in enumerate(backend.generate(plan, run)):
             clock.note(picture)
@@ -353,7 +380,7 @@ def make(
 
 
 @contextmanager
-def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: OutputPath) -> Iterator[None]:
+def _naming_what_is_done(saved: Sequence[SavedPicture], seeds: Sequence[int], target: OutputPath) -> Iterator[None]:
     """Let whatever ends the work too soon tell of the pictures that there are."""
     try:
         yield
@@ -362,7 +389,7 @@ def _naming_what_is_done(saved: Sequence[SavedPicture], plan: Plan, target: Outp
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)
-        raise InterruptedGenerationError(saved, plan.seeds[done:], target.after(done)) from stop
+        raise InterruptedGenerationError(saved, seeds[done:], target.after(done)) from stop
 
 
 @contextmanager

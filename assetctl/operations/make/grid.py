@@ -107,9 +107,10 @@ class GridResult:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found of the cells that can be made, each once."""
+        """What was found of the cells that can be made, each once; a weight of 0 among others is meant."""
+        meant = {"zero_weight"} if any(axis.kind == "weight" for axis in self.axes) else set()
         every = (cell.report.findings for cell in self.cells if cell.report is not None)
-        return tuple(dict.fromkeys(each for findings in every for each in findings))
+        return tuple(dict.fromkeys(each for findings in every for each in findings if each.rule not in meant))
 
     @property
     def failed(self) -> tuple[AssetctlError, ...]:
@@ -135,7 +136,12 @@ def plan_grid(workspace: Workspace, request: Request, grid: str | Sequence[Axis]
     (request,) = drawn(workspace, request)
     finder = _Finder(workspace.catalog.read, request)
     axes = tuple(map(finder.named, axes))
-    cells = [_resolved(workspace, finder.request(axes, place), _cell(axes, place)) for place in _places(axes)]
+    judged: dict[object, dict[object, CheckReport]] = {}
+    cells = []
+    for place in _places(axes):
+        asked = finder.request(axes, place)
+        known = judged.setdefault((asked.prompt, asked.negative_prompt), {})
+        cells.append(_resolved(workspace, asked, _cell(axes, place), known))
     if all(cell.plan is None for cell in cells):
         raise all_failed(cells)
     planned = [number for number, cell in enumerate(cells) if cell.plan is not None]
@@ -183,14 +189,14 @@ def _cell(axes: Sequence[Axis], place: tuple[int, ...]) -> GridCell:
     return GridCell(values, place[0] + 1, (place[1] if len(place) > 1 else 0) + 1, block + 1)
 
 
-def _resolved(workspace: Workspace, request: Request, cell: GridCell) -> GridCell:
+def _resolved(workspace: Workspace, request: Request, cell: GridCell, judged: dict[object, CheckReport]) -> GridCell:
     """A cell with its plan, or why there is none; a name that is not there is a slip of whoever wrote the grid.
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
     """
     try:
-        plan, report = resolve(workspace, request)
+        plan, report = resolve(workspace, request, judged)
     except (NotFoundError, AmbiguousNameError):
         raise
     except AssetctlError as error:

@@ -209,7 +209,9 @@ def _unasked(generation: Generation, settings: Settings) -> dict[str, Any]:
 def _unless_taken(option: Option, settings: Settings, unasked: Settings) -> str | None:
     """The word for an option, or none where that is taken anyway or would do nothing."""
     value = settings[option.name]
-    if value == unasked[option.name] or (option.sampled and sampled_by_diffusers(settings["flavour"])):
+    if value == unasked.get(option.name, option.silent) or (
+        option.sampled and sampled_by_diffusers(settings["flavour"])
+    ):
         return None
     return written([replace(option, silent=None)], settings, "repr")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from assetctl.catalog.reading import Reader
     from assetctl.compat.check import Context
+    from assetctl.files.safetensors import Header
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
     from assetctl.request import Request, Use
@@ -53,12 +54,15 @@ def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -
     uses = _singled([(use, _found(read, use)) for use in request.uses])
     unknown = []
     prompts = (request.prompt, request.negative_prompt)
-    for name, weight in (tag for text in prompts if text for tag in parse_prompt(text).loras):
+    parsed = [parse_prompt(text) for text in prompts if text]
+    tags = ((*tag, unet) for each in parsed for tag, unet in zip(each.loras, each.unet_weights, strict=True))
+    for name, weight, unet in tags:
         try:
             asset = read.find_named(name, "lora")
-            if weight is not None:
-                check_weight(weight, f"<lora:{name}>")
-            uses.append(AssetUse.of("lora", asset, weight))
+            for each in (weight, unet):
+                if each is not None:
+                    check_weight(each, f"<lora:{name}>")
+            uses.append(AssetUse.of("lora", asset, weight if unet is None else unet, weight))
         except NotFoundError as error:
             if not note_unknown_tags:
                 raise
@@ -193,9 +197,16 @@ def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, 
     if vae is not None and vae.kind == "vae" and vae.format in LOADED and context.failure(vae) is None:
         tried.append((vae, partial(check_vae, Path(vae.path), context.header(vae), family.name)))
     live = dict.fromkeys(use.asset for use in context.selection.loras if use.weight and use.asset in context.loras)
+    passed: set[int] = set()  # tables of tensors: LoRAs of one trainer may share one, and pass with it
+
+    def look_at(lora: Asset, header: Header) -> None:
+        if id(header.tensors) not in passed:
+            check_lora(lora.name, header)
+            passed.add(id(header.tensors))
+
     for lora in live:
         header = context.header(lora) if lora.format in LOADED else None
-        tried += [] if header is None else [(lora, partial(check_lora, lora.name, header))]
+        tried += [] if header is None else [(lora, partial(look_at, lora, header))]
     for asset, look in tried:
         try:
             look()
