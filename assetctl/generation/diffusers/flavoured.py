@@ -108,7 +108,9 @@ class Painter:
         whole = course(self._flavour, self.settings, levels, sdxl=sdxl)
         return windowed(whole, self.settings, levels) if self._flavour == "comfyui" else whole
 
-    def _guess(self, shown: OnGuess | None) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    def _guess(
+        self, shown: OnGuess | None = None
+    ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
         """What the UNet takes for the picture, guided away from the negative prompt."""
         strength = self.settings["cfg_scale"]
         guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
