@@ -25,6 +25,7 @@ class PlannedUse:
         source: Where others could get it.
         weight: How strongly it is applied.
         found_by: The word of a prompt that an embedding was found by; `None` of what somebody chose.
+        text_weight: How strongly a LoRA changes text encoders, where that is not as strongly as all else.
     """
 
     role: str
@@ -43,13 +44,14 @@ class PlannedUse:
     source: str | None
     weight: float = 1.0
     found_by: str | None = None
+    text_weight: float | None = None
 
     @classmethod
     def of(cls, use: AssetUse) -> PlannedUse:
         """What a plan needs of an asset."""
-        own = {each.name for each in fields(cls)} - {"role", "weight", "found_by"}
+        said = {name: getattr(use, name) for name in ("role", "weight", "found_by", "text_weight")}
         return cls(
-            use.role, weight=use.weight, found_by=use.found_by, **{name: getattr(use.asset, name) for name in own}
+            **said, **{each.name: getattr(use.asset, each.name) for each in fields(cls) if each.name not in said}
         )
 
     @property

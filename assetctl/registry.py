@@ -544,8 +544,11 @@ class Registry:
         checkpoint: str | None = None,
         embeddings: Iterable[str] = (),
         auto_embeddings: bool = True,
+        flavour: str | None = None,
     ) -> PromptReading:
         """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
+
+        `flavour` is whose way that is: `a1111`, `comfyui` or `diffusers`; the usual one unless named.
 
         Works without a catalog, and makes none.
 
@@ -558,7 +561,12 @@ class Registry:
 
         several("embeddings", embeddings)
         return read_prompt(
-            self._workspace, text, checkpoint=checkpoint, embeddings=embeddings, auto_embeddings=auto_embeddings
+            self._workspace,
+            text,
+            checkpoint=checkpoint,
+            embeddings=embeddings,
+            auto_embeddings=auto_embeddings,
+            flavour=flavour,
         )
 
     # Pictures: made, made again, looked into and remembered.
@@ -618,7 +626,7 @@ class Registry:
         from assetctl.operations.make.generate import generate
 
         plan, report = self.plan(request)
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
@@ -678,7 +686,7 @@ class Registry:
         from assetctl.operations.make.grid_making import make_grid
 
         planned = self.plan_grid(request, grid)
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return make_grid(self._workspace, planned, painter, output=request.output, run=run)
 
@@ -716,11 +724,17 @@ class Registry:
         from assetctl.operations.make.jobs import read_list
 
         said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return generate_batch(
                 self._workspace, said, painter, base=base, manifest=Path(file), shard=shard, dry_run=dry_run, run=run
             )
+
+    @property
+    def _to_keep(self) -> int | None:
+        """Bytes of loaded models that may wait for another picture, where somebody has set how many."""
+        gigabytes = self._workspace.settings.keep_gigabytes
+        return None if gigabytes is None else gigabytes * 10**9
 
     def plan_reproduction(
         self,
@@ -734,7 +748,7 @@ class Registry:
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.reproduce import plan_reproduction
 
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes, run=run)
 
@@ -745,6 +759,7 @@ class Registry:
         out: PathLike | None = None,
         force: bool = False,
         other_bytes: bool = False,
+        sheet: PathLike | bool = False,
         backend: Backend | None = None,
         run: Run | None = None,
     ) -> Reproduced:
@@ -757,6 +772,7 @@ class Registry:
             out: A folder, or the new picture's name; the outputs folder unless given.
             force: Replace the file that `out` names.
             other_bytes: Take assets of the right name where the files themselves are not here.
+            sheet: Where both pictures go with their difference, on one sheet; `True` for beside the new one.
             backend: Who makes it; diffusers unless given.
             run: Told of every step.
 
@@ -767,15 +783,21 @@ class Registry:
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.reproduce import Reproduction, reproduce
 
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         if not isinstance(picture, Reproduction):
             picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter, run=run)
         target = None if out is None else Path(out)
         with running(run) as run:
-            return reproduce(self._workspace, picture, painter, out=target, force=force, run=run)
+            shown = sheet if isinstance(sheet, bool) else Path(sheet)
+            return reproduce(self._workspace, picture, painter, out=target, force=force, sheet=shown, run=run)
 
     def check_reproduction_path(
-        self, reproduction: Reproduction, *, out: PathLike | None = None, force: bool = False
+        self,
+        reproduction: Reproduction,
+        *,
+        out: PathLike | None = None,
+        force: bool = False,
+        sheet: PathLike | bool = False,
     ) -> Sequence[str]:
         """Where a picture that is made again goes, if it can be saved there: its name, or the folder; see `reproduce`.
 
@@ -785,7 +807,8 @@ class Registry:
         """
         from assetctl.operations.make.reproduce import check_output_path
 
-        return check_output_path(self._workspace, reproduction, out=None if out is None else Path(out), force=force)
+        target, shown = None if out is None else Path(out), sheet if isinstance(sheet, bool) else Path(sheet)
+        return check_output_path(self._workspace, reproduction, out=target, force=force, sheet=shown)
 
     def find_picture(self, name: str) -> Path | None:
         """The picture file that `name` is the path of, or `None`; one that is registered as an asset is an asset."""

@@ -27,6 +27,7 @@ class Sampler:
         automatic: The schedule that A1111 takes where "Automatic" is chosen.
         discards: Flavours that leave out the last level but one.
         brownian: Whether its noise comes off a Brownian path, unless diffusers draws it.
+        unguided: Whether it needs to know what the model says without the prompt, however strong guidance is (CFG++).
     """
 
     scheduler: str | None = None
@@ -35,6 +36,7 @@ class Sampler:
     automatic: str = "Uniform"
     discards: tuple[str, ...] = ()
     brownian: bool = False
+    unguided: bool = False
 
 
 def _multistep(algorithm: str, order: int) -> dict[str, Any]:
@@ -69,7 +71,11 @@ _PLAIN: Mapping[str, Sampler] = {
         **_multistep("sde-dpmsolver++", 3), comfyui="dpmpp_3m_sde", automatic="Exponential", discards=("a1111",),
         brownian=True,
     ),
+    "DPM fast": Sampler(comfyui="dpm_fast"),
+    "DPM adaptive": Sampler(comfyui="dpm_adaptive"),
+    "DDPM": Sampler(comfyui="ddpm"),
     "IPNDM": Sampler(comfyui="ipndm"),
+    "IPNDM_V": Sampler(comfyui="ipndm_v"),
     "DEIS": Sampler(comfyui="deis"),
     "DDIM": Sampler("DDIMScheduler", comfyui="ddim"),
     "PLMS": Sampler("PNDMScheduler", {"skip_prk_steps": True}),
@@ -78,6 +84,22 @@ _PLAIN: Mapping[str, Sampler] = {
     "LCM": Sampler("LCMScheduler", comfyui="lcm"),
     "TCD": Sampler(),
     "Restart": Sampler(automatic="Karras"),
+    "DDIM CFG++": Sampler(unguided=True),
+    "Euler CFG++": Sampler(comfyui="euler_cfg_pp", unguided=True),
+    "Euler a CFG++": Sampler(comfyui="euler_ancestral_cfg_pp", unguided=True),
+    "DPM++ 2S a CFG++": Sampler(comfyui="dpmpp_2s_ancestral_cfg_pp", automatic="Karras", unguided=True),
+    "DPM++ 2M CFG++": Sampler(comfyui="dpmpp_2m_cfg_pp", automatic="Karras", unguided=True),
+    "RES": Sampler(comfyui="res_multistep"),
+    "RES CFG++": Sampler(comfyui="res_multistep_cfg_pp", unguided=True),
+    "RES a": Sampler(comfyui="res_multistep_ancestral"),
+    "RES a CFG++": Sampler(comfyui="res_multistep_ancestral_cfg_pp", unguided=True),
+    "Gradient Estimation": Sampler(comfyui="gradient_estimation"),
+    "Gradient Estimation CFG++": Sampler(comfyui="gradient_estimation_cfg_pp", unguided=True),
+    "ER SDE": Sampler(comfyui="er_sde"),
+    "SEEDS 2": Sampler(comfyui="seeds_2"),
+    "SEEDS 3": Sampler(comfyui="seeds_3"),
+    "SA-Solver": Sampler(comfyui="sa_solver"),
+    "SA-Solver PECE": Sampler(comfyui="sa_solver_pece"),
 }  # fmt: skip
 
 #: Those whose scheduler in diffusers takes Karras' levels too.
@@ -89,7 +111,7 @@ def _diffusers(name: str, *, karras: bool) -> Sampler:
     """A sampler whose scheduler is told which levels to take, if it can be."""
     plain = _PLAIN[name]
     told = {"use_karras_sigmas": karras} if name in _WITHOUT else {}
-    fields = {key: getattr(plain, key) for key in ("comfyui", "automatic", "discards", "brownian")}
+    fields = {key: getattr(plain, key) for key in ("comfyui", "automatic", "discards", "brownian", "unguided")}
     return Sampler(plain.scheduler, {**plain.options, **told}, **fields)
 
 
@@ -121,8 +143,8 @@ EMPHASES = ("Original", "No norm", "Ignore", "None")
 
 #: A1111's names of samplers by those that ComfyUI, diffusers, InvokeAI and k-diffusion have.
 _NAMES = {
-    "euler_a": "Euler a", "kdpm_2": "DPM2", "kdpm_2_a": "DPM2 a", "dpm_2_a": "DPM2 a", "dpm_fast": "DPM fast",
-    "dpm_adaptive": "DPM adaptive", "pndm": "PLMS", "plms": "PLMS", "unipc": "UniPC", "dpmpp_2s_a": "DPM++ 2S a",
+    "euler_a": "Euler a", "kdpm_2": "DPM2", "kdpm_2_a": "DPM2 a", "dpm_2_a": "DPM2 a",
+    "pndm": "PLMS", "plms": "PLMS", "unipc": "UniPC", "dpmpp_2s_a": "DPM++ 2S a",
     "dpmpp_3m": "DPM++ 3M",
 } | {each.comfyui: name for name, each in _PLAIN.items() if each.comfyui}  # fmt: skip
 
@@ -238,7 +260,7 @@ def usual_noise(flavour: str) -> str:
 
 def usual_eta(sampler: str) -> float:
     """How much noise a sampler draws anew unless somebody chooses."""
-    return {"DDIM": 0.0, "TCD": 0.3}.get(told_apart(sampler)[0], 1.0)
+    return {"DDIM": 0.0, "DDIM CFG++": 0.0, "TCD": 0.3}.get(told_apart(sampler)[0], 1.0)
 
 
 def _one_of(name: str, names: tuple[str, ...], what: str) -> str:

@@ -227,20 +227,27 @@ ROLES = ("checkpoint", "lora", "embedding", "vae", "controlnet")
 class AssetUse:
     """An asset in its role, and how strongly it is applied; 1.0 is as trained.
 
-    `found_by` is the word of a prompt that an embedding was found by; `None` of what somebody chose.
+    `found_by` is the word of a prompt that an embedding was found by; `None` of what somebody chose. `text_weight` is
+    how strongly a LoRA changes text encoders, where that is not as strongly as all else.
     """
 
     role: str
     asset: Asset
     weight: float = 1.0
     found_by: str | None = None
+    text_weight: float | None = None
 
     @classmethod
-    def of(cls, role: str, asset: Asset, weight: float | None = None) -> AssetUse:
+    def of(cls, role: str, asset: Asset, weight: float | None = None, text_weight: float | None = None) -> AssetUse:
         """With a weight that was named, or else the asset's own, or 1; only LoRAs have one."""
         if weight is None:
             weight = 1.0 if asset.default_weight is None or role != "lora" else asset.default_weight
-        return cls(role, asset, weight)
+        return cls(role, asset, weight, text_weight=None if text_weight == weight else text_weight)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.weight and not self.text_weight
 
 
 @dataclass(frozen=True, slots=True)

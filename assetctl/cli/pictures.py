@@ -89,6 +89,7 @@ def show_resolved(out: Output, assets: Sequence[ResolvedAsset]) -> None:
     for each in assets:
         used = each.used
         weight = "" if used.weight is None else f" at {used.weight:g}"
+        weight += "" if used.text_weight is None else f", and {used.text_weight:g} for text encoders"
         digits = f" [{used.hash[:12]}]" if used.hash else ""
         out.labelled(used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {_verdict(each)}")
         if each.status != "here":
@@ -312,6 +313,7 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     """A plan as a page on stdout, and where its pictures would go."""
     for use in plan.uses:
         weight = "" if use.applied_weight is None else f" at {use.applied_weight:g}"
+        weight += "" if use.text_weight is None else f", and {use.text_weight:g} for text encoders"
         why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
         session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):

@@ -26,6 +26,7 @@ _TEXTS = (
     "text_b", "string_a", "string_b", "string1", "string2", "text_positive", "wildcard_text",
 )  # fmt: skip
 _MODELS = ("model", "model1", "base_model", "lora_stack", "optional_lora_stack", "pipe", "basic_pipe")
+_STACKS = ("lora_stack", "optional_lora_stack")
 _SIZES = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
 _LATENTS = ("latent_image", "latent", "samples", "pixels", "image")
 _SCALARS = ("value", "Value", "int", "float", "number", "seed", "noise_seed", "air", "string", "text")
@@ -129,6 +130,25 @@ class Graph:
         """Nodes that a model passes through, its loader first."""
         walked = self.walk(link, lambda node, _: [node.inputs.get(each) for each in _MODELS])
         return list(walked)[::-1]
+
+    def encoders(self, link: object) -> list[Node]:
+        """The nodes that encode the texts behind a conditioning."""
+        return [node for node in self.walk(link, _towards_texts) if "clip" in node.inputs]
+
+    def clip_chain(self, link: object) -> list[Node]:
+        """Nodes that text encoders pass through, their loader first."""
+        walked = self.walk(link, lambda node, _: [node.inputs.get(each) for each in ("clip", *_STACKS)])
+        return list(walked)[::-1]
+
+    def latents(self, link: object) -> list[Node]:
+        """Nodes that an empty picture passes through, the one that makes it first."""
+        return list(self.walk(link, lambda node, _: [node.inputs.get(each) for each in _LATENTS]))[::-1]
+
+    def readers(self, node: Node) -> list[Node]:
+        """Nodes that take something from one."""
+        return [
+            each for each in self.nodes.values() if any(self.linked(value) is node for value in each.inputs.values())
+        ]
 
     def size(self, link: object) -> tuple[Any, Any]:
         """Width and height of the latent image behind a link."""

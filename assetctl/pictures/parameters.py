@@ -198,6 +198,7 @@ class UsedAsset:
         hash: Lower-case hex digits of whatever hash it is: SHA256, AutoV1, AutoV2, AutoV3 or BLAKE3.
         weight: As it was applied; `None` where the picture does not say.
         sources: References that `pull` may understand, or pages: where it could come from.
+        text_weight: As a LoRA was applied to text encoders, where that is not as it was to all else.
     """
 
     role: str
@@ -205,6 +206,7 @@ class UsedAsset:
     hash: str | None = None
     weight: float | None = None
     sources: tuple[str, ...] = ()
+    text_weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +319,7 @@ class Collection:
         *,
         digest: object = None,
         weight: object = None,
+        text_weight: object = None,
         sources: Iterable[str] = (),
         turn: int | None = None,
     ) -> None:
@@ -327,6 +330,7 @@ class Collection:
             name: With or without folders: a bare name is one with folders that is known, if there is just one.
             digest: Two different hashes of one sort are of two assets.
             weight: As it was applied.
+            text_weight: As it was to text encoders, if that is another one.
             sources: Where it could come from.
             turn: Which use of this name in one text it is, from 0: each is an asset of its own.
         """
@@ -339,7 +343,15 @@ class Collection:
         title = _TITLE.fullmatch(text) if role == "checkpoint" else None
         if title is not None:
             name, digest = title[1], digest or title[2]
-        said = UsedAsset(role, model_name(name), digits(digest), number(weight), tuple(sources))
+        weights = (number(weight), number(text_weight))
+        said = UsedAsset(
+            role,
+            model_name(name),
+            digits(digest),
+            weights[0],
+            tuple(sources),
+            None if weights[0] is None else weights[1],
+        )
         if not (said.name or said.hash or said.sources):
             return
         at = self._same(said, turn)
@@ -384,14 +396,25 @@ class Collection:
             key = (each.role, _folded(each.name))
             turn = uses[key] if each.name else None
             uses[key] += 1
-            self.add(each.role, each.name, digest=each.hash, weight=each.weight, sources=each.sources, turn=turn)
+            self.add(
+                each.role,
+                each.name,
+                digest=each.hash,
+                weight=each.weight,
+                text_weight=each.text_weight,
+                sources=each.sources,
+                turn=turn,
+            )
 
     def add_loras(self, *prompts: str) -> None:
         """Note the LoRAs that prompts name in tags: as often as one of them does."""
         for text in prompts:
             uses = Counter[str]()
-            for name, weight in parse_prompt(text).loras[:MAX_ASSETS]:
-                self.add("lora", name, weight=weight, turn=uses[_folded(model_name(name))])
+            parsed = parse_prompt(text)
+            for (name, weight), unet in zip(parsed.loras[:MAX_ASSETS], parsed.unet_weights, strict=False):
+                turn = uses[_folded(model_name(name))]
+                text_weight = None if unet is None else weight
+                self.add("lora", name, weight=weight if unet is None else unet, text_weight=text_weight, turn=turn)
                 uses[_folded(model_name(name))] += 1
 
     def assets(self) -> tuple[UsedAsset, ...]:
@@ -426,6 +449,7 @@ def _joined(known: UsedAsset, said: UsedAsset) -> UsedAsset:
         max(known.hash or "", said.hash or "", key=len) or None,
         said.weight if known.weight is None else known.weight,
         tuple(dict.fromkeys((*known.sources, *said.sources)))[:_MAX_SOURCES],
+        said.text_weight if known.weight is None else known.text_weight,
     )
 
 

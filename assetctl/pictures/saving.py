@@ -43,7 +43,7 @@ def infotext(plan: Plan, seed: int, more: Mapping[str, str] | None = None) -> st
     The prompt names every LoRA with its weight, wherever the request named it. A line of a prompt that starts with
     `Negative prompt:` would end the prompt for every reader, so it joins the line before it. `more` fields follow.
     """
-    loras = [(use.name, use.weight) for use in plan.of("lora")]
+    loras = [(use.name, use.weight, use.text_weight) for use in plan.of("lora")]
     lines = [_MARK.sub(" ", with_loras(clean(plan.prompt.text), loras))]
     negative = without_tags(clean(plan.negative_prompt.text)).strip()  # its LoRAs are named with the prompt's
     if negative:
@@ -56,9 +56,12 @@ def infotext(plan: Plan, seed: int, more: Mapping[str, str] | None = None) -> st
     return "\n".join([*lines, ", ".join(fields)])
 
 
-def with_loras(prompt: str, loras: Iterable[tuple[str, float]]) -> str:
-    """A prompt with these LoRA tags at its end, and no others."""
-    tags = [f"<lora:{clean(name)}:{weight:g}>" for name, weight in loras]
+def with_loras(prompt: str, loras: Iterable[tuple[str, float, float | None]]) -> str:
+    """A prompt with tags of these LoRAs at its end, and no others; each with its weight, and that for text encoders."""
+    tags = [
+        f"<lora:{clean(name)}:{weight:g}>" if text is None else f"<lora:{clean(name)}:{text:g}:{weight:g}>"
+        for name, weight, text in loras
+    ]
     return " ".join([without_tags(prompt).strip(), *tags]).strip()
 
 
@@ -164,6 +167,7 @@ def _asset_record(use: PlannedUse) -> dict[str, Any]:
         "source": _public(use.source),
         "trigger_words": [sound(word) for word in use.trigger_words],
         **({} if use.applied_weight is None else {"weight": use.applied_weight}),
+        **({} if use.text_weight is None else {"text_weight": use.text_weight}),
         **({} if use.found_by is None else {"found_by": sound(use.found_by)}),
     }
 

@@ -36,8 +36,8 @@ _SMALLEST, _LARGEST, _LINES = 12, 48, 24
 #: Characters of a label, a title or a reason that are drawn, and lines that it has of its own.
 _MOST, _PARTS = 2000, 9
 
-#: Characters of a line: what is longer is parted unmeasured, for measuring takes as long as the text.
-_LINE = 1000
+#: Letters that have room in a line as long as the font is high, at most.
+_NARROWEST = 6
 
 #: A cell without a picture, where nothing says how large that would have been.
 _UNKNOWN = (256, 256)
@@ -308,16 +308,17 @@ def _wrapped(text: str, font: Any, width: float | None) -> list[str]:  # noqa: A
     if width is None:
         return [text]
     lines, line = list[str](), ""
+    most = max(int(width * _NARROWEST / getattr(font, "size", _SMALLEST)), 2)  # measuring takes as long as the text
     for word in text.split(" "):
         longer = f"{line} {word}" if line else word
-        if len(longer) <= _LINE and font.getlength(longer) <= width:
+        if len(longer) <= most and font.getlength(longer) <= width:
             line = longer
             continue
         if line:
             lines.append(line)
         line = word
-        while len(line) > _LINE or (len(line) > 1 and font.getlength(line) > width):  # no line holds the word
-            lengths = range(2, min(len(line), _LINE) + 1)
+        while len(line) > most or (len(line) > 1 and font.getlength(line) > width):  # no line holds the word
+            lengths = range(2, min(len(line), most) + 1)
             end = max(bisect_right(lengths, width, key=lambda n: font.getlength(line[:n])) + 1, 1)
             lines.append(line[:end])
             line = line[end:]

@@ -186,19 +186,23 @@ class Tag:
 
     Attributes:
         fields: What follows the name, each as a field's name, empty for most, and its value.
-        weight: `None` where no field gives a finite number.
+        weight: Of the text encoders, and of all else where that has none of its own; `None` where no field gives a
+            finite number.
+        unet: Of all else, where it has one of its own.
     """
 
     text: str
     name: str
     fields: tuple[tuple[str, str], ...]
     weight: float | None
+    unet: float | None = None
 
     @property
     def left_over(self) -> bool:
-        """Whether a field says something else than the weight: another weight for the UNet, a rank, a typing error."""
+        """Whether a field says something else than the two weights: a rank, a third number, a typing error."""
+        known = (self.weight, self.weight if self.unet is None else self.unet)
         return any(
-            name not in ("", *_WEIGHT_FIELDS) or _number(value.strip()) != self.weight for name, value in self.fields
+            name not in ("", *_WEIGHT_FIELDS) or _number(value.strip()) not in known for name, value in self.fields
         )
 
 
@@ -211,11 +215,13 @@ class ParsedPrompt:
         segments: Text and weight of each part, without LoRA tags; a chunk break is `("BREAK", -1.0)`.
         loras: Name and weight of each LoRA tag, in order; the weight is `None` where the tag gives none
             that is a finite number.
+        unet_weights: Of each of them, the weight for all but text encoders; `None` where it has none of its own.
     """
 
     text: str
     segments: tuple[tuple[str, float], ...]
     loras: tuple[tuple[str, float | None], ...]
+    unet_weights: tuple[float | None, ...] = ()
 
     @property
     def weights(self) -> dict[str, float | None]:
@@ -228,9 +234,10 @@ def parse_prompt(text: str) -> ParsedPrompt:
 
     A tag without a name or without its closing bracket is plain text.
     """
-    loras = tuple((tag.name, tag.weight) for tag in find_tags(text))
+    tags = list(find_tags(text))
+    loras = tuple((tag.name, tag.weight) for tag in tags)
     plain = _EMBEDDING_PATH.sub(lambda found: found[0].replace("\\", "/"), bare(text))
-    return ParsedPrompt(text, tuple(parse_weights(plain)), loras)
+    return ParsedPrompt(text, tuple(parse_weights(plain)), loras, tuple(tag.unet for tag in tags))
 
 
 def without_tags(text: str) -> str:
@@ -247,7 +254,7 @@ def find_tags(text: str) -> Iterator[Tag]:
     """The LoRA tags of a prompt, in order."""
     for found in _TAG.finditer(text):
         fields = _fields(found["fields"])
-        yield Tag(found[0], found["name"].strip(), fields, _weight(fields))
+        yield Tag(found[0], found["name"].strip(), fields, _weight(fields), _unet(fields))
 
 
 def _fields(text: str | None) -> tuple[tuple[str, str], ...]:
@@ -260,6 +267,15 @@ def _weight(fields: tuple[tuple[str, str], ...]) -> float | None:
     positional = [value for name, value in fields if not name]
     named = [value for name, value in fields if name in _WEIGHT_FIELDS]
     return _number((positional or named or [""])[0].strip())
+
+
+def _unet(fields: tuple[tuple[str, str], ...]) -> float | None:
+    """The field `unet` of a tag, or else its second positional one, if that is another weight than the first."""
+    named = [value for name, value in fields if name == "unet"]
+    positional = [value for name, value in fields if not name]
+    found = _number((named or positional[1:2] or [""])[0].strip())
+    weight = _weight(fields)
+    return None if weight is None or found == weight else found
 
 
 def _number(text: str) -> float | None:
@@ -288,10 +304,20 @@ class Remark(NamedTuple):
     hint: str
 
 
-def unread(text: str) -> list[Remark]:
-    """What of a prompt is not read as A1111 would, each once."""
+def unread(text: str, flavour: str = "diffusers") -> list[Remark]:
+    """What of a prompt is not read as its writer may mean it, each once.
+
+    Args:
+        text: The prompt.
+        flavour: Whose way to read it is: A1111's changes between steps and composes, ComfyUI's breaks no chunks.
+    """
     plain = without_tags(text)
-    remarks = [*_of_brackets(plain), *_of_commas(plain), *_of_and(plain), *_of_networks(plain)]
+    remarks = [*_of_commas(plain), *_of_networks(plain)]
+    if flavour != "a1111":
+        remarks = [*_of_brackets(plain), *_of_and(plain), *remarks]
+    if flavour == "comfyui" and _BREAK.search(plain):
+        hint = "Leave it out, or choose --flavour a1111, which starts a new chunk."
+        remarks.append(Remark("BREAK is read as a word: ComfyUI has no breaks.", hint))
     remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
     return list(dict.fromkeys(remarks))
 
@@ -356,11 +382,11 @@ def _of_brackets(text: str) -> Iterator[Remark]:
             start, bar = opened.pop()
             part = repr(shown(text[start : min(mark.end(), start + 2 * _SHOWN)]))
             if bar:
-                why = f"{part} is read as words: assetctl does not alternate between steps."
-                yield Remark(why, "Choose one, or make a picture of each.")
+                why = f"{part} is read as words: prompts alternate between steps with --flavour a1111 alone."
+                yield Remark(why, "Choose that, or one of the words.")
             elif _SCHEDULED.search(text, last, mark.start()):
-                why = f"{part} is read as words: assetctl does not change a prompt between steps."
-                yield Remark(why, "Write what you want throughout; a weight stands in round brackets: (cat:0.5).")
+                why = f"{part} is read as words: prompts change between steps with --flavour a1111 alone."
+                yield Remark(why, "Choose that; a weight stands in round brackets: (cat:0.5).")
         last = mark.end()
 
 
@@ -374,8 +400,8 @@ def _of_commas(text: str) -> Iterator[Remark]:
 
 def _of_and(text: str) -> Iterator[Remark]:
     if _AND.search(text):
-        hint = "Write a comma, or BREAK, which starts a new chunk."
-        yield Remark("AND is read as a word: assetctl does not compose several prompts.", hint)
+        hint = "Choose that, or write a comma."
+        yield Remark("AND is read as a word: prompts are composed with --flavour a1111 alone.", hint)
 
 
 def _of_networks(text: str) -> Iterator[Remark]:
@@ -394,5 +420,6 @@ def _of_tag(tag: Tag) -> Iterator[Remark]:
             hint = f"Write a point and no comma: <lora:{tag.name}:{comma.strip().replace(',', '.')}>."
         yield Remark(f"{shown(tag.text)!r} gets the LoRA's default weight: it names no number.", hint)
     elif tag.left_over:
-        hint = "Text encoder and UNet have one weight, and other fields do nothing: leave them out."
-        yield Remark(f"{shown(tag.text)!r} is read as <lora:{tag.name}:{tag.weight:g}> alone.", hint)
+        hint = "A tag has a weight for text encoders and one for the rest, and other fields do nothing: leave them out."
+        weights = "" if tag.unet is None else f":{tag.unet:g}"
+        yield Remark(f"{shown(tag.text)!r} is read as <lora:{tag.name}:{tag.weight:g}{weights}> alone.", hint)

@@ -425,3 +425,47 @@ def test_ctrl_c_leaves_nothing_and_says_that_the_same_command_starts_afresh(
     assert (ended.code, ended.error["code"]) == (130, "interrupted")
     assert "same command" in ended.error["hint"]
     assert list(folder.glob("*")) == []
+
+
+def test_a_lora_may_change_text_encoders_by_another_weight(assetctl, made, home, tmp_path):
+    small = ("--steps", "2", "--size", "64x64", "--seed", "3", "--checkpoint", "dream", "--no-auto-embeddings")
+    pixels = {}
+    for name, tag in {"both": "0.9", "same": "0.9:0.9", "text": "0.9:0", "unet": "0:0.9", "none": "0"}.items():
+        assert assetctl("generate", f"a cat <lora:ink:{tag}>", *small, "--out", tmp_path / f"{name}.png").code == 0
+        with Image.open(tmp_path / f"{name}.png") as image:
+            pixels[name] = image.tobytes()
+    assert pixels["both"] == pixels["same"]
+    assert len(set(pixels.values())) == 4
+    said = read_parameters(tmp_path / "text.png")
+    assert "<lora:ink:0.9:0>" in said.text
+    (lora,) = [each for each in said.record["assets"] if each["role"] == "lora"]
+    assert (lora["weight"], lora["text_weight"]) == (0, 0.9)
+    assert verdict(assetctl("reproduce", tmp_path / "text.png", "--json")) == "identical"
+    bare = write_png(tmp_path / "bare.png", parameters=said.text)  # whose record is lost
+    ended = assetctl("reproduce", bare, "--json")
+    (lora,) = [each for each in recorded(ended)["assets"] if each["role"] == "lora"]
+    assert (lora["weight"], lora["text_weight"]) == (0, 0.9)
+
+
+def test_both_pictures_and_their_difference_go_on_a_sheet(assetctl, made, home, tmp_path):
+    small = ("--out", tmp_path / "again.png")
+    said = read_parameters(made / "cat.png")
+    original = tmp_path / "cat.png"
+    with Image.open(made / "cat.png") as image:
+        save_picture(image.rotate(180), original, said.text, said.record)
+    ended = assetctl("reproduce", original, *small, "--compare", "--json")
+    assert ended.data["sheet"] == str(tmp_path / "again-compare.png")
+    assert verdict(ended) == "different"
+    with Image.open(ended.data["sheet"]) as sheet:
+        assert sheet.width > 3 * 64
+    again = assetctl("reproduce", original, "--compare-as", tmp_path / "x.webp")
+    assert (again.code, str(tmp_path / "x.webp") in again.out) == (0, True)
+    for more in ((), ("--dry-run",)):
+        refused = assetctl("reproduce", original, "--compare-as", tmp_path / "x.webp", "--json", *more)
+        assert (refused.code, refused.error["code"]) == (2, "usage")
+    assert assetctl("reproduce", original, "--compare-as", tmp_path / "x.bmp").code == 2
+    assert assetctl("reproduce", original, "--compare-as", original, "--force").code == 2
+    theirs = write_png(tmp_path / "theirs.png", parameters=infotext("a cat", Model="dream", Size="64x64", Steps=1))
+    ended = assetctl("reproduce", theirs, "--compare", "--json")
+    assert Path(ended.data["sheet"]).is_file()  # also where they are of other sizes
+    assert assetctl("reproduce", original, "--json").data["sheet"] is None

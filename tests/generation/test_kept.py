@@ -17,13 +17,15 @@ from generation import tiny
 from assetctl.demo import demo_assets
 from assetctl.errors import GenerationError
 from assetctl.generation.diffusers import DiffusersBackend
+from assetctl.registry import Registry
+from assetctl.request import Request
 from assetctl.run import Run
 from assetctl.samplers import LEGACY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from assetctl.plan import Plan
+    from assetctl.plan import Picture, Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("diffusers")
@@ -223,6 +225,26 @@ def test_with_no_budget_what_the_last_plan_needed_stays(demo: Demo, read: list[s
         made(backend, demo.plan(**asked))
     assert read == ["demo-checkpoint without []", "vae", "demo-vintage"]
     assert len(backend._kept._kept) == 2
+
+
+@pytest.mark.parametrize(("gigabytes", "budget"), [(None, None), ("0", 0), ("12", 12 * 10**9)])
+def test_how_much_is_kept_can_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: str | None, budget: int | None
+):
+    begun: list[DiffusersBackend] = []
+
+    class Noted(DiffusersBackend):
+        def generate(self, plan: Plan, run: Run) -> Iterator[Picture]:
+            begun.append(self)
+            return super().generate(plan, run)
+
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", Noted)
+    if gigabytes is not None:
+        monkeypatch.setenv("ASSETCTL_KEEP_GIGABYTES", gigabytes)
+    with Registry.open(tmp_path) as registry:
+        registry.import_files(demo_assets().checkpoint)
+        registry.generate(Request.of("a red star", checkpoint="demo-checkpoint", steps=1, width=64, height=64))
+    assert [backend._budget for backend in begun] == [budget]
 
 
 def test_a_lora_that_fails_leaves_no_network_half_changed(demo: Demo, tmp_path: Path):

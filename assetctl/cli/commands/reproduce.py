@@ -29,6 +29,7 @@ from assetctl.pictures.saving import FORMATS
         "assetctl reproduce outputs/20260131-120000-7.png",
         "assetctl reproduce 12 --out again.png",
         "assetctl reproduce ~/Downloads/cat.jpg --dry-run",
+        "assetctl reproduce cat.png --compare",
         "assetctl reproduce cat.png --json",
     ],
 )
@@ -41,7 +42,13 @@ def app(
     other_bytes: Annotated[
         bool, typer.Option("--other-bytes", help="Take an asset of the right name where the file itself is not here.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that --out names.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files that --out and --compare-as name.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Save both pictures and their difference on a sheet beside the new one.")
+    ] = False,
+    compare_as: Annotated[
+        Path | None, typer.Option("--compare-as", help="Save that sheet as this PNG, JPEG or WebP file.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and what would differ.")] = False,
 ) -> None:
     """Make a picture again, and say how the two compare.
@@ -52,7 +59,8 @@ def app(
     gc.enable()  # it was off for a short life, and this one is long
     reproduction = session.registry.plan_reproduction(picture, other_bytes=other_bytes)
     # before anything is promised
-    place = tuple(session.registry.check_reproduction_path(reproduction, out=out, force=force))
+    sheet = compare if compare_as is None else compare_as
+    place = tuple(session.registry.check_reproduction_path(reproduction, out=out, force=force, sheet=sheet))
     if dry_run:
         planned = GenerationResult((), reproduction.plan, reproduction.report, {}, place)
         session.out.result(Reproduced(reproduction, planned), lambda: _show(session, reproduction, place))
@@ -62,7 +70,7 @@ def app(
     _tell(session, reproduction, out)
     try:
         with session.out.progress() as run:
-            done = session.registry.reproduce(reproduction, out=out, force=force, run=run)
+            done = session.registry.reproduce(reproduction, out=out, force=force, sheet=sheet, run=run)
     except KeyboardInterrupt as stop:
         hint = "Nothing was saved: run the same command to make it."
         error = StoppedError("Interrupted: the picture is not done.", hint)
@@ -74,6 +82,8 @@ def app(
         session.out.line(image.path)
         if done.comparison is not None:
             session.out.line(f"Compared with {reproduction.original.path}: {done.comparison.detail}.")
+        if done.sheet is not None:
+            session.out.line(f"Both, and their difference: {done.sheet}")
 
     session.out.result(done, render, [image.path])
     tell_result(session, done.result)

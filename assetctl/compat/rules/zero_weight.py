@@ -25,7 +25,7 @@ def check(context: Context) -> Iterator[Finding]:
     """Look at the LoRAs' weights, and at the prompts."""
     selection = context.selection
     for use in selection.loras:
-        if use.weight == 0:
+        if use.idle:
             message = f"{use.asset.name} has no effect: its weight is 0."
             hint = f"Give it another: `--lora {use.asset.typed}:0.8`, or in a tag <lora:{use.asset.name}:0.8>."
             yield RULE.finding("warning", message, hint, use.asset)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from assetctl.generation.diffusers.conditioning import Conditioning
     from assetctl.generation.sampling.noise import Between
-    from assetctl.generation.sampling.programs import Course
+    from assetctl.generation.sampling.programs import Course, Guess
     from assetctl.options import Settings
 
     OnStep = Callable[[int, int, torch.Tensor], None]
@@ -108,28 +108,28 @@ class Painter:
         whole = course(self._flavour, self.settings, levels, sdxl=sdxl)
         return windowed(whole, self.settings, levels) if self._flavour == "comfyui" else whole
 
-    def _guess(
-        self, shown: OnGuess | None = None
-    ) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
-        """What the UNet takes for the picture, guided away from the negative prompt."""
+    def _guess(self, shown: OnGuess | None = None) -> Guess:
+        """What the UNet takes for the picture: guided away from the negative prompt, and by that one alone."""
         strength = self.settings["cfg_scale"]
         guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
         network, asked = _Network.of(self.pipeline.unet, self.settings), itertools.count()
 
-        def guess(x: torch.Tensor, sigma: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        def guess(x: torch.Tensor, sigma: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             whole = (sigma**2 + 1) ** 0.5
             towards, away = guidance.at(next(asked))
             told = [each for _, each in towards] if away is None else [away, *(each for _, each in towards)]
-            answers = network.answers(x / whole, time, told)
-            said = answers[0]
-            if away is not None:
-                for (weight, _), answer in zip(towards, answers[1:], strict=True):
-                    said = said + weight * strength * (answer - answers[0])
-            v = self.predicts == "v_prediction"
-            found = x / whole**2 - said * (sigma / whole) if v else x - said * sigma
+            answers = network.answers(x / whole if self._flavour == "comfyui" else x * (1 / whole), time, told)
+            if self.predicts == "v_prediction":
+                pictures = [x / whole**2 - said * (sigma / whole) for said in answers]
+            else:
+                pictures = [x - said * sigma for said in answers]
+            guided = pictures[0]
+            if away is not None:  # pictures are mixed, not noises: the last bit is the programs' then
+                for (weight, _), picture in zip(towards, pictures[1:], strict=True):
+                    guided = guided + (picture - pictures[0]) * (weight * strength)
             if shown is not None:
-                shown(found)
-            return found
+                shown(guided)
+            return guided, pictures[0]
 
         return guess
 

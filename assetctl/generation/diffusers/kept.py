@@ -171,7 +171,7 @@ class Kept:
             networks.state = None
             networks.pipeline = with_vae(networks.pipeline, vae.network)
             _set_embeddings(networks, plan.of("embedding"))
-            wanted = _by_content([use for use in plan.of("lora") if use.weight != 0])
+            wanted = _by_content([use for use in plan.of("lora") if use.weight or use.text_weight])
             networks.findings = set_loras(networks.pipeline, networks.loras, wanted)
             networks.state = _state(plan, keys[1])
         except BaseException:
@@ -219,7 +219,10 @@ def _keys(plan: Plan, device: str, dtype: str) -> tuple[Key, Key]:
 
 def _state(plan: Plan, vae: Key) -> object:
     """All that a plan has on its networks, in order."""
-    embeddings, loras = _words(plan.of("embedding")), [(_content(use), use.weight) for use in plan.of("lora")]
+    embeddings, loras = (
+        _words(plan.of("embedding")),
+        [(_content(use), use.weight, use.text_weight) for use in plan.of("lora")],
+    )
     return vae, embeddings, loras, [use.name for use in plan.of("lora")]
 
 

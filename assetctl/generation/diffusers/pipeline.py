@@ -249,7 +249,7 @@ def set_loras(
     Args:
         pipeline: Its networks are changed.
         on: What is on it, by content; this comes to be what is wanted.
-        wanted: None of weight 0, which changes nothing.
+        wanted: None whose weights are 0, which changes nothing.
 
     Returns:
         What showed only when they were loaded: LoRAs that change nothing.
@@ -274,8 +274,18 @@ def set_loras(
             _load(pipeline, name, use)
             on[content] = Adapter(name, _is_blank(pipeline, name))
     if wanted:
-        pipeline.set_adapters([on[content].name for content in wanted], [use.weight for use in wanted.values()])
+        names = [on[content].name for content in wanted]
+        weights = [_weights(pipeline, *each) for each in zip(names, wanted.values(), strict=True)]
+        pipeline.set_adapters(names, weights)
     return tuple(_blank(use) for content, use in wanted.items() if on[content].blank)
+
+
+def _weights(pipeline: DiffusionPipeline, name: str, use: PlannedUse) -> float | dict[str, float]:
+    """How strongly an adapter is applied; to each part, where text encoders have a weight of their own."""
+    if use.text_weight is None:
+        return use.weight
+    parts = (part for part, names in pipeline.get_list_adapters().items() if name in names)
+    return {part: use.text_weight if part.startswith("text_encoder") else use.weight for part in parts}
 
 
 def _check(lora: PlannedUse) -> None:

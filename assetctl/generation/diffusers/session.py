@@ -21,7 +21,7 @@ from assetctl.identify.plugins import family_called
 from assetctl.options import complete
 from assetctl.prompt.editing import composed
 from assetctl.run import Preview, Step
-from assetctl.samplers import LEGACY, of_diffusers, sampled_by_diffusers
+from assetctl.samplers import LEGACY, SAMPLERS, of_diffusers, sampled_by_diffusers, told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,7 +191,7 @@ def _prompts(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder
     ours = not sampled_by_diffusers(settings["flavour"])
     asked = [plan.prompt]
     guided = settings["cfg_scale"] != 1 or len(composed(plan.prompt.text)) > 1 if ours else settings["cfg_scale"] > 1
-    if guided:
+    if guided or SAMPLERS[told_apart(settings["sampler"])[0]].unguided:
         asked.append(plan.negative_prompt)
     skip = _layer(settings, family)
     zeros = bool(pipeline.config.get("force_zeros_for_empty_prompt"))

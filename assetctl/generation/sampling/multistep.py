@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -39,18 +38,18 @@ def lms(
         if straight_end and not levels[step + 1] > 0:
             slopes = slopes[:1]
         known = levels[step + 1 - len(slopes) : step + 1][::-1]
-        for number, slope in enumerate(slopes):
-            x = x + slope * _integral(known, number, levels[step], levels[step + 1])
+        gone = [_integral(known, number, levels[step], levels[step + 1]) for number in range(len(slopes))]
+        x = x + sum(weight * slope for weight, slope in zip(gone, slopes, strict=True))
         on_step(step, x)
     return x
 
 
-def _lagrange(places: Sequence[float], number: int, at: Tensor) -> Tensor:
+def _lagrange(places: Sequence[float] | Sequence[Tensor], number: int, at: Tensor) -> Tensor:
     """The polynomial that is 1 at one place and 0 at all others."""
     value = torch.ones_like(at)
     for other, place in enumerate(places):
         if other != number:
-            value = value * (at - place) / (places[number] - place)
+            value = value * ((at - place) / (places[number] - place))
     return value
 
 
@@ -78,6 +77,81 @@ def ipndm(
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
         slopes = [slope_of(x, sigma, denoise(x, sigma)), *slopes][:4]
         x = x + _adams(slopes if after > 0 else slopes[:1]) * (after - sigma)
+        on_step(step, x)
+    return x
+
+
+def ipndm_v(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
+    """The same, with weights that know how uneven steps are, as its authors have them."""
+    slopes: list[torch.Tensor] = []
+    for step, (sigma, after) in enumerate(pairwise(sigmas)):
+        slopes = [slope_of(x, sigma, denoise(x, sigma)), *slopes][:4]
+        if after > 0:
+            widths = [sigmas[step + 1 - back] - sigmas[step - back] for back in range(len(slopes))]
+            weights = _uneven(widths)
+            x = x + (after - sigma) * torch.stack(
+                [each * slope for each, slope in zip(weights, slopes, strict=True)]
+            ).sum(0)
+        else:
+            x = x + slopes[0] * (after - sigma)
+        on_step(step, x)
+    return x
+
+
+def _uneven(widths: Sequence[Tensor]) -> list[Tensor]:
+    """Weights of the last slopes, by the widths of the step and of those before it, the newest first."""
+    h, one = widths[0], torch.ones_like(widths[0])
+    if len(widths) == 1:
+        return [one]
+    first = widths[1]
+    weights = [one + h / first / 2, -(h / first) / 2]
+    if len(widths) == 2:
+        return weights
+    second = widths[2]
+    ratio = first / second
+    bend = (1 - h / (3 * (h + first)) * (h * (h + first)) / (first * (first + second))) / 2
+    weights = [weights[0] + bend, weights[1] - (1 + ratio) * bend, bend * ratio]
+    if len(widths) == 3:
+        return weights
+    third = widths[3]
+    twist = (1 - h / (3 * (h + first))) / 2 + (1 - h / (2 * (h + first))) * h / (6 * (h + first + second))
+    twist = twist * (h * (h + first) * (h + first + second)) / (first * (first + second) * (first + second + third))
+    further = first * (first + second) / (second * (second + third))
+    return [
+        weights[0] + twist,
+        weights[1] - (1 + ratio + further) * twist,
+        weights[2] + (ratio + further * (1 + second / third)) * twist,
+        -twist * further * ratio,
+    ]
+
+
+def gradient_estimation(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Between,
+    on_step: OnStep,
+    tuning: Tuning = USUAL,
+    *,
+    unguided: bool = False,
+) -> Tensor:
+    """Straight on, and as far again as the slope has changed (Permenter and Yuan 2023, https://arxiv.org/abs/2306.04848).
+
+    `unguided` goes on by what the model says to the negative prompt (CFG++).
+    """
+    old = None
+    for step, (sigma, after) in enumerate(pairwise(sigmas)):
+        denoised = denoise(x, sigma)
+        slope = slope_of(x, sigma, denoise.away if unguided else denoised)
+        if not after > 0:
+            x = denoised
+        else:
+            x = denoised + slope * after if unguided else x + slope * (after - sigma)
+            if old is not None:
+                x = x + (slope - old) * (after - sigma)
+        old = slope
         on_step(step, x)
     return x
 
@@ -119,17 +193,21 @@ def deis(
 
 
 def _deis_weights(sigmas: Tensor, order: int) -> list[list[Tensor]]:
-    """What each of the last slopes counts for at each step, in the time of a linear schedule of betas."""
-    low, high = (math.log(each**2 + 1) for each in _DEIS_RANGE)
+    """What each of the last slopes counts for at each step, in the time of a linear schedule of betas.
+
+    In 32 bits throughout: where steps are small, the weights come of what is lost.
+    """
+    low, high = (torch.tensor(_DEIS_RANGE) ** 2 + 1).log()
     growth = 2 * (low / _DEIS_START - high) / (_DEIS_START - 1)
     least = high - growth / 2
     times = ((least**2 + 2 * growth * (sigmas**2 + 1).log()).sqrt() - least) / growth
+    width = (growth + least) - least
     found = []
     for step, (start, end) in enumerate(pairwise(times)):
-        places = [float(times[step - back]) for back in range(min(step + 1, order))]
+        places = [times[step - back] for back in range(min(step + 1, order))]
         at = torch.linspace(float(start), float(end), _PARTS)
-        kept = torch.exp(-0.5 * at**2 * growth - at * least)
-        rate = 0.5 * (at * growth + least) / (kept * (1 - kept)).sqrt()
+        kept = torch.exp(-0.5 * at**2 * width - at * least)
+        rate = 0.5 * (at * width + least) / (kept * (1 - kept)).sqrt()
         part = (end - start) / _PARTS
         found.append([(rate * _lagrange(places, number, at)).sum() * part for number in range(len(places))])
     return found
@@ -149,6 +227,23 @@ def dpmpp_2m(
             target = (1 + share) * denoised - share * old
         x = (after / sigma) * x - (-h).expm1() * target
         old, width = denoised, h
+        on_step(step, x)
+    return x
+
+
+def dpmpp_2m_cfg_pp(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
+    """DPM-Solver++ (2M), the noise kept that the model sees without the prompt (CFG++)."""
+    old, width = None, None
+    for step, (sigma, after) in enumerate(pairwise(sigmas)):
+        denoised = denoise(x, sigma)
+        h = sigma.log() - after.log()
+        further = (-h).exp() * (x - denoise.away)
+        if old is not None and width is not None and after > 0:
+            further = further - (-h).expm1() * (h / (2 * width)) * (denoised - old)
+        x = denoised + further
+        old, width = denoise.away, h
         on_step(step, x)
     return x
 
@@ -233,36 +328,45 @@ def unipc(
     tuning: Tuning = USUAL,
     *,
     second: bool = False,
+    by_shares: bool = False,
 ) -> Tensor:
     """UniPC of the third order: predicted, then corrected (Zhao et al. 2023, https://arxiv.org/abs/2302.04867).
 
-    `second` takes the paper's second B(h), `bh2`. The last level must not be 0; `denoise` is called for all others.
+    `second` takes the paper's second B(h), `bh2`; `by_shares` has the levels' logarithms from `_logs_of_shares`. The
+    last level must not be 0; `denoise` is called for all others.
     """
     steps = len(sigmas) - 1
-    known = [(sigmas[0], denoise(x, sigmas[0]))]  # newest first
+    logs = _logs_of_shares(sigmas) if by_shares else sigmas.log()
+    known = [(logs[0], denoise(x, sigmas[0]))]  # newest first
     for step in range(1, steps + 1):
         order = min(step, 3, max(steps - 1, 1)) if step < 3 else min(3, steps + 1 - step, max(steps - 1, 1))
-        base, changes, corrected, factor = _unipc_step(x, sigmas[step], known[:order], second=second)
+        base, changes, corrected, factor = _unipc_step(x, logs[step], known[:order], second=second)
         x = base - factor * _weighted(_solved(*corrected, predict=True), changes)
         if step < steps:
             target = denoise(x, sigmas[step])
             changes.append(target - known[0][1])
             x = base - factor * _weighted(_solved(*corrected, predict=False), changes)
-            known = [(sigmas[step], target), *known][:3]
+            known = [(logs[step], target), *known][:3]
         on_step(step - 1, x)
     return x
+
+
+def _logs_of_shares(sigmas: Tensor) -> Tensor:
+    """Levels' logarithms from the picture's share and the noise's, in 32 bits: low ones lose much, and ComfyUI's do."""
+    kept = 0.5 * (1 / (sigmas * sigmas + 1)).log()
+    return 0.5 * (1 - (2 * kept).exp()).log() - kept
 
 
 def _unipc_step(
     x: Tensor, after: Tensor, known: Sequence[tuple[Tensor, Tensor]], *, second: bool
 ) -> tuple[Tensor, list[Tensor], tuple[Tensor, Tensor], Tensor]:
     """A step's first order, the changes of earlier pictures, and the equations that weigh these (the paper's 5)."""
-    sigma, denoised = known[0]
-    h = sigma.log() - after.log()
+    log, denoised = known[0]
+    h = log - after
     minus = -h
-    base = after / sigma * x - minus.expm1() * denoised
+    base = minus.exp() * x - minus.expm1() * denoised
     factor = minus.expm1() if second else minus
-    places = [(sigma.log() - level.log()) / h for level, _ in known[1:]]
+    places = [(log - earlier) / h for earlier, _ in known[1:]]
     changes = [(picture - denoised) / place for place, (_, picture) in zip(places, known[1:], strict=True)]
     rows = torch.stack([*places, torch.ones_like(h)])
     powers, wanted, series, factorial = [], [], minus.expm1() / minus - 1, 1

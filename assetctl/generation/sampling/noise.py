@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+import math
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import torch
-
-from assetctl.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
+
+    _Words: TypeAlias = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
     #: Noise for a step from one level to another.
     Between = Callable[[Tensor, Tensor], Tensor]
@@ -55,9 +54,9 @@ class NvidiaSource:
 SOURCES: dict[str, Callable[[int], Source]] = {"CPU": CpuSource, "NV": NvidiaSource}
 """By the names of the option `noise`."""
 
-_ROUNDS, _HALF, _LOW = 10, np.uint64(32), np.uint64(0xFFFFFFFF)
-_FACTORS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_KEY_STEPS = 0x9E3779B9, 0xBB67AE85
+#: Numbers of Philox: rounds, what words are multiplied by, and what keys go up by.
+_ROUNDS, _FACTORS, _KEY_STEPS = 10, (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)), (0x9E3779B9, 0xBB67AE85)
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 def philox_normals(seed: int, draw: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -68,31 +67,43 @@ def philox_normals(seed: int, draw: int, count: int) -> np.ndarray[tuple[int], n
         draw: How many times numbers were drawn before.
         count: How many numbers.
     """
-    keys = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
-    nothing = np.zeros(count, np.uint64)
-    words = [nothing + np.uint64(draw), nothing, np.arange(count, dtype=np.uint64), nothing]
-    for _ in range(_ROUNDS):
-        first, second = words[0] * _FACTORS[0], words[2] * _FACTORS[1]
-        words = [
-            (second >> _HALF) ^ words[1] ^ np.uint64(keys[0]),
-            second & _LOW,
-            (first >> _HALF) ^ words[3] ^ np.uint64(keys[1]),
-            first & _LOW,
-        ]
-        keys = (keys[0] + _KEY_STEPS[0]) & 0xFFFFFFFF, (keys[1] + _KEY_STEPS[1]) & 0xFFFFFFFF
+    first, second = _philox_words(seed, draw, count)
     unit = float(np.float32(2.0**-32))
     turn = float(np.float32(2.0**-32 * 2 * np.pi))
-    radius = np.sqrt(-2.0 * np.log(words[0] * unit + unit / 2))
-    found: np.ndarray[tuple[int], np.dtype[np.float32]] = radius * np.sin(words[1] * turn + turn / 2)
-    return found.astype(np.float32)
+    radius, angle = first * unit, second * turn
+    radius += unit / 2
+    angle += turn / 2
+    np.log(radius, out=radius)
+    radius *= -2.0
+    np.sqrt(radius, out=radius)
+    radius *= torch.from_numpy(angle).sin_().numpy()  # ten times as fast as numpy's
+    found: np.ndarray[tuple[int], np.dtype[np.float32]] = radius.astype(np.float32)
+    return found
+
+
+def _philox_words(seed: int, draw: int, count: int) -> tuple[_Words, _Words]:
+    """The first two of four words of 32 bits for each counter; in place, as half of the time is else that of memory."""
+    keys = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
+    words = [np.zeros(count, np.uint64) for _ in range(4)]
+    words[0] += np.uint64(draw)
+    words[2] += np.arange(count, dtype=np.uint64)
+    products = np.empty((2, count), np.uint64)
+    for _ in range(_ROUNDS):
+        np.multiply(words[0], _FACTORS[0], out=products[0])
+        np.multiply(words[2], _FACTORS[1], out=products[1])
+        for number, product in enumerate(reversed(products)):
+            mixed, kept = words[2 * number], words[2 * number + 1]
+            np.right_shift(product, _HALF, out=mixed)
+            mixed ^= kept
+            mixed ^= np.uint64(keys[number])
+            np.bitwise_and(product, _LOW, out=kept)
+        keys = (keys[0] + _KEY_STEPS[0]) & 0xFFFFFFFF, (keys[1] + _KEY_STEPS[1]) & 0xFFFFFFFF
+    return words[0], words[1]
 
 
 def drawn(source: Source, like: Tensor) -> Between:
     """Noise that is drawn anew for each step, whatever its levels."""
     return lambda _sigma, _after: source.draw(like.shape).to(like)
-
-
-_PATCHING = threading.Lock()
 
 
 def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor) -> Between:
@@ -104,42 +115,74 @@ def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor) -> Between:
         sigmas: The levels of the whole run.
         like: What the noise is added to.
     """
-    try:
-        import torchsde  # noqa: PLC0415 - half a second that a few samplers pay
-    except ImportError as error:
-        hint = "Install it with `pip install 'assetctl[generate]'`."
-        raise MissingExtraError(
-            "torchsde is not installed, and the noise of this sampler comes of it.", hint
-        ) from error
-
-    low, high = sigmas[sigmas > 0].min(), sigmas.max()
-    with _drawing_from(kind):
-        tree = torchsde.BrownianTree(low, torch.zeros(like.shape), high, entropy=seed)
+    path = _Path(kind, seed, float(sigmas[sigmas > 0].min()), float(sigmas.max()), tuple(like.shape))
 
     def between(sigma: Tensor, after: Tensor) -> Tensor:
         start, end = (sigma, after) if sigma < after else (after, sigma)
-        with _drawing_from(kind):
-            way: Tensor = tree(start, end)
-        return ((way if sigma < after else -way) / (end - start).sqrt()).to(like)
+        way = path.way(float(start), float(end))
+        return ((way if sigma < after else -way) / (end - start).abs().sqrt()).to(like)
 
     return between
 
 
-@contextmanager
-def _drawing_from(kind: str) -> Iterator[None]:
-    """Have torchsde draw a path's points from a source: it has no way to be told, so its function is replaced."""
-    if kind == "CPU":
-        yield
-        return
-    from torchsde._brownian import brownian_interval  # noqa: PLC0415 - as above
+#: Digits that levels are rounded to; words of a seed's pool; parts of a path that are remembered.
+_DIGITS, _POOL, _REMEMBERED = 6, 24, 96
 
-    def draw(size: Sequence[int], dtype: torch.dtype, device: torch.device, seed: int) -> Tensor:
-        return SOURCES[kind](int(seed)).draw(size).to(device, dtype)
+#: A part of a path: from where, to where, its number among those as deep, and how deep it is.
+_Part: TypeAlias = tuple[float, float, int, int]
 
-    with _PATCHING:
-        before = brownian_interval._randn  # noqa: SLF001 - see above
-        brownian_interval._randn = draw  # noqa: SLF001
-        try:
-            yield
-        finally:
-            brownian_interval._randn = before  # noqa: SLF001
+
+class _Path:
+    """A path that is halved again and again, each half drawn by a seed of its own, as torchsde's `BrownianTree`.
+
+    The numbers are torchsde's to the last bit (https://github.com/google-research/torchsde); a part is drawn once
+    while it is remembered, not anew for each of its ends, and the source of the noise can be chosen.
+    """
+
+    def __init__(self, kind: str, seed: int, low: float, high: float, shape: tuple[int, ...]) -> None:
+        self._source, self._seed, self._shape = SOURCES[kind], seed, shape
+        self._whole: _Part = (round(low, _DIGITS), round(high, _DIGITS), 0, 0)
+        self._gone = self._draw(()) * math.sqrt(high - low)
+        self._halves: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def way(self, start: float, end: float) -> Tensor:
+        """How far the path goes from one level to another."""
+        low, high = self._whole[:2]
+        start, end = (round(min(max(each, low), high), _DIGITS) for each in (start, end))
+        if not start < end:
+            return torch.zeros(self._shape)
+        pieces = self._pieces(start, end, self._whole, self._gone)
+        total = next(pieces)
+        for piece in pieces:
+            total = total + piece
+        return total
+
+    def _pieces(self, start: float, end: float, part: _Part, gone: Tensor) -> Iterator[Tensor]:
+        """The ways of the parts that lie between two levels, the lowest first."""
+        if (start, end) == part[:2]:
+            yield gone
+            return
+        low, high, number, depth = part
+        middle = round(0.5 * (high + low), _DIGITS)
+        first, second = self._split(part, middle, gone)
+        if start < middle:
+            yield from self._pieces(start, min(end, middle), (low, middle, 2 * number, depth + 1), first)
+        if end > middle:
+            yield from self._pieces(max(start, middle), end, (middle, high, 2 * number + 1, depth + 1), second)
+
+    def _split(self, part: _Part, middle: float, gone: Tensor) -> tuple[Tensor, Tensor]:
+        """The ways of a part's halves; what was needed last is kept longest."""
+        low, high, number, depth = part
+        found = self._halves.pop((number, depth), None)
+        if found is None:
+            share, left = 1 / (high - low), middle - low
+            first = left * gone * share + math.sqrt(left * (high - middle) * share) * self._draw((number, depth))
+            found = first, gone - first
+            if len(self._halves) >= _REMEMBERED:
+                del self._halves[next(iter(self._halves))]
+        self._halves[number, depth] = found
+        return found
+
+    def _draw(self, place: tuple[int, ...]) -> Tensor:
+        words = np.random.SeedSequence(self._seed, spawn_key=place, pool_size=_POOL)
+        return self._source(int(words.generate_state(1)[0])).draw(self._shape)

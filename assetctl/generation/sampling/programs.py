@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from assetctl.generation.sampling import exponential
 from assetctl.generation.sampling import levels as of
 from assetctl.generation.sampling import multistep as many
 from assetctl.generation.sampling import solvers as one
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
     from assetctl.generation.sampling.levels import Levels, Schedule
     from assetctl.generation.sampling.noise import Between
-    from assetctl.generation.sampling.solvers import OnStep, Solver
+    from assetctl.generation.sampling.solvers import Denoise, OnStep, Solver
     from assetctl.options import Settings
 
-    #: What a model takes for the picture, given `x` scaled to the model's liking, its level, and its time.
-    Guess = Callable[[Tensor, Tensor, Tensor], Tensor]
+    #: What a model takes for the picture in `x`, given its level and its time: guided, and away from the prompt.
+    Guess = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 SOLVERS: Mapping[str, Solver] = {
@@ -37,8 +38,20 @@ SOLVERS: Mapping[str, Solver] = {
     "LMS": many.lms, "DPM2": one.dpm_2, "DPM2 a": one.dpm_2_ancestral, "DPM++ 2M": many.dpmpp_2m,
     "DPM++ 2S a": one.dpmpp_2s_ancestral, "DPM++ SDE": one.dpmpp_sde, "DPM++ 2M SDE": many.dpmpp_2m_sde,
     "DPM++ 2M SDE Heun": partial(many.dpmpp_2m_sde, by_heun=True), "DPM++ 3M SDE": many.dpmpp_3m_sde,
-    "IPNDM": many.ipndm, "DEIS": many.deis, "PLMS": many.plms, "UniPC": many.unipc,
-    "UniPC bh2": partial(many.unipc, second=True), "LCM": one.lcm, "TCD": one.tcd, "Restart": one.restart,
+    "DPM fast": exponential.dpm_fast, "DPM adaptive": exponential.dpm_adaptive,
+    "DDPM": one.ddpm, "IPNDM": many.ipndm, "IPNDM_V": many.ipndm_v, "DEIS": many.deis, "PLMS": many.plms,
+    "UniPC": many.unipc, "UniPC bh2": partial(many.unipc, second=True), "LCM": one.lcm, "TCD": one.tcd,
+    "Restart": one.restart,
+    "DDIM CFG++": partial(one.euler_cfg_pp, share=1 / 12.5),
+    "Euler CFG++": partial(one.euler_cfg_pp, straight=True), "Euler a CFG++": one.euler_cfg_pp,
+    "DPM++ 2S a CFG++": partial(one.dpmpp_2s_ancestral, unguided=True), "DPM++ 2M CFG++": many.dpmpp_2m_cfg_pp,
+    "RES": partial(exponential.res_multistep, straight=True),
+    "RES CFG++": partial(exponential.res_multistep, straight=True, unguided=True),
+    "RES a": exponential.res_multistep, "RES a CFG++": partial(exponential.res_multistep, unguided=True),
+    "Gradient Estimation": many.gradient_estimation,
+    "Gradient Estimation CFG++": partial(many.gradient_estimation, unguided=True),
+    "ER SDE": exponential.er_sde, "SEEDS 2": exponential.seeds, "SEEDS 3": partial(exponential.seeds, stages=3),
+    "SA-Solver": exponential.sa_solver, "SA-Solver PECE": partial(exponential.sa_solver, asks_again=True),
 }  # fmt: skip
 """By the names that `assetctl.samplers` lists."""
 
@@ -71,14 +84,21 @@ class Course:
 
     def run(self, guess: Guess, first: Tensor, noise: Between, on_step: OnStep) -> Tensor:
         """The picture's latents, from first noise of unit strength."""
-
-        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            time = self.time(sigma)
-            denoised = guess(x, sigma, time)
-            return _bounded(denoised, x, time) if self.bounded else denoised
-
         x = first * self.start
-        return self.solver(denoise, x, self.sigmas, noise, on_step, self.tuning) * self.end
+        return self.solver(_Denoiser(self, guess), x, self.sigmas, noise, on_step, self.tuning) * self.end
+
+
+class _Denoiser:
+    """A model as samplers ask it."""
+
+    def __init__(self, way: Course, guess: Guess) -> None:
+        self._way, self._guess = way, guess
+        self.away = torch.empty(0)
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        time = self._way.time(sigma)
+        guided, self.away = self._guess(x, sigma, time)
+        return _bounded(guided, x, time) if self._way.bounded else guided
 
 
 def _bounded(denoised: Tensor, x: Tensor, time: Tensor) -> Tensor:
@@ -100,7 +120,7 @@ def course(flavour: str, settings: Settings, levels: Levels, *, sdxl: bool = Fal
     tuning = _tuning(settings, levels)
     if flavour == "comfyui":
         return _comfyui(sampler, schedule, settings, tuning, sdxl=sdxl)
-    if sampler in ("DDIM", "PLMS"):
+    if sampler in ("DDIM", "DDIM CFG++", "PLMS"):
         return _by_times(sampler, settings, tuning)
     if sampler == "UniPC":
         return _unipc_of_a1111(settings, tuning)
@@ -142,7 +162,18 @@ def _a1111(sampler: str, schedule: str, settings: Settings, tuning: Tuning, *, s
     discard = _discards(sampler, "a1111", settings)
     sigmas = _walked(own.get(name, of.SCHEDULES[name]), levels, settings["steps"], discard=discard)
     start = _whole(sigmas[0]) if settings["sgm_noise"] else sigmas[0]
+    if sampler in _UNTOLD:
+        tuning = replace(tuning, s_noise=1.0)
+    if sampler in _THROUGH_ALL:
+        sigmas = torch.linspace(levels.highest, levels.lowest, settings["steps"] + 1)
     return Course(SOLVERS[sampler], sigmas, start, _one(levels), time, tuning, bounded)
+
+
+#: Samplers that go through all of the model's levels in A1111, whatever those of the schedule are.
+_THROUGH_ALL = ("DPM fast", "DPM adaptive")
+
+#: Samplers that A1111 does not tell what noise is to be multiplied by.
+_UNTOLD = ("Euler a", "DPM adaptive", "Restart", "LCM")
 
 
 #: Steps of training that LCM was distilled to.
@@ -184,11 +215,21 @@ def _unipc_of_a1111(settings: Settings, tuning: Tuning) -> Course:
     return Course(SOLVERS["UniPC"], sigmas, _whole(sigmas[0]), 1 / _whole(sigmas[-1]), time, tuning)
 
 
+def _without_noise(
+    solver: Solver, denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning
+) -> Tensor:
+    return solver(denoise, x, sigmas, noise, on_step, replace(tuning, eta=0.0))
+
+
 #: Samplers that are others in ComfyUI than in k-diffusion.
 _OF_COMFYUI: dict[str, Solver] = {
     "DDIM": SOLVERS["Euler"],
     "LMS": partial(many.lms, straight_end=True),
     "DPM++ SDE": partial(one.dpmpp_sde, by_logs=False),
+    "DPM fast": partial(_without_noise, exponential.dpm_fast),
+    "DPM adaptive": partial(_without_noise, exponential.dpm_adaptive),
+    "UniPC": partial(many.unipc, by_shares=True),
+    "UniPC bh2": partial(many.unipc, second=True, by_shares=True),
 }
 
 #: Where UniPC ends in ComfyUI, as it cannot reach 0.
@@ -200,7 +241,7 @@ def _comfyui(sampler: str, schedule: str, settings: Settings, tuning: Tuning, *,
     name = {"DDIM": "DDIM"}.get(sampler, "Normal") if schedule == AUTOMATIC else schedule
     own: dict[str, Schedule] = {
         "KL Optimal": of.kl_optimal,
-        "Align Your Steps": partial(of.align_your_steps, sdxl=sdxl),
+        "Align Your Steps": partial(of.align_your_steps_to_nothing, sdxl=sdxl),
     }
     discard = _discards(sampler, "comfyui", settings)
     sigmas = _walked(own.get(name, of.SCHEDULES[name]), levels, settings["steps"], discard=discard)

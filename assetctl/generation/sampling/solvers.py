@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from assetctl.generation.sampling.noise import Between
 
-    #: What the model takes for the picture in `x`, given the level of the noise in it.
-    Denoise = Callable[[Tensor, Tensor], Tensor]
     OnStep = Callable[[int, Tensor], None]
 
 
@@ -53,6 +51,20 @@ class Tuning:
 USUAL = Tuning()
 
 
+class Denoise(Protocol):
+    """A model that is asked for pictures.
+
+    Attributes:
+        away: What it took for the picture when it was asked last, had there been the negative prompt alone.
+    """
+
+    away: Tensor
+
+    def __call__(self, x: Tensor, sigma: Tensor, /) -> Tensor:
+        """What the model takes for the picture in `x`, given the level of the noise in it."""
+        ...
+
+
 class Solver(Protocol):
     """A sampler."""
 
@@ -68,7 +80,7 @@ def slope_of(x: Tensor, sigma: Tensor, denoised: Tensor) -> Tensor:
     return (x - denoised) / sigma
 
 
-def _ancestral(sigma: Tensor, after: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+def ancestral(sigma: Tensor, after: Tensor, eta: float) -> tuple[Tensor, Tensor]:
     """The level to step down to, and how much noise then brings it up to `after`."""
     if not eta:
         return after, torch.zeros_like(after)
@@ -106,10 +118,52 @@ def euler_ancestral(
 ) -> Tensor:
     """A step further down than wanted, and up again with new noise."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
-        down, up = _ancestral(sigma, after, tuning.eta)
+        down, up = ancestral(sigma, after, tuning.eta)
         x = x + slope_of(x, sigma, denoise(x, sigma)) * (down - sigma)
         if after > 0 and up > 0:
             x = x + noise(sigma, after) * (tuning.s_noise * up)
+        on_step(step, x)
+    return x
+
+
+def euler_cfg_pp(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Between,
+    on_step: OnStep,
+    tuning: Tuning = USUAL,
+    *,
+    straight: bool = False,
+    share: float = 1.0,
+) -> Tensor:
+    """To the guided picture, with the noise that the model sees without the prompt (https://arxiv.org/abs/2406.08070).
+
+    `straight` draws no noise; `share` is what guidance is multiplied by.
+    """
+    for step, (sigma, after) in enumerate(pairwise(sigmas)):
+        denoised = denoise(x, sigma)
+        away = denoise.away
+        down, up = ancestral(sigma, after, 0.0 if straight else tuning.eta)
+        x = away + (denoised - away) * share + slope_of(x, sigma, away) * down
+        if after > 0 and up > 0:
+            x = x + noise(sigma, after) * (tuning.s_noise * up)
+        on_step(step, x)
+    return x
+
+
+def ddpm(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+) -> Tensor:
+    """As the model was trained, step by step (Ho et al. 2020, https://arxiv.org/abs/2006.11239)."""
+    for step, (sigma, after) in enumerate(pairwise(sigmas)):
+        kept, next_kept = 1 / (sigma * sigma + 1), 1 / (after * after + 1)
+        share = kept / next_kept
+        slope = slope_of(x, sigma, denoise(x, sigma))
+        x = (1 / share).sqrt() * (x / (1 + sigma**2).sqrt() - (1 - share) * slope / (1 - kept).sqrt())
+        if after > 0:
+            x = x + ((1 - share) * (1 - next_kept) / (1 - kept)).sqrt() * noise(sigma, after)
+            x = x * (1 + after**2).sqrt()
         on_step(step, x)
     return x
 
@@ -167,7 +221,7 @@ def dpm_2_ancestral(
 ) -> Tensor:
     """The same, down further than wanted and up again with new noise."""
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
-        down, up = _ancestral(sigma, after, tuning.eta)
+        down, up = ancestral(sigma, after, tuning.eta)
         x = _by_middle(denoise, x, sigma, down)
         if down > 0 and up > 0:
             x = x + noise(sigma, after) * (tuning.s_noise * up)
@@ -185,17 +239,32 @@ def _by_middle(denoise: Denoise, x: Tensor, sigma: Tensor, after: Tensor) -> Ten
 
 
 def dpmpp_2s_ancestral(
-    denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: Between,
+    on_step: OnStep,
+    tuning: Tuning = USUAL,
+    *,
+    unguided: bool = False,
 ) -> Tensor:
-    """DPM-Solver++ (2S), down further than wanted and up again with new noise."""
+    """DPM-Solver++ (2S), down further than wanted and up again with new noise.
+
+    `unguided` keeps the noise that the model sees without the prompt (CFG++).
+    """
     for step, (sigma, after) in enumerate(pairwise(sigmas)):
-        down, up = _ancestral(sigma, after, tuning.eta)
-        target, h = denoise(x, sigma), sigma.log() - down.log()
-        if down > 0:
+        down, up = ancestral(sigma, after, tuning.eta)
+        denoised = target = denoise(x, sigma)
+        moved = x + (denoised - denoise.away) if unguided else x
+        if not down > 0:
+            x = denoised
+        else:
+            h = sigma.log() - down.log()
             middle = ((sigma.log() + down.log()) / 2).exp()
-            there = (middle / sigma) * x - (-h / 2).expm1() * target
+            there = (middle / sigma) * moved - (-h / 2).expm1() * denoised
             target = denoise(there, middle)
-        x = (down / sigma) * x - (-h).expm1() * target
+            moved = x + (denoised - denoise.away) if unguided else x
+            x = (down / sigma) * moved - (-h).expm1() * target
         if after > 0 and up > 0:
             x = x + noise(sigma, after) * (tuning.s_noise * up)
         on_step(step, x)
@@ -233,7 +302,7 @@ def dpmpp_sde(
 
 def _stage(x: Tensor, sigma: Tensor, after: Tensor, target: Tensor, noise: Between, tuning: Tuning) -> Tensor:
     """A step towards a picture, down further than wanted and up again with noise."""
-    down, up = _ancestral(sigma, after, tuning.eta)
+    down, up = ancestral(sigma, after, tuning.eta)
     h = sigma.log() - down.log()
     return (down / sigma) * x - (-h).expm1() * target + noise(sigma, after) * (tuning.s_noise * up)
 

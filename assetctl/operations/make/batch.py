@@ -6,6 +6,7 @@ was killed is found again, and recorded.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +83,7 @@ def generate_batch(
     """Make the pictures of all jobs of a list that are not there yet; what one fails by keeps no other.
 
     All are looked at before anything is loaded. Each is made by one process, whoever works on the same list in the
-    same home meanwhile. `Finished` is told of each, with the error's code of one that failed.
+    same home meanwhile. `Finished` is told of each that ends, with the error's code of one that failed.
 
     Args:
         workspace: The home.
@@ -112,7 +113,7 @@ def generate_batch(
     _look_up(workspace, listed)
     waiting = [job for job in listed if job.status == "waiting"]
     _plan(workspace, waiting, run)
-    _tell_failed(listed, run)
+    _tell_what_was_seen(listed, run)
     ready = [job for job in waiting if job.status == "waiting"]
     try:
         with leaving(done):
@@ -165,12 +166,23 @@ def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
             job.fail(error)
 
 
-def _tell_failed(jobs: Sequence[Job], run: Run) -> None:
-    """Say, before anything is loaded, which jobs cannot be made."""
-    failed = [job.place for job in sorted(jobs, key=lambda job: job.line) if job.status == "failed"]
+def _tell_what_was_seen(jobs: Sequence[Job], run: Run) -> None:
+    """Say, before anything is loaded, which jobs cannot be made, and which were made and have lost a picture."""
+    failed = [job for job in sorted(jobs, key=lambda job: job.line) if job.status == "failed"]
+    for job in failed:
+        run.tell(Finished(task=job.place, error=None if job.error is None else job.error.code))
     if failed and len(failed) < len(jobs):
-        named = ", ".join(failed[:_MOST_NAMED]) + (", …" if len(failed) > _MOST_NAMED else "")
-        run.tell(Warned(message=f"{len(failed)} of {len(jobs)} jobs cannot be made, and are left out: {named}."))
+        run.tell(
+            Warned(message=f"{len(failed)} of {len(jobs)} jobs cannot be made, and are left out: {_named(failed)}.")
+        )
+    gone = [job for job in jobs if job.status == "here" and not all(os.path.lexists(each.path) for each in job.images)]
+    if gone:
+        what = f"Pictures of {len(gone)} jobs that were made are no longer where they were saved: {_named(gone)}."
+        run.tell(Warned(message=what, hint="To have a job made once more, give it an `id`, or another --out."))
+
+
+def _named(jobs: Sequence[Job]) -> str:
+    return ", ".join(job.place for job in jobs[:_MOST_NAMED]) + (", …" if len(jobs) > _MOST_NAMED else "")
 
 
 def _parts(
@@ -204,13 +216,19 @@ def _target(workspace: Workspace, job: Job) -> OutputPath:
 
 
 def _in_order(workspace: Workspace, jobs: Sequence[Job], run: Run) -> list[Job]:
-    """The jobs as they load least; those come last that ended the process each time that they were begun."""
-    deadly = {job.line for job in jobs if _begun(workspace, job.key) >= _DEADLY}
-    for job in jobs:
-        if job.line in deadly:
-            run.tell(Warned(message=f"{job.place} comes last: the process ended whenever it was begun."))
-    parts = ([job for job in jobs if (job.line in deadly) == is_deadly] for is_deadly in (False, True))
-    return [part[number] for part in parts for number in loading_order([job.parts[0][1] for job in part])]
+    """The jobs as they load least; those come last that ended the process each time that they were begun.
+
+    Their checkpoint comes last with them: it is loaded once all the same.
+    """
+    plans = [job.parts[0][1] for job in jobs]
+    order = loading_order(plans)
+    deadly = {number for number, job in enumerate(jobs) if _begun(workspace, job.key) >= _DEADLY}
+    for number in sorted(deadly):
+        run.tell(Warned(message=f"{jobs[number].place} comes last: the process ended whenever it was begun."))
+    late = [plans[number].checkpoint for number in order if number in deadly]
+    groups = {checkpoint: position for position, checkpoint in enumerate(dict.fromkeys(late), 1)}
+    order.sort(key=lambda number: (groups.get(plans[number].checkpoint, 0), number in deadly))
+    return [jobs[number] for number in order]
 
 
 def _make_all(workspace: Workspace, jobs: Sequence[Job], backend: Backend, run: Run) -> None:

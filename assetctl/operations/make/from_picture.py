@@ -172,8 +172,9 @@ class _Reader:
         if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
             raise self.nonsense("sha256")
         weight = self.number("weight") if role == "lora" else None
+        text_weight = self.number("text_weight") if role == "lora" and "text_weight" in self._entry else None
         sources = (source,) if isinstance(source, str) else ()
-        return UsedAsset(role, self.text("name"), sha256, weight, sources)
+        return UsedAsset(role, self.text("name"), sha256, weight, sources, text_weight)
 
     def then(self) -> dict[str, Any]:
         """What the catalog said of the asset, under the names of `Asset`'s fields."""
@@ -205,7 +206,7 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
     request = _request(parameters, remarks)
-    remarks += [*_of_version(parameters), *parameters.notes, *_left_out(parameters, assets)]
+    remarks += [*_of_version(parameters), *_of_machine(request), *parameters.notes, *_left_out(parameters, assets)]
     remarks.insert(0, _resemblance(parameters.software, str(request.settings["flavour"]), whole=not remarks))
     return PictureRecipe(
         exact=False,
@@ -376,6 +377,20 @@ def _of_version(parameters: PictureParameters) -> Iterator[str]:
         yield f"It does not say its version: it is taken as A1111 1.10 makes it{vae}."
     elif version < _OLD_EDITING and sampler in ("DDIM", "PLMS"):
         yield f"A1111 had another {sampler} before 1.6: today's is used."
+
+
+#: Samplers that draw noise between steps, and not off a Brownian path.
+_DRAWING = ("Euler a", "DPM2 a", "DPM++ 2S a", "LCM")
+
+
+def _of_machine(request: Request) -> Iterator[str]:
+    """ComfyUI draws noise between steps where it samples, and does not say where that was."""
+    asked = request.settings
+    if asked["flavour"] == "comfyui" and told_apart(asked["sampler"])[0] in _DRAWING and not asked.get("noise"):
+        yield (
+            "It does not say on what it ran: noise between steps is drawn as a processor draws it, "
+            "and NVIDIA's cards draw another."
+        )
 
 
 def _scheduler(parameters: PictureParameters, sampler: str, remarks: list[str]) -> str:

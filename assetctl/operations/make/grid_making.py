@@ -262,14 +262,16 @@ class _Making:
         layout = layout_of(self.grid, self._target.suffix, shown)
         first = next(cell for cell in self.grid.cells if cell.image is not None and cell.plan is not None)
         assert first.plan is not None  # noqa: S101 - as was asked for
-        text = pictures.infotext(first.plan, first.plan.seeds[0], _as_a1111(self.grid.axes))
+        plain, text = (
+            pictures.infotext(first.plan, first.plan.seeds[0], more) for more in ({}, _as_a1111(self.grid.axes))
+        )
         image, record = layout.draw(), self._record()
 
         def write(path: Path, replace: bool) -> None:  # noqa: FBT001 - `OutputPath.save` calls it
             try:
                 pictures.save_picture(image, path, text, record, replace=replace)
-            except GenerationError:  # a JPEG holds no long text; the cells have theirs
-                pictures.save_picture(image, path, "", {}, replace=replace)
+            except GenerationError:  # a JPEG holds no long text: the axes stand on the sheet, and cells have theirs
+                pictures.save_picture(image, path, plain, {}, replace=replace)
 
         path = self._target.made().save(1, first.plan.seeds[0], write)
         return replace(

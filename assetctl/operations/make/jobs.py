@@ -275,6 +275,8 @@ def _see_key(name: str) -> None:
     Raises:
         UsageError: It cannot.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"A job has no {shown(name)}.", "Its keys are texts.")
     if name in _KEYS or name == "negative_prompt" or any(name == each.name for each in OPTIONS):
         return
     if name in _OTHERS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import (
     AmbiguousNameError,
@@ -15,6 +15,13 @@ from assetctl.errors import (
 )
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
+from assetctl.operations.make.comparison import (
+    IDENTICAL,
+    Comparison,
+    compare_pixels,
+    save_comparison,
+    sheet_format,
+)
 from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
 from assetctl.operations.make.generate import generate, see_it_can_be_made
 from assetctl.operations.make.history import made_picture
@@ -29,8 +36,6 @@ from assetctl.request import Output
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.workspace import Workspace
@@ -38,55 +43,6 @@ if TYPE_CHECKING:
     from assetctl.plan import Backend, Plan
     from assetctl.run import Run
     from assetctl.types import Asset, CheckReport
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How far two pictures agree.
-
-    Attributes:
-        status: `identical`, byte for byte; `same_pixels`, in another file; `different`; or `unknown`,
-            where the other picture is gone or cannot be read, and its hash is another.
-        max_difference: Of one channel of one pixel, 0 to 255.
-        mean_difference: Over all of them.
-        detail: All of it in one sentence, for a person.
-    """
-
-    status: Literal["identical", "same_pixels", "different", "unknown"]
-    detail: str
-    max_difference: int | None = None
-    mean_difference: float | None = None
-
-
-#: What is looked into: nothing but what `save_picture` writes.
-_FORMATS = ("PNG", "JPEG", "WEBP")
-
-IDENTICAL = Comparison("identical", "identical, byte for byte", 0, 0.0)
-
-
-def compare_pixels(new: Path, old: Path) -> Comparison:
-    """Compare two pictures, whose bytes are not the same, by what they show."""
-    from PIL import Image, ImageChops, ImageStat  # noqa: PLC0415 - part of the extra `generate`
-
-    try:
-        with Image.open(new, formats=_FORMATS) as ours, Image.open(old, formats=_FORMATS) as theirs:
-            if ours.size != theirs.size:  # also keeps a huge picture from being unpacked
-                sizes = f"{ours.width}x{ours.height} instead of {theirs.width}x{theirs.height}"
-                return Comparison("different", f"different: it is {sizes} pixels")
-            difference = ImageChops.difference(_rgb(ours), _rgb(theirs))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return Comparison("unknown", f"not comparable: the pixels of {old} cannot be read ({error})")
-    statistics = ImageStat.Stat(difference)
-    largest = max(high for _, high in statistics.extrema)
-    if largest == 0:
-        return Comparison("same_pixels", "the same pixels, in another file", 0, 0.0)
-    mean = sum(statistics.mean) / 3
-    detail = f"different: by {mean:.2f} on average and at most {largest}, of 255"
-    return Comparison("different", detail, largest, mean)
-
-
-def _rgb(image: Image) -> Image:
-    return image.convert("RGB")
 
 
 #: What a picture is kept as where nobody knows how its original was.
@@ -136,11 +92,16 @@ class Reproduction:
 
 @dataclass(frozen=True, slots=True)
 class Reproduced:
-    """A picture that was made again, or would be, and how it compares."""
+    """A picture that was made again, or would be, and how it compares.
+
+    Attributes:
+        sheet: The file with both pictures and their difference, where that was asked for.
+    """
 
     reproduction: Reproduction
     result: GenerationResult
     comparison: Comparison | None = None
+    sheet: str | None = None
 
 
 def plan_reproduction(
@@ -191,34 +152,65 @@ def reproduce(
     *,
     out: Path | None = None,
     force: bool = False,
+    sheet: Path | bool = False,
     run: Run,
 ) -> Reproduced:
     """Make the picture again and compare it with its original.
 
     It is saved in the original's format, unless `out` names a file of another one.
 
+    Args:
+        workspace: The home.
+        reproduction: See `plan_reproduction`.
+        backend: Who makes it.
+        out: A folder, or the new picture's name.
+        force: Replace the files of that very name.
+        sheet: Where both pictures go with their difference, on one sheet; `True` for beside the new one.
+        run: Told how far it is.
+
     Raises:
-        UsageError: The file that `out` names is there, or is the original itself.
+        UsageError: The file that `out` or `sheet` names is there, or is the original itself.
         MissingExtraError: torch or diffusers is not installed.
         GenerationError: The assets could not be loaded, or the picture could not be made.
         StorageError: It could not be saved.
     """
     original = reproduction.original
-    check_output_path(workspace, reproduction, out=out, force=force)
+    check_output_path(workspace, reproduction, out=out, force=force, sheet=sheet)
     plan, report = reproduction.plan, reproduction.report
     output = Output(out, _format(original, out), force)
     result = generate(workspace, plan, report, backend, output=output, run=run)
     (image,) = result.images
-    if image.sha256 == original.sha256:
-        return Reproduced(reproduction, result, IDENTICAL)
+    made = Path(image.path)
+    found = _compared(made, image.sha256, original)
+    if not sheet or not original.is_there:
+        return Reproduced(reproduction, result, found)
+    place = _free(made.with_name(f"{made.stem}-compare.png"), force=force) if sheet is True else Path(sheet)
+    save_comparison(made, original.path, found, place, replace=force)
+    return Reproduced(reproduction, result, found, str(place))
+
+
+def _compared(made: Path, sha256: str | None, original: Original) -> Comparison:
+    if sha256 == original.sha256:
+        return IDENTICAL
     if not original.is_there:
         detail = f"other bytes than the original had; what differs cannot be told, as {original.path} is gone"
-        return Reproduced(reproduction, result, Comparison("unknown", detail))
-    return Reproduced(reproduction, result, compare_pixels(Path(image.path), original.path))
+        return Comparison("unknown", detail)
+    return compare_pixels(made, original.path)
+
+
+def _free(place: Path, *, force: bool) -> Path:
+    """A name that no file has, unless it may be replaced."""
+    names = (place, *(place.with_stem(f"{place.stem}-{number}") for number in range(2, 10_000)))
+    return place if force else next((each for each in names if not each.exists()), place)
 
 
 def check_output_path(
-    workspace: Workspace, reproduction: Reproduction, *, out: Path | None = None, force: bool = False
+    workspace: Workspace,
+    reproduction: Reproduction,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    sheet: Path | bool = False,
 ) -> tuple[str, ...]:
     """Where the new picture goes, if it can be made and saved there: its name, or the folder.
 
@@ -228,6 +220,14 @@ def check_output_path(
     original = reproduction.original
     if out is not None and original.is_there and absolute(out).exists() and absolute(out).samefile(original.path):
         raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
+    if sheet and not original.is_there:
+        raise UsageError(f"{original.path} is gone: there is nothing to compare with.", "Leave out --compare.")
+    if isinstance(sheet, Path):
+        sheet_format(sheet)
+        if sheet.exists() and (not force or sheet.samefile(original.path)):
+            raise UsageError(f"{sheet} exists already.", "Choose another --compare-as, or replace it with --force.")
+        if not sheet.parent.is_dir():
+            raise UsageError(f"There is no folder {sheet.parent}.", "Make it first.")
     output = Output(out, _format(original, out), force)
     return see_it_can_be_made(workspace, reproduction.plan, output).planned(1)
 
@@ -325,7 +325,13 @@ def _described(each: ResolvedAsset) -> str:
 def _selection(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe, *, renamed: bool) -> Selection:
     """What is here of it; if `renamed`, under the names that the picture has for it."""
     uses = [
-        AssetUse(each.used.role, _as_then(each, fields, renamed=renamed), _weight(each.used), fields.get("found_by"))
+        AssetUse(
+            each.used.role,
+            _as_then(each, fields, renamed=renamed),
+            _weight(each.used),
+            fields.get("found_by"),
+            each.used.text_weight if each.used.role == "lora" else None,
+        )
         for each, fields in zip(resolved, recipe.then, strict=True)
     ]
     for role in ("checkpoint", "vae"):  # the first counts

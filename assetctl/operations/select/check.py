@@ -54,12 +54,15 @@ def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -
     uses = _singled([(use, _found(read, use)) for use in request.uses])
     unknown = []
     prompts = (request.prompt, request.negative_prompt)
-    for name, weight in (tag for text in prompts if text for tag in parse_prompt(text).loras):
+    parsed = [parse_prompt(text) for text in prompts if text]
+    tags = ((*tag, unet) for each in parsed for tag, unet in zip(each.loras, each.unet_weights, strict=True))
+    for name, weight, unet in tags:
         try:
             asset = read.find_named(name, "lora")
-            if weight is not None:
-                check_weight(weight, f"<lora:{name}>")
-            uses.append(AssetUse.of("lora", asset, weight))
+            for each in (weight, unet):
+                if each is not None:
+                    check_weight(each, f"<lora:{name}>")
+            uses.append(AssetUse.of("lora", asset, weight if unet is None else unet, weight))
         except NotFoundError as error:
             if not note_unknown_tags:
                 raise

@@ -31,7 +31,7 @@ from assetctl.pictures.parameters import (
 from assetctl.samplers import SCHEDULERS, a1111_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 _PLACES = ("ImageDescription", "Make", "Model", "Software", "UserComment", "Comment")
 _PREFIX = re.compile(r"\s*(prompt|workflow)\s*:", re.IGNORECASE)
@@ -40,23 +40,32 @@ _EMBEDDING = re.compile(r"embedding:([^\s,():;|<>\[\]{}\"]+)", re.IGNORECASE)
 #: A sampler's settings that are kept as fields.
 _FIELDS = ("sampler_name", "scheduler", "denoise", "start_at_step", "end_at_step", "guidance")
 
+#: Nodes that hold a plain value.
+_PRIMITIVES = (
+    "PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat",
+    "PrimitiveBoolean", "Seed (rgthree)",
+)  # fmt: skip
+
 
 def read(texts: Mapping[str, str]) -> PictureParameters | None:
     """What the graph's first sampler was given; what its models are even where there is no sampler."""
-    graph = _graph(texts)
+    graph, edited = _graph(texts)
     if not graph.nodes:
         return None
     samplers = graph.samplers()
     given = graph.settings(samplers[0]) if samplers else {}
     plain = {key: graph.scalar(value, key) for key, value in given.items()}
     plain.setdefault("guidance", graph.behind(given.get("positive", given.get("conditioning")), "guidance"))
-    positive = _text(graph, given, "positive", "conditioning")
-    negative = _text(graph, given, "negative")
-    width, height = graph.size(given.get("latent_image") or given.get("latent") or given.get("samples"))
-    other = {"width": width, "height": height, "clip_skip": _clip_skip(graph)}
+    both = _of_sdxl(graph, given)
+    positive = both.pop("prompt", None) or _text(graph, given, "positive", "conditioning")
+    negative = both.pop("negative", None) or _text(graph, given, "negative")
+    width, height = graph.size(_latent(given))
+    count, index, _ = _batch(graph, given)
+    other = {"width": width, "height": height, "clip_skip": _clip_skip(graph, given)} | _window(plain) | both
+    other |= {"latent_batch": count, "latent_index": index}
     sampler = a1111_name(line(plain.get("sampler_name")), line(plain.get("scheduler")))
     fields = {key: text for key in _FIELDS if (text := written(plain.get(key)))}
-    prompts = f"{positive or ''}\n{negative or ''}"
+    prompts = "\n".join(filter(None, (positive, negative, both.get("prompt_l"), both.get("negative_l"))))
     tokens = _tokens(prompts)
     return PictureParameters(
         software="ComfyUI",
@@ -65,22 +74,19 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         settings=settings({**plain, **other, "sampler": sampler}),
         assets=_assets(graph, samplers, given, prompts).assets(),
         fields=fields,
-        understood=_understood(fields, plain.get("steps")),
-        notes=tuple(dict.fromkeys(_notes(graph, given))),
+        understood=_understood(fields, from_nothing=_from_nothing(graph, given)),
+        notes=tuple(dict.fromkeys(_notes(graph, samplers, given, edited=edited))),
     )
 
 
-def _understood(fields: dict[str, str], steps: object) -> frozenset[str]:
-    """Fields that the sampler's name tells, or that are as they are for a picture made whole by one sampler."""
-    last, count = integer(fields.get("end_at_step")), integer(steps)
+def _understood(fields: dict[str, str], *, from_nothing: bool) -> frozenset[str]:
+    """Fields that the sampler's name tells, or the steps that are taken of a picture that begins as noise."""
     tells = {
-        "sampler_name": True,
         "scheduler": fields.get("scheduler") in SCHEDULERS.values(),
-        "denoise": fields.get("denoise") == "1",
-        "start_at_step": fields.get("start_at_step") == "0",
-        "end_at_step": last is not None and count is not None and last >= count,
+        "denoise": from_nothing or fields.get("denoise") == "1",
     }
-    return frozenset(key for key in fields if tells.get(key, False))
+    known = ("sampler_name", "start_at_step", "end_at_step")
+    return frozenset(key for key in fields if key in known or tells.get(key, False))
 
 
 def _with_tokens(text: str | None, tokens: Mapping[str, str]) -> str | None:
@@ -98,11 +104,11 @@ def _tokens(prompts: str) -> dict[str, str]:
     }
 
 
-def _graph(texts: Mapping[str, str]) -> Graph:
-    """The graph that was run, else the one that was edited; empty where there is neither."""
+def _graph(texts: Mapping[str, str]) -> tuple[Graph, bool]:
+    """The graph that was run, else the one that was edited, and which; empty where there is neither."""
     run, edited = _found(texts, "prompt"), _found(texts, "workflow")
     graph = Graph(run)
-    return graph if graph.nodes else Graph(to_api(edited))
+    return (graph, False) if graph.nodes else (Graph(to_api(edited)), True)
 
 
 def _found(texts: Mapping[str, str], name: str) -> object:
@@ -132,9 +138,11 @@ def _text(graph: Graph, given: dict[str, Any], *names: str) -> str | None:
     return None
 
 
-def _clip_skip(graph: Graph) -> int | None:
-    """As A1111 counts: ComfyUI's -2 is 2."""
-    for node in graph.nodes.values():
+def _clip_skip(graph: Graph, given: dict[str, Any]) -> int | None:
+    """As A1111 counts: ComfyUI's -2 is 2. What the prompt's own encoder was told last counts."""
+    encoders = graph.encoders(given.get("positive", given.get("conditioning")))
+    chain = graph.clip_chain(encoders[0].inputs.get("clip")) if encoders else []
+    for node in (*reversed(chain), *([] if chain else graph.nodes.values()), Node("", "", given)):
         for key in ("stop_at_clip_layer", "clip_skip"):
             layer = integer(graph.scalar(node.inputs.get(key)), -100, -1)
             if layer is not None:
@@ -150,9 +158,9 @@ def _assets(graph: Graph, samplers: list[Node], given: dict[str, Any], prompts: 
     for node in (*chain, Node("", "", given)):
         for key in sorted(_MODEL_NAMES & node.inputs.keys()):
             found.add("checkpoint", _named(graph, node.inputs[key], key))
-    for name, strength, _ in _strengths(graph, chain if given else graph.nodes.values()):
-        if strength != 0:
-            found.add("lora", name, weight=strength, turn=found.uses("lora", name))
+    for name, model, clip in _strengths(graph, chain, given):
+        if model or clip:
+            found.add("lora", name, weight=model, text_weight=clip, turn=found.uses("lora", name))
     _add_refiners(found, graph, samplers[1:_MAX_SAMPLERS])
     for match in _EMBEDDING.finditer(prompts):
         found.add("embedding", match[1])
@@ -162,25 +170,179 @@ def _assets(graph: Graph, samplers: list[Node], given: dict[str, Any], prompts: 
     return found
 
 
-def _strengths(graph: Graph, nodes: Iterable[Node]) -> Iterator[tuple[object, float | None, float | None]]:
-    """The LoRAs of some nodes, each with its strength for the model and for the text encoders."""
-    for node in nodes:
-        for name, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
-            strengths = (number(graph.scalar(model, "strength_model")), number(graph.scalar(clip, "strength_clip")))
-            yield _named(graph, name, "lora_name"), *strengths
+def _strengths(graph: Graph, chain: list[Node], given: dict[str, Any]) -> Iterator[tuple[object, object, object]]:
+    """LoRAs, each with its strength for the model, and for the text encoders where that is another one.
+
+    A loader that only the model passes through leaves text encoders alone, and the other way round.
+    """
+    if not given:
+        for node in graph.nodes.values():
+            yield from ((_named(graph, *each[:1], "lora_name"), each[1], None) for each in _read(graph, node))
+        return
+    encoders = graph.encoders(given.get("positive", given.get("conditioning")))
+    read = graph.clip_chain(encoders[0].inputs.get("clip")) if encoders else []
+    keys, texts = {node.key for node in chain}, {node.key for node in read}
+    for node in (*chain, *(node for node in read if node.key not in keys)):
+        for name, model, clip in _read(graph, node):
+            strength = model if node.key in keys else 0.0
+            said = model if clip is None else clip
+            if read and (node.key not in texts or node.kind == "LoraLoaderModelOnly"):
+                said = 0.0
+            yield _named(graph, name, "lora_name"), strength, None if said == strength else said
 
 
-def _notes(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
-    """LoRAs whose text encoders were changed by another strength than the model, for which there is one weight here."""
-    chain = graph.model_chain(given.get("model")) if given else graph.nodes.values()
-    for name, model, clip in islice(_strengths(graph, chain), MAX_ASSETS):
-        if name is None or clip is None or model is None or clip == model:
+def _read(graph: Graph, node: Node) -> Iterator[tuple[object, float | None, float | None]]:
+    for name, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
+        yield name, number(graph.scalar(model, "strength_model")), number(graph.scalar(clip, "strength_clip"))
+
+
+#: Nodes whose part in a picture is known, as long as they are linked in the usual way.
+_KNOWN = frozenset({
+    "KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced", "KSamplerSelect", "BasicScheduler",
+    "RandomNoise", "CFGGuider", "CheckpointLoaderSimple", "LoraLoader", "LoraLoaderModelOnly", "VAELoader", "VAEDecode",
+    "SaveImage", "PreviewImage", "CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPSetLastLayer", "EmptyLatentImage",
+    "LatentFromBatch", "RepeatLatentBatch", "Reroute", "Note", "MarkdownNote", "PrimitiveNode", "PrimitiveString",
+    "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean", "SaveImageWebsocket",
+    "Power Lora Loader (rgthree)", "Lora Loader Stack (rgthree)", "LoRA Stacker", "CR LoRA Stack",
+    "CR Apply LoRA Stack", "Seed (rgthree)", "Image Comparer (rgthree)", "ShowText|pysssh", "ControlNetLoader",
+    "UpscaleModelLoader",
+})  # fmt: skip
+
+#: Nodes of these that a note names.
+_NAMED = 8
+
+#: Samplers whose last level but one ComfyUI's KSampler leaves out, and a custom sampler does not.
+_DISCARDING = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
+
+
+def _notes(graph: Graph, samplers: list[Node], given: dict[str, Any], *, edited: bool) -> Iterator[str]:
+    """What the picture depends on beside what is read, or may depend on."""
+    if not given:
+        return
+    if edited:
+        yield "It has the graph as it was edited, not as it was run: seeds and texts may have been others."
+    strange = list(dict.fromkeys(node.kind for node in graph.nodes.values() if node.kind not in _KNOWN))
+    if strange:
+        more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
+        yield f"Nodes that are not known here may change the picture: {', '.join(strange[:_NAMED])}{more}."
+    if len(samplers) > 1:
+        yield f"{len(samplers)} samplers made it: only the one that starts from an empty picture is followed."
+    yield from _of_latents(graph, given)
+    yield from _of_sampling(given)
+    yield from _of_texts(graph, given)
+    yield from _of_decoding(graph, samplers[0])
+
+
+def _of_latents(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    if not _from_nothing(graph, given):
+        yield "It does not start from an empty picture alone: it is made from text alone here."
+    count, index, unknown = _batch(graph, given)
+    if unknown:
+        yield "Pictures were taken out of a batch and drawn together, which is not done: the first one alone is made."
+    elif count > 1 and index == 0:
+        yield f"It is one of a batch of {count}, and does not say which: the first one is made."
+
+
+def _of_sampling(given: dict[str, Any]) -> Iterator[str]:
+    name = str(given.get("sampler_name"))
+    if str(given.get("add_noise", "enable")).lower() in ("disable", "false"):
+        yield "Its sampler added no noise: it went on with what another had made."
+    if "sampler" in given and name in _DISCARDING:
+        yield f"A custom sampler keeps a noise level that KSampler leaves out for {name}, as is done here."
+    if name.endswith("_gpu"):
+        yield f"{name} draws its noise on the card: here it is drawn on the processor."
+
+
+def _of_texts(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    encoders = [graph.encoders(given.get(side)) for side in ("positive", "negative")]
+    if any(len(each) > 1 for each in encoders):
+        yield "Several texts were combined: they are read as one."
+    chains = [[node.key for node in graph.clip_chain(each[0].inputs.get("clip"))] for each in encoders if each]
+    if len(chains) > 1 and chains[0] != chains[1]:
+        yield "The two prompts were read by other text encoders: both are read as the first one was."
+    texts = f"{_text(graph, given, 'positive', 'conditioning')}{_text(graph, given, 'negative')}"
+    if "<lora:" in texts.lower():
+        yield "ComfyUI reads tags of LoRAs as words: here they are LoRAs, and not read."
+
+
+def _of_decoding(graph: Graph, sampler: Node) -> Iterator[str]:
+    """What makes pixels of the sampler's latents: one VAE, and nothing behind it."""
+    decoders = [node for node in graph.readers(sampler) if node.kind == "VAEDecode"]
+    if not decoders:  # others are named as nodes that are not known
+        return
+    loader = graph.linked(decoders[0].inputs.get("vae"))
+    while loader is not None and loader.kind == "Reroute":
+        loader = graph.linked(next(iter(loader.inputs.values()), None))
+    mine = [node.key for node in graph.model_chain(graph.settings(sampler).get("model"))[:1]]
+    if loader is None or (loader.kind == "CheckpointLoaderSimple" and loader.key not in mine):
+        yield "It was decoded by the VAE of another checkpoint: this one's own is used."
+
+
+def _from_nothing(graph: Graph, given: dict[str, Any]) -> bool:
+    chain = graph.latents(_latent(given))
+    return bool(chain) and all(node.kind in _OF_LATENTS for node in chain)
+
+
+def _latent(given: dict[str, Any]) -> object:
+    return given.get("latent_image") or given.get("latent") or given.get("samples")
+
+
+_OF_LATENTS = ("EmptyLatentImage", "LatentFromBatch", "RepeatLatentBatch", "Reroute", *_PRIMITIVES)
+
+
+def _batch(graph: Graph, given: dict[str, Any]) -> tuple[int, int, bool]:
+    """How many pictures were drawn at once, which of them this is, and whether that can be told so."""
+    count, index, taken = 1, 0, False
+    for node in graph.latents(_latent(given)):
+        if node.kind == "EmptyLatentImage":
+            count = integer(graph.scalar(node.inputs.get("batch_size"), "batch_size"), 1, _MOST_OF_BATCH) or 1
+        elif node.kind == "RepeatLatentBatch" and not taken:
+            count *= integer(graph.scalar(node.inputs.get("amount"), "amount"), 1, _MOST_OF_BATCH) or 1
+        elif node.kind == "LatentFromBatch":
+            first = integer(graph.scalar(node.inputs.get("batch_index"), "batch_index"), 0, _MOST_OF_BATCH) or 0
+            index = index + min(first, count - 1)
+            length = integer(graph.scalar(node.inputs.get("length"), "length"), 1, _MOST_OF_BATCH) or 1
+            count, taken = min(length, count - min(first, count - 1)), True
+    unknown = taken and count > 1 and index > 0
+    return (1 if unknown else min(count, _MOST_OF_BATCH)), min(index, _MOST_OF_BATCH - 1), unknown
+
+
+_MOST_OF_BATCH = 4096
+
+
+def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Which steps were taken. A weaker `denoise` of nothing is the end of more steps."""
+    steps, start, end = (integer(plain.get(name)) for name in ("steps", "start_at_step", "end_at_step"))
+    share = number(plain.get("denoise"))
+    found: dict[str, Any] = {"start_step": start or 0, "end_step": 0, "leftover_noise": False}
+    if steps and end is not None and end < steps:
+        leftover = str(plain.get("return_with_leftover_noise", "disable")).lower() == "enable"
+        found |= {"end_step": end, "leftover_noise": leftover}
+    if steps and share is not None and 0.01 < share < 1 and start is None:
+        more = int(steps / share)
+        found |= {"steps": more, "start_step": more - steps}
+    return found
+
+
+def _of_sdxl(graph: Graph, given: dict[str, Any]) -> dict[str, Any]:
+    """Texts and sizes of nodes that give SDXL's encoders one each; their prompts are what the second reads."""
+    found: dict[str, Any] = {}
+    sides = (("positive", "prompt", "prompt_l", "sizes"), ("negative", "negative", "negative_l", "negative_sizes"))
+    for side, whole, first, sizes in sides:
+        encoders = graph.encoders(given.get(side))
+        if len(encoders) != 1 or encoders[0].kind != "CLIPTextEncodeSDXL":
             continue
-        lora = f"The LoRA {model_name(name)}"
-        if model == 0:
-            yield f"{lora} changed the text encoders alone, at {clip:g}: it is left out."
-        else:
-            yield f"{lora} was applied at {model:g}, and at {clip:g} to the text encoders: {model:g} is used for both."
+        said = {key: graph.scalar(value, key) for key, value in encoders[0].inputs.items()}
+        found[whole] = prompt(said.get("text_g")) or ""
+        text = prompt(said.get("text_l")) or ""
+        found[first] = text if text != found[whole] else ""
+        numbers = [integer(said.get(key), 0, 99_999) for key in _SIZES_OF_SDXL]
+        if None not in numbers:
+            found[sizes] = "{}x{}+{}+{}-{}x{}".format(*numbers)
+    return found
+
+
+_SIZES_OF_SDXL = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 
 
 _MODEL_NAMES = {"ckpt_name", "unet_name"}
@@ -244,13 +406,20 @@ def _control_strengths(graph: Graph) -> dict[str, object]:
 
 def _add_others(found: Collection, graph: Graph, node: Node, strengths: dict[str, object]) -> None:
     inputs = node.inputs
-    if "vae_name" in inputs:
+    if "vae_name" in inputs and _decodes(graph, node):
         found.add("vae", _named(graph, inputs["vae_name"], "vae_name"))
     if "control_net_name" in inputs:
         strength = graph.scalar(strengths.get(node.key), "strength")
         found.add("controlnet", _named(graph, inputs["control_net_name"], "control_net_name"), weight=strength)
     if node.kind == "UpscaleModelLoader":
         found.add("upscaler", _named(graph, inputs.get("model_name"), "model_name"))
+
+
+def _decodes(graph: Graph, loader: Node) -> bool:
+    """Whether a VAE makes pixels, as far as that shows: where a decoder has another one, it does not."""
+    decoders = [node for node in graph.nodes.values() if node.kind.startswith("VAEDecode")]
+    ways = [graph.walk(node.inputs.get("vae"), lambda each, _: list(each.inputs.values())) for node in decoders]
+    return not decoders or any(loader.key in {node.key for node in way} for way in ways)
 
 
 DIALECT = Dialect("ComfyUI", 40, read)

@@ -45,11 +45,16 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
             each.get("name"),
             digest=each.get("sha256") or each.get("autov3"),
             weight=each.get("weight"),
+            text_weight=each.get("text_weight"),
             sources=(source,) if source else (),
             turn=assets.uses(role, each.get("name")),  # each is a use of its own: weights of the same add up
         )
     used = assets.assets()
-    loras = [(each.name, each.weight) for each in used if each.role == "lora" and each.name and each.weight is not None]
+    loras = [
+        (each.name, each.weight, each.text_weight)
+        for each in used
+        if each.role == "lora" and each.name and each.weight is not None
+    ]
     infotext = a1111.read(texts) or PictureParameters()
     return replace(
         infotext,
