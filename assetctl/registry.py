@@ -544,8 +544,11 @@ class Registry:
         checkpoint: str | None = None,
         embeddings: Iterable[str] = (),
         auto_embeddings: bool = True,
+        flavour: str | None = None,
     ) -> PromptReading:
         """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
+
+        `flavour` is whose way that is: `a1111`, `comfyui` or `diffusers`; the usual one unless named.
 
         Works without a catalog, and makes none.
 
@@ -558,7 +561,12 @@ class Registry:
 
         several("embeddings", embeddings)
         return read_prompt(
-            self._workspace, text, checkpoint=checkpoint, embeddings=embeddings, auto_embeddings=auto_embeddings
+            self._workspace,
+            text,
+            checkpoint=checkpoint,
+            embeddings=embeddings,
+            auto_embeddings=auto_embeddings,
+            flavour=flavour,
         )
 
     # Pictures: made, made again, looked into and remembered.

@@ -76,6 +76,26 @@ def test_few_steps_are_enough_for_every_sampler_and_schedule(flavour: str):
     few_steps(flavour, [each.name for each in listing().schedules if each.name not in FEW])
 
 
+def test_steps_are_aligned_as_each_program_has_them():
+    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.programs import course
+
+    for flavour, sdxl, figures in (
+        (
+            "a1111",
+            False,
+            (14.615, 6.9724, 4.2416, 2.9742, 2.148, 1.6006, 1.1792, 0.8357, 0.5703, 0.3348, 0.1307, 0.029),
+        ),
+        ("comfyui", False, (14.6146, 7.4155, 4.5892, 3.2266, 2.3917, 1.792, 1.3944, 1.0254, 0.7431, 0.5094, 0.2883)),
+        ("comfyui", True, (14.6146, 7.2662, 4.4767, 2.8669, 1.8544, 1.2454, 0.8621, 0.5973, 0.431, 0.2977, 0.1823)),
+    ):
+        asked = {"flavour": flavour, "scheduler": "Align Your Steps", "steps": 12}
+        sigmas = course(flavour, filled(asked, None, []), Levels.scaled_linear(), sdxl=sdxl).sigmas
+        assert sigmas[: len(figures)].tolist() == pytest.approx(figures, abs=1e-3), (flavour, sdxl)
+        assert len(sigmas) == 13
+        assert sigmas[-1] == 0
+
+
 def test_a_brownian_path_is_torchsdes():
     torchsde = pytest.importorskip("torchsde")
     from assetctl.generation.sampling import levels as of
