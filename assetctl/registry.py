@@ -544,8 +544,11 @@ class Registry:
         checkpoint: str | None = None,
         embeddings: Iterable[str] = (),
         auto_embeddings: bool = True,
+        flavour: str | None = None,
     ) -> PromptReading:
         """How a prompt is read: its segments, LoRAs, embeddings, and the chunks of 75 tokens that it takes.
+
+        `flavour` is whose way that is: `a1111`, `comfyui` or `diffusers`; the usual one unless named.
 
         Works without a catalog, and makes none.
 
@@ -558,7 +561,12 @@ class Registry:
 
         several("embeddings", embeddings)
         return read_prompt(
-            self._workspace, text, checkpoint=checkpoint, embeddings=embeddings, auto_embeddings=auto_embeddings
+            self._workspace,
+            text,
+            checkpoint=checkpoint,
+            embeddings=embeddings,
+            auto_embeddings=auto_embeddings,
+            flavour=flavour,
         )
 
     # Pictures: made, made again, looked into and remembered.
@@ -618,7 +626,7 @@ class Registry:
         from assetctl.operations.make.generate import generate
 
         plan, report = self.plan(request)
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return generate(self._workspace, plan, report, painter, output=request.output, run=run)
 
@@ -678,7 +686,7 @@ class Registry:
         from assetctl.operations.make.grid_making import make_grid
 
         planned = self.plan_grid(request, grid)
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return make_grid(self._workspace, planned, painter, output=request.output, run=run)
 
@@ -716,11 +724,17 @@ class Registry:
         from assetctl.operations.make.jobs import read_list
 
         said = read_list(Path(jobs)) if isinstance(jobs, str | Path) else jobs
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return generate_batch(
                 self._workspace, said, painter, base=base, manifest=Path(file), shard=shard, dry_run=dry_run, run=run
             )
+
+    @property
+    def _to_keep(self) -> int | None:
+        """Bytes of loaded models that may wait for another picture, where somebody has set how many."""
+        gigabytes = self._workspace.settings.keep_gigabytes
+        return None if gigabytes is None else gigabytes * 10**9
 
     def plan_reproduction(
         self,
@@ -734,7 +748,7 @@ class Registry:
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.reproduce import plan_reproduction
 
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return plan_reproduction(self._workspace, str(picture), painter, other_bytes=other_bytes, run=run)
 
@@ -769,7 +783,7 @@ class Registry:
         from assetctl.generation.diffusers import DiffusersBackend
         from assetctl.operations.make.reproduce import Reproduction, reproduce
 
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         if not isinstance(picture, Reproduction):
             picture = self.plan_reproduction(picture, other_bytes=other_bytes, backend=painter, run=run)
         target = None if out is None else Path(out)

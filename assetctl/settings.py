@@ -36,6 +36,8 @@ class Settings:
         downloads: How many assets to fetch at a time.
         trash_days: How long what was deleted is kept.
         trash_gigabytes: How much of it is kept, the latest first.
+        keep_gigabytes: How much memory loaded models may take that wait for another picture, beside those that one is
+            being made with; half of what is free unless set.
     """
 
     home: Path
@@ -48,6 +50,7 @@ class Settings:
     downloads: int = 4
     trash_days: int = 30
     trash_gigabytes: int = 100
+    keep_gigabytes: int | None = None
 
     @property
     def catalog(self) -> Path:
@@ -86,7 +89,12 @@ _CHOICES = {"dtype": ("auto", "bf16", "fp32", "fp16"), "device": ("auto", "cpu",
 
 
 #: The least and the most of each number; sources turn away who downloads more at a time.
-_NUMBERS = {"downloads": (1, 16), "trash_days": (0, 36_500), "trash_gigabytes": (0, 1_000_000)}
+_NUMBERS = {
+    "downloads": (1, 16),
+    "trash_days": (0, 36_500),
+    "trash_gigabytes": (0, 1_000_000),
+    "keep_gigabytes": (0, 1_000_000),
+}
 
 #: How much of a value a complaint repeats, in characters.
 _LONGEST_SHOWN = 100

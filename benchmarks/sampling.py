@@ -112,7 +112,13 @@ def _sides(home: Path) -> Sides:
 
     with Registry.open(home) as registry:
         registry.pull(str(demo_assets().checkpoint))
-        asked = {"steps": STEPS, "width": SIDE, "height": SIDE, "flavour": "a1111", "sampler": "Euler a"}
+        asked: dict[str, Any] = {
+            "steps": STEPS,
+            "width": SIDE,
+            "height": SIDE,
+            "flavour": "a1111",
+            "sampler": "Euler a",
+        }
         plan, _ = registry.plan(Request.of(PROMPT, NEGATIVE, **asked))
     loaded = Loaded.load(plan, "cpu", "fp32", silent())
     pipeline, settings = loaded.pipeline, complete(plan.settings)

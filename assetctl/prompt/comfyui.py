@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, split_at_tokens
-from assetctl.prompt.syntax import ROUND
+from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_tokens
+from assetctl.prompt.editing import composed, timeline
+from assetctl.prompt.syntax import ROUND, bare, parse_prompt, without_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from assetctl.prompt.chunks import ClipTokenizer
+    from assetctl.prompt.syntax import ParsedPrompt
 
 #: Brackets that weigh; those after a backslash are words.
 _MARK = re.compile(r"\\[()]|[()]")
@@ -84,6 +89,37 @@ def _items(text: str) -> list[str]:
 
 def _plain(text: str) -> str:
     return text.replace(r"\(", "(").replace(r"\)", ")")
+
+
+def reading(text: str, flavour: str) -> ParsedPrompt:
+    """A prompt, taken apart as a flavour reads it: its segments are ComfyUI's there, and A1111's elsewhere."""
+    parsed = parse_prompt(text)
+    return replace(parsed, segments=tuple(parse_comfyui(without_tags(text)))) if flavour == "comfyui" else parsed
+
+
+def chunks_of(text: str, tokenizer: ClipTokenizer, embeddings: Mapping[str, int], flavour: str) -> list[Chunk]:
+    """The chunks of a prompt as a flavour cuts it; of one that changes between steps, those of its longest text.
+
+    Args:
+        text: The prompt.
+        tokenizer: Tells its tokens.
+        embeddings: The number of vectors that each token of an embedding stands for.
+        flavour: Whose way it is.
+    """
+    if flavour == "comfyui":
+        return cut_comfyui(without_tags(text), tokenizer.tokenize, number_vectors(embeddings, tokenizer.words))
+    texts = [text]
+    if flavour == "a1111":
+        texts = list(dict.fromkeys(each for part, _ in composed(bare(text)) for _, each in timeline(part, _STEPS)))
+    return max((tokenizer.cut(parse_prompt(each), embeddings) for each in texts), key=_tokens)
+
+
+#: Steps by which a prompt's texts are looked at: as many as there are usually.
+_STEPS = 20
+
+
+def _tokens(chunks: Sequence[Chunk]) -> tuple[int, int]:
+    return len(chunks), sum(each.count for each in chunks)
 
 
 def cut_comfyui(

@@ -304,10 +304,20 @@ class Remark(NamedTuple):
     hint: str
 
 
-def unread(text: str) -> list[Remark]:
-    """What of a prompt is not read as A1111 would, each once."""
+def unread(text: str, flavour: str = "diffusers") -> list[Remark]:
+    """What of a prompt is not read as its writer may mean it, each once.
+
+    Args:
+        text: The prompt.
+        flavour: Whose way to read it is: A1111's changes between steps and composes, ComfyUI's breaks no chunks.
+    """
     plain = without_tags(text)
-    remarks = [*_of_brackets(plain), *_of_commas(plain), *_of_and(plain), *_of_networks(plain)]
+    remarks = [*_of_commas(plain), *_of_networks(plain)]
+    if flavour != "a1111":
+        remarks = [*_of_brackets(plain), *_of_and(plain), *remarks]
+    if flavour == "comfyui" and _BREAK.search(plain):
+        hint = "Leave it out, or choose --flavour a1111, which starts a new chunk."
+        remarks.append(Remark("BREAK is read as a word: ComfyUI has no breaks.", hint))
     remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
     return list(dict.fromkeys(remarks))
 
@@ -372,11 +382,11 @@ def _of_brackets(text: str) -> Iterator[Remark]:
             start, bar = opened.pop()
             part = repr(shown(text[start : min(mark.end(), start + 2 * _SHOWN)]))
             if bar:
-                why = f"{part} is read as words: assetctl does not alternate between steps."
-                yield Remark(why, "Choose one, or make a picture of each.")
+                why = f"{part} is read as words: prompts alternate between steps with --flavour a1111 alone."
+                yield Remark(why, "Choose that, or one of the words.")
             elif _SCHEDULED.search(text, last, mark.start()):
-                why = f"{part} is read as words: assetctl does not change a prompt between steps."
-                yield Remark(why, "Write what you want throughout; a weight stands in round brackets: (cat:0.5).")
+                why = f"{part} is read as words: prompts change between steps with --flavour a1111 alone."
+                yield Remark(why, "Choose that; a weight stands in round brackets: (cat:0.5).")
         last = mark.end()
 
 
@@ -390,8 +400,8 @@ def _of_commas(text: str) -> Iterator[Remark]:
 
 def _of_and(text: str) -> Iterator[Remark]:
     if _AND.search(text):
-        hint = "Write a comma, or BREAK, which starts a new chunk."
-        yield Remark("AND is read as a word: assetctl does not compose several prompts.", hint)
+        hint = "Choose that, or write a comma."
+        yield Remark("AND is read as a word: prompts are composed with --flavour a1111 alone.", hint)
 
 
 def _of_networks(text: str) -> Iterator[Remark]:

@@ -128,7 +128,7 @@ def test_what_fits_no_chunk_is_no_embedding(assetctl, tmp_path, shape):
 
 
 def test_tells_what_is_not_read_as_a1111_does(assetctl):
-    ended = assetctl("prompt", "a [cat:dog:0.5] <lora:ink:9>", "--json")
+    ended = assetctl("prompt", "a [cat:dog:0.5] <lora:ink:9>", "--flavour", "diffusers", "--json")
     assert ended.data["loras"] == {"ink": 9.0}
     assert "warning: '[cat:dog:0.5]' is read as words" in ended.err
     assert "warning: <lora:ink> has the weight 9" in ended.err
@@ -149,3 +149,15 @@ def test_a_prompt_comes_by_standard_input(assetctl, monkeypatch):
             assert (ended.code, words in ended.err) == (2, True), ended.err
     ended = assetctl("generate", "-", "--negative", "-")
     assert (ended.code, "one prompt, not two" in ended.err) == (2, True)
+
+
+def test_a_prompt_is_read_as_its_flavour_reads_it(assetctl):
+    text = "a (cat:1.2) [on|in] a mat BREAK"
+    usual, theirs = (assetctl("prompt", text, *more, "--json").data for more in ((), ("--flavour", "comfyui")))
+    assert ["BREAK", -1.0] in usual["segments"]
+    assert theirs["segments"] == [["a ", 1.0], ["cat", 1.2], [" [on|in] a mat BREAK", 1.0]]
+    assert "as words" not in assetctl("prompt", text).err
+    for flavour, told in (("comfyui", ("alternate", "BREAK")), ("diffusers", ("alternate",))):
+        said = assetctl("prompt", text, "--flavour", flavour).err
+        assert all(word in said for word in told), said
+    assert assetctl("prompt", text, "--flavour", "x").code == 2

@@ -142,6 +142,8 @@ def test_licences_speak_when_selling_is_asked(tmp_path: Path, licence: str | Non
 
 def test_what_a1111_reads_in_a_prompt_and_we_do_not_is_a_warning(asset: Make):
     prompts = selection_of(checkpoint_of(asset), prompt="a [cat:dog:0.5]", negative_prompt="[a|b], [cat:dog:0.5]")
+    assert found("unread_syntax", prompts) == []  # as A1111 makes it, unless asked otherwise
+    prompts = replace(prompts, settings={"flavour": "diffusers"})
     findings = found("unread_syntax", prompts)
     assert [finding.severity for finding in findings] == ["warning", "warning"]
     assert "'[cat:dog:0.5]'" in findings[0].message

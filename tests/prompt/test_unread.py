@@ -13,7 +13,7 @@ from assetctl.prompt.syntax import foreign, overweight, unread
 
 @pytest.mark.parametrize("case", table("prompts/unread"))
 def test_tells_what_is_not_read_as_a1111_does_and_nothing_else(case: dict[str, Any]):
-    remarks = unread(case["text"])
+    remarks = unread(case["text"], case.get("flavour", "diffusers"))
     assert len(remarks) == len(case["told"])
     for part in case["told"]:
         assert any(part in remark.message for remark in remarks)

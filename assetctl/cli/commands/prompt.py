@@ -9,6 +9,7 @@ import typer
 from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, read_prompts, single
 from assetctl.cli.session import Session, command
 from assetctl.prompt.syntax import BREAK
+from assetctl.samplers import FLAVOURS
 
 if TYPE_CHECKING:
     from assetctl.cli.session import Output
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         "assetctl prompt 'a cat with (long whiskers: 0.8) <lora:whiskers:0.7>'",
         "assetctl prompt 'a cat, (bad-hands:0.8)' --checkpoint dream --json",
         "assetctl prompt 'a cat, bad-hands' --no-auto-embeddings",
+        "assetctl prompt 'a (cat:1.2) [on a mat]' --flavour comfyui",
     ],
 )
 def app(
@@ -29,6 +31,10 @@ def app(
     checkpoint: CheckpointOption = None,
     embedding: EmbeddingsOption = None,
     auto_embeddings: AutoEmbeddingsOption = None,
+    flavour: Annotated[
+        str | None,
+        typer.Option("--flavour", help=f"Whose way to read it is: {', '.join(FLAVOURS)}; by default {FLAVOURS[0]}'s."),
+    ] = None,
 ) -> None:
     """Show how a prompt is read: its segments with their weights, its LoRAs and embeddings, its chunks of 75 tokens."""
     (prompt,) = read_prompts(text)
@@ -37,6 +43,7 @@ def app(
         checkpoint=single("--checkpoint", checkpoint),
         embeddings=embedding or (),
         auto_embeddings=auto_embeddings is not False,
+        flavour=flavour,
     )
     parsed = reading.parsed
     session.out.result(reading, lambda: _render(session.out, reading), (part for part, _ in parsed.segments))

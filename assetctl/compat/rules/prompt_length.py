@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from assetctl.compat.check import Rule
 from assetctl.errors import CorruptFileError
 from assetctl.identify.plugins import family_called
-from assetctl.prompt import parse_prompt
+from assetctl.options import option
 from assetctl.prompt.chunks import CHUNK_LENGTH, beyond, count_vectors, load_tokenizer
+from assetctl.prompt.comfyui import chunks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +48,9 @@ def check(context: Context) -> Iterator[Finding]:
     except CorruptFileError as error:
         yield RULE.finding("warning", f"The prompt's tokens cannot be counted: {error.message}", error.hint, checkpoint)
         return
+    flavour = str(selection.settings.get("flavour") or option("flavour").usual)
     for which, text in long.items():
-        chunks = tokenizer.cut(parse_prompt(text), counts)
+        chunks = chunks_of(text, tokenizer, counts, flavour)
         lost = beyond(chunks)
         if lost and family.clip == "start":
             message = (

@@ -106,7 +106,7 @@ def sheet_format(place: Path) -> str:
 
 def _difference(new: Path, old: Path) -> tuple[str, Image | str]:
     """What differs, as much stronger as there is room for, with its label; or why that cannot be shown."""
-    from PIL import Image, ImageChops  # noqa: PLC0415 - part of the extra `generate`
+    from PIL import Image, ImageChops, ImageStat  # noqa: PLC0415 - part of the extra `generate`
 
     label = "the difference"
     try:
@@ -116,6 +116,6 @@ def _difference(new: Path, old: Path) -> tuple[str, Image | str]:
             found = ImageChops.difference(_rgb(ours), _rgb(theirs))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return label, "One of them cannot be read."
-    largest = max(high for _, high in found.getextrema())
+    largest = max(int(high) for _, high in ImageStat.Stat(found).extrema)
     times = 255 // largest if largest else 1
     return f"{label}\n{times} times as strong" if times > 1 else label, found.point(lambda value: value * times)

@@ -20,6 +20,7 @@ from assetctl.files.paths import read_regular
 from assetctl.files.safetensors import read_header
 from assetctl.identify.plugins import families
 from assetctl.operations.library.tokenizer_files import reads_with_clip, tokenizer_folder
+from assetctl.options import option
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import (
     CHUNK_LENGTH,
@@ -30,6 +31,8 @@ from assetctl.prompt.chunks import (
     load_tokenizer,
     without_named,
 )
+from assetctl.prompt.comfyui import chunks_of
+from assetctl.prompt.comfyui import reading as parsed_as
 from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, unread
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection
@@ -87,8 +90,11 @@ def read_prompt(
     checkpoint: str | None = None,
     embeddings: Iterable[str] = (),
     auto_embeddings: bool = True,
+    flavour: str | None = None,
 ) -> PromptReading:
     """Take a prompt apart, and cut it into chunks as `generate` does with this checkpoint and these embeddings.
+
+    It is read as a flavour reads it, the usual one unless one is named.
 
     Without a checkpoint, the only one of the catalog counts, and else any that has CLIP's own vocabulary.
 
@@ -96,7 +102,8 @@ def read_prompt(
         NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
         FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
     """
-    parsed = parse_prompt(text)
+    flavour = str(option("flavour").usual if flavour is None else option("flavour").checked(flavour))
+    parsed = parsed_as(text, flavour)
     model = None if checkpoint is None else workspace.catalog.read.find(checkpoint)
     chosen = [workspace.catalog.read.find(name) for name in embeddings]
     known = _has_catalog(workspace)
@@ -115,7 +122,7 @@ def read_prompt(
         tuple(dict.fromkeys(words)),
         mentions,
         None,
-        remarks=(*told, *unread(text), *overweight(text)),
+        remarks=(*told, *unread(text, flavour), *overweight(text)),
         notes=tuple(foreign(text)),
         ambiguous_loras=ambiguous,
     )
@@ -124,7 +131,7 @@ def read_prompt(
     except GenerationError as error:
         return replace(reading, why_none=error.message, hint=error.hint)
     counts = {asset.token: _count(asset) for asset in used}
-    return replace(reading, chunks=tuple(tokenizer.cut(parsed, counts)))
+    return replace(reading, chunks=tuple(chunks_of(text, tokenizer, counts, flavour)))
 
 
 def _selected(workspace: Workspace, text: str, model: Asset | None, chosen: list[Asset], *, take: bool) -> Selection:
