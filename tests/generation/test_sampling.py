@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tables import cases
 
 from assetctl.options import filled
 from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, listing
@@ -18,7 +17,11 @@ pytestmark = pytest.mark.generation
 
 torch = pytest.importorskip("torch")
 
-RUNS = json.loads((Path(__file__).parents[1] / "cases" / "sampling" / "programs.json").read_text())["runs"]
+#: Final latents at row 3, column 5 of each channel.
+RUNS = [
+    tuple(each[key] for key in ("program", "sampler", "schedule", "noise", "steps", "latents"))
+    for each in cases("sampling/programs")
+]
 SHAPE = (1, 4, 12, 12)
 
 
