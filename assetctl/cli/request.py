@@ -56,7 +56,7 @@ LorasOption = Annotated[
         "--lora",
         "-l",
         metavar="NAME[:WEIGHT]",
-        help="A LoRA; can be repeated.",
+        help="A LoRA; can be repeated. NAME:TEXT:UNET gives text encoders a weight of their own.",
         autocompletion=_named("lora"),
     ),
 ]

@@ -19,6 +19,7 @@ from assetctl.cli.pictures import (
     show_plan,
     tell_grid,
     tell_result,
+    terminal_image,
 )
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
@@ -119,6 +120,10 @@ def app(
             rich_help_panel=PICTURE,
         ),
     ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Show at the terminal how each picture comes about.", rich_help_panel=PICTURE),
+    ] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
     ] = False,
@@ -167,6 +172,8 @@ def app(
         raise UsageError("--wildcards goes with --dynamic.", "ASSETCTL_WILDCARDS names the folder for a batch.")
     if batch is not None:
         gc.enable()  # as below
+        if preview:
+            raise UsageError("--preview is of a few pictures, not of a batch.", "Leave it out.")
         paths = tell_batch(session, batch, request, file=file, shard=shard, dry_run=dry_run)
     else:
         if not request.of_role("checkpoint"):
@@ -177,7 +184,8 @@ def app(
         if dry_run:
             _show_plan(session, drawn, grid)
             return
-        paths = _make(session, drawn) if grid is None else _make_grid(session, drawn[0], grid)
+        draws = terminal_image(session) if preview else None
+        paths = _make(session, drawn, draws) if grid is None else _make_grid(session, drawn[0], grid, draws)
     if show:
         show_at_terminal(session, paths)
     for path in paths if opened else ():
@@ -206,9 +214,9 @@ def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) 
         show_findings(() if session.out.json else result.report.findings)
 
 
-def _make(session: Session, requests: Sequence[Request]) -> list[str]:
+def _make(session: Session, requests: Sequence[Request], draws: Any) -> list[str]:  # noqa: ANN401 - see `Bars`
     gc.enable()  # it was off for a short life, and this one is long
-    with naming_what_is_done(), session.out.progress() as run:
+    with naming_what_is_done(), session.out.progress(draws=draws) as run:
         if len(requests) > 1:
             results = session.registry.generate_each(requests, run=run)
         else:
@@ -220,9 +228,9 @@ def _make(session: Session, requests: Sequence[Request]) -> list[str]:
     return paths
 
 
-def _make_grid(session: Session, request: Request, grid: str) -> list[str]:
+def _make_grid(session: Session, request: Request, grid: str, draws: Any) -> list[str]:  # noqa: ANN401 - likewise
     gc.enable()  # as above
-    with naming_cells_that_are_done(), session.out.progress() as run:
+    with naming_cells_that_are_done(), session.out.progress(draws=draws) as run:
         result = session.registry.generate_grid(request, grid, run=run)
     tell_grid(session.out, result)
     return [str(result.sheet)]

@@ -354,7 +354,10 @@ def _content(job: Job, below: str) -> bytes:
     numbers = {each.name for each in OPTIONS if each.type is float}
     settings = {name: float(value) if name in numbers else value for name, value in request.settings.items()}
     said = {
-        "uses": [(use.role, use.reference, use.weight) for use in request.uses],
+        "uses": [
+            (use.role, use.reference, use.weight, *([] if use.text_weight is None else [use.text_weight]))
+            for use in request.uses
+        ],
         "prompts": (request.prompt, request.negative_prompt),
         "settings": {name: value for name, value in settings.items() if (name, value) != ("seed", RANDOM)},
         "count": job.count,
