@@ -94,7 +94,9 @@ def _asset(home: Path, number: int) -> NewAsset:
     path = home / f"asset-{number:06}.safetensors"
     file = AssetFile(str(path), 10_000 + number, 1, sha256=f"{number:064x}")
     found = Identification(kind, ("sd1", "sdxl", "flux1")[number % 3], format="safetensors", confidence="certain")
-    return NewAsset(path.stem, str(path), (file,), found, in_store=False, sha256=file.sha256, tags=(f"tag {number % 50}",))
+    return NewAsset(
+        path.stem, str(path), (file,), found, in_store=False, sha256=file.sha256, tags=(f"tag {number % 50}",)
+    )
 
 
 @contextlib.contextmanager

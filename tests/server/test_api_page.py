@@ -46,7 +46,11 @@ def test_the_examples_run(page, tmp_path):
             if any(each in line for each in ELSEWHERE):
                 continue
             said = subprocess.run(
-                ["sh", "-c", line.replace(ADDRESS, server.url)], cwd=tmp_path, capture_output=True, check=True, timeout=60
+                ["sh", "-c", line.replace(ADDRESS, server.url)],
+                cwd=tmp_path,
+                capture_output=True,
+                check=True,
+                timeout=60,
             ).stdout
             if "-o picture.png" in line:
                 assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
