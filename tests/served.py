@@ -26,9 +26,12 @@ class Painter:
     def generate(self, plan, run):
         from PIL import Image
 
+        from assetctl.errors import GenerationError
         from assetctl.plan import Picture
         from assetctl.run import Started, Step
 
+        if plan.prompt.text == "a failure":
+            raise GenerationError("It cannot be painted.", "Ask for another.")
         run.tell(Started(stage="load"))
         steps, seconds = int(os.environ.get("PAINTER_STEPS", "2")), float(os.environ.get("PAINTER_SECONDS", "0"))
         for number, seed in enumerate(plan.seeds, 1):

@@ -178,6 +178,7 @@ def make_server(app: Any, *, ready: Callable[[], object] | None = None) -> uvico
         app: What `make_app` returned.
         ready: Called once it can be called.
     """
+    _make_room_for_connections()
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -195,6 +196,17 @@ def make_server(app: Any, *, ready: Callable[[], object] | None = None) -> uvico
         backlog=1024,
     )
     return _Server(config, ready)
+
+
+def _make_room_for_connections() -> None:
+    """Let this process have as many files open as it may have connections, and some; many systems begin with 256."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # noqa: PLC0415 - which Windows has not, nor such a limit
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * MOST_CONNECTIONS
+        if resource.RLIM_INFINITY != soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
 def serve(app: Any, sockets: Sequence[socket.socket], *, ready: Callable[[], object] | None = None) -> None:  # noqa: ANN401

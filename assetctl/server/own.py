@@ -124,6 +124,8 @@ def _edit(asked: Asked) -> Asset:
     for name in ("trigger_words", "add_tags", "remove_tags", "reset"):
         if name in body:
             body[name] = tuple(body[name])
+    if "preview" in body:  # a number alone, written as no file is called: a path of this machine is nobody's to name
+        body["preview"] = "" if body["preview"] is None else f"{body['preview']:018}"
     return asked.registry.edit(_exactly(asked).name, Changes(**body))
 
 
@@ -212,6 +214,10 @@ OWN = Face(
                 **dict.fromkeys(("name", "kind", "family", "base_model", "variant", "prediction", "notes"), TEXT),
                 **dict.fromkeys(("trigger_words", "add_tags", "remove_tags", "reset"), NAMES),
                 "default_weight": NUMBER,
+                "preview": {
+                    "type": ["integer", "null"], "minimum": 1,
+                    "description": "The number of a picture of the history to show it by, or null.",
+                },
             },
         ),
         Endpoint(

@@ -296,6 +296,23 @@ def test_what_cannot_be_made_is_said_at_once(server, wrong):
     assert len(server.get("/v1/jobs").data) == before
 
 
+def test_a_job_that_fails_says_why_to_who_waits_and_to_who_asks_later(server):
+    reply = server.post("/v1/generate?wait=true", {"prompt": "a failure", "checkpoint": "dawn"})
+    assert (reply.status, reply.error["code"]) == (500, "generation_failed")
+    assert reply.error["message"].endswith("It cannot be painted.")
+    job = server.get("/v1/jobs?limit=1").data[0]
+    assert (job["status"], job["error"]["code"], job["images"]) == ("failed", "generation_failed", [])
+    assert events(server, job["id"])[-1][2]["status"] == "failed"
+
+
+def test_a_picture_is_shown_by_one_of_the_history_and_by_no_path(server, tmp_path):
+    number = generated(server)["images"][0]["number"]
+    assert server.ask("PATCH", "/v1/assets/dawn", {"preview": number}).status == 200
+    assert server.ask("PATCH", "/v1/assets/dawn", {"preview": None}).status == 200
+    for wrong in ("/etc/passwd", "1", "", 0, -1, 10**9, True):
+        assert server.ask("PATCH", "/v1/assets/dawn", {"preview": wrong}).status in (400, 404)
+
+
 def test_jobs_are_listed_in_pages(server):
     for _ in range(3):
         generated(server)

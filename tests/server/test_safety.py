@@ -358,6 +358,28 @@ def test_an_answer_that_nobody_reads_is_not_kept(server, many, monkeypatch):
     assert len(ended) == len(connections)
 
 
+def test_who_waits_and_goes_away_leaves_nothing_behind(tmp_path, many, monkeypatch):
+    monkeypatch.setenv("PAINTER_SECONDS", "1")
+    with served(made(tmp_path)) as server:
+        body = json.dumps({"prompt": "x", "checkpoint": "dawn"}).encode()
+        waiting = [many(server) for _ in range(5)]
+        for each in waiting:
+            each.sendall(head("POST", "/v1/generate?wait=true", JSON, f"Content-Length: {len(body)}") + body)
+        end = time.monotonic() + 20
+        while len(server.queue._listeners) < 5 and time.monotonic() < end:
+            time.sleep(0.02)
+        for each in waiting:
+            each.close()
+        while server.queue._listeners and time.monotonic() < end:
+            time.sleep(0.02)
+        assert server.queue._listeners == {}
+        jobs = server.get("/v1/jobs").data
+        assert {each["status"] for each in jobs} <= {"queued", "running", "done"}
+        assert "queued" in {each["status"] for each in jobs}
+        for each in jobs:
+            server.ask("DELETE", f"/v1/jobs/{each['id']}")
+
+
 def test_many_that_wait_for_a_job_and_many_that_listen_keep_nobody_waiting(tmp_path, many, monkeypatch):
     monkeypatch.setenv("PAINTER_SECONDS", "0.5")
     with served(made(tmp_path)) as server, ThreadPoolExecutor(60) as pool, others_answered(server):
