@@ -31,6 +31,8 @@ FEW, MANY, SECONDS = 1_000, 100_000, 10.0
 PAGES = {
     "first": "/v1/assets",
     "of a family": "/v1/assets?kind=lora&family=sdxl",
+    "the largest first": "/v1/assets?sort=size",
+    "the latest first": "/v1/assets?sort=added",
     "in the middle": "/v1/assets?after=asset-0{middle:05}",
     "search": "/v1/assets?q=asset",
 }
