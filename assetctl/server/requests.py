@@ -78,9 +78,15 @@ def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
 
 
 def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a batch that are a job of this number: one for each picture."""
-    shared = {name: value for name, value in job.items() if name != "seeds"}
-    return [{**shared, "seed": seed, "count": 1, "id": f"job-{number}"} for seed in job["seeds"]]
+    """The lines of a batch that are a job of this number: one for each picture.
+
+    Pictures of one seed may each have a `variation_seeds` of its own.
+    """
+    shared = {name: value for name, value in job.items() if name not in ("seeds", "variation_seeds")}
+    lines = [{**shared, "seed": seed, "count": 1, "id": f"job-{number}"} for seed in job["seeds"]]
+    for line, seed in zip(lines, job.get("variation_seeds", ()), strict=False):
+        line["variation_seed"] = seed
+    return lines
 
 
 def request_of(body: Mapping[str, Any]) -> Request:
