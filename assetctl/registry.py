@@ -114,7 +114,7 @@ class Registry:
         """
         return self._workspace.catalog.read.find(name)
 
-    def list(
+    def list(  # noqa: PLR0913 - as many as the command has options
         self,
         *,
         kind: str | None = None,
@@ -255,6 +255,22 @@ class Registry:
         from assetctl.operations.library.edit import edit
 
         return edit(self._workspace, name, changes)
+
+    def preview(self, name: str) -> bytes | None:
+        """A small WebP of the picture that shows an asset, if there is one: see `edit`; else of the latest made with it."""
+        from assetctl.operations.library.previews import preview_of, thumbnail
+
+        picture = preview_of(self._workspace, self.get(name))
+        return None if picture is None else thumbnail(self._workspace, picture)
+
+    def thumbnail(self, number: int) -> bytes | None:
+        """A small WebP of a picture of the history, if it is there."""
+        from assetctl.operations.library.previews import thumbnail
+
+        for each in self.pictures(number):
+            if each.is_there:
+                return thumbnail(self._workspace, Path(each.image_path))
+        return None
 
     def identify_again(self, *names: str, run: Run | None = None) -> Sequence[Asset]:
         """Identify assets of the catalog once more; what a person set stays on top.
@@ -908,7 +924,7 @@ class Registry:
         return history(self._workspace, **asked, seed=seed, before=before, limit=limit, damaged=damaged)
 
     def pictures(self, *numbers: int) -> Sequence[Generation]:
-        """Pictures of the history by their numbers, as the catalog has them: whether they are there is not looked at."""
+        """Pictures of the history by their numbers, as the catalog has them; whether they lie there is not asked."""
         return self._workspace.catalog.generations.numbered(numbers)
 
     def generation(self, number: int) -> Generation:

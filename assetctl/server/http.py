@@ -64,7 +64,8 @@ class Connection(H11Protocol):
     @property
     def waits(self) -> bool:
         """Whether no request is here that would have to be answered."""
-        return self.cycle is None or self.cycle.response_complete
+        cycle: Any = self.cycle  # which none is until the first request
+        return cycle is None or cycle.response_complete
 
     @property
     def since(self) -> float:
@@ -85,7 +86,8 @@ class Connection(H11Protocol):
         if self.conn.their_state is h11.IDLE:
             self._await_head()
             return
-        self._watch = _ended(self._watch)
+        _stop(self._watch)
+        self._watch = None
         if self.conn.their_state is h11.SEND_BODY and any(name == b"transfer-encoding" for name, _ in self.headers):
             self._deaf = True  # it is refused by the guard; what a thousand small chunks say is not taken apart
 
@@ -136,18 +138,21 @@ class Connection(H11Protocol):
         """It was read."""
         super().resume_writing()
         if not self.transport.is_closing():
-            self._reading = _ended(self._reading)
+            _stop(self._reading)
+            self._reading = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._watch, self._reading = _ended(self._watch), _ended(self._reading)
+        _stop(self._watch, self._reading)
+        self._watch = self._reading = None
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
 
-def _ended(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+def _stop(*timers: asyncio.TimerHandle | None) -> None:
+    for timer in timers:
+        if timer is not None:
+            timer.cancel()
 
 
 class _Server(uvicorn.Server):

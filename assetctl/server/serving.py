@@ -322,8 +322,9 @@ def _answer(
     from assetctl.server.openai import OpenAI  # noqa: PLC0415 - likewise
     from assetctl.server.own import OWN  # noqa: PLC0415 - likewise
     from assetctl.server.owner import Owner  # noqa: PLC0415 - likewise
+    from assetctl.server.page import page_routes  # noqa: PLC0415 - likewise
 
-    app = make_app(registry, queue, [OWN, A1111(), OpenAI()], access)
+    app = make_app(registry, queue, [OWN, A1111(), OpenAI()], access, page_routes(registry, queue))
     server = make_server(Owner(app, registry, queue, url), ready=ready)
 
     def end(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as uvicorn names them

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import json
-import threading
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import headers
@@ -182,7 +181,8 @@ def nothing_staged(server):
     ("name", "data", "status"),
     [
         ("page.safetensors", b"<!DOCTYPE html><html>", 422), ("empty.safetensors", b"", 422),
-        ("cut.safetensors", (1000).to_bytes(8, "little") + b"{}", 422), ("..", b"x", 400), ("a/b.safetensors", b"x", 400),
+        ("cut.safetensors", (1000).to_bytes(8, "little") + b"{}", 422), ("..", b"x", 400),
+        ("a/b.safetensors", b"x", 400),
         ("evil.ckpt", b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00id\x85R.", 422), ("%00", b"x", 400), ("", b"x", 400),
         ("huge.safetensors", (2**62).to_bytes(8, "little") + b"{}", 422), ("..%5cx.safetensors", b"x", 400),
     ],
@@ -281,7 +281,8 @@ def test_a_job_is_told_of_by_its_number(server):
         {}, {"prompt": "x"}, {"prompt": "x", "checkpoint": "dawn", "hat": 1}, {"prompt": 5, "checkpoint": "dawn"},
         {"prompt": "x", "checkpoint": "dawn", "seed": [1, 1]}, {"prompt": "x", "checkpoint": "dawn", "steps": -1},
         {"prompt": "x", "checkpoint": "dawn", "num_images": 10**9}, {"prompt": "x", "checkpoint": "whiskers"},
-        {"prompt": "x", "checkpoint": "dawn", "loras": ["whiskers"]}, {"prompt": "x", "checkpoint": "dawn", "width": 10**9},
+        {"prompt": "x", "checkpoint": "dawn", "loras": ["whiskers"]},
+        {"prompt": "x", "checkpoint": "dawn", "width": 10**9},
         {"prompt": "x", "checkpoint": "dawn", "seed": 2**70}, {"prompt": "x", "checkpoint": "dawn", "steps": True},
         {"prompt": "x", "checkpoint": "dawn", "sampler": "nope"}, {"prompt": "x", "checkpoint": "dawn", "steps": None},
     ],
@@ -324,16 +325,14 @@ def test_pictures_are_listed_in_pages_and_told_how_to_make_again(server):
 
 def test_a_picture_that_was_replaced_is_not_given_away(server, tmp_path):
     number = generated(server)["images"][0]["number"]
-    path = server.registry.generation(number).image_path
+    path = Path(server.registry.generation(number).image_path)
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    import os
-
-    os.unlink(path)
-    os.symlink(secret, path)
+    path.unlink()
+    path.symlink_to(secret)
     reply = server.get(f"/v1/pictures/{number}/file")
     assert (reply.status, b"secret" in reply.body) == (404, False)
-    os.unlink(path)
+    path.unlink()
     assert server.get(f"/v1/pictures/{number}/file").status == 404
 
 
@@ -371,7 +370,9 @@ def test_a_picture_of_a_huge_declared_size_costs_nothing(server):
 
 
 def test_a_running_job_is_cancelled(server, monkeypatch):
-    number = server.post("/v1/generate", {"prompt": "x", "checkpoint": "dawn", "steps": 150, "num_images": 8}).data["id"]
+    number = server.post("/v1/generate", {"prompt": "x", "checkpoint": "dawn", "steps": 150, "num_images": 8}).data[
+        "id"
+    ]
     reply = server.ask("DELETE", f"/v1/jobs/{number}")
     assert (reply.status, reply.data["id"]) == (200, number)
     assert server.await_job(number)["status"] in ("cancelled", "done")

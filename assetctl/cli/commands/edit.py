@@ -19,6 +19,7 @@ from assetctl.operations.library.edit import Changes, near_base_models
         "assetctl edit whiskers --family sd1 --trigger-word 'long whiskers'",
         "assetctl edit whiskers --name cat-whiskers --tag cats --untag todo",
         "assetctl edit whiskers --default-weight 0.7 --notes 'good with portraits'",
+        "assetctl edit whiskers --preview ~/pictures/cat.png",
         "assetctl edit whiskers --reset family",
     ],
 )
@@ -51,6 +52,12 @@ def app(
     default_weight: Annotated[
         str | None, typer.Option("--default-weight", help="The LoRA's weight where none is named; '' for none.")
     ] = None,
+    preview: Annotated[
+        str | None,
+        typer.Option(
+            "--preview", metavar="PICTURE", help="Show it by this picture, or number of the history; '' for none."
+        ),
+    ] = None,
     reset: Annotated[
         list[str] | None, typer.Option("--reset", metavar="FIELD", help="Take back what you set; can be repeated.")
     ] = None,
@@ -65,7 +72,7 @@ def app(
         name=name, kind=kind and kind.lower(), family=family and family.lower(), base_model=base_model,
         variant=variant, prediction=prediction,
         trigger_words=words, add_tags=tuple(tags or ()), remove_tags=tuple(untags or ()), notes=notes,
-        default_weight=_number(default_weight), reset=tuple(fields),
+        default_weight=_number(default_weight), reset=tuple(fields), preview=preview,
     )  # fmt: skip
     if changes == Changes():
         raise UsageError("There is nothing to change.", "See `assetctl edit --help` for what can be set.")

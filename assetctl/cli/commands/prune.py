@@ -45,17 +45,19 @@ def app(
         session.out.note(f"{leftover.path}: {_WHY[leftover.what]}, {readable_size(leftover.size)}")
     for asset in pruning.missing:
         session.out.note(f"{asset.name}: its file is gone, {asset.path}")
+    if pruning.thumbnails:
+        session.out.note(f"Small copies of pictures, which are made again: {readable_size(pruning.thumbnails)}")
     _show_strangers(session, pruning)
-    something = bool(pruning.leftovers or pruning.missing)
+    something = bool(pruning.leftovers or pruning.missing or pruning.thumbnails)
     if something and not dry_run and not confirmed(session.out, "Remove all of it?", yes=yes):
         raise typer.Exit(1)
     entries = [] if dry_run else session.registry.prune(pruning, now=now)
     tell_expired(session)
     data = dataclasses.replace(pruning, removed=not dry_run, trash=tuple(entry.id for entry in entries))
-    freed = sum(each.size for each in pruning.leftovers if now and each.what == "unfinished")
-    moved = pruning.size - freed
-    done = [f"{readable_size(freed)} {'would be freed' if dry_run else 'freed'}"] if now else []
-    if moved or not now:
+    gone = sum(each.size for each in pruning.leftovers if now and each.what == "unfinished")
+    freed, moved = gone + pruning.thumbnails, pruning.size - gone
+    done = [f"{readable_size(freed)} {'would be freed' if dry_run else 'freed'}"] if now or freed else []
+    if moved or not done:
         done.append(f"{readable_size(moved)} {'would be moved' if dry_run else 'moved'} to the trash")
     told = f"{', '.join(done)}." if something else "There is nothing to remove."
     names = [*(str(each.path) for each in pruning.leftovers), *(asset.name for asset in pruning.missing)]

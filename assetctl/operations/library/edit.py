@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.errors import UsageError
 from assetctl.operations.library.ingest import checked_name, checked_words
+from assetctl.operations.library.previews import choose
 from assetctl.options import check_weight
 from assetctl.text import hidden_in
 from assetctl.types import KINDS
@@ -33,6 +34,7 @@ class Changes:
     Attributes:
         trigger_words: All of them, in order.
         reset: Names of fields for which the file's own word counts again, or none.
+        preview: A picture to show it by, or the number of one of the history; the home keeps a copy.
     """
 
     name: str | None = None
@@ -47,6 +49,7 @@ class Changes:
     notes: str | None = None
     default_weight: float | None = None
     reset: tuple[str, ...] = ()
+    preview: str | None = None
 
 
 def edit(workspace: Workspace, name: str, changes: Changes, *, labelled: bool = False) -> Asset:
@@ -58,11 +61,13 @@ def edit(workspace: Workspace, name: str, changes: Changes, *, labelled: bool = 
         NotFoundError, AmbiguousNameError: The name.
         UsageError: A value that makes no sense, or a name that is taken.
     """
-    workspace.catalog.read.find(name)  # whoever may not write is told of a name that nothing has
+    asset = workspace.catalog.read.find(name)  # whoever may not write is told of a name that nothing has
     _check(changes, labelled=labelled)
     wanted = None if changes.name is None else checked_name(changes.name)
     if changes.base_model:
         changes = replace(changes, base_model=as_known(changes.base_model))
+    if changes.preview is not None:
+        choose(workspace, asset, changes.preview)
     with workspace.catalog.write() as writer:
         asset = writer.find(name)
         if changes.default_weight is not None and not labelled:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from assetctl.errors import HashMismatchError, NotFoundError, StorageError
 from assetctl.files.disk import is_gone, same_bytes, storage_errors
 from assetctl.files.sharing import bytes_alone, share_bytes
+from assetctl.operations.library.previews import size_of, thumbnails, useless
 from assetctl.operations.library.trash import discard
 from assetctl.run import leaving
 from assetctl.store.leftovers import find_leftovers, find_strangers, held, sweep
@@ -46,6 +47,7 @@ class Pruning:
         missing: Assets whose files are gone.
         removed: Whether all of that was done.
         trash: Entries of the trash that came of it.
+        thumbnails: Bytes of small copies of pictures, which are made again when they are looked at.
     """
 
     leftovers: tuple[Leftover, ...]
@@ -53,6 +55,7 @@ class Pruning:
     missing: tuple[Asset, ...]
     removed: bool = False
     trash: tuple[str, ...] = ()
+    thumbnails: int = 0
 
     @property
     def size(self) -> int:
@@ -62,7 +65,9 @@ class Pruning:
 
 def usage(workspace: Workspace) -> list[Usage]:
     """Space by kind and family, largest first."""
-    return [Usage(*row) for row in workspace.catalog.read.usage()]
+    found = [Usage(*row) for row in workspace.catalog.read.usage()]
+    small = thumbnails(workspace.settings.home)
+    return [*found, Usage("thumbnails", None, len(small), size_of(small), 0)] if small else found
 
 
 def plan_pruning(workspace: Workspace, *, missing: bool = False) -> Pruning:
@@ -78,7 +83,7 @@ def plan_pruning(workspace: Workspace, *, missing: bool = False) -> Pruning:
     leftovers = tuple(find_leftovers(workspace.store, known))
     strangers = tuple(find_strangers(workspace.store, known, leftovers))
     gone = [asset for asset in read.assets() if _is_missing(workspace, asset)] if missing else []
-    return Pruning(leftovers, strangers, tuple(gone))
+    return Pruning(leftovers, strangers, tuple(gone), thumbnails=size_of(useless(workspace)))
 
 
 def _is_missing(workspace: Workspace, asset: Asset) -> bool:
@@ -100,18 +105,21 @@ def prune(workspace: Workspace, pruning: Pruning, run: Run, *, now: bool = False
     entries: list[Entry | None] = []
     with leaving(lambda: [entry for entry in entries if entry is not None]):
         _discard_all(workspace, pruning, entries, run, now=now)
+    for path in useless(workspace) if pruning.thumbnails else ():
+        with storage_errors(f"remove {path}"):
+            path.unlink(missing_ok=True)
     with workspace.reserve():
         sweep(workspace.store)
     return [entry for entry in entries if entry is not None]
 
 
 def _discard_all(workspace: Workspace, pruning: Pruning, entries: list[Entry | None], run: Run, *, now: bool) -> None:
-    useless = {
+    unwanted = {
         leftover.path: leftover for leftover in find_leftovers(workspace.store, workspace.catalog.read.known_files())
     }
     for planned in pruning.leftovers:
         run.check()
-        leftover = useless.get(planned.path)
+        leftover = unwanted.get(planned.path)
         if leftover is None:
             continue
         with held(workspace.store, leftover) as is_ours:

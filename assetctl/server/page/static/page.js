@@ -1,0 +1,379 @@
+// What the pages do beside htmx: the form that combines, jobs as they go, pictures that are dropped, copying.
+// Every text is put in as text, never as HTML, but what this server's own templates made.
+
+const find = (id) => document.getElementById(id);
+const made = (tag, text = "", classes = "") => {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  element.className = classes;
+  return element;
+};
+const tell = (text) => { find("told").textContent = text; };
+
+/** Ask the API; what it refuses is thrown, with its message and hint. */
+async function ask(method, path, body, type = "application/json") {
+  const headers = body === undefined ? {} : { "Content-Type": type };
+  const answer = await fetch(path, { method, headers, body });
+  const document = await answer.json();
+  if (document.error) throw Object.assign(new Error(document.error.message), { hint: document.error.hint });
+  return document.data;
+}
+
+function finding(severity, message, hint) {
+  const found = made("div", "", `finding ${severity}`);
+  const text = made("p");
+  if (severity === "error" || severity === "warning") text.append(made("strong", `${severity}: `));
+  text.append(message);
+  found.append(text);
+  if (hint) found.append(made("p", hint));
+  return found;
+}
+
+/** Call `heard` with each event of a job until it has ended; returns what ends the listening. */
+function follow(id, heard, previews = false) {
+  const source = new EventSource(`/v1/jobs/${id}/events${previews ? "?previews=true" : ""}`);
+  const handle = (event) => {
+    const said = JSON.parse(event.data);
+    heard(event.type, said);
+    if (event.type === "job" && ["done", "failed", "cancelled"].includes(said.status)) source.close();
+  };
+  for (const name of ["job", "step", "preview", "started", "bytes", "warned"]) source.addEventListener(name, handle);
+  return () => source.close();
+}
+
+// Copying, cancelling, fetching: buttons that templates made, wherever they are.
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const { copy, cancel, pull } = button.dataset;
+  try {
+    if (copy) {
+      await copied(find(copy));
+      tell("Copied.");
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    } else if (cancel) {
+      button.disabled = true;
+      await ask("DELETE", `/v1/jobs/${cancel}`);
+      tell(`Job ${cancel} is cancelled.`);
+      if (find("jobs")) window.htmx.trigger("#jobs", "changed");
+    } else if (pull) {
+      button.disabled = true;
+      await fetched(pull);
+    }
+  } catch (error) {
+    button.disabled = false;
+    tell(error.message);
+  }
+});
+
+async function copied(element) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(element.textContent);
+  const range = document.createRange(); // pages that came over plain HTTP from elsewhere have no clipboard
+  range.selectNodeContents(element);
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  document.execCommand("copy");
+}
+
+// Fetching assets.
+
+async function fetched(reference) {
+  const row = made("li", "", "card");
+  const state = made("p", reference);
+  const bar = made("progress");
+  const stop = made("button", "Cancel");
+  bar.setAttribute("aria-label", `Progress of ${reference}`);
+  bar.max = 1;
+  stop.type = "button";
+  row.append(state, bar, stop);
+  find("pulls").prepend(row);
+  let job;
+  try {
+    job = await ask("POST", "/v1/pull", JSON.stringify({ reference }));
+  } catch (error) {
+    row.replaceChildren(finding("error", `${reference}: ${error.message}`, error.hint));
+    return;
+  }
+  stop.dataset.cancel = job.id;
+  follow(job.id, (name, said) => {
+    if (name === "bytes" && said.total) {
+      bar.value = said.done / said.total;
+      state.textContent = `${reference}: ${Math.round(said.done / 1e6)} of ${Math.round(said.total / 1e6)} MB`;
+    }
+    if (name !== "job" || !["done", "failed", "cancelled"].includes(said.status)) return;
+    const how = said.status === "done" ? "good" : "error";
+    row.replaceChildren(finding(how, `${reference}: ${said.error ? said.error.message : said.status}`, said.error?.hint));
+  });
+}
+
+find("pull")?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  fetched(find("reference").value.trim());
+});
+
+// What was this made of?
+
+const drop = find("drop");
+if (drop) {
+  const over = (is) => (event) => { event.preventDefault(); drop.classList.toggle("over", is); };
+  drop.addEventListener("dragover", over(true));
+  drop.addEventListener("dragleave", over(false));
+  drop.addEventListener("drop", (event) => { over(false)(event); lookInto(event.dataTransfer.files[0]); });
+  find("dropped").addEventListener("change", (event) => lookInto(event.target.files[0]));
+}
+
+async function lookInto(file) {
+  if (!file) return;
+  const place = find("told-of");
+  place.replaceChildren(made("p", "Looking…"));
+  try {
+    const name = encodeURIComponent(file.name.slice(0, 200));
+    const details = await ask("POST", `/v1/pictures/inspect?filename=${name}`, file, "application/octet-stream");
+    place.replaceChildren(...described(details));
+  } catch (error) {
+    place.replaceChildren(finding("error", error.message, error.hint));
+  }
+}
+
+function described(details) {
+  const said = details.parameters;
+  if (!said) return [made("p", "It does not say how it was made.")];
+  const list = made("dl");
+  const line = (name, value) => {
+    if (value !== null && value !== undefined && value !== "") list.append(made("dt", name), made("dd", String(value)));
+  };
+  line("Made by", said.software);
+  line("Prompt", said.prompt);
+  line("Negative prompt", said.negative_prompt);
+  for (const [name, value] of Object.entries(said.settings ?? {})) line(name, value);
+  const assets = made("ul", "", "plain");
+  const start = { prompt: said.prompt ?? "", negative_prompt: said.negative_prompt ?? "", loras: {}, textual_inversions: {} };
+  for (const each of details.assets) {
+    const is = each.asset ? `here, as ${each.asset.name}` : "not here";
+    assets.append(made("li", `${each.used.role}: ${each.used.name ?? each.used.hash ?? "?"} – ${is}`));
+    if (!each.asset) continue;
+    if (each.used.role === "lora") start.loras[each.asset.name] = each.used.weight ?? 1;
+    else if (each.used.role === "embedding") start.textual_inversions[each.asset.name] = null;
+    else if (each.used.role === "checkpoint" || each.used.role === "vae") start[each.used.role] = each.asset.name;
+  }
+  const use = made("button", "Make one like it");
+  use.type = "button";
+  use.addEventListener("click", () => {
+    sessionStorage.setItem("start", JSON.stringify({ ...said.settings, ...start }));
+    location.href = "/combine";
+  });
+  return [list, assets, use];
+}
+
+// Combining.
+
+const form = find("combine");
+const uses = { checkpoint: new Map(), lora: new Map(), embedding: new Map(), vae: new Map() };
+const single = (kind) => kind === "checkpoint" || kind === "vae";
+let latest = 0;
+let waiting = 0;
+let job = null;
+
+/** What `/v1/generate` is asked; seeds stay texts, as they may be larger than a script counts. */
+function wanted() {
+  const body = { prompt: find("prompt").value };
+  if (find("negative").value) body.negative_prompt = find("negative").value;
+  for (const kind of ["checkpoint", "vae"]) for (const name of uses[kind].keys()) body[kind] = name;
+  if (uses.lora.size) body.loras = Object.fromEntries(uses.lora);
+  if (uses.embedding.size) body.textual_inversions = Object.fromEntries(uses.embedding);
+  if (!find("auto").checked) body.auto_embeddings = false;
+  if (find("count").value) body.num_images = Number(find("count").value);
+  for (const field of form.querySelectorAll("[data-option]")) {
+    const { option, type } = field.dataset;
+    if (type === "bool") {
+      if (field.checked) body[option] = true;
+    } else if (field.value.trim()) {
+      body[option] = type === "int" || type === "float" ? Number(field.value) : field.value.trim();
+    }
+  }
+  return body;
+}
+
+/** As JSON, in which seeds are numbers. */
+function written(body) {
+  return JSON.stringify(body).replace(/"(seed|variation_seed)":"(-1|[0-9]{1,20})"/g, '"$1":$2');
+}
+
+function show(kind) {
+  const rows = [...uses[kind]].map(([name, weight]) => {
+    const row = find("use-row").content.firstElementChild.cloneNode(true);
+    row.querySelector(".name").textContent = name;
+    const remove = row.querySelector(".remove");
+    remove.append(made("span", ` ${name}`, "hidden"));
+    remove.addEventListener("click", () => {
+      uses[kind].delete(name);
+      show(kind);
+      document.querySelector(`[data-place="${kind}"] summary`).focus();
+      changed(kind);
+    });
+    const weighing = row.querySelector(".weighing");
+    if (kind !== "lora") weighing.remove();
+    for (const input of kind === "lora" ? weighing.children : []) {
+      input.value = weight;
+      input.setAttribute("aria-label", `${input.type === "range" ? "Slider of the weight" : "Weight"} of ${name}`);
+      input.addEventListener("input", () => {
+        if (input.value === "") return;
+        uses.lora.set(name, Number(input.value));
+        for (const other of weighing.children) if (other !== input) other.value = input.value;
+        changed();
+      });
+    }
+    return row;
+  });
+  find(`chosen-${kind}`).replaceChildren(...rows);
+}
+
+async function offer(kind) {
+  const query = new URLSearchParams({ kind, q: find(`find-${kind}`).value, checkpoint: [...uses.checkpoint.keys()][0] ?? "" });
+  const answer = await fetch(`/page/choose?${query}`);
+  if (answer.ok) find(`offered-${kind}`).innerHTML = await answer.text(); // of a template, where names are escaped
+}
+
+function choose(button) {
+  const { choose: kind, name, weight, token } = button.dataset;
+  if (button.getAttribute("aria-disabled") === "true") {
+    tell(find(button.getAttribute("aria-describedby")).textContent);
+    return;
+  }
+  if (single(kind)) uses[kind].clear();
+  uses[kind].set(name, kind === "lora" ? Number(weight) : null);
+  if (kind === "embedding" && !`${find("prompt").value} ${find("negative").value}`.includes(token)) {
+    find("prompt").value = [find("prompt").value, token].filter(Boolean).join(", ");
+  }
+  if (single(kind)) button.closest("details").open = false;
+  show(kind);
+  tell(`${name} is chosen.`);
+  if (single(kind)) document.querySelector(`[data-place="${kind}"] summary`).focus();
+  changed(kind);
+}
+
+function changed(kind) {
+  if (kind === "checkpoint") {
+    for (const other of ["lora", "embedding", "vae"]) {
+      if (document.querySelector(`[data-place="${other}"] details`).open) offer(other);
+    }
+  }
+  clearTimeout(waiting);
+  waiting = setTimeout(judge, 250);
+}
+
+/** What `check` says of the form as it stands, and the same request elsewhere. */
+async function judge() {
+  const turn = ++latest;
+  const body = wanted();
+  const text = written(body);
+  const place = find("findings");
+  const elsewhere = fetch("/page/said", { method: "POST", headers: { "Content-Type": "application/json" }, body: text })
+    .then((answer) => answer.text().then((said) => [answer.ok, said]));
+  let found;
+  try {
+    const report = await ask("POST", "/v1/check", written({ ...body, num_images: undefined }));
+    found = report.findings.map((each) => finding(each.severity, each.message, each.hint));
+    const works = report.can_generate ?? report.ok;
+    found.unshift(made("p", works ? "It works together." : "It does not work together.", `finding ${works ? "good" : "error"}`));
+  } catch (error) {
+    found = [finding("error", error.message, error.hint)];
+  }
+  const [ok, said] = await elsewhere;
+  if (turn !== latest) return;
+  place.replaceChildren(...found);
+  if (ok) find("said").innerHTML = said; // likewise of a template
+  else find("said").replaceChildren(made("p", said));
+}
+
+function busy(is) {
+  find("cancel").hidden = !is;
+  find("progress").hidden = !is;
+  if (!is) find("preview").hidden = true;
+}
+
+async function generate() {
+  const state = find("state");
+  find("progress").value = 0;
+  try {
+    job = await ask("POST", "/v1/generate", written(wanted()));
+  } catch (error) {
+    state.replaceChildren(finding("error", error.message, error.hint));
+    return;
+  }
+  busy(true);
+  state.textContent = `Job ${job.id} waits.`;
+  const id = job.id;
+  follow(id, (name, said) => {
+    if (name === "step") {
+      find("progress").value = (said.picture - 1 + said.step / said.steps) / said.pictures;
+      state.textContent = `Picture ${said.picture} of ${said.pictures}, step ${said.step} of ${said.steps}.`;
+    } else if (name === "preview") {
+      find("preview").src = `data:image/png;base64,${said.image}`;
+      find("preview").hidden = false;
+    } else if (name === "started") {
+      state.textContent = said.stage === "load" ? "Loading…" : "Working…";
+    } else if (name === "job" && ["done", "failed", "cancelled"].includes(said.status)) {
+      busy(false);
+      state.textContent = said.status === "done" ? "Done." : said.status === "cancelled" ? "Cancelled." : "";
+      if (said.error) state.append(finding("error", said.error.message, said.error.hint));
+      find("made").prepend(...said.images.map(picture));
+    }
+  }, true);
+}
+
+function picture(image) {
+  const path = new URL(image.url).pathname;
+  const row = made("li", "", "card");
+  const link = made("a");
+  const shown = made("img");
+  link.href = path;
+  shown.src = path;
+  shown.alt = `Picture ${image.number}`;
+  shown.dataset.sha256 = image.sha256;
+  link.append(shown);
+  const again = made("a", "Make again", "button");
+  again.href = `/combine?from=${image.number}`;
+  row.append(link, made("p", `Seed ${image.seed}`, "facts"), again);
+  return row;
+}
+
+function begin(start) {
+  find("prompt").value = start.prompt ?? "";
+  find("negative").value = start.negative_prompt ?? "";
+  if (start.auto_embeddings === false) find("auto").checked = false;
+  for (const kind of ["checkpoint", "vae"]) if (start[kind]) uses[kind].set(start[kind], null);
+  for (const [name, weight] of Object.entries(start.loras ?? {})) uses.lora.set(name, weight);
+  for (const name of Object.keys(start.textual_inversions ?? {})) uses.embedding.set(name, null);
+  for (const field of form.querySelectorAll("[data-option]")) {
+    const value = start[field.dataset.option];
+    if (value === undefined || value === null) continue;
+    if (field.dataset.type === "bool") field.checked = value === true;
+    else field.value = value;
+  }
+  for (const kind of Object.keys(uses)) show(kind);
+  judge();
+}
+
+if (form) {
+  const kept = sessionStorage.getItem("start");
+  sessionStorage.removeItem("start");
+  begin(JSON.parse(kept ?? find("start").textContent));
+  form.addEventListener("input", (event) => { if (!event.target.id.startsWith("find-")) changed(); });
+  form.addEventListener("submit", (event) => { event.preventDefault(); generate(); });
+  find("cancel").addEventListener("click", () => { if (job) ask("DELETE", `/v1/jobs/${job.id}`).catch((error) => tell(error.message)); });
+  for (const kind of Object.keys(uses)) {
+    const details = document.querySelector(`[data-place="${kind}"] details`);
+    let typing = 0;
+    details.addEventListener("toggle", () => { if (details.open) offer(kind); });
+    if (details.open) offer(kind);
+    find(`find-${kind}`).addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => offer(kind), 200); });
+    find(`find-${kind}`).addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+    find(`offered-${kind}`).addEventListener("click", (event) => {
+      const button = event.target.closest("[data-choose]");
+      if (button) choose(button);
+    });
+  }
+}
