@@ -116,7 +116,9 @@ def make_app(
     found = [Route(path, _by_method(handlers), methods=list(handlers)) for path, handlers in paths.items()]
     found.sort(key=lambda route: "{" in route.path)  # a name may be anything; what has a path of its own comes first
     handlers: dict[Any, Any] = {HTTPException: _no_page, Exception: _defect}
-    return Guard(Starlette(routes=[*description_routes(faces), *found, *routes], exception_handlers=handlers), access, larger)
+    return Guard(
+        Starlette(routes=[*description_routes(faces), *found, *routes], exception_handlers=handlers), access, larger
+    )
 
 
 async def _no_page(request: Request, error: Exception) -> Response:
