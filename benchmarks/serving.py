@@ -82,7 +82,9 @@ def _first_step(home: Path, *options: str) -> float:
     """Seconds from the command's start to its first step."""
     words = ["generate", PROMPT, "--home", str(home), "--seed", "1", "--quiet", *options]
     begun = time.time()
-    done = subprocess.run([sys.executable, "-c", _FIRST_STEP, *words], stdout=subprocess.PIPE, env=os.environ, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_STEP, *words], stdout=subprocess.PIPE, env=os.environ, check=True
+    )
     return float(done.stdout) - begun
 
 

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 #: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
 
-#: Seconds that a cancelled job has until its worker is killed: what it loads may be large, and tell nothing meanwhile.
-_PATIENCE = 15.0
-
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
 
@@ -71,10 +68,12 @@ class Queue:
     Args:
         registry: The home.
         command: What starts a worker.
+        patience: Seconds that a cancelled job has until its worker is killed: what it loads may be large, and tell
+            nothing meanwhile.
     """
 
-    def __init__(self, registry: Registry, command: list[str] | None = None) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, command: list[str] | None = None, patience: float = 15.0) -> None:
+        self._registry, self._patience = registry, patience
         home = str(registry.settings.home)
         self._command = command or [sys.executable, "-m", "assetctl.server.worker", home]
         self._worker: subprocess.Popen[bytes] | None = None
@@ -131,7 +130,7 @@ class Queue:
             self._cancelled.add(number)
             if self._running == number:
                 self._send({"cancel": number})
-            patience = threading.Timer(_PATIENCE, self._lose_patience, (number, self._worker))
+            patience = threading.Timer(self._patience, self._lose_patience, (number, self._worker))
             patience.daemon = True
             patience.start()
         else:

@@ -161,7 +161,9 @@ class _Page:
             families=self._registry.families(), base_models=self._registry.base_models(),
         )  # fmt: skip
 
-    def _listed(self, asked: Mapping[str, str], filters: dict[str, str]) -> tuple[list[Asset], int, dict[str, str] | None]:
+    def _listed(
+        self, asked: Mapping[str, str], filters: dict[str, str]
+    ) -> tuple[list[Asset], int, dict[str, str] | None]:
         tags = (asked["tag"],) if "tag" in asked else ()
         found = list(
             self._registry.list(
@@ -202,7 +204,9 @@ class _Page:
             found = self._registry.fitting(asset.name, limit=_PICTURES)
         elif asset.family is not None:
             there = self._registry.list(kind="checkpoint", family=asset.family, limit=_PICTURES)
-            found = [(each, "same base model" if each.base_model == asset.base_model else "same family") for each in there]
+            found = [
+                (each, "same base model" if each.base_model == asset.base_model else "same family") for each in there
+            ]
         return _html("fits.html", asset=asset, found=found)
 
     # pictures
