@@ -142,7 +142,7 @@ class A1111(Face):
                 for name in _REFRESHES
             ),
             *(
-                Endpoint("POST", f"{_BASE}/{name}", _cannot, "Not yet.", open=False, status=NOT_YET) for name in _CANNOT
+                Endpoint("POST", f"{_BASE}/{name}", _cannot, "Not yet.", status=NOT_YET, largest=_LARGEST) for name in _CANNOT
             ),
         ]  # fmt: skip
 
@@ -289,4 +289,4 @@ class A1111(Face):
 
 def _cannot(_asked: Asked) -> Answer:
     error = UnusableError("assetctl cannot start from a picture yet.", "Ask for txt2img.")
-    return Answer(answers.error_said(error), NOT_YET, {"connection": "close"})
+    return Answer(answers.error_said(error), NOT_YET)

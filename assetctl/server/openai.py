@@ -16,7 +16,7 @@ from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, Un
 from assetctl.options import OPTIONS
 from assetctl.request import Request
 from assetctl.server.app import Face, status_of
-from assetctl.server.endpoints import TEXT, Answer, Asked, Endpoint
+from assetctl.server.endpoints import LARGEST_PICTURE, TEXT, Answer, Asked, Endpoint
 from assetctl.server.requests import SETTINGS, job_of, request_of
 from assetctl.server.waiting import NOT_YET, Fields, about, make, option_of
 
@@ -107,7 +107,10 @@ class OpenAI(Face):
                 body=_FIELDS, required=("prompt",),
             ),
             *(
-                Endpoint("POST", f"/v1/images/{name}", self._cannot, "Not yet.", query=version, status=NOT_YET)
+                Endpoint(
+                    "POST", f"/v1/images/{name}", self._cannot, "Not yet.", query=version, status=NOT_YET,
+                    largest=LARGEST_PICTURE,
+                )
                 for name in ("edits", "variations")
             ),
         ))  # fmt: skip
@@ -137,10 +140,11 @@ class OpenAI(Face):
     def _models(self, asked: Asked) -> dict[str, Any]:
         checkpoints = [_shown(each) for each in asked.registry.list(kind="checkpoint")]
         names = {each["id"] for each in checkpoints}
-        return {
-            "object": "list",
-            "data": [*(_entry(each) for each in self._recipes() if each not in names), *checkpoints],
-        }
+        try:
+            recipes = self._recipes()
+        except AssetctlError:  # told to whoever asks for one; checkpoints are models in spite of it
+            recipes = {}
+        return {"object": "list", "data": [*(_entry(each) for each in recipes if each not in names), *checkpoints]}
 
     def _model(self, asked: Asked) -> dict[str, Any]:
         name = asked.path["name"]
@@ -203,7 +207,7 @@ class OpenAI(Face):
 
     def _cannot(self, _asked: Asked) -> Answer:
         error = UnusableError("assetctl cannot start from a picture yet.", "Ask for /v1/images/generations.")
-        return Answer(_said(error, NOT_YET), NOT_YET, {"x-should-retry": "false", "connection": "close"})
+        return Answer(_said(error, NOT_YET), NOT_YET, {"x-should-retry": "false"})
 
 
 def _said(error: AssetctlError, status: int) -> dict[str, Any]:
@@ -233,13 +237,11 @@ def _sides(size: str | None) -> dict[str, int]:
     if size in (None, "", "auto"):
         return {}
     sides = _SIZE.fullmatch(size or "")
-    with about("size"):
-        if sides is None:
+    if sides is None:
+        with about("size"):
             raise UsageError(f"size is {size!r:.40}.", "Write it as 512x512.")
-        return {
-            name: option_of(name, int(side), name)
-            for name, side in zip(("width", "height"), sides.groups(), strict=True)
-        }
+    named = zip(("width", "height"), sides.groups(), strict=True)
+    return {name: option_of(name, int(side), "size") for name, side in named}
 
 
 def _of_recipe(asked: Asked, recipe: Request) -> dict[str, Any]:

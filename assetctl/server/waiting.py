@@ -102,7 +102,8 @@ def option_of(name: str, value: Any, field: str) -> Any:  # noqa: ANN401 - of th
     with about(field):
         problem = known.problem(value)
         if problem is not None:
-            raise UsageError(f"{field} {problem}.", known.advice)
+            called = "Each side of size" if field == "size" else field
+            raise UsageError(f"{called} {problem}.", known.advice)
         return known.checked(value)
 
 
