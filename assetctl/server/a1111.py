@@ -138,11 +138,12 @@ class A1111(Face):
             Fields("POST", f"{_BASE}/interrupt", self._interrupt, "Stop the job at work.", body={}, open=True),
             Fields("POST", f"{_BASE}/skip", self._skip, "Stop the picture at work, the last one.", body={}, open=True),
             *(
-                Fields("POST", f"{_BASE}/{name}", lambda _: None, "Nothing: it is known.", body={}, open=True)
+                Fields("POST", f"{_BASE}/{name}", lambda _: None, "Nothing.", body={}, open=True)
                 for name in _REFRESHES
             ),
             *(
-                Endpoint("POST", f"{_BASE}/{name}", _cannot, "Not yet.", status=NOT_YET, largest=_LARGEST) for name in _CANNOT
+                Endpoint("POST", f"{_BASE}/{name}", _cannot, "Not yet.", status=NOT_YET, largest=_LARGEST)
+                for name in _CANNOT
             ),
         ]  # fmt: skip
 

@@ -113,7 +113,7 @@ def test_a_manifest_with_a_slip_hides_no_checkpoint(server):
     manifest.write_text("[recipes.morning]\nsteps = many")
     try:
         assert {each.id for each in client(server).models.list()} == {"dawn", "dusk"}
-        with pytest.raises(openai.BadRequestError, match="registry.toml"):
+        with pytest.raises(openai.BadRequestError, match="many"):
             client(server).models.retrieve("morning")
     finally:
         manifest.write_text(MANIFEST)
@@ -132,7 +132,7 @@ def test_pictures_come_as_bytes_or_by_their_address(server):
     assert (made[0].prompt, made[0].negative_prompt) == ("a cat", "dogs")
     found = api.images.generate(prompt="a cat", model="dawn", response_format="url")
     assert found.data[0].b64_json is None
-    with urllib.request.urlopen(found.data[0].url) as answer:  # noqa: S310 - of this server
+    with urllib.request.urlopen(found.data[0].url) as answer:
         data = answer.read()
         assert answer.headers["content-type"] == "image/png"
     assert data == Path(pictures(server)[0].image_path).read_bytes()
