@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from assetctl.server.waiting import Made
     from assetctl.types import Asset
 
+#: Digits of a number that is told back.
+_LONGEST = 100
+
 _DATA = re.compile(r"data:image/[a-z+]{1,10};base64,")
 _HASH_BEHIND = re.compile(r"(.*\S)\s*\[([0-9a-fA-F]{6,64})\]", re.DOTALL)
 
@@ -178,7 +181,18 @@ def png_info(asked: Asked) -> dict[str, Any]:
 def answered(body: Mapping[str, Any], made: Made) -> dict[str, Any]:
     """Pictures as A1111 hands them over: as they were saved, each with its infotext inside."""
     images = [base64.b64encode(each).decode() for each in made.data] if body.get("send_images") is not False else []
-    return {"images": images, "parameters": dict(body), "info": orjson.dumps(_info(made)).decode()}
+    return {"images": images, "parameters": _echoed(dict(body)), "info": orjson.dumps(_info(made)).decode()}
+
+
+def _echoed(value: Any) -> Any:  # noqa: ANN401 - whatever JSON has
+    """The same, with numbers that can be written: Python reads larger ones than it would be wise to send."""
+    if isinstance(value, dict):
+        return {name: _echoed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_echoed(each) for each in value]
+    if not isinstance(value, int) or -(2**63) <= value < 2**64:
+        return value
+    return str(value) if abs(value) < 10**_LONGEST else None
 
 
 def _info(made: Made) -> dict[str, Any]:

@@ -146,7 +146,8 @@ def test_fields_and_settings_are_obeyed(server, case):
 
 
 def test_a_field_that_nobody_knows_is_passed_over_as_a1111_does(server):
-    made(server, mystery={"deep": [1]}, auth="x:y")
+    answer, _ = made(server, mystery={"deep": [1, 10**40]}, auth="x:y", hr_scale=10**40)
+    assert answer["parameters"]["mystery"]["deep"][0] == 1
 
 
 def test_pictures_hold_their_infotext_and_are_those_of_the_history(server):
