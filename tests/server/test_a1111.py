@@ -17,6 +17,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from tables import table
 
 from assetctl import Registry
 from assetctl.cli.main import run
@@ -28,13 +29,8 @@ webuiapi = pytest.importorskip("webuiapi")
 import painting  # noqa: E402
 from served import served  # noqa: E402 - which needs starlette
 
-CASES = Path(__file__).parents[1] / "cases" / "server"
 TENSORS = whole_checkpoint() | {"cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight": [768, 768]}
 LORA = headers.lora({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (768, 8)})
-
-
-def cases(name):
-    return json.loads((CASES / f"{name}.json").read_text("utf-8"))
 
 
 def fill(folder):
@@ -104,7 +100,7 @@ def until(happens, seconds=20):
     return found
 
 
-@pytest.mark.parametrize("case", cases("a1111_clients"), ids=lambda case: case["client"])
+@pytest.mark.parametrize("case", table("server/a1111_clients"))
 def test_what_clients_send_is_answered(server, case):
     for asked in case["requests"]:
         body = asked.get("body")
@@ -126,7 +122,7 @@ def test_what_clients_send_is_answered(server, case):
             assert reply.document.get("field") == asked.get("field")
 
 
-@pytest.mark.parametrize("case", cases("a1111_refused"), ids=lambda case: json.dumps(case["body"])[:60])
+@pytest.mark.parametrize("case", table("server/a1111_refused"))
 def test_what_cannot_be_done_is_refused_by_name(server, case):
     before = len(server.registry.history(None))
     reply = server.post("/sdapi/v1/txt2img", {"prompt": "a cat", **case["body"]})
@@ -138,7 +134,7 @@ def test_what_cannot_be_done_is_refused_by_name(server, case):
     assert len(server.registry.history(None)) == before
 
 
-@pytest.mark.parametrize("case", cases("a1111_obeyed"), ids=lambda case: json.dumps(case["body"])[:60])
+@pytest.mark.parametrize("case", table("server/a1111_obeyed"))
 def test_fields_and_settings_are_obeyed(server, case):
     made(server, **{"steps": None, **case["body"]})
     (picture,) = recorded(server)

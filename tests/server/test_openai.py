@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import json
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from tables import table
 
 from assetctl import Registry
 
@@ -25,8 +25,6 @@ openai = pytest.importorskip("openai")
 
 import painting  # noqa: E402
 from served import served  # noqa: E402 - which needs starlette
-
-CASES = Path(__file__).parents[1] / "cases" / "server"
 
 MANIFEST = """
 [assets.dawn]
@@ -38,10 +36,6 @@ negative_prompt = "night"
 steps = 3
 cfg = 4
 """
-
-
-def cases(name):
-    return json.loads((CASES / f"{name}.json").read_text("utf-8"))
 
 
 @contextmanager
@@ -149,7 +143,7 @@ def test_a_recipe_is_a_model(server):
     assert [each.name for each in made.assets] == ["dawn"]
 
 
-@pytest.mark.parametrize("case", cases("openai_clients"), ids=lambda case: case["client"])
+@pytest.mark.parametrize("case", table("server/openai_clients"))
 def test_what_clients_send_is_answered(server, case):
     reply = server.post(case.get("path", "/v1/images/generations"), case["body"])
     assert reply.status == case.get("status", 200), reply.body
