@@ -124,8 +124,8 @@ class Served:
 
 
 @contextmanager
-def served(home, *, access=None, faces=None):
-    """A server of a home while the block runs."""
+def served(home, *, access=None, faces=None, command=None):
+    """A server of a home while the block runs; its worker paints, unless there is another command for one."""
     from assetctl import Registry
     from assetctl.server.app import make_app
     from assetctl.server.http import make_server
@@ -134,7 +134,7 @@ def served(home, *, access=None, faces=None):
     from assetctl.server.safety import Access
 
     with Registry.open(home) as registry, socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-        queue = Queue(registry, [sys.executable, __file__, str(home)])
+        queue = Queue(registry, command or [sys.executable, __file__, str(home)])
         queue.start()
         ready = threading.Event()
         server = make_server(make_app(registry, queue, faces or [OWN], access or Access()), ready=ready.set)
