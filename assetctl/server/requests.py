@@ -78,9 +78,15 @@ def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
 
 
 def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a batch that are a job of this number: one for each picture."""
+    """The lines of a batch that are a job of this number: one for pictures whose seeds follow each other."""
     shared = {name: value for name, value in job.items() if name != "seeds"}
-    return [{**shared, "seed": seed, "count": 1, "id": f"job-{number}"} for seed in job["seeds"]]
+    runs: list[list[int]] = []
+    for seed in job["seeds"]:
+        if runs and seed == runs[-1][-1] + 1 and seed != MAX_SEED + 1 and len(runs[-1]) < MAX_COUNT:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return [{**shared, "seed": run[0], "count": len(run), "id": f"job-{number}"} for run in runs]
 
 
 def request_of(body: Mapping[str, Any]) -> Request:
