@@ -1,6 +1,6 @@
 """Print every ratio: `python benchmarks/run.py`, or some of them: `python benchmarks/run.py sampling waiting`.
 
-There are startup, importing, reading, checking, downloading, generating, sampling and waiting.
+There are startup, importing, reading, checking, downloading, generating, sampling, serving and waiting.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ALL = ("startup", "importing", "reading", "checking", "downloading", "generating", "sampling")
+ALL = ("startup", "importing", "reading", "checking", "downloading", "generating", "sampling", "serving")
 
 
 def main(names: list[str]) -> None:

@@ -335,5 +335,5 @@ def _answer(
         server.should_exit = True
         threading.Thread(target=queue.close, name="close").start()  # which ends what waits for jobs
 
-    server.handle_exit = end  # type: ignore[method-assign, assignment]  # uvicorn's own would end the process before it has left
+    server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
     server.run(list(sockets))
