@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ALL = ("startup", "importing", "reading", "checking", "downloading", "generating", "sampling")
+ALL = ("startup", "importing", "reading", "checking", "downloading", "generating", "sampling", "serving")
 
 
 def main(names: list[str]) -> None:

@@ -1,8 +1,9 @@
 """What a server saves and costs: `generate` by a warm worker until its first step, and a job beside the bare backend.
 
-Whole processes of the same command line, one by a server and one without, until the first denoising step is told. And
-one job of several pictures over the queue, beside the same pictures by a backend of this process that has loaded
-all, saved likewise. `python benchmarks/run.py serving` prints the ratios.
+Whole processes of the same command line, one by a server and one without, until the first denoising step is told: wall
+time. And one job of several pictures over the queue, beside the same pictures by a backend of this process that has
+loaded all, saved likewise: processor time, of the server and its worker together, which other programs on the machine
+change little. `python benchmarks/run.py serving` prints the ratios.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from measure import BIN, Row
@@ -22,11 +24,12 @@ from assetctl.server.client import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from assetctl.plan import Backend
 
 PROMPT = "a red circle on a white background"
-SETTINGS = {"steps": 30, "width": 128, "height": 128}
-PICTURES = 12
+SETTINGS = {"steps": 20, "width": 96, "height": 96}
+PICTURES = 8
 
 #: The command line, which tells when its first step was made, and ends.
 _FIRST_STEP = """
@@ -49,12 +52,14 @@ def rows(folder: Path, runs: int = 5) -> list[Row]:
     home = folder / "home"
     with Registry.open(home) as registry:
         registry.pull_demo()
-        with _serving(home):
+        with _serving(home) as server:
             _first_step(home)  # loads what the worker needs
             rounds = [(_first_step(home), _first_step(home, "--no-server")) for _ in range(runs)]
             warm, cold = map(statistics.median, zip(*rounds, strict=True))
             backend = registry.backend()
-            costs = [(_by_queue(home, number), _here(registry, backend, number)) for number in range(runs + 1)][1:]
+            costs = [(_by_queue(home, server, number), _here(registry, backend, number)) for number in range(runs + 1)][
+                1:
+            ]
         queued, bare = map(statistics.median, zip(*costs, strict=True))
         for number in range(runs + 1):
             _see_same(registry, number)
@@ -65,13 +70,14 @@ def rows(folder: Path, runs: int = 5) -> list[Row]:
 
 
 @contextlib.contextmanager
-def _serving(home: Path) -> Iterator[None]:
+def _serving(home: Path) -> Iterator[int]:
+    """A server while the block runs: the number of its process."""
     command = [BIN / "assetctl", "--home", home, "serve", "--port", "0"]
     server = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert server.stdout is not None
     server.stdout.readline()
     try:
-        yield
+        yield server.pid
     finally:
         server.terminate()
         server.wait()
@@ -92,28 +98,37 @@ def _seeds(number: int) -> list[int]:
     return [1000 * number + each for each in range(PICTURES)]
 
 
-def _by_queue(home: Path, number: int) -> float:
-    """Seconds that a job takes, with all that is asked about it."""
+def _by_queue(home: Path, pid: int, number: int) -> float:
+    """Seconds of a processor that a job takes of a server and its worker."""
     server = Server(home)
-    begun = time.perf_counter()
+    begun = _used(pid)
     body = {"prompt": PROMPT, "seed": _seeds(number), **SETTINGS}
     job = server.ask("POST", "/v1/generate", body)["data"]["id"]
     while (status := server.ask("GET", f"/v1/jobs/{job}")["data"]["status"]) in ("queued", "running"):
-        time.sleep(0.005)
-    assert status == "done", status
-    return time.perf_counter() - begun
+        time.sleep(0.2)
+    if status != "done":
+        raise AssertionError(status)
+    return _used(pid) - begun
 
 
-def _here(registry: Registry, backend: object, number: int) -> float:
-    """Seconds that the same pictures take in this process."""
-    begun = time.perf_counter()
-    request = Request.of(PROMPT, seed=_seeds(number)[0], count=PICTURES, **SETTINGS)  # type: ignore[arg-type]
-    registry.generate(request, backend=backend)  # type: ignore[arg-type]
-    return time.perf_counter() - begun
+def _used(pid: int) -> float:
+    """Seconds of a processor that a process and those that it started have used."""
+    said = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+    own = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = sum(int(each[11]) + int(each[12]) for each in (own, *(each for each in said if int(each[1]) == pid)))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _here(registry: Registry, backend: Backend, number: int) -> float:
+    """Seconds of a processor that the same pictures take in this process."""
+    begun = time.process_time()
+    request = Request(prompt=PROMPT, settings={**SETTINGS, "seed": _seeds(number)[0]}, count=PICTURES)
+    registry.generate(request, backend=backend)
+    return time.process_time() - begun
 
 
 def _see_same(registry: Registry, number: int) -> None:
     for seed in _seeds(number):
-        ours, theirs = (open(each.image_path, "rb").read() for each in registry.history(2, seed=seed))  # noqa: PTH123, SIM115
+        ours, theirs = (Path(each.image_path).read_bytes() for each in registry.history(2, seed=seed))
         if ours != theirs:
             raise AssertionError("the pictures differ")

@@ -377,7 +377,7 @@ class Queue:
         before = now = self._progress[number]
         if event["event"] == "step":
             pictures = max(before.pictures, event["pictures"])
-            picture = event["picture"] if event["pictures"] == pictures else before.made + 1
+            picture = event["picture"] if event["pictures"] == pictures else before.made + event["picture"]
             event = {**event, "picture": min(picture, pictures), "pictures": pictures}
             fraction = ((event["picture"] - 1) * event["steps"] + event["step"]) / max(pictures * event["steps"], 1)
             at = {name: event[name] for name in ("step", "steps", "picture", "pictures")}
@@ -386,7 +386,7 @@ class Queue:
             now = replace(before, preview=b64decode(event["image"]))
             event = {**event, "picture": max(before.picture, event["picture"])}
         elif event["event"] == "finished":
-            now = replace(before, made=before.made + 1)
+            now = replace(before, made=max(before.made + 1, before.picture))
         self._progress[number] = now
         return event
 

@@ -72,6 +72,7 @@ def serve(
     port: int = PORT,
     told: Callable[[Serving], None],
     command: list[str] | None = None,
+    manifest: Path | None = None,
 ) -> None:
     """Serve a home until this process is told to end; the job that is then at work waits for the next server.
 
@@ -81,6 +82,7 @@ def serve(
         port: 0 for a free one.
         told: Called once it answers.
         command: What starts a worker, in place of assetctl's own.
+        manifest: Whose recipes are models too, for OpenAI's clients.
 
     Raises:
         MissingExtraError: What it takes is not installed.
@@ -108,7 +110,7 @@ def serve(
         queue.start()
         held.callback(queue.close)
         sockets = [outer] if inner is None else [outer, inner]
-        _answer(registry, queue, access, sockets, serving.url, lambda: told(serving))
+        _answer(registry, queue, access, sockets, serving.url, manifest, lambda: told(serving))
 
 
 def stop(home: Path) -> Serving | None:
@@ -313,6 +315,7 @@ def _access(home: Path, host: str) -> tuple[Access, str | None, bool]:
 
 def _answer(
     registry: Registry, queue: Queue, access: Access, sockets: Sequence[socket.socket], url: str,
+    manifest: Path | None,
     ready: Callable[[], object],
 ) -> None:  # fmt: skip
     """Answer on all sockets until the process is told to end, by Ctrl-C or SIGTERM."""
@@ -324,7 +327,7 @@ def _answer(
     from assetctl.server.owner import Owner  # noqa: PLC0415 - likewise
     from assetctl.server.page import page_routes  # noqa: PLC0415 - likewise
 
-    app = make_app(registry, queue, [OWN, A1111(), OpenAI()], access, page_routes(registry, queue))
+    app = make_app(registry, queue, [OWN, A1111(), OpenAI(manifest)], access, page_routes(registry, queue))
     server = make_server(Owner(app, registry, queue, url), ready=ready)
 
     def end(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as uvicorn names them
@@ -332,5 +335,5 @@ def _answer(
         server.should_exit = True
         threading.Thread(target=queue.close, name="close").start()  # which ends what waits for jobs
 
-    server.handle_exit = end  # type: ignore[method-assign, assignment]  # uvicorn's own would end the process before it has left
+    server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
     server.run(list(sockets))

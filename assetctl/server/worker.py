@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import replace
 from queue import Queue as Waiting
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import orjson
 
 from assetctl.errors import AssetctlError, GenerationError, InternalError
 from assetctl.registry import Registry
-from assetctl.run import Cancelled, Run
+from assetctl.run import Cancelled, Run, Saved, Step
 from assetctl.server.plans import picture_said, plan_meant
 from assetctl.server.requests import lines_of
 from assetctl.wire import document
@@ -67,7 +68,7 @@ class Worker:
                 elif run is not None:
                     run.wants_previews = True
                 continue
-            self._runs[command["job"]] = self._run(command["job"])
+            self._runs[command["job"]] = self._run(command["job"], len(command["request"].get("seeds", ())))
             self._waiting.put(command)
         self._waiting.put(None)
         timer = threading.Timer(_GRACE, os._exit, (1,))
@@ -76,8 +77,17 @@ class Worker:
         for run in list(self._runs.values()):
             run.cancel()
 
-    def _run(self, job: int) -> Run:
+    def _run(self, job: int, pictures: int) -> Run:
+        """A run that tells of a job, whose pictures are counted as one, whatever lines of a batch they are."""
+        saved = 0
+
         def listen(event: Event) -> None:
+            nonlocal saved
+            saved += isinstance(event, Saved)
+            if saved and isinstance(event, Step):
+                event = replace(event, picture=min(saved + 1, pictures), pictures=pictures)
+            elif isinstance(event, Step):
+                event = replace(event, pictures=pictures)
             self._tell(job, event=document(event))
 
         return Run(listen)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
+import subprocess
 import sys
 import threading
 import time
 import urllib.request
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,7 +110,7 @@ def test_a_manifest_with_a_slip_hides_no_checkpoint(server):
     manifest.write_text("[recipes.morning]\nsteps = many")
     try:
         assert {each.id for each in client(server).models.list()} == {"dawn", "dusk"}
-        with pytest.raises(openai.BadRequestError, match="many"):
+        with pytest.raises(openai.BadRequestError, match="TOML"):
             client(server).models.retrieve("morning")
     finally:
         manifest.write_text(MANIFEST)
@@ -163,7 +166,7 @@ def test_errors_are_openais(server):
     assert "mystery" in error.value.message
     for ask in (api.images.edit, api.images.create_variation):
         image = ("cat.png", io.BytesIO(b"\x89PNG" + bytes(6_000_000)), "image/png")
-        with pytest.raises(openai.InternalServerError) as error:
+        with pytest.raises(openai.InternalServerError) as error, warnings.catch_warnings(action="ignore"):
             ask(image=image, **({"prompt": "a dog"} if ask == api.images.edit else {}))
         assert error.value.status_code == 501
         assert "picture" in error.value.message
@@ -212,3 +215,15 @@ def test_a_job_that_somebody_cancels_is_an_error(slow):
     slow.queue.cancel(number)
     asking.join(20)
     assert failed == [422]
+
+
+def test_a_server_is_given_its_manifest(tmp_path):
+    home = fill(tmp_path)
+    words = ["--home", str(home), "serve", "--port", "0", "--file", str(tmp_path / "registry.toml")]
+    with subprocess.Popen([sys.executable, "-m", "assetctl", *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url = process.stdout.readline().strip()
+            with urllib.request.urlopen(f"{url}/v1/models") as answer:
+                assert {each["id"] for each in json.load(answer)["data"]} == {"dawn", "dusk", "morning"}
+        finally:
+            process.terminate()

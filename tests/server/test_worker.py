@@ -80,6 +80,28 @@ def test_jobs_of_a_higher_priority_come_first_and_equal_ones_as_they_came(home):
     assert [each.prompt for each in reversed(recorded)] == ["first", "urgent", "later 0", "later 1"]
 
 
+def test_seeds_that_do_not_follow_each_other_are_one_job_and_its_pictures_are_counted_through(home):
+    seeds = [7, 8, 3, 2**32 - 1, 2**32, 2**32 + 1]
+    heard = []
+    with Registry.open(home) as registry:
+        queue = Queue(registry, [sys.executable, str(Path(painting.__file__)), str(home)])
+        queue.start()
+        try:
+            request = {"prompt": "a cat", "checkpoint": "dawn", "seeds": seeds}
+            with queue.following("generate", request, heard.append) as job:
+                end = time.monotonic() + 30
+                while not registry.jobs.get(job.id).has_ended and time.monotonic() < end:
+                    time.sleep(0.05)
+            ended = registry.jobs.get(job.id)
+        finally:
+            queue.close()
+        assert (ended.status, len(ended.pictures)) == ("done", len(seeds))
+        assert sorted(each.settings["seed"] for each in registry.history(None)) == sorted(seeds)
+    steps = [each["event"] for each in heard if each.get("event", {}).get("event") == "step"]
+    assert {each["pictures"] for each in steps} == {len(seeds)}
+    assert [each["picture"] for each in steps if each["step"] == 1] == list(range(1, len(seeds) + 1))
+
+
 def test_a_job_is_cancelled_while_it_waits_and_while_it_is_made(home):
     with serving(home, PAINTER_SECONDS="0.3", PAINTER_STEPS="50") as server:
         running = server.submit(prompt="long", checkpoint="dawn", seed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ from assetctl.wire import Outcome
     examples=[
         "assetctl serve",
         "assetctl serve --port 0",
+        "assetctl serve --file studio.toml",
         "assetctl serve --host 0.0.0.0 --port 8000",
         "assetctl serve --stop",
     ],
@@ -27,6 +29,12 @@ def app(
         str, typer.Option("--host", help="Where to listen; other addresses than this machine's own take a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Its port; 0 takes a free one.")] = serving.PORT,
+    file: Annotated[
+        Path,
+        typer.Option(
+            "--file", "-f", metavar="PATH", help="The manifest whose recipes are models, for OpenAI's clients."
+        ),
+    ] = Path("registry.toml"),
     stop: Annotated[bool, typer.Option("--stop", help="End the server of this home.")] = False,
 ) -> None:
     """Serve this home over HTTP: a page for browsers, our own API, A1111's and OpenAI's, until Ctrl-C.
@@ -58,4 +66,4 @@ def app(
         session.out.note("Ctrl-C ends it.")
 
     gc.enable()  # it was off for a short life, and this one is long
-    serving.serve(session.registry, host=host, port=port, told=told)
+    serving.serve(session.registry, host=host, port=port, told=told, manifest=file.absolute())
