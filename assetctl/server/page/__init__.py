@@ -202,7 +202,7 @@ class _Page:
             found = self._registry.fitting(asset.name, limit=_PICTURES)
         elif asset.family is not None:
             there = self._registry.list(kind="checkpoint", family=asset.family, limit=_PICTURES)
-            found = [(each, "same base model" if each.base_model == asset.base_model else "same family") for each in there]
+            found = [(each, _how(each, asset)) for each in there]
         return _html("fits.html", asset=asset, found=found)
 
     # pictures
@@ -352,6 +352,12 @@ def _picture(request: Request, data: bytes | None, kind: str) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(data, 200, headers, "image/svg+xml" if drawn else "image/webp")
+
+
+def _how(one: Asset, other: Asset) -> str:
+    """How well assets of one family fit each other."""
+    known = one.base_model is not None and one.base_model == other.base_model
+    return "same base model" if known else "same family"
 
 
 def _label(option: Any) -> str:  # noqa: ANN401 - one of `OPTIONS`
