@@ -26,6 +26,7 @@ class Use:
         reference: Its name, path or hash.
         weight: How strongly it is applied; `None` for the asset's own default, or 1.
         yields: Whether it makes way for another in its place, as what a recipe names does.
+        text_weight: How strongly a LoRA changes text encoders, where that is not as strongly as all else.
 
     Raises:
         UsageError: There is no such role, or the weight is no number within bounds.
@@ -35,6 +36,7 @@ class Use:
     reference: str
     weight: float | None = None
     yields: bool = False
+    text_weight: float | None = None
 
     def __post_init__(self) -> None:
         """See that it makes sense."""
@@ -42,26 +44,39 @@ class Use:
             raise UsageError(f"An asset is named by a text, not by {options.shown(self.reference)}.")
         if self.role is not None and self.role not in ROLES:
             raise UsageError(f"There is no role {self.role!r:.40}.", f"Roles are: {', '.join(ROLES)}.")
-        if self.weight is not None:
-            options.check_weight(self.weight, repr(self.reference))
+        for weight in (self.weight, self.text_weight):
+            if weight is not None:
+                options.check_weight(weight, repr(self.reference))
 
     @classmethod
     def parse(cls, role: str | None, text: str) -> Self:
-        """`NAME` or `NAME:WEIGHT`; only a number behind the last colon is a weight, so that paths with colons work.
+        """`NAME`, `NAME:WEIGHT`, or `NAME:TEXT:UNET`, the weights for text encoders and for all else, as A1111's tags.
+
+        Only a number behind the last colon is a weight, so that paths with colons work.
 
         Raises:
-            UsageError: The weight is infinite, or none.
+            UsageError: A weight is infinite, or none.
         """
-        name, _, number = str(text).rpartition(":")
-        try:
-            weight = float(number)
-        except ValueError:
+        name, weight = _weighed(str(text))
+        if weight is None or not name:
             return cls(role, text)
-        return cls(role, name, weight) if name else cls(role, text)
+        before, text_weight = _weighed(name)
+        if text_weight is None or not before:
+            return cls(role, name, weight)
+        return cls(role, before, weight, text_weight=text_weight)
 
     def __str__(self) -> str:
-        number = repr(self.weight).removesuffix(".0")
-        return self.reference if self.weight is None else f"{self.reference}:{number}"
+        weights = [each for each in (self.text_weight, self.weight) if each is not None]
+        return ":".join([self.reference, *(repr(each).removesuffix(".0") for each in weights)])
+
+
+def _weighed(text: str) -> tuple[str, float | None]:
+    """What stands before the last colon, and the number behind it, if one does."""
+    name, _, number = text.rpartition(":")
+    try:
+        return name, float(number)
+    except ValueError:
+        return text, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ memory is that of whole processes, one for each side. `python benchmarks/run.py 
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +45,59 @@ def rows(folder: Path, runs: int = 15) -> list[Row]:
     return [
         Row("a step as A1111's, Euler a", against, ours, theirs, 1.02),
         Row("the same, peak memory", against, memory["ours"], memory["theirs"], 1.0, "MB"),
+        *_bare(),
     ]
+
+
+def _bare() -> list[Row]:
+    """Steps without a model, which answers at once; and noise off a Brownian path against torchsde's own tree."""
+    import torch  # noqa: PLC0415 - as above
+    import torchsde  # noqa: PLC0415 - likewise
+
+    from assetctl.generation.sampling.levels import Levels, karras  # noqa: PLC0415 - likewise
+    from assetctl.generation.sampling.noise import brownian  # noqa: PLC0415 - likewise
+    from assetctl.generation.sampling.programs import course, first_and_between  # noqa: PLC0415 - likewise
+    from assetctl.options import filled  # noqa: PLC0415 - likewise
+
+    levels, found = Levels.scaled_linear(), []
+    sigmas = karras(levels, STEPS)
+
+    def loop(shape: tuple[int, ...]) -> None:
+        settings = filled({"flavour": "a1111", "sampler": "DPM++ 2M", "steps": STEPS}, None, [])
+        way = course("a1111", settings, levels)
+        first, between = first_and_between("a1111", settings, 1, way.sigmas, shape, torch.zeros(1))
+        way.run(lambda x, *_: (x, x), first, between, lambda *_: None)
+
+    def ours(shape: tuple[int, ...], kind: str) -> None:
+        path = brownian(kind, 1, sigmas, torch.zeros(shape))
+        for start, end in itertools.pairwise(sigmas[:-1]):
+            path(start, end)
+
+    def theirs(shape: tuple[int, ...]) -> None:
+        path = torchsde.BrownianTree(sigmas[-2], torch.zeros(shape), sigmas[0], entropy=1)
+        for start, end in itertools.pairwise(sigmas[:-1]):
+            path(end, start)
+
+    for side in (96, 512):
+        shape = (1, 4, side // 8, side // 8)
+        found.append(Row(f"the loop alone, a step, {side} px", "a millisecond", _best(loop, shape), 0.001, 1.0))
+        tree = _best(theirs, shape)
+        for kind, goal in (("CPU", 0.7), ("NV", 2.0)):
+            what = f"Brownian noise, a step, {kind}, {side} px"
+            found.append(Row(what, "torchsde's, on the processor", _best(ours, shape, kind), tree, goal))
+    return found
+
+
+def _best(what: Callable[..., None], *given: object) -> float:
+    """Seconds of a step where nothing else runs."""
+    taken = []
+    with warnings.catch_warnings():  # torchsde says of the ends that they are rounded
+        warnings.simplefilter("ignore")
+        for _ in range(10):
+            start = time.perf_counter()
+            what(*given)
+            taken.append((time.perf_counter() - start) / STEPS)
+    return min(taken)
 
 
 def _sides(home: Path) -> Sides:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from assetctl.run import Event
 
 
-def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None, grid: str | None) -> None:
+def see_batch_usage(
+    prompt: str | None, batch: str | None, shard: str | None, grid: str | None, *, preview: bool
+) -> None:
     """See that what is typed goes with a list of jobs.
 
     Raises:
@@ -31,6 +33,8 @@ def see_batch_usage(prompt: str | None, batch: str | None, shard: str | None, gr
     """
     if batch is None and shard is not None:
         raise UsageError("--shard goes with --batch.", "Name the list: `assetctl generate --batch jobs.jsonl`.")
+    if batch is not None and preview:
+        raise UsageError("--preview is of a few pictures, not of a batch.", "Leave it out.")
     if batch is not None and grid is not None:
         raise UsageError("--grid and --batch do not go together.", "Make one after the other.")
     if (prompt, batch) == ("-", "-"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -298,6 +299,7 @@ def terminal_image(session: Session) -> Any:  # noqa: ANN401 - a class of a pack
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         out.note("Pictures are shown at a terminal alone.")
         return None
+    logging.getLogger("textual_image").setLevel(logging.CRITICAL)  # a terminal that does not answer is no news
     try:
         from textual_image.renderable import Image  # noqa: PLC0415 - it asks the terminal what it can
     except ImportError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -17,12 +18,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from assetctl.run import Bytes, Event, Finished, Started, Step
+from assetctl.run import Bytes, Event, Finished, Preview, Started, Step
 from assetctl.text import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
+    from rich.console import RenderableType
     from rich.progress import Task, TaskID
 
 
@@ -38,12 +41,33 @@ class _Amount(ProgressColumn):
         return Text.assemble(self._bytes.render(task), " ", self._speed.render(task))
 
 
-class Bars:
-    """A line for each task that is at work, with its name; and one for all, where there are several."""
+#: Rows of a terminal that a preview takes at most.
+_ROWS = 16
 
-    def __init__(self) -> None:
+
+class _Pictured(Progress):
+    """Bars with a picture above them, where there is one."""
+
+    picture: Any = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The picture, then the bars."""
+        if self.picture is not None:
+            yield self.picture
+        yield from super().get_renderables()
+
+
+class Bars:
+    """A line for each task that is at work, with its name; and one for all, where there are several.
+
+    Args:
+        draws: What draws a preview for Rich, from a stream of bytes; `None` where nobody wants to see any.
+    """
+
+    def __init__(self, draws: Any = None) -> None:  # noqa: ANN401 - a class of a package that only who looks pays
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), _Amount(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._draws = draws
+        self._bars = _Pictured(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4)
         self._all = self._bars.add_task("total", total=None, visible=False)
         self._lines: dict[str, TaskID] = {}
         self._files: dict[str, dict[str, Bytes]] = {}  # the last word on each file, by task
@@ -70,6 +94,8 @@ class Bars:
                 description = f"picture {event.picture} of {event.pictures}"
                 line = self._line("load", description, event.pictures * event.steps)
                 self._bars.update(line, completed=done, steps=True)
+            case Preview() if self._draws is not None:
+                self._bars.picture = self._draws(BytesIO(event.image), height=_ROWS)
             case Bytes():
                 self._count(event)
             case Finished():

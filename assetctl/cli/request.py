@@ -18,8 +18,8 @@ from assetctl.request import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-#: Where the options of a picture stand in the help.
-PICTURE = "Picture"
+#: Where the options of a picture stand in the help; the second are for those who know them from A1111 or ComfyUI.
+PICTURE, SAMPLING = "Picture", "Sampling, as A1111 and ComfyUI call it"
 
 
 def offering(words: Sequence[str]) -> Callable[[str], list[completion.Offer]]:
@@ -56,7 +56,7 @@ LorasOption = Annotated[
         "--lora",
         "-l",
         metavar="NAME[:WEIGHT]",
-        help="A LoRA; can be repeated.",
+        help="A LoRA; can be repeated. NAME:TEXT:UNET gives text encoders a weight of their own.",
         autocompletion=_named("lora"),
     ),
 ]
@@ -114,7 +114,7 @@ def _parameter(flag: str, options: list[Option]) -> inspect.Parameter:
         help=f"{first.help} One of: {', '.join(first.values)}." if first.values else first.help,
         metavar="x".join(each.name[0].upper() for each in options) if several else None,
         autocompletion=offering(first.values) if first.values else None,
-        rich_help_panel=PICTURE,
+        rich_help_panel=SAMPLING if first.sampled else PICTURE,
     )
     typed: Any = str if several else first.type
     return inspect.Parameter(

@@ -249,8 +249,13 @@ class Output:
         console.print(table)
 
     @contextlib.contextmanager
-    def progress(self, *listeners: Callable[[Event], None]) -> Iterator[Run]:
-        """A run whose warnings are told and kept, with bars on stderr for a person at a terminal."""
+    def progress(self, *listeners: Callable[[Event], None], draws: Any = None) -> Iterator[Run]:  # noqa: ANN401
+        """A run whose warnings are told and kept, with bars on stderr for a person at a terminal.
+
+        Args:
+            listeners: Who hears of it besides.
+            draws: What draws previews above the bars, where somebody wants to see them; see `terminal_image`.
+        """
         from assetctl.run import Run  # noqa: PLC0415 - as above
 
         if self.quiet or not sys.stderr.isatty():
@@ -258,8 +263,8 @@ class Output:
             return
         from assetctl.cli.progress import Bars  # noqa: PLC0415 - needs Rich
 
-        with Bars() as bars:
-            yield Run(self.warn, bars, *listeners)
+        with Bars(draws) as bars:
+            yield Run(self.warn, bars, *listeners, previews=draws is not None)
 
 
 _COMMON = "Common options"

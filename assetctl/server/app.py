@@ -40,8 +40,9 @@ _BY_CODE = {
 }  # fmt: skip
 _BY_EXIT = {2: 400, 3: 404, 4: 422, 5: 422, 6: 502, 130: 409}
 
-#: Threads: of what is answered at once, and of what waits for others, which takes none of those.
-_QUICK, _SLOW = 16, 16
+#: Threads of what is answered at once, of what takes a processor's time, and of what waits for others. There are few of
+#: the first two: more would share the same processor, each be slower, and keep all others from their turn.
+_THREADS = {"quick": 6, "few": 2, "slow": 16}
 
 
 def status_of(error: AssetctlError) -> int:
@@ -115,7 +116,9 @@ def make_app(
     found = [Route(path, _by_method(handlers), methods=list(handlers)) for path, handlers in paths.items()]
     found.sort(key=lambda route: "{" in route.path)  # a name may be anything; what has a path of its own comes first
     handlers: dict[Any, Any] = {HTTPException: _no_page, Exception: _defect}
-    return Guard(Starlette(routes=[*description_routes(faces), *found, *routes], exception_handlers=handlers), access, larger)
+    return Guard(
+        Starlette(routes=[*description_routes(faces), *found, *routes], exception_handlers=handlers), access, larger
+    )
 
 
 async def _no_page(request: Request, error: Exception) -> Response:
@@ -141,13 +144,10 @@ class _Limits:
     """How many are answered at a time, made when the loop is there."""
 
     def __init__(self) -> None:
-        self._made: dict[bool, anyio.CapacityLimiter] = {}
+        self._made: dict[str, anyio.CapacityLimiter] = {}
 
-    def of(self, *, slow: bool) -> anyio.CapacityLimiter:
-        """Those of one sort."""
-        if slow not in self._made:
-            self._made[slow] = anyio.CapacityLimiter(_SLOW if slow else _QUICK)
-        return self._made[slow]
+    def __getitem__(self, sort: str) -> anyio.CapacityLimiter:
+        return self._made.setdefault(sort, anyio.CapacityLimiter(_THREADS[sort]))
 
 
 class _Handler:
@@ -186,11 +186,11 @@ class _Handler:
         is_read = (endpoint.body is not None or endpoint.open) and not endpoint.upload
         data = await request.body() if is_read else b""
         if not self._is_coroutine:
-            limit = self._limits.of(slow=endpoint.slow or endpoint.upload)
+            limit = self._limits["slow" if endpoint.slow or endpoint.upload else "quick"]
             return await anyio.to_thread.run_sync(self._in_thread, request, data, limiter=limit)
-        asked = await anyio.to_thread.run_sync(self._asked, request, data, limiter=self._limits.of(slow=False))
+        asked = await anyio.to_thread.run_sync(self._asked, request, data, limiter=self._limits["quick"])
         found = await _unless_gone(request, endpoint.answer(asked)) if is_read else await endpoint.answer(asked)  # type: ignore[misc,arg-type]
-        return await anyio.to_thread.run_sync(self._face.success, endpoint, found, limiter=self._limits.of(slow=False))
+        return await anyio.to_thread.run_sync(self._face.success, endpoint, found, limiter=self._limits["quick"])
 
     def _see_type(self, request: Request) -> None:
         """Uploads come as they are, and all else as JSON: two readings of one body would be one too many."""
@@ -217,6 +217,7 @@ class _Handler:
             dict(request.headers),
             _chunks(request) if self._endpoint.upload else iter(()),
             int(request.headers.get("content-length", "0")),
+            self._limits["few"],
         )
 
 

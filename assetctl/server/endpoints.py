@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
+from anyio import to_thread
 
 from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from anyio import CapacityLimiter
+
     from assetctl.registry import Registry
     from assetctl.server.queue import Queue
+
+Result = TypeVar("Result")
 
 #: The JSON Schema of one value.
 Schema: TypeAlias = "dict[str, Any]"
@@ -53,6 +58,7 @@ class Asked:
         headers: Those of the request, in lower case.
         chunks: What an upload consists of, piece by piece as it comes; nothing where there is none.
         size: How many bytes those will be.
+        few: Lets a few at a time work something out that takes a processor's time, while others are answered.
     """
 
     registry: Registry
@@ -64,6 +70,11 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict)
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
     size: int = 0
+    few: CapacityLimiter | None = None
+
+    async def worked_out(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """What something comes to that takes a processor's time, in a thread."""
+        return await to_thread.run_sync(work, *arguments, limiter=self.few)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,9 @@ def _group(face: Face, endpoint: Endpoint) -> str:
 def _operation(face: Face, endpoint: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]:
     names = re.findall(r"\{(\w+)", endpoint.path)
     word = re.sub(r"\W+", "_", f"{endpoint.method.lower()} {_CONVERTER.sub('', endpoint.path)}").strip("_")
-    parameters = [
-        {"name": each, "in": "path", "required": True, "schema": {"type": "string"}} for each in names
-    ] + [_parameter(name, schema, required=name in endpoint.required) for name, schema in endpoint.query.items()]
+    parameters = [{"name": each, "in": "path", "required": True, "schema": {"type": "string"}} for each in names] + [
+        _parameter(name, schema, required=name in endpoint.required) for name, schema in endpoint.query.items()
+    ]
     said: dict[str, Any] = {"operationId": word, "summary": endpoint.summary, "tags": [_group(face, endpoint)]}
     said |= {"parameters": parameters} if parameters else {}
     said |= {"requestBody": _body(endpoint)} if endpoint.upload or endpoint.body else {}

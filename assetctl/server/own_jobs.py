@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import anyio
 import orjson
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from assetctl.errors import FileError, NotFoundError, UsageError
+from assetctl.errors import FileError, NotFoundError, StoppedError, UsageError
 from assetctl.operations.acquire.upload import Upload
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, TEXT, WHOLE, Answer, Asked, Endpoint
 from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.server.endpoints import Schema
+    from assetctl.server.safety import Send
 
 #: Seconds after which a listener to whom nothing was told is told that.
 _HEARTBEAT = 10.0
@@ -48,7 +49,7 @@ _LARGEST = 2**28
 
 
 async def _generate(asked: Asked) -> object:
-    return await _submitted(asked, await run_in_threadpool(_wanted, asked))
+    return await _submitted(asked, await asked.worked_out(_wanted, asked))
 
 
 def _wanted(asked: Asked) -> Job:
@@ -60,7 +61,7 @@ def _wanted(asked: Asked) -> Job:
 
 
 async def _pull(asked: Asked) -> object:
-    return await _submitted(asked, await run_in_threadpool(_to_pull, asked))
+    return await _submitted(asked, await asked.worked_out(_to_pull, asked))
 
 
 def _to_pull(asked: Asked) -> Job:
@@ -78,14 +79,14 @@ def _queued(asked: Asked, kind: str, wanted: Mapping[str, Any], priority: int) -
 async def _submitted(asked: Asked, job: Job) -> object:
     """The answer to who has submitted a job: that it is there, or what became of it."""
     if not asked.query.get("wait"):
-        (view,) = await run_in_threadpool(job_views, asked, [job])
+        (view,) = await asked.worked_out(job_views, asked, [job])
         return Answer(view, headers={"location": view.url})
     ended = await asked.queue.ended(job.id)
     if ended.error is not None:
         return Response(
             orjson.dumps(envelope({"error": dict(ended.error)}, ())), _status(ended.error), media_type=_JSON
         )
-    (view,) = await run_in_threadpool(job_views, asked, [ended])
+    (view,) = await asked.worked_out(job_views, asked, [ended])
     return Answer(view, 200)
 
 
@@ -150,17 +151,29 @@ def _cancel(asked: Asked) -> JobView:
 
 async def _events(asked: Asked) -> Response:
     number = _number(asked)
-    view = await run_in_threadpool(_view, asked, number)
+    view = await asked.worked_out(_view, asked, number)
     if asked.headers.get("last-event-id") == _LAST:
         return Response(status_code=204)
     told = _told(asked, number, view)
-    return StreamingResponse(told, media_type="text/event-stream", headers={"cache-control": "no-store"})
+    return _Stream(told, media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+class _Stream(StreamingResponse):
+    """An answer that goes on, and leaves nothing behind when whoever reads it goes away."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().stream_response(send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.body_iterator.aclose()  # type: ignore[union-attr]  # it is a generator
 
 
 async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes]:
     """A job as it is, what happens to it, and how it ended."""
     yield _event("job", document(view), 0)
-    happening = asked.queue.events(number)
+    happening = asked.queue.events(number, previews=bool(asked.query.get("previews")))
     count, coming = 0, None
     try:
         while True:
@@ -176,10 +189,15 @@ async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes
             if event["event"] != "preview" or asked.query.get("previews"):
                 count += 1
                 yield _event(event["event"], event, count)
+    except StoppedError:  # the server ends, and the job waits for the next one
+        return
     finally:
-        if coming is not None:
-            coming.cancel()
-    view = await run_in_threadpool(_view, asked, number)
+        with anyio.CancelScope(shield=True):
+            if coming is not None:
+                coming.cancel()
+                await asyncio.wait({coming})
+            await happening.aclose()  # type: ignore[attr-defined]  # it is a generator
+    view = await asked.worked_out(_view, asked, number)
     yield _event("job", document(view), _LAST)
 
 

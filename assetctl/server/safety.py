@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -160,12 +161,13 @@ def _is_from_a_page(method: str, headers: Mapping[str, str]) -> bool:
     return not (method == "GET" and shown)
 
 
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\s]+)(:[0-9]{1,5})?")
+
+
 def _host(header: str) -> str:
-    """The name in a Host header, without its port."""
-    name = header.strip().lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.rpartition(":")[0] if name.count(":") == 1 else name
+    """The name in a Host header, without its port; nothing where it is none."""
+    found = _HOST.fullmatch(header.strip().lower())
+    return found[1].strip("[]") if found else ""
 
 
 def _told(send: Send) -> Send:

@@ -37,7 +37,7 @@ class JobView:
 
     Attributes:
         id: Counts up from 1, and is never given again.
-        kind: `generate` or `pull`.
+        kind: `generate`, `pull`, or `paint` for a command that borrows the worker.
         status: `queued`, `running`, `done`, `failed` or `cancelled`.
         priority: Those of a higher one come first; equal ones as they came.
         progress: From 0 to 1.
@@ -87,11 +87,16 @@ def job_views(asked: Asked, jobs: Sequence[Job]) -> list[JobView]:
         views.append(
             JobView(
                 job.id, job.kind, job.status, job.priority, 1.0 if job.status == "done" else progress.fraction,
-                progress.step, progress.steps, progress.picture, progress.pictures, job.request, images, job.error,
+                progress.step, progress.steps, progress.picture, progress.pictures, _shown(job.request), images, job.error,
                 job.attempts, job.created_at, job.started_at, job.finished_at, url, f"{url}/events",
             )
         )  # fmt: skip
     return views
+
+
+def _shown(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What is wanted, without the plan of a command, which is for the worker alone."""
+    return {name: value for name, value in request.items() if name != "plan"}
 
 
 def picture_url(asked: Asked, number: int) -> str:
@@ -119,7 +124,7 @@ class OptionView:
     type: str
     help: str
     flag: str
-    usual: int | float | str | None
+    usual: int | float | str | bool | None
     minimum: float | None
     maximum: float | None
     multiple: int

@@ -67,7 +67,9 @@ def api_schemas(results: Collection[str]) -> tuple[dict[str, Any], dict[str, Any
     schemas = _Schemas()
     frame = {"version": {"const": 1}}
     warnings = {"warnings": {"type": "array", "minItems": 1, "items": _closed(_MESSAGE)}}
-    found = {each: _closed(frame | {"data": schemas.of(named(each))} | warnings, {"warnings"}) for each in sorted(results)}
+    found = {
+        each: _closed(frame | {"data": schemas.of(named(each))} | warnings, {"warnings"}) for each in sorted(results)
+    }
     error = _closed(frame | {"error": schemas.error()} | warnings, {"warnings"})
     shared = {"ErrorDocument": {"description": "What every error is."} | error} | schemas.definitions
     at_home = orjson.dumps([found, shared]).replace(b'"#/$defs/', b'"#/components/schemas/')

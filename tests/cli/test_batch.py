@@ -36,7 +36,7 @@ class Painter:
     log: Path | None = None
     before = staticmethod(lambda *_: None)
 
-    def __init__(self):
+    def __init__(self, *_):
         self.loaded = None
         self.note("begin")
 
@@ -471,6 +471,7 @@ def test_whenever_it_is_killed_each_job_is_made_once_and_each_checkpoint_loaded_
     loads = runs(world)
     assert len(loads) == kills + 1
     assert all(len(set(each)) == len(each) for each in loads)
+    assert not list((home / "jobs").iterdir())
     # a run goes on with the checkpoint that was at work
     assert sum(map(len, loads)) <= len(MODELS) + kills
 
@@ -489,6 +490,8 @@ def test_killed_at_any_file_that_it_touches_it_loses_and_doubles_nothing(world, 
         assert code == -signal.SIGKILL
     see_each_once(home, [f"cat {n}" for n in range(number) for _ in range(2)])
     assert Counter(each.settings["seed"] for each in made(home)) == Counter(range(2 * number))
+    assert ended(begun(world, path)) == 0
+    assert not list((home / "jobs").iterdir())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and killed, on Linux")
@@ -584,6 +587,15 @@ def test_a_job_may_name_a_recipe_and_draw_its_prompts(world, home, assetctl):
     assert (len(first[0]["images"]), len(made(home))) == (4, 6)
     assert len({each.prompt for each in made(home)}) > 2
     assert [job["images"] for job in assetctl("generate", "--batch", path, "--json").data] == [first[0]["images"]]
+
+
+def test_a_home_that_was_moved_knows_what_was_made(world, home, assetctl, monkeypatch):
+    path = write(world, jobs(3))
+    assetctl("generate", "--batch", path)
+    home.rename(world / "elsewhere")
+    monkeypatch.setenv("ASSETCTL_HOME", str(world / "elsewhere"))
+    assert statuses(assetctl("generate", "--batch", path, "--json")) == ["here"] * 3
+    assert statuses(assetctl("generate", "--batch", path, "--out", world / "cats", "--json")) == ["made"] * 3
 
 
 def test_pictures_that_were_moved_away_are_told_of_and_not_made_again(world, home, assetctl):

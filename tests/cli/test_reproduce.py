@@ -441,6 +441,11 @@ def test_a_lora_may_change_text_encoders_by_another_weight(assetctl, made, home,
     (lora,) = [each for each in said.record["assets"] if each["role"] == "lora"]
     assert (lora["weight"], lora["text_weight"]) == (0, 0.9)
     assert verdict(assetctl("reproduce", tmp_path / "text.png", "--json")) == "identical"
+    again = assetctl("generate", "a cat", "--lora", "ink:0.9:0", *small, "--out", tmp_path / "typed.png", "--json").data
+    with Image.open(tmp_path / "typed.png") as image:
+        assert image.tobytes() == pixels["text"]
+    command = assetctl("history", again["images"][0]["number"], "--json").data["command"]
+    assert command[command.index("--lora") + 1] == "ink:0.9:0"
     bare = write_png(tmp_path / "bare.png", parameters=said.text)  # whose record is lost
     ended = assetctl("reproduce", bare, "--json")
     (lora,) = [each for each in recorded(ended)["assets"] if each["role"] == "lora"]

@@ -209,9 +209,9 @@ def test_two_texts_for_sdxl():
                            "7": {"clip": ["10", 0]}}), "other text encoders"),
         (graph_of("dpmpp_2m_sde_gpu", "karras"), "on the card"),
         (graph_of("euler_ancestral", "karras"), "on what it ran"),
-        (graph_of("dpm_adaptive", "karras"), "no sampler"),
+        (graph_of("not_a_sampler", "karras"), "no sampler"),
         (graph_of("euler", "gits"), "no schedule"),
-        (graph_of("euler_cfg_pp", "normal"), "no sampler"),
+        (graph_of("nor_this", "normal"), "no sampler"),
     ],
 )  # fmt: skip
 def test_what_is_not_followed_is_told(graph, told):

@@ -102,3 +102,19 @@ def test_no_picture_is_shown_where_nobody_looks(made, assetctl):
     assert (ended.code, "\x1bP" in ended.out, "at a terminal alone" in ended.err) == (0, False, True)
     ended = assetctl("history", "1", "--show", "--json")
     assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.generation
+def test_a_picture_is_seen_to_come_about(home):
+    with Registry.open(home) as registry:
+        registry.pull_demo()
+    typed = ("generate", "a red star", "--checkpoint", "demo-checkpoint", "--steps", "30", "--seed", "7")
+    seen, code = at_a_terminal(home, *typed, "--preview", COLORTERM="truecolor")
+    assert code == 0, seen[-400:]
+    assert seen.count("▀") + seen.count("▄") > 100
+    plain, code = at_a_terminal(home, *typed, COLORTERM="truecolor")
+    assert (code, "▀" in plain, "▄" in plain) == (0, False, False)
+    with Registry.open(home) as registry:
+        first, second = registry.history(2)
+    assert first.image_sha256 == second.image_sha256

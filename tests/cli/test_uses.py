@@ -13,6 +13,8 @@ from material import write_embedding, write_lora
 from tables import table
 from written_pictures import infotext, write_png
 
+from assetctl.request import Use
+
 
 @pytest.fixture
 def library(assetctl, tmp_path):
@@ -219,3 +221,20 @@ def test_of_two_in_the_trash_one_is_named_by_its_number(assetctl, tmp_path):
     (number,) = re.findall(r"trash restore (\S+)`", assetctl("inspect", "sample").err)
     assert number != "sample"
     assert assetctl("trash", "restore", number).code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("ink", ("ink", None, None)),
+        ("ink:0.8", ("ink", 0.8, None)),
+        ("ink:0.5:0.8", ("ink", 0.8, 0.5)),
+        ("a:b:0.8", ("a:b", 0.8, None)),
+        ("0.5:0.8", ("0.5", 0.8, None)),
+        ("C:\\loras\\ink.safetensors:1", ("C:\\loras\\ink.safetensors", 1.0, None)),
+    ],
+)
+def test_a_lora_may_have_a_weight_for_text_encoders(text, parts):
+    use = Use.parse("lora", text)
+    assert (use.reference, use.weight, use.text_weight) == parts
+    assert Use.parse("lora", str(use)) == use

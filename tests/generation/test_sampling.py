@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tables import cases
 
 from assetctl.options import filled
 from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, listing
@@ -18,7 +17,11 @@ pytestmark = pytest.mark.generation
 
 torch = pytest.importorskip("torch")
 
-RUNS = json.loads((Path(__file__).parents[1] / "cases" / "sampling" / "programs.json").read_text())["runs"]
+#: Final latents at row 3, column 5 of each channel.
+RUNS = [
+    tuple(each[key] for key in ("program", "sampler", "schedule", "noise", "steps", "latents"))
+    for each in cases("sampling/programs")
+]
 SHAPE = (1, 4, 12, 12)
 
 
@@ -74,6 +77,26 @@ def test_few_steps_are_enough_for_every_sampler(flavour: str):
 @pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
 def test_few_steps_are_enough_for_every_sampler_and_schedule(flavour: str):
     few_steps(flavour, [each.name for each in listing().schedules if each.name not in FEW])
+
+
+def test_steps_are_aligned_as_each_program_has_them():
+    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.programs import course
+
+    for flavour, sdxl, figures in (
+        (
+            "a1111",
+            False,
+            (14.615, 6.9724, 4.2416, 2.9742, 2.148, 1.6006, 1.1792, 0.8357, 0.5703, 0.3348, 0.1307, 0.029),
+        ),
+        ("comfyui", False, (14.6146, 7.4155, 4.5892, 3.2266, 2.3917, 1.792, 1.3944, 1.0254, 0.7431, 0.5094, 0.2883)),
+        ("comfyui", True, (14.6146, 7.2662, 4.4767, 2.8669, 1.8544, 1.2454, 0.8621, 0.5973, 0.431, 0.2977, 0.1823)),
+    ):
+        asked = {"flavour": flavour, "scheduler": "Align Your Steps", "steps": 12}
+        sigmas = course(flavour, filled(asked, None, []), Levels.scaled_linear(), sdxl=sdxl).sigmas
+        assert sigmas[: len(figures)].tolist() == pytest.approx(figures, abs=1e-3), (flavour, sdxl)
+        assert len(sigmas) == 13
+        assert sigmas[-1] == 0
 
 
 def test_a_brownian_path_is_torchsdes():

@@ -84,7 +84,10 @@ def opened(browser, url, **options):
     tab, wrong = context.new_page(), []
     tab.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith((url, "data:")) else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" and "status of" not in said.text else None)
+    tab.on(
+        "console",
+        lambda said: wrong.append(said.text) if said.type == "error" and "status of" not in said.text else None,
+    )
     yield tab
     context.close()
     assert wrong == []
@@ -219,7 +222,9 @@ def demo(tmp_path_factory):
             shutil.copytree(folder, mine / folder.name)
     cli = [sys.executable, "-m", "assetctl", "--home", str(home)]
     subprocess.run([*cli, "import", str(mine)], check=True, capture_output=True, timeout=60)
-    with subprocess.Popen([*cli, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        [*cli, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             yield home, process.stdout.readline().strip()
         finally:
@@ -245,7 +250,7 @@ def test_the_walk_from_import_to_the_same_bytes(demo, browser, tmp_path):
         tab.goto(f"{url}/combine?checkpoint=demo-checkpoint&lora=demo-sdxl-lora")
         tab.wait_for_selector(".finding.error >> text=demo-sdxl-lora is of family sdxl")
         tab.goto(f"{url}/combine?lora=demo-cat")
-        tab.fill("#prompt", "it's an \"orange\" cat")
+        tab.fill("#prompt", 'it\'s an "orange" cat')
         tab.fill("#option-steps", "3")
         tab.fill("#option-seed", "7")
         tab.fill("#chosen-lora [type=number]", "0.85")
@@ -284,7 +289,7 @@ def again_and_dropped(tab, url, made, picture):
     tab.set_input_files("#dropped", picture)
     tab.click("text=Make one like it")
     tab.wait_for_selector(".finding.good")
-    assert tab.input_value("#prompt") == "it's an \"orange\" cat"
+    assert tab.input_value("#prompt") == 'it\'s an "orange" cat'
     assert tab.input_value("#option-seed") == "7"
     assert tab.locator("#chosen-lora .name").inner_text() == "demo-cat"
     tab.click("#generate")

@@ -371,7 +371,9 @@ def test_a_picture_of_a_huge_declared_size_costs_nothing(server):
 
 
 def test_a_running_job_is_cancelled(server, monkeypatch):
-    number = server.post("/v1/generate", {"prompt": "x", "checkpoint": "dawn", "steps": 150, "num_images": 8}).data["id"]
+    number = server.post("/v1/generate", {"prompt": "x", "checkpoint": "dawn", "steps": 150, "num_images": 8}).data[
+        "id"
+    ]
     reply = server.ask("DELETE", f"/v1/jobs/{number}")
     assert (reply.status, reply.data["id"]) == (200, number)
     assert server.await_job(number)["status"] in ("cancelled", "done")

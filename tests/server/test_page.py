@@ -51,7 +51,9 @@ def server(tmp_path_factory):
     with Registry.open(folder / "home") as registry:
         registry.import_files(folder / "files")
         # a name cannot hold brackets: words, tags and notes can
-        registry.edit("plain", Changes(name="50% & more #1", trigger_words=(WORDS,), add_tags=(HOSTILE,), notes=HOSTILE))
+        registry.edit(
+            "plain", Changes(name="50% & more #1", trigger_words=(WORDS,), add_tags=(HOSTILE,), notes=HOSTILE)
+        )
     with served(folder / "home") as server:
         yield server
 
@@ -185,7 +187,7 @@ def test_what_does_not_fit_comes_last_with_the_reason(server):
 
 
 ASKED = {
-    "prompt": "it's \"a\" $(cat) `x` \\ !\n-- <lora:x> ünï 猫",
+    "prompt": 'it\'s "a" $(cat) `x` \\ !\n-- <lora:x> ünï 猫',
     "negative_prompt": "-blurry $HOME",
     "checkpoint": "dawn",
     "loras": {"50% & more #1": -0.25, "whiskers": 1},
@@ -261,7 +263,9 @@ def near(color, wanted):
 
 def test_a_picture_beside_the_file_shows_it(server):
     assert near(color_of(thumbnail(server, "whiskers")), (255, 0, 0))
-    again = server.get("/page/thumbnails/assets/whiskers", headers={"If-None-Match": thumbnail(server, "whiskers").headers["etag"]})
+    again = server.get(
+        "/page/thumbnails/assets/whiskers", headers={"If-None-Match": thumbnail(server, "whiskers").headers["etag"]}
+    )
     assert again.status == 304
 
 
@@ -295,11 +299,17 @@ def test_what_cannot_show_an_asset_is_refused(server, wrong):
 
 def bomb():
     """A PNG of some kilobytes that would be gigabytes."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     rows = zlib.compress(bytes(10**7), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", rows)
+        + chunk(b"IEND", b"")
+    )
 
 
 HOSTILES = {

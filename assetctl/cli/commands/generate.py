@@ -20,6 +20,7 @@ from assetctl.cli.pictures import (
     show_plan,
     tell_grid,
     tell_result,
+    terminal_image,
 )
 from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
@@ -126,6 +127,10 @@ def app(
             rich_help_panel=PICTURE,
         ),
     ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Show at the terminal how each picture comes about.", rich_help_panel=PICTURE),
+    ] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Show the pictures at the terminal.", rich_help_panel=PICTURE)
     ] = False,
@@ -162,7 +167,7 @@ def app(
     if batch is not None or shard is not None:
         from assetctl.cli.batch import see_batch_usage, tell_batch  # noqa: PLC0415 - most make one thing
 
-        see_batch_usage(prompt, batch, shard, grid)
+        see_batch_usage(prompt, batch, shard, grid, preview=preview)
     typed = Request.of(
         *read_prompts(prompt, negative),
         checkpoint=single("--checkpoint", checkpoint),
@@ -185,18 +190,28 @@ def app(
     else:
         if not request.of_role("checkpoint"):
             _offer_demo(session)
-        drawn = session.registry.draw(request, wildcards=wildcards)
-        if grid is not None and len(drawn) > 1:
-            raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
+        drawn = _drawn(session, request, wildcards, grid)
         if dry_run:
             _show_plan(session, drawn, grid)
             return
         backend = None if no_server else _served(session)
-        paths = _make(session, drawn, backend) if grid is None else _make_grid(session, drawn[0], grid, backend)
+        draws = terminal_image(session) if preview else None
+        if grid is None:
+            paths = _make(session, drawn, backend, draws)
+        else:
+            paths = _make_grid(session, drawn[0], grid, backend, draws)
     if show:
         show_at_terminal(session, paths)
     for path in paths if opened else ():
         open_picture(session, path)
+
+
+def _drawn(session: Session, request: Request, wildcards: Path | None, grid: str | None) -> Sequence[Request]:
+    """What a request of dynamic prompts comes to; see `Registry.draw`."""
+    drawn = session.registry.draw(request, wildcards=wildcards)
+    if grid is not None and len(drawn) > 1:
+        raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
+    return drawn
 
 
 def _served(session: Session) -> Backend | None:
@@ -234,9 +249,9 @@ def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) 
         show_findings(() if session.out.json else result.report.findings)
 
 
-def _make(session: Session, requests: Sequence[Request], backend: Backend | None) -> list[str]:
+def _make(session: Session, requests: Sequence[Request], backend: Backend | None, draws: Any) -> list[str]:  # noqa: ANN401 - see `Bars`
     gc.enable()  # it was off for a short life, and this one is long
-    with naming_what_is_done(), session.out.progress() as run:
+    with naming_what_is_done(), session.out.progress(draws=draws) as run:
         if len(requests) > 1:
             results = session.registry.generate_each(requests, backend=backend, run=run)
         else:
@@ -248,9 +263,9 @@ def _make(session: Session, requests: Sequence[Request], backend: Backend | None
     return paths
 
 
-def _make_grid(session: Session, request: Request, grid: str, backend: Backend | None) -> list[str]:
+def _make_grid(session: Session, request: Request, grid: str, backend: Backend | None, draws: Any) -> list[str]:  # noqa: ANN401 - likewise
     gc.enable()  # as above
-    with naming_cells_that_are_done(), session.out.progress() as run:
+    with naming_cells_that_are_done(), session.out.progress(draws=draws) as run:
         result = session.registry.generate_grid(request, grid, backend=backend, run=run)
     tell_grid(session.out, result)
     return [str(result.sheet)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import diffusers
@@ -112,13 +112,13 @@ class Painter:
         """What the UNet takes for the picture: guided away from the negative prompt, and by that one alone."""
         strength = self.settings["cfg_scale"]
         guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
-        asked = itertools.count()
+        network, asked = _Network.of(self.pipeline.unet, self.settings), itertools.count()
 
         def guess(x: torch.Tensor, sigma: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             whole = (sigma**2 + 1) ** 0.5
             towards, away = guidance.at(next(asked))
             told = [each for _, each in towards] if away is None else [away, *(each for _, each in towards)]
-            answers = self._answers(x / whole if self._flavour == "comfyui" else x * (1 / whole), time, told)
+            answers = network.answers(x / whole if self._flavour == "comfyui" else x * (1 / whole), time, told)
             if self.predicts == "v_prediction":
                 pictures = [x / whole**2 - said * (sigma / whole) for said in answers]
             else:
@@ -133,30 +133,61 @@ class Painter:
 
         return guess
 
-    def _answers(self, given: torch.Tensor, time: torch.Tensor, told: Sequence[Conditioning]) -> list[torch.Tensor]:
-        """What the UNet says, told this and that; what is of one length goes together."""
-        unet = self.pipeline.unet
+
+@dataclass(slots=True)
+class _Network:
+    """A UNet that is asked again and again: what stays the same is looked up once.
+
+    diffusers goes through all modules to tell where a network is and in what precision, which takes milliseconds.
+
+    Attributes:
+        unet: The network.
+        size: Width and height of the picture.
+        device: Where it computes.
+        dtype: In what precision.
+        handed: What it was told last, by the length of it, and in what form.
+    """
+
+    unet: Any
+    size: tuple[int, int]
+    device: torch.device
+    dtype: torch.dtype
+    handed: dict[int, tuple[list[Conditioning], Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, unet: Any, settings: Settings) -> _Network:  # noqa: ANN401 - diffusers' own type
+        return cls(unet, (settings["width"], settings["height"]), unet.device, unet.dtype)
+
+    def answers(self, given: torch.Tensor, time: torch.Tensor, told: Sequence[Conditioning]) -> list[torch.Tensor]:
+        """What it says, told this and that; what is of one length goes together."""
+        given, time = given.to(self.dtype), time.to(self.device)
         found: dict[int, torch.Tensor] = {}
         for length in dict.fromkeys(each.states.shape[1] for each in told):
             group = [number for number, each in enumerate(told) if each.states.shape[1] == length]
-            states, added = self._handed([told[number] for number in group])
-            pictures = torch.cat([given.to(unet.dtype)] * len(group))
-            said = unet(pictures, time.to(given.device), states, added_cond_kwargs=added, return_dict=False)[0].float()
+            states, added = self._handed(length, [told[number] for number in group])
+            pictures = torch.cat([given] * len(group))
+            said = self.unet(pictures, time, states, added_cond_kwargs=added, return_dict=False)[0].float()
             found |= dict(zip(group, said.split(len(given)), strict=True))
         return [found[number] for number in range(len(told))]
 
-    def _handed(self, told: Sequence[Conditioning]) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-        """States and, for SDXL, what else its UNet is told."""
-        unet = self.pipeline.unet
-        states = torch.cat([each.states for each in told]).to(unet.device, unet.dtype)
+    def _handed(self, length: int, told: list[Conditioning]) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        """States and, for SDXL, what else it is told."""
+        before, handed = self.handed.get(length, ([], None))
+        if len(before) != len(told) or any(one is not other for one, other in zip(before, told, strict=True)):
+            handed = self._made(told)
+            self.handed[length] = told, handed
+        return handed  # type: ignore[no-any-return]
+
+    def _made(self, told: Sequence[Conditioning]) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        states = torch.cat([each.states for each in told]).to(self.device, self.dtype)
         pooled = [each.pooled for each in told if each.pooled is not None]
         if not pooled:
             return states, None
-        height, width = self.settings["height"], self.settings["width"]
+        width, height = self.size
         own = (width, height, 0, 0, width, height)
         sizes = torch.tensor([[each for pair in _turned(one.sizes or own) for each in pair] for one in told])
         added = {"text_embeds": torch.cat(pooled), "time_ids": sizes}
-        return states, {name: each.to(unet.device, unet.dtype) for name, each in added.items()}
+        return states, {name: each.to(self.device, self.dtype) for name, each in added.items()}
 
 
 def _turned(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -55,8 +55,8 @@ class _Slopes:
             return whole - (-end).exp() / (2 * near) * h.expm1() * (second - first)
         far = 2 / 3
         later = self.start + far * h
-        bent = (far / near) * ((far * h).expm1() / (far * h) - 1) * (second - first)
-        there = self.x - (-later).exp() * (far * h).expm1() * first - (-later).exp() * bent
+        bent = (-later).exp() * (far / near) * ((far * h).expm1() / (far * h) - 1) * (second - first)
+        there = self.x - (-later).exp() * (far * h).expm1() * first - bent
         third = self.at(far, there, later)
         return whole - (-end).exp() / far * (h.expm1() / h - 1) * (third - first)
 
@@ -114,7 +114,7 @@ def dpm_adaptive(
         slopes = _Slopes(denoise, x, time)
         rough, fine = slopes.step(2, low, 1 / 3), slopes.step(3, low)
         bound = torch.maximum(torch.tensor(_ABSOLUTE), _RELATIVE * torch.maximum(rough.abs(), before.abs()))
-        wrong = float(torch.linalg.norm((rough - fine) / bound)) / x.numel() ** 0.5
+        wrong = float(torch.linalg.norm((rough - fine) / bound) / x.numel() ** 0.5)
         factor = 1 + math.atan((1 / (wrong + 1e-8)) ** power - 1)
         h *= factor
         if factor >= _ENOUGH:

@@ -16,7 +16,7 @@ import torch
 from assetctl.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Schedule: TypeAlias = Callable[["Levels", int], torch.Tensor]
 
@@ -211,11 +211,34 @@ _ALIGNED = {
 
 def align_your_steps(_levels: Levels, steps: int, *, sdxl: bool = False) -> torch.Tensor:
     """What was found best for ten steps, and between these in the logarithm (https://arxiv.org/abs/2404.14507)."""
+    return _listed(_between_aligned(_ALIGNED[sdxl], steps))
+
+
+#: The same with more digits, as ComfyUI has them.
+_ALIGNED_OF_COMFYUI = {
+    False: (
+        14.6146412293, 6.4745760956, 3.8636745985, 2.6946151520, 1.8841921177, 1.3943805092, 0.9642583904,
+        0.6523686016, 0.3977456272, 0.1515232662, 0.0291671582,
+    ),
+    True: (
+        14.6146412293, 6.3184485287, 3.7681790315, 2.1811480769, 1.3405244945, 0.8620721141, 0.5550693289,
+        0.3798540708, 0.2332364134, 0.1114188177, 0.0291671582,
+    ),
+}  # fmt: skip
+
+
+def align_your_steps_to_nothing(_levels: Levels, steps: int, *, sdxl: bool = False) -> torch.Tensor:
+    """The same with 0 in the place of the lowest level, and not behind it."""
+    return _listed(_between_aligned(_ALIGNED_OF_COMFYUI[sdxl], steps + 1)[:-1])
+
+
+def _between_aligned(aligned: Sequence[float], count: int) -> list[float]:
+    """So many levels, between those known in the logarithm."""
     import numpy as np  # noqa: PLC0415 - one schedule's
 
-    known = np.log(_ALIGNED[sdxl][::-1])
-    places = np.linspace(0, 1, steps) if steps > 1 else [1.0], np.linspace(0, 1, len(known))
-    return _listed(map(float, np.exp(np.interp(*places, known))[::-1]))
+    known = np.log(aligned[::-1])
+    places = np.linspace(0, 1, count) if count > 1 else [1.0], np.linspace(0, 1, len(known))
+    return [float(each) for each in np.exp(np.interp(*places, known))[::-1]]
 
 
 SCHEDULES: Mapping[str, Schedule] = {

@@ -76,7 +76,7 @@ def philox_normals(seed: int, draw: int, count: int) -> np.ndarray[tuple[int], n
     np.log(radius, out=radius)
     radius *= -2.0
     np.sqrt(radius, out=radius)
-    radius *= torch.from_numpy(angle).sin_().numpy()  # ten times as fast as numpy's
+    radius *= np.sin(angle, out=angle)  # in numpy: torch has its threads wait for each other, where others work too
     found: np.ndarray[tuple[int], np.dtype[np.float32]] = radius.astype(np.float32)
     return found
 

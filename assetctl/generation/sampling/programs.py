@@ -241,7 +241,7 @@ def _comfyui(sampler: str, schedule: str, settings: Settings, tuning: Tuning, *,
     name = {"DDIM": "DDIM"}.get(sampler, "Normal") if schedule == AUTOMATIC else schedule
     own: dict[str, Schedule] = {
         "KL Optimal": of.kl_optimal,
-        "Align Your Steps": partial(of.align_your_steps, sdxl=sdxl),
+        "Align Your Steps": partial(of.align_your_steps_to_nothing, sdxl=sdxl),
     }
     discard = _discards(sampler, "comfyui", settings)
     sigmas = _walked(own.get(name, of.SCHEDULES[name]), levels, settings["steps"], discard=discard)

@@ -128,7 +128,9 @@ def useless(workspace: Workspace) -> list[Path]:
     """What can go without loss: all small copies, and pictures chosen for assets that are there no more."""
     found = thumbnails(workspace.settings.home)
     with contextlib.suppress(OSError):
-        chosen = {int(each.name): each for each in (workspace.settings.home / "previews").iterdir() if each.name.isdecimal()}
+        chosen = {
+            int(each.name): each for each in (workspace.settings.home / "previews").iterdir() if each.name.isdecimal()
+        }
         there = {asset.id for asset in workspace.catalog.read.by_ids(chosen)}
         found += [path for number, path in chosen.items() if number not in there]
     return found

@@ -105,7 +105,7 @@ def generate_batch(
     """
     base = base or Request()
     folder = folder_of(workspace, base.output)
-    listed = of_shard(jobs_of(jobs, base, manifest, folder), *shard)
+    listed = of_shard(jobs_of(jobs, base, manifest, folder, workspace.settings.home), *shard)
 
     def done() -> tuple[JobResult, ...]:
         return tuple(job.result for job in sorted(listed, key=lambda job: job.line))
@@ -117,7 +117,9 @@ def generate_batch(
     ready = [job for job in waiting if job.status == "waiting"]
     try:
         with leaving(done):
-            _make_all(workspace, [] if dry_run else _in_order(workspace, ready, run), backend, run)
+            if not dry_run:
+                _clear_marks(workspace, listed)
+                _make_all(workspace, _in_order(workspace, ready, run), backend, run)
     except AssetctlError as error:
         error.done = done()
         raise
@@ -338,6 +340,16 @@ def _begun(workspace: Workspace, key: str) -> int:
 def _mark(workspace: Workspace, key: str) -> Path:
     """A file that is there while a job is made, with a byte for each time that it was begun."""
     return workspace.settings.home / "jobs" / f"{key}.begun"
+
+
+def _clear_marks(workspace: Workspace, jobs: Sequence[Job]) -> None:
+    """Take away what is left of claims of jobs that are made: their process was killed when it had recorded them."""
+    here = {job.key for job in jobs if job.status == "here"}
+    folder = workspace.settings.home / "jobs"
+    left = {path.stem for path in folder.iterdir()} & here if here and folder.is_dir() else set()
+    for key in left:
+        with _claimed(workspace, key):
+            pass
 
 
 @contextmanager

@@ -380,7 +380,10 @@ def _of_version(parameters: PictureParameters) -> Iterator[str]:
 
 
 #: Samplers that draw noise between steps, and not off a Brownian path.
-_DRAWING = ("Euler a", "DPM2 a", "DPM++ 2S a", "LCM")
+_DRAWING = (
+    "Euler a", "DPM2 a", "DPM++ 2S a", "LCM", "DDPM", "Euler a CFG++", "DPM++ 2S a CFG++", "RES a", "RES a CFG++",
+    "ER SDE", "SEEDS 2", "SEEDS 3", "SA-Solver", "SA-Solver PECE",
+)  # fmt: skip
 
 
 def _of_machine(request: Request) -> Iterator[str]:

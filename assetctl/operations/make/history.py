@@ -182,8 +182,13 @@ def command_line(generation: Generation, *, more: bool = False) -> list[str]:
         more: Whether the prompts call embeddings that it was made without.
     """
     words = ["assetctl", "generate", *(["--no-auto-embeddings"] if more else [])]
+    text_weights = {
+        each.get("name"): each.get("text_weight")
+        for each in (generation.record or {}).get("assets", [])
+        if isinstance(each, dict) and each.get("role") == "lora"
+    }
     for use in generation.assets:
-        words += [f"--{use.role}", _named(use)]
+        words += [f"--{use.role}", _named(use, text_weights.get(use.name) if use.role == "lora" else None)]
     negative = without_tags(generation.negative_prompt).strip()
     if negative:
         words += [f"--negative={negative}"] if negative.startswith("-") else ["--negative", negative]
@@ -218,9 +223,9 @@ def _unless_taken(option: Option, settings: Settings, unasked: Settings) -> str 
     return written([replace(option, silent=None)], settings, "repr")
 
 
-def _named(use: GenerationAsset) -> str:
-    name = use.asset or use.name
-    return name if use.weight is None else f"{name}:{_number(use.weight)}"
+def _named(use: GenerationAsset, text_weight: object) -> str:
+    weights = [each for each in (text_weight, use.weight) if isinstance(each, int | float)]
+    return ":".join([use.asset or use.name, *map(_number, weights)])
 
 
 def _number(value: float) -> str:

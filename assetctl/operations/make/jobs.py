@@ -149,11 +149,14 @@ def folder_of(workspace: Workspace, output: Output | None) -> Path:
     return out
 
 
-def jobs_of(jobs: bytes | Iterable[Mapping[str, Any]], base: Request, manifest: Path, folder: Path) -> list[Job]:
+def jobs_of(
+    jobs: bytes | Iterable[Mapping[str, Any]], base: Request, manifest: Path, folder: Path, home: Path
+) -> list[Job]:
     """The jobs of a list, those too that say nothing sensible, each with its error."""
     given = list(islice(_lines(jobs) if isinstance(jobs, bytes) else enumerate(jobs, 1), _MOST + 1))
     if len(given) > _MOST:
         raise UsageError(f"The list has more than {_MOST:,} jobs.", "Split it.")
+    where = folder.relative_to(home) if folder.is_relative_to(home) else folder  # a home may be moved
     recipes: dict[str, Request] = {}
     seen: dict[bytes, int] = {}
     found: list[Job] = []
@@ -167,7 +170,7 @@ def jobs_of(jobs: bytes | Iterable[Mapping[str, Any]], base: Request, manifest: 
             job.fail(error)
         ordinal = seen[job.content] = seen.get(job.content, -1) + 1
         job.digest = sha256(job.content + b"\n%d" % ordinal).digest()
-        job.key = sha256(job.digest + str(folder).encode()).hexdigest()[:32]
+        job.key = sha256(job.digest + str(where).encode()).hexdigest()[:32]
         if job.error is None:
             job.request = _with_seed(job)
     if not found:
@@ -351,7 +354,10 @@ def _content(job: Job, below: str) -> bytes:
     numbers = {each.name for each in OPTIONS if each.type is float}
     settings = {name: float(value) if name in numbers else value for name, value in request.settings.items()}
     said = {
-        "uses": [(use.role, use.reference, use.weight) for use in request.uses],
+        "uses": [
+            (use.role, use.reference, use.weight, *([] if use.text_weight is None else [use.text_weight]))
+            for use in request.uses
+        ],
         "prompts": (request.prompt, request.negative_prompt),
         "settings": {name: value for name, value in settings.items() if (name, value) != ("seed", RANDOM)},
         "count": job.count,

@@ -109,7 +109,7 @@ def _found(read: Reader, use: Use) -> AssetUse:
         if asset.kind == "embedding":
             hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
         raise UsageError(f"{use} gives a weight to {asset.name}, but only LoRAs take weights.", hint)
-    return AssetUse.of(role, asset, use.weight)
+    return AssetUse.of(role, asset, use.weight, use.text_weight)
 
 
 #: A weight as half of Europe writes it.
@@ -196,7 +196,7 @@ def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, 
     tried: list[tuple[Asset, Callable[[], None]]] = []
     if vae is not None and vae.kind == "vae" and vae.format in LOADED and context.failure(vae) is None:
         tried.append((vae, partial(check_vae, Path(vae.path), context.header(vae), family.name)))
-    live = dict.fromkeys(use.asset for use in context.selection.loras if use.weight and use.asset in context.loras)
+    live = dict.fromkeys(use.asset for use in context.selection.loras if not use.idle and use.asset in context.loras)
     passed: set[int] = set()  # tables of tensors: LoRAs of one trainer may share one, and pass with it
 
     def look_at(lora: Asset, header: Header) -> None:
@@ -350,7 +350,7 @@ def with_settings(selection: Selection, asked: Settings) -> Selection:
     """The selection with all settings: as asked for, else as the assets or their family have them."""
     checkpoint = selection.checkpoint
     family = None if checkpoint is None else family_called(checkpoint.family)
-    named = [use.asset.base_model for use in selection.uses if use.weight and use.role in ("checkpoint", "lora")]
+    named = [use.asset.base_model for use in selection.uses if not use.idle and use.role in ("checkpoint", "lora")]
     return replace(selection, settings=filled(asked, family, named))
 
 

@@ -274,7 +274,9 @@ def _add_numbered(found: Collection, said: dict[str, str]) -> None:
     for number_ in range(1, _MAX_NUMBERED + 1):
         name, digest = _name_and_hash(said.get(f"AddNet Model {number_}", ""), "(")
         weight = said.get(f"AddNet Weight A {number_}") or said.get(f"AddNet Weight {number_}")
-        found.add("lora", name, digest=digest, weight=weight)
+        text = number(said.get(f"AddNet Weight B {number_}"))  # of text encoders, where A is of all else
+        own = None if text == number(weight) else text
+        found.add("lora", name, digest=digest, weight=weight, text_weight=own)
     for number_ in range(_MAX_NUMBERED):
         inner = parse_fields(said.get(f"ControlNet {number_}", "")).plain
         name, digest = _name_and_hash(inner.get("Model") or inner.get("model") or "", "[")

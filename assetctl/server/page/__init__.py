@@ -161,7 +161,9 @@ class _Page:
             families=self._registry.families(), base_models=self._registry.base_models(),
         )  # fmt: skip
 
-    def _listed(self, asked: Mapping[str, str], filters: dict[str, str]) -> tuple[list[Asset], int, dict[str, str] | None]:
+    def _listed(
+        self, asked: Mapping[str, str], filters: dict[str, str]
+    ) -> tuple[list[Asset], int, dict[str, str] | None]:
         tags = (asked["tag"],) if "tag" in asked else ()
         found = list(
             self._registry.list(

@@ -104,5 +104,3 @@ def _settings(body: Mapping[str, Any]) -> list[str]:
 
 def _number(value: object) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
