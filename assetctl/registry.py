@@ -257,7 +257,7 @@ class Registry:
         return edit(self._workspace, name, changes)
 
     def preview(self, name: str) -> bytes | None:
-        """A small WebP of the picture that shows an asset, if there is one: see `edit`; else of the latest made with it."""
+        """A small WebP of the picture that shows an asset: one chosen, one beside its file, or the latest made with it."""
         from assetctl.operations.library.previews import preview_of, thumbnail
 
         picture = preview_of(self._workspace, self.get(name))

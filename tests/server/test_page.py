@@ -86,7 +86,7 @@ def read(reply):
             assert attributes.get("src", "").startswith("/page/files/") or attributes["type"] == "application/json"
         for name in ("src", "href", "action"):
             value = attributes.get(name, "")
-            assert value.startswith(("/", "#")) and not value.startswith("//") or not value, value
+            assert not value or (value.startswith(("/", "#")) and not value.startswith("//")), value
     return found
 
 

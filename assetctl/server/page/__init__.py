@@ -23,7 +23,7 @@ from assetctl.request import Request as Wanted
 from assetctl.server.app import status_of
 from assetctl.server.own_jobs import JOBS
 from assetctl.server.page.said import said
-from assetctl.text import visible
+from assetctl.text import readable_size, visible
 from assetctl.types import KINDS
 
 if TYPE_CHECKING:
@@ -99,24 +99,18 @@ def _file_url(name: str) -> str:
     return f"/page/files/{name}?v={_files()[name][1]}"
 
 
-def _size(number: int) -> str:
-    size = float(number)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            break
-        size /= 1000
-    else:
-        unit = "GB"
-    return f"{size:.0f} {unit}" if unit in ("bytes", "kB") or size >= 100 else f"{size:.1f} {unit}"
-
-
 @cache
 def _templates() -> Environment:
     found = Environment(
         loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
     found.globals |= {"file": _file_url, "version": assetctl.__version__, "kinds": KINDS, "places": _PLACES}
-    found.filters |= {"size": _size, "inpath": lambda name: quote(name, safe=""), "seen": visible, "json": _data}
+    found.filters |= {
+        "size": readable_size,
+        "inpath": lambda name: quote(name, safe=""),
+        "seen": visible,
+        "json": _data,
+    }
     return found
 
 
@@ -147,7 +141,7 @@ class _Page:
     def library(self, request: Request) -> Response:
         """Cards of assets, found as `list` and `search` do."""
         asked = _asked(request, "q", "kind", "family", "base_model", "tag", "sort", "after", "offset")
-        filters = {name: asked[name] for name in ("kind", "family", "base_model") if name in asked}
+        filters: dict[str, Any] = {name: asked[name] for name in ("kind", "family", "base_model") if name in asked}
         problem, assets, total, more = None, list[Any](), 0, None
         try:
             if "q" in asked:
@@ -162,7 +156,7 @@ class _Page:
         )  # fmt: skip
 
     def _listed(
-        self, asked: Mapping[str, str], filters: dict[str, str]
+        self, asked: Mapping[str, str], filters: dict[str, Any]
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         tags = (asked["tag"],) if "tag" in asked else ()
         found = list(
@@ -176,7 +170,7 @@ class _Page:
         return shown, total, {**asked, "after": shown[-1].name} if len(found) > _CARDS else None
 
     def _searched(
-        self, asked: Mapping[str, str], filters: dict[str, str]
+        self, asked: Mapping[str, str], filters: dict[str, Any]
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         offset = asked.get("offset", "0")
         start = min(int(offset), _DEEPEST) if offset.isascii() and offset.isdecimal() else 0
@@ -232,8 +226,8 @@ class _Page:
             start |= {"textual_inversions": {asset.name: None}, "prompt": asset.token}
         if "checkpoint" not in start:
             family = next((self._registry.get(name).family for name in asked.values()), None)
-            last = self._registry.list(kind="checkpoint", family=family, limit=1, sort="used")
-            start |= {"checkpoint": each.name for each in last}
+            for last in self._registry.list(kind="checkpoint", family=family, limit=1, sort="used"):
+                start["checkpoint"] = last.name
         return start
 
     def choose(self, request: Request) -> Response:
@@ -369,6 +363,12 @@ def _label(option: Any) -> str:  # noqa: ANN401 - one of `OPTIONS`
     return str(option.name).replace("_", " ").capitalize()
 
 
+def _recorded(generation: Generation) -> list[dict[str, Any]]:
+    """What a picture's record says of its assets."""
+    found = (generation.record or {}).get("assets")
+    return [each for each in found if isinstance(each, dict) and "name" in each] if isinstance(found, list) else []
+
+
 def _again(generation: Generation, *, called: bool) -> dict[str, Any]:
     """What the form says to have a picture made again."""
     start: dict[str, Any] = {
@@ -376,9 +376,12 @@ def _again(generation: Generation, *, called: bool) -> dict[str, Any]:
         "negative_prompt": without_tags(generation.negative_prompt).strip(),
         "loras": {}, "textual_inversions": {}, "auto_embeddings": called,
     }  # fmt: skip
+    texts = {each["name"]: each["text_weight"] for each in _recorded(generation) if each.get("text_weight") is not None}
     for use in generation.assets:
         name = use.asset or use.name
-        if use.role == "lora":
+        if use.role == "lora" and use.name in texts:  # only a tag can say both weights
+            start["prompt"] += f" <lora:{name}:{texts[use.name]}:{use.weight}>"
+        elif use.role == "lora":
             start["loras"][name] = use.weight
         elif use.role == "embedding":
             start["textual_inversions"][name] = None
