@@ -19,7 +19,6 @@ import assetctl
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.options import OPTIONS, complete
 from assetctl.prompt import without_tags
-from assetctl.request import Request as Wanted
 from assetctl.server.app import status_of
 from assetctl.server.own_jobs import JOBS
 from assetctl.server.page.said import said
@@ -255,20 +254,13 @@ class _Page:
             fitting = [each for each, _ in self._registry.fitting(checkpoint, kind=kind, limit=_OFFERED)]
             known = {each.id for each in fitting}
             rest = [each for each in found if each.id not in known][: _OFFERED // 2]
-            return [(each, None) for each in fitting] + [(each, self._reason(checkpoint, each)) for each in rest]
-        judged = [(each, self._reason(checkpoint, each)) for each in found]
-        return sorted(judged, key=lambda pair: pair[1] is not None)
+            return [(each, None) for each in fitting] + self._judged(checkpoint, rest)
+        return sorted(self._judged(checkpoint, found), key=lambda pair: pair[1] is not None)
 
-    def _reason(self, checkpoint: str, asset: Asset) -> str | None:
-        """Why an asset does not go with a checkpoint, as `check` says it."""
-        roles = {"lora": "loras", "embedding": "embeddings"}
-        place: dict[str, Any] = {roles[asset.kind]: [asset.name]} if asset.kind in roles else {asset.kind: asset.name}
-        try:
-            report = self._registry.check(Wanted.of(checkpoint=checkpoint, **place))
-        except AssetctlError as error:
-            return error.message
-        wrong = (each for each in report.findings if each.severity == "error" and asset.name in each.assets)
-        return next((each.message for each in wrong), None)
+    def _judged(self, checkpoint: str, assets: Sequence[Asset]) -> list[tuple[Asset, str | None]]:
+        """Assets, each with why it does not go with a checkpoint, if it does not."""
+        wrong = self._registry.misfits(checkpoint, *(each.name for each in assets))
+        return [(each, wrong.get(each.name)) for each in assets]
 
     async def said(self, request: Request) -> Response:
         """The request of the form in other words."""
