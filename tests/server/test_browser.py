@@ -28,6 +28,8 @@ from served import served  # noqa: E402 - which needs starlette
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
+CHANGED = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 800}
 PATHS = ("/", "/assets/{asset}", "/combine?lora={asset}", "/history", "/jobs", "/pull", "/assets/nobody")
 
@@ -66,9 +68,8 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     write_sparse(folder / "files" / "dawn.safetensors", whole_checkpoint())
     tiny.write_vocabulary(folder / "files" / "dawn.config" / "tokenizer")
-    changed = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
     for name, width in (("whiskers", 768), ("wide", 2048)):
-        headers.write_safetensors(folder / "files" / f"{name}.safetensors", headers.lora({changed: (width, 8)}))
+        headers.write_safetensors(folder / "files" / f"{name}.safetensors", headers.lora({CHANGED: (width, 8)}))
     with Registry.open(folder / "home") as registry:
         registry.import_files(folder / "files")
     with served(folder / "home") as server:
@@ -115,8 +116,7 @@ def test_a_picture_is_made_by_keyboard_alone(server, browser):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "dark"])
 def test_everybody_can_read_every_page(server, browser, scheme, size):
     server.post("/v1/generate?wait=true", {"prompt": "an unusuallylongword" * 20, "checkpoint": "dawn"})
     with opened(browser, server.url, viewport=size, color_scheme=scheme, reduced_motion="reduce") as tab:
@@ -136,7 +136,7 @@ def test_focus_goes_down_the_page(server, browser):
             tab.goto(server.url + path.format(asset="whiskers"))
             tab.wait_for_load_state("networkidle")
             places = []
-            for _ in range(40):
+            for _ in range(20):
                 tab.keyboard.press("Tab")
                 place = tab.evaluate("() => [...document.querySelectorAll('*')].indexOf(document.activeElement)")
                 if places and place <= places[-1]:
@@ -177,6 +177,31 @@ def test_a_job_is_cancelled_and_seen_in_the_queue(server, browser, monkeypatch):
         playwright.expect(tab.locator("#state")).to_have_text("Cancelled.")
         tab.goto(f"{slow.url}/jobs")
         assert "cancelled" in tab.inner_text("#jobs li")
+
+
+@pytest.mark.slow
+def test_an_asset_is_searched_fetched_and_its_progress_seen(browser, hub, civitai, tmp_path):
+    content = headers.write_safetensors(tmp_path / "cat.safetensors", headers.lora({CHANGED: (768, 8)})).read_bytes()
+    hub.add("cats/whiskers", {"whiskers.safetensors": content})
+    civitai.add(7, 42, ("tails.safetensors", content + b" "), baseModel="SD 1.5", model_said={"name": "<b>Tails</b>"})
+    with served(tmp_path / "home") as server, opened(browser, server.url) as tab:
+        tab.goto(f"{server.url}/pull")
+        tab.fill("#reference", "hf://cats/nothing")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#pulls .finding.error")
+        tab.fill("#reference", "hf://cats/whiskers/whiskers.safetensors")
+        tab.click("text=Get it")
+        tab.wait_for_selector("#pulls .finding.good")
+        assert tab.evaluate(LOOK) == []
+        tab.select_option("[name=source]", "civitai")
+        tab.fill("[name=q]", "tails")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#hits .card")
+        assert "<b>Tails</b>" in tab.inner_text("#hits")
+        tab.click("#hits [data-pull]")
+        playwright.expect(tab.locator("#pulls .finding")).to_have_count(3)
+        tab.goto(server.url)
+        assert "whiskers" in tab.locator(".card .name").all_inner_texts()
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +251,9 @@ def test_the_walk_from_import_to_the_same_bytes(demo, browser, tmp_path):
         with tab.expect_response("**/page/said"):
             tab.fill("#chosen-lora [type=number]", "0.8")
         tab.click("#generate")
+        tab.wait_for_function(
+            "() => document.getElementById('preview').src.startsWith('data:image/png')", timeout=60_000
+        )
         tab.wait_for_selector("#made img", timeout=60_000)
         made = tab.get_attribute("#made img", "data-sha256")
         assert tab.evaluate("() => document.querySelector('#made img').naturalWidth") > 0

@@ -313,7 +313,8 @@ def bomb():
 
 
 HOSTILES = {
-    "bomb": bomb(), "cut": picture("green", (600, 600))[:200], "empty": b"", "words": b"\x89PNG\r\n\x1a\n" + b"x" * 1000,
+    "bomb": bomb(), "cut": picture("green", (600, 600))[:200], "empty": b"",
+    "words": b"\x89PNG\r\n\x1a\n" + b"x" * 1000,
     "svg": b"<svg onload='alert(1)'/>", "gif": picture("red", form="GIF"), "tiff": picture("red", form="TIFF"),
 }  # fmt: skip
 
