@@ -233,6 +233,18 @@ def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
     assert {**plan, "seed": 0, "seeds": 0} == {**planned, "seed": 0, "seeds": 0}
 
 
+def test_what_is_fetched_is_said_elsewhere(server):
+    reference = "hf://it's/$(a)/`cat`"
+    reply = server.post("/page/said?of=pull", {"reference": reference})
+    curl, python, command = (
+        Read(each.partition(">")[2].partition("</code>")[0]).text for each in reply.body.decode().split("<code id=")[1:]
+    )
+    assert json.loads(shlex.split(curl)[-1]) == {"reference": reference}
+    assert shlex.split(command)[-3:] == ["pull", "--", reference]
+    assert repr(reference) in python
+    compile(python, "said", "exec")
+
+
 def test_a_token_is_named_and_not_told(server):
     reply = server.post("/page/said", {"prompt": "x"}, headers={"Authorization": "Bearer sesame"})
     assert b"sesame" not in reply.body
@@ -366,7 +378,7 @@ def test_small_copies_are_bounded(tmp_path, monkeypatch):
 def test_the_command_line_names_flags_that_there_are():
     from assetctl.server.page.said import command
 
-    words = shlex.split(command(ASKED, Path("/x")))
+    words = shlex.split(command("generate", ASKED, Path("/x")))
     assert words[:4] == ["assetctl", "--home", "/x", "generate"]
     assert words[-2:] == ["--", ASKED["prompt"]]
     assert f"--negative={ASKED['negative_prompt']}" in words

@@ -13,6 +13,7 @@ import os
 import secrets
 from functools import lru_cache
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, UsageError
@@ -33,6 +34,9 @@ _LARGEST_FILE, _MOST_PIXELS = 64 * 2**20, 50_000_000
 
 #: Bytes that all small copies may take; and after how many new ones that is looked at.
 _MOST_KEPT, _LOOK_EVERY = 256 * 2**20, 64
+
+#: Pictures that are looked at at a time: each may take some hundred megabytes while it is unpacked.
+_AT_ONCE = BoundedSemaphore(2)
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")
@@ -99,6 +103,11 @@ def choose(workspace: Workspace, asset: Asset, picture: str) -> None:
 
 def thumbnail(workspace: Workspace, picture: Path) -> bytes | None:
     """A small WebP of a picture, made once; `None` where none can be made."""
+    with _AT_ONCE:
+        return _thumbnail(workspace, picture)
+
+
+def _thumbnail(workspace: Workspace, picture: Path) -> bytes | None:
     try:
         status = picture.stat()
         place = _place(workspace.settings.home, str(picture), status.st_mtime_ns, status.st_size)

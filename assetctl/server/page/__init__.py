@@ -22,6 +22,7 @@ from assetctl.prompt import without_tags
 from assetctl.server.app import status_of
 from assetctl.server.own_jobs import JOBS
 from assetctl.server.page.said import said
+from assetctl.server.safety import TooLargeError, TooSlowError
 from assetctl.text import readable_size, visible
 from assetctl.types import KINDS
 
@@ -264,13 +265,16 @@ class _Page:
 
     async def said(self, request: Request) -> Response:
         """The request of the form in other words."""
+        of = "pull" if request.query_params.get("of") == "pull" else "generate"
         try:
-            wanted = next(each for each in JOBS if each.path == "/v1/generate").body_of(await request.body())
+            wanted = next(each for each in JOBS if each.path == f"/v1/{of}").body_of(await request.body())
         except UsageError as error:
             return Response(error.message, 400, _HEADERS, "text/plain")
+        except (TooLargeError, TooSlowError):
+            return Response("The request is too large, or took too long.", 413, {**_HEADERS, "connection": "close"})
         base = str(request.base_url).rstrip("/")
         token = "authorization" in request.headers
-        made = said(wanted, base, self._registry.settings.home, token=token)
+        made = said(of, wanted, base, self._registry.settings.home, token=token)
         return await run_in_threadpool(_html, "said.html", said=made)
 
     def history(self, request: Request) -> Response:

@@ -108,6 +108,13 @@ async function fetched(reference) {
   });
 }
 
+find("reference")?.addEventListener("input", async (event) => {
+  const reference = event.target.value.trim();
+  const headers = { "Content-Type": "application/json" };
+  const answer = reference && await fetch("/page/said?of=pull", { method: "POST", headers, body: JSON.stringify({ reference }) });
+  if (answer?.ok && event.target.value.trim() === reference) find("said").innerHTML = await answer.text(); // of a template
+});
+
 find("pull")?.addEventListener("submit", (event) => {
   event.preventDefault();
   fetched(find("reference").value.trim());
