@@ -120,6 +120,20 @@ def test_what_a_form_begins_with_ends_no_script(server):
     assert json.loads(start)["seed"] == str(2**64 - 1)
 
 
+def test_a_picture_is_made_again_with_both_weights_of_a_lora(server):
+    job = server.post(
+        "/v1/generate?wait=true", {"prompt": "x <lora:whiskers:0.5:0.8>", "checkpoint": "dawn", "seed": 1}
+    )
+    first = server.registry.generation(job.data["images"][0]["number"])
+    page = server.get(f"/combine?from={first.number}").body.decode()
+    start = json.loads(page.split('id="start">')[1].split("</script>")[0])
+    asked = {name: value for name, value in start.items() if name != "seed"} | {"seed": int(start["seed"])}
+    again = server.post("/v1/generate?wait=true", asked).data["images"][0]
+    second = server.registry.generation(again["number"])
+    assert second.record["assets"] == first.record["assets"]
+    assert (again["sha256"], second.assets) == (first.image_sha256, first.assets)
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
@@ -297,6 +311,9 @@ def test_a_chosen_picture_comes_first_and_can_be_given_up(server, tmp_path):
     registry.edit("whiskers", Changes(preview=str(chosen)))
     chosen.unlink()
     assert near(color_of(thumbnail(server, "whiskers")), (0, 0, 255))
+    made = server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn", "seed": 100}).data["images"][0]
+    registry.edit("whiskers", Changes(preview=str(made["number"])))
+    assert near(color_of(thumbnail(server, "whiskers")), (100, 0, 0))
     registry.edit("whiskers", Changes(preview=""))
     assert near(color_of(thumbnail(server, "whiskers")), (255, 0, 0))
 
@@ -351,13 +368,15 @@ def test_small_copies_are_known_to_du_and_prune(tmp_path, capsys):
     with Registry.open(home) as registry:
         registry.import_files(tmp_path / "cat.safetensors")
         assert registry.preview("cat")
-    assert len(list((home / "cache" / "thumbnails").iterdir())) == 1
+    (kept,) = (home / "cache" / "thumbnails").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
+    (kept.parent / "mine.webp").write_bytes(b"mine")
     assert run(["--home", str(home), "du", "--json"]) == 0
     usage = json.loads(capsys.readouterr().out)["data"]
     assert [each["count"] for each in usage if each["kind"] == "thumbnails"] == [1]
     assert run(["--home", str(home), "prune", "--yes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["data"]["thumbnails"] > 0
-    assert list((home / "cache" / "thumbnails").iterdir()) == []
+    assert list((home / "cache" / "thumbnails").iterdir()) == [kept.parent / "mine.webp"]
     assert (tmp_path / "cat.png").is_file()
 
 
