@@ -114,7 +114,7 @@ class Registry:
         """
         return self._workspace.catalog.read.find(name)
 
-    def list(
+    def list(  # noqa: PLR0913 - as many as the command has options
         self,
         *,
         kind: str | None = None,
@@ -935,7 +935,7 @@ class Registry:
         return history(self._workspace, **asked, seed=seed, before=before, limit=limit, damaged=damaged)
 
     def pictures(self, *numbers: int) -> Sequence[Generation]:
-        """Pictures of the history by their numbers, as the catalog has them: whether they are there is not looked at."""
+        """Pictures of the history by their numbers, as the catalog has them; whether they lie there is not asked."""
         return self._workspace.catalog.generations.numbered(numbers)
 
     def generation(self, number: int) -> Generation:

@@ -1,6 +1,6 @@
 """Print every ratio: `python benchmarks/run.py`, or some of them: `python benchmarks/run.py sampling waiting`.
 
-There are startup, importing, reading, checking, downloading, generating, sampling and waiting.
+There are startup, importing, reading, checking, downloading, generating, sampling, serving, answering and waiting.
 """
 
 from __future__ import annotations

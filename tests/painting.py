@@ -32,6 +32,8 @@ class Painter:
         from assetctl.run import Preview, Started, Step
 
         run.tell(Started(stage="load"))
+        if plan.prompt.text == "what is large":
+            time.sleep(60)  # and tells nothing
         steps, seconds = int(os.environ.get("PAINTER_STEPS", "2")), float(os.environ.get("PAINTER_SECONDS", "0"))
         for number, seed in enumerate(plan.seeds, 1):
             for step in range(1, steps + 1):
@@ -131,6 +133,14 @@ def children(pid):
         if int(fields[1]) == pid and fields[0] != "Z":
             found.append(int(path.parent.name))
     return found
+
+
+def is_alive(pid):
+    """Whether a process runs; one that nobody has heard of the end of does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def pictures_of(home):

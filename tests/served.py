@@ -26,9 +26,12 @@ class Painter:
     def generate(self, plan, run):
         from PIL import Image
 
+        from assetctl.errors import GenerationError
         from assetctl.plan import Picture
         from assetctl.run import Started, Step
 
+        if plan.prompt.text == "a failure":
+            raise GenerationError("It cannot be painted.", "Ask for another.")
         run.tell(Started(stage="load"))
         steps, seconds = int(os.environ.get("PAINTER_STEPS", "2")), float(os.environ.get("PAINTER_SECONDS", "0"))
         for number, seed in enumerate(plan.seeds, 1):
@@ -121,8 +124,8 @@ class Served:
 
 
 @contextmanager
-def served(home, *, access=None, faces=None):
-    """A server of a home while the block runs."""
+def served(home, *, access=None, faces=None, command=None):
+    """A server of a home while the block runs; its worker paints, unless there is another command for one."""
     from assetctl import Registry
     from assetctl.server.app import make_app
     from assetctl.server.http import make_server
@@ -132,7 +135,7 @@ def served(home, *, access=None, faces=None):
     from assetctl.server.safety import Access
 
     with Registry.open(home) as registry, socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-        queue = Queue(registry, [sys.executable, __file__, str(home)])
+        queue = Queue(registry, command or [sys.executable, __file__, str(home)])
         queue.start()
         ready = threading.Event()
         app = make_app(registry, queue, faces or [OWN], access or Access(), page_routes(registry, queue))

@@ -52,8 +52,8 @@ SORTS = {
 
 #: What an order goes by first, and what decides between equals.
 _KEYS = {
-    "size": ("coalesce(size, -1)", "name >"),
-    "added": ("coalesce(added_at, '')", "id <"),
+    "size": ("size", "name >"),
+    "added": ("added_at", "id <"),
     "used": (
         "coalesce((SELECT max(g.generation_id) FROM generation_assets g WHERE g.asset_id = assets.id), -1)",
         "name >",
@@ -169,7 +169,7 @@ class Lists(Asking):
         rows = self._rows(f"SELECT {key}, {column} FROM assets WHERE name = ?", [after])
         if not rows:
             raise UsageError(f"No asset is called {after!r:.60}, to go on after.", "Begin with the first page.")
-        where = f"({key} < :key OR {key} = :key AND {last} :last)"
+        where = f"{key} <= :key AND ({key} < :key OR {last} :last)"  # whose first part is found by an index
         return where, {"key": rows[0][0], "last": rows[0][1]}
 
     def count(self, most: int, *, tags: Iterable[str] = (), in_store: bool | None = None, **filters: str | None) -> int:

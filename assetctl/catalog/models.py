@@ -56,6 +56,7 @@ class AssetRow(Row):
         Index(None, "family", "name"),
         Index(None, "base_model", "name"),
         Index(None, "family", "kind", "name", "base_model"),
+        Index(None, "size", "name"),  # the largest first
         Index("ix_assets_stored", "path", sqlite_where=text("in_store")),
         _NEVER_AGAIN,
     )
@@ -75,7 +76,7 @@ class AssetRow(Row):
     in_store: Mapped[bool]
     default_weight: Mapped[float | None]
     notes: Mapped[str | None]
-    added_at: Mapped[str]
+    added_at: Mapped[str] = mapped_column(index=True)
     updated_at: Mapped[str]
     alias: Mapped[str | None]
 

@@ -3,405 +3,291 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import os
-import re
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from assetctl.errors import AssetctlError, GenerationError, NotFoundError, UnusableError, UsageError
-from assetctl.pictures import read_parameters
+from assetctl.errors import AssetctlError, NotFoundError, UnusableError
+from assetctl.server import a1111_answers as answers
+from assetctl.server.a1111_fields import CHOICES, TXT2IMG, job_said, kept, settings_of, usual_settings
 from assetctl.server.app import Face, status_of
-from assetctl.server.endpoints import FLAG, TEXT, Asked, Endpoint
-from assetctl.server.requests import job_of, request_of
+from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, TEXT, Answer, Asked, Endpoint
+from assetctl.server.requests import request_of
+from assetctl.server.waiting import NOT_YET, Fields, about, make
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from assetctl.catalog import Generation
-    from assetctl.catalog.jobs import Job
     from assetctl.server.endpoints import Schema
     from assetctl.types import Asset
 
-#: The largest picture that is looked into, in bytes.
-_LARGEST = 12 * 2**20
+_BASE = "/sdapi/v1"
 
-_ANYTHING: Schema = {}
-_TEXT_OR_NONE: Schema = {"type": ["string", "null"]}
-_NUMBER_OR_NONE: Schema = {"type": ["number", "null"]}
+#: Bytes that a picture has as base64.
+_LARGEST = LARGEST_PICTURE * 4 // 3 + 2**16
 
-#: Fields of `txt2img` that are obeyed, with the option of a picture that each is.
-_OPTIONS = {
-    "steps": "steps", "cfg_scale": "cfg_scale", "width": "width", "height": "height", "eta": "eta",
-    "s_churn": "s_churn", "s_tmin": "s_tmin", "s_tmax": "s_tmax", "s_noise": "s_noise",
-    "subseed_strength": "variation_strength", "seed_resize_from_w": "resize_seed_width",
-    "seed_resize_from_h": "resize_seed_height",
+#: Lists of what there is none of here, and of which A1111's clients ask at their start.
+_NONE = {
+    "latent-upscale-modes": "Latent upscalers", "hypernetworks": "Hypernetworks", "face-restorers": "Face restorers",
+    "realesrgan-models": "Upscalers", "prompt-styles": "Styles", "script-info": "Scripts", "extensions": "Extensions",
+}  # fmt: skip
+_REFRESHES = (
+    "refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings", "reload-checkpoint",
+    "unload-checkpoint",
+)  # fmt: skip
+
+#: What starts from a picture.
+_CANNOT = ("img2img", "extra-single-image", "extra-batch-images", "interrogate")
+
+#: What Gradio says of its queue, which some plug-ins ask to see whether somebody is there.
+_QUEUE = {
+    "msg": "estimation", "rank": None, "queue_size": 0, "avg_event_process_time": None,
+    "avg_event_concurrent_process_time": None, "rank_eta": None, "queue_eta": 0,
 }  # fmt: skip
 
-#: What A1111 takes where a field is left out, or is none of its own.
-_DEFAULTS: Mapping[str, Any] = {"steps": 50, "cfg_scale": 7.0, "width": 512, "height": 512, "sampler_name": "Euler"}
-
-#: Values of the fields above with which nothing is asked for.
-_IDLE: Mapping[str, Any] = {
-    "eta": (None,), "s_churn": (None, 0), "s_tmin": (None, 0), "s_tmax": (None, 0), "s_noise": (None, 1),
-    "subseed_strength": (None, 0), "seed_resize_from_w": (None, 0, -1), "seed_resize_from_h": (None, 0, -1),
+_OBJECT: Schema = {"type": "object"}
+_OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
+_ANSWERS: Mapping[str, Schema] = {
+    "txt2img": {
+        "type": "object", "required": ["images", "parameters", "info"],
+        "properties": {"images": {"type": "array", "items": TEXT}, "parameters": _OBJECT, "info": TEXT},
+    },
+    "png-info": {
+        "type": "object", "required": ["info", "items", "parameters"],
+        "properties": {"info": TEXT, "items": _OBJECT, "parameters": _OBJECT},
+    },
+    "progress": {
+        "type": "object", "required": ["progress", "eta_relative", "state", "current_image", "textinfo"],
+        "properties": {
+            "progress": {"type": "number"}, "eta_relative": {"type": "number"}, "state": _OBJECT,
+            "current_image": {"type": ["string", "null"]}, "textinfo": {"type": ["string", "null"]},
+        },
+    },
+    **dict.fromkeys(
+        ("sd-models", "sd-vae", "samplers", "schedulers", "loras", "upscalers", *_NONE), _OBJECTS
+    ),
+    **dict.fromkeys(("embeddings", "memory", "cmd-flags", "scripts"), _OBJECT),
 }  # fmt: skip
-
-#: Fields that ask for something that cannot be done yet, unless they have one of these values.
-_NOT_YET: Mapping[str, tuple[Any, ...]] = {
-    "restore_faces": (None, False), "tiling": (None, False), "enable_hr": (None, False), "styles": (None, []),
-    "refiner_checkpoint": (None, "", "None"), "script_name": (None, "", "None"), "s_min_uncond": (None, 0),
-    "firstpass_image": (None, ""), "init_images": (None, []),
-}  # fmt: skip
-
-#: What `override_settings` and `options` may set, with the option that each is; others are refused.
-_SETTINGS = {"CLIP_stop_at_last_layers": "clip_skip", "eta_noise_seed_delta": "ensd", "randn_source": "noise"}
-_NOISES = {"gpu": "nv", "nv": "nv", "cpu": "cpu"}
-
-#: Settings that change no picture: what is kept, shown and loaded.
-_HARMLESS = re.compile(
-    r"(samples|grid|save|do_not_|jpeg|webp|live|show|sd_checkpoint|sd_vae_checkpoint|export|outdir|directories|"
-    r"send_|return_|enable_|memmon|n_rows|img2img|filename|list_|ui|quicksettings|hidden|gallery|notification)"
-)
-
-_DATA = re.compile(r"data:image/[a-z+]{1,10};base64,")
 
 
 class A1111(Face):
     """A1111's API over one home. What `options` sets is kept as long as the server runs."""
 
+    title = "A1111"
+
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
-        self._setting = threading.Lock()
-        super().__init__(tuple(self._endpoints()))
+        self._lock = threading.Lock()
+        self._jobs: set[int] = set()
+        self._interrupted: set[int] = set()
+        super().__init__((*self._read(), *self._written()))
 
     def failure(self, error: AssetctlError) -> Response:
         """An error, as A1111 has it."""
         status = {400: 422}.get(status_of(error), status_of(error))
-        detail = error.message if error.hint is None else f"{error.message} {error.hint}"
-        said = {"error": type(error).__name__, "detail": detail, "body": "", "errors": error.message}
-        return Response(orjson.dumps(said), status, media_type="application/json")
+        return Response(orjson.dumps(answers.error_said(error)), status, media_type="application/json")
 
-    def _endpoints(self) -> list[Endpoint]:
-        base, picture = "/sdapi/v1", {
-            **dict.fromkeys(("prompt", "negative_prompt"), _TEXT_OR_NONE),
-            **dict.fromkeys(("seed", "subseed", "batch_size", "n_iter", *_OPTIONS), _NUMBER_OR_NONE),
-            **dict.fromkeys(("sampler_name", "sampler_index", "scheduler"), _TEXT_OR_NONE),
-            **dict.fromkeys(("send_images", "save_images", "override_settings_restore_afterwards"), FLAG),
-            "override_settings": {"type": ["object", "null"]},
-            "alwayson_scripts": {"type": ["object", "null"]},
-        }  # fmt: skip
-        read = {
-            "sd-models": (self._models, "Checkpoints."),
-            "sd-vae": (_vaes, "VAEs."),
-            "samplers": (_samplers, "Samplers."),
-            "schedulers": (_schedulers, "Schedules."),
-            "loras": (_loras, "LoRAs."),
-            "embeddings": (_embeddings, "Embeddings."),
+    def schema(self, endpoint: Endpoint) -> Mapping[str, Any]:
+        """The JSON Schema of an answer."""
+        if (endpoint.method, endpoint.path) == ("GET", f"{_BASE}/options"):
+            return _OBJECT
+        return _ANSWERS.get(endpoint.path.removeprefix(f"{_BASE}/"), {})
+
+    def _read(self) -> list[Endpoint]:
+        """What only tells."""
+        found = {
+            "sd-models": (answers.models, "Checkpoints."),
+            "sd-vae": (answers.vaes, "VAEs."),
+            "samplers": (answers.samplers, "Samplers."),
+            "schedulers": (answers.schedulers, "Schedules."),
+            "loras": (answers.loras, "LoRAs."),
+            "embeddings": (self._embeddings, "Embeddings: those that fit the checkpoint, and those that do not."),
             "options": (self._options, "What is chosen."),
             "cmd-flags": (lambda _: {}, "Flags of the command line, of which there are none."),
-            "memory": (_memory, "Memory."),
-            "progress": (_progress, "How far the job at work is."),
+            "memory": (answers.memory, "Memory."),
             "scripts": (lambda _: {"txt2img": [], "img2img": []}, "Scripts, of which there are none."),
+            "upscalers": (lambda _: [answers.NO_UPSCALER], "Upscalers, of which there are none."),
             **{name: (lambda _: [], f"{words}, of which there are none.") for name, words in _NONE.items()},
         }
-        write = {
-            "interrupt": (_interrupt, "Stop the job at work."),
-            "skip": (_interrupt, "Likewise."),
-            **{name: (lambda _: None, "Nothing: what is here is known.") for name in _REFRESHES},
-        }
         return [
-            *(Endpoint("GET", f"{base}/{name}", answer, words, open=True) for name, (answer, words) in read.items()),
-            *(
-                Endpoint("POST", f"{base}/{name}", answer, words, body={}, open=True)
-                for name, (answer, words) in write.items()
+            *(Endpoint("GET", f"{_BASE}/{name}", answer, words, open=True) for name, (answer, words) in found.items()),
+            Endpoint(
+                "GET", f"{_BASE}/progress", self._progress, "How far the job at work is.",
+                query={"skip_current_image": FLAG}, open=True,
             ),
-            Endpoint("POST", f"{base}/options", self._set_options, "Choose a checkpoint, a VAE, or settings.", body={},
-                     open=True),
-            Endpoint("POST", f"{base}/png-info", _png_info, "What a picture says of how it was made.",
-                     body={"image": TEXT}, required=("image",), open=True),
-            Endpoint("POST", f"{base}/txt2img", self._txt2img, "Make pictures of a text.", body=picture, open=True),
+            Endpoint("GET", "/internal/ping", lambda _: {}, "Whether somebody is there.", open=True),
+            Endpoint("GET", "/queue/status", lambda _: _QUEUE, "Likewise, as Gradio has it.", open=True),
+        ]  # fmt: skip
+
+    def _written(self) -> list[Endpoint]:
+        """What is sent somewhere."""
+        return [
+            Fields("POST", f"{_BASE}/txt2img", self._txt2img, "Make pictures of a text.", body=TXT2IMG, open=True),
+            Fields(
+                "POST", f"{_BASE}/options", self._set_options, "Choose a checkpoint, a VAE, or settings.",
+                body={name: {"type": ["string", "null"]} for name in CHOICES}, open=True,
+            ),
+            Fields(
+                "POST", f"{_BASE}/png-info", answers.png_info, "What a picture says of how it was made.",
+                body={"image": TEXT | {"maxLength": _LARGEST}}, required=("image",), open=True, largest=_LARGEST,
+            ),
+            Fields("POST", f"{_BASE}/interrupt", self._interrupt, "Stop the job at work.", body={}, open=True),
+            Fields("POST", f"{_BASE}/skip", self._skip, "Stop the picture at work, the last one.", body={}, open=True),
             *(
-                Endpoint("POST", f"{base}/{name}", _not_yet, "Not yet.", body={}, open=True)
-                for name in ("img2img", "extra-single-image", "extra-batch-images", "interrogate")
+                Fields("POST", f"{_BASE}/{name}", lambda _: None, "Nothing.", body={}, open=True)
+                for name in _REFRESHES
+            ),
+            *(
+                Endpoint("POST", f"{_BASE}/{name}", _cannot, "Not yet.", status=NOT_YET, largest=_LARGEST)
+                for name in _CANNOT
             ),
         ]  # fmt: skip
 
     # checkpoints and settings
 
-    def _models(self, asked: Asked) -> list[dict[str, Any]]:
-        return [
-            {
-                "title": _title(each), "model_name": each.name, "hash": (each.sha256 or "")[:10] or None,
-                "sha256": each.sha256, "filename": each.path, "config": None,
-            }
-            for each in asked.registry.list(kind="checkpoint")
-        ]  # fmt: skip
-
     def _options(self, asked: Asked) -> dict[str, Any]:
-        chosen = self._checkpoint(asked)
+        try:
+            chosen = self._checkpoint(asked)
+        except AssetctlError:  # it was removed, or renamed
+            chosen = None
         return {
-            "samples_format": "png", "CLIP_stop_at_last_layers": 1, "eta_noise_seed_delta": 0, "randn_source": "NV",
-            "sd_vae": "Automatic",
-            "sd_model_checkpoint": None if chosen is None else _title(chosen),
+            **usual_settings(),
+            **self._settings,
+            "sd_model_checkpoint": None if chosen is None else answers.title_of(chosen),
             "sd_checkpoint_hash": None if chosen is None else chosen.sha256,
-            **{name: value for name, value in self._settings.items() if name != "sd_model_checkpoint"},
-        }  # fmt: skip
+        }
 
     def _set_options(self, asked: Asked) -> None:
-        settings = dict(asked.body)
-        _understood(settings)
-        if settings.get("sd_model_checkpoint") is not None:
-            settings["sd_model_checkpoint"] = _called(asked, settings["sd_model_checkpoint"]).name
-        with self._setting:
-            self._settings |= {name: settings[name] for name in settings if name in (*_SETTINGS, *_CHOICES)}
+        self._keep(asked, asked.body)
 
-    def _checkpoint(self, asked: Asked, wanted: object = None) -> Asset | None:
+    def _keep(self, asked: Asked, given: Mapping[str, Any]) -> None:
+        """Have settings hold from now on.
+
+        Raises:
+            UsageError, UnusableError: One makes no sense, or is not obeyed.
+            NotFoundError: There is no such asset.
+        """
+        settings_of(given)
+        settings = kept(given)
+        if settings.get("sd_model_checkpoint") is not None:
+            with about("sd_model_checkpoint"):
+                settings["sd_model_checkpoint"] = answers.called(asked, settings["sd_model_checkpoint"]).name
+        else:
+            settings.pop("sd_model_checkpoint", None)
+        answers.vae_of(asked, settings)
+        with self._lock:
+            self._settings = {**self._settings, **settings}
+
+    def _checkpoint(self, asked: Asked, wanted: str | None = None) -> Asset | None:
+        """That which was chosen; the one that was used last, when nobody has chosen, which is kept from then on."""
         name = wanted or self._settings.get("sd_model_checkpoint")
         if name is not None:
-            return _called(asked, name)
-        return next(iter(asked.registry.list(kind="checkpoint", sort="used", limit=1)), None)
+            with about("sd_model_checkpoint"):
+                return answers.called(asked, name)
+        found = next(iter(asked.registry.list(kind="checkpoint", sort="used", limit=1)), None)
+        if found is not None:
+            with self._lock:
+                self._settings = {"sd_model_checkpoint": found.name, **self._settings}
+        return found
+
+    def _embeddings(self, asked: Asked) -> dict[str, Any]:
+        there = asked.registry.list(kind="embedding")
+        try:
+            chosen = self._checkpoint(asked)
+            fitting = [] if chosen is None else asked.registry.fitting(chosen.name, kind="embedding")
+            fits = {asset.name for asset, _ in fitting}
+        except AssetctlError:  # nobody knows what fits a checkpoint of no known family
+            fits = {each.name for each in there}
+        return {
+            "loaded": {each.token: answers.embedding_said(each) for each in there if each.name in fits},
+            "skipped": {each.token: answers.embedding_said(each) for each in there if each.name not in fits},
+        }
 
     # pictures
 
     async def _txt2img(self, asked: Asked) -> dict[str, Any]:
-        body = asked.body
-        wanted = await _in_thread(self._wanted, asked)
-        job = asked.queue.submit("generate", wanted)
-        job = await asked.queue.ended(job.id)
-        if job.status == "failed" and job.error is not None:
-            raise GenerationError(str(job.error.get("message")), job.error.get("hint"))
-        made = await _in_thread(_pictures, asked, job)
-        answer: dict[str, Any] = await _in_thread(_answer, body, made)
-        return answer
+        wanted = await run_in_threadpool(self._wanted, asked)
+        number = None
 
-    def _wanted(self, asked: Asked) -> dict[str, Any]:  # noqa: C901 - a field after the other
+        def begun(job: int) -> None:
+            nonlocal number
+            number = job
+            self._jobs.add(job)
+
+        try:
+            made = await make(asked, wanted, begun)
+        finally:
+            if number is not None:
+                self._jobs.discard(number)
+                self._interrupted.discard(number)
+        return await run_in_threadpool(answers.answered, asked.body, made)
+
+    def _wanted(self, asked: Asked) -> dict[str, Any]:
         """What a job is to make."""
         body = asked.body
-        for name, idle in _NOT_YET.items():
-            if name in body and body[name] not in idle:
-                raise UnusableError(f"assetctl cannot do {name} yet.", "Leave it out.")
-        for name, script in (body.get("alwayson_scripts") or {}).items():
-            if any(script.get("args") or ()) if isinstance(script, dict) else script:
-                raise UnusableError(f"assetctl has no script {name!r:.60}.", "Leave it out.")
-        settings = {**self._settings, **(body.get("override_settings") or {})}
-        _understood(settings)
+        override = body.get("override_settings") or {}
+        with about("override_settings"):
+            own = settings_of(override)
+        settings = {**self._settings, **override}
         checkpoint = self._checkpoint(asked, settings.get("sd_model_checkpoint"))
         if checkpoint is None:
             raise NotFoundError("There is no checkpoint.", "`assetctl pull` or `assetctl import` one.")
-        sampler = body.get("sampler_name") or body.get("sampler_index") or _DEFAULTS["sampler_name"]
-        wanted: dict[str, Any] = {
-            "prompt": body.get("prompt") or "", "negative_prompt": body.get("negative_prompt") or "",
-            "checkpoint": checkpoint.name, "sampler": sampler, "flavour": "a1111",
+        chosen = {
+            **settings_of(self._settings),
+            **own,
+            "checkpoint": checkpoint.name,
+            **answers.vae_of(asked, settings),
+        }
+        wanted = job_said(body, chosen)
+        asked.registry.plan(request_of(wanted))
+        if body.get("override_settings_restore_afterwards") is False:
+            self._keep(asked, override)
+        return wanted
+
+    def _interrupt(self, asked: Asked) -> dict[str, Any]:
+        number = asked.queue.running
+        if number is not None and number in self._jobs:
+            self._interrupted.add(number)
+            asked.queue.cancel(number)
+        return {}
+
+    def _skip(self, asked: Asked) -> None:
+        number = asked.queue.running
+        at = None if number is None else asked.queue.progress(number)
+        if at is not None and at.picture < at.pictures:
+            raise UnusableError("assetctl cannot skip one of several pictures yet.", "Interrupt: those made are kept.")
+        self._interrupt(asked)
+
+    def _progress(self, asked: Asked) -> dict[str, Any]:
+        number = asked.queue.running
+        if number is None or asked.registry.jobs.get(number).kind == "pull":
+            return {
+                "progress": 0.0,
+                "eta_relative": 0.0,
+                "state": answers.idle_state(),
+                "current_image": None,
+                "textinfo": None,
+            }
+        shown = not asked.query.get("skip_current_image", False)
+        at = asked.queue.progress(number, previews=shown)
+        spent = time.monotonic() - at.begun
+        done = min(0.01 + at.fraction, 1.0)  # 0 is what A1111's clients know as: nothing is at work
+        state = answers.idle_state() | {
+            "interrupted": number in self._interrupted, "job": f"job {number}", "job_count": max(at.pictures, 1),
+            "job_no": max(at.picture - 1, 0), "sampling_step": at.step, "sampling_steps": at.steps,
+            "job_timestamp": time.strftime("%Y%m%d%H%M%S", time.localtime(time.time() - spent)),
         }  # fmt: skip
-        for name, option in _OPTIONS.items():
-            value = body.get(name)
-            value = _DEFAULTS.get(name) if value is None else value
-            if value is not None and value not in _IDLE.get(name, ()):
-                wanted[option] = value
-        if wanted.get("variation_strength"):
-            wanted["variation_seed"] = max(int(body.get("subseed") or 0), 0)
-        if body.get("scheduler"):
-            wanted["scheduler"] = body["scheduler"]
-        vae = settings.get("sd_vae")
-        if vae not in (None, "", "Automatic", "None"):
-            wanted["vae"] = _called(asked, vae, kind="vae").name
-        for name, option in _SETTINGS.items():
-            if name in settings:
-                wanted[option] = _setting(name, settings[name])
-        count = int((body.get("batch_size") or 1) * (body.get("n_iter") or 1))
-        seed = body.get("seed")
-        made = job_of({**wanted, "num_images": count, **({} if seed in (None, -1) else {"seed": int(seed)})})
-        asked.registry.plan(request_of(made))
-        return made
+        image = base64.b64encode(at.preview).decode() if shown and at.preview is not None else None
+        return {
+            "progress": done, "eta_relative": spent / done - spent, "state": state, "current_image": image,
+            "textinfo": None,
+        }  # fmt: skip
 
 
-_NONE = {
-    "upscalers": "Upscalers", "latent-upscale-modes": "Latent upscalers", "hypernetworks": "Hypernetworks",
-    "face-restorers": "Face restorers", "realesrgan-models": "Upscalers", "prompt-styles": "Styles",
-    "script-info": "Scripts", "extensions": "Extensions",
-}  # fmt: skip
-_REFRESHES = ("refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings", "reload-checkpoint",
-              "unload-checkpoint")  # fmt: skip
-_CHOICES = ("sd_model_checkpoint", "sd_vae")
-
-
-def _understood(settings: Mapping[str, Any]) -> None:
-    """Refuse a setting that would change pictures, and does not."""
-    for name in settings:
-        if name not in (*_SETTINGS, *_CHOICES) and not _HARMLESS.match(name):
-            raise UnusableError(f"assetctl has no setting {name!r:.60}.", "Leave it out.")
-
-
-def _setting(name: str, value: object) -> object:
-    if name == "randn_source":
-        if str(value).lower() not in _NOISES:
-            raise UsageError(f"randn_source is {value!r:.40}.", "Choose GPU, CPU or NV.")
-        return _NOISES[str(value).lower()]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(f"{name} must be a number.", "Leave it out.")
-    return int(value)
-
-
-def _title(asset: Asset) -> str:
-    digits = f" [{asset.sha256[:10]}]" if asset.sha256 else ""
-    return f"{Path(asset.path).name}{digits}"
-
-
-def _called(asked: Asked, name: object, kind: str = "checkpoint") -> Asset:
-    """What a client means by a title, a model's name, a file's name or a hash.
-
-    Raises:
-        NotFoundError: Nothing is called so.
-    """
-    if not isinstance(name, str) or not name.strip():
-        raise UsageError(f"A {kind} is named by a text.", "GET /sdapi/v1/sd-models lists them.")
-    text = name.strip()
-    for each in asked.registry.list(kind=kind):
-        if text in (_title(each), each.name, Path(each.path).name, Path(each.path).stem):
-            return each
-    found = asked.registry.get(re.sub(r"\s*\[[0-9a-f]{6,64}\]$", "", text))
-    if found.kind != kind:
-        raise NotFoundError(f"{found.name} is no {kind}.", "GET /sdapi/v1/sd-models lists them.")
-    return found
-
-
-def _vaes(asked: Asked) -> list[dict[str, Any]]:
-    return [{"model_name": each.name, "filename": each.path} for each in asked.registry.list(kind="vae")]
-
-
-def _samplers(asked: Asked) -> list[dict[str, Any]]:
-    return [
-        {"name": each.name, "aliases": [each.comfyui] if each.comfyui else [], "options": {}}
-        for each in asked.registry.samplers().samplers
-        if "a1111" in each.flavours
-    ]
-
-
-def _schedulers(asked: Asked) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": each.name.lower().replace(" ", "_"), "label": each.name, "aliases": None, "default_rho": -1.0,
-            "need_inner_model": False,
-        }
-        for each in asked.registry.samplers().schedules
-    ]  # fmt: skip
-
-
-def _loras(asked: Asked) -> list[dict[str, Any]]:
-    return [
-        {"name": each.name, "alias": each.name, "path": each.path, "metadata": {}}
-        for each in asked.registry.list(kind="lora")
-    ]
-
-
-def _embeddings(asked: Asked) -> dict[str, Any]:
-    loaded = {
-        each.name: {
-            "step": None, "sd_checkpoint": None, "sd_checkpoint_name": each.base_model, "shape": None, "vectors": None,
-        }
-        for each in asked.registry.list(kind="embedding")
-    }  # fmt: skip
-    return {"loaded": loaded, "skipped": {}}
-
-
-def _memory(_asked: Asked) -> dict[str, Any]:
-    free, total = (os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"))
-    return {"ram": {"free": free, "used": total - free, "total": total}, "cuda": {"error": "unavailable"}}
-
-
-def _progress(asked: Asked) -> dict[str, Any]:
-    number = asked.queue.running
-    state = {"skipped": False, "interrupted": False, "stopping_generation": False, "job": "", "job_count": 0,
-             "job_timestamp": "0", "job_no": 0, "sampling_step": 0, "sampling_steps": 0}  # fmt: skip
-    if number is None:
-        return {"progress": 0.0, "eta_relative": 0.0, "state": state, "current_image": None, "textinfo": None}
-    at = asked.queue.progress(number)
-    spent = time.monotonic() - at.begun
-    state |= {"job": f"job {number}", "job_count": at.pictures, "job_no": max(at.picture - 1, 0),
-              "sampling_step": at.step, "sampling_steps": at.steps}  # fmt: skip
-    return {
-        "progress": at.fraction,
-        "eta_relative": spent / at.fraction - spent if at.fraction else 0.0,
-        "state": state,
-        "current_image": None if at.preview is None else base64.b64encode(at.preview).decode(),
-        "textinfo": None,
-    }
-
-
-def _interrupt(asked: Asked) -> dict[str, Any]:
-    number = asked.queue.running
-    if number is not None:
-        asked.queue.cancel(number)
-    return {}
-
-
-def _not_yet(_asked: Asked) -> None:
-    raise UnusableError("assetctl cannot start from a picture yet.", "Ask for txt2img.")
-
-
-def _png_info(asked: Asked) -> dict[str, Any]:
-    text = _DATA.sub("", asked.body["image"][:100]) + asked.body["image"][100:]
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise UsageError("image is no base64.", "Send the bytes of a PNG, JPEG or WebP file so.") from error
-    if len(data) > _LARGEST:
-        raise UsageError("The picture is too large.", f"At most {_LARGEST // 2**20} MB are read.")
-    with tempfile.TemporaryDirectory(prefix="assetctl-") as folder:
-        path = Path(folder, "picture")
-        path.write_bytes(data)
-        said = read_parameters(path)
-    if said is None or said.unread:
-        return {"info": "", "items": {}, "parameters": {}}
-    fields = {"Prompt": said.prompt or "", "Negative prompt": said.negative_prompt or "", **said.fields}
-    return {"info": said.text or "", "items": {"parameters": said.text or ""}, "parameters": fields}
-
-
-def _answer(body: Mapping[str, Any], made: Sequence[Generation]) -> dict[str, Any]:
-    """Pictures as A1111 hands them over."""
-    data = [Path(each.image_path).read_bytes() for each in made]
-    texts = [(_text(each) or "") for each in made]
-    seeds = [each.settings["seed"] for each in made]
-    first = dict(made[0].settings) if made else {}
-    count = len(made)
-    prompt, negative = body.get("prompt") or "", body.get("negative_prompt") or ""
-    checkpoint = next((use for use in made[0].assets if use.role == "checkpoint"), None) if made else None
-    info = {
-        "prompt": prompt, "all_prompts": [prompt] * count,
-        "negative_prompt": negative, "all_negative_prompts": [negative] * count,
-        "seed": seeds[0] if seeds else -1, "all_seeds": seeds,
-        "subseed": first.get("variation_seed", 0), "all_subseeds": [first.get("variation_seed", 0)] * count,
-        "subseed_strength": first.get("variation_strength", 0),
-        "width": first.get("width"), "height": first.get("height"), "sampler_name": first.get("sampler"),
-        "cfg_scale": first.get("cfg_scale"), "steps": first.get("steps"), "batch_size": 1, "restore_faces": False,
-        "face_restoration_model": None, "sd_model_name": checkpoint and checkpoint.name,
-        "sd_model_hash": ((checkpoint and checkpoint.sha256) or "")[:10], "sd_vae_name": None, "sd_vae_hash": None,
-        "seed_resize_from_w": -1, "seed_resize_from_h": -1, "denoising_strength": None,
-        "extra_generation_params": {}, "index_of_first_image": 0, "infotexts": texts, "styles": [],
-        "job_timestamp": time.strftime("%Y%m%d%H%M%S"), "clip_skip": first.get("clip_skip", 1),
-        "is_using_inpainting_conditioning": False, "version": "assetctl",
-    }  # fmt: skip
-    images = [base64.b64encode(each).decode() for each in data] if body.get("send_images") is not False else []
-    return {"images": images, "parameters": dict(body), "info": orjson.dumps(info).decode()}
-
-
-def _pictures(asked: Asked, job: Job) -> list[Generation]:
-    return [asked.registry.generation(number) for number in job.pictures]
-
-
-def _text(picture: Generation) -> str | None:
-    said = read_parameters(Path(picture.image_path))
-    return None if said is None else said.text
-
-
-async def _in_thread(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - whatever it is
-    from starlette.concurrency import run_in_threadpool  # noqa: PLC0415
-
-    return await run_in_threadpool(call, *arguments)
+def _cannot(_asked: Asked) -> Answer:
+    error = UnusableError("assetctl cannot start from a picture yet.", "Ask for txt2img.")
+    return Answer(answers.error_said(error), NOT_YET)

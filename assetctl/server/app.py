@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -18,11 +17,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from assetctl.errors import AssetctlError, CorruptFileError, InternalError, UsageError
-from assetctl.run import Warned
-from assetctl.server.endpoints import Answer, Asked, Endpoint
+from assetctl.server.endpoints import Asked, Endpoint
+from assetctl.server.face import Face, error_answer, status_of
 from assetctl.server.openapi import description_routes
-from assetctl.server.safety import LARGEST_BODY, Access, Guard, TooLargeError, TooSlowError, hear_out
-from assetctl.wire import Outcome, envelope
+from assetctl.server.safety import Access, Guard, TooLargeError, TooSlowError, hear_out
 from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
@@ -33,64 +31,11 @@ if TYPE_CHECKING:
     from assetctl.registry import Registry
     from assetctl.server.queue import Queue
 
-#: Statuses by the code of an error, and else by what a process would exit with.
-_BY_CODE = {
-    "not_found": 404, "ambiguous": 409, "unusable": 422, "incompatible": 422, "unauthorized": 502, "offline": 503,
-    "extra_missing": 501, "out_of_date": 409, "source_not_found": 404, "storage": 507,
-}  # fmt: skip
-_BY_EXIT = {2: 400, 3: 404, 4: 422, 5: 422, 6: 502, 130: 409}
+__all__ = ["Face", "make_app", "status_of"]
 
 #: Threads of what is answered at once, of what takes a processor's time, and of what waits for others. There are few of
 #: the first two: more would share the same processor, each be slower, and keep all others from their turn.
 _THREADS = {"quick": 6, "few": 2, "slow": 16}
-
-
-def status_of(error: AssetctlError) -> int:
-    """The HTTP status of an error."""
-    return _BY_CODE.get(error.code, _BY_EXIT.get(error.exit_code, 500))
-
-
-class Face:
-    """How one API answers: its endpoints, and what its errors look like.
-
-    Attributes:
-        endpoints: What can be asked.
-        title: What the API is called in its description.
-        largest: How many bytes a body may have, where an endpoint says nothing else.
-    """
-
-    title = "assetctl"
-    largest = LARGEST_BODY
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self.endpoints = endpoints
-
-    def success(self, endpoint: Endpoint, found: object) -> Response:
-        """An answer."""
-        if isinstance(found, Response):
-            return found
-        answer = found if isinstance(found, Answer) else Answer(found)
-        warnings = [Warned(message=each) for each in answer.warnings]
-        made = Outcome(answer.data, warnings).document() if endpoint.gives else answer.data
-        status = answer.status or endpoint.status
-        return Response(orjson.dumps(made), status, dict(answer.headers), "application/json")
-
-    def failure(self, error: AssetctlError) -> Response:
-        """An error."""
-        return _error(status_of(error), error_document(error))
-
-    @property
-    def has_our_errors(self) -> bool:
-        """Whether its errors are documents of ours."""
-        return type(self).failure is Face.failure
-
-    def schema(self, _endpoint: Endpoint) -> Mapping[str, Any]:
-        """The JSON Schema of an answer that has no type of ours; anything by default."""
-        return {}
-
-
-def _error(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(envelope({"error": error}, ())), status, headers, "application/json")
 
 
 def make_app(
@@ -126,11 +71,11 @@ async def _no_page(request: Request, error: Exception) -> Response:
         return await _defect(request, error)
     said = {404: "There is no such page.", 405: f"This takes no {request.method:.20}."}.get(error.status_code, "No.")
     document = {"code": "not_found" if error.status_code == 404 else "usage", "message": said}
-    return _error(error.status_code, document | {"hint": "What there is, is at /docs."}, error.headers)
+    return error_answer(error.status_code, document | {"hint": "What there is, is at /docs."}, error.headers)
 
 
 async def _defect(_request: Request, error: Exception) -> Response:
-    return _error(500, error_document(InternalError(f"assetctl has a defect: {type(error).__name__}: {error}")))
+    return error_answer(500, error_document(InternalError(f"assetctl has a defect: {type(error).__name__}: {error}")))
 
 
 def _by_method(handlers: Mapping[str, _Handler]) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -164,9 +109,9 @@ class _Handler:
         except AssetctlError as error:
             return await self._refused(request, self._face.failure(error))
         except TooSlowError:
-            return _error(408, _usage("It took too long to come."), {"connection": "close"})
+            return error_answer(408, _usage("It took too long to come."), {"connection": "close"})
         except TooLargeError:
-            return await self._refused(request, _error(413, _usage("The body is too large.")))
+            return await self._refused(request, error_answer(413, _usage("The body is too large.")))
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # noqa: BLE001 - a defect ends one request, not the server
@@ -242,7 +187,7 @@ class _Heard(Response):
         super().__init__(answer.body, answer.status_code, dict(answer.headers))
         self._request = request
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - of ASGI
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - of ASGI
         headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})

@@ -187,13 +187,13 @@ def read_object(data: bytes) -> dict[str, Any]:
     Raises:
         UsageError: It is none.
     """
+    if data.lstrip(b" \t\r\n")[:1] != b"{":  # a list of a million others is not even taken apart
+        raise UsageError("The body is no JSON object.", _AS_JSON)
     try:
         orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
-        found = json.loads(data, object_pairs_hook=_once)
+        found: dict[str, Any] = json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise UsageError("The body is no JSON, or nested too deep.", _AS_JSON) from error
-    if not isinstance(found, dict):
-        raise UsageError("The body is no JSON object.", _AS_JSON)
     if _is_deeper(found, DEEPEST):
         raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", "Send a flatter one.")
     return found
@@ -232,6 +232,13 @@ def check_value(value: object, schema: Schema, name: str) -> None:
         low, high = schema.get("minimum"), schema.get("maximum")
         said = f"{low} to {high}" if high is not None else f"at least {low}"
         raise UsageError(f"{name} must be {said}.", "The description of the API is at /docs.")
+    _check_inside(value, schema, name)
+    if "enum" in schema and value not in schema["enum"]:
+        raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")
+
+
+def _check_inside(value: object, schema: Schema, name: str) -> None:
+    """Likewise, of what a list or an object holds."""
     if isinstance(value, list):
         if len(value) > schema.get("maxItems", 10_000):
             raise UsageError(f"{name} has more than {schema['maxItems']} items.", "Send fewer.")
@@ -242,8 +249,6 @@ def check_value(value: object, schema: Schema, name: str) -> None:
             raise UsageError(f"{name} has too many entries.", "Send fewer.")
         for each in value.values():
             check_value(each, schema["additionalProperties"], f"each of {name}")
-    if "enum" in schema and value not in schema["enum"]:
-        raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")
 
 
 def _within(value: float, schema: Schema) -> bool:

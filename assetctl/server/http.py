@@ -48,7 +48,10 @@ class Connection(H11Protocol):
         """Somebody has called."""
         super().connection_made(transport)
         own = transport.get_extra_info("socket")
-        self.app_state = {**self.app_state, OWNER: own is not None and own.family == getattr(socket, "AF_UNIX", None)}
+        is_owner = own.family == getattr(socket, "AF_UNIX", None)
+        self.app_state = {**self.app_state, OWNER: is_owner}
+        if not is_owner:  # asyncio does so only for sockets that were made with their protocol's number
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._await_head()
         if len(self.connections) > MOST_CONNECTIONS:
             self._make_room()
@@ -64,7 +67,8 @@ class Connection(H11Protocol):
     @property
     def waits(self) -> bool:
         """Whether no request is here that would have to be answered."""
-        return self.cycle is None or self.cycle.response_complete
+        cycle: Any = self.cycle  # which none is until the first request
+        return cycle is None or cycle.response_complete
 
     @property
     def since(self) -> float:
@@ -85,7 +89,8 @@ class Connection(H11Protocol):
         if self.conn.their_state is h11.IDLE:
             self._await_head()
             return
-        self._watch = _ended(self._watch)
+        _stop(self._watch)
+        self._watch = None
         if self.conn.their_state is h11.SEND_BODY and any(name == b"transfer-encoding" for name, _ in self.headers):
             self._deaf = True  # it is refused by the guard; what a thousand small chunks say is not taken apart
 
@@ -136,18 +141,21 @@ class Connection(H11Protocol):
         """It was read."""
         super().resume_writing()
         if not self.transport.is_closing():
-            self._reading = _ended(self._reading)
+            _stop(self._reading)
+            self._reading = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
-        self._watch, self._reading = _ended(self._watch), _ended(self._reading)
+        _stop(self._watch, self._reading)
+        self._watch = self._reading = None
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
 
-def _ended(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+def _stop(*timers: asyncio.TimerHandle | None) -> None:
+    for timer in timers:
+        if timer is not None:
+            timer.cancel()
 
 
 class _Server(uvicorn.Server):
@@ -170,6 +178,7 @@ def make_server(app: Any, *, ready: Callable[[], object] | None = None) -> uvico
         app: What `make_app` returned.
         ready: Called once it can be called.
     """
+    _make_room_for_connections()
     config = uvicorn.Config(
         app,
         loop="asyncio",
@@ -187,6 +196,17 @@ def make_server(app: Any, *, ready: Callable[[], object] | None = None) -> uvico
         backlog=1024,
     )
     return _Server(config, ready)
+
+
+def _make_room_for_connections() -> None:
+    """Let this process have as many files open as it may have connections, and some; many systems begin with 256."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # noqa: PLC0415 - which Windows has not, nor such a limit
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * MOST_CONNECTIONS
+        if resource.RLIM_INFINITY != soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
 def serve(app: Any, sockets: Sequence[socket.socket], *, ready: Callable[[], object] | None = None) -> None:  # noqa: ANN401

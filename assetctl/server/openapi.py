@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from assetctl.server.app import Face
     from assetctl.server.endpoints import Endpoint
+    from assetctl.server.face import Face
 
 _ABOUT = (
     "Everything that assetctl does, over HTTP, on this machine. Answers of `/v1` are the documents that `--json` "

@@ -10,7 +10,6 @@ import assetctl
 from assetctl.errors import NotFoundError, UsageError
 from assetctl.operations.acquire.upload import Upload
 from assetctl.operations.library.edit import Changes
-from assetctl.server.app import Face
 from assetctl.server.endpoints import (
     FLAG,
     LARGEST_FILE,
@@ -22,6 +21,7 @@ from assetctl.server.endpoints import (
     Asked,
     Endpoint,
 )
+from assetctl.server.face import Face
 from assetctl.server.own_jobs import JOBS
 from assetctl.server.requests import PICTURES, SELECTION, request_of
 from assetctl.server.views import Health, family_views, options
@@ -30,7 +30,6 @@ from assetctl.types import Fitting
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from assetctl.compat.check import CheckReport
     from assetctl.operations.acquire.search import SearchHit
     from assetctl.operations.library.identify_files import Identified
     from assetctl.operations.library.remove import Removal
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from assetctl.samplers import SamplerListing
     from assetctl.server.endpoints import Schema
     from assetctl.server.views import FamilyView, OptionView
-    from assetctl.types import Asset, AssetDetails
+    from assetctl.types import Asset, AssetDetails, CheckReport
 
 #: Assets of a page, and how many there can be; how far a ranked list goes.
 _PAGE, _LARGEST_PAGE, _DEEPEST = 50, 1000, 10_000
@@ -125,6 +124,8 @@ def _edit(asked: Asked) -> Asset:
     for name in ("trigger_words", "add_tags", "remove_tags", "reset"):
         if name in body:
             body[name] = tuple(body[name])
+    if "preview" in body:  # a number alone, written as no file is called: a path of this machine is nobody's to name
+        body["preview"] = "" if body["preview"] is None else f"{body['preview']:018}"
     return asked.registry.edit(_exactly(asked).name, Changes(**body))
 
 
@@ -175,7 +176,7 @@ def _options(_asked: Asked) -> list[OptionView]:
 
 
 def _health(asked: Asked) -> Health:
-    return Health(assetctl.__version__, asked.registry.jobs.count("queued"), asked.queue.running)
+    return Health(str(assetctl.__version__), asked.registry.jobs.count("queued"), asked.queue.running)
 
 
 _NAME_IN_PATH = "All that is known of an asset, by its name or by six digits of its hash and more."
@@ -213,6 +214,10 @@ OWN = Face(
                 **dict.fromkeys(("name", "kind", "family", "base_model", "variant", "prediction", "notes"), TEXT),
                 **dict.fromkeys(("trigger_words", "add_tags", "remove_tags", "reset"), NAMES),
                 "default_weight": NUMBER,
+                "preview": {
+                    "type": ["integer", "null"], "minimum": 1,
+                    "description": "The number of a picture of the history to show it by, or null.",
+                },
             },
         ),
         Endpoint(

@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from assetctl.errors import FileError, NotFoundError, StoppedError, UsageError
 from assetctl.operations.acquire.upload import Upload
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, TEXT, WHOLE, Answer, Asked, Endpoint
+from assetctl.server.face import status_of
 from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
 from assetctl.server.views import JobView, job_views
 from assetctl.sources import find_source
@@ -94,8 +95,6 @@ _JSON = "application/json"
 
 
 def _status(error: Mapping[str, Any]) -> int:
-    from assetctl.server.app import status_of  # noqa: PLC0415 - which imports what is below it
-
     kind = error_classes().get(str(error.get("code")))
     return 500 if kind is None else status_of(kind("", None))
 
@@ -167,7 +166,7 @@ class _Stream(StreamingResponse):
             await super().stream_response(send)
         finally:
             with anyio.CancelScope(shield=True):
-                await self.body_iterator.aclose()  # type: ignore[union-attr]  # it is a generator
+                await self.body_iterator.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes]:

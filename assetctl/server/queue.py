@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 #: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
 
-#: Seconds that a cancelled job has until its worker is killed: what it loads may be large, and tell nothing meanwhile.
-_PATIENCE = 15.0
-
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
 
@@ -43,6 +40,7 @@ class Progress:
         step: Of `steps`, of the picture at work.
         picture: Counted from 1, of `pictures`.
         preview: The latest look of it, a small PNG.
+        made: Pictures that are done with.
         begun: When it was begun, on the clock of `time.monotonic`.
     """
 
@@ -52,6 +50,7 @@ class Progress:
     picture: int = 0
     pictures: int = 0
     preview: bytes | None = None
+    made: int = 0
     begun: float = field(default_factory=time.monotonic)
 
 
@@ -71,10 +70,12 @@ class Queue:
     Args:
         registry: The home.
         command: What starts a worker.
+        patience: Seconds that a cancelled job has until its worker is killed: what it loads may be large, and tell
+            nothing meanwhile.
     """
 
-    def __init__(self, registry: Registry, command: list[str] | None = None) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, command: list[str] | None = None, patience: float = 15.0) -> None:
+        self._registry, self._patience = registry, patience
         home = str(registry.settings.home)
         self._command = command or [sys.executable, "-m", "assetctl.server.worker", home]
         self._worker: subprocess.Popen[bytes] | None = None
@@ -131,7 +132,7 @@ class Queue:
             self._cancelled.add(number)
             if self._running == number:
                 self._send({"cancel": number})
-            patience = threading.Timer(_PATIENCE, self._lose_patience, (number, self._worker))
+            patience = threading.Timer(self._patience, self._lose_patience, (number, self._worker))
             patience.daemon = True
             patience.start()
         else:
@@ -265,7 +266,7 @@ class Queue:
                     self._changed.wait(_LOOK)
 
     def _work(self, job: Job) -> None:
-        self._progress[job.id] = Progress()
+        self._progress[job.id] = Progress(pictures=len(job.request.get("seeds", ())))
         with self._changed:  # once whoever asked for it listens
             self._running = job.id
         try:
@@ -315,7 +316,7 @@ class Queue:
             if "ended" in said:
                 return _End(said["ended"], said["pictures"], said.get("error"))
             if "event" in said:
-                self._note(job.id, said["event"])
+                said["event"] = self._note(job.id, said["event"])
             self._publish(job.id, said)
         return None
 
@@ -371,18 +372,23 @@ class Queue:
                 worker.stdin.write(orjson.dumps(dict(command)) + b"\n")
                 worker.stdin.flush()
 
-    def _note(self, number: int, event: Mapping[str, Any]) -> None:
-        """How far a job is by now."""
-        before = self._progress[number]
+    def _note(self, number: int, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """How far a job is by now. A job's pictures are made one by one: told is the number of each in the job."""
+        before = now = self._progress[number]
         if event["event"] == "step":
-            step, steps, picture, pictures = (event[name] for name in ("step", "steps", "picture", "pictures"))
-            fraction = ((picture - 1) * steps + step) / max(pictures * steps, 1)
-            now = replace(before, fraction=fraction, step=step, steps=steps, picture=picture, pictures=pictures)
+            pictures = max(before.pictures, event["pictures"])
+            picture = event["picture"] if event["pictures"] == pictures else before.made + 1
+            event = {**event, "picture": min(picture, pictures), "pictures": pictures}
+            fraction = ((event["picture"] - 1) * event["steps"] + event["step"]) / max(pictures * event["steps"], 1)
+            at = {name: event[name] for name in ("step", "steps", "picture", "pictures")}
+            now = replace(before, fraction=fraction, **at)
         elif event["event"] == "preview":
             now = replace(before, preview=b64decode(event["image"]))
-        else:
-            return
+            event = {**event, "picture": max(before.picture, event["picture"])}
+        elif event["event"] == "finished":
+            now = replace(before, made=before.made + 1)
         self._progress[number] = now
+        return event
 
     def _publish(self, number: int, event: Mapping[str, Any]) -> None:
         with self._changed:

@@ -22,6 +22,9 @@ SETTINGS: Mapping[str, Schema] = {
     each.name: _KINDS[each.type.__name__] | {"description": each.help} for each in OPTIONS if each.name != "seed"
 }
 
+#: Those that are written with a point on the command line; JSON has 7 for 7.0, and pictures say what was written.
+_FLOATS = frozenset(each.name for each in OPTIONS if each.type is float)
+
 _BY_NAME: Schema = {"type": "object", "additionalProperties": {"type": ["number", "null"]}, "maxProperties": 100}
 
 #: The assets and prompts of a picture.
@@ -55,7 +58,11 @@ def job_of(body: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: A seed makes no sense, or there are more or fewer than pictures.
     """
-    job = {name: value for name, value in body.items() if name not in ("textual_inversions", "num_images", "seed")}
+    job = {
+        name: float(value) if name in _FLOATS and type(value) is int and abs(value) < 2**53 else value
+        for name, value in body.items()
+        if name not in ("textual_inversions", "num_images", "seed")
+    }
     if "textual_inversions" in body:
         job["embeddings"] = list(body["textual_inversions"])
     return {**job, "seeds": _seeds(body.get("seed"), body.get("num_images"))}
@@ -78,9 +85,15 @@ def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
 
 
 def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a batch that are a job of this number: one for each picture."""
-    shared = {name: value for name, value in job.items() if name != "seeds"}
-    return [{**shared, "seed": seed, "count": 1, "id": f"job-{number}"} for seed in job["seeds"]]
+    """The lines of a batch that are a job of this number: one for each picture.
+
+    Pictures of one seed may each have a `variation_seeds` of its own.
+    """
+    shared = {name: value for name, value in job.items() if name not in ("seeds", "variation_seeds")}
+    lines = [{**shared, "seed": seed, "count": 1, "id": f"job-{number}"} for seed in job["seeds"]]
+    for line, seed in zip(lines, job.get("variation_seeds", ()), strict=False):
+        line["variation_seed"] = seed
+    return lines
 
 
 def request_of(body: Mapping[str, Any]) -> Request:

@@ -87,8 +87,8 @@ def job_views(asked: Asked, jobs: Sequence[Job]) -> list[JobView]:
         views.append(
             JobView(
                 job.id, job.kind, job.status, job.priority, 1.0 if job.status == "done" else progress.fraction,
-                progress.step, progress.steps, progress.picture, progress.pictures, _shown(job.request), images, job.error,
-                job.attempts, job.created_at, job.started_at, job.finished_at, url, f"{url}/events",
+                progress.step, progress.steps, progress.picture, progress.pictures, _shown(job.request), images,
+                job.error, job.attempts, job.created_at, job.started_at, job.finished_at, url, f"{url}/events",
             )
         )  # fmt: skip
     return views

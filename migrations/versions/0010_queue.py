@@ -1,4 +1,4 @@
-"""Jobs that wait for the worker."""
+"""Jobs that wait for the worker; and pages of a list by size, or by when assets were added, without sorting all."""
 
 from alembic import op
 
@@ -28,7 +28,11 @@ def upgrade() -> None:
         """
     )
     op.create_index("ix_jobs_status_priority_id", "jobs", ["status", "priority", "id"])
+    op.execute("CREATE INDEX ix_assets_size_name ON assets (size DESC, name)")
+    op.execute("CREATE INDEX ix_assets_added_at ON assets (added_at)")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_assets_size_name")
+    op.drop_index("ix_assets_added_at")
     op.drop_table("jobs")

@@ -197,6 +197,23 @@ def test_a_catalog_of_the_eighth_schema_keeps_every_picture_and_knows_of_no_jobs
     assert path.with_name("catalog.db.backup-0008").is_file()
 
 
+def test_a_catalog_of_the_ninth_schema_keeps_the_jobs_of_pictures_and_takes_jobs_for_a_server(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for schema in ("0008", "0009"):
+            connection.executescript((DATA / f"catalog-{schema}.sql").read_text())
+    with Catalog(path) as catalog:
+        assert [each.number for each in catalog.generations.of_jobs(["a-job"])["a-job"]] == [77]
+        assert catalog.jobs.latest(10) == []
+        assert catalog.jobs.add("generate", {"prompt": "a cat"}).id == 1
+        assert [job.request for job in catalog.jobs.latest(10)] == [{"prompt": "a cat"}]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1"
+        ).fetchall()
+    assert "ix_jobs_status_priority_id" in plan[0][-1]
+    assert path.with_name("catalog.db.backup-0009").is_file()
+
+
 def test_a_row_that_belongs_to_none_keeps_no_catalog_from_being_upgraded(path):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript((DATA / "catalog-0006.sql").read_text())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import io
 import json
-import threading
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import headers
@@ -182,7 +181,8 @@ def nothing_staged(server):
     ("name", "data", "status"),
     [
         ("page.safetensors", b"<!DOCTYPE html><html>", 422), ("empty.safetensors", b"", 422),
-        ("cut.safetensors", (1000).to_bytes(8, "little") + b"{}", 422), ("..", b"x", 400), ("a/b.safetensors", b"x", 400),
+        ("cut.safetensors", (1000).to_bytes(8, "little") + b"{}", 422), ("..", b"x", 400),
+        ("a/b.safetensors", b"x", 400),
         ("evil.ckpt", b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00id\x85R.", 422), ("%00", b"x", 400), ("", b"x", 400),
         ("huge.safetensors", (2**62).to_bytes(8, "little") + b"{}", 422), ("..%5cx.safetensors", b"x", 400),
     ],
@@ -202,8 +202,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(server, tmp_path):
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.connect()
     connection.sock.sendall(head.encode() + data[:3000])
-    connection.close()
     end = time.monotonic() + 10
+    while nothing_staged(server) and time.monotonic() < end:
+        time.sleep(0.01)
+    connection.close()
     while not nothing_staged(server) and time.monotonic() < end:
         time.sleep(0.05)
     assert nothing_staged(server)
@@ -281,7 +283,8 @@ def test_a_job_is_told_of_by_its_number(server):
         {}, {"prompt": "x"}, {"prompt": "x", "checkpoint": "dawn", "hat": 1}, {"prompt": 5, "checkpoint": "dawn"},
         {"prompt": "x", "checkpoint": "dawn", "seed": [1, 1]}, {"prompt": "x", "checkpoint": "dawn", "steps": -1},
         {"prompt": "x", "checkpoint": "dawn", "num_images": 10**9}, {"prompt": "x", "checkpoint": "whiskers"},
-        {"prompt": "x", "checkpoint": "dawn", "loras": ["whiskers"]}, {"prompt": "x", "checkpoint": "dawn", "width": 10**9},
+        {"prompt": "x", "checkpoint": "dawn", "loras": ["whiskers"]},
+        {"prompt": "x", "checkpoint": "dawn", "width": 10**9},
         {"prompt": "x", "checkpoint": "dawn", "seed": 2**70}, {"prompt": "x", "checkpoint": "dawn", "steps": True},
         {"prompt": "x", "checkpoint": "dawn", "sampler": "nope"}, {"prompt": "x", "checkpoint": "dawn", "steps": None},
     ],
@@ -291,6 +294,23 @@ def test_what_cannot_be_made_is_said_at_once(server, wrong):
     reply = server.post("/v1/generate", wrong)
     assert reply.status in (400, 404, 422), reply.body
     assert len(server.get("/v1/jobs").data) == before
+
+
+def test_a_job_that_fails_says_why_to_who_waits_and_to_who_asks_later(server):
+    reply = server.post("/v1/generate?wait=true", {"prompt": "a failure", "checkpoint": "dawn"})
+    assert (reply.status, reply.error["code"]) == (500, "generation_failed")
+    assert reply.error["message"].endswith("It cannot be painted.")
+    job = server.get("/v1/jobs?limit=1").data[0]
+    assert (job["status"], job["error"]["code"], job["images"]) == ("failed", "generation_failed", [])
+    assert events(server, job["id"])[-1][2]["status"] == "failed"
+
+
+def test_a_picture_is_shown_by_one_of_the_history_and_by_no_path(server, tmp_path):
+    number = generated(server)["images"][0]["number"]
+    assert server.ask("PATCH", "/v1/assets/dawn", {"preview": number}).status == 200
+    assert server.ask("PATCH", "/v1/assets/dawn", {"preview": None}).status == 200
+    for wrong in ("/etc/passwd", "1", "", 0, -1, 10**9, True):
+        assert server.ask("PATCH", "/v1/assets/dawn", {"preview": wrong}).status in (400, 404)
 
 
 def test_jobs_are_listed_in_pages(server):
@@ -324,16 +344,14 @@ def test_pictures_are_listed_in_pages_and_told_how_to_make_again(server):
 
 def test_a_picture_that_was_replaced_is_not_given_away(server, tmp_path):
     number = generated(server)["images"][0]["number"]
-    path = server.registry.generation(number).image_path
+    path = Path(server.registry.generation(number).image_path)
     secret = tmp_path / "secret"
     secret.write_text("secret")
-    import os
-
-    os.unlink(path)
-    os.symlink(secret, path)
+    path.unlink()
+    path.symlink_to(secret)
     reply = server.get(f"/v1/pictures/{number}/file")
     assert (reply.status, b"secret" in reply.body) == (404, False)
-    os.unlink(path)
+    path.unlink()
     assert server.get(f"/v1/pictures/{number}/file").status == 404
 
 
@@ -419,6 +437,22 @@ def test_a_listener_that_goes_away_leaves_nothing_behind(server):
         time.sleep(0.02)
     assert server.queue._listeners == {}
     assert waiting is not None
+
+
+def test_all_faces_are_described(tmp_path):
+    from assetctl.server.a1111 import A1111
+    from assetctl.server.openai import OpenAI
+    from assetctl.server.own import OWN
+
+    with served(tmp_path, faces=[OWN, A1111(), OpenAI()]) as server:
+        said = server.get("/openapi.json").document
+        assert {"/v1/assets/{name}", "/sdapi/v1/txt2img", "/v1/images/generations"} <= said["paths"].keys()
+        names = [each["operationId"] for path in said["paths"].values() for each in path.values()]
+        assert len(names) == len(set(names))
+        assert server.get("/docs").body.count(b"<details") > len(names)
+        picture = {"image": "A" * (10 * 2**20)}
+        assert server.post("/sdapi/v1/png-info", picture).status != 413
+        assert server.post("/v1/check", {"prompt": "A" * (2 * 2**20)}).status == 413
 
 
 def test_the_page_of_the_api_asks_for_nothing_elsewhere(server):

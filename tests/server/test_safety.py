@@ -20,17 +20,16 @@ from assetctl import Registry
 pytest.importorskip("starlette")
 pytest.importorskip("PIL.Image")
 
-from served import served  # noqa: E402 - which needs starlette
+from served import served
 
-from assetctl.server import http  # noqa: E402
-from assetctl.server.safety import Access  # noqa: E402
+from assetctl.server import http
+from assetctl.server.safety import Access
 
 TOKEN = "s3cret-token"
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
+def made(folder):
+    """A home with a checkpoint: each server has its own."""
     write_sparse(folder / "files" / "dawn.safetensors", whole_checkpoint())
     tiny.write_vocabulary(folder / "files" / "dawn.config" / "tokenizer")
     with Registry.open(folder / "home") as registry:
@@ -39,15 +38,15 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(home):
-    with served(home) as server:
+def server(tmp_path_factory):
+    with served(made(tmp_path_factory.mktemp("made"))) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def private(home):
+def private(tmp_path_factory):
     """One that everybody may ask who has the token."""
-    with served(home, access=Access(hosts=frozenset(), token=TOKEN)) as server:
+    with served(tmp_path_factory.mktemp("empty"), access=Access(hosts=frozenset(), token=TOKEN)) as server:
         yield server
 
 
@@ -104,7 +103,8 @@ def test_a_hundred_megabytes_are_not_taken(server):
 
 
 @pytest.mark.parametrize("chunk", [b"1\r\na\r\n", b"10000\r\n" + b"a" * 2**16 + b"\r\n"])
-def test_a_body_without_end_is_not_taken(server, chunk):
+def test_a_body_without_end_is_not_taken(server, chunk, monkeypatch):
+    monkeypatch.setattr("assetctl.server.safety._HEARING", 0.5)
     with others_answered(server):
         begun = time.monotonic()
         more = [chunk * (2**20 // len(chunk))] * 200
@@ -128,14 +128,15 @@ def test_a_body_that_is_no_request_is_refused_shortly(server, path, body):
     reply = server.ask("POST", path, body, headers={"Content-Type": "application/json"})
     assert (reply.status, reply.error["code"]) == (400, "usage")
     assert len(reply.body) < 2000
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize(
     ("more", "wanted"),
     [
         (["Content-Encoding: gzip", JSON], 415), (["Content-Type: text/plain"], 415), ([], 415),
-        (["Content-Type: application/x-www-form-urlencoded"], 415), (["Content-Type: multipart/form-data; boundary=x"], 400),
+        (["Content-Type: application/x-www-form-urlencoded"], 415),
+        (["Content-Type: multipart/form-data; boundary=x"], 400),
         ([JSON, "Content-Length: 2"], 400), ([JSON, "Content-Length: -1"], 400), ([JSON, JSON], 400),
         ([JSON, "Transfer-Encoding: chunked"], 411), ([JSON, "Transfer-Encoding: gzip, chunked"], (400, 411, 501)),
     ],
@@ -176,7 +177,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "evil.example:80", "[::2]", "", "0.0.0.0", "127.1",
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.", "evil.example:80", "[::2]", "", "0.0.0.1", "127.1",
              "127.0.0.1@evil.example", "localhost evil", "LOCALHOST:evil.example"],
 )  # fmt: skip
 def test_another_name_is_turned_away(server, host):
@@ -266,7 +267,8 @@ def test_a_token_is_needed_and_shown_in_the_head_alone(private):
 @pytest.mark.parametrize(
     "path",
     [
-        "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/v1/pictures/../../etc/passwd", "/v1//assets",
+        "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/v1/pictures/../../etc/passwd",
+        "/v1//assets",
         "/v1/pictures/%2e%2e%2f%2e%2e%2fetc%2fpasswd/file", "/..%5c..%5cwindows", "/v1/pictures/1%00.png/file",
         "/v1/assets/%00", "/" + "a" * 5000, "/v1/assets/" + "%2e%2e%2f" * 500, "/.git/config", "/static/../app.py",
         "/v1/assets;x", "/V1/assets", "/v1/pictures/file:%2f%2f%2fetc%2fpasswd/file", "/\\etc\\passwd",
@@ -309,7 +311,7 @@ def many():
 
 
 def test_five_hundred_that_send_a_byte_a_second_keep_nobody_waiting(server, many, monkeypatch):
-    monkeypatch.setattr(http, "HEAD_PATIENCE", 2.5)
+    monkeypatch.setattr(http, "HEAD_PATIENCE", 1.2)
     slow = [many(server) for _ in range(500)]
     with others_answered(server):
         for each in head() * 4:
@@ -321,7 +323,7 @@ def test_five_hundred_that_send_a_byte_a_second_keep_nobody_waiting(server, many
                     gone += 1
             if gone == len(slow):
                 break
-            time.sleep(1)
+            time.sleep(0.4)  # a byte a second would be no harder, and last longer
     assert gone == len(slow)
 
 
@@ -356,9 +358,31 @@ def test_an_answer_that_nobody_reads_is_not_kept(server, many, monkeypatch):
     assert len(ended) == len(connections)
 
 
-def test_many_that_wait_for_a_job_and_many_that_listen_keep_nobody_waiting(home, many, monkeypatch):
+def test_who_waits_and_goes_away_leaves_nothing_behind(tmp_path, many, monkeypatch):
+    monkeypatch.setenv("PAINTER_SECONDS", "1")
+    with served(made(tmp_path)) as server:
+        body = json.dumps({"prompt": "x", "checkpoint": "dawn"}).encode()
+        waiting = [many(server) for _ in range(5)]
+        for each in waiting:
+            each.sendall(head("POST", "/v1/generate?wait=true", JSON, f"Content-Length: {len(body)}") + body)
+        end = time.monotonic() + 20
+        while len(server.queue._listeners) < 5 and time.monotonic() < end:
+            time.sleep(0.02)
+        for each in waiting:
+            each.close()
+        while server.queue._listeners and time.monotonic() < end:
+            time.sleep(0.02)
+        assert server.queue._listeners == {}
+        jobs = server.get("/v1/jobs").data
+        assert {each["status"] for each in jobs} <= {"queued", "running", "done"}
+        assert "queued" in {each["status"] for each in jobs}
+        for each in jobs:
+            server.ask("DELETE", f"/v1/jobs/{each['id']}")
+
+
+def test_many_that_wait_for_a_job_and_many_that_listen_keep_nobody_waiting(tmp_path, many, monkeypatch):
     monkeypatch.setenv("PAINTER_SECONDS", "0.5")
-    with served(home) as server, ThreadPoolExecutor(60) as pool, others_answered(server):
+    with served(made(tmp_path)) as server, ThreadPoolExecutor(60) as pool, others_answered(server):
         body = {"prompt": "x", "checkpoint": "dawn"}
         first = server.post("/v1/generate", body).data["id"]
         listening = [many(server) for _ in range(100)]

@@ -10,20 +10,24 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
+import painting
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from disks import fill, small_disk
 from generation import tiny
-from painting import Server, paint_here, pictures_of, serving
+from painting import Server, is_alive, paint_here, pictures_of, serving
 
 from assetctl import Registry, Request
 from assetctl.cli.main import run
 from assetctl.run import Preview, Run
 from assetctl.server.client import Painter
 from assetctl.server.client import Server as HomeServer
+from assetctl.server.queue import Queue
 
 pytest.importorskip("starlette")
 pytest.importorskip("PIL.Image")
@@ -89,6 +93,40 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_is_made(home):
         server.ask("POST", f"/owner/jobs/{done}/cancel")  # at once: it may be on its way to the worker
         assert server.await_job(done, seconds=10)["status"] == "cancelled"
     assert pictures_of(home) == ([], [])
+
+
+def test_a_job_that_is_cancelled_while_it_loads_what_is_large_ends_soon(home):
+    command = [sys.executable, str(Path(painting.__file__)), str(home)]
+    with Registry.open(home) as registry:
+        queue = Queue(registry, command, patience=0.3)
+        queue.start()
+        try:
+            numbers = [
+                queue.submit("generate", {"prompt": prompt, "checkpoint": "dawn", "seeds": [1]}).id
+                for prompt in ("what is large", "a cat")
+            ]
+            heard = threading.Event()
+            with queue.listening(numbers[0], lambda _: heard.set()):
+                assert heard.wait(20)
+                queue.cancel(numbers[0])
+                end = time.monotonic() + 20
+                while not registry.jobs.get(numbers[1]).has_ended and time.monotonic() < end:
+                    time.sleep(0.05)
+            assert [registry.jobs.get(number).status for number in numbers] == ["cancelled", "done"]
+        finally:
+            queue.close()
+
+
+def test_a_worker_ends_with_its_server_whatever_kills_that(home):
+    server = Server(home)
+    server.await_job(server.submit(prompt="a cat", checkpoint="dawn", seed=1))
+    server.submit(prompt="what is large", checkpoint="dawn", seed=1)
+    (worker,) = server.workers()
+    server.kill()
+    end = time.monotonic() + 10
+    while is_alive(worker):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_job_that_kills_its_worker_is_tried_twice_and_says_why_and_the_next_one_is_done(home):
@@ -274,14 +312,43 @@ def test_jobs_are_listed_and_cancelled_with_a_server_and_without(home, capsys):
     assert run(["jobs", "cancel", "99"]) == 3
 
 
-def kill_at_random(home, kills, whom, jobs, **options):
+def test_a_full_disk_ends_a_job_with_its_reason_and_the_queue_goes_on(home, tmp_path):
+    with small_disk(tmp_path / "disk", 40 * 2**20) as disk:
+        shutil.copytree(home, disk / "home", symlinks=True)
+        with serving(disk / "home", PAINTER_SECONDS="0.3") as server:
+            number = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+            server.await_job(number, "running")
+            taken = fill(disk)
+            time.sleep(1.5)
+            taken.unlink()
+            job = server.await_job(number)
+            assert job["status"] == "done" or job["error"]["code"] == "storage"
+            assert server.await_job(server.submit(prompt="a dog", checkpoint="dawn", seed=1))["status"] == "done"
+
+
+def test_previews_are_made_for_who_wants_them(home):
+    with serving(home, PAINTER_SECONDS="0.02", PAINTER_STEPS="5") as server, Registry.open(home) as registry:
+        said = []
+        plan, _ = registry.plan(Request.of("a cat", checkpoint="dawn", seed=1))
+        for wanted in (False, True):
+            listening = Run(said.append, previews=wanted)
+            pictures = list(Painter(HomeServer(home), registry.backend).generate(plan, listening))
+            assert [picture.seed for picture in pictures] == [1]
+            assert any(isinstance(event, Preview) for event in said) is wanted
+        assert server.workers()
+
+
+def kill_at_random(home, kills, whom, jobs, models=("dawn", "dusk"), moments=(0.02, 0.6), steps=2, **options):
     """Have jobs done while workers or servers are killed at random moments; then see what there is."""
     chance = random.Random(kills)
     server = Server(home, **options)
-    numbers = [server.submit(prompt=f"cat {number % 3}", checkpoint=("dawn", "dusk")[number % 2], num_images=2,
-                             seed=number * 2) for number in range(jobs)]  # fmt: skip
+    said = {"num_images": 2, "steps": steps}
+    numbers = [
+        server.submit(prompt=f"cat {number % 3}", checkpoint=models[number % len(models)], seed=number * 2, **said)
+        for number in range(jobs)
+    ]
     for _ in range(kills):
-        time.sleep(chance.uniform(0.02, 0.6))
+        time.sleep(chance.uniform(*moments))
         if whom == "server":
             server.kill()
             server = Server(home, **options)
@@ -289,7 +356,7 @@ def kill_at_random(home, kills, whom, jobs, **options):
             for pid in server.workers():
                 os.kill(pid, signal.SIGKILL)
     ended = [server.await_job(number, seconds=240) for number in numbers]
-    after = server.await_job(server.submit(prompt="after", checkpoint="dawn", seed=1))
+    after = server.await_job(server.submit(prompt="after", checkpoint=models[0], seed=1))
     server.end()
     assert after["status"] == "done"
     recorded, lying = pictures_of(home)
@@ -316,32 +383,10 @@ def test_whatever_is_killed_every_job_is_done_once(home, whom):
 
 
 @pytest.mark.slow
+@pytest.mark.generation
 @pytest.mark.parametrize("whom", ["worker", "server"])
-def test_whatever_is_killed_thirty_times_every_job_is_done_once(home, whom):
-    kill_at_random(home, 30, whom, 40, PAINTER_SECONDS="0.05")
-
-
-def test_a_full_disk_ends_a_job_with_its_reason_and_the_queue_goes_on(home, tmp_path):
-    with small_disk(tmp_path / "disk", 40 * 2**20) as disk:
-        shutil.copytree(home, disk / "home", symlinks=True)
-        with serving(disk / "home", PAINTER_SECONDS="0.3") as server:
-            number = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
-            server.await_job(number, "running")
-            taken = fill(disk)
-            time.sleep(1.5)
-            taken.unlink()
-            job = server.await_job(number)
-            assert job["status"] == "done" or job["error"]["code"] == "storage"
-            assert server.await_job(server.submit(prompt="a dog", checkpoint="dawn", seed=1))["status"] == "done"
-
-
-def test_previews_are_made_for_who_wants_them(home):
-    with serving(home, PAINTER_SECONDS="0.05", PAINTER_STEPS="60") as server, Registry.open(home) as registry:
-        said = []
-        plan, _ = registry.plan(Request.of("a cat", checkpoint="dawn", seed=1))
-        for wanted in (False, True):
-            listening = Run(said.append, previews=wanted)
-            pictures = list(Painter(HomeServer(home), registry.backend).generate(plan, listening))
-            assert [picture.seed for picture in pictures] == [1]
-            assert any(isinstance(event, Preview) for event in said) is wanted
-        assert server.workers()
+def test_whatever_is_killed_thirty_times_the_demos_pictures_are_made_once(tmp_path, whom):
+    with Registry.open(tmp_path / "home") as registry:
+        registry.pull_demo()
+    models = ("demo-checkpoint",)
+    kill_at_random(tmp_path / "home", 30, whom, 60, models, (0.2, 12), steps=20, painter=False)

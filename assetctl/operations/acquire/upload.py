@@ -1,4 +1,4 @@
-"""Uploads: bytes that somebody sends are staged, judged as any file is, and taken in, or looked into and thrown away."""
+"""Uploads: bytes that somebody sends are staged, judged as any file is, and taken in, or looked into and let go."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import re
 import secrets
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.errors import AssetctlError, CorruptFileError, UsageError
@@ -21,6 +20,7 @@ from assetctl.types import Identification
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from assetctl.operations.acquire.pull import PullResult
     from assetctl.operations.workspace import Workspace

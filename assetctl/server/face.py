@@ -1,0 +1,75 @@
+"""A face: how one API answers, and what its errors look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.responses import Response
+
+from assetctl.run import Warned
+from assetctl.server.endpoints import Answer, Endpoint
+from assetctl.server.safety import LARGEST_BODY
+from assetctl.wire import Outcome, envelope
+from assetctl.wire.documents import error_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from assetctl.errors import AssetctlError
+
+#: Statuses by the code of an error, and else by what a process would exit with.
+_BY_CODE = {
+    "not_found": 404, "ambiguous": 409, "unusable": 422, "incompatible": 422, "unauthorized": 502, "offline": 503,
+    "extra_missing": 501, "out_of_date": 409, "source_not_found": 404, "storage": 507,
+}  # fmt: skip
+_BY_EXIT = {2: 400, 3: 404, 4: 422, 5: 422, 6: 502, 130: 409}
+
+
+def status_of(error: AssetctlError) -> int:
+    """The HTTP status of an error."""
+    return _BY_CODE.get(error.code, _BY_EXIT.get(error.exit_code, 500))
+
+
+class Face:
+    """How one API answers: its endpoints, and what its errors look like.
+
+    Attributes:
+        endpoints: What can be asked.
+        title: What the API is called in its description.
+        largest: How many bytes a body may have, where an endpoint says nothing else.
+    """
+
+    title = "assetctl"
+    largest = LARGEST_BODY
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self.endpoints = endpoints
+
+    def success(self, endpoint: Endpoint, found: object) -> Response:
+        """An answer."""
+        if isinstance(found, Response):
+            return found
+        answer = found if isinstance(found, Answer) else Answer(found)
+        warnings = [Warned(message=each) for each in answer.warnings]
+        made = Outcome(answer.data, warnings).document() if endpoint.gives else answer.data
+        status = answer.status or endpoint.status
+        return Response(orjson.dumps(made), status, dict(answer.headers), "application/json")
+
+    def failure(self, error: AssetctlError) -> Response:
+        """An error."""
+        return error_answer(status_of(error), error_document(error))
+
+    @property
+    def has_our_errors(self) -> bool:
+        """Whether its errors are documents of ours."""
+        return type(self).failure is Face.failure
+
+    def schema(self, _endpoint: Endpoint) -> Mapping[str, Any]:
+        """The JSON Schema of an answer that has no type of ours; anything by default."""
+        return {}
+
+
+def error_answer(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """An error as our own documents have it."""
+    return Response(orjson.dumps(envelope({"error": error}, ())), status, headers, "application/json")
