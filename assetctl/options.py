@@ -99,6 +99,8 @@ class Option:
         if problem is not None:
             called = f"The {self.name}" if problem.startswith("must be a multiple") else self.called
             raise UsageError(f"{called} {problem}.", SEE_HELP)
+        if self.type is float:  # 7 and 7.0 are one value: both must make the same bytes
+            return float(value)
         return value if self.spelled is None else self.spelled(value)
 
     def problem(self, value: object) -> str | None:

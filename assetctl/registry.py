@@ -257,7 +257,7 @@ class Registry:
         return edit(self._workspace, name, changes)
 
     def preview(self, name: str) -> bytes | None:
-        """A small WebP of the picture that shows an asset, if there is one: see `edit`; else of the latest made with it."""
+        """A small WebP of what shows an asset: a picture chosen, beside its file, or the latest made with it."""
         from assetctl.operations.library.previews import preview_of, thumbnail
 
         picture = preview_of(self._workspace, self.get(name))
@@ -586,6 +586,17 @@ class Registry:
 
         loading = partial(unloadable, self._workspace)
         return fitting(self._workspace, checkpoint, loading, tags=tags, in_store=in_store, limit=limit, **filters)
+
+    def misfits(self, checkpoint: str, *names: str) -> Mapping[str, str]:
+        """Which of some assets do not go with a checkpoint, by their names, and why.
+
+        Raises:
+            NotFoundError, AmbiguousNameError: A name.
+        """
+        from assetctl.operations.select.check import unloadable
+        from assetctl.operations.select.fitting import misfits
+
+        return misfits(self._workspace, checkpoint, names, partial(unloadable, self._workspace))
 
     def prompt(
         self,

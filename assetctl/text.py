@@ -51,6 +51,15 @@ def model_path(name: str) -> tuple[str, ...]:
     return tuple(part for part in map(str.strip, parts) if part not in ("", "."))
 
 
+def readable_size(size: float) -> str:
+    """Bytes in the unit that suits them."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
 def visible(text: str, *, prose: bool = False) -> str:
     """A name, or prose, without the characters that nobody sees; in a name, lines and tabs become blanks."""
     if text.isascii() and text.isprintable():

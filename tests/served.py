@@ -130,6 +130,7 @@ def served(home, *, access=None, faces=None, command=None):
     from assetctl.server.app import make_app
     from assetctl.server.http import make_server
     from assetctl.server.own import OWN
+    from assetctl.server.page import page_routes
     from assetctl.server.queue import Queue
     from assetctl.server.safety import Access
 
@@ -137,7 +138,8 @@ def served(home, *, access=None, faces=None, command=None):
         queue = Queue(registry, command or [sys.executable, __file__, str(home)])
         queue.start()
         ready = threading.Event()
-        server = make_server(make_app(registry, queue, faces or [OWN], access or Access()), ready=ready.set)
+        app = make_app(registry, queue, faces or [OWN], access or Access(), page_routes(registry, queue))
+        server = make_server(app, ready=ready.set)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         assert ready.wait(10)

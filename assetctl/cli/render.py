@@ -10,7 +10,7 @@ import typer
 
 from assetctl.cli.session import to_stderr
 from assetctl.errors import CatalogError, IncompatibleError
-from assetctl.text import safe
+from assetctl.text import readable_size, safe
 from assetctl.types import Fitting
 
 if TYPE_CHECKING:
@@ -162,15 +162,6 @@ def shortened(words: Sequence[str], most: int = 3) -> str:
     """The first few words, and how many more there are."""
     more = f" +{len(words) - most}" if len(words) > most else ""
     return ", ".join(words[:most]) + more
-
-
-def readable_size(size: float) -> str:
-    """Bytes in the unit that suits them."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def show_details(out: Output, details: AssetDetails) -> None:

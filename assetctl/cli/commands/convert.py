@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.render import readable_size, show_assets
+from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import UsageError
+from assetctl.text import readable_size
 
 
 @command(

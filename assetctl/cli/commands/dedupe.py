@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command, confirmed
 from assetctl.errors import AssetctlError
 from assetctl.operations.library.upkeep import Duplicate
+from assetctl.text import readable_size
 
 
 @command(

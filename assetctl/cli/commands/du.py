@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command
+from assetctl.text import readable_size
 
 
 @command(gives="list[operations.library.upkeep.Usage]", lists=True, examples=["assetctl du", "assetctl du --json"])

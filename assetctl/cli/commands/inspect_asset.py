@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.render import readable_size, show_details
+from assetctl.cli.render import show_details
 from assetctl.cli.session import Session, command
 from assetctl.operations.library.verify import lacking_hashes
+from assetctl.text import readable_size
 
 if TYPE_CHECKING:
     from assetctl.cli.session import Output

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command, confirmed, tell_expired
 from assetctl.operations.library.upkeep import Pruning
+from assetctl.text import readable_size
 
 _WHY = {
     "unfinished": "a download that was not finished",

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assetctl.cli.render import readable_size, show_assets
+from assetctl.cli.render import show_assets
 from assetctl.cli.session import Session, command
 from assetctl.errors import AssetctlError, UsageError
+from assetctl.text import readable_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,9 @@ import typer
 
 from assetctl.cli import completion
 from assetctl.cli.commands.list_assets import LIMIT
-from assetctl.cli.render import list_limit, readable_size, show_assets, tell_rest
+from assetctl.cli.render import list_limit, show_assets, tell_rest
 from assetctl.cli.session import Session, command
+from assetctl.text import readable_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

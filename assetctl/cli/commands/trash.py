@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from assetctl.cli.render import readable_size
 from assetctl.cli.session import Session, command, confirmed
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.operations.library.trash import Emptied, Restored, planned_restoration
 from assetctl.store.trash import Entry
+from assetctl.text import readable_size
 
 
 class Action(StrEnum):

@@ -76,18 +76,23 @@ def edit(workspace: Workspace, name: str, changes: Changes, *, labelled: bool = 
             if wanted.lower() in writer.names() - {asset.name.lower()}:
                 raise UsageError(f"Another asset is called {wanted!r}.", "Choose another name.")
             writer.rename(asset.id, wanted)
-        for field in changes.reset:
-            _reset(writer, asset, field)
-        for field in OVERRIDABLE:
-            value = getattr(changes, field)
-            if value is not None:
-                writer.override(asset.id, field, list(value) if field == "trigger_words" else value or None)
-        if changes.notes is not None:
-            writer.set_notes(asset.id, changes.notes or None)
-        if changes.default_weight is not None:
-            writer.set_default_weight(asset.id, float(changes.default_weight))
+        _set(writer, asset, changes)
         writer.change_tags(asset.id, changes.add_tags, changes.remove_tags)
         return writer.by_id(asset.id)
+
+
+def _set(writer: Writer, asset: Asset, changes: Changes) -> None:
+    """Set fields of an asset, and give others back."""
+    for field in changes.reset:
+        _reset(writer, asset, field)
+    for field in OVERRIDABLE:
+        value = getattr(changes, field)
+        if value is not None:
+            writer.override(asset.id, field, list(value) if field == "trigger_words" else value or None)
+    if changes.notes is not None:
+        writer.set_notes(asset.id, changes.notes or None)
+    if changes.default_weight is not None:
+        writer.set_default_weight(asset.id, float(changes.default_weight))
 
 
 def _see_that_it_has_weights(asset: Asset, kind: str) -> None:

@@ -10,9 +10,11 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import secrets
 from functools import lru_cache
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from assetctl.errors import AssetctlError, UsageError
@@ -33,6 +35,15 @@ _LARGEST_FILE, _MOST_PIXELS = 64 * 2**20, 50_000_000
 
 #: Bytes that all small copies may take; and after how many new ones that is looked at.
 _MOST_KEPT, _LOOK_EVERY = 256 * 2**20, 64
+
+#: Pictures that are looked at at a time: each may take some hundred megabytes while it is unpacked.
+_AT_ONCE = BoundedSemaphore(2)
+
+#: A file that was not there before, and no link.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+#: What small copies are called, and one that is being written.
+_OURS = re.compile(r"[0-9a-f]{64}\.webp|\.[0-9a-f]{16}")
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")
@@ -99,6 +110,11 @@ def choose(workspace: Workspace, asset: Asset, picture: str) -> None:
 
 def thumbnail(workspace: Workspace, picture: Path) -> bytes | None:
     """A small WebP of a picture, made once; `None` where none can be made."""
+    with _AT_ONCE:
+        return _thumbnail(workspace, picture)
+
+
+def _thumbnail(workspace: Workspace, picture: Path) -> bytes | None:
     try:
         status = picture.stat()
         place = _place(workspace.settings.home, str(picture), status.st_mtime_ns, status.st_size)
@@ -110,7 +126,7 @@ def thumbnail(workspace: Workspace, picture: Path) -> bytes | None:
         small = None if data is None else _small(data)
         with contextlib.suppress(AssetctlError):  # a full disk keeps nobody from looking
             _write(place, small or b"")
-            _bound(place.parent)
+            _bound(workspace.settings.home)
     except (OSError, ValueError):
         return None
     return small
@@ -119,9 +135,10 @@ def thumbnail(workspace: Workspace, picture: Path) -> bytes | None:
 def thumbnails(home: Path) -> list[Path]:
     """All small copies that a home keeps."""
     try:
-        return [Path(each.path) for each in os.scandir(_folder(home)) if each.is_file(follow_symlinks=False)]
+        there = [each for each in os.scandir(_folder(home)) if each.is_file(follow_symlinks=False)]
     except OSError:
         return []
+    return [Path(each.path) for each in there if _OURS.fullmatch(each.name)]
 
 
 def useless(workspace: Workspace) -> list[Path]:
@@ -192,21 +209,22 @@ def _write(place: Path, data: bytes) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_name(f".{secrets.token_hex(8)}")
         try:
-            part.write_bytes(data)
+            with os.fdopen(os.open(part, _NEW, 0o600), "wb") as file:  # nobody else may have been let see the picture
+                file.write(data)
             part.replace(place)
         finally:
             part.unlink(missing_ok=True)
 
 
-def _bound(folder: Path) -> None:
+def _bound(home: Path) -> None:
     """Delete the oldest small copies where all of them take too much; looked at now and then."""
     if secrets.randbelow(_LOOK_EVERY):
         return
     with contextlib.suppress(OSError):
-        found = sorted((each.stat().st_mtime_ns, each.stat().st_size, each.path) for each in os.scandir(folder))
+        found = sorted((each.stat().st_mtime_ns, each.stat().st_size, each) for each in thumbnails(home))
         left = sum(size for _, size, _ in found)
         for _, size, path in found:
             if left <= _MOST_KEPT:
                 return
-            Path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             left -= size

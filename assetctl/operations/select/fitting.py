@@ -17,7 +17,7 @@ from assetctl.identify.plugins import family_called, sharing_latents, strange_li
 from assetctl.types import LOADED, ROLES, AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from assetctl.catalog.reading import Reader
     from assetctl.compat.check import Context
@@ -214,13 +214,35 @@ def _fit(opened: OpenedCheckpoint, loading: Loading, fitting: Fitting) -> Fittin
     candidate, how = fitting
     if not Path(candidate.path).exists():
         return fitting
+    findings = _findings(opened, loading, candidate)
+    if _refused(findings, candidate) is not None:
+        return None
+    certain = how != "perhaps" or any(finding.rule == "unknown_family" for finding in findings)
+    return candidate, how if certain else "same latents"
+
+
+def _findings(opened: OpenedCheckpoint, loading: Loading, candidate: Asset) -> Sequence[Finding]:
     family = family_called(opened.asset.family)
     purpose: Purpose = "any" if family is None or family.driven is None else "generate"
-    report = run_rules(alone(opened.asset, candidate), Situation(purpose, loading), opened=opened, only=_RULES)
-    if any(finding.severity == "error" and candidate.name in finding.assets for finding in report.findings):
-        return None
-    certain = how != "perhaps" or any(finding.rule == "unknown_family" for finding in report.findings)
-    return candidate, how if certain else "same latents"
+    return run_rules(alone(opened.asset, candidate), Situation(purpose, loading), opened=opened, only=_RULES).findings
+
+
+def _refused(findings: Sequence[Finding], candidate: Asset) -> Finding | None:
+    """The finding for which `check` would refuse a candidate, if there is one."""
+    return next((each for each in findings if each.severity == "error" and candidate.name in each.assets), None)
+
+
+def misfits(workspace: Workspace, checkpoint: str, names: Iterable[str], loading: Loading = None) -> dict[str, str]:
+    """Which of these assets do not go with a checkpoint, by their names, each with the reason that `check` gives.
+
+    Raises:
+        NotFoundError, AmbiguousNameError: A name.
+    """
+    read = workspace.catalog.read
+    opened = OpenedCheckpoint(read.find(checkpoint))
+    assets = [read.find(name) for name in names]
+    found = {each.name: _refused(_findings(opened, loading, each), each) for each in assets if each.kind in ROLES}
+    return {name: finding.message for name, finding in found.items() if finding is not None}
 
 
 def _checkpoint(workspace: Workspace, name: str) -> Asset:

@@ -19,11 +19,11 @@ import assetctl
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.options import OPTIONS, complete
 from assetctl.prompt import without_tags
-from assetctl.request import Request as Wanted
 from assetctl.server.app import status_of
 from assetctl.server.own_jobs import JOBS
 from assetctl.server.page.said import said
-from assetctl.text import visible
+from assetctl.server.safety import TooLargeError, TooSlowError
+from assetctl.text import readable_size, visible
 from assetctl.types import KINDS
 
 if TYPE_CHECKING:
@@ -99,24 +99,18 @@ def _file_url(name: str) -> str:
     return f"/page/files/{name}?v={_files()[name][1]}"
 
 
-def _size(number: int) -> str:
-    size = float(number)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            break
-        size /= 1000
-    else:
-        unit = "GB"
-    return f"{size:.0f} {unit}" if unit in ("bytes", "kB") or size >= 100 else f"{size:.1f} {unit}"
-
-
 @cache
 def _templates() -> Environment:
     found = Environment(
         loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
     found.globals |= {"file": _file_url, "version": assetctl.__version__, "kinds": KINDS, "places": _PLACES}
-    found.filters |= {"size": _size, "inpath": lambda name: quote(name, safe=""), "seen": visible, "json": _data}
+    found.filters |= {
+        "size": readable_size,
+        "inpath": lambda name: quote(name, safe=""),
+        "seen": visible,
+        "json": _data,
+    }
     return found
 
 
@@ -147,7 +141,7 @@ class _Page:
     def library(self, request: Request) -> Response:
         """Cards of assets, found as `list` and `search` do."""
         asked = _asked(request, "q", "kind", "family", "base_model", "tag", "sort", "after", "offset")
-        filters = {name: asked[name] for name in ("kind", "family", "base_model") if name in asked}
+        filters: dict[str, Any] = {name: asked[name] for name in ("kind", "family", "base_model") if name in asked}
         problem, assets, total, more = None, list[Any](), 0, None
         try:
             if "q" in asked:
@@ -162,7 +156,7 @@ class _Page:
         )  # fmt: skip
 
     def _listed(
-        self, asked: Mapping[str, str], filters: dict[str, str]
+        self, asked: Mapping[str, str], filters: dict[str, Any]
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         tags = (asked["tag"],) if "tag" in asked else ()
         found = list(
@@ -176,7 +170,7 @@ class _Page:
         return shown, total, {**asked, "after": shown[-1].name} if len(found) > _CARDS else None
 
     def _searched(
-        self, asked: Mapping[str, str], filters: dict[str, str]
+        self, asked: Mapping[str, str], filters: dict[str, Any]
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         offset = asked.get("offset", "0")
         start = min(int(offset), _DEEPEST) if offset.isascii() and offset.isdecimal() else 0
@@ -204,9 +198,7 @@ class _Page:
             found = self._registry.fitting(asset.name, limit=_PICTURES)
         elif asset.family is not None:
             there = self._registry.list(kind="checkpoint", family=asset.family, limit=_PICTURES)
-            found = [
-                (each, "same base model" if each.base_model == asset.base_model else "same family") for each in there
-            ]
+            found = [(each, _how(each, asset)) for each in there]
         return _html("fits.html", asset=asset, found=found)
 
     # pictures
@@ -234,8 +226,8 @@ class _Page:
             start |= {"textual_inversions": {asset.name: None}, "prompt": asset.token}
         if "checkpoint" not in start:
             family = next((self._registry.get(name).family for name in asked.values()), None)
-            last = self._registry.list(kind="checkpoint", family=family, limit=1, sort="used")
-            start |= {"checkpoint": each.name for each in last}
+            for last in self._registry.list(kind="checkpoint", family=family, limit=1, sort="used"):
+                start["checkpoint"] = last.name
         return start
 
     def choose(self, request: Request) -> Response:
@@ -263,30 +255,26 @@ class _Page:
             fitting = [each for each, _ in self._registry.fitting(checkpoint, kind=kind, limit=_OFFERED)]
             known = {each.id for each in fitting}
             rest = [each for each in found if each.id not in known][: _OFFERED // 2]
-            return [(each, None) for each in fitting] + [(each, self._reason(checkpoint, each)) for each in rest]
-        judged = [(each, self._reason(checkpoint, each)) for each in found]
-        return sorted(judged, key=lambda pair: pair[1] is not None)
+            return [(each, None) for each in fitting] + self._judged(checkpoint, rest)
+        return sorted(self._judged(checkpoint, found), key=lambda pair: pair[1] is not None)
 
-    def _reason(self, checkpoint: str, asset: Asset) -> str | None:
-        """Why an asset does not go with a checkpoint, as `check` says it."""
-        roles = {"lora": "loras", "embedding": "embeddings"}
-        place: dict[str, Any] = {roles[asset.kind]: [asset.name]} if asset.kind in roles else {asset.kind: asset.name}
-        try:
-            report = self._registry.check(Wanted.of(checkpoint=checkpoint, **place))
-        except AssetctlError as error:
-            return error.message
-        wrong = (each for each in report.findings if each.severity == "error" and asset.name in each.assets)
-        return next((each.message for each in wrong), None)
+    def _judged(self, checkpoint: str, assets: Sequence[Asset]) -> list[tuple[Asset, str | None]]:
+        """Assets, each with why it does not go with a checkpoint, if it does not."""
+        wrong = self._registry.misfits(checkpoint, *(each.name for each in assets))
+        return [(each, wrong.get(each.name)) for each in assets]
 
     async def said(self, request: Request) -> Response:
         """The request of the form in other words."""
+        of = "pull" if request.query_params.get("of") == "pull" else "generate"
         try:
-            wanted = next(each for each in JOBS if each.path == "/v1/generate").body_of(await request.body())
+            wanted = next(each for each in JOBS if each.path == f"/v1/{of}").body_of(await request.body())
         except UsageError as error:
             return Response(error.message, 400, _HEADERS, "text/plain")
+        except (TooLargeError, TooSlowError):
+            return Response("The request is too large, or took too long.", 413, {**_HEADERS, "connection": "close"})
         base = str(request.base_url).rstrip("/")
         token = "authorization" in request.headers
-        made = said(wanted, base, self._registry.settings.home, token=token)
+        made = said(of, wanted, base, self._registry.settings.home, token=token)
         return await run_in_threadpool(_html, "said.html", said=made)
 
     def history(self, request: Request) -> Response:
@@ -358,11 +346,23 @@ def _picture(request: Request, data: bytes | None, kind: str) -> Response:
     return Response(data, 200, headers, "image/svg+xml" if drawn else "image/webp")
 
 
+def _how(one: Asset, other: Asset) -> str:
+    """How well assets of one family fit each other."""
+    known = one.base_model is not None and one.base_model == other.base_model
+    return "same base model" if known else "same family"
+
+
 def _label(option: Any) -> str:  # noqa: ANN401 - one of `OPTIONS`
     """What an option is called beside its field: as A1111 calls it, but where several go by that."""
     if sum(each.field == option.field for each in OPTIONS) == 1:
         return str(option.field)
     return str(option.name).replace("_", " ").capitalize()
+
+
+def _recorded(generation: Generation) -> list[dict[str, Any]]:
+    """What a picture's record says of its assets."""
+    found = (generation.record or {}).get("assets")
+    return [each for each in found if isinstance(each, dict) and "name" in each] if isinstance(found, list) else []
 
 
 def _again(generation: Generation, *, called: bool) -> dict[str, Any]:
@@ -372,9 +372,12 @@ def _again(generation: Generation, *, called: bool) -> dict[str, Any]:
         "negative_prompt": without_tags(generation.negative_prompt).strip(),
         "loras": {}, "textual_inversions": {}, "auto_embeddings": called,
     }  # fmt: skip
+    texts = {each["name"]: each["text_weight"] for each in _recorded(generation) if each.get("text_weight") is not None}
     for use in generation.assets:
         name = use.asset or use.name
-        if use.role == "lora":
+        if use.role == "lora" and use.name in texts:  # only a tag can say both weights
+            start["prompt"] += f" <lora:{name}:{texts[use.name]}:{use.weight}>"
+        elif use.role == "lora":
             start["loras"][name] = use.weight
         elif use.role == "embedding":
             start["textual_inversions"][name] = None

@@ -27,6 +27,10 @@ request = urllib.request.Request(
 )
 with urllib.request.urlopen(request) as answer:
     job = json.load(answer)["data"]
+"""
+
+#: What is done with pictures.
+_SAVING = """\
 for image in job["images"]:
     picture = urllib.request.Request(image["url"], headers={more})
     with urllib.request.urlopen(picture) as answer, open(f"{{image['number']}}.png", "wb") as file:
@@ -44,17 +48,19 @@ class Said:
     command: str
 
 
-def said(body: Mapping[str, Any], base: str, home: Path, *, token: bool) -> Said:
-    """What to paste to have the same made.
+def said(of: str, body: Mapping[str, Any], base: str, home: Path, *, token: bool) -> Said:
+    """What to paste to have the same done.
 
     Args:
-        body: As `/v1/generate` takes it.
+        of: `generate` or `pull`.
+        body: As `/v1/generate` or `/v1/pull` takes it.
         base: Where the server is.
         home: That it serves.
         token: Whether whoever asks must show one; it is named by a variable, and not shown.
     """
-    url = f"{base}/v1/generate?wait=true"
-    return Said(_curl(body, url, token=token), _python(body, url, token=token), command(body, home))
+    url = f"{base}/v1/{of}?wait=true"
+    python = _python(body, url, token=token, saving=of == "generate")
+    return Said(_curl(body, url, token=token), python, command(of, body, home))
 
 
 def _curl(body: Mapping[str, Any], url: str, *, token: bool) -> str:
@@ -63,16 +69,26 @@ def _curl(body: Mapping[str, Any], url: str, *, token: bool) -> str:
     return f"{shlex.join(words)}{shown} --data-raw {shlex.quote(json.dumps(body, ensure_ascii=False))}"
 
 
-def _python(body: Mapping[str, Any], url: str, *, token: bool) -> str:
+def _python(body: Mapping[str, Any], url: str, *, token: bool, saving: bool) -> str:
     more = '{"Authorization": f"Bearer {os.environ[\'ASSETCTL_TOKEN\']}"}' if token else "{}"
     headers = '{"Content-Type": "application/json"' + (f", **{more}" if token else "") + "}"
     wanted = pprint.pformat(dict(body), sort_dicts=False, width=100)
-    return _PYTHON.format(os=" os," if token else "", wanted=wanted, url=url, headers=headers, more=more)
+    text = _PYTHON + (_SAVING if saving else 'print(job["status"])\n')
+    return text.format(os=" os," if token else "", wanted=wanted, url=url, headers=headers, more=more)
 
 
-def command(body: Mapping[str, Any], home: Path) -> str:
+def command(of: str, body: Mapping[str, Any], home: Path) -> str:
     """The line that asks for the same at a terminal."""
-    words = ["assetctl", *([] if home == default_home() else ["--home", str(home)]), "generate"]
+    words = ["assetctl", *([] if home == default_home() else ["--home", str(home)]), of]
+    return shlex.join([*words, *(_pulled(body) if of == "pull" else _generated(body))])
+
+
+def _pulled(body: Mapping[str, Any]) -> list[str]:
+    return ["--", body.get("reference", "")]
+
+
+def _generated(body: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
     for role in ("checkpoint", "vae"):
         words += [f"--{role}", body[role]] if body.get(role) else []
     for name, weight in body.get("loras", {}).items():
@@ -85,8 +101,7 @@ def command(body: Mapping[str, Any], home: Path) -> str:
         words.append(f"--negative={body['negative_prompt']}")
     if body.get("num_images"):
         words += ["--count", str(body["num_images"])]
-    words += _settings(body)
-    return shlex.join([*words, "--", body.get("prompt", "")])
+    return [*words, *_settings(body), "--", body.get("prompt", "")]
 
 
 def _settings(body: Mapping[str, Any]) -> list[str]:

@@ -108,6 +108,13 @@ async function fetched(reference) {
   });
 }
 
+find("reference")?.addEventListener("input", async (event) => {
+  const reference = event.target.value.trim();
+  const headers = { "Content-Type": "application/json" };
+  const answer = reference && await fetch("/page/said?of=pull", { method: "POST", headers, body: JSON.stringify({ reference }) });
+  if (answer?.ok && event.target.value.trim() === reference) find("said").innerHTML = await answer.text(); // of a template
+});
+
 find("pull")?.addEventListener("submit", (event) => {
   event.preventDefault();
   fetched(find("reference").value.trim());
@@ -144,24 +151,27 @@ function described(details) {
   const line = (name, value) => {
     if (value !== null && value !== undefined && value !== "") list.append(made("dt", name), made("dd", String(value)));
   };
-  line("Made by", said.software);
+  line("Made by", details.software);
   line("Prompt", said.prompt);
   line("Negative prompt", said.negative_prompt);
-  for (const [name, value] of Object.entries(said.settings ?? {})) line(name, value);
+  for (const [name, value] of Object.entries(said)) {
+    if (!["prompt", "negative_prompt", "text"].includes(name) && typeof value !== "object") line(name, value);
+  }
   const assets = made("ul", "", "plain");
-  const start = { prompt: said.prompt ?? "", negative_prompt: said.negative_prompt ?? "", loras: {}, textual_inversions: {} };
+  // LoRAs become uses of their own, and are not named in the prompt a second time
+  const start = { ...said, prompt: (said.prompt ?? "").replace(/<lora:[^<>]*>/g, "").trim(), loras: {}, textual_inversions: {} };
   for (const each of details.assets) {
-    const is = each.asset ? `here, as ${each.asset.name}` : "not here";
-    assets.append(made("li", `${each.used.role}: ${each.used.name ?? each.used.hash ?? "?"} – ${is}`));
+    const is = each.asset ? `here, as ${each.asset}` : "not here";
+    assets.append(made("li", `${each.role}: ${each.name ?? each.hash ?? "?"} – ${is}`));
     if (!each.asset) continue;
-    if (each.used.role === "lora") start.loras[each.asset.name] = each.used.weight ?? 1;
-    else if (each.used.role === "embedding") start.textual_inversions[each.asset.name] = null;
-    else if (each.used.role === "checkpoint" || each.used.role === "vae") start[each.used.role] = each.asset.name;
+    if (each.role === "lora") start.loras[each.asset] = each.weight ?? 1;
+    else if (each.role === "embedding") start.textual_inversions[each.asset] = null;
+    else if (each.role === "checkpoint" || each.role === "vae") start[each.role] = each.asset;
   }
   const use = made("button", "Make one like it");
   use.type = "button";
   use.addEventListener("click", () => {
-    sessionStorage.setItem("start", JSON.stringify({ ...said.settings, ...start }));
+    sessionStorage.setItem("start", JSON.stringify(start));
     location.href = "/combine";
   });
   return [list, assets, use];
@@ -352,6 +362,7 @@ function begin(start) {
     if (value === undefined || value === null) continue;
     if (field.dataset.type === "bool") field.checked = value === true;
     else field.value = value;
+    if (field.tagName === "SELECT" && field.value !== String(value)) field.add(new Option(value, value, true, true));
   }
   for (const kind of Object.keys(uses)) show(kind);
   judge();

@@ -1,0 +1,403 @@
+"""The page without a browser: what its HTML says, that it is escaped, and what can be pasted elsewhere."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import struct
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import headers
+import pytest
+from compat.sparse import whole_checkpoint, write_sparse
+from generation import tiny
+
+from assetctl import Registry
+from assetctl.operations.library.edit import Changes
+
+pytest.importorskip("starlette")
+pytest.importorskip("jinja2")
+Image = pytest.importorskip("PIL.Image")
+
+from served import served  # noqa: E402 - which needs starlette
+
+LORA = headers.lora({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (768, 8)})
+HOSTILE = "<img src=x onerror=alert(1)> & 'quotes' \" 50% #1?"
+WORDS = "<script>alert(1)</script>"
+
+
+def picture(color, size=(40, 30), form="PNG"):
+    made = io.BytesIO()
+    Image.new("RGB", size, color).save(made, form)
+    return made.getvalue()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A home with a checkpoint and LoRAs, one of a hostile name, served."""
+    folder = tmp_path_factory.mktemp("page")
+    write_sparse(folder / "files" / "dawn.safetensors", whole_checkpoint())
+    tiny.write_vocabulary(folder / "files" / "dawn.config" / "tokenizer")
+    for number, name in enumerate(("whiskers", "plain", "other")):
+        headers.write_safetensors(folder / "files" / f"{name}.safetensors", LORA, {"n": str(number), "said": WORDS})
+    (folder / "files" / "whiskers.preview.png").write_bytes(picture("red"))
+    (folder / "files" / "other.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    with Registry.open(folder / "home") as registry:
+        registry.import_files(folder / "files")
+        # a name cannot hold brackets: words, tags and notes can
+        registry.edit(
+            "plain", Changes(name="50% & more #1", trigger_words=(WORDS,), add_tags=(HOSTILE,), notes=HOSTILE)
+        )
+    with served(folder / "home") as server:
+        yield server
+
+
+class Read(HTMLParser):
+    """Tags and text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read(reply):
+    assert reply.status == 200, reply.body
+    assert "script-src" not in reply.headers["content-security-policy"]
+    assert reply.headers["content-security-policy"].startswith("default-src 'self';")
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    found = Read(reply.body.decode())
+    for tag, attributes in found.tags:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert "style" not in attributes
+        if tag == "script":
+            assert attributes.get("src", "").startswith("/page/files/") or attributes["type"] == "application/json"
+        for name in ("src", "href", "action"):
+            value = attributes.get(name, "")
+            assert not value or (value.startswith(("/", "#")) and not value.startswith("//")), value
+    return found
+
+
+@pytest.mark.parametrize("path", ["/", "/combine", "/history", "/jobs", "/pull", "/assets/dawn", "/assets/whiskers"])
+def test_a_page_holds_nothing_of_elsewhere(server, path):
+    found = read(server.get(path))
+    assert [tag for tag, _ in found.tags].count("h1") == 1
+
+
+def test_hostile_words_are_text(server):
+    name = quote("50% & more #1", safe="")
+    for path in ("/", f"/assets/{name}", f"/?q={quote(HOSTILE)}", f"/?tag={quote(HOSTILE)}", "/page/choose?kind=lora",
+                 f"/combine?lora={name}", f"/page/choose?kind=lora&q={quote(HOSTILE)}"):  # fmt: skip
+        reply = server.get(path)
+        assert reply.status == 200
+        assert not [each for each in Read(reply.body.decode()).tags if each[0] == "img" and "onerror" in each[1]]
+        assert b"<script>alert" not in reply.body
+    assert WORDS in read(server.get(f"/assets/{name}")).text
+    assert HOSTILE in read(server.get(f"/assets/{name}")).text
+
+
+def test_what_a_form_begins_with_ends_no_script(server):
+    reply = server.get("/combine?from=1")
+    assert reply.status == 404
+    assert b"picture number 1" in reply.body
+    job = server.post("/v1/generate?wait=true", {"prompt": "</script><b>", "checkpoint": "dawn", "seed": 2**64 - 1})
+    number = job.data["images"][0]["number"]
+    page = server.get(f"/combine?from={number}").body.decode()
+    start = page.split('id="start">')[1].split("</script>")[0]
+    assert json.loads(start)["prompt"] == "</script><b>"
+    assert json.loads(start)["seed"] == str(2**64 - 1)
+
+
+def test_a_picture_is_made_again_with_both_weights_of_a_lora(server):
+    job = server.post(
+        "/v1/generate?wait=true", {"prompt": "x <lora:whiskers:0.5:0.8>", "checkpoint": "dawn", "seed": 1}
+    )
+    first = server.registry.generation(job.data["images"][0]["number"])
+    page = server.get(f"/combine?from={first.number}").body.decode()
+    start = json.loads(page.split('id="start">')[1].split("</script>")[0])
+    asked = {name: value for name, value in start.items() if name != "seed"} | {"seed": int(start["seed"])}
+    again = server.post("/v1/generate?wait=true", asked).data["images"][0]
+    second = server.registry.generation(again["number"])
+    assert second.record["assets"] == first.record["assets"]
+    assert (again["sha256"], second.assets) == (first.image_sha256, first.assets)
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", ["50% & more #1", "dawn", "other", "whiskers"]),
+        ("?kind=checkpoint", ["dawn"]),
+        ("?q=whisk", ["whiskers"]),
+        ("?q=alert", ["50% & more #1"]),
+        ("?kind=lora&family=sd1", ["50% & more #1", "other", "whiskers"]),
+        ("?family=flux1", []),
+        ("?q=%21", []),
+        ("?kind=nonsense", []),
+        ("?after=dawn", ["other", "whiskers"]),
+        ("?offset=-1&q=whiskers", ["whiskers"]),
+    ],
+)
+def test_the_library_filters_and_searches(server, query, names):
+    found = read(server.get(f"/{query}"))
+    cards = [attributes["href"] for tag, attributes in found.tags if tag == "a" and "/assets/" in attributes["href"]]
+    assert cards == [f"/assets/{quote(name, safe='')}" for name in names]
+
+
+def test_pages_follow_each_other(server, monkeypatch):
+    from assetctl.server import page
+
+    monkeypatch.setattr(page, "_CARDS", 2)
+    seen, path = [], "/?kind=lora"
+    while path:
+        found = read(server.get(path))
+        seen += [each["href"] for tag, each in found.tags if tag == "a" and "/assets/" in each["href"]]
+        path = next((each["href"] for tag, each in found.tags if tag == "a" and "after=" in each["href"]), None)
+    assert seen == [f"/assets/{quote(name, safe='')}" for name in ("50% & more #1", "other", "whiskers")]
+
+
+def test_unknown_pages_and_assets_are_said_so(server):
+    assert server.get("/assets/nobody").status == 404
+    assert server.get("/page/files/..%2f__init__.py").status == 404
+    assert server.get("/page/files/nothing").status == 404
+    assert server.get("/page/choose?kind=nonsense").status == 400
+
+
+def test_files_of_the_page_are_kept(server):
+    page = read(server.get("/"))
+    for tag, attributes in page.tags:
+        path = attributes.get("src") or attributes.get("href") or ""
+        if path.startswith("/page/files/"):
+            reply = server.get(path)
+            assert (reply.status, tag) == (200, tag)
+            assert "immutable" in reply.headers["cache-control"]
+
+
+def test_what_does_not_fit_comes_last_with_the_reason(server):
+    with Registry.open(server.registry.settings.home) as registry:
+        registry.edit("other", Changes(family="sdxl"))
+    try:
+        for query in ("", "&q=other"):
+            page = Read(server.get(f"/page/choose?kind=lora&checkpoint=dawn{query}").body.decode())
+            offers = [each for tag, each in page.tags if tag == "button"]
+            assert offers[-1]["data-name"] == "other"
+            assert offers[-1]["aria-disabled"] == "true"
+            assert "sdxl" in page.text.split("other")[-1] or "is of family sdxl" in page.text
+            assert all("aria-disabled" not in each for each in offers[:-1])
+    finally:
+        with Registry.open(server.registry.settings.home) as registry:
+            registry.edit("other", Changes(reset=("family",)))
+
+
+ASKED = {
+    "prompt": 'it\'s "a" $(cat) `x` \\ !\n-- <lora:x> ünï 猫',
+    "negative_prompt": "-blurry $HOME",
+    "checkpoint": "dawn",
+    "loras": {"50% & more #1": -0.25, "whiskers": 1},
+    "seed": 2**63 + 1,
+    "steps": 3,
+    "cfg_scale": 6.5,
+    "width": 64,
+    "height": 72,
+    "num_images": 2,
+    "auto_embeddings": False,
+    "sgm_noise": True,
+}
+
+
+def pasted(server, asked):
+    reply = server.post("/page/said", asked)
+    assert reply.status == 200, reply.body
+    texts = reply.body.decode().split("<code id=")[1:]
+    return [Read(each.partition(">")[2].partition("</code>")[0]).text for each in texts]
+
+
+def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
+    from assetctl.server.requests import job_of, request_of
+    from assetctl.wire import document
+
+    asked = ASKED | {"prompt": ASKED["prompt"].replace("<lora:x>", "")}
+    curl, python, command = pasted(server, asked)
+    ended = subprocess.run(["bash", "-c", curl], capture_output=True, check=True, timeout=60)
+    first = json.loads(ended.stdout)["data"]
+    script = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    second = server.get("/v1/jobs?limit=1").data[0]
+    assert {**first["request"]} == {**second["request"]}
+    for image in second["images"]:
+        assert f"{image['number']}.png {image['sha256']}" in script.stdout.decode()
+        assert (tmp_path / f"{image['number']}.png").is_file()
+    dry = command.replace(" generate ", " generate --dry-run --json ", 1)
+    path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    ended = subprocess.run(["bash", "-c", dry], capture_output=True, check=True, timeout=60, env=path)
+    plan = json.loads(ended.stdout)["data"]["plan"]
+    same, _ = server.registry.plan(request_of(job_of(asked)))
+    planned = document(same)
+    assert plan["seeds"] == first["request"]["seeds"]
+    assert {**plan, "seed": 0, "seeds": 0} == {**planned, "seed": 0, "seeds": 0}
+
+
+def test_what_is_fetched_is_said_elsewhere(server):
+    reference = "hf://it's/$(a)/`cat`"
+    reply = server.post("/page/said?of=pull", {"reference": reference})
+    curl, python, command = (
+        Read(each.partition(">")[2].partition("</code>")[0]).text for each in reply.body.decode().split("<code id=")[1:]
+    )
+    assert json.loads(shlex.split(curl)[-1]) == {"reference": reference}
+    assert shlex.split(command)[-3:] == ["pull", "--", reference]
+    assert repr(reference) in python
+    compile(python, "said", "exec")
+
+
+def test_a_token_is_named_and_not_told(server):
+    reply = server.post("/page/said", {"prompt": "x"}, headers={"Authorization": "Bearer sesame"})
+    assert b"sesame" not in reply.body
+    assert reply.body.count(b"ASSETCTL_TOKEN") == 3
+
+
+def test_a_request_that_makes_no_sense_is_said_so(server):
+    assert server.post("/page/said", {"nonsense": 1}).status == 400
+
+
+# previews
+
+
+def thumbnail(server, name):
+    return server.get(f"/page/thumbnails/assets/{quote(name, safe='')}")
+
+
+def color_of(reply):
+    assert reply.headers["content-type"] == "image/webp"
+    image = Image.open(io.BytesIO(reply.body))
+    assert max(image.size) <= 512
+    return image.convert("RGB").getpixel((1, 1))
+
+
+def near(color, wanted):
+    return all(abs(one - other) < 12 for one, other in zip(color, wanted, strict=True))
+
+
+def test_a_picture_beside_the_file_shows_it(server):
+    assert near(color_of(thumbnail(server, "whiskers")), (255, 0, 0))
+    again = server.get(
+        "/page/thumbnails/assets/whiskers", headers={"If-None-Match": thumbnail(server, "whiskers").headers["etag"]}
+    )
+    assert again.status == 304
+
+
+def test_what_is_no_picture_is_passed_over(server):
+    assert thumbnail(server, "other").headers["content-type"] == "image/svg+xml"
+
+
+def test_the_latest_picture_shows_what_has_none(server):
+    server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn", "seed": 200})
+    assert near(color_of(thumbnail(server, "dawn")), (200, 0, 0))
+
+
+def test_a_chosen_picture_comes_first_and_can_be_given_up(server, tmp_path):
+    chosen = tmp_path / "chosen.webp"
+    chosen.write_bytes(picture("blue", (2000, 1000), "WEBP"))
+    registry = server.registry
+    registry.edit("whiskers", Changes(preview=str(chosen)))
+    chosen.unlink()
+    assert near(color_of(thumbnail(server, "whiskers")), (0, 0, 255))
+    made = server.post("/v1/generate?wait=true", {"prompt": "x", "checkpoint": "dawn", "seed": 100}).data["images"][0]
+    registry.edit("whiskers", Changes(preview=str(made["number"])))
+    assert near(color_of(thumbnail(server, "whiskers")), (100, 0, 0))
+    registry.edit("whiskers", Changes(preview=""))
+    assert near(color_of(thumbnail(server, "whiskers")), (255, 0, 0))
+
+
+@pytest.mark.parametrize("wrong", ["nothing.png", "99999999", "/dev/zero"])
+def test_what_cannot_show_an_asset_is_refused(server, wrong):
+    from assetctl.errors import AssetctlError
+
+    with pytest.raises(AssetctlError):
+        server.registry.edit("whiskers", Changes(preview=wrong))
+
+
+def bomb():
+    """A PNG of some kilobytes that would be gigabytes."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(bytes(10**7), 9)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", rows)
+        + chunk(b"IEND", b"")
+    )
+
+
+HOSTILES = {
+    "bomb": bomb(), "cut": picture("green", (600, 600))[:200], "empty": b"",
+    "words": b"\x89PNG\r\n\x1a\n" + b"x" * 1000,
+    "svg": b"<svg onload='alert(1)'/>", "gif": picture("red", form="GIF"), "tiff": picture("red", form="TIFF"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILES)
+def test_hostile_pictures_give_none_and_no_error(tmp_path, name):
+    (tmp_path / "cat.png").write_bytes(HOSTILES[name])
+    headers.write_safetensors(tmp_path / "cat.safetensors", LORA)
+    with Registry.open(tmp_path / "home") as registry:
+        registry.import_files(tmp_path / "cat.safetensors")
+        for _ in range(2):
+            assert registry.preview("cat") is None
+    assert (tmp_path / "cat.png").read_bytes() == HOSTILES[name]
+
+
+def test_small_copies_are_known_to_du_and_prune(tmp_path, capsys):
+    from assetctl.cli.main import run
+
+    (tmp_path / "cat.png").write_bytes(picture("red"))
+    headers.write_safetensors(tmp_path / "cat.safetensors", LORA)
+    home = tmp_path / "home"
+    with Registry.open(home) as registry:
+        registry.import_files(tmp_path / "cat.safetensors")
+        assert registry.preview("cat")
+    (kept,) = (home / "cache" / "thumbnails").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
+    (kept.parent / "mine.webp").write_bytes(b"mine")
+    assert run(["--home", str(home), "du", "--json"]) == 0
+    usage = json.loads(capsys.readouterr().out)["data"]
+    assert [each["count"] for each in usage if each["kind"] == "thumbnails"] == [1]
+    assert run(["--home", str(home), "prune", "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["thumbnails"] > 0
+    assert list((home / "cache" / "thumbnails").iterdir()) == [kept.parent / "mine.webp"]
+    assert (tmp_path / "cat.png").is_file()
+
+
+def test_small_copies_are_bounded(tmp_path, monkeypatch):
+    from assetctl.operations.library import previews
+
+    monkeypatch.setattr(previews, "_LOOK_EVERY", 1)
+    monkeypatch.setattr(previews, "_MOST_KEPT", 2000)
+    with Registry.open(tmp_path / "home") as registry:
+        for number in range(60):
+            path = tmp_path / f"{number}.png"
+            path.write_bytes(picture((number * 4, 0, 0)))
+            assert previews.thumbnail(registry._workspace, path)
+    kept = previews.size_of(previews.thumbnails(tmp_path / "home"))
+    assert 0 < kept <= 2000
+
+
+def test_the_command_line_names_flags_that_there_are():
+    from assetctl.server.page.said import command
+
+    words = shlex.split(command("generate", ASKED, Path("/x")))
+    assert words[:4] == ["assetctl", "--home", "/x", "generate"]
+    assert words[-2:] == ["--", ASKED["prompt"]]
+    assert f"--negative={ASKED['negative_prompt']}" in words
