@@ -411,4 +411,4 @@ def test_whatever_is_killed_thirty_times_the_demos_pictures_are_made_once(tmp_pa
     with Registry.open(tmp_path / "home") as registry:
         registry.pull_demo()
     models = ("demo-checkpoint",)
-    kill_at_random(tmp_path / "home", 30, whom, 60, models, (0.2, 12), steps=20, painter=False)
+    kill_at_random(tmp_path / "home", 30, whom, 40, models, (0.2, 6), steps=20, painter=False)
