@@ -465,7 +465,7 @@ def test_the_command_prints_its_sheet_and_ends_with_the_code_of_what_failed(regi
 
 def test_the_hint_of_one_that_was_stopped_makes_the_rest(registry, assetctl, tmp_path, monkeypatch):
     painter = Painter(stopping(2, interrupt))
-    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda: painter)
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda _: painter)
     out = tmp_path / "my sheets" / "a.png"
     ended = assetctl("generate", "--grid", "steps: 1-3", "-c", "dream", "-o", out, "--size", "64x64", "a cat")
     assert (ended.code, ended.out) == (130, f"{out}\n")
