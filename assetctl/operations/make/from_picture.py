@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, FileError, UsageError
 from assetctl.options import LARGEST_SEED, OPTIONS, option, together
 from assetctl.pictures import UsedAsset
 from assetctl.pictures.parameters import Collection, shown
+from assetctl.prompt import parse_prompt
 from assetctl.request import Request
 from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, of_diffusers, told_apart
 
@@ -215,6 +217,7 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
     request = _request(parameters, remarks)
+    remarks += _of_tags(parameters)
     remarks += [*_of_version(parameters), *_of_machine(request), *parameters.notes, *_left_out(parameters, assets)]
     remarks.insert(0, _resemblance(parameters.software, str(request.settings["flavour"]), whole=not remarks))
     return PictureRecipe(
@@ -258,6 +261,18 @@ def _assets(parameters: PictureParameters) -> tuple[UsedAsset, ...]:
     found.extend(parameters.assets)
     found.add_loras(parameters.prompt or "", parameters.negative_prompt or "")
     return found.assets()
+
+
+#: A LoRA in a prompt that has more than a name.
+_TAG = re.compile(r"<lora:[^:<>]{1,500}:[^<>]{1,500}>")
+
+
+def _of_tags(parameters: PictureParameters) -> Iterator[str]:
+    """Weights of LoRAs in prompts that are no numbers."""
+    tags = _TAG.finditer(f"{parameters.prompt}\n{parameters.negative_prompt}")
+    for tag in dict.fromkeys(match[0] for match in islice(tags, _MAX_ASSETS)):
+        if any(weight is None for _, weight in parse_prompt(tag).loras):
+            yield f"The weight in {shown(tag)} is no number: 1 is taken."
 
 
 def _token(used: UsedAsset, prompts: str) -> dict[str, object]:

@@ -295,6 +295,20 @@ def _of_texts(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
         yield "ComfyUI reads tags of LoRAs as words: here they are LoRAs, and not read."
 
 
+#: What output of a node goes into an input of this name; `""` is any.
+_OUTPUTS: dict[str, dict[str, int]] = {
+    "CheckpointLoaderSimple": {"model": 0, "clip": 1, "vae": 2, "": 0},
+    "LoraLoader": {"model": 0, "clip": 1, "": 0},
+    **{
+        kind: {"": 0}
+        for kind in (
+            "LoraLoaderModelOnly", "CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPSetLastLayer", "EmptyLatentImage",
+            "LatentFromBatch", "RepeatLatentBatch", "KSampler", "KSamplerAdvanced", "VAELoader", "VAEDecode",
+        )
+    },
+}  # fmt: skip
+
+
 def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     """Links to models, and their names and strengths, that could not be read."""
     chain = graph.model_chain(given.get("model"))
@@ -310,8 +324,21 @@ def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
         if (not (loaders and encoders) and not is_strange) or loaders - mine:
             yield f"The text encoder of its {name.replace('_', ' ')} is not the checkpoint's: that is used."
     for node in {node.key: node for node in (*chain, *read)}.values():
-        for name, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
-            yield from _of_lora(graph, node, name, (model, clip))
+        for called, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
+            yield from _of_lora(graph, node, called, (model, clip))
+    names = (node.inputs[key] for node in chain for key in _MODEL_NAMES & node.inputs.keys())
+    if not all(model_name(graph.scalar(each, "ckpt_name")) for each in names):
+        yield "The name of its checkpoint could not be read."
+    yield from _of_outputs(graph)
+
+
+def _of_outputs(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes.values():
+        for key, value in node.inputs.items():
+            source = graph.linked(value)
+            outputs = None if source is None or node.kind not in _KNOWN else _OUTPUTS.get(source.kind)
+            if outputs is not None and value[1] != outputs.get(key, outputs.get("")):
+                yield "A link takes something else than its input is for: it is read as the usual one."
     vaes = (node for node in graph.nodes.values() if "vae_name" in node.inputs and _decodes(graph, node))
     if not all(isinstance(graph.scalar(node.inputs["vae_name"], "vae_name"), str) for node in vaes):
         yield "The name of its VAE could not be read: the checkpoint's own is used."
@@ -427,7 +454,7 @@ def _of_steps(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     last = min(each for each in (steps, end, _MOST_STEPS) if each is not None)
     if (start or 0) >= last or (share == 0 and start is None):
         yield "Its sampler took no step: all steps are taken here."
-    elif steps and share and 0 < share < steps / _MOST_STEPS:
+    elif steps and share and 0 < share < min(steps / _MOST_STEPS, 1):
         yield f"Its denoise, {share:g}, is the end of too many steps: all steps are taken here."
 
 
