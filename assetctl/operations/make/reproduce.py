@@ -27,7 +27,7 @@ from assetctl.operations.make.comparison import (
     save_comparison,
     sheet_format,
 )
-from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
+from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record, with_family
 from assetctl.operations.make.generate import generate, naming_what_is_done, see_it_can_be_made
 from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page
@@ -134,6 +134,8 @@ def plan_reproduction(
     resolver = Resolver(workspace, software=recipe.software, run=run)
     resolved = resolver.resolve_all(recipe.assets)
     _require(resolved, other_bytes=other_bytes)
+    checkpoint = next((each.asset for each in resolved if each.used.role == "checkpoint" and each.asset), None)
+    recipe = with_family(recipe, None if checkpoint is None else checkpoint.family)
     # Rules speak of assets under their names of now; the new picture, under those of then.
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
     if not recipe.exact:  # what its prompt may mean beside what it says that it used
