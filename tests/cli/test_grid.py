@@ -451,7 +451,7 @@ def test_what_makes_no_sense_is_wrong_usage(registry, assetctl, grid):
 
 
 def test_the_command_prints_its_sheet_and_ends_with_the_code_of_what_failed(registry, assetctl, tmp_path, monkeypatch):
-    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", Painter)
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda _: Painter())
     out = tmp_path / "sheet.png"
     line = ["generate", "a cat", "-c", "dream", "--steps", "1", "--size", "64x64", "--out", out]
     ended = assetctl(*line, "--grid", "steps: 1, 2")
@@ -465,7 +465,7 @@ def test_the_command_prints_its_sheet_and_ends_with_the_code_of_what_failed(regi
 
 def test_the_hint_of_one_that_was_stopped_makes_the_rest(registry, assetctl, tmp_path, monkeypatch):
     painter = Painter(stopping(2, interrupt))
-    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda: painter)
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda _: painter)
     out = tmp_path / "my sheets" / "a.png"
     ended = assetctl("generate", "--grid", "steps: 1-3", "-c", "dream", "-o", out, "--size", "64x64", "a cat")
     assert (ended.code, ended.out) == (130, f"{out}\n")
@@ -483,7 +483,7 @@ def test_a_switch_that_is_there_already_is_not_given_twice():
 
 
 def test_the_document_of_one_that_was_stopped_has_all_of_it(registry, assetctl, tmp_path, monkeypatch):
-    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda: Painter(stopping(2, interrupt)))
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda _: Painter(stopping(2, interrupt)))
     line = ("generate", "a cat", "-c", "dream", "--size", "64x64", "--grid", "steps: 1-3", "--json")
     ended = assetctl(*line, "--out", tmp_path / "sheet.png", "--seed", 7)
     assert (ended.code, ended.error["code"]) == (130, "interrupted")

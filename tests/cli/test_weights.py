@@ -23,6 +23,8 @@ def test_a_weight_for_what_has_none_is_wrong_usage(assetctl):
 
 
 @pytest.mark.usefixtures("filled")
-@pytest.mark.parametrize(("name", "code"), [("cat:nan", 2), (":0.5", 3), ("cat:", 3), ("cat:0.5:0.5", 3)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("cat:nan", 2), (":0.5", 3), ("cat:", 3), ("cat:0.5:x:0.5", 3), ("cat:0.5:0.7", 0)]
+)
 def test_odd_weights_are_told_of(assetctl, name, code):
     assert assetctl("check", name).code == code
