@@ -21,6 +21,7 @@ from assetctl import Cancelled, Registry, Request, Run
 from assetctl.catalog import Catalog
 from assetctl.cli.main import run
 from assetctl.errors import GenerationError, StorageError, UsageError
+from assetctl.operations.make.jobs import Job, of_shard
 from assetctl.plan import Picture
 from assetctl.run import Finished, Saved, Started
 
@@ -268,6 +269,48 @@ def test_every_job_is_in_one_part_and_checkpoints_stay_together(world, assetctl)
         assert max(map(len, lines)) - min(map(len, lines)) <= 1
         if parts == 3:  # as many as there are checkpoints
             assert sum(len({line % 3 for line in shard if line <= 60}) for shard in lines) <= 5
+
+
+def parts_of(jobs, parts):
+    """The numbers of pictures of each job, part by part, as every machine finds them for itself."""
+    found = []
+    for part in range(1, parts + 1):
+        listed = [Job(n, request=Request(count=count), digest=b"%05d" % n) for n, count in enumerate(jobs)]
+        found.append(of_shard(listed, part, parts))
+    assert sorted(job.line for each in found for job in each) == list(range(len(jobs)))
+    return [sorted(job.count for job in each) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("counts", "parts", "wanted"),
+    [
+        ([1, 6, 1], 3, [1, 1, 6]),
+        ([8, 1, 1], 3, [1, 1, 8]),
+        ([1, 1, 8], 3, [1, 1, 8]),
+        ([3, 2, 3, 2, 2], 2, [6, 6]),
+        ([64, *[1] * 64], 2, [64, 64]),
+        ([*[1] * 10, 10, 10], 3, [10, 10, 10]),
+        ([2, 5], 4, [0, 0, 2, 5]),
+        ([1] * 10, 4, [2, 2, 3, 3]),
+    ],
+)
+def test_parts_of_a_list_make_as_many_pictures_as_whole_jobs_allow(counts, parts, wanted):
+    assert sorted(map(sum, parts_of(counts, parts))) == wanted
+
+
+def test_no_part_has_less_than_another_could_spare():
+    chance = random.Random(7)
+    for _ in range(60):
+        counts = [chance.choice((1, 1, 2, 4, 16, 64)) for _ in range(chance.randint(1, 60))]
+        found = parts_of(counts, parts := chance.randint(1, 12))
+        assert all(found) or len(counts) < parts
+        fullest, emptiest = max(found, key=sum), min(found, key=sum)
+        assert not any(count < sum(fullest) - sum(emptiest) for count in fullest), (counts, parts)
+
+
+def test_a_part_without_jobs_says_so(world, assetctl):
+    ended = assetctl("generate", "--batch", write(world, jobs(2)), "--shard", "3/3", "--dry-run")
+    assert (ended.code, "0 of 2 jobs are this part's" in ended.err) == (0, True)
 
 
 def test_a_failed_job_keeps_no_other_and_is_tried_again(world, home, assetctl, monkeypatch):

@@ -105,7 +105,11 @@ def generate_batch(
     """
     base = base or Request()
     folder = folder_of(workspace, base.output)
-    listed = of_shard(jobs_of(jobs, base, manifest, folder, workspace.settings.home), *shard)
+    every = jobs_of(jobs, base, manifest, folder, workspace.settings.home)
+    listed = of_shard(every, *shard)
+    if not listed:
+        what = f"0 of {len(every)} job{'' if len(every) == 1 else 's'} are this part's: there are fewer than parts."
+        run.tell(Warned(message=what, hint=f"Write --shard 1/{len(every)} for as many parts as there are jobs."))
 
     def done() -> tuple[JobResult, ...]:
         return tuple(job.result for job in sorted(listed, key=lambda job: job.line))

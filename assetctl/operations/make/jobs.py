@@ -379,19 +379,64 @@ def _with_seed(job: Job) -> Request:
     return replace(job.request, settings={**job.request.settings, "seed": seed})
 
 
+#: How often all parts of a list are held against each other.
+_ROUNDS = 64
+
+
 def of_shard(jobs: list[Job], part: int, parts: int) -> list[Job]:
-    """The jobs that are made here: those of one checkpoint lie together, and every part makes as many pictures."""
+    """The jobs that are made here: each part makes as many pictures, as nearly as whole jobs come to that.
+
+    Jobs of one checkpoint lie together where that costs no evenness. It follows from the list alone, on any machine.
+    """
     if not 1 <= part <= parts:
         raise UsageError(f"There is no part {part} of {parts}.", "Write --shard 1/4, …, --shard 4/4 for four machines.")
     assets = {id(job): [(use.role or "", use.reference) for use in job.request.uses] for job in jobs}
     together = sorted(jobs, key=lambda job: (assets[id(job)], job.digest))
-    whole, before = sum(job.count for job in jobs), 0
-    found = list[Job]()
+    if parts >= len(together):
+        return together[part - 1 : part]
+    found, whole, rest = list[list[Job]](), sum(job.count for job in jobs), parts
+    for job in sorted(together, key=lambda job: -job.count):  # one that is more than a part has it to itself
+        if job.count * rest <= whole:
+            break
+        found.append([job])
+        whole, rest = whole - job.count, rest - 1
+    alone, before = {id(job) for each in found for job in each}, 0
+    shared: list[list[Job]] = [[] for _ in range(rest)]
     for job in together:
-        if before * parts // whole == part - 1:
-            found.append(job)
-        before += job.count
-    return found
+        if id(job) not in alone:
+            shared[(2 * before + job.count) * rest // (2 * whole)].append(job)  # where the middle of its pictures lies
+            before += job.count
+    _even_out(shared)
+    return (found + shared)[part - 1]
+
+
+def _even_out(parts: list[list[Job]]) -> None:
+    """Let the parts with most pictures hand jobs to those with fewest, or exchange some, until that evens out nothing."""
+    loads = [sum(job.count for job in each) for each in parts]
+    for _ in range(_ROUNDS):
+        order = sorted(range(len(parts)), key=lambda number: (loads[number], number))
+        moved = 0
+        for few, most in zip(order[: len(order) // 2], reversed(order), strict=False):
+            if loads[most] - loads[few] < 2:  # noqa: PLR2004 - a picture more than another is as even as it gets
+                break
+            moved += (by := _exchange(parts[most], parts[few], loads[most] - loads[few]))
+            loads[most], loads[few] = loads[most] - by, loads[few] + by
+        if not moved:
+            return
+
+
+def _exchange(more: list[Job], fewer: list[Job], apart: int) -> int:
+    """Move a job, or exchange two, so that two parts differ least; the number of pictures that went over."""
+    giving, taking = ({job.count: number for number, job in enumerate(each)} for each in (more, fewer))
+    gains = ((abs(apart - 2 * (give - take)), take, give) for give in giving for take in (0, *taking))
+    left, take, give = min(gains)
+    if left >= apart:
+        return 0
+    given = more.pop(giving[give])
+    if take:
+        more.append(fewer.pop(taking[take]))
+    fewer.append(given)
+    return give - take
 
 
 def stem_of(job: Job) -> str:
