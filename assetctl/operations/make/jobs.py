@@ -24,7 +24,7 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.paths import absolute, read_regular, safe_name, safe_path
-from assetctl.options import MAX_SEED, OPTIONS, RANDOM, is_number, option, shown
+from assetctl.options import MAX_SEED, OPTIONS, RANDOM, is_number, option, parse_sides, shown, together
 from assetctl.pictures.saving import FORMATS
 from assetctl.request import Output, Request, Use
 
@@ -73,7 +73,7 @@ class JobResult:
         line: Where it stands in the list, counted from 1.
         id: What the list calls it.
         status: `made` now, `here` from an earlier run, `failed`, or `waiting`: to be made by another run, or by
-            another process, which is at it.
+            another process, which is at it: then there is an error that says so.
         images: Its pictures, as far as there are any.
         error: Why it failed.
     """
@@ -250,6 +250,7 @@ def _understand(
     said = {name: value for name, value in asked.items() if value is not None}
     for name in said:
         _see_key(name)
+    said = _by_names(said)
     if "negative_prompt" in said:
         if "negative" in said:
             raise UsageError("It has a negative and a negative_prompt.", "Leave one of them out.")
@@ -272,6 +273,29 @@ def _understand(
     job.content = _content(job, below)
 
 
+def _by_names(said: dict[str, Any]) -> dict[str, Any]:
+    """What a job says, options by their names: it may use those of recipes too.
+
+    Raises:
+        UsageError: It says a thing by both names, or a size that is none.
+    """
+    found = dict(said)
+    for key, options in together("key").items():
+        if key not in said or key == options[0].name:
+            continue
+        for each in options:
+            if each.name in said:
+                raise UsageError(f"It has a {key} and a {each.name}.", "Leave one of them out.")
+        value = found.pop(key)
+        if len(options) == 1:
+            found[options[0].name] = value
+        elif isinstance(value, str):
+            found |= parse_sides(options, value)
+        else:
+            raise UsageError(f"{shown(value)} is no {key}.", "Write width and height in pixels, like 768x512.")
+    return found
+
+
 def _see_key(name: str) -> None:
     """See that a job can say this.
 
@@ -280,7 +304,7 @@ def _see_key(name: str) -> None:
     """
     if not isinstance(name, str):
         raise UsageError(f"A job has no {shown(name)}.", "Its keys are texts.")
-    if name in _KEYS or name == "negative_prompt" or any(name == each.name for each in OPTIONS):
+    if name in _KEYS or name == "negative_prompt" or any(name in (each.name, each.key) for each in OPTIONS):
         return
     if name in _OTHERS:
         raise UsageError(f"A job has no {shown(name)}.", f"Did you mean {_OTHERS[name]}?")
@@ -411,13 +435,13 @@ def of_shard(jobs: list[Job], part: int, parts: int) -> list[Job]:
 
 
 def _even_out(parts: list[list[Job]]) -> None:
-    """Let the parts with most pictures hand jobs to those with fewest, or exchange some, until that evens out nothing."""
+    """Let parts with many pictures hand jobs to those with few, or exchange some, until that evens out nothing."""
     loads = [sum(job.count for job in each) for each in parts]
     for _ in range(_ROUNDS):
         order = sorted(range(len(parts)), key=lambda number: (loads[number], number))
         moved = 0
         for few, most in zip(order[: len(order) // 2], reversed(order), strict=False):
-            if loads[most] - loads[few] < 2:  # noqa: PLR2004 - a picture more than another is as even as it gets
+            if loads[most] - loads[few] < 2:  # a picture more than another is as even as it gets
                 break
             moved += (by := _exchange(parts[most], parts[few], loads[most] - loads[few]))
             loads[most], loads[few] = loads[most] - by, loads[few] + by
