@@ -24,9 +24,9 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.paths import absolute, read_regular, safe_name, safe_path
-from assetctl.options import MAX_SEED, OPTIONS, RANDOM, is_number, option, parse_sides, shown, together
+from assetctl.options import MAX_SEED, OPTIONS, RANDOM, option, parse_sides, shown, together
 from assetctl.pictures.saving import FORMATS
-from assetctl.request import Output, Request, Use
+from assetctl.request import Output, Request, Use, lora_uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -328,7 +328,8 @@ def _text(said: Mapping[str, Any], name: str, most: int = _LONGEST) -> str | Non
 def _request(said: Mapping[str, Any]) -> Request:
     """What a job itself asks for."""
     uses = [Use(role, name) for role in ("checkpoint", "vae") if (name := _text(said, role)) is not None]
-    uses += _loras(said.get("loras", []))
+    loras = said.get("loras", [])
+    uses += lora_uses(loras if isinstance(loras, dict) else _names(loras, "loras"))
     uses += [Use("embedding", name) for name in _names(said.get("embeddings", []), "embeddings")]
     for name in ("auto_embeddings", "dynamic"):
         if not isinstance(said.get(name, False), bool):
@@ -342,15 +343,6 @@ def _request(said: Mapping[str, Any]) -> Request:
         auto_embeddings=said.get("auto_embeddings"),
         dynamic=said.get("dynamic"),
     )
-
-
-def _loras(said: object) -> list[Use]:
-    if not isinstance(said, dict):
-        return [Use.parse("lora", name) for name in _names(said, "loras")]
-    for name, weight in said.items():
-        if weight is not None and not is_number(weight):
-            raise UsageError(f"The weight of {shown(name)} is {shown(weight)}.", """Write {"whiskers": 0.8}.""")
-    return [Use("lora", name, None if weight is None else float(weight)) for name, weight in said.items()]
 
 
 def _names(said: object, called: str) -> list[str]:
