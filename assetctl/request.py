@@ -244,6 +244,8 @@ def lora_uses(given: Iterable[str] | Mapping[str, float | None]) -> list[Use]:
             raise UsageError(
                 f"The weight of {options.shown(name)} is {options.shown(weight)}.", """Write {"whiskers": 0.8}."""
             )
+        if weight is not None:
+            options.check_weight(weight, options.shown(name))  # some whole numbers are too large to be others
     return [Use("lora", name, None if weight is None else float(weight)) for name, weight in given.items()]
 
 

@@ -161,3 +161,13 @@ def test_a_prompt_is_read_as_its_flavour_reads_it(assetctl):
         said = assetctl("prompt", text, "--flavour", flavour).err
         assert all(word in said for word in told), said
     assert assetctl("prompt", text, "--flavour", "x").code == 2
+
+
+def test_a_prompt_that_nobody_writes_is_refused_in_one_sentence(assetctl, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "home"))
+    long = "a" * 60_000 + " " * 60_000
+    for typed in (("prompt", long), ("check", "--prompt", long), ("generate", long, "--dry-run")):
+        ended = assetctl(*typed, "--json")
+        assert (ended.code, ended.error["code"]) == (2, "usage")
+        assert "120000 characters" in ended.error["message"]
+    assert assetctl("prompt", "[a:b:1e999]", "--flavour", "a1111").code == 0

@@ -16,8 +16,9 @@ from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, Us
 from assetctl.identify.plugins import family_called
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.prompts import with_embeddings
-from assetctl.options import check_weight, filled, option
+from assetctl.options import check_weight, filled, option, refuse_impossible, refuse_unobeyed
 from assetctl.prompt import parse_prompt
+from assetctl.prompt.syntax import refuse_length
 from assetctl.request import Use
 from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
@@ -50,11 +51,12 @@ def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        UsageError: A weight for what takes none, or two checkpoints.
+        UsageError: A weight for what takes none, two checkpoints, or a prompt that is too long.
     """
+    prompts = (request.prompt, request.negative_prompt)
+    refuse_length(*prompts)
     uses = _singled([(use, _found(read, use)) for use in request.uses])
     unknown = []
-    prompts = (request.prompt, request.negative_prompt)
     parsed = [parse_prompt(text) for text in prompts if text]
     tags = ((*tag, unet) for each in parsed for tag, unet in zip(each.loras, each.unet_weights, strict=True))
     for name, weight, unet in tags:
@@ -408,7 +410,7 @@ def check(
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        UsageError: Nothing was chosen, or there is no such purpose.
+        UsageError: Nothing was chosen, there is no such purpose, or `generate` would refuse an option.
     """
     known: Purpose | None = next((each for each in PURPOSES if each == purpose), None)
     if purpose is not None and known is None:
@@ -421,5 +423,8 @@ def check(
     if known is None:
         known = "generate" if selection.checkpoint is not None and not selection.of("controlnet") else "any"
     if known == "generate":
-        selection = with_settings(selection, selection.settings)
+        asked = selection.settings
+        selection = with_settings(selection, asked)
+        refuse_impossible(selection.settings)
+        refuse_unobeyed(asked, selection.settings)
     return judge(workspace, selection, purpose=known, commercial=commercial)
