@@ -441,18 +441,62 @@ def complete(settings: Settings) -> dict[str, Any]:
     return {each.name: each.silent for each in OPTIONS if each.silent is not None} | dict(settings)
 
 
+#: Options that one flavour alone obeys.
+_OBEYED_BY = {
+    "a1111": (
+        "ensd", "sgm_noise", "variation_seed", "variation_strength", "resize_seed_width", "resize_seed_height",
+        "emphasis", "pad_prompts", "old_editing",
+    ),
+    "comfyui": (
+        "start_step", "end_step", "leftover_noise", "latent_batch", "latent_index", "prompt_l", "negative_l", "sizes",
+        "negative_sizes",
+    ),
+}  # fmt: skip
+
+
 def refuse_unobeyed(asked: Settings, filled_in: Settings) -> None:
-    """Refuse what was asked for and would do nothing.
+    """Refuse what was asked for and would do nothing, or two things at once.
 
     Raises:
-        UsageError: diffusers samples, and something is asked for that it does not obey, or has not.
+        UsageError: The flavour does not obey something that is asked for, or has it not; or two schedules are named.
     """
-    if not sampled_by_diffusers(filled_in["flavour"]):
-        return
-    of_diffusers(filled_in["sampler"], filled_in["scheduler"])
+    flavour = filled_in["flavour"]
+    elsewhere = {name: whose for whose, names in _OBEYED_BY.items() for name in names if whose != flavour}
+    plain = sampled_by_diffusers(flavour)
     usual = {"eta": usual_eta(filled_in["sampler"])}
     for each in OPTIONS:
-        if each.sampled and asked.get(each.name, each.silent) not in (each.silent, usual.get(each.name)):
-            raise UsageError(
-                f"{each.called} does nothing where diffusers samples.", "Leave it out, or --flavour diffusers."
-            )
+        unobeyed = each.sampled if plain else each.name in elsewhere
+        if unobeyed and asked.get(each.name, each.silent) not in (each.silent, usual.get(each.name)):
+            where = "where diffusers samples" if plain else f"with --flavour {flavour}"
+            hint = f"Leave it out, or choose --flavour {elsewhere.get(each.name, FLAVOURS[0])}."
+            raise UsageError(f"{each.called} does nothing {where}.", hint)
+    _refuse_two_schedules(asked)
+
+
+def _refuse_two_schedules(asked: Settings) -> None:
+    named, scheduler = str(asked.get("sampler") or ""), asked.get("scheduler") or AUTOMATIC
+    sampler, own = told_apart(named)
+    if AUTOMATIC not in (own, scheduler) and own != scheduler:
+        message = f"--sampler {named!r} and --scheduler {scheduler!r} name two schedules."
+        raise UsageError(message, f"Write --sampler {sampler!r} for {scheduler}, or leave --scheduler out for {own}.")
+
+
+def refuse_impossible(settings: Settings) -> None:
+    """Refuse a sampler that diffusers has not, and a beginning behind the last step (as KSampler Advanced has them).
+
+    Raises:
+        UsageError: There is certainly no such thing. ComfyUI's schedule DDIM has more steps than are asked for: that
+            is left to the run.
+    """
+    if sampled_by_diffusers(settings["flavour"]):
+        of_diffusers(settings["sampler"], settings["scheduler"])
+    start, end, steps = settings["start_step"], settings["end_step"], settings["steps"]
+    if settings["flavour"] != "comfyui" or not start:
+        return
+    if 0 < end <= start:
+        message = f"There is no step from --start-step {start} to --end-step {end}."
+        raise UsageError(message, "Steps are counted from 0, and --end-step is the first that is not made.")
+    longer = "DDIM" in (settings["scheduler"], told_apart(settings["sampler"])[0])
+    if start >= steps and not longer:
+        message = f"--start-step {start} is behind the last step: there are {steps}, counted from 0."
+        raise UsageError(message, "Choose a lower --start-step, or more with --steps.")

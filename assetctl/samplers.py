@@ -224,7 +224,9 @@ def canonical_flavour(name: str) -> str:
     Raises:
         UsageError: There is none of this name.
     """
-    return _one_of(name, (*FLAVOURS, LEGACY), "flavour")
+    if name.strip().lower() == LEGACY:  # which records and histories name, and nobody else needs to know of
+        return LEGACY
+    return _one_of(name, FLAVOURS, "flavour")
 
 
 def canonical_noise(name: str) -> str:
@@ -263,6 +265,31 @@ def usual_eta(sampler: str) -> float:
     return {"DDIM": 0.0, "DDIM CFG++": 0.0, "TCD": 0.3}.get(told_apart(sampler)[0], 1.0)
 
 
+#: Samplers that add noise before a step, and those that draw noise anew at one; of each flavour some others besides.
+_CHURNING = ("Euler", "Heun", "Heun++ 2", "DPM2")
+_DRAWING = (
+    "Euler a", "DPM2 a", "DPM++ 2S a", "DPM++ SDE", "DPM++ 2M SDE", "DPM++ 2M SDE Heun", "DPM++ 3M SDE", "TCD",
+    "DDIM CFG++", "Euler a CFG++", "DPM++ 2S a CFG++", "RES a", "RES a CFG++", "SEEDS 2", "SEEDS 3", "SA-Solver",
+    "SA-Solver PECE",
+)  # fmt: skip
+
+
+def takes_churn(sampler: str, flavour: str) -> bool:
+    """Whether a sampler adds noise before its steps where somebody asks for it: `--s-churn`."""
+    return told_apart(sampler)[0] in (*_CHURNING, *(("DDIM",) if flavour == "comfyui" else ()))
+
+
+def takes_eta(sampler: str, flavour: str) -> bool:
+    """Whether a sampler draws as much noise anew as somebody asks for: `--eta`."""
+    own = ("DDIM", "DPM fast", "DPM adaptive") if flavour == "a1111" else ()
+    return told_apart(sampler)[0] in (*_DRAWING, *own)
+
+
+def asks_twice(sampler: str) -> bool:
+    """Whether a sampler asks the model twice a step, as A1111 counts for prompts that change between steps."""
+    return told_apart(sampler)[0] in ("Heun", "DPM2", "DPM2 a", "DPM++ SDE", "DPM++ 2S a", "Restart")
+
+
 def _one_of(name: str, names: tuple[str, ...], what: str) -> str:
     wanted = name.strip() if name.strip() in names else name.strip().lower()
     if wanted not in names:
@@ -296,7 +323,7 @@ def of_diffusers(sampler: str, scheduler: str = AUTOMATIC) -> str:
         return what
     raise UsageError(
         f"diffusers has no sampler {what!r}.",
-        "Leave out --flavour diffusers: A1111's and ComfyUI's take it; `assetctl samplers` lists what there is.",
+        "Choose --flavour a1111 or comfyui, which take it; `assetctl samplers` lists what there is.",
     )
 
 

@@ -118,10 +118,20 @@ class Graph:
             return leads
 
         for node in self.walk(link, follow):
-            populated = node.inputs.get("populated_text")
-            values = [populated] if isinstance(populated, str) else [node.inputs.get(each) for each in _TEXTS]
-            found |= dict.fromkeys(each for each in values if isinstance(each, str) and each.strip())
+            found |= dict.fromkeys(text for each in _said(node) if (text := _as_text(node, each)) and text.strip())
         return list(found)
+
+    def texts_are_read(self, link: object) -> tuple[bool, bool]:
+        """Whether there is any text behind a conditioning, be it empty, and whether all that leads to one does."""
+        any_, all_ = False, self.linked(link) is not None or isinstance(link, str)
+        for node in self.walk(link, _towards_texts):
+            any_ |= node.kind == "ConditioningZeroOut"
+            leads = [node.inputs[each] for each in (*_CONDITIONING, *_TEXTS) if each in node.inputs]
+            leads += [each for each in _towards_texts(node, 0) if isinstance(each, str)]
+            for each in leads:
+                is_text = _as_text(node, each) is not None
+                any_, all_ = any_ or is_text, all_ and (is_text or self.linked(each) is not None)
+        return any_ or isinstance(link, str), all_
 
     def behind(self, link: object, name: str) -> Any:  # noqa: ANN401 - any plain value
         """The first value of one name on the way to a conditioning's texts."""
@@ -167,6 +177,18 @@ class Graph:
         link = sampler.inputs.get("latent_image") or sampler.inputs.get("latent")
         node = self.linked(link)
         return node is not None and node.kind.startswith("Empty")
+
+
+def _said(node: Node) -> list[Any]:
+    populated = node.inputs.get("populated_text")
+    return [populated] if isinstance(populated, str) else [node.inputs.get(each) for each in _TEXTS]
+
+
+def _as_text(node: Node, value: object) -> str | None:
+    """A text; of a node that encodes texts also a number, which ComfyUI makes a text of."""
+    if "clip" in node.inputs and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
 
 
 _LATENTS_OF_SAMPLER = {"latent_image", "latent", "samples", "optional_latent"}

@@ -49,6 +49,29 @@ def sound(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
+class Altered(str):
+    """Text that lost characters that cannot be shown when it was made clean."""
+
+    __slots__ = ()
+
+
+def is_altered(text: str) -> bool:
+    """Whether a text is no longer what it was once it is clean, apart from the ends of its lines."""
+    return isinstance(text, Altered) or len(text) > MAX_TEXT or bool(_CONTROL.search(_NEWLINE.sub("\n", sound(text))))
+
+
+def shown(value: object) -> str:
+    """As much of a value that makes no sense as a sentence should repeat, or nothing."""
+    text = line(f"{value:g}" if isinstance(value, float) else str(value)[:MAX_LINE]) or ""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+_SHOWN = 40
+
+#: What to say of a picture whose text lost some.
+LOST = "Its text has characters that cannot be shown: they are left out."
+
+
 def clean(value: object) -> str:
     """Text of any number of lines without control characters; empty for what is no text."""
     if not isinstance(value, str):
@@ -176,7 +199,7 @@ def _is_bearable(value: object, depth: int) -> bool:
 
 def _tidy(value: object, depth: int) -> object:
     if isinstance(value, str):
-        return clean(value)
+        return Altered(clean(value)) if is_altered(value) else clean(value)
     if isinstance(value, dict | list) and depth >= MAX_DEPTH:
         return None
     if isinstance(value, dict):
@@ -226,6 +249,7 @@ class PictureParameters:
             not clean: they are for making the picture again.
         text: The infotext itself, where there is one.
         notes: What it says that is not carried over, each in one sentence.
+        illegible: Those of `prompt` and `negative_prompt` that were there and could not be read: none is not empty.
         unread: Names of texts that may be parameters, of a program that is not known here. All else is empty then.
     """
 
@@ -240,6 +264,7 @@ class PictureParameters:
     text: str | None = None
     understood: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    illegible: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 
 import headers
 import pytest
@@ -199,6 +200,10 @@ def test_templates_are_drawn_for_each_picture_by_its_seed(assetctl, home):
 
 def test_what_is_no_template_is_wrong_usage(assetctl):
     pytest.importorskip("dynamicprompts")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert assetctl("generate", "a {!c|d}", "--dynamic", "--dry-run", *SMALL).code == 0
+    assert told == []
     for prompt, words in (("a __nobody__", "no wildcard"), ("a {b", "cannot be read")):
         ended = assetctl("generate", prompt, "--dynamic", "--dry-run", *SMALL)
         assert (ended.code, words in ended.err) == (2, True), ended.err
@@ -206,3 +211,75 @@ def test_what_is_no_template_is_wrong_usage(assetctl):
     assert (ended.code, "goes with --dynamic" in ended.err) == (2, True)
     ended = assetctl("generate", "a {b|c}", "--dynamic", "--count", "2", "--grid", "steps: 1, 2", "--dry-run")
     assert (ended.code, "Leave --count out" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("--flavour comfyui --start-step 30 --steps 20", "behind the last step: there are 20"),
+        ("--flavour comfyui --start-step 20 --steps 20", "behind the last step: there are 20"),
+        ("--flavour comfyui --start-step 3 --end-step 2 --steps 20", "no step from --start-step 3 to --end-step 2"),
+        ("--flavour comfyui --start-step 9 --end-step 9 --steps 5 --sampler ddim", "no step from --start-step 9"),
+        ("--start-step 3", "--start-step does nothing with --flavour a1111"),
+        ("--end-step 3 --flavour diffusers", "--end-step does nothing where diffusers samples"),
+        ("--latent-batch 2", "--latent-batch does nothing with --flavour a1111"),
+        ("--prompt-l cat", "choose --flavour comfyui"),
+        ("--variation-strength 0.5 --flavour comfyui", "choose --flavour a1111"),
+        ("--emphasis none --flavour comfyui", "--emphasis does nothing with --flavour comfyui"),
+        ("--flavour legacy --sampler Restart", "Choose --flavour a1111 or comfyui"),
+        ("--flavour legacys", "Choose one of: a1111, comfyui, diffusers."),
+        ("--sampler dpmpp_2m_karras --scheduler exponential", "name two schedules"),
+    ],
+)
+def test_what_would_do_nothing_is_refused_before_anything_is_loaded(assetctl, tmp_path, asked, said):
+    jobs = tmp_path / "jobs.txt"
+    jobs.write_text(json.dumps({"prompt": "a cat"}))
+    for ended in (
+        assetctl("generate", "a cat", "--dry-run", *asked.split()),
+        assetctl("check", "dream", "--prompt", "a cat", *asked.split()),
+        assetctl("generate", "--batch", jobs, "--dry-run", *asked.split()),
+    ):
+        assert (ended.code, said in " ".join(ended.err.split())) == (2, True), ended.err
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "--flavour comfyui --start-step 19 --steps 20",
+        "--flavour comfyui --start-step 2 --end-step 3",
+        "--flavour comfyui --start-step 20 --sampler ddim",
+        "--sampler dpmpp_2m_karras --scheduler karras",
+        "--start-step 0 --latent-batch 1",
+    ],
+)
+def test_what_can_be_made_is_not(assetctl, asked):
+    ended = assetctl("generate", "a cat", "--dry-run", *asked.split())
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("--variation-seed 5", "--variation-seed does nothing without --variation-strength"),
+        ("--variation-seed 5 --variation-strength 0.1", None),
+        ("--flavour comfyui --leftover-noise", "--leftover-noise does nothing without --end-step"),
+        ("--flavour comfyui --latent-index 3", "--latent-index 3 is beyond a batch of 1"),
+        ("--flavour comfyui --latent-index 3 --latent-batch 4", None),
+        ("--flavour comfyui --prompt-l cat", "--prompt-l does nothing: dream is of family sd1"),
+        ("--flavour comfyui --sizes 64x64+0+0-64x64", "--sizes does nothing: dream is of family sd1"),
+        ("--s-churn 5", "--s-churn does nothing: Euler a adds no noise"),
+        ("--s-churn 5 --sampler Heun", None),
+        ("--s-tmin 1", "--s-tmin does nothing without --s-churn"),
+        ("--eta 0.5 --sampler Euler", "--eta does nothing: Euler draws no noise"),
+        ("--eta 0.5 --sampler DDIM", None),
+        ("--eta 0.5 --sampler DDIM --flavour comfyui", "--eta does nothing: DDIM draws no noise"),
+        ("--sampler DDIM", None),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_told_of(assetctl, asked, said):
+    planned = assetctl("generate", "a cat", "--dry-run", *asked.split(), "--json").data
+    checked = assetctl("check", "dream", "--prompt", "a cat", *asked.split(), "--json").data
+    for data in (planned, checked):
+        found = [each["message"] for each in data["findings"] if each["rule"] == "idle_settings"]
+        assert (len(found), said or "" in str(found)) == (said is not None, said or True), found
+        assert said is None or said in found[0]

@@ -123,3 +123,15 @@ def test_a_step_costs_little_beside_the_model():
         run("a1111", "Euler a", AUTOMATIC, 20, lambda x, *_: (x, x), noise="CPU")
         took.append((time.perf_counter() - begun) / 20)
     assert min(took) < 0.005  # it is a tenth of that, where nothing else runs
+
+
+def test_what_is_said_of_eta_and_churn_is_so():
+    from assetctl.samplers import takes_churn, takes_eta
+
+    for sampler, flavour in itertools.product([each.name for each in listing().samplers], ("a1111", "comfyui")):
+
+        def made(sampler: str = sampler, flavour: str = flavour, **asked: float):
+            return run(flavour, sampler, AUTOMATIC, 5, shape=(1, 4, 4, 4), **asked)
+
+        assert torch.equal(made(eta=0.4), made(eta=0.6)) is not takes_eta(sampler, flavour), (sampler, flavour)
+        assert torch.equal(made(), made(s_churn=5.0)) is not takes_churn(sampler, flavour), (sampler, flavour)

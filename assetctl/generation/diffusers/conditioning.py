@@ -19,7 +19,7 @@ from assetctl.prompt.chunks import Chunk, Token, cut_prompt
 from assetctl.prompt.comfyui import cut_comfyui
 from assetctl.prompt.editing import composed, timeline
 from assetctl.prompt.syntax import bare
-from assetctl.samplers import LEGACY, told_apart
+from assetctl.samplers import LEGACY, asks_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -328,10 +328,6 @@ def _at(timeline: Timeline, time: int) -> Conditioning:
     return next((each for end, each in timeline if time <= end), timeline[0][1])
 
 
-#: Samplers that ask the model twice a step, as A1111 counts them for prompts that change between steps.
-_TWICE = ("Heun", "DPM2", "DPM2 a", "DPM++ SDE", "DPM++ 2S a", "Restart")
-
-
 def guidance(
     encoders: Sequence[Encoder], prompts: Sequence[ParsedPrompt], settings: Settings, skip: int, *, zeros: bool
 ) -> Guidance:
@@ -388,8 +384,7 @@ class _Way:
 
     @classmethod
     def of(cls, encoders: Sequence[Encoder], settings: Settings, skip: int) -> _Way:
-        twice = told_apart(settings["sampler"])[0] in _TWICE
-        return cls(encoders, settings, skip, settings["steps"] * (2 if twice else 1))
+        return cls(encoders, settings, skip, settings["steps"] * (2 if asks_twice(settings["sampler"]) else 1))
 
     def timeline(self, text: str) -> Timeline:
         """A prompt's texts, encoded together: one that is shorter ends in empty chunks."""

@@ -211,7 +211,8 @@ def windowed(way: Course, settings: Settings, levels: Levels) -> Course:
         if not settings["leftover_noise"]:
             sigmas[-1] = way.sigmas[-1]  # nothing, or for UniPC nearly so
     if start >= len(sigmas) - 1:
-        raise UsageError(f"--start-step {start} is behind the last step.", "There are as many as --steps says.")
+        message = f"--start-step {start} is behind the last step: there are {len(sigmas) - 1}, counted from 0."
+        raise UsageError(message, "Choose a lower --start-step, or a later --end-step.")
     sigmas = sigmas[start:]
     from_the_top = bool(sigmas[0] >= levels.sigmas[-1] * (1 - _NEARLY))
     return replace(way, sigmas=sigmas, start=(1 + sigmas[0] ** 2) ** 0.5 if from_the_top else sigmas[0])

@@ -6,7 +6,9 @@ was killed is found again, and recorded.
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +18,11 @@ from assetctl.errors import (
     AssetctlError,
     CatalogError,
     FileError,
+    GenerationError,
     InternalError,
     MissingExtraError,
     NameTakenError,
     StorageError,
-    UsageError,
 )
 from assetctl.files.disk import storage_errors
 from assetctl.operations.make.generate import (
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
 
 #: How often a process may end while it makes a job, before others are made first.
 _DEADLY = 3
+
+#: Seconds without a picture after which another process is waited for no longer, and between two looks at it.
+_PATIENCE, _LOOK = 1800.0, 1.0
 
 #: Jobs that a warning names.
 _MOST_NAMED = 10
@@ -105,7 +110,11 @@ def generate_batch(
     """
     base = base or Request()
     folder = folder_of(workspace, base.output)
-    listed = of_shard(jobs_of(jobs, base, manifest, folder, workspace.settings.home), *shard)
+    every = jobs_of(jobs, base, manifest, folder, workspace.settings.home)
+    listed = of_shard(every, *shard)
+    if not listed:
+        what = f"0 of {len(every)} job{'' if len(every) == 1 else 's'} are this part's: there are fewer than parts."
+        run.tell(Warned(message=what, hint=f"Write --shard 1/{len(every)} for as many parts as there are jobs."))
 
     def done() -> tuple[JobResult, ...]:
         return tuple(job.result for job in sorted(listed, key=lambda job: job.line))
@@ -147,7 +156,6 @@ def _look_up(workspace: Workspace, jobs: Sequence[Job]) -> None:
 def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
     """See of each job whether it can be made, and how; of one that cannot, why."""
     known: dict[object, Any] = {}
-    names: dict[Path, Job] = {}
     for job in sorted(jobs, key=lambda job: job.line):
         run.check()
         try:
@@ -155,9 +163,6 @@ def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
             if job.request.output not in known:
                 known[job.request.output] = _target(workspace, job)
             target: OutputPath = replace(known[job.request.output], stem=stem_of(job))
-            for path in () if target.name is None else target.planned(job.count):
-                if (other := names.setdefault(Path(path), job)) is not job:
-                    raise UsageError(f"{other.place} has {path} already.", "Name another file in out, or a folder.")
             wanted = [(number, seed, plan) for number, seed, plan in _missing(job) if target.name is not None]
             target.require_free(
                 number for number, seed, plan in wanted if not _saved_before(workspace, plan, target, number, seed)
@@ -166,6 +171,24 @@ def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
             raise
         except AssetctlError as error:
             job.fail(error)
+        except Exception as error:  # noqa: BLE001 - one job's defect keeps no other
+            job.fail(_defect(error))
+
+
+def _defect(error: Exception) -> InternalError:
+    return InternalError(f"{type(error).__name__}: {error}", "Run it alone with --debug, and report it.")
+
+
+#: What keeps a job's own folder or name from being used, and says nothing of others.
+_OWN = frozenset(
+    {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES}
+)
+
+
+def _is_its_own(error: StorageError) -> bool:
+    """Whether what could not be saved is a matter of that job's folder alone."""
+    cause = error.__cause__
+    return isinstance(error, NameTakenError) or (isinstance(cause, OSError) and cause.errno in _OWN)
 
 
 def _tell_what_was_seen(jobs: Sequence[Job], run: Run) -> None:
@@ -234,10 +257,23 @@ def _in_order(workspace: Workspace, jobs: Sequence[Job], run: Run) -> list[Job]:
 
 
 def _make_all(workspace: Workspace, jobs: Sequence[Job], backend: Backend, run: Run) -> None:
-    """Make these jobs; those that another process is at are looked at again when all others are done."""
+    """Make these jobs; what another process is at is waited for, and made here as far as that leaves it."""
     busy = [job for job in jobs if not _make(workspace, job, backend, run)]
+    if busy:
+        which = f"{len(busy)} job{'' if len(busy) == 1 else 's'}: {_named(busy)}"
+        run.tell(Warned(message=f"Another process is at {which}. What it leaves is made here.", hint=None))
+    since, there = time.monotonic(), 0
+    while busy := [job for job in busy if not _make(workspace, job, backend, run)]:
+        _look_up(workspace, busy)
+        if (now := sum(len(job.images) for job in busy) - len(busy)) != there:
+            since, there = time.monotonic(), now
+        if time.monotonic() - since > _PATIENCE:
+            break
+        run.wait(_LOOK)
     for job in busy:
-        _make(workspace, job, backend, run)
+        what = f"another process is at it, and has made no picture for {_PATIENCE / 60:g} minutes"
+        error = GenerationError(f"{job.place}: {what}.", "Run the same command when that process has ended.")
+        error.reference, job.error = job.place, error
 
 
 def _make(workspace: Workspace, job: Job, backend: Backend, run: Run) -> bool:
@@ -254,13 +290,13 @@ def _make(workspace: Workspace, job: Job, backend: Backend, run: Run) -> bool:
         except (CatalogError, MissingExtraError):
             raise
         except StorageError as error:
-            if not isinstance(error, NameTakenError):
+            if not _is_its_own(error):
                 raise
             job.fail(error)
         except AssetctlError as error:
             job.fail(error)
         except Exception as error:  # noqa: BLE001 - whatever a backend raises is told of the job that it is about
-            job.fail(InternalError(f"{type(error).__name__}: {error}", "Run it alone with --debug, and report it."))
+            job.fail(_defect(error))
     run.tell(Finished(task=job.place, error=None if job.error is None else job.error.code))
     return True
 
@@ -311,7 +347,7 @@ def _saved_before(workspace: Workspace, plan: Plan, target: OutputPath, number: 
         if said is None or _essence(said) != _essence(picture_record(plan, seed, {})):
             continue
         entry = entry_of(plan, path, seed, said)
-        if not workspace.catalog.generations.has_file(entry.image_sha256):
+        if not workspace.catalog.generations.has_file(entry.image_sha256, entry.image_path):
             return path
     return None
 
@@ -319,7 +355,10 @@ def _saved_before(workspace: Workspace, plan: Plan, target: OutputPath, number: 
 def _essence(said: Mapping[str, Any]) -> object:
     """What a record says of the picture, whoever wrote it and on what machine."""
     settings = {each.name: said.get(each.name, each.silent) for each in OPTIONS}
-    assets = [(each["role"], each["sha256"], each.get("weight")) for each in _objects(said.get("assets"))]
+    assets = [
+        (each["role"], each["sha256"], each.get("weight"), each.get("text_weight"))
+        for each in _objects(said.get("assets"))
+    ]
     return said.get("prompt"), said.get("negative_prompt"), said.get("prediction"), settings, assets
 
 

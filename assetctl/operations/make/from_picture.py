@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, FileError, UsageError
 from assetctl.options import LARGEST_SEED, OPTIONS, option, together
 from assetctl.pictures import UsedAsset
-from assetctl.pictures.parameters import Collection
+from assetctl.pictures.parameters import Collection, shown
+from assetctl.prompt import parse_prompt
 from assetctl.request import Request
 from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, of_diffusers, told_apart
 
@@ -31,6 +33,7 @@ class PictureRecipe:
         assets: What it was made of, as it names them.
         then: What the catalog said of each of them when the picture was made, by the fields of `Asset`.
         remarks: What is not carried over, each in one sentence.
+        last_layer: Whether it asks for the last layer of its text encoders, as SD 1 reads without being asked.
         environment: Where it was made; empty where that is not known.
         threads: Their number, where it can be had.
     """
@@ -41,6 +44,7 @@ class PictureRecipe:
     assets: tuple[UsedAsset, ...]
     then: tuple[dict[str, Any], ...]
     remarks: tuple[str, ...] = ()
+    last_layer: bool = False
     prediction: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     threads: int | None = None
@@ -193,19 +197,27 @@ class _Reader:
 
 #: Fields that are used, or that say nothing of how the picture looks; those of options come with these.
 _UNDERSTOOD = {
-    "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Hashes", "Schedule type", "Version", "RNG",
-    "Created Date", "Used embeddings", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
+    "Model", "Version", "Created Date", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
     "Model 1", "Module 1", "App", "Operations", "Template", "Negative Template", "Batch size", "Batch pos",
     "Time taken", "Wildcard prompt", "Wildcard negative prompt", "sv_prompt", "sv_negative", "Source Identifier",
 }  # fmt: skip
 
 
 def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
-    """A recipe for a picture that resembles one of A1111, ComfyUI or another program."""
+    """A recipe for a picture that resembles one of A1111, ComfyUI or another program.
+
+    Raises:
+        FileError: One of its prompts is there and cannot be read: without it, that is another picture.
+    """
+    for name in ("prompt", "negative_prompt"):
+        if name in parameters.illegible and getattr(parameters, name) is None:
+            hint = "`assetctl inspect PICTURE` shows what it says; `assetctl generate` makes one of words of your own."
+            raise FileError(f"The picture's {name.replace('_', ' ')} could not be read.", hint)
     remarks: list[str] = []
     assets = _assets(parameters)
     ours = tuple(used for used in assets if used.role in _USABLE)
     request = _request(parameters, remarks)
+    remarks += _of_tags(parameters)
     remarks += [*_of_version(parameters), *_of_machine(request), *parameters.notes, *_left_out(parameters, assets)]
     remarks.insert(0, _resemblance(parameters.software, str(request.settings["flavour"]), whole=not remarks))
     return PictureRecipe(
@@ -215,7 +227,17 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
         assets=ours,
         then=tuple(_token(used, f"{parameters.prompt}\n{parameters.negative_prompt}") for used in ours),
         remarks=tuple(remarks),
+        last_layer=parameters.fields.get("stop_at_clip_layer") == "-1",
     )
+
+
+def with_family(recipe: PictureRecipe, family: str | None) -> PictureRecipe:
+    """The recipe where its checkpoint's family is known, with a remark on what that makes another picture."""
+    if not recipe.last_layer or recipe.exact or family == "sd1":
+        return recipe
+    first = _resemblance(recipe.software, str(recipe.request.settings["flavour"]), whole=False)
+    remark = "It reads the last layer of its text encoders, where the last but one is usual: that one is read here."
+    return replace(recipe, remarks=(first, *recipe.remarks[1:], remark))
 
 
 def _resemblance(software: str | None, flavour: str, *, whole: bool) -> str:
@@ -241,6 +263,18 @@ def _assets(parameters: PictureParameters) -> tuple[UsedAsset, ...]:
     return found.assets()
 
 
+#: A LoRA in a prompt that has more than a name.
+_TAG = re.compile(r"<lora:[^:<>]{1,500}:[^<>]{1,500}>")
+
+
+def _of_tags(parameters: PictureParameters) -> Iterator[str]:
+    """Weights of LoRAs in prompts that are no numbers."""
+    tags = _TAG.finditer(f"{parameters.prompt}\n{parameters.negative_prompt}")
+    for tag in dict.fromkeys(match[0] for match in islice(tags, _MAX_ASSETS)):
+        if any(weight is None for _, weight in parse_prompt(tag).loras):
+            yield f"The weight in {shown(tag)} is no number: 1 is taken."
+
+
 def _token(used: UsedAsset, prompts: str) -> dict[str, object]:
     """In other programs, an embedding's token is the name of its file; with folders where the prompt has these."""
     if used.role != "embedding" or not used.name:
@@ -251,6 +285,9 @@ def _token(used: UsedAsset, prompts: str) -> dict[str, object]:
 def _request(parameters: PictureParameters, remarks: list[str]) -> Request:
     settings = {each.name: _setting(each, parameters, remarks) for each in OPTIONS if each.name not in _TOGETHER}
     settings |= _sampled(parameters, settings["sampler"], remarks)
+    more = (parameters.settings.get("steps") or 0) - settings["steps"]
+    if more > 0 and settings["start_step"]:  # as many steps are taken of fewer
+        settings["start_step"] = max(settings["start_step"] - more, 0)
     if settings["flavour"] == "diffusers":  # which knows nothing of what tunes samplers elsewhere
         settings = {name: value for name, value in settings.items() if not option(name).sampled}
     return Request(prompt=parameters.prompt or "", negative_prompt=parameters.negative_prompt or "", settings=settings)
@@ -411,23 +448,26 @@ def _scheduler(parameters: PictureParameters, sampler: str, remarks: list[str]) 
 
 
 def _left_out(parameters: PictureParameters, assets: Sequence[UsedAsset]) -> list[str]:
-    """One sentence on what is not carried over, if anything is: fields by the word they begin with."""
+    """What is not carried over, if anything is: fields by the word they begin with, and what makes no sense whole."""
     unfit = [used for used in assets if used.role not in _USABLE]
-    others = [f"the {used.role} {used.name or used.hash}" for used in unfit]
-    named, known = set[str](), _UNDERSTOOD | together("field").keys()
+    others = [f"the {'model' if used.role == 'other' else used.role} {used.name or used.hash}" for used in unfit]
+    named, options = set[str](), {**together("field"), "Eta DDIM": [], "Model hash": [], "VAE hash": []}
     for key in (*parameters.fields, *parameters.extra):
         is_told = any(used.name and used.name in parameters.fields.get(key, "") for used in unfit)
-        if not (is_told or key in parameters.understood or key in known or key.startswith("AddNet")):
+        if not (is_told or key in parameters.understood or key in _UNDERSTOOD or key.startswith("AddNet")):
             named.add(key)
     groups: dict[str, list[str]] = {}
-    for key in sorted(named):
+    told = sorted(key for key in named if key in options and key in parameters.fields)
+    unread = ", ".join(f"{key} ({shown(parameters.fields[key])})" for key in told[:_SHOWN])
+    for key in sorted(named.difference(told)):
         groups.setdefault(key.split()[0], []).append(key)
     fields = [keys[0] if len(keys) == 1 else f"{first} ({len(keys)} settings)" for first, keys in groups.items()]
     left = [*others, *fields]
-    if not left:
-        return []
-    shown = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
-    return [f"Not carried over: {shown}."]
+    sentences = [f"Not understood: {unread}. What is usual is taken."] if told else []
+    if left:
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        sentences.append(f"Not carried over: {', '.join(left[:_SHOWN])}{more}.")
+    return sentences
 
 
 _SHOWN = 12

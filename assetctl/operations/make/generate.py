@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from assetctl.types import Asset, CheckReport, Finding
 
 
+#: Bytes of the longest name that a file may have; the disks that there are agree on it.
+LONGEST_FILE_NAME = 255
+
 #: What a person may take for a format of ours, or wrote by mistake, and would find as the name of a folder.
 _OTHERS = (
     ".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff", ".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin",
@@ -76,6 +79,8 @@ class OutputPath:
             return
         for number in numbers:
             path = self._named(number)
+            if len(path.name.encode()) > LONGEST_FILE_NAME:
+                raise UsageError(f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter --out.")
             if path.is_dir():
                 raise UsageError(f"{path} is a folder.", "Choose another name with --out.")
             if os.path.lexists(path) and not self._may_replace(path, number):

@@ -12,7 +12,7 @@ from assetctl.errors import UnusableError, UsageError
 from assetctl.files.paths import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, selected, with_settings
-from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, refuse_unobeyed
+from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, refuse_impossible, refuse_unobeyed
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.syntax import refuse_length
@@ -76,7 +76,7 @@ def resolve(workspace: Workspace, request: Request, known: dict[object, Any] | N
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        UsageError: There is no prompt, or several checkpoints could be meant.
+        UsageError: There is no prompt, several checkpoints could be meant, or an option would do nothing.
         FileError: A file is gone, damaged or changed.
         IncompatibleError: The selection cannot work together.
         UnusableError: Something in it cannot be generated with yet.
@@ -88,6 +88,9 @@ def resolve(workspace: Workspace, request: Request, known: dict[object, Any] | N
             "assetctl cannot start from a picture yet.", f"Leave {request.inputs[0].path} out: text makes the picture."
         )
     selection = selected(workspace, request, complete=True, note_unknown_tags=True)
+    selection = with_settings(selection, request.settings)
+    refuse_impossible(selection.settings)  # whatever nobody asked for does no harm in records
+    refuse_unobeyed(request.settings, selection.settings)
     return resolve_selection(workspace, request, selection, known)
 
 
@@ -143,7 +146,7 @@ def resolve_selection(
     """
     refuse_length(request.prompt, request.negative_prompt)
     selection = with_settings(selection, request.settings)
-    refuse_unobeyed(request.settings, selection.settings)
+    refuse_impossible(selection.settings)
     settings = tuple((name, value) for name, value in selection.settings.items() if name != "seed")
     alike = (selection.uses, selection.unknown_loras, settings)
     report = _once(known, alike, lambda: judge(workspace, selection, purpose="generate"))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from assetctl.options import OPTIONS, together
 from assetctl.pictures.parameters import (
+    LOST,
     NO_FILE,
     Collection,
     Dialect,
     PictureParameters,
     clean,
+    digits,
+    is_altered,
     line,
     mapping,
     number,
@@ -44,20 +47,25 @@ class Fields:
     Attributes:
         plain: Values as written, without the quotes around them.
         nested: Values that are JSON objects or arrays.
+        twice: Names that were said again with another value.
+        lost: Whether something in the line is of no field, or there are more fields than are kept.
     """
 
     plain: dict[str, str] = field(default_factory=dict)
     nested: dict[str, Any] = field(default_factory=dict)
+    twice: set[str] = field(default_factory=set)
+    lost: bool = False
 
 
 def parse_fields(line: str) -> Fields:
     """Take a line apart, in time linear in its length. What follows a comma and names no field belongs to the
-    value before it; of two fields of one name the first counts."""
+    value before it; of two fields of one name the last counts, as in A1111."""
     found, failures, place = Fields(), 0, 0
     while place < len(line) and len(found.plain) + len(found.nested) < MAX_FIELDS:
         key = _KEY.match(line, place)
         if key is None:
-            place = _past_comma(line, place)
+            start, place = place, _past_comma(line, place)
+            found.lost |= bool(line[start:place].strip(" ,\t\n"))
             continue
         name, start = key[1].strip(), key.end()
         end = _end_of_special(line, start) if failures < _MAX_FAILURES else None
@@ -66,6 +74,7 @@ def parse_fields(line: str) -> Fields:
             end = _end_of_plain(line, start)
         _keep(found, name, line[start:end].strip())
         place = _past_comma(line, end)
+    found.lost |= bool(line[place:].strip())
     return found
 
 
@@ -101,13 +110,14 @@ def _end_of_special(line: str, place: int) -> int | None:
 
 
 def _keep(found: Fields, name: str, value: str) -> None:
-    if name in found.plain or name in found.nested:
-        return
     special = parse_json(value) if value[:1] in ('"', "{", "[") else None
+    before = found.plain.pop(name, found.nested.pop(name, None))
     if isinstance(special, dict | list):
         found.nested[name] = special
     else:
         found.plain[name] = clean(special if isinstance(special, str) else value)
+    if before is not None and before != found.plain.get(name, found.nested.get(name)):
+        found.twice.add(name)
 
 
 NEGATIVE = "Negative prompt:"
@@ -157,10 +167,36 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
         extra=fields.nested,
         text=clean(text),
         understood=_neutral(said),
-        notes=(_SHEET,) if said.get("Script") == "X/Y/Z plot" else (),
+        notes=tuple(_notes(text, fields)),
     )
     expressed = {each.field: each.name for each in OPTIONS}
-    return with_understood(found, {**expressed, "Eta DDIM": "eta", "Version": "software"}, _ROLES), at is not None
+    found = with_understood(found, {**expressed, "Eta DDIM": "eta", "Version": "software"}, _ROLES)
+    return replace(found, understood=found.understood - _unreadable(said)), at is not None
+
+
+def _notes(text: str, fields: Fields) -> Iterator[str]:
+    """What of a text is not what it seems."""
+    if fields.plain.get("Script") == "X/Y/Z plot":
+        yield _SHEET
+    for name in sorted(fields.twice):
+        yield f"It says its {name} twice: the last counts, as in A1111."
+    if fields.lost:
+        yield "Its line of fields has something that is not understood."
+    if is_altered(text.strip("\0\ufeff \n")):
+        yield LOST
+
+
+def _unreadable(said: Mapping[str, str]) -> frozenset[str]:
+    """Fields of options, and hashes, whose values are none: nothing else says what they were."""
+    found = {name for name in ("Model hash", "VAE hash") if said.get(name) and digits(said[name]) is None}
+    if settings({"eta": said.get("Eta DDIM", "0")}).get("eta") is None:
+        found.add("Eta DDIM")
+    for name, options in together("field").items():
+        values = said.get(name, "").split("x") if len(options) > 1 else [said.get(name)]
+        pairs = zip(options, values, strict=False)
+        if len(values) != len(options) or any(not settings({each.name: value}) for each, value in pairs):
+            found.add(name)
+    return frozenset(found)
 
 
 def _without_templates(lines: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -193,7 +229,7 @@ def _settings(said: dict[str, str]) -> dict[str, Any]:
 
 def _neutral(said: dict[str, str]) -> frozenset[str]:
     """Fields that say no more than that something is as usual, or that belong to one that is read."""
-    names = {key for key in said if key.startswith("AddNet")}
+    names = {key for key in said if key.startswith("AddNet") or (key in _ROLES and not said[key])}
     if said.get("VAE", "x").lower() in NO_FILE:
         names.add("VAE")
     if said.get("Schedule type", "").lower() in ("automatic", "karras", "exponential"):
@@ -239,7 +275,7 @@ def _assets(positive: str, negative: str, fields: Fields) -> Collection:
     model = said.get("Model")
     found.add("checkpoint", model, digest=said.get("Model hash"))
     vae = said.get("VAE", "")
-    if vae.lower() not in NO_FILE:
+    if vae.lower() not in NO_FILE or "VAE" not in said:
         found.add("vae", vae, digest=said.get("VAE hash"))
     for name, digest in _pairs(said.get("Lora hashes") or said.get("LoRA hashes", "")):
         found.add("lora", name, digest=digest)

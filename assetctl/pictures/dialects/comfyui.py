@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.graph import Graph, Node, to_api
 from assetctl.pictures.parameters import (
+    LOST,
     MAX_ASSETS,
     NO_FILE,
+    Altered,
     Collection,
     Dialect,
     PictureParameters,
@@ -26,12 +28,13 @@ from assetctl.pictures.parameters import (
     parse_json,
     prompt,
     settings,
+    shown,
     written,
 )
 from assetctl.samplers import SCHEDULERS, a1111_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _PLACES = ("ImageDescription", "Make", "Model", "Software", "UserComment", "Comment")
 _PREFIX = re.compile(r"\s*(prompt|workflow)\s*:", re.IGNORECASE)
@@ -67,6 +70,9 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     fields = {key: text for key in _FIELDS if (text := written(plain.get(key)))}
     prompts = "\n".join(filter(None, (positive, negative, both.get("prompt_l"), both.get("negative_l"))))
     tokens = _tokens(prompts)
+    missing = _illegible(graph, given)
+    if other["clip_skip"] == 1:  # which is not what every family reads without being asked
+        fields["stop_at_clip_layer"] = "-1"
     return PictureParameters(
         software="ComfyUI",
         prompt=_with_tokens(positive, tokens),
@@ -76,6 +82,7 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
         fields=fields,
         understood=_understood(fields, from_nothing=_from_nothing(graph, given)),
         notes=tuple(dict.fromkeys(_notes(graph, samplers, given, edited=edited))),
+        illegible=missing,
     )
 
 
@@ -85,7 +92,7 @@ def _understood(fields: dict[str, str], *, from_nothing: bool) -> frozenset[str]
         "scheduler": fields.get("scheduler") in SCHEDULERS.values(),
         "denoise": from_nothing or fields.get("denoise") == "1",
     }
-    known = ("sampler_name", "start_at_step", "end_at_step")
+    known = ("sampler_name", "start_at_step", "end_at_step", "stop_at_clip_layer")
     return frozenset(key for key in fields if key in known or tells.get(key, False))
 
 
@@ -136,6 +143,17 @@ def _text(graph: Graph, given: dict[str, Any], *names: str) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def _sides(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """What leads to either prompt, as far as the sampler has it."""
+    for name, keys in (("prompt", ("positive", "conditioning")), ("negative_prompt", ("negative",))):
+        yield from ((name, given[key]) for key in keys if key in given)
+
+
+def _illegible(graph: Graph, given: dict[str, Any]) -> frozenset[str]:
+    """Prompts that are there and of which nothing could be read; an empty one is read."""
+    return frozenset(name for name, link in _sides(given) if not graph.texts_are_read(link)[0])
 
 
 def _clip_skip(graph: Graph, given: dict[str, Any]) -> int | None:
@@ -229,7 +247,10 @@ def _notes(graph: Graph, samplers: list[Node], given: dict[str, Any], *, edited:
         yield f"{len(samplers)} samplers made it: only the one that starts from an empty picture is followed."
     yield from _of_latents(graph, given)
     yield from _of_sampling(given)
+    yield from _of_steps(graph, given)
+    yield from _unread_values(graph, given)
     yield from _of_texts(graph, given)
+    yield from _of_models(graph, given)
     yield from _of_decoding(graph, samplers[0])
 
 
@@ -254,6 +275,15 @@ def _of_sampling(given: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_texts(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    sides = dict(_sides(given))
+    if "prompt" not in sides:
+        yield "It does not say its prompt: none is taken."
+    for name, link in sides.items():
+        any_, all_ = graph.texts_are_read(link)
+        if not all_:
+            yield f"{'Part of its' if any_ else 'Its'} {name.replace('_', ' ')} could not be read: it is left out."
+        if any(isinstance(each, Altered) for each in graph.texts(link)):
+            yield LOST
     encoders = [graph.encoders(given.get(side)) for side in ("positive", "negative")]
     if any(len(each) > 1 for each in encoders):
         yield "Several texts were combined: they are read as one."
@@ -263,6 +293,71 @@ def _of_texts(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     texts = f"{_text(graph, given, 'positive', 'conditioning')}{_text(graph, given, 'negative')}"
     if "<lora:" in texts.lower():
         yield "ComfyUI reads tags of LoRAs as words: here they are LoRAs, and not read."
+
+
+#: What output of a node goes into an input of this name; `""` is any.
+_OUTPUTS: dict[str, dict[str, int]] = {
+    "CheckpointLoaderSimple": {"model": 0, "clip": 1, "vae": 2, "": 0},
+    "LoraLoader": {"model": 0, "clip": 1, "": 0},
+    **{
+        kind: {"": 0}
+        for kind in (
+            "LoraLoaderModelOnly", "CLIPTextEncode", "CLIPTextEncodeSDXL", "CLIPSetLastLayer", "EmptyLatentImage",
+            "LatentFromBatch", "RepeatLatentBatch", "KSampler", "KSamplerAdvanced", "VAELoader", "VAEDecode",
+        )
+    },
+}  # fmt: skip
+
+
+def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    """Links to models, and their names and strengths, that could not be read."""
+    chain = graph.model_chain(given.get("model"))
+    mine = {node.key for node in chain if _MODEL_NAMES & node.inputs.keys()}
+    is_strange = any(node.kind not in _KNOWN for node in graph.nodes.values())  # and told of
+    if not mine and not is_strange:
+        yield "What leads to its model could not be followed: the first that there is is taken."
+    read: list[Node] = []
+    for name, link in _sides(given):
+        encoders = graph.encoders(link)
+        read += [node for each in encoders for node in graph.clip_chain(each.inputs.get("clip"))]
+        loaders = {node.key for node in read if "ckpt_name" in node.inputs}
+        if (not (loaders and encoders) and not is_strange) or loaders - mine:
+            yield f"The text encoder of its {name.replace('_', ' ')} is not the checkpoint's: that is used."
+    for node in {node.key: node for node in (*chain, *read)}.values():
+        for called, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
+            yield from _of_lora(graph, node, called, (model, clip))
+    names = (node.inputs[key] for node in chain for key in _MODEL_NAMES & node.inputs.keys())
+    if not all(model_name(graph.scalar(each, "ckpt_name")) for each in names):
+        yield "The name of its checkpoint could not be read."
+    decoding = _decoding(graph)
+    vaes = [node for node in graph.nodes.values() if decoding is None or node.key in decoding]
+    names = (node.inputs["vae_name"] for node in vaes if "vae_name" in node.inputs)
+    if not all(isinstance(graph.scalar(each, "vae_name"), str) for each in names):
+        yield "The name of its VAE could not be read: the checkpoint's own is used."
+    yield from _of_outputs(graph)
+
+
+def _of_outputs(graph: Graph) -> Iterator[str]:
+    """Links that known nodes could not have run with."""
+    for node in graph.nodes.values():
+        for key, value in node.inputs.items():
+            source = graph.linked(value)
+            outputs = None if source is None or node.kind not in _KNOWN else _OUTPUTS.get(source.kind)
+            if outputs is not None and value[1] != outputs.get(key, outputs.get("")):
+                yield "A link takes something else than its input is for: it is read as the usual one."
+
+
+def _of_lora(graph: Graph, node: Node, name: object, strengths: tuple[object, object]) -> Iterator[str]:
+    said = graph.scalar(name, "lora_name")
+    if not isinstance(said, str):
+        yield "The name of a LoRA could not be read: it is left out."
+    elif said.strip().lower() in NO_FILE:
+        return
+    for part, value in zip(_PARTS, strengths, strict=True):
+        is_needed = part == "model" or node.kind == "LoraLoader"  # others take one strength for both
+        if (is_needed or value is not None) and number(graph.scalar(value, f"strength_{part}")) is None:
+            called = model_name(said) or "without a name"
+            yield f"The strength of the LoRA {called} could not be read: 1 is taken, or its other one."
 
 
 def _of_decoding(graph: Graph, sampler: Node) -> Iterator[str]:
@@ -317,10 +412,52 @@ def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
     if steps and end is not None and end < steps:
         leftover = str(plain.get("return_with_leftover_noise", "disable")).lower() == "enable"
         found |= {"end_step": end, "leftover_noise": leftover}
-    if steps and share is not None and 0.01 < share < 1 and start is None:
+    if steps and share is not None and steps / _MOST_STEPS <= share < 1 and start is None:
         more = int(steps / share)
         found |= {"steps": more, "start_step": more - steps}
     return found
+
+
+_MOST_STEPS = 10_000
+
+#: A sampler's settings that are not asked for where they are missing, and what reads them.
+_SILENT: dict[str, Callable[[object], object]] = {
+    "scheduler": line, "denoise": number, "start_at_step": integer, "end_at_step": integer,
+}  # fmt: skip
+
+
+#: Likewise of nodes that latents and texts pass through, by the bounds of what can have been.
+_SILENT_OF_NODES = {
+    "batch_size": (1, 4096), "amount": (1, 4096), "batch_index": (0, 4095), "length": (1, 4096),
+    "stop_at_clip_layer": (-24, -1),
+}  # fmt: skip
+
+
+def _unread_values(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    """Values that are there and are none: of the sampler, and of nodes that its latents and texts pass through."""
+    encoders = [each for _, link in _sides(given) for each in graph.encoders(link)]
+    passed = graph.latents(_latent(given))
+    passed += [node for each in encoders for node in graph.clip_chain(each.inputs.get("clip"))]
+    looked = [(node.inputs, key) for node in passed for key in _SILENT_OF_NODES if key in node.inputs]
+    looked += [(given, key) for key in _SILENT if key in given]
+    for inputs, key in looked:
+        said = graph.scalar(inputs[key], key)
+        bounds = _SILENT_OF_NODES.get(key)
+        read = _SILENT[key](said) if bounds is None else integer(said, *bounds)
+        if read is None or (key == "denoise" and not 0 <= (number(said) or 0) <= 1):
+            yield f"Its {key}, {shown(said)}, could not be read: what is usual is taken."
+
+
+def _of_steps(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    """Whether it took any step, and not more than can be told."""
+    plain = {key: graph.scalar(given.get(key), key) for key in ("steps", "start_at_step", "end_at_step", "denoise")}
+    steps, start, end = (integer(plain[key]) for key in ("steps", "start_at_step", "end_at_step"))
+    share = number(plain["denoise"])
+    last = min(each for each in (steps, end, _MOST_STEPS) if each is not None)
+    if (start or 0) >= last or (share == 0 and start is None):
+        yield "Its sampler took no step: all steps are taken here."
+    elif steps and share and 0 < share < min(steps / _MOST_STEPS, 1):
+        yield f"Its denoise, {share:g}, is the end of too many steps: all steps are taken here."
 
 
 def _of_sdxl(graph: Graph, given: dict[str, Any]) -> dict[str, Any]:
