@@ -647,7 +647,7 @@ class Registry:
         from assetctl.operations.make.generate import generate_each
 
         plans = [self.plan(request) for request in requests]
-        painter = backend or DiffusersBackend()
+        painter = backend or DiffusersBackend(self._to_keep)
         with running(run) as run:
             return generate_each(self._workspace, plans, painter, output=requests[0].output, run=run)
 

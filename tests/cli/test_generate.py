@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 
 import headers
 import pytest
@@ -199,6 +200,10 @@ def test_templates_are_drawn_for_each_picture_by_its_seed(assetctl, home):
 
 def test_what_is_no_template_is_wrong_usage(assetctl):
     pytest.importorskip("dynamicprompts")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert assetctl("generate", "a {!c|d}", "--dynamic", "--dry-run", *SMALL).code == 0
+    assert told == []
     for prompt, words in (("a __nobody__", "no wildcard"), ("a {b", "cannot be read")):
         ended = assetctl("generate", prompt, "--dynamic", "--dry-run", *SMALL)
         assert (ended.code, words in ended.err) == (2, True), ended.err

@@ -171,3 +171,11 @@ def test_a_prompt_that_nobody_writes_is_refused_in_one_sentence(assetctl, tmp_pa
         assert (ended.code, ended.error["code"]) == (2, "usage")
         assert "120000 characters" in ended.error["message"]
     assert assetctl("prompt", "[a:b:1e999]", "--flavour", "a1111").code == 0
+
+
+def test_a_batch_of_comfyuis_that_is_too_large_is_refused_before_anything_is_loaded(assetctl, demo):
+    typed = ("generate", "a star", "--dry-run", "--json", "--flavour", "comfyui", "--size", "1024x1024")
+    for more in (("--latent-batch", "1025"), ("--latent-index", "1024")):
+        ended = assetctl(*typed, *more)
+        assert (ended.code, "1024 are the most" in ended.error["message"]) == (2, True)
+    assert assetctl(*typed, "--latent-batch", "1024").code == 0

@@ -399,6 +399,7 @@ def test_what_is_left_out_is_named_once_and_a_negative_seed_is_chance(assetctl, 
     left = next(remark for remark in ended.data["remarks"] if "Not carried over" in remark)
     assert (left.count("foo") + left.count("Refiner"), "Hires upscale" in left) == (1, True)
     assert any("random" in remark for remark in ended.data["remarks"])
+    assert "the other " not in left
 
 
 def test_a_name_that_is_taken_is_an_error_unless_forced_and_the_original_always(assetctl, made, home, tmp_path):

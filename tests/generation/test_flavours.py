@@ -686,3 +686,68 @@ def test_sdxl_is_told_other_texts_and_sizes(models):
     assert (first.sizes, plain.sizes) == ((2048, 1024, 0, 8, 512, 256), ())
     assert torch.equal(tell(clip_skip=2).at(0)[1].states, dog.states)
     assert not torch.equal(tell(clip_skip=3).at(0)[1].states, dog.states)
+
+
+@pytest.mark.parametrize("noise", ["CPU", "NV"])
+@pytest.mark.parametrize("shape", [(7, 4, 8, 6), (5, 4, 5, 5), (3, 1, 1, 3), (9, 4, 3, 3)])
+def test_one_picture_of_a_batch_is_the_one_that_is_drawn_with_all(monkeypatch, noise: str, shape: tuple[int, ...]):
+    from assetctl.generation.sampling import noise as module
+
+    monkeypatch.setattr(module, "_AT_ONCE", 64)
+    for place in range(shape[0]):
+        whole, one = (module.SOURCES[noise](5) for _ in range(2))
+        for _ in range(2):  # the second goes on where the first ended
+            assert torch.equal(one.draw_one(shape, place), whole.draw(shape)[place : place + 1])
+
+
+def test_a_large_batch_takes_the_memory_of_a_picture(monkeypatch):
+    largest, draw = [0], torch.randn
+
+    def noted(*size: Any, **more: Any) -> torch.Tensor:
+        found = draw(*size, **more)
+        largest[0] = max(largest[0], found.numel())
+        return found
+
+    monkeypatch.setattr(torch, "randn", noted)
+    for sampler in ("Euler a", "DPM++ 2M SDE"):
+        first, *between = noise_of(5, (4, 32, 32), sampler=sampler, latent_batch=1024, latent_index=1000)
+        assert {each.shape for each in (first, *between)} == {(1, 4, 32, 32)}
+    assert largest[0] < 2 * 2**20
+
+
+def test_what_is_remembered_of_a_path_is_bounded_by_bytes_and_changes_no_number(monkeypatch):
+    from assetctl.generation.sampling import noise as module
+
+    sigmas, like = torch.linspace(14.0, 0.1, 30), torch.zeros(1, 4, 8, 8)
+    plain = module.brownian("CPU", 3, sigmas, like)
+    expected = [plain(*each) for each in itertools.pairwise(sigmas)]
+    monkeypatch.setattr(module, "_MOST_BYTES", 1000)
+    path = module._Path("CPU", 3, float(sigmas.min()), float(sigmas.max()), (1, 4, 8, 8), 0)
+    bounded = module.brownian("CPU", 3, sigmas, like)
+    assert all(
+        torch.equal(bounded(*each), other) for each, other in zip(itertools.pairwise(sigmas), expected, strict=True)
+    )
+    for start, end in itertools.pairwise(sigmas.tolist()):
+        path.way(end, start)
+    assert len(path._halves) <= 8
+
+
+def test_another_sizes_noise_counts_in_the_latents_of_the_vae():
+    from assetctl.generation.diffusers.flavoured import varied
+    from assetctl.generation.sampling.noise import SOURCES
+
+    first = SOURCES["CPU"](3).draw((1, 4, 8, 8))
+    settings = filled({"noise": "CPU", "resize_seed_width": 64, "resize_seed_height": 64}, None, [])
+    other = SOURCES["CPU"](3).draw((4, 4, 4))
+    assert torch.equal(varied(first, settings, 3, 16)[0, :, 2:6, 2:6], other)
+
+
+def test_and_is_a_word_to_comfyui_and_runs_no_negative_prompt(models):
+    from assetctl.generation.diffusers.session import Loaded, Session
+    from assetctl.run import silent
+
+    plan = tiny.plan(models.folder("sd1"), "a cat AND a dog", tokenizer=models.vocabulary, negative="rain")
+    loaded = Loaded.load(plan, "cpu", "fp32", silent())
+    for flavour, guided in (("a1111", True), ("comfyui", False)):
+        plan.settings.update(flavour=flavour, cfg_scale=1.0)
+        assert bool(Session.begin(plan, loaded).prompts.away) == guided

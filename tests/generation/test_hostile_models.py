@@ -381,6 +381,19 @@ def test_a_lora_of_far_more_tensors_than_there_are_modules_is_refused_at_once(mo
     assert time.monotonic() - start < 10
 
 
+def test_whether_a_lora_has_too_many_tensors_does_not_depend_on_those_that_are_on(models: Models, tmp_path: Path):
+    from diffusers import StableDiffusionPipeline
+
+    from assetctl.generation.diffusers.pipeline import _modules
+
+    pipeline = StableDiffusionPipeline.from_pretrained(models.folder("sd1").path)
+    tiny.write_lora(tmp_path / "ink.safetensors", pipeline, 1)
+    before = _modules(pipeline)
+    for name in ("one", "two"):
+        pipeline.load_lora_weights(tmp_path / "ink.safetensors", adapter_name=name)
+        assert _modules(pipeline) == before
+
+
 def test_a_loras_tensor_without_a_byte_in_it_is_refused(models: Models, tmp_path: Path):
     import torch
     from safetensors.torch import save_file

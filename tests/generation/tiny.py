@@ -308,7 +308,9 @@ def asset(path: Path, kind: str, family: str | None, **fields: Any) -> Asset:
 
 
 def _sha256(path: Path) -> str:
-    """Of all bytes of a file or folder, of those files that somebody can be expected to read."""
+    """Of all bytes of a file or folder, of those files that somebody can be expected to read; any, of what is not."""
+    if not path.exists():
+        return "ab" * 32
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     read = (each.read_bytes() for each in files if each.is_file() and each.stat().st_size < 2**28)
     return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in read)).hexdigest()

@@ -38,7 +38,7 @@ def test_tells_weights_that_burn_pictures(case: dict[str, Any]):
      "+", "-", ")1", "1", "1.", "::", "__a/", ")."],
 )  # fmt: skip
 def test_takes_time_linear_in_the_length(unit: str):
-    started = time.perf_counter()
+    started = time.process_time()
     unread(unit * (400_000 // len(unit)) + "]]]")
     foreign(unit * (400_000 // len(unit)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -49,12 +49,12 @@ def seconds(count):
     words = [f"word{number:05}x" for number in range(count)]
     text, taken = ", ".join(words), []
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         pieces = split_at_tokens(text, words)
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.process_time() - begun)
     assert [token for _, token in pieces if token] == words
     return min(taken)
 
 
-def test_ten_times_as_many_words_of_embeddings_take_not_a_hundred_times_as_long():
-    assert seconds(2000) < 50 * seconds(200)
+def test_four_times_as_many_words_of_embeddings_take_not_sixteen_times_as_long():
+    assert seconds(8000) < 10 * seconds(2000)

@@ -76,12 +76,14 @@ class Painter:
         count, place = (
             (self.settings["latent_batch"], self.settings["latent_index"]) if flavour == "comfyui" else (1, 0)
         )
-        first, between = first_and_between(flavour, self.settings, seed, sigmas, (count, *shape), like)
+        # what is taken out of a larger batch has its first noise from there alone
+        here = place if place < count else 0
+        first, between = first_and_between(flavour, self.settings, seed, sigmas, (count, *shape), like, here)
         if flavour == "a1111":
-            return varied(first, self.settings, seed), between
-        if place >= count:  # taken out of a larger batch, with its first noise alone
-            return SOURCES["CPU"](seed).draw((place + 1, *shape))[place:].to(first), _only(between, 0)
-        return first[place : place + 1], _only(between, place)
+            return varied(first, self.settings, seed, self.pipeline.vae_scale_factor), between
+        if place >= count:
+            first = SOURCES["CPU"](seed).draw_one((place + 1, *shape), place).to(first)
+        return first, between
 
     def image(self, latents: torch.Tensor) -> Any:  # noqa: ANN401 - a PIL image, or `None` for NaN
         """The picture of some latents, its numbers cut off to 8 bits, as both programs do."""
@@ -195,11 +197,6 @@ def _turned(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
     return ((sizes[at + 1], sizes[at]) for at in range(0, len(sizes), 2))
 
 
-def _only(between: Between, place: int) -> Between:
-    """One picture's share of the noise of a batch."""
-    return lambda sigma, after: between(sigma, after)[place : place + 1]
-
-
 def windowed(way: Course, settings: Settings, levels: Levels) -> Course:
     """Some of the steps alone, from one and up to another: as ComfyUI's KSampler Advanced.
 
@@ -225,16 +222,16 @@ def windowed(way: Course, settings: Settings, levels: Levels) -> Course:
 _NEARLY = 1e-5
 
 
-def varied(first: torch.Tensor, settings: Settings, seed: int) -> torch.Tensor:
+def varied(first: torch.Tensor, settings: Settings, seed: int, side: int = 8) -> torch.Tensor:
     """A picture's first noise with a second seed's mixed in, or with another size's in its middle (A1111).
 
-    Both are drawn anew; what goes on with the first noise's source is not moved by it.
+    Both are drawn anew; what goes on with the first noise's source is not moved by it. A latent is of `side` pixels.
     """
     strength, size = settings["variation_strength"], (settings["resize_seed_height"], settings["resize_seed_width"])
     resized = all(size)
     if not (strength or resized):
         return first
-    shape = (first.shape[1], *(side // 8 for side in size)) if resized else tuple(first.shape[1:])
+    shape = (first.shape[1], *(pixels // side for pixels in size)) if resized else tuple(first.shape[1:])
     noise = SOURCES[settings["noise"]](seed).draw(shape)
     if strength:
         noise = mixed(noise, SOURCES[settings["noise"]](settings["variation_seed"]).draw(shape), strength)

@@ -309,9 +309,10 @@ def _load(pipeline: DiffusionPipeline, name: str, lora: PlannedUse) -> None:
 
 
 def _modules(pipeline: DiffusionPipeline) -> int:
-    """How many modules of a pipeline a LoRA could change at most."""
+    """How many modules of a pipeline a LoRA could change at most: those of LoRAs that are on are not counted."""
     parts = (getattr(pipeline, part, None) for part in ("unet", "text_encoder", "text_encoder_2"))
-    return sum(1 for part in parts if part is not None for _ in part.modules())
+    paths = (path for part in parts if part is not None for path, _ in part.named_modules())
+    return sum(1 for path in paths if ".lora_" not in path and not path.endswith(".base_layer"))
 
 
 def _tensors(lora: PlannedUse, modules: int) -> dict[str, torch.Tensor]:

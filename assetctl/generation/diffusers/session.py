@@ -190,7 +190,8 @@ def _prompts(plan: Plan, pipeline: DiffusionPipeline, encoders: Sequence[Encoder
     settings, family = complete(plan.settings), family_called(plan.checkpoint.family)
     ours = not sampled_by_diffusers(settings["flavour"])
     asked = [plan.prompt]
-    guided = settings["cfg_scale"] != 1 or len(composed(plan.prompt.text)) > 1 if ours else settings["cfg_scale"] > 1
+    joined = settings["flavour"] == "a1111" and len(composed(plan.prompt.text)) > 1  # AND is a word to ComfyUI
+    guided = settings["cfg_scale"] != 1 or joined if ours else settings["cfg_scale"] > 1
     if guided or SAMPLERS[told_apart(settings["sampler"])[0]].unguided:
         asked.append(plan.negative_prompt)
     skip = _layer(settings, family)

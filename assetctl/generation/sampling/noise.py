@@ -26,6 +26,14 @@ class Source(Protocol):
         """So many, of 32 bits, on the CPU."""
         ...
 
+    def draw_one(self, shape: Sequence[int], place: int) -> Tensor:
+        """One picture of a batch that `draw` would draw, as a batch of one; the others are not kept in memory."""
+        ...
+
+
+#: Numbers that are drawn at once of a batch, and those that torch's generator makes together.
+_AT_ONCE, _GROUP = 2**20, 16
+
 
 class CpuSource:
     """torch's generator on a CPU, which is the same everywhere."""
@@ -36,6 +44,21 @@ class CpuSource:
     def draw(self, shape: Sequence[int]) -> Tensor:
         """The next numbers."""
         return torch.randn(tuple(shape), generator=self._generator)
+
+    def draw_one(self, shape: Sequence[int], place: int) -> Tensor:
+        """One picture of a batch; parts of whole groups are the same numbers as all in one."""
+        each = math.prod(shape[1:])
+        whole, start, found = shape[0] * each, place * each, torch.empty(each)
+        at = 0
+        while at < whole:
+            size = min(_AT_ONCE, whole - at)
+            size += whole - at - size if whole - at - size < _GROUP else 0
+            part = torch.randn(size, generator=self._generator)
+            low, high = max(start, at), min(start + each, at + size)
+            if low < high:
+                found[low - start : high - start] = part[low - at : high - at]
+            at += size
+        return found.reshape(1, *shape[1:])
 
 
 class NvidiaSource:
@@ -50,6 +73,13 @@ class NvidiaSource:
         self._drawn += 1
         return torch.from_numpy(found).reshape(tuple(shape))
 
+    def draw_one(self, shape: Sequence[int], place: int) -> Tensor:
+        """One picture of a batch: each number is by its own place alone."""
+        each = math.prod(shape[1:])
+        found = philox_normals(self._seed, self._drawn, each, place * each)
+        self._drawn += 1
+        return torch.from_numpy(found).reshape(1, *shape[1:])
+
 
 SOURCES: dict[str, Callable[[int], Source]] = {"CPU": CpuSource, "NV": NvidiaSource}
 """By the names of the option `noise`."""
@@ -59,18 +89,19 @@ _ROUNDS, _FACTORS, _KEY_STEPS = 10, (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
-def philox_normals(seed: int, draw: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def philox_normals(seed: int, draw: int, count: int, first: int = 0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Normal numbers by Philox 4x32-10 (Salmon et al. 2011) and Box and Muller's transform, one for each counter.
 
     Args:
         seed: The key, 64 bits.
         draw: How many times numbers were drawn before.
         count: How many numbers.
+        first: Which of them all is the first.
     """
-    first, second = _philox_words(seed, draw, count)
+    one, other = _philox_words(seed, draw, count, first)
     unit = float(np.float32(2.0**-32))
     turn = float(np.float32(2.0**-32 * 2 * np.pi))
-    radius, angle = first * unit, second * turn
+    radius, angle = one * unit, other * turn
     radius += unit / 2
     angle += turn / 2
     np.log(radius, out=radius)
@@ -81,12 +112,12 @@ def philox_normals(seed: int, draw: int, count: int) -> np.ndarray[tuple[int], n
     return found
 
 
-def _philox_words(seed: int, draw: int, count: int) -> tuple[_Words, _Words]:
+def _philox_words(seed: int, draw: int, count: int, first: int) -> tuple[_Words, _Words]:
     """The first two of four words of 32 bits for each counter; in place, as half of the time is else that of memory."""
     keys = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
     words = [np.zeros(count, np.uint64) for _ in range(4)]
     words[0] += np.uint64(draw)
-    words[2] += np.arange(count, dtype=np.uint64)
+    words[2] += np.arange(first, first + count, dtype=np.uint64)
     products = np.empty((2, count), np.uint64)
     for _ in range(_ROUNDS):
         np.multiply(words[0], _FACTORS[0], out=products[0])
@@ -101,12 +132,13 @@ def _philox_words(seed: int, draw: int, count: int) -> tuple[_Words, _Words]:
     return words[0], words[1]
 
 
-def drawn(source: Source, like: Tensor) -> Between:
-    """Noise that is drawn anew for each step, whatever its levels."""
-    return lambda _sigma, _after: source.draw(like.shape).to(like)
+def drawn(source: Source, like: Tensor, count: int = 1, place: int = 0) -> Between:
+    """Noise that is drawn anew for each step, whatever its levels; for one picture of so many."""
+    shape = (count, *like.shape[1:])
+    return lambda _sigma, _after: source.draw_one(shape, place).to(like)
 
 
-def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor) -> Between:
+def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor, count: int = 1, place: int = 0) -> Between:
     """Noise off one Brownian path over the noise levels: the same path, however many steps there are.
 
     Args:
@@ -114,8 +146,11 @@ def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor) -> Between:
         seed: The path's.
         sigmas: The levels of the whole run.
         like: What the noise is added to.
+        count: For how many pictures the path's points are drawn.
+        place: Which of them this is.
     """
-    path = _Path(kind, seed, float(sigmas[sigmas > 0].min()), float(sigmas.max()), tuple(like.shape))
+    shape = (count, *like.shape[1:])
+    path = _Path(kind, seed, float(sigmas[sigmas > 0].min()), float(sigmas.max()), shape, place)
 
     def between(sigma: Tensor, after: Tensor) -> Tensor:
         start, end = (sigma, after) if sigma < after else (after, sigma)
@@ -125,8 +160,11 @@ def brownian(kind: str, seed: int, sigmas: Tensor, like: Tensor) -> Between:
     return between
 
 
-#: Digits that levels are rounded to; words of a seed's pool; parts of a path that are remembered.
-_DIGITS, _POOL, _REMEMBERED = 6, 24, 96
+#: Digits that levels are rounded to; words of a seed's pool.
+_DIGITS, _POOL = 6, 24
+
+#: Parts of a path that are remembered, at the most; their bytes; and how many are whatever their size.
+_REMEMBERED, _MOST_BYTES, _LEAST = 96, 2**27, 8
 
 #: A part of a path: from where, to where, its number among those as deep, and how deep it is.
 _Part: TypeAlias = tuple[float, float, int, int]
@@ -139,8 +177,10 @@ class _Path:
     while it is remembered, not anew for each of its ends, and the source of the noise can be chosen.
     """
 
-    def __init__(self, kind: str, seed: int, low: float, high: float, shape: tuple[int, ...]) -> None:
-        self._source, self._seed, self._shape = SOURCES[kind], seed, shape
+    def __init__(self, kind: str, seed: int, low: float, high: float, shape: tuple[int, ...], place: int) -> None:
+        self._source, self._seed, self._shape, self._place = SOURCES[kind], seed, shape, place
+        halves = 2 * 4 * math.prod(shape[1:])
+        self._most = max(min(_REMEMBERED, _MOST_BYTES // max(halves, 1)), _LEAST)
         self._whole: _Part = (round(low, _DIGITS), round(high, _DIGITS), 0, 0)
         self._gone = self._draw(()) * math.sqrt(high - low)
         self._halves: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
@@ -150,7 +190,7 @@ class _Path:
         low, high = self._whole[:2]
         start, end = (round(min(max(each, low), high), _DIGITS) for each in (start, end))
         if not start < end:
-            return torch.zeros(self._shape)
+            return torch.zeros(1, *self._shape[1:])
         pieces = self._pieces(start, end, self._whole, self._gone)
         total = next(pieces)
         for piece in pieces:
@@ -178,11 +218,11 @@ class _Path:
             share, left = 1 / (high - low), middle - low
             first = left * gone * share + math.sqrt(left * (high - middle) * share) * self._draw((number, depth))
             found = first, gone - first
-            if len(self._halves) >= _REMEMBERED:
+            if len(self._halves) >= self._most:
                 del self._halves[next(iter(self._halves))]
         self._halves[number, depth] = found
         return found
 
     def _draw(self, place: tuple[int, ...]) -> Tensor:
         words = np.random.SeedSequence(self._seed, spawn_key=place, pool_size=_POOL)
-        return self._source(int(words.generate_state(1)[0])).draw(self._shape)
+        return self._source(int(words.generate_state(1)[0])).draw_one(self._shape, self._place)

@@ -254,19 +254,19 @@ def _comfyui(sampler: str, schedule: str, settings: Settings, tuning: Tuning, *,
 
 
 def first_and_between(
-    flavour: str, settings: Settings, seed: int, sigmas: Tensor, shape: Sequence[int], like: Tensor
+    flavour: str, settings: Settings, seed: int, sigmas: Tensor, shape: Sequence[int], like: Tensor, place: int = 0
 ) -> tuple[Tensor, Between]:
-    """The first noise of a picture, and the noise between its steps.
+    """The first noise of a picture, and the noise between its steps; of one of several that are drawn for at once.
 
     A1111 draws both from one source, unless a second seed is set apart by `ensd`. ComfyUI draws the first and Brownian
     paths on the processor in any case, and starts a source anew for what else follows.
     """
     kind = settings["noise"]
     source = SOURCES["CPU" if flavour == "comfyui" else kind](seed)
-    first = source.draw(shape).to(like)
+    first = source.draw_one(shape, place).to(like)
     sampler, _ = told_apart(settings["sampler"])
     if SAMPLERS[sampler].brownian:
-        return first, brownian("CPU" if flavour == "comfyui" else kind, seed, sigmas, first)
+        return first, brownian("CPU" if flavour == "comfyui" else kind, seed, sigmas, first, shape[0], place)
     if flavour == "comfyui" or settings["ensd"]:
         source = SOURCES[kind](seed + (settings["ensd"] if flavour == "a1111" else 0))
-    return first, drawn(source, first)
+    return first, drawn(source, first, shape[0], place)

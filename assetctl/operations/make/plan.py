@@ -174,15 +174,38 @@ def _plan(workspace: Workspace, request: Request, selection: Selection, known: d
     assert family.driven is not None  # noqa: S101 - likewise
     usual = family.driven.native_size
     width, height = _once(known, ("size", checkpoint), lambda: native_size(checkpoint, usual))
+    settings = {"width": width, "height": height, **selection.settings}
+    _refuse_batch(settings)
     seeds = _seeds(selection.settings.get("seed"), request.count or 1)
     return Plan(
         uses=tuple(map(PlannedUse.of, selection.uses)),
         prompt=parse_prompt(request.prompt or ""),
         negative_prompt=parse_prompt(request.negative_prompt or ""),
-        settings={"width": width, "height": height, **selection.settings, "seed": seeds[0]},
+        settings={**settings, "seed": seeds[0]},
         seeds=seeds,
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
         tokenizer=_once(known, ("tokenizer", checkpoint), lambda: workspace.tokenizer_of(checkpoint)),
         device=workspace.settings.device,
         dtype=workspace.settings.dtype,
     )
+
+
+#: Pixels of all pictures that noise is drawn for at once.
+_MOST_OF_BATCH = 2**30
+
+
+def _refuse_batch(settings: dict[str, Any]) -> None:
+    """Refuse a batch of ComfyUI's of which drawing the noise would take longer than making the picture.
+
+    Raises:
+        UsageError: It has too many pixels.
+    """
+    if settings.get("flavour") != "comfyui":
+        return
+    count = max(settings.get("latent_batch") or 1, (settings.get("latent_index") or 0) + 1)
+    pixels = settings["width"] * settings["height"]
+    if count * pixels > _MOST_OF_BATCH:
+        raise UsageError(
+            f"A batch of {count} pictures of this size is too large: {_MOST_OF_BATCH // pixels} are the most.",
+            "Lower --latent-batch or --latent-index, or choose a smaller --size.",
+        )
