@@ -318,7 +318,7 @@ def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
         yield "What leads to its model could not be followed: the first that there is is taken."
     read: list[Node] = []
     for name, link in _sides(given):
-        encoders = graph.encoders(link)
+        encoders = graph.encoders(link)[:1]
         read += [node for each in encoders for node in graph.clip_chain(each.inputs.get("clip"))]
         loaders = {node.key for node in read if "ckpt_name" in node.inputs}
         if (not (loaders and encoders) and not is_strange) or loaders - mine:
@@ -451,7 +451,7 @@ _SILENT_OF_NODES = {
 
 def _unread_values(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     """Values that are there and are none: of the sampler, and of nodes that its latents and texts pass through."""
-    encoders = [each for _, link in _sides(given) for each in graph.encoders(link)]
+    encoders = [each for _, link in _sides(given) for each in graph.encoders(link)[:1]]  # of more, a note tells
     passed = graph.latents(_latent(given))
     passed += [node for each in encoders for node in graph.clip_chain(each.inputs.get("clip"))]
     looked = [(node.inputs, key) for node in passed for key in _SILENT_OF_NODES if key in node.inputs]
