@@ -53,9 +53,7 @@ def check(context: Context) -> Iterator[Finding]:
     yield from _of_family(context)
     count, place = settings.get("latent_batch", 1), settings.get("latent_index", 0)
     if place >= count:
-        message = (
-            f"--latent-index {place} is beyond a batch of {count}: it is taken out of one of {place + 1}."
-        )
+        message = f"--latent-index {place} is beyond a batch of {count}: it is taken out of one of {place + 1}."
         yield RULE.finding("info", message, f"Indices are counted from 0: for the last of {count}, it is {count - 1}.")
 
 
