@@ -10,6 +10,7 @@ import pytest
 from compat.sparse import low_rank, whole_checkpoint, write_sparse
 from generation import tiny
 from material import write_lora, write_safetensors
+from written_pictures import infotext, write_png
 
 from assetctl.generation.folders import model_index
 
@@ -310,3 +311,13 @@ def test_what_is_drawn_from_is_said_to_be_with_dynamic(assetctl):
         (found,) = [each for each in findings if each["rule"] == "unread_syntax"]
         assert "with --dynamic alone" in found["message"]
         assert "generate --dynamic" in found["hint"]
+
+
+def test_a_picture_of_more_clip_skip_than_there_is_is_made_with_the_deepest(assetctl, tmp_path):
+    fields = {"Model": "dream", "Clip_skip": 12}
+    picture = write_png(tmp_path / "theirs.png", parameters=infotext("a cat", **fields))
+    refused = assetctl("generate", "a cat", "--clip-skip", 12, "--dry-run", "--json")
+    layers = refused.error["hint"].rpartition(" ")[2].rstrip(".")
+    data = assetctl("reproduce", picture, "--dry-run", "--json").data
+    (said,) = [each for each in data["remarks"] if "clip skip" in each]
+    assert (data["plan"]["clip_skip"], f"{layers} is used" in said) == (int(layers), True)
