@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -160,6 +160,16 @@ class Run:
         part = Run(tell, previews=self.wants_previews)
         part._whole = self
         return part
+
+    def one_of_all(self, number: int, pictures: int) -> Run:
+        """A run of one picture, which is heard as that of this number among so many; see `part`."""
+
+        def renumbered(event: Event) -> Event:
+            if isinstance(event, Step):
+                return replace(event, picture=number, pictures=pictures)
+            return replace(event, picture=number) if isinstance(event, Preview) else event
+
+        return self.part(renumbered)
 
     def check(self) -> None:
         """Go on, or end.

@@ -688,6 +688,24 @@ PICTURES = [
 ]
 
 
+#: A picture's graph whose VAE comes by a node that is linked to itself.
+GRAPH_OF_CIRCLES = {
+    "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "dream.safetensors"}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["1", 1]}},
+    "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64}},
+    "5": {
+        "class_type": "KSampler",
+        "inputs": {"seed": 1, "steps": 1, "cfg": 3.0, "sampler_name": "euler", "scheduler": "normal",
+                   "model": ["1", 0], "positive": ["3", 0], "negative": ["3", 0], "latent_image": ["4", 0]},
+    },
+    "8": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["9", 0]}},
+    "9": {"class_type": "Reroute", "inputs": {"": ["9", 0]}},
+}  # fmt: skip
+PICTURES.append(
+    Sample("graph-of-circles.png", of(picture(chunk(b"tEXt", b"prompt\0" + json.dumps(GRAPH_OF_CIRCLES).encode()))))
+)
+
+
 # Folders of diffusers models.
 
 

@@ -202,14 +202,14 @@ class Generations(Asking):
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
         return self._generation(rows[0], self._assets([number]))
 
-    def has_file(self, sha256: str) -> bool:
-        """Whether a picture was saved as exactly these bytes."""
-        return self.number_of(sha256) is not None
+    def has_file(self, sha256: str, path: str | None = None) -> bool:
+        """Whether a picture was saved as exactly these bytes; there, if a path is given."""
+        return self.number_of(sha256, path) is not None
 
-    def number_of(self, sha256: str) -> int | None:
-        """The number of the last picture that was saved as exactly these bytes."""
-        query = "SELECT id FROM generations WHERE image_sha256 = ? ORDER BY id DESC LIMIT 1"
-        return next((int(row[0]) for row in self._rows(query, [sha256])), None)
+    def number_of(self, sha256: str, path: str | None = None) -> int | None:
+        """The number of the last picture that was saved as exactly these bytes; there, if a path is given."""
+        query = "SELECT id FROM generations WHERE image_sha256 = ?1 AND ?2 IN (image_path, '') ORDER BY id DESC LIMIT 1"
+        return next((int(row[0]) for row in self._rows(query, [sha256, path or ""])), None)
 
     def of_jobs(self, jobs: Iterable[str]) -> dict[str, list[Generation]]:
         """The pictures that were made for each of these jobs of a batch, in order, without records; none of others."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.pictures.parameters import mapping, sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 #: Limits: nodes of one graph that are looked at, and nodes between an input and its plain value.
@@ -60,8 +60,12 @@ class Graph:
         return self.nodes.get(str(value[0]))
 
     def walk(self, start: object, follow: Callable[[Node, int], list[Any]]) -> Iterator[Node]:
-        """Nodes backwards from a link, depth first; `follow` gives a node's values that lead on."""
-        seen, waiting = set(), [start]
+        """Nodes backwards from a link, depth first and each once; `follow` gives a node's values that lead on."""
+        return self.walk_from([start], follow)
+
+    def walk_from(self, starts: Iterable[object], follow: Callable[[Node, int], list[Any]]) -> Iterator[Node]:
+        """As `walk`, from several links: what was met from one is not met again from another."""
+        seen, waiting = set(), [*starts][::-1]
         while waiting:
             link = waiting.pop()
             node = self.linked(link)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
@@ -18,7 +18,7 @@ from assetctl.prompt import without_tags
 from assetctl.samplers import LEGACY, sampled_by_diffusers, told_apart, usual_eta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from PIL.Image import Image
@@ -207,22 +207,39 @@ def save_picture(image: Image, path: Path, text: str, record: Mapping[str, Any],
         hint = "Name a .png, .jpg or .webp file."
         raise UsageError(f"{path} does not end in .png, .jpg or .webp.", hint)
     save = {".png": _save_png, ".webp": _save_webp}.get(suffix, _save_jpeg)
+    with whole_file(path, replace=replace, option="--out") as file:
+        save(image, file, sound(text), orjson.dumps(record))
+
+
+@contextmanager
+def whole_file(path: Path, *, replace: bool, option: str) -> Iterator[BinaryIO]:
+    """A file to write, which has its name once it is whole; a link of that name gives way, and leads nowhere.
+
+    Args:
+        path: Where to; the folder is made.
+        replace: Whether a file that is there is replaced; else there must be none.
+        option: What a person names another place with.
+
+    Raises:
+        NameTakenError: There is a file of that name.
+        StorageError: The disk is full, or the folder may not be written.
+    """
     # nobody can foretell this name, and none is too long for it
     part = path.with_name(f".assetctl-{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
-            save(image, file, sound(text), orjson.dumps(record))
+            yield file
         if replace:
             part.replace(path)
         else:
             _move_to_new(part, path)
     except FileExistsError as error:
-        raise NameTakenError(f"{path} exists already.", "Choose another name with `--out PATH`.") from error
+        raise NameTakenError(f"{path} exists already.", f"Choose another name with `{option} PATH`.") from error
     except OSError as error:
         why = error.strerror or str(error)
         raise StorageError(
-            f"{path} cannot be written: {why}.", "Free space, or choose another `--out PATH`."
+            f"{path} cannot be written: {why}.", f"Free space, or choose another `{option} PATH`."
         ) from error
     finally:
         with suppress(OSError):  # what failed above is what counts

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections import OrderedDict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,9 @@ def draw(template: str, seed: int, folder: Path | None = None) -> str:
             "Put parts of it into files of wildcards.",
         )
     try:
-        (prompt,) = RandomPromptGenerator(_wildcards(folder), seed=seed).generate(template, 1)
+        (prompt,) = RandomPromptGenerator(_wildcards(folder, names_wildcards="__" in template), seed=seed).generate(
+            template, 1
+        )
     except ParseBaseException as error:
         near = template[error.loc : error.loc + 20]
         raise UsageError(
@@ -84,8 +87,13 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _wildcards(folder: Path | None) -> Any:  # noqa: ANN401 - a class of the package, made when it is there
-    """A manager of wildcards whose files are read when they are named, and within bounds."""
+def _wildcards(folder: Path | None, *, names_wildcards: bool) -> Any:  # noqa: ANN401 - a class of the package
+    """A manager of wildcards, which are read within bounds: those of texts when they are named, lists when any is.
+
+    Args:
+        folder: Where files lie.
+        names_wildcards: Whether the template may name any; nothing is looked at otherwise.
+    """
     from dynamicprompts.wildcards import WildcardManager  # noqa: PLC0415 - as above
     from dynamicprompts.wildcards.collection import WildcardCollection  # noqa: PLC0415
 
@@ -117,15 +125,17 @@ def _wildcards(folder: Path | None) -> Any:  # noqa: ANN401 - a class of the pac
                 raise UsageError(f"There is no wildcard {wildcard!r:.60}, or nothing in it.", f"{there}{unread}")
             return values
 
-    lists: dict[str, Any] = {}
     broken: list[FileError] = []  # nobody may have meant these
+    if not names_wildcards:
+        return Bounded(root_map={"": [{}]})
+    lists: dict[str, Any] = {}
     for path, name in _files(folder):
         if path.suffix == ".txt":
             lists[name] = Lines(path)
         else:
             above = name.rpartition("/")[0]
             try:
-                lists |= {f"{above}/{each}".strip("/"): values for each, values in _structured(path)}
+                lists |= {f"{above}/{each}".strip("/"): values for each, values in _known(path)}
             except FileError as error:
                 broken.append(error)
     return Bounded(root_map={"": [lists]})
@@ -140,7 +150,7 @@ def _files(folder: Path | None) -> Iterator[tuple[Path, str]]:
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(names):
             path = Path(where, name)
-            if path.suffix not in (".txt", *_STRUCTURED) or name.startswith("."):
+            if path.suffix not in (".txt", *_STRUCTURED) or name.startswith(".") or path.is_symlink():
                 continue
             count += 1
             if count > _FILES:
@@ -150,15 +160,50 @@ def _files(folder: Path | None) -> Iterator[tuple[Path, str]]:
 
 def _text(path: Path) -> str:
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if not stat.S_ISREG(path.lstat().st_mode):
             raise FileError(f"{path} is no file.", "Files of wildcards are texts.")
         with path.open("rb") as file:
             data = file.read(_FILE + 1)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}.", "See who may read it.") from error
+        raise _unreadable(path, error) from error
     if len(data) > _FILE:
         raise FileError(f"{path} is larger than {_FILE // 1_000_000} MB.", "Split it.")
     return data.decode("utf-8-sig", errors="replace")
+
+
+#: What lists' files held when they were read last, with the state that each was in; and how many are remembered,
+#: which are more files than most folders have.
+_seen: OrderedDict[Path, tuple[tuple[int, int], list[tuple[str, Any]] | FileError]] = OrderedDict()
+_MOST_SEEN, _MOST_BYTES = 1000, 32_000_000
+
+
+def _known(path: Path) -> list[tuple[str, Any]]:
+    """As `_structured`, read again only where the file is another than it was.
+
+    Raises:
+        FileError: It cannot be read.
+    """
+    try:
+        found = path.lstat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    state = found.st_mtime_ns, found.st_size
+    before, held = _seen.pop(path, (None, []))
+    if before != state:
+        try:
+            held = _structured(path)
+        except FileError as error:
+            held = error
+    _seen[path] = state, held
+    while len(_seen) > _MOST_SEEN or sum(size for (_, size), _ in _seen.values()) > max(_MOST_BYTES, state[1]):
+        _seen.popitem(last=False)
+    if isinstance(held, FileError):
+        raise FileError(held.message, held.hint)  # anew: one that is raised again grows
+    return held
+
+
+def _unreadable(path: Path, error: OSError) -> FileError:
+    return FileError(f"{path} cannot be read: {error.strerror}.", "See who may read it.")
 
 
 def _structured(path: Path) -> list[tuple[str, Any]]:

@@ -16,25 +16,24 @@ if TYPE_CHECKING:
     Piece = "str | Group"
 
 _AND = re.compile(r"\bAND\b")
-_WEIGHED = re.compile(
-    r"(?P<text>.*?)(?:\s*+:\s*+(?P<weight>[-+]?(?:\d{1,300}\.?|\d{0,300}\.\d{1,300})))?\s*+", re.DOTALL
-)
+_WEIGHT = re.compile(r"[-+]?(?:\d{1,300}\.?|\d{0,300}\.\d{1,300})")
 
 #: Brackets within brackets that are followed; a prompt that goes deeper does not change.
 _DEEPEST = 50
 
 _CLOSING = {"(": ")", "[": "]"}
 _MARK = re.compile(r"\\.|[()\[\]:|]", re.DOTALL)
-_STEP = re.compile(r"\s*+([+-]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:e[+-]?\d{1,3})?)\s*+", re.IGNORECASE)
+_STEP = re.compile(r"\s*+([+-]?(?:\d{1,300}(?:\.\d{0,300})?|\.\d{1,300})(?:e[+-]?\d{1,300})?)\s*+", re.IGNORECASE)
 
 
 def composed(text: str) -> list[tuple[str, float]]:
     """The prompts that `AND` joins, each with the weight that follows its last colon, or 1."""
     found = []
     for part in _AND.split(text):
-        match = _WEIGHED.fullmatch(part)
-        weight = match["weight"] if match else None
-        found.append((match["text"], float(weight)) if match and weight else (part.rstrip(), 1.0))
+        words, colon, last = part.rpartition(":")
+        weight = last.strip()
+        is_weighed = bool(colon) and _WEIGHT.fullmatch(weight) is not None
+        found.append((words.rstrip(), float(weight)) if is_weighed else (part.rstrip(), 1.0))
     return found
 
 
@@ -109,7 +108,9 @@ class Group:
         said = self.number or "0"
         number = float(said)
         share = number < 1 if old else "." in said
-        return min(steps, int(number * steps if share else number))
+        most = 1 if share else steps
+        number = max(-most, min(number, most))  # it may be infinite
+        return int(number * steps if share else number)
 
     def ends(self, steps: int, *, old: bool) -> Iterator[int]:
         """Steps after which it is another text."""

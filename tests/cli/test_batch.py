@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -197,6 +199,8 @@ def test_lines_that_make_no_sense_are_named_and_all_others_are_made(world, home,
         '{"prompt": "x", "seed": 1' + "0" * 5000 + "}": "no JSON",
             '{"prompt": "x", "seed": 1' + "0" * 30 + "}": "--seed",
         '{"checkpoint": "dawn"}': "no prompt",
+        '{"prompt": "x", "loras": ' + '{"x": ' * 900 + "1" + "}" * 900 + "}": "The weight",  # or too deep for Python
+        '{"prompt": "x", "out": "' + "q" * 300 + '.png"}': "too long for a file",
     }  # fmt: skip
     path = write(world, [*jobs(3), *(line + "\n" for line in wrong), *jobs(1)])
     ended = assetctl("generate", "--batch", path, "--json", *("--checkpoint", "dawn"))
@@ -207,9 +211,41 @@ def test_lines_that_make_no_sense_are_named_and_all_others_are_made(world, home,
         assert why in job["error"]["message"], (line, job)
         assert job["error"]["message"].startswith(f"line {number}: "), job
     assert len(ended.error["errors"]) == len(wrong)
-    assert "30 of 34 jobs cannot be made" in ended.err
+    assert "32 of 36 jobs cannot be made" in ended.err
     assert "steps?" in next(job for job in ended.error["done"] if "stepz" in str(job))["error"]["hint"]
     assert "seed?" in next(job for job in ended.error["done"] if "noise_seed" in str(job))["error"]["hint"]
+
+
+def test_a_folder_that_is_no_folder_fails_its_job_alone(world, home, assetctl, monkeypatch):
+    listed = [{"prompt": name, "out": f"{name}/x.png", "checkpoint": "dawn"} for name in ("cat", "dog", "fox")]
+    path = write(world, listed)
+
+    def get_in_the_way(plan, _seed):
+        if plan.prompt.text == "cat":
+            (home / "outputs" / "dog").write_bytes(b"mine")
+
+    monkeypatch.setattr(Painter, "before", staticmethod(get_in_the_way))
+    ended = assetctl("generate", "--batch", path, "--json")
+    assert statuses(ended) == ["made", "failed", "made"]
+    assert (home / "outputs" / "dog").read_bytes() == b"mine"
+
+
+def test_one_picture_of_a_list_never_takes_anothers_name(world, home, assetctl):
+    cat, dog = ({"prompt": name, "out": "a.png", "checkpoint": "dawn"} for name in ("cat", "dog"))
+    assert statuses(assetctl("generate", "--batch", write(world, [cat]), "--json")) == ["made"]
+    before = (home / "outputs" / "a.png").read_bytes()
+    both = write(world, [cat, dog, dog | {"out": "a.png/z.png"}])
+    ended = assetctl("generate", "--batch", both, "--force", "--json")
+    assert statuses(ended) == ["here", "failed", "failed"]
+    for part in ("1/2", "2/2"):
+        assetctl("generate", "--batch", both, "--force", "--shard", part)
+    assert (home / "outputs" / "a.png").read_bytes() == before
+
+
+def test_a_weight_that_is_no_number_by_far_is_told(world, home):
+    with Registry.open(home) as registry:
+        (result,) = registry.generate_batch([{"prompt": "x", "checkpoint": "dawn", "loras": {"lora-0": 10**400}}])
+    assert "so large a number" in result.error.message
 
 
 @pytest.mark.parametrize(
@@ -421,6 +457,20 @@ def test_a_picture_that_nobody_recorded_is_taken_up_and_others_are_left_alone(wo
     assert now["named"].image_path == str(home / "outputs" / "named.png")
     assert Path(now["cat 1"].image_path) != other
     assert (taken.exists(), Path(now["cat 1"].image_path).read_bytes() == content) == (True, True)
+
+
+def test_a_picture_that_nobody_recorded_is_taken_up_where_another_has_its_bytes(world, home, assetctl, monkeypatch):
+    listed = [{"prompt": "cat", "seed": 7, "id": name, "checkpoint": "dawn"} for name in ("one", "two")]
+    listed += [each | {"out": f"{each['id']}.png"} for each in listed]
+    path = write(world, listed)
+    kept = assetctl("generate", "--batch", path, "--json").data
+    paths = [job["images"][0]["path"] for job in kept]
+    with contextlib.closing(sqlite3.connect(home / "catalog.db")) as connection, connection:
+        connection.execute("DELETE FROM generations WHERE id NOT IN (SELECT min(id) FROM generations)")
+    again = assetctl("generate", "--batch", path, "--json").data
+    assert [job["images"][0]["path"] for job in again] == paths
+    assert len(pictures(home / "outputs")) == len(listed)
+    assert len(runs(world)[-1]) <= 1  # nothing was painted
 
 
 def begun(world, path, *, kill_at=None):

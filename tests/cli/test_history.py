@@ -222,3 +222,14 @@ def test_a_damaged_row_is_shown_as_far_as_it_goes(assetctl, made, home, record):
     change(home, record=record, created_at="x")
     assert assetctl("history").code == 0
     assert "a dog" in assetctl("history", "1").out
+
+
+def test_options_of_one_flag_are_written_together(assetctl, home, tmp_path):
+    assetctl("list")
+    settings = {"cfg_scale": 7.0, "seed": 1, "width": 64, "height": 64, "flavour": "a1111"}
+    settings |= {"resize_seed_width": 96, "resize_seed_height": 64}
+    with Registry.open(home) as registry:
+        entry = picture_entry("a cat", (), path=str(tmp_path / "1.png"), sha256="0" * 64, **settings)
+        registry._workspace.catalog.generations.record(entry)
+    command = assetctl("history", "1", "--json").data["command"]
+    assert command[command.index("--resize-seed-from") + 1] == "96x64"

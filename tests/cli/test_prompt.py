@@ -176,3 +176,13 @@ def test_a_prompt_that_changes_is_shown_as_it_is_told(assetctl):
         (0.5, "a dog"),
     ]
     assert assetctl("prompt", "a cat AND a dog", "--flavour", "diffusers", "--json").data["stretches"] == []
+
+
+def test_a_prompt_that_nobody_writes_is_refused_in_one_sentence(assetctl, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "home"))
+    long = "a" * 60_000 + " " * 60_000
+    for typed in (("prompt", long), ("check", "--prompt", long), ("generate", long, "--dry-run")):
+        ended = assetctl(*typed, "--json")
+        assert (ended.code, ended.error["code"]) == (2, "usage")
+        assert "120000 characters" in ended.error["message"]
+    assert assetctl("prompt", "[a:b:1e999]", "--flavour", "a1111").code == 0

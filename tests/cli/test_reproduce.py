@@ -197,9 +197,9 @@ def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetc
 
 
 def test_a_sampler_that_we_lack_is_told_of(assetctl, made, home, tmp_path):
-    picture = write_png(tmp_path / "theirs.png", parameters=infotext(Model="dream", Sampler="DPM adaptive"))
+    picture = write_png(tmp_path / "theirs.png", parameters=infotext(Model="dream", Sampler="Nosuch"))
     ended = assetctl("reproduce", picture, "--dry-run")
-    assert "no sampler 'DPM adaptive'" in ended.err
+    assert "no sampler 'Nosuch'" in ended.err
     assert "Euler a" in ended.out
 
 
@@ -474,3 +474,68 @@ def test_both_pictures_and_their_difference_go_on_a_sheet(assetctl, made, home, 
     ended = assetctl("reproduce", theirs, "--compare", "--json")
     assert Path(ended.data["sheet"]).is_file()  # also where they are of other sizes
     assert assetctl("reproduce", original, "--json").data["sheet"] is None
+
+
+def turned(made, place):
+    """A picture of ours that shows something else than it would be made again as."""
+    said = read_parameters(made / "cat.png")
+    with Image.open(made / "cat.png") as image:
+        save_picture(image.rotate(180), place, said.text, said.record)
+    return place
+
+
+def test_a_sheet_takes_no_name_of_a_file_that_nobody_typed(assetctl, made, home, tmp_path):
+    original, mine = turned(made, tmp_path / "cat.png"), tmp_path / "again-compare.png"
+    mine.write_bytes(b"mine")
+    ended = assetctl("reproduce", original, "--out", tmp_path / "again.png", "--compare", "--force", "--json")
+    assert ended.data["sheet"] == str(tmp_path / "again-compare-2.png")
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_sheet_in_the_place_of_what_it_shows_is_refused_before_anything_is_made(assetctl, made, home, tmp_path):
+    original, out, folder = turned(made, tmp_path / "cat.png"), tmp_path / "again.png", tmp_path / "folder.png"
+    link, other = tmp_path / "link.png", tmp_path / "other"
+    link.symlink_to(original)
+    other.symlink_to(tmp_path, target_is_directory=True)
+    folder.mkdir()
+    before = original.read_bytes()
+    for sheet in (out, other / "again.png", tmp_path / "AGAIN.png", link, other / "cat.png", folder):
+        ended = assetctl("reproduce", original, "--out", out, "--compare-as", sheet, "--force", "--json")
+        assert (sheet, ended.code, ended.error["code"]) == (sheet, 2, "usage")
+    assert not out.exists()
+    assert original.read_bytes() == before
+
+
+def test_a_sheet_is_written_whole_and_through_no_link(assetctl, made, home, tmp_path, monkeypatch):
+    original, mine, sheet = turned(made, tmp_path / "cat.png"), tmp_path / "mine.txt", tmp_path / "sheet.png"
+    mine.write_bytes(b"mine")
+    sheet.symlink_to(mine)
+    typed = ("reproduce", original, "--out", tmp_path / "again.png", "--compare-as", sheet)
+    assert assetctl(*typed).code == 2
+    assert assetctl(*typed, "--force").code == 0
+    assert (mine.read_bytes(), sheet.is_symlink()) == (b"mine", False)
+    before, save = sheet.read_bytes(), Image.Image.save
+
+    def full(image, file, form=None, **more):
+        if form == "png" and image.width > 3 * 64:
+            file.write(b"half of it")
+            raise OSError(28, "No space left on device")
+        save(image, file, form, **more)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    ended = assetctl(*typed, "--force", "--json")
+    assert (ended.code, ended.error["code"], sheet.read_bytes()) == (1, "storage", before)
+    assert [Path(each["path"]) for each in ended.error["done"]] == [tmp_path / "again.png"]
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_ctrl_c_while_it_is_compared_names_the_picture_that_there_is(assetctl, made, home, tmp_path, monkeypatch):
+    from assetctl.operations.make import reproduce
+
+    monkeypatch.setattr(reproduce, "compare_pixels", lambda *_: signal.raise_signal(signal.SIGINT))
+    out = tmp_path / "again.png"
+    ended = assetctl("reproduce", turned(made, tmp_path / "cat.png"), "--out", out, "--json")
+    assert (ended.code, ended.error["code"]) == (130, "interrupted")
+    assert [each["path"] for each in ended.error["done"]] == [str(out)]
+    assert "Nothing was saved" not in ended.error["hint"]
+    assert out.is_file()

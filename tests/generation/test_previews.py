@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 from generation import tiny
+from PIL import Image
 
 from assetctl.demo import demo_assets
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.families import build_of
 from assetctl.identify.plugins import driven_families, family_called
+from assetctl.operations.make.generate import InterruptedGenerationError
+from assetctl.plan import Picture
 from assetctl.registry import Registry
-from assetctl.request import Request
-from assetctl.run import Event, Preview, Run, Step
+from assetctl.request import Output, Request
+from assetctl.run import Cancelled, Event, Preview, Run, Saved, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from generation.conftest import Models
+
+    from assetctl.plan import Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 
@@ -83,3 +89,55 @@ def size_of(png: bytes) -> tuple[int, int]:
         assert image.format == "PNG"
         size: tuple[int, int] = image.size
         return size
+
+
+class Painter:
+    """A backend that tells of each picture as one by itself, as every backend does."""
+
+    name = "painter"
+
+    def environment(self, *_: object) -> dict[str, str]:
+        return {"device": "cpu", "dtype": "fp32", "threads": "1"}
+
+    def generate(self, plan: Plan, run: Run) -> Iterator[Picture]:
+        for number, seed in enumerate(plan.seeds, 1):
+            run.tell(Step(picture=number, pictures=len(plan.seeds), step=1, steps=1))
+            run.tell(Preview(picture=number, step=1, image=b""))
+            yield Picture(Image.new("RGB", (8, 8)), seed, self.environment())
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Registry]:
+    with Registry.open(tmp_path / "home") as registry:
+        registry.import_files(demo_assets().checkpoint)
+        yield registry
+
+
+def asked(seed: int, path: Path | None = None) -> Request:
+    output = None if path is None else Output(path)
+    return Request.of("a red star", checkpoint="demo-checkpoint", steps=1, seed=seed, output=output)
+
+
+def test_each_picture_of_several_plans_is_told_of_as_one_of_all(demo: Registry):
+    heard: list[Event] = []
+    demo.generate_each([asked(seed) for seed in (5, 6, 7)], backend=Painter(), run=Run(heard.append))
+    demo.generate_grid(asked(5), "seed: 5, 6, 7", backend=Painter(), run=Run(heard.append))
+    assert [(each.picture, each.pictures) for each in heard if isinstance(each, Step)] == 2 * [(1, 3), (2, 3), (3, 3)]
+    assert [each.picture for each in heard if isinstance(each, Preview)] == 2 * [1, 2, 3]
+
+
+def test_what_is_done_is_named_also_where_the_stop_came_as_a_picture_was_saved(demo: Registry, tmp_path: Path):
+    requests = [asked(seed, tmp_path / "a.png") for seed in (5, 6, 7)]
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Saved) and event.path.endswith("-2.png"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedGenerationError) as stopped:
+        demo.generate_each(requests, backend=Painter(), run=Run(stop))
+    assert [each.seed for each in stopped.value.done] == [5, 6]
+    assert (stopped.value.rest, stopped.value.name) == ((7,), tmp_path / "a-3.png")
+    run = Run(lambda event: run.cancel() if isinstance(event, Saved) and event.path.endswith("-2.png") else None)
+    with pytest.raises(Cancelled) as cancelled:
+        demo.generate_each([asked(seed, tmp_path / "b.png") for seed in (5, 6, 7)], backend=Painter(), run=run)
+    assert [each.seed for each in cancelled.value.done] == [5, 6]  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from generation import tiny
+from hostile import GRAPH_OF_CIRCLES, chunk, picture
 from PIL import Image
 
 from assetctl.errors import AssetctlError
@@ -206,6 +207,29 @@ def test_a_graph_of_links_to_everything_is_read_quickly():
     start = time.perf_counter()
     check(dialects()[-1].read({"prompt": json.dumps(dense)}))
     assert time.perf_counter() - start < 10
+
+
+def test_links_that_go_in_circles_come_to_an_end(tmp_path: Path):
+    for number in range(1, 4):  # circles of one, of two and of three
+        graph = GRAPH_OF_CIRCLES | {
+            f"{9 + each}": {"class_type": "Reroute", "inputs": {"": [f"{9 + (each + 1) % number}", 0]}}
+            for each in range(number)
+        }
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(picture(chunk(b"tEXt", b"prompt\0" + json.dumps(graph).encode())))
+        found = read_parameters(path)
+        assert found is not None
+        assert any("the VAE of another checkpoint" in note for note in found.notes)
+
+
+def test_thousands_of_decoders_behind_one_long_chain_are_read_quickly():
+    count = 1500
+    chain = {f"r{n}": {"class_type": "Reroute", "inputs": {"": [f"r{n + 1}", 0]}} for n in range(count)}
+    decoders = {f"d{n}": {"class_type": "VAEDecode", "inputs": {"vae": ["r0", 0]}} for n in range(count)}
+    loaders = {f"v{n}": {"class_type": "VAELoader", "inputs": {"vae_name": f"{n}"}} for n in range(count)}
+    start = time.perf_counter()
+    check(dialects()[-1].read({"prompt": json.dumps(chain | decoders | loaders)}))
+    assert time.perf_counter() - start < 5
 
 
 def test_a_million_empty_segments_are_not_walked(tmp_path: Path):

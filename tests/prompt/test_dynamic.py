@@ -10,6 +10,7 @@ from assetctl.errors import AssetctlError, UsageError
 
 pytest.importorskip("dynamicprompts")
 
+from assetctl.prompt import dynamic
 from assetctl.prompt.dynamic import draw
 
 
@@ -85,9 +86,32 @@ def test_what_makes_no_sense_is_told(folder, template, words):
     assert time.perf_counter() - begun < 20
 
 
+def test_lists_are_parsed_once_and_only_for_templates_that_name_any(folder, monkeypatch):
+    opened, text = [], dynamic._text
+    monkeypatch.setattr(dynamic, "_text", lambda path: opened.append(path.name) or text(path))
+    drawn("a {red|blue} cat", folder)
+    assert opened == []
+    assert drawn("__metals__", folder) == {"gold"}
+    assert sorted(opened) == ["bomb.yaml", "broken.json", "colours.yaml", "metals.json"]  # each once
+    (folder / "metals.json").write_text('{"metals": ["silver"]}')
+    assert drawn("__metals__", folder) == {"silver"}
+    assert len(opened) == 5
+
+
+def test_many_lists_are_not_all_remembered(folder, monkeypatch):
+    monkeypatch.setattr(dynamic, "_MOST_SEEN", 8)
+    for number in range(20):
+        (folder / f"more{number}.json").write_text(f'{{"more{number}": ["x"]}}')
+    assert drawn("__more19__", folder, 2) == {"x"}
+    assert len(dynamic._seen) <= 8
+
+
 def test_nothing_outside_the_folder_is_read(folder, tmp_path):
     (tmp_path / "secret.txt").write_text("secret\n")
     (folder / "link").symlink_to(tmp_path, target_is_directory=True)
-    for template in ("__secret__", "__link/secret__", "__/secret__"):
+    (folder / "near.txt").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "lists.yaml").write_text("far: [secret]\n")
+    (folder / "lists.yaml").symlink_to(tmp_path / "lists.yaml")
+    for template in ("__secret__", "__link/secret__", "__/secret__", "__near__", "__far__"):
         with pytest.raises(AssetctlError):
             draw(template, 1, folder)

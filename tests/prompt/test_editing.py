@@ -24,6 +24,7 @@ def test_a_prompt_is_what_a1111_has_at_each_step(case):
         ("a cat AND a dog:1.5", [("a cat", 1.0), (" a dog", 1.5)]),
         ("a cat :0.5 AND a BRAND new dog : -2", [("a cat", 0.5), (" a BRAND new dog", -2.0)]),
         ("a: b AND", [("a: b", 1.0), ("", 1.0)]),
+        ("a:b :2 \n AND :3 AND a:: .5 AND a:2:", [("a:b", 2.0), ("", 3.0), (" a:", 0.5), (" a:2:", 1.0)]),
     ],
 )
 def test_and_joins_prompts_with_weights(text, parts):
@@ -31,7 +32,18 @@ def test_and_joins_prompts_with_weights(text, parts):
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 5000, "[a:" * 5000, "[a|" * 5000 + "]" * 5000, "[a:b:1]" * 3000, "a: " * 30_000]
+    "text",
+    [
+        "[" * 5000,
+        "[a:" * 5000,
+        "[a|" * 5000 + "]" * 5000,
+        "[a:b:1]" * 3000,
+        "a: " * 30_000,
+        "a" + " " * 100_000 + "b",
+        " : " * 30_000,
+        "a" + " :" * 50_000,
+        "[a" + " " * 100_000 + ":b:1]",
+    ],
 )
 def test_no_prompt_takes_long(text):
     begun = time.perf_counter()

@@ -17,7 +17,7 @@ from assetctl.cli.pictures import (
 from assetctl.cli.render import show_findings
 from assetctl.cli.session import Session, command
 from assetctl.errors import StoppedError
-from assetctl.operations.make.generate import GenerationResult
+from assetctl.operations.make.generate import GenerationResult, SavedPicture
 from assetctl.operations.make.reproduce import Reproduced, Reproduction
 from assetctl.pictures.saving import FORMATS
 
@@ -72,10 +72,7 @@ def app(
         with session.out.progress() as run:
             done = session.registry.reproduce(reproduction, out=out, force=force, sheet=sheet, run=run)
     except KeyboardInterrupt as stop:
-        hint = "Nothing was saved: run the same command to make it."
-        error = StoppedError("Interrupted: the picture is not done.", hint)
-        error.done = ()
-        raise error from stop
+        raise _stopped(getattr(stop, "done", ())) from stop
     (image,) = done.result.images
 
     def render() -> None:
@@ -87,6 +84,18 @@ def app(
 
     session.out.result(done, render, [image.path])
     tell_result(session, done.result)
+
+
+def _stopped(done: Sequence[SavedPicture]) -> StoppedError:
+    """What a person is told who stopped it."""
+    if done:
+        path = done[0].path
+        error = StoppedError("Interrupted: the picture is done, and was not compared.", f"It is kept: {path}")
+    else:
+        hint = "Nothing was saved: run the same command to make it."
+        error = StoppedError("Interrupted: the picture is not done.", hint)
+    error.done = tuple(done)
+    return error
 
 
 def _show(session: Session, reproduction: Reproduction, place: Sequence[str]) -> None:

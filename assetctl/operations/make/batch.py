@@ -6,6 +6,7 @@ was killed is found again, and recorded.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,7 +21,6 @@ from assetctl.errors import (
     MissingExtraError,
     NameTakenError,
     StorageError,
-    UsageError,
 )
 from assetctl.files.disk import storage_errors
 from assetctl.operations.make.generate import (
@@ -147,7 +147,6 @@ def _look_up(workspace: Workspace, jobs: Sequence[Job]) -> None:
 def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
     """See of each job whether it can be made, and how; of one that cannot, why."""
     known: dict[object, Any] = {}
-    names: dict[Path, Job] = {}
     for job in sorted(jobs, key=lambda job: job.line):
         run.check()
         try:
@@ -155,9 +154,6 @@ def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
             if job.request.output not in known:
                 known[job.request.output] = _target(workspace, job)
             target: OutputPath = replace(known[job.request.output], stem=stem_of(job))
-            for path in () if target.name is None else target.planned(job.count):
-                if (other := names.setdefault(Path(path), job)) is not job:
-                    raise UsageError(f"{other.place} has {path} already.", "Name another file in out, or a folder.")
             wanted = [(number, seed, plan) for number, seed, plan in _missing(job) if target.name is not None]
             target.require_free(
                 number for number, seed, plan in wanted if not _saved_before(workspace, plan, target, number, seed)
@@ -166,6 +162,24 @@ def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
             raise
         except AssetctlError as error:
             job.fail(error)
+        except Exception as error:  # noqa: BLE001 - one job's defect keeps no other
+            job.fail(_defect(error))
+
+
+def _defect(error: Exception) -> InternalError:
+    return InternalError(f"{type(error).__name__}: {error}", "Run it alone with --debug, and report it.")
+
+
+#: What keeps a job's own folder or name from being used, and says nothing of others.
+_OWN = frozenset(
+    {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES}
+)
+
+
+def _is_its_own(error: StorageError) -> bool:
+    """Whether what could not be saved is a matter of that job's folder alone."""
+    cause = error.__cause__
+    return isinstance(error, NameTakenError) or (isinstance(cause, OSError) and cause.errno in _OWN)
 
 
 def _tell_what_was_seen(jobs: Sequence[Job], run: Run) -> None:
@@ -254,13 +268,13 @@ def _make(workspace: Workspace, job: Job, backend: Backend, run: Run) -> bool:
         except (CatalogError, MissingExtraError):
             raise
         except StorageError as error:
-            if not isinstance(error, NameTakenError):
+            if not _is_its_own(error):
                 raise
             job.fail(error)
         except AssetctlError as error:
             job.fail(error)
         except Exception as error:  # noqa: BLE001 - whatever a backend raises is told of the job that it is about
-            job.fail(InternalError(f"{type(error).__name__}: {error}", "Run it alone with --debug, and report it."))
+            job.fail(_defect(error))
     run.tell(Finished(task=job.place, error=None if job.error is None else job.error.code))
     return True
 
@@ -311,7 +325,7 @@ def _saved_before(workspace: Workspace, plan: Plan, target: OutputPath, number: 
         if said is None or _essence(said) != _essence(picture_record(plan, seed, {})):
             continue
         entry = entry_of(plan, path, seed, said)
-        if not workspace.catalog.generations.has_file(entry.image_sha256):
+        if not workspace.catalog.generations.has_file(entry.image_sha256, entry.image_path):
             return path
     return None
 
@@ -319,7 +333,10 @@ def _saved_before(workspace: Workspace, plan: Plan, target: OutputPath, number: 
 def _essence(said: Mapping[str, Any]) -> object:
     """What a record says of the picture, whoever wrote it and on what machine."""
     settings = {each.name: said.get(each.name, each.silent) for each in OPTIONS}
-    assets = [(each["role"], each["sha256"], each.get("weight")) for each in _objects(said.get("assets"))]
+    assets = [
+        (each["role"], each["sha256"], each.get("weight"), each.get("text_weight"))
+        for each in _objects(said.get("assets"))
+    ]
     return said.get("prompt"), said.get("negative_prompt"), said.get("prediction"), settings, assets
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from assetctl.errors import NameTakenError, StorageError, UsageError
+from assetctl.errors import UsageError
+from assetctl.pictures.saving import whole_file
 from assetctl.pictures.sheet import Table, draw_sheet
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _rgb(image: Image) -> Image:
 
 
 def save_comparison(new: Path, old: Path, found: Comparison, place: Path, *, replace: bool = False) -> None:
-    """Save both pictures and what is between them on one sheet.
+    """Save both pictures and what is between them on one sheet, whole or not at all.
 
     Args:
         new: One picture.
@@ -82,14 +83,8 @@ def save_comparison(new: Path, old: Path, found: Comparison, place: Path, *, rep
     said, shown = _difference(new, old)
     table = Table([[old, new, shown]], [f"the original\n{old.name}", f"made again\n{new.name}", said])
     sheet = draw_sheet(table, title=found.detail, format=form)
-    try:
-        with place.open("wb" if replace else "xb") as file:
-            sheet.save(file, {"jpg": "jpeg"}.get(form, form))
-    except FileExistsError as error:
-        raise NameTakenError(f"{place} exists already.", "Choose another name.") from error
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StorageError(f"{place} cannot be written: {why}.", "Choose another place.") from error
+    with whole_file(place, replace=replace, option="--compare-as") as file:
+        sheet.save(file, {"jpg": "jpeg"}.get(form, form))
 
 
 def sheet_format(place: Path) -> str:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from assetctl.types import Asset, CheckReport, Finding
 
 
+#: Bytes of the longest name that a file may have; the disks that there are agree on it.
+LONGEST_FILE_NAME = 255
+
 #: What a person may take for a format of ours, or wrote by mistake, and would find as the name of a folder.
 _OTHERS = (
     ".avif", ".bmp", ".gif", ".heic", ".jxl", ".tif", ".tiff", ".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin",
@@ -76,6 +79,8 @@ class OutputPath:
             return
         for number in numbers:
             path = self._named(number)
+            if len(path.name.encode()) > LONGEST_FILE_NAME:
+                raise UsageError(f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter --out.")
             if path.is_dir():
                 raise UsageError(f"{path} is a folder.", "Choose another name with --out.")
             if os.path.lexists(path) and not self._may_replace(path, number):
@@ -334,9 +339,14 @@ def generate_each(
     saved: list[SavedPicture] = []
     seeds = [plan.seeds[0] for plan, _ in plans]
     target = target.made()
-    with _naming_what_is_done(saved, seeds, target), leaving(lambda: tuple(saved)):
+    with naming_what_is_done(saved, seeds, target):
         for number, (plan, report) in enumerate(plans, 1):
-            results.append(make(workspace, plan, report, backend, target, run, Place(None, [number])))
+            part, place = run.one_of_all(number, len(plans)), Place(None, [number])
+            try:
+                results.append(make(workspace, plan, report, backend, target, part, place))
+            except BaseException as stop:
+                saved += getattr(stop, "done", None) or ()  # it may have come when the picture was there
+                raise
             saved += results[-1].images
     return results
 
@@ -367,7 +377,7 @@ def make(
     saved: list[SavedPicture] = []
     clock = _Clock()
     numbers = range(1, len(plan.seeds) + 1) if place is None else place.numbers
-    with _naming_what_is_done(saved, plan.seeds, target), leaving(lambda: tuple(saved)):
+    with naming_what_is_done(saved, plan.seeds, target):
         plan = with_hashes(workspace, plan, run)
         for position, picture in enumerate(backend.generate(plan, run)):
             clock.note(picture)
@@ -380,16 +390,20 @@ def make(
 
 
 @contextmanager
-def _naming_what_is_done(saved: Sequence[SavedPicture], seeds: Sequence[int], target: OutputPath) -> Iterator[None]:
-    """Let whatever ends the work too soon tell of the pictures that there are."""
+def naming_what_is_done(
+    saved: Sequence[SavedPicture], seeds: Sequence[int] = (), target: OutputPath | None = None
+) -> Iterator[None]:
+    """Let whatever ends the work too soon tell of the pictures that there are, and of which are left."""
     try:
-        yield
+        with leaving(lambda: tuple(saved)):
+            yield
     except Exception as error:
         error.done = tuple(saved)  # type: ignore[attr-defined]  # a backend may raise anything
         raise
     except KeyboardInterrupt as stop:
         done = len(saved)
-        raise InterruptedGenerationError(saved, seeds[done:], target.after(done)) from stop
+        name = None if target is None else target.after(done)
+        raise InterruptedGenerationError(saved, seeds[done:], name) from stop
 
 
 @contextmanager

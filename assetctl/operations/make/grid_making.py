@@ -39,7 +39,7 @@ from assetctl.operations.make.generate import (
 from assetctl.operations.make.grid import all_failed, layout_of
 from assetctl.pictures.saving import FORMATS
 from assetctl.request import Output
-from assetctl.run import Cancelled, Saved, Step, Warned
+from assetctl.run import Cancelled, Saved, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures.sheet import Shown
     from assetctl.plan import Backend, Plan, PlannedUse
-    from assetctl.run import Event, Run
+    from assetctl.run import Run
 
 #: Files of a folder that are looked at for cells that were made before.
 _MOST_FILES = 2000
@@ -206,12 +206,7 @@ class _Making:
 
     def _part(self, cell: GridCell) -> Run:
         """A run in which the steps of one picture are those of one of all."""
-        every, order = sum(each.plan is not None for each in self.grid.cells), cell.order or 1
-
-        def of_all(event: Event) -> Event:
-            return replace(event, picture=order, pictures=every) if isinstance(event, Step) else event
-
-        return self._run.part(of_all)
+        return self._run.one_of_all(cell.order or 1, sum(each.plan is not None for each in self.grid.cells))
 
     def _free_name(self, cell: GridCell) -> Path:
         """`x2-y1.png`: which column, which row, and which block."""

@@ -195,7 +195,7 @@ def command_line(generation: Generation, *, more: bool = False) -> list[str]:
     for flag, options in together("flag").items():
         value = written(options, settings, "repr")
         if options[0].silent is not None:  # what is taken anyway needs no word, and what is not does
-            value = _unless_taken(options[0], settings, unasked)
+            value = _unless_taken(options, settings, unasked)
         if options[0].type is bool:
             words += [] if value is None else [flag]
         else:
@@ -211,14 +211,12 @@ def _unasked(generation: Generation, settings: Settings) -> dict[str, Any]:
     return taken(settings, family_called(family), [each for each in live if isinstance(each, str)])
 
 
-def _unless_taken(option: Option, settings: Settings, unasked: Settings) -> str | None:
-    """The word for an option, or none where that is taken anyway or would do nothing."""
-    value = settings[option.name]
-    if value == unasked.get(option.name, option.silent) or (
-        option.sampled and sampled_by_diffusers(settings["flavour"])
-    ):
+def _unless_taken(options: Sequence[Option], settings: Settings, unasked: Settings) -> str | None:
+    """The word for options of one flag, or none where these are taken anyway or would do nothing."""
+    is_taken = all(settings[each.name] == unasked.get(each.name, each.silent) for each in options)
+    if is_taken or (options[0].sampled and sampled_by_diffusers(settings["flavour"])):
         return None
-    return written([replace(option, silent=None)], settings, "repr")
+    return written([replace(each, silent=None) for each in options], settings, "repr")
 
 
 def _named(use: GenerationAsset, text_weight: object) -> str:

@@ -24,12 +24,12 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.paths import absolute, read_regular, safe_name, safe_path
-from assetctl.options import MAX_SEED, OPTIONS, RANDOM, is_number, option, shown
+from assetctl.options import MAX_SEED, OPTIONS, RANDOM, check_weight, is_number, option, shown
 from assetctl.pictures.saving import FORMATS
 from assetctl.request import Output, Request, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from assetctl.operations.make.generate import SavedPicture
@@ -175,7 +175,24 @@ def jobs_of(
             job.request = _with_seed(job)
     if not found:
         raise UsageError("The list has no jobs.", """Write one a line: {"prompt": "a cat", "seed": 7}.""")
+    _see_names(found)
     return found
+
+
+def _see_names(jobs: Sequence[Job]) -> None:
+    """Let a job fail whose picture has the name of one before it in the list, whichever run or machine makes that."""
+    owners: dict[Path, Job] = {}
+    for job in jobs:
+        path = None if job.request.output is None else job.request.output.path
+        if job.error is not None or path is None or path.suffix.lower() not in FORMATS:
+            continue
+        names = [path.with_stem(f"{path.stem}-{number}") if number > 1 else path for number in range(1, job.count + 1)]
+        taken = next((each for name in names for each in (name, *name.parents) if each in owners), None)
+        if taken is not None:
+            hint = "Name another file in out, or a folder."
+            job.fail(UsageError(f"{owners[taken].place} has {taken} already.", hint))
+            continue
+        owners |= dict.fromkeys(names, job)
 
 
 def read_list(path: Path) -> bytes:
@@ -219,6 +236,10 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
         found = orjson.loads(line)  # which refuses what Python's own reader lets pass: NaN, halves of characters
         if isinstance(found, dict):
             found = json.loads(line, object_pairs_hook=_each_once)
+    except RecursionError as error:
+        raise UsageError(
+            "This is JSON in JSON, too deep.", """A job is one line, like {"prompt": "a cat"}."""
+        ) from error
     except ValueError as error:
         why = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(":")[0]
         raise UsageError(f"This is no JSON: {why}.", """A job is one line, like {"prompt": "a cat"}.""") from error
@@ -326,6 +347,8 @@ def _loras(said: object) -> list[Use]:
     for name, weight in said.items():
         if weight is not None and not is_number(weight):
             raise UsageError(f"The weight of {shown(name)} is {shown(weight)}.", """Write {"whiskers": 0.8}.""")
+        if weight is not None:
+            check_weight(weight, shown(name))  # some whole numbers are too large to be others
     return [Use("lora", name, None if weight is None else float(weight)) for name, weight in said.items()]
 
 

@@ -15,6 +15,7 @@ from assetctl.operations.select.check import judge, selected, with_settings
 from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, refuse_impossible, refuse_unobeyed
 from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt.comfyui import Told, reading
+from assetctl.prompt.syntax import refuse_length
 from assetctl.samplers import asks_twice
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def resolve_selection(
         IncompatibleError: The selection cannot work together.
         UnusableError: Something in it cannot be generated with yet.
     """
+    refuse_length(request.prompt, request.negative_prompt)
     selection = with_settings(selection, request.settings)
     refuse_impossible(selection.settings)
     settings = tuple((name, value) for name, value in selection.settings.items() if name != "seed")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count as counted
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +16,12 @@ from assetctl.errors import (
     AssetctlError,
     HashMismatchError,
     NotFoundError,
+    StorageError,
     UsageError,
 )
+from assetctl.files.disk import see_room_for
 from assetctl.files.hashing import hash_file
-from assetctl.files.paths import absolute
+from assetctl.files.paths import absolute, clashing
 from assetctl.identify.plugins import family_called
 from assetctl.operations.make.comparison import (
     IDENTICAL,
@@ -26,7 +31,7 @@ from assetctl.operations.make.comparison import (
     sheet_format,
 )
 from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record
-from assetctl.operations.make.generate import generate, see_it_can_be_made
+from assetctl.operations.make.generate import generate, naming_what_is_done, see_it_can_be_made
 from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page
 from assetctl.operations.make.plan import resolve_selection
@@ -39,6 +44,8 @@ from assetctl.request import Output
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.workspace import Workspace
@@ -173,7 +180,8 @@ def reproduce(
         run: Told how far it is.
 
     Raises:
-        UsageError: The file that `out` or `sheet` names is there, or is the original itself.
+        UsageError: The file that `out` or `sheet` names is there, or is the original itself, or both are one.
+        InterruptedGenerationError: A person stopped it; its `done` has the picture, if that was made.
         MissingExtraError: torch or diffusers is not installed.
         GenerationError: The assets could not be loaded, or the picture could not be made.
         StorageError: It could not be saved.
@@ -185,11 +193,15 @@ def reproduce(
     result = generate(workspace, plan, report, backend, output=output, run=run)
     (image,) = result.images
     made = Path(image.path)
-    found = _compared(made, image.sha256, original)
-    if not sheet or not original.is_there:
-        return Reproduced(reproduction, result, found)
-    place = _free(made.with_name(f"{made.stem}-compare.png"), force=force) if sheet is True else Path(sheet)
-    save_comparison(made, original.path, found, place, replace=force)
+    with naming_what_is_done(result.images):
+        found = _compared(made, image.sha256, original)
+        if not sheet or not original.is_there:
+            return Reproduced(reproduction, result, found)
+        # nobody typed a name that is made here, nor the picture's where that was made only now
+        named = isinstance(sheet, Path) and not _is_one_place(sheet, made)
+        place = sheet if isinstance(sheet, Path) else made.with_name(f"{made.stem}-compare.png")
+        place = place if named else _free(place)
+        save_comparison(made, original.path, found, place, replace=force and named)
     return Reproduced(reproduction, result, found, str(place))
 
 
@@ -202,10 +214,18 @@ def _compared(made: Path, sha256: str | None, original: Original) -> Comparison:
     return compare_pixels(made, original.path)
 
 
-def _free(place: Path, *, force: bool) -> Path:
-    """A name that no file has, unless it may be replaced."""
-    names = (place, *(place.with_stem(f"{place.stem}-{number}") for number in range(2, 10_000)))
-    return place if force else next((each for each in names if not each.exists()), place)
+def _free(place: Path) -> Path:
+    """A name that nothing has."""
+    names = (place.with_stem(f"{place.stem}{'' if number == 1 else f'-{number}'}") for number in counted(1))
+    return next(each for each in names if not os.path.lexists(each))
+
+
+def _is_one_place(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, by way of links too; or could be, on a disk that knows no case."""
+    with suppress(OSError):
+        if one.samefile(other):
+            return True
+    return clashing([os.path.realpath(one), os.path.realpath(other)]) is not None
 
 
 def check_output_path(
@@ -226,14 +246,31 @@ def check_output_path(
         raise UsageError(f"{out} is the original, which the new picture is compared with.", "Choose another --out.")
     if sheet and not original.is_there:
         raise UsageError(f"{original.path} is gone: there is nothing to compare with.", "Leave out --compare.")
-    if isinstance(sheet, Path):
-        sheet_format(sheet)
-        if sheet.exists() and (not force or sheet.samefile(original.path)):
-            raise UsageError(f"{sheet} exists already.", "Choose another --compare-as, or replace it with --force.")
-        if not sheet.parent.is_dir():
-            raise UsageError(f"There is no folder {sheet.parent}.", "Make it first.")
     output = Output(out, _format(original, out), force)
-    return see_it_can_be_made(workspace, reproduction.plan, output).planned(1)
+    planned = see_it_can_be_made(workspace, reproduction.plan, output).planned(1)
+    if isinstance(sheet, Path):
+        _require_place(sheet, original.path, planned, force=force)
+    return planned
+
+
+def _require_place(sheet: Path, original: Path, planned: Iterable[str], *, force: bool) -> None:
+    """Refuse a sheet that could not be saved, or would take the place of what it shows."""
+    hint = "Choose another --compare-as."
+    sheet_format(sheet)
+    if sheet.is_dir():
+        raise UsageError(f"{sheet} is a folder.", hint)
+    if _is_one_place(sheet, original):
+        raise UsageError(f"{sheet} is the original, which the sheet shows.", hint)
+    if any(_is_one_place(sheet, Path(each)) for each in planned):
+        raise UsageError(f"{sheet} is where the new picture goes, which the sheet shows.", hint)
+    if os.path.lexists(sheet) and not force:
+        raise UsageError(f"{sheet} exists already.", "Choose another --compare-as, or replace it with --force.")
+    if not sheet.parent.is_dir():
+        raise UsageError(f"There is no folder {sheet.parent}.", "Make it first.")
+    try:
+        see_room_for(sheet.parent, sheet.name)
+    except OSError as error:
+        raise StorageError(f"{sheet} cannot be written: {error.strerror}.", hint) from error
 
 
 def _format(original: Original, out: Path | None) -> str | None:

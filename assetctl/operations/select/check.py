@@ -18,6 +18,7 @@ from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import check_weight, filled, option, refuse_impossible, refuse_unobeyed
 from assetctl.prompt import parse_prompt
+from assetctl.prompt.syntax import refuse_length
 from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
 
@@ -49,11 +50,12 @@ def select(read: Reader, request: Request, *, note_unknown_tags: bool = False) -
 
     Raises:
         NotFoundError, AmbiguousNameError: A name.
-        UsageError: A weight for what takes none, or two checkpoints.
+        UsageError: A weight for what takes none, two checkpoints, or a prompt that is too long.
     """
+    prompts = (request.prompt, request.negative_prompt)
+    refuse_length(*prompts)
     uses = _singled([(use, _found(read, use)) for use in request.uses])
     unknown = []
-    prompts = (request.prompt, request.negative_prompt)
     parsed = [parse_prompt(text) for text in prompts if text]
     tags = ((*tag, unet) for each in parsed for tag, unet in zip(each.loras, each.unet_weights, strict=True))
     for name, weight, unet in tags:

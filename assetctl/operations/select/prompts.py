@@ -33,7 +33,7 @@ from assetctl.prompt.chunks import (
 )
 from assetctl.prompt.comfyui import chunks_of
 from assetctl.prompt.comfyui import reading as parsed_as
-from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, unread
+from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, refuse_length, unread
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection
 
@@ -99,9 +99,11 @@ def read_prompt(
     Without a checkpoint, the only one of the catalog counts, and else any that has CLIP's own vocabulary.
 
     Raises:
+        UsageError: It is far too long.
         NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
         FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
     """
+    refuse_length(text)
     flavour = str(option("flavour").usual if flavour is None else option("flavour").checked(flavour))
     parsed = parsed_as(text, flavour)
     model = None if checkpoint is None else workspace.catalog.read.find(checkpoint)

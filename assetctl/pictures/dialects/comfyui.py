@@ -164,9 +164,9 @@ def _assets(graph: Graph, samplers: list[Node], given: dict[str, Any], prompts: 
     _add_refiners(found, graph, samplers[1:_MAX_SAMPLERS])
     for match in _EMBEDDING.finditer(prompts):
         found.add("embedding", match[1])
-    strengths = _control_strengths(graph)
+    strengths, decoding = _control_strengths(graph), _decoding(graph)
     for node in graph.nodes.values():
-        _add_others(found, graph, node, strengths)
+        _add_others(found, graph, node, strengths, decoding)
     return found
 
 
@@ -270,9 +270,8 @@ def _of_decoding(graph: Graph, sampler: Node) -> Iterator[str]:
     decoders = [node for node in graph.readers(sampler) if node.kind == "VAEDecode"]
     if not decoders:  # others are named as nodes that are not known
         return
-    loader = graph.linked(decoders[0].inputs.get("vae"))
-    while loader is not None and loader.kind == "Reroute":
-        loader = graph.linked(next(iter(loader.inputs.values()), None))
+    way = graph.walk(decoders[0].inputs.get("vae"), lambda each, _: [next(iter(each.inputs.values()), None)])
+    loader = next((each for each in way if each.kind != "Reroute"), None)
     mine = [node.key for node in graph.model_chain(graph.settings(sampler).get("model"))[:1]]
     if loader is None or (loader.kind == "CheckpointLoaderSimple" and loader.key not in mine):
         yield "It was decoded by the VAE of another checkpoint: this one's own is used."
@@ -404,9 +403,11 @@ def _control_strengths(graph: Graph) -> dict[str, object]:
     return {loader.key: node.inputs.get("strength") for loader, node in uses if loader is not None}
 
 
-def _add_others(found: Collection, graph: Graph, node: Node, strengths: dict[str, object]) -> None:
+def _add_others(
+    found: Collection, graph: Graph, node: Node, strengths: dict[str, object], decoding: set[str] | None
+) -> None:
     inputs = node.inputs
-    if "vae_name" in inputs and _decodes(graph, node):
+    if "vae_name" in inputs and (decoding is None or node.key in decoding):
         found.add("vae", _named(graph, inputs["vae_name"], "vae_name"))
     if "control_net_name" in inputs:
         strength = graph.scalar(strengths.get(node.key), "strength")
@@ -415,11 +416,11 @@ def _add_others(found: Collection, graph: Graph, node: Node, strengths: dict[str
         found.add("upscaler", _named(graph, inputs.get("model_name"), "model_name"))
 
 
-def _decodes(graph: Graph, loader: Node) -> bool:
-    """Whether a VAE makes pixels, as far as that shows: where a decoder has another one, it does not."""
-    decoders = [node for node in graph.nodes.values() if node.kind.startswith("VAEDecode")]
-    ways = [graph.walk(node.inputs.get("vae"), lambda each, _: list(each.inputs.values())) for node in decoders]
-    return not decoders or any(loader.key in {node.key for node in way} for way in ways)
+def _decoding(graph: Graph) -> set[str] | None:
+    """Nodes that a decoder's VAE passes through; a VAE elsewhere makes no pixels. `None` where no decoder shows."""
+    links = [node.inputs.get("vae") for node in graph.nodes.values() if node.kind.startswith("VAEDecode")]
+    # one walk from all of them, which goes over no node twice
+    return {node.key for node in graph.walk_from(links, lambda each, _: list(each.inputs.values()))} if links else None
 
 
 DIALECT = Dialect("ComfyUI", 40, read)
