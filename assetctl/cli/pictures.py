@@ -332,6 +332,26 @@ def terminal_image(session: Session) -> Any:  # noqa: ANN401 - a class of a pack
     return Image
 
 
+def _segments(segments: Sequence[tuple[str, float]]) -> str:
+    return " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in segments)
+
+
+def numbers(found: Sequence[int]) -> str:
+    """Numbers in a rising order as a person writes them: 1-10, or 1, 3, 5, …."""
+    runs: list[list[int]] = []
+    for each in found:
+        if runs and each == runs[-1][1] + 1:
+            runs[-1][1] = each
+        else:
+            runs.append([each, each])
+    said = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
+    return ", ".join(said[:_MOST_RUNS]) + (", …" if len(said) > _MOST_RUNS else "")
+
+
+#: Runs of numbers that a line has room for.
+_MOST_RUNS = 5
+
+
 def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     """A plan as a page on stdout, and where its pictures would go."""
     for use in plan.uses:
@@ -340,8 +360,12 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
         why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
         session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
-        segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
-        session.out.line(f"{label:>12}  {segments}")
+        if not prompt.stretches:
+            session.out.line(f"{label:>12}  {_segments(prompt.segments)}")
+        for each in prompt.stretches:
+            weight = "" if each.weight == 1 else f", weighing {each.weight:g}"
+            session.out.line(f"{label:>12}  {_segments(each.segments)}  (steps {numbers(each.steps)}{weight})")
+            label = ""  # noqa: PLW2901 - it stands before the first
     settings = {**plan.settings, "seed": ", ".join(map(str, plan.seeds))}
     said = [(_label(options), written(options, settings)) for options in together("field").values()]
     line = ", ".join(f"{label} {value}" for label, value in said if value is not None)

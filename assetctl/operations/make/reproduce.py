@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assetctl.compat.check import OpenedCheckpoint
+from assetctl.compat.rules.generate import text_layers
 from assetctl.errors import (
     AmbiguousNameError,
     AssetctlError,
@@ -22,6 +24,7 @@ from assetctl.errors import (
 from assetctl.files.disk import see_room_for
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute, clashing
+from assetctl.identify.plugins import family_called
 from assetctl.operations.make.comparison import (
     IDENTICAL,
     Comparison,
@@ -142,6 +145,7 @@ def plan_reproduction(
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
     if not recipe.exact:  # what its prompt may mean beside what it says that it used
         now = with_embeddings(workspace.catalog.read, now, take=False)
+    recipe = _within_layers(recipe, now.checkpoint)
     plan, report = resolve_selection(workspace, recipe.request, now)
     plan = replace(plan, uses=tuple(map(PlannedUse.of, then.uses)))
     remarks = [
@@ -335,6 +339,21 @@ def _cells(workspace: Workspace, path: Path, grid: object) -> Iterator[str]:
 
 #: Cells of a sheet that are looked for.
 _CELLS_LOOKED_AT = 400
+
+
+def _within_layers(recipe: PictureRecipe, checkpoint: Asset | None) -> PictureRecipe:
+    """The recipe with a clip skip that the checkpoint has: the picture may be of another, and nobody can choose it."""
+    skip = recipe.request.settings.get("clip_skip") or 1
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    if skip <= 1 or checkpoint is None or family is None or family.driven is None or not family.driven.clip_skip:
+        return recipe
+    layers = text_layers(OpenedCheckpoint(checkpoint), family.driven.text_encoders[0])
+    if layers is None or skip <= layers:
+        return recipe
+    request = replace(recipe.request, settings={**recipe.request.settings, "clip_skip": layers})
+    has = f"the text encoder of {checkpoint.name} has {layers} {'layer' if layers == 1 else 'layers'}"
+    remark = f"Its clip skip, {skip}, is more than there is: {has}, and {layers} is used."
+    return replace(recipe, request=request, remarks=(*recipe.remarks, remark))
 
 
 def _size_remarks(original: Original, recipe: PictureRecipe) -> list[str]:
