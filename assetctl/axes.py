@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from assetctl.errors import UsageError
-from assetctl.options import OPTIONS, RANDOM, Option, check_weight, parse_sides, shown, together
+from assetctl.options import OPTIONS, RANDOM, Option, check_weight, option, parse_sides, shown, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -154,7 +154,7 @@ def _quoted(text: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return " ".join(re.sub(r"[\s_-]+", " ", name.casefold()).split())
+    return " ".join(re.sub(r"[\s_-]+|(?<=[^\W_])\.(?=\s|$)", " ", name.casefold()).split())
 
 
 #: What A1111 and people call the axes that are no option.
@@ -162,6 +162,19 @@ _CALLED: dict[str, Kind] = {
     "checkpoint": "checkpoint", "checkpoints": "checkpoint", "checkpoint name": "checkpoint", "model": "checkpoint",
     "vae": "vae", "lora": "lora", "loras": "lora",
     "prompt": "prompt", "prompt s/r": "prompt", "prompt sr": "prompt", "s/r": "prompt",
+}  # fmt: skip
+
+
+#: What A1111's X/Y/Z plot and settings call options, where that is no other name of these already.
+_OF_A1111 = {
+    "var. seed": "variation_seed", "var. strength": "variation_strength", "variation strength": "variation_strength",
+    "rng source": "noise", "random number generator source": "noise", "sigma min": "s_tmin", "sigma max": "s_tmax",
+    "eta noise seed delta": "ensd", "emphasis mode": "emphasis", "stop at clip layers": "clip_skip",
+    "sampling steps": "steps", "sampling method": "sampler", "scheduler type": "scheduler",
+    "always discard next-to-last sigma": "discard_penultimate", "downcast alphas_cumprod": "half_levels",
+    "downcast model alphas cumprod to fp16 before sampling": "half_levels", "sgm noise multiplier": "sgm_noise",
+    "pad prompt/negative prompt": "pad_prompts", "pad prompt/negative prompt to be same length": "pad_prompts",
+    "use old prompt editing timelines": "old_editing", "noise multiplier for s_noise": "s_noise",
 }  # fmt: skip
 
 
@@ -174,6 +187,8 @@ def _options_by_name() -> dict[str, list[Option]]:
     for shared in ("flag", "key", "field"):
         for name, several in together(shared).items():
             found.setdefault(_plain(name.removeprefix("--")), several)
+    for name, meant in _OF_A1111.items():
+        found.setdefault(_plain(name), [option(meant)])
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +12,7 @@ from assetctl.errors import UsageError
 from assetctl.types import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 #: Roles of which a request has one asset at most: what is typed takes the place of what a recipe says.
 _SINGLE = ("checkpoint", "vae")
@@ -149,7 +150,7 @@ class Request:
         *,
         names: Iterable[str] = (),
         checkpoint: str | None = None,
-        loras: Iterable[str] = (),
+        loras: Iterable[str] | Mapping[str, float | None] = (),
         embeddings: Iterable[str] = (),
         vae: str | None = None,
         controlnets: Iterable[str] = (),
@@ -166,7 +167,7 @@ class Request:
             negative_prompt: Likewise.
             names: Assets of any kind, each of which finds its place by its kind; a LoRA may be `NAME:WEIGHT`.
             checkpoint: By name, path or hash, as all others.
-            loras: Each `NAME` or `NAME:WEIGHT`.
+            loras: Each `NAME` or `NAME:WEIGHT`; or weights by name, `{"whiskers": 0.8}`, `None` for an asset's own.
             embeddings: By name.
             vae: One in place of the checkpoint's own.
             controlnets: By name.
@@ -184,8 +185,10 @@ class Request:
         for called, given in several.items():
             if isinstance(given, str):  # it would be read letter by letter
                 raise UsageError(f"{called} takes several names, not one text.", f"Write {called}=[{given!r}].")
+            if isinstance(given, Mapping) and called != "loras":  # what stands behind the names would be lost
+                raise UsageError(f"{called} takes names alone, and only LoRAs take weights.", f"Write {called}=[…].")
         uses = [Use(role, name) for role, name in single.items() if name is not None]
-        uses += [Use.parse("lora", text) for text in loras]
+        uses += lora_uses(loras)
         uses += [Use(role, text) for role in ("embedding", "controlnet") for text in several[f"{role}s"]]
         uses += [Use.parse(None, text) for text in names]
         place = Output(Path(output)) if isinstance(output, str | Path) else output
@@ -226,6 +229,24 @@ class Request:
     def of_role(self, role: str) -> tuple[Use, ...]:
         """The assets of one role."""
         return tuple(use for use in self.uses if use.role == role)
+
+
+def lora_uses(given: Iterable[str] | Mapping[str, float | None]) -> list[Use]:
+    """LoRAs as a person lists them, or as weights by name.
+
+    Raises:
+        UsageError: A weight is none.
+    """
+    if not isinstance(given, Mapping):
+        return [Use.parse("lora", text) for text in given]
+    for name, weight in given.items():
+        if weight is not None and not options.is_number(weight):
+            raise UsageError(
+                f"The weight of {options.shown(name)} is {options.shown(weight)}.", """Write {"whiskers": 0.8}."""
+            )
+        if weight is not None:
+            options.check_weight(weight, options.shown(name))  # some whole numbers are too large to be others
+    return [Use("lora", name, None if weight is None else float(weight)) for name, weight in given.items()]
 
 
 #: Pictures of one request.

@@ -95,14 +95,17 @@ def parse_shard(text: str | None) -> tuple[int, int]:
 
 def _tell_counts(session: Session, jobs: Sequence[JobResult]) -> None:
     """How many jobs came to what."""
-    counts = Counter[str](job.status for job in jobs)
+    counts = Counter[str]("theirs" if job.status == "waiting" and job.error else job.status for job in jobs)
     said = [f"{counts[status]} {word}" for status, word in _BECAME.items() if counts[status]]
     if said:
         session.out.note(f"{_jobs(len(jobs))}: {', '.join(said)}")
 
 
 #: What became of jobs.
-_BECAME = {"made": "made", "here": "here already", "failed": "failed", "waiting": "to be made"}
+_BECAME = {
+    "made": "made", "here": "here already", "failed": "failed", "waiting": "to be made",
+    "theirs": "another process's",
+}  # fmt: skip
 
 
 def _jobs(number: int) -> str:

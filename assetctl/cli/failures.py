@@ -233,8 +233,12 @@ def naming(error: AssetctlError) -> str:
 
 
 def _tell(error: AssetctlError, *, wants_json: bool) -> None:
+    told = {error.hint}
     for other in (error.errors or ())[1:]:
         to_stderr("warning", naming(other))
+        if other.hint not in told and not wants_json:
+            told.add(other.hint)
+            to_stderr("hint", str(other.hint))
     if wants_json:
         with contextlib.suppress(LostOutputError):  # then in words
             print_json(envelope({"error": document(error)}, WARNED))

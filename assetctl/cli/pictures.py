@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -250,6 +251,8 @@ def show_grid(out: Output, grid: GridResult) -> None:
         values = [said.removeprefix(f"{axis.name}: ") for axis, said in zip(grid.axes, each.values, strict=True)]
         rows.append((str(each.order or "-"), *values, each.reason if each.plan is None else "ok"))
     out.table(("ORDER", *(axis.name.upper() for axis in grid.axes), "CHECK"), rows, right=("ORDER",))
+    if first := grid.title.partition("\n")[0]:
+        out.labelled("prompt", first, prose=True)
     plans = [each.plan for each in cells if each.plan is not None]
     loads = len({(plan.checkpoint, plan.vae) for plan in plans})
     seed = "" if grid.seed is None else f", all with seed {grid.seed}"
@@ -266,14 +269,32 @@ def _cells(number: int) -> str:
     return "1 cell" if number == 1 else f"{number} cells"
 
 
-def open_picture(session: Session, path: str) -> None:
-    """Open a picture in the system's viewer."""
+def open_pictures(session: Session, paths: Sequence[str]) -> None:
+    """Open pictures in the system's viewer; where there is none, one warning says so."""
+    for path in paths:
+        if not _opened(path):
+            others = "" if len(paths) == 1 else f" and {len(paths) - 1} more" if path == paths[0] else ", for example"
+            session.out.warning(f"No viewer could be started: the picture is {path}{others}.")
+            return
+
+
+def _opened(path: str) -> bool:
+    """Whether the system's viewer was started; what it says itself is not ours to show."""
+    program = {"darwin": "open", "win32": None}.get(sys.platform, "xdg-open")
     try:
-        failed = typer.launch(path) != 0
+        if program is None:
+            return typer.launch(path) == 0
+        quiet = subprocess.DEVNULL
+        viewer = subprocess.Popen([program, path], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+        return viewer.wait(_STARTING) == 0
+    except subprocess.TimeoutExpired:  # it is looked at
+        return True
     except OSError:
-        failed = True
-    if failed:
-        session.out.warning(f"No viewer could be started: the picture is {path}.")
+        return False
+
+
+#: Seconds in which a viewer that cannot be started says so.
+_STARTING = 2.0
 
 
 def show_at_terminal(session: Session, paths: Sequence[str]) -> None:
@@ -311,6 +332,26 @@ def terminal_image(session: Session) -> Any:  # noqa: ANN401 - a class of a pack
     return Image
 
 
+def _segments(segments: Sequence[tuple[str, float]]) -> str:
+    return " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in segments)
+
+
+def numbers(found: Sequence[int]) -> str:
+    """Numbers in a rising order as a person writes them: 1-10, or 1, 3, 5, …."""
+    runs: list[list[int]] = []
+    for each in found:
+        if runs and each == runs[-1][1] + 1:
+            runs[-1][1] = each
+        else:
+            runs.append([each, each])
+    said = [f"{first}" if first == last else f"{first}-{last}" for first, last in runs]
+    return ", ".join(said[:_MOST_RUNS]) + (", …" if len(said) > _MOST_RUNS else "")
+
+
+#: Runs of numbers that a line has room for.
+_MOST_RUNS = 5
+
+
 def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
     """A plan as a page on stdout, and where its pictures would go."""
     for use in plan.uses:
@@ -319,8 +360,12 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
         why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
         session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
     for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
-        segments = " ".join(f"{part.strip()!r}:{weight:g}" for part, weight in prompt.segments)
-        session.out.line(f"{label:>12}  {segments}")
+        if not prompt.stretches:
+            session.out.line(f"{label:>12}  {_segments(prompt.segments)}")
+        for each in prompt.stretches:
+            weight = "" if each.weight == 1 else f", weighing {each.weight:g}"
+            session.out.line(f"{label:>12}  {_segments(each.segments)}  (steps {numbers(each.steps)}{weight})")
+            label = ""  # noqa: PLW2901 - it stands before the first
     settings = {**plan.settings, "seed": ", ".join(map(str, plan.seeds))}
     said = [(_label(options), written(options, settings)) for options in together("field").values()]
     line = ", ".join(f"{label} {value}" for label, value in said if value is not None)

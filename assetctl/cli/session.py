@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
+from typer.core import TyperCommand
 
 from assetctl.errors import AssetctlError, CatalogError, UsageError
 from assetctl.text import redacted, safe, terminal_json
@@ -337,6 +338,24 @@ class Session:
             self._registry.close()
 
 
+class PlainHelp(TyperCommand):
+    """A command whose help is shown as it is written: brackets of prompts are no markup."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - Typer's own copies of Click's types
+        """Write the help."""
+        from rich.markup import escape  # noqa: PLC0415 - only `--help` pays
+
+        told: list[Any] = [self, *self.params]
+        with contextlib.ExitStack() as after:
+            for each in told:
+                for name in ("help", "epilog"):
+                    if text := getattr(each, name, None):
+                        after.callback(setattr, each, name, text)
+                        # a tag of nothing behind each colon: two of them would enclose the name of an emoji
+                        setattr(each, name, ":[b][/b]".join(map(escape, text.split(":"))))
+            super().format_help(ctx, formatter)
+
+
 def command(
     *,
     gives: str,
@@ -385,7 +404,7 @@ def command(
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         epilog = "Examples:\n\n" + "\n\n".join(f"$ {example}" for example in examples)
         run.gives, run.done = gives, done or gives  # type: ignore[attr-defined]
-        app.command(epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
+        app.command(cls=PlainHelp, epilog=epilog, context_settings={"help_option_names": ["-h", "--help"]})(run)
         return app
 
     return decorate

@@ -6,14 +6,14 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.prompt.chunks import CHUNK_LENGTH, Chunk, Token, number_vectors, split_at_tokens
-from assetctl.prompt.editing import composed, timeline
-from assetctl.prompt.syntax import ROUND, bare, parse_prompt, without_tags
+from assetctl.prompt.editing import changes, composed, timeline
+from assetctl.prompt.syntax import ROUND, Stretch, bare, parse_prompt, without_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assetctl.prompt.chunks import ClipTokenizer
     from assetctl.prompt.syntax import ParsedPrompt
@@ -91,10 +91,50 @@ def _plain(text: str) -> str:
     return text.replace(r"\(", "(").replace(r"\)", ")")
 
 
-def reading(text: str, flavour: str) -> ParsedPrompt:
+def reading(text: str, flavour: str, told: Told | None = None) -> ParsedPrompt:
     """A prompt, taken apart as a flavour reads it: its segments are ComfyUI's there, and A1111's elsewhere."""
     parsed = parse_prompt(text)
-    return replace(parsed, segments=tuple(parse_comfyui(without_tags(text)))) if flavour == "comfyui" else parsed
+    if flavour == "comfyui":
+        return replace(parsed, segments=tuple(parse_comfyui(without_tags(text))))
+    return replace(parsed, stretches=tuple(_stretches(text, told or Told()))) if flavour == "a1111" else parsed
+
+
+#: Steps by which a prompt's texts are looked at: as many as there are usually.
+STEPS = 20
+
+
+class Told(NamedTuple):
+    """When and as what the model is told a prompt.
+
+    Attributes:
+        steps: How many there are.
+        times: How often the model is asked at each.
+        old: Whether numbers are meant as before A1111 1.6.
+        negative: Whether it is the negative prompt, where `AND` is a word.
+    """
+
+    steps: int = STEPS
+    times: int = 1
+    old: bool = False
+    negative: bool = False
+
+
+def _stretches(text: str, told: Told) -> Iterator[Stretch]:
+    """What a prompt of A1111's comes to at which steps; nothing where it stays what it is."""
+    plain = bare(text)
+    parts = [(plain, 1.0)] if told.negative else composed(plain)
+    if len(parts) == 1 and not changes(plain):
+        return
+    asked = told.steps * told.times
+    for part, weight in parts:
+        texts, at = timeline(part, asked, old=told.old), 0
+        steps: dict[str, dict[int, None]] = {}
+        for time in range(asked):
+            while texts[at][0] < time:
+                at += 1
+            steps.setdefault(texts[at][1], {})[time // told.times + 1] = None
+        for each, when in steps.items():
+            yield Stretch(tuple(when), weight, tuple(parse_prompt(each).segments))
 
 
 def chunks_of(text: str, tokenizer: ClipTokenizer, embeddings: Mapping[str, int], flavour: str) -> list[Chunk]:
@@ -110,12 +150,8 @@ def chunks_of(text: str, tokenizer: ClipTokenizer, embeddings: Mapping[str, int]
         return cut_comfyui(without_tags(text), tokenizer.tokenize, number_vectors(embeddings, tokenizer.words))
     texts = [text]
     if flavour == "a1111":
-        texts = list(dict.fromkeys(each for part, _ in composed(bare(text)) for _, each in timeline(part, _STEPS)))
+        texts = list(dict.fromkeys(each for part, _ in composed(bare(text)) for _, each in timeline(part, STEPS)))
     return max((tokenizer.cut(parse_prompt(each), embeddings) for each in texts), key=_tokens)
-
-
-#: Steps by which a prompt's texts are looked at: as many as there are usually.
-_STEPS = 20
 
 
 def _tokens(chunks: Sequence[Chunk]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import warnings
 from collections import OrderedDict
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,13 @@ def draw(template: str, seed: int, folder: Path | None = None) -> str:
         FileError: A file of wildcards cannot be read.
         MissingExtraError: The package is not installed.
     """
+    with warnings.catch_warnings():  # what the package says to programmers is of no use to whoever wrote a prompt
+        warnings.simplefilter("ignore")
+        return _drawn(template, seed, folder)
+
+
+def _drawn(template: str, seed: int, folder: Path | None) -> str:
+    """See `draw`."""
     try:
         from dynamicprompts.generators import RandomPromptGenerator  # noqa: PLC0415 - only these prompts pay
         from pyparsing import ParseBaseException  # noqa: PLC0415

@@ -225,6 +225,21 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a prompt that is edited comes to at some steps, or one of those that `AND` joins.
+
+    Attributes:
+        steps: The steps, counted from 1.
+        weight: Of the prompt among those that `AND` joins.
+        segments: Text and weight of each part.
+    """
+
+    steps: tuple[int, ...]
+    weight: float
+    segments: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedPrompt:
     """A prompt, taken apart.
 
@@ -234,12 +249,15 @@ class ParsedPrompt:
         loras: Name and weight of each LoRA tag, in order; the weight is `None` where the tag gives none
             that is a finite number.
         unet_weights: Of each of them, the weight for all but text encoders; `None` where it has none of its own.
+        stretches: What the model is told in the place of the segments, where the prompt changes between steps or is
+            composed; nothing where the segments are all.
     """
 
     text: str
     segments: tuple[tuple[str, float], ...]
     loras: tuple[tuple[str, float | None], ...]
     unet_weights: tuple[float | None, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
 
     @property
     def weights(self) -> dict[str, float | None]:
@@ -342,8 +360,8 @@ def unread(text: str, flavour: str = "diffusers") -> list[Remark]:
 
 #: What other programs write into prompts and A1111 reads as words, as assetctl does; and what to write instead.
 _FOREIGN = (
-    (r"\{[^{}]{0,400}+\}", "variations", "Choose one, or make a picture of each."),
-    (r"(?<!\w)__[\w/*-]{1,80}?__(?!\w)", "wildcards", "Write in its place what you want."),
+    (r"\{[^{}]{0,400}+\}", "variations", "`assetctl generate --dynamic` draws one of them for each picture."),
+    (r"(?<!\w)__[\w/*-]{1,80}?__(?!\w)", "wildcards", "`assetctl generate --dynamic` draws a line of its file."),
     (r"(?:(?<![\w+-])[^\W\d_]{2,60}+|\))(?:\+{1,8}+|--{1,8}+)(?=[\s,.;)]|\Z)", "weights by signs", _WEIGHS),
     (r"\)\d{1,3}(?:\.\d{1,4})?(?=[\s,.;)]|\Z)", "weights behind brackets", _WEIGHS),
     (r"(?<![\w.])-?\d{0,3}\.?\d{1,4}::", "weights before words", _WEIGHS),
@@ -361,6 +379,8 @@ def foreign(text: str) -> list[Remark]:
             if match[0].startswith("{") and "|" not in match[0]:
                 sort, advice = "weights by braces", _WEIGHS
             why = f"{shown(match[0])!r} is read as words: assetctl knows no {sort}, as other programs write them."
+            if sort in ("variations", "wildcards"):
+                why = f"{shown(match[0])!r} is read as words: {sort} are drawn with --dynamic alone."
             found.append(Remark(why, advice))
             break
     return found

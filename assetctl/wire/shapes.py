@@ -69,7 +69,10 @@ SHAPES = {
     "operations.provision.lock.LockResult": Shape(keys={"changed": "changed"}, without=("lock", "failed")),
     "operations.provision.sync.Step": Shape(without=("asset", "locked")),
     "operations.select.prompts.PromptReading": Shape(
-        keys={"segments": "parsed.segments", "loras": "parsed.weights", "lora_tags": "parsed.loras"},
+        keys={
+            "segments": "parsed.segments", "loras": "parsed.weights", "lora_tags": "parsed.loras",
+            "unet_weights": "parsed.unet_weights", "stretches": "parsed.stretches",
+        },
         without=("why_none", "hint", "remarks", "ambiguous_loras"),
     ),
     "pictures.parameters.PictureParameters": Shape(
@@ -78,7 +81,10 @@ SHAPES = {
     ),
     "plan.Plan": Shape(
         flat=("settings",),
-        keys={"prompt": "prompt.segments", "negative_prompt": "negative_prompt.segments"},
+        keys={
+            "prompt": "prompt.segments", "negative_prompt": "negative_prompt.segments",
+            "prompt_stretches": "prompt.stretches", "negative_stretches": "negative_prompt.stretches",
+        },
         without=("uses", "prediction", "tokenizer"),
     ),
     "plan.PlannedUse": Shape(keys={"weight": "applied_weight"}),

@@ -10,19 +10,23 @@ import shutil
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from compat.sparse import low_rank, whole_checkpoint, write_sparse
 from disks import fill, small_disk, unwritable
+from filelock import FileLock
 from generation import tiny
 
-from assetctl import Cancelled, Registry, Request, Run
+from assetctl import Cancelled, Output, Registry, Request, Run
 from assetctl.catalog import Catalog
 from assetctl.cli.main import run
 from assetctl.errors import GenerationError, StorageError, UsageError
+from assetctl.operations.make.jobs import Job, jobs_of, of_shard
 from assetctl.plan import Picture
 from assetctl.run import Finished, Saved, Started
 
@@ -146,6 +150,20 @@ def test_what_is_typed_is_what_jobs_lie_over(world, home, assetctl):
     assert {Path(each.image_path).parent for each in (*cats, dog)} == {world / "cats"}
 
 
+def test_options_of_a_job_go_by_the_names_that_recipes_have_for_them_too(world, home, assetctl):
+    long = {"prompt": "x", "checkpoint": "dawn", "cfg_scale": 3, "width": 64, "height": 128}
+    short = {"prompt": "x", "checkpoint": "dawn", "cfg": 3, "size": "64x128"}
+    assert statuses(assetctl("generate", "--batch", write(world, [long]), "--json")) == ["made"]
+    assert statuses(assetctl("generate", "--batch", write(world, [short]), "--json")) == ["here"]
+    (made_of,) = made(home)
+    assert [made_of.settings[name] for name in ("cfg_scale", "width", "height")] == [3, 64, 128]
+
+
+def test_every_failing_job_is_told_of_with_what_to_do(world, assetctl):
+    told = assetctl("generate", "--batch", write(world, [{"prompt": "x", "stepz": 2}, {"prompt": "x", "sede": 2}]))
+    assert ("Did you mean steps?" in told.err, "Did you mean seed?" in told.err) == (True, True)
+
+
 def test_seeds_by_chance_are_the_same_on_every_machine_and_differ_between_equal_jobs(world, home, assetctl):
     path = write(world, [*jobs(3), *jobs(3)])
     assetctl("generate", "--batch", path)
@@ -176,6 +194,9 @@ def test_lines_that_make_no_sense_are_named_and_all_others_are_made(world, home,
         '"x"': "a JSON object",
         '{"prompt": "x", "stepz": 2}': "no 'stepz'",
         '{"prompt": "x", "noise_seed": 2}': "no 'noise_seed'",
+        '{"prompt": "x", "cfg": 3, "cfg_scale": 4}': "cfg and a cfg_scale",
+        '{"prompt": "x", "size": "64x64", "width": 64}': "size and a width",
+        '{"prompt": "x", "size": 64}': "is no size",
         '{"prompt": "x", "steps": 0}': "must be 1 to 200",
         '{"prompt": "x", "steps": "2"}': "whole number",
         '{"prompt": "x", "count": 1000}': "count",
@@ -211,7 +232,7 @@ def test_lines_that_make_no_sense_are_named_and_all_others_are_made(world, home,
         assert why in job["error"]["message"], (line, job)
         assert job["error"]["message"].startswith(f"line {number}: "), job
     assert len(ended.error["errors"]) == len(wrong)
-    assert "32 of 36 jobs cannot be made" in ended.err
+    assert "35 of 39 jobs cannot be made" in ended.err
     assert "steps?" in next(job for job in ended.error["done"] if "stepz" in str(job))["error"]["hint"]
     assert "seed?" in next(job for job in ended.error["done"] if "noise_seed" in str(job))["error"]["hint"]
 
@@ -304,6 +325,48 @@ def test_every_job_is_in_one_part_and_checkpoints_stay_together(world, assetctl)
         assert max(map(len, lines)) - min(map(len, lines)) <= 1
         if parts == 3:  # as many as there are checkpoints
             assert sum(len({line % 3 for line in shard if line <= 60}) for shard in lines) <= 5
+
+
+def parts_of(jobs, parts):
+    """The numbers of pictures of each job, part by part, as every machine finds them for itself."""
+    found = []
+    for part in range(1, parts + 1):
+        listed = [Job(n, request=Request(count=count), digest=b"%05d" % n) for n, count in enumerate(jobs)]
+        found.append(of_shard(listed, part, parts))
+    assert sorted(job.line for each in found for job in each) == list(range(len(jobs)))
+    return [sorted(job.count for job in each) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("counts", "parts", "wanted"),
+    [
+        ([1, 6, 1], 3, [1, 1, 6]),
+        ([8, 1, 1], 3, [1, 1, 8]),
+        ([1, 1, 8], 3, [1, 1, 8]),
+        ([3, 2, 3, 2, 2], 2, [6, 6]),
+        ([64, *[1] * 64], 2, [64, 64]),
+        ([*[1] * 10, 10, 10], 3, [10, 10, 10]),
+        ([2, 5], 4, [0, 0, 2, 5]),
+        ([1] * 10, 4, [2, 2, 3, 3]),
+    ],
+)
+def test_parts_of_a_list_make_as_many_pictures_as_whole_jobs_allow(counts, parts, wanted):
+    assert sorted(map(sum, parts_of(counts, parts))) == wanted
+
+
+def test_no_part_has_less_than_another_could_spare():
+    chance = random.Random(7)
+    for _ in range(60):
+        counts = [chance.choice((1, 1, 2, 4, 16, 64)) for _ in range(chance.randint(1, 60))]
+        found = parts_of(counts, parts := chance.randint(1, 12))
+        assert all(found) or len(counts) < parts
+        fullest, emptiest = max(found, key=sum), min(found, key=sum)
+        assert not any(count < sum(fullest) - sum(emptiest) for count in fullest), (counts, parts)
+
+
+def test_a_part_without_jobs_says_so(world, assetctl):
+    ended = assetctl("generate", "--batch", write(world, jobs(2)), "--shard", "3/3", "--dry-run")
+    assert (ended.code, "0 of 2 jobs are this part's" in ended.err) == (0, True)
 
 
 def test_a_failed_job_keeps_no_other_and_is_tried_again(world, home, assetctl, monkeypatch):
@@ -572,9 +635,11 @@ def test_two_processes_at_one_list_make_each_job_once(world, home, assetctl):
     see_each_once(home, [f"cat {n}" for n in range(30)])
 
 
-def test_a_job_that_another_process_is_at_waits(world, home, assetctl, monkeypatch):
+def test_a_job_that_another_process_stays_at_is_told_of_and_fails_the_run(world, home, assetctl, monkeypatch):
     path = write(world, jobs(3))
     answers = []
+    monkeypatch.setattr("assetctl.operations.make.batch._PATIENCE", 0.1)
+    monkeypatch.setattr("assetctl.operations.make.batch._LOOK", 0.02)
 
     def look(plan, seed):
         if not answers:
@@ -584,8 +649,37 @@ def test_a_job_that_another_process_is_at_waits(world, home, assetctl, monkeypat
 
     monkeypatch.setattr(Painter, "before", staticmethod(look))
     result = assetctl("generate", "--batch", path, "--json")
-    assert (answers, Counter(statuses(result))) == ([0], {"made": 1, "here": 2})
+    assert (answers, Counter(statuses(result))) == ([1], {"made": 1, "here": 2})
     see_each_once(home, [f"cat {n}" for n in range(3)])
+
+
+@contextmanager
+def held(world, home, path):
+    """While the first job of the list is another process's: a lock is what tells."""
+    base = Request(output=Output())
+    first = jobs_of(path.read_bytes(), base, world / "registry.toml", home / "outputs", home)[0]
+    (home / "jobs").mkdir(exist_ok=True)
+    with FileLock(home / "jobs" / f"{first.key}.lock", thread_local=False) as lock:
+        yield lock
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_what_another_process_leaves_of_a_list_is_waited_for_and_made(world, home, assetctl, monkeypatch, quick):
+    monkeypatch.setattr("assetctl.operations.make.batch._LOOK", 0.02)
+    monkeypatch.setattr("assetctl.operations.make.batch._PATIENCE", 20 if quick else 0.1)
+    path = write(world, jobs(3))
+    with held(world, home, path) as lock:
+        let_go = threading.Timer(0.3, lock.release)
+        if quick:
+            let_go.start()
+        done = assetctl("generate", "--batch", path)
+    assert "Another process is at 1 job: line 1." in done.err
+    if quick:
+        assert (done.code, "3 jobs: 3 made" in done.err) == (0, True)
+        see_each_once(home, [f"cat {n}" for n in range(3)])
+    else:
+        assert (done.code, "line 1: another process is at it" in done.err) == (1, True)
+        assert "3 jobs: 2 made, 1 another process's" in done.err
 
 
 def test_a_long_list_is_planned_quickly_and_reads_each_header_once(world, home, assetctl, monkeypatch):

@@ -9,7 +9,7 @@ import re
 import pytest
 from material import write_embedding, write_lora
 
-from assetctl.cli.commands import COMMANDS
+from assetctl.cli.commands import COMMANDS, load
 
 ASSET_KEYS = {
     "name", "kind", "family", "base_model", "variant", "prediction", "format", "layout", "size", "sha256",
@@ -268,6 +268,16 @@ def test_every_command_has_help_with_examples(assetctl, command):
     assert ended.code == 0
     assert re.search(r"\$ assetctl", ended.out)
     assert "--json" in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_shown_as_it_is_written(assetctl, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "1000")
+    known = load(command)
+    shown, again = (re.sub(r"[│\s]", "", assetctl(command, "--help").out) for _ in range(2))
+    written = [text for each in (known, *known.params) for text in (each.help, getattr(each, "epilog", None)) if text]
+    assert [text for text in written if re.sub(r"\s", "", text) not in shown] == []
+    assert shown == again
 
 
 def test_every_command_is_in_the_help(assetctl):

@@ -14,6 +14,8 @@ from terminal import at_a_terminal, needs_terminal
 import assetctl as package
 from assetctl import Output, Registry, Request
 from assetctl.cli.commands import COMMANDS, ELSEWHERE, PANELS
+from assetctl.cli.pictures import open_pictures
+from assetctl.cli.session import Session
 from assetctl.errors import UsageError
 
 LONG = "a-name-of-forty-letters-that-tells-all-x"
@@ -197,3 +199,14 @@ def test_the_hint_for_a_prompt_loses_no_option(assetctl):
     err = assetctl("generate", "a cat", "--sampler", "DPM++", "2M", "Karras").err
     assert "generate 'a cat'`" not in err
     assert "values of several words" in err
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="viewers are started otherwise there")
+@pytest.mark.parametrize("says", ["exit 4", None])
+def test_a_viewer_that_is_not_there_is_told_of_once_in_our_words(monkeypatch, tmp_path, capfd, says):
+    if says is not None:
+        (tmp_path / "xdg-open").write_text(f"#!/bin/sh\necho no browser >&2\n{says}\n")
+        (tmp_path / "xdg-open").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin" if says else str(tmp_path))
+    open_pictures(Session(tmp_path, json=False, quiet=False), ["a.png", "b.png"])
+    assert capfd.readouterr().err == "warning: No viewer could be started: the picture is a.png and 1 more.\n"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 
 import headers
 import pytest
 from compat.sparse import low_rank, whole_checkpoint, write_sparse
 from generation import tiny
 from material import write_lora, write_safetensors
+from written_pictures import infotext, write_png
 
 from assetctl.generation.folders import model_index
 
@@ -199,6 +201,10 @@ def test_templates_are_drawn_for_each_picture_by_its_seed(assetctl, home):
 
 def test_what_is_no_template_is_wrong_usage(assetctl):
     pytest.importorskip("dynamicprompts")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert assetctl("generate", "a {!c|d}", "--dynamic", "--dry-run", *SMALL).code == 0
+    assert told == []
     for prompt, words in (("a __nobody__", "no wildcard"), ("a {b", "cannot be read")):
         ended = assetctl("generate", prompt, "--dynamic", "--dry-run", *SMALL)
         assert (ended.code, words in ended.err) == (2, True), ended.err
@@ -278,3 +284,45 @@ def test_a_setting_that_changes_nothing_is_told_of(assetctl, asked, said):
         found = [each["message"] for each in data["findings"] if each["rule"] == "idle_settings"]
         assert (len(found), said or "" in str(found)) == (said is not None, said or True), found
         assert said is None or said in found[0]
+
+
+def test_a_plan_shows_a_prompt_that_changes_as_it_is_told(assetctl):
+    line = ("generate", "a [red:blue:0.5] star AND (dog:1.2) :0.7", "--negative", "a AND b", "--dry-run", "--steps", 4)
+    plan = assetctl(*line, "--json").data["plan"]
+    assert plan["prompt_stretches"] == [
+        {"steps": [1, 2, 3], "weight": 1.0, "segments": [["a red star", 1.0]]},
+        {"steps": [4], "weight": 1.0, "segments": [["a blue star", 1.0]]},
+        {"steps": [1, 2, 3, 4], "weight": 0.7, "segments": [[" ", 1.0], ["dog", 1.2]]},
+    ]
+    assert plan["negative_stretches"] == []
+    shown = assetctl(*line).out
+    assert "'a red star':1  (steps 1-3)" in shown
+    assert "'dog':1.2  (steps 1-4, weighing 0.7)" in shown
+    heun = assetctl(*line, "--sampler", "Heun", "--json").data["plan"]["prompt_stretches"]
+    assert [each["steps"] for each in heun[:2]] == [[1, 2, 3], [3, 4]]
+    assert assetctl(*line, "--flavour", "comfyui", "--json").data["plan"]["prompt_stretches"] == []
+
+
+def test_weights_of_both_kinds_are_shown_and_added_up(assetctl):
+    assert "LoRA ink: 0.5 for text encoders, 0.8 for the rest" in assetctl("prompt", "<lora:ink:0.5:0.8>").out
+    data = assetctl("check", "dream", "--prompt", "ink <lora:ink:0.5:0.8> <lora:ink:0.2>", "--json").data
+    (found,) = [each["message"] for each in data["findings"] if each["rule"] == "duplicates"]
+    assert "add up to 1, and to 0.7 for text encoders" in found
+
+
+def test_what_is_drawn_from_is_said_to_be_with_dynamic(assetctl):
+    for template in ("a {red|blue} cat", "an __animal__"):
+        findings = assetctl("check", "dream", "--prompt", template, "--json").data["findings"]
+        (found,) = [each for each in findings if each["rule"] == "unread_syntax"]
+        assert "with --dynamic alone" in found["message"]
+        assert "generate --dynamic" in found["hint"]
+
+
+def test_a_picture_of_more_clip_skip_than_there_is_is_made_with_the_deepest(assetctl, tmp_path):
+    fields = {"Model": "dream", "Clip_skip": 12}
+    picture = write_png(tmp_path / "theirs.png", parameters=infotext("a cat", **fields))
+    refused = assetctl("generate", "a cat", "--clip-skip", 12, "--dry-run", "--json")
+    layers = refused.error["hint"].rpartition(" ")[2].rstrip(".")
+    data = assetctl("reproduce", picture, "--dry-run", "--json").data
+    (said,) = [each for each in data["remarks"] if "clip skip" in each]
+    assert (data["plan"]["clip_skip"], f"{layers} is used" in said) == (int(layers), True)

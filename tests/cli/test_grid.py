@@ -284,6 +284,15 @@ def test_another_seed_or_another_machine_is_another_picture(registry, tmp_path):
     assert len(painter.plans) == 2
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_sheet_is_not_made_again_as_if_it_were_one_picture(registry, assetctl, tmp_path, suffix):
+    sheet = make(registry, "steps: 1, 2", tmp_path / f"sheet.{suffix}").sheet
+    for more in ((), ("--dry-run",)):
+        ended = assetctl("reproduce", sheet, *more)
+        assert (ended.code, "is the sheet of a grid" in ended.err) == (2, True), ended.err
+        assert f"assetctl reproduce {tmp_path / 'sheet' / 'x1'}.{suffix}" in ended.err
+
+
 def test_a_sheet_that_is_there_is_an_error_before_anything_is_made(registry, tmp_path):
     out = tmp_path / "sheet.png"
     out.write_bytes(b"mine")
@@ -414,11 +423,13 @@ def test_a_sheet_says_what_it_is_of_to_other_programs(registry):
     assert "sheet of several pictures" in said.notes[0]
 
 
-def test_long_values_keep_no_jpeg_from_being_saved(registry, tmp_path):
+def test_long_values_keep_no_jpeg_from_being_saved(registry, assetctl, tmp_path):
     words = ", ".join(letter * 8000 for letter in "abcd")
     result = make(registry, f"prompt cat: {words}", tmp_path / "sheet.jpg", seed=7)
     assert read_parameters(Path(result.sheet)).settings["seed"] == 7
     assert all(cell.image is not None for cell in result.cells)
+    ended = assetctl("reproduce", result.sheet)
+    assert (ended.code, f"{tmp_path / 'sheet' / 'x1.jpg'}" in ended.err) == (2, True)
 
 
 # At the command line.
@@ -451,11 +462,11 @@ def test_what_makes_no_sense_is_wrong_usage(registry, assetctl, grid):
 
 
 def test_the_command_prints_its_sheet_and_ends_with_the_code_of_what_failed(registry, assetctl, tmp_path, monkeypatch):
-    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda _: Painter())
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda *_: Painter())
     out = tmp_path / "sheet.png"
     line = ["generate", "a cat", "-c", "dream", "--steps", "1", "--size", "64x64", "--out", out]
     ended = assetctl(*line, "--grid", "steps: 1, 2")
-    assert (ended.code, ended.out) == (0, f"{out}\n")
+    assert (ended.code, ended.out) == (0, f"{out}\n"), ended.err
     ended = assetctl(*line, "--force", "--grid", "lora: ink, wide", "--json")
     assert (ended.code, ended.error["code"]) == (4, "incompatible")
     done = ended.error["done"]
@@ -465,7 +476,7 @@ def test_the_command_prints_its_sheet_and_ends_with_the_code_of_what_failed(regi
 
 def test_the_hint_of_one_that_was_stopped_makes_the_rest(registry, assetctl, tmp_path, monkeypatch):
     painter = Painter(stopping(2, interrupt))
-    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda _: painter)
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda *_: painter)
     out = tmp_path / "my sheets" / "a.png"
     ended = assetctl("generate", "--grid", "steps: 1-3", "-c", "dream", "-o", out, "--size", "64x64", "a cat")
     assert (ended.code, ended.out) == (130, f"{out}\n")
@@ -483,7 +494,7 @@ def test_a_switch_that_is_there_already_is_not_given_twice():
 
 
 def test_the_document_of_one_that_was_stopped_has_all_of_it(registry, assetctl, tmp_path, monkeypatch):
-    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda _: Painter(stopping(2, interrupt)))
+    monkeypatch.setattr("assetctl.generation.diffusers.DiffusersBackend", lambda *_: Painter(stopping(2, interrupt)))
     line = ("generate", "a cat", "-c", "dream", "--size", "64x64", "--grid", "steps: 1-3", "--json")
     ended = assetctl(*line, "--out", tmp_path / "sheet.png", "--seed", 7)
     assert (ended.code, ended.error["code"]) == (130, "interrupted")
@@ -515,6 +526,16 @@ def test_what_else_lies_in_the_folder_of_the_cells_is_left_alone(registry, tmp_p
     assert [Path(cell.image.path).name for cell in result.cells] == ["x1-2.png", "x2-2.png", "x3-2.png"]
     assert {path.name for path in folder.iterdir()} >= before
     assert (folder / "x1.png").is_symlink()
+
+
+def test_words_of_a_template_are_sought_in_what_was_drawn_which_is_shown(registry, assetctl):
+    pytest.importorskip("dynamicprompts")
+    typed = ("generate", "a {blue|blue} cat", "--dynamic", "--checkpoint", "dream", "--steps", "1", "--dry-run")
+    shown = assetctl(*typed, "--grid", "prompt blue: green")
+    assert (shown.code, "prompt  a blue cat" in shown.out) == (0, True)
+    refused = assetctl(*typed, "--grid", "prompt red: green")
+    assert (refused.code, "no 'red' in it: 'a blue cat'" in refused.err) == (2, True)
+    assert "as it was drawn" in refused.err
 
 
 def test_a_template_is_drawn_once_for_all_cells(registry):

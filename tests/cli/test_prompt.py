@@ -33,6 +33,8 @@ def test_works_without_a_home_and_makes_none(assetctl, home):
         "segments": [["a ", 1.0], ["cat", 1.2], [" ", 1.0]],
         "loras": {"ink": 0.5},
         "lora_tags": [["ink", 0.5]],
+        "unet_weights": [None],
+        "stretches": [],
         "unknown_loras": None,
         "embeddings": [],
         "mentions": [],
@@ -161,6 +163,19 @@ def test_a_prompt_is_read_as_its_flavour_reads_it(assetctl):
         said = assetctl("prompt", text, "--flavour", flavour).err
         assert all(word in said for word in told), said
     assert assetctl("prompt", text, "--flavour", "x").code == 2
+
+
+def test_a_prompt_that_changes_is_shown_as_it_is_told(assetctl):
+    ended = assetctl("prompt", "a [red|blue] [star:moon:0.5]")
+    rows = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert "1-2, 4, 6, 8, 10 1 1 'a red star'" in rows
+    assert not any("0.5" in row or "|" in row for row in rows)
+    data = assetctl("prompt", "a cat AND a dog :0.5", "--json").data
+    assert [(each["weight"], each["segments"][0][0].strip()) for each in data["stretches"]] == [
+        (1, "a cat"),
+        (0.5, "a dog"),
+    ]
+    assert assetctl("prompt", "a cat AND a dog", "--flavour", "diffusers", "--json").data["stretches"] == []
 
 
 def test_a_prompt_that_nobody_writes_is_refused_in_one_sentence(assetctl, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import typer
 from assetctl.cli.pictures import (
     naming_cells_that_are_done,
     naming_what_is_done,
-    open_picture,
+    open_pictures,
     show_at_terminal,
     show_grid,
     show_plan,
@@ -202,8 +202,8 @@ def app(
             paths = _make_grid(session, drawn[0], grid, backend, draws)
     if show:
         show_at_terminal(session, paths)
-    for path in paths if opened else ():
-        open_picture(session, path)
+    if opened:
+        open_pictures(session, paths)
 
 
 def _drawn(session: Session, request: Request, wildcards: Path | None, grid: str | None) -> Sequence[Request]:

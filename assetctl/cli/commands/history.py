@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from assetctl.cli import completion
-from assetctl.cli.pictures import open_picture, show_at_terminal, show_generation, show_history
+from assetctl.cli.pictures import open_pictures, show_at_terminal, show_generation, show_history
 from assetctl.cli.render import tell_damaged
 from assetctl.cli.session import Session, command
 from assetctl.errors import CatalogError, NotFoundError, UsageError
@@ -91,4 +91,4 @@ def _show_one(session: Session, number: int, *, show: bool, opened: bool) -> Non
     if show:
         show_at_terminal(session, [generation.image_path])
     if opened:
-        open_picture(session, generation.image_path)
+        open_pictures(session, [generation.image_path])

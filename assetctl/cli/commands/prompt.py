@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assetctl.cli.pictures import numbers
 from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, read_prompts, single
 from assetctl.cli.session import Session, command
+from assetctl.prompt.comfyui import STEPS
 from assetctl.prompt.syntax import BREAK
 from assetctl.samplers import FLAVOURS
 
@@ -59,11 +61,19 @@ def _segment(part: str, weight: float) -> tuple[str, str]:
 
 
 def _render(out: Output, reading: PromptReading) -> None:
-    out.table(("WEIGHT", "SEGMENT"), [_segment(part, weight) for part, weight in reading.parsed.segments])
-    for name, weight in reading.parsed.loras:
+    parsed = reading.parsed
+    if parsed.stretches:
+        rows = [(each, *_segment(*segment)) for each in parsed.stretches for segment in each.segments]
+        shown = [(numbers(each.steps), f"{each.weight:g}", weight, part) for each, weight, part in rows]
+        out.table((f"STEPS OF {STEPS}", "AND", "WEIGHT", "SEGMENT"), shown)
+    else:
+        out.table(("WEIGHT", "SEGMENT"), [_segment(part, weight) for part, weight in parsed.segments])
+    for (name, weight), unet in zip(parsed.loras, parsed.unet_weights, strict=True):
         lost = ", which is not in the catalog" if name in (reading.unknown_loras or ()) else ""
         lost = lost or (", which could be any of several" if name in (reading.ambiguous_loras or ()) else "")
-        out.line(f"LoRA {name}: {'its default weight' if weight is None else f'{weight:g}'}{lost}")
+        said = "its default weight" if weight is None else f"{weight:g}"
+        said += "" if unet is None else f" for text encoders, {unet:g} for the rest"
+        out.line(f"LoRA {name}: {said}{lost}")
     mentions = {each.word: each for each in reading.mentions}
     for word in reading.embeddings:
         each = mentions.get(word)
@@ -75,7 +85,9 @@ def _render(out: Output, reading: PromptReading) -> None:
         out.note(reading.why_none or "")
         out.hint(reading.hint or "")
         return
-    rows = [
+    if parsed.stretches:
+        out.note("The prompt changes between steps or is composed: these are the chunks of its longest text.")
+    chunks = [
         (str(number), f"{len(chunk.tokens)}/75", repr(chunk.text)) for number, chunk in enumerate(reading.chunks, 1)
     ]
-    out.table(("CHUNK", "TOKENS", "TEXT"), rows, right=("CHUNK", "TOKENS"))
+    out.table(("CHUNK", "TOKENS", "TEXT"), chunks, right=("CHUNK", "TOKENS"))

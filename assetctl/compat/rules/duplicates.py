@@ -21,7 +21,11 @@ def check(context: Context) -> Iterator[Finding]:
     uses = [use for use in context.selection.uses if serves(use)]
     for asset, count in Counter(use.asset for use in uses).items():
         if count > 1:
-            weight = sum(use.weight for use in uses if use.asset == asset)
+            alike = [use for use in uses if use.asset == asset]
+            weight = sum(use.weight for use in alike)
+            text = sum(use.weight if use.text_weight is None else use.text_weight for use in alike)
             adds_up = f", and its weights add up to {weight:g}" if asset.kind == "lora" else ""
+            if adds_up and any(use.text_weight is not None for use in alike):
+                adds_up += f", and to {text:g} for text encoders"
             message = f"{asset.name} is selected {count} times{adds_up}."
             yield RULE.finding("warning", message, "Name it once, with the weight you want.", asset)

@@ -12,7 +12,7 @@ from assetctl.identify.plugins import driven_families, family_called
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.compat.check import Context
+    from assetctl.compat.check import Context, OpenedCheckpoint
     from assetctl.identify.features import Family, TextEncoder
     from assetctl.types import Asset, Finding, Severity
 
@@ -88,7 +88,7 @@ def _clip_skip(context: Context, checkpoint: Asset, family: Family) -> Iterator[
     skip = context.selection.settings.get("clip_skip") or 1
     if skip <= 1 or family.driven is None or not family.driven.clip_skip:
         return
-    layers = _layers(context, family.driven.text_encoders[0])
+    layers = None if context.opened is None else text_layers(context.opened, family.driven.text_encoders[0])
     if layers is not None and skip > layers:
         plural = "layer" if layers == 1 else "layers"
         message = f"--clip-skip {skip} asks for more than there is: the text encoder of {checkpoint.name} has "
@@ -96,13 +96,13 @@ def _clip_skip(context: Context, checkpoint: Asset, family: Family) -> Iterator[
         yield RULE.finding("error", message, f"Choose 1 to {layers}.", checkpoint)
 
 
-def _layers(context: Context, encoder: TextEncoder) -> int | None:
+def text_layers(opened: OpenedCheckpoint, encoder: TextEncoder) -> int | None:
     """How many layers a text encoder has, by the names of its tensors."""
     inner = "transformer.resblocks." if encoder.open_clip else "encoder.layers."
-    names = [header.names for header in context.networks.get(encoder.part, ())]
+    names = [header.names for header in opened.networks.get(encoder.part, ())]
     pattern = re.compile(r"\n(?:text_model\.)?encoder\.layers\.(\d{1,4})\.")
-    if context.opened is not None and context.opened.header is not None:
-        names = [context.opened.header.names]
+    if opened.header is not None:
+        names = [opened.header.names]
         pattern = re.compile(rf"\n{re.escape(encoder.prefix + inner)}(\d{{1,4}})\.")
     numbers = [int(number) for text in names for number in pattern.findall(text)]
     return max(numbers) + 1 if numbers else None

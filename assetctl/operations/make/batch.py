@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from assetctl.errors import (
     AssetctlError,
     CatalogError,
     FileError,
+    GenerationError,
     InternalError,
     MissingExtraError,
     NameTakenError,
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
 
 #: How often a process may end while it makes a job, before others are made first.
 _DEADLY = 3
+
+#: Seconds without a picture after which another process is waited for no longer, and between two looks at it.
+_PATIENCE, _LOOK = 1800.0, 1.0
 
 #: Jobs that a warning names.
 _MOST_NAMED = 10
@@ -105,7 +110,11 @@ def generate_batch(
     """
     base = base or Request()
     folder = folder_of(workspace, base.output)
-    listed = of_shard(jobs_of(jobs, base, manifest, folder, workspace.settings.home), *shard)
+    every = jobs_of(jobs, base, manifest, folder, workspace.settings.home)
+    listed = of_shard(every, *shard)
+    if not listed:
+        what = f"0 of {len(every)} job{'' if len(every) == 1 else 's'} are this part's: there are fewer than parts."
+        run.tell(Warned(message=what, hint=f"Write --shard 1/{len(every)} for as many parts as there are jobs."))
 
     def done() -> tuple[JobResult, ...]:
         return tuple(job.result for job in sorted(listed, key=lambda job: job.line))
@@ -248,10 +257,23 @@ def _in_order(workspace: Workspace, jobs: Sequence[Job], run: Run) -> list[Job]:
 
 
 def _make_all(workspace: Workspace, jobs: Sequence[Job], backend: Backend, run: Run) -> None:
-    """Make these jobs; those that another process is at are looked at again when all others are done."""
+    """Make these jobs; what another process is at is waited for, and made here as far as that leaves it."""
     busy = [job for job in jobs if not _make(workspace, job, backend, run)]
+    if busy:
+        which = f"{len(busy)} job{'' if len(busy) == 1 else 's'}: {_named(busy)}"
+        run.tell(Warned(message=f"Another process is at {which}. What it leaves is made here.", hint=None))
+    since, there = time.monotonic(), 0
+    while busy := [job for job in busy if not _make(workspace, job, backend, run)]:
+        _look_up(workspace, busy)
+        if (now := sum(len(job.images) for job in busy) - len(busy)) != there:
+            since, there = time.monotonic(), now
+        if time.monotonic() - since > _PATIENCE:
+            break
+        run.wait(_LOOK)
     for job in busy:
-        _make(workspace, job, backend, run)
+        what = f"another process is at it, and has made no picture for {_PATIENCE / 60:g} minutes"
+        error = GenerationError(f"{job.place}: {what}.", "Run the same command when that process has ended.")
+        error.reference, job.error = job.place, error
 
 
 def _make(workspace: Workspace, job: Job, backend: Backend, run: Run) -> bool:

@@ -450,7 +450,7 @@ def _scheduler(parameters: PictureParameters, sampler: str, remarks: list[str]) 
 def _left_out(parameters: PictureParameters, assets: Sequence[UsedAsset]) -> list[str]:
     """What is not carried over, if anything is: fields by the word they begin with, and what makes no sense whole."""
     unfit = [used for used in assets if used.role not in _USABLE]
-    others = [f"the {used.role} {used.name or used.hash}" for used in unfit]
+    others = [f"the {'model' if used.role == 'other' else used.role} {used.name or used.hash}" for used in unfit]
     named, options = set[str](), {**together("field"), "Eta DDIM": [], "Model hash": [], "VAE hash": []}
     for key in (*parameters.fields, *parameters.extra):
         is_told = any(used.name and used.name in parameters.fields.get(key, "") for used in unfit)

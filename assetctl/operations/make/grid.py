@@ -256,7 +256,8 @@ class _Finder:
         if axis.kind == "weight":
             self._asset(axis.about)
         if axis.kind == "prompt" and not any(axis.about in (text or "") for text in self._prompts):
-            raise UsageError(f"No prompt has {axis.about!r:.60} in it.", "Name words as they stand in the prompt.")
+            hint = "Name words as they stand there; a template is searched as it was drawn, by the seed of all cells."
+            raise UsageError(f"The prompt has no {axis.about!r:.60} in it: {(self._base.prompt or '')!r:.200}.", hint)
         if axis.kind not in ("checkpoint", "vae", "lora"):
             return axis
         labels = []

@@ -266,7 +266,8 @@ class _Making:
             try:
                 pictures.save_picture(image, path, text, record, replace=replace)
             except GenerationError:  # a JPEG holds no long text: the axes stand on the sheet, and cells have theirs
-                pictures.save_picture(image, path, plain, {}, replace=replace)
+                small = {**record, "grid": {"axes": [], "cells": []}}
+                pictures.save_picture(image, path, plain, small, replace=replace)
 
         path = self._target.made().save(1, first.plan.seeds[0], write)
         return replace(

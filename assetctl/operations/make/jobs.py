@@ -24,9 +24,9 @@ from assetctl.errors import (
     UsageError,
 )
 from assetctl.files.paths import absolute, read_regular, safe_name, safe_path
-from assetctl.options import MAX_SEED, OPTIONS, RANDOM, check_weight, is_number, option, shown
+from assetctl.options import MAX_SEED, OPTIONS, RANDOM, option, parse_sides, shown, together
 from assetctl.pictures.saving import FORMATS
-from assetctl.request import Output, Request, Use
+from assetctl.request import Output, Request, Use, lora_uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ class JobResult:
         line: Where it stands in the list, counted from 1.
         id: What the list calls it.
         status: `made` now, `here` from an earlier run, `failed`, or `waiting`: to be made by another run, or by
-            another process, which is at it.
+            another process, which is at it: then there is an error that says so.
         images: Its pictures, as far as there are any.
         error: Why it failed.
     """
@@ -271,6 +271,7 @@ def _understand(
     said = {name: value for name, value in asked.items() if value is not None}
     for name in said:
         _see_key(name)
+    said = _by_names(said)
     if "negative_prompt" in said:
         if "negative" in said:
             raise UsageError("It has a negative and a negative_prompt.", "Leave one of them out.")
@@ -293,6 +294,29 @@ def _understand(
     job.content = _content(job, below)
 
 
+def _by_names(said: dict[str, Any]) -> dict[str, Any]:
+    """What a job says, options by their names: it may use those of recipes too.
+
+    Raises:
+        UsageError: It says a thing by both names, or a size that is none.
+    """
+    found = dict(said)
+    for key, options in together("key").items():
+        if key not in said or key == options[0].name:
+            continue
+        for each in options:
+            if each.name in said:
+                raise UsageError(f"It has a {key} and a {each.name}.", "Leave one of them out.")
+        value = found.pop(key)
+        if len(options) == 1:
+            found[options[0].name] = value
+        elif isinstance(value, str):
+            found |= parse_sides(options, value)
+        else:
+            raise UsageError(f"{shown(value)} is no {key}.", "Write width and height in pixels, like 768x512.")
+    return found
+
+
 def _see_key(name: str) -> None:
     """See that a job can say this.
 
@@ -301,7 +325,7 @@ def _see_key(name: str) -> None:
     """
     if not isinstance(name, str):
         raise UsageError(f"A job has no {shown(name)}.", "Its keys are texts.")
-    if name in _KEYS or name == "negative_prompt" or any(name == each.name for each in OPTIONS):
+    if name in _KEYS or name == "negative_prompt" or any(name in (each.name, each.key) for each in OPTIONS):
         return
     if name in _OTHERS:
         raise UsageError(f"A job has no {shown(name)}.", f"Did you mean {_OTHERS[name]}?")
@@ -325,7 +349,8 @@ def _text(said: Mapping[str, Any], name: str, most: int = _LONGEST) -> str | Non
 def _request(said: Mapping[str, Any]) -> Request:
     """What a job itself asks for."""
     uses = [Use(role, name) for role in ("checkpoint", "vae") if (name := _text(said, role)) is not None]
-    uses += _loras(said.get("loras", []))
+    loras = said.get("loras", [])
+    uses += lora_uses(loras if isinstance(loras, dict) else _names(loras, "loras"))
     uses += [Use("embedding", name) for name in _names(said.get("embeddings", []), "embeddings")]
     for name in ("auto_embeddings", "dynamic"):
         if not isinstance(said.get(name, False), bool):
@@ -339,17 +364,6 @@ def _request(said: Mapping[str, Any]) -> Request:
         auto_embeddings=said.get("auto_embeddings"),
         dynamic=said.get("dynamic"),
     )
-
-
-def _loras(said: object) -> list[Use]:
-    if not isinstance(said, dict):
-        return [Use.parse("lora", name) for name in _names(said, "loras")]
-    for name, weight in said.items():
-        if weight is not None and not is_number(weight):
-            raise UsageError(f"The weight of {shown(name)} is {shown(weight)}.", """Write {"whiskers": 0.8}.""")
-        if weight is not None:
-            check_weight(weight, shown(name))  # some whole numbers are too large to be others
-    return [Use("lora", name, None if weight is None else float(weight)) for name, weight in said.items()]
 
 
 def _names(said: object, called: str) -> list[str]:
@@ -402,19 +416,64 @@ def _with_seed(job: Job) -> Request:
     return replace(job.request, settings={**job.request.settings, "seed": seed})
 
 
+#: How often all parts of a list are held against each other.
+_ROUNDS = 64
+
+
 def of_shard(jobs: list[Job], part: int, parts: int) -> list[Job]:
-    """The jobs that are made here: those of one checkpoint lie together, and every part makes as many pictures."""
+    """The jobs that are made here: each part makes as many pictures, as nearly as whole jobs come to that.
+
+    Jobs of one checkpoint lie together where that costs no evenness. It follows from the list alone, on any machine.
+    """
     if not 1 <= part <= parts:
         raise UsageError(f"There is no part {part} of {parts}.", "Write --shard 1/4, …, --shard 4/4 for four machines.")
     assets = {id(job): [(use.role or "", use.reference) for use in job.request.uses] for job in jobs}
     together = sorted(jobs, key=lambda job: (assets[id(job)], job.digest))
-    whole, before = sum(job.count for job in jobs), 0
-    found = list[Job]()
+    if parts >= len(together):
+        return together[part - 1 : part]
+    found, whole, rest = list[list[Job]](), sum(job.count for job in jobs), parts
+    for job in sorted(together, key=lambda job: -job.count):  # one that is more than a part has it to itself
+        if job.count * rest <= whole:
+            break
+        found.append([job])
+        whole, rest = whole - job.count, rest - 1
+    alone, before = {id(job) for each in found for job in each}, 0
+    shared: list[list[Job]] = [[] for _ in range(rest)]
     for job in together:
-        if before * parts // whole == part - 1:
-            found.append(job)
-        before += job.count
-    return found
+        if id(job) not in alone:
+            shared[(2 * before + job.count) * rest // (2 * whole)].append(job)  # where the middle of its pictures lies
+            before += job.count
+    _even_out(shared)
+    return (found + shared)[part - 1]
+
+
+def _even_out(parts: list[list[Job]]) -> None:
+    """Let parts with many pictures hand jobs to those with few, or exchange some, until that evens out nothing."""
+    loads = [sum(job.count for job in each) for each in parts]
+    for _ in range(_ROUNDS):
+        order = sorted(range(len(parts)), key=lambda number: (loads[number], number))
+        moved = 0
+        for few, most in zip(order[: len(order) // 2], reversed(order), strict=False):
+            if loads[most] - loads[few] < 2:  # a picture more than another is as even as it gets
+                break
+            moved += (by := _exchange(parts[most], parts[few], loads[most] - loads[few]))
+            loads[most], loads[few] = loads[most] - by, loads[few] + by
+        if not moved:
+            return
+
+
+def _exchange(more: list[Job], fewer: list[Job], apart: int) -> int:
+    """Move a job, or exchange two, so that two parts differ least; the number of pictures that went over."""
+    giving, taking = ({job.count: number for number, job in enumerate(each)} for each in (more, fewer))
+    gains = ((abs(apart - 2 * (give - take)), take, give) for give in giving for take in (0, *taking))
+    left, take, give = min(gains)
+    if left >= apart:
+        return 0
+    given = more.pop(giving[give])
+    if take:
+        more.append(fewer.pop(taking[take]))
+    fewer.append(given)
+    return give - take
 
 
 def stem_of(job: Job) -> str:

@@ -14,8 +14,9 @@ from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, selected, with_settings
 from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, refuse_impossible, refuse_unobeyed
 from assetctl.plan import Plan, PlannedUse
-from assetctl.prompt import parse_prompt
+from assetctl.prompt.comfyui import Told, reading
 from assetctl.prompt.syntax import refuse_length
+from assetctl.samplers import asks_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,14 +175,15 @@ def _plan(workspace: Workspace, request: Request, selection: Selection, known: d
     assert family.driven is not None  # noqa: S101 - likewise
     usual = family.driven.native_size
     width, height = _once(known, ("size", checkpoint), lambda: native_size(checkpoint, usual))
-    settings = {"width": width, "height": height, **selection.settings}
-    _refuse_batch(settings)
     seeds = _seeds(selection.settings.get("seed"), request.count or 1)
+    settings = {"width": width, "height": height, **selection.settings, "seed": seeds[0]}
+    _refuse_batch(settings)
+    told = Told(settings["steps"], 2 if asks_twice(settings["sampler"]) else 1, bool(settings["old_editing"]))
     return Plan(
         uses=tuple(map(PlannedUse.of, selection.uses)),
-        prompt=parse_prompt(request.prompt or ""),
-        negative_prompt=parse_prompt(request.negative_prompt or ""),
-        settings={**settings, "seed": seeds[0]},
+        prompt=reading(request.prompt or "", settings["flavour"], told),
+        negative_prompt=reading(request.negative_prompt or "", settings["flavour"], told._replace(negative=True)),
+        settings=settings,
         seeds=seeds,
         prediction=checkpoint.prediction or assumed_prediction(checkpoint),
         tokenizer=_once(known, ("tokenizer", checkpoint), lambda: workspace.tokenizer_of(checkpoint)),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count as counted
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assetctl.compat.check import OpenedCheckpoint
+from assetctl.compat.rules.generate import text_layers
 from assetctl.errors import (
     AmbiguousNameError,
     AssetctlError,
@@ -20,6 +24,7 @@ from assetctl.errors import (
 from assetctl.files.disk import see_room_for
 from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute, clashing
+from assetctl.identify.plugins import family_called
 from assetctl.operations.make.comparison import (
     IDENTICAL,
     Comparison,
@@ -33,7 +38,7 @@ from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page
 from assetctl.operations.make.plan import resolve_selection
 from assetctl.operations.select.prompts import with_embeddings
-from assetctl.pictures import read_parameters
+from assetctl.pictures import read_parameters, read_record
 from assetctl.pictures.image_files import look_at_picture
 from assetctl.pictures.saving import FORMATS
 from assetctl.plan import PlannedUse
@@ -41,12 +46,12 @@ from assetctl.request import Output
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.workspace import Workspace
-    from assetctl.pictures import UsedAsset
+    from assetctl.pictures import PictureParameters, UsedAsset
     from assetctl.plan import Backend, Plan
     from assetctl.run import Run
     from assetctl.types import Asset, CheckReport
@@ -140,6 +145,7 @@ def plan_reproduction(
     now, then = (_selection(resolved, recipe, renamed=renamed) for renamed in (False, True))
     if not recipe.exact:  # what its prompt may mean beside what it says that it used
         now = with_embeddings(workspace.catalog.read, now, take=False)
+    recipe = _within_layers(recipe, now.checkpoint)
     plan, report = resolve_selection(workspace, recipe.request, now)
     plan = replace(plan, uses=tuple(map(PlannedUse.of, then.uses)))
     remarks = [
@@ -291,9 +297,63 @@ def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
         raise NotFoundError(f"{found} does not say how it was made.", hint)
     sha256 = str(hash_file(found, frozenset({"sha256"})).sha256)
     original = Original(found, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
+    _see_it_is_one(workspace, found, parameters)
     if parameters.record is not None:
         return original, recipe_of_record(parameters.record, f"The record in {found}")
     return original, recipe_of_other_program(parameters)
+
+
+def _see_it_is_one(workspace: Workspace, path: Path, parameters: PictureParameters) -> None:
+    """See that a file of ours is one picture, and not the sheet of a grid.
+
+    Raises:
+        UsageError: It is a sheet; its hint names pictures of its cells.
+    """
+    if parameters.record is not None or parameters.software != "assetctl":
+        return
+    grid = (read_record(path) or {}).get("grid")
+    if not isinstance(grid, dict) and parameters.fields.get("Script") != "X/Y/Z plot":
+        return
+    places = islice(_cells(workspace, path, grid), _CELLS_NAMED)
+    named = " or ".join(f"`assetctl reproduce {shlex.quote(place)}`" for place in places)
+    hint = f"Name one of its cells: {named}." if named else "Name one of its cells, which lie in a folder of its name."
+    raise UsageError(f"{path} is the sheet of a grid, not one picture.", hint)
+
+
+#: Cells of a sheet that a hint names.
+_CELLS_NAMED = 2
+
+
+def _cells(workspace: Workspace, path: Path, grid: object) -> Iterator[str]:
+    """Pictures of cells of a sheet, as far as they are where they were saved, or beside the sheet."""
+    cells = grid.get("cells") if isinstance(grid, dict) else None
+    for cell in cells[:_CELLS_LOOKED_AT] if isinstance(cells, list) else ():
+        sha256 = cell.get("sha256") if isinstance(cell, dict) else None
+        number = workspace.catalog.generations.number_of(sha256) if isinstance(sha256, str) else None
+        if number is not None and (made := made_picture(workspace, number)).is_there:
+            yield made.image_path
+    if not cells:
+        with suppress(OSError):
+            yield from sorted(str(each) for each in path.with_suffix("").iterdir() if each.suffix == path.suffix)
+
+
+#: Cells of a sheet that are looked for.
+_CELLS_LOOKED_AT = 400
+
+
+def _within_layers(recipe: PictureRecipe, checkpoint: Asset | None) -> PictureRecipe:
+    """The recipe with a clip skip that the checkpoint has: the picture may be of another, and nobody can choose it."""
+    skip = recipe.request.settings.get("clip_skip") or 1
+    family = None if checkpoint is None else family_called(checkpoint.family)
+    if skip <= 1 or checkpoint is None or family is None or family.driven is None or not family.driven.clip_skip:
+        return recipe
+    layers = text_layers(OpenedCheckpoint(checkpoint), family.driven.text_encoders[0])
+    if layers is None or skip <= layers:
+        return recipe
+    request = replace(recipe.request, settings={**recipe.request.settings, "clip_skip": layers})
+    has = f"the text encoder of {checkpoint.name} has {layers} {'layer' if layers == 1 else 'layers'}"
+    remark = f"Its clip skip, {skip}, is more than there is: {has}, and {layers} is used."
+    return replace(recipe, request=request, remarks=(*recipe.remarks, remark))
 
 
 def _size_remarks(original: Original, recipe: PictureRecipe) -> list[str]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
-from assetctl.errors import AssetctlError, NotFoundError, UsageError
+from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, UsageError
 from assetctl.identify.plugins import family_called
 from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.prompts import with_embeddings
 from assetctl.options import check_weight, filled, option, refuse_impossible, refuse_unobeyed
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.syntax import refuse_length
+from assetctl.request import Use
 from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from assetctl.files.safetensors import Header
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
-    from assetctl.request import Request, Use
+    from assetctl.request import Request
     from assetctl.types import Asset, AssetFile, CheckReport, Facts, Purpose
 
 
@@ -100,18 +101,42 @@ def _found(read: Reader, use: Use) -> AssetUse:
     except NotFoundError as error:
         comma = _COMMA.fullmatch(use.reference)
         if comma is None:
-            raise
+            _explain(read, use, error)
         typed = f"{comma['name']}:{comma['weight'].replace(',', '.')}"
         raise NotFoundError(error.message, f"A weight is written with a point, not a comma: {typed}.") from error
     role = use.role or ("checkpoint" if asset.kind == "diffusion-model" else asset.kind)
     if role not in ROLES:
         _refuse_place(asset)
     if use.weight is not None and role != "lora":
-        hint = f"Name it alone: {asset.typed}."
-        if asset.kind == "embedding":
-            hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
-        raise UsageError(f"{use} gives a weight to {asset.name}, but only LoRAs take weights.", hint)
+        _refuse_weight(str(use), asset)
     return AssetUse.of(role, asset, use.weight, use.text_weight)
+
+
+def _explain(read: Reader, use: Use, error: NotFoundError) -> NoReturn:
+    """Say of a name that no asset has what is wrong with it, where one has what stands before its last colon.
+
+    Raises:
+        UsageError: A weight is behind the name of what takes none.
+        NotFoundError: What is behind it is no weight; or nothing has that name either.
+    """
+    name, _, behind = use.reference.rpartition(":")
+    try:
+        asset = read.find(name)
+    except (NotFoundError, AmbiguousNameError):
+        raise error from None
+    if use.role not in ("lora", None) and Use.parse(None, use.reference).weight is not None:
+        _refuse_weight(use.reference, asset)
+    hint = f"Name it alone: {asset.typed}."
+    if asset.kind == "lora":
+        hint = f"{behind!r:.40} is no weight: write a number behind the colon, like {asset.typed}:0.8."
+    raise NotFoundError(error.message, hint) from None
+
+
+def _refuse_weight(typed: str, asset: Asset) -> NoReturn:
+    hint = f"Name it alone: {asset.typed}."
+    if asset.kind == "embedding":
+        hint += f" Its token may have a weight in the prompt: ({asset.name}:1.2)."
+    raise UsageError(f"{typed} gives a weight to {asset.name}, but only LoRAs take weights.", hint)
 
 
 #: A weight as half of Europe writes it.

@@ -246,7 +246,7 @@ def _notes(graph: Graph, samplers: list[Node], given: dict[str, Any], *, edited:
     if len(samplers) > 1:
         yield f"{len(samplers)} samplers made it: only the one that starts from an empty picture is followed."
     yield from _of_latents(graph, given)
-    yield from _of_sampling(given)
+    yield from _of_sampling(graph, given)
     yield from _of_steps(graph, given)
     yield from _unread_values(graph, given)
     yield from _of_texts(graph, given)
@@ -264,9 +264,9 @@ def _of_latents(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
         yield f"It is one of a batch of {count}, and does not say which: the first one is made."
 
 
-def _of_sampling(given: dict[str, Any]) -> Iterator[str]:
-    name = str(given.get("sampler_name"))
-    if str(given.get("add_noise", "enable")).lower() in ("disable", "false"):
+def _of_sampling(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
+    name = str(graph.scalar(given.get("sampler_name"), "sampler_name"))
+    if str(graph.scalar(given.get("add_noise", "enable"), "add_noise")).lower() in ("disable", "false"):
         yield "Its sampler added no noise: it went on with what another had made."
     if "sampler" in given and name in _DISCARDING:
         yield f"A custom sampler keeps a noise level that KSampler leaves out for {name}, as is done here."
@@ -318,7 +318,7 @@ def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
         yield "What leads to its model could not be followed: the first that there is is taken."
     read: list[Node] = []
     for name, link in _sides(given):
-        encoders = graph.encoders(link)
+        encoders = graph.encoders(link)[:1]
         read += [node for each in encoders for node in graph.clip_chain(each.inputs.get("clip"))]
         loaders = {node.key for node in read if "ckpt_name" in node.inputs}
         if (not (loaders and encoders) and not is_strange) or loaders - mine:
@@ -326,6 +326,8 @@ def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     for node in {node.key: node for node in (*chain, *read)}.values():
         for called, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
             yield from _of_lora(graph, node, called, (model, clip))
+        if not _switches_are_read(node.inputs):
+            yield "Which of a loader's LoRAs were chosen could not be read."
     names = (node.inputs[key] for node in chain for key in _MODEL_NAMES & node.inputs.keys())
     if not all(model_name(graph.scalar(each, "ckpt_name")) for each in names):
         yield "The name of its checkpoint could not be read."
@@ -345,6 +347,16 @@ def _of_outputs(graph: Graph) -> Iterator[str]:
             outputs = None if source is None or node.kind not in _KNOWN else _OUTPUTS.get(source.kind)
             if outputs is not None and value[1] != outputs.get(key, outputs.get("")):
                 yield "A link takes something else than its input is for: it is read as the usual one."
+
+
+def _switches_are_read(inputs: dict[str, Any]) -> bool:
+    """Whether what turns LoRAs of a loader on and off says which of both."""
+    switches = [
+        each.get("on", True) for key, each in inputs.items() if key.lower().startswith("lora_") and mapping(each)
+    ]
+    switches += [each for key, each in inputs.items() if key.startswith("switch_")]
+    is_counted = "lora_count" not in inputs or integer(inputs["lora_count"]) is not None
+    return is_counted and all(isinstance(each, bool) or each in ("On", "Off") for each in switches)
 
 
 def _of_lora(graph: Graph, node: Node, name: object, strengths: tuple[object, object]) -> Iterator[str]:
@@ -420,9 +432,13 @@ def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 _MOST_STEPS = 10_000
 
+_SWITCHES = {"enable": True, "disable": False, "true": True, "false": False, "on": True, "off": False}
+
 #: A sampler's settings that are not asked for where they are missing, and what reads them.
 _SILENT: dict[str, Callable[[object], object]] = {
     "scheduler": line, "denoise": number, "start_at_step": integer, "end_at_step": integer,
+    "add_noise": lambda value: _SWITCHES.get(str(value).lower()),
+    "return_with_leftover_noise": lambda value: _SWITCHES.get(str(value).lower()),
 }  # fmt: skip
 
 
@@ -435,7 +451,7 @@ _SILENT_OF_NODES = {
 
 def _unread_values(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     """Values that are there and are none: of the sampler, and of nodes that its latents and texts pass through."""
-    encoders = [each for _, link in _sides(given) for each in graph.encoders(link)]
+    encoders = [each for _, link in _sides(given) for each in graph.encoders(link)[:1]]  # of more, a note tells
     passed = graph.latents(_latent(given))
     passed += [node for each in encoders for node in graph.clip_chain(each.inputs.get("clip"))]
     looked = [(node.inputs, key) for node in passed for key in _SILENT_OF_NODES if key in node.inputs]
