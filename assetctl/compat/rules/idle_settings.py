@@ -58,7 +58,7 @@ def check(context: Context) -> Iterator[Finding]:
 
 
 def _asked(settings: Settings, name: str) -> bool:
-    return settings.get(name, option(name).usual) != option(name).usual
+    return bool(settings.get(name, option(name).usual) != option(name).usual)
 
 
 def _of_sampler(settings: Settings) -> Iterator[Finding]:
