@@ -230,6 +230,7 @@ def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
     asked = ASKED | {"prompt": ASKED["prompt"].replace("<lora:x>", "")}
     curl, python, command = pasted(server, asked)
     ended = subprocess.run(["bash", "-c", curl], capture_output=True, check=True, timeout=60)
+    assert b'"data"' in ended.stdout, ended.stdout
     first = json.loads(ended.stdout)["data"]
     script = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, check=True, timeout=60)
     second = server.get("/v1/jobs?limit=1").data[0]
