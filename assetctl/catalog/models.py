@@ -164,7 +164,7 @@ class GenerationRow(Row):
 
     __tablename__ = "generations"
     __table_args__ = (
-        Index(None, "job", "seed", unique=True, sqlite_where=text("job IS NOT NULL")),
+        Index(None, "job", "image_path", unique=True, sqlite_where=text("job IS NOT NULL")),
         _NEVER_AGAIN,
     )
 

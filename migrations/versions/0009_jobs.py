@@ -11,9 +11,11 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("generations", sa.Column("job", sa.String(), nullable=True))
-    op.execute("CREATE UNIQUE INDEX ix_generations_job_seed ON generations (job, seed) WHERE job IS NOT NULL")
+    op.execute(
+        "CREATE UNIQUE INDEX ix_generations_job_image_path ON generations (job, image_path) WHERE job IS NOT NULL"
+    )
 
 
 def downgrade() -> None:
-    op.execute("DROP INDEX ix_generations_job_seed")
+    op.execute("DROP INDEX ix_generations_job_image_path")
     op.drop_column("generations", "job")

@@ -193,7 +193,7 @@ def test_a_catalog_of_the_eighth_schema_keeps_every_picture_and_knows_of_no_jobs
         now = connection.execute(f"SELECT {columns} FROM generations ORDER BY id").fetchall()  # noqa: S608 - ours
         assert now == old
         plan = connection.execute("EXPLAIN QUERY PLAN SELECT id FROM generations WHERE job IN ('x', 'y')").fetchall()
-    assert "ix_generations_job_seed" in plan[0][-1]
+    assert "ix_generations_job_image_path" in plan[0][-1]
     assert path.with_name("catalog.db.backup-0008").is_file()
 
 

@@ -759,3 +759,10 @@ def test_what_ends_a_batch_says_what_became_of_each_job(world, home, monkeypatch
     with Registry.open(home) as registry, pytest.raises(StorageError) as caught:
         registry.generate_batch(jobs(2))
     assert [job.status for job in caught.value.done] == ["waiting", "waiting"]
+
+
+def test_seeds_beyond_what_a_catalog_counts_are_told_apart(world, home, assetctl):
+    path = write(world, [{"prompt": "cat", "seed": 2**63 + 1, "count": 2, "checkpoint": "dawn"}])
+    assert statuses(assetctl("generate", "--batch", path, "--json")) == ["made"]
+    assert {each.settings["seed"] for each in made(home)} == {2**63 + 1, 2**63 + 2}
+    assert statuses(assetctl("generate", "--batch", path, "--json")) == ["here"]
