@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import CorruptFileError, FileError, UsageError
+from assetctl.identify.plugins import family_called
 from assetctl.options import LARGEST_SEED, OPTIONS, option, together
 from assetctl.pictures import UsedAsset
 from assetctl.pictures.parameters import Collection, shown
@@ -233,7 +234,9 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
 
 def with_family(recipe: PictureRecipe, family: str | None) -> PictureRecipe:
     """The recipe where its checkpoint's family is known, with a remark on what that makes another picture."""
-    if not recipe.last_layer or recipe.exact or family == "sd1":
+    known = family_called(family)
+    reads_last = known is not None and known.driven is not None and known.driven.clip_skip
+    if not recipe.last_layer or recipe.exact or reads_last:
         return recipe
     first = _resemblance(recipe.software, str(recipe.request.settings["flavour"]), whole=False)
     remark = "It reads the last layer of its text encoders, where the last but one is usual: that one is read here."

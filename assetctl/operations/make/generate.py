@@ -74,13 +74,14 @@ class OutputPath:
 
         Raises:
             UsageError: One of the pictures of these numbers would have the name of something that is there.
+            StorageError: The name is longer than any file's.
         """
         if self.name is None:
             return
         for number in numbers:
             path = self._named(number)
             if len(path.name.encode()) > LONGEST_FILE_NAME:
-                raise UsageError(f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter --out.")
+                raise StorageError(f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter --out.")
             if path.is_dir():
                 raise UsageError(f"{path} is a folder.", "Choose another name with --out.")
             if os.path.lexists(path) and not self._may_replace(path, number):
