@@ -114,6 +114,10 @@ _CLIPS = (
     "lora_te_text_model.", "lora_te1_text_model.", "lora_te2_text_model.", "text_encoder.text_model.",
     "text_encoder_2.text_model.", "text_encoders.clip_l.", "text_encoders.clip_g.",
 )  # fmt: skip
+#: Of a UNet: width of what it is told beside the text, size and pooled text; and whether two text encoders lie by it.
+LABEL = taken("label_emb.0.0", "add_embedding.linear_1")
+_SECOND = ("conditioner.embedders.1.", "lora_te2_", "text_encoder_2.", "text_encoders.clip_g.")
+TWO_ENCODERS = Measure("two encoders", lambda features: features.outline.prefixed(*_SECOND))
 #: Whether a LoRA changes text encoders of CLIP's beside its network.
 ENCODERS = Measure("changes to CLIP", lambda features: features.outline.prefixed(*_CLIPS))
 

@@ -300,3 +300,37 @@ def test_metadata_do_not_choose_where_a_file_has_parts_of_several_networks():
     for shapes in (one | block, block | one):
         said = identify_header(replace(header(shapes), metadata={"ss_base_model_version": "sd_v1"}))
         assert (said.family, said.confidence) == (None, "ambiguous")
+
+
+def kohya(module: str, width: int) -> Shapes:
+    return {f"{module}.lora_down.weight": [4, width], f"{module}.lora_up.weight": [width, 4]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        kohya("lora_te2_text_model_encoder_layers_0_self_attn_k_proj", 1280),
+        {"text_encoder_2.text_model.encoder.layers.0.self_attn.k_proj.lora_A.weight": [4, 1280]},
+        {"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": [3840, 1280]},
+        {"model.diffusion_model.label_emb.0.0.weight": [1280, 2816]},
+    ],
+)
+def test_what_one_text_encoder_alone_goes_with_is_not_certain_beside_two(more: Shapes):
+    """Nor beside what tells a UNet of sizes; every file that is certain of SD 1 by itself is tried."""
+    te = {"sd1 te": kohya("lora_te_text_model_encoder_layers_0_self_attn_k_proj", 768)}
+    alone = te | {
+        name: case.shapes
+        for name, case in CASES.items()
+        if case.family == "sd1" and case.kind in {"lora", "checkpoint", "diffusion-model"}
+    }
+    tried = 0
+    for name, shapes in alone.items():
+        if identify_header(header(shapes)).confidence != "certain":
+            continue
+        whole = any(key.startswith(("model.", "conditioner.")) for key in more)
+        if whole and not any(key.startswith("model.") for key in shapes):
+            continue  # a part of a whole checkpoint, beside what is none
+        said = identify_header(header(shapes | more))
+        assert (said.family, said.confidence) != ("sd1", "certain"), (name, said)
+        tried += 1
+    assert tried

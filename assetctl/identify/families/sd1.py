@@ -11,28 +11,35 @@ from assetctl.identify.signs import (
     FIRST_ATTENTION,
     HEADS,
     INNER,
+    LABEL,
     LATENT,
     LINEAR,
     NAMED,
     NO,
     ONLY,
+    SECOND,
     SQUARES,
+    T5,
     TOKENS,
+    TWO_ENCODERS,
     UNET,
     VECTORS,
     VOLUMETRIC,
     YES,
 )
 
+#: It is told of nothing but one text.
+_ALONE = {LABEL: (None,), TWO_ENCODERS: NO}
 _SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
 
 _SIGNS = (
     Sign("certain", "its cross-attention takes text of width 768",
-         measures={CONTEXT: (768,), INNER: HEADS, CHANNELS: (4, 5, 7, 9, None)}),
+         measures=_ALONE | {CONTEXT: (768,), INNER: HEADS, CHANNELS: (4, 5, 7, 9, None)}),
     Sign("certain", "its cross-attention takes text of width 768, and its input a picture to edit",
-         measures={CONTEXT: (768,), INNER: (320, 640, 1280), CHANNELS: (8,)}),
+         measures=_ALONE | {CONTEXT: (768,), INNER: (320, 640, 1280), CHANNELS: (8,)}),
     Sign("likely", "its cross-attention takes text of width 768", measures={CONTEXT: (768,), INNER: HEADS}),
-    Sign("certain", "its only text encoder has width 768", ("lora",), measures={CONTEXT: (None,), ONLY: (768,)}),
+    Sign("certain", "its only text encoder has width 768", ("lora",),
+         measures={CONTEXT: (None,), ONLY: (768,), SECOND: (None,), T5: (None,)}),
     Sign("likely", "its attention stands between 1x1 convolutions",
          measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: NO}),
     Sign("likely", "its attention stands between 1x1 convolutions", measures=_SILENT | {DEPTH: (0,), LINEAR: NO}),
