@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint bench clean
+.PHONY: help install demo test test-slow test-long lint bench clean
 
 help:  ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,7 +32,11 @@ test: install  ## Run the tests, the slow proofs in a short form
 
 test-slow: install  ## Run the slow proofs whole
 	@echo "==> Running the slow proofs"
-	@$(BIN)/python -m pytest -m slow --dist load --maxschedchunk 1
+	@$(BIN)/python -m pytest -m 'slow and not long' --dist load --maxschedchunk 1
+
+test-long: install  ## Run the proofs that take an hour in all
+	@echo "==> Running the long proofs"
+	@$(BIN)/python -m pytest -m long --dist load --maxschedchunk 1
 
 lint: install  ## Lint, type-check, and check the import direction
 	$(BIN)/ruff check .

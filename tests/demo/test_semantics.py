@@ -33,7 +33,6 @@ def studio(evaluate, tmp_path_factory):
     studio.close()
 
 
-PROMPTS = (3, pytest.param(64, marks=pytest.mark.slow))
 #: The longest first, so that the last to end are short.
 PARTS = ("samplers", "style LoRA", "prompts", "weights", "subject LoRA", "prompts never shown", "embeddings")
 
@@ -41,8 +40,13 @@ PARTS = ("samplers", "style LoRA", "prompts", "weights", "subject LoRA", "prompt
 LEAST = {"embeddings": 8}
 
 
-@pytest.mark.parametrize("prompts", PROMPTS)
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("part", "prompts"),
+    [
+        *((part, 3) for part in PARTS),
+        *(pytest.param(part, 64, marks=pytest.mark.long if part == "samplers" else pytest.mark.slow) for part in PARTS),
+    ],
+)
 def test_every_promise_is_kept_on_enough_prompts_and_not_with_its_feature_switched_off(evaluate, studio, part, prompts):
     prompts = max(prompts, LEAST.get(part, 0))
     rows = list(evaluate.PARTS[part](studio, prompts))

@@ -123,7 +123,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return loaded
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [8, pytest.param(60, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.long)]
+)
 def test_a_picture_after_any_changes_is_the_one_of_a_new_backend(demo: Demo, count: int):
     chance, backend, asked = random.Random(count), DiffusersBackend(2**30), {}
     twins: dict[str, list[bytes]] = {}

@@ -259,7 +259,7 @@ def test_parts_of_two_families_networks_in_one_file_are_certainly_of_neither(who
     assert certain_of_a_mix(by_family(1, first=True), whole=whole) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("whole", [True, False])
 def test_nor_are_those_of_any_two_of_their_networks(whole):
     assert certain_of_a_mix(by_family(3, first=False), whole=whole) == []

@@ -84,7 +84,7 @@ def test_a_warm_picture_is_its_cold_twin_and_memory_stays(home, tmp_path):
     assert max(memory[-10:]) < 1.05 * max(memory[10:20])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_pictures_later_memory_is_as_it_was_and_each_fiftieth_is_its_cold_twin(home, tmp_path):
     memory = generations(home, tmp_path, 1000, set(range(49, 1000, 50)))
     assert mean(memory[-100:]) < 1.04 * mean(memory[200:300])

@@ -404,7 +404,7 @@ def test_whatever_is_killed_every_job_is_done_once(home, whom):
     kill_at_random(home, 4, whom, 8, PAINTER_SECONDS="0.03")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.generation
 @pytest.mark.parametrize("whom", ["worker", "server"])
 def test_whatever_is_killed_thirty_times_the_demos_pictures_are_made_once(tmp_path, whom):
