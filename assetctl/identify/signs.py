@@ -118,6 +118,8 @@ _CLIPS = (
 LABEL = taken("label_emb.0.0", "add_embedding.linear_1")
 _SECOND = ("conditioner.embedders.1.", "lora_te2_", "text_encoder_2.", "text_encoders.clip_g.")
 TWO_ENCODERS = Measure("two encoders", lambda features: features.outline.prefixed(*_SECOND))
+#: Of a whole checkpoint: width of its text encoder's words, and channels that its VAE decodes.
+WORDS, DECODED = taken("token_embedding"), taken("decoder.conv_in")
 #: Whether a LoRA changes text encoders of CLIP's beside its network.
 ENCODERS = Measure("changes to CLIP", lambda features: features.outline.prefixed(*_CLIPS))
 

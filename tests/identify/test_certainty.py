@@ -313,6 +313,8 @@ def kohya(module: str, width: int) -> Shapes:
         {"text_encoder_2.text_model.encoder.layers.0.self_attn.k_proj.lora_A.weight": [4, 1280]},
         {"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight": [3840, 1280]},
         {"model.diffusion_model.label_emb.0.0.weight": [1280, 2816]},
+        {"cond_stage_model.model.token_embedding.weight": [49408, 1024]},
+        {"first_stage_model.decoder.conv_in.weight": [512, 16, 3, 3]},
     ],
 )
 def test_what_one_text_encoder_alone_goes_with_is_not_certain_beside_two(more: Shapes):
@@ -327,7 +329,9 @@ def test_what_one_text_encoder_alone_goes_with_is_not_certain_beside_two(more: S
     for name, shapes in alone.items():
         if identify_header(header(shapes)).confidence != "certain":
             continue
-        whole = any(key.startswith(("model.", "conditioner.")) for key in more)
+        whole = any(
+            key.startswith(("model.", "conditioner.", "cond_stage_model.", "first_stage_model.")) for key in more
+        )
         if whole and not any(key.startswith("model.") for key in shapes):
             continue  # a part of a whole checkpoint, beside what is none
         said = identify_header(header(shapes | more))

@@ -7,6 +7,7 @@ from assetctl.identify.signs import (
     ADAPTER,
     CHANNELS,
     CONTEXT,
+    DECODED,
     DEPTH,
     FIRST_ATTENTION,
     HEADS,
@@ -25,11 +26,12 @@ from assetctl.identify.signs import (
     UNET,
     VECTORS,
     VOLUMETRIC,
+    WORDS,
     YES,
 )
 
-#: It is told of nothing but one text.
-_ALONE = {LABEL: (None,), TWO_ENCODERS: NO}
+#: It is told of nothing but one text, by an encoder as wide; its latents have four channels.
+_ALONE = {LABEL: (None,), TWO_ENCODERS: NO, WORDS: (768, None), DECODED: (4, None)}
 _SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
 
 _SIGNS = (
