@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -446,3 +449,35 @@ def test_many_that_wait_for_a_job_and_many_that_listen_keep_nobody_waiting(tmp_p
         for each in server.get("/v1/jobs?limit=1000").data:
             server.ask("DELETE", f"/v1/jobs/{each['id']}")
         assert {each.result(60).status for each in waiting} <= {200, 409}
+
+
+# the end
+
+
+def test_a_server_ends_though_a_source_is_silent(tmp_path):
+    """Whoever waits is cut off, without a traceback, and the home is free for the next server."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assetctl", "--home", tmp_path, "serve", "--port", "0"],
+            env=os.environ | {"ASSETCTL_CIVITAI_ENDPOINT": address},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            port = int(process.stdout.readline().strip().rpartition(":")[2])
+            with closing(socket.create_connection(("127.0.0.1", port))) as waiting:
+                waiting.sendall(head("GET", "/v1/search?source=civitai&q=x"))
+                silent.settimeout(30)
+                asked, _ = silent.accept()
+                process.terminate()
+                said = process.communicate(timeout=30)[1]
+                asked.close()
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert not (tmp_path / "server.json").exists()
+    with served(tmp_path) as server:
+        assert server.get("/v1/health").status == 200
