@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from assetctl.errors import UsageError
+from assetctl.errors import UsageError, several
 from assetctl.operations.workspace import Workspace
 from assetctl.run import running
 from assetctl.settings import Settings
@@ -433,7 +433,6 @@ class Registry:
         run: Run | None = None,
     ) -> Sequence[PullResult | AssetctlError]:
         """Bring several assets into the store, some at a time; in their order, what became of each."""
-        from assetctl.catalog.listing import several
         from assetctl.operations.acquire.pull import pull_all
 
         references = list(several("pull_all", references))
@@ -617,7 +616,6 @@ class Registry:
             NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
             FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
         """
-        from assetctl.catalog.listing import several
         from assetctl.operations.select.prompts import read_prompt
 
         several("embeddings", embeddings)
