@@ -17,7 +17,7 @@ import orjson
 
 from assetctl.errors import AssetctlError, GenerationError, InternalError
 from assetctl.registry import Registry
-from assetctl.run import Cancelled, Run, Saved, Step
+from assetctl.run import Cancelled, Run, Saved, Step, Warned
 from assetctl.server.plans import picture_said, plan_meant
 from assetctl.server.requests import lines_of
 from assetctl.wire import document
@@ -96,7 +96,7 @@ class Worker:
         made: list[int] = []
         try:
             if kind == "pull":
-                self._registry.pull(request["reference"], run=self._runs[job])
+                made += self._pull(request, self._runs[job])
             elif kind == "paint":
                 self._paint(job, request)
             else:
@@ -115,6 +115,15 @@ class Worker:
             self._tell(job, ended="failed", pictures=made, error=error_document(defect))
         finally:
             del self._runs[job]
+
+    def _pull(self, request: Mapping[str, Any], run: Run) -> list[int]:
+        """Fetch what a job names, and say which assets it came to."""
+        how = {name: request[name] for name in ("name", "tags", "previews", "nsfw") if request.get(name) is not None}
+        result = self._registry.pull(request["reference"], run=run, **how)
+        for each in result.all:
+            for text in each.warnings:
+                run.tell(Warned(task=request["reference"], message=text))
+        return [each.asset.id for each in result.all]
 
     def _make(self, job: int, request: Mapping[str, Any], made: list[int]) -> None:
         """Make the pictures of a job that are not there, and say which there are."""
