@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import sys
 import threading
@@ -12,33 +11,8 @@ import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-
-
-class Painter:
-    """A backend that paints plain squares; PAINTER_SECONDS is what a step takes, of PAINTER_STEPS."""
-
-    name = "painter"
-
-    def environment(self, device, dtype, threads):
-        return {"device": device, "dtype": dtype, "threads": str(threads)}
-
-    def generate(self, plan, run):
-        from PIL import Image
-
-        from assetctl.errors import GenerationError
-        from assetctl.plan import Picture
-        from assetctl.run import Started, Step
-
-        if plan.prompt.text == "a failure":
-            raise GenerationError("It cannot be painted.", "Ask for another.")
-        run.tell(Started(stage="load"))
-        steps, seconds = int(os.environ.get("PAINTER_STEPS", "2")), float(os.environ.get("PAINTER_SECONDS", "0"))
-        for number, seed in enumerate(plan.seeds, 1):
-            for step in range(1, steps + 1):
-                run.wait(seconds)
-                run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=steps))
-            yield Picture(Image.new("RGB", (8, 8), (seed % 256, 0, 0)), seed, self.environment("cpu", "fp32", 1))
+#: The worker that paints.
+PAINTING = Path(__file__).with_name("painting.py")
 
 
 class Reply:
@@ -138,7 +112,7 @@ def served(home, *, access=None, faces=None, command=None):
         Registry.open(home, paths=False) as registry,
         socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
     ):
-        queue = Queue(registry, command or [sys.executable, __file__, str(home)])
+        queue = Queue(registry, command or [sys.executable, str(PAINTING), str(home)])
         queue.start()
         ready = threading.Event()
         app = make_app(registry, queue, faces or [OWN], access or Access(), page_routes(registry, queue))
@@ -153,18 +127,3 @@ def served(home, *, access=None, faces=None, command=None):
             thread.join(10)
             queue.close()
             assert not thread.is_alive()
-
-
-def _paint():
-    sys.path.insert(0, str(ROOT))
-    from assetctl import Registry
-    from assetctl.server.worker import Worker
-
-    told = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    with Registry.open(sys.argv[1], paths=False) as registry:
-        Worker(registry, Painter(), told).serve(sys.stdin.buffer)
-
-
-if __name__ == "__main__":
-    _paint()

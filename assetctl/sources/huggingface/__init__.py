@@ -254,9 +254,9 @@ class HuggingFaceSource:
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask the Hub; see `Searchable`."""
         need_network("A search on the Hub", offline=self._offline)
-        from assetctl.sources.huggingface import search  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
 
-        return search.search(query, kind, base_models, limit)
+        return client.search(query, kind, base_models, limit)
 
     def user(self, token: str) -> str:
         """Whose token this is; see `TakesTokens`."""

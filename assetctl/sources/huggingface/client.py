@@ -33,7 +33,7 @@ from assetctl.errors import (
 from assetctl.files.paths import safe_path
 from assetctl.sources import _web, find_token
 from assetctl.sources._web import AstrayError, Wire
-from assetctl.sources.base import RemoteFile, Way, dictionaries, dictionary, digests, size, text, texts
+from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, digests, number, size, text, texts
 from assetctl.types import Facts
 
 if TYPE_CHECKING:
@@ -490,3 +490,53 @@ def _remote_file(sibling: Mapping[str, Any], repo: str, commit: str) -> RemoteFi
 
 def _hash(form: re.Pattern[str], value: object) -> str | None:
     return value if isinstance(value, str) and form.fullmatch(value) else None
+
+
+#: What pictures are made with, where no tag says more.
+_PICTURES = "text-to-image"
+_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_BASE_MODEL = "base_model:"
+
+
+def search(query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
+    """Repositories that suit, the most downloaded first; see `Searchable`. The Hub knows no base models of Civitai's.
+
+    Raises:
+        SourceError: Of the kind that fits.
+    """
+    del base_models
+    tag = next((tag for tag, word in KINDS.items() if word == kind), None)
+    if kind not in (None, "checkpoint") and tag is None:
+        return []
+    asked = {"filter": tag} if tag else {"pipeline_tag": _PICTURES}
+    asked |= {"search": query, "sort": "downloads", "limit": str(limit)}
+    found = [_found(model) for model in _listed(f"A search for {query!r}", asked)][:limit]
+    return [each for each in found if kind in (None, each.kind)]
+
+
+def _listed(what: str, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One page of the Hub's list, asked for once: its client would try for 24 seconds while a person waits."""
+    with hub_errors(what, ASK_AGAIN):
+        listed = ask("models", what, {**asked, "expand": ["downloads", "tags", "author"]})
+        if not isinstance(listed, list) or (listed and not dictionaries(listed)):
+            raise ValueError
+    return [model for model in dictionaries(listed) if _NAME.fullmatch(text(model.get("id")) or "")]
+
+
+def _found(model: Mapping[str, Any]) -> Found:
+    tags, name = texts(model.get("tags")), str(model["id"])
+    kind = next((word for tag, word in KINDS.items() if tag in tags), None)
+    if kind is None and {"diffusers", _PICTURES} <= {*tags}:
+        kind = "checkpoint"
+    bases = [tag.rpartition(":")[2] for tag in tags if tag.startswith(_BASE_MODEL)]
+    return Found(
+        f"hf://{name}",
+        name.rpartition("/")[2],
+        kind,
+        text(bases[0]) if bases else None,
+        None,
+        None,
+        number(model.get("downloads")),
+        text(model.get("author")) or name.partition("/")[0],
+        f"{endpoint()}/{name}",
+    )
