@@ -99,6 +99,7 @@ class Job:
         digest: Of that, and of how many before it ask for the same: what its seeds follow from, on any machine.
         key: Of that and of where its pictures go: what the catalog knows it by.
         parts: Its plans, each with the number of its first picture.
+        planned: When they were made, on the clock of `time.monotonic`, if no other job's word was taken for it.
     """
 
     line: int
@@ -111,6 +112,7 @@ class Job:
     images: tuple[SavedPicture, ...] = ()
     error: AssetctlError | None = None
     parts: list[tuple[int, Plan, CheckReport]] = field(default_factory=list)
+    planned: float | None = None
 
     @property
     def count(self) -> int:
