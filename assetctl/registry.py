@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from assetctl.errors import UsageError
+from assetctl.errors import UsageError, several
 from assetctl.operations.workspace import Workspace
 from assetctl.run import running
 from assetctl.settings import Settings
@@ -74,17 +74,27 @@ class Registry:
                 print(asset.name, asset.trigger_words)
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._workspace = Workspace(settings)
+    def __init__(self, settings: Settings, *, paths: bool = True) -> None:
+        self._workspace = Workspace(settings, paths)
 
     @classmethod
-    def open(cls, home: PathLike | None = None) -> Self:
+    def open(cls, home: PathLike | None = None, *, paths: bool = True) -> Self:
         """Open the registry in `home`, or where `ASSETCTL_HOME` and the platform say.
+
+        Args:
+            home: Its folder.
+            paths: Whether assets may be named by paths of this machine. Without, names that somebody elsewhere says
+                are sought in the catalog alone, and no answer depends on what else lies on the disk.
 
         Raises:
             UsageError: The configuration makes no sense.
         """
-        return cls(Settings.load(home))
+        return cls(Settings.load(home), paths=paths)
+
+    @property
+    def takes_paths(self) -> bool:
+        """Whether assets may be named by paths of this machine."""
+        return self._workspace.paths
 
     @property
     def settings(self) -> Settings:
@@ -451,7 +461,6 @@ class Registry:
         run: Run | None = None,
     ) -> Sequence[PullResult | AssetctlError]:
         """Bring several assets into the store, some at a time; in their order, what became of each. See `pull`."""
-        from assetctl.catalog.listing import several
         from assetctl.operations.acquire.pull import pull_all
 
         references = list(several("pull_all", references))
@@ -638,7 +647,6 @@ class Registry:
             NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
             FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
         """
-        from assetctl.catalog.listing import several
         from assetctl.operations.select.prompts import read_prompt
 
         several("embeddings", embeddings)

@@ -135,7 +135,10 @@ def served(home, *, access=None, faces=None, command=None):
     from assetctl.server.queue import Queue
     from assetctl.server.safety import Access
 
-    with Registry.open(home) as registry, socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+    with (
+        Registry.open(home, paths=False) as registry,
+        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+    ):
         queue = Queue(registry, command or [sys.executable, __file__, str(home)])
         queue.start()
         ready = threading.Event()
@@ -206,7 +209,7 @@ def _paint():
 
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    with Registry.open(sys.argv[1]) as registry:
+    with Registry.open(sys.argv[1], paths=False) as registry:
         Worker(registry, Painter(), told).serve(sys.stdin.buffer)
 
 

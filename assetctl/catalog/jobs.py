@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.listing import Asking
-from assetctl.catalog.rows import TABLES, DamagedError, explained, from_json, insert
+from assetctl.catalog.rows import TABLES, Asking, DamagedError, explained, from_json, insert
 from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from assetctl.errors import FileError, NotFoundError, StoppedError, UsageError
 from assetctl.operations.acquire.upload import Upload
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, TEXT, WHOLE, Answer, Asked, Endpoint
 from assetctl.server.face import status_of
-from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of, see_remote
+from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
 from assetctl.server.views import JobView, job_views
+from assetctl.sources import find_source
 from assetctl.wire import document, envelope
 from assetctl.wire.hints import error_classes
 
@@ -66,9 +67,9 @@ async def _pull(asked: Asked) -> object:
 
 def _to_pull(asked: Asked) -> Job:
     body = dict(asked.body)
-    see_remote(body["reference"], asked.registry.settings)
     if body.get("nsfw") and not body.get("previews"):
         raise UsageError("nsfw says which previews may come.", "Add previews.")
+    find_source(body["reference"], asked.registry.settings, paths=False)  # what cannot be meant is said now
     return _queued(asked, "pull", body, body.pop("priority", 0))
 
 
@@ -101,7 +102,6 @@ def _status(error: Mapping[str, Any]) -> int:
 
 
 def _plan_pull(asked: Asked) -> PullPlan:
-    see_remote(asked.query["reference"], asked.registry.settings)
     return asked.registry.plan_pull(asked.query["reference"])
 
 

@@ -9,13 +9,11 @@ from assetctl.errors import UsageError
 from assetctl.options import LARGEST_SEED, MAX_SEED, OPTIONS, RANDOM
 from assetctl.request import MAX_COUNT, Request, Use
 from assetctl.server.endpoints import FLAG, NAME, NUMBER, TEXT, WHOLE
-from assetctl.sources import find_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from assetctl.server.endpoints import Schema
-    from assetctl.settings import Settings
 
 _KINDS: dict[str, dict[str, Any]] = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
 
@@ -33,7 +31,7 @@ _BY_NAME: Schema = {"type": "object", "additionalProperties": {"type": ["number"
 SELECTION: Mapping[str, Schema] = {
     "prompt": TEXT | {"description": "What the picture shows."},
     "negative_prompt": TEXT | {"description": "What it must not show."},
-    "checkpoint": NAME | {"description": "The model, by name, path or hash."},
+    "checkpoint": NAME | {"description": "The model, by its name or hash."},
     "loras": _BY_NAME | {"description": "LoRAs by name, each with its weight; null for its own."},
     "textual_inversions": {
         "type": "object", "additionalProperties": {"type": ["string", "null"]}, "maxProperties": 100,
@@ -52,16 +50,6 @@ PICTURES: Mapping[str, Schema] = {
     },
     "num_images": WHOLE | {"description": "How many pictures: by default 1."},
 }  # fmt: skip
-
-
-def see_remote(reference: str, settings: Settings) -> None:
-    """See that a reference leads to a source, and to no file of this machine.
-
-    Raises:
-        UsageError: It does not.
-    """
-    if find_source(reference, settings).name == "path":
-        raise UsageError("Files of this machine are not fetched over HTTP.", "Upload them: POST /v1/assets.")
 
 
 def job_of(body: Mapping[str, Any]) -> dict[str, Any]:

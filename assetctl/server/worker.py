@@ -20,7 +20,7 @@ from assetctl.errors import AssetctlError, GenerationError, InternalError
 from assetctl.registry import Registry
 from assetctl.run import Cancelled, Run, Saved, Step, Warned
 from assetctl.server.plans import picture_said, plan_meant
-from assetctl.server.requests import lines_of, see_remote
+from assetctl.server.requests import lines_of
 from assetctl.wire import document
 from assetctl.wire.documents import error_document
 
@@ -118,8 +118,7 @@ class Worker:
             del self._runs[job]
 
     def _pull(self, request: Mapping[str, Any], run: Run) -> list[int]:
-        """Fetch what a job names, and say which assets it came to; a file may lie by now where a reference leads."""
-        see_remote(request["reference"], self._registry.settings)
+        """Fetch what a job names, and say which assets it came to."""
         how = {name: request[name] for name in ("name", "tags", "previews", "nsfw") if request.get(name) is not None}
         result = self._registry.pull(request["reference"], run=run, **how)
         for each in result.all:
@@ -164,7 +163,7 @@ def work(make_backend: Callable[[Registry], Backend] = Registry.backend) -> None
     """Work for the server that started this process, in the home that the command line names."""
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
-    with Registry.open(sys.argv[1]) as registry:
+    with Registry.open(sys.argv[1], paths=False) as registry:
         Worker(registry, make_backend(registry), told).serve(sys.stdin.buffer)
 
 

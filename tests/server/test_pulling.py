@@ -249,7 +249,7 @@ def test_a_file_that_lies_by_now_where_a_reference_led_is_left_alone(server, hub
     (tmp_path / "here/cats").mkdir()
     (tmp_path / "here/cats/late").write_bytes(a_lora(tmp_path, 2))
     job = server.await_job(number)
-    assert (job["status"], job["error"]["code"]) == ("failed", "usage")
+    assert (job["status"], job["error"]["code"]) == ("failed", "unauthorized")  # it is asked of the Hub
     assert [each["name"] for each in server.get("/v1/assets").data] == ["slow"]
 
 

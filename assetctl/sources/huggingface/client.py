@@ -32,7 +32,7 @@ from assetctl.errors import (
 )
 from assetctl.files.paths import safe_path
 from assetctl.sources import _web, find_token
-from assetctl.sources._wire import AstrayError, Wire
+from assetctl.sources._web import AstrayError, Wire
 from assetctl.sources.base import RemoteFile, Way, dictionaries, dictionary, digests, size, text, texts
 from assetctl.types import Facts
 
