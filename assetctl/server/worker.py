@@ -6,6 +6,7 @@ ends it ends too. It is a process of its own so that what kills it, a full memor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -153,7 +154,7 @@ class Worker:
 
     def _tell(self, job: int, **said: object) -> None:
         line = orjson.dumps({"job": job, **said})
-        with self._telling:
+        with self._telling, contextlib.suppress(BrokenPipeError):  # the server is gone, and this process ends too
             self._told.write(line + b"\n")
             self._told.flush()
 
