@@ -74,17 +74,27 @@ class Registry:
                 print(asset.name, asset.trigger_words)
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._workspace = Workspace(settings)
+    def __init__(self, settings: Settings, *, paths: bool = True) -> None:
+        self._workspace = Workspace(settings, paths)
 
     @classmethod
-    def open(cls, home: PathLike | None = None) -> Self:
+    def open(cls, home: PathLike | None = None, *, paths: bool = True) -> Self:
         """Open the registry in `home`, or where `ASSETCTL_HOME` and the platform say.
+
+        Args:
+            home: Its folder.
+            paths: Whether assets may be named by paths of this machine. Without, names that somebody elsewhere says
+                are sought in the catalog alone, and no answer depends on what else lies on the disk.
 
         Raises:
             UsageError: The configuration makes no sense.
         """
-        return cls(Settings.load(home))
+        return cls(Settings.load(home), paths=paths)
+
+    @property
+    def takes_paths(self) -> bool:
+        """Whether assets may be named by paths of this machine."""
+        return self._workspace.paths
 
     @property
     def settings(self) -> Settings:

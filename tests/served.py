@@ -108,7 +108,10 @@ def served(home, *, access=None, faces=None, command=None):
     from assetctl.server.queue import Queue
     from assetctl.server.safety import Access
 
-    with Registry.open(home) as registry, socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+    with (
+        Registry.open(home, paths=False) as registry,
+        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+    ):
         queue = Queue(registry, command or [sys.executable, str(PAINTING), str(home)])
         queue.start()
         ready = threading.Event()

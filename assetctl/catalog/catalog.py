@@ -81,6 +81,7 @@ class Catalog:
         make: Whether the file is made now, where there is none; else it is when something is written, and what is asked
             before is answered by an empty catalog.
         elsewhere: Tells a person where else there is something of a name that no asset has; `None` if nowhere.
+        paths: As `Reader` has it.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
@@ -95,9 +96,10 @@ class Catalog:
         *,
         make: bool = True,
         elsewhere: Callable[[str], str | None] | None = None,
+        paths: bool = True,
     ) -> None:
         self.path = path
-        self._elsewhere = elsewhere
+        self._elsewhere, self._paths = elsewhere, paths
         self._migrations = migrations
         self._is_missing = not make and not path.exists()
         opened = _empty(path, migrations) if self._is_missing else open_catalog(path, migrations)
@@ -118,7 +120,9 @@ class Catalog:
         return self._reader(damaged)
 
     def _reader(self, damaged: Callable[[CatalogError], None] | None = None) -> Reader:
-        return Reader(self._to_read, self.path, damaged, elsewhere=self._elsewhere, learn=self._learn)
+        return Reader(
+            self._to_read, self.path, damaged, elsewhere=self._elsewhere, paths=self._paths, learn=self._learn
+        )
 
     def _learn(self, aliases: Mapping[int, str]) -> None:
         """Keep what files call themselves, unless that is not possible now: whoever asked only reads."""
@@ -229,7 +233,7 @@ class Catalog:
     def _writer(self) -> Writer:
         from assetctl.catalog.writing import Writer  # noqa: PLC0415 - most commands write nothing
 
-        return Writer(self._of_the_transaction, self.path)
+        return Writer(self._of_the_transaction, self.path, paths=self._paths)
 
     def _to_write(self) -> sqlite3.Connection:
         with self._opening:

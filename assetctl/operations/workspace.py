@@ -75,9 +75,15 @@ def _below(root: Path, path: str, former: Path) -> str:
 
 @dataclass(frozen=True)
 class Workspace:
-    """One home: its settings, its catalog, its store."""
+    """One home: its settings, its catalog, its store.
+
+    Attributes:
+        settings: Its settings.
+        paths: Whether names may be paths of this machine; see `Reader`.
+    """
 
     settings: Settings
+    paths: bool = True
     _opening: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @cached_property
@@ -96,7 +102,7 @@ class Workspace:
 
     @cached_property
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self.settings.catalog, make=False, elsewhere=self._in_trash)
+        catalog = Catalog(self.settings.catalog, make=False, elsewhere=self._in_trash, paths=self.paths)
         strays = catalog.read.strays(str(self.models))
         if strays:
             find_moved_store(catalog, self.models, strays)
@@ -146,7 +152,7 @@ class Workspace:
     @contextmanager
     def another(self, *, offline: bool) -> Iterator[Workspace]:
         """The same home, opened once more with the network switched off or on."""
-        same = Workspace(replace(self.settings, offline=offline))
+        same = Workspace(replace(self.settings, offline=offline), self.paths)
         try:
             yield same
         finally:

@@ -67,7 +67,7 @@ async def _pull(asked: Asked) -> object:
 
 def _to_pull(asked: Asked) -> Job:
     body = dict(asked.body)
-    _see_remote(asked, body["reference"])
+    find_source(body["reference"], asked.registry.settings, paths=False)  # what cannot be meant is said now
     return _queued(asked, "pull", body, body.pop("priority", 0))
 
 
@@ -99,18 +99,7 @@ def _status(error: Mapping[str, Any]) -> int:
     return 500 if kind is None else status_of(kind("", None))
 
 
-def _see_remote(asked: Asked, reference: str) -> None:
-    """See that a reference leads to a source, and to no file of this machine.
-
-    Raises:
-        UsageError: It does not.
-    """
-    if find_source(reference, asked.registry.settings).name == "path":
-        raise UsageError("Files of this machine are not fetched over HTTP.", "Upload them: POST /v1/assets.")
-
-
 def _plan_pull(asked: Asked) -> PullPlan:
-    _see_remote(asked, asked.query["reference"])
     return asked.registry.plan_pull(asked.query["reference"])
 
 

@@ -153,7 +153,7 @@ def work(make_backend: Callable[[Registry], Backend] = Registry.backend) -> None
     """Work for the server that started this process, in the home that the command line names."""
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
-    with Registry.open(sys.argv[1]) as registry:
+    with Registry.open(sys.argv[1], paths=False) as registry:
         Worker(registry, make_backend(registry), told).serve(sys.stdin.buffer)
 
 

@@ -185,7 +185,7 @@ def _source(workspace: Workspace, reference: str) -> Source:
         UsageError: Nobody's.
     """
     try:
-        return find_source(reference, workspace.settings)
+        return find_source(reference, workspace.settings, paths=workspace.paths)
     except UsageError as error:
         error.reference = misspelt(reference)
         raise

@@ -120,8 +120,7 @@ class HuggingFaceSource:
         named = air(reference)
         if named is not None:
             return named.source == self.name
-        is_bare = _BARE.fullmatch(reference) and not reference.lower().endswith(MODEL_SUFFIXES)
-        return bool(is_bare) and not Path(reference).exists()
+        return is_bare(reference) and not Path(reference).exists()
 
     def resolve(self, reference: str) -> Resolution:
         """Ask the Hub for the commit and its files; see `Source`."""
@@ -255,6 +254,11 @@ class HuggingFaceSource:
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - as above
 
         return client.user(token)
+
+
+def is_bare(reference: str) -> bool:
+    """Whether it is `ORG/REPO`, which may be a path too."""
+    return bool(_BARE.fullmatch(reference)) and not reference.lower().endswith(MODEL_SUFFIXES)
 
 
 def parse(reference: str) -> HubReference:
