@@ -11,8 +11,9 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from assetctl.catalog.listing import ALL, Lists
+from assetctl.catalog.listing import Lists
 from assetctl.catalog.rows import (
+    ALL,
     IDENTIFIED,
     NUMBER,
     NUMBER_OR_NONE,
@@ -88,7 +89,7 @@ class Reader(Lists):
     Args:
         connect: As `Asking` has it.
         path: The catalog.
-        damaged: As `Lists` has it.
+        damaged: Likewise.
         elsewhere: Tells a person where else there is something of a name that no asset has; `None` if nowhere.
         paths: Whether names may be paths of this machine, which are then looked at; else what is asked for by
             somebody elsewhere is sought in the catalog alone, and no answer tells what lies on the disk.

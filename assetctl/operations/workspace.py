@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from assetctl.catalog import Catalog
+from assetctl.catalog import Catalog, room_given_back
 from assetctl.errors import StorageError, UnusableError
 
 if TYPE_CHECKING:
@@ -161,8 +161,6 @@ class Workspace:
     @contextmanager
     def reserve(self) -> Iterator[None]:
         """What frees space runs in here: on a full disk, the catalog has the room that was kept for it."""
-        from assetctl.catalog.unwritable import room_given_back  # noqa: PLC0415 - reading commands do without it
-
         with room_given_back(self.settings.catalog):
             yield
 
