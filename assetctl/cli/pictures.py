@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from assetctl.cli.render import show_findings
+from assetctl.cli.session import show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
 from assetctl.options import together, written

@@ -44,12 +44,14 @@ def make_app(
     """The whole application of a home.
 
     Args:
-        registry: The home.
+        registry: The home, opened without paths: what lies on its disk is nobody's to ask for.
         queue: Its jobs.
         faces: The APIs.
         access: Who is let in.
         routes: What else there is, such as a page; asked after the faces.
     """
+    if registry.takes_paths:
+        raise ValueError("A server's registry takes no paths.")
     paths: dict[str, dict[str, _Handler]] = {}
     larger = {}
     limits = _Limits()

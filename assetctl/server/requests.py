@@ -31,7 +31,7 @@ _BY_NAME: Schema = {"type": "object", "additionalProperties": {"type": ["number"
 SELECTION: Mapping[str, Schema] = {
     "prompt": TEXT | {"description": "What the picture shows."},
     "negative_prompt": TEXT | {"description": "What it must not show."},
-    "checkpoint": NAME | {"description": "The model, by name, path or hash."},
+    "checkpoint": NAME | {"description": "The model, by its name or hash."},
     "loras": _BY_NAME | {"description": "LoRAs by name, each with its weight; null for its own."},
     "textual_inversions": {
         "type": "object", "additionalProperties": {"type": ["string", "null"]}, "maxProperties": 100,

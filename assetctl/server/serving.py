@@ -97,6 +97,7 @@ def serve(
 
     home = registry.settings.home
     with contextlib.ExitStack() as held:
+        registry = held.enter_context(type(registry)(registry.settings, paths=False))
         held.enter_context(_locked(home))
         outer = held.enter_context(contextlib.closing(_listen(host, port)))
         inner = held.enter_context(_inner(home))

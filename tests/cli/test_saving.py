@@ -14,35 +14,16 @@ from pathlib import Path
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from painting import Painter
 
 from assetctl import Output, Registry, Request
 from assetctl.cli.failures import again
 from assetctl.errors import GenerationError, StorageError, UsageError
 from assetctl.operations.make.generate import InterruptedGenerationError
-from assetctl.plan import Picture
-from assetctl.run import Step
 
 Image = pytest.importorskip("PIL.Image")
 
 SMALL = ("--steps", "1", "--size", "64x64")
-
-
-class Painter:
-    """A backend that paints plain squares, and may end early."""
-
-    name = "painter"
-
-    def __init__(self, before=print):
-        self.before = before
-
-    def environment(self, device, dtype, threads):
-        return {"device": device, "dtype": dtype, "threads": str(threads)}
-
-    def generate(self, plan, run):
-        for number, seed in enumerate(plan.seeds, 1):
-            run.tell(Step(picture=number, pictures=len(plan.seeds), step=1, steps=1))
-            self.before(number)
-            yield Picture(Image.new("RGB", (64, 64), (seed % 256, 0, 0)), seed)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from assetctl.cli.pictures import (
     tell_result,
     terminal_image,
 )
-from assetctl.cli.render import show_findings
 from assetctl.cli.request import (
     PICTURE,
     AutoEmbeddingsOption,
@@ -39,7 +38,7 @@ from assetctl.cli.request import (
     single,
     with_recipe,
 )
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import Session, command, show_findings
 from assetctl.errors import UsageError
 from assetctl.plan import Backend
 from assetctl.request import Output, Request

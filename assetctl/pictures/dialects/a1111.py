@@ -13,10 +13,7 @@ from assetctl.pictures.parameters import (
     Collection,
     Dialect,
     PictureParameters,
-    clean,
     digits,
-    is_altered,
-    line,
     mapping,
     number,
     parse_json,
@@ -25,6 +22,7 @@ from assetctl.pictures.parameters import (
     settings,
     with_understood,
 )
+from assetctl.text import clean, is_altered, line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

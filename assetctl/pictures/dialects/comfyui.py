@@ -16,12 +16,10 @@ from assetctl.pictures.parameters import (
     LOST,
     MAX_ASSETS,
     NO_FILE,
-    Altered,
     Collection,
     Dialect,
     PictureParameters,
     integer,
-    line,
     mapping,
     model_name,
     number,
@@ -32,6 +30,7 @@ from assetctl.pictures.parameters import (
     written,
 )
 from assetctl.samplers import SCHEDULERS, a1111_name
+from assetctl.text import Altered, line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
