@@ -73,7 +73,7 @@ import sys
 from assetctl import Registry
 from assetctl.server import serving
 told = lambda found: print(found.url, flush=True)
-with Registry.open(sys.argv[1]) as registry:
+with Registry.open(sys.argv[1], paths=False) as registry:
     serving.serve(registry, port={port}, told=told, command={command!r})
 """
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])

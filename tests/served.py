@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import sys
 import threading
@@ -127,3 +128,49 @@ def served(home, *, access=None, faces=None, command=None):
             thread.join(10)
             queue.close()
             assert not thread.is_alive()
+
+
+def events(server, number, last=None):
+    """The events of a job: id, event, data."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", f"/v1/jobs/{number}/events", headers={"Last-Event-ID": last} if last else {})
+    answer = connection.getresponse()
+    if answer.status != 200:
+        return answer.status
+    assert answer.getheader("content-type").startswith("text/event-stream")
+    blocks = answer.read().decode().split("\n\n")
+    connection.close()
+    found = [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks if block and block[0] != ":"]
+    return [(each["id"], each["event"], json.loads(each["data"])) for each in found]
+
+
+def see_described(server):
+    """Every answer that tests were given is what `/openapi.json` says."""
+    said = server.get("/openapi.json").document
+    assert said["openapi"] == "3.1.0"
+    import jsonschema
+
+    checked = 0
+    for method, path, reply in server.replies:
+        operation = next((each for each in map(_operation(said, method), _patterns(said)) if each(path)), None)
+        if operation is None or reply.headers.get("content-type") != "application/json":
+            continue
+        answers = operation(path)["responses"]
+        answer = answers.get(str(reply.status), answers["default"])
+        schema = answer["content"]["application/json"]["schema"] | {"components": said["components"]}
+        jsonschema.Draft202012Validator(schema).validate(reply.document)
+        checked += 1
+    assert checked
+
+
+def _patterns(said):
+    return sorted(said["paths"], key=lambda path: "{" in path)
+
+
+def _operation(said, method):
+    def of(pattern):
+        matches = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))
+        operation = said["paths"][pattern].get(method.lower())
+        return lambda path: operation if operation and matches.fullmatch(path.partition("?")[0]) else None
+
+    return of

@@ -68,6 +68,8 @@ async def _pull(asked: Asked) -> object:
 def _to_pull(asked: Asked) -> Job:
     body = dict(asked.body)
     find_source(body["reference"], asked.registry.settings, paths=False)  # what cannot be meant is said now
+    if body.get("nsfw") and not body.get("previews"):
+        raise UsageError("nsfw says which previews may come.", "Add previews.")
     return _queued(asked, "pull", body, body.pop("priority", 0))
 
 
@@ -280,7 +282,10 @@ JOBS = (
         "POST", "/v1/pull", _pull, "Fetch an asset from a source.", _JOB, query=_WAIT,
         body={
             "reference": NAME | {"description": "hf://ORG/REPO[@REVISION][/FILE], or a page's address."},
-            "name": NAME | {"description": "What the asset is to be called."}, "tags": NAMES, "priority": WHOLE,
+            "name": NAME | {"description": "What the asset is to be called."}, "tags": NAMES,
+            "previews": FLAG | {"description": "Whether a picture comes too that its source shows it by, made small."},
+            "nsfw": FLAG | {"description": "Whether that may be any, not just one that is rated as safe."},
+            "priority": WHOLE,
         },
         required=("reference",), status=202, also=200, group="Sources",
     ),

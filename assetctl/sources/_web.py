@@ -107,8 +107,10 @@ def get_json(url: str, headers: Mapping[str, str], what: str, login: str, *, sou
     return parsed(content, what, urlsplit(url).hostname or "")
 
 
-def read(response: httpx2.Response, what: str, most: int = LARGEST) -> bytes:
+def read(response: httpx2.Response, what: str, most: int = LARGEST, longest: float = _LONGEST) -> bytes:
     """The body of an answer of an API, unpacked; never more than `most` bytes are held, whatever comes.
+
+    It may take `longest` seconds in all.
 
     Raises:
         TooLargeError: It is larger.
@@ -119,7 +121,7 @@ def read(response: httpx2.Response, what: str, most: int = LARGEST) -> bytes:
         content += piece
         if len(content) > most:
             raise TooLargeError(f"{what}: the answer is too large.", "Check the address.")
-        if time.monotonic() - since > _LONGEST:
+        if time.monotonic() - since > longest:
             raise SlowError("Too slow.", request=response.request)
     return bytes(content)
 

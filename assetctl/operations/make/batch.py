@@ -58,6 +58,9 @@ _DEADLY = 3
 #: Seconds without a picture after which another process is waited for no longer, and between two looks at it.
 _PATIENCE, _LOOK = 1800.0, 1.0
 
+#: Seconds for which a plan need not be made anew.
+_FRESH = 1.0
+
 #: Jobs that a warning names.
 _MOST_NAMED = 10
 
@@ -159,6 +162,7 @@ def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
     for job in sorted(jobs, key=lambda job: job.line):
         run.check()
         try:
+            job.planned = time.monotonic() if len(jobs) == 1 else None
             job.parts = _parts(workspace, job, known)
             if job.request.output not in known:
                 known[job.request.output] = _target(workspace, job)
@@ -302,11 +306,12 @@ def _make(workspace: Workspace, job: Job, backend: Backend, run: Run) -> bool:
 
 
 def _make_missing(workspace: Workspace, job: Job, backend: Backend, run: Run) -> None:
-    """Make the pictures of a job that are not there: what is known of it is asked anew, since it may have changed."""
+    """Make the pictures of a job that are not there: what is known of it is asked anew where it may have changed."""
     _look_up(workspace, [job])
     if job.status == "here":
         return
-    job.parts = _parts(workspace, job)
+    if job.planned is None or time.monotonic() - job.planned > _FRESH:
+        job.parts = _parts(workspace, job)
     for _, plan, _ in job.parts:
         see_files(workspace, plan)
     target = _target(workspace, job).made()

@@ -100,6 +100,7 @@ class Job:
         key: Of that and of where its pictures go: what the catalog knows it by.
         parts: Its plans, each with the number of its first picture.
         is_written: Whether it is a line of a text, which its errors then name for who reads many of them.
+        planned: When they were made, on the clock of `time.monotonic`, if no other job's word was taken for it.
     """
 
     line: int
@@ -113,6 +114,7 @@ class Job:
     error: AssetctlError | None = None
     parts: list[tuple[int, Plan, CheckReport]] = field(default_factory=list)
     is_written: bool = True
+    planned: float | None = None
 
     @property
     def count(self) -> int:

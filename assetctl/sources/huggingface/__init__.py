@@ -186,6 +186,16 @@ class HuggingFaceSource:
 
         return client.look_up(parse(origin.reference).repo, origin.revision).facts
 
+    def pictures(self, sha256: str | None, origin: Origin | None, *, nsfw: bool) -> list[Way]:
+        """Those of the repository that go by the file's name, or that its card shows; see `Picturing`."""
+        del sha256
+        if origin is None or origin.source != self.name:
+            return []
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        exact = parse(self.exact(origin))
+        return client.pictures(exact.repo, origin.revision, exact.path, nsfw=nsfw)
+
     def follows(self, origin: Origin) -> bool:
         """What came from there, but for a commit that was named by its hash: that was wanted. See `Versioned`."""
         if origin.source != self.name:
