@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from assetctl.errors import UsageError, several
+from assetctl.catalog import several
+from assetctl.errors import UsageError
 from assetctl.operations.workspace import Workspace
 from assetctl.run import running
 from assetctl.settings import Settings
