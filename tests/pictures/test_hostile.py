@@ -129,15 +129,17 @@ def read_texts(texts: dict[str, str]) -> None:
         check(dialect.read(texts))
 
 
-def test_a_thousand_mutated_infotexts():
-    noise = random.Random(1)
-    for _ in range(1000):
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.slow)])
+def test_mutated_infotexts(count: int):
+    noise = random.Random(count)
+    for _ in range(count):
         check(parse_infotext(mutated_text(noise, INFOTEXT)))
 
 
-def test_two_thousand_mutated_descriptions():
-    noise = random.Random(2)
-    for number in range(2000):
+@pytest.mark.parametrize("count", [400, pytest.param(4000, marks=pytest.mark.slow)])
+def test_mutated_descriptions(count: int):
+    noise = random.Random(count)
+    for number in range(count):
         texts = {}
         for name, value in {
             "prompt": GRAPH, "workflow": WORKFLOW, "invokeai_metadata": INVOKE, "assetctl": RECORD,
