@@ -662,17 +662,19 @@ class Registry:
 
     # Pictures: made, made again, looked into and remembered.
 
-    def draw(self, request: Request, *, wildcards: PathLike | None = None) -> Sequence[Request]:
+    def draw(self, request: Request, *, wildcards: PathLike | None = None, run: Run | None = None) -> Sequence[Request]:
         """A request of dynamic prompts as one for each picture, with the prompts and the seed that it has drawn.
 
         Args:
             request: Any other one is all that comes back.
             wildcards: A folder to draw from; that of the settings unless named.
+            run: Told what lies there and is passed over.
         """
         from assetctl.operations.make.plan import drawn
 
         _see_request(request)
-        return drawn(self._workspace, request, None if wildcards is None else Path(wildcards).absolute())
+        folder = None if wildcards is None else Path(wildcards).absolute()
+        return drawn(self._workspace, request, folder, run)
 
     def plan(
         self,

@@ -129,7 +129,7 @@ class A1111(Face):
             Fields("POST", f"{_BASE}/txt2img", self._txt2img, "Make pictures of a text.", body=TXT2IMG, open=True),
             Fields(
                 "POST", f"{_BASE}/options", self._set_options, "Choose a checkpoint, a VAE, or settings.",
-                body={name: {"type": ["string", "null"]} for name in CHOICES}, open=True,
+                body=dict.fromkeys(CHOICES, TEXT | {"type": ["string", "null"]}), open=True,
             ),
             Fields(
                 "POST", f"{_BASE}/png-info", answers.png_info, "What a picture says of how it was made.",

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib.util
 import ipaddress
+import logging
 import os
 import secrets
 import signal
@@ -334,6 +335,7 @@ def _answer(
     def end(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as uvicorn names them
         server.force_exit = server.should_exit  # whoever asks twice is in a hurry
         server.should_exit = True
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off now is no defect
         threading.Thread(target=queue.close, name="close").start()  # which ends what waits for jobs
 
     server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
