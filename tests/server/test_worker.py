@@ -192,6 +192,12 @@ def test_a_server_is_ended_by_a_command_by_ctrl_c_and_by_a_signal(home, capsys):
         assert run(["serve", "--stop"]) == 0
         assert server.url in capsys.readouterr().out
         assert server.process.wait(10) == 0
+    with serving(home) as server, subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        note = json.loads((home / "server.json").read_bytes())  # a number may be another process's where it is read
+        (home / "server.json").write_text(json.dumps(note | {"pid": other.pid}))
+        assert run(["serve", "--stop"]) == 0
+        assert (server.process.wait(10), other.poll()) == (0, None)
+        other.kill()
     for number in (signal.SIGINT, signal.SIGTERM):
         with serving(home, PAINTER_SECONDS="1") as server:
             job = server.submit(prompt="a cat", checkpoint="dawn", seed=int(number))
