@@ -16,8 +16,7 @@ from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
 from assetctl.options import sizes_of
 from assetctl.prompt import ParsedPrompt, parse_prompt, without_tags
 from assetctl.prompt.chunks import Chunk, Token, cut_prompt
-from assetctl.prompt.comfyui import cut_comfyui
-from assetctl.prompt.editing import composed, timeline
+from assetctl.prompt.flavours import composed, cut_comfyui, timeline
 from assetctl.prompt.syntax import bare
 from assetctl.samplers import LEGACY, asks_twice
 
