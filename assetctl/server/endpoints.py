@@ -14,7 +14,7 @@ from anyio import to_thread
 from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from anyio import CapacityLimiter
 
@@ -73,7 +73,7 @@ class Asked:
     body: Mapping[str, Any]
     base: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    chunks: Iterable[bytes] = ()
     size: int = 0
     few: CapacityLimiter | None = None
 
@@ -118,6 +118,7 @@ class Endpoint:
         upload: Whether the body is a file, as it is.
         largest: How many bytes a body may have; `None` for what any may.
         slow: Whether it waits for others, such as a source: those wait in a row of their own.
+        heavy: Whether it takes a processor's time: few of those are answered at a time, and keep no other waiting.
         produces: Of which type the answer is, where it is no JSON.
         group: What it is listed under.
     """
@@ -136,6 +137,7 @@ class Endpoint:
     upload: bool = False
     largest: int | None = None
     slow: bool = False
+    heavy: bool = False
     produces: str = "application/json"
     group: str = ""
 
@@ -192,7 +194,7 @@ def read_object(data: bytes) -> dict[str, Any]:
     Raises:
         UsageError: It is none.
     """
-    if data.lstrip(b" \t\r\n")[:1] != b"{":  # a list of a million others is not even taken apart
+    if not _OBJECT.match(data):  # a list of a million others is not even taken apart
         raise UsageError("The body is no JSON object.", _AS_JSON)
     try:
         orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
@@ -203,6 +205,8 @@ def read_object(data: bytes) -> dict[str, Any]:
         raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", "Send a flatter one.")
     return found
 
+
+_OBJECT = re.compile(rb"[ \t\r\n]*\{")
 
 _AS_JSON = "Send an object as application/json."
 

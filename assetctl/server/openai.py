@@ -174,7 +174,7 @@ class OpenAI(Face):
     # pictures
 
     async def _generations(self, asked: Asked) -> dict[str, Any]:
-        wanted = await run_in_threadpool(self._wanted, asked)
+        wanted = await asked.worked_out(self._wanted, asked)
         made = await make(asked, wanted)
         if made.job.status != "done":
             raise UnusableError("The job was cancelled.", "Ask again.")

@@ -240,6 +240,7 @@ OWN = Face(
         Endpoint(
             "POST", "/v1/check", _check, "Whether a selection works together, and can be generated with.",
             "types.CheckReport", group="Pictures",
+            heavy=True,
             body={
                 **SELECTION, **PICTURES,
                 "for": NAME | {"description": "generate, comfyui or any."},
@@ -249,7 +250,7 @@ OWN = Face(
         Endpoint(
             "POST", "/v1/prompt", _prompt, "How a prompt is read.", "operations.select.prompts.PromptReading",
             body={"prompt": PROMPT, "checkpoint": NAME, "embeddings": NAMES, "auto_embeddings": FLAG},
-            required=("prompt",), group="Pictures",
+            required=("prompt",), group="Pictures", heavy=True,
         ),
         *JOBS,
         Endpoint("GET", "/v1/samplers", _samplers, "Samplers and schedules.", "samplers.SamplerListing", group="About"),

@@ -27,7 +27,7 @@ webuiapi = pytest.importorskip("webuiapi")
 import painting  # noqa: E402
 from served import served  # noqa: E402 - which needs starlette
 
-TENSORS = whole_checkpoint() | {"cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight": [768, 768]}
+TENSORS = whole_checkpoint(layers=2)
 LORA = headers.lora({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (768, 8)})
 
 

@@ -404,6 +404,43 @@ def test_an_answer_that_nobody_reads_is_not_kept(server, many, monkeypatch):
     assert len(ended) == len(connections)
 
 
+def test_uploads_that_come_slowly_keep_no_other_from_uploading(server, many):
+    slow = [many(server) for _ in range(60)]
+    for each in slow:
+        kind = "Content-Type: application/octet-stream"
+        each.sendall(head("POST", "/v1/identify?filename=x.png", kind, "Content-Length: 1000000") + b"x")
+    time.sleep(0.3)
+    with others_answered(server):
+        begun = time.monotonic()
+        assert server.post("/v1/identify?filename=x.bin", b"x" * 100).status == 200
+        assert time.monotonic() - begun < 3
+
+
+def test_what_takes_a_processors_time_keeps_nobody_waiting_who_asks_little(server):
+    long = json.dumps(DAWN | {"prompt": "[" * 3000 + "a" + ":b:0.5]" * 3000})
+    with ThreadPoolExecutor(20) as pool:
+        with others_answered(server):
+            asked = [pool.submit(server.post, "/v1/check", long, timeout=60) for _ in range(20)]
+            time.sleep(2)
+        assert {each.result(60).status for each in asked} == {200}
+
+
+def test_large_bodies_are_not_all_held_at_once(server, many, monkeypatch):
+    monkeypatch.setattr("assetctl.server.app._MOST_HELD", 8 * 2**20)
+    slow = [many(server) for _ in range(3)]
+    for each in slow:
+        size = 20 * 2**20
+        each.sendall(head("POST", "/sdapi/v1/png-info", JSON, f"Content-Length: {size}") + b"x" * 2**21)
+    time.sleep(0.3)
+    large = {"image": "A" * 3 * 2**20}
+    assert server.post("/sdapi/v1/png-info", large).status == 503
+    assert server.post("/v1/prompt", {"prompt": "x"}).status == 200
+    for each in slow:
+        each.close()
+    time.sleep(0.3)
+    assert server.post("/sdapi/v1/png-info", large).status == 422
+
+
 def test_who_waits_and_goes_away_leaves_nothing_behind(tmp_path, many, monkeypatch):
     monkeypatch.setenv("PAINTER_SECONDS", "1")
     with served(made(tmp_path)) as server:
