@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from assetctl.options import Settings
-    from assetctl.plan import PlannedUse
+    from assetctl.request import PlannedUse
 
     #: What is told, each with the last time that the model is asked with it.
     Timeline = tuple[tuple[int, "Conditioning"], ...]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from assetctl.generation.families import Latents
     from assetctl.identify.features import Family
     from assetctl.options import Settings
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.run import Run
 
 __all__ = ["Loaded", "Session"]
