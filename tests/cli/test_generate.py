@@ -188,8 +188,10 @@ def test_templates_are_drawn_for_each_picture_by_its_seed(assetctl, home):
         f"a {colour} {animal}" for colour in ("red", "blue") for animal in ("cat", "dog", "fox", "owl")
     }
     assert assetctl(*typed, "--json").data == data
-    one = assetctl("generate", typed[1], "--dynamic", "--seed", "9", "--dry-run", *SMALL, "--json").data
-    assert one["plan"]["prompt"] == data[4]["plan"]["prompt"]
+    os.mkfifo(home / "wildcards" / "pipe.txt")
+    one = assetctl("generate", typed[1], "--dynamic", "--seed", "9", "--dry-run", *SMALL, "--json")
+    assert one.data["plan"]["prompt"] == data[4]["plan"]["prompt"]
+    assert f"warning: {home / 'wildcards' / 'pipe.txt'} is no file, and nothing is drawn from there." in one.err
     plain = assetctl("generate", "a {red|blue} cat", "--dry-run", *SMALL, "--json").data
     assert plain["plan"]["prompt"] == [["a {red|blue} cat", 1.0]]
 

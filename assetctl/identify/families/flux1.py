@@ -118,10 +118,20 @@ def _variant(features: Features) -> str | None:
     return {384: "inpainting"}.get(features.outline.input_width("img_in", "x_embedder") or 0)
 
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.#.attn.",
+    "transformer_blocks.#.ff", "transformer_blocks.#.norm1", "transformer_blocks.#.qkv_proj",
+    "transformer_blocks.#.out_proj", "transformer_blocks.#.mlp_", "controlnet_",
+)  # fmt: skip
+
+
 FAMILY = Family(
     "flux1",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"flux[-_. ]?1|^flux$|flux-(?:dev|schnell)",
+    unlike=r"step1x|bria|fibo|longcat|ovis",
     classes=("FluxTransformer2DModel", "FluxControlNetModel"),
     prediction="flow",
     lineages=(

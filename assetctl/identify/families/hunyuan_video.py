@@ -51,10 +51,17 @@ _SIGNS = (
          measures={UNET: NO, WIDTH: (3072,), DOUBLE: (0,), SINGLE: (40,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.#.attn.",
+    "transformer_blocks.#.ff", "transformer_blocks.#.norm", "txt_in.", "context_embedder.",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "hunyuan-video",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"hunyuan[-_ ]?video",
     classes=("HunyuanVideoTransformer3DModel",),
     prediction="flow",

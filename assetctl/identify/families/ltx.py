@@ -32,10 +32,19 @@ _SIGNS = (
          measures={UNET: NO, STREAM: _WIDTHS, TEXT: (None,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.",
+    "transformer_blocks.#.audio_", "transformer_blocks.#.video_", "transformer_blocks.#.prompt_",
+    "transformer_blocks.#.scale_shift_table", "transformer_blocks.#.norm", "audio_embeddings_connector.",
+    "video_embeddings_connector.",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "ltx",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"\bltx",
     classes=("LTXVideoTransformer3DModel",),
     prediction="flow",

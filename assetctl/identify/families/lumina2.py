@@ -29,11 +29,16 @@ _SIGNS = (
     Sign("likely", "its layers are 2304 wide, and 9216 within", lacks=_OTHER, measures=_WIDE_WITHIN),
 )
 
+#: How its networks' blocks begin.
+_STACKS = ("layers.", "noise_refiner.", "context_refiner.")
+
 
 FAMILY = Family(
     "lumina2",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"lumina",
+    unlike=r"newbie",
     classes=("Lumina2Transformer2DModel",),
     prediction="flow",
     contract="A network of layers 2304 wide, that attend once or are 9216 within: certain. A LoRA of such: likely.",

@@ -46,10 +46,17 @@ _SIGNS = (
     Sign("possible", "it changes only joint blocks 3072 wide", needs=(_JOINT,), lacks=_OTHER, measures=_JOINT_ONLY),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "transformer_blocks.#.attn.", "transformer_blocks.#.img_", "transformer_blocks.#.txt_", "controlnet_",
+    "control_blocks.",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "qwen-image",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"qwen[-_ ]?image",
     classes=("QwenImageTransformer2DModel", "QwenImageControlNetModel"),
     prediction="flow",

@@ -25,10 +25,14 @@ _SIGNS = (
          measures={_MIXED: (None,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = ("down_blocks.#.#", "up_blocks.#.#")
+
 
 FAMILY = Family(
     "stable-cascade",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"stable-cascade",
     classes=("StableCascadeUNet",),
     contract="Mappers of CLIP, 1280 wide, or channel-wise blocks as wide as its own: certain.",
