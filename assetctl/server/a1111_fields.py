@@ -158,13 +158,15 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def kept(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those settings that are told again by who is asked for them, and hold for pictures."""
-    return {name: value for name, value in given.items() if name in (*_SETTINGS, *CHOICES)}
+    return {name: value for name, value in given.items() if name in (*_SETTINGS, *CHOICES, "live_previews_enable")}
 
 
 def usual_settings() -> dict[str, Any]:
     """Settings that somebody may read, as they are unless somebody chose others."""
     fixed = {name: values[0] for name, values in _FIXED.items() if not name.startswith("forge_")}
-    return {name: each.usual for name, each in _SETTINGS.items()} | fixed | {"sd_vae": "Automatic"}
+    return {name: each.usual for name, each in _SETTINGS.items()} | fixed | {
+        "sd_vae": "Automatic", "live_previews_enable": True,
+    }  # fmt: skip
 
 
 def job_said(body: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

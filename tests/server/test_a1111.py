@@ -289,6 +289,24 @@ def test_webuiapi_makes_several_at_a_time(server):
     assert [each.info["seed"] for each in asyncio.run(both())] == [1, 2]
 
 
+def test_who_asks_once_how_far_it_is_sees_it_unless_previews_are_off(slow):
+    def seen_once():
+        asking = threading.Thread(target=made, args=(slow,), kwargs={"seed": 7})
+        asking.start()
+        unseen = "/sdapi/v1/progress?skip_current_image=true"
+        until(lambda: slow.get(unseen).document["state"]["sampling_step"] > 3)
+        told = slow.get("/sdapi/v1/progress").document["current_image"]
+        slow.post("/sdapi/v1/interrupt", None)
+        asking.join()
+        return told
+
+    assert base64.b64decode(seen_once()) == b"a preview"
+    slow.post("/sdapi/v1/options", {"live_previews_enable": False})
+    assert slow.get("/sdapi/v1/options").document["live_previews_enable"] is False
+    assert seen_once() is None
+    slow.post("/sdapi/v1/options", {"live_previews_enable": True})
+
+
 def test_progress_is_told_and_interrupt_keeps_what_there_is(slow):
     answers = []
     asking = threading.Thread(target=lambda: answers.append(made(slow, seed=7, batch_size=3)))
