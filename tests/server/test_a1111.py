@@ -15,7 +15,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
-from tables import table
+from tables import cases, table
 
 from assetctl import Registry
 from assetctl.cli.main import run
@@ -192,6 +192,28 @@ def test_a_checkpoint_is_chosen_by_any_of_its_names_and_stays_so(server):
     assert server.get("/sdapi/v1/options").document["sd_model_checkpoint"].startswith("dusk")
     made(server, override_settings={"sd_model_checkpoint": "dawn"}, override_settings_restore_afterwards=False)
     assert server.get("/sdapi/v1/options").document["sd_model_checkpoint"].startswith("dawn")
+
+
+def test_every_setting_is_obeyed_passed_over_or_refused_by_name(server):
+    """As A1111 has them: what would change pictures is never passed over."""
+    settings = cases("server/a1111_settings")
+    usual = {each["name"]: each["usual"] for each in settings}
+    assert server.post("/sdapi/v1/options", usual).status == 200  # some clients send all that there is
+    for each in settings:
+        reply = server.post("/sdapi/v1/options", {each["name"]: each["other"]})
+        if each["becomes"] == "refused":
+            assert (reply.status, reply.document["field"]) == (422, each["name"]), reply.body
+        else:
+            assert reply.status == 200, reply.body
+            now = server.get("/sdapi/v1/options").document.get(each["name"])
+            assert each["becomes"] == "passed over" or now == each["other"], each
+    assert server.post("/sdapi/v1/options", usual).status == 200
+
+
+def test_what_options_tells_can_be_sent_back(server):
+    told = server.get("/sdapi/v1/options").document
+    assert server.post("/sdapi/v1/options", told).status == 200
+    assert server.get("/sdapi/v1/options").document == told
 
 
 def test_settings_hold_until_others_are_chosen(server):
