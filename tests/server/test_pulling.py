@@ -253,6 +253,7 @@ def test_a_file_that_lies_by_now_where_a_reference_led_is_left_alone(server, hub
     assert [each["name"] for each in server.get("/v1/assets").data] == ["slow"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["server", "worker"])
 def test_a_kill_in_the_middle_loses_and_doubles_nothing(hub, tmp_path, who):
     content, home = slow(hub, tmp_path), tmp_path / "home"
