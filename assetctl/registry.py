@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from assetctl.catalog import several
 from assetctl.errors import UsageError
 from assetctl.operations.workspace import Workspace
 from assetctl.run import running
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
     from assetctl.operations.acquire.demo import DemoStep
-    from assetctl.operations.acquire.enrich import Enriched
+    from assetctl.operations.acquire.enrich import Enriched, Previews
     from assetctl.operations.acquire.from_disk import AddedToStore
     from assetctl.operations.acquire.login import Login
     from assetctl.operations.acquire.outdated import Newer
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
-    from assetctl.plan import Backend, Plan
-    from assetctl.request import Output, Request
+    from assetctl.request import Backend, Output, Plan, Request
     from assetctl.run import Run
     from assetctl.samplers import SamplerListing
     from assetctl.store.trash import Entry
@@ -74,17 +74,27 @@ class Registry:
                 print(asset.name, asset.trigger_words)
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._workspace = Workspace(settings)
+    def __init__(self, settings: Settings, *, paths: bool = True) -> None:
+        self._workspace = Workspace(settings, paths)
 
     @classmethod
-    def open(cls, home: PathLike | None = None) -> Self:
+    def open(cls, home: PathLike | None = None, *, paths: bool = True) -> Self:
         """Open the registry in `home`, or where `ASSETCTL_HOME` and the platform say.
+
+        Args:
+            home: Its folder.
+            paths: Whether assets may be named by paths of this machine. Without, names that somebody elsewhere says
+                are sought in the catalog alone, and no answer depends on what else lies on the disk.
 
         Raises:
             UsageError: The configuration makes no sense.
         """
-        return cls(Settings.load(home))
+        return cls(Settings.load(home), paths=paths)
+
+    @property
+    def takes_paths(self) -> bool:
+        """Whether assets may be named by paths of this machine."""
+        return self._workspace.paths
 
     @property
     def settings(self) -> Settings:
@@ -113,6 +123,10 @@ class Registry:
             NotFoundError, AmbiguousNameError: There is none, or there are several.
         """
         return self._workspace.catalog.read.find(name)
+
+    def assets(self, *ids: int) -> Sequence[Asset]:
+        """Assets by the catalog's own numbers of them; those that are gone are left out."""
+        return self._workspace.catalog.read.by_ids(ids)
 
     def list(  # noqa: PLR0913 - as many as the command has options
         self,
@@ -257,7 +271,7 @@ class Registry:
         return edit(self._workspace, name, changes)
 
     def preview(self, name: str) -> bytes | None:
-        """A small WebP of what shows an asset: a picture chosen, beside its file, or the latest made with it."""
+        """A small WebP of what shows an asset: a picture chosen, beside its file, of its source, or made with it."""
         from assetctl.operations.library.previews import preview_of, thumbnail
 
         picture = preview_of(self._workspace, self.get(name))
@@ -417,28 +431,42 @@ class Registry:
         *,
         name: str | None = None,
         tags: Iterable[str] = (),
+        previews: bool = False,
+        nsfw: bool = False,
         run: Run | None = None,
     ) -> PullResult:
-        """Bring an asset into the store: a path, `hf://ORG/REPO[@REVISION][/FILE]`, or a page's URL."""
+        """Bring an asset into the store: a path, `hf://ORG/REPO[@REVISION][/FILE]`, or a page's URL.
+
+        With `previews`, the home keeps a small copy of a picture that its source shows it by; with `nsfw` of any,
+        otherwise of one that the source rates as safe for everybody. That there is none is a warning of the result.
+        """
         from assetctl.operations.acquire.pull import pull
 
         with running(run) as run:
-            return pull(self._workspace, reference, run, name=name, tags=tags)
+            shown = self._previews(nsfw=nsfw) if previews else None
+            return pull(self._workspace, reference, run, name=name, tags=tags, previews=shown)
+
+    def _previews(self, *, nsfw: bool) -> Previews:
+        from assetctl.operations.acquire.enrich import Previews
+
+        return Previews(self._workspace, nsfw=nsfw)
 
     def pull_all(
         self,
         references: Sequence[str],
         *,
         tags: Iterable[str] = (),
+        previews: bool = False,
+        nsfw: bool = False,
         run: Run | None = None,
     ) -> Sequence[PullResult | AssetctlError]:
-        """Bring several assets into the store, some at a time; in their order, what became of each."""
-        from assetctl.catalog.listing import several
+        """Bring several assets into the store, some at a time; in their order, what became of each. See `pull`."""
         from assetctl.operations.acquire.pull import pull_all
 
         references = list(several("pull_all", references))
         with running(run) as run:
-            return pull_all(self._workspace, references, run, tags=tags)
+            shown = self._previews(nsfw=nsfw) if previews else None
+            return pull_all(self._workspace, references, run, tags=tags, previews=shown)
 
     def pull_tokenizer(self, run: Run | None = None) -> Path:
         """Fetch the vocabulary that single-file checkpoints of sd1, sd2 and sdxl need to generate."""
@@ -488,12 +516,14 @@ class Registry:
             details = self.inspect_picture(came.path, hashes=False, run=run)
             return replace(details, file=replace(details.file, path=Path(came.path.name)))
 
-    def enrich(self, *names: str, again: bool = False, run: Run | None = None) -> Sequence[Enriched]:
-        """Learn of local files from sidecars and, by their hashes, from Civitai."""
+    def enrich(
+        self, *names: str, again: bool = False, previews: bool = False, nsfw: bool = False, run: Run | None = None
+    ) -> Sequence[Enriched]:
+        """Learn of local files from sidecars and, by their hashes, from Civitai; `previews` and `nsfw` as in `pull`."""
         from assetctl.operations.acquire.enrich import enrich
 
         with running(run) as run:
-            return enrich(self._workspace, names, run, again=again)
+            return enrich(self._workspace, names, run, again=again, previews=previews, nsfw=nsfw)
 
     def outdated(self, *names: str, run: Run | None = None) -> Sequence[Newer]:
         """Which assets have a newer version at their source, of the same base model."""
@@ -617,7 +647,6 @@ class Registry:
             NotFoundError, AmbiguousNameError: The checkpoint or an embedding.
             FileError: The checkpoint's tokenizer, or an embedding's file, is damaged.
         """
-        from assetctl.catalog.listing import several
         from assetctl.operations.select.prompts import read_prompt
 
         several("embeddings", embeddings)
@@ -632,17 +661,19 @@ class Registry:
 
     # Pictures: made, made again, looked into and remembered.
 
-    def draw(self, request: Request, *, wildcards: PathLike | None = None) -> Sequence[Request]:
+    def draw(self, request: Request, *, wildcards: PathLike | None = None, run: Run | None = None) -> Sequence[Request]:
         """A request of dynamic prompts as one for each picture, with the prompts and the seed that it has drawn.
 
         Args:
             request: Any other one is all that comes back.
             wildcards: A folder to draw from; that of the settings unless named.
+            run: Told what lies there and is passed over.
         """
         from assetctl.operations.make.plan import drawn
 
         _see_request(request)
-        return drawn(self._workspace, request, None if wildcards is None else Path(wildcards).absolute())
+        folder = None if wildcards is None else Path(wildcards).absolute()
+        return drawn(self._workspace, request, folder, run)
 
     def plan(
         self,

@@ -58,7 +58,7 @@ class Started(Event):
     """A task began; `stage` is `fetch`, `hash`, `scan`, `identify`, `load`, `sample`, `copy` or `check`.
 
     Attributes:
-        total: Bytes of all its files, where they are known beforehand.
+        total: Bytes of all its files; where they are known only after it began, it is told once more.
     """
 
     stage: str

@@ -314,3 +314,45 @@ def air(reference: str) -> Air | None:
 
 
 _AIR_FIELD = re.compile(r"[\w.-]*", re.ASCII)
+
+
+#: Limits on a text that a picture brings, in characters, and on a line of it.
+MAX_TEXT = 2 * 2**20
+MAX_LINE = 500
+
+_NEWLINE = re.compile("\r\n?|[\x85\u2028\u2029]")
+# Controls but tab and newline, and the invisible characters that reorder or hide text in a terminal; joiners stay,
+# which emoji and several scripts need.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def sound(text: str) -> str:
+    """Text that can be encoded: lone surrogates become U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+class Altered(str):
+    """Text that lost characters that cannot be shown when it was made clean."""
+
+    __slots__ = ()
+
+
+def is_altered(text: str) -> bool:
+    """Whether a text is no longer what it was once it is clean, apart from the ends of its lines."""
+    return isinstance(text, Altered) or len(text) > MAX_TEXT or bool(_CONTROL.search(_NEWLINE.sub("\n", sound(text))))
+
+
+def clean(value: object) -> str:
+    """Text of any number of lines without control characters; empty for what is no text."""
+    if not isinstance(value, str):
+        return ""
+    return _CONTROL.sub("", _NEWLINE.sub("\n", sound(value[:MAX_TEXT])))
+
+
+def line(value: object) -> str | None:
+    """Text in one line of bounded length; `None` where there is none."""
+    text = value[: 4 * MAX_LINE] if isinstance(value, str) else ""
+    return re.sub(r"[\n\t]", " ", clean(text)).strip()[:MAX_LINE] or None

@@ -47,7 +47,7 @@ from assetctl.server.queue import Queue
 from assetctl.server.safety import Access
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-with Registry.open(sys.argv[1]) as registry, socket.create_server(("127.0.0.1", 0)) as listening:
+with Registry.open(sys.argv[1], paths=False) as registry, socket.create_server(("127.0.0.1", 0)) as listening:
     app = make_app(registry, Queue(registry), [OWN], Access())
     serve(app, [listening], ready=lambda: print(listening.getsockname()[1], flush=True))
 """

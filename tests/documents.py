@@ -8,8 +8,8 @@ from typing import Any
 
 import jsonschema
 
-from assetctl.cli.commands import COMMANDS
 from assetctl.cli.commands.schema import describe
+from assetctl.cli.main import COMMANDS
 
 
 @cache

@@ -18,9 +18,16 @@ ROOT = Path(__file__).parents[1]
 
 
 class Painter:
-    """A backend that paints plain squares."""
+    """A backend that paints plain squares, and may end early.
+
+    Args:
+        before: Told of each picture by its number, before it is given.
+    """
 
     name = "painter"
+
+    def __init__(self, before=lambda _number: None):
+        self.before = before
 
     def environment(self, device, dtype, threads):
         return {"device": device, "dtype": dtype, "threads": str(threads)}
@@ -28,9 +35,12 @@ class Painter:
     def generate(self, plan, run):
         from PIL import Image
 
-        from assetctl.plan import Picture
+        from assetctl.errors import GenerationError
+        from assetctl.request import Picture
         from assetctl.run import Preview, Started, Step
 
+        if plan.prompt.text == "a failure":
+            raise GenerationError("It cannot be painted.", "Ask for another.")
         run.tell(Started(stage="load"))
         if plan.prompt.text == "what is large":
             time.sleep(60)  # and tells nothing
@@ -43,6 +53,7 @@ class Painter:
                 run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=steps))
                 if run.wants_previews:
                     run.tell(Preview(picture=number, step=step, image=b"a preview"))
+            self.before(number)
             colour = (seed % 256, len(plan.prompt.text) % 256, 0)
             yield Picture(Image.new("RGB", (8, 8), colour), seed, self.environment("cpu", "fp32", 1))
 
@@ -62,7 +73,7 @@ import sys
 from assetctl import Registry
 from assetctl.server import serving
 told = lambda found: print(found.url, flush=True)
-with Registry.open(sys.argv[1]) as registry:
+with Registry.open(sys.argv[1], paths=False) as registry:
     serving.serve(registry, port={port}, told=told, command={command!r})
 """
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])

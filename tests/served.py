@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
+import re
 import socket
 import sys
 import threading
@@ -12,33 +12,10 @@ import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import pytest
 
-
-class Painter:
-    """A backend that paints plain squares; PAINTER_SECONDS is what a step takes, of PAINTER_STEPS."""
-
-    name = "painter"
-
-    def environment(self, device, dtype, threads):
-        return {"device": device, "dtype": dtype, "threads": str(threads)}
-
-    def generate(self, plan, run):
-        from PIL import Image
-
-        from assetctl.errors import GenerationError
-        from assetctl.plan import Picture
-        from assetctl.run import Started, Step
-
-        if plan.prompt.text == "a failure":
-            raise GenerationError("It cannot be painted.", "Ask for another.")
-        run.tell(Started(stage="load"))
-        steps, seconds = int(os.environ.get("PAINTER_STEPS", "2")), float(os.environ.get("PAINTER_SECONDS", "0"))
-        for number, seed in enumerate(plan.seeds, 1):
-            for step in range(1, steps + 1):
-                run.wait(seconds)
-                run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=steps))
-            yield Picture(Image.new("RGB", (8, 8), (seed % 256, 0, 0)), seed, self.environment("cpu", "fp32", 1))
+#: The worker that paints.
+PAINTING = Path(__file__).with_name("painting.py")
 
 
 class Reply:
@@ -124,8 +101,8 @@ class Served:
 
 
 @contextmanager
-def served(home, *, access=None, faces=None, command=None):
-    """A server of a home while the block runs; its worker paints, unless there is another command for one."""
+def served(home, *, access=None, faces=None, **variables):
+    """A server of a home while the block runs, whose worker paints, as the environment's `variables` say."""
     from assetctl import Registry
     from assetctl.server.app import make_app
     from assetctl.server.http import make_server
@@ -134,8 +111,14 @@ def served(home, *, access=None, faces=None, command=None):
     from assetctl.server.queue import Queue
     from assetctl.server.safety import Access
 
-    with Registry.open(home) as registry, socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-        queue = Queue(registry, command or [sys.executable, __file__, str(home)])
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        Registry.open(home, paths=False) as registry,
+        socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
+    ):
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        queue = Queue(registry, [sys.executable, str(PAINTING), str(home)])
         queue.start()
         ready = threading.Event()
         app = make_app(registry, queue, faces or [OWN], access or Access(), page_routes(registry, queue))
@@ -152,16 +135,47 @@ def served(home, *, access=None, faces=None, command=None):
             assert not thread.is_alive()
 
 
-def _paint():
-    sys.path.insert(0, str(ROOT))
-    from assetctl import Registry
-    from assetctl.server.worker import Worker
+def events(server, number, last=None):
+    """The events of a job: id, event, data."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", f"/v1/jobs/{number}/events", headers={"Last-Event-ID": last} if last else {})
+    answer = connection.getresponse()
+    if answer.status != 200:
+        return answer.status
+    assert answer.getheader("content-type").startswith("text/event-stream")
+    blocks = answer.read().decode().split("\n\n")
+    connection.close()
+    found = [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks if block and block[0] != ":"]
+    return [(each["id"], each["event"], json.loads(each["data"])) for each in found]
 
-    told = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    with Registry.open(sys.argv[1]) as registry:
-        Worker(registry, Painter(), told).serve(sys.stdin.buffer)
+
+def see_described(server):
+    """Every answer that tests were given is what `/openapi.json` says."""
+    said = server.get("/openapi.json").document
+    assert said["openapi"] == "3.1.0"
+    import jsonschema
+
+    checked = 0
+    for method, path, reply in server.replies:
+        operation = next((each for each in map(_operation(said, method), _patterns(said)) if each(path)), None)
+        if operation is None or reply.headers.get("content-type") != "application/json":
+            continue
+        answers = operation(path)["responses"]
+        answer = answers.get(str(reply.status), answers["default"])
+        schema = answer["content"]["application/json"]["schema"] | {"components": said["components"]}
+        jsonschema.Draft202012Validator(schema).validate(reply.document)
+        checked += 1
+    assert checked
 
 
-if __name__ == "__main__":
-    _paint()
+def _patterns(said):
+    return sorted(said["paths"], key=lambda path: "{" in path)
+
+
+def _operation(said, method):
+    def of(pattern):
+        matches = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))
+        operation = said["paths"][pattern].get(method.lower())
+        return lambda path: operation if operation and matches.fullmatch(path.partition("?")[0]) else None
+
+    return of

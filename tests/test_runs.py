@@ -11,40 +11,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from painting import Painter
 
 from assetctl import Cancelled, Output, Registry, Request, Run
 from assetctl.errors import AssetctlError, GenerationError
 from assetctl.operations.make.generate import InterruptedGenerationError
-from assetctl.plan import Picture
-from assetctl.run import Bytes, Finished, Hashed, Saved, Started, Step, Warned
+from assetctl.run import Bytes, Finished, Hashed, Saved, Started, Warned
 from tests.material import write_lora
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from assetctl.run import Event
 
 Image = pytest.importorskip("PIL.Image")
-
-
-class Painter:
-    """A backend that paints plain squares in two steps each, and may end early."""
-
-    name = "painter"
-
-    def __init__(self, before: Callable[[int], object] = lambda _: None) -> None:
-        self.before = before
-
-    def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
-        return {"device": device, "dtype": dtype, "threads": str(threads or 1)}
-
-    def generate(self, plan: Any, run: Run) -> Iterator[Picture]:
-        run.tell(Started(stage="load"))
-        for number, seed in enumerate(plan.seeds, 1):
-            for step in (1, 2):
-                run.tell(Step(picture=number, pictures=len(plan.seeds), step=step, steps=2))
-            self.before(number)
-            yield Picture(Image.new("RGB", (64, 64), (seed % 256, 0, 0)), seed)
 
 
 def generate(registry: Registry, folder: Path, run: Run | None, count: int = 3, backend: Any = None) -> Any:

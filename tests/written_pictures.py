@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import struct
 import zlib
@@ -43,3 +44,40 @@ def infotext(prompt: str = "a cat", negative: str = "", **fields: object) -> str
     said = known | {name.replace("_", " "): value for name, value in fields.items()}
     last = ", ".join(f"{name}: {value}" for name, value in said.items() if value is not None)
     return "\n".join([prompt, *([f"Negative prompt: {negative}"] if negative else []), last])
+
+
+def picture(color: str, size: tuple[int, int] = (40, 30), form: str = "PNG", **how: object) -> bytes:
+    """A picture of one colour."""
+    from PIL import Image
+
+    made = io.BytesIO()
+    Image.new("RGB", size, color).save(made, form, **how)
+    return made.getvalue()
+
+
+def near(color: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a colour is another, as far as it survives being saved with loss."""
+    return all(abs(one - other) < 12 for one, other in zip(color, wanted, strict=True))
+
+
+def bomb() -> bytes:
+    """A PNG of some kilobytes that would be gigabytes."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join((
+        _chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)),
+        _chunk(b"IDAT", zlib.compress(bytes(10**7), 9)),
+        _chunk(b"IEND", b""),
+    ))  # fmt: skip
+
+
+#: What may be called a picture, and shows nothing.
+HOSTILES = {
+    "bomb": bomb(), "empty": b"", "words": b"\x89PNG\r\n\x1a\n" + b"x" * 1000,
+    "cut": base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAlgAAAJYCAIAAAAxBA+LAAAI5klEQVR4nO3VMQEAIAzAMMC/5yFjRxMF"),
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+    "html": b"<!doctype html><title>Log in</title>", "film": b"\0\0\0\x20ftypisom" + bytes(1000),
+    "gif": base64.b64decode("R0lGODdhAQABAIEAAP8AAAAAAAAAAAAAACwAAAAAAQABAAAIBAABBAQAOw=="),
+    "tiff": base64.b64decode(
+        "SUkqAAgAAAAKAAABBAABAAAAAQAAAAEBBAABAAAAAQAAAAIBAwADAAAAhgAAAAMBAwABAAAAAQAAAAYBAwABAAAAAgAAABEB"
+        "BAABAAAAjAAAABUBAwABAAAAAwAAABYBBAABAAAAAQAAABcBBAABAAAAAwAAABwBAwABAAAAAQAAAAAAAAAIAAgACAD/AAA="
+    ),
+}  # fmt: skip

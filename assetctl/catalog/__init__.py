@@ -9,9 +9,9 @@ A new table (of jobs, say) is a migration, its model in `models`, its columns in
 beside `Generations`, within the same transactions: a picture and the state of its job are kept together, or neither.
 """
 
-from assetctl.catalog.catalog import Catalog
+from assetctl.catalog.catalog import Catalog, room_given_back
 from assetctl.catalog.generations import Generation, GenerationAsset, GenerationEntry, GenerationFilter
-from assetctl.catalog.rows import FileHashes, KnownFile, NewAsset, free_name
+from assetctl.catalog.rows import FileHashes, KnownFile, NewAsset, free_name, several
 
 __all__ = [
     "Catalog",
@@ -23,4 +23,6 @@ __all__ = [
     "KnownFile",
     "NewAsset",
     "free_name",
+    "room_given_back",
+    "several",
 ]

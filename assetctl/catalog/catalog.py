@@ -7,10 +7,11 @@ import errno
 import gc
 import os
 import secrets
+import shutil
 import sqlite3
+import stat
 import threading
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from assetctl.catalog import rows
@@ -18,11 +19,12 @@ from assetctl.catalog.generations import Generations
 from assetctl.catalog.jobs import Jobs
 from assetctl.catalog.reading import Reader
 from assetctl.catalog.rows import BUSY_TIMEOUT, HEAD, explain, explained
-from assetctl.catalog.unwritable import keep_room, snapshot
+from assetctl.catalog.snapshot import snapshot
 from assetctl.errors import AssetctlError, CatalogError, CatalogTooNewError, InternalError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from assetctl.catalog.rows import NewAsset
     from assetctl.catalog.writing import Writer
@@ -47,6 +49,20 @@ _PRAGMAS = {
 }
 
 
+#: Bytes that are kept: SQLite's journal is written back once it has grown to 4 MB.
+KEPT = 6 * 2**20
+
+#: A disk with less than this free, in bytes, keeps its last room to itself.
+_PLENTY = 64 * 2**20
+
+#: How the file begins; zeros follow. A file that begins otherwise is somebody else's.
+_FIRST_LINE = b"assetctl: room for the catalog, to be used when the disk is full. It holds nothing.\n"
+
+_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_PIECE = 2**20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 class Opened(NamedTuple):
     """A connection for reading; `is_copy` says that it reads what the file held when it was opened."""
 
@@ -65,6 +81,7 @@ class Catalog:
         make: Whether the file is made now, where there is none; else it is when something is written, and what is asked
             before is answered by an empty catalog.
         elsewhere: Tells a person where else there is something of a name that no asset has; `None` if nowhere.
+        paths: As `Reader` has it.
 
     Raises:
         CatalogError: The file is no catalog, or could not be upgraded.
@@ -79,9 +96,10 @@ class Catalog:
         *,
         make: bool = True,
         elsewhere: Callable[[str], str | None] | None = None,
+        paths: bool = True,
     ) -> None:
         self.path = path
-        self._elsewhere = elsewhere
+        self._elsewhere, self._paths = elsewhere, paths
         self._migrations = migrations
         self._is_missing = not make and not path.exists()
         opened = _empty(path, migrations) if self._is_missing else open_catalog(path, migrations)
@@ -102,7 +120,9 @@ class Catalog:
         return self._reader(damaged)
 
     def _reader(self, damaged: Callable[[CatalogError], None] | None = None) -> Reader:
-        return Reader(self._to_read, self.path, damaged, elsewhere=self._elsewhere, learn=self._learn)
+        return Reader(
+            self._to_read, self.path, damaged, elsewhere=self._elsewhere, paths=self._paths, learn=self._learn
+        )
 
     def _learn(self, aliases: Mapping[int, str]) -> None:
         """Keep what files call themselves, unless that is not possible now: whoever asked only reads."""
@@ -213,7 +233,7 @@ class Catalog:
     def _writer(self) -> Writer:
         from assetctl.catalog.writing import Writer  # noqa: PLC0415 - most commands write nothing
 
-        return Writer(self._of_the_transaction, self.path)
+        return Writer(self._of_the_transaction, self.path, paths=self._paths)
 
     def _to_write(self) -> sqlite3.Connection:
         with self._opening:
@@ -277,12 +297,12 @@ def _empty(path: Path, migrations: Path | None) -> Opened:
     """What is read where there is no file: a catalog in memory, in which nothing is."""
     connection = _sqlite(":memory:")
     with explained(path):
-        connection.deserialize(_nothing(migrations or migrations_folder()))
+        connection.deserialize(_nothing(migrations))
         return Opened(prepared(connection, "read"), is_copy=True)
 
 
 @cache
-def _nothing(migrations: Path) -> bytes:
+def _nothing(migrations: Path | None) -> bytes:
     """A catalog in which nothing is."""
     from assetctl.catalog import models  # noqa: PLC0415 - as where one is made
 
@@ -372,13 +392,6 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def migrations_folder() -> Path:
-    """Alembic's scripts: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "_migrations"
-    return installed if installed.is_dir() else package.parent / "migrations"
-
-
 def _ensure_schema(path: Path, migrations: Path | None) -> None:
     from filelock import FileLock  # noqa: PLC0415 - needed only to upgrade
 
@@ -387,7 +400,7 @@ def _ensure_schema(path: Path, migrations: Path | None) -> None:
         with FileLock(f"{path}.lock", timeout=BUSY_TIMEOUT * 10):
             revision = _revision(path)
             if revision != HEAD:
-                _upgrade(path, revision, migrations or migrations_folder())
+                _upgrade(path, revision, migrations)
     except OSError as error:
         full = error.errno == errno.ENOSPC
         hint = "Free some space." if full else "Choose another folder with --home or ASSETCTL_HOME."
@@ -402,7 +415,7 @@ def _revision(path: Path) -> str | None:
         return rows.revision(connection)
 
 
-def _upgrade(path: Path, revision: str | None, migrations: Path) -> None:
+def _upgrade(path: Path, revision: str | None, migrations: Path | None) -> None:
     from assetctl.catalog import models  # noqa: PLC0415 - Alembic costs 400 ms and is needed only to upgrade
 
     if revision is not None and revision not in models.revisions(migrations):
@@ -454,3 +467,117 @@ def _copy(source: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT)) as writer,
     ):
         reader.backup(writer)
+
+
+def reserve_of(catalog: Path) -> Path:
+    """Where the room for a catalog is kept."""
+    return catalog.with_name(f"{catalog.name}.reserve")
+
+
+def keep_room(catalog: Path, *, free: int = _PLENTY) -> None:
+    """Make the file, unless it is there, something else is, or the disk has less than `free` bytes.
+
+    What the disk refuses is no failure: nobody asked for the file.
+    """
+    path = reserve_of(catalog)
+    with contextlib.suppress(OSError):
+        if _size_of(path) == KEPT or shutil.disk_usage(catalog.parent).free < free:
+            return
+        if os.path.lexists(path):
+            if not _is_ours(path):
+                return
+            path.unlink()  # cut short: whoever made it was killed
+        _make_reserve(path)
+
+
+@contextlib.contextmanager
+def room_given_back(catalog: Path) -> Iterator[None]:
+    """While the block runs, a full disk has the room that was kept; it is kept again where the disk is full no more."""
+    given = _give_back(catalog)
+    try:
+        yield
+    finally:
+        if given:
+            keep_room(catalog, free=2 * KEPT)
+
+
+def _give_back(catalog: Path) -> bool:
+    """Give the room back to a disk that is full; whether that was done."""
+    path = reserve_of(catalog)
+    try:
+        if _has_room(catalog.parent) or not _is_ours(path):
+            return False
+        path.unlink()
+    except FileNotFoundError:  # another process was faster, and makes it again
+        return False
+    except OSError:
+        return False
+    return True
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether the disk takes as much as is kept; beside its own free space, quotas may have a say."""
+    if shutil.disk_usage(folder).free < KEPT:
+        return False
+    if not hasattr(os, "O_TMPFILE") or not hasattr(os, "posix_fallocate"):
+        return True
+    try:
+        handle = os.open(folder, os.O_TMPFILE | os.O_RDWR | _FLAGS, 0o600)  # a file without a name, gone when closed
+    except OSError:
+        return True
+    try:
+        os.posix_fallocate(handle, 0, KEPT)
+    except OSError as error:
+        return error.errno not in _FULL
+    finally:
+        os.close(handle)
+    return True
+
+
+def _size_of(path: Path) -> int | None:
+    """The size of a regular file, which is no link."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this is the file that `_make_reserve` makes, whole or cut short: a person's own file is left alone."""
+    size = _size_of(path)
+    if size is None or not len(_FIRST_LINE) <= size <= KEPT or path.lstat().st_nlink != 1:
+        return False
+    with open(os.open(path, os.O_RDONLY | _FLAGS), "rb") as opened:  # noqa: PTH123 - no link is followed
+        if opened.read(len(_FIRST_LINE)) != _FIRST_LINE:
+            return False
+        while chunk := opened.read(_PIECE):
+            if chunk.count(0) != len(chunk):
+                return False
+    return True
+
+
+def _make_reserve(path: Path) -> None:
+    """Write the file so that its bytes are really taken.
+
+    Raises:
+        OSError: The disk refused, and there is no file; or one was there.
+    """
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o644)
+    try:
+        with open(handle, "wb", buffering=0) as opened:  # noqa: PTH123 - as above
+            opened.write(_FIRST_LINE)
+            _allocate(handle)
+    except OSError:
+        path.unlink()
+        raise
+
+
+def _allocate(handle: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        with contextlib.suppress(OSError):  # some filesystems cannot
+            os.posix_fallocate(handle, 0, KEPT)
+            return
+    left = KEPT - len(_FIRST_LINE)
+    while left:
+        left -= os.write(handle, bytes(min(left, _PIECE)))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.listing import Asking
 from assetctl.catalog.rows import (
     NUMBER,
     REAL,
     TEXT,
     TEXT_OR_NONE,
+    Asking,
     DamagedError,
     Kinds,
     check,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from assetctl.plan import PlannedUse
+    from assetctl.request import PlannedUse
 
 #: What a list of pictures reads of each; only the picture that is asked for by itself has its record.
 _LISTED = some("generations", "record")
@@ -188,7 +188,7 @@ class Generations(Asking):
 
     def _listed(self, rest: str, values: Sequence[object]) -> list[Generation]:
         rows = self._rows(f"SELECT {', '.join(_LISTED)} {rest}", values, _LISTED)
-        assets = self._assets(row["id"] for row in rows)
+        assets = self._used_in(row["id"] for row in rows)
         return [self._generation(row, assets) for row in rows]
 
     def get(self, number: int) -> Generation:
@@ -202,7 +202,7 @@ class Generations(Asking):
         rows = self._rows(query, [number], columns) if abs(number) < 2**63 else []
         if not rows:
             raise NotFoundError(f"There is no picture number {number}.", "`assetctl history` lists what was made.")
-        return self._generation(rows[0], self._assets([number]))
+        return self._generation(rows[0], self._used_in([number]))
 
     def numbered(self, numbers: Iterable[int]) -> list[Generation]:
         """The pictures of these numbers, in this order, without their records; numbers of none are left out."""
@@ -264,7 +264,7 @@ class Generations(Asking):
         record = _record(values.pop("record")) if "record" in values else None
         return Generation(number, **values, settings=settings, record=record, assets=tuple(assets[number]))
 
-    def _assets(self, numbers: Iterable[int]) -> dict[int, list[GenerationAsset]]:
+    def _used_in(self, numbers: Iterable[int]) -> dict[int, list[GenerationAsset]]:
         found: dict[int, list[GenerationAsset]] = {number: [] for number in numbers}
         rows = self._rows(
             f"SELECT {', '.join(f'u.{name}' for name in _USE)}, a.name AS asset FROM generation_assets u "

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.listing import Asking
-from assetctl.catalog.rows import TABLES, DamagedError, explained, from_json, insert
+from assetctl.catalog.rows import TABLES, Asking, DamagedError, explained, from_json, insert
 from assetctl.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Job:
         status: `queued`, `running`, `done`, `failed` or `cancelled`.
         priority: Those of a higher one come first; equal ones as they came.
         request: What is wanted: of pictures, as a line of a batch has it.
-        pictures: Numbers of the pictures that were made, as the history has them.
+        pictures: Numbers of the pictures that were made, as the history has them; of the assets that a pull brought.
         error: What it failed of, as documents have it.
         attempts: How often it was begun.
     """

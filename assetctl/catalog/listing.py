@@ -7,28 +7,16 @@ an index, and the view `asset_view`, with its lists of words and tags, is read f
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from assetctl.catalog.rows import (
-    ASSET,
-    IDENTIFIED,
-    NUMBER,
-    Kinds,
-    check,
-    check_paths,
-    explained,
-    from_json,
-    words,
-)
-from assetctl.errors import CatalogError, UsageError
+from assetctl.catalog.rows import ALL, IDENTIFIED, Asking, several
+from assetctl.errors import UsageError
 from assetctl.types import FORMATS, KINDS, Asset
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: How many matches of a search are weighed against each other where the list is cut short.
 WEIGHED = 1000
@@ -60,11 +48,6 @@ _KEYS = {
     ),
 }
 
-#: What is asked of `asset_view`: the fields of `Asset`, in order.
-ALL = f"SELECT {', '.join(ASSET)} FROM asset_view"
-
-_WORDS, _TAGS, _PATH, _IN_STORE = map(list(ASSET).index, ("trigger_words", "tags", "path", "in_store"))
-
 
 class Question(NamedTuple):
     """Which assets: SQL that gives their numbers, best first, and its parameters."""
@@ -73,55 +56,8 @@ class Question(NamedTuple):
     values: dict[str, object]
 
 
-class Asking:
-    """Whatever asks the catalog.
-
-    Args:
-        connect: Gives the connection to ask: of the thread that asks, or of the transaction.
-        path: The catalog.
-    """
-
-    def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path) -> None:
-        self._connect = connect
-        self._path = path
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The connection to ask."""
-        return self._connect()
-
-    def _rows(
-        self,
-        query: str,
-        values: Sequence[object] | Mapping[str, object] = (),
-        columns: dict[str, Kinds] | None = None,
-    ) -> list[sqlite3.Row]:
-        """What SQLite answers; `columns` says of what kind that must be where it came from the file as it is."""
-        with explained(self._path):
-            rows = self.connection.execute(query, values).fetchall()
-            if columns is not None:
-                check(rows, columns)
-            return rows
-
-
 class Lists(Asking):
-    """Questions that are answered by many assets.
-
-    Args:
-        connect: As `Asking` has it.
-        path: The catalog.
-        damaged: Told of every asset that is left out since what is kept of it is damaged; without it, the first such
-            is an error.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], sqlite3.Connection],
-        path: Path,
-        damaged: Callable[[CatalogError], None] | None = None,
-    ) -> None:
-        super().__init__(connect, path)
-        self._damaged = damaged
+    """Questions that are answered by many assets."""
 
     def assets(
         self,
@@ -255,37 +191,9 @@ class Lists(Asking):
                 found.update(dict.fromkeys(row[0] for row in rows))
         return list(found)[:limit]
 
-    def by_ids(self, ids: Iterable[int]) -> list[Asset]:
-        """The assets of these numbers, in this order; numbers that are gone are left out."""
-        wanted = list(ids)
-        query = f"{ALL} WHERE id IN (SELECT value FROM json_each(:ids))"
-        found = {asset.id: asset for asset in self._assets(query, {"ids": orjson.dumps(wanted).decode()})}
-        return [found[number] for number in wanted if number in found]
-
     def _count(self, question: Question, most: int) -> int:
         query = f"SELECT count(*) FROM ({question.sql} LIMIT :most)"
         return int(self._rows(query, question.values | {"most": most})[0][0])
-
-    def _assets(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
-        try:
-            return self._whole(query, values)
-        except CatalogError:
-            if self._damaged is None:
-                raise
-        found = []
-        for row in self._rows(f"SELECT id FROM ({query})", values, {"number": NUMBER}):
-            try:
-                found += self._whole(f"{ALL} WHERE id = ?", [row[0]])
-            except CatalogError as error:
-                self._damaged(error)
-        return found
-
-    def _whole(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
-        rows = [list(row) for row in self._rows(query, values)]
-        with explained(self._path):
-            check(rows, ASSET)
-            check_paths([row[_PATH] for row in rows])
-            return [_asset(row) for row in rows]
 
 
 def conditions(
@@ -315,17 +223,6 @@ def conditions(
         where.append("in_store = :in_store")
         values["in_store"] = in_store
     return " AND ".join(where), values
-
-
-def several(called: str, given: Iterable[str]) -> Iterable[str]:
-    """Words as they were given: one text would be read letter by letter.
-
-    Raises:
-        UsageError: It is one text.
-    """
-    if isinstance(given, str):
-        raise UsageError(f"{called} takes several words, not one text.", f"Write {called}=[{given!r:.40}].")
-    return given
 
 
 def _see_limit(limit: int | None) -> None:
@@ -371,11 +268,3 @@ def _perhaps_fitting(checkpoint: Asset, also: tuple[str, dict[str, object]]) -> 
         SELECT id, name, 4 AS fit FROM assets a WHERE family IS NULL AND kind = 'vae' AND {where} AND EXISTS
             (SELECT 1 FROM identifications WHERE asset_id = a.id AND instr(evidence, :claim))"""
     return Question(query, values | {"claim": f'"family={checkpoint.family}"'})
-
-
-def _asset(values: list[Any]) -> Asset:
-    """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
-    values[_WORDS] = words(from_json(values[_WORDS], "a list"), "trigger words")
-    values[_TAGS] = words(from_json(values[_TAGS], "a list"), "tags")
-    values[_IN_STORE] = bool(values[_IN_STORE])
-    return Asset(*values)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic.command import upgrade as alembic_upgrade
@@ -20,7 +21,6 @@ from sqlalchemy.types import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
@@ -235,12 +235,12 @@ def _on_begin(connection: Connection) -> None:
 FAILURES = (SQLAlchemyError, sqlite3.Error, CommandError)
 
 
-def revisions(migrations: Path) -> set[str]:
-    """All schemas that the scripts in `migrations` know."""
+def revisions(migrations: Path | None) -> set[str]:
+    """All schemas that the scripts in `migrations` know, by default our own."""
     return {script.revision for script in ScriptDirectory.from_config(_config(migrations)).walk_revisions()}
 
 
-def upgrade(connect: Callable[[], sqlite3.Connection], migrations: Path) -> None:
+def upgrade(connect: Callable[[], sqlite3.Connection], migrations: Path | None) -> None:
     """Bring the catalog to the newest schema, in one transaction."""
     engine = make_engine(connect)
     try:
@@ -253,7 +253,14 @@ def upgrade(connect: Callable[[], sqlite3.Connection], migrations: Path) -> None
         engine.dispose()
 
 
-def _config(migrations: Path) -> Config:
+def migrations_folder() -> Path:
+    """Alembic's scripts: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _config(migrations: Path | None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations or migrations_folder()).replace("%", "%%"))
     return config

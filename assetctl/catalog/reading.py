@@ -11,8 +11,9 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from assetctl.catalog.listing import ALL, Lists
+from assetctl.catalog.listing import Lists
 from assetctl.catalog.rows import (
+    ALL,
     IDENTIFIED,
     NUMBER,
     NUMBER_OR_NONE,
@@ -88,8 +89,10 @@ class Reader(Lists):
     Args:
         connect: As `Asking` has it.
         path: The catalog.
-        damaged: As `Lists` has it.
+        damaged: Likewise.
         elsewhere: Tells a person where else there is something of a name that no asset has; `None` if nowhere.
+        paths: Whether names may be paths of this machine, which are then looked at; else what is asked for by
+            somebody elsewhere is sought in the catalog alone, and no answer tells what lies on the disk.
         learn: Keeps what the metadata of files call them, by the numbers of their assets, where it can.
     """
 
@@ -100,10 +103,11 @@ class Reader(Lists):
         damaged: Callable[[CatalogError], None] | None = None,
         *,
         elsewhere: Callable[[str], str | None] | None = None,
+        paths: bool = True,
         learn: Callable[[Mapping[int, str]], None] | None = None,
     ) -> None:
         super().__init__(connect, path, damaged)
-        self._elsewhere, self._learn = elsewhere, learn
+        self._elsewhere, self._paths, self._learn = elsewhere, paths, learn
         self._looked_into: dict[int, str] = {}
 
     def find(self, name: str) -> Asset:
@@ -144,7 +148,7 @@ class Reader(Lists):
                 return candidates[0]
             if candidates:
                 refuse_ambiguous(name, candidates)
-        if os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_by_path`
+        if self._paths and os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_lying_at`
             typed = shlex.quote(name)
             hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes it in."
             raise NotFoundError(f"{name} is a file, and not in the catalog.", hint)
@@ -188,8 +192,9 @@ class Reader(Lists):
         wanted = _composed(name)
         if not wanted:
             return []
-        lengths = range(len(wanted), 0, -1) if shorter or _is_absolute(name) else [len(wanted)]
         rows = self._files_like(wanted[-1])
+        deepest = min(len(wanted), max((len(each) for row in rows for each in row[1:]), default=0))
+        lengths = range(deepest, 0, -1) if shorter or _is_absolute(name) else [len(wanted)]
         for length in lengths:
             for fold, strip in _SPELLINGS:
                 sought = _spelled(wanted[-length:], fold, strip=strip)
@@ -271,7 +276,7 @@ class Reader(Lists):
 
     def has_path(self, path: str) -> bool:
         """Whether this is the path of an asset, or of a copy of one."""
-        return bool(self._by_path(path))
+        return bool(self._lying_at(path))
 
     def at_path(self, path: str) -> Asset | None:
         """The asset that is recorded to lie at exactly this path."""
@@ -388,6 +393,9 @@ class Reader(Lists):
         return self._assets(f"{ALL} WHERE name IN (?, ?) ORDER BY name <> ?", [name, stem, name])[:1]
 
     def _by_path(self, name: str) -> list[Asset]:
+        return self._lying_at(name) if self._paths else []
+
+    def _lying_at(self, name: str) -> list[Asset]:
         if not name or "\0" in name:
             return []
         path = os.path.expanduser(name)  # noqa: PTH111 - leaves an unknown user's home as it is

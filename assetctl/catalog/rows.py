@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
 
-from assetctl.errors import CatalogError, StorageError
-from assetctl.types import LONGEST_NAME
+from assetctl.errors import CatalogError, StorageError, UsageError
+from assetctl.types import LONGEST_NAME, Asset
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from assetctl.types import AssetFile, Identification, Origin
@@ -346,6 +346,17 @@ def words(value: object, what: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def several(called: str, given: Iterable[str]) -> Iterable[str]:
+    """Words as they were given: one text would be read letter by letter.
+
+    Raises:
+        UsageError: It is one text.
+    """
+    if isinstance(given, str):
+        raise UsageError(f"{called} takes several words, not one text.", f"Write {called}=[{given!r:.40}].")
+    return given
+
+
 def items(value: object, what: str) -> list[Any]:
     """A list.
 
@@ -464,3 +475,82 @@ _MEANINGS = {
     sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_CONSTRAINT: _UNKNOWN,
 }
+
+
+#: What is asked of `asset_view`: the fields of `Asset`, in order.
+ALL = f"SELECT {', '.join(ASSET)} FROM asset_view"
+
+_WORDS, _TAGS, _PATH, _IN_STORE = map(list(ASSET).index, ("trigger_words", "tags", "path", "in_store"))
+
+
+class Asking:
+    """Whatever asks the catalog.
+
+    Args:
+        connect: Gives the connection to ask: of the thread that asks, or of the transaction.
+        path: The catalog.
+        damaged: Told of every asset that is left out since what is kept of it is damaged; without it, the first such
+            is an error.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        path: Path,
+        damaged: Callable[[CatalogError], None] | None = None,
+    ) -> None:
+        self._connect, self._path, self._damaged = connect, path, damaged
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection to ask."""
+        return self._connect()
+
+    def _rows(
+        self,
+        query: str,
+        values: Sequence[object] | Mapping[str, object] = (),
+        columns: dict[str, Kinds] | None = None,
+    ) -> list[sqlite3.Row]:
+        """What SQLite answers; `columns` says of what kind that must be where it came from the file as it is."""
+        with explained(self._path):
+            rows = self.connection.execute(query, values).fetchall()
+            if columns is not None:
+                check(rows, columns)
+            return rows
+
+    def by_ids(self, ids: Iterable[int]) -> list[Asset]:
+        """The assets of these numbers, in this order; numbers that are gone are left out."""
+        wanted = list(ids)
+        query = f"{ALL} WHERE id IN (SELECT value FROM json_each(:ids))"
+        found = {asset.id: asset for asset in self._assets(query, {"ids": orjson.dumps(wanted).decode()})}
+        return [found[number] for number in wanted if number in found]
+
+    def _assets(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
+        try:
+            return self._whole(query, values)
+        except CatalogError:
+            if self._damaged is None:
+                raise
+        found = []
+        for row in self._rows(f"SELECT id FROM ({query})", values, {"number": NUMBER}):
+            try:
+                found += self._whole(f"{ALL} WHERE id = ?", [row[0]])
+            except CatalogError as error:
+                self._damaged(error)
+        return found
+
+    def _whole(self, query: str, values: Sequence[object] | Mapping[str, object]) -> list[Asset]:
+        rows = [list(row) for row in self._rows(query, values)]
+        with explained(self._path):
+            check(rows, ASSET)
+            check_paths([row[_PATH] for row in rows])
+            return [_asset(row) for row in rows]
+
+
+def _asset(values: list[Any]) -> Asset:
+    """One row of `asset_view`, whose columns are the fields of `Asset` in order."""
+    values[_WORDS] = words(from_json(values[_WORDS], "a list"), "trigger words")
+    values[_TAGS] = words(from_json(values[_TAGS], "a list"), "tags")
+    values[_IN_STORE] = bool(values[_IN_STORE])
+    return Asset(*values)

@@ -14,8 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
-from assetctl.cli.commands import COMMANDS, ELSEWHERE
-from assetctl.cli.session import WARNED, print_json, to_stderr
+from assetctl.cli.session import WARNED, print_json, show_findings, to_stderr
 from assetctl.errors import (
     AssetctlError,
     IncompatibleError,
@@ -85,6 +84,17 @@ def guard_results() -> None:
 
 INTERRUPTED = 130
 
+#: What other programs call a command of ours.
+ELSEWHERE = {
+    "remove": "rm", "delete": "rm", "uninstall": "rm", "add": "import", "scan": "import", "register": "import",
+    "install": "pull", "download": "pull", "get": "pull", "fetch": "pull", "ls": "list", "info": "inspect",
+    "show": "inspect", "find": "search", "update": "outdated", "upgrade": "outdated", "run": "generate",
+    "txt2img": "generate", "create": "generate", "clean": "prune", "gc": "prune", "restore": "trash", "undo": "trash",
+    "whoami": "login", "auth": "login", "tag": "edit", "set": "edit", "rename": "edit", "what": "identify",
+    "compatible": "check", "freeze": "lock", "replay": "reproduce", "log": "history", "tour": "demo", "init": "demo",
+    "server": "serve", "start": "serve", "web": "serve", "ui": "serve", "webui": "serve", "queue": "jobs", "ps": "jobs",
+}  # fmt: skip
+
 #: Click's names of types, the longer first.
 _CLICKS = {
     "integer range": "whole number",
@@ -118,8 +128,6 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         known.done = getattr(error, "done", None)
     if not wants_json:
         if isinstance(known, (IncompatibleError, UnusableError)) and known.findings:
-            from assetctl.cli.render import show_findings  # noqa: PLC0415 - only where there are findings
-
             show_findings(each for each in known.findings if each.message != known.message)
         _show_done(known)
     if isinstance(known, StoppedError) and known.rest:
@@ -163,12 +171,13 @@ def _understood(error: BaseException, arguments: Sequence[str]) -> AssetctlError
 def _misused(error: BaseException, arguments: Sequence[str]) -> UsageError:
     """What Click says of a command line, in our words."""
     context = getattr(error, "ctx", None)
-    command = next((name for name in COMMANDS if context is not None and context.info_name == name), "")
+    known = [] if context is None else context.find_root().command.list_commands(context)
+    command = next((name for name in known if context and name == context.info_name), "")
     message = str(getattr(error, "message", error)) or type(error).__name__
     if hasattr(error, "format_message"):
         message = _plain(error.format_message())
     if not command or message.startswith("No such command"):
-        return UsageError(message, _nearest_command(message))
+        return UsageError(message, _nearest_command(message, known))
     if message.startswith("Got unexpected extra argument") and command in _TAKE_TEXT:
         return UsageError(f"The {_TAKE_TEXT[command]} must be one argument.", _quoted(command, arguments))
     return UsageError(message, f"See `assetctl {command} --help`.")
@@ -195,11 +204,11 @@ def _plain(message: str) -> str:
     return message
 
 
-def _nearest_command(message: str) -> str:
+def _nearest_command(message: str, known: Sequence[str]) -> str:
     """The command that was meant: by its name in other programs, else by its spelling."""
     word = re.search(r"command '([^']+)'", message)
     meant = word[1].lower() if word else ""
-    near = [ELSEWHERE[meant]] if meant in ELSEWHERE else difflib.get_close_matches(meant, COMMANDS, n=1)
+    near = [ELSEWHERE[meant]] if meant in ELSEWHERE else difflib.get_close_matches(meant, known, n=1)
     return f"Did you mean `assetctl {near[0]}`?" if near else "See `assetctl --help`."
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from assetctl.cli.render import show_findings
+from assetctl.cli.session import show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
 from assetctl.options import together, written
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")

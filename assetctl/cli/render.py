@@ -2,95 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import typer
 
-from assetctl.cli.session import to_stderr
-from assetctl.errors import CatalogError, IncompatibleError
-from assetctl.text import readable_size, safe
+from assetctl.errors import CatalogError
+from assetctl.text import readable_size
 from assetctl.types import Fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assetctl.cli.session import Output
-    from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError
-    from assetctl.types import Asset, AssetDetails, CheckReport, Coverage, Finding
-
-
-_MARKS = {"error": "✗", "warning": "!", "info": "·"}
-
-#: Rules whose findings say that something could not be told.
-_LEFT_OPEN = frozenset({"no_checkpoint", "not_compared", "unknown_family"})
-
-
-def show_findings(findings: Iterable[Finding]) -> None:
-    """Findings on stderr, worst first, each with what to do."""
-    for finding in findings:
-        to_stderr(*_line(finding))
-        if finding.hint:
-            to_stderr("hint", finding.hint)
-
-
-def _line(finding: Finding) -> tuple[str, str]:
-    label = "note" if finding.severity == "info" else finding.severity
-    return label, f"{finding.message} [{finding.rule}]"
-
-
-def show_rules(out: Output, rules: Sequence[Rule]) -> None:
-    """What a check looks for."""
-    rows = [(rule.name, ", ".join(rule.severities), rule.description) for rule in rules]
-    out.result(rules, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
-
-
-def show_report(report: CheckReport, refused: AssetctlError | None) -> None:
-    """A report as a page on stdout; `refused` is what its findings come to."""
-    for finding in report.findings:
-        _write(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]")
-        if finding.hint:
-            _write(f"    {finding.hint}")
-    for coverage in report.coverage:
-        told = f"  {coverage.lora}: changes {coverage.matched} of {coverage.modules} modules"
-        if coverage.unmatched or coverage.shape_conflicts:
-            told += f", {len(coverage.unmatched)} match nothing, {len(coverage.shape_conflicts)} have other shapes"
-        if coverage.elsewhere:
-            told += f", {len(coverage.elsewhere)} are of text encoders, which are not in this file"
-        _write(told + _scaling(coverage))
-    _write(_verdict(report, refused))
-
-
-def _write(line: str) -> None:
-    sys.stdout.write(safe(line) + "\n")
-
-
-def _verdict(report: CheckReport, refused: AssetctlError | None) -> str:
-    """The last line: whether it fits, and whether assetctl can generate with it or why not, where that was asked."""
-    if isinstance(refused, IncompatibleError):
-        return "✗ This selection cannot work together."
-    if refused is not None and not report.ok:
-        return f"✗ This selection cannot be used: {refused.message}"
-    fits = "This selection fits."
-    if any(finding.rule in _LEFT_OPEN for finding in report.findings):
-        fits = "Nothing speaks against this selection, as far as it could be compared."
-    if refused is not None:
-        return f"✗ {fits[:-1]}, but assetctl cannot generate this: {refused.message}"
-    return f"✓ {fits} assetctl can generate this." if report.can_generate else f"✓ {fits}"
-
-
-def _scaling(coverage: Coverage) -> str:
-    """Rank and alpha as people write them, or the range of each."""
-    parts = [
-        f"{name} {_range(found)}" for name, found in (("rank", coverage.ranks), ("alpha", coverage.alphas)) if found
-    ]
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _range(numbers: Sequence[float]) -> str:
-    return f"{numbers[0]:g}" if len(numbers) == 1 else f"{numbers[0]:g} to {numbers[-1]:g}"
+    from assetctl.types import Asset, AssetDetails
 
 
 COLUMNS = ("NAME", "KIND", "FAMILY", "BASE MODEL", "SIZE", "TRIGGER WORDS", "TAGS")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from assetctl.registry import Registry
     from assetctl.run import Event, Run, Warned
+    from assetctl.types import Finding
 
 
 def path(text: str) -> Path:
@@ -60,6 +61,15 @@ def to_stderr(label: str, text: str) -> None:
         prefix = f"{_COLOURS[label]}{prefix}{_PLAIN if prefix else ''}"
         text += _PLAIN
     sys.stderr.write(f"{prefix}{text}\n")
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Findings on stderr, worst first, each with what to do."""
+    for finding in findings:
+        label = "note" if finding.severity == "info" else finding.severity
+        to_stderr(label, f"{finding.message} [{finding.rule}]")
+        if finding.hint:
+            to_stderr("hint", finding.hint)
 
 
 #: What this command has warned of: its document says so too, whether that is of a result or an error.

@@ -106,8 +106,25 @@ class Modules:
         return next((shape[1] for shape in shapes if len(shape) == 2), None)
 
 
+#: Those of the files that were asked about last, by the table of tensors: one that is read again is the same table.
+_KEPT: dict[int, tuple[Tensors, Modules | None]] = {}
+_MOST_KEPT = 4
+
+
 def modules_of_file(header: Header) -> Modules | None:
     """The modules of a checkpoint, a UNet or a transformer in a single file, or `None` where it has none to show."""
+    kept = _KEPT.get(id(header.tensors))
+    if kept is not None and kept[0] is header.tensors:
+        return kept[1]
+    modules = _modules_of_file(header)
+    if header.shared:
+        for oldest in list(_KEPT)[: len(_KEPT) + 1 - _MOST_KEPT]:
+            _KEPT.pop(oldest, None)  # another thread may have been faster
+        _KEPT[id(header.tensors)] = header.tensors, modules
+    return modules
+
+
+def _modules_of_file(header: Header) -> Modules | None:
     if header.has(*_PACKED):
         return None
     root = root_of(header)

@@ -163,6 +163,10 @@ def read_bytes(path: Path, root: Path, most: int) -> bytes:
 
 def _is_within(path: Path, root: Path) -> bool:
     """Whether a file is where its folder is; the Hub's cache keeps a snapshot's files as links to its blobs."""
+    if path.is_relative_to(root) and ".." not in (parts := path.relative_to(root).parts):
+        below = [root.joinpath(*parts[:number]) for number in range(1, len(parts) + 1)]
+        if not any(map(os.path.islink, below)):  # as most are: no need to look at all that is above
+            return True
     found, top = path.resolve(), root.resolve()
     if found.is_relative_to(top):
         return True

@@ -12,34 +12,43 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from assetctl.errors import UnusableError
 from assetctl.files.paths import write_json
-from assetctl.generation.bounds import Config, layers_of, within_bounds
+from assetctl.generation.bounds import Config, within_bounds
 from assetctl.generation.families import build_of
-from assetctl.generation.folders import checked_vae, hand_over, is_complete, model_index
+from assetctl.generation.folders import (
+    check_model,
+    checked_vae,
+    hand_over,
+    is_complete,
+    model_index,
+    see_together,
+    see_widths,
+)
 from assetctl.generation.parts import (
     END,
-    NETWORKS,
     START,
     check_vocabulary,
     find_tokenizer_files,
     read_vocabulary,
-    refuse_numbers,
+    with_todays_names,
     write_tokenizer,
 )
+from assetctl.generation.weights import see_weights
 from assetctl.identify.plugins import family_called
-from assetctl.tensors.adapters import VAES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from assetctl.files.safetensors import Header
+    from assetctl.generation.weights import Spelling
     from assetctl.identify.features import Driven, TextEncoder
 
-_UNET = "model.diffusion_model."
+_UNET, _VAE = "model.diffusion_model.", "first_stage_model."
 
 
 def write_configuration(
@@ -63,12 +72,10 @@ def write_configuration(
         UnusableError: The checkpoint lacks a part, the family is not driven, or the
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
-    encoders_by_part = {encoder.part: encoder for encoder in _asked(family).text_encoders}
-    refuse_numbers(header, NETWORKS)
     if tokenizer is not None and is_complete(tokenizer):
-        return hand_over(
-            tokenizer, family, into, weights=False, own_vae=own_vae, like=_derived_if_it_can_be(header, family)
-        )
+        see = partial(_see_part, header, family)
+        return hand_over(tokenizer, family, into, own_vae=own_vae, see_part=see)
+    encoders_by_part = {encoder.part: encoder for encoder in _asked(family).text_encoders}
     parts = derived(header, family, own_vae=own_vae)
     write_json(into / "model_index.json", model_index(family))
     write_json(into / "scheduler" / "scheduler_config.json", scheduler_config(header, family, prediction))
@@ -97,22 +104,58 @@ def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, C
         parts["vae"] = vae_config(header, family)
     for part, config in parts.items():
         within_bounds(config, part, header.path)
-        if layers_of(config, part) > len(header.tensors):
-            raise _lacks(header, f"tensors for the layers of its {part}")
+        _see_part(header, family, part, config)
+    see_together(parts, family, header.path)
     return parts
 
 
-def check_single_file(header: Header, family: str, tokenizer: Path | None, *, own_vae: bool = True) -> None:
-    """Look at all that `write_configuration` would look at of a file without a configuration beside it.
+def _see_part(header: Header, family: str, part: str, config: Config, source: Path | None = None) -> str | None:
+    """See that a single file has all weights of a part, where diffusers looks for them, as its configuration asks."""
+    prefix, spelling = _place(header, family, part)
+    if source is not None:
+        see_widths(header.tensors, config, part, source, lambda name: prefix + _SHOWN.get(name, name))
+    return see_weights(header.tensors, config, part, file=header.path, source=source, prefix=prefix, spelling=spelling)
+
+
+#: What single files call the tensors that show a configuration's widths.
+_SHOWN = {
+    "conv_in.weight": "input_blocks.0.0.weight", "conv_out.weight": "out.2.weight",
+    "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight":
+        "middle_block.1.transformer_blocks.0.attn2.to_k.weight",
+}  # fmt: skip
+
+
+def _place(header: Header, family: str, part: str) -> tuple[str, Spelling]:
+    """What the names of a part's tensors begin with, and how they go on."""
+    if part == "unet":
+        return _UNET, "ldm"
+    if part == "vae":
+        return vae_prefix(header), "ldm"
+    encoder = next(each for each in _asked(family).text_encoders if each.part == part)
+    return encoder.prefix, "open_clip" if encoder.open_clip else "own"
+
+
+def vae_prefix(header: Header) -> str:
+    """What the names of a VAE's tensors begin with: the last of these that diffusers finds."""
+    return next((prefix for prefix in ("vae.", _VAE) if header.has(f"\n{prefix}")), "")
+
+
+def check_single_file(header: Header, family: str, tokenizer: Path | None, *, own_vae: bool = True) -> tuple[str, ...]:
+    """Look at all that `write_configuration` would look at, and write nothing.
+
+    Returns:
+        Doubts: what of a configuration beside it is not understood.
 
     Raises:
-        UnusableError: It lacks a part or its vocabulary, or a value is out of bounds.
+        UnusableError, FileError: As `write_configuration` does.
     """
-    refuse_numbers(header, NETWORKS)
+    if tokenizer is not None and is_complete(tokenizer):
+        return check_model(tokenizer, family, own_vae=own_vae, see_part=partial(_see_part, header, family))
     parts = derived(header, family, own_vae=own_vae)
     for encoder in (name for name in parts if name.startswith("text_encoder")):
         source = find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
         check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
+    return ()
 
 
 def check_vae(path: Path, header: Header | None, family: str) -> None:
@@ -125,15 +168,27 @@ def check_vae(path: Path, header: Header | None, family: str) -> None:
     if header is None:
         checked_vae(path)
         return
-    refuse_numbers(header)
-    within_bounds(vae_config(header, family), "vae", path)
+    checked_vae_config(header, family)
 
 
-def _derived_if_it_can_be(header: Header, family: str) -> dict[str, Config] | None:
-    try:
-        return derived(header, family)
-    except UnusableError:
-        return None  # a checkpoint of a shape that only its own configuration tells
+def checked_vae_config(header: Header, family: str) -> Config:
+    """The configuration of a VAE's own file, which has all its weights.
+
+    Raises:
+        UnusableError: It lacks a part, or a value is out of bounds.
+    """
+    config = vae_config(header, family)
+    within_bounds(config, "vae", header.path)
+    if is_diffusers_vae(header):
+        see_weights(with_todays_names(header.tensors), config, "vae", file=header.path)
+    else:
+        see_weights(header.tensors, config, "vae", file=header.path, prefix=vae_prefix(header), spelling="ldm")
+    return config
+
+
+def is_diffusers_vae(header: Header) -> bool:
+    """Whether a VAE's own file has diffusers' names."""
+    return header.has("\nencoder.down_blocks.")
 
 
 def unet_config(header: Header, family: str, encoders: Mapping[str, Config]) -> Config:
@@ -220,16 +275,16 @@ def vae_config(header: Header, family: str) -> Config:
     Raises:
         UnusableError: There is none.
     """
-    prefix = next((each for each in (*VAES, "") if each + "encoder.conv_in.weight" in header.tensors), None)
-    if prefix is None:
+    prefix = vae_prefix(header)
+    if prefix + "encoder.conv_in.weight" not in header.tensors:
         hint = "Name one with `--vae NAME`; `assetctl list --kind vae` shows all."
         raise _lacks(header, "a VAE", hint)
-    diffusers = header.has(f"\n{prefix}encoder.down_blocks.")
+    diffusers = not prefix and is_diffusers_vae(header)
     down = prefix + ("encoder.down_blocks." if diffusers else "encoder.down.")
     block = "resnets" if diffusers else "block"
     levels = _count(header, down)
     channels = [_shape(header, f"{down}{level}.{block}.0.conv1.weight")[0] for level in range(levels)]
-    without_quantisation = f"{prefix}quant_conv.weight" not in header.tensors
+    quantised = header.has(f"\n{prefix}quant_conv.", f"\n{prefix}post_quant_conv.")
     return {
         "_class_name": "AutoencoderKL",
         "sample_size": _asked(family).native_size,
@@ -243,7 +298,7 @@ def vae_config(header: Header, family: str) -> Config:
         "norm_num_groups": math.gcd(32, *channels),
         "scaling_factor": build_of(family).latents.scale,
         "force_upcast": True,
-        **({"use_quant_conv": False, "use_post_quant_conv": False} if without_quantisation else {}),
+        **({} if quantised else {"use_quant_conv": False, "use_post_quant_conv": False}),
     }
 
 

@@ -8,18 +8,21 @@ configurations whose every value was looked at, a tokenizer's words. Weights are
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UnusableError
 from assetctl.files.paths import read_object, write_json
-from assetctl.files.safetensors import read_header
-from assetctl.generation.bounds import Config, layers_of, refuse_code, shown_value, within_bounds
+from assetctl.generation.bounds import Config, refuse_code, shown_value, within_bounds
 from assetctl.generation.families import build_of
-from assetctl.generation.parts import copy_tokenizer, link_weights, read_tokenizer, refuse_numbers, weight_files
+from assetctl.generation.parts import SPECIAL, copy_tokenizer, link_weights, read_tokenizer, tensors_of
+from assetctl.generation.weights import DEFAULTS, see_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    #: Sees that a part of a single file is as a configuration, and the file that it was read from, have it.
+    SeePart = Callable[[str, Config, Path], str | None]
 
 
 #: What each component may be. Nothing else is ever imported on a configuration's word.
@@ -43,14 +46,6 @@ _KNOWN_SCHEDULERS = frozenset({
 
 #: Where the parts come from that a folder may name and a picture from text does without. They are left out.
 _LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion", "stable_diffusion_xl"})
-
-_BESIDE = "Put the right configuration beside the checkpoint, or none."
-
-#: transformers' own widths, for a key that a configuration leaves out.
-_TEXT_DEFAULTS = {
-    "vocab_size": 49408, "hidden_size": 512, "intermediate_size": 2048, "max_position_embeddings": 77,
-    "projection_dim": 512,
-}  # fmt: skip
 
 
 def check_folder(folder: Path, family: str) -> Config:
@@ -110,39 +105,28 @@ def is_complete(companion: Path) -> bool:
     return (companion / "unet" / "config.json").is_file()
 
 
-def check_model(folder: Path, family: str, *, weights: bool = True, own_vae: bool = True) -> None:
+def check_model(folder: Path, family: str, *, own_vae: bool = True, see_part: SeePart | None = None) -> tuple[str, ...]:
     """Look at all that `hand_over` would look at, and write nothing.
+
+    Returns:
+        Doubts: what of its configurations is not understood.
 
     Raises:
         UnusableError: As `hand_over` does.
         FileError: Weights are refused or corrupt.
     """
-    check_folder(folder, family)
-    for part in _used(family, own_vae=own_vae):
-        if part.startswith("tokenizer"):
-            read_tokenizer(folder / part, folder)
-        else:
-            _read_part(folder, part, weights=weights)
+    return _checked(folder, family, own_vae=own_vae, see_part=see_part)[1]
 
 
-def hand_over(
-    folder: Path,
-    family: str,
-    into: Path,
-    *,
-    weights: bool = True,
-    own_vae: bool = True,
-    like: Mapping[str, Config] | None = None,
-) -> Path:
+def hand_over(folder: Path, family: str, into: Path, *, own_vae: bool = True, see_part: SeePart | None = None) -> Path:
     """Write what may be used of a model folder to where diffusers can have it.
 
     Args:
         folder: A diffusers pipeline, or the configuration of one that stands beside a checkpoint.
         family: `sd1`, `sd2` or `sdxl`.
         into: An empty folder, which nobody else writes to.
-        weights: Whether the weights are wanted too.
         own_vae: Whether its VAE is wanted.
-        like: What a single-file checkpoint's tensors say of its parts; what the folder says must agree.
+        see_part: Of a configuration beside a checkpoint, whose weights are elsewhere: looks at these.
 
     Returns:
         `into`.
@@ -151,6 +135,7 @@ def hand_over(
         UnusableError: It asks for code, a value is out of bounds, or it does not fit its weights.
         FileError: Weights are refused or corrupt.
     """
+    parts, _ = _checked(folder, family, own_vae=own_vae, see_part=see_part)
     given = check_folder(folder, family)
     index = model_index(family) | {"scheduler": given["scheduler"]}
     zeros = given.get("force_zeros_for_empty_prompt", True)
@@ -161,13 +146,90 @@ def hand_over(
         if part.startswith("tokenizer"):
             copy_tokenizer(folder / part, folder, into / part)
             continue
-        config = _read_part(folder, part, weights=weights)
-        if like is not None and part in like:
-            _compare(config, like[part], part, folder / part / "config.json")
-        _write_part(into / part, config, part)
-        if weights and part != "scheduler":
+        _write_part(into / part, parts[part], part)
+        if see_part is None and part != "scheduler":
             link_weights(folder / part, COMPONENTS[part][0], into / part)
     return into
+
+
+def _checked(
+    folder: Path, family: str, *, own_vae: bool, see_part: SeePart | None
+) -> tuple[dict[str, Config], tuple[str, ...]]:
+    """The configurations of the parts that are used, and what of them is in doubt."""
+    check_folder(folder, family)
+    used = _used(family, own_vae=own_vae)
+    parts = {part: _read_part(folder, part) for part in used if not part.startswith("tokenizer")}
+    see = see_part or (lambda part, config, path: _see_own(folder / part, part, config, path))
+    doubts = [see(part, config, _config_path(folder, part)) for part, config in parts.items() if part != "scheduler"]
+    see_together(parts, family, folder)
+    for part in (name for name in used if name.startswith("tokenizer")):
+        words, _, settings = read_tokenizer(folder / part, folder)
+        encoder = parts[part.replace("tokenizer", "text_encoder")]
+        _see_words(words, settings, encoder, folder / part)
+    return parts, tuple(doubt for doubt in doubts if doubt is not None)
+
+
+def see_together(parts: Mapping[str, Config], family: str, model: Path) -> None:
+    """See that what one part of a model gives is as wide as what another takes: drawing would fail.
+
+    Args:
+        parts: Configurations by their names: the UNet's, its text encoders', and the VAE's where that is used.
+        family: Its.
+        model: What they are of, to be named.
+
+    Raises:
+        UnusableError: It is not; or the UNet paints over a given picture.
+    """
+    full = {part: DEFAULTS.get(part, {}) | config for part, config in parts.items()}
+    unet, sized = full["unet"], build_of(family).told.sizes
+    given = sum(config["hidden_size"] for part, config in full.items() if part.startswith("text_encoder"))
+    taken = unet.get("encoder_hid_dim") or unet["cross_attention_dim"]
+    if any(width != given for width in (taken if isinstance(taken, list) else [taken])):
+        what = f"its text encoders give {given} numbers for a word, and its UNet takes {shown_value(taken)}"
+        raise UnusableError(f"{model} cannot be used: {what}.", _ANOTHER)
+    if unet["in_channels"] != unet["out_channels"]:
+        raise UnusableError(
+            f"{model} paints over a given picture and cannot make one from text alone.",
+            "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
+        )
+    latents = full["vae"]["latent_channels"] if "vae" in full else unet["in_channels"]
+    if latents != unet["in_channels"]:
+        what = f"its UNet paints {unet['in_channels']} channels, and its VAE reads {latents}"
+        raise UnusableError(f"{model} cannot be used: {what}.", _ANOTHER)
+    if (unet.get("addition_embed_type") == "text_time") != sized:
+        what = (
+            f"its UNet is {'not ' if sized else ''}told of sizes, which those of {family} are{'' if sized else ' not'}"
+        )
+        raise UnusableError(f"{model} cannot be used: {what}.", _ANOTHER)
+    if sized:
+        pooled, each = full["text_encoder_2"]["projection_dim"], unet.get("addition_time_embed_dim") or 0
+        taken = unet.get("projection_class_embeddings_input_dim")
+        if taken != pooled + 6 * each:
+            what = f"its UNet is told of sizes by {taken} numbers, and {pooled} + 6 x {each} are given"
+            raise UnusableError(f"{model} cannot be used: {what}.", _ANOTHER)
+
+
+_ANOTHER = "Fetch it again, or choose another checkpoint."
+
+
+def _see_own(folder: Path, part: str, config: Config, path: Path) -> str | None:
+    """Compare a configuration with the tensors in its folder that it is to describe."""
+    tensors = tensors_of(folder, COMPONENTS[part][0])
+    see_widths(tensors, config, part, path)
+    return see_weights(tensors, config, part, file=folder, source=path)
+
+
+def _see_words(words: Iterable[str], settings: Mapping[str, Any], encoder: Config, folder: Path) -> None:
+    """See that a text encoder knows the words of its tokenizer: it may have spare rows, but none too few."""
+    special = (settings.get(key) for key in SPECIAL)
+    added = (*settings.get("added_tokens_decoder", {}).values(), *special)
+    count = len({*words, *(each["content"] if isinstance(each, dict) else each for each in added if each is not None)})
+    rows = (DEFAULTS["text_encoder"] | encoder)["vocab_size"]
+    if not rows // 2 <= count <= rows:
+        raise UnusableError(
+            f"{folder} has {count} words, and the text encoder knows {rows}.",
+            "The tokenizer is missing or damaged: fetch the checkpoint again.",
+        )
 
 
 def model_index(family: str) -> Config:
@@ -199,8 +261,9 @@ def checked_vae(folder: Path) -> Config:
     Raises:
         UnusableError, FileError: As `hand_over_vae` does.
     """
-    config = within_bounds(read_object(folder / "config.json", folder), "vae", folder / "config.json")
-    _check_weights(config, "vae", folder, folder / "config.json")
+    path = folder / "config.json"
+    config = within_bounds(read_object(path, folder), "vae", path)
+    _see_own(folder, "vae", config, path)
     return config
 
 
@@ -212,15 +275,12 @@ def _config_path(folder: Path, part: str) -> Path:
     return folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
 
 
-def _read_part(folder: Path, part: str, *, weights: bool) -> Config:
+def _read_part(folder: Path, part: str) -> Config:
     path = _config_path(folder, part)
     read = read_object(path, folder)
     if part.startswith("text_encoder"):
         read = _text_config(read, path)
-    config = within_bounds(read, part, path)
-    if weights and part != "scheduler":
-        _check_weights(config, part, folder / part, path)
-    return config
+    return within_bounds(read, part, path)
 
 
 def _text_config(config: Config, path: Path) -> Config:
@@ -236,44 +296,34 @@ def _write_part(into: Path, config: Config, part: str) -> None:
         config = config | {"architectures": [COMPONENTS[part][1][0]], "model_type": "clip_text_model"}
     elif part in COMPONENTS:
         config = config | {"_class_name": COMPONENTS[part][1][0]}
-    write_json(into / name, config)
+    write_json(into / name, DEFAULTS.get(part, {}) | config)
 
 
-def _check_weights(config: Config, part: str, folder: Path, path: Path) -> None:
-    """Compare a configuration with the tensors that it is to describe."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in weight_files(folder, COMPONENTS[part][0]):
-        header = read_header(file)
-        refuse_numbers(header)
-        shapes |= {name.removeprefix("text_model."): header.shape(name) or () for name in header.tensors}
+def see_widths(
+    tensors: Mapping[str, Mapping[str, Any]], config: Config, part: str, path: Path, called: Callable[[str], str] = str
+) -> None:
+    """Compare the widths that a configuration names with those of the tensors that show them, to name its key.
+
+    Args:
+        tensors: What there is.
+        config: Of the part, within bounds.
+        part: `unet`, `vae` or a text encoder.
+        path: What the configuration was read from.
+        called: What diffusers' name of a tensor is among `tensors`.
+
+    Raises:
+        UnusableError: One is another.
+    """
     wanted = _text_widths(config) if part.startswith("text_encoder") else _widths(config, part)
     for key, value, name, axis in wanted:
-        shape = shapes.get(name)
-        if shape is not None and (len(shape) <= axis or shape[axis] != value):
-            there = "x".join(map(str, shape))
+        entry = tensors.get(called(name))
+        shape = () if entry is None else entry["shape"]
+        if entry is not None and (len(shape) <= axis or shape[axis] != value):
             raise UnusableError(
-                f"{path} does not fit its weights: its {key} is {shown_value(value)}, and {name} is {there}.",
-                "Fetch the folder again, or choose another checkpoint.",
+                f"{path} does not fit its weights: its {key} is {shown_value(value)}, and {name} is "
+                f"{'x'.join(map(str, shape))}.",
+                _ANOTHER,
             )
-    wanted_layers, layers = layers_of(config, part), _layers_there(shapes, part)
-    if wanted_layers > layers:
-        raise UnusableError(
-            f"{path} does not fit its weights: it asks for {wanted_layers} layers, and {layers} are there.",
-            "Fetch the folder again, or choose another checkpoint.",
-        )
-
-
-#: Layers as `layers_of` counts them, by the beginnings of their tensors' names.
-_LAYERS = {
-    "unet": re.compile(r"\ndown_blocks\.(\d+\.(?:resnets|attentions\.\d+\.transformer_blocks)\.\d+)\."),
-    "vae": re.compile(r"\nencoder\.down_blocks\.(\d+\.resnets\.\d+)\."),
-}
-_TEXT_LAYERS = re.compile(r"\nencoder\.layers\.(\d+)\.")
-
-
-def _layers_there(names: Iterable[str], part: str) -> int:
-    """How many of a part's layers have tensors."""
-    return len(set(_LAYERS.get(part, _TEXT_LAYERS).findall("\n" + "\n".join(names))))
 
 
 def _widths(config: Config, part: str) -> Iterator[tuple[str, int, str, int]]:
@@ -296,33 +346,10 @@ def _widths(config: Config, part: str) -> Iterator[tuple[str, int, str, int]]:
 
 def _text_widths(config: Config) -> Iterator[tuple[str, int, str, int]]:
     """The same of a text encoder."""
-    full = _TEXT_DEFAULTS | config
+    full = DEFAULTS["text_encoder"] | config
     words, places = "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
     yield "vocab_size", full["vocab_size"], words, 0
     yield "hidden_size", full["hidden_size"], words, 1
     yield "max_position_embeddings", full["max_position_embeddings"], places, 0
     yield "intermediate_size", full["intermediate_size"], "encoder.layers.0.mlp.fc1.weight", 0
     yield "projection_dim", full["projection_dim"], "text_projection.weight", 0
-
-
-def _compare(config: Config, like: Config, part: str, path: Path) -> None:
-    """Compare a configuration with what a single file's tensors say."""
-    keys = (
-        ("vocab_size", "hidden_size", "intermediate_size", "max_position_embeddings")
-        if part.startswith("text_encoder")
-        else ("in_channels", "out_channels", "block_out_channels", "cross_attention_dim", "latent_channels")
-    )
-    full = _TEXT_DEFAULTS | config if part.startswith("text_encoder") else config
-    for key in keys:
-        if key in like and key in full and full[key] != like[key]:
-            raise UnusableError(
-                f"{path} does not fit the checkpoint beside it: its {key} is {shown_value(full[key])}, and "
-                f"the tensors' is {shown_value(like[key])}.",
-                _BESIDE,
-            )
-    wanted, there = layers_of(config, part), layers_of(like, part)
-    if part != "scheduler" and wanted > there:
-        raise UnusableError(
-            f"{path} does not fit the checkpoint beside it: it asks for {wanted} layers, and {there} are there.",
-            _BESIDE,
-        )

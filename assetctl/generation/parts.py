@@ -8,17 +8,19 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from assetctl.errors import UnusableError
 from assetctl.files.paths import read_bytes, read_object, write_json
-from assetctl.files.safetensors import FLOATS, NUMBERS
+from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
 from assetctl.generation.bounds import refuse_code
 from assetctl.tensors.adapters import EMBEDDINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from assetctl.files.safetensors import Header
@@ -27,18 +29,20 @@ if TYPE_CHECKING:
 #: Kinds of weights: how their files are called, by the component's library.
 _WEIGHTS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 
-_MAX_SHARDS, _MAX_INDEX = 256, 16 * 2**20
+_MAX_SHARDS = 256
 
 
-def weight_files(folder: Path, library: str) -> list[Path]:
-    """The safetensors files of a component's weights, in all the variants that there are.
+def weight_files(folder: Path, library: str) -> dict[str, Path]:
+    """The safetensors files of a component's weights, of one variant, by the names under which they are handed over.
+
+    The variant without a name goes before others, and one file before many.
 
     Raises:
-        UnusableError: There are none, or too many.
+        UnusableError: There are none, too many, or not all of the pieces that there should be.
     """
-    name = re.escape(_WEIGHTS[library])
-    pattern = re.compile(rf"{name}(\.\w{{1,32}})?(-\d{{5}}-of-\d{{5}})?(\.\w{{1,32}})?\.safetensors")
-    found = sorted(path for path in folder.glob("*.safetensors") if pattern.fullmatch(path.name))
+    name = _WEIGHTS[library]
+    pattern = re.compile(rf"{re.escape(name)}(\.\w{{1,32}})?(?:-(\d{{5}})-of-(\d{{5}}))?(\.\w{{1,32}})?\.safetensors")
+    found = [(match, path) for path in folder.glob("*.safetensors") if (match := pattern.fullmatch(path.name))]
     if not found or len(found) > _MAX_SHARDS:
         what = "none of its weights are in a safetensors file" if not found else "its weights are in too many pieces"
         pickles = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
@@ -46,56 +50,81 @@ def weight_files(folder: Path, library: str) -> list[Path]:
             f"{folder.parent} could not be loaded: of its {folder.name}, {what}.",
             "Pickled weights (.bin) are never loaded: look for the same model with safetensors files."
             if pickles
-            else "Fetch it again, or choose another checkpoint.",
+            else _FETCH,
         )
-    return found
+    first = min(match[1] or match[4] or "" for match, _ in found)
+    chosen = [(match, path) for match, path in found if (match[1] or match[4] or "") == first]
+    if (whole := next((path for match, path in chosen if match[2] is None), None)) is not None:
+        return {f"{name}.safetensors": whole}
+    count = max(int(match[3]) for match, _ in chosen)
+    pieces = {f"{name}-{int(match[2]):05}-of-{count:05}.safetensors": path for match, path in sorted(chosen, key=_path)}
+    if len(pieces) != count:
+        message = (
+            f"{folder.parent} could not be loaded: of its {folder.name}, {len(pieces)} of {count} pieces are there."
+        )
+        raise UnusableError(message, _FETCH)
+    return pieces
+
+
+_FETCH = "Fetch it again, or choose another checkpoint."
+
+_path = itemgetter(1)
+
+#: What diffusers called the attention of a VAE once: it still reads that, where the weights are in one file.
+_FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+
+
+def tensors_of(folder: Path, library: str) -> dict[str, Mapping[str, Any]]:
+    """The tensors of a component, from all its pieces, as its class of today calls them.
+
+    Raises:
+        UnusableError: As `weight_files` does.
+        FileError: A file is refused or corrupt.
+    """
+    files = weight_files(folder, library).values()
+    there: dict[str, Mapping[str, Any]] = {}
+    for file in files:
+        there |= read_header(file).tensors
+    if library == "transformers":
+        return {name.removeprefix("text_model."): entry for name, entry in there.items()}
+    return there if len(files) > 1 else with_todays_names(there)
+
+
+def with_todays_names(tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Tensors of diffusers' VAE, those that older releases wrote under the names that they have today."""
+    there = dict(tensors)
+    for name in [name for name in there if ".attentions." in name]:
+        former = next((each for each in _FORMER if each in name), None)
+        if former is not None:
+            there[name.replace(former, _FORMER[former])] = there[name]
+    return there
 
 
 def link_weights(folder: Path, library: str, into: Path) -> None:
-    """Make a component's safetensors files appear in `into`, with our own index of those that are in pieces.
+    """Make a component's weights appear in `into`, with an index of ours where they are in pieces.
 
     Raises:
-        UnusableError: There are none, or an index cannot be read.
+        UnusableError: As `weight_files` does.
+        FileError: A piece is refused or corrupt.
     """
     into.mkdir(parents=True, exist_ok=True)
     files = weight_files(folder, library)
-    for path in files:
-        _link(path.resolve(), into / path.name)
-    names = {path.name for path in files}
-    for path in folder.glob(f"{_WEIGHTS[library]}*.safetensors.index*.json"):
-        table = read_object(path, folder.parent, _MAX_INDEX).get("weight_map")
-        # one of a variant that was not fetched names pieces that are not there
-        if isinstance(table, dict) and all(isinstance(name, str) and name in names for name in table.values()):
-            write_json(into / path.name, {"metadata": {}, "weight_map": table})
+    for name, path in files.items():
+        link(path.resolve(), into / name)
+    if len(files) > 1:
+        table = {tensor: name for name, path in files.items() for tensor in read_header(path).tensors}
+        write_json(into / f"{_WEIGHTS[library]}.safetensors.index.json", {"metadata": {}, "weight_map": table})
 
 
-def _link(path: Path, link: Path) -> None:
+def link(path: Path, there: Path) -> None:
+    """Make a file appear in another place."""
     for way in (os.symlink, os.link):
         try:
-            way(path, link)
+            way(path, there)
         except OSError:
             continue
         return
-    shutil.copyfile(path, link)  # Windows, without the right to make links, and on another drive
-
-
-#: Where a single file keeps what is used of it.
-NETWORKS = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.", "conditioner.")
-
-
-def refuse_numbers(header: Header, begin: tuple[str, ...] = ("",)) -> None:
-    """Refuse weights that are no real numbers, which torch would turn into some.
-
-    Raises:
-        UnusableError: A weight or bias whose name begins so is none.
-    """
-    for name, entry in header.tensors.items():
-        kind = entry["dtype"]
-        if kind not in FLOATS and name.endswith(("weight", "bias")) and name.startswith(begin):
-            raise UnusableError(
-                f"{header.path} cannot be used: {name[:200]} holds {NUMBERS.get(kind, kind)}.",
-                "Look for the same model in fp16, bf16 or fp32.",
-            )
+    shutil.copyfile(path, there)  # Windows, without the right to make links, and on another drive
 
 
 #: What would be an expression rather than a name, where peft looks for modules of a name.
@@ -166,7 +195,7 @@ _LONGEST_WORD, _SHORTEST, _LONGEST = 512, 8, 2**16
 
 #: Classes and special tokens that a tokenizer's configuration may name.
 _CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
-_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 #: How a word that was added is found in a text, unless it says so.
 _PLAIN = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": True}
@@ -327,7 +356,7 @@ def _settings(folder: Path, root: Path) -> dict[str, Any]:
     if added is None and special.exists():
         config |= read_object(special, root)
     kept: dict[str, Any] = {"tokenizer_class": "CLIPTokenizer"}
-    kept |= {key: _token(config[key], key, path) for key in _SPECIAL if config.get(key) is not None}
+    kept |= {key: _token(config[key], key, path) for key in SPECIAL if config.get(key) is not None}
     length = config.get("model_max_length")
     if isinstance(length, int | float) and length < _LONGEST:  # where there is no limit, a huge number stands
         if not (type(length) is int and length >= _SHORTEST):

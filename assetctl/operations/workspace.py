@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from assetctl.catalog import Catalog
+from assetctl.catalog import Catalog, room_given_back
 from assetctl.errors import StorageError, UnusableError
 
 if TYPE_CHECKING:
@@ -75,9 +75,15 @@ def _below(root: Path, path: str, former: Path) -> str:
 
 @dataclass(frozen=True)
 class Workspace:
-    """One home: its settings, its catalog, its store."""
+    """One home: its settings, its catalog, its store.
+
+    Attributes:
+        settings: Its settings.
+        paths: Whether names may be paths of this machine; see `Reader`.
+    """
 
     settings: Settings
+    paths: bool = True
     _opening: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @cached_property
@@ -96,7 +102,7 @@ class Workspace:
 
     @cached_property
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self.settings.catalog, make=False, elsewhere=self._in_trash)
+        catalog = Catalog(self.settings.catalog, make=False, elsewhere=self._in_trash, paths=self.paths)
         strays = catalog.read.strays(str(self.models))
         if strays:
             find_moved_store(catalog, self.models, strays)
@@ -146,7 +152,7 @@ class Workspace:
     @contextmanager
     def another(self, *, offline: bool) -> Iterator[Workspace]:
         """The same home, opened once more with the network switched off or on."""
-        same = Workspace(replace(self.settings, offline=offline))
+        same = Workspace(replace(self.settings, offline=offline), self.paths)
         try:
             yield same
         finally:
@@ -155,8 +161,6 @@ class Workspace:
     @contextmanager
     def reserve(self) -> Iterator[None]:
         """What frees space runs in here: on a full disk, the catalog has the room that was kept for it."""
-        from assetctl.catalog.unwritable import room_given_back  # noqa: PLC0415 - reading commands do without it
-
         with room_given_back(self.settings.catalog):
             yield
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from assetctl.errors import CorruptFileError, FileError, StorageError
-from assetctl.pictures.parameters import MAX_TEXT
+from assetctl.text import MAX_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ import orjson
 
 from assetctl.options import OPTIONS
 from assetctl.prompt import parse_prompt
-from assetctl.text import model_path, without_suffix
+from assetctl.text import MAX_LINE, MAX_TEXT, Altered, clean, is_altered, line, model_path, without_suffix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -23,41 +23,16 @@ if TYPE_CHECKING:
     from assetctl.options import Settings
 
 
-#: Limits on one text, in characters, and on what is taken out of it.
-MAX_TEXT = 2 * 2**20
-MAX_LINE = 500
+#: Limit on what is taken out of a text.
 MAX_DEPTH = 32
 
 #: Numbers beyond these are no settings of a picture; the largest integer is what JSON writers agree on.
 MAX_INTEGER = 2**64 - 1
 MAX_NUMBER = 1e6
 
-_NEWLINE = re.compile("\r\n?|[\x85\u2028\u2029]")
-# Controls but tab and newline, and the invisible characters that reorder or hide text in a terminal; joiners stay,
-# which emoji and several scripts need.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,4})?")
 _DIGITS = re.compile(r"[0-9a-f]{4,64}")
-
-
-def sound(text: str) -> str:
-    """Text that can be encoded: lone surrogates become U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-class Altered(str):
-    """Text that lost characters that cannot be shown when it was made clean."""
-
-    __slots__ = ()
-
-
-def is_altered(text: str) -> bool:
-    """Whether a text is no longer what it was once it is clean, apart from the ends of its lines."""
-    return isinstance(text, Altered) or len(text) > MAX_TEXT or bool(_CONTROL.search(_NEWLINE.sub("\n", sound(text))))
 
 
 def shown(value: object) -> str:
@@ -70,19 +45,6 @@ _SHOWN = 40
 
 #: What to say of a picture whose text lost some.
 LOST = "Its text has characters that cannot be shown: they are left out."
-
-
-def clean(value: object) -> str:
-    """Text of any number of lines without control characters; empty for what is no text."""
-    if not isinstance(value, str):
-        return ""
-    return _CONTROL.sub("", _NEWLINE.sub("\n", sound(value[:MAX_TEXT])))
-
-
-def line(value: object) -> str | None:
-    """Text in one line of bounded length; `None` where there is none."""
-    text = value[: 4 * MAX_LINE] if isinstance(value, str) else ""
-    return re.sub(r"[\n\t]", " ", clean(text)).strip()[:MAX_LINE] or None
 
 
 def prompt(value: object) -> str | None:

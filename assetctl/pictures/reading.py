@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.dialects.own import find_record
 from assetctl.pictures.image_files import read_texts
-from assetctl.pictures.parameters import PictureParameters, clean, line, mapping, parse_json
+from assetctl.pictures.parameters import PictureParameters, mapping, parse_json
+from assetctl.text import clean, line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

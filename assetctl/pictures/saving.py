@@ -13,9 +13,9 @@ import orjson
 from assetctl.errors import GenerationError, NameTakenError, StorageError, UsageError
 from assetctl.options import OPTIONS, complete, together, written
 from assetctl.pictures.image_files import RECORD, exif_block
-from assetctl.pictures.parameters import clean, line, sound
 from assetctl.prompt import without_tags
 from assetctl.samplers import LEGACY, sampled_by_diffusers, told_apart, usual_eta
+from assetctl.text import clean, line, sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from assetctl.options import Settings
-    from assetctl.plan import Plan, PlannedUse
+    from assetctl.request import Plan, PlannedUse
 
 
 #: The fields that A1111 writes first; other options come after the assets.

@@ -129,11 +129,12 @@ class A1111(Face):
             Fields("POST", f"{_BASE}/txt2img", self._txt2img, "Make pictures of a text.", body=TXT2IMG, open=True),
             Fields(
                 "POST", f"{_BASE}/options", self._set_options, "Choose a checkpoint, a VAE, or settings.",
-                body={name: {"type": ["string", "null"]} for name in CHOICES}, open=True,
+                body=dict.fromkeys(CHOICES, TEXT | {"type": ["string", "null"]}), open=True,
             ),
             Fields(
                 "POST", f"{_BASE}/png-info", answers.png_info, "What a picture says of how it was made.",
                 body={"image": TEXT | {"maxLength": _LARGEST}}, required=("image",), open=True, largest=_LARGEST,
+                heavy=True,
             ),
             Fields("POST", f"{_BASE}/interrupt", self._interrupt, "Stop the job at work.", body={}, open=True),
             Fields("POST", f"{_BASE}/skip", self._skip, "Stop the picture at work, the last one.", body={}, open=True),
@@ -210,7 +211,7 @@ class A1111(Face):
     # pictures
 
     async def _txt2img(self, asked: Asked) -> dict[str, Any]:
-        wanted = await run_in_threadpool(self._wanted, asked)
+        wanted = await asked.worked_out(self._wanted, asked)
         number = None
 
         def begun(job: int) -> None:

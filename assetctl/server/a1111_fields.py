@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from assetctl.errors import UnusableError, UsageError
 from assetctl.options import MAX_SEED, RANDOM
 from assetctl.request import MAX_COUNT
+from assetctl.server.endpoints import PROMPT, TEXT, check_value
 from assetctl.server.requests import job_of
 from assetctl.server.waiting import about, not_yet, option_of, whole
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from assetctl.server.endpoints import Schema
 
-_TEXT: Schema = {"type": ["string", "null"]}
+_TEXT: Schema = TEXT | {"type": ["string", "null"]}
+_PROMPT: Schema = PROMPT | _TEXT
 _NUMBER: Schema = {"type": ["number", "null"]}
 _FLAG: Schema = {"type": ["boolean", "null"]}
 _LIST: Schema = {"type": ["array", "null"]}
@@ -73,7 +75,8 @@ _HARMLESS = (
 
 #: All fields of `txt2img`.
 TXT2IMG: Mapping[str, Schema] = {
-    **dict.fromkeys(("prompt", "negative_prompt", "sampler_name", "sampler_index", "scheduler"), _TEXT),
+    **dict.fromkeys(("prompt", "negative_prompt"), _PROMPT),
+    **dict.fromkeys(("sampler_name", "sampler_index", "scheduler"), _TEXT),
     **dict.fromkeys(("seed", "subseed", "batch_size", "n_iter", *_OBEYED), _NUMBER),
     **dict.fromkeys(("send_images", "override_settings_restore_afterwards"), _FLAG),
     **dict.fromkeys(("override_settings", "alwayson_scripts"), _OBJECT),
@@ -140,9 +143,8 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
             if value is not None and value not in _SETTINGS[name].idle:
                 found[_SETTINGS[name].option] = option_of(_SETTINGS[name].option, value, name)
         elif name in CHOICES:
-            if not isinstance(value, str | None):
-                with about(name):
-                    raise UsageError(f"{name} must be a text.", "GET /sdapi/v1/sd-models lists checkpoints.")
+            with about(name):
+                check_value(value, _TEXT, name)
         elif name in _FIXED:
             if not _is_one_of(value, _FIXED[name]):
                 with about(name):

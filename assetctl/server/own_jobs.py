@@ -67,7 +67,9 @@ async def _pull(asked: Asked) -> object:
 
 def _to_pull(asked: Asked) -> Job:
     body = dict(asked.body)
-    _see_remote(asked, body["reference"])
+    find_source(body["reference"], asked.registry.settings, paths=False)  # what cannot be meant is said now
+    if body.get("nsfw") and not body.get("previews"):
+        raise UsageError("nsfw says which previews may come.", "Add previews.")
     return _queued(asked, "pull", body, body.pop("priority", 0))
 
 
@@ -99,18 +101,7 @@ def _status(error: Mapping[str, Any]) -> int:
     return 500 if kind is None else status_of(kind("", None))
 
 
-def _see_remote(asked: Asked, reference: str) -> None:
-    """See that a reference leads to a source, and to no file of this machine.
-
-    Raises:
-        UsageError: It does not.
-    """
-    if find_source(reference, asked.registry.settings).name == "path":
-        raise UsageError("Files of this machine are not fetched over HTTP.", "Upload them: POST /v1/assets.")
-
-
 def _plan_pull(asked: Asked) -> PullPlan:
-    _see_remote(asked, asked.query["reference"])
     return asked.registry.plan_pull(asked.query["reference"])
 
 
@@ -291,7 +282,10 @@ JOBS = (
         "POST", "/v1/pull", _pull, "Fetch an asset from a source.", _JOB, query=_WAIT,
         body={
             "reference": NAME | {"description": "hf://ORG/REPO[@REVISION][/FILE], or a page's address."},
-            "name": NAME | {"description": "What the asset is to be called."}, "tags": NAMES, "priority": WHOLE,
+            "name": NAME | {"description": "What the asset is to be called."}, "tags": NAMES,
+            "previews": FLAG | {"description": "Whether a picture comes too that its source shows it by, made small."},
+            "nsfw": FLAG | {"description": "Whether that may be any, not just one that is rated as safe."},
+            "priority": WHOLE,
         },
         required=("reference",), status=202, also=200, group="Sources",
     ),

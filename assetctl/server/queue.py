@@ -41,6 +41,8 @@ class Progress:
         picture: Counted from 1, of `pictures`.
         preview: The latest look of it, a small PNG.
         made: Pictures that are done with.
+        files: Bytes of each file that came, and of how many, where that is known.
+        announced: Bytes of all files, where there are several.
         begun: When it was begun, on the clock of `time.monotonic`.
     """
 
@@ -51,7 +53,20 @@ class Progress:
     pictures: int = 0
     preview: bytes | None = None
     made: int = 0
+    files: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    announced: int | None = None
     begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """Bytes that came."""
+        return sum(done for done, _ in self.files.values())
+
+    @property
+    def total(self) -> int | None:
+        """Bytes in all, where they are known."""
+        totals = [total for _, total in self.files.values()]
+        return self.announced or (None if None in totals else sum(total or 0 for total in totals))
 
 
 class _End(NamedTuple):
@@ -382,6 +397,11 @@ class Queue:
             fraction = ((event["picture"] - 1) * event["steps"] + event["step"]) / max(pictures * event["steps"], 1)
             at = {name: event[name] for name in ("step", "steps", "picture", "pictures")}
             now = replace(before, fraction=fraction, **at)
+        elif event["event"] == "bytes":
+            now = replace(before, files={**before.files, event["file"]: (event["done"], event["total"])})
+            now = replace(now, fraction=min(now.done / now.total, 1.0) if now.total else 0.0)
+        elif event["event"] == "started" and event["total"] is not None:
+            now = replace(before, announced=event["total"])
         elif event["event"] == "preview":
             now = replace(before, preview=b64decode(event["image"]))
             event = {**event, "picture": max(before.picture, event["picture"])}

@@ -40,11 +40,14 @@ class JobView:
         kind: `generate`, `pull`, or `paint` for a command that borrows the worker.
         status: `queued`, `running`, `done`, `failed` or `cancelled`.
         priority: Those of a higher one come first; equal ones as they came.
-        progress: From 0 to 1.
+        progress: From 0 to 1, as far as that is known.
+        fetched: Bytes that a pull at work has by now.
+        total: Bytes that it fetches in all; `None` where nobody knows it.
         step: Of `steps`, of the picture at work.
         picture: Counted from 1, of `pictures`.
         request: What is wanted.
         images: Those that were made.
+        assets: Names of those that a pull brought.
         error: What it failed of.
         attempts: How often it was begun.
         url: Where this document is.
@@ -56,12 +59,15 @@ class JobView:
     status: str
     priority: int
     progress: float
+    fetched: int
+    total: int | None
     step: int
     steps: int
     picture: int
     pictures: int
     request: Mapping[str, Any]
     images: list[JobImage]
+    assets: list[str]
     error: Mapping[str, Any] | None
     attempts: int
     created_at: str
@@ -73,7 +79,9 @@ class JobView:
 
 def job_views(asked: Asked, jobs: Sequence[Job]) -> list[JobView]:
     """Jobs as they are shown."""
-    numbers = [number for job in jobs for number in job.pictures]
+    numbers = [number for job in jobs for number in job.pictures if job.kind != "pull"]
+    fetched = [number for job in jobs for number in job.pictures if job.kind == "pull"]
+    names = {each.id: each.name for each in asked.registry.assets(*fetched)} if fetched else {}
     made = {each.number: each for each in asked.registry.pictures(*numbers)} if numbers else {}
     views = []
     for job in jobs:
@@ -81,13 +89,15 @@ def job_views(asked: Asked, jobs: Sequence[Job]) -> list[JobView]:
         images = [
             JobImage(number, picture_url(asked, number), made[number].settings["seed"], made[number].image_sha256)
             for number in job.pictures
-            if number in made
+            if number in made and job.kind != "pull"
         ]
+        assets = [names[number] for number in job.pictures if number in names and job.kind == "pull"]
         url = f"{asked.base}/v1/jobs/{job.id}"
         views.append(
             JobView(
                 job.id, job.kind, job.status, job.priority, 1.0 if job.status == "done" else progress.fraction,
-                progress.step, progress.steps, progress.picture, progress.pictures, _shown(job.request), images,
+                progress.done, progress.total or None,
+                progress.step, progress.steps, progress.picture, progress.pictures, _shown(job.request), images, assets,
                 job.error, job.attempts, job.created_at, job.started_at, job.finished_at, url, f"{url}/events",
             )
         )  # fmt: skip

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from assetctl.catalog import Generation
     from assetctl.catalog.jobs import Job
 
+#: Characters of a field that an error names.
+_LONGEST = 100
+
 #: What a face cannot do at all is answered with this status.
 NOT_YET = 501
 
@@ -82,7 +85,7 @@ def about(field: str) -> Iterator[None]:
     try:
         yield
     except AssetctlError as error:
-        error.reference = error.reference or field
+        error.reference = error.reference or field[:_LONGEST]
         raise
 
 

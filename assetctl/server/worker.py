@@ -6,6 +6,7 @@ ends it ends too. It is a process of its own so that what kills it, a full memor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -17,7 +18,7 @@ import orjson
 
 from assetctl.errors import AssetctlError, GenerationError, InternalError
 from assetctl.registry import Registry
-from assetctl.run import Cancelled, Run, Saved, Step
+from assetctl.run import Cancelled, Run, Saved, Step, Warned
 from assetctl.server.plans import picture_said, plan_meant
 from assetctl.server.requests import lines_of
 from assetctl.wire import document
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from assetctl.operations.make.jobs import JobResult
-    from assetctl.plan import Backend
+    from assetctl.request import Backend
     from assetctl.run import Event
 
 #: Seconds after which a worker whose server is gone ends, wherever it is.
@@ -96,7 +97,7 @@ class Worker:
         made: list[int] = []
         try:
             if kind == "pull":
-                self._registry.pull(request["reference"], run=self._runs[job])
+                made += self._pull(request, self._runs[job])
             elif kind == "paint":
                 self._paint(job, request)
             else:
@@ -115,6 +116,15 @@ class Worker:
             self._tell(job, ended="failed", pictures=made, error=error_document(defect))
         finally:
             del self._runs[job]
+
+    def _pull(self, request: Mapping[str, Any], run: Run) -> list[int]:
+        """Fetch what a job names, and say which assets it came to."""
+        how = {name: request[name] for name in ("name", "tags", "previews", "nsfw") if request.get(name) is not None}
+        result = self._registry.pull(request["reference"], run=run, **how)
+        for each in result.all:
+            for text in each.warnings:
+                run.tell(Warned(task=request["reference"], message=text))
+        return [each.asset.id for each in result.all]
 
     def _make(self, job: int, request: Mapping[str, Any], made: list[int]) -> None:
         """Make the pictures of a job that are not there, and say which there are."""
@@ -144,7 +154,7 @@ class Worker:
 
     def _tell(self, job: int, **said: object) -> None:
         line = orjson.dumps({"job": job, **said})
-        with self._telling:
+        with self._telling, contextlib.suppress(BrokenPipeError):  # the server is gone, and this process ends too
             self._told.write(line + b"\n")
             self._told.flush()
 
@@ -153,7 +163,7 @@ def work(make_backend: Callable[[Registry], Backend] = Registry.backend) -> None
     """Work for the server that started this process, in the home that the command line names."""
     told = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
-    with Registry.open(sys.argv[1]) as registry:
+    with Registry.open(sys.argv[1], paths=False) as registry:
         Worker(registry, make_backend(registry), told).serve(sys.stdin.buffer)
 
 

@@ -35,24 +35,36 @@ _FORMS = (
 )
 
 
-def find_source(reference: str, settings: Settings) -> Source:
+def find_source(reference: str, settings: Settings, *, paths: bool = True) -> Source:
     """The source in whose way `reference` is written.
+
+    Args:
+        reference: As somebody wrote it.
+        settings: The settings in force.
+        paths: Whether files of this machine are meant too. Without, nothing here is looked at, so that nobody elsewhere
+            is told what lies on the disk.
 
     Raises:
         UsageError: It is written in no source's way.
     """
     for module in _modules():
-        if reference.lower().startswith(getattr(module, "SCHEMES", ())):
+        is_bare = not paths and hasattr(module, "is_bare") and module.is_bare(reference)
+        if is_bare or reference.lower().startswith(getattr(module, "SCHEMES", ())):
             made: Source = module.source(settings)
             return made
     for make in _sources():
         source = make(settings)
+        if not paths and source.name == "path":
+            continue
         try:
             accepted = source.accepts(reference)
         except ValueError:  # `https://[`
             raise UsageError(f"{misspelt(reference)!r} is not a usable address.", _FORMS) from None
         if accepted:
             return source
+    if not paths:
+        message = f"{misspelt(reference)!r} names no source, and files of this machine are not fetched over HTTP."
+        raise UsageError(message, "Upload a file: POST /v1/assets. Elsewhere: hf://ORG/REPO[/FILE], civitai:MODEL.")
     raise UsageError(f"{misspelt(reference)!r} is not something that assetctl can fetch.", _FORMS)
 
 

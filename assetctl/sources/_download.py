@@ -22,8 +22,7 @@ from assetctl.files.disk import DirectFile, storage_errors
 from assetctl.files.safetensors import MODEL_SUFFIXES, sniff
 from assetctl.sources import _partial
 from assetctl.sources._partial import Flow, Promise
-from assetctl.sources._web import length_of, refuse_packed
-from assetctl.sources._wire import NAMED
+from assetctl.sources._web import NAMED, length_of, refuse_packed
 from assetctl.sources.base import need_network
 
 if TYPE_CHECKING:

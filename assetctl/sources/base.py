@@ -393,6 +393,27 @@ class Describing(Protocol):
         ...
 
 
+@runtime_checkable
+class Picturing(Protocol):
+    """A source that shows by pictures what things are like."""
+
+    name: str
+
+    def pictures(self, sha256: str | None, origin: Origin | None, *, nsfw: bool) -> Sequence[Way]:
+        """The ways to pictures of bytes with this hash, or that came from there, the one that shows them best first.
+
+        Args:
+            sha256: Of the bytes, where they are those of one file.
+            origin: Where they came from.
+            nsfw: Whether those come too of which it does not say that everybody may see them.
+
+        Raises:
+            SourceNotFoundError: It knows nothing of them.
+            SourceError: It cannot be reached.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Newest:
     """The newest version of something at its source, where that is another than is here.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from assetctl.run import Run
     from assetctl.sources.base import RemoteFile, Resolution, Source, Way
 
-__all__ = ["Transferred", "fetched_bytes", "transfer"]
+__all__ = ["Transferred", "fetched", "fetched_bytes", "transfer"]
 
 #: Files of a folder that are fetched at a time.
 _FILES = 4
@@ -65,6 +65,28 @@ def transfer(source: Source, resolution: Resolution, into: Path, run: Run, task:
         Cancelled: The run is; what came so far is kept.
     """
     return _Transfer(source, resolution, into, task).carry_out(run)
+
+
+def fetched(way: Way, most: int, longest: float, run: Run) -> bytes:
+    """What a small file holds, which nobody promised anything of.
+
+    Args:
+        way: To it.
+        most: Bytes that it may have.
+        longest: Seconds that it may take.
+        run: What ends the waiting.
+
+    Raises:
+        SourceError: The source failed, or it is larger, or takes longer.
+        Cancelled: The run is.
+    """
+    from assetctl.sources import _download, _web  # noqa: PLC0415 - the network's clients are slow to import
+
+    need_network(way.what, offline=way.offline)
+    with cancellable(run), way.errors(way.what), _download.ask(way, way.headers()) as response:
+        way.check(response)
+        _web.refuse_packed(response, way.what)
+        return _web.read(response, way.what, most, longest)
 
 
 class _Transfer:

@@ -124,7 +124,7 @@ def _name_in(shown: str) -> str:
 
 
 def _warnings(address: str) -> tuple[str, ...]:
-    from assetctl.sources._wire import Zone, zone_of_host  # noqa: PLC0415 - comes with the client
+    from assetctl.sources._web import Zone, zone_of_host  # noqa: PLC0415 - comes with the client
 
     parts = urlsplit(address)
     if parts.scheme == "https" or zone_of_host(parts.hostname or "") is Zone.HERE:

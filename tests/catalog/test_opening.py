@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 from material import write_safetensors
 
 from assetctl.catalog import Catalog, GenerationFilter, NewAsset
-from assetctl.catalog.catalog import connect_for_writing, migrations_folder
-from assetctl.catalog.models import Row, make_engine
+from assetctl.catalog.catalog import connect_for_writing
+from assetctl.catalog.models import Row, make_engine, migrations_folder
 from assetctl.catalog.rows import ASSET, HEAD, TABLES
 from assetctl.errors import CatalogError, CatalogTooNewError, NotFoundError, StorageError
 from assetctl.types import Asset, Identification

@@ -10,7 +10,7 @@ import pytest
 from disks import fill, refused_writes, small_disk
 
 from assetctl.catalog import Catalog, NewAsset
-from assetctl.catalog.unwritable import SIZE, reserve_of
+from assetctl.catalog.catalog import KEPT, reserve_of
 from assetctl.errors import StorageError
 from assetctl.operations.workspace import Workspace
 from assetctl.settings import Settings
@@ -52,8 +52,8 @@ def test_writing_keeps_room_for_the_catalog_and_reading_does_not(tmp_path):
     assert not reserve_of(path).exists()
     fresh(tmp_path, 1)
     status = reserve_of(path).stat()
-    assert status.st_size == SIZE
-    assert status.st_blocks * 512 >= SIZE  # really taken
+    assert status.st_size == KEPT
+    assert status.st_blocks * 512 >= KEPT  # really taken
 
 
 def test_an_asset_is_forgotten_on_a_full_disk(disk):
@@ -73,7 +73,7 @@ def test_an_asset_is_forgotten_on_a_full_disk(disk):
     with workspace(disk / "home").reserve():
         pass
     fresh(disk / "home")
-    assert reserve_of(space.settings.catalog).stat().st_size == SIZE
+    assert reserve_of(space.settings.catalog).stat().st_size == KEPT
 
 
 def test_without_it_a_full_disk_is_told_of_and_nothing_is_changed(disk):
@@ -93,8 +93,8 @@ def test_the_room_is_kept_again_once_there_is_space(disk):
     taken = fill(disk)
     reserve = reserve_of(disk / "home" / "catalog.db")
     with workspace(disk / "home").reserve():
-        os.truncate(taken, taken.stat().st_size - 2 * SIZE)
-    assert reserve.stat().st_size == SIZE
+        os.truncate(taken, taken.stat().st_size - 2 * KEPT)
+    assert reserve.stat().st_size == KEPT
     with workspace(disk / "home").reserve():  # half of it is free: nothing needs to be given back
         assert reserve.exists()
 
@@ -106,13 +106,13 @@ def test_where_a_quota_refuses_the_room_is_given_back_too(tmp_path):
         assert not reserve.exists()
     assert not reserve.exists()
     fresh(tmp_path, 1)
-    assert reserve.stat().st_size == SIZE
+    assert reserve.stat().st_size == KEPT
 
 
 def test_where_there_is_room_nothing_is_given_back(tmp_path):
     fresh(tmp_path, 1)
     with workspace(tmp_path).reserve():
-        assert reserve_of(tmp_path / "catalog.db").stat().st_size == SIZE
+        assert reserve_of(tmp_path / "catalog.db").stat().st_size == KEPT
     assert [path.name for path in tmp_path.iterdir() if "catalog" not in path.name] == []
 
 
@@ -124,7 +124,7 @@ def test_a_disk_without_plenty_of_space_keeps_its_last_room(tmp_path):
 
 OTHERS = {
     "notes": lambda path: path.write_bytes(b"my notes"),
-    "as large": lambda path: path.write_bytes(b"mine" + bytes(SIZE - 4)),
+    "as large": lambda path: path.write_bytes(b"mine" + bytes(KEPT - 4)),
     "another name of a file": lambda path: path.hardlink_to(path.with_name("elsewhere")),
     "a link": lambda path: path.symlink_to(path.with_name("elsewhere")),
     "a folder": lambda path: path.mkdir(),
@@ -152,7 +152,7 @@ def test_one_that_was_cut_short_is_made_anew(tmp_path):
     reserve = reserve_of(tmp_path / "catalog.db")
     os.truncate(reserve, 5000)
     fresh(tmp_path, 1)
-    assert reserve.stat().st_size == SIZE
+    assert reserve.stat().st_size == KEPT
 
 
 def test_two_commands_share_the_room(disk):
@@ -165,6 +165,6 @@ def test_two_commands_share_the_room(disk):
                 writer.remove(number)
     one.close()
     other.close()
-    assert shutil.disk_usage(disk).free > SIZE // 2
+    assert shutil.disk_usage(disk).free > KEPT // 2
     with sqlite3.connect(disk / "home" / "catalog.db") as connection:
         assert connection.execute("SELECT count(*) FROM assets").fetchone() == (198,)

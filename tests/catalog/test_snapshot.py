@@ -15,7 +15,7 @@ import pytest
 from disks import fill, give_up_rights, refused_writes, small_disk, unwritable
 
 from assetctl.catalog import Catalog, NewAsset
-from assetctl.catalog.unwritable import snapshot
+from assetctl.catalog.snapshot import snapshot
 from assetctl.errors import CatalogError, StorageError
 from assetctl.types import AssetFile, Identification
 

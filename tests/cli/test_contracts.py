@@ -9,7 +9,7 @@ import re
 import pytest
 from material import write_embedding, write_lora
 
-from assetctl.cli.commands import COMMANDS, load
+from assetctl.cli.main import COMMANDS, load
 
 ASSET_KEYS = {
     "name", "kind", "family", "base_model", "variant", "prediction", "format", "layout", "size", "sha256",

@@ -13,7 +13,8 @@ from terminal import at_a_terminal, needs_terminal
 
 import assetctl as package
 from assetctl import Output, Registry, Request
-from assetctl.cli.commands import COMMANDS, ELSEWHERE, PANELS
+from assetctl.cli.failures import ELSEWHERE
+from assetctl.cli.main import COMMANDS, PANELS
 from assetctl.cli.pictures import open_pictures
 from assetctl.cli.session import Session
 from assetctl.errors import UsageError

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -59,6 +61,28 @@ def home(made, tmp_path, monkeypatch):
     monkeypatch.setenv("ASSETCTL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ASSETCTL_DTYPE", "fp32")
     return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["reproduce {}/cat.png", "generate a -c dream", "generate a -c dream --grid steps:2,3",
+     "generate -c dream --batch {}/jobs.jsonl", "generate {{a|b}} --dynamic -c dream"],
+)  # fmt: skip
+def test_what_would_be_made_is_told_without_torch(made, home, command):
+    import torch
+
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("torch alone knows its card")
+    (made / "jobs.jsonl").write_text('{"prompt": "a"}\n', "utf-8")
+    words = command.format(made).split()
+    arguments = [sys.executable, "-X", "importtime", "-m", "assetctl", *words, "--dry-run", "--json"]
+    ended = subprocess.run(arguments, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-500:]
+    names = {line.rpartition(b"|")[2].strip() for line in ended.stderr.splitlines()}
+    assert b"assetctl.operations.make.plan" in names
+    assert names & {b"torch", b"diffusers", b"transformers", b"numpy"} == set()
+    data = orjson.loads(ended.stdout)["data"]
+    assert "remarks" not in data or data["remarks"] == []  # of a picture that torch itself told where it was made
 
 
 def verdict(ended) -> str:

@@ -8,7 +8,7 @@ from documents import hold
 from material import write_lora
 from selections import picture_entry
 
-from assetctl.cli.commands import COMMANDS
+from assetctl.cli.main import COMMANDS
 from assetctl.registry import Registry
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from generation.conftest import Models
 
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
 
 # what diffusers and peft warn of in a plain script is not ours to mend
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
@@ -261,7 +261,7 @@ def test_a_checkpoint_that_lacks_weights_is_an_error(models: Models, tmp_path: P
     del tensors["model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight"]
     path = tmp_path / "holed.safetensors"
     save_file(tensors, path)
-    with pytest.raises(GenerationError, match="holed could not be loaded: it lacks weights"):
+    with pytest.raises(GenerationError, match=r"holed\.safetensors lacks weights of its UNet: .*attn1\.to_q\.weight"):
         ours(tiny.plan(tiny.asset(path, "checkpoint", "sd1"), tokenizer=models.vocabulary))
 
 
@@ -311,7 +311,7 @@ def test_a_pickle_under_a_safetensors_name_is_refused(models: Models, tmp_path: 
 
 @pytest.mark.usefixtures("models")
 def test_precision_follows_the_device():
-    from assetctl.generation.diffusers.runtime import choose_device, choose_dtype, nearest
+    from assetctl.generation.diffusers.environment import choose_device, choose_dtype, nearest
 
     assert choose_dtype("auto", "cpu") == choose_dtype("auto", "cpu", "comfyui") == "fp32"
     assert choose_dtype("auto", "cuda") == choose_dtype("auto", "cuda", "comfyui") == "fp16"
@@ -397,6 +397,9 @@ def test_the_environment_is_that_of_a_picture_and_takes_what_is_there():
     assert (here["device"], here["dtype"], here["threads"]) == ("cpu", "fp32", "3")
     assert here.keys() >= {"processor", "python", "pillow", "torch"}
     assert DiffusersBackend().environment("quantum", "fp8", None)["device"] in ("cpu", "cuda", "mps")
+    code = "from assetctl.generation.diffusers import DiffusersBackend as B; print(B().environment('cpu', 'auto', 3))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # without torch
+    assert done.stdout.strip() == str(DiffusersBackend().environment("cpu", "auto", 3))
 
 
 @pytest.mark.parametrize("chosen", [None, "ACTIVE"])

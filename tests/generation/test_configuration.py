@@ -17,6 +17,7 @@ from assetctl.generation.configuration import (
     write_configuration,
 )
 from assetctl.generation.folders import check_folder, model_index
+from assetctl.generation.weights import wanted
 
 #: Keys that a configuration has without a say in what is computed.
 NOTES = {"_class_name", "_diffusers_version", "_name_or_path", "architectures", "transformers_version", "torch_dtype"}
@@ -91,25 +92,19 @@ def test_a_written_tokenizer_pads_and_splits_as_the_published_one(corpus: Path, 
 
 
 def small_header(rows: int) -> Header:
-    """As much of an SD 1 checkpoint as a configuration is read from."""
-    unet, vae, text = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model."
-    shapes = {
-        unet + "input_blocks.0.0.weight": (32, 4, 3, 3),
-        unet + "input_blocks.1.0.in_layers.2.weight": (32, 32, 3, 3),
-        unet + "input_blocks.1.1.proj_in.weight": (32, 32, 1, 1),
-        unet + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (32, 64),
-        unet + "input_blocks.2.0.op.weight": (32, 32, 3, 3),
-        unet + "input_blocks.3.0.in_layers.2.weight": (64, 32, 3, 3),
-        unet + "out.2.weight": (4, 32, 3, 3),
-        vae + "encoder.conv_in.weight": (32, 3, 3, 3),
-        vae + "encoder.conv_out.weight": (8, 32, 3, 3),
-        vae + "encoder.down.0.block.0.conv1.weight": (32, 32, 3, 3),
-        vae + "decoder.conv_out.weight": (3, 32, 3, 3),
-        text + "embeddings.token_embedding.weight": (rows, 64),
-        text + "embeddings.position_embedding.weight": (77, 64),
-        text + "encoder.layers.0.mlp.fc1.weight": (128, 64),
-    }
-    tensors = {name: {"dtype": "F32", "shape": list(shape)} for name, shape in shapes.items()}
+    """A small SD 1 checkpoint, whose last level has no attention."""
+    unet = {"block_out_channels": [32, 64], "layers_per_block": 1, "cross_attention_dim": 64,
+            "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+            "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]}  # fmt: skip
+    vae = {"block_out_channels": [32], "down_block_types": ["DownEncoderBlock2D"]}
+    text = {"vocab_size": rows, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1}
+    tables = (
+        wanted(unet, "unet", "model.diffusion_model.", "ldm"),
+        wanted(vae, "vae", "first_stage_model.", "ldm"),
+        wanted(text, "text_encoder", "cond_stage_model.transformer.text_model."),
+    )
+    shapes = {name: shape for table in tables for name, shape in zip(table.names, table.shapes, strict=True)}
+    tensors = {name: {"dtype": "F32", "shape": shape} for name, shape in shapes.items()}
     return Header(Path("small.safetensors"), 0, 0, tensors, {})
 
 

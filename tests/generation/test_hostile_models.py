@@ -22,14 +22,14 @@ from assetctl.files.safetensors import Header, read_header
 from assetctl.generation.configuration import unet_config
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, hand_over, hand_over_vae
-from assetctl.generation.parts import check_lora
+from assetctl.generation.parts import check_lora, copy_tokenizer
 from assetctl.identify.folder import identify_diffusers
 from assetctl.run import Run
 
 if TYPE_CHECKING:
     from generation.conftest import Models
 
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 
@@ -203,8 +203,8 @@ def test_words_that_were_added_to_a_tokenizer_are_kept(folder: Path, tmp_path: P
     from transformers import CLIPTokenizer
 
     (folder / "tokenizer" / "added_tokens.json").write_text('{"<mine>": 600}', "utf-8")
-    handed = hand_over(folder, "sd1", tmp_path / "handed")
-    assert CLIPTokenizer.from_pretrained(handed / "tokenizer").convert_tokens_to_ids("<mine>") in (523, 600)
+    copy_tokenizer(folder / "tokenizer", folder, tmp_path / "handed")
+    assert CLIPTokenizer.from_pretrained(tmp_path / "handed").convert_tokens_to_ids("<mine>") in (523, 600)
 
 
 @pytest.mark.parametrize(("name", "family"), [("sd15", "sd1"), ("sdxl", "sdxl")])
@@ -212,7 +212,7 @@ def test_published_configurations_are_handed_over_with_all_that_they_set(
     corpus: Path, tmp_path: Path, name: str, family: str
 ):
     published = corpus / "diffusers-configs" / name
-    handed = hand_over(published, family, tmp_path / "handed", weights=False)
+    handed = hand_over(published, family, tmp_path / "handed", see_part=lambda *_: None)
     for part in ("unet", "vae", "text_encoder", "scheduler"):
         file = "scheduler_config.json" if part == "scheduler" else "config.json"
         given, kept = (json.loads((folder / part / file).read_text("utf-8")) for folder in (published, handed))
@@ -404,7 +404,8 @@ def test_a_loras_tensor_without_a_byte_in_it_is_refused(models: Models, tmp_path
 
 
 def test_what_goes_wrong_is_told_of_the_persons_folder_and_not_of_ours(folder: Path):
-    change(folder / "unet" / "config.json", time_embedding_dim=64)
+    change(folder / "model_index.json", scheduler=["diffusers", "DPMSolverMultistepScheduler"])
+    change(folder / "scheduler" / "scheduler_config.json", algorithm_type="unheard_of")
     message = refusal(folder).message
     assert message.startswith("spoilt could not be loaded")
     assert "assetctl-" not in message

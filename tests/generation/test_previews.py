@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from generation import tiny
+from painting import Painter
 from PIL import Image
 
 from assetctl.demo import demo_assets
@@ -14,7 +15,6 @@ from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.families import build_of
 from assetctl.identify.plugins import driven_families, family_called
 from assetctl.operations.make.generate import InterruptedGenerationError
-from assetctl.plan import Picture
 from assetctl.registry import Registry
 from assetctl.request import Output, Request
 from assetctl.run import Cancelled, Event, Preview, Run, Saved, Step
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from generation.conftest import Models
 
-    from assetctl.plan import Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 
@@ -83,27 +82,11 @@ def test_every_family_that_is_driven_says_what_it_is_made_of():
 
 
 def size_of(png: bytes) -> tuple[int, int]:
-    from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
         size: tuple[int, int] = image.size
         return size
-
-
-class Painter:
-    """A backend that tells of each picture as one by itself, as every backend does."""
-
-    name = "painter"
-
-    def environment(self, *_: object) -> dict[str, str]:
-        return {"device": "cpu", "dtype": "fp32", "threads": "1"}
-
-    def generate(self, plan: Plan, run: Run) -> Iterator[Picture]:
-        for number, seed in enumerate(plan.seeds, 1):
-            run.tell(Step(picture=number, pictures=len(plan.seeds), step=1, steps=1))
-            run.tell(Preview(picture=number, step=1, image=b""))
-            yield Picture(Image.new("RGB", (8, 8)), seed, self.environment())
 
 
 @pytest.fixture
@@ -118,10 +101,11 @@ def asked(seed: int, path: Path | None = None) -> Request:
     return Request.of("a red star", checkpoint="demo-checkpoint", steps=1, seed=seed, output=output)
 
 
-def test_each_picture_of_several_plans_is_told_of_as_one_of_all(demo: Registry):
+def test_each_picture_of_several_plans_is_told_of_as_one_of_all(demo: Registry, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PAINTER_STEPS", "1")
     heard: list[Event] = []
-    demo.generate_each([asked(seed) for seed in (5, 6, 7)], backend=Painter(), run=Run(heard.append))
-    demo.generate_grid(asked(5), "seed: 5, 6, 7", backend=Painter(), run=Run(heard.append))
+    demo.generate_each([asked(seed) for seed in (5, 6, 7)], backend=Painter(), run=Run(heard.append, previews=True))
+    demo.generate_grid(asked(5), "seed: 5, 6, 7", backend=Painter(), run=Run(heard.append, previews=True))
     assert [(each.picture, each.pictures) for each in heard if isinstance(each, Step)] == 2 * [(1, 3), (2, 3), (3, 3)]
     assert [each.picture for each in heard if isinstance(each, Preview)] == 2 * [1, 2, 3]
 

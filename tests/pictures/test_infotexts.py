@@ -15,8 +15,8 @@ from pictures.expected import SETTINGS, read_of
 from tables import table
 
 from assetctl.pictures import PictureParameters, UsedAsset, infotext, parse_infotext
-from assetctl.pictures.parameters import clean
 from assetctl.prompt import without_tags
+from assetctl.text import clean
 
 CORPUS = Path(__file__).resolve().parents[2] / "../shared/corpus/infotexts.json"
 

@@ -7,10 +7,8 @@ import base64
 import io
 import json
 import socket
-import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import headers
@@ -29,7 +27,7 @@ webuiapi = pytest.importorskip("webuiapi")
 import painting  # noqa: E402
 from served import served  # noqa: E402 - which needs starlette
 
-TENSORS = whole_checkpoint() | {"cond_stage_model.transformer.text_model.encoder.layers.1.mlp.fc1.weight": [768, 768]}
+TENSORS = whole_checkpoint(layers=2)
 LORA = headers.lora({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (768, 8)})
 
 
@@ -44,16 +42,11 @@ def fill(folder):
     return folder / "home"
 
 
-@contextmanager
 def serving(home, **variables):
     from assetctl.server.a1111 import A1111
     from assetctl.server.own import OWN
 
-    command = [sys.executable, painting.__file__, str(home)]
-    with pytest.MonkeyPatch.context() as patch, served(home, faces=[OWN, A1111()], command=command) as server:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        yield server
+    return served(home, faces=[OWN, A1111()], **variables)
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shlex
-import struct
 import subprocess
 import sys
-import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +15,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from written_pictures import HOSTILES, near, picture
 
 from assetctl import Registry
 from assetctl.operations.library.edit import Changes
@@ -30,12 +29,6 @@ from served import served  # noqa: E402 - which needs starlette
 LORA = headers.lora({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (768, 8)})
 HOSTILE = "<img src=x onerror=alert(1)> & 'quotes' \" 50% #1?"
 WORDS = "<script>alert(1)</script>"
-
-
-def picture(color, size=(40, 30), form="PNG"):
-    made = io.BytesIO()
-    Image.new("RGB", size, color).save(made, form)
-    return made.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -284,10 +277,6 @@ def color_of(reply):
     return image.convert("RGB").getpixel((1, 1))
 
 
-def near(color, wanted):
-    return all(abs(one - other) < 12 for one, other in zip(color, wanted, strict=True))
-
-
 def test_a_picture_beside_the_file_shows_it(server):
     assert near(color_of(thumbnail(server, "whiskers")), (255, 0, 0))
     again = server.get(
@@ -325,28 +314,6 @@ def test_what_cannot_show_an_asset_is_refused(server, wrong):
 
     with pytest.raises(AssetctlError):
         server.registry.edit("whiskers", Changes(preview=wrong))
-
-
-def bomb():
-    """A PNG of some kilobytes that would be gigabytes."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = zlib.compress(bytes(10**7), 9)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", rows)
-        + chunk(b"IEND", b"")
-    )
-
-
-HOSTILES = {
-    "bomb": bomb(), "cut": picture("green", (600, 600))[:200], "empty": b"",
-    "words": b"\x89PNG\r\n\x1a\n" + b"x" * 1000,
-    "svg": b"<svg onload='alert(1)'/>", "gif": picture("red", form="GIF"), "tiff": picture("red", form="TIFF"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILES)

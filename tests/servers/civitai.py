@@ -37,6 +37,8 @@ class Civitai:
     early: set[int] = field(default_factory=set)
     #: Send this body to whoever downloads, with this type.
     instead: tuple[bytes, str] | None = None
+    #: Fail, whatever is asked.
+    broken: bool = False
 
     def add(self, model: int, version: int, *files: tuple[str, bytes], **said: Any) -> dict[str, Any]:
         """Publish a version with its files; `model_said` goes to the model."""
@@ -125,8 +127,12 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization")
         self.civitai.requests.append((self.name, self.path, token))
         self.path = self.path.removeprefix("/gate")  # as if a gateway stood before it
-        if self.name == "storage":
+        if self.civitai.broken:
+            self._send(500, b"", "text/plain")
+        elif self.name == "storage":
             self._stored()
+        elif self.path.startswith("/led?to="):
+            self._redirect(self.path.removeprefix("/led?to="))
         elif self.path == "/login":
             self._send(200, b"<!DOCTYPE html><html><title>Log in</title></html>", "text/html")
         elif match := re.fullmatch(r"/api/download/models/(\d+)", urlsplit(self.path).path):
@@ -198,9 +204,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _stored(self) -> None:
-        content, kind = self.civitai.files[urlsplit(self.path).path[1:]], "application/octet-stream"
+        content, kind = self.civitai.files.get(urlsplit(self.path).path[1:]), "application/octet-stream"
         if self.civitai.instead is not None:
             content, kind = self.civitai.instead
+        if content is None:
+            self._send(404, b"", "text/plain")
+            return
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
             self._send(200, content, kind)

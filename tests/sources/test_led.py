@@ -10,7 +10,7 @@ from fetching import fetch
 from servers.scripted import answer, scripted
 
 from assetctl.errors import SourceError
-from assetctl.sources._wire import NAMED, AstrayError, Wire, Zone
+from assetctl.sources._web import NAMED, AstrayError, Wire, Zone
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
 from assetctl.sources.url import UrlSource

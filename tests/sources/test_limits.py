@@ -19,7 +19,7 @@ from servers.scripted import answer, scripted
 
 from assetctl.errors import AssetctlError, HashMismatchError, SourceError, StorageError
 from assetctl.run import Run
-from assetctl.sources import _download, _web, _wire
+from assetctl.sources import _download, _web
 from assetctl.sources.base import RemoteFile, Way, digests
 from assetctl.sources.civitai import CivitaiSource
 from assetctl.sources.huggingface import HuggingFaceSource
@@ -118,9 +118,9 @@ def test_an_answer_may_be_packed_and_in_pieces(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_wire, "WINDOW", 0.3)
-    monkeypatch.setattr(_wire, "LONGEST_READ", 0.4)
-    monkeypatch.setattr(_wire, "_LOOK", 0.05)
+    monkeypatch.setattr(_web, "WINDOW", 0.3)
+    monkeypatch.setattr(_web, "LONGEST_READ", 0.4)
+    monkeypatch.setattr(_web, "_LOOK", 0.05)
     monkeypatch.setattr(_web, "_LONGEST", 1.0)
 
 

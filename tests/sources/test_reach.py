@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assetctl.sources._wire import Zone, may_lead, zone_of_address, zone_of_host
+from assetctl.sources._web import Zone, may_lead, zone_of_address, zone_of_host
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from assetctl.sources._wire import Wire
+from assetctl.sources._web import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

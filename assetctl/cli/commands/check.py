@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assetctl.cli.render import show_report, show_rules
 from assetctl.cli.request import (
     AutoEmbeddingsOption,
     CheckpointOption,
@@ -26,8 +25,22 @@ from assetctl.cli.request import (
     with_recipe,
 )
 from assetctl.cli.session import Session, command
+from assetctl.errors import IncompatibleError
 from assetctl.request import Request
 from assetctl.types import PURPOSES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from assetctl.cli.session import Output
+    from assetctl.compat.check import Rule
+    from assetctl.errors import AssetctlError
+    from assetctl.types import CheckReport, Coverage
+
+_MARKS = {"error": "✗", "warning": "!", "info": "·"}
+
+#: Rules whose findings say that something could not be told.
+_LEFT_OPEN = frozenset({"no_checkpoint", "not_compared", "unknown_family"})
 
 
 @command(
@@ -88,7 +101,7 @@ def app(
     comfyui` and `--for any` ask of fit alone: assetctl may not drive the family yet.
     """
     if rules:
-        show_rules(session.out, session.registry.rules())
+        _show_rules(session.out, session.registry.rules())
         return
     typed = Request.of(
         *read_prompts(prompt, negative),
@@ -105,6 +118,56 @@ def app(
     from assetctl.compat.check import refusal  # noqa: PLC0415 - loaded by now, and not for `--help`
 
     refused = refusal(report)
-    session.out.result(report, lambda: show_report(report, refused), ["ok" if refused is None else refused.code])
+    session.out.result(
+        report, lambda: _show_report(session.out, report, refused), ["ok" if refused is None else refused.code]
+    )
     if refused is not None:
         raise typer.Exit(refused.exit_code)
+
+
+def _show_rules(out: Output, rules: Sequence[Rule]) -> None:
+    """What a check looks for."""
+    rows = [(rule.name, ", ".join(rule.severities), rule.description) for rule in rules]
+    out.result(rules, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
+
+
+def _show_report(out: Output, report: CheckReport, refused: AssetctlError | None) -> None:
+    """A report as a page on stdout; `refused` is what its findings come to."""
+    for finding in report.findings:
+        out.line(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]")
+        if finding.hint:
+            out.line(f"    {finding.hint}")
+    for coverage in report.coverage:
+        told = f"  {coverage.lora}: changes {coverage.matched} of {coverage.modules} modules"
+        if coverage.unmatched or coverage.shape_conflicts:
+            told += f", {len(coverage.unmatched)} match nothing, {len(coverage.shape_conflicts)} have other shapes"
+        if coverage.elsewhere:
+            told += f", {len(coverage.elsewhere)} are of text encoders, which are not in this file"
+        out.line(told + _scaling(coverage))
+    out.line(_verdict(report, refused))
+
+
+def _verdict(report: CheckReport, refused: AssetctlError | None) -> str:
+    """The last line: whether it fits, and whether assetctl can generate with it or why not, where that was asked."""
+    if isinstance(refused, IncompatibleError):
+        return "✗ This selection cannot work together."
+    if refused is not None and not report.ok:
+        return f"✗ This selection cannot be used: {refused.message}"
+    fits = "This selection fits."
+    if any(finding.rule in _LEFT_OPEN for finding in report.findings):
+        fits = "Nothing speaks against this selection, as far as it could be compared."
+    if refused is not None:
+        return f"✗ {fits[:-1]}, but assetctl cannot generate this: {refused.message}"
+    return f"✓ {fits} assetctl can generate this." if report.can_generate else f"✓ {fits}"
+
+
+def _scaling(coverage: Coverage) -> str:
+    """Rank and alpha as people write them, or the range of each."""
+    parts = [
+        f"{name} {_range(found)}" for name, found in (("rank", coverage.ranks), ("alpha", coverage.alphas)) if found
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _range(numbers: Sequence[float]) -> str:
+    return f"{numbers[0]:g}" if len(numbers) == 1 else f"{numbers[0]:g} to {numbers[-1]:g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,7 +29,7 @@ _MOST_OTHERS = 5
     examples=[
         "assetctl pull hf://stabilityai/stable-diffusion-xl-base-1.0",
         "assetctl pull hf://ORG/REPO/whiskers.safetensors --tag cats",
-        "assetctl pull civitai:328553@368189",
+        "assetctl pull civitai:328553@368189 --previews",
         "assetctl pull ~/Downloads/whiskers.safetensors --name whiskers",
         "assetctl pull civitai:328553 --dry-run",
         "assetctl pull civitai:328553@368189 --file 287459",
@@ -59,6 +59,12 @@ def app(
         str | None,
         typer.Option("--support", metavar="FAMILY", help="Fetch what single-file checkpoints need: sd1, sd2 or sdxl."),
     ] = None,
+    previews: Annotated[
+        bool, typer.Option("--previews", help="Keep a picture too that its page shows it by, made small.")
+    ] = False,
+    nsfw: Annotated[
+        bool, typer.Option("--nsfw", help="With --previews: any picture, not just one that is rated as safe.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would come, and fetch nothing.")] = False,
 ) -> None:
     """Bring assets into the store: verified, and never twice.
@@ -68,6 +74,7 @@ def app(
     """
     references = references or []
     _see_usage(references, name, support, file, every=every, dry_run=dry_run)
+    see_nsfw(previews=previews, nsfw=nsfw)
     if file is not None or every:
         references = [each for one in references for each in session.registry.files_of(one, file=file)]
         _see_one(references, name)
@@ -76,7 +83,7 @@ def app(
         return
     if support is not None:
         _pull_support(session, support)
-    results = _pull(session, references, name, tags or ())
+    results = _pull(session, references, name, tags=tags or (), previews=previews, nsfw=nsfw)
     pulled = [each for result in results if not isinstance(result, AssetctlError) for each in result.all]
     for result in pulled:
         session.out.note(f"{result.asset.name}: {'already here' if result.known else 'pulled'}, {result.asset.path}")
@@ -111,13 +118,26 @@ def _see_one(references: Sequence[str], name: str | None) -> None:
         raise UsageError("--name goes with one reference.", "Pull them one by one, or `assetctl edit` them later.")
 
 
+def see_nsfw(*, previews: bool, nsfw: bool) -> None:
+    """See that what says which previews come goes with them.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if nsfw and not previews:
+        raise UsageError("--nsfw says which previews may come.", "Add --previews.")
+
+
 def _pull(
-    session: Session, references: Sequence[str], name: str | None, tags: Sequence[str]
+    session: Session,
+    references: Sequence[str],
+    name: str | None,
+    **how: Any,  # noqa: ANN401 - as `Registry.pull` has them
 ) -> Sequence[PullResult | AssetctlError]:
     with session.out.progress() as run:
         if len(references) == 1:
-            return [session.registry.pull(references[0], name=name, tags=tags, run=run)]
-        return session.registry.pull_all(references, tags=tags, run=run)
+            return [session.registry.pull(references[0], name=name, run=run, **how)]
+        return session.registry.pull_all(references, run=run, **how)
 
 
 def _tell_others(session: Session, result: PullResult) -> None:

@@ -14,8 +14,7 @@ from assetctl.cli.pictures import (
     show_resolved,
     tell_result,
 )
-from assetctl.cli.render import show_findings
-from assetctl.cli.session import Session, command
+from assetctl.cli.session import Session, command, show_findings
 from assetctl.errors import StoppedError
 from assetctl.operations.make.generate import GenerationResult, SavedPicture
 from assetctl.operations.make.reproduce import Reproduced, Reproduction

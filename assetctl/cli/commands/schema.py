@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from assetctl.cli.commands import COMMANDS, load
+from assetctl.cli.main import COMMANDS, load
 from assetctl.cli.request import words_of_flag
 from assetctl.cli.session import Output, Session, command
 from assetctl.errors import NotFoundError

@@ -12,15 +12,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from assetctl.errors import MissingExtraError
+from assetctl.generation.diffusers.environment import choose_device, choose_dtype, describe, nearest
 from assetctl.options import complete
-from assetctl.plan import Picture
+from assetctl.request import Picture
 from assetctl.run import Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.generation.diffusers.kept import Kept
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.run import Run
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "PIL")
@@ -47,16 +48,14 @@ class DiffusersBackend:
     def environment(self, device: str, dtype: str, threads: int | None) -> dict[str, str]:
         """What a picture that is made here would record, asked for this device, precision and number of threads.
 
-        What cannot be had here is replaced by what can, as `auto` would. Loads torch, and no more.
+        What cannot be had here is replaced by what can, as `auto` would. torch is loaded only where it alone knows.
 
         Raises:
             MissingExtraError: torch, diffusers or what they need is not installed.
         """
         _require_packages()
         with _loading_libraries():
-            from assetctl.generation.diffusers.runtime import describe, nearest  # noqa: PLC0415 - torch
-
-        return describe(*nearest(device, dtype), threads)
+            return describe(*nearest(device, dtype), threads)
 
     def generate(self, plan: Plan, run: Run) -> Iterator[Picture]:
         """Make the plan's pictures one by one, telling the run that loading began, and of every step.
@@ -72,12 +71,7 @@ class DiffusersBackend:
         run.tell(Started(stage="load"))
         with _loading_libraries():
             from assetctl.generation.diffusers.kept import Kept  # noqa: PLC0415 - torch and diffusers
-            from assetctl.generation.diffusers.runtime import (  # noqa: PLC0415 - torch
-                choose_device,
-                choose_dtype,
-                describe,
-                using_threads,
-            )
+            from assetctl.generation.diffusers.runtime import using_threads  # noqa: PLC0415 - torch
             from assetctl.generation.diffusers.session import Session  # noqa: PLC0415 - likewise
 
         device = choose_device(plan.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ from safetensors.torch import load_file
 from assetctl.errors import UnusableError
 from assetctl.files.paths import write_json
 from assetctl.files.safetensors import read_header
-from assetctl.generation.bounds import within_bounds
-from assetctl.generation.configuration import vae_config, write_configuration
+from assetctl.generation.configuration import checked_vae_config, is_diffusers_vae, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.families import build_of
 from assetctl.generation.folders import hand_over, hand_over_vae
-from assetctl.generation.parts import check_lora, refuse_numbers
+from assetctl.generation.parts import check_lora, link
 from assetctl.samplers import SAMPLERS
 from assetctl.tensors.adapters import EMBEDDINGS, ENDINGS, as_kohya, kohya_name, unsupported_method, with_adapters_names
 from assetctl.tensors.networks import ldm_names
@@ -32,12 +30,8 @@ if TYPE_CHECKING:
 
     import torch
     from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin
-    from transformers import PreTrainedModel
 
-    from assetctl.plan import Plan, PlannedUse
-
-
-_VARIANT = re.compile(r"diffusion_pytorch_model\.(?!safetensors)([A-Za-z0-9_]+)(?:-\d{5}-of-\d{5})?\.safetensors")
+    from assetctl.request import Plan, PlannedUse
 
 
 def load_pipeline(plan: Plan, device: str, dtype: str, there: Mapping[str, Any]) -> DiffusionPipeline:
@@ -58,8 +52,6 @@ def load_pipeline(plan: Plan, device: str, dtype: str, there: Mapping[str, Any])
     with tempfile.TemporaryDirectory(prefix="assetctl-") as scratch:
         load = _from_folder if Path(checkpoint.path).is_dir() else _from_file
         pipeline = load(plan, Path(scratch), options | dict(there))
-    if "unet" not in there:
-        _require_whole(pipeline, checkpoint)
     pipeline.set_progress_bar_config(disable=True)
     with _loading(checkpoint):
         return pipeline.to(device)
@@ -142,49 +134,24 @@ def _from_folder(plan: Plan, scratch: Path, options: dict[str, Any]) -> Diffusio
     handed = hand_over(folder, family, scratch / "pipeline", own_vae="vae" not in options)
     pipeline_class = getattr(diffusers, build_of(family).pipeline)
     with _loading(checkpoint, handed):
-        pipeline = pipeline_class.from_pretrained(
-            str(handed), use_safetensors=True, variant=_variant(handed / "unet"), **options
-        )
-    for part in ("text_encoder", "text_encoder_2"):
-        if part not in options and (model := getattr(pipeline, part, None)) is not None:
-            _require_weights(handed / part, model, checkpoint)
-    return pipeline
-
-
-def _require_weights(folder: Path, model: PreTrainedModel, checkpoint: PlannedUse) -> None:
-    """Refuse a text encoder of which a folder lacks weights: transformers would make up random ones."""
-    there = {name for path in folder.glob("*.safetensors") for name in read_header(path).tensors}
-    # transformers has named them with and without this prefix
-    plain = {name.removeprefix("text_model.") for name in there}
-    missing = [name for name in model.state_dict() if name.removeprefix("text_model.") not in plain]
-    if missing:
-        raise UnusableError(
-            f"{checkpoint.name} lacks weights of its {folder.name}: {missing[0]}, and {len(missing) - 1} more.",
-            "Fetch it again, or choose another checkpoint.",
-        )
+        return pipeline_class.from_pretrained(str(handed), use_safetensors=True, **options)
 
 
 def _load_vae(vae: PlannedUse, family: str, scratch: Path, options: dict[str, Any]) -> AutoencoderKL:
-    path, own = Path(vae.path), scratch / "own"
+    path, own = Path(vae.path), scratch / "own" / "vae"
     if path.is_dir():
-        handed = hand_over_vae(path, own / "vae")
-        with _loading(vae, handed):
-            return diffusers.AutoencoderKL.from_pretrained(
-                str(handed), use_safetensors=True, variant=_variant(handed), **options
-            )
-    header = read_header(path)
-    refuse_numbers(header)
-    write_json(own / "vae" / "config.json", within_bounds(vae_config(header, family), "vae", path))
-    with _loading(vae):
-        return diffusers.AutoencoderKL.from_single_file(str(path), config=str(own), subfolder="vae", **options)
-
-
-def _variant(folder: Path) -> str | None:
-    """`fp16` where a folder holds only `diffusion_pytorch_model.fp16.safetensors`, and the like."""
-    names = [path.name for path in folder.glob("diffusion_pytorch_model*.safetensors")]
-    found = {match[1] for name in names if (match := _VARIANT.fullmatch(name))}
-    has_plain = any(not _VARIANT.fullmatch(name) for name in names)
-    return None if has_plain or not found else min(found)
+        hand_over_vae(path, own)
+    else:
+        header = read_header(path)
+        write_json(own / "config.json", checked_vae_config(header, family))
+        if not is_diffusers_vae(header):
+            with _loading(vae):
+                return diffusers.AutoencoderKL.from_single_file(
+                    str(path), config=str(own.parent), subfolder="vae", **options
+                )
+        link(path.resolve(), own / "diffusion_pytorch_model.safetensors")
+    with _loading(vae, own):
+        return diffusers.AutoencoderKL.from_pretrained(str(own), use_safetensors=True, **options)
 
 
 def _loading(asset: PlannedUse, place: Path | None = None) -> AbstractContextManager[None]:
@@ -192,29 +159,6 @@ def _loading(asset: PlannedUse, place: Path | None = None) -> AbstractContextMan
     hint = f"See what it is with `assetctl inspect {asset.typed}`."
     places = {} if place is None else {str(place): asset.path}
     return told(f"{asset.name} could not be loaded", hint, UnusableError, places)
-
-
-def _require_whole(pipeline: DiffusionPipeline, checkpoint: PlannedUse) -> None:
-    """Refuse what diffusers loads without a word: an inpainting UNet, a tokenizer of two words."""
-    if pipeline.unet.config.in_channels != pipeline.unet.config.out_channels:
-        raise UnusableError(
-            f"{checkpoint.name} paints over a given picture and cannot make one from text alone.",
-            "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`.",
-        )
-    for suffix in ("", "_2"):
-        tokenizer = getattr(pipeline, f"tokenizer{suffix}", None)
-        if tokenizer is not None:
-            _require_tokenizer(len(tokenizer), getattr(pipeline, f"text_encoder{suffix}"), checkpoint)
-
-
-def _require_tokenizer(words: int, encoder: PreTrainedModel, checkpoint: PlannedUse) -> None:
-    rows = encoder.get_input_embeddings().weight.shape[0]
-    # a folder may carry spare rows, but never fewer rows than words
-    if not rows // 2 <= words <= rows:
-        raise UnusableError(
-            f"{checkpoint.name} has a tokenizer of {words} words and a text encoder of {rows}.",
-            "Its tokenizer folder is missing or damaged: fetch the checkpoint again.",
-        )
 
 
 #: How names begin that diffusers writes.

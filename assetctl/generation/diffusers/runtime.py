@@ -1,13 +1,11 @@
-"""torch and its libraries as they run here: device, precision, versions, noise, failures."""
+"""torch and its libraries as they run here: threads, memory, noise, failures."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import logging
 import os
-import platform
 import signal
 import threading
 import warnings
@@ -19,8 +17,7 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from assetctl.errors import AssetctlError, GenerationError, UsageError
-from assetctl.samplers import FLAVOURS, sampled_by_diffusers
+from assetctl.errors import AssetctlError, GenerationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,59 +27,9 @@ if TYPE_CHECKING:
 
     _Maker = Callable[..., object]
 
-#: Flags of `/proc/cpuinfo` for processors that compute in bfloat16: x86 and ARM.
-_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-_CPUINFO = Path("/proc/cpuinfo")
-
 torch.get_num_threads()  # some OpenMP read their environment only now
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
-
-
-def choose_device(wanted: str) -> str:
-    """The torch device for a setting: `auto` is the best there is.
-
-    Raises:
-        UsageError: The device is not there.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there.get(wanted.partition(":")[0], False):
-        present = ", ".join(name for name, is_there in there.items() if is_there)
-        raise UsageError(f"This torch has no device {wanted!r}.", f"Set device to auto or one of: {present}.")
-    return wanted
-
-
-def choose_dtype(wanted: str, device: str, flavour: str = FLAVOURS[0]) -> str:
-    """The precision for a setting: `auto` is the fastest that is safe on `device`, or that of another program.
-
-    A CPU computes fp16 a hundred times slower than bf16, so it is never used there. A1111 and ComfyUI compute in fp16
-    on a GPU and in fp32 on a CPU.
-
-    Raises:
-        UsageError: fp16 is wanted on a CPU, or the name is unknown.
-    """
-    kind = device.partition(":")[0]
-    if wanted == "auto" and not sampled_by_diffusers(flavour):
-        return "fp32" if kind == "cpu" else "fp16"
-    if wanted == "auto":
-        return _on_cpu() if kind == "cpu" else _on_gpu(kind)
-    if wanted not in _DTYPES:
-        raise UsageError(f"There is no precision {wanted!r}.", f"Choose one of: auto, {', '.join(_DTYPES)}.")
-    if wanted == "fp16" and kind == "cpu":
-        raise UsageError("A CPU computes in fp16 far too slowly to be of use.", "Set dtype to auto, bf16 or fp32.")
-    return wanted
-
-
-def nearest(device: str, dtype: str) -> tuple[str, str]:
-    """Device and precision as wanted, or as `auto` has it where that cannot be had here."""
-    found = choose_device("auto")
-    with suppress(UsageError):
-        found = choose_device(device)
-    with suppress(UsageError):
-        return found, choose_dtype(dtype, found)
-    return found, choose_dtype("auto", found)
 
 
 _SET_THREADS = threading.Lock()
@@ -147,56 +94,6 @@ def give_back() -> None:
 def torch_dtype(name: str) -> torch.dtype:
     """The torch object for `bf16`, `fp32` or `fp16`."""
     return _DTYPES[name]
-
-
-def _on_gpu(kind: str) -> str:
-    return "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-
-
-def _on_cpu() -> str:
-    try:
-        words = set(_CPUINFO.read_text("utf-8").split())
-    except OSError:
-        return "fp32"
-    return "bf16" if words & _BF16_FLAGS else "fp32"
-
-
-_PACKAGES = ("assetctl", "torch", "diffusers", "transformers", "peft", "pillow")
-_PROCESSOR = Path("/proc/cpuinfo")
-
-
-def describe(device: str, dtype: str, threads: int | None) -> dict[str, str]:
-    """Device, precision, threads, processor, and the versions of everything that has a hand in it."""
-    return {
-        "device": device,
-        "dtype": dtype,
-        "threads": str(threads or torch.get_num_threads()),
-        "processor": _processor(device),
-        "python": platform.python_version(),
-        **_versions(),
-    }
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
-
-
-def _processor(device: str) -> str:
-    if device.startswith("cuda"):
-        return str(torch.cuda.get_device_name(device))
-    instructions = torch.backends.cpu.get_cpu_capability()
-    return f"{_cpu_model()} ({instructions})"
-
-
-def _cpu_model() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        lines = _PROCESSOR.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
 
 
 _LIBRARIES = ("diffusers", "transformers", "peft", "accelerate", "huggingface_hub", "torch")

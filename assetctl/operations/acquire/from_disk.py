@@ -13,8 +13,8 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.identify import identify
 from assetctl.operations.acquire.pull import pull
+from assetctl.operations.library.identify_files import Scan
 from assetctl.operations.library.ingest import checked_words
-from assetctl.operations.library.scan import Scan
 from assetctl.run import gathering, leaving
 from assetctl.store.store import remove_empty_folders
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from assetctl.operations.acquire.pull import PullResult
-    from assetctl.operations.library.scan import Candidate
+    from assetctl.operations.library.identify_files import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
     from assetctl.types import Asset, AssetFile

@@ -31,7 +31,7 @@ from assetctl.operations.library.ingest import (
     named_in_store,
 )
 from assetctl.operations.library.tokenizer_files import lacks_vocabulary
-from assetctl.run import Saved, each_of, leaving
+from assetctl.run import Saved, Started, each_of, leaving
 from assetctl.sources import find_source, resolve
 from assetctl.sources.base import Choice, Packing, misspelt
 from assetctl.sources.support import fetch_tokenizer, installed_tokenizer
@@ -41,6 +41,7 @@ from assetctl.text import without_secrets
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from assetctl.operations.acquire.enrich import Previews
     from assetctl.operations.acquire.zips import Members, Taken
     from assetctl.operations.library.ingest import Ingested
     from assetctl.operations.workspace import Workspace
@@ -150,8 +151,9 @@ def pull(
     name: str | None = None,
     tags: Iterable[str] = (),
     given: bool = False,
+    previews: Previews | None = None,
 ) -> PullResult:
-    """Fetch `reference` into the store, unless its bytes are here already.
+    """Fetch `reference` into the store, unless its bytes are here already; with a picture that shows it, if wanted.
 
     An interrupted or cancelled pull goes on where it stopped when it is run again. A file of a person's that lies in
     the store is registered where it lies; if it is `given`, it is assetctl's from then on.
@@ -175,6 +177,8 @@ def pull(
             for each in result.all:
                 if not each.known and each.asset.kind == "checkpoint":  # nothing else lacks one
                     _bring_tokenizer(workspace, each, run, remote=came.source != "path")
+                reason = None if previews is None else previews.fetch(each.asset, run).reason
+                each.warnings += [] if reason is None else [reason]
         return result
 
 
@@ -185,7 +189,7 @@ def _source(workspace: Workspace, reference: str) -> Source:
         UsageError: Nobody's.
     """
     try:
-        return find_source(reference, workspace.settings)
+        return find_source(reference, workspace.settings, paths=workspace.paths)
     except UsageError as error:
         error.reference = misspelt(reference)
         raise
@@ -225,7 +229,12 @@ def files_of(workspace: Workspace, reference: str, run: Run, *, file: str | None
 
 
 def pull_all(
-    workspace: Workspace, references: Sequence[str], run: Run, *, tags: Iterable[str] = ()
+    workspace: Workspace,
+    references: Sequence[str],
+    run: Run,
+    *,
+    tags: Iterable[str] = (),
+    previews: Previews | None = None,
 ) -> list[PullResult | AssetctlError]:
     """Pull several references, some at a time; in their order, what became of each: what one fails by keeps no other.
 
@@ -235,7 +244,7 @@ def pull_all(
     labels = checked_words(tags)
 
     def one(reference: str, own_run: Run) -> PullResult:
-        return pull(workspace, reference, own_run, tags=labels)
+        return pull(workspace, reference, own_run, tags=labels, previews=previews)
 
     return each_of(references, one, workspace.settings.downloads, run)
 
@@ -272,6 +281,8 @@ def bring(
             return _known(workspace, here, resolution, wanted_name, labels)
         staging = workspace.store.staging(key)
         workspace.store.free_space_check(resolution.size - fetched_bytes(staging))
+        if len(resolution.files) > 1 and all(file.size is not None for file in resolution.files):
+            run.tell(Started(task=task, stage="fetch", total=resolution.size))
         came = transfer(source, resolution, staging, run, task)
         try:
             staged = Staged.of(resolution, came.path, wanted_name, labels, came.hashes)

@@ -70,7 +70,8 @@ def search_source(
         raise UsageError(f"There is no family {family!r}.", f"Name one of: {', '.join(sorted(known))}.")
     with cancellable(run):
         found = places[0].search(query, kind, known[family] if family else (), limit)
-    offers = [SearchHit(each, _family(each), _here(workspace, each)) for each in found]
+    here = _here(workspace, places[0].name, found)
+    offers = [SearchHit(each, _family(each), here.get(each.reference)) for each in found]
     return [offer for offer in offers if family in (None, offer.family)]
 
 
@@ -91,8 +92,21 @@ def _family(found: Found) -> str | None:
     return told.pop() if len(told) == 1 else None
 
 
-def _here(workspace: Workspace, found: Found) -> Asset | None:
-    return workspace.catalog.read.by_sha256(found.sha256) if found.sha256 else None
+def _here(workspace: Workspace, source: str, found: Sequence[Found]) -> dict[str, Asset]:
+    """What has the bytes of what was found or, where the source does not say which these are, came from its page."""
+    read = workspace.catalog.read
+    known = {each.reference: read.by_sha256(each.sha256) for each in found if each.sha256}
+    pages = {each.page: each.reference for each in found if not each.sha256}
+    came: dict[str, int] = {}
+    for number, origin in read.origins().items() if pages else ():
+        for page, reference in pages.items() if origin.source == source else ():
+            if f"{origin.url}/".startswith(f"{page}/"):
+                came.setdefault(reference, number)
+    assets = {each.id: each for each in read.by_ids(came.values())}
+    return {
+        **{reference: asset for reference, asset in known.items() if asset is not None},
+        **{reference: assets[number] for reference, number in came.items() if number in assets},
+    }
 
 
 def known_elsewhere(workspace: Workspace, gone: WithdrawnError) -> list[str]:

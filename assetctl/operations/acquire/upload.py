@@ -66,8 +66,7 @@ def take_in(
     with uploaded(workspace, upload, run) as came:
         files = (RemoteFile(came.path.name, came.path.stat().st_size),)
         resolution = Resolution(_SOURCE, came.path.name, None, None, came.path.name, "file", files)
-        with _called(came.path):
-            staged = Staged.of(resolution, came.path, wanted, labels, {came.path.name: came.sha256})
+        staged = Staged.of(resolution, came.path, wanted, labels, {came.path.name: came.sha256})
         return keep(workspace, staged, run, _SOURCE)
 
 
@@ -110,7 +109,8 @@ def uploaded(workspace: Workspace, upload: Upload, run: Run) -> Iterator[_Came]:
                     file.write(chunk)
             if size != upload.size:
                 raise CorruptFileError(f"{name} is not whole: {size} of {upload.size} bytes came.", "Send it again.")
-            yield _Came(path, digest.hexdigest())
+            with _called(path):
+                yield _Came(path, digest.hexdigest())
         finally:
             store.clear_staging(key, path)
 
@@ -122,6 +122,7 @@ def _called(path: Path) -> Iterator[None]:
         yield
     except AssetctlError as error:
         error.message = error.message.replace(str(path), path.name)
+        error.hint = None if error.hint is None else error.hint.replace(str(path), path.name)
         raise
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from assetctl.catalog import FileHashes, NewAsset
 from assetctl.errors import AssetctlError, UsageError
-from assetctl.operations.library.identify_files import identified
+from assetctl.operations.library.identify_files import Scan, identified
 from assetctl.operations.library.ingest import asset_name, checked_words, is_as_it_was
-from assetctl.operations.library.scan import Scan
 from assetctl.operations.library.verify import HashRun, folder_hash
 from assetctl.run import Saved, leaving
 from assetctl.types import Origin
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from assetctl.catalog import KnownFile
     from assetctl.catalog.reading import Reader
     from assetctl.catalog.writing import Writer
-    from assetctl.operations.library.scan import Candidate
+    from assetctl.operations.library.identify_files import Candidate
     from assetctl.operations.workspace import Workspace
     from assetctl.run import Run
     from assetctl.types import Asset, Identification
@@ -105,7 +104,7 @@ class _Import:
         self.numbers: dict[int, None] = {}  # of all assets met, in order
         self.twins: list[tuple[str, int]] = []
         self.moved: dict[str, int] = {}
-        self._catalog, self._store = workspace.catalog, workspace.store
+        self._workspace, self._catalog = workspace, workspace.catalog
         self._known = self._catalog.read.known_files()
         self._owners = {path: file.asset_path for path, file in self._known.items() if file.role != "copy"}
         self._parts = Counter(file.asset_id for file in self._known.values() if file.role == "part")
@@ -198,7 +197,7 @@ class _Import:
             moved = known is not None and path.stat().st_mtime_ns == known.mtime_ns
         except OSError:  # it is gone meanwhile
             return False
-        return moved and asset.in_store and self._store.owns(path)
+        return moved and asset.in_store and self._workspace.store.owns(path)
 
     def _identified(
         self, candidates: Iterable[Candidate], hashing: HashRun | None

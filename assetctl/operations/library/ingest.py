@@ -12,14 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from assetctl.catalog import FileHashes, NewAsset
-from assetctl.catalog.listing import several
-from assetctl.errors import UsageError
+from assetctl.catalog import FileHashes, NewAsset, several
+from assetctl.errors import CorruptFileError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.identify.folder import identify_path
 from assetctl.identify.plugins import families
-from assetctl.operations.library.scan import folder_files
 from assetctl.store import safe_name
 from assetctl.text import hidden_in
 from assetctl.types import SPECIAL, AssetFile, Evidence, Origin
@@ -31,6 +29,12 @@ if TYPE_CHECKING:
     from assetctl.sources.base import Resolution
     from assetctl.types import Asset, Facts, Identification
 
+
+#: What belongs to a diffusers folder; pickles and everything else stay out.
+_FOLDER_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
+
+#: Levels of folders below a diffusers folder; real ones have one, or two.
+_DEEPEST = 16
 
 #: Kinds whose trigger words a source may tell; an embedding's token is in its file, or is its name.
 _WORDED = ("lora", "checkpoint", "diffusion-model")
@@ -294,7 +298,7 @@ def _lies_already(workspace: Workspace, staged: Staged, key: str, *, given: bool
     path = path or (named_in_store(workspace, staged.resolution) if given else None)
     if path is None:
         return None
-    files = folder_files(path) if path.is_dir() else (_lying_at(path),)
+    files = folder_files(path) if path.is_dir() else (as_file(path, path.stat()),)
     return path if _whole_hash(path, tuple(_hashed(file) for file in files)) == staged.sha256 else None
 
 
@@ -370,17 +374,45 @@ def _register(workspace: Workspace, entry: NewAsset, known: Asset | None) -> int
         return there.id
 
 
+def folder_files(folder: Path) -> tuple[AssetFile, ...]:
+    """The files of a diffusers folder.
+
+    Raises:
+        CorruptFileError: Folders nest in it deeper than in any model.
+        OSError: It cannot be read.
+    """
+    return tuple(as_file(path, path.stat(), "part") for path in sorted(_parts(folder)))
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """Paths of a diffusers folder's files; links to other folders are not followed."""
+    left = [(folder, 0)]
+    while left:
+        place, depth = left.pop()
+        if depth > _DEEPEST:
+            hint = "Take out of it what is no part of the model."
+            raise CorruptFileError(f"{folder} has folders nested too deeply for a model.", hint)
+        with contextlib.suppress(PermissionError), os.scandir(place) as entries:
+            for entry in entries:
+                path = place / entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    left.append((path, depth + 1))
+                elif path.suffix in _FOLDER_SUFFIXES and path.is_file():
+                    yield path
+
+
+def as_file(path: str | Path, status: os.stat_result, role: str = "main") -> AssetFile:
+    """One file of an asset, as it lies on disk."""
+    return AssetFile(str(path), status.st_size, status.st_mtime_ns, role)  # type: ignore[arg-type]
+
+
 def _hashed_files(path: Path, hashes: Mapping[str, str]) -> tuple[AssetFile, ...]:
     if not path.is_dir():
-        return (_hashed(_lying_at(path), hashes.get(path.name)),)
+        return (_hashed(as_file(path, path.stat()), hashes.get(path.name)),)
     files = folder_files(path)
     return tuple(_hashed(file, hashes.get(Path(file.path).relative_to(path).as_posix())) for file in files)
-
-
-def _lying_at(path: Path) -> AssetFile:
-    """A single file as it lies on disk now."""
-    status = path.stat()
-    return AssetFile(str(path), status.st_size, status.st_mtime_ns)
 
 
 def _hashed(file: AssetFile, sha256: str | None = None) -> AssetFile:

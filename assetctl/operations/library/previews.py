@@ -45,16 +45,24 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 #: What small copies are called, and one that is being written.
 _OURS = re.compile(r"[0-9a-f]{64}\.webp|\.[0-9a-f]{16}")
 
+#: What the pictures of assets are called: by the asset's number, and from where.
+_KEPT = re.compile(r"([0-9]{1,18})(?:\.source)?", re.ASCII)
+
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def preview_of(workspace: Workspace, asset: Asset) -> Path | None:
-    """The picture that shows an asset: one that was chosen, one beside its file, or the latest made with it."""
-    chosen = _chosen(workspace, asset)
+    """The picture that shows an asset: chosen, beside its file, fetched from its source, or the latest made with it."""
+    return own_preview(workspace, asset) or _latest(workspace, asset)
+
+
+def own_preview(workspace: Workspace, asset: Asset) -> Path | None:
+    """The picture that is an asset's own: one that was chosen, one beside its file, or one fetched from its source."""
+    chosen, fetched = _chosen(workspace, asset), _fetched(workspace, asset)
     if chosen.is_file():
         return chosen
-    return next(_beside(Path(asset.path)), None) or _latest(workspace, asset)
+    return next(_beside(Path(asset.path)), None) or (fetched if fetched.is_file() else None)
 
 
 def _beside(path: Path) -> Iterator[Path]:
@@ -80,8 +88,26 @@ def _chosen(workspace: Workspace, asset: Asset) -> Path:
     return workspace.settings.home / "previews" / str(asset.id)
 
 
+def _fetched(workspace: Workspace, asset: Asset) -> Path:
+    """Where the small copy lies of a picture that the asset's source shows it by."""
+    return workspace.settings.home / "previews" / f"{asset.id}.source"
+
+
+def keep_fetched(workspace: Workspace, asset: Asset, data: bytes) -> bool:
+    """Keep what its source shows an asset by, made small: no byte of it stays as it came. Whether it is a picture.
+
+    Raises:
+        StorageError: It cannot be kept.
+    """
+    with _AT_ONCE:
+        small = _small(data)
+    if small is not None:
+        _write(_fetched(workspace, asset), small)
+    return small is not None
+
+
 def choose(workspace: Workspace, asset: Asset, picture: str) -> None:
-    """Keep a copy of a picture to show an asset by; an empty name gives up the one that was chosen.
+    """Keep a copy of a picture to show an asset by; an empty name gives up what the home keeps of it.
 
     Args:
         workspace: The home.
@@ -97,6 +123,7 @@ def choose(workspace: Workspace, asset: Asset, picture: str) -> None:
     if not picture:
         with storage_errors(f"remove {place}"):
             place.unlink(missing_ok=True)
+            _fetched(workspace, asset).unlink(missing_ok=True)
         return
     path = Path(picture).expanduser()
     if picture.isascii() and picture.isdecimal() and not path.exists():
@@ -142,14 +169,13 @@ def thumbnails(home: Path) -> list[Path]:
 
 
 def useless(workspace: Workspace) -> list[Path]:
-    """What can go without loss: all small copies, and pictures chosen for assets that are there no more."""
+    """What can go without loss: all small copies, and pictures kept for assets that are there no more."""
     found = thumbnails(workspace.settings.home)
     with contextlib.suppress(OSError):
-        chosen = {
-            int(each.name): each for each in (workspace.settings.home / "previews").iterdir() if each.name.isdecimal()
-        }
-        there = {asset.id for asset in workspace.catalog.read.by_ids(chosen)}
-        found += [path for number, path in chosen.items() if number not in there]
+        names = {each: _KEPT.fullmatch(each.name) for each in (workspace.settings.home / "previews").iterdir()}
+        kept = {path: int(name[1]) for path, name in names.items() if name is not None}
+        there = {asset.id for asset in workspace.catalog.read.by_ids(set(kept.values()))}
+        found += [path for path, number in kept.items() if number not in there]
     return found
 
 

@@ -39,8 +39,7 @@ from assetctl.operations.make.jobs import Job, JobResult, folder_of, jobs_of, of
 from assetctl.operations.make.plan import drawn, resolve
 from assetctl.options import OPTIONS
 from assetctl.pictures import picture_record, read_record
-from assetctl.plan import loading_order
-from assetctl.request import Request
+from assetctl.request import Request, loading_order
 from assetctl.run import Finished, Warned, leaving
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.make.generate import OutputPath
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Backend, Plan
+    from assetctl.request import Backend, Plan
     from assetctl.run import Run
     from assetctl.types import CheckReport
 
@@ -57,6 +56,9 @@ _DEADLY = 3
 
 #: Seconds without a picture after which another process is waited for no longer, and between two looks at it.
 _PATIENCE, _LOOK = 1800.0, 1.0
+
+#: Seconds for which a plan need not be made anew.
+_FRESH = 1.0
 
 #: Jobs that a warning names.
 _MOST_NAMED = 10
@@ -159,6 +161,7 @@ def _plan(workspace: Workspace, jobs: Sequence[Job], run: Run) -> None:
     for job in sorted(jobs, key=lambda job: job.line):
         run.check()
         try:
+            job.planned = time.monotonic() if len(jobs) == 1 else None
             job.parts = _parts(workspace, job, known)
             if job.request.output not in known:
                 known[job.request.output] = _target(workspace, job)
@@ -302,11 +305,12 @@ def _make(workspace: Workspace, job: Job, backend: Backend, run: Run) -> bool:
 
 
 def _make_missing(workspace: Workspace, job: Job, backend: Backend, run: Run) -> None:
-    """Make the pictures of a job that are not there: what is known of it is asked anew, since it may have changed."""
+    """Make the pictures of a job that are not there: what is known of it is asked anew where it may have changed."""
     _look_up(workspace, [job])
     if job.status == "here":
         return
-    job.parts = _parts(workspace, job)
+    if job.planned is None or time.monotonic() - job.planned > _FRESH:
+        job.parts = _parts(workspace, job)
     for _, plan, _ in job.parts:
         see_files(workspace, plan)
     target = _target(workspace, job).made()

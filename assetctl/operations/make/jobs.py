@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.make.generate import SavedPicture
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.types import CheckReport
 
 Status = Literal["made", "here", "failed", "waiting"]
@@ -99,6 +100,8 @@ class Job:
         digest: Of that, and of how many before it ask for the same: what its seeds follow from, on any machine.
         key: Of that and of where its pictures go: what the catalog knows it by.
         parts: Its plans, each with the number of its first picture.
+        is_written: Whether it is a line of a text, which its errors then name for who reads many of them.
+        planned: When they were made, on the clock of `time.monotonic`, if no other job's word was taken for it.
     """
 
     line: int
@@ -111,6 +114,8 @@ class Job:
     images: tuple[SavedPicture, ...] = ()
     error: AssetctlError | None = None
     parts: list[tuple[int, Plan, CheckReport]] = field(default_factory=list)
+    is_written: bool = True
+    planned: float | None = None
 
     @property
     def count(self) -> int:
@@ -128,11 +133,11 @@ class Job:
         return JobResult(self.line, self.id, self.status, self.images, self.error)
 
     def fail(self, error: AssetctlError) -> None:
-        """Let the job have failed, and its error say which one it is."""
+        """Let the job have failed, and its error say why, and of a line of a text, which one it is."""
         error.reference, error.done = self.place, None
         if isinstance(error, IncompatibleError):  # a list of findings for each of many jobs is more than anybody reads
             error.message = next((each.message for each in error.findings if each.severity == "error"), error.message)
-        if not error.message.startswith(self.place):
+        if self.is_written and not error.message.startswith(self.place):
             error.message = f"{self.place}: {error.message}"
         self.status, self.error = "failed", error
 
@@ -161,7 +166,7 @@ def jobs_of(
     seen: dict[bytes, int] = {}
     found: list[Job] = []
     for line, said in given:
-        job = Job(line, content=said if isinstance(said, bytes) else b"")
+        job = Job(line, content=said if isinstance(said, bytes) else b"", is_written=isinstance(said, bytes))
         found.append(job)
         try:
             asked: Any = _parsed(said) if isinstance(said, bytes) else said
@@ -251,8 +256,7 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise UsageError(f"It says {shown(twice)} twice.", "Leave one of them out.")
     return found
 

@@ -243,23 +243,17 @@ def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, 
 
 
 def _unloadable_checkpoint(workspace: Workspace, context: Context, family: str) -> AssetctlError | None:
-    from assetctl.generation.folders import check_model, is_complete  # noqa: PLC0415 - only where pictures are made
-    from assetctl.generation.parts import NETWORKS, refuse_numbers  # noqa: PLC0415 - likewise
+    from assetctl.generation.configuration import check_single_file  # noqa: PLC0415 - only where pictures are made
+    from assetctl.generation.folders import check_model  # noqa: PLC0415 - likewise
 
     opened, own_vae = context.opened, context.selection.vae is None
     if opened is None or opened.asset.kind != "checkpoint" or opened.asset.format not in LOADED or not opened.readable:
         return None
     try:
-        companion = workspace.tokenizer_of(opened.asset)
         if opened.header is None:
             check_model(Path(opened.asset.path), family, own_vae=own_vae)
-        elif companion is not None and is_complete(companion):
-            refuse_numbers(opened.header, NETWORKS)
-            check_model(companion, family, weights=False, own_vae=own_vae)
         else:
-            from assetctl.generation.configuration import check_single_file  # noqa: PLC0415 - for what says too little
-
-            check_single_file(opened.header, family, companion, own_vae=own_vae)
+            check_single_file(opened.header, family, workspace.tokenizer_of(opened.asset), own_vae=own_vae)
     except AssetctlError as error:
         return error
     return None

@@ -31,8 +31,8 @@ from assetctl.prompt.chunks import (
     load_tokenizer,
     without_named,
 )
-from assetctl.prompt.comfyui import chunks_of
-from assetctl.prompt.comfyui import reading as parsed_as
+from assetctl.prompt.flavours import chunks_of
+from assetctl.prompt.flavours import reading as parsed_as
 from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, refuse_length, unread
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection

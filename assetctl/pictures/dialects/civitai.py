@@ -16,7 +16,6 @@ from assetctl.pictures.parameters import (
     Dialect,
     PictureParameters,
     civitai_sources,
-    line,
     mapping,
     parse_json,
     prompt,
@@ -26,6 +25,7 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
+from assetctl.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

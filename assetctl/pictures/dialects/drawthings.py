@@ -14,7 +14,6 @@ from assetctl.pictures.parameters import (
     Collection,
     Dialect,
     PictureParameters,
-    line,
     mapping,
     parse_json,
     prompt,
@@ -23,6 +22,7 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
+from assetctl.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,6 @@ from assetctl.pictures.parameters import (
     Dialect,
     PictureParameters,
     integer,
-    line,
     mapping,
     parse_json,
     prompt,
@@ -27,6 +26,7 @@ from assetctl.pictures.parameters import (
     written,
 )
 from assetctl.samplers import a1111_name
+from assetctl.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,9 +13,7 @@ from assetctl.pictures.parameters import (
     Collection,
     Dialect,
     PictureParameters,
-    clean,
     integer,
-    line,
     mapping,
     parse_json,
     prompt,
@@ -25,6 +23,7 @@ from assetctl.pictures.parameters import (
     written,
 )
 from assetctl.samplers import a1111_name
+from assetctl.text import clean, line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from assetctl.pictures.parameters import (
     Dialect,
     PictureParameters,
-    line,
     mapping,
     parse_json,
     prompt,
@@ -20,6 +19,7 @@ from assetctl.pictures.parameters import (
     written,
 )
 from assetctl.samplers import a1111_name
+from assetctl.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

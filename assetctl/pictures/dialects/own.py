@@ -11,8 +11,6 @@ from assetctl.pictures.parameters import (
     Collection,
     Dialect,
     PictureParameters,
-    clean,
-    line,
     mapping,
     parse_exactly,
     prompt,
@@ -21,6 +19,7 @@ from assetctl.pictures.parameters import (
     settings,
 )
 from assetctl.pictures.saving import with_loras
+from assetctl.text import clean, line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,6 @@ from assetctl.pictures.parameters import (
     Dialect,
     PictureParameters,
     integer,
-    line,
     mapping,
     model_name,
     parse_json,
@@ -28,6 +27,7 @@ from assetctl.pictures.parameters import (
     written,
 )
 from assetctl.samplers import a1111_name
+from assetctl.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -203,6 +203,15 @@ class CivitaiSource:
             wanted = parse(origin.reference)
             return api.find_version(wanted.model, wanted.version, wanted.hash).facts
 
+    def pictures(self, sha256: str | None, origin: Origin | None, *, nsfw: bool) -> list[Way]:
+        """Those of the version's page, as its maker ordered them; see `Picturing`."""
+        from assetctl.sources.civitai import api  # noqa: PLC0415 - the client costs 60 ms
+
+        known = None if origin is None else _version(origin)
+        if known is None and sha256 is None:
+            return []
+        return api.pictures(None if known is None else known[1], sha256, nsfw=nsfw)
+
     def follows(self, origin: Origin) -> bool:
         """What it has described; see `Versioned`."""
         return self.version(origin) is not None

@@ -43,6 +43,16 @@ _MOST_WORDS = 64
 #: How many models Civitai tells of at a time.
 _MOST_FOUND = 100
 
+#: Pictures of a version that are looked at, and characters that the address of one may have.
+_MOST_PICTURES, _LONGEST_ADDRESS = 100, 2000
+
+#: How Civitai rates what everybody may see (PG); 2, 4, 8 and 16 are more, 32 is blocked, and 0 was not rated yet.
+_SAFE = ((int, 1), (str, "None"))
+
+#: How its addresses ask for a picture as it was uploaded; films, by their names.
+_WHOLE = re.compile(r"/original=true/")
+_FILM = re.compile(r"\.(?:mp4|webm|gif)$", re.IGNORECASE)
+
 #: Civitai's words for what a model is, in ours.
 _KINDS = {
     "Checkpoint": "checkpoint", "LORA": "lora", "LoCon": "lora", "DoRA": "lora", "TextualInversion": "embedding",
@@ -162,6 +172,43 @@ def described(digits: str) -> Facts:
     """
     version = find_version(None, None, digits)
     return facts_of(version, next((file for file in version.files if has_hash(file, digits)), None))
+
+
+def pictures(version: int | None, digits: str | None, *, nsfw: bool) -> list[Way]:
+    """Ways to the pictures of a version's page, by its number or the hash of a file of it.
+
+    Raises:
+        SourceError: Of the kind that fits; Civitai failed or has no such thing.
+    """
+    if version is not None:
+        said = _ask(f"model-versions/{version}", f"version {version}")
+    else:
+        said = _ask(f"model-versions/by-hash/{digits}", f"model with the hash {digits}")
+    listed = [each for each in dictionaries(said.get("images"))[:_MOST_PICTURES] if nsfw or _is_for_all(each)]
+    return [_way_to_picture(address) for each in listed if (address := _picture(each)) is not None]
+
+
+def _is_for_all(said: Mapping[str, Any]) -> bool:
+    """Whether Civitai says of a picture that it is safe for everybody: what it has not rated is not known to be so."""
+    ratings = [said[key] for key in ("nsfwLevel", "nsfw") if said.get(key) is not None]
+    return bool(ratings) and all(each is False or (type(each), each) in _SAFE for each in ratings)
+
+
+def _picture(said: Mapping[str, Any]) -> str | None:
+    """Where a picture can be had, in a size that is enough to know it by; `None` for a film, or no address."""
+    address = said.get("url")
+    if said.get("type", "image") != "image" or not isinstance(address, str) or len(address) > _LONGEST_ADDRESS:
+        return None
+    if not address.startswith(("https://", "http://")) or _FILM.search(parts_of(address).path):
+        return None
+    return _WHOLE.sub("/width=512/", address, count=1)
+
+
+def _way_to_picture(address: str) -> Way:
+    """How to ask for a picture; they are for everybody, and lie on another host: no token goes there."""
+    named = civitai_endpoint()
+    what = "A picture on Civitai"
+    return Way(what, address, lambda: _web.AS_IT_IS, _web.client, _web.check, _errors, _web.TIMEOUT, named)
 
 
 def way(what: str, file: RemoteFile, *, offline: bool) -> Way:

@@ -120,8 +120,7 @@ class HuggingFaceSource:
         named = air(reference)
         if named is not None:
             return named.source == self.name
-        is_bare = _BARE.fullmatch(reference) and not reference.lower().endswith(MODEL_SUFFIXES)
-        return bool(is_bare) and not Path(reference).exists()
+        return is_bare(reference) and not Path(reference).exists()
 
     def resolve(self, reference: str) -> Resolution:
         """Ask the Hub for the commit and its files; see `Source`."""
@@ -187,6 +186,16 @@ class HuggingFaceSource:
 
         return client.look_up(parse(origin.reference).repo, origin.revision).facts
 
+    def pictures(self, sha256: str | None, origin: Origin | None, *, nsfw: bool) -> list[Way]:
+        """Those of the repository that go by the file's name, or that its card shows; see `Picturing`."""
+        del sha256
+        if origin is None or origin.source != self.name:
+            return []
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
+
+        exact = parse(self.exact(origin))
+        return client.pictures(exact.repo, origin.revision, exact.path, nsfw=nsfw)
+
     def follows(self, origin: Origin) -> bool:
         """What came from there, but for a commit that was named by its hash: that was wanted. See `Versioned`."""
         if origin.source != self.name:
@@ -245,9 +254,9 @@ class HuggingFaceSource:
     def search(self, query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
         """Ask the Hub; see `Searchable`."""
         need_network("A search on the Hub", offline=self._offline)
-        from assetctl.sources.huggingface import search  # noqa: PLC0415 - the Hub's client costs 200 ms
+        from assetctl.sources.huggingface import client  # noqa: PLC0415 - the Hub's client costs 200 ms
 
-        return search.search(query, kind, base_models, limit)
+        return client.search(query, kind, base_models, limit)
 
     def user(self, token: str) -> str:
         """Whose token this is; see `TakesTokens`."""
@@ -255,6 +264,11 @@ class HuggingFaceSource:
         from assetctl.sources.huggingface import client  # noqa: PLC0415 - as above
 
         return client.user(token)
+
+
+def is_bare(reference: str) -> bool:
+    """Whether it is `ORG/REPO`, which may be a path too."""
+    return bool(_BARE.fullmatch(reference)) and not reference.lower().endswith(MODEL_SUFFIXES)
 
 
 def parse(reference: str) -> HubReference:

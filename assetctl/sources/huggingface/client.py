@@ -10,11 +10,12 @@ import logging
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from http import HTTPStatus
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import httpx2
 from huggingface_hub import constants, get_token, hf_hub_url
@@ -31,8 +32,8 @@ from assetctl.errors import (
 )
 from assetctl.files.paths import safe_path
 from assetctl.sources import _web, find_token
-from assetctl.sources._wire import AstrayError, Wire
-from assetctl.sources.base import RemoteFile, Way, dictionaries, dictionary, digests, size, text, texts
+from assetctl.sources._web import AstrayError, Wire
+from assetctl.sources.base import Found, RemoteFile, Way, dictionaries, dictionary, digests, number, size, text, texts
 from assetctl.types import Facts
 
 if TYPE_CHECKING:
@@ -111,6 +112,17 @@ _TEXT = 16 * 2**20
 LIBRARY = "assetctl"
 #: What the Hub says of a repository whose owner asks for something first.
 _GATED = ("auto", "manual", True)
+
+#: What the Hub calls models whose pictures are not for everybody.
+_ADULT = "not-for-all-audiences"
+
+#: Files that can show a model; pictures of a card in Markdown or HTML; how much of it is read, and how many are told.
+_PICTURE = re.compile(r"\.(?:png|jpe?g|webp)$", re.IGNORECASE)
+_PICTURE_ENDS = re.compile(r"(?:\.preview)?\.(?:png|jpe?g|webp)$", re.IGNORECASE)
+_SHOWN = re.compile(
+    r"!\[[^\]\n]{0,200}\]\(\s{0,8}<?([^)\s>]{1,500})|<img\s[^>]{0,200}?src=[\"']([^\"'>\n]{1,500})", re.IGNORECASE
+)
+_README, _MOST_PICTURES, _LONGEST_PATH = 200_000, 20, 500
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SHA1 = re.compile(r"[0-9a-f]{40}", re.ASCII)
@@ -240,6 +252,8 @@ class Repository:
     files: dict[str, RemoteFile]
     facts: Facts | None
     gated: bool = False
+    card: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
 
     def warnings(self, repo: str) -> tuple[str, ...]:
         """What keeps who asks from having it, as far as that can be told before."""
@@ -265,7 +279,49 @@ def look_up(repo: str, revision: str | None) -> Repository:
         raise _no_hub()
     files = [_remote_file(sibling, repo, commit) for sibling in dictionaries(info["siblings"])]
     facts = facts_of(info, page(repo, commit, None))
-    return Repository(commit, {file.path: file for file in files if file}, facts, info.get("gated") in _GATED)
+    listed = {file.path: file for file in files if file}
+    card, tags = dictionary(info.get("cardData")), texts(info.get("tags"))
+    return Repository(commit, listed, facts, info.get("gated") in _GATED, card, tags)
+
+
+def pictures(repo: str, revision: str | None, path: str | None, *, nsfw: bool) -> list[Way]:
+    """Ways to the pictures of a repository that show a file of it, or all of it where there is no `path`.
+
+    What lies on other hosts is left alone: it would tell them who asks.
+
+    Raises:
+        SourceError: Of the kind that fits; the Hub failed or has no such thing.
+    """
+    there = look_up(repo, revision)
+    if not nsfw and _ADULT in there.tags:
+        return []
+    stem = PurePosixPath(path).with_suffix("") if path else None
+    own = [each for each in there.files if PurePosixPath(_PICTURE_ENDS.sub("", each)) == stem]
+    card = [there.card.get("thumbnail"), *map(_shown_by, dictionaries(there.card.get("widget")))]
+    found = [*own, *(_in_repository(each, repo) for each in card)]
+    if not any(each in there.files for each in found) and "README.md" in there.files:
+        readme = read_small(repo, there.commit, there.files["README.md"], SMALL)[:_README].decode(errors="replace")
+        found += [_in_repository(match[1] or match[2], repo) for match in _SHOWN.finditer(readme)]
+    chosen = [each for each in dict.fromkeys(found) if each in there.files and _PICTURE.search(each)]
+    return [way(repo, there.commit, each) for each in chosen[:_MOST_PICTURES]]
+
+
+def _shown_by(widget: Mapping[str, Any]) -> object:
+    """What an example of a card shows."""
+    return dictionary(widget.get("output")).get("url")
+
+
+def _in_repository(address: object, repo: str) -> str:
+    """The path in a repository that a card means; "" where it means another place."""
+    if not isinstance(address, str) or len(address) > _LONGEST_PATH:
+        return ""
+    for host in (endpoint(), constants.ENDPOINT, "https://huggingface.co"):
+        kind, _, rest = address.removeprefix(f"{host}/{repo}/").partition("/")
+        if address.startswith(f"{host}/{repo}/") and kind in ("resolve", "raw", "blob"):
+            address = rest.partition("/")[2]
+            break
+    path = unquote(re.split(r"[?#]", address)[0])
+    return "" if ":" in path else path.removeprefix("./").removeprefix("/")
 
 
 def with_hash(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
@@ -434,3 +490,53 @@ def _remote_file(sibling: Mapping[str, Any], repo: str, commit: str) -> RemoteFi
 
 def _hash(form: re.Pattern[str], value: object) -> str | None:
     return value if isinstance(value, str) and form.fullmatch(value) else None
+
+
+#: What pictures are made with, where no tag says more.
+_PICTURES = "text-to-image"
+_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_BASE_MODEL = "base_model:"
+
+
+def search(query: str, kind: str | None, base_models: Sequence[str], limit: int) -> list[Found]:
+    """Repositories that suit, the most downloaded first; see `Searchable`. The Hub knows no base models of Civitai's.
+
+    Raises:
+        SourceError: Of the kind that fits.
+    """
+    del base_models
+    tag = next((tag for tag, word in KINDS.items() if word == kind), None)
+    if kind not in (None, "checkpoint") and tag is None:
+        return []
+    asked = {"filter": tag} if tag else {"pipeline_tag": _PICTURES}
+    asked |= {"search": query, "sort": "downloads", "limit": str(limit)}
+    found = [_found(model) for model in _listed(f"A search for {query!r}", asked)][:limit]
+    return [each for each in found if kind in (None, each.kind)]
+
+
+def _listed(what: str, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One page of the Hub's list, asked for once: its client would try for 24 seconds while a person waits."""
+    with hub_errors(what, ASK_AGAIN):
+        listed = ask("models", what, {**asked, "expand": ["downloads", "tags", "author"]})
+        if not isinstance(listed, list) or (listed and not dictionaries(listed)):
+            raise ValueError
+    return [model for model in dictionaries(listed) if _NAME.fullmatch(text(model.get("id")) or "")]
+
+
+def _found(model: Mapping[str, Any]) -> Found:
+    tags, name = texts(model.get("tags")), str(model["id"])
+    kind = next((word for tag, word in KINDS.items() if tag in tags), None)
+    if kind is None and {"diffusers", _PICTURES} <= {*tags}:
+        kind = "checkpoint"
+    bases = [tag.rpartition(":")[2] for tag in tags if tag.startswith(_BASE_MODEL)]
+    return Found(
+        f"hf://{name}",
+        name.rpartition("/")[2],
+        kind,
+        text(bases[0]) if bases else None,
+        None,
+        None,
+        number(model.get("downloads")),
+        text(model.get("author")) or name.partition("/")[0],
+        f"{endpoint()}/{name}",
+    )
