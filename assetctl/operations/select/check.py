@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
 from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, UnusableError, UsageError
 from assetctl.identify.plugins import family_called
-from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.prompts import with_embeddings
+from assetctl.operations.workspace import tokenizer_folder
 from assetctl.options import check_weight, filled, option, refuse_impossible, refuse_unobeyed
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.syntax import refuse_length
