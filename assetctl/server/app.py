@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Face", "make_app", "status_of"]
 
-#: Threads of what is answered at once, of what takes a processor's time, of what waits for others, and of uploads on
-#: their way: as many as there are connections, for who sends slowly is to keep nobody else from it. There are few of
-#: the first two: more would share the same processor, each be slower, and keep all others from their turn.
-_THREADS = {"quick": 6, "few": 2, "slow": 16, "coming": MOST_CONNECTIONS}
+#: Threads of what is answered at once, of what takes a processor's time, of what waits for others, of uploads on their
+#: way: as many as there are connections, for who sends slowly is to keep nobody else from it; and of large bodies, each
+#: of which is read in one go. There are few of the first two: more would share the same processor, each be slower, and
+#: keep all others from their turn.
+_THREADS = {"quick": 6, "few": 2, "slow": 16, "coming": MOST_CONNECTIONS, "large": 1}
 
 #: Bytes of bodies that are held at a time, of those that are larger than most.
 _MOST_HELD = 2**28
@@ -139,20 +140,24 @@ class _Handler:
         if not is_read:
             return await self._worked_out(request, b"")
         parts: list[bytes] = []
+        size = 0
         try:
             async for chunk in request.stream():
                 parts.append(chunk)
+                size += len(chunk)
                 self._limits.held += len(chunk)
-                if self._limits.held > _MOST_HELD and sum(map(len, parts)) > LARGEST_BODY:
-                    return error_answer(503, _usage("Too many large bodies come at a time."), _LATER)
-            return await self._worked_out(request, b"".join(parts))
+                if self._limits.held > _MOST_HELD and size > LARGEST_BODY:
+                    return _Heard(error_answer(503, _usage("Too many large bodies come at a time."), _LATER), request)
+            data = b"".join(parts)
+            parts.clear()
+            return await self._worked_out(request, data)
         finally:
-            self._limits.held -= sum(map(len, parts))
+            self._limits.held -= size
 
     async def _worked_out(self, request: Request, data: bytes) -> Response:
         endpoint = self._endpoint
-        is_heavy = endpoint.heavy or len(data) > LARGEST_BODY
-        sort = "coming" if endpoint.upload else "slow" if endpoint.slow else "few" if is_heavy else "quick"
+        sort = "coming" if endpoint.upload else "slow" if endpoint.slow else "few" if endpoint.heavy else "quick"
+        sort = "large" if len(data) > LARGEST_BODY else sort
         if not self._is_coroutine:
             return await anyio.to_thread.run_sync(self._in_thread, request, data, limiter=self._limits[sort])
         asked = await anyio.to_thread.run_sync(self._asked, request, data, limiter=self._limits[sort])

@@ -13,8 +13,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from assetctl.options import MAX_SEED
-from assetctl.plan import Picture, Plan
-from assetctl.request import MAX_COUNT
+from assetctl.request import MAX_COUNT, Picture, Plan
 from assetctl.types import Finding
 from assetctl.wire import document
 from assetctl.wire.hints import hints_of

@@ -92,7 +92,7 @@ SHAPES = {
         flat=("settings",),
         without=("software", "assets", "record", "understood", "unread")
     ),
-    "plan.Plan": Shape(
+    "request.Plan": Shape(
         flat=("settings",),
         keys={
             "prompt": "prompt.segments", "negative_prompt": "negative_prompt.segments",
@@ -100,7 +100,7 @@ SHAPES = {
         },
         without=("uses", "prediction", "tokenizer"),
     ),
-    "plan.PlannedUse": Shape(keys={"weight": "applied_weight"}),
+    "request.PlannedUse": Shape(keys={"weight": "applied_weight"}),
     "prompt.chunks.Chunk": Shape(keys={"tokens": "count", "text": "text"}, without=("weights",)),
     "sources.base.RemoteFile": Shape(keys={"sha256": "sha256"}, without=("digests", "url")),
     "sources.base.Resolution": Shape(keys={"size": "size"}, without=("facts", "warnings")),

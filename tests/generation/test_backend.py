@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from generation.conftest import Models
 
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
 
 # what diffusers and peft warn of in a plain script is not ours to mend
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]

@@ -25,7 +25,7 @@ from assetctl.samplers import LEGACY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from assetctl.plan import Picture, Plan
+    from assetctl.request import Picture, Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("diffusers")

@@ -491,6 +491,22 @@ def test_many_that_wait_for_a_job_and_many_that_listen_keep_nobody_waiting(tmp_p
 # the end
 
 
+def test_a_server_whose_home_is_gone_takes_no_more_jobs_and_says_so(tmp_path):
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "assetctl", "--home", home, "serve", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline().startswith("http")
+        home.rename(tmp_path / "elsewhere")
+        said = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert f"its home {home} is gone" in said
+    assert "Traceback" not in said
+    assert not home.exists()
+
+
 def test_a_server_ends_though_a_source_is_silent(tmp_path):
     """Whoever waits is cut off, without a traceback, and the home is free for the next server."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

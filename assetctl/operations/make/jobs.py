@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.make.generate import SavedPicture
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.types import CheckReport
 
 Status = Literal["made", "here", "failed", "waiting"]

@@ -111,6 +111,7 @@ def _templates() -> Environment:
         "size": readable_size,
         "inpath": lambda name: quote(name, safe=""),
         "seen": visible,
+        "short": lambda name: name if len(name) <= 44 else f"{name[:24]}…{name[-16:]}",  # names differ at their ends
         "when": lambda at: f"{at[:10]} {at[11:16]}",
         "json": _data,
     }
