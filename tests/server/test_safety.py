@@ -138,6 +138,14 @@ def test_a_body_that_is_no_request_is_refused_shortly(server, path, body):
     assert time.monotonic() - begun < 5
 
 
+def test_a_body_of_millions_of_values_is_not_taken_apart(server):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    body = b'{"image": "x", "z": [' + b"[]," * 7_000_000 + b"[]]}"
+    reply = server.ask("POST", "/sdapi/v1/png-info", body, headers={"Content-Type": "application/json"})
+    assert (reply.status, "values" in reply.document["detail"]) == (422, True)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000
+
+
 @pytest.mark.parametrize(
     ("more", "wanted"),
     [
