@@ -267,6 +267,13 @@ def test_a_page_of_another_site_is_turned_away(server, said, method):
     assert not [name for name in reply.headers if name.startswith("access-control")]
 
 
+def test_a_link_of_another_site_leads_to_pages_alone(server):
+    said = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    wanted = {"/": 200, "/history": 200, "/docs": 200}
+    wanted |= dict.fromkeys(("/v1/pull/plan?reference=x", "/v1/assets", "/sdapi/v1/options", "/queue/status"), 403)
+    assert {path: server.get(path, headers=said).status for path in wanted} == wanted
+
+
 def test_a_form_of_another_site_changes_nothing(server):
     # a browser that says neither Origin nor Sec-Fetch: what a form can send is no type that is read
     for kind in ("application/x-www-form-urlencoded", "text/plain", "", None):
