@@ -32,7 +32,7 @@ LONGEST = 1000
 TEXT: Schema = {"type": "string", "maxLength": LONGEST}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST}
 PROMPT: Schema = {"type": "string", "maxLength": 10**6}
-WHOLE: Schema = {"type": "integer"}
+WHOLE: Schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
 NAMES: Schema = {"type": "array", "items": NAME, "maxItems": 1000}
@@ -201,8 +201,10 @@ def read_object(data: bytes) -> dict[str, Any]:
     try:
         orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
         found: dict[str, Any] = json.loads(data, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("The body is no JSON, or nested too deep.", _AS_JSON) from error
+    except RecursionError as error:
+        raise UsageError("The body is nested too deep.", "Send a flatter one.") from error
+    except ValueError as error:
+        raise UsageError(f"The body is no JSON: {error}.", _AS_JSON) from error
     if _is_deeper(found, DEEPEST):
         raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", "Send a flatter one.")
     return found
@@ -238,10 +240,14 @@ def check_value(value: object, schema: Schema, name: str) -> None:
         raise UsageError(f"{name} must be {_spoken(words)}.", "The description of the API is at /docs.")
     if isinstance(value, str) and not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", LONGEST):
         raise UsageError(f"{name} is empty, or too long.", "The description of the API is at /docs.")
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"{name} has a zero character, which no text has.", "Leave it out.")
     if isinstance(value, (int, float)) and not _within(value, schema):
         low, high = schema.get("minimum"), schema.get("maximum")
         said = f"{low} to {high}" if high is not None else f"at least {low}"
         raise UsageError(f"{name} must be {said}.", "The description of the API is at /docs.")
+    if isinstance(value, int) and value % schema.get("multipleOf", 1):
+        raise UsageError(f"{name} must be a multiple of {schema['multipleOf']}.", "It is in pixels.")
     _check_inside(value, schema, name)
     if "enum" in schema and value not in schema["enum"]:
         raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")
