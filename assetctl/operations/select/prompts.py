@@ -19,7 +19,7 @@ from assetctl.errors import AmbiguousNameError, CorruptFileError, GenerationErro
 from assetctl.files.paths import read_regular
 from assetctl.files.safetensors import read_header
 from assetctl.identify.plugins import families
-from assetctl.operations.library.tokenizer_files import reads_with_clip, tokenizer_folder
+from assetctl.operations.workspace import reads_with_clip, tokenizer_folder
 from assetctl.options import option
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import (
