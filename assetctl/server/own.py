@@ -74,14 +74,13 @@ def _assets(asked: Asked) -> Answer:
         return _page(asked, found, more)
     _see_ranked(asked.query)
     start = query.pop("offset", 0)
-    ranked: Sequence[object]
+    found: Sequence[object]
     if words is not None:
-        ranked = asked.registry.search(words, limit=start + limit, **query)
+        found = asked.registry.search(words, limit=limit, offset=start, **query)
     else:
         query["tags"] = query.pop("tag", ())
         fitting = asked.registry.fitting(str(fits), limit=start + limit, **query)
-        ranked = [Fitting(asset, fit) for asset, fit in fitting]
-    found = ranked[start:]  # type: ignore[assignment]
+        found = [Fitting(asset, fit) for asset, fit in fitting[start:]]
     more = {"offset": start + limit} if len(found) == limit and start + limit <= _DEEPEST else None
     return _page(asked, found, more)
 
