@@ -77,14 +77,13 @@ def _assets(asked: Asked) -> Answer:
     start = query.pop("offset", 0)
     ranked: Sequence[object]
     if words is not None:
-        ranked = asked.registry.search(words, limit=start + limit, **query)
+        ranked = asked.registry.search(words, limit=limit, offset=start, **query)
     else:
         query["tags"] = query.pop("tag", ())
         fitting = asked.registry.fitting(str(fits), limit=start + limit, **query)
-        ranked = [Fitting(asset, fit) for asset, fit in fitting]
-    found = ranked[start:]  # type: ignore[assignment]
-    more = {"offset": start + limit} if len(found) == limit and start + limit <= _DEEPEST else None
-    return _page(asked, found, more)
+        ranked = [Fitting(asset, fit) for asset, fit in fitting[start:]]
+    more = {"offset": start + limit} if len(ranked) == limit and start + limit <= _DEEPEST else None
+    return _page(asked, ranked, more)
 
 
 def _see_ranked(query: Mapping[str, object]) -> None:
