@@ -44,6 +44,7 @@ FAMILY = Family(
     said=r"stable-cascade",
     classes=("StableCascadeUNet",),
     contract=(
-        "Mappers of CLIP, 1280 wide, or channel-wise blocks or attention in blocks of blocks as wide as its own: certain."
+        "Mappers of CLIP, 1280 wide, or channel-wise blocks or attention in blocks of blocks as wide as its own: "
+        "certain."
     ),
 )
