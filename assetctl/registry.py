@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from assetctl.errors import UsageError, several
+from assetctl.catalog import several
+from assetctl.errors import UsageError
 from assetctl.operations.workspace import Workspace
 from assetctl.run import running
 from assetctl.settings import Settings
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
-    from assetctl.plan import Backend, Plan
-    from assetctl.request import Output, Request
+    from assetctl.request import Backend, Output, Plan, Request
     from assetctl.run import Run
     from assetctl.samplers import SamplerListing
     from assetctl.store.trash import Entry

@@ -8,13 +8,14 @@ configurations whose every value was looked at, a tokenizer's words. Weights are
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UnusableError
 from assetctl.files.paths import read_object, write_json
 from assetctl.generation.bounds import Config, refuse_code, shown_value, within_bounds
 from assetctl.generation.families import build_of
-from assetctl.generation.parts import SPECIAL, copy_tokenizer, link_weights, read_tokenizer, tensors_of
+from assetctl.generation.parts import SPECIAL, copy_tokenizer, link_weights, read_tokenizer, tensors_of, weight_files
 from assetctl.generation.weights import DEFAULTS, see_weights
 
 if TYPE_CHECKING:
@@ -243,6 +244,17 @@ def model_index(family: str) -> Config:
     return index | {"safety_checker": [None, None], "requires_safety_checker": False}
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The weights that are handed over of a folder: a pipeline's, or one part's."""
+    places = [folder, *(folder / part for part in COMPONENTS if not part.startswith("tokenizer"))]
+    found: list[Path] = []
+    for place in places:
+        for library in ("diffusers", "transformers"):
+            with suppress(UnusableError):
+                found += weight_files(place, library).values()
+    return found
+
+
 def hand_over_vae(folder: Path, into: Path) -> Path:
     """Write what may be used of a VAE's folder to where diffusers can have it; see `hand_over`.
 
@@ -250,21 +262,21 @@ def hand_over_vae(folder: Path, into: Path) -> Path:
         UnusableError: It asks for code, a value is out of bounds, or it does not fit its weights.
         FileError: Weights are refused or corrupt.
     """
-    _write_part(into, checked_vae(folder), "vae")
+    _write_part(into, checked_vae(folder)[0], "vae")
     link_weights(folder, "diffusers", into)
     return into
 
 
-def checked_vae(folder: Path) -> Config:
-    """The configuration of a VAE's folder, which fits its weights.
+def checked_vae(folder: Path) -> tuple[Config, tuple[str, ...]]:
+    """The configuration of a VAE's folder, which fits its weights; and what of it is in doubt.
 
     Raises:
         UnusableError, FileError: As `hand_over_vae` does.
     """
     path = folder / "config.json"
     config = within_bounds(read_object(path, folder), "vae", path)
-    _see_own(folder, "vae", config, path)
-    return config
+    doubt = _see_own(folder, "vae", config, path)
+    return config, () if doubt is None else (doubt,)
 
 
 def _used(family: str, *, own_vae: bool) -> list[str]:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
 
+#: Jobs after each of which those that ended long ago are forgotten.
+_TIDYING = 100
+
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
 
@@ -113,6 +116,7 @@ class Queue:
             StorageError, CatalogError: The catalog cannot be written.
         """
         self._registry.jobs.resume()
+        self._registry.jobs.tidy()
         self._thread.start()
 
     def close(self) -> None:
@@ -254,14 +258,18 @@ class Queue:
                 if not is_news:
                     yield event
 
-    async def ended(self, number: int) -> Job:
+    async def ended(self, number: int, *, previews: bool = False) -> Job:
         """The job, once it has come to its end.
+
+        Args:
+            number: Of the job.
+            previews: Whether somebody may want to see it meanwhile; see `progress`.
 
         Raises:
             NotFoundError: None has this number.
             StoppedError: The server is ending; the job waits for the next one.
         """
-        async for _ in self.events(number, previews=False):
+        async for _ in self.events(number, previews=previews):
             pass
         return await asyncio.get_running_loop().run_in_executor(None, self._registry.jobs.get, number)
 
@@ -296,6 +304,9 @@ class Queue:
             self._watched.discard(job.id)
             self._progress.pop(job.id, None)
             self._publish(job.id, {"ended": True})
+        if job.id % _TIDYING == 0:
+            with contextlib.suppress(AssetctlError):  # the next time will do
+                self._registry.jobs.tidy()
 
     def _insist(self, write: Callable[[Any], object], what: object) -> None:
         """Write what became of a job as soon as it can be; if it never can, the next server finds the job at work."""

@@ -16,7 +16,7 @@ from assetctl.cli.failures import again
 from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UnusableError, UsageError
 from assetctl.operations.make.grid_making import InterruptedGridError
 from assetctl.pictures import read_parameters
-from assetctl.plan import Picture
+from assetctl.request import Picture
 from assetctl.run import Saved, Step, Warned
 
 Image = pytest.importorskip("PIL.Image")

@@ -40,8 +40,7 @@ from assetctl.cli.request import (
 )
 from assetctl.cli.session import Session, command, show_findings
 from assetctl.errors import UsageError
-from assetctl.plan import Backend
-from assetctl.request import Output, Request
+from assetctl.request import Backend, Output, Request
 from assetctl.run import Run
 from assetctl.server import SOCKET
 

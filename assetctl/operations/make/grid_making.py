@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.grid import GridCell, GridResult
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures.sheet import Shown
-    from assetctl.plan import Backend, Plan, PlannedUse
+    from assetctl.request import Backend, Plan, PlannedUse
     from assetctl.run import Run
 
 #: Files of a folder that are looked at for cells that were made before.
