@@ -34,6 +34,7 @@ SPELLINGS = ("transformer.", "diffusion_model.", "lora_unet_")
 ALIKE = {
     "flux1": re.compile(r"Step1X|Bria|LongCat|Chroma|Motif|Ovis"),
     "hunyuan-video": re.compile("Motif"),
+    "qwen-image": re.compile("Mage-Flow"),
     "sdxl": re.compile("kolors"),
     "lumina2": re.compile("NewBie"),
     "pixart": re.compile(r"Latte|Open-Sora"),

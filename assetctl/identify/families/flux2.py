@@ -19,7 +19,7 @@ _OWN = (
 _BLOCKS = ("^double_blocks.", "^single_blocks.")
 _OTHER = (
     "img_mod.", "txt_mod.", "modulation.lin.", "norm.linear.", "norm1.linear.", "img_mlp.fc1.", "proj_mlp.", "ff.net.",
-    "modulation.linear.", "^transformer_blocks.0.attn2.", "ff.linear_1.",
+    "modulation.linear.", "^double_blocks.0.attn.", "^transformer_blocks.0.attn2.", "ff.linear_1.",
 )  # fmt: skip
 
 #: Attention of joint blocks to text, as diffusers names it.
