@@ -8,13 +8,14 @@ configurations whose every value was looked at, a tokenizer's words. Weights are
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UnusableError
 from assetctl.files.paths import read_object, write_json
 from assetctl.generation.bounds import Config, refuse_code, shown_value, within_bounds
 from assetctl.generation.families import build_of
-from assetctl.generation.parts import SPECIAL, copy_tokenizer, link_weights, read_tokenizer, tensors_of
+from assetctl.generation.parts import SPECIAL, copy_tokenizer, link_weights, read_tokenizer, tensors_of, weight_files
 from assetctl.generation.weights import DEFAULTS, see_weights
 
 if TYPE_CHECKING:
@@ -241,6 +242,17 @@ def model_index(family: str) -> Config:
     if build.told.zeros_for_nothing:
         return index | {"force_zeros_for_empty_prompt": True}
     return index | {"safety_checker": [None, None], "requires_safety_checker": False}
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The weights that are handed over of a folder: a pipeline's, or one part's."""
+    places = [folder, *(folder / part for part in COMPONENTS if not part.startswith("tokenizer"))]
+    found: list[Path] = []
+    for place in places:
+        for library in ("diffusers", "transformers"):
+            with suppress(UnusableError):
+                found += weight_files(place, library).values()
+    return found
 
 
 def hand_over_vae(folder: Path, into: Path) -> Path:
