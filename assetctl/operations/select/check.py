@@ -240,7 +240,7 @@ def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, 
 
 
 def _looking_at_loras(context: Context) -> Iterator[tuple[Asset, Callable[[], tuple[str, ...]]]]:
-    from assetctl.generation.parts import check_lora  # noqa: PLC0415 - only where pictures are made
+    from assetctl.generation.bounds import check_lora  # noqa: PLC0415 - only where pictures are made
 
     live = dict.fromkeys(use.asset for use in context.selection.loras if not use.idle and use.asset in context.loras)
     passed: set[int] = set()  # tables of tensors: LoRAs of one trainer may share one, and pass with it
