@@ -18,8 +18,7 @@ from assetctl.operations.select.prompts import with_embeddings
 from assetctl.operations.workspace import tokenizer_folder
 from assetctl.options import check_weight, filled, option, refuse_impossible, refuse_unobeyed
 from assetctl.prompt import parse_prompt
-from assetctl.prompt.syntax import refuse_length
-from assetctl.request import Use
+from assetctl.request import Use, refuse_length
 from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
 
