@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
 
+#: Jobs after each of which those that ended long ago are forgotten.
+_TIDYING = 100
+
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
 
@@ -113,6 +116,7 @@ class Queue:
             StorageError, CatalogError: The catalog cannot be written.
         """
         self._registry.jobs.resume()
+        self._registry.jobs.tidy()
         self._thread.start()
 
     def close(self) -> None:
@@ -300,6 +304,9 @@ class Queue:
             self._watched.discard(job.id)
             self._progress.pop(job.id, None)
             self._publish(job.id, {"ended": True})
+        if job.id % _TIDYING == 0:
+            with contextlib.suppress(AssetctlError):  # the next time will do
+                self._registry.jobs.tidy()
 
     def _insist(self, write: Callable[[Any], object], what: object) -> None:
         """Write what became of a job as soon as it can be; if it never can, the next server finds the job at work."""

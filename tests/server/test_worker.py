@@ -8,11 +8,13 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import painting
@@ -412,3 +414,51 @@ def test_whatever_is_killed_thirty_times_the_demos_pictures_are_made_once(tmp_pa
         registry.pull_demo()
     models = ("demo-checkpoint",)
     kill_at_random(tmp_path / "home", 30, whom, 40, models, (0.2, 6), steps=20, painter=False)
+
+
+def ago(**days):
+    return (datetime.now(UTC) - timedelta(**days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_jobs_that_ended_long_ago_are_forgotten_and_their_pictures_are_not(home, capsys):
+    with serving(home) as server:
+        first = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+        server.await_job(first)
+    before = pictures_of(home)
+    assert len(before[1]) == 1
+    ended = (
+        [(ago(days=31), "done")] * 2  # a month ago
+        + [(ago(hours=23), "done")] * 2  # today, before a thousand others
+        + [(ago(hours=25), "failed")] * 1001  # yesterday
+    )
+    with Registry.open(home) as registry:
+        assert registry.jobs.get(first).pictures == (1,)
+        waiting = registry.jobs.add("paint", {"prompt": "x", "plan": {"seeds": [1]}}).id
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        catalog.execute("UPDATE jobs SET finished_at = ? WHERE id = ?", [ago(days=31), first])
+        catalog.executemany(
+            "INSERT INTO jobs (kind, status, priority, request, pictures, attempts, created_at, finished_at) "
+            "VALUES ('generate', ?, 0, '{}', '[]', 1, ?, ?)",
+            [(status, when, when) for when, status in ended],
+        )
+    with serving(home) as server:
+        there = [each["id"] for each in server.ask("GET", "/v1/jobs?limit=1000")["data"]]
+        last = max(there)
+    with Registry.open(home) as registry:
+        kept = registry.jobs.latest(10_000)
+        assert "plan" not in registry.jobs.get(waiting).request  # of a command that has gone
+    assert [each.id for each in kept] == [*range(last, last - 1000, -1), waiting + 4, waiting + 3, waiting]
+    assert pictures_of(home) == before
+
+    assert run(["jobs", "prune", str(last), "--quiet"]) == 0
+    assert capsys.readouterr().out.split() == [str(last)]
+    assert run(["jobs", "prune", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["data"]) == 1002
+    assert run(["jobs", "--all", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert pictures_of(home) == before
+    with Registry.open(home) as registry:
+        number = registry.jobs.add("generate", {"prompt": "x"}).id
+    assert number > last  # none is given twice
+    assert run(["jobs", "prune", str(number)]) == 2
+    assert run(["jobs", "prune", "1"]) == 3
