@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, ClassVar
 from assetctl.text import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from assetctl.types import Finding
 
@@ -254,14 +254,3 @@ class InternalError(AssetctlError):
     """Made of any other exception: a defect in assetctl itself."""
 
     code = "internal"
-
-
-def several(called: str, given: Iterable[str]) -> Iterable[str]:
-    """Words as they were given: one text would be read letter by letter.
-
-    Raises:
-        UsageError: It is one text.
-    """
-    if isinstance(given, str):
-        raise UsageError(f"{called} takes several words, not one text.", f"Write {called}=[{given!r:.40}].")
-    return given

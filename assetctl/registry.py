@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from assetctl.errors import UsageError, several
+from assetctl.catalog import several
+from assetctl.errors import UsageError
 from assetctl.operations.workspace import Workspace
 from assetctl.run import running
 from assetctl.settings import Settings
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
     from assetctl.operations.provision.lock import LockResult
     from assetctl.operations.provision.sync import SyncResult
     from assetctl.operations.select.prompts import PromptReading
-    from assetctl.plan import Backend, Plan
-    from assetctl.request import Output, Request
+    from assetctl.request import Backend, Output, Plan, Request
     from assetctl.run import Run
     from assetctl.samplers import SamplerListing
     from assetctl.store.trash import Entry
@@ -664,17 +664,19 @@ class Registry:
 
     # Pictures: made, made again, looked into and remembered.
 
-    def draw(self, request: Request, *, wildcards: PathLike | None = None) -> Sequence[Request]:
+    def draw(self, request: Request, *, wildcards: PathLike | None = None, run: Run | None = None) -> Sequence[Request]:
         """A request of dynamic prompts as one for each picture, with the prompts and the seed that it has drawn.
 
         Args:
             request: Any other one is all that comes back.
             wildcards: A folder to draw from; that of the settings unless named.
+            run: Told what lies there and is passed over.
         """
         from assetctl.operations.make.plan import drawn
 
         _see_request(request)
-        return drawn(self._workspace, request, None if wildcards is None else Path(wildcards).absolute())
+        folder = None if wildcards is None else Path(wildcards).absolute()
+        return drawn(self._workspace, request, folder, run)
 
     def plan(
         self,

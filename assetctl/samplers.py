@@ -203,7 +203,7 @@ def canonical_sampler(name: str) -> str:
                 return f"{plain} {schedule}"
     near = difflib.get_close_matches(wanted, _CANONICAL, n=4, cutoff=0.5)
     names = dict.fromkeys(_CANONICAL[each] for each in near) or SAMPLERS
-    raise UsageError(f"There is no sampler {name!r}.", f"Choose one of: {', '.join(names)}.")
+    raise UsageError(f"There is no sampler {name!r:.60}.", f"Choose one of: {', '.join(names)}.")
 
 
 def canonical_scheduler(name: str) -> str:

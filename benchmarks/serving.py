@@ -29,7 +29,7 @@ from assetctl import Registry, Request
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from assetctl.plan import Backend
+    from assetctl.request import Backend
 
 PROMPT = "a red circle on a white background"
 

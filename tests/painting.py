@@ -36,7 +36,7 @@ class Painter:
         from PIL import Image
 
         from assetctl.errors import GenerationError
-        from assetctl.plan import Picture
+        from assetctl.request import Picture
         from assetctl.run import Preview, Started, Step
 
         if plan.prompt.text == "a failure":

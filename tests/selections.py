@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from assetctl.catalog import GenerationEntry
-from assetctl.plan import PlannedUse
+from assetctl.request import PlannedUse
 from assetctl.types import Asset, AssetUse, Selection
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
+
 #: The worker that paints.
 PAINTING = Path(__file__).with_name("painting.py")
 
@@ -99,8 +101,8 @@ class Served:
 
 
 @contextmanager
-def served(home, *, access=None, faces=None, command=None):
-    """A server of a home while the block runs; its worker paints, unless there is another command for one."""
+def served(home, *, access=None, faces=None, **variables):
+    """A server of a home while the block runs, whose worker paints, as the environment's `variables` say."""
     from assetctl import Registry
     from assetctl.server.app import make_app
     from assetctl.server.http import make_server
@@ -110,10 +112,13 @@ def served(home, *, access=None, faces=None, command=None):
     from assetctl.server.safety import Access
 
     with (
+        pytest.MonkeyPatch.context() as environment,
         Registry.open(home, paths=False) as registry,
         socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
     ):
-        queue = Queue(registry, command or [sys.executable, str(PAINTING), str(home)])
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        queue = Queue(registry, [sys.executable, str(PAINTING), str(home)])
         queue.start()
         ready = threading.Event()
         app = make_app(registry, queue, faces or [OWN], access or Access(), page_routes(registry, queue))

@@ -11,7 +11,7 @@ beside `Generations`, within the same transactions: a picture and the state of i
 
 from assetctl.catalog.catalog import Catalog, room_given_back
 from assetctl.catalog.generations import Generation, GenerationAsset, GenerationEntry, GenerationFilter
-from assetctl.catalog.rows import FileHashes, KnownFile, NewAsset, free_name
+from assetctl.catalog.rows import FileHashes, KnownFile, NewAsset, free_name, several
 
 __all__ = [
     "Catalog",
@@ -24,4 +24,5 @@ __all__ = [
     "NewAsset",
     "free_name",
     "room_given_back",
+    "several",
 ]

@@ -426,7 +426,10 @@ def _upgrade(path: Path, revision: str | None, migrations: Path | None) -> None:
         )
     backup = None if revision is None else _back_up(path, revision)
     try:
-        models.upgrade(lambda: connect_for_writing(path, "upgrade"), migrations)
+        if revision is None:
+            _make(path, migrations)
+        else:
+            models.upgrade(lambda: connect_for_writing(path, "upgrade"), migrations)
     except models.FAILURES as error:
         if backup is None:
             path.unlink(missing_ok=True)
@@ -444,6 +447,16 @@ def _upgrade(path: Path, revision: str | None, migrations: Path | None) -> None:
             f"The catalog {path} could not be upgraded from schema {revision} to {HEAD} and is as it was: {error}.",
             "Use the assetctl that wrote it, and report this.",
         ) from error
+
+
+def _make(path: Path, migrations: Path | None) -> None:
+    """Make the file of a catalog in which nothing is; migrations take a tenfold of this, and are run once a process."""
+    with (
+        contextlib.closing(_sqlite(":memory:")) as nothing,
+        contextlib.closing(connect_for_writing(path, "upgrade")) as made,
+    ):
+        nothing.deserialize(_nothing(migrations))
+        nothing.backup(made)
 
 
 def _back_up(path: Path, revision: str) -> Path:

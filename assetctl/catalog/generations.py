@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from assetctl.plan import PlannedUse
+    from assetctl.request import PlannedUse
 
 #: What a list of pictures reads of each; only the picture that is asked for by itself has its record.
 _LISTED = some("generations", "record")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from assetctl.catalog.rows import ALL, ASSET, IDENTIFIED, SHELVED, Asking
-from assetctl.errors import UsageError, several
+from assetctl.catalog.rows import ALL, ASSET, IDENTIFIED, SHELVED, Asking, several
+from assetctl.errors import UsageError
 from assetctl.types import FORMATS, KINDS, Asset
 
 if TYPE_CHECKING:

@@ -192,8 +192,9 @@ class Reader(Lists):
         wanted = _composed(name)
         if not wanted:
             return []
-        lengths = range(len(wanted), 0, -1) if shorter or _is_absolute(name) else [len(wanted)]
         rows = self._files_like(wanted[-1])
+        deepest = min(len(wanted), max((len(each) for row in rows for each in row[1:]), default=0))
+        lengths = range(deepest, 0, -1) if shorter or _is_absolute(name) else [len(wanted)]
         for length in lengths:
             for fold, strip in _SPELLINGS:
                 sought = _spelled(wanted[-length:], fold, strip=strip)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
 
-from assetctl.errors import CatalogError, StorageError
+from assetctl.errors import CatalogError, StorageError, UsageError
 from assetctl.types import LONGEST_NAME, Asset
 
 if TYPE_CHECKING:
@@ -353,6 +353,17 @@ def words(value: object, what: str) -> tuple[str, ...]:
     if set(map(type, found)) - {str}:
         raise DamagedError(f"{what} in it are no list of texts")
     return tuple(found)
+
+
+def several(called: str, given: Iterable[str]) -> Iterable[str]:
+    """Words as they were given: one text would be read letter by letter.
+
+    Raises:
+        UsageError: It is one text.
+    """
+    if isinstance(given, str):
+        raise UsageError(f"{called} takes several words, not one text.", f"Write {called}=[{given!r:.40}].")
+    return given
 
 
 def items(value: object, what: str) -> list[Any]:

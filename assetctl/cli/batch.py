@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from assetctl.cli.session import Session
     from assetctl.operations.make.jobs import JobResult
-    from assetctl.plan import Backend
-    from assetctl.request import Request
+    from assetctl.request import Backend, Request
     from assetctl.run import Event
 
 

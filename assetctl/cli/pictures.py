@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")

@@ -153,7 +153,7 @@ def read_prompts(*texts: str | None) -> tuple[str | None, ...]:
     """Prompts as they were typed; the one that was typed as `-` is read from standard input.
 
     Raises:
-        UsageError: Two are `-`, or what comes is too long, or no text.
+        UsageError: Two are `-`, or what comes is too long, no text, or nothing.
     """
     if texts.count("-") > 1:
         raise UsageError("Standard input can be one prompt, not two.", "Type one of them.")
@@ -167,9 +167,12 @@ def _from_stdin() -> str:
     if len(data) > _LONGEST:
         raise UsageError(f"What comes by standard input is longer than {_LONGEST} bytes.", "A prompt is a few lines.")
     try:
-        return data.decode("utf-8-sig").rstrip("\r\n")
+        text = data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UsageError("What comes by standard input is no UTF-8 text.", "Pipe a prompt into it.") from error
+    if not text.strip():
+        raise UsageError("Nothing comes by standard input.", "Pipe a prompt into it, or type it in the place of -.")
+    return text
 
 
 def single(flag: str, names: list[str] | None) -> str | None:

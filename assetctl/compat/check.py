@@ -157,7 +157,7 @@ class Situation:
 
     Attributes:
         purpose: What the selection is for, one of `PURPOSES`.
-        loading: Tells which assets `generate` could not load, and why, where that is asked.
+        loading: Tells which assets `generate` could not load, or may not, and why, where that is asked.
         set_by_hand: Fields that a person set, by the path of the asset.
         tokenizer: Folder with the `vocab.json` and `merges.txt` of the checkpoint's text encoder.
         memory: Bytes that the machine has to spare.
@@ -168,7 +168,7 @@ class Situation:
     """
 
     purpose: Purpose = "any"
-    loading: Callable[[Context], Iterable[tuple[Asset, AssetctlError]]] | None = None
+    loading: Callable[[Context], Iterable[tuple[Asset, Severity, AssetctlError]]] | None = None
     set_by_hand: tuple[tuple[str, frozenset[str]], ...] = ()
     tokenizer: str | None = None
     memory: int | None = None

@@ -180,8 +180,9 @@ _UNET: dict[str, Bound] = {
     ),
     **_all(
         Name(), "encoder_hid_dim_type", "class_embed_type", "addition_embed_type", "resnet_time_scale_shift",
-        "time_embedding_type", "time_embedding_act_fn", "timestep_post_act", "attention_type", "cross_attention_norm",
+        "time_embedding_type", "attention_type", "cross_attention_norm",
     ),
+    **_all(Word((None, *_ACTIVATIONS.words)), "time_embedding_act_fn", "timestep_post_act"),
 }  # fmt: skip
 
 _VAE: dict[str, Bound] = {

@@ -41,7 +41,7 @@ from assetctl.generation.weights import see_weights
 from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from assetctl.files.safetensors import Header
@@ -72,6 +72,7 @@ def write_configuration(
         UnusableError: The checkpoint lacks a part, the family is not driven, or the
             tokenizer is missing or has another vocabulary than the checkpoint.
     """
+    _see_one_of_each(header, family)
     if tokenizer is not None and is_complete(tokenizer):
         see = partial(_see_part, header, family)
         return hand_over(tokenizer, family, into, own_vae=own_vae, see_part=see)
@@ -112,9 +113,12 @@ def derived(header: Header, family: str, *, own_vae: bool = True) -> dict[str, C
 def _see_part(header: Header, family: str, part: str, config: Config, source: Path | None = None) -> str | None:
     """See that a single file has all weights of a part, where diffusers looks for them, as its configuration asks."""
     prefix, spelling = _place(header, family, part)
+    tensors = header.tensors
+    if family == "sd1" and part == "text_encoder" and header.has(f"\n{_TEXTS['sdxl']}text_model."):
+        tensors = {name.replace(_TEXTS["sdxl"], _TEXTS["sd1"], 1): entry for name, entry in tensors.items()}
     if source is not None:
-        see_widths(header.tensors, config, part, source, lambda name: prefix + _SHOWN.get(name, name))
-    return see_weights(header.tensors, config, part, file=header.path, source=source, prefix=prefix, spelling=spelling)
+        see_widths(tensors, config, part, source, lambda name: prefix + _SHOWN.get(name, name))
+    return see_weights(tensors, config, part, file=header.path, source=source, prefix=prefix, spelling=spelling)
 
 
 #: What single files call the tensors that show a configuration's widths.
@@ -144,31 +148,77 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     """Look at all that `write_configuration` would look at, and write nothing.
 
     Returns:
-        Doubts: what of a configuration beside it is not understood.
+        Doubts: why it may not load, or paint as it should.
 
     Raises:
         UnusableError, FileError: As `write_configuration` does.
     """
+    _see_one_of_each(header, family)
+    doubts = tuple(_doubts(header, family))
     if tokenizer is not None and is_complete(tokenizer):
-        return check_model(tokenizer, family, own_vae=own_vae, see_part=partial(_see_part, header, family))
+        see = partial(_see_part, header, family)
+        return check_model(tokenizer, family, own_vae=own_vae, see_part=see) + doubts
     parts = derived(header, family, own_vae=own_vae)
     for encoder in (name for name in parts if name.startswith("text_encoder")):
         source = find_tokenizer_files(tokenizer, encoder.replace("text_encoder", "tokenizer"), header.path)
         check_vocabulary(source.folder, parts[encoder]["vocab_size"], header.path)
-    return ()
+    short = (_short(encoder, parts[encoder.part]) for encoder in _asked(family).text_encoders)
+    return doubts + tuple(doubt for doubt in short if doubt is not None)
 
 
-def check_vae(path: Path, header: Header | None, family: str) -> None:
+#: Where diffusers looks for text encoders, of SD 1, SDXL and SD 2; the first that it finds settles whose they are.
+_TEXTS = {"sd1": "cond_stage_model.transformer.", "sdxl": "conditioner.embedders.0.transformer.",
+          "sd2": "cond_stage_model.model."}  # fmt: skip
+_SHOWS = {"sd1": "text_model.embeddings.position_embedding.weight", "sd2": "token_embedding.weight"}
+
+
+def _see_one_of_each(header: Header, family: str) -> None:
+    """See that no text encoder of another family is there too, which would be taken for that of this one.
+
+    Raises:
+        UnusableError: One is.
+    """
+    others = {"sd2": ("sd1",), "sdxl": ("sd1", "sd2")}.get(family, ())
+    if (other := next((each for each in others if _TEXTS[each] + _SHOWS[each] in header.tensors), None)) is not None:
+        what = f"beside the text encoders of {family} it has one of {other} ({_TEXTS[other]})"
+        raise UnusableError(f"{header.path} cannot be used: {what}.", "Look for the same model without it.")
+
+
+def _doubts(header: Header, family: str) -> Iterator[str]:
+    """What of a single file loads, and may paint nonsense."""
+    if family == "sd1" and header.has(f"\n{_TEXTS['sdxl']}text_model."):
+        yield f"its text encoder is there twice, under {_TEXTS['sd1']} and {_TEXTS['sdxl']}"
+    if header.has(".scale_weight\n", "scaled_fp8\n"):
+        yield "its weights are scaled (scale_weight), which assetctl does not undo"
+
+
+#: Layers of the text encoders that are published, by their widths.
+_PUBLISHED = {768: 12, 1024: 24, 1280: 32}
+
+
+def _short(encoder: TextEncoder, config: Config) -> str | None:
+    """What is odd of a text encoder that has almost as many layers as others of its width."""
+    usual = min(_PUBLISHED.get(config["hidden_size"], 0), encoder.layers or 128)
+    layers = config["num_hidden_layers"]
+    if usual - 4 <= layers < usual:
+        return f"its {encoder.part} has {layers} layers, where others have {usual}"
+    return None
+
+
+def check_vae(path: Path, header: Header | None, family: str) -> tuple[str, ...]:
     """Look at all that loading a VAE of its own would look at: its file, or its folder where it has no header.
+
+    Returns:
+        Doubts: why it may not load.
 
     Raises:
         UnusableError: It lacks a part, or a value is out of bounds.
         FileError: Weights are refused or corrupt.
     """
     if header is None:
-        checked_vae(path)
-        return
+        return checked_vae(path)[1]
     checked_vae_config(header, family)
+    return ()
 
 
 def checked_vae_config(header: Header, family: str) -> Config:

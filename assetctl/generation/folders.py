@@ -250,21 +250,21 @@ def hand_over_vae(folder: Path, into: Path) -> Path:
         UnusableError: It asks for code, a value is out of bounds, or it does not fit its weights.
         FileError: Weights are refused or corrupt.
     """
-    _write_part(into, checked_vae(folder), "vae")
+    _write_part(into, checked_vae(folder)[0], "vae")
     link_weights(folder, "diffusers", into)
     return into
 
 
-def checked_vae(folder: Path) -> Config:
-    """The configuration of a VAE's folder, which fits its weights.
+def checked_vae(folder: Path) -> tuple[Config, tuple[str, ...]]:
+    """The configuration of a VAE's folder, which fits its weights; and what of it is in doubt.
 
     Raises:
         UnusableError, FileError: As `hand_over_vae` does.
     """
     path = folder / "config.json"
     config = within_bounds(read_object(path, folder), "vae", path)
-    _see_own(folder, "vae", config, path)
-    return config
+    doubt = _see_own(folder, "vae", config, path)
+    return config, () if doubt is None else (doubt,)
 
 
 def _used(family: str, *, own_vae: bool) -> list[str]:

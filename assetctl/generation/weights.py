@@ -64,11 +64,13 @@ class Table:
     Attributes:
         names: As the file has them.
         shapes: One for each.
+        rows: How many rows a tensor has, where it is there, that is not needed but by which others are cut.
         doubt: What of the configuration is not understood here, in which case the columns are empty.
     """
 
     names: tuple[str, ...] = ()
     shapes: tuple[Shape, ...] = ()
+    rows: tuple[str, int] | None = None
     doubt: str | None = None
 
 
@@ -117,6 +119,9 @@ def see_weights(
     entries = [entry for entry in map(tensors.get, table.names) if entry]
     if len(entries) < len(table.names):
         _tell_missing([name for name in table.names if name not in tensors], part, file, source)
+    if table.rows is not None and table.rows[0] in tensors and tensors[table.rows[0]]["shape"][:1] != [table.rows[1]]:
+        message = f"{file} cannot be used: {table.rows[0]} of its {_CALLED[part]} has not {table.rows[1]} rows."
+        raise UnusableError(message, _AGAIN)
     there: list[Shape] = list(map(_SHAPE, entries))
     if there != list(table.shapes):
         _tell_shape(table, there, part, file, source, prefix)
@@ -183,7 +188,7 @@ def _table(part: str, config: bytes, prefix: str, spelling: Spelling) -> Table:
         _DESCRIBE[part](rows, orjson.loads(config))
     except _DoubtError as doubt:
         return Table(doubt=str(doubt))
-    return Table(tuple(rows.names), tuple(rows.shapes))
+    return Table(tuple(rows.names), tuple(rows.shapes), rows.cut)
 
 
 @dataclass(slots=True)
@@ -194,6 +199,7 @@ class _Rows:
     spelling: Spelling
     names: list[str] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)
+    cut: tuple[str, int] | None = None
 
     def add(self, name: str, shape: Iterable[int]) -> None:
         """A tensor by the name that the file has."""
@@ -489,6 +495,8 @@ def _text(rows: _Rows, config: Config, *, projects: bool = False) -> None:
     _see_divides(config["num_attention_heads"], (width,), "heads")
     describe = _open_clip if rows.spelling == "open_clip" else _clip
     describe(rows, config, width, inner, layers)
+    if rows.spelling == "open_clip":
+        rows.cut = rows.prefix + "text_projection", width
     if projects:
         shape, name = (config["projection_dim"], width), "text_projection.weight"
         rows.add(*(("text_projection", shape[::-1]) if rows.spelling == "open_clip" else (name, shape)))

@@ -212,12 +212,14 @@ class Kind:
         marks: What gives it away in an outline, in words, or `None`.
         read: Its features.
         over: Kinds whose marks it carries as well, and which it outranks: a checkpoint holds a VAE.
+        rest: What of a file is none of it, or `None`: kinds that this alone has the marks of are not outranked.
     """
 
     name: str
     marks: Callable[[Outline], str | None]
     read: Callable[[Outline], Features]
     over: tuple[str, ...] = ()
+    rest: Callable[[Outline], Outline | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,10 @@ class Family:
         name: As people call it, in lower case.
         match: Its claim to features, or `None`, where it cannot be declared as `signs`.
         signs: Ways in which it shows, what proves most first.
+        stacks: How names of blocks begin in its networks, whoever wrote them: beside others, no sign is certain. Not
+            looked at where it names none.
         said: Regular expression for how trainers' metadata name it, matched against lower-case text.
+        unlike: The same for networks that are of no family, and parts of which look like its own.
         classes: Network classes of diffusers configurations that are this family.
         prediction: What its networks predict, where all of them predict the same.
         lineages: Regular expression for the name of the model trained on, to its base model in Civitai's spelling.
@@ -309,7 +314,9 @@ class Family:
     name: str
     match: Callable[[Features], Match | None] | None = None
     signs: tuple[Sign, ...] = ()
+    stacks: tuple[str, ...] = ()
     said: str | None = None
+    unlike: str | None = None
     classes: tuple[str, ...] = ()
     prediction: str | None = None
     lineages: tuple[tuple[str, str], ...] = ()
@@ -409,8 +416,8 @@ class Blocks:
         outline = self._outline
         if outline.begins(*_JOINT) or not outline.begins("transformer_blocks.0.attn2."):
             return None, None
-        stream = outline.square_width(*_QUERIES) or outline.output_width(*_STATES)
-        return stream, outline.square_width(*_STATES)
+        stream = outline.square_width(*STREAM_IN) or outline.output_width(*TEXT_STATES)
+        return stream, outline.square_width(*TEXT_STATES)
 
     @cached_property
     def feed_forward(self) -> Build | None:

@@ -18,7 +18,7 @@ from assetctl.identify.kinds.embedding import NAMELESS
 from assetctl.identify.metadata import lineage
 from assetctl.identify.outline import Outline
 from assetctl.identify.plugins import families, kinds
-from assetctl.identify.signs import UNET
+from assetctl.identify.signs import ENCODERS, UNET
 from assetctl.types import Evidence, Identification
 
 if TYPE_CHECKING:
@@ -107,23 +107,29 @@ def look_at(features: Features, evidence: list[Evidence]) -> Sight:
 def _several(features: Features, matches: tuple[tuple[Family, Match], ...]) -> str | None:
     """How it shows that a file, which some family claims, has parts of several networks; `None` where it does not."""
     telling = [(family, match) for family, match in matches if match.strength != "possible"]
-    if not telling:
-        return None
+    return next(_parts(features, telling), None) if telling else None
+
+
+def _parts(features: Features, telling: list[tuple[Family, Match]]) -> Iterator[str]:
+    """All that shows it, what is quickest to look at first."""
     outline = features.outline
     if names := outline.once(of_several_builds, lambda: of_several_builds(outline)):
-        return f"no network has {' and '.join(names[:_SHOWN])}"
+        yield f"no network has {' and '.join(names[:_SHOWN])}"
+    for family, _ in telling:
+        if family.stacks and len(prefixes := outline.blocks(family.stacks)[0]) > 1:
+            yield f"one network's blocks are named alike, and here after {' and '.join(prefixes[:_SHOWN])}"
     if uneven := outline.uneven():
-        return "blocks of one network are as wide, and here {} takes in {} and {}".format(*uneven)
+        yield "blocks of one network are as wide, and here {} takes in {} and {}".format(*uneven)
     for _, match in telling:
         for measure in match.sign.measures if match.sign else ():
             if len(seen := seen_of(measure, features)) > 1:
                 numbers = sorted(map(str, seen))[:_SHOWN]
-                return f"one network has one {measure.name}, and here are {' and '.join(numbers)}"
+                yield f"one network has one {measure.name}, and here are {' and '.join(numbers)}"
     for family, match in telling:
-        rival = next(_rivals(features, family), None) if match.strength == "certain" else None
+        proven = match.strength == "certain" or (match.sign is not None and match.sign.strength == "certain")
+        rival = next(_rivals(features, family), None) if proven else None
         if rival is not None:
-            return f"it shows {family.name} and {rival.name}: {match.detail}"
-    return None
+            yield f"it shows {family.name} and {rival.name}: {match.detail}"
 
 
 def _rivals(features: Features, family: Family) -> Iterator[Family]:
@@ -206,7 +212,8 @@ def decide(sight: Sight, said: Mapping[str, str]) -> Answer:
     """The family of what is seen; metadata choose only among those that the tensors leave open."""
     matches = list(sight.matches)
     claimed = {family.name: (key, text) for key, text in metadata.claims(said) for family in _named(text)}
-    chosen, confidence = (None, "ambiguous") if sight.several else _weigh(matches, claimed)
+    other = [family for family, _ in matches if family.unlike and metadata.names(said, family.unlike)]
+    chosen, confidence = (None, "ambiguous") if sight.several else _weigh(matches, claimed, other)
     if chosen is None and not matches and sight.features is not None and sight.features.kind in _SHARED:
         confidence = "certain"
     evidence = [_evidence("tensors", f"family={family.name}", match.detail) for family, match in matches]
@@ -214,16 +221,19 @@ def decide(sight: Sight, said: Mapping[str, str]) -> Answer:
 
 
 def _weigh(
-    matches: list[tuple[Family, Match]], claimed: Mapping[str, tuple[str, str]]
+    matches: list[tuple[Family, Match]], claimed: Mapping[str, tuple[str, str]], other: list[Family]
 ) -> tuple[Family | None, Confidence]:
-    """Choose what is certain; else what metadata claim of the rest; else what is likely; else nothing."""
+    """Choose what is certain; else what metadata claim of the rest; else what is likely; else nothing.
+
+    Metadata name an `other` network than some families', which is built alike.
+    """
     certain = [family for family, match in matches if match.strength == "certain"]
     if len(certain) == 1:
         return certain[0], "certain"
     matches = [item for item in matches if item[0] in certain] or matches
     for candidates in (
         [family for family, _ in matches if family.name in claimed],
-        [family for family, match in matches if match.strength != "possible"],
+        [family for family, match in matches if match.strength != "possible" and family not in other],
     ):
         if len(candidates) == 1:
             return candidates[0], "likely"
@@ -243,7 +253,9 @@ def _kind(outline: Outline) -> tuple[Kind | None, list[Evidence]]:
         mark = None if kind.name in outranked else kind.marks(outline)
         if mark:
             left[kind.name] = (kind, mark)
-            outranked.update(kind.over)
+            rest = kind.rest(outline) if kind.rest else None
+            beside = {other.name for other in kinds() if other.name in kind.over and rest and other.marks(rest)}
+            outranked.update(name for name in kind.over if name not in beside)
     found = [item for name, item in left.items() if name not in outranked]
     evidence = [Evidence("tensors", f"kind={kind.name}", mark) for kind, mark in found]
     if not found:
@@ -259,7 +271,19 @@ def _matches(features: Features) -> list[tuple[Family, Match]]:
 def _match(family: Family, signs: tuple[Sign, ...], features: Features) -> Match | None:
     if features.model_class is not None and features.model_class in family.classes:
         return Match("certain", f"the network is a {features.model_class}")
-    return claim(signs, features) or (family.match(features) if family.match else None)
+    match = claim(signs, features) or (family.match(features) if family.match else None)
+    if match is None or match.strength != "certain" or not features.denoiser:
+        return match
+    other = _beside(family, features)
+    return match if other is None else replace(match, strength="likely", detail=f"{match.detail}, beside {other}")
+
+
+def _beside(family: Family, features: Features) -> str | None:
+    """What no file of a family's has, beside what proves it."""
+    other = features.outline.blocks(family.stacks)[1] if family.stacks else None
+    if other is None and family.clip is None and features.kind == "lora" and ENCODERS.take(features):
+        return "changes to CLIP"
+    return other
 
 
 _Signs = tuple[tuple[Family, tuple["Sign", ...]], ...]

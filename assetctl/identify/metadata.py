@@ -83,6 +83,11 @@ def trained_on(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield key, clean_words("/".join(name[-2:])).lower()
 
 
+def names(metadata: Mapping[str, str], pattern: str) -> bool:
+    """Whether metadata name something that matches as an architecture, or as what a file was trained on."""
+    return any(re.search(pattern, text) for _, text in trained_on(metadata))
+
+
 def alias(metadata: Mapping[str, str]) -> str:
     """What a trainer called the file that it wrote; empty where it does not say."""
     return unicodedata.normalize("NFC", clean_words(metadata.get("ss_output_name", ""), _LONGEST_ALIAS))

@@ -13,6 +13,7 @@ dot, no file says.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import compress, islice
 from operator import itemgetter
@@ -23,10 +24,13 @@ from assetctl.files.safetensors import FLOATS
 from assetctl.tensors.adapters import (
     CHANGES,
     DENOISERS,
+    EMBEDDINGS,
     HALVES,
     LAYOUTS,
     MARKS,
     STACKS,
+    TEXT_ENCODERS,
+    VAES,
     plain_tensors,
     prefixes,
     with_adapters_names,
@@ -148,6 +152,22 @@ _STACKED = (
     "single_stream_blocks",
 )  # fmt: skip
 
+#: What stands beside a network in its file and is none of its blocks: encoders, VAEs, averages, embeddings, resamplers.
+_BESIDE = tuple(
+    needle
+    for name in (
+        *(each.prefix for each in LAYOUTS if each.network.startswith("text_encoder") and each.prefix),
+        *TEXT_ENCODERS, *VAES, EMBEDDINGS, "model_ema.", "text_model.", "text_encoder", "image_proj",
+    )
+    for needle in (_dotted_line(name), _flat_line(name))
+)  # fmt: skip
+#: Blocks of which a network has several.
+_STACK_OF_BLOCKS = re.compile(
+    r"[^#]*(?:blocks|layers|refiner)(?:_block\d+_blocks)?_#_(?!weight|bias|lora|diff|hada|lokr)"
+)
+#: Prefixes that say nothing of who wrote them, and which of two networks alike it is.
+_SILENT_PREFIX = re.compile(r"base[./_]model[./_]model|_orig_mod|module|_2(?=\Z|\.)|/+\Z")
+
 #: `model.`, which is a prefix of all names once one of them goes on with a stack of blocks.
 _STACK = re.compile(rf"\n\.(?:model\.)++(?:{'|'.join(re.escape(_dotted_line(name)) for name in STACKS)})")
 _MODEL = re.compile(r"\n\.(?:model\.)++")
@@ -193,6 +213,16 @@ class _Text:
             if any(self._ends(between + end.removesuffix(".weight")) for end in change.ends(mark))
         )
 
+    def without(self, parts: tuple[str, ...], beginnings: tuple[str, ...]) -> frozenset[str]:
+        """Lines, as written, of names that have none of `parts` and none of `beginnings`."""
+
+        def left() -> frozenset[str]:
+            starts = tuple(needle for name in beginnings for needle in _needles(name))
+            lines = (line for line in self.written[1:-1].split("\n") if not line.startswith(starts))
+            return frozenset(line for line in lines if not any(part in f"{line}\n" for part in parts))
+
+        return self.once(parts, left)
+
     @cached_property
     def with_adapters(self) -> bool:
         """Whether names of peft's adapters stand in them."""
@@ -222,10 +252,10 @@ class _Text:
         return known
 
     @cached_property
-    def stacked(self) -> Mapping[str, tuple[str, str]]:
+    def stacked(self) -> Mapping[str, tuple[str, int, str]]:
         """Lines of the tensors that may show what modules of a transformer's blocks take in, one module of each block.
 
-        To each, how such a tensor ends, and the module.
+        To each, how such a tensor ends, how long what stands behind its module is, and the module.
         """
         starts = tuple(f"{needle}{needle[0]}#{needle[0]}" for stack in _STACKED for needle in _needles(stack))
         ends = self._ends_of_widths(1)
@@ -234,8 +264,26 @@ class _Text:
             if line.startswith(starts) and line.count("#") == 1:
                 end = max((end for end in ends if line.endswith(end)), key=len, default="")
                 if end:
-                    found[written] = ends[end], line[: -len(end)]
+                    found[written] = ends[end], len(end), line[: -len(end)]
         return found
+
+    def blocks(self, stacks: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+        """What stands before the blocks of these `stacks`, and another block's module that is none of them."""
+
+        def sort() -> tuple[tuple[str, ...], str | None]:
+            starts = tuple(map(_underscored, stacks))
+            before, other = set(), None
+            for written, line in zip(self.written.split("\n"), self.text.split("\n"), strict=True):
+                path = line[1:].replace(".", "_").replace("/", "_")
+                if not _STACK_OF_BLOCKS.match(path) or written[1:].startswith(_BESIDE):
+                    continue
+                if path.startswith(starts):
+                    before.add(_SILENT_PREFIX.sub("", written.removesuffix(line)))
+                else:
+                    other = other or line[1:].replace("/", "_")
+            return tuple(sorted(before)), other
+
+        return self.once(stacks, sort)
 
     def _ends_of_widths(self, axis: int) -> dict[str, str]:
         """What stands behind modules' names in lines of tensors that show a width, to how such a tensor ends."""
@@ -326,6 +374,18 @@ class Outline:
         """What `make` makes of the names alone, under a `key` that is one object: once for all files of such names."""
         return self._distinct.once(key, make)
 
+    def without(self, parts: tuple[str, ...], beginnings: tuple[str, ...]) -> Outline | None:
+        """The outline of those tensors whose names have none of `parts` and none of `beginnings`; `None` of none.
+
+        A newline in a part is a name's end.
+        """
+        lines = self._distinct.without(parts, beginnings)
+        if not lines:
+            return None
+        tensors = self.header.tensors
+        left = {name: tensors[name] for line, name in zip(self._lines, tensors, strict=True) if line in lines}
+        return Outline(replace(self.header, tensors=left))
+
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""
         return self._distinct.has(names)
@@ -381,14 +441,15 @@ class Outline:
     def _of_lines(self, lines: Mapping[str, tuple[Any, ...]]) -> Iterable[tuple[str, str]]:
         """Tensors that have one of `lines`, each with its line; of those that show the same alone, but one.
 
-        Modules that differ in a number within their names share a line: as their widths differ too, each is there.
+        Modules that differ in the number that they end in share a line, and each of them is there.
         """
         there = compress(
             zip(self._lines, self.header.tensors.items(), strict=True), map(lines.__contains__, self._lines)
         )
         if not all(about[0] in _ALONE for about in lines.values()):
             return ((line, name) for line, (name, _) in there)
-        return ((key[0], name) for key, name in {(line, *e["shape"]): name for line, (name, e) in there}.items())
+        shown = {(line, name[~lines[line][1]], *entry["shape"]): name for line, (name, entry) in there}
+        return ((key[0], name) for key, name in shown.items())
 
     def uneven(self) -> tuple[str, int, int] | None:
         """A module of a transformer's blocks that takes in more in one of them than in another, and both widths."""
@@ -396,11 +457,15 @@ class Outline:
             return None
         widths: dict[str, int] = {}
         for line, name in self._of_lines(stacked):
-            ending, module = stacked[line]
+            ending, _, module = stacked[line]
             width = self._shown(name, ending, 1)
             if width and widths.setdefault(module, width) != width:
                 return module[1:], widths[module], width
         return None
+
+    def blocks(self, stacks: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
+        """What stands before the blocks of these `stacks`, and another block's module that is none of them."""
+        return self._distinct.blocks(stacks)
 
     def _shown(self, name: str, ending: str, axis: int) -> int:
         """The width that a tensor shows which ends so, or 0; of packed numbers, none."""

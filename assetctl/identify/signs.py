@@ -60,6 +60,10 @@ def of(name: str, every: Callable[[Features], Collection[object]] | None = None)
     return Measure(name, take, every)
 
 
+#: How names of blocks begin in UNets of Stable Diffusion, and in what steers them.
+UNET_STACKS = ("input_blocks.", "output_blocks.", "down_blocks.#.attentions.", "down_blocks.#.resnets.",
+               "down_blocks.#.downsamplers.", "up_blocks.#.attentions.", "up_blocks.#.resnets.",
+               "up_blocks.#.upsamplers.", "controlnet_", "brushnet_")  # fmt: skip
 #: Whether it is about a UNet.
 UNET = Measure("UNet", lambda features: features.unet is not None)
 #: Of a UNet: width of its text, of its condition, channels of its input; first level attends; depth; linear or not.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.parameters import mapping, sequence
+from assetctl.prompt.syntax import without_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 #: Limits: nodes of one graph that are looked at, and nodes between an input and its plain value.
 MAX_NODES = 5000
 _MAX_HOPS = 50
+_MAX_JOINED = 20
 
 _HELPERS = ("sampler", "sigmas", "noise", "guider")
 _CONDITIONING = (
@@ -28,8 +31,48 @@ _TEXTS = (
 _MODELS = ("model", "model1", "base_model", "lora_stack", "optional_lora_stack", "pipe", "basic_pipe")
 _STACKS = ("lora_stack", "optional_lora_stack")
 _SIZES = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
+
+#: Width and height as the widgets of pickers name them, by what they say where others count; `832x1216 (0.68)`.
+_PICKED = re.compile(r"(?:^|\s)(\d{2,5})\s?x\s?(\d{2,5})(?:\s|$)")
+_PICKERS = ("resolution", "aspect_ratio", "dimensions", "preset")
 _LATENTS = ("latent_image", "latent", "samples", "pixels", "image")
 _SCALARS = ("value", "Value", "int", "float", "number", "seed", "noise_seed", "air", "string", "text")
+
+#: Other names of what samplers take, in nodes that hold values for them.
+_ALSO = {"sampler_name": ("sampler",), "scheduler": ("scheduler_name",)}
+
+#: What bundles a sampler's inputs: Impact's, Easy-Use's and tinyterra's pipes, rgthree's contexts.
+PIPES = ("basic_pipe", "pipe", "context", "base_ctx", "detailer_pipe", "ctx_01", "ctx_02", "ctx_03", "ctx_04", "ctx_05")
+
+#: Nodes that give out what they take, or what a bundle holds that they take: the name of each output.
+_BASIC = ("model", "clip", "vae", "positive", "negative")
+_GIVES: dict[str, tuple[str, ...]] = {
+    "FromBasicPipe": _BASIC,
+    "FromBasicPipe_v2": ("basic_pipe", *_BASIC),
+    "FromDetailerPipe": _BASIC,
+    "FromDetailerPipe_v2": ("detailer_pipe", *_BASIC),
+    "easy pipeOut": ("pipe", "model", "positive", "negative", "latent", "vae", "clip", "image", "seed"),
+    **dict.fromkeys(
+        ("Context (rgthree)", "Context Big (rgthree)", "Context Switch (rgthree)", "Context Merge (rgthree)"),
+        ("context", *_BASIC, "latent", "image", "seed", "steps", "step_refiner", "cfg", "ckpt_name", "sampler",
+         "scheduler"),
+    ),
+}  # fmt: skip
+
+#: Nodes that give out the first thing that they take.
+_PASSING = ("Reroute", "Reroute (rgthree)", "Any Switch (rgthree)", "easy reroute")
+
+#: Nodes that hand on what others made, and add nothing of their own.
+HANDING_ON = (*_GIVES, *_PASSING, "ToBasicPipe", "EditBasicPipe")
+
+#: Nodes that join texts: their texts in order, by names or the beginning of these; and what stands between them.
+_JOINING: dict[str, tuple[tuple[str, ...], str]] = {
+    "StringConcatenate": (("string_a", "string_b"), "delimiter"),
+    "JoinStrings": (("string1", "string2"), "delimiter"),
+    "Text Concatenate": (("text_a", "text_b", "text_c", "text_d"), "delimiter"),
+    "CR Text Concatenate": (("text1", "text2"), "separator"),
+    "easy promptConcat": (("prompt1", "prompt2"), "separator"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +95,71 @@ class Graph:
             for key, each in entries
             if isinstance(each.get("class_type"), str)
         }
+        self._straighten()
+
+    def _straighten(self) -> None:
+        """Have links lead to what is made, past nodes that hand it on, and texts stand joined."""
+        through = {
+            key: {name: self._through(value) for name, value in node.inputs.items()} for key, node in self.nodes.items()
+        }
+        self.nodes = {key: Node(key, node.kind, through[key]) for key, node in self.nodes.items()}
+        joined = {key: self._joined(node, 0) for key, node in self.nodes.items() if node.kind in _JOINING}
+        for key, text in joined.items():
+            if text is not None:
+                self.nodes[key] = Node(key, "PrimitiveString", {"value": text})
+
+    def _through(self, value: Any) -> Any:  # noqa: ANN401 - any plain value
+        """A value, or the link to what makes it."""
+        for _ in range(_MAX_HOPS):
+            node = self.linked(value)
+            if node is None:
+                return value
+            further: Any = None
+            if node.kind in _PASSING:
+                further = next((each for each in node.inputs.values() if self.linked(each) is not None), None)
+            elif node.kind in _GIVES and isinstance(value[1], int) and 0 <= value[1] < len(_GIVES[node.kind]):
+                further = self.bundled(node, _GIVES[node.kind][value[1]])
+            if further is None:
+                return value
+            value = further
+        return value
+
+    def bundle(self, node: Node) -> Iterator[Node]:
+        """A node, and those whose bundles it takes up, the nearest first."""
+        return self.walk_from([[node.key, 0]], lambda each, _: [each.inputs.get(name) for name in PIPES])
+
+    def bundled(self, node: Node, name: str) -> Any:  # noqa: ANN401 - any plain value
+        """What a node hands on by this name."""
+        names = (name, *_ALSO.get(name, ()), *(("latent_image",) if name == "latent" else ()))
+        for each in islice(self.bundle(node), _MAX_HOPS):
+            found = next((each.inputs[key] for key in names if each.inputs.get(key) is not None), None)
+            if found is not None:
+                return found
+            if name == "model" and is_loader(each):
+                return [each.key, 0]
+        return None
+
+    def _joined(self, node: Node, depth: int) -> str | None:
+        """The text of a node that joins texts, where all of them can be read."""
+        names, between = _JOINING[node.kind]
+        parts = [node.inputs[name] for name in names if node.inputs.get(name) is not None]
+        said = self._plain_text(node.inputs.get(between, ""), depth)
+        texts = [self._plain_text(each, depth) for each in parts]
+        if said is None or None in texts:
+            return None
+        found = [each for each in texts if each is not None]
+        if node.kind == "Text Concatenate":  # which leaves empty texts out
+            said = "\n" if said in ("\n", "\\n") else said
+            is_clean = str(node.inputs.get("clean_whitespace", "true")).lower() == "true"
+            found = [each for each in (text.strip() if is_clean else text for text in found) if each]
+        return said.join(found)
+
+    def _plain_text(self, value: object, depth: int) -> str | None:
+        node = self.linked(value)
+        if node is not None and node.kind in _JOINING:
+            return self._joined(node, depth + 1) if depth < _MAX_JOINED else None
+        found = self.scalar(value, "text")
+        return found if isinstance(found, str) else None
 
     def linked(self, value: object) -> Node | None:
         """The node that a link comes from, or `None` for a plain value and a dangling link."""
@@ -78,7 +186,7 @@ class Graph:
 
     def scalar(self, value: object, name: str = "value") -> Any:  # noqa: ANN401 - any plain value
         """A plain value, or the one at the far end of its links: of primitive nodes and selectors."""
-        names = (name, *_SCALARS)
+        names = (name, *_ALSO.get(name, ()), *_SCALARS)
         if not isinstance(value, list):
             return value
         walked = self.walk(value, lambda node, _: [node.inputs.get(each) for each in names])
@@ -94,7 +202,9 @@ class Graph:
         found = [
             node
             for node in self.nodes.values()
-            if "sampler" in node.kind.lower() and not _LATENTS_OF_SAMPLER.isdisjoint(node.inputs)
+            if "sampler" in node.kind.lower()
+            and not node.kind.endswith("Provider")
+            and not _GIVEN_TO_SAMPLERS.isdisjoint(node.inputs)
         ]
         return sorted(found, key=lambda node: self._starts_empty(node) is False)
 
@@ -104,7 +214,11 @@ class Graph:
         for helper in _HELPERS:
             node = self.linked(sampler.inputs.get(helper))
             if node is not None:
-                found = node.inputs | found
+                found = _SAID_BY_KIND.get(node.kind, {}) | node.inputs | found
+        for node in islice(self.bundle(sampler), _MAX_HOPS):
+            found = node.inputs | found
+            if is_loader(node):
+                found.setdefault("model", [node.key, 0])
         return found
 
     def texts(self, link: object) -> list[str]:
@@ -147,7 +261,8 @@ class Graph:
 
     def encoders(self, link: object) -> list[Node]:
         """The nodes that encode the texts behind a conditioning."""
-        return [node for node in self.walk(link, _towards_texts) if "clip" in node.inputs]
+        found = self.walk(link, lambda node, output: [] if "clip" in node.inputs else _towards_texts(node, output))
+        return [node for node in found if "clip" in node.inputs]
 
     def clip_chain(self, link: object) -> list[Node]:
         """Nodes that text encoders pass through, their loader first."""
@@ -167,19 +282,59 @@ class Graph:
     def size(self, link: object) -> tuple[Any, Any]:
         """Width and height of the latent image behind a link."""
         for node in self.walk(link, lambda node, _: [node.inputs.get(each) for each in _LATENTS]):
-            for names in _SIZES:
-                width, height = (self.scalar(node.inputs.get(each), each) for each in names)
-                if width is not None and height is not None:
-                    return width, height
+            found = self.size_of(node)
+            if None not in found:
+                return found
         return None, None
 
+    def size_of(self, node: Node) -> tuple[Any, Any]:
+        """Width and height that a node says itself: what is picked counts before numbers beside it."""
+        for name in _PICKERS:
+            picked = _PICKED.search(str(self.scalar(node.inputs.get(name), name) or ""))
+            if picked is not None:
+                sides = picked[1], picked[2]
+                own = [self.scalar(node.inputs.get(f"{side}_override"), "value") for side in ("width", "height")]
+                turned = str(node.inputs.get("swap_dimensions", "Off")).lower() in ("on", "true")
+                width, height = (mine or its for mine, its in zip(own, sides, strict=True))
+                return (height, width) if turned else (width, height)
+        for names in _SIZES:
+            width, height = (self.scalar(node.inputs.get(each), each) for each in names)
+            if width is not None and height is not None:
+                return width, height
+        return None, None
+
+    def makes_empty(self, node: Node) -> bool:
+        """Whether a node makes a latent image of a size, and of nothing else."""
+        has_others = any(self.linked(node.inputs.get(each)) is not None for each in _LATENTS)
+        return not has_others and None not in self.size_of(node)
+
     def _starts_empty(self, sampler: Node) -> bool:
-        link = sampler.inputs.get("latent_image") or sampler.inputs.get("latent")
-        node = self.linked(link)
-        return node is not None and node.kind.startswith("Empty")
+        given = self.settings(sampler)
+        node = self.linked(given.get("latent_image") or given.get("latent"))
+        return self.makes_empty(node or Node("", "", given))
+
+
+#: Names of what a loader of checkpoints loads.
+MODEL_NAMES = frozenset({"ckpt_name", "unet_name"})
+
+
+def is_loader(node: Node) -> bool:
+    """Whether a node loads a model."""
+    return not MODEL_NAMES.isdisjoint(node.inputs)
+
+
+def text_with_tags(node: Node) -> str | None:
+    """The text of a node that loads the LoRAs of its tags, and encodes the rest or gives it out."""
+    if "model" not in node.inputs or "clip" not in node.inputs:
+        return None
+    found = (node.inputs.get(each) for each in ("populated_text", "text"))
+    return next((each for each in found if isinstance(each, str)), None)
 
 
 def _said(node: Node) -> list[Any]:
+    tagged = text_with_tags(node)
+    if tagged is not None:
+        return [without_tags(tagged).strip()]
     populated = node.inputs.get("populated_text")
     return [populated] if isinstance(populated, str) else [node.inputs.get(each) for each in _TEXTS]
 
@@ -191,7 +346,26 @@ def _as_text(node: Node, value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-_LATENTS_OF_SAMPLER = {"latent_image", "latent", "samples", "optional_latent"}
+_GIVEN_TO_SAMPLERS = {"latent_image", "latent", "samples", "optional_latent", "pipe", "basic_pipe"}
+
+#: What nodes that stand for a sampler or a schedule are, which others name.
+_SAID_BY_KIND: dict[str, dict[str, Any]] = {
+    "SamplerEulerAncestral": {"sampler_name": "euler_ancestral"},
+    "SamplerEulerAncestralCFGPP": {"sampler_name": "euler_ancestral_cfg_pp"},
+    "SamplerLMS": {"sampler_name": "lms"},
+    "SamplerDPMAdaptative": {"sampler_name": "dpm_adaptive"},
+    "SamplerDPMPP_2S_Ancestral": {"sampler_name": "dpmpp_2s_ancestral"},
+    "SamplerDPMPP_SDE": {"sampler_name": "dpmpp_sde"},
+    "SamplerDPMPP_2M_SDE": {"sampler_name": "dpmpp_2m_sde"},
+    "SamplerDPMPP_3M_SDE": {"sampler_name": "dpmpp_3m_sde"},
+    "SamplerER_SDE": {"sampler_name": "er_sde"},
+    "SamplerSASolver": {"sampler_name": "sa_solver"},
+    "KarrasScheduler": {"scheduler": "karras"},
+    "ExponentialScheduler": {"scheduler": "exponential"},
+    "PolyexponentialScheduler": {"scheduler": "Polyexponential"},
+    "BetaSamplingScheduler": {"scheduler": "beta"},
+    "AlignYourStepsScheduler": {"scheduler": "align_your_steps"},
+}
 
 
 def _towards_texts(node: Node, output: int) -> list[Any]:
@@ -200,7 +374,7 @@ def _towards_texts(node: Node, output: int) -> list[Any]:
     Loaders, which take them as texts, give out a model first.
     """
     if "positive" in node.inputs and "negative" in node.inputs:
-        second = 2 if isinstance(node.inputs["positive"], str) else 1
+        second = 2 if is_loader(node) or isinstance(node.inputs["positive"], str) else 1
         return [node.inputs["negative" if output == second else "positive"]]
     if node.kind == "ConditioningZeroOut":
         return []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from assetctl.options import Settings
-    from assetctl.plan import Plan, PlannedUse
+    from assetctl.request import Plan, PlannedUse
 
 
 #: The fields that A1111 writes first; other options come after the assets.

@@ -29,13 +29,14 @@ _LONGEST = 100_000
 _STRUCTURED = (".yaml", ".json")
 
 
-def draw(template: str, seed: int, folder: Path | None = None) -> str:
+def draw(template: str, seed: int, folder: Path | None = None, passed: set[Path] | None = None) -> str:
     """The prompt that a template comes to by the chance of a seed: one seed, one prompt.
 
     Args:
         template: A prompt with `{a|b}`, `__name__` and what else the package reads.
         seed: Of the picture.
         folder: Where `name.txt`, a value a line, and lists in `.yaml` and `.json` files lie.
+        passed: Gets what has the name of a file of wildcards and is none, such as a pipe: it is passed over.
 
     Raises:
         UsageError: The template makes no sense, or names a wildcard that there is not.
@@ -44,10 +45,10 @@ def draw(template: str, seed: int, folder: Path | None = None) -> str:
     """
     with warnings.catch_warnings():  # what the package says to programmers is of no use to whoever wrote a prompt
         warnings.simplefilter("ignore")
-        return _drawn(template, seed, folder)
+        return _drawn(template, seed, folder, set() if passed is None else passed)
 
 
-def _drawn(template: str, seed: int, folder: Path | None) -> str:
+def _drawn(template: str, seed: int, folder: Path | None, passed: set[Path]) -> str:
     """See `draw`."""
     try:
         from dynamicprompts.generators import RandomPromptGenerator  # noqa: PLC0415 - only these prompts pay
@@ -66,9 +67,8 @@ def _drawn(template: str, seed: int, folder: Path | None) -> str:
             "Put parts of it into files of wildcards.",
         )
     try:
-        (prompt,) = RandomPromptGenerator(_wildcards(folder, names_wildcards="__" in template), seed=seed).generate(
-            template, 1
-        )
+        wildcards = _wildcards(folder, passed, names_wildcards="__" in template)
+        (prompt,) = RandomPromptGenerator(wildcards, seed=seed).generate(template, 1)
     except ParseBaseException as error:
         near = template[error.loc : error.loc + 20]
         raise UsageError(
@@ -95,11 +95,12 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _wildcards(folder: Path | None, *, names_wildcards: bool) -> Any:  # noqa: ANN401 - a class of the package
+def _wildcards(folder: Path | None, passed: set[Path], *, names_wildcards: bool) -> Any:  # noqa: ANN401 - a class of the package
     """A manager of wildcards, which are read within bounds: those of texts when they are named, lists when any is.
 
     Args:
         folder: Where files lie.
+        passed: See `draw`.
         names_wildcards: Whether the template may name any; nothing is looked at otherwise.
     """
     from dynamicprompts.wildcards import WildcardManager  # noqa: PLC0415 - as above
@@ -129,23 +130,25 @@ def _wildcards(folder: Path | None, *, names_wildcards: bool) -> Any:  # noqa: A
             values = super().get_values(wildcard)
             if not values:
                 there = "Name their folder with --wildcards." if folder is None else f"They are looked for in {folder}."
-                unread = f" Not read: {broken[0]}" if broken else ""
+                error = broken.get(wildcard) or next(iter(broken.values()), None)
+                unread = "" if error is None else f" Not read: {error}"
                 raise UsageError(f"There is no wildcard {wildcard!r:.60}, or nothing in it.", f"{there}{unread}")
             return values
 
-    broken: list[FileError] = []  # nobody may have meant these
-    if not names_wildcards:
-        return Bounded(root_map={"": [{}]})
+    broken: dict[str, FileError] = {}  # nobody may have meant these
     lists: dict[str, Any] = {}
-    for path, name in _files(folder):
-        if path.suffix == ".txt":
+    for path, name in _files(folder if names_wildcards else None):
+        if not path.is_file():  # opening a pipe would wait for whoever writes to it
+            passed.add(path)
+            broken[name] = FileError(f"{path} is no file.", "Files of wildcards are texts.")
+        elif path.suffix == ".txt":
             lists[name] = Lines(path)
         else:
             above = name.rpartition("/")[0]
             try:
                 lists |= {f"{above}/{each}".strip("/"): values for each, values in _known(path)}
             except FileError as error:
-                broken.append(error)
+                broken[name] = error
     return Bounded(root_map={"": [lists]})
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 ROUND = 1.1
@@ -355,7 +355,7 @@ def unread(text: str, flavour: str = "diffusers") -> list[Remark]:
         hint = "Leave it out, or choose --flavour a1111, which starts a new chunk."
         remarks.append(Remark("BREAK is read as a word: ComfyUI has no breaks.", hint))
     remarks += [remark for tag in find_tags(text) for remark in _of_tag(tag)]
-    return list(dict.fromkeys(remarks))
+    return list(dict.fromkeys([*_of_infotext(text), *remarks, *_of_unbalanced(text, flavour)]))
 
 
 #: What other programs write into prompts and A1111 reads as words, as assetctl does; and what to write instead.
@@ -426,6 +426,66 @@ def _of_brackets(text: str) -> Iterator[Remark]:
                 why = f"{part} is read as words: prompts change between steps with --flavour a1111 alone."
                 yield Remark(why, "Choose that; a weight stands in round brackets: (cat:0.5).")
         last = mark.end()
+
+
+#: Brackets, those after a backslash apart; and faces of which one is a part, whose writer means no weight.
+_BRACKET = re.compile(r"\\[\\()\[\]]|[()\[\]]")
+_FACE = re.compile(r"(?:^|(?<=[\s,]))[>}]?[:;=8xX]['\"^o-]?(?=[()\[\]])")
+_PAIRS = {")": "(", "]": "["}
+
+
+def _of_unbalanced(text: str, flavour: str) -> Iterator[Remark]:
+    """Brackets that weigh and are never closed, or close nothing: the first of each, with its place in the text."""
+    plain = _TAG.sub(lambda tag: " " * len(tag[0]), text)
+    faces = {face.end() for face in _FACE.finditer(plain)}
+    opened: dict[str, list[int]] = {"(": []} if flavour == "comfyui" else {"(": [], "[": []}
+    stray: list[int] = []
+    for mark in _BRACKET.finditer(plain):
+        sign, place = mark[0], mark.start()
+        if sign in opened:
+            opened[sign].append(place)
+        elif opened.get(_PAIRS.get(sign, "")):
+            opened[_PAIRS[sign]].pop()
+        elif _PAIRS.get(sign) in opened and (flavour == "comfyui" or place not in faces):
+            stray.append(place)
+    for sign, places in opened.items():
+        if places:
+            weighs = f"all behind it weighs {'1.1 times as much' if sign == '(' else 'less, as 1 to 1.1'}"
+            lost = "all behind it is words, other brackets and weights too"
+            told = f"is never closed: {lost if flavour == 'comfyui' else weighs}"
+            yield _of_bracket(plain, places, told, f"Close it, or write \\{sign} where it is a part of the words.")
+    if stray:
+        sign = plain[stray[0]]
+        told = "closes nothing: it is read as a word"
+        if flavour == "comfyui":
+            told = "closes nothing, so no bracket behind it weighs"
+        yield _of_bracket(plain, stray, told, f"Leave it out, or write \\{sign} where it is a part of the words.")
+
+
+def _of_bracket(text: str, places: Sequence[int], told: str, hint: str) -> Remark:
+    """The first of some brackets, with what stands about it."""
+    at = places[0]
+    near = " ".join(text[max(0, at - 12) : at + 20].split())
+    more = f", and {len(places) - 1} more" if len(places) > 1 else ""
+    return Remark(f"{text[at]!r} at character {at + 1} (in {near!r}){more} {told}.", hint)
+
+
+#: A line that programs write below a prompt, or what is left of it where lines were lost.
+_INFOTEXT = re.compile(
+    r"(?:^|(?<=\s))(?:Negative prompt:\s|Steps:\s?\d{1,5},\s?"
+    r"(?:Sampler|Scheduler|Schedule type|CFG scale|Seed|Size|Model):)"
+)
+
+
+def _of_infotext(text: str) -> Iterator[Remark]:
+    """What programs write into a picture, pasted whole."""
+    if found := _INFOTEXT.search(text):
+        part = shown(" ".join(text[found.start() : found.start() + _SHOWN + 1].split()))
+        yield Remark(
+            f"{part!r} is read as words: that is how programs note what made a picture, below its prompt.",
+            "Say it with --negative, --steps, --sampler, --cfg, --seed and --size; or, where you have the picture, "
+            "`assetctl reproduce PICTURE`.",
+        )
 
 
 def _of_commas(text: str) -> Iterator[Remark]:

@@ -129,11 +129,12 @@ class A1111(Face):
             Fields("POST", f"{_BASE}/txt2img", self._txt2img, "Make pictures of a text.", body=TXT2IMG, open=True),
             Fields(
                 "POST", f"{_BASE}/options", self._set_options, "Choose a checkpoint, a VAE, or settings.",
-                body={name: {"type": ["string", "null"]} for name in CHOICES}, open=True,
+                body=dict.fromkeys(CHOICES, TEXT | {"type": ["string", "null"]}), open=True,
             ),
             Fields(
                 "POST", f"{_BASE}/png-info", answers.png_info, "What a picture says of how it was made.",
                 body={"image": TEXT | {"maxLength": _LARGEST}}, required=("image",), open=True, largest=_LARGEST,
+                heavy=True,
             ),
             Fields("POST", f"{_BASE}/interrupt", self._interrupt, "Stop the job at work.", body={}, open=True),
             Fields("POST", f"{_BASE}/skip", self._skip, "Stop the picture at work, the last one.", body={}, open=True),
@@ -209,8 +210,13 @@ class A1111(Face):
 
     # pictures
 
+    @property
+    def _has_previews(self) -> bool:
+        """Whether pictures are shown on their way, from the first time that somebody asks how far they are."""
+        return self._settings.get("live_previews_enable") is not False
+
     async def _txt2img(self, asked: Asked) -> dict[str, Any]:
-        wanted = await run_in_threadpool(self._wanted, asked)
+        wanted = await asked.worked_out(self._wanted, asked)
         number = None
 
         def begun(job: int) -> None:
@@ -219,7 +225,7 @@ class A1111(Face):
             self._jobs.add(job)
 
         try:
-            made = await make(asked, wanted, begun)
+            made = await make(asked, wanted, begun, previews=self._has_previews)
         finally:
             if number is not None:
                 self._jobs.discard(number)
@@ -272,7 +278,7 @@ class A1111(Face):
                 "current_image": None,
                 "textinfo": None,
             }
-        shown = not asked.query.get("skip_current_image", False)
+        shown = not asked.query.get("skip_current_image", False) and self._has_previews
         at = asked.queue.progress(number, previews=shown)
         spent = time.monotonic() - at.begun
         done = min(0.01 + at.fraction, 1.0)  # 0 is what A1111's clients know as: nothing is at work

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Digits of a number that is told back.
 _LONGEST = 100
 
+#: Characters of base64 that are read in one go; a multiple of four.
+_AT_ONCE = 2**20
+
 _DATA = re.compile(r"data:image/[a-z+]{1,10};base64,")
 _HASH_BEHIND = re.compile(r"(.*\S)\s*\[([0-9a-fA-F]{6,64})\]", re.DOTALL)
 
@@ -158,7 +161,10 @@ def png_info(asked: Asked) -> dict[str, Any]:
     start = _DATA.match(text)
     with about("image"):
         try:
-            data = base64.b64decode(text[start.end() if start else 0 :], validate=True)
+            first = start.end() if start else 0
+            data = b"".join(
+                base64.b64decode(text[at : at + _AT_ONCE], validate=True) for at in range(first, len(text), _AT_ONCE)
+            )  # piece by piece: others have their turn between
         except (binascii.Error, ValueError) as error:
             hint = "Send the bytes of a PNG, JPEG or WebP file so; addresses are not followed."
             raise UsageError("image is no base64.", hint) from error

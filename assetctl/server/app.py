@@ -20,7 +20,7 @@ from assetctl.errors import AssetctlError, CorruptFileError, InternalError, Usag
 from assetctl.server.endpoints import Asked, Endpoint
 from assetctl.server.face import Face, error_answer, status_of
 from assetctl.server.openapi import description_routes
-from assetctl.server.safety import Access, Guard, TooLargeError, TooSlowError, hear_out
+from assetctl.server.safety import LARGEST_BODY, MOST_CONNECTIONS, Access, Guard, TooLargeError, TooSlowError, hear_out
 from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
@@ -33,9 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Face", "make_app", "status_of"]
 
-#: Threads of what is answered at once, of what takes a processor's time, and of what waits for others. There are few of
-#: the first two: more would share the same processor, each be slower, and keep all others from their turn.
-_THREADS = {"quick": 6, "few": 2, "slow": 16}
+#: Threads of what is answered at once, of what takes a processor's time, of what waits for others, of uploads on their
+#: way: as many as there are connections, for who sends slowly is to keep nobody else from it; and of large bodies, each
+#: of which is read in one go. There are few of the first two: more would share the same processor, each be slower, and
+#: keep all others from their turn.
+_THREADS = {"quick": 6, "few": 2, "slow": 16, "coming": MOST_CONNECTIONS, "large": 1}
+
+#: Bytes of bodies that are held at a time, of those that are larger than most.
+_MOST_HELD = 2**28
 
 
 def make_app(
@@ -88,10 +93,11 @@ def _by_method(handlers: Mapping[str, _Handler]) -> Callable[[Request], Coroutin
 
 
 class _Limits:
-    """How many are answered at a time, made when the loop is there."""
+    """How many are answered at a time, made when the loop is there; and how many bytes of large bodies are held."""
 
     def __init__(self) -> None:
         self._made: dict[str, anyio.CapacityLimiter] = {}
+        self.held = 0
 
     def __getitem__(self, sort: str) -> anyio.CapacityLimiter:
         return self._made.setdefault(sort, anyio.CapacityLimiter(_THREADS[sort]))
@@ -131,11 +137,31 @@ class _Handler:
         endpoint = self._endpoint
         self._see_type(request)
         is_read = (endpoint.body is not None or endpoint.open) and not endpoint.upload
-        data = await request.body() if is_read else b""
+        if not is_read:
+            return await self._worked_out(request, b"")
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in request.stream():
+                parts.append(chunk)
+                size += len(chunk)
+                self._limits.held += len(chunk)
+                if self._limits.held > _MOST_HELD and size > LARGEST_BODY:
+                    return _Heard(error_answer(503, _usage("Too many large bodies come at a time."), _LATER), request)
+            data = b"".join(parts)
+            parts.clear()
+            return await self._worked_out(request, data)
+        finally:
+            self._limits.held -= size
+
+    async def _worked_out(self, request: Request, data: bytes) -> Response:
+        endpoint = self._endpoint
+        sort = "coming" if endpoint.upload else "slow" if endpoint.slow else "few" if endpoint.heavy else "quick"
+        sort = "large" if len(data) > LARGEST_BODY else sort
         if not self._is_coroutine:
-            limit = self._limits["slow" if endpoint.slow or endpoint.upload else "quick"]
-            return await anyio.to_thread.run_sync(self._in_thread, request, data, limiter=limit)
-        asked = await anyio.to_thread.run_sync(self._asked, request, data, limiter=self._limits["quick"])
+            return await anyio.to_thread.run_sync(self._in_thread, request, data, limiter=self._limits[sort])
+        asked = await anyio.to_thread.run_sync(self._asked, request, data, limiter=self._limits[sort])
+        is_read = endpoint.body is not None or endpoint.open
         found = await _unless_gone(request, endpoint.answer(asked)) if is_read else await endpoint.answer(asked)  # type: ignore[misc,arg-type]
         return await anyio.to_thread.run_sync(self._face.success, endpoint, found, limiter=self._limits["quick"])
 
@@ -148,7 +174,12 @@ class _Handler:
             raise UsageError("The body is no JSON.", "Send it as application/json.")
 
     def _in_thread(self, request: Request, data: bytes) -> Response:
-        return self._face.success(self._endpoint, self._endpoint.answer(self._asked(request, data)))
+        asked = self._asked(request, data)
+        try:
+            return self._face.success(self._endpoint, self._endpoint.answer(asked))
+        finally:
+            if isinstance(asked.chunks, _Coming):
+                asked.chunks.close()
 
     def _asked(self, request: Request, data: bytes) -> Asked:
         query: dict[str, list[str]] = {}
@@ -162,20 +193,36 @@ class _Handler:
             self._endpoint.body_of(data),
             str(request.base_url).rstrip("/"),
             dict(request.headers),
-            _chunks(request) if self._endpoint.upload else iter(()),
+            _Coming(request, self._limits["slow"]) if self._endpoint.upload else iter(()),
             int(request.headers.get("content-length", "0")),
             self._limits["few"],
         )
 
 
-def _chunks(request: Request) -> Iterator[bytes]:
-    """What an upload consists of, for a thread."""
-    coming = request.stream()
-    try:
-        while (chunk := anyio.from_thread.run(_next, coming)) is not None:
-            yield chunk
-    except (ClientDisconnect, TooSlowError) as error:
-        raise CorruptFileError("The upload broke off.", "Send it again.") from error
+class _Coming:
+    """What an upload consists of, for a thread. Once it is there, few are looked into at a time.
+
+    Args:
+        request: Whose body it is.
+        turns: Those few.
+    """
+
+    def __init__(self, request: Request, turns: anyio.CapacityLimiter) -> None:
+        self._stream, self._turns, self._is_there = request.stream(), turns, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while (chunk := anyio.from_thread.run(_next, self._stream)) is not None:
+                yield chunk
+        except (ClientDisconnect, TooSlowError) as error:
+            raise CorruptFileError("The upload broke off.", "Send it again.") from error
+        anyio.from_thread.run(self._turns.acquire_on_behalf_of, self)
+        self._is_there = True
+
+    def close(self) -> None:
+        """It was looked into."""
+        if self._is_there:
+            anyio.from_thread.run_sync(self._turns.release_on_behalf_of, self)
 
 
 async def _next(coming: Any) -> bytes | None:  # noqa: ANN401 - starlette's stream
@@ -216,6 +263,9 @@ async def _unless_gone(request: Request, answer: Coroutine[Any, Any, object]) ->
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+_LATER = {"retry-after": "2", "connection": "close"}
 
 
 def _usage(message: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from assetctl.server import SOCKET
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from assetctl.plan import Backend, Picture, Plan
+    from assetctl.request import Backend, Picture, Plan
     from assetctl.run import Run
 
 #: The longest path that systems take for a socket.

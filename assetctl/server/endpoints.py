@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -13,7 +14,7 @@ from anyio import to_thread
 from assetctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from anyio import CapacityLimiter
 
@@ -25,8 +26,12 @@ Result = TypeVar("Result")
 #: The JSON Schema of one value.
 Schema: TypeAlias = "dict[str, Any]"
 
-TEXT: Schema = {"type": "string"}
-NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 1000}
+#: Characters of a text that is neither a prompt nor a note, and of a name.
+LONGEST = 1000
+
+TEXT: Schema = {"type": "string", "maxLength": LONGEST}
+NAME: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+PROMPT: Schema = {"type": "string", "maxLength": 10**6}
 WHOLE: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
@@ -68,7 +73,7 @@ class Asked:
     body: Mapping[str, Any]
     base: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    chunks: Iterable[bytes] = ()
     size: int = 0
     few: CapacityLimiter | None = None
 
@@ -113,6 +118,7 @@ class Endpoint:
         upload: Whether the body is a file, as it is.
         largest: How many bytes a body may have; `None` for what any may.
         slow: Whether it waits for others, such as a source: those wait in a row of their own.
+        heavy: Whether it takes a processor's time: few of those are answered at a time, and keep no other waiting.
         produces: Of which type the answer is, where it is no JSON.
         group: What it is listed under.
     """
@@ -131,6 +137,7 @@ class Endpoint:
     upload: bool = False
     largest: int | None = None
     slow: bool = False
+    heavy: bool = False
     produces: str = "application/json"
     group: str = ""
 
@@ -187,7 +194,7 @@ def read_object(data: bytes) -> dict[str, Any]:
     Raises:
         UsageError: It is none.
     """
-    if data.lstrip(b" \t\r\n")[:1] != b"{":  # a list of a million others is not even taken apart
+    if not _OBJECT.match(data):  # a list of a million others is not even taken apart
         raise UsageError("The body is no JSON object.", _AS_JSON)
     try:
         orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
@@ -199,14 +206,15 @@ def read_object(data: bytes) -> dict[str, Any]:
     return found
 
 
+_OBJECT = re.compile(rb"[ \t\r\n]*\{")
+
 _AS_JSON = "Send an object as application/json."
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise UsageError(f"The body says {twice!r:.60} twice.", "Say it once: which of them would count?")
     return found
 
@@ -226,7 +234,7 @@ def check_value(value: object, schema: Schema, name: str) -> None:
     words = [kinds] if isinstance(kinds, str) else list(kinds)
     if words and not any(_is(value, word) for word in words):
         raise UsageError(f"{name} must be {_spoken(words)}.", "The description of the API is at /docs.")
-    if isinstance(value, str) and not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 10**6):
+    if isinstance(value, str) and not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", LONGEST):
         raise UsageError(f"{name} is empty, or too long.", "The description of the API is at /docs.")
     if isinstance(value, (int, float)) and not _within(value, schema):
         low, high = schema.get("minimum"), schema.get("maximum")
@@ -244,6 +252,8 @@ def _check_inside(value: object, schema: Schema, name: str) -> None:
             raise UsageError(f"{name} has more than {schema['maxItems']} items.", "Send fewer.")
         for each in value:
             check_value(each, schema.get("items", {}), f"each of {name}")
+    if isinstance(value, dict) and any(len(each) > LONGEST for each in value):
+        raise UsageError(f"{name} has a name of more than {LONGEST} characters.", "Names are shorter.")
     if isinstance(value, dict) and "additionalProperties" in schema:
         if len(value) > schema.get("maxProperties", 1000):
             raise UsageError(f"{name} has too many entries.", "Send fewer.")

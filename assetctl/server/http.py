@@ -12,7 +12,7 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from assetctl.server.safety import OWNER
+from assetctl.server.safety import MOST_CONNECTIONS, OWNER
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,9 +26,6 @@ _IDLE = 15
 
 #: Seconds in which a connection that is closed hears no more, so that its last answer is read before it breaks.
 _LINGERING = 2.0
-
-#: Connections at a time. The one beyond ends that which has waited longest without a request, or is turned away.
-MOST_CONNECTIONS = 600
 
 #: Bytes of a request's head, and as many are looked at in a row, so that no connection keeps all others waiting.
 _LARGEST_HEAD, _SLICE = 16 * 2**10, 4 * 2**10

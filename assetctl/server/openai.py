@@ -13,10 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, UnusableError, UsageError
-from assetctl.options import OPTIONS
 from assetctl.request import Request
 from assetctl.server.app import Face, status_of
-from assetctl.server.endpoints import LARGEST_PICTURE, TEXT, Answer, Asked, Endpoint
+from assetctl.server.endpoints import LARGEST_PICTURE, PROMPT, TEXT, Answer, Asked, Endpoint
 from assetctl.server.requests import SETTINGS, job_of, request_of
 from assetctl.server.waiting import NOT_YET, Fields, about, make, option_of
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from assetctl.server.waiting import Made
     from assetctl.types import Asset
 
-_TEXT_OR_NONE: Schema = {"type": ["string", "null"]}
+_TEXT_OR_NONE: Schema = TEXT | {"type": ["string", "null"]}
 _WHOLE_OR_NONE: Schema = {"type": ["integer", "null"]}
 
 #: What clients send for OpenAI's own models, with the values that ask for nothing; `None` where that is any value.
@@ -44,7 +43,7 @@ _FORMATS = ("b64_json", "url", None)
 _EXTRAS = tuple(name for name in SETTINGS if name not in ("width", "height"))
 
 _FIELDS: Mapping[str, Schema] = {
-    "prompt": TEXT | {"minLength": 1, "description": "What the pictures show."},
+    "prompt": PROMPT | {"minLength": 1, "description": "What the pictures show."},
     "model": _TEXT_OR_NONE | {"description": "A checkpoint or a recipe: GET /v1/models lists them."},
     "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 10, "description": "How many: by default 1."},
     "size": _TEXT_OR_NONE | {"description": "`512x768`, or `auto` for the checkpoint's own."},
@@ -53,12 +52,10 @@ _FIELDS: Mapping[str, Schema] = {
         "description": "How pictures are handed over: by default both ways.",
     },
     "seed": _WHOLE_OR_NONE | {"description": "Of the first picture; the others count on from it."},
-    "negative_prompt": _TEXT_OR_NONE | {"description": "What they must not show."},
+    "negative_prompt": PROMPT | {"type": ["string", "null"], "description": "What they must not show."},
     **{name: {"description": "Passed over, or refused where it asks for something."} for name in _PASSED_OVER},
     **{
-        each.name: {"type": [_word, "null"], "description": each.help}
-        for each in OPTIONS if each.name in _EXTRAS
-        for _word in (SETTINGS[each.name]["type"],)
+        name: SETTINGS[name] | {"type": [SETTINGS[name]["type"], "null"]} for name in _EXTRAS
     },
 }  # fmt: skip
 
@@ -177,7 +174,7 @@ class OpenAI(Face):
     # pictures
 
     async def _generations(self, asked: Asked) -> dict[str, Any]:
-        wanted = await run_in_threadpool(self._wanted, asked)
+        wanted = await asked.worked_out(self._wanted, asked)
         made = await make(asked, wanted)
         if made.job.status != "done":
             raise UnusableError("The job was cancelled.", "Ask again.")

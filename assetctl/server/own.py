@@ -16,6 +16,7 @@ from assetctl.server.endpoints import (
     NAME,
     NAMES,
     NUMBER,
+    PROMPT,
     TEXT,
     Answer,
     Asked,
@@ -69,9 +70,8 @@ def _assets(asked: Asked) -> Answer:
         if "offset" in query:
             raise UsageError("offset goes with q and fits alone.", "Go on after the last asset's name, with after.")
         query["tags"] = query.pop("tag", ())
-        found = asked.registry.list(limit=limit, **query)
-        more = {"after": found[-1].name} if len(found) == limit else None
-        return _page(asked, found, more)
+        assets = asked.registry.list(limit=limit, **query)
+        return _page(asked, assets, {"after": assets[-1].name} if len(assets) == limit else None)
     _see_ranked(asked.query)
     start = query.pop("offset", 0)
     found: Sequence[object]
@@ -210,7 +210,8 @@ OWN = Face(
             "PATCH", "/v1/assets/{name:path}", _edit, "Change what the catalog says of an asset.", "types.Asset",
             group="Assets",
             body={
-                **dict.fromkeys(("name", "kind", "family", "base_model", "variant", "prediction", "notes"), TEXT),
+                **dict.fromkeys(("name", "kind", "family", "base_model", "variant", "prediction"), TEXT),
+                "notes": PROMPT,
                 **dict.fromkeys(("trigger_words", "add_tags", "remove_tags", "reset"), NAMES),
                 "default_weight": NUMBER,
                 "preview": {
@@ -237,6 +238,7 @@ OWN = Face(
         Endpoint(
             "POST", "/v1/check", _check, "Whether a selection works together, and can be generated with.",
             "types.CheckReport", group="Pictures",
+            heavy=True,
             body={
                 **SELECTION, **PICTURES,
                 "for": NAME | {"description": "generate, comfyui or any."},
@@ -245,8 +247,8 @@ OWN = Face(
         ),
         Endpoint(
             "POST", "/v1/prompt", _prompt, "How a prompt is read.", "operations.select.prompts.PromptReading",
-            body={"prompt": TEXT, "checkpoint": NAME, "embeddings": NAMES, "auto_embeddings": FLAG},
-            required=("prompt",), group="Pictures",
+            body={"prompt": PROMPT, "checkpoint": NAME, "embeddings": NAMES, "auto_embeddings": FLAG},
+            required=("prompt",), group="Pictures", heavy=True,
         ),
         *JOBS,
         Endpoint("GET", "/v1/samplers", _samplers, "Samplers and schedules.", "samplers.SamplerListing", group="About"),

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from assetctl.plan import Picture, Plan
+from assetctl.request import Picture, Plan
 from assetctl.types import Finding
 from assetctl.wire import document
 from assetctl.wire.hints import hints_of

@@ -254,14 +254,18 @@ class Queue:
                 if not is_news:
                     yield event
 
-    async def ended(self, number: int) -> Job:
+    async def ended(self, number: int, *, previews: bool = False) -> Job:
         """The job, once it has come to its end.
+
+        Args:
+            number: Of the job.
+            previews: Whether somebody may want to see it meanwhile; see `progress`.
 
         Raises:
             NotFoundError: None has this number.
             StoppedError: The server is ending; the job waits for the next one.
         """
-        async for _ in self.events(number, previews=False):
+        async for _ in self.events(number, previews=previews):
             pass
         return await asyncio.get_running_loop().run_in_executor(None, self._registry.jobs.get, number)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from assetctl.errors import UsageError
 from assetctl.options import LARGEST_SEED, MAX_SEED, OPTIONS, RANDOM
 from assetctl.request import MAX_COUNT, Request, Use
-from assetctl.server.endpoints import FLAG, NAME, NUMBER, TEXT, WHOLE
+from assetctl.server.endpoints import FLAG, LONGEST, NAME, NUMBER, PROMPT, TEXT, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,24 +17,33 @@ if TYPE_CHECKING:
 
 _KINDS: dict[str, dict[str, Any]] = {"int": WHOLE, "float": NUMBER, "str": TEXT, "bool": FLAG}
 
+#: Those options that are prompts, and may be as long.
+_PROMPTS = ("prompt_l", "negative_l")
+
 #: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
 SETTINGS: Mapping[str, Schema] = {
-    each.name: _KINDS[each.type.__name__] | {"description": each.help} for each in OPTIONS if each.name != "seed"
+    each.name: (PROMPT if each.name in _PROMPTS else _KINDS[each.type.__name__]) | {"description": each.help}
+    for each in OPTIONS
+    if each.name != "seed"
 }
 
 #: Those that are written with a point on the command line; JSON has 7 for 7.0, and pictures say what was written.
 _FLOATS = frozenset(each.name for each in OPTIONS if each.type is float)
 
-_BY_NAME: Schema = {"type": "object", "additionalProperties": {"type": ["number", "null"]}, "maxProperties": 100}
+_BY_NAME: Schema = {
+    "type": "object", "additionalProperties": {"type": ["number", "null"]}, "maxProperties": 100,
+    "propertyNames": {"maxLength": LONGEST},
+}  # fmt: skip
 
 #: The assets and prompts of a picture.
 SELECTION: Mapping[str, Schema] = {
-    "prompt": TEXT | {"description": "What the picture shows."},
-    "negative_prompt": TEXT | {"description": "What it must not show."},
+    "prompt": PROMPT | {"description": "What the picture shows."},
+    "negative_prompt": PROMPT | {"description": "What it must not show."},
     "checkpoint": NAME | {"description": "The model, by its name or hash."},
     "loras": _BY_NAME | {"description": "LoRAs by name, each with its weight; null for its own."},
     "textual_inversions": {
         "type": "object", "additionalProperties": {"type": ["string", "null"]}, "maxProperties": 100,
+        "propertyNames": {"maxLength": LONGEST},
         "description": "Embeddings by name, each with its token in the prompts, or null.",
     },
     "vae": NAME | {"description": "A VAE in place of the checkpoint's own."},

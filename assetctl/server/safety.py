@@ -29,6 +29,9 @@ OWNER = "owner"
 #: What a body may be, in bytes, where its endpoint says nothing else.
 LARGEST_BODY = 2**20
 
+#: Connections at a time. The one beyond ends that which has waited longest without a request, or is turned away.
+MOST_CONNECTIONS = 600
+
 #: Seconds in which a body must have come, whole; and how many bytes each second buys one that is larger.
 _PATIENCE, _PACE = 30.0, 64 * 2**10
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib.util
 import ipaddress
+import logging
 import os
 import secrets
 import signal
@@ -41,6 +42,9 @@ PORT = 7860
 _LOCK, _NOTE, _TOKEN = "server.lock", "server.json", "server.token"
 
 _PACKAGES = ("starlette", "uvicorn", "jinja2", "python_multipart")
+
+#: Seconds between two looks whether the home is there.
+_LOOK = 1.0
 
 #: Seconds that a server which is to end has for it.
 _PATIENCE = 40.0
@@ -87,7 +91,7 @@ def serve(
     Raises:
         MissingExtraError: What it takes is not installed.
         UsageError: A server of this home runs already, or the address cannot be had.
-        StorageError: The home cannot be written.
+        StorageError: The home cannot be written, or was deleted or moved away meanwhile.
     """
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -98,7 +102,7 @@ def serve(
     home = registry.settings.home
     with contextlib.ExitStack() as held:
         registry = held.enter_context(type(registry)(registry.settings, paths=False))
-        held.enter_context(_locked(home))
+        is_there = held.enter_context(_locked(home))
         outer = held.enter_context(contextlib.closing(_listen(host, port)))
         inner = held.enter_context(_inner(home))
         access, token, is_new = _access(home, host)
@@ -111,7 +115,9 @@ def serve(
         queue.start()
         held.callback(queue.close)
         sockets = [outer] if inner is None else [outer, inner]
-        _answer(registry, queue, access, sockets, serving.url, manifest, lambda: told(serving))
+        _answer(registry, queue, access, sockets, serving.url, manifest, lambda: told(serving), is_there)
+        if not is_there():
+            raise StorageError(f"The server has ended: its home {home} is gone.", "Start it again for another home.")
 
 
 def stop(home: Path) -> Serving | None:
@@ -170,8 +176,12 @@ def _acquired(lock: BaseFileLock) -> bool:
 
 
 @contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """Be the one server of a home. The system takes the lock back from a process that has ended."""
+def _locked(home: Path) -> Iterator[Callable[[], bool]]:
+    """Be the one server of a home. The system takes the lock back from a process that has ended.
+
+    Returns:
+        Tells whether the home is there still, and no other lies in its place.
+    """
     with storage_errors(f"write in {home}"):
         home.mkdir(parents=True, exist_ok=True)
     lock = _lock(home)
@@ -179,8 +189,18 @@ def _locked(home: Path) -> Iterator[None]:
         other = _read_note(home)
         who = "" if other is None else f": {other.url} (process {other.pid})"
         raise UsageError(f"A server of this home runs already{who}.", "`assetctl serve --stop` ends it.")
+    first = (home / _LOCK).stat()
+
+    def is_there() -> bool:
+        try:
+            return os.path.samestat(first, (home / _LOCK).stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # a disk that does not say is given time
+            return True
+
     try:
-        yield
+        yield is_there
     finally:
         lock.release()
 
@@ -317,9 +337,9 @@ def _access(home: Path, host: str) -> tuple[Access, str | None, bool]:
 def _answer(
     registry: Registry, queue: Queue, access: Access, sockets: Sequence[socket.socket], url: str,
     manifest: Path | None,
-    ready: Callable[[], object],
+    ready: Callable[[], object], is_there: Callable[[], bool],
 ) -> None:  # fmt: skip
-    """Answer on all sockets until the process is told to end, by Ctrl-C or SIGTERM."""
+    """Answer on all sockets until the process is told to end, by Ctrl-C or SIGTERM, or its home is gone."""
     from assetctl.server.a1111 import A1111  # noqa: PLC0415 - asking for the end of a server needs none
     from assetctl.server.app import make_app  # noqa: PLC0415 - likewise
     from assetctl.server.http import make_server  # noqa: PLC0415 - likewise
@@ -334,7 +354,19 @@ def _answer(
     def end(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as uvicorn names them
         server.force_exit = server.should_exit  # whoever asks twice is in a hurry
         server.should_exit = True
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off now is no defect
         threading.Thread(target=queue.close, name="close").start()  # which ends what waits for jobs
 
+    def watch() -> None:
+        while is_there():
+            if ended.wait(_LOOK):
+                return
+        end(signal.SIGTERM, None)
+
+    ended = threading.Event()
+    threading.Thread(target=watch, name="watch", daemon=True).start()
     server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
-    server.run(list(sockets))
+    try:
+        server.run(list(sockets))
+    finally:
+        ended.set()

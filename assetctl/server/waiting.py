@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from assetctl.catalog import Generation
     from assetctl.catalog.jobs import Job
 
+#: Characters of a field that an error names.
+_LONGEST = 100
+
 #: What a face cannot do at all is answered with this status.
 NOT_YET = 501
 
@@ -41,13 +44,16 @@ class Made:
     data: Sequence[bytes]
 
 
-async def make(asked: Asked, wanted: Mapping[str, Any], begun: Callable[[int], object] | None = None) -> Made:
+async def make(
+    asked: Asked, wanted: Mapping[str, Any], begun: Callable[[int], object] | None = None, *, previews: bool = False
+) -> Made:
     """Have pictures made for a client that waits for them; when it hangs up, they are not made.
 
     Args:
         asked: The request.
         wanted: As `job_of` returns it.
         begun: Told the job's number.
+        previews: Whether it is to be seen on its way.
 
     Raises:
         AssetctlError: What the job failed of.
@@ -57,7 +63,7 @@ async def make(asked: Asked, wanted: Mapping[str, Any], begun: Callable[[int], o
         job = await asyncio.shield(submitting)
         if begun is not None:
             begun(job.id)
-        job = await asked.queue.ended(job.id)
+        job = await asked.queue.ended(job.id, previews=previews)
     except asyncio.CancelledError:
         with contextlib.suppress(AssetctlError):
             await run_in_threadpool(asked.queue.cancel, (await submitting).id)
@@ -82,7 +88,7 @@ def about(field: str) -> Iterator[None]:
     try:
         yield
     except AssetctlError as error:
-        error.reference = error.reference or field
+        error.reference = error.reference or field[:_LONGEST]
         raise
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from assetctl.operations.make.jobs import JobResult
-    from assetctl.plan import Backend
+    from assetctl.request import Backend
     from assetctl.run import Event
 
 #: Seconds after which a worker whose server is gone ends, wherever it is.

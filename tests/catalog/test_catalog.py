@@ -31,12 +31,6 @@ def entry(name: str, path: str | None = None, *, sha256: str | None = None, tags
     return NewAsset(name, place, files, FOUND, in_store=False, sha256=sha256, tags=tags, origin=Origin("path", place))
 
 
-@pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.db") as opened:
-        yield opened
-
-
 def add(catalog: Catalog, *entries: NewAsset) -> list[int]:
     with catalog.write() as writer:
         return writer.add(entries)

@@ -38,12 +38,6 @@ def picture(seed: int = 1, loras: Iterable[AssetUse] = (), **more: object) -> Ge
     return picture_entry(loras=loras, seed=seed, **more)
 
 
-@pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.db") as opened:
-        yield opened
-
-
 def in_a_thread(work: Callable[[], object]) -> object:
     """What it returns, or raises, in another thread."""
     came: list[object] = []

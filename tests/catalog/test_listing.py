@@ -32,12 +32,6 @@ def entry(
     return NewAsset(name, path, (AssetFile(path, 10, 1),), found, in_store=False, tags=tags)
 
 
-@pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.db") as opened:
-        yield opened
-
-
 def add(catalog: Catalog, *entries: NewAsset) -> None:
     with catalog.write() as writer:
         writer.add(entries)

@@ -30,12 +30,6 @@ def lora(name: str = "whiskers", path: str = PATH) -> NewAsset:
 
 
 @pytest.fixture
-def catalog(tmp_path):
-    with Catalog(tmp_path / "catalog.db") as opened:
-        yield opened
-
-
-@pytest.fixture
 def number(catalog):
     """An asset of which everything is known, used in the second of three pictures."""
     (number,) = catalog.add([lora()])

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from compat.sparse import write_sparse
 from material import write_lora
 
 from assetctl.catalog import Catalog
@@ -234,9 +235,8 @@ def test_no_permission(assetctl, tmp_path):
 def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(home, assetctl, tmp_path):
     folder = tmp_path / "loras"
     for number in range(4):
-        write_sparse(
-            folder / f"{number}.safetensors", (4 + number) * 2**30
-        )  # more than is hashed before the signal comes
+        rows = (4 + number) * 2**30 // 1536  # more than is hashed before the signal comes
+        write_sparse(folder / f"{number}.safetensors", {"emb_params": [rows, 768]})
     process = start(home, "import", folder)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not registered(home):
@@ -267,16 +267,6 @@ def test_a_manifest_is_written_whole_or_not_at_all(assetctl, home, tmp_path):
     assert list(out.parent.iterdir()) == []
     assert assetctl("export", "-o", out).code == 0
     assert "x" * 200_000 in out.read_text()
-
-
-def write_sparse(path, size: int) -> None:
-    """A valid file with one huge tensor of zeros: hashed for seconds, and takes no space."""
-    path.parent.mkdir(exist_ok=True)
-    header = f'{{"emb_params":{{"dtype":"F16","shape":[{size // 1536},768],"data_offsets":[0,{size // 1536 * 1536}]}}}}'
-    raw = header.encode()
-    with path.open("wb") as file:
-        file.write(len(raw).to_bytes(8, "little") + raw)
-        file.truncate(8 + len(raw) + size // 1536 * 1536)
 
 
 def registered(home) -> bool:

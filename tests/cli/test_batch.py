@@ -27,7 +27,7 @@ from assetctl.catalog import Catalog
 from assetctl.cli.main import run
 from assetctl.errors import GenerationError, StorageError, UsageError
 from assetctl.operations.make.jobs import Job, jobs_of, of_shard
-from assetctl.plan import Picture
+from assetctl.request import Picture
 from assetctl.run import Finished, Saved, Started
 
 Image = pytest.importorskip("PIL.Image")

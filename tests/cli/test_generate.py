@@ -8,12 +8,10 @@ import warnings
 
 import headers
 import pytest
-from compat.sparse import low_rank, whole_checkpoint, write_sparse
+from compat.sparse import low_rank, whole_checkpoint, whole_parts, write_companion, write_sparse
 from generation import tiny
 from material import write_lora, write_safetensors
 from written_pictures import infotext, write_png
-
-from assetctl.generation.folders import model_index
 
 SMALL = ("--steps", "1", "--size", "64x64")
 ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
@@ -63,24 +61,21 @@ def test_a_dry_run_refuses_what_cannot_be_loaded(assetctl, files):
 
 def write_config(files, unet: str, vae: str = "{}"):
     """A whole configuration beside the checkpoint."""
-    companion = files / "dream.config"
-    written = {"unet/config": unet, "vae/config": vae, "text_encoder/config": "{}", "scheduler/scheduler_config": "{}"}
-    for name, text in (written | {"model_index": json.dumps(model_index("sd1"))}).items():
-        path = companion / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    tiny.write_vocabulary(companion / "tokenizer")
+    write_companion(files / "dream.config", unet=unet, vae=vae)
 
 
 @pytest.mark.parametrize(
     ("unet", "vae", "size"),
     [('{"sample_size": 96}', "{}", (768, 768)), ('{"sample_size": [64, 96]}', "{}", (768, 512)),
-     ('{"sample_size": 96}', '{"block_out_channels": [1, 1, 1]}', (384, 384)), ('{"sample_size": 4}', "{}", (512, 512)),
+     ('{"sample_size": 96}', "of three levels", (384, 384)), ('{"sample_size": 4}', "{}", (512, 512)),
      ('{"sample_size": 9999}', "{}", (512, 512)), ('{"sample_size": null}', "{}", (512, 512)),
      ("{}", "{}", (512, 512))],
 )  # fmt: skip
 def test_the_usual_size_is_the_checkpoints_own_where_it_says_so(assetctl, files, unet, vae, size):
-    write_config(files, unet, vae)
+    levels = 3 if vae == "of three levels" else 4
+    write_sparse(files / "dream.safetensors", whole_checkpoint(vae_levels=levels))
+    write_companion(files / "dream.config", like=whole_parts(vae_levels=levels), unet=unet)
+    assetctl("import", files)
     plan = assetctl("generate", "a cat", "--dry-run", "--json").data["plan"]
     assert (plan["width"], plan["height"]) == size
     plan = assetctl("generate", "a cat", "--size", "72x80", "--dry-run", "--json").data["plan"]
@@ -193,8 +188,10 @@ def test_templates_are_drawn_for_each_picture_by_its_seed(assetctl, home):
         f"a {colour} {animal}" for colour in ("red", "blue") for animal in ("cat", "dog", "fox", "owl")
     }
     assert assetctl(*typed, "--json").data == data
-    one = assetctl("generate", typed[1], "--dynamic", "--seed", "9", "--dry-run", *SMALL, "--json").data
-    assert one["plan"]["prompt"] == data[4]["plan"]["prompt"]
+    os.mkfifo(home / "wildcards" / "pipe.txt")
+    one = assetctl("generate", typed[1], "--dynamic", "--seed", "9", "--dry-run", *SMALL, "--json")
+    assert one.data["plan"]["prompt"] == data[4]["plan"]["prompt"]
+    assert f"warning: {home / 'wildcards' / 'pipe.txt'} is no file, and nothing is drawn from there." in one.err
     plain = assetctl("generate", "a {red|blue} cat", "--dry-run", *SMALL, "--json").data
     assert plain["plan"]["prompt"] == [["a {red|blue} cat", 1.0]]
 

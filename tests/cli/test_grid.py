@@ -16,7 +16,7 @@ from assetctl.cli.failures import again
 from assetctl.errors import GenerationError, IncompatibleError, NotFoundError, StorageError, UnusableError, UsageError
 from assetctl.operations.make.grid_making import InterruptedGridError
 from assetctl.pictures import read_parameters
-from assetctl.plan import Picture
+from assetctl.request import Picture
 from assetctl.run import Saved, Step, Warned
 
 Image = pytest.importorskip("PIL.Image")
@@ -169,6 +169,30 @@ def test_a_sheet_that_cannot_be_saved_loses_no_cell(registry, tmp_path):
     with pytest.raises(StorageError) as failed:
         make(registry, "steps: 1-2", folder / "sheet.png", backend=Painter(stopping(2, shut)))
     assert all(cell.image is not None for cell in failed.value.done.cells)
+
+
+def test_a_cell_whose_picture_is_taken_away_meanwhile_is_painted_again_or_marked(registry, tmp_path):
+    class Thief(Painter):
+        """Whose last picture is no sooner asked for than the first is gone, so many times."""
+
+        def __init__(self, times):
+            super().__init__()
+            self.times = times
+
+        def generate(self, plan, run):
+            yield from super().generate(plan, run)
+            first = self.folder / "x1.png"
+            if self.times and (plan.settings["steps"] == 3 or len(self.plans) > 3) and first.exists():
+                self.times -= 1
+                first.unlink()
+
+    for times, of_one in ((1, 64 * 64), (2, 0)):
+        thief = Thief(times)
+        thief.folder = tmp_path / str(times)
+        result = make(registry, "steps: 1, 2, 3", tmp_path / f"{times}.png", thief)
+        assert reds(result.sheet).get(1, 0) == of_one
+        assert [reds(result.sheet)[steps] for steps in (2, 3)] == [64 * 64] * 2
+        assert len(thief.plans) == 4
 
 
 def test_a_grid_of_which_no_cell_can_be_made_is_refused(registry, tmp_path):

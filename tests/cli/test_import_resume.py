@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from compat.sparse import write_sparse
 
 from assetctl.catalog import Catalog
 from assetctl.operations.library.verify import HashRun
@@ -67,15 +68,6 @@ def test_a_file_is_known_by_path_size_and_time_alone(assetctl, tmp_path, opened)
     assert assetctl("import", lora).code == 5
 
 
-def write_sparse(path, size: int) -> None:
-    """A valid embedding of zeros: hashed for a while, and takes no space."""
-    rows_ = size // 1536
-    raw = f'{{"emb_params":{{"dtype":"F16","shape":[{rows_},768],"data_offsets":[0,{rows_ * 1536}]}}}}'.encode()
-    with path.open("wb") as file:
-        file.write(len(raw).to_bytes(8, "little") + raw)
-        file.truncate(8 + len(raw) + rows_ * 1536)
-
-
 def interrupted(home, folder, assets: int) -> int:
     """Exit code of an import that gets Ctrl-C once all is registered and some is hashed."""
     command = [sys.executable, "-m", "assetctl", "import", str(folder)]
@@ -96,7 +88,7 @@ def test_an_interrupted_import_keeps_assets_and_hashes_and_the_next_hashes_the_r
     for number in range(3):
         write_lora(folder / f"a-{number}.safetensors", seed=number)
     for number in range(2):
-        write_sparse(folder / f"b-{number}.safetensors", (2 + number) * 2**29)
+        write_sparse(folder / f"b-{number}.safetensors", {"emb_params": [(2 + number) * 2**28 // 1536, 768]})
     shutil.copy(folder / "a-0.safetensors", folder / "c-twin.safetensors")  # on two cores, its turn never comes
     Catalog(home / "catalog.db").close()
     assert interrupted(home, folder, 6) == 130

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import headers
 import pytest
-from compat.sparse import low_rank, whole_checkpoint, write_sparse
+from compat.sparse import low_rank, whole_checkpoint, whole_vae, write_companion, write_sparse
 from generation import tiny
 from identify.test_families import CASES
 from material import write_embedding, write_lora, write_safetensors
 
 from assetctl import AssetctlError, Registry, Request
 from assetctl.compat.check import refusal
-from assetctl.generation.folders import model_index
 
 SMALL = ("--steps", "1", "--size", "64x64")
 TEXT = "cond_stage_model.transformer.text_model."
@@ -30,37 +29,10 @@ def words(folder):
     return len(json.loads((folder / "vocab.json").read_text()))
 
 
-def whole(family, *, rows, layers=1, channels=4):
-    """A checkpoint of few modules with all that a configuration is read off."""
-    shapes = whole_checkpoint(context={"sd1": 768, "sd2": 1024, "sdxl": 2048}[family])
-    shapes["model.diffusion_model.input_blocks.0.0.weight"] = [8, channels, 3, 3]
-    rest = {name: shape for name, shape in shapes.items() if not name.startswith("cond_stage_model.")}
-    first = {
-        "embeddings.token_embedding.weight": [rows, 768], "embeddings.position_embedding.weight": [77, 768],
-        **{f"encoder.layers.{layer}.mlp.fc1.weight": [8, 768] for layer in range(layers)},
-        **{f"encoder.layers.{layer}.self_attn.q_proj.weight": [768, 768] for layer in range(layers)},
-    }  # fmt: skip
-    width = 1024 if family == "sd2" else 1280
-    second = {
-        "token_embedding.weight": [rows, width], "positional_embedding": [77, width],
-        "transformer.resblocks.0.mlp.c_fc.weight": [8, width], "text_projection": [width, width],
-    }  # fmt: skip
-    if family == "sd1":
-        return rest | {TEXT + name: shape for name, shape in first.items()}
-    if family == "sd2":
-        return rest | {f"cond_stage_model.model.{name}": shape for name, shape in second.items()}
-    rest["model.diffusion_model.label_emb.0.0.weight"] = [32, 1280 + 6 * 256]
-    return (
-        rest
-        | {f"conditioner.embedders.0.transformer.text_model.{name}": shape for name, shape in first.items()}
-        | {f"conditioner.embedders.1.model.{name}": shape for name, shape in second.items()}
-    )
-
-
 def write_whole(path, family="sd1", *, vocabulary=True, without=None, **more):
     """A checkpoint of a family that is driven, without the tensors whose names begin so."""
     rows = words(path.with_suffix(".config") / "tokenizer") if vocabulary else 10
-    shapes = whole(family, rows=rows, **more)
+    shapes = whole_checkpoint(family, words=rows, **more)
     return write_sparse(path, {name: of for name, of in shapes.items() if not (without and name.startswith(without))})
 
 
@@ -113,16 +85,7 @@ def write_odd_models(folder):
     write_whole(folder / "sdxl-half.safetensors", "sdxl", without=("conditioner.embedders.1",))
     for name, bad in (("bad", '{"layers_per_block": 100000}'), ("coded", '{"auto_map": {"a": "b.C"}}'), ("good", "{}")):
         write_whole(folder / f"{name}-config.safetensors")
-        write_config(folder / f"{name}-config.config", bad)
-
-
-def write_config(companion, unet):
-    """A whole configuration beside a checkpoint."""
-    written = {"unet/config": unet, "vae/config": "{}", "text_encoder/config": "{}", "scheduler/scheduler_config": "{}"}
-    for name, text in (written | {"model_index": json.dumps(model_index("sd1"))}).items():
-        path = companion / f"{name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_companion(folder / f"{name}-config.config", unet=bad)
 
 
 def test_check_says_that_assetctl_can_generate_exactly_where_a_dry_run_accepts(assetctl, home, mine):
@@ -288,16 +251,9 @@ def test_a_clip_skip_beyond_the_layers_is_refused_with_their_number(assetctl, mi
     assert "has 3 layers" in ended.out + ended.err
 
 
-VAE = {
-    "decoder.conv_in.weight": [512, 4, 3, 3], "decoder.mid.block_1.conv1.weight": [512, 512, 3, 3],
-    "encoder.conv_in.weight": [128, 3, 3, 3], "encoder.conv_out.weight": [8, 512, 3, 3],
-    "encoder.down.0.block.0.conv1.weight": [128, 128, 3, 3], "decoder.conv_out.weight": [3, 128, 3, 3],
-}  # fmt: skip
-
-
 def test_check_and_list_say_the_same_of_a_vae_that_could_be_for_several(assetctl, mine):
-    write_sparse(mine / "soft.safetensors", VAE)
-    write_sparse(mine / "wide.safetensors", VAE | {"decoder.conv_in.weight": [512, 16, 3, 3]})
+    write_sparse(mine / "soft.safetensors", whole_vae())
+    write_sparse(mine / "wide.safetensors", whole_vae(latent_channels=16))
     assetctl("import", mine)
     for model in ("sd1", "sdxl"):
         fits = {each["name"]: each["fit"] for each in assetctl("list", "--fits", model, "--kind", "vae", "--json").data}
@@ -554,7 +510,7 @@ def test_a_comma_in_a_weight_is_named(assetctl, mine):
         assert [each["rule"] for each in data["findings"]] == []
 
 
-HALF = {name: shape for name, shape in VAE.items() if not name.startswith("encoder.conv_out")}
+HALF = {name: shape for name, shape in whole_vae().items() if not name.startswith("encoder.conv_out")}
 LOW = low_rank(f"{ATTENTION}_attn1_to_q", 8, [8])
 
 

@@ -29,7 +29,7 @@ options.OPTIONS = (*options.OPTIONS, {entry})
 from PIL import Image
 from assetctl import Output, Registry, Request
 from assetctl.cli.main import run
-from assetctl.plan import Picture
+from assetctl.request import Picture
 
 class Painter:
     name, seen = "painter", []

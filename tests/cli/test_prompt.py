@@ -145,7 +145,9 @@ def test_a_prompt_comes_by_standard_input(assetctl, monkeypatch):
     piped(monkeypatch, "a (löwe:1.2)\n".encode())
     assert assetctl("prompt", "-", "--json").data["segments"] == [["a ", 1.0], ["löwe", 1.2]]
     for command in (["generate", "-"], ["check", "--prompt", "-"]):
-        for data, words in ((b"\xff\xfe", "no UTF-8 text"), (b"a" * 1_000_001, "longer than 1000000 bytes")):
+        for data, words in (
+            (b"\xff\xfe", "no UTF-8 text"), (b"a" * 1_000_001, "longer than 1000000 bytes"), (b" \n", "Nothing comes"),
+        ):  # fmt: skip
             piped(monkeypatch, data)
             ended = assetctl(*command)
             assert (ended.code, words in ended.err) == (2, True), ended.err

@@ -79,7 +79,7 @@ def test_what_would_be_made_is_told_without_torch(made, home, command):
     ended = subprocess.run(arguments, capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr[-500:]
     names = {line.rpartition(b"|")[2].strip() for line in ended.stderr.splitlines()}
-    assert b"assetctl.plan" in names
+    assert b"assetctl.operations.make.plan" in names
     assert names & {b"torch", b"diffusers", b"transformers", b"numpy"} == set()
     data = orjson.loads(ended.stdout)["data"]
     assert "remarks" not in data or data["remarks"] == []  # of a picture that torch itself told where it was made

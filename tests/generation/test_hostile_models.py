@@ -29,7 +29,7 @@ from assetctl.run import Run
 if TYPE_CHECKING:
     from generation.conftest import Models
 
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
 
 pytestmark = [pytest.mark.generation, pytest.mark.filterwarnings("ignore")]
 

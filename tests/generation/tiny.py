@@ -11,8 +11,8 @@ from selections import lora_use, selection_of
 
 from assetctl.files.safetensors import Header
 from assetctl.generation.configuration import scheduler_config
-from assetctl.plan import Plan, PlannedUse
 from assetctl.prompt import parse_prompt
+from assetctl.request import Plan, PlannedUse
 from assetctl.types import Asset
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import defaultdict
 from dataclasses import replace
@@ -33,6 +34,7 @@ SPELLINGS = ("transformer.", "diffusion_model.", "lora_unet_")
 ALIKE = {
     "flux1": re.compile(r"Step1X|Bria|LongCat|Chroma|Motif|Ovis"),
     "hunyuan-video": re.compile("Motif"),
+    "qwen-image": re.compile("Mage-Flow"),
     "sdxl": re.compile("kolors"),
     "lumina2": re.compile("NewBie"),
     "pixart": re.compile(r"Latte|Open-Sora"),
@@ -338,3 +340,72 @@ def test_what_one_text_encoder_alone_goes_with_is_not_certain_beside_two(more: S
         assert (said.family, said.confidence) != ("sd1", "certain"), (name, said)
         tried += 1
     assert tried
+
+
+def test_what_a_whole_network_lies_beside_is_no_lora():
+    """Neither is it a checkpoint for certain: what loads one leaves the other out."""
+    change = kohya("lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k", 768)
+    change |= {"model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_q.lora_A.weight": [4, 320]}
+    tried = 0
+    for name, case in CASES.items():
+        if case.kind in {"checkpoint", "diffusion-model", "text-encoder"}:
+            said = identify_header(header(case.shapes | change))
+            assert (said.kind, said.family) == ("unknown", None), (name, said)
+            assert {each.claim for each in said.evidence} >= {"kind=lora", f"kind={case.kind}"}, name
+            tried += 1
+    assert tried > 50
+
+
+#: Pairs of families in whose networks the same parts are as wide and named alike, so that a LoRA of both could be
+#: one of either.
+ALSO_SAME = [
+    {"flux1", "chroma"},
+    {"chroma", "hunyuan-video"},
+    {"cosmos", "ltx"},
+    {"cosmos", "pixart"},
+    {"pixart", "sana"},
+]
+PREFIXES = ("lora_unet_", "lora_transformer_", "lycoris_", "transformer.", "diffusion_model.", "base_model.model.", "")
+PARTS = ("", "attn|attention", r"attn1|self_attn|^(?!.*attn2).*\.attn\.", "ff|mlp|feed_forward")
+
+
+def some_of(chance: random.Random, tensors: Tensors, prefix: str) -> Shapes:
+    """A LoRA of some modules of a network."""
+    only = re.compile(chance.choice(PARTS))
+    some = {name: tensor for name, tensor in tensors.items() if tensor[1] and only.search(name)}
+    if prefix.endswith("_"):
+        return {key.replace("lora_unet_", prefix, 1): shape for key, shape in lora(some, "lora_unet_").items()}
+    return lora(some, prefix)
+
+
+def test_no_mixture_of_two_families_loras_is_certain():
+    chance = random.Random(20)
+    pool = [(family, tensors) for family, each in by_family(2, first=True).items() for tensors in each]
+    tried, wrong = 0, []
+    while tried < 120:
+        (family, tensors), (other, others) = chance.sample(pool, 2)
+        prefix = chance.choice(PREFIXES)
+        prefixes = prefix, prefix if chance.random() < 0.7 else chance.choice(PREFIXES)
+        if family == other or {family, other} in SAME + ALSO_SAME:
+            continue
+        first, second = map(some_of, (chance, chance), (tensors, others), prefixes)
+        if [identify_header(header(each)).family for each in (first, second)] != [family, other]:
+            continue
+        said = identify_header(header(beside(first, second)))
+        wrong += [(family, other, *first, "and", *second)] if said.confidence == "certain" else []
+        tried += 1
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ss_base_model_version": "step1x"},
+        {"ss_sd_model_name": "step1x-edit-i1258.safetensors"},
+        {"modelspec.architecture": "step1x-edit/lora"},
+    ],
+)
+def test_metadata_that_name_a_network_built_alike_keep_a_file_from_a_family(said):
+    shapes = lora(table()["Step1X-Edit"], "lora_unet_")
+    assert identify_header(header(shapes)).confidence != "certain"
+    assert identify_header(replace(header(shapes), metadata=said)).family is None

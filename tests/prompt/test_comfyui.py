@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assetctl.prompt.chunks import Token
-from assetctl.prompt.comfyui import cut_comfyui, parse_comfyui
+from assetctl.prompt.flavours import cut_comfyui, parse_comfyui
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "prompts.json"
 

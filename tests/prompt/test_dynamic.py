@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 
 import pytest
@@ -33,6 +35,22 @@ def folder(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return tmp_path / "wildcards"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_is_no_file_is_passed_over_and_told(folder):
+    for name in ("wild/pipe.txt", "pipe.yaml"):
+        os.mkfifo(folder / name)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "wild" / "talk.txt"))
+    passed = set()
+    assert {draw("__wild/*__", seed, folder, passed) for seed in range(9)} == {"fox"}
+    assert {path.name for path in passed} == {"pipe.txt", "pipe.yaml", "talk.txt"}
+    assert draw("a cat", 1, folder, passed=(nothing := set())) == "a cat"
+    assert nothing == set()
+    with pytest.raises(UsageError, match="no wildcard 'wild/pipe'") as told:
+        draw("__wild/pipe__", 1, folder)
+    assert "is no file" in told.value.hint
 
 
 def drawn(template, folder=None, seeds=40):

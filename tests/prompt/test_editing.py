@@ -7,7 +7,7 @@ import time
 import pytest
 from tables import table
 
-from assetctl.prompt.editing import changes, composed, timeline
+from assetctl.prompt.flavours import changes, composed, timeline
 
 
 @pytest.mark.parametrize("case", table("prompts/editing"))

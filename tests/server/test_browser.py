@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from written_pictures import infotext, picture, write_png
 
 from assetctl import Registry
 from assetctl.demo import demo_assets
@@ -29,6 +31,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 CHANGED = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+
+#: What the Hub calls a LoRA that makes pictures.
+TAGS = ("lora", "text-to-image")
 
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 800}
 PATHS = ("/", "/assets/{asset}", "/combine?lora={asset}", "/history", "/jobs", "/pull", "/assets/nobody")
@@ -117,7 +122,11 @@ def test_a_picture_is_made_by_keyboard_alone(server, browser):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "dark"])
-def test_everybody_can_read_every_page(server, browser, scheme, size):
+def test_everybody_can_read_every_page(server, browser, scheme, size, tmp_path):
+    with served(tmp_path / "home") as empty, opened(browser, empty.url, viewport=size, color_scheme=scheme) as tab:
+        for path in PATHS[:1] + PATHS[3:]:
+            tab.goto(empty.url + path)
+            assert tab.evaluate(LOOK) == [], path
     server.post("/v1/generate?wait=true", {"prompt": "an unusuallylongword" * 20, "checkpoint": "dawn"})
     with opened(browser, server.url, viewport=size, color_scheme=scheme, reduced_motion="reduce") as tab:
         for path in PATHS:
@@ -200,80 +209,177 @@ def test_an_asset_is_searched_fetched_and_its_progress_seen(browser, hub, civita
         assert "<b>Tails</b>" in tab.inner_text("#hits")
         tab.click("#hits [data-pull]")
         playwright.expect(tab.locator("#pulls .finding")).to_have_count(3)
+        content = headers.write_safetensors(
+            tmp_path / "long.safetensors", headers.lora({CHANGED: (768, 8)}), {"x": "y" * 4_000_000}
+        ).read_bytes()
+        hub.add("cats/long", {"long.safetensors": content})
+        hub.throttle = 1_000_000
+        tab.fill("#reference", "hf://cats/long")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#pulls p >> text=of 4.0 MB")
+        tab.wait_for_function("() => document.querySelector('#pulls progress').value > 0.1")
+        tab.click("#pulls [data-cancel]")
+        tab.wait_for_selector("#pulls .finding.error >> text=cancelled")
+        hub.throttle = None
+        tab.click("text=Get it >> nth=0")
+        tab.wait_for_selector("#pulls .finding.good >> text=long")
         tab.goto(server.url)
-        assert "whiskers" in tab.locator(".card .name").all_inner_texts()
+        assert {"whiskers", "long"} <= set(tab.locator(".card .name").all_inner_texts())
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The demo family, imported and served as somebody serves it."""
-    home, mine = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("mine")
+@pytest.fixture
+def newcomer(tmp_path, hub):
+    """A home in which nothing is yet, served as somebody serves it; the demo family lies in a folder."""
+    home, mine = tmp_path / "home", tmp_path / "mine"
+    mine.mkdir()
     for path in demo_assets().files:
         shutil.copy(path, mine)
         for folder in path.parent.glob(f"{path.stem}.config"):
             shutil.copytree(folder, mine / folder.name)
-    cli = [sys.executable, "-m", "assetctl", "--home", str(home)]
-    subprocess.run([*cli, "import", str(mine)], check=True, capture_output=True, timeout=60)
-    with subprocess.Popen(
-        [*cli, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    (mine / "demo-cat.safetensors").rename(tmp_path / "it's a cat.safetensors")  # which is sent by the browser
+    command = [sys.executable, "-m", "assetctl", "--home", str(home), "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
-            yield home, process.stdout.readline().strip()
+            yield tmp_path, process.stdout.readline().strip()
         finally:
             process.terminate()
             process.wait(30)
 
 
+def pasted(line, folder, code=0):
+    """What a line says that is run in a shell, in a folder."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    words, where = ["bash", "-c", line], {**os.environ, "PATH": path}
+    ended = subprocess.run(words, check=False, capture_output=True, cwd=folder, timeout=120, env=where)
+    assert ended.returncode == code, ended.stderr.decode()
+    return ended.stdout.decode()
+
+
+def ran(script, folder):
+    (folder / "pasted.py").write_text(script)
+    return pasted("python pasted.py", folder)
+
+
+def said(tab, of):
+    return tab.inner_text(f"#said-{of}")
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @pytest.mark.slow
 @pytest.mark.generation
-def test_the_walk_from_import_to_the_same_bytes(demo, browser, tmp_path):
+def test_the_whole_walk_of_a_newcomer(newcomer, browser, hub):
+    """Each step in the browser, and what the page says of it pasted in a shell."""
     pytest.importorskip("diffusers")
-    home, url = demo
+    folder, url = newcomer
     with opened(browser, url) as tab:
-        tab.goto(url)
-        assert "demo-cat" in tab.locator(".card .name").all_inner_texts()
-        tab.click("text=demo-cat")
-        tab.wait_for_selector("text=its cross-attention takes text of width 768")
-        tab.click("text=Use in a picture")
-        tab.fill("#prompt", "an orange cat")
-        tab.fill("#option-steps", "3")
-        tab.fill("#option-seed", "7")
-        tab.wait_for_selector(".finding.good")
-        tab.goto(f"{url}/combine?checkpoint=demo-checkpoint&lora=demo-sdxl-lora")
-        tab.wait_for_selector(".finding.error >> text=demo-sdxl-lora is of family sdxl")
-        tab.goto(f"{url}/combine?lora=demo-cat")
-        tab.fill("#prompt", 'it\'s an "orange" cat')
-        tab.fill("#option-steps", "3")
-        tab.fill("#option-seed", "7")
-        tab.fill("#chosen-lora [type=number]", "0.85")
-        assert tab.input_value("#chosen-lora [type=range]") == "0.85"
-        tab.wait_for_selector(".finding.good")
-        with tab.expect_response("**/page/said"):
-            tab.fill("#chosen-lora [type=number]", "0.8")
-        tab.click("#generate")
-        tab.wait_for_function(
-            "() => document.getElementById('preview').src.startsWith('data:image/png')", timeout=60_000
-        )
-        tab.wait_for_selector("#made img", timeout=60_000)
-        made = tab.get_attribute("#made img", "data-sha256")
-        assert tab.evaluate("() => document.querySelector('#made img').naturalWidth") > 0
-        playwright.expect(tab.locator("#said-curl")).to_contain_text("0.8")
-        curl = tab.inner_text("#said-curl")
-        ended = subprocess.run(["bash", "-c", curl], capture_output=True, check=True, timeout=60)
-        (image,) = json.loads(ended.stdout)["data"]["images"]
-        with urlopen(image["url"]) as again:
-            data = again.read()
-        assert hashlib.sha256(data).hexdigest() == image["sha256"] == made
-        command = tab.inner_text("#said-command").replace("assetctl ", f"{sys.executable} -m assetctl ", 1)
-        there = command.replace(" generate ", f" generate --out {tmp_path / 'same.png'} ", 1)
-        subprocess.run(["bash", "-c", there], capture_output=True, check=True, timeout=90)
-        assert hashlib.sha256((tmp_path / "same.png").read_bytes()).hexdigest() == made
-        again_and_dropped(tab, url, made, tmp_path / "same.png")
-    assert len(list((home / "outputs").iterdir())) >= 3
+        importing(tab, url, folder)
+        sending(tab, url, folder)
+        fetching(tab, url, folder, hub)
+        judging(tab, url, folder)
+        made = making(tab, url, folder)
+        again_and_dropped(tab, url, made, folder)
 
 
-def again_and_dropped(tab, url, made, picture):
-    """Make it again from the history, and from the file."""
+def importing(tab, url, folder):
+    """What to do where nothing is, done."""
+    tab.goto(url)
+    assert "Nothing is here yet" in tab.inner_text("main")
+    assert tab.evaluate(LOOK) == []
+    pasted(tab.inner_text("#try-import").replace("FOLDER", str(folder / "mine")), folder)
+    tab.click("text=look again")
+    assert {"demo-checkpoint", "demo-sdxl-lora"} <= set(tab.locator(".card .name").all_inner_texts())
+
+
+def sending(tab, url, folder):
+    """A file of this computer, by the browser; then the same by what the page says, which finds it here."""
+    tab.goto(f"{url}/pull")
+    tab.set_input_files("#files", folder / "it's a cat.safetensors")
+    tab.wait_for_selector("#pulls .finding.good a")
+    assert tab.inner_text("#pulls .finding.good a") == "it's a cat"
+    tab.wait_for_selector("#said-curl")
+    assert json.loads(pasted(said(tab, "curl"), folder))["data"]["name"] == "it's a cat"
+    assert ran(said(tab, "python"), folder) == "it's a cat\n"
+    pasted(said(tab, "command"), folder)
+    tab.click("#pulls .finding.good a")
+    tab.wait_for_selector("text=its cross-attention takes text of width 768")
+
+
+def fetching(tab, url, folder, hub):
+    """A LoRA of the Hub's, with its picture; then the same by what the page says, which finds it here."""
+    content = headers.write_safetensors(folder / "tails.safetensors", headers.lora({CHANGED: (768, 8)})).read_bytes()
+    hub.add("cats/tails", {"tails.safetensors": content, "tails.png": picture("blue")}, tags=TAGS)
+    tab.goto(f"{url}/pull")
+    tab.fill("#reference", "hf://cats/tails")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#pulls .finding.good a")
+    tab.wait_for_selector("#said-curl")
+    for line in ("curl", "python", "command"):
+        assert "previews" in said(tab, line)
+    assert json.loads(pasted(said(tab, "curl"), folder))["data"]["assets"] == ["tails"]
+    assert ran(said(tab, "python"), folder) == "done tails\n"
+    assert "tails" in pasted(said(tab, "command"), folder)
+    tab.fill("[name=q]", "tails")
+    tab.keyboard.press("Enter")
+    assert "Here already: tails" in tab.inner_text("#hits .card")
+    tab.goto(f"{url}/?q=tails")
+    shown = tab.evaluate(
+        "async () => (await fetch(document.querySelector('.card img').src)).headers.get('content-type')"
+    )
+    assert shown == "image/webp"
+
+
+def judging(tab, url, folder):
+    """What does not fit is greyed out with its reason, and forced all the same is found; and so in a shell."""
+    tab.goto(f"{url}/combine?checkpoint=demo-checkpoint")
+    tab.click("[data-place=lora] summary")
+    misfit = tab.locator("[data-name=demo-sdxl-lora]")
+    assert misfit.get_attribute("aria-disabled") == "true"
+    assert "sdxl" in tab.inner_text(f"#{misfit.get_attribute('aria-describedby')}")
+    misfit.click(force=True)
+    assert tab.locator("#chosen-lora li").count() == 0
+    tab.goto(f"{url}/combine?checkpoint=demo-checkpoint&lora=demo-sdxl-lora")
+    tab.wait_for_selector(".finding.error >> text=demo-sdxl-lora is of family sdxl")
+    tab.select_option("#said-of", "check")
+    playwright.expect(tab.locator("#said-curl")).to_contain_text("/v1/check")
+    assert json.loads(pasted(said(tab, "curl"), folder))["data"]["ok"] is False
+    assert "It does not work together." in ran(said(tab, "python"), folder)
+    assert "demo-sdxl-lora is of family sdxl" in pasted(said(tab, "command"), folder, code=4)
+    tab.click("#chosen-lora .remove")
+    tab.wait_for_selector(".finding.good")
+
+
+def making(tab, url, folder):
+    """A picture; then the same bytes by each of the three that the page says."""
+    tab.goto(f"{url}/combine?lora=it%27s%20a%20cat")
+    tab.fill("#prompt", 'it\'s an "orange" cat')
+    tab.fill("#option-steps", "3")
+    tab.fill("#option-seed", "7")
+    tab.fill("#chosen-lora [type=number]", "0.85")
+    assert tab.input_value("#chosen-lora [type=range]") == "0.85"
+    tab.fill("#chosen-lora [type=number]", "0.8")
+    tab.wait_for_selector(".finding.good")
+    tab.click("#generate")
+    tab.wait_for_function("() => document.getElementById('preview').src.startsWith('data:image/png')", timeout=60_000)
+    tab.wait_for_selector("#made img", timeout=60_000)
+    made = tab.get_attribute("#made img", "data-sha256")
+    assert tab.evaluate("() => document.querySelector('#made img').naturalWidth") > 0
+    playwright.expect(tab.locator("#said-curl")).to_contain_text("0.8")
+    (image,) = json.loads(pasted(said(tab, "curl"), folder))["data"]["images"]
+    with urlopen(image["url"]) as again:
+        data = again.read()
+    assert hashlib.sha256(data).hexdigest() == image["sha256"] == made
+    assert made in ran(said(tab, "python"), folder)
+    pasted(said(tab, "command").replace(" generate ", " generate --out same.png ", 1), folder)
+    assert sha256(folder / "same.png") == made
+    assert len(list((folder / "home/outputs").iterdir())) >= 3
+    return made
+
+
+def again_and_dropped(tab, url, made, folder):
+    """Made again from the history, from the file, and from another program's picture."""
     tab.goto(f"{url}/history")
     tab.click("#found .card >> nth=0 >> text=Make again")
     tab.wait_for_selector(".finding.good")
@@ -281,12 +387,25 @@ def again_and_dropped(tab, url, made, picture):
     tab.wait_for_selector("#made img", timeout=60_000)
     assert tab.get_attribute("#made img", "data-sha256") == made
     tab.goto(f"{url}/history")
-    tab.set_input_files("#dropped", picture)
+    tab.set_input_files("#dropped", folder / "same.png")
     tab.click("text=Make one like it")
     tab.wait_for_selector(".finding.good")
     assert tab.input_value("#prompt") == 'it\'s an "orange" cat'
     assert tab.input_value("#option-seed") == "7"
-    assert tab.locator("#chosen-lora .name").inner_text() == "demo-cat"
+    assert tab.locator("#chosen-lora .name").inner_text() == "it's a cat"
     tab.click("#generate")
     tab.wait_for_selector("#made img", timeout=60_000)
     assert tab.get_attribute("#made img", "data-sha256") == made
+    checkpoint = sha256(folder / "mine/demo-checkpoint.safetensors")[:10]
+    text = infotext(
+        "a red circle", "", Steps="3", Sampler="Euler", Seed="5", Size="96x96", **{"Model hash": checkpoint}
+    )
+    write_png(folder / "theirs.png", parameters=text)
+    tab.goto(f"{url}/history")
+    tab.set_input_files("#dropped", folder / "theirs.png")
+    tab.wait_for_selector("#told-of >> text=here, as demo-checkpoint")
+    assert "a red circle" in tab.inner_text("#told-of")
+    tab.click("text=Make one like it")
+    tab.wait_for_selector(".finding.good")
+    asked = [tab.input_value(f"#option-{name}") for name in ("steps", "sampler", "seed", "width")]
+    assert (tab.input_value("#prompt"), asked) == ("a red circle", ["3", "Euler", "5", "96"])

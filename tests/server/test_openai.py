@@ -12,7 +12,6 @@ import threading
 import time
 import urllib.request
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ pytest.importorskip("starlette")
 Image = pytest.importorskip("PIL.Image")
 openai = pytest.importorskip("openai")
 
-import painting  # noqa: E402
 from served import served  # noqa: E402 - which needs starlette
 
 MANIFEST = """
@@ -41,17 +39,11 @@ cfg = 4
 """
 
 
-@contextmanager
 def serving(home, **variables):
     from assetctl.server.openai import OpenAI
     from assetctl.server.own import OWN
 
-    command = [sys.executable, painting.__file__, str(home)]
-    faces = [OWN, OpenAI(home.parent / "registry.toml")]
-    with pytest.MonkeyPatch.context() as patch, served(home, faces=faces, command=command) as server:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        yield server
+    return served(home, faces=[OWN, OpenAI(home.parent / "registry.toml")], **variables)
 
 
 def fill(folder):

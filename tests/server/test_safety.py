@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +42,11 @@ def made(folder):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with served(made(tmp_path_factory.mktemp("made"))) as server:
+    from assetctl.server.a1111 import A1111
+    from assetctl.server.openai import OpenAI
+    from assetctl.server.own import OWN
+
+    with served(made(tmp_path_factory.mktemp("made")), faces=[OWN, A1111(), OpenAI()]) as server:
         yield server
 
 
@@ -171,6 +178,45 @@ def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
     for path, kind in (("/v1/prompt", JSON), ("/v1/identify?filename=x", "Content-Type: application/octet-stream")):
         answer = server.raw(head("POST", path, kind, "Content-Length: 100") + b"{", timeout=10)
         assert status(answer) in (408, 422)
+
+
+FAR = "/a" * 400_000 + "/dawn"  # a path of many folders, to an asset of that name
+LONG = "%_" * 400_000
+DAWN = {"prompt": "x", "checkpoint": "dawn"}
+BY_NAME = ("loras", "textual_inversions")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        *(("/v1/check", DAWN | {kind: {name: None}}) for kind in BY_NAME for name in (FAR, LONG)),
+        *(("/v1/check", {"prompt": f"<lora:{name}:1>", "checkpoint": "dawn"}) for name in (FAR, LONG)),
+        ("/v1/check", DAWN | {"sampler": LONG}), ("/v1/check", DAWN | {"sizes": LONG}), ("/v1/check", DAWN | {LONG: 1}),
+        *(("/sdapi/v1/options", {"sd_model_checkpoint": name}) for name in (FAR, LONG)),
+        *(("/sdapi/v1/txt2img", {"prompt": "x"} | said) for said in (
+            {"sampler_name": LONG}, {"scheduler": LONG}, {"override_settings": {"sd_model_checkpoint": FAR}},
+            {"override_settings": {"sd_vae": LONG}}, {"override_settings": {LONG: 1}},
+            {"override_settings": {"randn_source": LONG}}, {"styles": [LONG]},
+        )),
+        *(("/v1/images/generations", {"prompt": "x", "model": "dawn"} | said) for said in (
+            {"model": FAR}, {"size": LONG}, {"sampler": LONG}, {LONG: 1},
+        )),
+        ("/v1/check", b"{" + b",".join(b'"a%d":1' % each for each in range(80_000)) + b',"a7":1}'),
+        ("/v1/check", DAWN | {"prompt": "[" * 3000 + "a" + ":b:0.5]" * 3000}),
+        ("/v1/prompt", {"prompt": "(" * 400_000 + ")" * 400_000}),
+        ("/v1/prompt", {"prompt": "<lora:a:1>" * 80_000}), ("/v1/prompt", {"prompt": "[a|b|c]" * 100_000}),
+    ],
+    ids=lambda said: str(said)[:40],
+)  # fmt: skip
+def test_what_is_long_is_not_pondered(server, path, body):
+    """Nor is it told back."""
+    with others_answered(server, 2):
+        begun = time.monotonic()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        reply = server.ask("POST", path, data, headers={"Content-Type": "application/json"})
+        assert time.monotonic() - begun < 5
+    assert reply.status in (200, 400, 404, 422)
+    assert len(reply.body) < 2000 or path == "/v1/prompt"
 
 
 # who asks
@@ -358,6 +404,43 @@ def test_an_answer_that_nobody_reads_is_not_kept(server, many, monkeypatch):
     assert len(ended) == len(connections)
 
 
+def test_uploads_that_come_slowly_keep_no_other_from_uploading(server, many):
+    slow = [many(server) for _ in range(60)]
+    for each in slow:
+        kind = "Content-Type: application/octet-stream"
+        each.sendall(head("POST", "/v1/identify?filename=x.png", kind, "Content-Length: 1000000") + b"x")
+    time.sleep(0.3)
+    with others_answered(server):
+        begun = time.monotonic()
+        assert server.post("/v1/identify?filename=x.bin", b"x" * 100).status == 200
+        assert time.monotonic() - begun < 3
+
+
+def test_what_takes_a_processors_time_keeps_nobody_waiting_who_asks_little(server):
+    long = json.dumps(DAWN | {"prompt": "[" * 3000 + "a" + ":b:0.5]" * 3000})
+    with ThreadPoolExecutor(20) as pool:
+        with others_answered(server):
+            asked = [pool.submit(server.post, "/v1/check", long, timeout=60) for _ in range(20)]
+            time.sleep(2)
+        assert {each.result(60).status for each in asked} == {200}
+
+
+def test_large_bodies_are_not_all_held_at_once(server, many, monkeypatch):
+    monkeypatch.setattr("assetctl.server.app._MOST_HELD", 8 * 2**20)
+    slow = [many(server) for _ in range(3)]
+    for each in slow:
+        size = 20 * 2**20
+        each.sendall(head("POST", "/sdapi/v1/png-info", JSON, f"Content-Length: {size}") + b"x" * 2**21)
+    time.sleep(0.3)
+    large = {"image": "A" * 3 * 2**20}
+    assert server.post("/sdapi/v1/png-info", large).status == 503
+    assert server.post("/v1/prompt", {"prompt": "x"}).status == 200
+    for each in slow:
+        each.close()
+    time.sleep(0.3)
+    assert server.post("/sdapi/v1/png-info", large).status == 422
+
+
 def test_who_waits_and_goes_away_leaves_nothing_behind(tmp_path, many, monkeypatch):
     monkeypatch.setenv("PAINTER_SECONDS", "1")
     with served(made(tmp_path)) as server:
@@ -403,3 +486,51 @@ def test_many_that_wait_for_a_job_and_many_that_listen_keep_nobody_waiting(tmp_p
         for each in server.get("/v1/jobs?limit=1000").data:
             server.ask("DELETE", f"/v1/jobs/{each['id']}")
         assert {each.result(60).status for each in waiting} <= {200, 409}
+
+
+# the end
+
+
+def test_a_server_whose_home_is_gone_takes_no_more_jobs_and_says_so(tmp_path):
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "assetctl", "--home", home, "serve", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline().startswith("http")
+        home.rename(tmp_path / "elsewhere")
+        said = process.communicate(timeout=30)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert f"its home {home} is gone" in said
+    assert "Traceback" not in said
+    assert not home.exists()
+
+
+def test_a_server_ends_though_a_source_is_silent(tmp_path):
+    """Whoever waits is cut off, without a traceback, and the home is free for the next server."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "assetctl", "--home", tmp_path, "serve", "--port", "0"],
+            env=os.environ | {"ASSETCTL_CIVITAI_ENDPOINT": address},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            port = int(process.stdout.readline().strip().rpartition(":")[2])
+            with closing(socket.create_connection(("127.0.0.1", port))) as waiting:
+                waiting.sendall(head("GET", "/v1/search?source=civitai&q=x"))
+                silent.settimeout(30)
+                asked, _ = silent.accept()
+                process.terminate()
+                said = process.communicate(timeout=30)[1]
+                asked.close()
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert not (tmp_path / "server.json").exists()
+    with served(tmp_path) as server:
+        assert server.get("/v1/health").status == 200

@@ -40,8 +40,8 @@ from assetctl.cli.request import (
 )
 from assetctl.cli.session import Session, command, show_findings
 from assetctl.errors import UsageError
-from assetctl.plan import Backend
-from assetctl.request import Output, Request
+from assetctl.request import Backend, Output, Request
+from assetctl.run import Run
 from assetctl.server import SOCKET
 
 #: How a person says that none is wanted.
@@ -207,7 +207,7 @@ def app(
 
 def _drawn(session: Session, request: Request, wildcards: Path | None, grid: str | None) -> Sequence[Request]:
     """What a request of dynamic prompts comes to; see `Registry.draw`."""
-    drawn = session.registry.draw(request, wildcards=wildcards)
+    drawn = session.registry.draw(request, wildcards=wildcards, run=Run(session.out.warn))
     if grid is not None and len(drawn) > 1:
         raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
     return drawn

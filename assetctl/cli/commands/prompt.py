@@ -9,7 +9,7 @@ import typer
 from assetctl.cli.pictures import numbers
 from assetctl.cli.request import AutoEmbeddingsOption, CheckpointOption, EmbeddingsOption, read_prompts, single
 from assetctl.cli.session import Session, command
-from assetctl.prompt.comfyui import STEPS
+from assetctl.prompt.flavours import STEPS
 from assetctl.prompt.syntax import BREAK
 from assetctl.samplers import FLAVOURS
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +15,9 @@ import typer
 from assetctl.cli.session import Session, command, print_json
 from assetctl.server import serving
 from assetctl.wire import Outcome
+
+#: Seconds that requests at work have to come to their end once the server has.
+_PATIENCE = 1.0
 
 
 @command(
@@ -67,3 +74,15 @@ def app(
 
     gc.enable()  # it was off for a short life, and this one is long
     serving.serve(session.registry, host=host, port=port, told=told, manifest=file.absolute())
+    _end()
+
+
+def _end() -> None:
+    """End this process though a request is still at work, on a source that is silent for example: nobody hears it."""
+    end = time.monotonic() + _PATIENCE
+    for each in threading.enumerate():
+        if each is not threading.current_thread() and not each.daemon:
+            each.join(max(end - time.monotonic(), 0))
+            if each.is_alive():
+                sys.stdout.flush()
+                os._exit(0)

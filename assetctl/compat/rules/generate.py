@@ -20,8 +20,9 @@ RULE = Rule(
     "generate",
     "Where assetctl is to make the pictures: it can load the checkpoint, and does all that is asked of it.",
     {
-        "error": "The family, the variant, a part that is missing or a configuration is none that can be generated "
-        "with, or a setting asks for more than there is.",
+        "error": "The family, the variant, a part or a weight that is missing or a configuration is none that can be "
+        "generated with, or a setting asks for more than there is.",
+        "warning": "What the headers show may not load, or not paint as it should, and cannot be told without trying.",
         "info": "assetctl makes no pictures with what is selected.",
     },
     generating=True,
@@ -64,8 +65,8 @@ def _of_checkpoint(context: Context, checkpoint: Asset) -> Iterator[Finding]:
         message = f"{checkpoint.name} is {article} {checkpoint.variant} model, and makes no picture from text alone."
         hint = "Choose a checkpoint without a variant: `assetctl list --kind checkpoint`."
         yield RULE.finding("error", message, hint, checkpoint)
-    for asset, error in () if context.situation.loading is None else context.situation.loading(context):
-        yield RULE.finding("error", error.message, error.hint, asset)
+    for asset, how, error in () if context.situation.loading is None else context.situation.loading(context):
+        yield RULE.finding(how, error.message, error.hint, asset)
     yield from _clip_skip(context, checkpoint, family)
 
 

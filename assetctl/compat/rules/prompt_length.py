@@ -10,7 +10,7 @@ from assetctl.errors import CorruptFileError
 from assetctl.identify.plugins import family_called
 from assetctl.options import option
 from assetctl.prompt.chunks import CHUNK_LENGTH, beyond, count_vectors, load_tokenizer
-from assetctl.prompt.comfyui import chunks_of
+from assetctl.prompt.flavours import chunks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from assetctl.errors import MissingExtraError
 from assetctl.generation.diffusers.environment import choose_device, choose_dtype, describe, nearest
 from assetctl.options import complete
-from assetctl.plan import Picture
+from assetctl.request import Picture
 from assetctl.run import Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from assetctl.generation.diffusers.kept import Kept
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.run import Run
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "accelerate", "PIL")

@@ -16,8 +16,7 @@ from assetctl.files.safetensors import FLOATS, NUMBERS, read_header
 from assetctl.options import sizes_of
 from assetctl.prompt import ParsedPrompt, parse_prompt, without_tags
 from assetctl.prompt.chunks import Chunk, Token, cut_prompt
-from assetctl.prompt.comfyui import cut_comfyui
-from assetctl.prompt.editing import composed, timeline
+from assetctl.prompt.flavours import composed, cut_comfyui, timeline
 from assetctl.prompt.syntax import bare
 from assetctl.samplers import LEGACY, asks_twice
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from assetctl.options import Settings
-    from assetctl.plan import PlannedUse
+    from assetctl.request import PlannedUse
 
     #: What is told, each with the last time that the model is asked with it.
     Timeline = tuple[tuple[int, "Conditioning"], ...]

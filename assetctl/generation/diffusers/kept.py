@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from assetctl.generation.diffusers.conditioning import Encoder
     from assetctl.generation.diffusers.pipeline import Adapter
-    from assetctl.plan import Plan, PlannedUse
+    from assetctl.request import Plan, PlannedUse
     from assetctl.run import Run
     from assetctl.types import Finding
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, DiffusionPipeline, SchedulerMixin
 
-    from assetctl.plan import Plan, PlannedUse
+    from assetctl.request import Plan, PlannedUse
 
 
 def load_pipeline(plan: Plan, device: str, dtype: str, there: Mapping[str, Any]) -> DiffusionPipeline:

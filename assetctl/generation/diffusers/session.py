@@ -19,7 +19,7 @@ from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.generation.families import build_of
 from assetctl.identify.plugins import family_called
 from assetctl.options import complete
-from assetctl.prompt.editing import composed
+from assetctl.prompt.flavours import composed
 from assetctl.run import Preview, Step
 from assetctl.samplers import LEGACY, SAMPLERS, of_diffusers, sampled_by_diffusers, told_apart
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from assetctl.generation.families import Latents
     from assetctl.identify.features import Family
     from assetctl.options import Settings
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.run import Run
 
 __all__ = ["Loaded", "Session"]

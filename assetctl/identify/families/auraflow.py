@@ -30,10 +30,14 @@ _SIGNS = (
     ),
 )
 
+#: How its networks' blocks begin.
+_STACKS = ("double_layers.", "single_layers.", "joint_transformer_blocks.", "single_transformer_blocks.")
+
 
 FAMILY = Family(
     "auraflow",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"aura[-_ ]?flow|pony.*v7",
     classes=("AuraFlowTransformer2DModel",),
     prediction="flow",

@@ -46,10 +46,17 @@ _SIGNS = (
     ),
 )
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "double_blocks.#.img_", "double_blocks.#.txt_", "single_blocks.", "distilled_guidance_layer.", "nerf_blocks.",
+    "transformer_blocks.#.attn.", "transformer_blocks.#.ff", "single_transformer_blocks.",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "chroma",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"chroma",
     classes=("ChromaTransformer2DModel",),
     prediction="flow",

@@ -41,10 +41,18 @@ _SIGNS = (
     Sign("likely", "its blocks attend twice, to text 1024 wide", measures={UNET: NO, STREAM: _WIDTHS, TEXT: (1024,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "blocks.#.adaln_modulation_", "blocks.#.cross_attn.", "blocks.#.self_attn.", "blocks.#.mlp.", "blocks.block",
+    "llm_adapter.", "control_blocks.", "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.",
+    "transformer_blocks.#.ff.", "transformer_blocks.#.norm",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "cosmos",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"cosmos|anima(?:$|[^a-z])",
     classes=("CosmosTransformer3DModel",),
     contract=(

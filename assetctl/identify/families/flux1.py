@@ -33,7 +33,7 @@ _DOUBLE, _SINGLE = 19, 38
 _OVIS = (6, 27)  # of Ovis-Image, which is as wide; the FLUX.2 that is has 5 and 20
 #: Double and single blocks of others that are as wide and have fewer: a LoRA of just so many is one of theirs. FLUX.1
 #: itself is about with 8 and 38, pruned.
-_OTHERS = frozenset({_OVIS, (8, 28), (10, 20)})  # Bria 3.2, LongCat-Image
+_OTHERS = frozenset({_OVIS, (8, 28), (10, 20), (8, 0), (10, 0)})  # Bria 3.2, LongCat-Image, and of both the first
 _AURAFLOW = 32  # single blocks, which diffusers names as it does those of FLUX.1
 
 #: As its authors name it, and of XLabs's trainer, which knows FLUX.1 alone.
@@ -118,10 +118,20 @@ def _variant(features: Features) -> str | None:
     return {384: "inpainting"}.get(features.outline.input_width("img_in", "x_embedder") or 0)
 
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "double_blocks.", "single_blocks.", "single_transformer_blocks.", "transformer_blocks.#.attn.",
+    "transformer_blocks.#.ff", "transformer_blocks.#.norm1", "transformer_blocks.#.qkv_proj",
+    "transformer_blocks.#.out_proj", "transformer_blocks.#.mlp_", "controlnet_",
+)  # fmt: skip
+
+
 FAMILY = Family(
     "flux1",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"flux[-_. ]?1|^flux$|flux-(?:dev|schnell)",
+    unlike=r"step1x|bria|fibo|longcat|ovis",
     classes=("FluxTransformer2DModel", "FluxControlNetModel"),
     prediction="flow",
     lineages=(

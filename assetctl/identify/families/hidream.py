@@ -21,10 +21,14 @@ _SIGNS = (
     Sign("likely", "it is built of HiDream's stream blocks", needs=(_BLOCKS,), measures={UNET: NO, _INTO: (None,)}),
 )
 
+#: How its networks' blocks begin.
+_STACKS = ("double_stream_blocks.", "single_stream_blocks.")
+
 
 FAMILY = Family(
     "hidream",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"hi-?dream",
     classes=("HiDreamImageTransformer2DModel",),
     prediction="flow",

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from assetctl.identify.features import Family, Sign
-from assetctl.identify.signs import CONDITION, CONTEXT, given, taken
+from assetctl.identify.signs import (
+    CONDITION,
+    CONTEXT,
+    UNET_STACKS,
+    given,
+    taken,
+)
 
 _TEXT = taken("encoder_hid_proj")
 _RESAMPLER = given("image_proj.layers.0.0.to_out")
@@ -22,6 +28,7 @@ _SIGNS = (
 FAMILY = Family(
     "kolors",
     signs=_SIGNS,
+    stacks=UNET_STACKS,
     said=r"kolors",
     lineages=((r"kolors", "Kolors"),),
     contract=(

@@ -30,10 +30,18 @@ _SIGNS = (
     Sign("likely", "it fuses layers of its text encoder", needs=(_FUSION,), measures={UNET: NO, _INTO_FUSION: (None,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "blocks.#.attn.", "blocks.#.mlp.", "blocks.#.mod.", "blocks.#.prenorm", "blocks.#.postnorm", "txtfusion.",
+    "text_fusion.", "transformer_blocks.#.attn.", "transformer_blocks.#.ff.", "transformer_blocks.#.norm",
+    "transformer_blocks.#.scale_shift_table",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "krea2",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"krea[-_ ]?2",
     classes=("Krea2Transformer2DModel",),
     prediction="flow",

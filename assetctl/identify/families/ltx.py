@@ -9,7 +9,7 @@ from assetctl.identify.features import Family, Sign
 from assetctl.identify.signs import LATENT, NO, STREAM, TEXT, UNET, VOLUMETRIC, YES, given
 
 _WIDTHS = (2048, 4096)
-_PATCHES = given("patchify_proj", "proj_in")
+_PATCHES = given("patchify_proj", "proj_in", alike=False)  # of sound, another
 _SOUND = (
     "^transformer_blocks.0.audio_to_video_attn.", "^transformer_blocks.0.video_to_audio_attn.",
     "^transformer_blocks.0.audio_attn1.", "^transformer_blocks.0.audio_attn2.",
@@ -32,10 +32,19 @@ _SIGNS = (
          measures={UNET: NO, STREAM: _WIDTHS, TEXT: (None,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.",
+    "transformer_blocks.#.audio_", "transformer_blocks.#.video_", "transformer_blocks.#.prompt_",
+    "transformer_blocks.#.scale_shift_table", "transformer_blocks.#.norm", "audio_embeddings_connector.",
+    "video_embeddings_connector.",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "ltx",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"\bltx",
     classes=("LTXVideoTransformer3DModel",),
     prediction="flow",

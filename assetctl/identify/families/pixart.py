@@ -34,11 +34,20 @@ _SIGNS = tuple(
     )
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "blocks.#.attn.", "blocks.#.cross_attn.", "blocks.#.mlp.", "blocks.#.scale_shift_table",
+    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.",
+    "transformer_blocks.#.norm", "transformer_blocks.#.scale_shift_table",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "pixart",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"pixart",
+    unlike=r"latte|open[-_]?sora",
     classes=("PixArtTransformer2DModel",),
     prediction="epsilon",
     contract=(

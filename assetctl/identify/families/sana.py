@@ -22,10 +22,18 @@ _SIGNS = (
          lacks=("ff.net.", "^adaln_single.", "^temporal_transformer_blocks."), measures={UNET: NO, STREAM: (1152,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "blocks.#.attn.", "blocks.#.cross_attn.", "blocks.#.mlp.", "blocks.#.scale_shift_table",
+    "transformer_blocks.#.attn1.", "transformer_blocks.#.attn2.", "transformer_blocks.#.ff.",
+    "transformer_blocks.#.norm", "transformer_blocks.#.scale_shift_table", "controlnet_",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "sana",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"\bsana",
     classes=("SanaTransformer2DModel",),
     prediction="flow",

@@ -24,6 +24,7 @@ from assetctl.identify.signs import (
     TOKENS,
     TWO_ENCODERS,
     UNET,
+    UNET_STACKS,
     VECTORS,
     VOLUMETRIC,
     WORDS,
@@ -41,7 +42,7 @@ _SIGNS = (
          measures=_ALONE | {CONTEXT: (768,), INNER: (320, 640, 1280), CHANNELS: (8,)}),
     Sign("likely", "its cross-attention takes text of width 768", measures={CONTEXT: (768,), INNER: HEADS}),
     Sign("certain", "its only text encoder has width 768", ("lora",),
-         measures={CONTEXT: (None,), ONLY: (768,), SECOND: (None,), T5: (None,)}),
+         measures={CONTEXT: (None,), DEPTH: (None, -1, 0), ONLY: (768,), SECOND: (None,), T5: (None,)}),
     Sign("likely", "its attention stands between 1x1 convolutions",
          measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: NO}),
     Sign("likely", "its attention stands between 1x1 convolutions", measures=_SILENT | {DEPTH: (0,), LINEAR: NO}),
@@ -60,6 +61,7 @@ _SIGNS = (
 FAMILY = Family(
     "sd1",
     signs=_SIGNS,
+    stacks=UNET_STACKS,
     said=r"stable-diffusion-v1|sd_?v?1(?!\d)|sd ?1\.\d",
     lineages=(
         (r"hyper-?sd", "SD 1.5 Hyper"),

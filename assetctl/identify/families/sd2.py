@@ -24,6 +24,7 @@ from assetctl.identify.signs import (
     TOKENS,
     TWO_ENCODERS,
     UNET,
+    UNET_STACKS,
     VECTORS,
     VOLUMETRIC,
     YES,
@@ -41,7 +42,7 @@ _SIGNS = (
          measures={CONTEXT: (1024,), INNER: HEADS, ENCODERS: YES}),
     Sign("likely", "its cross-attention takes text of width 1024", measures={CONTEXT: (1024,), INNER: HEADS}),
     Sign("certain", "its only text encoder has width 1024", ("lora",),
-         measures={CONTEXT: (None,), ONLY: (1024,), SECOND: (None,), T5: (None,)}),
+         measures={CONTEXT: (None,), DEPTH: (None, -1, 0), ONLY: (1024,), SECOND: (None,), T5: (None,)}),
     Sign("likely", "its first level attends, between matrices",
          measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: YES}),
     Sign("possible", "its first level attends", measures=_SILENT | {FIRST_ATTENTION: YES, LINEAR: (None,)}),
@@ -66,7 +67,9 @@ def _variant(features: Features) -> str | None:
 FAMILY = Family(
     "sd2",
     signs=_SIGNS,
+    stacks=UNET_STACKS,
     said=r"stable-diffusion-v2|sd_?v?2(?!\d)|sd ?2\.\d",
+    unlike=r"modelscope|i2vgen|videocrafter|zeroscope",
     lineages=((r"v2-1|sd[-_ ]?v?2[._-]?1", "SD 2.1"), (r"512-base-ema|sd[-_ ]?v?2[._-]?0", "SD 2.0")),
     variant=_variant,
     contract=(

@@ -29,10 +29,17 @@ _SIGNS = (
          measures={UNET: NO, _IMAGE_KEYS: _WIDTHS}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "joint_blocks.", "context_processor.", "controlnet_", "transformer_blocks.#.attn.", "transformer_blocks.#.ff",
+    "transformer_blocks.#.norm1",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "sd3",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"stable-diffusion-3|sd_?3",
     classes=("SD3Transformer2DModel", "SD3ControlNetModel"),
     prediction="flow",

@@ -21,6 +21,7 @@ from assetctl.identify.signs import (
     SQUARES,
     T5,
     UNET,
+    UNET_STACKS,
     VECTORS,
     VOLUMETRIC,
     YES,
@@ -49,7 +50,7 @@ _SIGNS = (
          measures=_WIDE | {ENCODERS: YES}),
     Sign("likely", "its cross-attention takes text of width 2048", ("lora",), lacks=_KOLORS, measures=_WIDE),
     Sign("certain", "its second text encoder has width 1280, beside a UNet", ("lora",),
-         measures={UNET: YES, CONTEXT: (None,), SECOND: (1280,), T5: (None,)}),
+         measures={UNET: YES, CONTEXT: (None,), FIRST_ATTENTION: (None, False), SECOND: (1280,), T5: (None,)}),
     Sign("likely", "its second text encoder has width 1280", ("lora",),
          measures={UNET: NO, SECOND: (1280,), T5: (None,)}),
     Sign("likely", "its attention modules hold up to ten transformer blocks",
@@ -67,6 +68,7 @@ _SIGNS = (
 FAMILY = Family(
     "sdxl",
     signs=_SIGNS,
+    stacks=UNET_STACKS,
     said=r"stable-diffusion-xl(?!.*refiner)|sd_?xl(?!.*refiner)|pony(?!.*v7)|illustrious|noob",
     lineages=(
         (r"noob", "NoobAI"),

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from assetctl.identify.features import Family, Sign, unet_variant
-from assetctl.identify.signs import CONDITION, CONTEXT, DEPTH, FIRST_ATTENTION, INNER, NO, UNET, YES
+from assetctl.identify.signs import (
+    CONDITION,
+    CONTEXT,
+    DEPTH,
+    FIRST_ATTENTION,
+    INNER,
+    NO,
+    UNET,
+    UNET_STACKS,
+    YES,
+)
 
 #: Of its attention; that of others told text so wide is 320, 640 and 1280 wide.
 _WIDTHS = (768, 1536)
@@ -22,6 +32,7 @@ _SIGNS = (
 FAMILY = Family(
     "sdxl-refiner",
     signs=_SIGNS,
+    stacks=UNET_STACKS,
     said=r"xl.*refiner",
     variant=unet_variant,
     contract=(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from assetctl.identify.features import Family, Sign
-from assetctl.identify.signs import taken
+from assetctl.identify.signs import (
+    UNET_STACKS,
+    taken,
+)
 
 _OVER_TIME = (
     *(f"^{block}.temporal_transformer_blocks." for block in (
@@ -23,6 +26,7 @@ _SIGNS = (
 FAMILY = Family(
     "svd",
     signs=_SIGNS,
+    stacks=UNET_STACKS,
     said=r"stable-video|svd",
     classes=("UNetSpatioTemporalConditionModel",),
     contract="Attention that mixes over time, told pictures 1024 wide: certain.",

@@ -52,10 +52,18 @@ _SIGNS = (
          {UNET: NO, _INNER: _FEED_FORWARD, _TWICE: (None,)}),
 )  # fmt: skip
 
+#: How its networks' blocks begin.
+_STACKS = (
+    "blocks.#.attn1.", "blocks.#.attn2.", "blocks.#.self_attn.", "blocks.#.cross_attn.", "blocks.#.ffn.",
+    "blocks.#.modulation", "blocks.#.norm", "blocks.#.scale_shift_table", "blocks.#.audio_", "vace_blocks.",
+    "audio_injector.", "face_adapter.", "control_adapter.", "motion_encoder.", "music_",
+)  # fmt: skip
+
 
 FAMILY = Family(
     "wan",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"\bwan[-_ ]?(?:video)?[-_ ]?2",
     classes=("WanTransformer3DModel", "WanVACETransformer3DModel"),
     prediction="flow",

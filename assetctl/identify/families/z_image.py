@@ -7,10 +7,14 @@ from assetctl.identify.signs import LAYERS, NO, UNET
 
 _SIGNS = (Sign("certain", "its layers are 3840 wide", measures={UNET: NO, LAYERS: (3840,)}),)
 
+#: How its networks' blocks begin.
+_STACKS = ("layers.", "noise_refiner.", "context_refiner.", "siglip_refiner.", "control_")
+
 
 FAMILY = Family(
     "z-image",
     signs=_SIGNS,
+    stacks=_STACKS,
     said=r"z[-_ ]?image",
     classes=("ZImageTransformer2DModel", "ZImageControlNetModel"),
     prediction="flow",

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from assetctl.identify.features import Features, Kind, UNet, read_blocks, read_unet
-from assetctl.tensors.adapters import CHANGES, EMBEDDINGS, LAYOUTS, NUMBERED, numbered
+from assetctl.tensors.adapters import CHANGES, EMBEDDINGS, ENDINGS, LAYOUTS, NUMBERED, numbered
 
 if TYPE_CHECKING:
     from assetctl.identify.outline import Outline
@@ -21,6 +21,12 @@ _LYCORIS = tuple(sign for change in CHANGES if change.lycoris for sign in change
 
 #: Trainers' own prefixes: under these, LoRAs alone are written.
 _TRAINERS = tuple(layout.prefix for layout in LAYOUTS if layout.flat and layout.network != "control")
+
+#: Parts of the names of all tensors of changes, and of what is saved whole beside them.
+_CHANGED = (
+    *(sign for change in CHANGES for sign in change.signs), *(f"{ending}\n" for ending in ENDINGS), ".modules_to_save.",
+    EMBEDDINGS,
+)  # fmt: skip
 
 #: Channels that FLUX.1 takes where the latents of a picture of edges or depth stand beside its own 64.
 _WITH_CONTROL = 128
@@ -149,5 +155,9 @@ def _read_numbered(outline: Outline) -> Features:
 
 
 KIND = Kind(
-    "lora", _marks, _read, over=("checkpoint", "diffusion-model", "vae", "text-encoder", "image-encoder", "upscaler")
+    "lora",
+    _marks,
+    _read,
+    over=("checkpoint", "diffusion-model", "vae", "text-encoder", "image-encoder", "upscaler"),
+    rest=lambda outline: outline.without(_CHANGED, _TRAINERS),
 )

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from assetctl.catalog import FileHashes, NewAsset
-from assetctl.errors import CorruptFileError, UsageError, several
+from assetctl.catalog import FileHashes, NewAsset, several
+from assetctl.errors import CorruptFileError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
 from assetctl.identify.folder import identify_path

@@ -39,8 +39,7 @@ from assetctl.operations.make.jobs import Job, JobResult, folder_of, jobs_of, of
 from assetctl.operations.make.plan import drawn, resolve
 from assetctl.options import OPTIONS
 from assetctl.pictures import picture_record, read_record
-from assetctl.plan import loading_order
-from assetctl.request import Request
+from assetctl.request import Request, loading_order
 from assetctl.run import Finished, Warned, leaving
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.make.generate import OutputPath
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Backend, Plan
+    from assetctl.request import Backend, Plan
     from assetctl.run import Run
     from assetctl.types import CheckReport
 

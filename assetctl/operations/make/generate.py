@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Backend, Picture, Plan, PlannedUse
+    from assetctl.request import Backend, Picture, Plan, PlannedUse
     from assetctl.run import Run
     from assetctl.types import Asset, CheckReport, Finding
 

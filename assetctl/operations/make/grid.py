@@ -25,9 +25,8 @@ from assetctl.operations.make.plan import drawn, resolve
 from assetctl.options import MAX_SEED, RANDOM, together, written
 from assetctl.pictures.saving import FORMATS
 from assetctl.pictures.sheet import Layout, Table, lay_out
-from assetctl.plan import loading_order
 from assetctl.prompt.syntax import find_tags
-from assetctl.request import Request, Use
+from assetctl.request import Request, Use, loading_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from assetctl.catalog.reading import Reader
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures.sheet import Shown
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.types import Asset, CheckReport, Finding
 
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.grid import GridCell, GridResult
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures.sheet import Shown
-    from assetctl.plan import Backend, Plan, PlannedUse
+    from assetctl.request import Backend, Plan, PlannedUse
     from assetctl.run import Run
 
 #: Files of a folder that are looked at for cells that were made before.
@@ -158,30 +158,36 @@ class _Making:
         """
         self._hash()
         for number in self._take_over():
-            cell = self.grid.cells[number]
-            assert cell.plan is not None  # noqa: S101 - what has an order has a plan
-            assert cell.report is not None  # noqa: S101 - likewise
-            output = Output(self._free_name(cell))
-            if (known := self._unloadable.get(cell.plan.uses)) is not None:
-                self._set(number, error=known)  # what cannot be loaded takes as long to fail again
-                continue
-            try:
-                result = generate(
-                    self._workspace, cell.plan, cell.report, self._backend, output=output, run=self._part(cell)
-                )
-            except (GenerationError, IncompatibleError, FileError, NotFoundError) as error:
-                self._set(number, error=error)
-                if isinstance(error, (UnusableError, FileError)):
-                    self._unloadable[cell.plan.uses] = error
-                continue
-            except (InterruptedGenerationError, Cancelled) as stop:
-                self._set(number, image=next(iter(stop.done or ()), None))  # type: ignore[call-overload]
-                raise
-            self._set(number, image=result.images[0], plan=result.plan, report=result.report)
-            for name, seconds in result.timings.items():
-                self._timings[name] = round(self._timings.get(name, 0.0) + seconds, 3)
+            self._make(number)
+        for number in [number for number, cell in enumerate(self.grid.cells) if _is_gone(cell)]:
+            self._make(number)  # somebody took its picture away meanwhile
         if all(cell.image is None for cell in self.grid.cells):
             raise all_failed(self.grid.cells)
+
+    def _make(self, number: int) -> None:
+        """Make a cell, or note why it cannot be."""
+        cell = self.grid.cells[number]
+        assert cell.plan is not None  # noqa: S101 - what has an order has a plan
+        assert cell.report is not None  # noqa: S101 - likewise
+        output = Output(self._free_name(cell))
+        if (known := self._unloadable.get(cell.plan.uses)) is not None:
+            self._set(number, error=known)  # what cannot be loaded takes as long to fail again
+            return
+        try:
+            result = generate(
+                self._workspace, cell.plan, cell.report, self._backend, output=output, run=self._part(cell)
+            )
+        except (GenerationError, IncompatibleError, FileError, NotFoundError) as error:
+            self._set(number, error=error)
+            if isinstance(error, (UnusableError, FileError)):
+                self._unloadable[cell.plan.uses] = error
+            return
+        except (InterruptedGenerationError, Cancelled) as stop:
+            self._set(number, image=next(iter(stop.done or ()), None))  # type: ignore[call-overload]
+            raise
+        self._set(number, image=result.images[0], plan=result.plan, report=result.report, was_there=False)
+        for name, seconds in result.timings.items():
+            self._timings[name] = round(self._timings.get(name, 0.0) + seconds, 3)
 
     def _hash(self) -> None:
         """Have all plans name the same hashes of the same files: what is loaded for one then serves the next."""
@@ -253,7 +259,7 @@ class _Making:
         Raises:
             StorageError: It cannot be saved.
         """
-        shown: list[Shown] = [cell.reason if cell.image is None else Path(cell.image.path) for cell in self.grid.cells]
+        shown = [_shown(cell) for cell in self.grid.cells]
         layout = layout_of(self.grid, self._target.suffix, shown)
         first = next(cell for cell in self.grid.cells if cell.image is not None and cell.plan is not None)
         assert first.plan is not None  # noqa: S101 - as was asked for
@@ -297,6 +303,18 @@ class _Making:
             for cell in self.grid.cells
         ]
         return {"version": 1, "software": pictures.software(), "grid": {"axes": axes, "cells": cells}}
+
+
+def _is_gone(cell: GridCell) -> bool:
+    """Whether a cell's picture was made and is there no longer."""
+    return cell.image is not None and not Path(cell.image.path).is_file()
+
+
+def _shown(cell: GridCell) -> Shown:
+    """What stands for a cell on the sheet."""
+    if cell.image is None:
+        return cell.reason
+    return "Its picture was taken away." if _is_gone(cell) else Path(cell.image.path)
 
 
 def _made_before(folder: Path) -> dict[bytes, list[tuple[Path, Any]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.make.generate import SavedPicture
     from assetctl.operations.workspace import Workspace
-    from assetctl.plan import Plan
+    from assetctl.request import Plan
     from assetctl.types import CheckReport
 
 Status = Literal["made", "here", "failed", "waiting"]
@@ -255,8 +256,7 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise UsageError(f"It says {shown(twice)} twice.", "Leave one of them out.")
     return found
 

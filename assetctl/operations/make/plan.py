@@ -13,9 +13,10 @@ from assetctl.files.paths import read_object
 from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, selected, with_settings
 from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, refuse_impossible, refuse_unobeyed
-from assetctl.plan import Plan, PlannedUse
-from assetctl.prompt.comfyui import Told, reading
+from assetctl.prompt.flavours import Told, reading
 from assetctl.prompt.syntax import refuse_length
+from assetctl.request import Plan, PlannedUse
+from assetctl.run import Warned
 from assetctl.samplers import asks_twice
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from assetctl.operations.workspace import Workspace
     from assetctl.request import Request
+    from assetctl.run import Run
     from assetctl.types import Asset, CheckReport, Selection
 
 
@@ -95,11 +97,13 @@ def resolve(workspace: Workspace, request: Request, known: dict[object, Any] | N
     return resolve_selection(workspace, request, selection, known)
 
 
-def drawn(workspace: Workspace, request: Request, wildcards: Path | None = None) -> list[Request]:
+def drawn(
+    workspace: Workspace, request: Request, wildcards: Path | None = None, run: Run | None = None
+) -> list[Request]:
     """What a request of dynamic prompts comes to: one for each picture, with its seed, which its prompts are drawn by.
 
     Any other request stays one, as it is. Wildcards are looked for in a folder of that name in the home, unless
-    another is named.
+    another is named. The run is told what lies among them and is none.
 
     Raises:
         UsageError: The template makes no sense, or names a wildcard that there is not.
@@ -111,18 +115,27 @@ def drawn(workspace: Workspace, request: Request, wildcards: Path | None = None)
     from assetctl.prompt.dynamic import draw  # noqa: PLC0415 - few prompts are
 
     folder = wildcards or workspace.settings.wildcards
-    seeds = _seeds(request.settings.get("seed"), request.count or 1)
-    return [
+    seeds, passed = _seeds(request.settings.get("seed"), request.count or 1), set[Path]()
+
+    def prompt(template: str | None, seed: int) -> str | None:
+        return None if template is None else draw(template, seed, folder, passed)
+
+    found = [
         replace(
             request,
-            prompt=None if request.prompt is None else draw(request.prompt, seed, folder),
-            negative_prompt=None if request.negative_prompt is None else draw(request.negative_prompt, seed, folder),
+            prompt=prompt(request.prompt, seed),
+            negative_prompt=prompt(request.negative_prompt, seed),
             settings={**request.settings, "seed": seed},
             count=1,
             dynamic=None,
         )
         for seed in seeds
     ]
+    if passed and run is not None:
+        more = f" and {len(passed) - 1} more are no files" if len(passed) > 1 else " is no file"
+        message = f"{min(passed)}{more}, and nothing is drawn from there."
+        run.tell(Warned(message=message, hint="Files of wildcards are texts."))
+    return found
 
 
 def _seeds(asked: int | None, count: int) -> tuple[int, ...]:

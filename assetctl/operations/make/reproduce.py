@@ -41,8 +41,7 @@ from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters, read_record
 from assetctl.pictures.image_files import look_at_picture
 from assetctl.pictures.saving import FORMATS
-from assetctl.plan import PlannedUse
-from assetctl.request import Output
+from assetctl.request import Output, PlannedUse
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures import PictureParameters, UsedAsset
-    from assetctl.plan import Backend, Plan
+    from assetctl.request import Backend, Plan
     from assetctl.run import Run
     from assetctl.types import Asset, CheckReport
 

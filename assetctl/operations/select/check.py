@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
-from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, UsageError
+from assetctl.errors import AmbiguousNameError, AssetctlError, NotFoundError, UnusableError, UsageError
 from assetctl.identify.plugins import family_called
-from assetctl.operations.library.tokenizer_files import tokenizer_folder
 from assetctl.operations.select.prompts import with_embeddings
+from assetctl.operations.workspace import tokenizer_folder
 from assetctl.options import check_weight, filled, option, refuse_impossible, refuse_unobeyed
 from assetctl.prompt import parse_prompt
 from assetctl.prompt.syntax import refuse_length
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
     from assetctl.request import Request
-    from assetctl.types import Asset, AssetFile, CheckReport, Facts, Purpose
+    from assetctl.types import Asset, AssetFile, CheckReport, Facts, Purpose, Severity
 
 
 _MEMINFO = Path("/proc/meminfo")
@@ -205,58 +205,70 @@ def _weight_bytes(workspace: Workspace, selection: Selection) -> int:
     return 4 if on_cpu and not sampled_by_diffusers(flavour) else 2
 
 
-def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, AssetctlError]]:
-    """What `generate` could not load, and why: a part or a vocabulary is missing, a value is out of bounds.
+def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, Severity, AssetctlError]]:
+    """What `generate` could not load (an error), or may not (a warning), and why: a part, a weight or a vocabulary is
+    missing, a value is out of bounds.
 
     Everything is looked at that loading looks at, but for the weights themselves. What other rules tell is left to
     them: that a family is not driven, that a file cannot be read, that an asset is of another kind.
     """
     from assetctl.generation.configuration import check_vae  # noqa: PLC0415 - only where pictures are made
-    from assetctl.generation.parts import check_lora  # noqa: PLC0415 - likewise
 
     checkpoint, vae = context.selection.checkpoint, context.selection.vae
     family = None if checkpoint is None else family_called(checkpoint.family)
     if checkpoint is None or family is None or family.driven is None:
         return
-    if (error := _unloadable_checkpoint(workspace, context, family.name)) is not None:
-        yield checkpoint, error
-    tried: list[tuple[Asset, Callable[[], None]]] = []
+    tried: list[tuple[Asset, Callable[[], tuple[str, ...]]]] = []
+    if (look := _looking_at(workspace, context, family.name)) is not None:
+        tried.append((checkpoint, look))
     if vae is not None and vae.kind == "vae" and vae.format in LOADED and context.failure(vae) is None:
         tried.append((vae, partial(check_vae, Path(vae.path), context.header(vae), family.name)))
+    for asset, look in (*tried, *_looking_at_loras(context)):
+        try:
+            doubts = look()
+        except AssetctlError as error:
+            if asset is checkpoint or Path(asset.path).exists():
+                yield asset, "error", error
+            continue
+        for doubt in doubts:
+            hint = "Try it with --steps 1; if that fails or paints nonsense, get the model in another form."
+            yield (
+                asset,
+                "warning",
+                UnusableError(f"{asset.name} may not load, or not paint as it should: {doubt}.", hint),
+            )
+
+
+def _looking_at_loras(context: Context) -> Iterator[tuple[Asset, Callable[[], tuple[str, ...]]]]:
+    from assetctl.generation.parts import check_lora  # noqa: PLC0415 - only where pictures are made
+
     live = dict.fromkeys(use.asset for use in context.selection.loras if not use.idle and use.asset in context.loras)
     passed: set[int] = set()  # tables of tensors: LoRAs of one trainer may share one, and pass with it
 
-    def look_at(lora: Asset, header: Header) -> None:
+    def look_at(lora: Asset, header: Header) -> tuple[str, ...]:
         if id(header.tensors) not in passed:
             check_lora(lora.name, header)
             passed.add(id(header.tensors))
+        return ()
 
     for lora in live:
         header = context.header(lora) if lora.format in LOADED else None
-        tried += [] if header is None else [(lora, partial(look_at, lora, header))]
-    for asset, look in tried:
-        try:
-            look()
-        except AssetctlError as error:
-            if Path(asset.path).exists():
-                yield asset, error
+        if header is not None:
+            yield lora, partial(look_at, lora, header)
 
 
-def _unloadable_checkpoint(workspace: Workspace, context: Context, family: str) -> AssetctlError | None:
+def _looking_at(workspace: Workspace, context: Context, family: str) -> Callable[[], tuple[str, ...]] | None:
+    """What looks at a checkpoint, if it can be looked at."""
     from assetctl.generation.configuration import check_single_file  # noqa: PLC0415 - only where pictures are made
     from assetctl.generation.folders import check_model  # noqa: PLC0415 - likewise
 
     opened, own_vae = context.opened, context.selection.vae is None
     if opened is None or opened.asset.kind != "checkpoint" or opened.asset.format not in LOADED or not opened.readable:
         return None
-    try:
-        if opened.header is None:
-            check_model(Path(opened.asset.path), family, own_vae=own_vae)
-        else:
-            check_single_file(opened.header, family, workspace.tokenizer_of(opened.asset), own_vae=own_vae)
-    except AssetctlError as error:
-        return error
-    return None
+    header = opened.header
+    if header is None:
+        return partial(check_model, Path(opened.asset.path), family, own_vae=own_vae)
+    return lambda: check_single_file(header, family, workspace.tokenizer_of(opened.asset), own_vae=own_vae)
 
 
 def facts_of(read: Reader, selection: Selection) -> tuple[tuple[str, Facts], ...]:

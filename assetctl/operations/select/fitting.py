@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from assetctl.errors import AssetctlError
     from assetctl.operations.workspace import Workspace
     from assetctl.options import Settings
-    from assetctl.types import Asset, Finding, Purpose
+    from assetctl.types import Asset, Finding, Purpose, Severity
 
     Fitting = tuple[Asset, str]
-    Loading = Callable[[Context], Iterable[tuple[Asset, AssetctlError]]] | None
+    Loading = Callable[[Context], Iterable[tuple[Asset, Severity, AssetctlError]]] | None
 
 
 def alone(checkpoint: Asset, asset: Asset, settings: Settings = MappingProxyType({})) -> Selection:

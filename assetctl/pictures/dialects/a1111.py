@@ -146,7 +146,7 @@ _SHEET = "It is a sheet of several pictures, and says how the first of them was 
 
 def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     """What an infotext says, and whether it has a line of fields at all; without one all of it is prompt."""
-    lines, templates = _without_templates(clean(text).strip().split("\n"))
+    lines, templates = _without_templates(_in_lines(clean(text).strip().split("\n")))
     at, fields = _fields_line(lines)
     for remark in map(_REMARK.fullmatch, [] if at is None else lines[at + 1 :][:_MAX_REMARKS]):
         if remark is not None:
@@ -170,6 +170,23 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
     expressed = {each.field: each.name for each in OPTIONS}
     found = with_understood(found, {**expressed, "Eta DDIM": "eta", "Version": "software"}, _ROLES)
     return replace(found, understood=found.understood - _unreadable(said)), at is not None
+
+
+#: Where fields and a negative prompt begin in a text that lost its lines, with the dots that may stand for one.
+_BEGIN = r"(?:,?\.{1,3}|[ \t])[ \t]{0,3}"
+_MIDDLE = re.compile(rf"{_BEGIN}(?=Steps:[ ]?\d{{1,5}}, (?:Sampler|Schedule type|CFG scale|Seed|Size|Model):)")
+_MIDDLE_NEGATIVE = re.compile(rf"{_BEGIN}(?=Negative prompt:)")
+
+
+def _in_lines(lines: list[str]) -> list[str]:
+    """The lines of a text; of one that a page or chat made a single line of, those that it had."""
+    if len(lines) > 1:
+        return lines
+    fields = next(_MIDDLE.finditer(lines[0]), None)
+    if fields is None:
+        return lines
+    prompts = _MIDDLE_NEGATIVE.split(lines[0][: fields.start()], maxsplit=1)
+    return [*prompts, lines[0][fields.end() :]]
 
 
 def _notes(text: str, fields: Fields) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from assetctl.pictures.graph import Graph, Node, to_api
+from assetctl.pictures.graph import HANDING_ON, MODEL_NAMES, Graph, Node, text_with_tags, to_api
 from assetctl.pictures.parameters import (
     LOST,
     MAX_ASSETS,
@@ -29,11 +29,12 @@ from assetctl.pictures.parameters import (
     shown,
     written,
 )
+from assetctl.prompt.syntax import find_tags
 from assetctl.samplers import SCHEDULERS, a1111_name
 from assetctl.text import Altered, line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
 _PLACES = ("ImageDescription", "Make", "Model", "Software", "UserComment", "Comment")
 _PREFIX = re.compile(r"\s*(prompt|workflow)\s*:", re.IGNORECASE)
@@ -61,7 +62,8 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     both = _of_sdxl(graph, given)
     positive = both.pop("prompt", None) or _text(graph, given, "positive", "conditioning")
     negative = both.pop("negative", None) or _text(graph, given, "negative")
-    width, height = graph.size(_latent(given))
+    link = _latent(given)
+    width, height = graph.size_of(Node("", "", given)) if link is None else graph.size(link)
     count, index, _ = _batch(graph, given)
     other = {"width": width, "height": height, "clip_skip": _clip_skip(graph, given)} | _window(plain) | both
     other |= {"latent_batch": count, "latent_index": index}
@@ -170,10 +172,10 @@ def _clip_skip(graph: Graph, given: dict[str, Any]) -> int | None:
 def _assets(graph: Graph, samplers: list[Node], given: dict[str, Any], prompts: str) -> Collection:
     found = Collection()
     chain = graph.model_chain(given.get("model"))
-    if not any(_MODEL_NAMES & node.inputs.keys() for node in chain):  # the way to the loader leads through custom nodes
-        chain += [node for node in graph.nodes.values() if _MODEL_NAMES & node.inputs.keys()][: 1 if given else None]
+    if not any(MODEL_NAMES & node.inputs.keys() for node in chain):  # the way to the loader leads through custom nodes
+        chain += [node for node in graph.nodes.values() if MODEL_NAMES & node.inputs.keys()][: 1 if given else None]
     for node in (*chain, Node("", "", given)):
-        for key in sorted(_MODEL_NAMES & node.inputs.keys()):
+        for key in sorted(MODEL_NAMES & node.inputs.keys()):
             found.add("checkpoint", _named(graph, node.inputs[key], key))
     for name, model, clip in _strengths(graph, chain, given):
         if model or clip:
@@ -197,7 +199,7 @@ def _strengths(graph: Graph, chain: list[Node], given: dict[str, Any]) -> Iterat
             yield from ((_named(graph, *each[:1], "lora_name"), each[1], None) for each in _read(graph, node))
         return
     encoders = graph.encoders(given.get("positive", given.get("conditioning")))
-    read = graph.clip_chain(encoders[0].inputs.get("clip")) if encoders else []
+    read = _readers(graph, encoders)
     keys, texts = {node.key for node in chain}, {node.key for node in read}
     for node in (*chain, *(node for node in read if node.key not in keys)):
         for name, model, clip in _read(graph, node):
@@ -208,8 +210,16 @@ def _strengths(graph: Graph, chain: list[Node], given: dict[str, Any]) -> Iterat
             yield _named(graph, name, "lora_name"), strength, None if said == strength else said
 
 
+def _readers(graph: Graph, encoders: list[Node]) -> list[Node]:
+    """Nodes that the first encoder's text encoders pass through: itself too, where it loads LoRAs for itself."""
+    if not encoders:
+        return []
+    itself = encoders[:1] if text_with_tags(encoders[0]) is not None else []
+    return [*graph.clip_chain(encoders[0].inputs.get("clip")), *itself]
+
+
 def _read(graph: Graph, node: Node) -> Iterator[tuple[object, float | None, float | None]]:
-    for name, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
+    for name, model, clip in islice(_loras(node), MAX_ASSETS):
         yield name, number(graph.scalar(model, "strength_model")), number(graph.scalar(clip, "strength_clip"))
 
 
@@ -222,8 +232,18 @@ _KNOWN = frozenset({
     "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean", "SaveImageWebsocket",
     "Power Lora Loader (rgthree)", "Lora Loader Stack (rgthree)", "LoRA Stacker", "CR LoRA Stack",
     "CR Apply LoRA Stack", "Seed (rgthree)", "Image Comparer (rgthree)", "ShowText|pysssh", "ControlNetLoader",
-    "UpscaleModelLoader",
+    "UpscaleModelLoader", "ImpactKSamplerBasicPipe", "Lora Loader (LoraManager)", "Input Parameters (Image Saver)",
+    "Checkpoint Loader with Name (Image Saver)", "Sampler Selector (Image Saver)", "Scheduler Selector (Image Saver)",
+    "Seed Generator (Image Saver)", "Int Literal", "easy seed", "easy int", "easy float", "CR Seed", *HANDING_ON,
 })  # fmt: skip
+
+#: Nodes that keep or show a picture, where nothing takes it from them.
+_SHOWS = re.compile(r"save|preview|show|compar", re.IGNORECASE)
+
+
+def _is_known(node: Node, read: Container[str]) -> bool:
+    return node.kind in _KNOWN or (node.key not in read and _SHOWS.search(node.kind) is not None)
+
 
 #: Nodes of these that a note names.
 _NAMED = 8
@@ -238,7 +258,9 @@ def _notes(graph: Graph, samplers: list[Node], given: dict[str, Any], *, edited:
         return
     if edited:
         yield "It has the graph as it was edited, not as it was run: seeds and texts may have been others."
-    strange = list(dict.fromkeys(node.kind for node in graph.nodes.values() if node.kind not in _KNOWN))
+    links = (link for node in graph.nodes.values() for link in node.inputs.values())
+    read = {found.key for found in map(graph.linked, links) if found is not None}
+    strange = list(dict.fromkeys(node.kind for node in graph.nodes.values() if not _is_known(node, read)))
     if strange:
         more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
         yield f"Nodes that are not known here may change the picture: {', '.join(strange[:_NAMED])}{more}."
@@ -286,7 +308,7 @@ def _of_texts(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     encoders = [graph.encoders(given.get(side)) for side in ("positive", "negative")]
     if any(len(each) > 1 for each in encoders):
         yield "Several texts were combined: they are read as one."
-    chains = [[node.key for node in graph.clip_chain(each[0].inputs.get("clip"))] for each in encoders if each]
+    chains = [[node.key for node in _readers(graph, each)] for each in encoders if each]
     if len(chains) > 1 and chains[0] != chains[1]:
         yield "The two prompts were read by other text encoders: both are read as the first one was."
     texts = f"{_text(graph, given, 'positive', 'conditioning')}{_text(graph, given, 'negative')}"
@@ -311,7 +333,7 @@ _OUTPUTS: dict[str, dict[str, int]] = {
 def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     """Links to models, and their names and strengths, that could not be read."""
     chain = graph.model_chain(given.get("model"))
-    mine = {node.key for node in chain if _MODEL_NAMES & node.inputs.keys()}
+    mine = {node.key for node in chain if MODEL_NAMES & node.inputs.keys()}
     is_strange = any(node.kind not in _KNOWN for node in graph.nodes.values())  # and told of
     if not mine and not is_strange:
         yield "What leads to its model could not be followed: the first that there is is taken."
@@ -323,11 +345,11 @@ def _of_models(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
         if (not (loaders and encoders) and not is_strange) or loaders - mine:
             yield f"The text encoder of its {name.replace('_', ' ')} is not the checkpoint's: that is used."
     for node in {node.key: node for node in (*chain, *read)}.values():
-        for called, model, clip in islice(_loras(node.inputs), MAX_ASSETS):
+        for called, model, clip in islice(_loras(node), MAX_ASSETS):
             yield from _of_lora(graph, node, called, (model, clip))
         if not _switches_are_read(node.inputs):
             yield "Which of a loader's LoRAs were chosen could not be read."
-    names = (node.inputs[key] for node in chain for key in _MODEL_NAMES & node.inputs.keys())
+    names = (node.inputs[key] for node in chain for key in MODEL_NAMES & node.inputs.keys())
     if not all(model_name(graph.scalar(each, "ckpt_name")) for each in names):
         yield "The name of its checkpoint could not be read."
     decoding = _decoding(graph)
@@ -378,14 +400,14 @@ def _of_decoding(graph: Graph, sampler: Node) -> Iterator[str]:
         return
     way = graph.walk(decoders[0].inputs.get("vae"), lambda each, _: [next(iter(each.inputs.values()), None)])
     loader = next((each for each in way if each.kind != "Reroute"), None)
-    mine = [node.key for node in graph.model_chain(graph.settings(sampler).get("model"))[:1]]
+    mine = [node.key for node in graph.model_chain(graph.settings(sampler).get("model")) if "ckpt_name" in node.inputs]
     if loader is None or (loader.kind == "CheckpointLoaderSimple" and loader.key not in mine):
         yield "It was decoded by the VAE of another checkpoint: this one's own is used."
 
 
 def _from_nothing(graph: Graph, given: dict[str, Any]) -> bool:
-    chain = graph.latents(_latent(given))
-    return bool(chain) and all(node.kind in _OF_LATENTS for node in chain)
+    chain = graph.latents(_latent(given)) or [Node("", "", given)]
+    return all(node.kind in _OF_LATENTS or graph.makes_empty(node) for node in chain)
 
 
 def _latent(given: dict[str, Any]) -> object:
@@ -398,8 +420,8 @@ _OF_LATENTS = ("EmptyLatentImage", "LatentFromBatch", "RepeatLatentBatch", "Rero
 def _batch(graph: Graph, given: dict[str, Any]) -> tuple[int, int, bool]:
     """How many pictures were drawn at once, which of them this is, and whether that can be told so."""
     count, index, taken = 1, 0, False
-    for node in graph.latents(_latent(given)):
-        if node.kind == "EmptyLatentImage":
+    for node in graph.latents(_latent(given)) or [Node("", "", given)]:
+        if graph.makes_empty(node):
             count = integer(graph.scalar(node.inputs.get("batch_size"), "batch_size"), 1, _MOST_OF_BATCH) or 1
         elif node.kind == "RepeatLatentBatch" and not taken:
             count *= integer(graph.scalar(node.inputs.get("amount"), "amount"), 1, _MOST_OF_BATCH) or 1
@@ -496,8 +518,6 @@ def _of_sdxl(graph: Graph, given: dict[str, Any]) -> dict[str, Any]:
 _SIZES_OF_SDXL = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 
 
-_MODEL_NAMES = {"ckpt_name", "unet_name"}
-
 #: What a LoRA has a strength for.
 _PARTS = ("model", "clip")
 
@@ -516,17 +536,19 @@ def _add_refiners(found: Collection, graph: Graph, samplers: list[Node]) -> None
     first = {each.name for each in found.assets() if each.role == "checkpoint"}
     for sampler in samplers:
         for node in graph.model_chain(graph.settings(sampler).get("model")):
-            for key in sorted(_MODEL_NAMES & node.inputs.keys()):
+            for key in sorted(MODEL_NAMES & node.inputs.keys()):
                 name = _named(graph, node.inputs[key], key)
                 if model_name(name) not in first:
                     found.add("other", name)
 
 
-def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object, object]]:
-    """Name and strengths of a loader's LoRAs: of the usual one, of stacks, and of rgthree's.
+def _loras(node: Node) -> Iterator[tuple[object, object, object]]:
+    """Name and strengths of a loader's LoRAs: of the usual one, of stacks, rgthree's, a manager's, and tags in texts.
 
     A stack keeps the names beyond its count, which it does not use.
     """
+    inputs = node.inputs
+    yield from _listed(node)
     count = integer(inputs.get("lora_count"))
     is_advanced = inputs.get("input_mode") == "advanced"
     both = () if is_advanced else ("lora_wt_",)
@@ -536,6 +558,8 @@ def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object, object]]:
         if each:
             if key.lower().startswith("lora_") and each.get("on", True) is True:
                 yield each.get("lora"), each.get("strength"), each.get("strengthTwo")
+        elif key.startswith("lora_") and key.removeprefix("lora_").isdecimal():
+            yield value, inputs.get(f"strength_{key.removeprefix('lora_')}"), None
         elif key == "lora_name":
             yield value, *(inputs.get(f"strength_{part}", inputs.get(f"lora_{part}_strength")) for part in _PARTS)
         elif key.startswith("lora_name_"):
@@ -547,6 +571,18 @@ def _loras(inputs: dict[str, Any]) -> Iterator[tuple[object, object, object]]:
                     for names in (weights, clips)
                 ]
                 yield value, *given
+
+
+def _listed(node: Node) -> Iterator[tuple[object, object, object]]:
+    """LoRAs of a list, as the LoRA Manager keeps one, or of tags in a text: their second weight is text encoders'."""
+    loras = node.inputs.get("loras")
+    listed = mapping(loras).get("__value__", loras)
+    if isinstance(listed, list):
+        chosen = (each for each in map(mapping, listed) if each.get("active", True) is True)
+        yield from ((each.get("name"), each.get("strength"), each.get("clipStrength")) for each in chosen)
+    else:
+        for tag in find_tags(text_with_tags(node) or ""):
+            yield tag.name, 1.0 if tag.weight is None else tag.weight, tag.unet
 
 
 def _control_strengths(graph: Graph) -> dict[str, object]:

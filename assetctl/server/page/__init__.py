@@ -20,8 +20,7 @@ from assetctl.errors import AssetctlError, UsageError
 from assetctl.options import OPTIONS, complete
 from assetctl.prompt import without_tags
 from assetctl.server.app import status_of
-from assetctl.server.own_jobs import JOBS
-from assetctl.server.page.said import said
+from assetctl.server.page.said import FORMS, assetctl_of, said
 from assetctl.server.safety import TooLargeError, TooSlowError
 from assetctl.text import readable_size, visible
 from assetctl.types import KINDS
@@ -57,6 +56,9 @@ _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "L
 
 #: Options that most want to see; the rest is folded away.
 _FIRST = ("steps", "cfg_scale", "sampler", "scheduler", "seed", "width", "height", "clip_skip", "flavour")
+
+#: Colours of what no picture shows, in degrees.
+_HUES = {"checkpoint": 222, "lora": 268, "embedding": 168, "vae": 28, "controlnet": 340, "picture": 200}
 
 #: Kinds that have a place in a picture, by that place.
 _PLACES = {"checkpoint": "checkpoint", "lora": "lora", "embedding": "embedding", "vae": "vae"}
@@ -109,6 +111,8 @@ def _templates() -> Environment:
         "size": readable_size,
         "inpath": lambda name: quote(name, safe=""),
         "seen": visible,
+        "short": lambda name: name if len(name) <= 44 else f"{name[:24]}…{name[-16:]}",  # names differ at their ends
+        "when": lambda at: f"{at[:10]} {at[11:16]}",
         "json": _data,
     }
     return found
@@ -136,6 +140,10 @@ class _Page:
     def __init__(self, registry: Registry, queue: Queue) -> None:
         self._registry, self._queue = registry, queue
 
+    def _assetctl(self) -> str:
+        """What a command line of this home begins with."""
+        return assetctl_of(self._registry.settings.home)
+
     # the library
 
     def library(self, request: Request) -> Response:
@@ -152,7 +160,7 @@ class _Page:
             problem = error
         return _html(
             "library.html", assets=assets, total=total, more=more and urlencode(more), asked=asked, problem=problem,
-            families=self._registry.families(), base_models=self._registry.base_models(),
+            families=self._registry.families(), base_models=self._registry.base_models(), home=self._assetctl(),
         )  # fmt: skip
 
     def _listed(
@@ -209,7 +217,10 @@ class _Page:
         first = [each for name in _FIRST for each in OPTIONS if each.name == name]
         rest = [each for each in OPTIONS if each not in first]
         has_checkpoint = bool(self._registry.list(kind="checkpoint", limit=1))
-        return _html("combine.html", first=first, rest=rest, start=start, has_checkpoint=has_checkpoint, label=_label)
+        return _html(
+            "combine.html", first=first, rest=rest, start=start, has_checkpoint=has_checkpoint, label=_label,
+            home=self._assetctl(),
+        )  # fmt: skip
 
     def _start(self, request: Request) -> dict[str, Any]:
         """What the form begins with: a picture to be made again, or assets."""
@@ -264,10 +275,11 @@ class _Page:
         return [(each, wrong.get(each.name)) for each in assets]
 
     async def said(self, request: Request) -> Response:
-        """The request of the form in other words."""
-        of = "pull" if request.query_params.get("of") == "pull" else "generate"
+        """The request of a form in other words."""
+        of = request.query_params.get("of", "generate")
+        of = of if of in FORMS else "generate"
         try:
-            wanted = next(each for each in JOBS if each.path == f"/v1/{of}").body_of(await request.body())
+            wanted = FORMS[of].body_of(await request.body())
         except UsageError as error:
             return Response(error.message, 400, _HEADERS, "text/plain")
         except (TooLargeError, TooSlowError):
@@ -303,7 +315,10 @@ class _Page:
 
     def pull(self, _request: Request) -> Response:
         """Bring assets from elsewhere."""
-        return _html("pull.html", offline=self._registry.settings.offline, families=self._registry.families())
+        return _html(
+            "pull.html", offline=self._registry.settings.offline, families=self._registry.families(),
+            home=self._assetctl(),
+        )  # fmt: skip
 
     def found(self, request: Request) -> Response:
         """What a source has; a part of the page."""
@@ -343,7 +358,7 @@ class _Page:
 def _picture(request: Request, data: bytes | None, kind: str) -> Response:
     drawn = data is None
     if data is None:
-        data = _templates().get_template("none.svg").render(kind=kind).encode()
+        data = _templates().get_template("none.svg").render(kind=kind, hue=_HUES.get(kind, 220)).encode()
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     headers = {**_HEADERS, "cache-control": "private, no-cache", "etag": tag}
     if request.headers.get("if-none-match") == tag:

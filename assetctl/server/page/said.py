@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
-import pprint
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from assetctl.options import together
+from assetctl.server.endpoints import NAME, NAMES, Endpoint
+from assetctl.server.own import OWN
 from assetctl.settings import default_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_OWN = {each.path: each for each in OWN.endpoints if each.method == "POST"}
+
+#: What can be said in other words, and what each takes; an import is a file that is sent as it is.
+FORMS: Mapping[str, Endpoint] = {
+    "generate": _OWN["/v1/generate"],
+    "check": _OWN["/v1/check"],
+    "pull": _OWN["/v1/pull"],
+    "import": Endpoint(
+        "POST", "/page/said", lambda _: None, "", body={"filename": NAME, "tags": NAMES}, required=("filename",)
+    ),
+}
 
 _PYTHON = """\
 import json
@@ -26,17 +40,43 @@ request = urllib.request.Request(
     {headers},
 )
 with urllib.request.urlopen(request) as answer:
-    job = json.load(answer)["data"]
+    found = json.load(answer)["data"]
 """
 
-#: What is done with pictures.
-_SAVING = """\
-for image in job["images"]:
+#: What is done with what was answered.
+_ENDS = {
+    "generate": """\
+for image in found["images"]:
     picture = urllib.request.Request(image["url"], headers={more})
     with urllib.request.urlopen(picture) as answer, open(f"{{image['number']}}.png", "wb") as file:
         file.write(answer.read())
     print(f"{{image['number']}}.png", image["sha256"])
+""",
+    "check": """\
+for each in found["findings"]:
+    print(f"{{each['severity']}}: {{each['message']}}")
+print("It works together." if found["ok"] else "It does not work together.")
+""",
+    "pull": 'print(found["status"], *found["assets"])\n',
+}
+
+_SENDING = """\
+import json
+import os
+import urllib.request
+
+path = {path!r}
+with open(path, "rb") as file:
+    request = urllib.request.Request(
+        {url!r},
+        file,
+        {headers},
+    )
+    with urllib.request.urlopen(request) as answer:
+        print(json.load(answer)["data"]["name"])
 """
+
+_AUTHORIZATION = '"Authorization": f"Bearer {os.environ[\'ASSETCTL_TOKEN\']}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +92,87 @@ def said(of: str, body: Mapping[str, Any], base: str, home: Path, *, token: bool
     """What to paste to have the same done.
 
     Args:
-        of: `generate` or `pull`.
-        body: As `/v1/generate` or `/v1/pull` takes it.
+        of: One of `FORMS`.
+        body: As that takes it.
         base: Where the server is.
         home: That it serves.
         token: Whether whoever asks must show one; it is named by a variable, and not shown.
     """
-    url = f"{base}/v1/{of}?wait=true"
-    python = _python(body, url, token=token, saving=of == "generate")
-    return Said(_curl(body, url, token=token), python, command(of, body, home))
+    if of == "import":
+        asked = urlencode(
+            [("filename", body["filename"]), *(("tag", tag) for tag in body.get("tags", ()))], quote_via=quote
+        )
+        url = f"{base}/v1/assets?{asked}"
+        return Said(_sent(body, url, token=token), _sending(body, url, token=token), command(of, body, home))
+    url = f"{base}/v1/{of}{'' if of == 'check' else '?wait=true'}"
+    return Said(_curl(body, url, token=token), _python(of, body, url, token=token), command(of, body, home))
 
 
 def _curl(body: Mapping[str, Any], url: str, *, token: bool) -> str:
     words = ["curl", "--silent", "--show-error", url, "--header", "Content-Type: application/json"]
-    shown = ' --header "Authorization: Bearer $ASSETCTL_TOKEN"' if token else ""
-    return f"{shlex.join(words)}{shown} --data-raw {shlex.quote(json.dumps(body, ensure_ascii=False))}"
+    return f"{shlex.join(words)}{_header(token=token)} --data-raw {shlex.quote(json.dumps(body, ensure_ascii=False))}"
 
 
-def _python(body: Mapping[str, Any], url: str, *, token: bool, saving: bool) -> str:
-    more = '{"Authorization": f"Bearer {os.environ[\'ASSETCTL_TOKEN\']}"}' if token else "{}"
-    headers = '{"Content-Type": "application/json"' + (f", **{more}" if token else "") + "}"
-    wanted = pprint.pformat(dict(body), sort_dicts=False, width=100)
-    text = _PYTHON + (_SAVING if saving else 'print(job["status"])\n')
-    return text.format(os=" os," if token else "", wanted=wanted, url=url, headers=headers, more=more)
+def _sent(body: Mapping[str, Any], url: str, *, token: bool) -> str:
+    """A file as it is; its name is no pattern."""
+    words = ["curl", "--silent", "--show-error", "--globoff", "--request", "POST", "--upload-file", _path(body), url]
+    return f"{shlex.join([*words, '--header', 'Content-Type: application/octet-stream'])}{_header(token=token)}"
+
+
+def _header(*, token: bool) -> str:
+    return ' --header "Authorization: Bearer $ASSETCTL_TOKEN"' if token else ""
+
+
+def _path(body: Mapping[str, Any]) -> str:
+    """A file in the folder where somebody pastes, whatever its name begins with."""
+    return f"./{body['filename']}"
+
+
+def _python(of: str, body: Mapping[str, Any], url: str, *, token: bool) -> str:
+    headers = '{"Content-Type": "application/json"' + (f", {_AUTHORIZATION}" if token else "") + "}"
+    wanted = "{\n" + "".join(f"    {name!r}: {value!r},\n" for name, value in body.items()) + "}"
+    more = f"{{{_AUTHORIZATION}}}" if token else "{}"
+    return (_PYTHON + _ENDS[of]).format(os=" os," if token else "", wanted=wanted, url=url, headers=headers, more=more)
+
+
+def _sending(body: Mapping[str, Any], url: str, *, token: bool) -> str:
+    headers = '{"Content-Type": "application/octet-stream", "Content-Length": str(os.path.getsize(path))'
+    headers += (f", {_AUTHORIZATION}" if token else "") + "}"
+    return _SENDING.format(path=_path(body), url=url, headers=headers)
+
+
+def assetctl_of(home: Path) -> str:
+    """What a line that is about a home begins with."""
+    return shlex.join(["assetctl", *([] if home == default_home() else ["--home", str(home)])])
 
 
 def command(of: str, body: Mapping[str, Any], home: Path) -> str:
     """The line that asks for the same at a terminal."""
-    words = ["assetctl", *([] if home == default_home() else ["--home", str(home)]), of]
-    return shlex.join([*words, *(_pulled(body) if of == "pull" else _generated(body))])
+    words = {"pull": _pulled, "import": _imported, "check": _checked, "generate": _generated}[of](body)
+    return f"{assetctl_of(home)} {shlex.join([of, *words])}"
 
 
 def _pulled(body: Mapping[str, Any]) -> list[str]:
-    return ["--", body.get("reference", "")]
+    words = [f"--name={body['name']}"] if "name" in body else []
+    words += [f"--tag={tag}" for tag in body.get("tags", ())]
+    words += [f"--{flag}" for flag in ("previews", "nsfw") if body.get(flag)]
+    return [*words, "--", body["reference"]]
+
+
+def _imported(body: Mapping[str, Any]) -> list[str]:
+    return ["--copy", *(f"--tag={tag}" for tag in body.get("tags", ())), "--", _path(body)]
+
+
+def _checked(body: Mapping[str, Any]) -> list[str]:
+    return [*_selected(body), *_settings(body), *([f"--prompt={body['prompt']}"] if "prompt" in body else [])]
 
 
 def _generated(body: Mapping[str, Any]) -> list[str]:
+    count = ["--count", str(body["num_images"])] if body.get("num_images") else []
+    return [*_selected(body), *count, *_settings(body), "--", body.get("prompt", "")]
+
+
+def _selected(body: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     for role in ("checkpoint", "vae"):
         words += [f"--{role}", body[role]] if body.get(role) else []
@@ -99,9 +184,7 @@ def _generated(body: Mapping[str, Any]) -> list[str]:
         words.append("--no-auto-embeddings")
     if body.get("negative_prompt"):
         words.append(f"--negative={body['negative_prompt']}")
-    if body.get("num_images"):
-        words += ["--count", str(body["num_images"])]
-    return [*words, *_settings(body), "--", body.get("prompt", "")]
+    return words
 
 
 def _settings(body: Mapping[str, Any]) -> list[str]:

@@ -23,10 +23,19 @@ function finding(severity, message, hint) {
   const found = made("div", "", `finding ${severity}`);
   const text = made("p");
   if (severity === "error" || severity === "warning") text.append(made("strong", `${severity}: `));
-  text.append(message);
+  text.append(...worded(message));
   found.append(text);
-  if (hint) found.append(made("p", hint));
+  if (hint) {
+    const more = made("p");
+    more.append(...worded(hint));
+    found.append(more);
+  }
   return found;
+}
+
+/** What stands between backticks is typed. */
+function worded(text) {
+  return String(text).split("`").map((part, n, all) => (n % 2 && n < all.length - 1 ? made("code", part) : n % 2 ? `\`${part}` : part));
 }
 
 /** Call `heard` with each event of a job until it has ended; returns what ends the listening. */
@@ -35,7 +44,7 @@ function follow(id, heard, previews = false) {
   const handle = (event) => {
     const said = JSON.parse(event.data);
     heard(event.type, said);
-    if (event.type === "job" && ["done", "failed", "cancelled"].includes(said.status)) source.close();
+    if (event.type === "job" && ended(said)) source.close();
   };
   for (const name of ["job", "step", "preview", "started", "bytes", "warned"]) source.addEventListener(name, handle);
   return () => source.close();
@@ -77,59 +86,134 @@ async function copied(element) {
   document.execCommand("copy");
 }
 
-// Fetching assets.
+// Fetching and sending assets.
 
-async function fetched(reference) {
+const ended = (said) => ["done", "failed", "cancelled"].includes(said.status);
+const amount = (bytes) => bytes < 1e6 ? `${Math.round(bytes / 1e3)} KB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+
+/** A row that shows how far something is, and what became of it. */
+function coming(what) {
   const row = made("li", "", "card");
-  const state = made("p", reference);
+  const state = made("p", what);
   const bar = made("progress");
   const stop = made("button", "Cancel");
-  bar.setAttribute("aria-label", `Progress of ${reference}`);
+  stop.append(made("span", ` ${what}`, "hidden"));
+  bar.setAttribute("aria-label", `Progress of ${what}`);
   bar.max = 1;
   stop.type = "button";
-  row.append(state, bar, stop);
+  const line = made("p");
+  line.append(bar);
+  row.append(state, line, stop);
   find("pulls").prepend(row);
+  const warnings = [];
+  return {
+    stop,
+    warn(message, hint) { warnings.push(finding("warning", message, hint)); },
+    far(done, total) {
+      if (total) bar.value = done / total;
+      state.textContent = total ? `${what}: ${amount(done)} of ${amount(total)}` : `${what}: ${amount(done)}`;
+    },
+    failed(message, hint) { row.replaceChildren(finding("error", `${what}: ${message}`, hint), ...warnings); },
+    here(names) {
+      const good = finding("good", `${what} is here`);
+      for (const name of names) {
+        const link = made("a", name);
+        link.href = `/assets/${encodeURIComponent(name)}`;
+        good.firstChild.append(names.indexOf(name) ? ", " : ", as ", link);
+      }
+      row.replaceChildren(good, ...warnings);
+    },
+  };
+}
+
+const pulled = (reference) => ({ reference, ...(find("previews").checked && { previews: true }) });
+
+async function fetched(reference) {
+  const row = coming(reference);
   let job;
   try {
-    job = await ask("POST", "/v1/pull", JSON.stringify({ reference }));
+    job = await ask("POST", "/v1/pull", JSON.stringify(pulled(reference)));
   } catch (error) {
-    row.replaceChildren(finding("error", `${reference}: ${error.message}`, error.hint));
+    row.failed(error.message, error.hint);
     return;
   }
-  stop.dataset.cancel = job.id;
+  row.stop.dataset.cancel = job.id;
+  const files = new Map();
+  let all = null;
   follow(job.id, (name, said) => {
-    if (name === "bytes" && said.total) {
-      bar.value = said.done / said.total;
-      state.textContent = `${reference}: ${Math.round(said.done / 1e6)} of ${Math.round(said.total / 1e6)} MB`;
-    }
-    if (name !== "job" || !["done", "failed", "cancelled"].includes(said.status)) return;
-    const how = said.status === "done" ? "good" : "error";
-    row.replaceChildren(finding(how, `${reference}: ${said.error ? said.error.message : said.status}`, said.error?.hint));
+    if (name === "started" && said.total) all = said.total;
+    else if (name === "bytes") {
+      files.set(said.file, said);
+      const each = [...files.values()];
+      const sum = (of) => each.reduce((total, file) => total + (file[of] ?? 0), 0);
+      row.far(sum("done"), all ?? sum("total"));
+    } else if (name === "warned") row.warn(said.message, said.hint);
+    if (name !== "job" || !ended(said)) return;
+    if (said.status === "done") row.here(said.assets);
+    else row.failed(said.error ? said.error.message : said.status, said.error?.hint);
   });
 }
 
-find("reference")?.addEventListener("input", async (event) => {
-  const reference = event.target.value.trim();
-  const headers = { "Content-Type": "application/json" };
-  const answer = reference && await fetch("/page/said?of=pull", { method: "POST", headers, body: JSON.stringify({ reference }) });
-  if (answer?.ok && event.target.value.trim() === reference) find("said").innerHTML = await answer.text(); // of a template
-});
+/** Send a file as it is; only this way does a browser tell how far that is. */
+function sent(file) {
+  const row = coming(file.name);
+  const asked = new XMLHttpRequest();
+  asked.open("POST", `/v1/assets?filename=${encodeURIComponent(file.name)}`);
+  asked.setRequestHeader("Content-Type", "application/octet-stream");
+  asked.responseType = "json";
+  asked.upload.addEventListener("progress", (event) => row.far(event.loaded, event.total));
+  asked.addEventListener("load", () => {
+    const { data, error, warnings } = asked.response ?? { error: { message: `The server answered with ${asked.status}.` } };
+    for (const each of warnings ?? []) row.warn(each.message, each.hint);
+    if (error) row.failed(error.message, error.hint);
+    else row.here([data.name]);
+  });
+  asked.addEventListener("error", () => row.failed("The connection failed.", "Is the server there?"));
+  asked.addEventListener("abort", () => row.failed("cancelled"));
+  row.stop.addEventListener("click", () => asked.abort());
+  asked.send(file);
+}
 
-find("pull")?.addEventListener("submit", (event) => {
-  event.preventDefault();
-  fetched(find("reference").value.trim());
-});
+let said = 0;
+
+/** The same request elsewhere, as the last one who was asked says. */
+async function elsewhere(of, body) {
+  const turn = ++said;
+  const headers = { "Content-Type": "application/json" };
+  const answer = await fetch(`/page/said?of=${of}`, { method: "POST", headers, body });
+  const text = await answer.text();
+  if (turn !== said) return;
+  if (answer.ok) find("said").innerHTML = text; // of a template, where all is escaped
+  else find("said").replaceChildren(made("p", text));
+}
+
+if (find("pull")) {
+  const reference = find("reference");
+  const say = () => { if (reference.value.trim()) elsewhere("pull", JSON.stringify(pulled(reference.value.trim()))); };
+  reference.addEventListener("input", say);
+  find("previews").addEventListener("change", say);
+  find("pull").addEventListener("submit", (event) => {
+    event.preventDefault();
+    fetched(reference.value.trim());
+  });
+  dropping(find("sending"), find("files"), (files) => {
+    if (files.length) elsewhere("import", JSON.stringify({ filename: files[0].name }));
+    for (const file of files) sent(file);
+  });
+}
+
+/** Have `heard` called with files that are dropped on a place, or chosen in its field. */
+function dropping(place, field, heard) {
+  const over = (is) => (event) => { event.preventDefault(); place.classList.toggle("over", is); };
+  place.addEventListener("dragover", over(true));
+  place.addEventListener("dragleave", over(false));
+  place.addEventListener("drop", (event) => { over(false)(event); heard([...event.dataTransfer.files]); });
+  field.addEventListener("change", () => heard([...field.files]));
+}
 
 // What was this made of?
 
-const drop = find("drop");
-if (drop) {
-  const over = (is) => (event) => { event.preventDefault(); drop.classList.toggle("over", is); };
-  drop.addEventListener("dragover", over(true));
-  drop.addEventListener("dragleave", over(false));
-  drop.addEventListener("drop", (event) => { over(false)(event); lookInto(event.dataTransfer.files[0]); });
-  find("dropped").addEventListener("change", (event) => lookInto(event.target.files[0]));
-}
+if (find("drop")) dropping(find("drop"), find("dropped"), (files) => lookInto(files[0]));
 
 async function lookInto(file) {
   if (!file) return;
@@ -155,7 +239,7 @@ function described(details) {
   line("Prompt", said.prompt);
   line("Negative prompt", said.negative_prompt);
   for (const [name, value] of Object.entries(said)) {
-    if (!["prompt", "negative_prompt", "text"].includes(name) && typeof value !== "object") line(name, value);
+    if (!["prompt", "negative_prompt", "text"].includes(name) && typeof value !== "object") line(name[0].toUpperCase() + name.slice(1).replace(/_/g, " "), value);
   }
   const assets = made("ul", "", "plain");
   // LoRAs become uses of their own, and are not named in the prompt a second time
@@ -280,8 +364,8 @@ async function judge() {
   const body = wanted();
   const text = written(body);
   const place = find("findings");
-  const elsewhere = fetch("/page/said", { method: "POST", headers: { "Content-Type": "application/json" }, body: text })
-    .then((answer) => answer.text().then((said) => [answer.ok, said]));
+  const of = find("said-of").value;
+  elsewhere(of, of === "check" ? written({ ...body, num_images: undefined }) : text);
   let found;
   try {
     const report = await ask("POST", "/v1/check", written({ ...body, num_images: undefined }));
@@ -291,11 +375,7 @@ async function judge() {
   } catch (error) {
     found = [finding("error", error.message, error.hint)];
   }
-  const [ok, said] = await elsewhere;
-  if (turn !== latest) return;
-  place.replaceChildren(...found);
-  if (ok) find("said").innerHTML = said; // likewise of a template
-  else find("said").replaceChildren(made("p", said));
+  if (turn === latest) place.replaceChildren(...found);
 }
 
 function busy(is) {
@@ -325,7 +405,7 @@ async function generate() {
       find("preview").hidden = false;
     } else if (name === "started") {
       state.textContent = said.stage === "load" ? "Loading…" : "Working…";
-    } else if (name === "job" && ["done", "failed", "cancelled"].includes(said.status)) {
+    } else if (name === "job" && ended(said)) {
       busy(false);
       state.textContent = said.status === "done" ? "Done." : said.status === "cancelled" ? "Cancelled." : "";
       if (said.error) state.append(finding("error", said.error.message, said.error.hint));
@@ -373,6 +453,7 @@ if (form) {
   sessionStorage.removeItem("start");
   begin(JSON.parse(kept ?? find("start").textContent));
   form.addEventListener("input", (event) => { if (!event.target.id.startsWith("find-")) changed(); });
+  find("said-of").addEventListener("change", () => judge());
   form.addEventListener("submit", (event) => { event.preventDefault(); generate(); });
   find("cancel").addEventListener("click", () => { if (job) ask("DELETE", `/v1/jobs/${job.id}`).catch((error) => tell(error.message)); });
   for (const kind of Object.keys(uses)) {
