@@ -193,7 +193,7 @@ class _Page:
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         offset = asked.get("offset", "0")
         start = min(int(offset), _DEEPEST) if offset.isascii() and offset.isdecimal() else 0
-        found = self._registry.search(asked["q"], limit=start + _CARDS + 1, **filters)[start:]
+        found = self._registry.search(asked["q"], limit=_CARDS + 1, offset=start, **filters)
         total = self._registry.count_matches(asked["q"], **filters)
         shown = found[:_CARDS]
         if "tag" in asked:
