@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def documented() -> dict[str, int]:
     return {code: int(exit_code) for code, exit_code in re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE, re.MULTILINE)}
 
 
+@cache
 def made() -> set[str]:
     """Names of the classes whose errors the package raises or returns, or that others of it derive from."""
     names = set()

@@ -41,7 +41,8 @@ _GLANCE = 0.2
 
 #: How each connection is set up, by what it is for.
 _PRAGMAS = {
-    "read": ("query_only = ON", "temp_store = MEMORY"),  # the disk may be full
+    # the disk may be full; and a page of a large list is put together of a thousand of the file's
+    "read": ("query_only = ON", "temp_store = MEMORY", "cache_size = -8000"),
     # in WAL mode NORMAL is safe, and commits need not wait for the disk
     "write": ("foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY"),
     # a table that others belong to, or a view reads, may give way to another of its name; see `models.upgrade`
@@ -425,7 +426,10 @@ def _upgrade(path: Path, revision: str | None, migrations: Path | None) -> None:
         )
     backup = None if revision is None else _back_up(path, revision)
     try:
-        models.upgrade(lambda: connect_for_writing(path, "upgrade"), migrations)
+        if revision is None:
+            _make(path, migrations)
+        else:
+            models.upgrade(lambda: connect_for_writing(path, "upgrade"), migrations)
     except models.FAILURES as error:
         if backup is None:
             path.unlink(missing_ok=True)
@@ -443,6 +447,16 @@ def _upgrade(path: Path, revision: str | None, migrations: Path | None) -> None:
             f"The catalog {path} could not be upgraded from schema {revision} to {HEAD} and is as it was: {error}.",
             "Use the assetctl that wrote it, and report this.",
         ) from error
+
+
+def _make(path: Path, migrations: Path | None) -> None:
+    """Make the file of a catalog in which nothing is; migrations take a tenfold of this, and are run once a process."""
+    with (
+        contextlib.closing(_sqlite(":memory:")) as nothing,
+        contextlib.closing(connect_for_writing(path, "upgrade")) as made,
+    ):
+        nothing.deserialize(_nothing(migrations))
+        nothing.backup(made)
 
 
 def _back_up(path: Path, revision: str) -> Path:

@@ -416,8 +416,8 @@ class Blocks:
         outline = self._outline
         if outline.begins(*_JOINT) or not outline.begins("transformer_blocks.0.attn2."):
             return None, None
-        stream = outline.square_width(*_QUERIES) or outline.output_width(*_STATES)
-        return stream, outline.square_width(*_STATES)
+        stream = outline.square_width(*STREAM_IN) or outline.output_width(*TEXT_STATES)
+        return stream, outline.square_width(*TEXT_STATES)
 
     @cached_property
     def feed_forward(self) -> Build | None:

@@ -33,6 +33,9 @@ _DENOISERS = ("unet", "transformer", "prior")
 _MAX_JSON = 2**20
 _MAX_PARTS = 64
 
+#: Classes whose configurations tell of a UNet of Stable Diffusion.
+_UNETS = frozenset({"UNet2DConditionModel", "UNetMotionModel", "ControlNetModel", "ControlNetUnionModel"})
+
 #: Classes of components as configurations name them, to their kinds; the first that fits counts.
 _KINDS = (
     (r"ControlNet|T2IAdapter$|^MultiAdapter$", "controlnet"),
@@ -123,8 +126,13 @@ def _described(path: Path, kind: str, config: dict[str, Any]) -> Features:
     outline = Outline(Header(path, 0, 0, {}, {}))
     name = _class_name(config)
     unet = None
-    if name in {"UNet2DConditionModel", "ControlNetModel"}:
-        unet = UNet(_width(config.get("cross_attention_dim")), _width(config.get("in_channels")))
+    if name in _UNETS:
+        own = config.get("encoder_hid_dim_type") is None  # else it projects what it is told, as Kandinsky and Kolors do
+        unet = UNet(
+            _width(config.get("cross_attention_dim")) if own else None,
+            _width(config.get("in_channels")),
+            _width(config.get("projection_class_embeddings_input_dim")),
+        )
     latent = _width(config.get("latent_channels")) if kind == "vae" else None
     return Features(kind, "diffusers", outline, unet=unet, latent=latent, model_class=name)
 

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from assetctl.catalog import Catalog, room_given_back
-from assetctl.errors import StorageError, UnusableError
+from assetctl.errors import GenerationError, StorageError, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -168,3 +168,43 @@ class Workspace:
         """Let go of the catalog, if it was opened."""
         if "_catalog" in self.__dict__:
             self._catalog.close()
+
+
+def needs_vocabulary(asset: Asset) -> bool:
+    """Whether an asset is a checkpoint in one file, which carries no vocabulary, of a family that CLIP's serves."""
+    return asset.kind == "checkpoint" and asset.format == "safetensors" and is_driven(asset.family)
+
+
+def is_driven(family: str | None) -> bool:
+    """Whether assetctl generates with a family: all that it does have a text encoder of CLIP's."""
+    from assetctl.identify.plugins import family_called  # noqa: PLC0415 - listing does without
+
+    known = family_called(family)
+    return known is not None and known.driven is not None
+
+
+def lacks_vocabulary(asset: Asset) -> bool:
+    """Likewise, where none lies beside it."""
+    return needs_vocabulary(asset) and not Path(asset.path).with_suffix(".config").is_dir()
+
+
+def reads_with_clip(checkpoint: Asset) -> bool:
+    """Whether a checkpoint has a text encoder of CLIP's, or may have one, as its family is not known."""
+    from assetctl.identify.plugins import family_called  # noqa: PLC0415 - listing does without
+
+    family = family_called(checkpoint.family)
+    return checkpoint.family is None or (family is not None and family.clip is not None)
+
+
+def tokenizer_folder(workspace: Workspace, checkpoint: Asset) -> Path | None:
+    """The folder with the tokenizer that `generate` takes for a checkpoint; `None` if none is known."""
+    from assetctl.generation.folders import find_tokenizer_files as find_files  # noqa: PLC0415 - no use without a catalog
+
+    if not reads_with_clip(checkpoint):
+        return None
+    path = Path(checkpoint.path)
+    try:
+        near = path if checkpoint.format == "diffusers" else workspace.tokenizer_of(checkpoint)
+        return find_files(near, "tokenizer", path).folder
+    except GenerationError:
+        return None

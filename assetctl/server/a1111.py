@@ -210,6 +210,11 @@ class A1111(Face):
 
     # pictures
 
+    @property
+    def _has_previews(self) -> bool:
+        """Whether pictures are shown on their way, from the first time that somebody asks how far they are."""
+        return self._settings.get("live_previews_enable") is not False
+
     async def _txt2img(self, asked: Asked) -> dict[str, Any]:
         wanted = await asked.worked_out(self._wanted, asked)
         number = None
@@ -220,7 +225,7 @@ class A1111(Face):
             self._jobs.add(job)
 
         try:
-            made = await make(asked, wanted, begun)
+            made = await make(asked, wanted, begun, previews=self._has_previews)
         finally:
             if number is not None:
                 self._jobs.discard(number)
@@ -273,7 +278,7 @@ class A1111(Face):
                 "current_image": None,
                 "textinfo": None,
             }
-        shown = not asked.query.get("skip_current_image", False)
+        shown = not asked.query.get("skip_current_image", False) and self._has_previews
         at = asked.queue.progress(number, previews=shown)
         spent = time.monotonic() - at.begun
         done = min(0.01 + at.fraction, 1.0)  # 0 is what A1111's clients know as: nothing is at work

@@ -112,6 +112,10 @@ _FIXED: Mapping[str, tuple[Any, ...]] = {
     "uni_pc_skip_type": ("time_uniform",), "uni_pc_order": (3,), "uni_pc_lower_order_final": (True,),
     "beta_dist_alpha": (0.6,), "beta_dist_beta": (0.6,), "forge_additional_modules": ([], None),
     "sd_vae_decode_method": ("Full",), "fp8_storage": ("Disable",), "sdxl_crop_top": (0,), "sdxl_crop_left": (0,),
+    "sd_unet": ("Automatic", "None", None), "enable_batch_seeds": (True,), "sdxl_clip_l_skip": (False,),
+    "sd3_enable_t5": (False,), "s_min_uncond_all": (False,), "pad_cond_uncond_v0": (False,),
+    "dont_fix_second_order_samplers_schedule": (False,), "lora_functional": (False,), "ddim_discretize": ("uniform",),
+    "forge_unet_storage_dtype": ("Automatic",), "forge_try_reproduce": ("None",),
 }  # fmt: skip
 
 #: Settings of which assets are used.
@@ -119,14 +123,18 @@ CHOICES = ("sd_model_checkpoint", "sd_vae")
 
 #: Settings that change no picture: what is kept, shown, written, loaded when; and what img2img and upscaling do.
 _SHOWN = re.compile(
-    r"(?:save_|grid_|return_|send_|do_not_|show_|live_preview|ui_|outdir_|directories_|img2img_|inpainting_|"
-    r"hires_|upscal|ESRGAN_|DAT_|SWIN_|ldsr_|postprocessing_|interrogate_|deepbooru_|export_|font|hidden_|disable_|"
-    r"extra_networks_|sd_checkpoints?_|sd_vae_|memmon_|jpeg_|webp_|samples_|n_rows|notification_|quicksettings|"
-    r"gallery|keyedit_|samplers_in_|tab|js_|localization|list_|lora_(?:show|preferred|hide|add|bundled|filename)|"
-    r"add_|infotext|api_|profiling_|print_|multiple_tqdm|enable_(?:pnginfo|console|upscale)|face_restoration_model|"
-    r"code_former_weight|filename|target_side|progressbar|auto_|compact_|dimensions_|open_dir|clip_models|training_|"
-    r"unload_|pin_memory|dataset_|dump_|settings_in_ui|textual_inversion_(?:print|add|write)|initial_noise|cross_att|"
-    r"persistent_|batch_cond_uncond|use_original_name|image_browser|control_?net_).*"
+    r"(?:save_|grid_|return_|send_|do_not_|show_|live_preview|ui_|outdir_|directories_|img2img_|txt2img_|inpainting_|"
+    r"hires_|upscal|ESRGAN_|DAT_|dat_|realesrgan_|SWIN_|ldsr_|postprocessing_|interrogate_|deepbooru_|export_|font|"
+    r"hidden_|hide_|disabled?_|extra_networks_|extra_options_|sd_checkpoints?_|sd_vae_|memmon_|jpeg_|webp_|samples_|"
+    r"n_rows|notification_|quicksettings|gallery|gradio_|canvas_|keyedit_|samplers_in_|tab|js_|localization|list_|"
+    r"lora_(?:show|preferred|hide|add|bundled|filename|in_memory|not_found)|add_|infotext|stealth_|api_|profiling_|"
+    r"print_|multiple_tqdm|enable_(?:pnginfo|console|upscale)|face_restoration_(?:model|unload)|code_former_weight|"
+    r"filename|target_side|img_(?:downscale|max)_|progressbar|auto_|compact_|dimensions_|open_dir|clip_models|"
+    r"training_|unload_|pin_memory|dataset_|dump_|settings_in_ui|textual_inversion_(?:print|add|write)|initial_noise|"
+    r"overlay_inpaint|cross_att|persistent_|batch_cond_uncond|cache_fp16|token_merging_ratio_(?:img2img|hr)|"
+    r"(?:sdxl_)?refiner_|use_(?:original_name|upscaler_name|save_to_dirs|old_hires_fix)|set_scale_by|temp_dir|"
+    r"clean_temp_dir|concurrent_|interrupt_after|include_styles|prevent_screen|restore_config|prioritized_callbacks_|"
+    r"forge_(?:preset|inference_memory|async_loading|pin_shared_memory)|image_browser|control_?net_).*"
 )  # fmt: skip
 
 
@@ -158,13 +166,15 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def kept(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those settings that are told again by who is asked for them, and hold for pictures."""
-    return {name: value for name, value in given.items() if name in (*_SETTINGS, *CHOICES)}
+    return {name: value for name, value in given.items() if name in (*_SETTINGS, *CHOICES, "live_previews_enable")}
 
 
 def usual_settings() -> dict[str, Any]:
     """Settings that somebody may read, as they are unless somebody chose others."""
     fixed = {name: values[0] for name, values in _FIXED.items() if not name.startswith("forge_")}
-    return {name: each.usual for name, each in _SETTINGS.items()} | fixed | {"sd_vae": "Automatic"}
+    return {name: each.usual for name, each in _SETTINGS.items()} | fixed | {
+        "sd_vae": "Automatic", "live_previews_enable": True,
+    }  # fmt: skip
 
 
 def job_said(body: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,13 +44,16 @@ class Made:
     data: Sequence[bytes]
 
 
-async def make(asked: Asked, wanted: Mapping[str, Any], begun: Callable[[int], object] | None = None) -> Made:
+async def make(
+    asked: Asked, wanted: Mapping[str, Any], begun: Callable[[int], object] | None = None, *, previews: bool = False
+) -> Made:
     """Have pictures made for a client that waits for them; when it hangs up, they are not made.
 
     Args:
         asked: The request.
         wanted: As `job_of` returns it.
         begun: Told the job's number.
+        previews: Whether it is to be seen on its way.
 
     Raises:
         AssetctlError: What the job failed of.
@@ -60,7 +63,7 @@ async def make(asked: Asked, wanted: Mapping[str, Any], begun: Callable[[int], o
         job = await asyncio.shield(submitting)
         if begun is not None:
             begun(job.id)
-        job = await asked.queue.ended(job.id)
+        job = await asked.queue.ended(job.id, previews=previews)
     except asyncio.CancelledError:
         with contextlib.suppress(AssetctlError):
             await run_in_threadpool(asked.queue.cancel, (await submitting).id)

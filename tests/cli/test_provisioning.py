@@ -18,7 +18,7 @@ from material import write_embedding, write_lora
 
 from assetctl import Registry
 from assetctl.errors import SourceError
-from assetctl.operations.provision.vocabulary import VOCABULARY
+from assetctl.operations.provision.lock import VOCABULARY
 from assetctl.sources import support
 from assetctl.sources.base import digests
 

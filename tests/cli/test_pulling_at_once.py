@@ -7,19 +7,21 @@ import random
 import subprocess
 import sys
 
+import pytest
 from material import write_lora
 
-PROCESSES, ASSETS = 16, 8
+ASSETS = 8
 
 
-def test_sixteen_processes_fetch_eight_assets_once(assetctl, home, hub, tmp_path):
+@pytest.mark.parametrize("count", [6, pytest.param(16, marks=pytest.mark.slow)])
+def test_many_processes_fetch_eight_assets_once(assetctl, home, hub, tmp_path, count):
     contents = {
         f"lora-{number}.safetensors": write_lora(tmp_path / f"{number}.safetensors", rank=32, seed=number).read_bytes()
         for number in range(ASSETS)
     }
     hub.add("cats/all", contents)
     chance, processes = random.Random(0), []
-    for _ in range(PROCESSES):
+    for _ in range(count):
         names = [f"hf://cats/all/{name}" for name in chance.sample(sorted(contents), ASSETS)]
         command = [sys.executable, "-m", "assetctl", "pull", *names, "--quiet"]
         processes.append(

@@ -173,6 +173,9 @@ FAMILIES = {
     "WanAnimate2Transformer3DModel": "wan", "SanaWMLTX2RefinerTransformer3DModel": "ltx",
     "UNetMotionModel animatediff": "sd1", "SparseControlNetModel": "sd1", "UNetControlNetXSModel": "sd2",
     "SanaVideoTransformer3DModel": "sana", "Hotshot-XL": "sdxl", "LaVie": "sd1",
+    "HunyuanVideo in ComfyUI": "hunyuan-video", "LTX-2, by its authors": "ltx", "Chroma in ComfyUI": "chroma",
+    "Stable Cascade by its authors": "stable-cascade", "Anima in ComfyUI": "cosmos",
+    "Stable Cascade by its authors, small stage B": "stable-cascade",
 }  # fmt: skip
 
 #: Those that need not be told, whole: no release is built so, or it is told more than the family's own.

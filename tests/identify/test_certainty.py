@@ -34,6 +34,7 @@ SPELLINGS = ("transformer.", "diffusion_model.", "lora_unet_")
 ALIKE = {
     "flux1": re.compile(r"Step1X|Bria|LongCat|Chroma|Motif|Ovis"),
     "hunyuan-video": re.compile("Motif"),
+    "qwen-image": re.compile("Mage-Flow"),
     "sdxl": re.compile("kolors"),
     "lumina2": re.compile("NewBie"),
     "pixart": re.compile(r"Latte|Open-Sora"),
@@ -339,6 +340,15 @@ def test_what_one_text_encoder_alone_goes_with_is_not_certain_beside_two(more: S
         assert (said.family, said.confidence) != ("sd1", "certain"), (name, said)
         tried += 1
     assert tried
+
+
+def test_two_text_encoders_of_an_sdxl_lora_are_not_named_as_an_only_one():
+    shapes = kohya("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", 640)
+    shapes |= {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_v.lora_down.weight": [4, 2048]}
+    del shapes["lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight"]
+    first, only = (kohya(f"lora_{te}_text_model_encoder_layers_0_self_attn_k_proj", 768) for te in ("te1", "te"))
+    assert identify_header(header(shapes | first)).confidence == "certain"
+    assert identify_header(header(shapes | only)).confidence != "certain"
 
 
 def test_what_a_whole_network_lies_beside_is_no_lora():

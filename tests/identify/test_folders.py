@@ -4,6 +4,7 @@ import json
 
 import pytest
 from headers import write_safetensors
+from identify.diffusers_models import PUBLISHED, family_of
 
 from assetctl.errors import CorruptFileError, RefusedFileError
 from assetctl.identify import identify, identify_folder, is_diffusers_folder
@@ -86,6 +87,17 @@ def test_a_transformer_is_known_by_its_class(tmp_path, name, family):
     ],
 )
 def test_a_component_is_identified_alone(tmp_path, config, kind, family):
+    judged_alone(tmp_path, config, kind, family)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name.startswith(("UNet", "ControlNet"))])
+def test_a_unet_is_what_its_published_configuration_says(tmp_path, name):
+    for which, config in PUBLISHED[name].items():
+        kind = "controlnet" if "ControlNet" in name else "diffusion-model"
+        judged_alone(tmp_path, {"_class_name": name, **config}, kind, family_of(f"{name} {which}"))
+
+
+def judged_alone(tmp_path, config, kind, family):
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert is_diffusers_folder(tmp_path)
     found = identify_folder(tmp_path)

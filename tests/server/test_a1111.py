@@ -15,7 +15,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
-from tables import table
+from tables import cases, table
 
 from assetctl import Registry
 from assetctl.cli.main import run
@@ -194,6 +194,28 @@ def test_a_checkpoint_is_chosen_by_any_of_its_names_and_stays_so(server):
     assert server.get("/sdapi/v1/options").document["sd_model_checkpoint"].startswith("dawn")
 
 
+def test_every_setting_is_obeyed_passed_over_or_refused_by_name(server):
+    """As A1111 has them: what would change pictures is never passed over."""
+    settings = cases("server/a1111_settings")
+    usual = {each["name"]: each["usual"] for each in settings}
+    assert server.post("/sdapi/v1/options", usual).status == 200  # some clients send all that there is
+    for each in settings:
+        reply = server.post("/sdapi/v1/options", {each["name"]: each["other"]})
+        if each["becomes"] == "refused":
+            assert (reply.status, reply.document["field"]) == (422, each["name"]), reply.body
+        else:
+            assert reply.status == 200, reply.body
+            now = server.get("/sdapi/v1/options").document.get(each["name"])
+            assert each["becomes"] == "passed over" or now == each["other"], each
+    assert server.post("/sdapi/v1/options", usual).status == 200
+
+
+def test_what_options_tells_can_be_sent_back(server):
+    told = server.get("/sdapi/v1/options").document
+    assert server.post("/sdapi/v1/options", told).status == 200
+    assert server.get("/sdapi/v1/options").document == told
+
+
 def test_settings_hold_until_others_are_chosen(server):
     assert server.post("/sdapi/v1/options", {"CLIP_stop_at_last_layers": 2}).body == b"null"
     try:
@@ -287,6 +309,24 @@ def test_webuiapi_makes_several_at_a_time(server):
         return await asyncio.gather(*(api.txt2img(prompt="a cat", seed=seed, use_async=True) for seed in (1, 2)))
 
     assert [each.info["seed"] for each in asyncio.run(both())] == [1, 2]
+
+
+def test_who_asks_once_how_far_it_is_sees_it_unless_previews_are_off(slow):
+    def seen_once():
+        asking = threading.Thread(target=made, args=(slow,), kwargs={"seed": 7})
+        asking.start()
+        unseen = "/sdapi/v1/progress?skip_current_image=true"
+        until(lambda: slow.get(unseen).document["state"]["sampling_step"] > 3)
+        told = slow.get("/sdapi/v1/progress").document["current_image"]
+        slow.post("/sdapi/v1/interrupt", None)
+        asking.join()
+        return told
+
+    assert base64.b64decode(seen_once()) == b"a preview"
+    slow.post("/sdapi/v1/options", {"live_previews_enable": False})
+    assert slow.get("/sdapi/v1/options").document["live_previews_enable"] is False
+    assert seen_once() is None
+    slow.post("/sdapi/v1/options", {"live_previews_enable": True})
 
 
 def test_progress_is_told_and_interrupt_keeps_what_there_is(slow):

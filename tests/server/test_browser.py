@@ -122,7 +122,11 @@ def test_a_picture_is_made_by_keyboard_alone(server, browser):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")], ids=["phone", "dark"])
-def test_everybody_can_read_every_page(server, browser, scheme, size):
+def test_everybody_can_read_every_page(server, browser, scheme, size, tmp_path):
+    with served(tmp_path / "home") as empty, opened(browser, empty.url, viewport=size, color_scheme=scheme) as tab:
+        for path in PATHS[:1] + PATHS[3:]:
+            tab.goto(empty.url + path)
+            assert tab.evaluate(LOOK) == [], path
     server.post("/v1/generate?wait=true", {"prompt": "an unusuallylongword" * 20, "checkpoint": "dawn"})
     with opened(browser, server.url, viewport=size, color_scheme=scheme, reduced_motion="reduce") as tab:
         for path in PATHS:
@@ -205,8 +209,22 @@ def test_an_asset_is_searched_fetched_and_its_progress_seen(browser, hub, civita
         assert "<b>Tails</b>" in tab.inner_text("#hits")
         tab.click("#hits [data-pull]")
         playwright.expect(tab.locator("#pulls .finding")).to_have_count(3)
+        content = headers.write_safetensors(
+            tmp_path / "long.safetensors", headers.lora({CHANGED: (768, 8)}), {"x": "y" * 4_000_000}
+        ).read_bytes()
+        hub.add("cats/long", {"long.safetensors": content})
+        hub.throttle = 1_000_000
+        tab.fill("#reference", "hf://cats/long")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("#pulls p >> text=of 4.0 MB")
+        tab.wait_for_function("() => document.querySelector('#pulls progress').value > 0.1")
+        tab.click("#pulls [data-cancel]")
+        tab.wait_for_selector("#pulls .finding.error >> text=cancelled")
+        hub.throttle = None
+        tab.click("text=Get it >> nth=0")
+        tab.wait_for_selector("#pulls .finding.good >> text=long")
         tab.goto(server.url)
-        assert "whiskers" in tab.locator(".card .name").all_inner_texts()
+        assert {"whiskers", "long"} <= set(tab.locator(".card .name").all_inner_texts())
 
 
 @pytest.fixture
@@ -370,7 +388,7 @@ def again_and_dropped(tab, url, made, folder):
     assert tab.get_attribute("#made img", "data-sha256") == made
     tab.goto(f"{url}/history")
     tab.set_input_files("#dropped", folder / "same.png")
-    tab.click("text=Make one like it")
+    tab.click("button >> text=Make one like it")
     tab.wait_for_selector(".finding.good")
     assert tab.input_value("#prompt") == 'it\'s an "orange" cat'
     assert tab.input_value("#option-seed") == "7"
@@ -387,7 +405,7 @@ def again_and_dropped(tab, url, made, folder):
     tab.set_input_files("#dropped", folder / "theirs.png")
     tab.wait_for_selector("#told-of >> text=here, as demo-checkpoint")
     assert "a red circle" in tab.inner_text("#told-of")
-    tab.click("text=Make one like it")
+    tab.click("button >> text=Make one like it")
     tab.wait_for_selector(".finding.good")
     asked = [tab.input_value(f"#option-{name}") for name in ("steps", "sampler", "seed", "width")]
     assert (tab.input_value("#prompt"), asked) == ("a red circle", ["3", "Euler", "5", "96"])

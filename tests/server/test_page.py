@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shlex
@@ -161,7 +162,8 @@ def test_pages_follow_each_other(server, monkeypatch):
 
 
 def test_unknown_pages_and_assets_are_said_so(server):
-    assert server.get("/assets/nobody").status == 404
+    reply = server.get("/assets/%3Cb%3E%60nobody%60")
+    assert (reply.status, b"<code>assetctl list</code>" in reply.body, b"<b>" in reply.body) == (404, True, False)
     assert server.get("/page/files/..%2f__init__.py").status == 404
     assert server.get("/page/files/nothing").status == 404
     assert server.get("/page/choose?kind=nonsense").status == 400
@@ -209,8 +211,8 @@ ASKED = {
 }
 
 
-def pasted(server, asked):
-    reply = server.post("/page/said", asked)
+def pasted(server, asked, of="generate"):
+    reply = server.post(f"/page/said?of={of}", asked)
     assert reply.status == 200, reply.body
     texts = reply.body.decode().split("<code id=")[1:]
     return [Read(each.partition(">")[2].partition("</code>")[0]).text for each in texts]
@@ -243,14 +245,47 @@ def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
 
 def test_what_is_fetched_is_said_elsewhere(server):
     reference = "hf://it's/$(a)/`cat`"
-    reply = server.post("/page/said?of=pull", {"reference": reference})
-    curl, python, command = (
-        Read(each.partition(">")[2].partition("</code>")[0]).text for each in reply.body.decode().split("<code id=")[1:]
-    )
-    assert json.loads(shlex.split(curl)[-1]) == {"reference": reference}
-    assert shlex.split(command)[-3:] == ["pull", "--", reference]
+    asked = {"reference": reference, "name": "-a b", "tags": ["x y", "--z"], "previews": True}
+    curl, python, command = pasted(server, asked, "pull")
+    assert json.loads(shlex.split(curl)[-1]) == asked
+    words = shlex.split(command)
+    assert words[words.index("pull") :] == [
+        "pull", "--name=-a b", "--tag=x y", "--tag=--z", "--previews", "--", reference,
+    ]  # fmt: skip
     assert repr(reference) in python
     compile(python, "said", "exec")
+
+
+def shell(line, folder, code=0):
+    path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, check=False, timeout=60, env=path, cwd=folder)
+    assert ended.returncode == code, ended.stderr
+    return ended.stdout.decode()
+
+
+def test_a_file_that_is_sent_is_said_elsewhere_whatever_it_is_called(server, tmp_path):
+    name = "-it's {a,b}[1-3] $(x) & 50%?"
+    content = headers.write_safetensors(tmp_path / f"{name}.safetensors", LORA, {"x": "y" * 3_000_000}).read_bytes()
+    curl, python, command = pasted(server, {"filename": f"{name}.safetensors", "tags": ["a b"]}, "import")
+    asset = json.loads(shell(curl, tmp_path))["data"]
+    assert (asset["sha256"], asset["tags"]) == (hashlib.sha256(content).hexdigest(), ["a b"])
+    (tmp_path / "said.py").write_text(python)
+    assert shell("python said.py", tmp_path).strip() == asset["name"]
+    assert asset["name"] in shell(command.replace(" import ", " import --quiet ", 1), tmp_path)
+    server.ask("DELETE", f"/v1/assets/{quote(asset['name'], safe='')}")
+
+
+def test_a_check_is_said_elsewhere(server, tmp_path):
+    curl, python, command = pasted(
+        server, {"checkpoint": "dawn", "loras": {"whiskers": 0}, "prompt": "-- it's"}, "check"
+    )
+    report = json.loads(shell(curl, tmp_path))["data"]
+    (tmp_path / "said.py").write_text(python)
+    told = shell("python said.py", tmp_path)
+    same = json.loads(shell(command.replace(" check ", " check --json ", 1), tmp_path))["data"]
+    assert report["findings"]
+    assert [each["message"] for each in same["findings"]] == [each["message"] for each in report["findings"]]
+    assert all(each["message"] in told for each in report["findings"])
 
 
 def test_a_token_is_named_and_not_told(server):

@@ -33,7 +33,7 @@ _DOUBLE, _SINGLE = 19, 38
 _OVIS = (6, 27)  # of Ovis-Image, which is as wide; the FLUX.2 that is has 5 and 20
 #: Double and single blocks of others that are as wide and have fewer: a LoRA of just so many is one of theirs. FLUX.1
 #: itself is about with 8 and 38, pruned.
-_OTHERS = frozenset({_OVIS, (8, 28), (10, 20)})  # Bria 3.2, LongCat-Image
+_OTHERS = frozenset({_OVIS, (8, 28), (10, 20), (8, 0), (10, 0)})  # Bria 3.2, LongCat-Image, and of both the first
 _AURAFLOW = 32  # single blocks, which diffusers names as it does those of FLUX.1
 
 #: As its authors name it, and of XLabs's trainer, which knows FLUX.1 alone.

@@ -19,7 +19,7 @@ _OWN = (
 _BLOCKS = ("^double_blocks.", "^single_blocks.")
 _OTHER = (
     "img_mod.", "txt_mod.", "modulation.lin.", "norm.linear.", "norm1.linear.", "img_mlp.fc1.", "proj_mlp.", "ff.net.",
-    "modulation.linear.", "^transformer_blocks.0.attn2.", "ff.linear_1.",
+    "modulation.linear.", "^double_blocks.0.attn.", "^transformer_blocks.0.attn2.", "ff.linear_1.",
 )  # fmt: skip
 
 #: Attention of joint blocks to text, as diffusers names it.
@@ -45,8 +45,8 @@ _SIGNS = (
 
 #: How its networks' blocks begin.
 _STACKS = (
-    "double_blocks.#.img_", "double_blocks.#.txt_", "single_blocks.", "single_transformer_blocks.#.attn.",
-    "transformer_blocks.#.attn.", "transformer_blocks.#.ff",
+    "double_blocks.#.img_attn.", "double_blocks.#.txt_attn.", "double_blocks.#.img_mlp.#", "double_blocks.#.txt_mlp.#",
+    "single_blocks.", "single_transformer_blocks.#.attn.", "transformer_blocks.#.attn.", "transformer_blocks.#.ff",
 )  # fmt: skip
 
 

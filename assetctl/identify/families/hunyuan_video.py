@@ -6,7 +6,7 @@ HunyuanVideo 1.5 is 2048 wide. HunyuanImage names its blocks alike, and is 3584 
 from __future__ import annotations
 
 from assetctl.identify.features import WHOLE, Family, Sign
-from assetctl.identify.signs import DOUBLE, FLAT, NO, SINGLE, UNET, WIDTH, taken
+from assetctl.identify.signs import DOUBLE, FLAT, NO, SINGLE, UNET, WIDTH, given, taken
 
 _OWN = (
     "^double_blocks.0.img_mlp.fc1.", "^double_blocks.0.txt_mlp.fc1.", "^double_blocks.0.img_mod.linear.",
@@ -28,11 +28,18 @@ _INTO = taken(
     "double_blocks.#.txt_attn_proj", "double_blocks.#.img_mlp.fc1", "double_blocks.#.txt_mlp.fc1",
     "double_blocks.#.img_mod.linear", "double_blocks.#.txt_mod.linear", "single_blocks.#.linear1",
     "single_blocks.#.modulation.linear", "individual_token_refiner.blocks.0.self_attn_qkv",
+    "individual_token_refiner.blocks.0.self_attn.qkv",
     "token_refiner.refiner_blocks.0.attn.to_q", "token_refiner.refiner_blocks.0.attn.to_k",
     "transformer_blocks.#.attn.to_q", "transformer_blocks.#.attn.to_k",
 )  # fmt: skip
-#: In flat names FLUX.1 has the same, in fewer blocks.
-_DOUBLE = (*_ATTENTION, *(f"^double_blocks.0.{side}_mlp.fc{which}." for side in ("img", "txt") for which in (1, 2)))
+_OUT = given("double_blocks.#.img_attn_proj", "double_blocks.#.img_attn.proj", "img_in.proj", "single_blocks.#.linear2")
+#: In flat names, and in ComfyUI's, FLUX.1 has the same, in fewer blocks.
+_DOUBLE = (
+    *_ATTENTION,
+    "^double_blocks.0.img_attn.qkv.",
+    "^double_blocks.0.txt_attn.qkv.",
+    *(f"^double_blocks.0.{side}_mlp.fc{which}." for side in ("img", "txt") for which in (1, 2)),
+)
 _PARTS = ("lora",)
 
 _SIGNS = (
@@ -41,7 +48,7 @@ _SIGNS = (
     Sign("certain", "its blocks attend as HunyuanVideo's do, and are as wide", needs=(_ATTENTION,), lacks=_OTHER,
          measures={UNET: NO, FLAT: NO, _INTO: _WIDTHS}),
     Sign("likely", "its blocks and token refiner are HunyuanVideo's", WHOLE, (_OWN,),
-         measures={UNET: NO, _INTO: (None,)}),
+         measures={UNET: NO, _INTO: (None,), _OUT: (None, *_WIDTHS)}),
     Sign("certain", "it has 20 double blocks, 3072 wide", _PARTS, (_DOUBLE,), _OTHER,
          measures={UNET: NO, WIDTH: (3072,), DOUBLE: (20,), SINGLE: (0, 40)}),
     Sign("likely", "it has 20 double or 40 single blocks, 3072 wide", _PARTS, ((*_DOUBLE, "^transformer_blocks."),),

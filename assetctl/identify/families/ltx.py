@@ -9,7 +9,7 @@ from assetctl.identify.features import Family, Sign
 from assetctl.identify.signs import LATENT, NO, STREAM, TEXT, UNET, VOLUMETRIC, YES, given
 
 _WIDTHS = (2048, 4096)
-_PATCHES = given("patchify_proj", "proj_in")
+_PATCHES = given("patchify_proj", "proj_in", alike=False)  # of sound, another
 _SOUND = (
     "^transformer_blocks.0.audio_to_video_attn.", "^transformer_blocks.0.video_to_audio_attn.",
     "^transformer_blocks.0.audio_attn1.", "^transformer_blocks.0.audio_attn2.",

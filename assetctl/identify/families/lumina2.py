@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from assetctl.identify.features import WHOLE, Family, Measure, Sign
-from assetctl.identify.signs import LAYERS, NO, UNET, given
+from assetctl.identify.signs import LAYERS, NO, UNET, given, highest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: Lumina-Next, which is as wide, attends by `wq` and `attn1`, to text by `wk_y` and `attn2`, and its inner layers are
 #: 6144 wide.
@@ -19,7 +24,8 @@ _OTHER = (
 _FEED_FORWARD = given("feed_forward.w1", "feed_forward.w3", "feed_forward.linear_1", "feed_forward.linear_3")
 
 _ONCE = (_ATTENTION,)
-_WIDE: dict[Measure, tuple[object, ...]] = {UNET: NO, LAYERS: (2304,)}
+#: NewBie-image has ten more such layers.
+_WIDE: dict[Measure, Collection[object]] = {UNET: NO, LAYERS: (2304,), highest("layers"): range(27)}
 _WIDE_WITHIN = _WIDE | {_FEED_FORWARD: (9216,)}
 
 _SIGNS = (
@@ -41,6 +47,9 @@ FAMILY = Family(
     unlike=r"newbie",
     classes=("Lumina2Transformer2DModel",),
     prediction="flow",
-    contract="A network of layers 2304 wide, that attend once or are 9216 within: certain. A LoRA of such: likely.",
+    contract=(
+        "A network of layers 2304 wide, that attend once or are 9216 within: certain. "
+        "A LoRA of such, of no more than 26: likely."
+    ),
     latent_channels=16,
 )

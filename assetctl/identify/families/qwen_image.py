@@ -26,6 +26,13 @@ _OTHER = (
 #: Most double blocks of any other family that is as wide and names its attention alike.
 _MOST_OF_OTHERS = 20
 
+#: Blocks of Mage-Flow, which is as wide and named alike, and is told other text: its norm shows how wide.
+_MAGE = 12
+_TEXT = Measure(
+    "width of its text",
+    lambda features: (features.outline.shape("txt_norm") or (features.outline.input_width("txt_in"),))[0],
+)
+
 #: Whether names begin as Qwen-Image's trainers write them.
 _BARE = Measure("bare names", lambda features: features.outline.prefixed("transformer_blocks."))
 _JOINT_ONLY = {UNET: NO, WIDTH: (3072,), SINGLE: (0,)}
@@ -33,12 +40,16 @@ _JOINT_ONLY = {UNET: NO, WIDTH: (3072,), SINGLE: (0,)}
 _SIGNS = (
     Sign("possible", "its latents have 16 channels and a time axis", ("vae",),
          measures={LATENT: (16,), VOLUMETRIC: YES}),
-    Sign("certain", "its blocks, 3072 wide, have feed-forwards for picture and text", needs=(_OWN,),
-         measures={UNET: NO, _INTO: (3072,)}),
-    Sign("certain", "its blocks, 3072 wide, have feed-forwards for picture and text", needs=(_OWN,),
-         measures={UNET: NO, _INTO: (None,), _OUT: (3072,)}),
+    Sign("certain", "its blocks, 3072 wide, have feed-forwards for picture and text", WHOLE, (_OWN,),
+         measures={UNET: NO, _INTO: (3072,), _TEXT: (None, 3584)}),
+    Sign("certain", "its blocks, 3072 wide, have feed-forwards for picture and text", WHOLE, (_OWN,),
+         measures={UNET: NO, _INTO: (None,), _OUT: (3072,), _TEXT: (None, 3584)}),
+    Sign("certain", "it has more than 12 blocks, 3072 wide, with feed-forwards for both streams", ("lora",), (_OWN,),
+         measures={UNET: NO, _INTO: (3072,), _TEXT: (None, 3584), DOUBLE: range(_MAGE + 1, 61)}),
+    Sign("likely", "its blocks, 3072 wide, have feed-forwards for picture and text", ("lora",), (_OWN,),
+         measures={UNET: NO, _INTO: (None, 3072), _OUT: (None, 3072), _TEXT: (None, 3584)}),
     Sign("likely", "its blocks have feed-forwards for picture and text", WHOLE, (_OWN,),
-         measures={UNET: NO, _INTO: (None,)}),
+         measures={UNET: NO, _INTO: (None,), _TEXT: (None, 3584)}),
     Sign("certain", "it has more blocks 3072 wide than any other family", needs=(_JOINT,), lacks=_OTHER,
          measures=_JOINT_ONLY | {DOUBLE: range(_MOST_OF_OTHERS + 1, 61)}),
     Sign("likely", "it changes only joint blocks 3072 wide, and names them as Qwen-Image's trainers do", ("lora",),
@@ -62,8 +73,9 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"qwen", "Qwen"),),
     contract=(
-        "Feed-forwards or modulation for picture and text, 3072 wide, or more than 20 joint blocks 3072 wide: "
-        "certain. Attention of fewer: likely or shared, by how it is named."
+        "Feed-forwards or modulation for picture and text, 3072 wide, in a network told text 3584 wide or in a LoRA of "
+        "more than 12 blocks, or more than 20 joint blocks 3072 wide: certain. A LoRA of fewer: likely, as Mage-Flow "
+        "has such. Attention of fewer: likely or shared, by how it is named."
     ),
     latent_channels=16,
 )

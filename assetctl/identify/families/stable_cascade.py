@@ -8,6 +8,12 @@ from assetctl.identify.signs import given, taken
 _MAPPERS = ("^clip_txt_mapper.", "^clip_txt_pooled_mapper.", "^clip_mapper.", "^effnet_mapper.")
 _MIXING = ("^down_blocks.0.0.channelwise.", "^up_blocks.0.0.channelwise.")
 
+#: Attention in blocks of blocks.
+_ATTENTION = ("^down_blocks.0.0.attention.", "^up_blocks.0.0.attention.")
+_INTO = taken(
+    *(f"attention.{part}" for part in ("attn.to_q", "attn.to_k", "attn.to_v", "attn.out_proj", "to_q", "to_k", "to_v")),
+)
+
 _TEXT = taken("clip_txt_pooled_mapper", "clip_txt_mapper", "clip_mapper")
 _MIXED = given("channelwise.4", alike=False)
 
@@ -19,6 +25,8 @@ _SIGNS = (
          measures={_TEXT: (1280,)}),
     Sign("certain", "its blocks mix channel by channel as Stable Cascade's do", needs=(_MIXING,), lacks=_OTHER,
          measures={_MIXED: (320, 640, 1280, 1536, 2048)}),
+    Sign("certain", "its blocks of blocks attend, as wide as Stable Cascade's", needs=(_ATTENTION,), lacks=_OTHER,
+         measures={_INTO: (576, 640, 1152, 1280, 1536, 2048)}),
     Sign("likely", "it has mappers of CLIP or EfficientNet", needs=(_MAPPERS,), lacks=_OTHER,
          measures={_TEXT: (None,)}),
     Sign("likely", "its blocks mix channel by channel", needs=(_MIXING,), lacks=_OTHER,
@@ -35,5 +43,8 @@ FAMILY = Family(
     stacks=_STACKS,
     said=r"stable-cascade",
     classes=("StableCascadeUNet",),
-    contract="Mappers of CLIP, 1280 wide, or channel-wise blocks as wide as its own: certain.",
+    contract=(
+        "Mappers of CLIP, 1280 wide, or channel-wise blocks or attention in blocks of blocks as wide as its own: "
+        "certain."
+    ),
 )

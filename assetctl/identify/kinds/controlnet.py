@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _NAMES = (
     "controlnet", "zero_convs", "input_hint_block", "lllite_", "control_all_x_embedder", "control_layers.0",
-    "control_blocks.0", "control_transformer_blocks.0", "brushnet_down_blocks",
+    "control_blocks.0", "control_transformer_blocks.0", "brushnet_down_blocks", "after_proj_list.",
 )  # fmt: skip
 _T2I = (
     "adapter.body.", "adapters.0.adapter.body.", "body.0.block1.", "body.0.resnets.", "body.0.in_conv.",

@@ -20,7 +20,8 @@ _TIME = (
     "time_step_proj.", "time_extra_emb.", "time_embeddings.", "video_time_embeddings.", "emb_in.proj_in.",
     # StableAudio and UNets over sound, as diffusers and their authors name them; Ideogram
     "timestep_proj.", "to_timestep_embed.", "model.to_timestep_embed.", "model.model.to_timestep_embed.",
-    "t_embedding.mlp_in.", "temb.dense.",
+    "t_embedding.mlp_in.", "temb.dense.", "t_embedder1.mlp.",
+    "time_embedding_linear_1.",  # CogVideoX as ComfyUI names it
 )  # fmt: skip
 
 #: Where DiT and VQ-Diffusion hear it, in each block, and a decoder of spectrograms.
@@ -33,6 +34,7 @@ _MAPPERS = ("clip_txt_mapper.", "clip_txt_pooled_mapper.", "clip_mapper.", "effn
 _TOGETHER = (
     ("cond_mapper.0.", "blocks.0.channelwise."),  # Würstchen's prior
     ("cond_embed.linear_1.", "encoder_proj."),  # aMUSEd, which fills in tokens
+    ("decoder.time_embed.linear_1.", "decoder.layers.0.mlp."),  # ACE-Step 1.5
     ("time_proj.weight", "down_blocks.0.resnets.0.conv_1."),  # over sound
 )  # fmt: skip
 

@@ -24,6 +24,8 @@ _TOGETHER = (
     (("resblocks.0.attn.", "token_embedding."), "it is an OpenCLIP text encoder"),
     (("blocks.0.pos_embedding.", "token_embedding."), "it is a text encoder of Wan"),
     (("self_attention.query_key_value.", "word_embeddings."), "it is a text encoder of Kolors"),
+    (("encoder.layers.0.mixer.Wqkv.", "embeddings.word_embeddings."), "it is the text half of a Jina CLIP"),
+    (("encoder.layers.0.pre_self_attn_layernorm.", "encoder.layers.0.self_attn.q_proj."), "it is a T5Gemma"),
 )
 _BERT = (
     "embeddings.word_embeddings.", "bert.embeddings.word_embeddings.", "roberta.embeddings.word_embeddings.",

@@ -30,7 +30,7 @@ from assetctl.operations.library.ingest import (
     learn,
     named_in_store,
 )
-from assetctl.operations.library.tokenizer_files import lacks_vocabulary
+from assetctl.operations.workspace import lacks_vocabulary
 from assetctl.run import Saved, Started, each_of, leaving
 from assetctl.sources import find_source, resolve
 from assetctl.sources.base import Choice, Packing, misspelt

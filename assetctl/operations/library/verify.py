@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from assetctl.catalog import FileHashes
 from assetctl.errors import AssetctlError, FileError, GenerationError, HashMismatchError, StorageError
 from assetctl.files.hashing import hash_file, tree_sha256
-from assetctl.operations.library.tokenizer_files import needs_vocabulary
+from assetctl.operations.workspace import needs_vocabulary
 from assetctl.run import Cancelled, Hashed, leaving
 
 if TYPE_CHECKING:

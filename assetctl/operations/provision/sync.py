@@ -14,8 +14,8 @@ from assetctl.operations.acquire.pull import PullResult, bring, fetched_before, 
 from assetctl.operations.library.edit import Changes, edit
 from assetctl.operations.library.ingest import is_intact, is_news, learn
 from assetctl.operations.library.remove import is_recoverable, plan_removal, remove
-from assetctl.operations.library.tokenizer_files import lacks_vocabulary
 from assetctl.operations.provision.lock import (
+    VOCABULARY,
     faults_of,
     keep_inside,
     known_lock,
@@ -25,11 +25,12 @@ from assetctl.operations.provision.lock import (
     named_fault,
     naming_its_place,
     out_of_date,
+    pinned_vocabulary,
     refuse_twins,
     resolution_of,
     see_it_can_be_written,
 )
-from assetctl.operations.provision.vocabulary import VOCABULARY, pinned_vocabulary
+from assetctl.operations.workspace import lacks_vocabulary
 from assetctl.run import Warned, each_of
 from assetctl.sources import confined, source_called, support
 from assetctl.sources.transfer import see_ways

@@ -19,7 +19,7 @@ from assetctl.errors import AmbiguousNameError, CorruptFileError, GenerationErro
 from assetctl.files.paths import read_regular
 from assetctl.files.safetensors import read_header
 from assetctl.identify.plugins import families
-from assetctl.operations.library.tokenizer_files import reads_with_clip, tokenizer_folder
+from assetctl.operations.workspace import reads_with_clip, tokenizer_folder
 from assetctl.options import option
 from assetctl.prompt import parse_prompt, split_at_tokens
 from assetctl.prompt.chunks import (
@@ -33,7 +33,8 @@ from assetctl.prompt.chunks import (
 )
 from assetctl.prompt.flavours import chunks_of
 from assetctl.prompt.flavours import reading as parsed_as
-from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, refuse_length, unread
+from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, unread
+from assetctl.request import refuse_length
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection
 

@@ -23,10 +23,19 @@ function finding(severity, message, hint) {
   const found = made("div", "", `finding ${severity}`);
   const text = made("p");
   if (severity === "error" || severity === "warning") text.append(made("strong", `${severity}: `));
-  text.append(message);
+  text.append(...worded(message));
   found.append(text);
-  if (hint) found.append(made("p", hint));
+  if (hint) {
+    const more = made("p");
+    more.append(...worded(hint));
+    found.append(more);
+  }
   return found;
+}
+
+/** What stands between backticks is typed. */
+function worded(text) {
+  return String(text).split("`").map((part, n, all) => (n % 2 && n < all.length - 1 ? made("code", part) : n % 2 ? `\`${part}` : part));
 }
 
 /** Call `heard` with each event of a job until it has ended; returns what ends the listening. */
@@ -230,7 +239,7 @@ function described(details) {
   line("Prompt", said.prompt);
   line("Negative prompt", said.negative_prompt);
   for (const [name, value] of Object.entries(said)) {
-    if (!["prompt", "negative_prompt", "text"].includes(name) && typeof value !== "object") line(name, value);
+    if (!["prompt", "negative_prompt", "text"].includes(name) && typeof value !== "object") line(name[0].toUpperCase() + name.slice(1).replace(/_/g, " "), value);
   }
   const assets = made("ul", "", "plain");
   // LoRAs become uses of their own, and are not named in the prompt a second time
@@ -355,6 +364,11 @@ async function judge() {
   const body = wanted();
   const text = written(body);
   const place = find("findings");
+  if (!Object.values(uses).some((chosen) => chosen.size)) {
+    said += 1; // what was asked before is not shown any more
+    for (const id of ["findings", "said"]) find(id).replaceChildren(made("p", "Choose a checkpoint."));
+    return;
+  }
   const of = find("said-of").value;
   elsewhere(of, of === "check" ? written({ ...body, num_images: undefined }) : text);
   let found;
