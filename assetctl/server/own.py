@@ -73,21 +73,19 @@ def _assets(asked: Asked) -> Answer:
         if "offset" in query:
             raise UsageError("offset goes with q and fits alone.", "Go on after the last asset's name, with after.")
         query["tags"] = query.pop("tag", ())
-        found = asked.registry.list(limit=limit, **query)
-        more = {"after": found[-1].name} if len(found) == limit else None
-        return _page(asked, found, more)
+        assets = asked.registry.list(limit=limit, **query)
+        return _page(asked, assets, {"after": assets[-1].name} if len(assets) == limit else None)
     _see_ranked(asked.query)
     start = query.pop("offset", 0)
     ranked: Sequence[object]
     if words is not None:
-        ranked = asked.registry.search(words, limit=start + limit, **query)
+        ranked = asked.registry.search(words, limit=limit, offset=start, **query)
     else:
         query["tags"] = query.pop("tag", ())
         fitting = asked.registry.fitting(str(fits), limit=start + limit, **query)
-        ranked = [Fitting(asset, fit) for asset, fit in fitting]
-    found = ranked[start:]  # type: ignore[assignment]
-    more = {"offset": start + limit} if len(found) == limit and start + limit <= _DEEPEST else None
-    return _page(asked, found, more)
+        ranked = [Fitting(asset, fit) for asset, fit in fitting[start:]]
+    more = {"offset": start + limit} if len(ranked) == limit and start + limit <= _DEEPEST else None
+    return _page(asked, ranked, more)
 
 
 def _see_ranked(query: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import orjson
 from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
@@ -114,15 +115,25 @@ def _templates() -> Environment:
         loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
     found.globals |= {"file": _file_url, "version": assetctl.__version__, "kinds": KINDS, "places": _PLACES}
-    found.filters |= {
+    filters: dict[str, Callable[..., object]] = {
         "size": readable_size,
         "inpath": lambda name: quote(name, safe=""),
         "seen": visible,
         "short": lambda name: name if len(name) <= 44 else f"{name[:24]}…{name[-16:]}",  # names differ at their ends
         "when": lambda at: f"{at[:10]} {at[11:16]}",
         "json": _data,
+        "typed": _typed,
     }
+    found.filters |= filters
     return found
+
+
+def _typed(text: str) -> Markup:
+    """A sentence in which stands between backticks what is to be typed."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part[1:-1]) if part.startswith("`") else escape(part)
+        for part in re.split("(`[^`]+`)", text)
+    )
 
 
 def _data(value: object) -> str:
@@ -194,7 +205,7 @@ class _Page:
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         offset = asked.get("offset", "0")
         start = min(int(offset), _DEEPEST) if offset.isascii() and offset.isdecimal() else 0
-        found = self._registry.search(asked["q"], limit=start + _CARDS + 1, **filters)[start:]
+        found = self._registry.search(asked["q"], limit=_CARDS + 1, offset=start, **filters)
         total = self._registry.count_matches(asked["q"], **filters)
         shown = found[:_CARDS]
         if "tag" in asked:
