@@ -70,9 +70,8 @@ def _assets(asked: Asked) -> Answer:
         if "offset" in query:
             raise UsageError("offset goes with q and fits alone.", "Go on after the last asset's name, with after.")
         query["tags"] = query.pop("tag", ())
-        found = asked.registry.list(limit=limit, **query)
-        more = {"after": found[-1].name} if len(found) == limit else None
-        return _page(asked, found, more)
+        assets = asked.registry.list(limit=limit, **query)
+        return _page(asked, assets, {"after": assets[-1].name} if len(assets) == limit else None)
     _see_ranked(asked.query)
     start = query.pop("offset", 0)
     ranked: Sequence[object]
