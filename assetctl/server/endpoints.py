@@ -42,8 +42,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "null": (type(None),),
 }  # fmt: skip
 
-#: How deep a body may be nested.
-DEEPEST = 64
+#: How deep a body may be nested, and how many values may be in it: more than a body has that is no picture.
+DEEPEST, _MOST_VALUES = 64, 2**20
 
 #: The largest file that is taken in over HTTP, and the largest picture that is looked into.
 LARGEST_FILE, LARGEST_PICTURE = 2**40, 64 * 2**20
@@ -196,6 +196,8 @@ def read_object(data: bytes) -> dict[str, Any]:
     """
     if not _OBJECT.match(data):  # a list of a million others is not even taken apart
         raise UsageError("The body is no JSON object.", _AS_JSON)
+    if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # a large body is base64, which has none of them
+        raise UsageError("The body has too many values.", "A large one is a picture.")
     try:
         orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
         found: dict[str, Any] = json.loads(data, object_pairs_hook=_once)
