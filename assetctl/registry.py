@@ -836,6 +836,12 @@ class Registry:
                 self._workspace, said, painter, base=base, manifest=Path(file), shard=shard, dry_run=dry_run, run=run
             )
 
+    def made(self, jobs: Iterable[Mapping[str, Any]]) -> Sequence[int]:
+        """The numbers of the pictures that the history has of jobs, as `generate_batch` takes them, of this home."""
+        from assetctl.operations.make.batch import made
+
+        return made(self._workspace, jobs)
+
     @property
     def _to_keep(self) -> int | None:
         """Bytes of loaded models that may wait for another picture, where somebody has set how many."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from assetctl.catalog.rows import TABLES, Asking, DamagedError, explained, from_json, insert
-from assetctl.errors import NotFoundError
+from assetctl.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,8 +22,10 @@ _COLUMNS = TABLES["jobs"]
 #: Those of a job that has come to its end.
 ENDED = ("done", "failed", "cancelled")
 
-#: How often a job is tried: a worker that dies over it twice does so again.
-_TRIES = 2
+_HAS_ENDED = "status IN ('done', 'failed', 'cancelled')"
+
+#: Days after which a job that has ended is forgotten; how many stay so long, and for how many days the others do.
+_MONTH, _MOST, _DAY = 30, 1000, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,11 @@ class Jobs(Asking):
         rest = limit - len(waiting)
         if not ended or rest <= 0:
             return waiting
-        return waiting + self._jobs("WHERE status IN ('done', 'failed', 'cancelled') ORDER BY id DESC LIMIT ?", [rest])
+        return waiting + self._jobs(f"WHERE {_HAS_ENDED} ORDER BY id DESC LIMIT ?", [rest])
 
     def ended_before(self, number: int, limit: int) -> list[Job]:
         """Jobs of lower numbers that have ended, the last one first."""
-        ended = "status IN ('done', 'failed', 'cancelled')"
-        return self._jobs(f"WHERE {ended} AND id < ? ORDER BY id DESC LIMIT ?", [min(number, 2**63 - 1), limit])
+        return self._jobs(f"WHERE {_HAS_ENDED} AND id < ? ORDER BY id DESC LIMIT ?", [min(number, 2**63 - 1), limit])
 
     def count(self, status: str) -> int:
         """How many are so."""
@@ -142,11 +143,12 @@ class Jobs(Asking):
             )
         return self.get(number)
 
-    def cancel(self, number: int, *, left: bool = False) -> Job:
+    def cancel(self, number: int, pictures: Sequence[int] = (), *, left: bool = False) -> Job:
         """Let a job that waits not begin. One that runs is stopped by whoever runs it; see `Queue.cancel`.
 
         Args:
             number: Of the job.
+            pictures: Those that there are of it: it may have been begun before.
             left: Whether nobody runs any: then one that seems to run was left so by a server that has ended.
 
         Raises:
@@ -155,9 +157,9 @@ class Jobs(Asking):
         self.get(number)
         with self._write() as tx:
             tx.connection.execute(
-                "UPDATE jobs SET status = 'cancelled', finished_at = ? "
+                "UPDATE jobs SET status = 'cancelled', pictures = ?, finished_at = ? "
                 "WHERE id = ? AND (status = 'queued' OR ? AND status = 'running')",
-                [_now(), number, left],
+                [orjson.dumps(list(pictures)).decode(), _now(), number, left],
             )
         return self.get(number)
 
@@ -172,31 +174,49 @@ class Jobs(Asking):
                 "WHERE kind = 'paint' AND status IN ('queued', 'running')",
                 [_now()],
             )
-        self.put_back(None)
+        self.put_back(counts=False)
 
-    def put_back(self, reason: Mapping[str, Any] | None) -> list[int]:
-        """Let what was running when its worker ended wait again, once; then it fails of that.
+    def forget(self, *numbers: int) -> list[Job]:
+        """Let jobs be known no more that have ended: those of these numbers, or all. Their pictures stay what they are.
 
-        Args:
-            reason: What it fails of; `None` where it was no fault of the job, and so no try.
-
-        Returns:
-            The numbers of those that failed.
+        Raises:
+            NotFoundError: None has this number.
+            UsageError: It has not ended.
         """
+        found = [self.get(number) for number in numbers] or self.ended_before(2**63 - 1, 2**62)
+        for each in found:
+            if not each.has_ended:
+                hint = f"`assetctl jobs cancel {each.id}` ends it."
+                raise UsageError(f"Job {each.id} is {each.status}, and is not forgotten before it has ended.", hint)
         with self._write() as tx:
-            if reason is None:
-                tx.connection.execute(
-                    "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1 "
-                    "WHERE status = 'running'"
-                )
-                return []
-            failed = tx.connection.execute(
-                "UPDATE jobs SET status = 'failed', error = ?, finished_at = ? "
-                "WHERE status = 'running' AND attempts >= ? RETURNING id",
-                [orjson.dumps(dict(reason)).decode(), _now(), _TRIES],
-            ).fetchall()
-            tx.connection.execute("UPDATE jobs SET status = 'queued', started_at = NULL WHERE status = 'running'")
-        return [row[0] for row in failed]
+            tx.connection.executemany(f"DELETE FROM jobs WHERE id = ? AND {_HAS_ENDED}", [(each.id,) for each in found])
+        return found
+
+    def tidy(self) -> None:
+        """Forget what ended a month ago, or yesterday where a thousand others have ended since; and plans of commands.
+
+        Whoever asks what became of a job has a day for it, however many there are.
+        """
+        month, day = (_now(timedelta(days=days)) for days in (_MONTH, _DAY))
+        ended = "coalesce(finished_at, created_at)"
+        with self._write() as tx:
+            tx.connection.execute(
+                f"DELETE FROM jobs WHERE {_HAS_ENDED} AND ({ended} < ? OR {ended} < ? AND id <= coalesce("
+                f"(SELECT id FROM jobs WHERE {_HAS_ENDED} ORDER BY id DESC LIMIT 1 OFFSET ?), 0))",
+                [month, day, _MOST],
+            )
+            tx.connection.execute(
+                f"UPDATE jobs SET request = json_remove(request, '$.plan') WHERE kind = 'paint' AND {_HAS_ENDED}"
+            )
+
+    def put_back(self, *, counts: bool) -> None:
+        """Let what was running wait again; whether that `counts` as a try, or was no fault of the job."""
+        with self._write() as tx:
+            tx.connection.execute(
+                "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - ? "
+                "WHERE status = 'running'",
+                [not counts],
+            )
 
     def _jobs(self, rest: str, values: Sequence[object]) -> list[Job]:
         rows = self._rows(f"SELECT {', '.join(_COLUMNS)} FROM jobs {rest}", values, _COLUMNS)
@@ -214,5 +234,5 @@ class Jobs(Asking):
         return Job(**values, request=request, pictures=tuple(made), error=said)
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _now(ago: timedelta = timedelta(0)) -> str:
+    return (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,11 +8,13 @@ import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import painting
@@ -27,6 +29,7 @@ from assetctl.cli.main import run
 from assetctl.run import Preview, Run
 from assetctl.server.client import Painter
 from assetctl.server.client import Server as HomeServer
+from assetctl.server.plans import lines_of
 from assetctl.server.queue import Queue
 
 pytest.importorskip("starlette")
@@ -161,6 +164,71 @@ def test_a_job_that_kills_its_worker_is_tried_twice_and_says_why_and_the_next_on
     assert "memory" in job["error"]["message"]
 
 
+SCATTERED = {"seed": [11, 200, 300, 4000], "checkpoint": "dawn"}
+
+
+def await_pictures(home, count):
+    end = time.monotonic() + 20
+    while len(pictures_of(home)[0]) < count and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def see_it_has_all(home, job):
+    recorded, lying = pictures_of(home)
+    assert {each["number"] for each in job["images"]} == {each.number for each in recorded}
+    assert len(job["images"]) == len(lying) > 0
+
+
+def test_a_job_whose_worker_is_killed_has_the_pictures_that_there_are(home):
+    with serving(home, PAINTER_SECONDS="0.1", PAINTER_STEPS="2") as server:
+        number = server.submit(prompt="a cat", **SCATTERED)
+        for count in (1, 2):
+            await_pictures(home, count)
+            (worker,) = server.workers()
+            os.kill(worker, signal.SIGKILL)
+        job = server.await_job(number)
+    assert job["status"] == "failed"
+    see_it_has_all(home, job)
+
+
+def test_a_job_that_is_cancelled_while_its_worker_hangs_has_the_pictures_that_there_are(home):
+    command = [sys.executable, str(Path(painting.__file__)), str(home)]
+    with Registry.open(home) as registry, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PAINTER_SECONDS", "0.1")
+        queue = Queue(registry, command, patience=0.3)
+        queue.start()
+        try:
+            number = queue.submit("generate", {"prompt": "a cat", "checkpoint": "dawn", "seeds": [11, 200, 300]}).id
+            await_pictures(home, 1)
+            (worker,) = painting.children(os.getpid())
+            os.kill(worker, signal.SIGSTOP)
+            queue.cancel(number)
+            end = time.monotonic() + 20
+            while not registry.jobs.get(number).has_ended and time.monotonic() < end:
+                time.sleep(0.02)
+        finally:
+            queue.close()
+        job = registry.jobs.get(number)
+        assert (job.status, sorted(job.pictures)) == ("cancelled", sorted(each.number for each in registry.history()))
+        assert job.pictures
+
+
+@pytest.mark.parametrize("how", ["by its server", "without a server"])
+def test_a_job_that_is_cancelled_when_it_waits_again_has_the_pictures_that_there_are(home, how):
+    request = {"prompt": "a cat", "checkpoint": "dawn", "seeds": [11, 200]}
+    with Registry.open(home, paths=False) as registry:
+        number = registry.jobs.add("generate", request).id
+        registry.generate_batch(lines_of(number, request)[1:], backend=painting.Painter())
+        if how == "by its server":
+            Queue(registry).cancel(number)
+        else:
+            assert run(["jobs", "cancel", str(number)]) == 0
+        job = registry.jobs.get(number)
+    recorded, _ = pictures_of(home)
+    assert (job.status, list(job.pictures)) == ("cancelled", [each.number for each in recorded])
+    assert len(recorded) == 1
+
+
 def test_a_second_server_says_who_runs_and_a_killed_one_is_followed(home, capsys):
     with serving(home) as server:
         assert run(["serve", "--port", "0"]) == 2
@@ -192,6 +260,12 @@ def test_a_server_is_ended_by_a_command_by_ctrl_c_and_by_a_signal(home, capsys):
         assert run(["serve", "--stop"]) == 0
         assert server.url in capsys.readouterr().out
         assert server.process.wait(10) == 0
+    with serving(home) as server, subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        note = json.loads((home / "server.json").read_bytes())  # a number may be another process's where it is read
+        (home / "server.json").write_text(json.dumps(note | {"pid": other.pid}))
+        assert run(["serve", "--stop"]) == 0
+        assert (server.process.wait(10), other.poll()) == (0, None)
+        other.kill()
     for number in (signal.SIGINT, signal.SIGTERM):
         with serving(home, PAINTER_SECONDS="1") as server:
             job = server.submit(prompt="a cat", checkpoint="dawn", seed=int(number))
@@ -412,3 +486,51 @@ def test_whatever_is_killed_thirty_times_the_demos_pictures_are_made_once(tmp_pa
         registry.pull_demo()
     models = ("demo-checkpoint",)
     kill_at_random(tmp_path / "home", 30, whom, 40, models, (0.2, 6), steps=20, painter=False)
+
+
+def ago(**days):
+    return (datetime.now(UTC) - timedelta(**days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_jobs_that_ended_long_ago_are_forgotten_and_their_pictures_are_not(home, capsys):
+    with serving(home) as server:
+        first = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+        server.await_job(first)
+    before = pictures_of(home)
+    assert len(before[1]) == 1
+    ended = (
+        [(ago(days=31), "done")] * 2  # a month ago
+        + [(ago(hours=23), "done")] * 2  # today, before a thousand others
+        + [(ago(hours=25), "failed")] * 1001  # yesterday
+    )
+    with Registry.open(home) as registry:
+        assert registry.jobs.get(first).pictures == (1,)
+        waiting = registry.jobs.add("paint", {"prompt": "x", "plan": {"seeds": [1]}}).id
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        catalog.execute("UPDATE jobs SET finished_at = ? WHERE id = ?", [ago(days=31), first])
+        catalog.executemany(
+            "INSERT INTO jobs (kind, status, priority, request, pictures, attempts, created_at, finished_at) "
+            "VALUES ('generate', ?, 0, '{}', '[]', 1, ?, ?)",
+            [(status, when, when) for when, status in ended],
+        )
+    with serving(home) as server:
+        there = [each["id"] for each in server.ask("GET", "/v1/jobs?limit=1000")["data"]]
+        last = max(there)
+    with Registry.open(home) as registry:
+        kept = registry.jobs.latest(10_000)
+        assert "plan" not in registry.jobs.get(waiting).request  # of a command that has gone
+    assert [each.id for each in kept] == [*range(last, last - 1000, -1), waiting + 4, waiting + 3, waiting]
+    assert pictures_of(home) == before
+
+    assert run(["jobs", "prune", str(last), "--quiet"]) == 0
+    assert capsys.readouterr().out.split() == [str(last)]
+    assert run(["jobs", "prune", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["data"]) == 1002
+    assert run(["jobs", "--all", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert pictures_of(home) == before
+    with Registry.open(home) as registry:
+        number = registry.jobs.add("generate", {"prompt": "x"}).id
+    assert number > last  # none is given twice
+    assert run(["jobs", "prune", str(number)]) == 2
+    assert run(["jobs", "prune", "1"]) == 3

@@ -21,27 +21,38 @@ class Action(StrEnum):
 
     LIST = "list"
     CANCEL = "cancel"
+    PRUNE = "prune"
 
 
 @command(
     gives="list[catalog.jobs.Job]",
     lists=True,
-    examples=["assetctl jobs", "assetctl jobs --all", "assetctl jobs cancel 12", "assetctl jobs --json"],
+    examples=[
+        "assetctl jobs",
+        "assetctl jobs --all",
+        "assetctl jobs cancel 12",
+        "assetctl jobs prune",
+        "assetctl jobs --json",
+    ],
 )
 def app(
     session: Session,
     action: Annotated[Action, typer.Argument(help="What to do.", show_default=True)] = Action.LIST,
-    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Of the jobs to cancel.")] = None,
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Of the jobs that are meant.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Those too that have ended.")] = False,
 ) -> None:
-    """Show what waits for the worker of `assetctl serve` and what it does, or cancel it.
+    """Show what waits for the worker of `assetctl serve` and what it does, cancel it, or forget what has ended.
 
-    Jobs are listed in the order of their turn. They wait in the catalog, whether a server runs or not.
+    Jobs are listed in the order of their turn. They wait in the catalog, whether a server runs or not. Those that
+    ended are forgotten after 30 days, and beyond the last 1,000 after one; `prune` forgets them now, all or those that
+    are named. Pictures stay, and so does the history.
     """
     if action is Action.CANCEL:
         if not numbers:
             raise UsageError("No job was named.", "`assetctl jobs` lists them; `assetctl jobs cancel ID` cancels one.")
         found = [_cancel(session, number) for number in numbers]
+    elif action is Action.PRUNE:
+        found = session.registry.jobs.forget(*(numbers or ()))
     elif numbers:
         found = [session.registry.jobs.get(number) for number in numbers]
     else:
@@ -49,7 +60,7 @@ def app(
 
     def render() -> None:
         if not found:
-            session.out.line("No job waits.")
+            session.out.line("No job has ended." if action is Action.PRUNE else "No job waits.")
             return
         session.out.table(
             ("ID", "STATUS", "WHAT", "CHECKPOINT", "PICTURES", "SINCE"),
@@ -60,21 +71,24 @@ def app(
         )
 
     session.out.result(found, render, [str(job.id) for job in found])
+    if action is Action.PRUNE:
+        session.out.note(f"{len(found)} {'job is' if len(found) == 1 else 'jobs are'} forgotten, and no picture")
     for job in found:
-        if job.error is not None:
+        if job.error is not None and action is not Action.PRUNE:
             session.out.note(f"{job.id} failed: {job.error.get('message')}")
 
 
 def _cancel(session: Session, number: int) -> Job:
     """Cancel a job: by the server that does it, or in the catalog where none runs."""
-    from assetctl.server.serving import is_running  # noqa: PLC0415 - a list needs none
+    from assetctl.server.plans import made_of  # noqa: PLC0415 - a list needs none
+    from assetctl.server.serving import is_running  # noqa: PLC0415 - likewise
 
     home, jobs = session.registry.settings.home, session.registry.jobs
-    jobs.get(number)
+    job = jobs.get(number)
     try:
         Server(home).ask("POST", f"/owner/jobs/{number}/cancel")
     except LostError:
-        job = jobs.cancel(number, left=not is_running(home))
+        job = jobs.cancel(number, made_of(session.registry, job), left=not is_running(home))
     else:
         job = jobs.get(number)
     if job.status == "running":

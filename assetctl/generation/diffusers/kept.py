@@ -21,6 +21,7 @@ from assetctl.files.safetensors import read_header
 from assetctl.generation.diffusers.conditioning import add_embeddings, drop_embeddings, encoders_of
 from assetctl.generation.diffusers.pipeline import load_pipeline, load_vae, set_loras, with_vae
 from assetctl.generation.diffusers.runtime import free_memory, give_back, quiet, told, torch_dtype
+from assetctl.generation.folders import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -310,5 +311,5 @@ def _configuration(folder: Path | None) -> Key | None:
 def _estimate(path: Path, dtype: str) -> int:
     """About how many bytes the networks of a file or folder take."""
     size = torch_dtype(dtype).itemsize
-    files = path.glob("*/*.safetensors") if path.is_dir() else [path]
+    files = files_of(path) if path.is_dir() else [path]
     return sum(size * prod(entry["shape"]) for file in files for entry in read_header(file).tensors.values())

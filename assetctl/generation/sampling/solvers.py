@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from assetctl.generation.sampling.levels import Levels, karras_between
+from assetctl.generation.sampling.noise import Levels, karras_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable
