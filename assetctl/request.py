@@ -259,19 +259,19 @@ def lora_uses(given: Iterable[str] | Mapping[str, float | None]) -> list[Use]:
 
 
 #: Characters of a prompt.
-_LONGEST = 100_000
+MAX_PROMPT = 100_000
 
 
 def refuse_length(*prompts: str | None) -> None:
     """Refuse prompts that nobody writes, and that take long to read.
 
     Raises:
-        UsageError: One is longer than `_LONGEST`.
+        UsageError: One is longer than `MAX_PROMPT`.
     """
     longest = max((len(prompt) for prompt in prompts if prompt), default=0)
-    if longest > _LONGEST:
+    if longest > MAX_PROMPT:
         hint = "A prompt is a few lines: see what was typed or piped."
-        raise UsageError(f"The prompt has {longest} characters: {_LONGEST} are the most.", hint)
+        raise UsageError(f"The prompt has {longest} characters: {MAX_PROMPT} are the most.", hint)
 
 
 #: Pictures of one request.

@@ -93,25 +93,6 @@ def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
     return [(first + each) % (most + 1) for each in range(number)]
 
 
-def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a batch that are a job of this number: one for pictures whose seeds follow each other.
-
-    Pictures of one seed may each have a `variation_seeds` of its own, and then a line.
-    """
-    shared = {name: value for name, value in job.items() if name not in ("seeds", "variation_seeds")}
-    shared["id"] = f"job-{number}"
-    if "variation_seeds" in job:
-        pairs = zip(job["seeds"], job["variation_seeds"], strict=True)
-        return [{**shared, "seed": seed, "variation_seed": variation, "count": 1} for seed, variation in pairs]
-    runs: list[list[int]] = []
-    for seed in job["seeds"]:
-        if runs and seed == runs[-1][-1] + 1 and seed != MAX_SEED + 1 and len(runs[-1]) < MAX_COUNT:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return [{**shared, "seed": run[0], "count": len(run)} for run in runs]
-
-
 def request_of(body: Mapping[str, Any]) -> Request:
     """The request that a body of selection and settings is, for a check.
 

@@ -17,6 +17,12 @@ def app(session: Session) -> None:
             ("SCHEDULE", "COMFYUI", "IN DIFFUSERS"),
             [(each.name, each.comfyui or "-", ", ".join(each.samplers) or "-") for each in found.schedules],
         )
+        notes: dict[str, list[str]] = {}
+        for each in (*found.samplers, *found.schedules):
+            if each.note is not None:
+                notes.setdefault(each.note, []).append(each.name)
+        for note, names in notes.items():
+            session.out.note(f"{', '.join(names)}: {note}.")
         session.out.hint("Every sampler takes every schedule, but where `--flavour diffusers` samples.")
 
     session.out.result(found, render, (each.name for each in found.samplers))

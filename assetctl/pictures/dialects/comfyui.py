@@ -11,7 +11,8 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from assetctl.pictures.graph import HANDING_ON, MODEL_NAMES, Graph, Node, text_with_tags, to_api
+from assetctl.pictures.editor import to_api
+from assetctl.pictures.graph import HANDING_ON, MODEL_NAMES, Graph, Node, text_with_tags
 from assetctl.pictures.parameters import (
     LOST,
     MAX_ASSETS,
