@@ -20,24 +20,21 @@ from assetctl.files.paths import write_json
 from assetctl.generation.bounds import Config, within_bounds
 from assetctl.generation.families import build_of
 from assetctl.generation.folders import (
+    END,
+    START,
     check_model,
+    check_vocabulary,
     checked_vae,
+    find_tokenizer_files,
     hand_over,
     is_complete,
     model_index,
-    see_together,
-    see_widths,
-)
-from assetctl.generation.parts import (
-    END,
-    START,
-    check_vocabulary,
-    find_tokenizer_files,
     read_vocabulary,
+    see_together,
     with_todays_names,
     write_tokenizer,
 )
-from assetctl.generation.weights import see_weights
+from assetctl.generation.weights import see_weights, see_widths
 from assetctl.identify.plugins import family_called
 
 if TYPE_CHECKING:

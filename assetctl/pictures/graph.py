@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from assetctl.pictures.parameters import mapping, sequence
+from assetctl.pictures.parameters import mapping
 from assetctl.prompt.syntax import without_tags
+from assetctl.request import MAX_PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -99,30 +100,38 @@ class Graph:
 
     def _straighten(self) -> None:
         """Have links lead to what is made, past nodes that hand it on, and texts stand joined."""
+        known: dict[tuple[str, int | None], Any] = {}
         through = {
-            key: {name: self._through(value) for name, value in node.inputs.items()} for key, node in self.nodes.items()
+            key: {name: self._through(value, known) for name, value in node.inputs.items()}
+            for key, node in self.nodes.items()
         }
         self.nodes = {key: Node(key, node.kind, through[key]) for key, node in self.nodes.items()}
-        joined = {key: self._joined(node, 0) for key, node in self.nodes.items() if node.kind in _JOINING}
-        for key, text in joined.items():
+        texts: dict[str, str | None] = {}
+        for node in self.nodes.values():
+            if node.kind in _JOINING:
+                self._joined(node, texts)
+        for key, text in texts.items():
             if text is not None:
                 self.nodes[key] = Node(key, "PrimitiveString", {"value": text})
 
-    def _through(self, value: Any) -> Any:  # noqa: ANN401 - any plain value
-        """A value, or the link to what makes it."""
-        for _ in range(_MAX_HOPS):
-            node = self.linked(value)
-            if node is None:
-                return value
-            further: Any = None
-            if node.kind in _PASSING:
-                further = next((each for each in node.inputs.values() if self.linked(each) is not None), None)
-            elif node.kind in _GIVES and isinstance(value[1], int) and 0 <= value[1] < len(_GIVES[node.kind]):
-                further = self.bundled(node, _GIVES[node.kind][value[1]])
-            if further is None:
-                return value
-            value = further
-        return value
+    def _through(self, value: Any, known: dict[tuple[str, int | None], Any], hops: int = 0) -> Any:  # noqa: ANN401
+        """A value, or the link to what makes it; `known` has what was followed before."""
+        node = self.linked(value)
+        if node is None or hops > _MAX_HOPS:
+            return value
+        output = value[1] if isinstance(value[1], int) and node.kind not in _PASSING else None
+        place = node.key, output
+        further: Any = None
+        if place in known:
+            return known[place]
+        if node.kind in _PASSING:
+            further = next((each for each in node.inputs.values() if self.linked(each) is not None), None)
+        elif output is not None and 0 <= output < len(_GIVES.get(node.kind, ())):
+            further = self.bundled(node, _GIVES[node.kind][output])
+        if further is None:
+            return value
+        known[place] = self._through(further, known, hops + 1)
+        return known[place]
 
     def bundle(self, node: Node) -> Iterator[Node]:
         """A node, and those whose bundles it takes up, the nearest first."""
@@ -139,25 +148,29 @@ class Graph:
                 return [each.key, 0]
         return None
 
-    def _joined(self, node: Node, depth: int) -> str | None:
-        """The text of a node that joins texts, where all of them can be read."""
+    def _joined(self, node: Node, known: dict[str, str | None], depth: int = 0) -> str | None:
+        """The text of a node that joins texts, where all of them can be read; `known` has those of such nodes."""
+        if node.key in known or depth > _MAX_JOINED:
+            return known.get(node.key)
+        known[node.key] = None
         names, between = _JOINING[node.kind]
         parts = [node.inputs[name] for name in names if node.inputs.get(name) is not None]
-        said = self._plain_text(node.inputs.get(between, ""), depth)
-        texts = [self._plain_text(each, depth) for each in parts]
-        if said is None or None in texts:
+        said = self._plain_text(node.inputs.get(between, ""), known, depth)
+        found = [text for each in parts if (text := self._plain_text(each, known, depth)) is not None]
+        if said is None or len(found) < len(parts):
             return None
-        found = [each for each in texts if each is not None]
         if node.kind == "Text Concatenate":  # which leaves empty texts out
             said = "\n" if said in ("\n", "\\n") else said
             is_clean = str(node.inputs.get("clean_whitespace", "true")).lower() == "true"
             found = [each for each in (text.strip() if is_clean else text for text in found) if each]
-        return said.join(found)
+        if sum(map(len, found)) + len(said) * len(found) <= MAX_PROMPT:
+            known[node.key] = said.join(found)
+        return known[node.key]
 
-    def _plain_text(self, value: object, depth: int) -> str | None:
+    def _plain_text(self, value: object, known: dict[str, str | None], depth: int) -> str | None:
         node = self.linked(value)
         if node is not None and node.kind in _JOINING:
-            return self._joined(node, depth + 1) if depth < _MAX_JOINED else None
+            return self._joined(node, known, depth + 1)
         found = self.scalar(value, "text")
         return found if isinstance(found, str) else None
 
@@ -379,62 +392,3 @@ def _towards_texts(node: Node, output: int) -> list[Any]:
     if node.kind == "ConditioningZeroOut":
         return []
     return [node.inputs.get(each) for each in (*_CONDITIONING, *_TEXTS)]
-
-
-#: Names of the widgets by class; those of the seed are followed by one that says how it changes.
-_WIDGETS: dict[str, tuple[str, ...]] = {
-    "KSampler": ("seed", "", "steps", "cfg", "sampler_name", "scheduler", "denoise"),
-    "KSamplerAdvanced": (
-        "add_noise", "noise_seed", "", "steps", "cfg", "sampler_name", "scheduler", "start_at_step", "end_at_step",
-    ),
-    "SamplerCustom": ("add_noise", "noise_seed", "", "cfg"),
-    "RandomNoise": ("noise_seed",),
-    "BasicScheduler": ("scheduler", "steps", "denoise"),
-    "KSamplerSelect": ("sampler_name",),
-    "CFGGuider": ("cfg",),
-    "CheckpointLoaderSimple": ("ckpt_name",),
-    "UNETLoader": ("unet_name", "weight_dtype"),
-    "LoraLoader": ("lora_name", "strength_model", "strength_clip"),
-    "LoraLoaderModelOnly": ("lora_name", "strength_model"),
-    "VAELoader": ("vae_name",),
-    "ControlNetLoader": ("control_net_name",),
-    "ControlNetApply": ("strength",),
-    "ControlNetApplyAdvanced": ("strength", "start_percent", "end_percent"),
-    "UpscaleModelLoader": ("model_name",),
-    "CLIPTextEncode": ("text",),
-    "CLIPSetLastLayer": ("stop_at_clip_layer",),
-    "EmptyLatentImage": ("width", "height", "batch_size"),
-    "EmptySD3LatentImage": ("width", "height", "batch_size"),
-    "PrimitiveNode": ("value",),
-    "PrimitiveString": ("value",),
-    "PrimitiveStringMultiline": ("value",),
-}  # fmt: skip
-
-#: Modes of a node that is switched off: never, and bypassed.
-_OFF = (2, 4)
-
-
-def to_api(workflow: object) -> dict[str, Any]:
-    """The nodes of an editor's graph in the API format, as far as their values' names are known."""
-    described = mapping(workflow)
-    links = {}
-    for link in sequence(described.get("links"))[: 8 * MAX_NODES]:
-        if isinstance(link, list) and len(link) >= 3 and isinstance(link[0], int):
-            links[link[0]] = [str(link[1]), link[2]]
-    nodes = {}
-    for node in map(mapping, sequence(described.get("nodes"))[:MAX_NODES]):
-        kind = node.get("type")
-        if isinstance(kind, str) and node.get("mode") not in _OFF:
-            nodes[str(node.get("id"))] = {"class_type": kind, "inputs": _inputs(kind, node, links)}
-    return nodes
-
-
-def _inputs(kind: str, node: dict[str, Any], links: dict[int, list[Any]]) -> dict[str, Any]:
-    values = node.get("widgets_values")
-    found = dict(values) if isinstance(values, dict) else {}
-    found |= {name: each for name, each in zip(_WIDGETS.get(kind, ()), sequence(values), strict=False) if name}
-    for each in map(mapping, sequence(node.get("inputs"))):
-        name, link = each.get("name"), each.get("link")
-        if isinstance(name, str) and isinstance(link, int) and link in links:
-            found[name] = links[link]
-    return found

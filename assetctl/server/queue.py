@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 #: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
 
-#: How often a job is tried: a worker that dies over it twice does so again.
-_TRIES = 2
-
 #: Jobs after each of which those that ended long ago are forgotten.
 _TIDYING = 100
+
+#: How often a job is tried: a worker that dies over it twice does so again.
+_TRIES = 2
 
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000

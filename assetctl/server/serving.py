@@ -367,17 +367,16 @@ def _answer(
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off now is no defect
         threading.Thread(target=queue.close, name="close").start()  # which ends what waits for jobs
 
-    server = make_server(Owner(app, registry, queue, url, end), ready=ready)
-
     def watch() -> None:
         while is_there():
             if ended.wait(_LOOK):
                 return
-        end(signal.SIGTERM, None)
+        end()
 
+    server = make_server(Owner(app, registry, queue, url, end), ready=ready)
+    server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
     ended = threading.Event()
     threading.Thread(target=watch, name="watch", daemon=True).start()
-    server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
     try:
         server.run(list(sockets))
     finally:

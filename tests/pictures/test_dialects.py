@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,6 +73,37 @@ def test_comfyui_graph_with_loops_and_loose_ends_is_read_as_far_as_it_goes(tmp_p
     assert (found.prompt, found.negative_prompt, found.settings["steps"]) == (None, None, 20)
     assert {each.name for each in found.assets if each.role == "lora"} == {"a", "sub/b"}
     assert found.assets[0] == UsedAsset("checkpoint", "sd15/dream")
+
+
+def test_comfyui_graphs_that_multiply_are_read_in_seconds(tmp_path: Path):
+    """Texts joined with themselves, contexts of contexts, subgraphs that hold themselves."""
+    sampler = node("KSampler", steps=4, positive=["0", 4], model=["0", 1], latent_image=["0", 6])
+    doubled = {
+        str(at): node("StringConcatenate", string_a=[str(at + 1), 0], string_b=[str(at + 1), 0]) for at in range(40)
+    }
+    contexts = {
+        str(at): node("Context (rgthree)", base_ctx=[str(at + 1), 0], ctx_01=[str(at * 7 % 3000), 0])
+        for at in range(3000)
+    }
+    within = [{"id": at, "type": "s", "inputs": [{"name": "a", "link": at}]} for at in range(100)]
+    nested = {
+        "id": "s",
+        "inputs": [{"name": "a"}],
+        "nodes": within,
+        "links": [[at, at, 0, -20, at] for at in range(100)],
+    }
+    editor = {"nodes": [{"id": 0, "type": "s"}, {"id": 1, "type": "KSampler"}], "definitions": {"subgraphs": [nested]}}
+    started = time.process_time()
+    for said in (
+        {**doubled, "40": node("PrimitiveString", value="x" * 9000), "x": sampler},
+        {**contexts, "x": sampler},
+    ):
+        found = read(tmp_path, prompt=said)
+        assert found is not None
+        assert found.settings["steps"] == 4
+        assert len(found.prompt or "") < 200_000
+    assert read(tmp_path, workflow=editor) is not None
+    assert time.process_time() - started < 10
 
 
 def test_comfyui_webp_savers_use_exif(tmp_path: Path):

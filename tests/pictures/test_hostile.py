@@ -208,9 +208,9 @@ def test_a_graph_of_links_to_everything_is_read_quickly():
     dense = {
         key: {"class_type": "KSampler", "inputs": {name: [noise.choice(keys), 0] for name in names}} for key in keys
     }
-    start = time.perf_counter()
+    start = time.process_time()
     check(dialects()[-1].read({"prompt": json.dumps(dense)}))
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_links_that_go_in_circles_come_to_an_end(tmp_path: Path):
@@ -231,17 +231,17 @@ def test_thousands_of_decoders_behind_one_long_chain_are_read_quickly():
     chain = {f"r{n}": {"class_type": "Reroute", "inputs": {"": [f"r{n + 1}", 0]}} for n in range(count)}
     decoders = {f"d{n}": {"class_type": "VAEDecode", "inputs": {"vae": ["r0", 0]}} for n in range(count)}
     loaders = {f"v{n}": {"class_type": "VAELoader", "inputs": {"vae_name": f"{n}"}} for n in range(count)}
-    start = time.perf_counter()
+    start = time.process_time()
     check(dialects()[-1].read({"prompt": json.dumps(chain | decoders | loaders)}))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_million_empty_segments_are_not_walked(tmp_path: Path):
     path = tmp_path / "a.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0\0\2" + b"\xff\xe0\0\2" * 10**6)
-    start = time.perf_counter()
+    start = time.process_time()
     check(read_parameters(path))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_huge_dimensions_are_not_decoded(tmp_path: Path):
@@ -255,9 +255,9 @@ def test_huge_dimensions_are_not_decoded(tmp_path: Path):
 
 
 def in_seconds(path: Path) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     check(read_parameters(path))
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def chunks(*kinds_and_data: tuple[bytes, bytes]) -> bytes:
@@ -294,15 +294,15 @@ def test_a_record_of_a_million_blanks_is_read_in_linear_time(tmp_path: Path, bla
     prompt = "a" + blank * (10**6 // len(blank)) + "b"
     save_picture(Image.new("L", (1, 1)), path, "a", {"prompt": prompt})
     assert in_seconds(path) < 3
-    start = time.perf_counter()
+    start = time.process_time()
     tiny_plan = tiny.plan(tiny.asset(path, "checkpoint", "sd1"), prompt, negative=prompt)
     infotext(tiny_plan, 1)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_an_asset_with_thousands_of_sources_keeps_some():
     resources = ", ".join(f'{{"air": "urn:air:{each}", "modelName": "x"}}' for each in range(40_000))
-    start = time.perf_counter()
+    start = time.process_time()
     found = parse_infotext(f"{FIELDS}Civitai resources: [{resources}]")
     assert [len(each.sources) for each in found.assets] == [20]
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -162,7 +162,8 @@ def test_pages_follow_each_other(server, monkeypatch):
 
 
 def test_unknown_pages_and_assets_are_said_so(server):
-    assert server.get("/assets/nobody").status == 404
+    reply = server.get("/assets/%3Cb%3E%60nobody%60")
+    assert (reply.status, b"<code>assetctl list</code>" in reply.body, b"<b>" in reply.body) == (404, True, False)
     assert server.get("/page/files/..%2f__init__.py").status == 404
     assert server.get("/page/files/nothing").status == 404
     assert server.get("/page/choose?kind=nonsense").status == 400

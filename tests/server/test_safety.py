@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
@@ -454,6 +455,26 @@ def test_large_bodies_are_not_all_held_at_once(server, many, monkeypatch):
         each.close()
     time.sleep(0.3)
     assert server.post("/sdapi/v1/png-info", large).status == 422
+
+
+def test_names_and_metadata_of_megabytes_are_not_told_whole(tmp_path):
+    long = "lora_unet_" + "down_blocks_0_" * 100_000
+    headers.write_safetensors(tmp_path / "half.safetensors", {f"{long}.lora_down.weight": [4, 8]})
+    headers.write_safetensors(
+        tmp_path / "told.safetensors",
+        headers.lora({"lora_unet_mid_block_attentions_0_proj_in": (8, 8)}),
+        {"few": "words", "many": "x" * 5_000_000, "more": "words"},
+    )
+    with served(made(tmp_path)) as server:
+        for name in ("half", "told"):
+            data = (tmp_path / f"{name}.safetensors").read_bytes()
+            assert server.post(f"/v1/assets?filename={name}.safetensors", data).status == 201
+        findings = server.post("/v1/check", DAWN | {"loras": {"half": 1}}).data["findings"]
+        assert "damaged_lora" in {each["rule"] for each in findings}
+        assert max(len(each["message"]) for each in findings) < 4000
+        reply = server.get("/v1/assets/told")
+        assert reply.data["metadata"] == {"few": "words"}
+        assert "2 entries are too large" in reply.document["warnings"][0]["message"]
 
 
 def test_who_waits_and_goes_away_leaves_nothing_behind(tmp_path, many, monkeypatch):

@@ -173,7 +173,7 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
 
 
 #: Where fields and a negative prompt begin in a text that lost its lines, with the dots that may stand for one.
-_BEGIN = r"(?:,?\.{1,3}|[ \t])[ \t]{0,3}"
+_BEGIN = r"(?:,?\.{1,3}|[ \t]{1,4})"
 _MIDDLE = re.compile(rf"{_BEGIN}(?=Steps:[ ]?\d{{1,5}}, (?:Sampler|Schedule type|CFG scale|Seed|Size|Model):)")
 _MIDDLE_NEGATIVE = re.compile(rf"{_BEGIN}(?=Negative prompt:)")
 
