@@ -212,9 +212,12 @@ class Registry:
 
         return base_models()
 
-    def search(self, text: str, *, limit: int | None = None, **filters: str | None) -> Sequence[Asset]:
-        """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first."""
-        return self._workspace.catalog.read.search(text, limit=limit, **filters)
+    def search(self, text: str, *, limit: int | None = None, offset: int = 0, **filters: str | None) -> Sequence[Asset]:
+        """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first.
+
+        The next page begins behind as many as `offset` says.
+        """
+        return self._workspace.catalog.read.search(text, limit=limit, offset=offset, **filters)
 
     def count_matches(self, text: str, **filters: str | None) -> int:
         """How many assets `search` would find, counted up to 1,001."""
@@ -832,6 +835,12 @@ class Registry:
             return generate_batch(
                 self._workspace, said, painter, base=base, manifest=Path(file), shard=shard, dry_run=dry_run, run=run
             )
+
+    def made(self, jobs: Iterable[Mapping[str, Any]]) -> Sequence[int]:
+        """The numbers of the pictures that the history has of jobs, as `generate_batch` takes them, of this home."""
+        from assetctl.operations.make.batch import made
+
+        return made(self._workspace, jobs)
 
     @property
     def _to_keep(self) -> int | None:

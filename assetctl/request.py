@@ -258,6 +258,22 @@ def lora_uses(given: Iterable[str] | Mapping[str, float | None]) -> list[Use]:
     return [Use("lora", name, None if weight is None else float(weight)) for name, weight in given.items()]
 
 
+#: Characters of a prompt.
+MAX_PROMPT = 100_000
+
+
+def refuse_length(*prompts: str | None) -> None:
+    """Refuse prompts that nobody writes, and that take long to read.
+
+    Raises:
+        UsageError: One is longer than `MAX_PROMPT`.
+    """
+    longest = max((len(prompt) for prompt in prompts if prompt), default=0)
+    if longest > MAX_PROMPT:
+        hint = "A prompt is a few lines: see what was typed or piped."
+        raise UsageError(f"The prompt has {longest} characters: {MAX_PROMPT} are the most.", hint)
+
+
 #: Pictures of one request.
 MAX_COUNT = 64
 

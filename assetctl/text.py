@@ -51,6 +51,11 @@ def model_path(name: str) -> tuple[str, ...]:
     return tuple(part for part in map(str.strip, parts) if part not in ("", "."))
 
 
+def cut(text: str, most: int) -> str:
+    """So much of a text as anybody reads: its beginning and its end. Names in files may have megabytes."""
+    return text if len(text) <= most else f"{text[: most * 2 // 3]} … {text[-most // 3 :]}"
+
+
 def readable_size(size: float) -> str:
     """Bytes in the unit that suits them."""
     for unit in ("B", "KB", "MB", "GB"):

@@ -63,8 +63,11 @@ def _bare() -> list[Row]:
     import torch  # noqa: PLC0415 - as above
     import torchsde  # noqa: PLC0415 - likewise
 
-    from assetctl.generation.sampling.levels import Levels, karras  # noqa: PLC0415 - likewise
-    from assetctl.generation.sampling.noise import brownian  # noqa: PLC0415 - likewise
+    from assetctl.generation.sampling.noise import (  # noqa: PLC0415 - likewise
+        Levels,
+        brownian,
+        karras,
+    )
     from assetctl.generation.sampling.programs import course, first_and_between  # noqa: PLC0415 - likewise
     from assetctl.options import filled  # noqa: PLC0415 - likewise
 
@@ -114,8 +117,8 @@ def _sides(home: Path) -> Sides:
     from diffusers import EulerAncestralDiscreteScheduler  # noqa: PLC0415 - imports torch
 
     from assetctl import Registry, Request  # noqa: PLC0415 - likewise
-    from assetctl.generation.diffusers.flavoured import Painter  # noqa: PLC0415 - likewise
-    from assetctl.generation.diffusers.session import Loaded, Session  # noqa: PLC0415 - likewise
+    from assetctl.generation.diffusers.kept import Loaded  # noqa: PLC0415 - likewise
+    from assetctl.generation.diffusers.session import Painter, Session  # noqa: PLC0415 - likewise
     from assetctl.options import complete  # noqa: PLC0415 - likewise
     from assetctl.run import silent  # noqa: PLC0415 - likewise
 

@@ -41,7 +41,8 @@ _GLANCE = 0.2
 
 #: How each connection is set up, by what it is for.
 _PRAGMAS = {
-    "read": ("query_only = ON", "temp_store = MEMORY"),  # the disk may be full
+    # the disk may be full; and a page of a large list is put together of a thousand of the file's
+    "read": ("query_only = ON", "temp_store = MEMORY", "cache_size = -8000"),
     # in WAL mode NORMAL is safe, and commits need not wait for the disk
     "write": ("foreign_keys = ON", "synchronous = NORMAL", "temp_store = MEMORY"),
     # a table that others belong to, or a view reads, may give way to another of its name; see `models.upgrade`

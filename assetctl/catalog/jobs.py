@@ -27,9 +27,6 @@ _HAS_ENDED = "status IN ('done', 'failed', 'cancelled')"
 #: Days after which a job that has ended is forgotten; how many stay so long, and for how many days the others do.
 _MONTH, _MOST, _DAY = 30, 1000, 1
 
-#: How often a job is tried: a worker that dies over it twice does so again.
-_TRIES = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -146,11 +143,12 @@ class Jobs(Asking):
             )
         return self.get(number)
 
-    def cancel(self, number: int, *, left: bool = False) -> Job:
+    def cancel(self, number: int, pictures: Sequence[int] = (), *, left: bool = False) -> Job:
         """Let a job that waits not begin. One that runs is stopped by whoever runs it; see `Queue.cancel`.
 
         Args:
             number: Of the job.
+            pictures: Those that there are of it: it may have been begun before.
             left: Whether nobody runs any: then one that seems to run was left so by a server that has ended.
 
         Raises:
@@ -159,9 +157,9 @@ class Jobs(Asking):
         self.get(number)
         with self._write() as tx:
             tx.connection.execute(
-                "UPDATE jobs SET status = 'cancelled', finished_at = ? "
+                "UPDATE jobs SET status = 'cancelled', pictures = ?, finished_at = ? "
                 "WHERE id = ? AND (status = 'queued' OR ? AND status = 'running')",
-                [_now(), number, left],
+                [orjson.dumps(list(pictures)).decode(), _now(), number, left],
             )
         return self.get(number)
 
@@ -176,7 +174,7 @@ class Jobs(Asking):
                 "WHERE kind = 'paint' AND status IN ('queued', 'running')",
                 [_now()],
             )
-        self.put_back(None)
+        self.put_back(counts=False)
 
     def forget(self, *numbers: int) -> list[Job]:
         """Let jobs be known no more that have ended: those of these numbers, or all. Their pictures stay what they are.
@@ -211,29 +209,14 @@ class Jobs(Asking):
                 f"UPDATE jobs SET request = json_remove(request, '$.plan') WHERE kind = 'paint' AND {_HAS_ENDED}"
             )
 
-    def put_back(self, reason: Mapping[str, Any] | None) -> list[int]:
-        """Let what was running when its worker ended wait again, once; then it fails of that.
-
-        Args:
-            reason: What it fails of; `None` where it was no fault of the job, and so no try.
-
-        Returns:
-            The numbers of those that failed.
-        """
+    def put_back(self, *, counts: bool) -> None:
+        """Let what was running wait again; whether that `counts` as a try, or was no fault of the job."""
         with self._write() as tx:
-            if reason is None:
-                tx.connection.execute(
-                    "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1 "
-                    "WHERE status = 'running'"
-                )
-                return []
-            failed = tx.connection.execute(
-                "UPDATE jobs SET status = 'failed', error = ?, finished_at = ? "
-                "WHERE status = 'running' AND attempts >= ? RETURNING id",
-                [orjson.dumps(dict(reason)).decode(), _now(), _TRIES],
-            ).fetchall()
-            tx.connection.execute("UPDATE jobs SET status = 'queued', started_at = NULL WHERE status = 'running'")
-        return [row[0] for row in failed]
+            tx.connection.execute(
+                "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - ? "
+                "WHERE status = 'running'",
+                [not counts],
+            )
 
     def _jobs(self, rest: str, values: Sequence[object]) -> list[Job]:
         rows = self._rows(f"SELECT {', '.join(_COLUMNS)} FROM jobs {rest}", values, _COLUMNS)

@@ -44,6 +44,12 @@ class Row(DeclarativeBase):
     type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012 - SQLAlchemy's own protocol
 
 
+_SHELF = (
+    "kind || char(31) || coalesce(family, '') || char(31) || coalesce(format, '') || char(31) || in_store "
+    "|| char(31) || coalesce(base_model, '')"
+)
+
+
 class AssetRow(Row):
     """One asset, as it counts: what was identified, with what a person overrode on top."""
 
@@ -51,12 +57,10 @@ class AssetRow(Row):
     __table_args__ = (
         CheckConstraint("size >= 0", name="size"),
         CheckConstraint("name <> ''", name="name"),
-        # the migration gives the first columns of the indexes NOCASE, which the ORM cannot compare
-        Index(None, "kind", "name"),
-        Index(None, "family", "name"),
-        Index(None, "base_model", "name"),
-        Index(None, "family", "kind", "name", "base_model"),
-        Index(None, "size", "name"),  # the largest first
+        # the largest, and the last used, come first
+        *(Index(None, *shelf, *order) for order in (("size", "name"), ("used", "name")) for shelf in ((), ("shelf",))),
+        Index(None, "shelf", "name"),
+        Index(None, "shelf", "added_at"),
         Index("ix_assets_stored", "path", sqlite_where=text("in_store")),
         _NEVER_AGAIN,
     )
@@ -79,6 +83,8 @@ class AssetRow(Row):
     added_at: Mapped[str] = mapped_column(index=True)
     updated_at: Mapped[str]
     alias: Mapped[str | None]
+    used: Mapped[int] = mapped_column(server_default=text("0"))
+    shelf: Mapped[str | None] = mapped_column(Computed(_SHELF, persisted=False))
 
 
 class FileRow(Row):

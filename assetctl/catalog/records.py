@@ -150,7 +150,7 @@ _BY_KIND: dict[Kinds, Callable[[Any], bool]] = {
 
 
 def _columns(table: str) -> dict[str, Callable[[Any], bool]]:
-    own = some(table, "id", "asset_id")
+    own = some(table, "id", "asset_id", "used")  # the last follows from the pictures
     return {name: _NARROWER.get(name) or _BY_KIND[kinds] for name, kinds in own.items()}
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 30.0
 
 #: The schema that this version of assetctl works with: the newest file in `migrations/versions`.
-HEAD = "0010"
+HEAD = "0011"
 
 #: The first schema that has the triggers below.
 _WITH_TRIGGERS = "0007"
@@ -44,12 +44,16 @@ ANYTHING: Kinds = frozenset({str, bytes, int, float, NoneType})
 #: What identification fills in and a person may override.
 IDENTIFIED = ("kind", "family", "base_model", "variant", "prediction", "format", "layout")
 
+#: What all assets of one shelf have in common. Those of a shelf are found by an index in each order of a list, so that
+#: a page of any of these, alone or together, is put together of a few shelves' first ones.
+SHELVED = ("kind", "family", "format", "in_store", "base_model")
+
 #: Every table, its columns in order, and what these hold. What is computed of another column is not among them.
 TABLES: dict[str, dict[str, Kinds]] = {
     "assets": {
         "id": NUMBER, "name": TEXT, "kind": TEXT, **dict.fromkeys(IDENTIFIED[1:], TEXT_OR_NONE), "path": TEXT,
         "size": NUMBER, "sha256": TEXT_OR_NONE, "in_store": NUMBER, "default_weight": REAL_OR_NONE,
-        "notes": TEXT_OR_NONE, "added_at": TEXT, "updated_at": TEXT, "alias": TEXT_OR_NONE,
+        "notes": TEXT_OR_NONE, "added_at": TEXT, "updated_at": TEXT, "alias": TEXT_OR_NONE, "used": NUMBER,
     },
     "files": {
         "id": NUMBER, "asset_id": NUMBER, "path": TEXT, "role": TEXT, "size": NUMBER, "mtime_ns": NUMBER,
@@ -144,7 +148,10 @@ def _labels_trigger(table: str, event: str, which: str) -> str:
     )
 
 
-#: The triggers, as the migrations make them: they keep the index of words and the time of change.
+#: An asset knows the last picture that it was used for.
+_USED = "UPDATE assets SET used = new.generation_id WHERE id = new.asset_id AND used < new.generation_id"
+
+#: The triggers, as the migrations make them: they keep the index of words, the time of change, and the last use.
 _TRIGGERS = (
     _trigger(
         "assets_change",
@@ -168,6 +175,8 @@ _TRIGGERS = (
             ("delete", "= old.asset_id"),
         )
     ),
+    _trigger("uses_insert", "AFTER INSERT ON generation_assets", _USED),
+    _trigger("uses_update", "AFTER UPDATE OF asset_id ON generation_assets", _USED),
 )
 
 

@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,8 +86,9 @@ IN_SHORT = {
 }
 
 
+@cache
 def load(name: str) -> Any:  # noqa: ANN401 - Typer's own
-    """The command of this name; its module is imported now."""
+    """The command of this name; its module is imported when it is first asked for."""
     module = importlib.import_module(f"assetctl.cli.commands.{COMMANDS[name]}")
     command: Any = typer.main.get_command(module.app)  # Typer reads the panel, of which Click does not know
     panel = next(each for each, names in PANELS.items() if name in names)
@@ -94,31 +96,16 @@ def load(name: str) -> Any:  # noqa: ANN401 - Typer's own
     return command
 
 
-class LazyCommands(dict[str, Any]):
-    """Commands by name; a command's module is imported when it is asked for."""
-
-    def __missing__(self, name: str) -> object:
-        """Load a command that is asked for the first time."""
-        if name not in COMMANDS:
-            raise KeyError(name)
-        self[name] = command = load(name)
-        return command
-
-
 class LazyGroup(TyperGroup):
     """A group that knows its commands by name before it has loaded any."""
-
-    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - whatever Typer passes on
-        super().__init__(**attributes)
-        self.commands = LazyCommands(dict.fromkeys(()))
 
     def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - Typer's signature
         """Names, in the order of `--help`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: object, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - Typer's signature
-        """The command of this name, loaded now."""
-        return self.commands[cmd_name] if cmd_name in COMMANDS else None
+        """The command of this name."""
+        return load(cmd_name) if cmd_name in COMMANDS else None
 
 
 app = typer.Typer(

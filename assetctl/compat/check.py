@@ -27,6 +27,7 @@ from assetctl.files.headers import read_any_header
 from assetctl.files.safetensors import Header, read_header
 from assetctl.identify import identify_header
 from assetctl.prompt import ParsedPrompt, parse_prompt
+from assetctl.text import cut
 from assetctl.types import CheckReport, Finding
 
 if TYPE_CHECKING:
@@ -55,8 +56,12 @@ class Rule:
 
     def finding(self, severity: Severity, message: str, hint: str | None, *assets: Asset) -> Finding:
         """What this rule says of `assets`."""
-        return Finding(self.name, severity, tuple(asset.name for asset in assets), message, hint)
+        hint = None if hint is None else cut(hint, _LONGEST)
+        return Finding(self.name, severity, tuple(asset.name for asset in assets), cut(message, _LONGEST), hint)
 
+
+#: Characters of a message: a name in a file may have megabytes.
+_LONGEST = 3000
 
 _NETWORKS = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
 
@@ -443,4 +448,4 @@ def _asked(module: RuleModule, context: Context) -> Iterator[Finding]:
     try:
         yield from module.check(context)
     except AssetctlError as error:
-        yield Finding(module.RULE.name, "error", (), error.message, error.hint)
+        yield module.RULE.finding("error", error.message, error.hint)

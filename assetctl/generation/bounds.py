@@ -1,4 +1,4 @@
-"""What a configuration may ask for: nothing is built on the word of a file before its numbers are looked at.
+"""What a configuration, or a LoRA, may ask for: nothing is built on the word of a file before that is looked at.
 
 A model folder is anyone's, and its configurations decide how many layers are built and how wide they are. Each key that
 takes memory or time has its bounds here, far beyond any model that was published; of others, only plain values are
@@ -11,13 +11,18 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UnusableError
+from assetctl.files.safetensors import FLOATS, NUMBERS
+from assetctl.tensors.adapters import EMBEDDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from assetctl.files.safetensors import Header
 
 Config = dict[str, Any]
 
@@ -350,3 +355,57 @@ def _is_plain(value: object) -> bool:
     if value is None or isinstance(value, bool) or _is_word(value):
         return True
     return isinstance(value, int | float) and abs(value) <= _LARGEST  # which neither NaN nor infinity is
+
+
+#: What would be an expression rather than a name, where peft looks for modules of a name.
+_EXPRESSION = re.compile(r"[\\()\[\]{}*+?|^$\x00-\x1f]")
+#: Its characters, but for what stands between names: looked for one by one, they cost a tenth of an expression.
+_MARKS = [char for char in map(chr, range(128)) if _EXPRESSION.match(char) and char != "\n"]
+
+#: What an alpha may be written as.
+_WHOLE = ("I16", "I32", "I64", "U8", "I8")
+
+_ELSEWHERE = "Fetch it again, or leave it out."
+
+
+#: How tensors end of changes that diffusers would stumble over, though it applies what is beside them.
+_NOT_READ = {
+    ".lora_mid.weight": "convolutions in three parts",
+    ".mid.weight": "convolutions in three parts",
+    ".lora_up.bias": "biases of its own",
+    ".reshape_weight": "reshaped weights",
+}
+
+
+def check_lora(name: str, header: Header) -> None:
+    """Look at the names and the numbers of a LoRA's tensors, whose names peft takes for expressions.
+
+    Args:
+        name: What the LoRA is called.
+        header: Its.
+
+    Raises:
+        UnusableError: A name or a kind of number is none that a trainer writes.
+    """
+    tensors = header.tensors
+    names = header.names
+    if any(mark in names for mark in _MARKS) or names.count("\n") != len(tensors) + 1:
+        odd = next((each for each in tensors if _EXPRESSION.search(each) and not each.startswith(EMBEDDINGS)), None)
+        if odd is not None:  # embeddings that came along are not handed over, and `.*` ends their names
+            raise UnusableError(f"The LoRA {name} has a tensor of an unknown name: {odd[:60]!r}.", _ELSEWHERE)
+    if header.has_empty:  # without a byte in it, it could claim any rank
+        empty = next(tensor for tensor, entry in tensors.items() if 0 in entry["shape"])
+        raise UnusableError(f"The LoRA {name} is damaged: {empty} is empty.", _ELSEWHERE)
+    if (what := next((what for ending, what in _NOT_READ.items() if f"{ending}\n" in names), None)) is not None:
+        hint = "Leave it out, or convert it to a plain LoRA with a tool such as sd-scripts."
+        raise UnusableError(f"The LoRA {name} has {what}, which diffusers does not apply.", hint)
+    alphas = [tensor for tensor in tensors if tensor.endswith(".alpha")]
+    if (odd := next((alpha for alpha in alphas if prod(tensors[alpha]["shape"]) != 1), None)) is not None:
+        raise UnusableError(f"The LoRA {name} is damaged: {odd} is not one number.", _ELSEWHERE)
+    if header.kinds <= FLOATS:
+        return
+    for tensor, entry in tensors.items():
+        kind = entry["dtype"]
+        if kind not in FLOATS and not (tensor.endswith("alpha") and kind in _WHOLE):
+            held = NUMBERS.get(kind, kind)
+            raise UnusableError(f"The LoRA {name} cannot be used: {tensor} holds {held}.", _ELSEWHERE)

@@ -7,19 +7,25 @@ configurations whose every value was looked at, a tokenizer's words. Weights are
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from contextlib import suppress
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from assetctl.errors import UnusableError
-from assetctl.files.paths import read_object, write_json
+from assetctl.files.paths import read_bytes, read_object, write_json
+from assetctl.files.safetensors import read_header
 from assetctl.generation.bounds import Config, refuse_code, shown_value, within_bounds
 from assetctl.generation.families import build_of
-from assetctl.generation.parts import SPECIAL, copy_tokenizer, link_weights, read_tokenizer, tensors_of, weight_files
-from assetctl.generation.weights import DEFAULTS, see_weights
+from assetctl.generation.weights import DEFAULTS, see_weights, see_widths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     #: Sees that a part of a single file is as a configuration, and the file that it was read from, have it.
@@ -311,57 +317,321 @@ def _write_part(into: Path, config: Config, part: str) -> None:
     write_json(into / name, DEFAULTS.get(part, {}) | config)
 
 
-def see_widths(
-    tensors: Mapping[str, Mapping[str, Any]], config: Config, part: str, path: Path, called: Callable[[str], str] = str
-) -> None:
-    """Compare the widths that a configuration names with those of the tensors that show them, to name its key.
+#: Kinds of weights: how their files are called, by the component's library.
+_WEIGHTS = {"diffusers": "diffusion_pytorch_model", "transformers": "model"}
 
-    Args:
-        tensors: What there is.
-        config: Of the part, within bounds.
-        part: `unet`, `vae` or a text encoder.
-        path: What the configuration was read from.
-        called: What diffusers' name of a tensor is among `tensors`.
+_MAX_SHARDS = 256
+
+
+def weight_files(folder: Path, library: str) -> dict[str, Path]:
+    """The safetensors files of a component's weights, of one variant, by the names under which they are handed over.
+
+    The variant without a name goes before others, and one file before many.
 
     Raises:
-        UnusableError: One is another.
+        UnusableError: There are none, too many, or not all of the pieces that there should be.
     """
-    wanted = _text_widths(config) if part.startswith("text_encoder") else _widths(config, part)
-    for key, value, name, axis in wanted:
-        entry = tensors.get(called(name))
-        shape = () if entry is None else entry["shape"]
-        if entry is not None and (len(shape) <= axis or shape[axis] != value):
-            raise UnusableError(
-                f"{path} does not fit its weights: its {key} is {shown_value(value)}, and {name} is "
-                f"{'x'.join(map(str, shape))}.",
-                _ANOTHER,
-            )
+    name = _WEIGHTS[library]
+    pattern = re.compile(rf"{re.escape(name)}(\.\w{{1,32}})?(?:-(\d{{5}})-of-(\d{{5}}))?(\.\w{{1,32}})?\.safetensors")
+    found = [(match, path) for path in folder.glob("*.safetensors") if (match := pattern.fullmatch(path.name))]
+    if not found or len(found) > _MAX_SHARDS:
+        what = "none of its weights are in a safetensors file" if not found else "its weights are in too many pieces"
+        pickles = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+        raise UnusableError(
+            f"{folder.parent} could not be loaded: of its {folder.name}, {what}.",
+            "Pickled weights (.bin) are never loaded: look for the same model with safetensors files."
+            if pickles
+            else _FETCH,
+        )
+    first = min(match[1] or match[4] or "" for match, _ in found)
+    chosen = [(match, path) for match, path in found if (match[1] or match[4] or "") == first]
+    if (whole := next((path for match, path in chosen if match[2] is None), None)) is not None:
+        return {f"{name}.safetensors": whole}
+    count = max(int(match[3]) for match, _ in chosen)
+    pieces = {f"{name}-{int(match[2]):05}-of-{count:05}.safetensors": path for match, path in sorted(chosen, key=_path)}
+    if len(pieces) != count:
+        message = (
+            f"{folder.parent} could not be loaded: of its {folder.name}, {len(pieces)} of {count} pieces are there."
+        )
+        raise UnusableError(message, _FETCH)
+    return pieces
 
 
-def _widths(config: Config, part: str) -> Iterator[tuple[str, int, str, int]]:
-    """Key, value, and the tensor and its dimension that must be so long, of a UNet or VAE."""
-    channels = config.get("block_out_channels", [320, 640, 1280, 1280] if part == "unet" else [64])
-    if part == "unet":
-        yield "block_out_channels", channels[0], "conv_in.weight", 0
-        yield "in_channels", config.get("in_channels", 4), "conv_in.weight", 1
-        yield "out_channels", config.get("out_channels", 4), "conv_out.weight", 0
-        width = config.get("cross_attention_dim", 1280)
-        if isinstance(width, int):
-            name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-            yield "cross_attention_dim", width, name, 1
-    else:
-        yield "block_out_channels", channels[0], "encoder.conv_in.weight", 0
-        yield "in_channels", config.get("in_channels", 3), "encoder.conv_in.weight", 1
-        yield "out_channels", config.get("out_channels", 3), "decoder.conv_out.weight", 0
-        yield "latent_channels", config.get("latent_channels", 4), "decoder.conv_in.weight", 1
+_FETCH = "Fetch it again, or choose another checkpoint."
+
+_path = itemgetter(1)
+
+#: What diffusers called the attention of a VAE once: it still reads that, where the weights are in one file.
+_FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
-def _text_widths(config: Config) -> Iterator[tuple[str, int, str, int]]:
-    """The same of a text encoder."""
-    full = DEFAULTS["text_encoder"] | config
-    words, places = "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
-    yield "vocab_size", full["vocab_size"], words, 0
-    yield "hidden_size", full["hidden_size"], words, 1
-    yield "max_position_embeddings", full["max_position_embeddings"], places, 0
-    yield "intermediate_size", full["intermediate_size"], "encoder.layers.0.mlp.fc1.weight", 0
-    yield "projection_dim", full["projection_dim"], "text_projection.weight", 0
+def tensors_of(folder: Path, library: str) -> dict[str, Mapping[str, Any]]:
+    """The tensors of a component, from all its pieces, as its class of today calls them.
+
+    Raises:
+        UnusableError: As `weight_files` does.
+        FileError: A file is refused or corrupt.
+    """
+    files = weight_files(folder, library).values()
+    there: dict[str, Mapping[str, Any]] = {}
+    for file in files:
+        there |= read_header(file).tensors
+    if library == "transformers":
+        return {name.removeprefix("text_model."): entry for name, entry in there.items()}
+    return there if len(files) > 1 else with_todays_names(there)
+
+
+def with_todays_names(tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Tensors of diffusers' VAE, those that older releases wrote under the names that they have today."""
+    there = dict(tensors)
+    for name in [name for name in there if ".attentions." in name]:
+        former = next((each for each in _FORMER if each in name), None)
+        if former is not None:
+            there[name.replace(former, _FORMER[former])] = there[name]
+    return there
+
+
+def link_weights(folder: Path, library: str, into: Path) -> None:
+    """Make a component's weights appear in `into`, with an index of ours where they are in pieces.
+
+    Raises:
+        UnusableError: As `weight_files` does.
+        FileError: A piece is refused or corrupt.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    files = weight_files(folder, library)
+    for name, path in files.items():
+        link(path.resolve(), into / name)
+    if len(files) > 1:
+        table = {tensor: name for name, path in files.items() for tensor in read_header(path).tensors}
+        write_json(into / f"{_WEIGHTS[library]}.safetensors.index.json", {"metadata": {}, "weight_map": table})
+
+
+def link(path: Path, there: Path) -> None:
+    """Make a file appear in another place."""
+    for way in (os.symlink, os.link):
+        try:
+            way(path, there)
+        except OSError:
+            continue
+        return
+    shutil.copyfile(path, there)  # Windows, without the right to make links, and on another drive
+
+
+_FILES = ("vocab.json", "merges.txt")
+
+START = "<|startoftext|>"
+END = "<|endoftext|>"
+
+#: CLIP's own vocabulary has 1.1 MB.
+_MAX_VOCABULARY = 16 * 2**20
+_MOST_WORDS, _MOST_ADDED = 2**20, 4096
+
+#: Characters of a word of it; tokens of a chunk: fewer are no prompt, more are no limit.
+_LONGEST_WORD, _SHORTEST, _LONGEST = 512, 8, 2**16
+
+#: Classes and special tokens that a tokenizer's configuration may name.
+_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
+SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+#: How a word that was added is found in a text, unless it says so.
+_PLAIN = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": True}
+
+_NAME_ANOTHER = (
+    "Name a folder that holds CLIP's vocab.json and merges.txt, or put the checkpoint's own configuration beside it "
+    "as NAME.config/."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerSource:
+    """A folder with `vocab.json` and `merges.txt`; `own` if it is the checkpoint's own, configuration and all."""
+
+    folder: Path
+    own: bool
+
+
+def find_tokenizer_files(folder: Path | None, part: str, checkpoint: Path) -> TokenizerSource:
+    """The files of `part`, `tokenizer` or `tokenizer_2`, in `folder` or below it.
+
+    Raises:
+        UnusableError: `folder` has none.
+    """
+    candidates = [] if folder is None else [folder / part, folder / "tokenizer", folder]
+    for candidate in candidates:
+        if all((candidate / name).is_file() for name in _FILES):
+            own = candidate.name == part and candidate != folder
+            return TokenizerSource(candidate, own and (candidate / "tokenizer_config.json").is_file())
+    raise UnusableError(f"There is no tokenizer for {checkpoint}.", _NAME_ANOTHER)
+
+
+def read_vocabulary(folder: Path, rows: int, checkpoint: Path) -> dict[str, int]:
+    """The vocabulary in `folder`: word to number.
+
+    Raises:
+        UnusableError: It is damaged, or has not one word for each of the checkpoint's `rows`.
+    """
+    path = folder / "vocab.json"
+    vocabulary = _checked_vocabulary(read_object(path, folder.parent, _MAX_VOCABULARY), path)
+    if len(vocabulary) != rows:
+        raise UnusableError(f"{path} has {len(vocabulary)} words, and {checkpoint} knows {rows}.", _NAME_ANOTHER)
+    return vocabulary
+
+
+def check_vocabulary(folder: Path, rows: int, checkpoint: Path) -> None:
+    """See that `read_vocabulary` would read one; a file is read once, as long as it stays as it is.
+
+    Raises:
+        UnusableError: As `read_vocabulary` does.
+    """
+    with suppress(OSError):
+        status = (folder / "vocab.json").stat()
+        if _counted.get(folder) == (status.st_size, status.st_mtime_ns, rows):
+            return
+        read_vocabulary(folder, rows, checkpoint)
+        _counted[folder] = (status.st_size, status.st_mtime_ns, rows)
+        return
+    read_vocabulary(folder, rows, checkpoint)
+
+
+#: Size, time and number of words of the vocabularies that were read.
+_counted: dict[Path, tuple[int, int, int]] = {}
+
+
+def write_tokenizer(source: TokenizerSource, into: Path, pad: str, length: int) -> None:
+    """Write a tokenizer folder: the vocabulary, with the family's padding and `length` tokens a chunk.
+
+    A checkpoint's own tokenizer keeps its own settings.
+
+    Raises:
+        UnusableError: It is damaged.
+    """
+    if source.own:
+        copy_tokenizer(source.folder, source.folder.parent, into)
+        return
+    config = {
+        "tokenizer_class": "CLIPTokenizer",
+        "bos_token": START,
+        "eos_token": END,
+        "unk_token": END,
+        "pad_token": pad,
+        "do_lower_case": True,
+        "model_max_length": length,
+    }
+    vocabulary, merges = _read_words(source.folder, source.folder.parent)
+    _write(into, vocabulary, merges, config)
+
+
+def copy_tokenizer(folder: Path, root: Path, into: Path) -> None:
+    """Write what may be used of the tokenizer in `folder`: its words, its special tokens, and how long a chunk is.
+
+    A `tokenizer.json` is read for its words alone: the expressions in it, by which text is cut, are CLIP's anyway.
+
+    Args:
+        folder: With `vocab.json` and `merges.txt`, or `tokenizer.json`.
+        root: The model's folder.
+        into: Where to.
+
+    Raises:
+        UnusableError: It is damaged, or asks for code.
+    """
+    _write(into, *read_tokenizer(folder, root))
+
+
+def read_tokenizer(folder: Path, root: Path) -> tuple[dict[str, int], list[str], dict[str, Any]]:
+    """Words, merges and settings of the tokenizer in `folder`; see `copy_tokenizer`.
+
+    Raises:
+        UnusableError: It is damaged, or asks for code.
+    """
+    vocabulary, merges = _read_words(folder, root)
+    return vocabulary, merges, _settings(folder, root)
+
+
+def _write(into: Path, vocabulary: dict[str, int], merges: list[str], config: dict[str, Any]) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    (into / "vocab.json").write_bytes(orjson.dumps(vocabulary))
+    (into / "merges.txt").write_bytes("\n".join(["#version: 0.2", *merges, ""]).encode())
+    (into / "tokenizer_config.json").write_bytes(orjson.dumps(config, option=orjson.OPT_INDENT_2))
+
+
+def _read_words(folder: Path, root: Path) -> tuple[dict[str, int], list[str]]:
+    path = folder / "vocab.json"
+    if path.exists() or not (folder / "tokenizer.json").exists():
+        vocabulary = _checked_vocabulary(read_object(path, root, _MAX_VOCABULARY), path)
+        text = read_bytes(folder / "merges.txt", root, _MAX_VOCABULARY).decode("utf-8", "replace")
+        # split at line ends alone: some merges are of characters that Python takes for others
+        lines = [line.removesuffix("\r") for line in text.split("\n")]
+        return vocabulary, [line for line in lines if line and not line.startswith("#version")]
+    path = folder / "tokenizer.json"
+    model = read_object(path, root, _MAX_VOCABULARY).get("model")
+    words, merges = (model.get("vocab"), model.get("merges")) if isinstance(model, dict) else (None, None)
+    if not isinstance(words, dict) or not isinstance(merges, list):
+        raise UnusableError(f"{path} is not CLIP's tokenizer: it holds no words and merges.", _NAME_ANOTHER)
+    joined = [" ".join(pair) if isinstance(pair, list) and all(map(_is_text, pair)) else pair for pair in merges]
+    if not all(map(_is_text, joined)):
+        raise UnusableError(f"{path} is not CLIP's tokenizer: not all its merges are text.", _NAME_ANOTHER)
+    return _checked_vocabulary(words, path), joined
+
+
+def _checked_vocabulary(vocabulary: dict[str, Any], path: Path) -> dict[str, int]:
+    numbers = all(type(number) is int and 0 <= number < _MOST_WORDS for number in vocabulary.values())
+    if not numbers or len(vocabulary) > _MOST_WORDS or not vocabulary.keys() >= {START, END}:
+        raise UnusableError(f"{path} is not a CLIP vocabulary.", _NAME_ANOTHER)
+    return vocabulary
+
+
+def _settings(folder: Path, root: Path) -> dict[str, Any]:
+    """What a tokenizer's configuration says of special tokens and lengths, and nothing else of it."""
+    path, special = folder / "tokenizer_config.json", folder / "special_tokens_map.json"
+    config = read_object(path, root) if path.exists() else {}
+    refuse_code(config, path)
+    if config.get("tokenizer_class", "CLIPTokenizer") not in _CLASSES:
+        name = f"{config['tokenizer_class']!r:.60}"
+        raise UnusableError(f"{path} cannot be used: its tokenizer_class is {name}.", _NAME_ANOTHER)
+    added = config.get("added_tokens_decoder")
+    if added is None and special.exists():
+        config |= read_object(special, root)
+    kept: dict[str, Any] = {"tokenizer_class": "CLIPTokenizer"}
+    kept |= {key: _token(config[key], key, path) for key in SPECIAL if config.get(key) is not None}
+    length = config.get("model_max_length")
+    if isinstance(length, int | float) and length < _LONGEST:  # where there is no limit, a huge number stands
+        if not (type(length) is int and length >= _SHORTEST):
+            raise UnusableError(f"{path} cannot be used: its model_max_length is {length}.", _NAME_ANOTHER)
+        kept["model_max_length"] = length
+    extra = _added(folder, root)
+    if added is not None or extra:
+        kept["added_tokens_decoder"] = _decoder(added or {}, path) | extra
+    return kept
+
+
+def _added(folder: Path, root: Path) -> dict[str, Any]:
+    """Words that were added after training, as older releases of transformers note them."""
+    path = folder / "added_tokens.json"
+    if not path.exists():
+        return {}
+    words = read_object(path, root)
+    if len(words) > _MOST_ADDED or not all(type(n) is int and 0 <= n < _MOST_WORDS for n in words.values()):
+        raise UnusableError(f"{path} is not a list of added words.", _NAME_ANOTHER)
+    return {str(number): _PLAIN | {"content": word, "special": False} for word, number in words.items()}
+
+
+def _decoder(added: object, path: Path) -> dict[str, Any]:
+    if not isinstance(added, dict) or len(added) > _MOST_ADDED or not all(re.fullmatch(r"\d{1,7}", n) for n in added):
+        raise UnusableError(f"{path} cannot be used: its added_tokens_decoder is not a list of words.", _NAME_ANOTHER)
+    return {number: _token(each, "added_tokens_decoder", path) for number, each in added.items()}
+
+
+def _token(value: object, key: str, path: Path) -> str | dict[str, Any]:
+    """A special token: a word, or a word with how it is found in a text."""
+    if _is_text(value):
+        return str(value)
+    if isinstance(value, dict) and _is_text(value.get("content")):
+        flags = {name: value[name] for name in (*_PLAIN, "special") if isinstance(value.get(name), bool)}
+        marked = {} if key == "added_tokens_decoder" else {"__type": "AddedToken"}
+        return marked | {"content": value["content"]} | flags
+    raise UnusableError(f"{path} cannot be used: its {key} is not a word.", _NAME_ANOTHER)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_WORD

@@ -19,9 +19,10 @@ import orjson
 
 from assetctl.errors import UnusableError
 from assetctl.files.safetensors import FLOATS, NUMBERS
+from assetctl.generation.bounds import shown_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     Shape = list[int]
@@ -536,3 +537,59 @@ def _projecting_text(rows: _Rows, config: Config) -> None:
 
 
 _DESCRIBE = {"unet": _unet, "vae": _vae, "text_encoder": _text, "text_encoder_2": _projecting_text}
+
+
+def see_widths(
+    tensors: Mapping[str, Mapping[str, Any]], config: Config, part: str, path: Path, called: Callable[[str], str] = str
+) -> None:
+    """Compare the widths that a configuration names with those of the tensors that show them, to name its key.
+
+    Args:
+        tensors: What there is.
+        config: Of the part, within bounds.
+        part: `unet`, `vae` or a text encoder.
+        path: What the configuration was read from.
+        called: What diffusers' name of a tensor is among `tensors`.
+
+    Raises:
+        UnusableError: One is another.
+    """
+    wanted = _text_widths(config) if part.startswith("text_encoder") else _widths(config, part)
+    for key, value, name, axis in wanted:
+        entry = tensors.get(called(name))
+        shape = () if entry is None else entry["shape"]
+        if entry is not None and (len(shape) <= axis or shape[axis] != value):
+            raise UnusableError(
+                f"{path} does not fit its weights: its {key} is {shown_value(value)}, and {name} is "
+                f"{'x'.join(map(str, shape))}.",
+                _AGAIN,
+            )
+
+
+def _widths(config: Config, part: str) -> Iterator[tuple[str, int, str, int]]:
+    """Key, value, and the tensor and its dimension that must be so long, of a UNet or VAE."""
+    channels = config.get("block_out_channels", [320, 640, 1280, 1280] if part == "unet" else [64])
+    if part == "unet":
+        yield "block_out_channels", channels[0], "conv_in.weight", 0
+        yield "in_channels", config.get("in_channels", 4), "conv_in.weight", 1
+        yield "out_channels", config.get("out_channels", 4), "conv_out.weight", 0
+        width = config.get("cross_attention_dim", 1280)
+        if isinstance(width, int):
+            name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+            yield "cross_attention_dim", width, name, 1
+    else:
+        yield "block_out_channels", channels[0], "encoder.conv_in.weight", 0
+        yield "in_channels", config.get("in_channels", 3), "encoder.conv_in.weight", 1
+        yield "out_channels", config.get("out_channels", 3), "decoder.conv_out.weight", 0
+        yield "latent_channels", config.get("latent_channels", 4), "decoder.conv_in.weight", 1
+
+
+def _text_widths(config: Config) -> Iterator[tuple[str, int, str, int]]:
+    """The same of a text encoder."""
+    full = {**DEFAULTS["text_encoder"], **config}
+    words, places = "embeddings.token_embedding.weight", "embeddings.position_embedding.weight"
+    yield "vocab_size", full["vocab_size"], words, 0
+    yield "hidden_size", full["hidden_size"], words, 1
+    yield "max_position_embeddings", full["max_position_embeddings"], places, 0
+    yield "intermediate_size", full["intermediate_size"], "encoder.layers.0.mlp.fc1.weight", 0
+    yield "projection_dim", full["projection_dim"], "text_projection.weight", 0

@@ -198,7 +198,7 @@ def reads_with_clip(checkpoint: Asset) -> bool:
 
 def tokenizer_folder(workspace: Workspace, checkpoint: Asset) -> Path | None:
     """The folder with the tokenizer that `generate` takes for a checkpoint; `None` if none is known."""
-    from assetctl.generation.parts import find_tokenizer_files as find_files  # noqa: PLC0415 - no use without a catalog
+    from assetctl.generation.folders import find_tokenizer_files as find_files  # noqa: PLC0415 - no use without a catalog
 
     if not reads_with_clip(checkpoint):
         return None

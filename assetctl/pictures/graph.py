@@ -8,7 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.parameters import mapping
-from assetctl.prompt.syntax import LONGEST, without_tags
+from assetctl.prompt.syntax import without_tags
+from assetctl.request import MAX_PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -162,7 +163,7 @@ class Graph:
             said = "\n" if said in ("\n", "\\n") else said
             is_clean = str(node.inputs.get("clean_whitespace", "true")).lower() == "true"
             found = [each for each in (text.strip() if is_clean else text for text in found) if each]
-        if sum(map(len, found)) + len(said) * len(found) <= LONGEST:
+        if sum(map(len, found)) + len(said) * len(found) <= MAX_PROMPT:
             known[node.key] = said.join(found)
         return known[node.key]
 

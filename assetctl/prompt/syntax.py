@@ -10,8 +10,6 @@ from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from assetctl.errors import UsageError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -46,22 +44,6 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _BREAK = re.compile(rf"\b{BREAK}\b")
-
-
-#: Characters of a prompt.
-LONGEST = 100_000
-
-
-def refuse_length(*prompts: str | None) -> None:
-    """Refuse prompts that nobody writes, and that take long to read.
-
-    Raises:
-        UsageError: One is longer than `LONGEST`.
-    """
-    longest = max((len(prompt) for prompt in prompts if prompt), default=0)
-    if longest > LONGEST:
-        hint = "A prompt is a few lines: see what was typed or piped."
-        raise UsageError(f"The prompt has {longest} characters: {LONGEST} are the most.", hint)
 
 
 def parse_weights(text: str) -> list[tuple[str, float]]:

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from assetctl.samplers import SamplerListing
     from assetctl.server.endpoints import Schema
     from assetctl.server.views import FamilyView, OptionView
-    from assetctl.types import Asset, AssetDetails, CheckReport
+    from assetctl.types import Asset, CheckReport
+
+#: Characters of a file's metadata that are told: those of a large LoRA have a tenth of that.
+_MOST_METADATA = 2**22
 
 #: Assets of a page, and how many there can be; how far a ranked list goes.
 _PAGE, _LARGEST_PAGE, _DEEPEST = 50, 1000, 10_000
@@ -70,21 +73,19 @@ def _assets(asked: Asked) -> Answer:
         if "offset" in query:
             raise UsageError("offset goes with q and fits alone.", "Go on after the last asset's name, with after.")
         query["tags"] = query.pop("tag", ())
-        found = asked.registry.list(limit=limit, **query)
-        more = {"after": found[-1].name} if len(found) == limit else None
-        return _page(asked, found, more)
+        assets = asked.registry.list(limit=limit, **query)
+        return _page(asked, assets, {"after": assets[-1].name} if len(assets) == limit else None)
     _see_ranked(asked.query)
     start = query.pop("offset", 0)
     ranked: Sequence[object]
     if words is not None:
-        ranked = asked.registry.search(words, limit=start + limit, **query)
+        ranked = asked.registry.search(words, limit=limit, offset=start, **query)
     else:
         query["tags"] = query.pop("tag", ())
         fitting = asked.registry.fitting(str(fits), limit=start + limit, **query)
-        ranked = [Fitting(asset, fit) for asset, fit in fitting]
-    found = ranked[start:]  # type: ignore[assignment]
-    more = {"offset": start + limit} if len(found) == limit and start + limit <= _DEEPEST else None
-    return _page(asked, found, more)
+        ranked = [Fitting(asset, fit) for asset, fit in fitting[start:]]
+    more = {"offset": start + limit} if len(ranked) == limit and start + limit <= _DEEPEST else None
+    return _page(asked, ranked, more)
 
 
 def _see_ranked(query: Mapping[str, object]) -> None:
@@ -116,8 +117,16 @@ def _identify(asked: Asked) -> Identified:
     return asked.registry.identify_upload(_upload(asked))
 
 
-def _asset(asked: Asked) -> AssetDetails:
-    return asked.registry.inspect(asked.path["name"], hashes=False)
+def _asset(asked: Asked) -> Answer:
+    details = asked.registry.inspect(asked.path["name"], hashes=False)
+    left, told = _MOST_METADATA, dict[str, str]()
+    for key, value in details.metadata.items():
+        if len(key) + len(value) > left:
+            warning = f"Of the file's metadata, {len(details.metadata) - len(told)} entries are too large to be told."
+            return Answer(replace(details, metadata=told), warnings=[f"{warning} `assetctl inspect` tells them."])
+        left -= len(key) + len(value)
+        told[key] = value
+    return Answer(details)
 
 
 def _edit(asked: Asked) -> Asset:
@@ -207,7 +216,9 @@ OWN = Face(
                    "tag": NAMES | {"description": "Can be repeated."}},
             required=("filename",), upload=True, largest=LARGEST_FILE, status=201, also=200,
         ),
-        Endpoint("GET", "/v1/assets/{name:path}", _asset, _NAME_IN_PATH, "types.AssetDetails", group="Assets"),
+        Endpoint(
+            "GET", "/v1/assets/{name:path}", _asset, _NAME_IN_PATH, "types.AssetDetails", group="Assets", heavy=True,
+        ),
         Endpoint(
             "PATCH", "/v1/assets/{name:path}", _edit, "Change what the catalog says of an asset.", "types.Asset",
             group="Assets",
@@ -217,7 +228,7 @@ OWN = Face(
                 **dict.fromkeys(("trigger_words", "add_tags", "remove_tags", "reset"), NAMES),
                 "default_weight": NUMBER,
                 "preview": {
-                    "type": ["integer", "null"], "minimum": 1,
+                    "type": ["integer", "null"], "minimum": 1, "maximum": 10**18 - 1,
                     "description": "The number of a picture of the history to show it by, or null.",
                 },
             },

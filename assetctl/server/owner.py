@@ -40,10 +40,11 @@ class Owner:
         registry: The home.
         queue: Its jobs.
         url: How others reach the server.
+        end: Lets the server end.
     """
 
-    def __init__(self, app: App, registry: Registry, queue: Queue, url: str) -> None:
-        self._app, self._registry, self._queue, self._url = app, registry, queue, url
+    def __init__(self, app: App, registry: Registry, queue: Queue, url: str, end: Callable[[], object]) -> None:
+        self._app, self._registry, self._queue, self._url, self._end = app, registry, queue, url, end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let others."""
@@ -56,6 +57,9 @@ class Owner:
             await _answer(send, {"url": self._url, "circumstances": circumstances(), "before": before})
         elif (method, path) == ("POST", "/owner/paint"):
             await self._paint(receive, send)
+        elif (method, path) == ("POST", "/owner/end"):
+            await _answer(send, {})
+            self._end()
         elif method == "POST" and (found := re.fullmatch(r"/owner/jobs/([0-9]{1,18})/cancel", path)):
             await self._cancel(int(found[1]), send)
         else:

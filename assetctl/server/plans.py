@@ -1,4 +1,4 @@
-"""Plans and pictures between a command and the worker of its home's server, exactly as they are.
+"""What is handed to a worker: lines of a batch; and plans and pictures of a command, exactly as they are.
 
 Documents of plans leave out what people need not see. Here every field stands, and comes back as it was.
 """
@@ -6,17 +6,22 @@ Documents of plans leave out what people need not see. Here every field stands, 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from assetctl.request import Picture, Plan
+from assetctl.options import MAX_SEED
+from assetctl.request import MAX_COUNT, Picture, Plan
 from assetctl.types import Finding
 from assetctl.wire import document
 from assetctl.wire.hints import hints_of
 from assetctl.wire.reading import read
+
+if TYPE_CHECKING:
+    from assetctl.catalog.jobs import Job
+    from assetctl.registry import Registry
 
 
 def plan_said(plan: Plan) -> dict[str, Any]:
@@ -82,3 +87,27 @@ def _meant(kind: Any, said: Any) -> Any:  # noqa: ANN401, PLR0911 - likewise; a 
     if origin is not None and issubclass(origin, Mapping):
         return {name: _meant(parts[1], each) for name, each in said.items()}
     return Path(said) if kind is Path else said
+
+
+def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of a batch that are a job of this number: one for pictures whose seeds follow each other.
+
+    Pictures of one seed may each have a `variation_seeds` of its own, and then a line.
+    """
+    shared = {name: value for name, value in job.items() if name not in ("seeds", "variation_seeds")}
+    shared["id"] = f"job-{number}"
+    if "variation_seeds" in job:
+        pairs = zip(job["seeds"], job["variation_seeds"], strict=True)
+        return [{**shared, "seed": seed, "variation_seed": variation, "count": 1} for seed, variation in pairs]
+    runs: list[list[int]] = []
+    for seed in job["seeds"]:
+        if runs and seed == runs[-1][-1] + 1 and seed != MAX_SEED + 1 and len(runs[-1]) < MAX_COUNT:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return [{**shared, "seed": run[0], "count": len(run)} for run in runs]
+
+
+def made_of(registry: Registry, job: Job) -> Sequence[int]:
+    """The numbers of the pictures that there are of a job, whatever became of whoever made them."""
+    return registry.made(lines_of(job.id, job.request)) if job.kind == "generate" else []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from assetctl.errors import AssetctlError, StoppedError
+from assetctl.server.plans import made_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,9 @@ _LOOK = 0.5
 
 #: Jobs after each of which those that ended long ago are forgotten.
 _TIDYING = 100
+
+#: How often a job is tried: a worker that dies over it twice does so again.
+_TRIES = 2
 
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
@@ -146,7 +150,8 @@ class Queue:
         Raises:
             NotFoundError: None has this number.
         """
-        job = self._registry.jobs.cancel(number)
+        job = self._registry.jobs.get(number)
+        job = self._registry.jobs.cancel(number, made_of(self._registry, job))
         if job.status == "running":
             self._cancelled.add(number)
             if self._running == number:
@@ -378,11 +383,12 @@ class Queue:
     def _bury(self, job: Job, how: str) -> None:
         """A worker died over a job, which waits again, or has failed of that; one that was to stop has stopped."""
         if job.id in self._cancelled:
-            self._registry.jobs.end(job.id, "cancelled")
-        elif self._closing:
-            self._registry.jobs.put_back(None)
+            self._registry.jobs.end(job.id, "cancelled", made_of(self._registry, job))
+        elif self._closing or job.attempts < _TRIES:
+            self._registry.jobs.put_back(counts=not self._closing)
         else:
-            self._registry.jobs.put_back(_died(f"The worker {how} over it, twice."))
+            died = _died(f"The worker {how} over it, twice.")
+            self._registry.jobs.end(job.id, "failed", made_of(self._registry, job), died)
 
     def _lose_patience(self, number: int, worker: subprocess.Popen[bytes] | None) -> None:
         """Kill a worker that is still at a job which was cancelled."""

@@ -22,7 +22,10 @@ _PROMPTS = ("prompt_l", "negative_l")
 
 #: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
 SETTINGS: Mapping[str, Schema] = {
-    each.name: (PROMPT if each.name in _PROMPTS else _KINDS[each.type.__name__]) | {"description": each.help}
+    each.name: (PROMPT if each.name in _PROMPTS else _KINDS[each.type.__name__])
+    | ({} if each.bounds is None else {"minimum": each.bounds[0], "maximum": each.bounds[1]})
+    | ({} if each.multiple == 1 else {"multipleOf": each.multiple})
+    | {"description": each.help}
     for each in OPTIONS
     if each.name != "seed"
 }
@@ -54,10 +57,11 @@ SELECTION: Mapping[str, Schema] = {
 PICTURES: Mapping[str, Schema] = {
     **SETTINGS,
     "seed": {
-        "type": ["integer", "array"], "items": WHOLE, "maxItems": MAX_COUNT,
+        "type": ["integer", "array"], "minimum": RANDOM, "maximum": LARGEST_SEED,
+        "items": WHOLE | {"minimum": 0, "maximum": LARGEST_SEED}, "maxItems": MAX_COUNT,
         "description": "One for the first picture, or one for each; by default by chance.",
     },
-    "num_images": WHOLE | {"description": "How many pictures: by default 1."},
+    "num_images": WHOLE | {"minimum": 1, "maximum": MAX_COUNT, "description": "How many pictures: by default 1."},
 }  # fmt: skip
 
 
@@ -79,8 +83,8 @@ def job_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
     if isinstance(asked, list):
-        if not asked or any(not 0 <= seed <= LARGEST_SEED for seed in asked):
-            raise UsageError("seed must be whole numbers from 0 on.", "Leave it out for one by chance.")
+        if not asked:
+            raise UsageError("seed is an empty list.", "Leave it out for one by chance.")
         if count not in (None, len(asked)):
             raise UsageError(f"There are {len(asked)} seeds for {count} pictures.", "Leave num_images out.")
         if len(set(asked)) < len(asked):
@@ -91,25 +95,6 @@ def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
     first = secrets.randbelow(MAX_SEED - MAX_COUNT) if asked in (None, RANDOM) else asked
     most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
     return [(first + each) % (most + 1) for each in range(number)]
-
-
-def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The lines of a batch that are a job of this number: one for pictures whose seeds follow each other.
-
-    Pictures of one seed may each have a `variation_seeds` of its own, and then a line.
-    """
-    shared = {name: value for name, value in job.items() if name not in ("seeds", "variation_seeds")}
-    shared["id"] = f"job-{number}"
-    if "variation_seeds" in job:
-        pairs = zip(job["seeds"], job["variation_seeds"], strict=True)
-        return [{**shared, "seed": seed, "variation_seed": variation, "count": 1} for seed, variation in pairs]
-    runs: list[list[int]] = []
-    for seed in job["seeds"]:
-        if runs and seed == runs[-1][-1] + 1 and seed != MAX_SEED + 1 and len(runs[-1]) < MAX_COUNT:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return [{**shared, "seed": run[0], "count": len(run)} for run in runs]
 
 
 def request_of(body: Mapping[str, Any]) -> Request:

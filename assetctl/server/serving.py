@@ -23,7 +23,7 @@ import orjson
 from assetctl.errors import MissingExtraError, StorageError, UsageError
 from assetctl.files.disk import storage_errors
 from assetctl.server import SOCKET
-from assetctl.server.client import short
+from assetctl.server.client import LostError, Server, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -130,18 +130,29 @@ def stop(home: Path) -> Serving | None:
     if not (home / _LOCK).exists() or _acquired(lock):
         lock.release()
         return None
-    serving = _read_note(home)
-    if serving is not None:
-        with contextlib.suppress(ProcessLookupError), storage_errors("end the server"):
-            os.kill(serving.pid, signal.SIGTERM)
+    serving, is_asked = _read_note(home), False
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         if _acquired(lock):
             lock.release()
             return serving
+        is_asked = is_asked or _ask_to_end(home, serving)
         time.sleep(0.05)
     who = "" if serving is None else f" (process {serving.pid})"
     raise StorageError(f"The server of this home does not end{who}.", "Look what keeps it, or end its process.")
+
+
+def _ask_to_end(home: Path, serving: Serving | None) -> bool:
+    """Whether a server was asked to end: over its socket, for the number of its process may be a stranger's here."""
+    if hasattr(socket, "AF_UNIX"):
+        with contextlib.suppress(LostError):  # it begins or ends just now, or hangs
+            Server(home).ask("POST", "/owner/end")
+            return True
+    elif serving is not None:  # Windows, where a number is one process's
+        with contextlib.suppress(ProcessLookupError), storage_errors("end the server"):
+            os.kill(serving.pid, signal.SIGTERM)
+            return True
+    return False
 
 
 def is_running(home: Path) -> bool:
@@ -349,9 +360,8 @@ def _answer(
     from assetctl.server.page import page_routes  # noqa: PLC0415 - likewise
 
     app = make_app(registry, queue, [OWN, A1111(), OpenAI(manifest)], access, page_routes(registry, queue))
-    server = make_server(Owner(app, registry, queue, url), ready=ready)
 
-    def end(sig: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as uvicorn names them
+    def end(sig: int = signal.SIGTERM, frame: FrameType | None = None) -> None:  # noqa: ARG001 - as uvicorn names them
         server.force_exit = server.should_exit  # whoever asks twice is in a hurry
         server.should_exit = True
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off now is no defect
@@ -361,11 +371,12 @@ def _answer(
         while is_there():
             if ended.wait(_LOOK):
                 return
-        end(signal.SIGTERM, None)
+        end()
 
+    server = make_server(Owner(app, registry, queue, url, end), ready=ready)
+    server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
     ended = threading.Event()
     threading.Thread(target=watch, name="watch", daemon=True).start()
-    server.handle_exit = end  # type: ignore[method-assign]  # uvicorn's own would end the process before it has left
     try:
         server.run(list(sockets))
     finally:

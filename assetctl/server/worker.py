@@ -19,8 +19,7 @@ import orjson
 from assetctl.errors import AssetctlError, GenerationError, InternalError
 from assetctl.registry import Registry
 from assetctl.run import Cancelled, Run, Saved, Step, Warned
-from assetctl.server.plans import picture_said, plan_meant
-from assetctl.server.requests import lines_of
+from assetctl.server.plans import lines_of, picture_said, plan_meant
 from assetctl.wire import document
 from assetctl.wire.documents import error_document
 

@@ -81,6 +81,11 @@ class Entry:
         """Bytes that become free when it is emptied."""
         return sum(file.size for file in self.files)
 
+    @property
+    def pictures(self) -> list[Path]:
+        """Where the pictures lie by which the asset was shown, if it had any: what was chosen, and its source's."""
+        return [self.folder / ".assetctl-chosen", self.folder / ".assetctl-fetched"]
+
 
 class Trash:
     """The trash of a home.
@@ -315,7 +320,8 @@ class Trash:
             self._notes.pop(entry.folder, None)
             for file in entry.files:
                 remove_any(file.place)
-            (entry.folder / _NOTE).unlink(missing_ok=True)
+            for path in (*entry.pictures, entry.folder / _NOTE):
+                path.unlink(missing_ok=True)
             _clear(entry.folder)
 
     def tidy(self) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from functools import partial
+
 import pytest
+from selections import lora_use, picture_entry
 
 from assetctl.catalog import Catalog, NewAsset
 from assetctl.errors import NotFoundError
@@ -119,3 +123,87 @@ def test_a_similar_name_is_found_among_very_many(catalog):
     with pytest.raises(NotFoundError) as error:
         catalog.read.find("whisker")
     assert "whiskers" in str(error.value.hint)
+
+
+#: Orders of a list, as Python has them.
+ORDERS = {
+    "name": lambda asset, _: asset.name,
+    "size": lambda asset, _: (-asset.size, asset.name),
+    "added": lambda asset, _: (tuple(-ord(each) for each in asset.added_at), -asset.id),
+    "used": lambda asset, used: (-used.get(asset.id, 0), asset.name),
+}
+
+
+@pytest.fixture
+def many(catalog):
+    """Assets of many sorts, some of equal size, some used for pictures; and the last picture of each."""
+    chance = random.Random(4)
+    kinds, families, bases = (
+        ("lora", "embedding", "vae"),
+        ("sdxl", "SDXL", "sd1", None),
+        ("Pony", "pony", "SD 1.5", None),
+    )
+    for batch in range(3):
+        new = []
+        for number in range(60):
+            path = f"/models/{batch}-{number}.safetensors"
+            what = chance.choice(kinds), chance.choice(families), chance.choice(bases)
+            found = Identification(*what, format=chance.choice(("safetensors", "pickle", None)))
+            file = AssetFile(path, chance.choice((1, 2, 3)), 1)
+            tags = tuple(each for each in ("cats", "Rare") if chance.random() < (0.5 if each == "cats" else 0.03))
+            name = f"{chance.randrange(10**6)}-{batch}-{number}"
+            new.append(NewAsset(name, path, (file,), found, in_store=chance.random() < 0.3, tags=tags))
+        add(catalog, *new)
+    with catalog.write() as writer:  # as if they had come at other times
+        writer.connection.execute("UPDATE assets SET added_at = '2020-01-01T00:00:0' || (id % 7) || 'Z'")
+    used = {}
+    for _ in range(40):
+        taken = chance.sample(catalog.read.assets(), 2)
+        number = catalog.generations.record(picture_entry(loras=map(lora_use, taken)))
+        used |= dict.fromkeys((each.id for each in taken), number)
+    return catalog, used
+
+
+@pytest.mark.parametrize("sort", ORDERS)
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {}, {"kind": "LoRA"}, {"family": "sdxl"}, {"family": ""}, {"base_model": "PONY", "kind": "vae"},
+        {"format": "pickle"}, {"format": ""}, {"in_store": True}, {"in_store": False, "family": "sd1"},
+        {"tags": ["cats"]}, {"tags": ["cats", "rare"]}, {"tags": ["CATS"], "kind": "embedding", "in_store": False},
+        {"kind": "upscaler"}, {"variant": "turbo"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_pages_of_a_list_in_any_order_are_the_whole_of_it(many, wanted, sort, monkeypatch):
+    catalog, used = many
+    expected = sorted(
+        filter(partial(fulfils, wanted), catalog.read.assets()), key=lambda each: ORDERS[sort](each, used)
+    )
+    for few, shelves in ((2000, 450), (3, 450), (2000, 2)):  # gathered by a tag, or gone through; merged, or sorted
+        monkeypatch.setattr("assetctl.catalog.listing._FEW", few)
+        monkeypatch.setattr("assetctl.catalog.listing._MOST_SHELVES", shelves)
+        pages, after = [], None
+        while page := catalog.read.assets(sort=sort, after=after, limit=7, **wanted):
+            pages += page
+            after = page[-1].name
+        assert names(pages) == names(catalog.read.assets(sort=sort, **wanted)) == names(expected)
+        assert catalog.read.count(1000, **wanted) == len(expected)
+
+
+def fulfils(wanted, asset):
+    tags = {each.lower() for each in asset.tags}
+    fields = ((name, value) for name, value in wanted.items() if name not in ("tags", "in_store"))
+    return (
+        all((getattr(asset, name) or "").lower() == value.lower() for name, value in fields)
+        and tags.issuperset(each.lower() for each in wanted.get("tags", ()))
+        and wanted.get("in_store") in (None, asset.in_store)
+    )
+
+
+def test_the_next_page_of_a_search_is_what_the_first_one_left(many):
+    read = many[0].read
+    whole = names(read.search("1"))
+    assert len(whole) > 20
+    paged = [name for start in range(0, len(whole) + 7, 7) for name in names(read.search("1", limit=7, offset=start))]
+    assert paged == whole

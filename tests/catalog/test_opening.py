@@ -112,7 +112,7 @@ def test_a_catalog_of_the_third_schema_keeps_its_assets_and_is_listed_by_index(p
         assert [asset.name for asset in catalog.read.search("whisk")] == ["whiskers"]
     with contextlib.closing(sqlite3.connect(path)) as connection:
         indexes = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
-    assert {"ix_assets_kind_name", "ix_assets_family_kind_name_base_model"} <= indexes
+    assert {"ix_assets_shelf_name", "ix_assets_shelf_size_name", "ix_assets_used_name"} <= indexes
     assert path.with_name("catalog.db.backup-0003").is_file()
 
 
@@ -176,9 +176,8 @@ def test_a_catalog_of_the_seventh_schema_keeps_every_asset_and_names_are_looked_
         assert [asset.name for asset in catalog.read.search("bon portraits")] == ["whiskers"]
     with contextlib.closing(sqlite3.connect(path)) as connection:
         known = {"whiskers": "fancy alias"}
-        assert connection.execute("SELECT * FROM assets ORDER BY 1").fetchall() == [
-            (*row, known.get(row[1])) for row in old
-        ]
+        now = connection.execute("SELECT * FROM assets ORDER BY 1").fetchall()
+        assert [row[: len(old[0]) + 1] for row in now] == [(*row, known.get(row[1])) for row in old]
 
 
 def test_a_catalog_of_the_eighth_schema_keeps_every_picture_and_knows_of_no_jobs(path):
@@ -212,6 +211,21 @@ def test_a_catalog_of_the_ninth_schema_keeps_the_jobs_of_pictures_and_takes_jobs
         ).fetchall()
     assert "ix_jobs_status_priority_id" in plan[0][-1]
     assert path.with_name("catalog.db.backup-0009").is_file()
+
+
+def test_a_catalog_of_the_tenth_schema_keeps_its_jobs_and_lists_assets_by_their_last_use(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for schema in ("0008", "0009", "0010"):
+            connection.executescript((DATA / f"catalog-{schema}.sql").read_text())
+        old = connection.execute("SELECT id, name, updated_at FROM assets ORDER BY id").fetchall()
+    with Catalog(path) as catalog:
+        assert [job.id for job in catalog.jobs.latest(10)] == [4]
+        assert [each.name for each in catalog.read.assets(sort="used")] == ["dreamer", "whiskers"]
+        assert [each.name for each in catalog.read.assets(base_model="sd 1.5", sort="used")] == ["dreamer"]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT id, name, updated_at FROM assets ORDER BY id").fetchall() == old
+        assert connection.execute("SELECT used FROM assets ORDER BY id").fetchall() == [(3,), (2,)]
+    assert path.with_name("catalog.db.backup-0010").is_file()
 
 
 def test_a_row_that_belongs_to_none_keeps_no_catalog_from_being_upgraded(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import pytest
 from material import write_lora
@@ -201,12 +202,60 @@ def test_one_source_that_fails_again_and_again_is_left_alone(assetctl, home, civ
     assert "No preview of cat-0 came" in ended.err
 
 
-def test_what_is_kept_for_an_asset_that_is_gone_can_go(assetctl, home, shows):
+def test_what_is_kept_for_an_asset_goes_with_it_for_good(assetctl, home, shows):
     shows(a=(picture("blue"), {}))
     assetctl("pull", "civitai:7", "--previews")
     assetctl("rm", "whiskers", "--now", "--yes")
-    assetctl("prune", "--yes")
     assert list((home / "previews").iterdir()) == []
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("owned", [False, True])
+def test_what_shows_an_asset_goes_to_the_trash_with_it_and_comes_back(assetctl, home, tmp_path, owned, killed):
+    for number, colour in enumerate(("red", "blue")):
+        path = write_lora(tmp_path / f"cat-{number}.safetensors", "sdxl", seed=number)
+        assetctl("import", path, *(["--move"] if owned else []))
+        (tmp_path / "mine.png").write_bytes(picture(colour))
+        assetctl("edit", f"cat-{number}", "--preview", tmp_path / "mine.png")
+    (tmp_path / "mine.png").unlink()
+    assetctl("rm", "cat-0", "--yes")
+    assert len(list((home / "previews").iterdir())) == 1
+    if killed:
+        shutil.copytree(home / "trash", tmp_path / "trash")
+    assetctl("prune", "--yes")
+    assert assetctl("trash", "restore", "cat-0").code == 0
+    if killed:  # before it was seen to be back whole
+        shutil.rmtree(home / "trash")
+        (tmp_path / "trash").rename(home / "trash")
+        for path in (home / "trash").rglob("*.safetensors"):
+            path.unlink()
+        assert assetctl("trash", "restore", "cat-0").code == 0
+    assert near(preview(home, "cat-0"), RED)
+    assert near(preview(home, "cat-1"), BLUE)
+    assetctl("rm", "cat-0", "--yes")
+    assetctl("trash", "empty", "--yes")
+    assert [each.name for each in (home / "trash").iterdir() if each.is_dir()] == []
+
+
+def test_what_shows_one_of_two_shows_what_they_become(assetctl, home, tmp_path):
+    for name in ("one", "other"):
+        assetctl("import", "--no-hash", write_lora(tmp_path / f"{name}.safetensors", "sdxl"))
+    (tmp_path / "mine.png").write_bytes(picture("blue"))
+    assetctl("edit", "other", "--preview", tmp_path / "mine.png")
+    (tmp_path / "mine.png").unlink()
+    assetctl("import", tmp_path)
+    names = [each["name"] for each in assetctl("list", "--json").data]
+    assert any(near(preview(home, name), BLUE) for name in names)
+
+
+def test_what_somebody_keeps_among_them_stays(assetctl, home, shows):
+    shows(a=(picture("blue"), {}))
+    assetctl("pull", "civitai:7", "--previews")
+    for name in ("2024", "2", "2.source", "mine.png"):
+        (home / "previews" / name).write_text("mine")
+    assert preview(home)
+    assetctl("prune", "--yes")
+    assert len(list((home / "previews").iterdir())) == 5
 
 
 # the Hub
@@ -250,10 +299,12 @@ def test_what_the_hub_says_is_not_for_everybody_comes_where_it_is_asked_for(
 
 def test_a_private_repository_shows_itself_to_its_owner(assetctl, home, hub, civitai, content, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", hub.token)
-    files = {"whiskers.safetensors": content, "whiskers.png": picture("blue")}
+    files = {"whiskers.safetensors": content, "whiskers.jpeg": picture("blue", form="JPEG")}
     hub.add("cats/whiskers", files, private=True)
     assert assetctl("pull", "hf://cats/whiskers", "--previews").code == 0
     assert near(preview(home), BLUE)
+    tokens = {(each.server, "authorization" in each.headers) for each in hub.requests}
+    assert tokens == {("hub", True), ("cdn", False)}
 
 
 def test_python_asks_for_one_as_the_command_line_does(home, civitai, shows):

@@ -311,7 +311,7 @@ def test_a_pickle_under_a_safetensors_name_is_refused(models: Models, tmp_path: 
 
 @pytest.mark.usefixtures("models")
 def test_precision_follows_the_device():
-    from assetctl.generation.diffusers.environment import choose_device, choose_dtype, nearest
+    from assetctl.generation.diffusers.backend import choose_device, choose_dtype, nearest
 
     assert choose_dtype("auto", "cpu") == choose_dtype("auto", "cpu", "comfyui") == "fp32"
     assert choose_dtype("auto", "cuda") == choose_dtype("auto", "cuda", "comfyui") == "fp16"

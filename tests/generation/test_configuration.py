@@ -76,7 +76,7 @@ def test_tensors_say_that_a_checkpoint_predicts_velocities_from_pure_noise():
 
 def test_a_written_tokenizer_pads_and_splits_as_the_published_one(corpus: Path, tmp_path: Path):
     transformers = pytest.importorskip("transformers")
-    from assetctl.generation.parts import TokenizerSource, write_tokenizer
+    from assetctl.generation.folders import TokenizerSource, write_tokenizer
 
     real = corpus / "diffusers-configs" / "sdxl"
     text = "Wow! a  photo, of a (cat):1.2 -- émigré 猫!! it's <b>"

@@ -32,7 +32,7 @@ PROMPTS = ("a red star on a white background", "a blue circle")
 
 
 def load(prompt: str = PROMPTS[0], negative: str = PROMPTS[1]):
-    from assetctl.generation.diffusers.session import Loaded
+    from assetctl.generation.diffusers.kept import Loaded
     from assetctl.run import silent
 
     family = demo_assets()
@@ -55,8 +55,7 @@ def painting():
     """Makes latents and pixels of a run, one thread to a model so small."""
     from dataclasses import replace
 
-    from assetctl.generation.diffusers.flavoured import Painter
-    from assetctl.generation.diffusers.session import Session
+    from assetctl.generation.diffusers.session import Painter, Session
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -135,8 +134,7 @@ def test_noise_is_nvidias_and_the_processors_own():
 
 @pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
 def test_first_noise_and_noise_between_steps_come_from_where_a_program_has_them(flavour: str):
-    from assetctl.generation.sampling.levels import Levels
-    from assetctl.generation.sampling.noise import SOURCES
+    from assetctl.generation.sampling.noise import SOURCES, Levels
     from assetctl.generation.sampling.programs import course, first_and_between
 
     for noise, ensd in itertools.product(("CPU", "NV"), (0, 31337)):
@@ -165,7 +163,7 @@ def test_a_brownian_path_is_one_and_the_same_however_it_is_gone():
 
 
 def test_every_schedule_goes_down_to_nothing():
-    from assetctl.generation.sampling.levels import SCHEDULES, Levels
+    from assetctl.generation.sampling.noise import SCHEDULES, Levels
 
     levels = Levels.scaled_linear()
     for (name, schedule), steps in itertools.product(SCHEDULES.items(), (1, 2, 7, 10, 11, 20, 150)):
@@ -181,7 +179,7 @@ def test_every_schedule_goes_down_to_nothing():
 
 
 def test_times_and_levels_are_each_others_opposite():
-    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.noise import Levels
 
     levels = Levels.scaled_linear()
     for time in (0.0, 0.5, 17.25, 998.75, 999.0):
@@ -191,7 +189,7 @@ def test_times_and_levels_are_each_others_opposite():
 
 def sigma_space(sampler: str, steps: int, flavour: str = "comfyui", **asked: Any):
     """A sampler's outcome where the picture is known to be 1 throughout, and how often it was asked for."""
-    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.noise import Levels
     from assetctl.generation.sampling.programs import course, first_and_between
 
     known = {"flavour": flavour, "sampler": sampler, "steps": steps, "noise": "CPU"}
@@ -350,7 +348,7 @@ class Knowing:
     def __init__(
         self, predicts: str = "epsilon", more: dict[str, Any] | None = None, only: Sequence[int] | None = None
     ):
-        from assetctl.generation.diffusers.flavoured import levels_of
+        from assetctl.generation.diffusers.session import levels_of
 
         self.predicts, self.only, self.asked = predicts, only, []
         self.config = USUAL | (more or {})
@@ -367,7 +365,7 @@ class Knowing:
     def draw(self, asked: dict[str, Any], family: Any = None, base_model: str | None = None):
         from types import SimpleNamespace
 
-        from assetctl.generation.diffusers.flavoured import Painter
+        from assetctl.generation.diffusers.session import Painter
 
         settings = filled({"width": 64, "height": 64} | asked, family, [base_model])
         pipeline = SimpleNamespace(unet=self, vae_scale_factor=8)
@@ -428,7 +426,7 @@ def test_numbers_are_cut_off_to_8_bits_as_both_programs_do():
 
     import numpy as np
 
-    from assetctl.generation.diffusers.flavoured import Painter
+    from assetctl.generation.diffusers.session import Painter
 
     class VAE:
         dtype = torch.float32
@@ -456,7 +454,7 @@ def slerp(first, second, strength: float):
 def test_a_second_seed_is_mixed_in_column_by_column(noise: str):
     import numpy as np
 
-    from assetctl.generation.diffusers.flavoured import varied
+    from assetctl.generation.diffusers.session import varied
     from assetctl.generation.sampling.noise import SOURCES
 
     shape = (4, 8, 6)
@@ -474,7 +472,7 @@ def test_a_second_seed_is_mixed_in_column_by_column(noise: str):
 
 @pytest.mark.parametrize("size", [(96, 64), (32, 32), (40, 96), (64, 48)])
 def test_another_sizes_noise_stays_in_the_middle(size):
-    from assetctl.generation.diffusers.flavoured import varied
+    from assetctl.generation.diffusers.session import varied
     from assetctl.generation.sampling.noise import SOURCES
 
     width, height = size
@@ -507,7 +505,7 @@ def test_variations_and_old_levels_are_of_a1111_alone(painting):
 def test_old_levels_were_computed_in_16_bits_throughout():
     import numpy as np
 
-    from assetctl.generation.diffusers.flavoured import levels_of
+    from assetctl.generation.diffusers.session import levels_of
 
     config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
@@ -586,7 +584,7 @@ def test_composed_prompts_pull_with_their_weights():
     from types import SimpleNamespace
 
     from assetctl.generation.diffusers.conditioning import Conditioning, Guidance
-    from assetctl.generation.diffusers.flavoured import Painter
+    from assetctl.generation.diffusers.session import Painter
 
     class UNet:
         """Says of each picture what it was told."""
@@ -612,7 +610,7 @@ def noise_of(seed: int, shape: tuple[int, ...], **asked: Any):
     """A picture's first noise and those of two steps, as ComfyUI draws them."""
     from types import SimpleNamespace
 
-    from assetctl.generation.diffusers.flavoured import Painter
+    from assetctl.generation.diffusers.session import Painter
 
     settings = filled({"flavour": "comfyui", "sampler": "Euler a"} | asked, None, [])
     pipeline = SimpleNamespace(unet=SimpleNamespace(device=torch.device("cpu")))
@@ -639,8 +637,8 @@ def test_comfyui_draws_a_batch_at_once(sampler: str):
 
 
 def test_some_steps_of_comfyui_alone():
-    from assetctl.generation.diffusers.flavoured import windowed
-    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.diffusers.session import windowed
+    from assetctl.generation.sampling.noise import Levels
     from assetctl.generation.sampling.programs import course
 
     levels = Levels.scaled_linear()
@@ -665,7 +663,7 @@ def test_some_steps_of_comfyui_alone():
 
 def test_sdxl_is_told_other_texts_and_sizes(models):
     from assetctl.generation.diffusers.conditioning import guidance
-    from assetctl.generation.diffusers.session import Loaded
+    from assetctl.generation.diffusers.kept import Loaded
     from assetctl.prompt import parse_prompt
     from assetctl.run import silent
 
@@ -733,7 +731,7 @@ def test_what_is_remembered_of_a_path_is_bounded_by_bytes_and_changes_no_number(
 
 
 def test_another_sizes_noise_counts_in_the_latents_of_the_vae():
-    from assetctl.generation.diffusers.flavoured import varied
+    from assetctl.generation.diffusers.session import varied
     from assetctl.generation.sampling.noise import SOURCES
 
     first = SOURCES["CPU"](3).draw((1, 4, 8, 8))
@@ -743,7 +741,8 @@ def test_another_sizes_noise_counts_in_the_latents_of_the_vae():
 
 
 def test_and_is_a_word_to_comfyui_and_runs_no_negative_prompt(models):
-    from assetctl.generation.diffusers.session import Loaded, Session
+    from assetctl.generation.diffusers.kept import Loaded
+    from assetctl.generation.diffusers.session import Session
     from assetctl.run import silent
 
     plan = tiny.plan(models.folder("sd1"), "a cat AND a dog", tokenizer=models.vocabulary, negative="rain")

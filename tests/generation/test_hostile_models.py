@@ -19,10 +19,10 @@ from tables import table
 
 from assetctl.errors import AssetctlError, GenerationError, UnusableError
 from assetctl.files.safetensors import Header, read_header
+from assetctl.generation.bounds import check_lora
 from assetctl.generation.configuration import unet_config
 from assetctl.generation.diffusers import DiffusersBackend
-from assetctl.generation.folders import check_model, hand_over, hand_over_vae
-from assetctl.generation.parts import check_lora, copy_tokenizer
+from assetctl.generation.folders import check_model, copy_tokenizer, hand_over, hand_over_vae
 from assetctl.identify.folder import identify_diffusers
 from assetctl.run import Run
 

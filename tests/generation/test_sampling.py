@@ -35,7 +35,7 @@ def formula(x, sigma, at):
 
 
 def run(flavour: str, sampler: str, schedule: str, steps: int, guess=formula, shape=SHAPE, **asked: Any):
-    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.noise import Levels
     from assetctl.generation.sampling.programs import course, first_and_between
 
     known = {"flavour": flavour, "sampler": canonical_sampler(sampler), "scheduler": canonical_scheduler(schedule)}
@@ -80,7 +80,7 @@ def test_few_steps_are_enough_for_every_sampler_and_schedule(flavour: str):
 
 
 def test_steps_are_aligned_as_each_program_has_them():
-    from assetctl.generation.sampling.levels import Levels
+    from assetctl.generation.sampling.noise import Levels
     from assetctl.generation.sampling.programs import course
 
     for flavour, sdxl, figures in (
@@ -101,7 +101,7 @@ def test_steps_are_aligned_as_each_program_has_them():
 
 def test_a_brownian_path_is_torchsdes():
     torchsde = pytest.importorskip("torchsde")
-    from assetctl.generation.sampling import levels as of
+    from assetctl.generation.sampling import noise as of
     from assetctl.generation.sampling.noise import brownian
 
     known = of.Levels.scaled_linear()

@@ -342,6 +342,15 @@ def test_what_one_text_encoder_alone_goes_with_is_not_certain_beside_two(more: S
     assert tried
 
 
+def test_two_text_encoders_of_an_sdxl_lora_are_not_named_as_an_only_one():
+    shapes = kohya("lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k", 640)
+    shapes |= {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_v.lora_down.weight": [4, 2048]}
+    del shapes["lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight"]
+    first, only = (kohya(f"lora_{te}_text_model_encoder_layers_0_self_attn_k_proj", 768) for te in ("te1", "te"))
+    assert identify_header(header(shapes | first)).confidence == "certain"
+    assert identify_header(header(shapes | only)).confidence != "certain"
+
+
 def test_what_a_whole_network_lies_beside_is_no_lora():
     """Neither is it a checkpoint for certain: what loads one leaves the other out."""
     change = kohya("lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k", 768)

@@ -388,7 +388,7 @@ def again_and_dropped(tab, url, made, folder):
     assert tab.get_attribute("#made img", "data-sha256") == made
     tab.goto(f"{url}/history")
     tab.set_input_files("#dropped", folder / "same.png")
-    tab.click("text=Make one like it")
+    tab.click("button >> text=Make one like it")
     tab.wait_for_selector(".finding.good")
     assert tab.input_value("#prompt") == 'it\'s an "orange" cat'
     assert tab.input_value("#option-seed") == "7"
@@ -405,7 +405,7 @@ def again_and_dropped(tab, url, made, folder):
     tab.set_input_files("#dropped", folder / "theirs.png")
     tab.wait_for_selector("#told-of >> text=here, as demo-checkpoint")
     assert "a red circle" in tab.inner_text("#told-of")
-    tab.click("text=Make one like it")
+    tab.click("button >> text=Make one like it")
     tab.wait_for_selector(".finding.good")
     asked = [tab.input_value(f"#option-{name}") for name in ("steps", "sampler", "seed", "width")]
     assert (tab.input_value("#prompt"), asked) == ("a red circle", ["3", "Euler", "5", "96"])

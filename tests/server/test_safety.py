@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
@@ -138,6 +139,14 @@ def test_a_body_that_is_no_request_is_refused_shortly(server, path, body):
     assert time.monotonic() - begun < 5
 
 
+def test_a_body_of_millions_of_values_is_not_taken_apart(server):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    body = b'{"image": "x", "z": [' + b"[]," * 7_000_000 + b"[]]}"
+    reply = server.ask("POST", "/sdapi/v1/png-info", body, headers={"Content-Type": "application/json"})
+    assert (reply.status, "values" in reply.document["detail"]) == (422, True)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000
+
+
 @pytest.mark.parametrize(
     ("more", "wanted"),
     [
@@ -257,6 +266,13 @@ def test_a_page_of_another_site_is_turned_away(server, said, method):
     reply = server.ask(method, "/v1/prompt" if method == "POST" else "/v1/assets", {"prompt": "x"}, headers=said)
     assert reply.status == 403
     assert not [name for name in reply.headers if name.startswith("access-control")]
+
+
+def test_a_link_of_another_site_leads_to_pages_alone(server):
+    said = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    wanted = {"/": 200, "/history": 200, "/docs": 200}
+    wanted |= dict.fromkeys(("/v1/pull/plan?reference=x", "/v1/assets", "/sdapi/v1/options", "/queue/status"), 403)
+    assert {path: server.get(path, headers=said).status for path in wanted} == wanted
 
 
 def test_a_form_of_another_site_changes_nothing(server):
@@ -439,6 +455,26 @@ def test_large_bodies_are_not_all_held_at_once(server, many, monkeypatch):
         each.close()
     time.sleep(0.3)
     assert server.post("/sdapi/v1/png-info", large).status == 422
+
+
+def test_names_and_metadata_of_megabytes_are_not_told_whole(tmp_path):
+    long = "lora_unet_" + "down_blocks_0_" * 100_000
+    headers.write_safetensors(tmp_path / "half.safetensors", {f"{long}.lora_down.weight": [4, 8]})
+    headers.write_safetensors(
+        tmp_path / "told.safetensors",
+        headers.lora({"lora_unet_mid_block_attentions_0_proj_in": (8, 8)}),
+        {"few": "words", "many": "x" * 5_000_000, "more": "words"},
+    )
+    with served(made(tmp_path)) as server:
+        for name in ("half", "told"):
+            data = (tmp_path / f"{name}.safetensors").read_bytes()
+            assert server.post(f"/v1/assets?filename={name}.safetensors", data).status == 201
+        findings = server.post("/v1/check", DAWN | {"loras": {"half": 1}}).data["findings"]
+        assert "damaged_lora" in {each["rule"] for each in findings}
+        assert max(len(each["message"]) for each in findings) < 4000
+        reply = server.get("/v1/assets/told")
+        assert reply.data["metadata"] == {"few": "words"}
+        assert "2 entries are too large" in reply.document["warnings"][0]["message"]
 
 
 def test_who_waits_and_goes_away_leaves_nothing_behind(tmp_path, many, monkeypatch):

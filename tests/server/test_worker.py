@@ -29,6 +29,7 @@ from assetctl.cli.main import run
 from assetctl.run import Preview, Run
 from assetctl.server.client import Painter
 from assetctl.server.client import Server as HomeServer
+from assetctl.server.plans import lines_of
 from assetctl.server.queue import Queue
 
 pytest.importorskip("starlette")
@@ -163,6 +164,71 @@ def test_a_job_that_kills_its_worker_is_tried_twice_and_says_why_and_the_next_on
     assert "memory" in job["error"]["message"]
 
 
+SCATTERED = {"seed": [11, 200, 300, 4000], "checkpoint": "dawn"}
+
+
+def await_pictures(home, count):
+    end = time.monotonic() + 20
+    while len(pictures_of(home)[0]) < count and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def see_it_has_all(home, job):
+    recorded, lying = pictures_of(home)
+    assert {each["number"] for each in job["images"]} == {each.number for each in recorded}
+    assert len(job["images"]) == len(lying) > 0
+
+
+def test_a_job_whose_worker_is_killed_has_the_pictures_that_there_are(home):
+    with serving(home, PAINTER_SECONDS="0.1", PAINTER_STEPS="2") as server:
+        number = server.submit(prompt="a cat", **SCATTERED)
+        for count in (1, 2):
+            await_pictures(home, count)
+            (worker,) = server.workers()
+            os.kill(worker, signal.SIGKILL)
+        job = server.await_job(number)
+    assert job["status"] == "failed"
+    see_it_has_all(home, job)
+
+
+def test_a_job_that_is_cancelled_while_its_worker_hangs_has_the_pictures_that_there_are(home):
+    command = [sys.executable, str(Path(painting.__file__)), str(home)]
+    with Registry.open(home) as registry, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PAINTER_SECONDS", "0.1")
+        queue = Queue(registry, command, patience=0.3)
+        queue.start()
+        try:
+            number = queue.submit("generate", {"prompt": "a cat", "checkpoint": "dawn", "seeds": [11, 200, 300]}).id
+            await_pictures(home, 1)
+            (worker,) = painting.children(os.getpid())
+            os.kill(worker, signal.SIGSTOP)
+            queue.cancel(number)
+            end = time.monotonic() + 20
+            while not registry.jobs.get(number).has_ended and time.monotonic() < end:
+                time.sleep(0.02)
+        finally:
+            queue.close()
+        job = registry.jobs.get(number)
+        assert (job.status, sorted(job.pictures)) == ("cancelled", sorted(each.number for each in registry.history()))
+        assert job.pictures
+
+
+@pytest.mark.parametrize("how", ["by its server", "without a server"])
+def test_a_job_that_is_cancelled_when_it_waits_again_has_the_pictures_that_there_are(home, how):
+    request = {"prompt": "a cat", "checkpoint": "dawn", "seeds": [11, 200]}
+    with Registry.open(home, paths=False) as registry:
+        number = registry.jobs.add("generate", request).id
+        registry.generate_batch(lines_of(number, request)[1:], backend=painting.Painter())
+        if how == "by its server":
+            Queue(registry).cancel(number)
+        else:
+            assert run(["jobs", "cancel", str(number)]) == 0
+        job = registry.jobs.get(number)
+    recorded, _ = pictures_of(home)
+    assert (job.status, list(job.pictures)) == ("cancelled", [each.number for each in recorded])
+    assert len(recorded) == 1
+
+
 def test_a_second_server_says_who_runs_and_a_killed_one_is_followed(home, capsys):
     with serving(home) as server:
         assert run(["serve", "--port", "0"]) == 2
@@ -194,6 +260,12 @@ def test_a_server_is_ended_by_a_command_by_ctrl_c_and_by_a_signal(home, capsys):
         assert run(["serve", "--stop"]) == 0
         assert server.url in capsys.readouterr().out
         assert server.process.wait(10) == 0
+    with serving(home) as server, subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        note = json.loads((home / "server.json").read_bytes())  # a number may be another process's where it is read
+        (home / "server.json").write_text(json.dumps(note | {"pid": other.pid}))
+        assert run(["serve", "--stop"]) == 0
+        assert (server.process.wait(10), other.poll()) == (0, None)
+        other.kill()
     for number in (signal.SIGINT, signal.SIGTERM):
         with serving(home, PAINTER_SECONDS="1") as server:
             job = server.submit(prompt="a cat", checkpoint="dawn", seed=int(number))

@@ -80,14 +80,15 @@ def app(
 
 def _cancel(session: Session, number: int) -> Job:
     """Cancel a job: by the server that does it, or in the catalog where none runs."""
-    from assetctl.server.serving import is_running  # noqa: PLC0415 - a list needs none
+    from assetctl.server.plans import made_of  # noqa: PLC0415 - a list needs none
+    from assetctl.server.serving import is_running  # noqa: PLC0415 - likewise
 
     home, jobs = session.registry.settings.home, session.registry.jobs
-    jobs.get(number)
+    job = jobs.get(number)
     try:
         Server(home).ask("POST", f"/owner/jobs/{number}/cancel")
     except LostError:
-        job = jobs.cancel(number, left=not is_running(home))
+        job = jobs.cancel(number, made_of(session.registry, job), left=not is_running(home))
     else:
         job = jobs.get(number)
     if job.status == "running":

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from assetctl.errors import UnusableError
 from assetctl.files.paths import write_json
 from assetctl.files.safetensors import read_header
+from assetctl.generation.bounds import check_lora
 from assetctl.generation.configuration import checked_vae_config, is_diffusers_vae, write_configuration
 from assetctl.generation.diffusers.runtime import told, torch_dtype
 from assetctl.generation.families import build_of
-from assetctl.generation.folders import hand_over, hand_over_vae
-from assetctl.generation.parts import check_lora, link
+from assetctl.generation.folders import hand_over, hand_over_vae, link
 from assetctl.samplers import SAMPLERS
 from assetctl.tensors.adapters import EMBEDDINGS, ENDINGS, as_kohya, kohya_name, unsupported_method, with_adapters_names
 from assetctl.tensors.networks import ldm_names

@@ -1,22 +1,28 @@
-"""One plan on what is loaded: its prompts, encoded once for all its pictures, and each picture."""
+"""One plan on what is loaded: its prompts, encoded once for all its pictures, and each picture.
+
+What diffusers itself samples is its pipeline's. In the way of A1111 or ComfyUI a `Painter` makes a picture: diffusers'
+networks, and our own samplers between them.
+"""
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+import diffusers
 import torch
 
-from assetctl.errors import GenerationError
+from assetctl.errors import GenerationError, UsageError
 from assetctl.generation.diffusers.conditioning import Guidance, encode, guidance, nought
-from assetctl.generation.diffusers.flavoured import Painter
-from assetctl.generation.diffusers.kept import Loaded
 from assetctl.generation.diffusers.pipeline import make_scheduler
 from assetctl.generation.diffusers.runtime import quiet, told
 from assetctl.generation.families import build_of
+from assetctl.generation.sampling.noise import SOURCES, Levels
+from assetctl.generation.sampling.programs import course, first_and_between
 from assetctl.identify.plugins import family_called
 from assetctl.options import complete
 from assetctl.prompt.flavours import composed
@@ -24,20 +30,23 @@ from assetctl.run import Preview, Step
 from assetctl.samplers import LEGACY, SAMPLERS, of_diffusers, sampled_by_diffusers, told_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from diffusers import DiffusionPipeline
     from PIL.Image import Image
 
-    from assetctl.generation.diffusers.conditioning import Encoder
-    from assetctl.generation.diffusers.flavoured import OnGuess, OnStep
+    from assetctl.generation.diffusers.conditioning import Conditioning, Encoder
+    from assetctl.generation.diffusers.kept import Loaded
     from assetctl.generation.families import Latents
+    from assetctl.generation.sampling.noise import Between
+    from assetctl.generation.sampling.programs import Course, Guess
     from assetctl.identify.features import Family
     from assetctl.options import Settings
     from assetctl.request import Plan
     from assetctl.run import Run
 
-__all__ = ["Loaded", "Session"]
+    OnStep = Callable[[int, int, torch.Tensor], None]
+    OnGuess = Callable[[torch.Tensor], None]
 
 _Tensors = dict[str, torch.Tensor]
 
@@ -219,3 +228,244 @@ def _layer(settings: Settings, family: Family | None) -> int:
     if settings["flavour"] == "comfyui":
         return skip if family is None else max(skip - build_of(family.name).told.missing_layers, 1)
     return 1
+
+
+def levels_of(config: Mapping[str, Any], flavour: str, *, half: bool = False) -> Levels:
+    """The noise levels that a checkpoint was trained on, as a program computes them; once A1111 did so in 16 bits."""
+    usual = config.get("beta_schedule") == "scaled_linear" and config.get("trained_betas") is None
+    if not usual or config.get("rescale_betas_zero_snr"):
+        kept = diffusers.DDIMScheduler.from_config(config).alphas_cumprod
+        return Levels.of(kept.half() if half else kept)
+    kept_as = torch.float16 if half else torch.float32 if flavour == "a1111" else torch.float64
+    count = int(config.get("num_train_timesteps", 1000))
+    return Levels.scaled_linear(config["beta_start"], config["beta_end"], count, kept_as)
+
+
+@dataclass(frozen=True, slots=True)
+class Painter:
+    """What makes the pictures of one plan.
+
+    Attributes:
+        pipeline: Its UNet and VAE are used.
+        prompts: What guides it, or that as a pipeline takes it.
+        settings: As `assetctl.options` has them, whole.
+        predicts: `epsilon` or `v_prediction`.
+        config: The checkpoint's own scheduler configuration.
+    """
+
+    pipeline: DiffusionPipeline
+    prompts: Guidance | Mapping[str, torch.Tensor]
+    settings: Settings
+    predicts: str
+    config: Mapping[str, Any]
+
+    def latents(self, seed: int, on_step: OnStep, on_guess: OnGuess | None = None) -> torch.Tensor:
+        """A picture's latents; `on_step` is told of each step, its number and how many there are.
+
+        `on_guess` is shown what the picture is taken for, each time that the model is asked.
+        """
+        way = self._course()
+        side = self.pipeline.vae_scale_factor
+        shape = (4, self.settings["height"] // side, self.settings["width"] // side)
+        first, between = self._noise(seed, way.sigmas, shape)
+        with torch.no_grad():
+            return way.run(self._guess(on_guess), first, between, lambda step, x: on_step(step, way.steps, x))
+
+    def _noise(self, seed: int, sigmas: torch.Tensor, shape: tuple[int, ...]) -> tuple[torch.Tensor, Between]:
+        """The picture's first noise, and what follows: of its place in a batch, as ComfyUI draws for all at once."""
+        flavour, like = self._flavour, torch.zeros((), device=self.pipeline.unet.device)
+        count, place = (
+            (self.settings["latent_batch"], self.settings["latent_index"]) if flavour == "comfyui" else (1, 0)
+        )
+        # what is taken out of a larger batch has its first noise from there alone
+        here = place if place < count else 0
+        first, between = first_and_between(flavour, self.settings, seed, sigmas, (count, *shape), like, here)
+        if flavour == "a1111":
+            return varied(first, self.settings, seed, self.pipeline.vae_scale_factor), between
+        if place >= count:
+            first = SOURCES["CPU"](seed).draw_one((place + 1, *shape), place).to(first)
+        return first, between
+
+    def image(self, latents: torch.Tensor) -> Any:  # noqa: ANN401 - a PIL image, or `None` for NaN
+        """The picture of some latents, its numbers cut off to 8 bits, as both programs do."""
+        vae = self.pipeline.vae
+        if vae.dtype == torch.float16 and vae.config.force_upcast:
+            vae = vae.to(torch.float32)
+        with torch.no_grad():
+            scaled = (latents / vae.config.scaling_factor).to(vae.dtype)
+            decoded = vae.decode(scaled, return_dict=False)[0].float()
+        shown = (decoded[0] / 2 + 0.5).clamp(0, 1)
+        if not torch.isfinite(shown).all():
+            return None
+        from PIL import Image  # noqa: PLC0415 - as the pipeline does
+
+        return Image.fromarray((shown * 255).permute(1, 2, 0).to(torch.uint8).cpu().numpy())
+
+    @property
+    def _flavour(self) -> str:
+        return str(self.settings["flavour"])
+
+    def _course(self) -> Course:
+        sdxl = hasattr(self.pipeline, "text_encoder_2")
+        levels = levels_of(self.config, self._flavour, half=bool(self.settings["half_levels"]))
+        whole = course(self._flavour, self.settings, levels, sdxl=sdxl)
+        return windowed(whole, self.settings, levels) if self._flavour == "comfyui" else whole
+
+    def _guess(self, shown: OnGuess | None = None) -> Guess:
+        """What the UNet takes for the picture: guided away from the negative prompt, and by that one alone."""
+        strength = self.settings["cfg_scale"]
+        guidance = self.prompts if isinstance(self.prompts, Guidance) else Guidance.of(self.prompts)
+        network, asked = _Network.of(self.pipeline.unet, self.settings), itertools.count()
+
+        def guess(x: torch.Tensor, sigma: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            whole = (sigma**2 + 1) ** 0.5
+            towards, away = guidance.at(next(asked))
+            told = [each for _, each in towards] if away is None else [away, *(each for _, each in towards)]
+            answers = network.answers(x / whole if self._flavour == "comfyui" else x * (1 / whole), time, told)
+            if self.predicts == "v_prediction":
+                pictures = [x / whole**2 - said * (sigma / whole) for said in answers]
+            else:
+                pictures = [x - said * sigma for said in answers]
+            guided = pictures[0]
+            if away is not None:  # pictures are mixed, not noises: the last bit is the programs' then
+                for (weight, _), picture in zip(towards, pictures[1:], strict=True):
+                    guided = guided + (picture - pictures[0]) * (weight * strength)
+            if shown is not None:
+                shown(guided)
+            return guided, pictures[0]
+
+        return guess
+
+
+@dataclass(slots=True)
+class _Network:
+    """A UNet that is asked again and again: what stays the same is looked up once.
+
+    diffusers goes through all modules to tell where a network is and in what precision, which takes milliseconds.
+
+    Attributes:
+        unet: The network.
+        size: Width and height of the picture.
+        device: Where it computes.
+        dtype: In what precision.
+        handed: What it was told last, by the length of it, and in what form.
+    """
+
+    unet: Any
+    size: tuple[int, int]
+    device: torch.device
+    dtype: torch.dtype
+    handed: dict[int, tuple[list[Conditioning], Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, unet: Any, settings: Settings) -> _Network:  # noqa: ANN401 - diffusers' own type
+        return cls(unet, (settings["width"], settings["height"]), unet.device, unet.dtype)
+
+    def answers(self, given: torch.Tensor, time: torch.Tensor, told: Sequence[Conditioning]) -> list[torch.Tensor]:
+        """What it says, told this and that; what is of one length goes together."""
+        given, time = given.to(self.dtype), time.to(self.device)
+        found: dict[int, torch.Tensor] = {}
+        for length in dict.fromkeys(each.states.shape[1] for each in told):
+            group = [number for number, each in enumerate(told) if each.states.shape[1] == length]
+            states, added = self._handed(length, [told[number] for number in group])
+            pictures = torch.cat([given] * len(group))
+            said = self.unet(pictures, time, states, added_cond_kwargs=added, return_dict=False)[0].float()
+            found |= dict(zip(group, said.split(len(given)), strict=True))
+        return [found[number] for number in range(len(told))]
+
+    def _handed(self, length: int, told: list[Conditioning]) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        """States and, for SDXL, what else it is told."""
+        before, handed = self.handed.get(length, ([], None))
+        if len(before) != len(told) or any(one is not other for one, other in zip(before, told, strict=True)):
+            handed = self._made(told)
+            self.handed[length] = told, handed
+        return handed  # type: ignore[no-any-return]
+
+    def _made(self, told: Sequence[Conditioning]) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+        states = torch.cat([each.states for each in told]).to(self.device, self.dtype)
+        pooled = [each.pooled for each in told if each.pooled is not None]
+        if not pooled:
+            return states, None
+        width, height = self.size
+        own = (width, height, 0, 0, width, height)
+        sizes = torch.tensor([[each for pair in _turned(one.sizes or own) for each in pair] for one in told])
+        added = {"text_embeds": torch.cat(pooled), "time_ids": sizes}
+        return states, {name: each.to(self.device, self.dtype) for name, each in added.items()}
+
+
+def _turned(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Heights before widths, as SDXL has them."""
+    return ((sizes[at + 1], sizes[at]) for at in range(0, len(sizes), 2))
+
+
+def windowed(way: Course, settings: Settings, levels: Levels) -> Course:
+    """Some of the steps alone, from one and up to another: as ComfyUI's KSampler Advanced.
+
+    Raises:
+        UsageError: They begin behind the last one.
+    """
+    start, end, sigmas = settings["start_step"], settings["end_step"], way.sigmas
+    if not start and not 0 < end < way.steps:
+        return way
+    if 0 < end < way.steps:
+        sigmas = sigmas[: end + 1].clone()
+        if not settings["leftover_noise"]:
+            sigmas[-1] = way.sigmas[-1]  # nothing, or for UniPC nearly so
+    if start >= len(sigmas) - 1:
+        message = f"--start-step {start} is behind the last step: there are {len(sigmas) - 1}, counted from 0."
+        raise UsageError(message, "Choose a lower --start-step, or a later --end-step.")
+    sigmas = sigmas[start:]
+    from_the_top = bool(sigmas[0] >= levels.sigmas[-1] * (1 - _NEARLY))
+    return replace(way, sigmas=sigmas, start=(1 + sigmas[0] ** 2) ** 0.5 if from_the_top else sigmas[0])
+
+
+#: What a level may be below the highest, in shares of it, to be taken for that.
+_NEARLY = 1e-5
+
+
+def varied(first: torch.Tensor, settings: Settings, seed: int, side: int = 8) -> torch.Tensor:
+    """A picture's first noise with a second seed's mixed in, or with another size's in its middle (A1111).
+
+    Both are drawn anew; what goes on with the first noise's source is not moved by it. A latent is of `side` pixels.
+    """
+    strength, size = settings["variation_strength"], (settings["resize_seed_height"], settings["resize_seed_width"])
+    resized = all(size)
+    if not (strength or resized):
+        return first
+    shape = (first.shape[1], *(pixels // side for pixels in size)) if resized else tuple(first.shape[1:])
+    noise = SOURCES[settings["noise"]](seed).draw(shape)
+    if strength:
+        noise = mixed(noise, SOURCES[settings["noise"]](settings["variation_seed"]).draw(shape), strength)
+    if resized:
+        whole = first[0].clone()
+        (down, top), (right, left) = (_centred(*sides) for sides in zip(whole.shape[1:], shape[1:], strict=True))
+        whole[:, down, right] = noise[:, top, left].to(whole)
+        noise = whole
+    return noise[None].to(first)
+
+
+def mixed(first: torch.Tensor, second: torch.Tensor, strength: float) -> torch.Tensor:
+    """The way from one noise to another along a sphere, gone for each column of each channel by itself, as A1111 does.
+
+    Args:
+        first: (channels, height, width).
+        second: Likewise.
+        strength: How far, from 0 to 1.
+    """
+    cosine = (first / first.norm(dim=1, keepdim=True) * (second / second.norm(dim=1, keepdim=True))).sum(1)
+    if cosine.mean() > _THE_SAME:  # of one seed: there is no angle, and A1111 has the shares the other way round
+        return first * strength + second * (1 - strength)
+    angle = cosine.acos()
+    shares = (((1 - strength) * angle).sin() / angle.sin(), (strength * angle).sin() / angle.sin())
+    return shares[0][:, None] * first + shares[1][:, None] * second
+
+
+_THE_SAME = 0.9995
+
+
+def _centred(wide: int, narrow: int) -> tuple[slice, slice]:
+    """Where the middle of something is in what is wider, or narrower; and that middle in itself."""
+    apart = (wide - narrow) // 2  # rounded down, below zero too
+    length = narrow if apart >= 0 else narrow + 2 * apart
+    inner, outer = max(apart, 0), max(-apart, 0)
+    return slice(inner, inner + length), slice(outer, outer + length)

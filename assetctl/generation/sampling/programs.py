@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from assetctl.generation.sampling import exponential
-from assetctl.generation.sampling import levels as of
 from assetctl.generation.sampling import multistep as many
+from assetctl.generation.sampling import noise as of
 from assetctl.generation.sampling import solvers as one
 from assetctl.generation.sampling.noise import SOURCES, brownian, drawn
 from assetctl.generation.sampling.solvers import Tuning
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from assetctl.generation.sampling.levels import Levels, Schedule
-    from assetctl.generation.sampling.noise import Between
+    from assetctl.generation.sampling.noise import Between, Levels, Schedule
     from assetctl.generation.sampling.solvers import Denoise, OnStep, Solver
     from assetctl.options import Settings
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from assetctl.generation.sampling.levels import Levels, karras_between
+from assetctl.generation.sampling.noise import Levels, karras_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -315,10 +315,6 @@ def lcm(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: On
             x = x + noise(sigma, after) * after
         on_step(step, x)
     return x
-
-
-#: How far TCD steps below the level that it then noises up to, as its authors have it.
-_TCD_GAMMA = 0.3
 
 
 def tcd(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL) -> Tensor:

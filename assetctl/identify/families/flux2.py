@@ -45,8 +45,8 @@ _SIGNS = (
 
 #: How its networks' blocks begin.
 _STACKS = (
-    "double_blocks.#.img_", "double_blocks.#.txt_", "single_blocks.", "single_transformer_blocks.#.attn.",
-    "transformer_blocks.#.attn.", "transformer_blocks.#.ff",
+    "double_blocks.#.img_attn.", "double_blocks.#.txt_attn.", "double_blocks.#.img_mlp.#", "double_blocks.#.txt_mlp.#",
+    "single_blocks.", "single_transformer_blocks.#.attn.", "transformer_blocks.#.attn.", "transformer_blocks.#.ff",
 )  # fmt: skip
 
 

@@ -47,6 +47,9 @@ FAMILY = Family(
     unlike=r"newbie",
     classes=("Lumina2Transformer2DModel",),
     prediction="flow",
-    contract="A network of layers 2304 wide, that attend once or are 9216 within: certain. A LoRA of such: likely.",
+    contract=(
+        "A network of layers 2304 wide, that attend once or are 9216 within: certain. "
+        "A LoRA of such, of no more than 26: likely."
+    ),
     latent_channels=16,
 )

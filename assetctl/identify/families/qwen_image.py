@@ -73,8 +73,9 @@ FAMILY = Family(
     prediction="flow",
     lineages=((r"qwen", "Qwen"),),
     contract=(
-        "Feed-forwards or modulation for picture and text, 3072 wide, or more than 20 joint blocks 3072 wide: "
-        "certain. Attention of fewer: likely or shared, by how it is named."
+        "Feed-forwards or modulation for picture and text, 3072 wide, in a network told text 3584 wide or in a LoRA of "
+        "more than 12 blocks, or more than 20 joint blocks 3072 wide: certain. A LoRA of fewer: likely, as Mage-Flow "
+        "has such. Attention of fewer: likely or shared, by how it is named."
     ),
     latent_channels=16,
 )

@@ -47,7 +47,7 @@ _SIGNS = (
     Sign("certain", "its time embedding takes sizes and pooled text, 2816 together", lacks=_KOLORS,
          measures={CONTEXT: (2048, None), CONDITION: (2816,)}),
     Sign("certain", "its cross-attention takes text of width 2048, beside changes to CLIP", ("lora",),
-         measures=_WIDE | {ENCODERS: YES}),
+         lacks=(*_KOLORS, "^lora_te_text_model."), measures=_WIDE | {ENCODERS: YES}),
     Sign("likely", "its cross-attention takes text of width 2048", ("lora",), lacks=_KOLORS, measures=_WIDE),
     Sign("certain", "its second text encoder has width 1280, beside a UNet", ("lora",),
          measures={UNET: YES, CONTEXT: (None,), FIRST_ATTENTION: (None, False), SECOND: (1280,), T5: (None,)}),
@@ -107,6 +107,10 @@ FAMILY = Family(
         text_encoders=(
             TextEncoder("text_encoder", "conditioner.embedders.0.transformer.text_model.", projects=True),
             TextEncoder("text_encoder_2", "conditioner.embedders.1.model.", open_clip=True, padding="!", projects=True),
+        ),
+        mistaken=(
+            "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",
+            "cond_stage_model.model.token_embedding.weight",
         ),
     ),
 )

@@ -43,5 +43,8 @@ FAMILY = Family(
     stacks=_STACKS,
     said=r"stable-cascade",
     classes=("StableCascadeUNet",),
-    contract="Mappers of CLIP, 1280 wide, or channel-wise blocks as wide as its own: certain.",
+    contract=(
+        "Mappers of CLIP, 1280 wide, or channel-wise blocks or attention in blocks of blocks as wide as its own: "
+        "certain."
+    ),
 )

@@ -11,6 +11,7 @@ from assetctl.catalog import FileHashes, NewAsset
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.operations.library.identify_files import Scan, identified
 from assetctl.operations.library.ingest import asset_name, checked_words, is_as_it_was
+from assetctl.operations.library.previews import kept_pictures, move_pictures
 from assetctl.operations.library.verify import HashRun, folder_hash
 from assetctl.run import Saved, leaving
 from assetctl.types import Origin
@@ -171,6 +172,9 @@ class _Import:
                 self.twins.append((paths[new], old))
                 self.result.added -= new in self._added
             self._follow_moves(writer)
+        home = self._workspace.settings.home
+        for new, old in merged.items():
+            move_pictures(kept_pictures(home, new), kept_pictures(home, old))
 
     def _mergeable(self, read: Reader) -> tuple[dict[int, str | None], set[int]]:
         """Folders with the hash of each as a whole, and files that another asset may have too."""

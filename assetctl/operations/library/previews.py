@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from assetctl.errors import AssetctlError, UsageError
 from assetctl.files.disk import storage_errors
 from assetctl.files.paths import open_regular
+from assetctl.store.placement import move_anywhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from assetctl.operations.workspace import Workspace
     from assetctl.types import Asset
@@ -44,9 +45,6 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 #: What small copies are called, and one that is being written.
 _OURS = re.compile(r"[0-9a-f]{64}\.webp|\.[0-9a-f]{16}")
-
-#: What the pictures of assets are called: by the asset's number, and from where.
-_KEPT = re.compile(r"([0-9]{1,18})(?:\.source)?", re.ASCII)
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")
@@ -85,12 +83,12 @@ def _latest(workspace: Workspace, asset: Asset) -> Path | None:
 
 def _chosen(workspace: Workspace, asset: Asset) -> Path:
     """Where the picture lies that somebody chose, if they did; numbers of assets are never given again."""
-    return workspace.settings.home / "previews" / str(asset.id)
+    return kept_pictures(workspace.settings.home, asset.id)[0]
 
 
 def _fetched(workspace: Workspace, asset: Asset) -> Path:
     """Where the small copy lies of a picture that the asset's source shows it by."""
-    return workspace.settings.home / "previews" / f"{asset.id}.source"
+    return kept_pictures(workspace.settings.home, asset.id)[1]
 
 
 def keep_fetched(workspace: Workspace, asset: Asset, data: bytes) -> bool:
@@ -168,15 +166,22 @@ def thumbnails(home: Path) -> list[Path]:
     return [Path(each.path) for each in there if _OURS.fullmatch(each.name)]
 
 
-def useless(workspace: Workspace) -> list[Path]:
-    """What can go without loss: all small copies, and pictures kept for assets that are there no more."""
-    found = thumbnails(workspace.settings.home)
-    with contextlib.suppress(OSError):
-        names = {each: _KEPT.fullmatch(each.name) for each in (workspace.settings.home / "previews").iterdir()}
-        kept = {path: int(name[1]) for path, name in names.items() if name is not None}
-        there = {asset.id for asset in workspace.catalog.read.by_ids(set(kept.values()))}
-        found += [path for path, number in kept.items() if number not in there]
-    return found
+def kept_pictures(home: Path, number: int) -> list[Path]:
+    """Where a home keeps the pictures of the asset of a number: what was chosen, and what its source shows."""
+    return [home / "previews" / str(number), home / "previews" / f"{number}.source"]
+
+
+def move_pictures(sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Move pictures that are there to places where nothing lies.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    for source, target in zip(sources, targets, strict=True):
+        with storage_errors(f"move {source}"), contextlib.suppress(FileExistsError):
+            if source.is_file():
+                target.parent.mkdir(exist_ok=True)
+                move_anywhere(source, target)
 
 
 def size_of(paths: Iterable[Path]) -> int:

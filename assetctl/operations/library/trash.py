@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import AmbiguousNameError, NotFoundError, StorageError, UsageError
 from assetctl.files.disk import storage_errors
+from assetctl.operations.library.previews import kept_pictures, move_pictures
 from assetctl.run import leaving
 from assetctl.store.placement import State, move, remove_any, state_of
 from assetctl.store.store import remove_empty_folders
@@ -60,7 +61,8 @@ def discard(
     """
     with workspace.reserve():
         if now:
-            _delete(workspace, files, asset, seen or {})
+            pictures = [] if asset is None else kept_pictures(workspace.settings.home, asset.id)
+            _delete(workspace, [*files, *pictures], asset, seen or {})
             entry = None
         else:
             entry = _move(workspace, files, asset, name=name, reason=reason)
@@ -161,6 +163,7 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
     document = None if asset is None else _document(workspace, asset)
     kind = None if asset is None else asset.kind
     entry = trash.prepare(files, name=name, reason=reason, kind=kind, asset=document)  # may copy for long
+    pictures = [] if asset is None else kept_pictures(settings.home, asset.id)
     was_there, forgotten = True, False
     try:
         if asset is None:
@@ -171,9 +174,12 @@ def _move(workspace: Workspace, files: Sequence[Path], asset: Asset | None, *, n
                 writer.remove(asset.id)
                 forgotten = True
                 trash.take(entry)
+                move_pictures(pictures, entry.pictures)
     except BaseException:
         # an asset that somebody else forgot has an entry of theirs; one that we forgot for good keeps this one
         if asset is None or not forgotten or workspace.catalog.read.at_path(asset.path) is not None:
+            if asset is not None:
+                move_pictures(entry.pictures, pictures)
             trash.undo(entry)
         raise
     if not was_there:
@@ -329,6 +335,7 @@ def _put_back(workspace: Workspace, entry: Entry, document: dict[str, Any], row:
         if workspace.catalog.read.at_path(path) is None:  # else it is known again already
             trash.send_again(moved)
         raise
+    move_pictures(entry.pictures, kept_pictures(workspace.settings.home, asset.id))  # its number is a new one
     return asset
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from assetctl.errors import HashMismatchError, NotFoundError, StorageError
 from assetctl.files.disk import is_gone, same_bytes, storage_errors
 from assetctl.files.sharing import bytes_alone, share_bytes
-from assetctl.operations.library.previews import size_of, thumbnails, useless
+from assetctl.operations.library.previews import size_of, thumbnails
 from assetctl.operations.library.trash import discard
 from assetctl.run import leaving
 from assetctl.store.leftovers import find_leftovers, find_strangers, held, sweep
@@ -83,7 +83,7 @@ def plan_pruning(workspace: Workspace, *, missing: bool = False) -> Pruning:
     leftovers = tuple(find_leftovers(workspace.store, known))
     strangers = tuple(find_strangers(workspace.store, known, leftovers))
     gone = [asset for asset in read.assets() if _is_missing(workspace, asset)] if missing else []
-    return Pruning(leftovers, strangers, tuple(gone), thumbnails=size_of(useless(workspace)))
+    return Pruning(leftovers, strangers, tuple(gone), thumbnails=size_of(thumbnails(workspace.settings.home)))
 
 
 def _is_missing(workspace: Workspace, asset: Asset) -> bool:
@@ -105,7 +105,7 @@ def prune(workspace: Workspace, pruning: Pruning, run: Run, *, now: bool = False
     entries: list[Entry | None] = []
     with leaving(lambda: [entry for entry in entries if entry is not None]):
         _discard_all(workspace, pruning, entries, run, now=now)
-    for path in useless(workspace) if pruning.thumbnails else ():
+    for path in thumbnails(workspace.settings.home) if pruning.thumbnails else ():
         with storage_errors(f"remove {path}"):
             path.unlink(missing_ok=True)
     with workspace.reserve():

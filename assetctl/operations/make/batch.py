@@ -142,6 +142,14 @@ def generate_batch(
 # What is there, and what can be made.
 
 
+def made(workspace: Workspace, jobs: Iterable[Mapping[str, Any]]) -> list[int]:
+    """The numbers of the pictures that there are of jobs, in their order."""
+    folder = folder_of(workspace, None)
+    listed = jobs_of(jobs, Request(), Path("registry.toml"), folder, workspace.settings.home)
+    _look_up(workspace, listed)
+    return [image.number for job in listed for image in job.images]
+
+
 def _look_up(workspace: Workspace, jobs: Sequence[Job]) -> None:
     """Know of each job which of its pictures are there."""
     known = workspace.catalog.generations.of_jobs(job.key for job in jobs if job.error is None)

@@ -14,8 +14,7 @@ from assetctl.identify.plugins import assumed_prediction, family_called
 from assetctl.operations.select.check import judge, selected, with_settings
 from assetctl.options import LARGEST_SEED, MAX_SEED, RANDOM, refuse_impossible, refuse_unobeyed
 from assetctl.prompt.flavours import Told, reading
-from assetctl.prompt.syntax import refuse_length
-from assetctl.request import Plan, PlannedUse
+from assetctl.request import Plan, PlannedUse, refuse_length
 from assetctl.run import Warned
 from assetctl.samplers import asks_twice
 

@@ -18,8 +18,7 @@ from assetctl.operations.select.prompts import with_embeddings
 from assetctl.operations.workspace import tokenizer_folder
 from assetctl.options import check_weight, filled, option, refuse_impossible, refuse_unobeyed
 from assetctl.prompt import parse_prompt
-from assetctl.prompt.syntax import refuse_length
-from assetctl.request import Use
+from assetctl.request import Use, refuse_length
 from assetctl.samplers import sampled_by_diffusers
 from assetctl.types import LOADED, PURPOSES, ROLES, AssetUse, Selection
 
@@ -240,7 +239,7 @@ def unloadable(workspace: Workspace, context: Context) -> Iterator[tuple[Asset, 
 
 
 def _looking_at_loras(context: Context) -> Iterator[tuple[Asset, Callable[[], tuple[str, ...]]]]:
-    from assetctl.generation.parts import check_lora  # noqa: PLC0415 - only where pictures are made
+    from assetctl.generation.bounds import check_lora  # noqa: PLC0415 - only where pictures are made
 
     live = dict.fromkeys(use.asset for use in context.selection.loras if not use.idle and use.asset in context.loras)
     passed: set[int] = set()  # tables of tensors: LoRAs of one trainer may share one, and pass with it

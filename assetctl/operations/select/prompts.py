@@ -33,7 +33,8 @@ from assetctl.prompt.chunks import (
 )
 from assetctl.prompt.flavours import chunks_of
 from assetctl.prompt.flavours import reading as parsed_as
-from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, refuse_length, unread
+from assetctl.prompt.syntax import BREAK, Remark, foreign, overweight, unread
+from assetctl.request import refuse_length
 from assetctl.text import model_path, without_suffix
 from assetctl.types import AssetUse, Finding, Mention, Selection
 

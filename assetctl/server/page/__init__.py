@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import orjson
+from anyio import CapacityLimiter, to_thread
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
@@ -54,6 +56,9 @@ _HEADERS = {"content-security-policy": _POLICY, "x-content-type-options": "nosni
 
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "LICENSE": "text/plain"}
 
+#: What reads files, which may be large.
+_HEAVY = ("/assets/{name:path}", "/page/choose", "/page/fits/{name:path}")
+
 #: Options that most want to see; the rest is folded away.
 _FIRST = ("steps", "cfg_scale", "sampler", "scheduler", "seed", "width", "height", "clip_skip", "flavour")
 
@@ -74,15 +79,18 @@ def page_routes(registry: Registry, queue: Queue) -> list[BaseRoute]:
         "/page/thumbnails/pictures/{number:int}": page.picture_thumbnail, "/page/files/{file}": page.file,
     }  # fmt: skip
     return [
-        *(Route(path, _answering(answer), methods=["GET"]) for path, answer in shown.items()),
+        *(
+            Route(path, _answering(answer, page if path in _HEAVY else None), methods=["GET"])
+            for path, answer in shown.items()
+        ),
         Route("/page/said", page.said, methods=["POST"]),
     ]
 
 
-def _answering(answer: Callable[[Request], Response]) -> Any:  # noqa: ANN401 - what starlette calls
+def _answering(answer: Callable[[Request], Response], heavy: _Page | None) -> Any:  # noqa: ANN401 - what starlette calls
     async def handle(request: Request) -> Response:
         try:
-            return await run_in_threadpool(answer, request)
+            return await to_thread.run_sync(answer, request, limiter=None if heavy is None else heavy.turns)
         except AssetctlError as error:
             return _html("error.html", status_of(error), message=error.message, hint=error.hint)
 
@@ -107,15 +115,25 @@ def _templates() -> Environment:
         loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
     found.globals |= {"file": _file_url, "version": assetctl.__version__, "kinds": KINDS, "places": _PLACES}
-    found.filters |= {
+    filters: dict[str, Callable[..., object]] = {
         "size": readable_size,
         "inpath": lambda name: quote(name, safe=""),
         "seen": visible,
         "short": lambda name: name if len(name) <= 44 else f"{name[:24]}…{name[-16:]}",  # names differ at their ends
         "when": lambda at: f"{at[:10]} {at[11:16]}",
         "json": _data,
+        "typed": _typed,
     }
+    found.filters |= filters
     return found
+
+
+def _typed(text: str) -> Markup:
+    """A sentence in which stands between backticks what is to be typed."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part[1:-1]) if part.startswith("`") else escape(part)
+        for part in re.split("(`[^`]+`)", text)
+    )
 
 
 def _data(value: object) -> str:
@@ -139,6 +157,11 @@ class _Page:
 
     def __init__(self, registry: Registry, queue: Queue) -> None:
         self._registry, self._queue = registry, queue
+
+    @cached_property
+    def turns(self) -> CapacityLimiter:
+        """Lets few at a time read files, while others are answered; made when the loop is there."""
+        return CapacityLimiter(2)
 
     def _assetctl(self) -> str:
         """What a command line of this home begins with."""
@@ -182,7 +205,7 @@ class _Page:
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         offset = asked.get("offset", "0")
         start = min(int(offset), _DEEPEST) if offset.isascii() and offset.isdecimal() else 0
-        found = self._registry.search(asked["q"], limit=start + _CARDS + 1, **filters)[start:]
+        found = self._registry.search(asked["q"], limit=_CARDS + 1, offset=start, **filters)
         total = self._registry.count_matches(asked["q"], **filters)
         shown = found[:_CARDS]
         if "tag" in asked:

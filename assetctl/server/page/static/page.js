@@ -364,6 +364,11 @@ async function judge() {
   const body = wanted();
   const text = written(body);
   const place = find("findings");
+  if (!Object.values(uses).some((chosen) => chosen.size)) {
+    said += 1; // what was asked before is not shown any more
+    for (const id of ["findings", "said"]) find(id).replaceChildren(made("p", "Choose a checkpoint."));
+    return;
+  }
   const of = find("said-of").value;
   elsewhere(of, of === "check" ? written({ ...body, num_images: undefined }) : text);
   let found;
