@@ -222,7 +222,7 @@ class GenerationError(AssetctlError):
 
 
 class UnusableError(GenerationError):
-    """Raised for an asset that cannot be generated with: it lacks a part, does not fit, or asks for too much.
+    """Raised where an asset cannot be generated with: it lacks a part or weight, does not fit, or asks for too much.
 
     Where several are, `findings` names them all.
     """

@@ -129,6 +129,10 @@ SCHEDULERS: Mapping[str, str | None] = {
 }  # fmt: skip
 """Schedules by the names that A1111 has for them, or would have; and ComfyUI's names, where there are some."""
 
+FOR_FLOW = ("Linear Quadratic",)
+"""Schedules that were made for models of flow: of 20 steps the last goes from a noise level of 2.7 to none, where noise
+is as in Stable Diffusion 1, 2 and XL."""
+
 FLAVOURS = ("a1111", "comfyui", "diffusers")
 """Whose pictures are made: with the schedules, noise and prompts of this program. The first unless one is named."""
 
@@ -336,12 +340,14 @@ class SamplerEntry:
         comfyui: ComfyUI's name for it, where it has it.
         automatic: The schedule that A1111 takes for it unless one is chosen.
         flavours: Whose pictures can be made with it.
+        note: What to know before it is chosen.
     """
 
     name: str
     comfyui: str | None
     automatic: str
     flavours: tuple[str, ...]
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,11 +358,27 @@ class ScheduleEntry:
         name: As A1111 prints it, or would.
         comfyui: ComfyUI's name for it, where it has it.
         samplers: The samplers that take it where diffusers samples; elsewhere all do, but those that have their own.
+        note: What to know before it is chosen.
     """
 
     name: str
     comfyui: str | None
     samplers: tuple[str, ...]
+    note: str | None = None
+
+
+#: Samplers that follow a line through several steps back, and overshoot where the way bends at once.
+_FOLLOWING = ("LMS", "PLMS", "IPNDM", "IPNDM_V", "DEIS")
+_OVERSHOOTS = "goes by several steps back: with few steps and a strong CFG it can overshoot"
+_GUIDES = "guides by CFG++: made for a CFG of 1 to 2"
+_IS_FOR_FLOW = "made for models that flow: it ruins pictures of Stable Diffusion 1, 2 and XL"
+
+
+def _note(name: str) -> str | None:
+    """What to know of a sampler."""
+    if name in _FOLLOWING:
+        return _OVERSHOOTS
+    return _GUIDES if _PLAIN[name].unguided else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,9 +397,12 @@ class SamplerListing:
 def listing() -> SamplerListing:
     """What `--sampler` and `--scheduler` take."""
     samplers = (
-        SamplerEntry(name, each.comfyui, each.automatic, FLAVOURS if each.scheduler else FLAVOURS[:-1])
+        SamplerEntry(name, each.comfyui, each.automatic, FLAVOURS if each.scheduler else FLAVOURS[:-1], _note(name))
         for name, each in _PLAIN.items()
     )
     taking = {AUTOMATIC: tuple(name for name, each in _PLAIN.items() if each.scheduler), "Karras": _WITH_KARRAS}
-    schedules = (ScheduleEntry(name, theirs, taking.get(name, ())) for name, theirs in SCHEDULERS.items())
+    schedules = (
+        ScheduleEntry(name, theirs, taking.get(name, ()), _IS_FOR_FLOW if name in FOR_FLOW else None)
+        for name, theirs in SCHEDULERS.items()
+    )
     return SamplerListing(tuple(samplers), tuple(schedules))

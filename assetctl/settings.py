@@ -33,6 +33,7 @@ class Settings:
         dtype: `auto`, `bf16`, `fp32` or `fp16`: the precision of generation.
         device: `auto`, `cpu`, `cuda`, `mps`: where to generate.
         offline: Never touch the network.
+        pull_private: Whether a server fetches from plain addresses on its own machine and in private networks.
         downloads: How many assets to fetch at a time.
         trash_days: How long what was deleted is kept.
         trash_gigabytes: How much of it is kept, the latest first.
@@ -47,6 +48,7 @@ class Settings:
     dtype: str = "auto"
     device: str = "auto"
     offline: bool = False
+    pull_private: bool = False
     downloads: int = 4
     trash_days: int = 30
     trash_gigabytes: int = 100
@@ -124,10 +126,10 @@ def _parse(name: str, value: object, root: Path) -> object:
             raise UsageError(f"The setting {name} is {_shown(value)}.", "It must be the path of a folder.")
         return _path(value, root)
     word = str(value).lower() if isinstance(value, (str, bool)) or _is_whole(value) else ""
-    if name == "offline":
+    if name in ("offline", "pull_private"):
         if word in _TRUE | _FALSE:
             return word in _TRUE
-        raise UsageError(f"The setting offline is {_shown(value)}.", "Write true or false.")
+        raise UsageError(f"The setting {name} is {_shown(value)}.", "Write true or false.")
     if name in _NUMBERS:
         least, most = _NUMBERS[name]
         if word.isascii() and word.isdecimal() and len(word) <= len(str(most)) and least <= int(word) <= most:

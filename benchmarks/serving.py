@@ -84,12 +84,12 @@ def _job_rows(registry: Registry, backend: Backend, server: _Server, wanted: Wan
         first = 100_000 * wanted.side + 100 * number
         costs.append((_by_queue(server, wanted, first), _here(registry, backend, wanted, first)))
         _see_same(registry, range(first, first + wanted.pictures))
-    queued, bare = map(statistics.median, zip(*costs[1:], strict=True))
-    more = statistics.median(ours - theirs for ours, theirs in costs[1:])
+    queue, bare = zip(*costs[1:], strict=True)
+    server_only, both = map(statistics.median, zip(*queue, strict=True))
     what = f"a job of {wanted.pictures}, {wanted.side} x {wanted.side}"
     return [
-        Row(f"{what}, over the queue", "the backend of this process", queued, bare, 1.03),
-        Row(f"{what}: what the queue takes", "20 ms", max(more, 0), 0.02, 1.0),
+        Row(f"{what}, over the queue", "the backend of this process", both, statistics.median(bare), 1.03),
+        Row(f"{what}: the server's own part", "likewise", server_only, statistics.median(bare), 0.03),
     ]
 
 
@@ -126,24 +126,28 @@ def _first_step(home: Path, server: _Server, *options: str) -> tuple[float, floa
     return float(done.stdout) - begun, own + _used(server.pid) - used
 
 
-def _by_queue(server: _Server, wanted: Wanted, first: int) -> float:
-    """Seconds of a processor that a job takes of a server and its worker."""
+def _by_queue(server: _Server, wanted: Wanted, first: int) -> tuple[float, float]:
+    """Seconds of a processor that a job takes of a server, and of it with its worker."""
     seeds = list(range(first, first + wanted.pictures))
     body = {"prompt": PROMPT, "seed": seeds, "steps": 20, "width": wanted.side, "height": wanted.side}
     asked = Asking(f"{server.url}/v1/generate?wait=true", orjson.dumps(body), {"Content-Type": "application/json"})  # noqa: S310
-    begun = _used(server.pid)
+    alone, begun = _of(server.pid), _used(server.pid)
     with urlopen(asked) as answer:  # noqa: S310
         status = orjson.loads(answer.read())["data"]["status"]
     if status != "done":
         raise AssertionError(status)
-    return _used(server.pid) - begun
+    return _of(server.pid) - alone, _used(server.pid) - begun
 
 
 def _used(pid: int) -> float:
     """Seconds of a processor that a process and those that it started have used, in threads that are there still."""
     parents = {int(path.parent.name): _parent(path) for path in Path("/proc").glob("[0-9]*/stat")}
-    family = [each for each, parent in parents.items() if pid in (each, parent)]
-    tasks = [task for each in family for task in Path(f"/proc/{each}/task").glob("*/schedstat")]
+    return sum(_of(each) for each, parent in parents.items() if pid in (each, parent))
+
+
+def _of(pid: int) -> float:
+    """Likewise, of one process."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -113,11 +114,12 @@ def served(home, *, access=None, faces=None, **variables):
 
     with (
         pytest.MonkeyPatch.context() as environment,
-        Registry.open(home, paths=False) as registry,
+        contextlib.ExitStack() as opened,
         socket.create_server(("127.0.0.1", 0), backlog=1024) as listening,
     ):
         for name, value in variables.items():
             environment.setenv(name, value)
+        registry = opened.enter_context(Registry.open(home, paths=False))
         queue = Queue(registry, [sys.executable, str(PAINTING), str(home)])
         queue.start()
         ready = threading.Event()

@@ -206,7 +206,7 @@ class Generations(Asking):
 
     def numbered(self, numbers: Iterable[int]) -> list[Generation]:
         """The pictures of these numbers, in this order, without their records; numbers of none are left out."""
-        wanted = list(numbers)
+        wanted = [number for number in numbers if abs(number) < 2**63]
         query = "FROM generations WHERE id IN (SELECT value FROM json_each(?))"
         found = {each.number: each for each in self._listed(query, [orjson.dumps(wanted).decode()])}
         return [found[number] for number in wanted if number in found]

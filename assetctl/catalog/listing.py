@@ -201,7 +201,9 @@ class Lists(Asking):
         matches = _matches(text, filters)
         if limit is None or self._count(matches, WEIGHED + 1) <= WEIGHED:
             best = "bm25(asset_search, 10, 5, 5, 1)"
-            query = matches.sql.replace("SELECT s.rowid", f"SELECT s.rowid, a.name, {best} AS score")
+            query = _matches(text, filters, joined=True).sql.replace(
+                "SELECT s.rowid", f"SELECT s.rowid, a.name, {best} AS score"
+            )
             query += " ORDER BY substr(a.name, 1, length(:text)) <> :text COLLATE NOCASE, score, a.name"
             best_first = Question(f"{query} LIMIT :limit OFFSET :offset", matches.values)
             return self.by_ids(self._numbers(best_first, limit, offset=offset))
@@ -318,15 +320,17 @@ def _see_limit(limit: int | None) -> None:
         raise UsageError(f"{limit!r:.40} is no limit.", "Give a whole number, or `None` for all.")
 
 
-def _matches(text: str, filters: Mapping[str, str | None]) -> Question:
+def _matches(text: str, filters: Mapping[str, str | None], *, joined: bool = False) -> Question:
     typed = re.findall(r"\w+", text)
     if not typed:
         raise UsageError(f"There is no word in {text!r} to search for.", "Try a part of a name or a trigger word.")
     where, values = conditions(filters)
     values |= {"query": " ".join(f'"{word}"*' for word in typed), "text": text.strip()}
-    # words first, filters after: the planner would ask the index of words about every asset of a family
-    source = "asset_search s CROSS JOIN assets a ON a.id = s.rowid"
-    return Question(f"SELECT s.rowid FROM {source} WHERE asset_search MATCH :query AND {where}", values)
+    source, matching = "asset_search s", "asset_search MATCH :query"
+    if joined or any(value is not None for value in filters.values()):
+        # words first, filters after: the planner would ask the index of words about every asset of a family
+        source, matching = f"{source} CROSS JOIN assets a ON a.id = s.rowid", f"{matching} AND {where}"
+    return Question(f"SELECT s.rowid FROM {source} WHERE {matching}", values)
 
 
 def _plain(text: str) -> bytes:

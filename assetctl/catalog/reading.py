@@ -491,9 +491,10 @@ class Reader(Lists):
         rows = self._rows(query, [asset.id], _ORIGIN)
         return self._origin(rows[0]) if rows else None
 
-    def origins(self) -> dict[int, Origin]:
-        """Where all assets came from that came from somewhere, by their numbers."""
-        rows = self._rows(f"SELECT asset_id, {', '.join(_ORIGIN)} FROM origins", [], {"asset_id": NUMBER, **_ORIGIN})
+    def origins(self, source: str | None = None) -> dict[int, Origin]:
+        """Where all assets came from that came from somewhere, or from one source, by their numbers."""
+        query = f"SELECT asset_id, {', '.join(_ORIGIN)} FROM origins WHERE ?1 IN (source, '')"
+        rows = self._rows(query, [source or ""], {"asset_id": NUMBER, **_ORIGIN})
         return {row[0]: self._origin(row[1:]) for row in rows}
 
     def _origin(self, row: Sequence[Any]) -> Origin:

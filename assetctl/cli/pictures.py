@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shlex
 import subprocess
@@ -14,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from assetctl.cli.session import show_findings
-from assetctl.errors import StoppedError
 from assetctl.operations.make.inspect_picture import is_page
 from assetctl.options import together, written
 from assetctl.pictures.saving import FORMATS
+from assetctl.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from assetctl.catalog import Generation
     from assetctl.cli.session import Output, Session
-    from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
@@ -193,52 +191,13 @@ def _local(moment: str) -> str:
     return utc.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-@contextlib.contextmanager
-def naming_what_is_done() -> Iterator[None]:
-    """Let an interrupt tell of the pictures that there are, and how to make the rest."""
-    from assetctl.operations.make.generate import InterruptedGenerationError  # noqa: PLC0415 - a dry run needs none of it
-
-    try:
-        yield
-    except InterruptedGenerationError as stopped:
-        count = len(stopped.done) + len(stopped.rest)
-        rest = {"--seed": str(stopped.rest[0]), "--count": str(len(stopped.rest))} if stopped.rest else {}
-        if rest and stopped.done and stopped.name is not None:
-            rest["--out"] = str(stopped.name)
-        done = f"{len(stopped.done)} of {count} {'picture is' if count == 1 else 'pictures are'} done"
-        error = StoppedError(f"Interrupted: {done}.", None, rest)
-        error.done = stopped.done
-        raise error from None
-
-
-@contextlib.contextmanager
-def naming_cells_that_are_done() -> Iterator[None]:
-    """Likewise, of the cells of a grid, which are on a sheet."""
-    from assetctl.operations.make.grid_making import InterruptedGridError  # noqa: PLC0415 - grids alone
-
-    try:
-        yield
-    except InterruptedGridError as stopped:
-        cells = [each for each in stopped.done.cells if each.plan is not None]
-        made = sum(each.image is not None for each in cells)
-        error = StoppedError(f"Interrupted: {made} of {_cells(len(cells))} are done.", None, stopped.rest)
-        error.done = stopped.done
-        raise error from None
-
-
-def tell_result(session: Session, result: GenerationResult) -> None:
-    """Findings, and the time it took."""
-    show_findings(() if session.out.json else result.report.findings)
-    session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")
-
-
 def tell_grid(out: Output, grid: GridResult) -> None:
     """Give a grid as a result: its sheet, and why cells have no picture."""
     paths = [str(grid.sheet)]
     there = sum(each.was_there for each in grid.cells)
     made = sum(each.image is not None for each in grid.cells)
     before = f", {there} of them made before" if there else ""
-    out.note(f"{_cells(made)} in {grid.folder}{before}; made in {grid.timings.get('total', 0.0):.1f} s")
+    out.note(f"{counted(made, 'cell')} in {grid.folder}{before}; made in {grid.timings.get('total', 0.0):.1f} s")
     show_findings(() if out.json else grid.findings)
     out.result(grid, lambda: out.lines(paths), paths, grid.failed)
 
@@ -263,10 +222,6 @@ def show_grid(out: Output, grid: GridResult) -> None:
     for place in grid.out:
         out.labelled("saved in" if Path(place).suffix.lower() not in FORMATS else "saved as", place)
     show_findings(grid.findings)
-
-
-def _cells(number: int) -> str:
-    return "1 cell" if number == 1 else f"{number} cells"
 
 
 def open_pictures(session: Session, paths: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from assetctl.wire import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from assetctl.operations.make.generate import GenerationResult
     from assetctl.registry import Registry
     from assetctl.run import Event, Run, Warned
     from assetctl.types import Finding
@@ -448,3 +449,9 @@ def confirmed(out: Output, question: str, *, yes: bool) -> bool:
         return True
     out.note("Nothing was done.")
     return False
+
+
+def tell_result(session: Session, result: GenerationResult) -> None:
+    """Findings, and the time it took."""
+    show_findings(() if session.out.json else result.report.findings)
+    session.out.note(f"loaded in {result.timings['load']:.1f} s, made in {result.timings['sample']:.1f} s")

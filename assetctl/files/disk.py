@@ -40,7 +40,7 @@ _FICLONE = 0x40049409
 
 _FULL = ("the disk is full", "Free some space and run the command again: what was fetched so far is kept.")
 _DENIED = ("permission denied", "Check who owns the folder, or set ASSETCTL_MODELS to one that you may write.")
-_READ_ONLY = ("the disk is read-only", "Set ASSETCTL_MODELS to a folder on a disk that can be written.")
+_READ_ONLY = ("the disk is read-only", "Set ASSETCTL_HOME, or for models alone ASSETCTL_MODELS, to a folder elsewhere.")
 _TOO_LARGE = (
     "the file is too large for this disk",
     "Set ASSETCTL_MODELS to a folder on another disk: FAT ends at 4 GB.",

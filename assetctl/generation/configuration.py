@@ -111,8 +111,8 @@ def _see_part(header: Header, family: str, part: str, config: Config, source: Pa
     """See that a single file has all weights of a part, where diffusers looks for them, as its configuration asks."""
     prefix, spelling = _place(header, family, part)
     tensors = header.tensors
-    if family == "sd1" and part == "text_encoder" and header.has(f"\n{_TEXTS['sdxl']}text_model."):
-        tensors = {name.replace(_TEXTS["sdxl"], _TEXTS["sd1"], 1): entry for name, entry in tensors.items()}
+    for twice in (each for each in _twice(header, family) if each.part == part):
+        tensors = {name.replace(twice.spare, twice.prefix, 1): entry for name, entry in tensors.items()}
     if source is not None:
         see_widths(tensors, config, part, source, lambda name: prefix + _SHOWN.get(name, name))
     return see_weights(tensors, config, part, file=header.path, source=source, prefix=prefix, spelling=spelling)
@@ -163,28 +163,25 @@ def check_single_file(header: Header, family: str, tokenizer: Path | None, *, ow
     return doubts + tuple(doubt for doubt in short if doubt is not None)
 
 
-#: Where diffusers looks for text encoders, of SD 1, SDXL and SD 2; the first that it finds settles whose they are.
-_TEXTS = {"sd1": "cond_stage_model.transformer.", "sdxl": "conditioner.embedders.0.transformer.",
-          "sd2": "cond_stage_model.model."}  # fmt: skip
-_SHOWS = {"sd1": "text_model.embeddings.position_embedding.weight", "sd2": "token_embedding.weight"}
-
-
 def _see_one_of_each(header: Header, family: str) -> None:
     """See that no text encoder of another family is there too, which would be taken for that of this one.
 
     Raises:
         UnusableError: One is.
     """
-    others = {"sd2": ("sd1",), "sdxl": ("sd1", "sd2")}.get(family, ())
-    if (other := next((each for each in others if _TEXTS[each] + _SHOWS[each] in header.tensors), None)) is not None:
-        what = f"beside the text encoders of {family} it has one of {other} ({_TEXTS[other]})"
+    if (other := next((each for each in _asked(family).mistaken if each in header.tensors), None)) is not None:
+        what = f"beside the text encoders of {family} it has another family's ({other})"
         raise UnusableError(f"{header.path} cannot be used: {what}.", "Look for the same model without it.")
+
+
+def _twice(header: Header, family: str) -> list[TextEncoder]:
+    return [each for each in _asked(family).text_encoders if each.spare and header.has(f"\n{each.spare}")]
 
 
 def _doubts(header: Header, family: str) -> Iterator[str]:
     """What of a single file loads, and may paint nonsense."""
-    if family == "sd1" and header.has(f"\n{_TEXTS['sdxl']}text_model."):
-        yield f"its text encoder is there twice, under {_TEXTS['sd1']} and {_TEXTS['sdxl']}"
+    for twice in _twice(header, family):
+        yield f"its text encoder is there twice, under {twice.prefix} and {twice.spare}"
     if header.has(".scale_weight\n", "scaled_fp8\n"):
         yield "its weights are scaled (scale_weight), which assetctl does not undo"
 

@@ -233,6 +233,7 @@ class TextEncoder:
         layers: How many of its layers are used, the first ones; `None` for all.
         padding: The token that fills up a prompt's chunk.
         projects: Whether the pipeline takes its pooled output through a projection, where the file has one.
+        spare: What diffusers sooner takes for it, where the file has both: as `prefix`.
     """
 
     part: str
@@ -241,6 +242,7 @@ class TextEncoder:
     layers: int | None = None
     padding: str = "<|endoftext|>"
     projects: bool = False
+    spare: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +271,14 @@ class Driven:
     Attributes:
         native_size: Width and height that it was trained on, in pixels.
         text_encoders: Those of a single-file checkpoint.
+        mistaken: Tensors of other families' text encoders: beside one, diffusers reads its own as that family's.
         clip_skip: Whether an earlier layer of its text encoder may be asked for.
         usual: Settings that differ from those of other families where nobody names any.
     """
 
     native_size: int
     text_encoders: tuple[TextEncoder, ...]
+    mistaken: tuple[str, ...] = ()
     clip_skip: bool = False
     usual: Mapping[str, Any] = field(default_factory=dict)
 

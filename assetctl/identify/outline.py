@@ -161,6 +161,8 @@ _BESIDE = tuple(
     )
     for needle in (_dotted_line(name), _flat_line(name))
 )  # fmt: skip
+_UNDERSCORES = str.maketrans("./", "__")
+
 #: Blocks of which a network has several.
 _STACK_OF_BLOCKS = re.compile(
     r"[^#]*(?:blocks|layers|refiner)(?:_block\d+_blocks)?_#_(?!weight|bias|lora|diff|hada|lokr)"
@@ -267,21 +269,29 @@ class _Text:
                     found[written] = ends[end], len(end), line[: -len(end)]
         return found
 
+    @cached_property
+    def _in_stacks(self) -> list[tuple[str, str, str]]:
+        """Lines of blocks, with underscores alone, as written, and from their network's root on."""
+        lines = zip(
+            self.text.translate(_UNDERSCORES).split("\n"), self.written.split("\n"), self.text.split("\n"), strict=True
+        )
+        return [
+            (path, written, line)
+            for path, written, line in lines
+            if "#_" in path and _STACK_OF_BLOCKS.match(path) and not written.startswith(_BESIDE, 1)
+        ]
+
     def blocks(self, stacks: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
         """What stands before the blocks of these `stacks`, and another block's module that is none of them."""
 
         def sort() -> tuple[tuple[str, ...], str | None]:
             starts = tuple(map(_underscored, stacks))
-            before, other = set(), None
-            for written, line in zip(self.written.split("\n"), self.text.split("\n"), strict=True):
-                path = line[1:].replace(".", "_").replace("/", "_")
-                if not _STACK_OF_BLOCKS.match(path) or written[1:].startswith(_BESIDE):
-                    continue
-                if path.startswith(starts):
-                    before.add(_SILENT_PREFIX.sub("", written.removesuffix(line)))
-                else:
-                    other = other or line[1:].replace("/", "_")
-            return tuple(sorted(before)), other
+            own = [(written, line) for path, written, line in self._in_stacks if path.startswith(starts, 1)]
+            before = {written.removesuffix(line) for written, line in own}
+            other = None
+            if len(own) < len(self._in_stacks):
+                other = next(path[1:] for path, _, _ in self._in_stacks if not path.startswith(starts, 1))
+            return tuple(sorted({_SILENT_PREFIX.sub("", prefix) for prefix in before})), other
 
         return self.once(stacks, sort)
 

@@ -182,7 +182,9 @@ def cut_comfyui(
     chunks = [Chunk()]
     for segment, weight in parse_comfyui(text):
         for piece, name in split_at_tokens(_EMBEDDING.sub("", segment) if embeddings else segment, embeddings):
-            group = list(tokenize(piece)) if name is None else [Token(number) for number in embeddings[name]]
+            numbers = () if name is None else embeddings[name]
+            texts = [piece, *[""] * (len(numbers) - 1)]
+            group = list(tokenize(piece)) if name is None else list(map(Token, numbers, texts))
             _add(chunks, group, weight, length)
     return chunks
 

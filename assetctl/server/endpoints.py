@@ -32,7 +32,7 @@ LONGEST = 1000
 TEXT: Schema = {"type": "string", "maxLength": LONGEST}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": LONGEST}
 PROMPT: Schema = {"type": "string", "maxLength": 10**6}
-WHOLE: Schema = {"type": "integer"}
+WHOLE: Schema = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
 NAMES: Schema = {"type": "array", "items": NAME, "maxItems": 1000}
@@ -42,8 +42,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "null": (type(None),),
 }  # fmt: skip
 
-#: How deep a body may be nested.
-DEEPEST = 64
+#: How deep a body may be nested, and how many values may be in it: more than a body has that is no picture.
+DEEPEST, _MOST_VALUES = 64, 2**20
 
 #: The largest file that is taken in over HTTP, and the largest picture that is looked into.
 LARGEST_FILE, LARGEST_PICTURE = 2**40, 64 * 2**20
@@ -196,11 +196,15 @@ def read_object(data: bytes) -> dict[str, Any]:
     """
     if not _OBJECT.match(data):  # a list of a million others is not even taken apart
         raise UsageError("The body is no JSON object.", _AS_JSON)
+    if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # a large body is base64, which has none of them
+        raise UsageError("The body has too many values.", "A large one is a picture.")
     try:
         orjson.loads(data)  # which knows no NaN, and goes no deeper than it can
         found: dict[str, Any] = json.loads(data, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("The body is no JSON, or nested too deep.", _AS_JSON) from error
+    except RecursionError as error:
+        raise UsageError("The body is nested too deep.", "Send a flatter one.") from error
+    except ValueError as error:
+        raise UsageError(f"The body is no JSON: {error}.", _AS_JSON) from error
     if _is_deeper(found, DEEPEST):
         raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", "Send a flatter one.")
     return found
@@ -236,10 +240,14 @@ def check_value(value: object, schema: Schema, name: str) -> None:
         raise UsageError(f"{name} must be {_spoken(words)}.", "The description of the API is at /docs.")
     if isinstance(value, str) and not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", LONGEST):
         raise UsageError(f"{name} is empty, or too long.", "The description of the API is at /docs.")
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"{name} has a zero character, which no text has.", "Leave it out.")
     if isinstance(value, (int, float)) and not _within(value, schema):
         low, high = schema.get("minimum"), schema.get("maximum")
         said = f"{low} to {high}" if high is not None else f"at least {low}"
         raise UsageError(f"{name} must be {said}.", "The description of the API is at /docs.")
+    if isinstance(value, int) and value % schema.get("multipleOf", 1):
+        raise UsageError(f"{name} must be a multiple of {schema['multipleOf']}.", "It is in pixels.")
     _check_inside(value, schema, name)
     if "enum" in schema and value not in schema["enum"]:
         raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")

@@ -228,7 +228,7 @@ OWN = Face(
                 **dict.fromkeys(("trigger_words", "add_tags", "remove_tags", "reset"), NAMES),
                 "default_weight": NUMBER,
                 "preview": {
-                    "type": ["integer", "null"], "minimum": 1,
+                    "type": ["integer", "null"], "minimum": 1, "maximum": 10**18 - 1,
                     "description": "The number of a picture of the history to show it by, or null.",
                 },
             },

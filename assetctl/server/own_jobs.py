@@ -89,6 +89,8 @@ async def _submitted(asked: Asked, job: Job) -> object:
         return Response(
             orjson.dumps(envelope({"error": dict(ended.error)}, ())), _status(ended.error), media_type=_JSON
         )
+    if ended.status == "cancelled":
+        raise StoppedError(f"Job {job.id} was cancelled.", f"GET /v1/jobs/{job.id} has what was made of it; ask again.")
     (view,) = await asked.worked_out(job_views, asked, [ended])
     return Answer(view, 200)
 

@@ -22,7 +22,10 @@ _PROMPTS = ("prompt_l", "negative_l")
 
 #: Options of a picture that have a name of their own here; the others are called as in `assetctl.options`.
 SETTINGS: Mapping[str, Schema] = {
-    each.name: (PROMPT if each.name in _PROMPTS else _KINDS[each.type.__name__]) | {"description": each.help}
+    each.name: (PROMPT if each.name in _PROMPTS else _KINDS[each.type.__name__])
+    | ({} if each.bounds is None else {"minimum": each.bounds[0], "maximum": each.bounds[1]})
+    | ({} if each.multiple == 1 else {"multipleOf": each.multiple})
+    | {"description": each.help}
     for each in OPTIONS
     if each.name != "seed"
 }
@@ -54,10 +57,11 @@ SELECTION: Mapping[str, Schema] = {
 PICTURES: Mapping[str, Schema] = {
     **SETTINGS,
     "seed": {
-        "type": ["integer", "array"], "items": WHOLE, "maxItems": MAX_COUNT,
+        "type": ["integer", "array"], "minimum": RANDOM, "maximum": LARGEST_SEED,
+        "items": WHOLE | {"minimum": 0, "maximum": LARGEST_SEED}, "maxItems": MAX_COUNT,
         "description": "One for the first picture, or one for each; by default by chance.",
     },
-    "num_images": WHOLE | {"description": "How many pictures: by default 1."},
+    "num_images": WHOLE | {"minimum": 1, "maximum": MAX_COUNT, "description": "How many pictures: by default 1."},
 }  # fmt: skip
 
 
@@ -79,8 +83,8 @@ def job_of(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
     if isinstance(asked, list):
-        if not asked or any(not 0 <= seed <= LARGEST_SEED for seed in asked):
-            raise UsageError("seed must be whole numbers from 0 on.", "Leave it out for one by chance.")
+        if not asked:
+            raise UsageError("seed is an empty list.", "Leave it out for one by chance.")
         if count not in (None, len(asked)):
             raise UsageError(f"There are {len(asked)} seeds for {count} pictures.", "Leave num_images out.")
         if len(set(asked)) < len(asked):

@@ -100,13 +100,13 @@ class Guard:
         largest = self._larger.get((scope["method"], scope["path"]), LARGEST_BODY)
         refusal = _unreadable(scope, headers, largest)
         if refusal is None and not scope.get("state", {}).get(OWNER):
-            refusal = self._stranger(scope["method"], headers)
+            refusal = self._stranger(scope["method"], scope["path"], headers)
         if refusal is not None:
             await _refuse(refusal, headers, receive, send)
             return
         await self._app(scope, Bounded(receive, largest), _told(send))
 
-    def _stranger(self, method: str, headers: Mapping[str, str]) -> _Refusal | None:
+    def _stranger(self, method: str, path: str, headers: Mapping[str, str]) -> _Refusal | None:
         """Why one who is not known to be the owner is not let in."""
         host = _host(headers.get("host", ""))
         if self._access.hosts and host not in self._access.hosts:
@@ -114,7 +114,7 @@ class Guard:
             return _Refusal(403, "forbidden", f"This server does not go by the name {host!r:.60}.", hint)
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
-        if foreign or _is_from_a_page(method, headers):
+        if foreign or _is_from_a_page(method, path, headers):
             return _Refusal(403, "forbidden", "A page of another site asked.", "Only pages of this server may.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if method not in _READING and kind not in _OURS and (kind or headers.get("content-length", "0") != "0"):
@@ -156,13 +156,16 @@ def _unreadable(scope: Scope, headers: Mapping[str, str], largest: int) -> _Refu
     return None
 
 
-def _is_from_a_page(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a browser says that another site's page asked; a person who follows a link from there may."""
+def _is_from_a_page(method: str, path: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser says that another site's page asked; a person who follows a link from there to a page may."""
     if headers.get("sec-fetch-site") not in ("cross-site", "same-site"):
         return False
     shown = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    return not (method == "GET" and shown)
+    return not (method == "GET" and shown and not path.startswith(_APIS))
 
+
+#: Where answers are for programs; asking some of them costs something.
+_APIS = ("/v1/", "/sdapi/", "/internal/", "/queue/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]@/\s]+)(:[0-9]{1,5})?")
 

@@ -42,7 +42,7 @@ def find_source(reference: str, settings: Settings, *, paths: bool = True) -> So
         reference: As somebody wrote it.
         settings: The settings in force.
         paths: Whether files of this machine are meant too. Without, nothing here is looked at, so that nobody elsewhere
-            is told what lies on the disk.
+            is told what lies on the disk; nor is anything asked that only machines near this one can reach.
 
     Raises:
         UsageError: It is written in no source's way.
@@ -61,6 +61,10 @@ def find_source(reference: str, settings: Settings, *, paths: bool = True) -> So
         except ValueError:  # `https://[`
             raise UsageError(f"{misspelt(reference)!r} is not a usable address.", _FORMS) from None
         if accepted:
+            from assetctl.sources.url import UrlSource  # noqa: PLC0415 - it is one of those that were just found
+
+            if isinstance(source, UrlSource):
+                source.is_public = not (paths or settings.pull_private)
             return source
     if not paths:
         message = f"{misspelt(reference)!r} names no source, and files of this machine are not fetched over HTTP."

@@ -402,6 +402,9 @@ _REDIRECT_BODY = 2**16
 
 #: Name of the extension of a request that says which address a person named, where that is another than is asked.
 NAMED = "assetctl.named"
+
+#: What is named for who must not be led to what is near: from there, all ways lead to the internet alone.
+ANYBODY = "http://anybody.invalid/"
 _ENCRYPTED = "assetctl.encrypted"
 
 for _library in ("urllib3", "httpx2"):  # what they tell holds whole addresses

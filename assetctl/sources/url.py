@@ -36,6 +36,9 @@ class UrlSource:
 
     name = "url"
 
+    #: Whether all connections must lead to the internet: this machine's network may be closed to who asks.
+    is_public = False
+
     def __init__(self, *, offline: bool = False) -> None:
         self._offline = offline
         self._addresses: dict[str, str] = {}  # what may be kept, to what is asked for
@@ -50,7 +53,11 @@ class UrlSource:
         need_network(shown, offline=self._offline)
         from assetctl.sources import _web  # noqa: PLC0415 - the client costs 60 ms
 
-        with _web.errors(shown, _LOGIN), _web.client().stream("GET", reference, headers=_web.AS_IT_IS) as response:
+        named = {_web.NAMED: _web.ANYBODY if self.is_public else reference}
+        with (
+            _web.errors(shown, _LOGIN),
+            _web.client().stream("GET", reference, headers=_web.AS_IT_IS, extensions=named) as response,
+        ):
             _web.check(response)
             _web.refuse_packed(response, shown)
             start = next(response.iter_bytes(16), b"")
@@ -80,6 +87,9 @@ class UrlSource:
         if not is_address(reference):
             raise UsageError(f"{misspelt(reference)!r} is not the address of a file.", "Write https://HOST/PATH.")
         _web.see_address(reference, shown)
+        if self.is_public and _web.zone_of_host(urlsplit(reference).hostname or "") not in (None, _web.Zone.PUBLIC):
+            hint = "`assetctl pull` fetches it for who may run that; a server does with ASSETCTL_PULL_PRIVATE=1."
+            raise UsageError(f"{shown} is not on the internet, and is not fetched for others.", hint)
         self._addresses[shown] = reference
         return shown
 
@@ -92,8 +102,9 @@ class UrlSource:
         errors = partial(_web.errors, login=_LOGIN)
         address = self._addresses.get(shown, shown)
         return Way(
-            shown, address, lambda: _web.AS_IT_IS, _web.client, _web.check, errors, _web.TIMEOUT, offline=self._offline
-        )
+            shown, address, lambda: _web.AS_IT_IS, _web.client, _web.check, errors, _web.TIMEOUT,
+            offline=self._offline, named=_web.ANYBODY if self.is_public else None,
+        )  # fmt: skip
 
     def departure(self, wanted: str, said: Resolution) -> str | None:
         """Its one file is had where the reference says; see `Accountable`."""

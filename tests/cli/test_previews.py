@@ -299,10 +299,12 @@ def test_what_the_hub_says_is_not_for_everybody_comes_where_it_is_asked_for(
 
 def test_a_private_repository_shows_itself_to_its_owner(assetctl, home, hub, civitai, content, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", hub.token)
-    files = {"whiskers.safetensors": content, "whiskers.png": picture("blue")}
+    files = {"whiskers.safetensors": content, "whiskers.jpeg": picture("blue", form="JPEG")}
     hub.add("cats/whiskers", files, private=True)
     assert assetctl("pull", "hf://cats/whiskers", "--previews").code == 0
     assert near(preview(home), BLUE)
+    tokens = {(each.server, "authorization" in each.headers) for each in hub.requests}
+    assert tokens == {("hub", True), ("cdn", False)}
 
 
 def test_python_asks_for_one_as_the_command_line_does(home, civitai, shows):

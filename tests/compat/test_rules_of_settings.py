@@ -114,3 +114,25 @@ def test_what_counts_is_how_much_of_the_loras_own_modules_is_there(
     checkpoint = asset("base", "checkpoint", "sd1", tiny_checkpoint())
     findings = found("coverage", selection_of(checkpoint, (lora_use(lora_with(asset, there, lost)),)))
     assert [finding.severity for finding in findings] == ([] if severity is None else [severity])
+
+
+@pytest.mark.parametrize(
+    ("family", "prediction", "asked", "told"),
+    [
+        ("sd1", "epsilon", {"scheduler": "Linear Quadratic"}, True),
+        ("sdxl", "v_prediction", {"scheduler": "Linear Quadratic", "flavour": "comfyui"}, True),
+        ("sdxl", "flow", {"scheduler": "Linear Quadratic"}, False),
+        ("flux1", None, {"scheduler": "Linear Quadratic"}, False),
+        ("sd1", "epsilon", {"scheduler": "Karras"}, False),
+        ("sd1", "epsilon", {}, False),
+    ],
+)
+def test_a_schedule_for_models_that_flow_is_told_of_beside_others(
+    asset: Make, family: str, prediction: str | None, asked: dict[str, str], *, told: bool
+):
+    selection = selection_of(
+        replace(base(asset, family=family), prediction=prediction),
+        **{"flavour": "a1111", "sampler": "Euler a", "scheduler": "Automatic", **asked},
+    )
+    findings = found("unsuited_schedule", selection, purpose="generate")
+    assert [finding.severity for finding in findings] == ["warning"] * told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from assetctl.errors import UnusableError
+from assetctl.files.safetensors import Header
+from assetctl.generation.configuration import check_vae, derived
 from assetctl.generation.weights import see_weights
 
 SD1 = {"block_out_channels": [32, 64], "attention_head_dim": 8, "cross_attention_dim": 24,
@@ -113,3 +116,36 @@ def test_configurations_that_chance_made_are_described():
         assert refusal(tensors, config, "unet") is None, config
         tensors.pop(chance.choice(list(tensors)))
         assert refusal(tensors, config, "unet") is not None, config
+
+
+CORPUS = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
+
+
+@pytest.mark.parametrize(("place", "name", "family"), [
+    ("headers", "sd15", "sd1"), ("headers", "sd21", "sd2"), ("headers", "sdxl-base", "sdxl"),
+    ("headers2", "sdxl-mixed-bf16", "sdxl"), ("headers", "vae-ldm", "sdxl"),
+    ("headers", "vae-diffusers-juggernaut", "sdxl"),
+])  # fmt: skip
+def test_real_files_are_whole_and_miss_what_is_taken_away(place: str, name: str, family: str):
+    path = CORPUS / place / f"{name}.json"
+    if not path.is_file():
+        pytest.skip("no folder of real headers beside the checkout")
+    tensors = json.loads(path.read_text("utf-8"))["tensors"]
+
+    def see(there: dict[str, Any]) -> None:
+        header = Header(Path(name), 0, 0, there, {})
+        if name.startswith("vae"):
+            check_vae(Path(name), header, family)
+        else:
+            derived(header, family)
+
+    see(tensors)
+    extra = {"model_ema.decay": 0, "alphas_cumprod": 1000, "text_model.embeddings.position_ids": 77}
+    see(tensors | {each: {"dtype": "I64", "shape": [size]} for each, size in extra.items()})
+    spare = ("model_ema", "position_ids", "logit_scale", "text_projection", "alphas", "betas", "posterior", "log_one",
+             "sqrt_", "resblocks.23.", "logvar", "model_ema_", "denoiser.", "global_step")  # fmt: skip
+    for tensor in list(tensors)[::41]:
+        if any(each in tensor for each in spare):
+            continue
+        with pytest.raises(UnusableError):
+            see({other: entry for other, entry in tensors.items() if other != tensor})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -162,6 +163,17 @@ def test_an_upload_that_is_no_model_is_refused_and_leaves_nothing(server, name, 
     assert str(server.registry.settings.home) not in reply.body.decode()
 
 
+@pytest.mark.parametrize("filename", [".hidden", "bare", "odd.", "two words"])
+def test_an_upload_without_a_suffix_is_kept_with_one(server, tmp_path, filename):
+    data = a_lora(f"bare {filename}", tmp_path)
+    asset = upload(server, f"/v1/assets?filename={quote(filename)}", data).data
+    assert Path(asset["path"]).suffix == ".safetensors"
+    assert (Path(asset["path"]).read_bytes(), nothing_staged(server)) == (data, True)
+    assert upload(server, f"/v1/assets?filename={quote(filename)}", data).status == 200
+    assert nothing_staged(server)
+    assert server.ask("DELETE", f"/v1/assets/{quote(asset['name'])}").status == 200
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(server, tmp_path):
     data = a_lora(2, tmp_path)
     head = f"POST /v1/assets?filename=half.safetensors HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n"
@@ -242,6 +254,68 @@ def test_a_job_is_told_of_by_its_number(server):
     job = server.await_job(reply.data["id"])
     assert (job["status"], job["priority"], len(job["images"])) == ("done", 2, 1)
     assert job["id"] in [each["id"] for each in server.get("/v1/jobs").data]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cfg", 1000), ("cfg", -1), ("steps", 0), ("width", 10**9), ("width", 65), ("num_images", 0), ("num_images", 65),
+     ("seed", -2), ("seed", [2**64]), ("clip_skip", 99), ("sampler", "nope")],
+)  # fmt: skip
+def test_a_setting_that_makes_no_sense_is_named_as_it_was_sent(server, name, value):
+    for path in ("/v1/generate", "/v1/check"):
+        reply = server.post(path, {"prompt": "x", "checkpoint": "dawn", name: value})
+        assert reply.status == 400
+        assert name in reply.error["message"]
+        assert "--" not in reply.error["message"] + str(reply.error["hint"])
+
+
+def test_every_whole_number_is_bounded(server):
+    said = server.get("/openapi.json").document
+
+    def unbounded(schema):
+        kinds = schema.get("type", ()) if isinstance(schema.get("type", ()), (list, tuple)) else [schema["type"]]
+        inside = [each for each in schema.values() if isinstance(each, dict)]
+        return ("integer" in kinds and "maximum" not in schema) or any(map(unbounded, inside))
+
+    taken = 0
+    for path, methods in said["paths"].items():
+        for operation in methods.values():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            for schema in [body, *(each["schema"] for each in operation.get("parameters", ()))]:
+                assert not unbounded(schema), (path, schema)
+                taken += 1
+    assert taken > 30
+    assert server.post("/v1/generate", {"prompt": "x", "checkpoint": "dawn", "priority": 2**70}).status == 400
+    assert server.post("/v1/pull", {"reference": "hf://a/b", "priority": -(2**70)}).status == 400
+    assert server.ask("PATCH", "/v1/assets/whiskers", {"preview": 2**70}).status == 400
+
+
+def test_who_waits_for_a_job_that_is_cancelled_is_told_so(server):
+    with ThreadPoolExecutor(1) as pool:
+        before = {each["id"] for each in server.get("/v1/jobs").data}
+        body = {"prompt": "x", "checkpoint": "dawn", "steps": 150, "num_images": 64}
+        waiting = pool.submit(server.post, "/v1/generate?wait=true", body)
+        while not (new := [each["id"] for each in server.get("/v1/jobs").data if each["id"] not in before]):
+            time.sleep(0.01)
+        job = server.ask("DELETE", f"/v1/jobs/{new[0]}").data
+        reply = waiting.result(30)
+    assert (server.await_job(job["id"])["status"], reply.status, reply.error["code"]) == (
+        "cancelled",
+        409,
+        "interrupted",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ('{"prompt": NaN}', "char 11"), ('{"prompt": 1e999}', "infinity"), ('{"prompt": "\\ud800"}', "surrogate"),
+        ('{"prompt": "a\\u0000b"}', "prompt has a zero character"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_json_says_why(server, said, wanted):
+    reply = server.post("/v1/prompt", said)
+    assert (reply.status, wanted in reply.error["message"]) == (400, True), reply.error
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,11 @@ def test_a_request_that_makes_no_sense_is_said_so(server):
     assert server.post("/page/said", {"nonsense": 1}).status == 400
 
 
+@pytest.mark.parametrize("number", ["99999999999999999999", "9" * 300, "0"])
+def test_a_picture_of_no_number_is_none(server, number):
+    assert server.get(f"/page/thumbnails/pictures/{number}").headers["content-type"] == "image/svg+xml"
+
+
 # previews
 
 
@@ -404,3 +409,13 @@ def test_the_command_line_names_flags_that_there_are():
     assert words[:4] == ["assetctl", "--home", "/x", "generate"]
     assert words[-2:] == ["--", ASKED["prompt"]]
     assert f"--negative={ASKED['negative_prompt']}" in words
+
+
+def test_the_command_line_of_a_dash_and_of_several_seeds_asks_for_just_that():
+    from assetctl.server.page.said import command
+
+    for name in ("prompt", "negative_prompt"):
+        assert command("generate", {"prompt": "x", name: "-"}, Path("/x")).startswith("echo - | assetctl")
+    several = command("generate", {"prompt": "x", "seed": [5, 9], "num_images": 2}, Path("/x")).split(" && ")
+    assert ["--seed=5" in several[0], "--seed=9" in several[1], len(several)] == [True, True, 2]
+    assert "--count" not in several[0]

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import signal
+import socket
 import threading
 import time
 from urllib.parse import quote
@@ -37,7 +38,7 @@ def a_lora(folder, number=0, size=0):
 def server(hub, civitai, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with served(tmp_path / "home") as server:
+    with served(tmp_path / "home", ASSETCTL_PULL_PRIVATE="1") as server:
         yield server
         see_described(server)
 
@@ -95,6 +96,27 @@ def test_every_kind_of_reference_brings_its_file(server, hub, civitai, tmp_path)
         assert server.get(f"/v1/pull/plan?reference={quote(reference)}").data["here"] == (
             None if "storage" in form else asset["name"]
         ), form
+
+
+#: This machine, by names that nobody has to look up and by one that is looked up.
+NEAR = ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "127.1", "0", "[::ffff:127.0.0.1]", "a.localhost"]
+
+
+def test_nobody_is_led_to_what_is_near_by_a_plain_address(hub, civitai, tmp_path):
+    hub.add("cats/whiskers", {"w.safetensors": a_lora(tmp_path)})
+    names = [*NEAR, "10.0.0.1", "169.254.169.254", "192.168.1.1", "[fe80::1]", socket.gethostname()]
+    with served(tmp_path / "home") as server, socket.create_server(("", 0)) as near:
+        near.settimeout(0.2)
+        for name in names:
+            address = f"http://{name}:{near.getsockname()[1]}/w.safetensors"
+            plan = server.get(f"/v1/pull/plan?reference={quote(address)}")
+            assert (plan.status, "fetched for others" in plan.error["message"]) == (400, name != names[-1]) or (
+                name == names[-1] and plan.status == 502
+            ), (name, plan.body)
+            assert pull(server, address).status in (400, 502), name
+        with pytest.raises(TimeoutError):
+            near.accept()
+        assert pull(server, "hf://cats/whiskers").data["status"] == "done"  # whoever set up the server named that one
 
 
 def test_sources_are_searched_and_it_is_seen_what_is_here(server, hub, civitai, tmp_path):

@@ -139,6 +139,14 @@ def test_a_body_that_is_no_request_is_refused_shortly(server, path, body):
     assert time.monotonic() - begun < 5
 
 
+def test_a_body_of_millions_of_values_is_not_taken_apart(server):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    body = b'{"image": "x", "z": [' + b"[]," * 7_000_000 + b"[]]}"
+    reply = server.ask("POST", "/sdapi/v1/png-info", body, headers={"Content-Type": "application/json"})
+    assert (reply.status, "values" in reply.document["detail"]) == (422, True)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000
+
+
 @pytest.mark.parametrize(
     ("more", "wanted"),
     [
@@ -258,6 +266,13 @@ def test_a_page_of_another_site_is_turned_away(server, said, method):
     reply = server.ask(method, "/v1/prompt" if method == "POST" else "/v1/assets", {"prompt": "x"}, headers=said)
     assert reply.status == 403
     assert not [name for name in reply.headers if name.startswith("access-control")]
+
+
+def test_a_link_of_another_site_leads_to_pages_alone(server):
+    said = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    wanted = {"/": 200, "/history": 200, "/docs": 200}
+    wanted |= dict.fromkeys(("/v1/pull/plan?reference=x", "/v1/assets", "/sdapi/v1/options", "/queue/status"), 403)
+    assert {path: server.get(path, headers=said).status for path in wanted} == wanted
 
 
 def test_a_form_of_another_site_changes_nothing(server):

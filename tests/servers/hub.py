@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_LFS = (".safetensors", ".sft", ".bin", ".ckpt", ".pt", ".gguf")
+_LFS = (".safetensors", ".sft", ".bin", ".ckpt", ".pt", ".gguf", ".jpeg")
 _INFO = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?")
 _RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 _CDN = re.compile(r"/blobs/(?P<sha256>[0-9a-f]{64})")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from assetctl.cli.pictures import (
-    naming_cells_that_are_done,
-    naming_what_is_done,
     open_pictures,
     show_at_terminal,
     show_grid,
     show_plan,
     tell_grid,
-    tell_result,
     terminal_image,
 )
 from assetctl.cli.request import (
@@ -38,11 +36,12 @@ from assetctl.cli.request import (
     single,
     with_recipe,
 )
-from assetctl.cli.session import Session, command, show_findings
-from assetctl.errors import UsageError
+from assetctl.cli.session import Session, command, show_findings, tell_result
+from assetctl.errors import StoppedError, UsageError
 from assetctl.request import Backend, Output, Request
 from assetctl.run import Run
 from assetctl.server import SOCKET
+from assetctl.text import counted
 
 #: How a person says that none is wanted.
 _FALSE = frozenset({"0", "off", "no", "false"})
@@ -248,9 +247,42 @@ def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) 
         show_findings(() if session.out.json else result.report.findings)
 
 
+@contextlib.contextmanager
+def _naming_what_is_done() -> Iterator[None]:
+    """Let an interrupt tell of the pictures that there are, and how to make the rest."""
+    from assetctl.operations.make.generate import InterruptedGenerationError  # noqa: PLC0415 - a dry run needs none of it
+
+    try:
+        yield
+    except InterruptedGenerationError as stopped:
+        count = len(stopped.done) + len(stopped.rest)
+        rest = {"--seed": str(stopped.rest[0]), "--count": str(len(stopped.rest))} if stopped.rest else {}
+        if rest and stopped.done and stopped.name is not None:
+            rest["--out"] = str(stopped.name)
+        done = f"{len(stopped.done)} of {count} {'picture is' if count == 1 else 'pictures are'} done"
+        error = StoppedError(f"Interrupted: {done}.", None, rest)
+        error.done = stopped.done
+        raise error from None
+
+
+@contextlib.contextmanager
+def _naming_cells_that_are_done() -> Iterator[None]:
+    """Likewise, of the cells of a grid, which are on a sheet."""
+    from assetctl.operations.make.grid_making import InterruptedGridError  # noqa: PLC0415 - grids alone
+
+    try:
+        yield
+    except InterruptedGridError as stopped:
+        cells = [each for each in stopped.done.cells if each.plan is not None]
+        made = sum(each.image is not None for each in cells)
+        error = StoppedError(f"Interrupted: {made} of {counted(len(cells), 'cell')} are done.", None, stopped.rest)
+        error.done = stopped.done
+        raise error from None
+
+
 def _make(session: Session, requests: Sequence[Request], backend: Backend | None, draws: Any) -> list[str]:  # noqa: ANN401 - see `Bars`
     gc.enable()  # it was off for a short life, and this one is long
-    with naming_what_is_done(), session.out.progress(draws=draws) as run:
+    with _naming_what_is_done(), session.out.progress(draws=draws) as run:
         if len(requests) > 1:
             results = session.registry.generate_each(requests, backend=backend, run=run)
         else:
@@ -264,7 +296,7 @@ def _make(session: Session, requests: Sequence[Request], backend: Backend | None
 
 def _make_grid(session: Session, request: Request, grid: str, backend: Backend | None, draws: Any) -> list[str]:  # noqa: ANN401 - likewise
     gc.enable()  # as above
-    with naming_cells_that_are_done(), session.out.progress(draws=draws) as run:
+    with _naming_cells_that_are_done(), session.out.progress(draws=draws) as run:
         result = session.registry.generate_grid(request, grid, backend=backend, run=run)
     tell_grid(session.out, result)
     return [str(result.sheet)]

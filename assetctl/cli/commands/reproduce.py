@@ -12,9 +12,8 @@ import typer
 from assetctl.cli.pictures import (
     show_plan,
     show_resolved,
-    tell_result,
 )
-from assetctl.cli.session import Session, command, show_findings
+from assetctl.cli.session import Session, command, show_findings, tell_result
 from assetctl.errors import StoppedError
 from assetctl.operations.make.generate import GenerationResult, SavedPicture
 from assetctl.operations.make.reproduce import Reproduced, Reproduction

@@ -17,6 +17,15 @@ def app(session: Session) -> None:
             ("SCHEDULE", "COMFYUI", "IN DIFFUSERS"),
             [(each.name, each.comfyui or "-", ", ".join(each.samplers) or "-") for each in found.schedules],
         )
+        notes: dict[str, list[str]] = {}
+        told = [(each.note, each.name) for each in found.samplers] + [
+            (each.note, each.name) for each in found.schedules
+        ]
+        for note, name in told:
+            if note is not None:
+                notes.setdefault(note, []).append(name)
+        for told_note, names in notes.items():
+            session.out.note(f"{', '.join(names)}: {told_note}.")
         session.out.hint("Every sampler takes every schedule, but where `--flavour diffusers` samples.")
 
     session.out.result(found, render, (each.name for each in found.samplers))

@@ -317,10 +317,6 @@ def lcm(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: On
     return x
 
 
-#: How far TCD steps below the level that it then noises up to, as its authors have it.
-_TCD_GAMMA = 0.3
-
-
 def tcd(denoise: Denoise, x: Tensor, sigmas: Tensor, noise: Between, on_step: OnStep, tuning: Tuning = USUAL) -> Tensor:
     """A step to an earlier time than wanted, and noise up to it (Zheng et al. 2024, https://arxiv.org/abs/2402.19159).
 

@@ -86,7 +86,13 @@ FAMILY = Family(
     },
     driven=Driven(
         native_size=512,
-        text_encoders=(TextEncoder("text_encoder", "cond_stage_model.transformer.text_model."),),
+        text_encoders=(
+            TextEncoder(
+                "text_encoder",
+                "cond_stage_model.transformer.text_model.",
+                spare="conditioner.embedders.0.transformer.text_model.",
+            ),
+        ),
         clip_skip=True,
     ),
 )

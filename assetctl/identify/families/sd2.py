@@ -86,5 +86,6 @@ FAMILY = Family(
         native_size=768,
         # trained on the last but one layer of 24; the last is in the file, and is not used
         text_encoders=(TextEncoder("text_encoder", "cond_stage_model.model.", open_clip=True, layers=23, padding="!"),),
+        mistaken=("cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",),
     ),
 )

@@ -108,5 +108,9 @@ FAMILY = Family(
             TextEncoder("text_encoder", "conditioner.embedders.0.transformer.text_model.", projects=True),
             TextEncoder("text_encoder_2", "conditioner.embedders.1.model.", open_clip=True, padding="!", projects=True),
         ),
+        mistaken=(
+            "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",
+            "cond_stage_model.model.token_embedding.weight",
+        ),
     ),
 )

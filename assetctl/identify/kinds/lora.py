@@ -28,6 +28,8 @@ _CHANGED = (
     EMBEDDINGS,
 )  # fmt: skip
 
+_FACTORS = ".on_input\n"
+
 #: Channels that FLUX.1 takes where the latents of a picture of edges or depth stand beside its own 64.
 _WITH_CONTROL = 128
 
@@ -154,10 +156,15 @@ def _read_numbered(outline: Outline) -> Features:
     )
 
 
+def _rest(outline: Outline) -> Outline | None:
+    """What is no change; (IA)^3 as LyCORIS writes it calls its factors weights, and stands alone."""
+    return None if outline.has(_FACTORS) else outline.without(_CHANGED, _TRAINERS)
+
+
 KIND = Kind(
     "lora",
     _marks,
     _read,
     over=("checkpoint", "diffusion-model", "vae", "text-encoder", "image-encoder", "upscaler"),
-    rest=lambda outline: outline.without(_CHANGED, _TRAINERS),
+    rest=_rest,
 )

@@ -98,8 +98,8 @@ def _here(workspace: Workspace, source: str, found: Sequence[Found]) -> dict[str
     known = {each.reference: read.by_sha256(each.sha256) for each in found if each.sha256}
     pages = {each.page: each.reference for each in found if not each.sha256}
     came: dict[str, int] = {}
-    for number, origin in read.origins().items() if pages else ():
-        for page, reference in pages.items() if origin.source == source else ():
+    for number, origin in read.origins(source).items() if pages else ():
+        for page, reference in pages.items():
             if f"{origin.url}/".startswith(f"{page}/"):
                 came.setdefault(reference, number)
     assets = {each.id: each for each in read.by_ids(came.values())}

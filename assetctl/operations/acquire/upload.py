@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 #: Whose an asset is that came so.
 _SOURCE = "upload"
 
+#: How files begin, by the suffix that says so.
+_BEGINNINGS = {
+    ".safetensors": re.compile(rb".{8}\{", re.DOTALL), ".gguf": re.compile(rb"GGUF"),
+    ".png": re.compile(rb"\x89PNG"), ".pt": re.compile(rb"PK\x03\x04"),
+}  # fmt: skip
+
 _SUFFIX = re.compile("[A-Za-z0-9]{1,16}")
 
 
@@ -109,10 +115,19 @@ def uploaded(workspace: Workspace, upload: Upload, run: Run) -> Iterator[_Came]:
                     file.write(chunk)
             if size != upload.size:
                 raise CorruptFileError(f"{name} is not whole: {size} of {upload.size} bytes came.", "Send it again.")
+            if not path.suffix:
+                path = path.rename(path.with_name(name + _suffix_of(path)))
             with _called(path):
                 yield _Came(path, digest.hexdigest())
         finally:
             store.clear_staging(key, path)
+
+
+def _suffix_of(path: Path) -> str:
+    """The suffix by which other programs know a file of which nobody said it."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    return next((suffix for suffix, begins in _BEGINNINGS.items() if begins.match(start)), "")
 
 
 @contextmanager

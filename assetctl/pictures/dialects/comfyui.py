@@ -99,8 +99,8 @@ def _understood(fields: dict[str, str], *, from_nothing: bool) -> frozenset[str]
 
 
 def _with_tokens(text: str | None, tokens: Mapping[str, str]) -> str | None:
-    """A prompt where embeddings stand by their bare names, as in other programs."""
-    return None if text is None else _EMBEDDING.sub(lambda match: tokens.get(match[1], match[1]), text)
+    """A prompt where embeddings stand as ComfyUI names them, without suffixes and the folders of another machine."""
+    return None if text is None else _EMBEDDING.sub(lambda match: f"embedding:{tokens.get(match[1], match[1])}", text)
 
 
 def _tokens(prompts: str) -> dict[str, str]:

@@ -147,9 +147,14 @@ def assetctl_of(home: Path) -> str:
 
 
 def command(of: str, body: Mapping[str, Any], home: Path) -> str:
-    """The line that asks for the same at a terminal."""
+    """The line that asks for the same at a terminal: several, where seeds are named one by one."""
+    if isinstance(seeds := body.get("seed"), list):
+        one = {name: value for name, value in body.items() if name != "num_images"}
+        return " && ".join(command(of, {**one, "seed": seed}, home) for seed in seeds)
     words = {"pull": _pulled, "import": _imported, "check": _checked, "generate": _generated}[of](body)
-    return f"{assetctl_of(home)} {shlex.join([of, *words])}"
+    # a prompt of this alone is what comes by standard input
+    said = "echo - | " if "-" in (body.get("prompt"), body.get("negative_prompt")) else ""
+    return f"{said}{assetctl_of(home)} {shlex.join([of, *words])}"
 
 
 def _pulled(body: Mapping[str, Any]) -> list[str]:
