@@ -103,9 +103,9 @@ def test_hostile_words_are_text(server):
 
 
 def test_what_a_form_begins_with_ends_no_script(server):
-    reply = server.get("/combine?from=1")
+    reply = server.get("/combine?from=99999")
     assert reply.status == 404
-    assert b"picture number 1" in reply.body
+    assert b"picture number 99999" in reply.body
     job = server.post("/v1/generate?wait=true", {"prompt": "</script><b>", "checkpoint": "dawn", "seed": 2**64 - 1})
     number = job.data["images"][0]["number"]
     page = server.get(f"/combine?from={number}").body.decode()
