@@ -13,9 +13,10 @@ from starlette.responses import Response
 
 from assetctl.errors import AssetctlError, NotFoundError, UnusableError
 from assetctl.server import a1111_answers as answers
-from assetctl.server.a1111_fields import CHOICES, TXT2IMG, job_said, kept, settings_of, usual_settings
+from assetctl.server.a1111_fields import CHOICES, FIELDS, TXT2IMG, job_said, kept, settings_of, usual_settings
 from assetctl.server.app import Face, status_of
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, TEXT, Answer, Asked, Endpoint
+from assetctl.server.face import in_fields
 from assetctl.server.requests import request_of
 from assetctl.server.waiting import NOT_YET, Fields, about, make
 
@@ -88,7 +89,7 @@ class A1111(Face):
 
     def failure(self, error: AssetctlError) -> Response:
         """An error, as A1111 has it."""
-        status = {400: 422}.get(status_of(error), status_of(error))
+        error, status = in_fields(error, FIELDS), {400: 422}.get(status_of(error), status_of(error))
         return Response(orjson.dumps(answers.error_said(error)), status, media_type="application/json")
 
     def schema(self, endpoint: Endpoint) -> Mapping[str, Any]:
@@ -172,14 +173,20 @@ class A1111(Face):
             UsageError, UnusableError: One makes no sense, or is not obeyed.
             NotFoundError: There is no such asset.
         """
-        settings_of(given)
-        settings = kept(given)
+        own, settings = settings_of(given), kept(given)
         if settings.get("sd_model_checkpoint") is not None:
             with about("sd_model_checkpoint"):
                 settings["sd_model_checkpoint"] = answers.called(asked, settings["sd_model_checkpoint"]).name
         else:
             settings.pop("sd_model_checkpoint", None)
-        answers.vae_of(asked, settings)
+        vae = answers.vae_of(asked, settings)
+        changed = {**self._settings, **settings}
+        if (
+            "clip_skip" in own
+            and (checkpoint := self._checkpoint(asked, changed.get("sd_model_checkpoint"))) is not None
+        ):
+            with about("CLIP_stop_at_last_layers"):  # which depends on the checkpoint, and else fails all that follows
+                asked.registry.plan(request_of(job_said({}, {**own, "checkpoint": checkpoint.name, **vae})))
         with self._lock:
             self._settings = {**self._settings, **settings}
 

@@ -100,6 +100,9 @@ _SETTINGS: Mapping[str, _Obeyed] = {
     "use_downcasted_alpha_bar": _Obeyed("half_levels", False),
 }  # fmt: skip
 
+#: What options are called here.
+FIELDS = {each.option: name for name, each in (*_SETTINGS.items(), *_OBEYED.items())}
+
 #: Settings that would change pictures, and cannot be anything but what they usually are.
 _FIXED: Mapping[str, tuple[Any, ...]] = {
     "samples_format": ("png",), "eta_ancestral": (1, None), "eta_ddim": (0, None), "s_min_uncond": (0,),

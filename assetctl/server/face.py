@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.responses import Response
 
+from assetctl.options import together
 from assetctl.run import Warned
 from assetctl.server.endpoints import Answer, Endpoint
 from assetctl.server.safety import LARGEST_BODY
@@ -29,6 +31,28 @@ _BY_EXIT = {2: 400, 3: 404, 4: 422, 5: 422, 6: 502, 130: 409}
 def status_of(error: AssetctlError) -> int:
     """The HTTP status of an error."""
     return _BY_CODE.get(error.code, _BY_EXIT.get(error.exit_code, 500))
+
+
+_FLAG = re.compile(r"--[a-z][a-z0-9-]*")
+
+
+def in_fields(error: AssetctlError, fields: Mapping[str, str]) -> AssetctlError:
+    """An error that calls options of a picture as they were sent, and not by flags; what is to be typed stays.
+
+    Args:
+        error: It is changed.
+        fields: What options are called, where they are not called as in `assetctl.options`.
+    """
+    flags = {flag: " and ".join(fields.get(each.name, each.name) for each in options)
+             for flag, options in together("flag").items()}  # fmt: skip
+
+    def said(text: str) -> str:
+        parts = text.split("`")
+        parts[::2] = [_FLAG.sub(lambda flag: flags.get(flag[0], flag[0]), part) for part in parts[::2]]
+        return "`".join(parts)
+
+    error.message, error.hint = said(error.message), None if error.hint is None else said(error.hint)
+    return error
 
 
 class Face:
@@ -58,7 +82,7 @@ class Face:
 
     def failure(self, error: AssetctlError) -> Response:
         """An error."""
-        return error_answer(status_of(error), error_document(error))
+        return error_answer(status_of(error), error_document(in_fields(error, {})))
 
     @property
     def has_our_errors(self) -> bool:

@@ -210,6 +210,13 @@ def test_every_setting_is_obeyed_passed_over_or_refused_by_name(server):
     assert server.post("/sdapi/v1/options", usual).status == 200
 
 
+def test_a_setting_that_no_picture_could_be_made_with_is_not_kept(server):
+    reply = server.post("/sdapi/v1/options", {"CLIP_stop_at_last_layers": 12, "sd_model_checkpoint": "dawn"})
+    assert (reply.status, reply.document["field"]) == (422, "CLIP_stop_at_last_layers")
+    assert "--" not in reply.document["detail"]
+    assert server.get("/sdapi/v1/options").document["CLIP_stop_at_last_layers"] == 1
+
+
 def test_what_options_tells_can_be_sent_back(server):
     told = server.get("/sdapi/v1/options").document
     assert server.post("/sdapi/v1/options", told).status == 200

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-#: Fields that are kept of one line, and vain searches for the end of a nested value.
+#: Fields that are read of one line, and vain searches for the end of a nested value.
 MAX_FIELDS = 500
 _MAX_FAILURES = 2
 
@@ -46,7 +46,7 @@ class Fields:
         plain: Values as written, without the quotes around them.
         nested: Values that are JSON objects or arrays.
         twice: Names that were said again with another value.
-        lost: Whether something in the line is of no field, or there are more fields than are kept.
+        lost: Whether something in the line is of no field, or there are more fields than are read.
     """
 
     plain: dict[str, str] = field(default_factory=dict)
@@ -58,9 +58,9 @@ class Fields:
 def parse_fields(line: str) -> Fields:
     """Take a line apart, in time linear in its length. What follows a comma and names no field belongs to the
     value before it; of two fields of one name the last counts, as in A1111."""
-    found, failures, place = Fields(), 0, 0
-    while place < len(line) and len(found.plain) + len(found.nested) < MAX_FIELDS:
-        key = _KEY.match(line, place)
+    found, failures, place, read = Fields(), 0, 0, 0
+    while place < len(line) and read < MAX_FIELDS:
+        key, read = _KEY.match(line, place), read + 1
         if key is None:
             start, place = place, _past_comma(line, place)
             found.lost |= bool(line[start:place].strip(" ,\t\n"))
