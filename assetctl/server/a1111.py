@@ -180,11 +180,8 @@ class A1111(Face):
         else:
             settings.pop("sd_model_checkpoint", None)
         vae = answers.vae_of(asked, settings)
-        changed = {**self._settings, **settings}
-        if (
-            "clip_skip" in own
-            and (checkpoint := self._checkpoint(asked, changed.get("sd_model_checkpoint"))) is not None
-        ):
+        checkpoint = self._checkpoint(asked, settings.get("sd_model_checkpoint")) if "clip_skip" in own else None
+        if checkpoint is not None:
             with about("CLIP_stop_at_last_layers"):  # which depends on the checkpoint, and else fails all that follows
                 asked.registry.plan(request_of(job_said({}, {**own, "checkpoint": checkpoint.name, **vae})))
         with self._lock:

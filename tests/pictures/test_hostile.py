@@ -183,8 +183,8 @@ def test_mutated_pictures(tmp_path: Path, suffix: str, count: int):
     [
         "[" * 10**6, "{" * 10**6, '{"1":' * 200_000, "[" * 100_000 + "]" * 100_000, "(" * 10**6, "a," * 500_000,
         "ab: c, " * 140_000, FIELDS + "a: {, " * 160_000, FIELDS + 'a: ["b: [", ' * 90_000, "a" + " " * 10**6 + ":",
-        FIELDS + 'a: "' + '\\"' * 500_000, FIELDS + 'a: "' * 250_000, FIELDS + 'A: "b, ' * 140_000,
-    "<lora:a:1>" * 100_000, "<lora:" * 170_000,
+        FIELDS + 'a: "' + '\\"' * 500_000, FIELDS + 'a: "' * 250_000,
+        FIELDS + 'A: "b, ' * 140_000, "<lora:a:1>" * 100_000, "<lora:" * 170_000,
         "\n" * 10**6, "Steps: 1,\n" * 100_000, "Negative prompt:\n" * 60_000, ":" * 10**6, "\ud800" * 10**6,
         FIELDS + 'Lora hashes: "' + "a: b, " * 150_000 + '"', FIELDS + 'TI hashes: "' + ": " * 500_000 + '"',
         FIELDS + "Used embeddings: " + "a [b], " * 140_000, FIELDS + "Size: " + "1" * 10**6,
