@@ -225,8 +225,10 @@ class Queue:
                 if number != self._running:
                     self._watched.discard(number)
 
-    async def events(self, number: int, *, previews: bool = True) -> AsyncIterator[Mapping[str, Any]]:
-        """What happens to a job from now on, until it ends; of one that has ended, that alone.
+    async def events(
+        self, number: int, *, previews: bool = True, steps: bool = True
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """What happens to a job from now on, until it ends, or that alone; of one that has ended, that.
 
         Raises:
             NotFoundError: None has this number.
@@ -235,16 +237,7 @@ class Queue:
         loop = asyncio.get_running_loop()
         waiting: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_BEHIND)
 
-        def hear(event: Mapping[str, Any]) -> None:
-            def put() -> None:
-                if waiting.full():
-                    waiting.get_nowait()
-                waiting.put_nowait(event)
-
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                loop.call_soon_threadsafe(put)
-
-        with self.listening(number, hear, previews=previews):
+        with self.listening(number, _into(waiting, loop, steps=steps), previews=previews):
             is_news = True
             while True:
                 if is_news:
@@ -274,7 +267,7 @@ class Queue:
             NotFoundError: None has this number.
             StoppedError: The server is ending; the job waits for the next one.
         """
-        async for _ in self.events(number, previews=previews):
+        async for _ in self.events(number, previews=previews, steps=False):
             pass
         return await asyncio.get_running_loop().run_in_executor(None, self._registry.jobs.get, number)
 
@@ -432,6 +425,24 @@ class Queue:
             listeners = list(self._listeners.get(number, ()))
         for hear in listeners:
             hear(event)
+
+
+def _into(
+    waiting: asyncio.Queue[Mapping[str, Any]], loop: asyncio.AbstractEventLoop, *, steps: bool
+) -> Callable[[Mapping[str, Any]], None]:
+    """What hears of a job in another thread, and puts it, or its end alone, where a coroutine of the loop waits."""
+
+    def put(event: Mapping[str, Any]) -> None:
+        if waiting.full():
+            waiting.get_nowait()
+        waiting.put_nowait(event)
+
+    def hear(event: Mapping[str, Any]) -> None:
+        if steps or "ended" in event:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(put, event)
+
+    return hear
 
 
 def _how(code: int) -> str:

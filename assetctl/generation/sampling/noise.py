@@ -34,6 +34,9 @@ _INSTALL = "Install it with `pip install 'assetctl[generate]'`."
 #: What the last step of training keeps of the picture where it should keep none (https://arxiv.org/abs/2305.08891).
 _NEARLY_NOTHING = 4.8973451890853435e-08
 
+#: How far logarithms of levels are off at most; those of two steps of training lie a thousand times further apart.
+_TIE = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -90,8 +93,9 @@ class Levels:
         return (1 - part) * low + part * (low + 1)
 
     def nearest(self, sigma: torch.Tensor) -> torch.Tensor:
-        """The step of training whose level is nearest."""
-        return (sigma.log() - self.logs).abs().argmin()
+        """The step of training whose level is nearest; of two as near, where a last bit would decide, the later."""
+        away = (sigma.log() - self.logs).abs()
+        return (away <= away.min() + _TIE).nonzero()[-1, 0]
 
     def mixed(self, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Levels and times at shares of the whole training, 1 for its end, the picture's share read off between steps.
