@@ -326,7 +326,8 @@ def connect(path: Path, *, may_copy: bool = True) -> Opened:
     """
     connection = _connect_to_file(path)
     if connection is not None:
-        return Opened(prepared(connection, "read"), is_copy=False)
+        with explained(path):
+            return Opened(prepared(connection, "read"), is_copy=False)
     if not may_copy:
         raise StorageError(f"The catalog {path} cannot be opened once more.", "Free some space, then try again.")
     connection = _sqlite(":memory:")
