@@ -196,8 +196,11 @@ class Registry:
         """What may have been meant by a base model that neither a family nor an asset has; `None` where one has it."""
         from assetctl.operations.library.edit import as_known, base_models, near_base_models
 
-        if not base_model or as_known(base_model) in base_models() or self.list(base_model=base_model, limit=1):
+        if not base_model or self.list(base_model=base_model, limit=1):
             return None
+        known = as_known(base_model)
+        if known in base_models():
+            return None if known.casefold() == base_model.casefold() else [known]
         return near_base_models(base_model)
 
     def families(self) -> Sequence[str]:

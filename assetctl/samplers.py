@@ -219,7 +219,9 @@ def canonical_scheduler(name: str) -> str:
     wanted = " ".join(name.lower().split())
     if wanted in _SCHEDULES:
         return _SCHEDULES[wanted]
-    raise UsageError(f"There is no schedule {name!r:.40}.", f"Choose one of: {', '.join(SCHEDULERS)}.")
+    near = difflib.get_close_matches(wanted, _SCHEDULES, n=1)
+    meant = f"Did you mean {_SCHEDULES[near[0]]}? " if near else ""
+    raise UsageError(f"There is no schedule {name!r:.40}.", f"{meant}Choose one of: {', '.join(SCHEDULERS)}.")
 
 
 def canonical_flavour(name: str) -> str:

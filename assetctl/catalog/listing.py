@@ -7,6 +7,7 @@ most stand on one shelf, in every order of a list; a page of several shelves tak
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import lru_cache
 from types import MappingProxyType
@@ -306,7 +307,11 @@ def conditions(filters: Mapping[str, str | None]) -> tuple[str, dict[str, object
             raise UsageError(f"A {field} is a text, not {value!r:.40}.")
         known = _CLOSED.get(field, ())
         if known and value is not None and value.lower() not in known:
-            raise UsageError(f"{value!r} is no {field}.", f"{field.title()}s are: {', '.join(filter(None, known))}.")
+            near = difflib.get_close_matches(value.lower()[:40], known, n=1)
+            meant = f"Did you mean {near[0]}? " if near else ""
+            raise UsageError(
+                f"{value!r} is no {field}.", f"{meant}{field.title()}s are: {', '.join(filter(None, known))}."
+            )
         if value == "":
             where.append(f"{field} IS NULL")
         elif value is not None:  # kinds are kept in lower case

@@ -104,7 +104,7 @@ def _how(source: str) -> str:
 def _verdict(each: ResolvedAsset) -> str:
     note = f"; {each.note}" if each.note else ""
     if each.status == "missing":
-        return "missing"
+        return f"missing{note}"
     if each.status == "ambiguous" or each.asset is None:
         return f"could be any of {', '.join(each.candidates)}"
     if each.status == "other_bytes":

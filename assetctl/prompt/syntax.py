@@ -432,7 +432,8 @@ def _of_unbalanced(text: str, flavour: str) -> Iterator[Remark]:
             stray.append(place)
     for sign, places in opened.items():
         if places:
-            weighs = f"all behind it weighs {'1.1 times as much' if sign == '(' else 'less, as 1 to 1.1'}"
+            each = "it" if len(places) == 1 else "each of them"
+            weighs = f"all behind {each} weighs {'1.1 times as much' if sign == '(' else 'less, as 1 to 1.1'}"
             lost = "all behind it is words, other brackets and weights too"
             told = f"is never closed: {lost if flavour == 'comfyui' else weighs}"
             yield _of_bracket(plain, places, told, f"Close it, or write \\{sign} where it is a part of the words.")
@@ -488,6 +489,8 @@ def _of_networks(text: str) -> Iterator[Remark]:
     """Tags of other networks than LoRAs, and tags of LoRAs that are none."""
     for found in _NETWORK.finditer(text):
         hint = "Leave it out; a LoRA's tag is written <lora:NAME:WEIGHT>."
+        if not found[0].endswith(">"):
+            hint = "Its > is missing: a LoRA's tag is written <lora:NAME:WEIGHT>."
         yield Remark(f"{shown(found[0])!r} is read as words: it is not a LoRA's tag.", hint)
 
 

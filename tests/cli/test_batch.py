@@ -190,6 +190,7 @@ def test_lines_that_make_no_sense_are_named_and_all_others_are_made(world, home,
         '{"prompt": "x", "prompt": "y"}': "says 'prompt' twice",
         '{"prompt": "x", "cfg_scale": NaN}': "no JSON",
         '{"prompt": "x"': "no JSON",
+        '{"prompt" "x"}': "expected ':' after key.",
         '["x"]': "a JSON object",
         '"x"': "a JSON object",
         '{"prompt": "x", "stepz": 2}': "no 'stepz'",
@@ -232,7 +233,7 @@ def test_lines_that_make_no_sense_are_named_and_all_others_are_made(world, home,
         assert why in job["error"]["message"], (line, job)
         assert job["error"]["message"].startswith(f"line {number}: "), job
     assert len(ended.error["errors"]) == len(wrong)
-    assert "35 of 39 jobs cannot be made" in ended.err
+    assert "36 of 40 jobs cannot be made" in ended.err
     assert "steps?" in next(job for job in ended.error["done"] if "stepz" in str(job))["error"]["hint"]
     assert "seed?" in next(job for job in ended.error["done"] if "noise_seed" in str(job))["error"]["hint"]
 

@@ -191,6 +191,11 @@ def test_a_missing_asset_is_named_and_one_of_its_name_is_not_taken_for_it(assetc
     ended = assetctl("reproduce", made / "cat.png", "--other-bytes", "--dry-run", "--json")
     assert ended.code == 0
     assert any("other bytes" in remark for remark in ended.data["remarks"])
+    theirs = infotext("a cat <lora:ink:0.5>", "", Model="dream", Lora_hashes='"ink: ffffffffffff"', Version="v1.10.1")
+    ended_too = assetctl(
+        "reproduce", write_png(tmp_path / "theirs.png", parameters=theirs), "--other-bytes", "--dry-run", "--json"
+    )
+    assert ended_too.data["remarks"][0] == "It will be another picture: it is made of other bytes."
     assert ended.data["images"] == []
 
 
@@ -206,7 +211,7 @@ def test_another_programs_picture_is_made_alike_and_says_what_is_left_out(assetc
     assert data["comparison"]["status"] == "different"
     remarks = " ".join(data["remarks"])
     for words in (
-        "as A1111 makes it",
+        "It will be another picture, and of another size: the original was scaled, by 2,",
         "Hires (2 settings)",
         "ADetailer model",
         "96 is used",
@@ -282,6 +287,35 @@ def test_the_same_picture_is_promised_only_where_all_is_known(more, told):
     assert ("with the same noise and steps" in recipe.remarks[0]) == (not told), recipe.remarks
     for words in told:
         assert any(words in remark for remark in recipe.remarks[1:]), recipe.remarks
+
+
+@pytest.mark.parametrize(
+    ("more", "first"),
+    [
+        ("", "It is made as A1111 makes it, with the same noise and steps, if it was made on an NVIDIA card;"),
+        (", RNG: CPU", "It is made as A1111 makes it, with the same noise and steps;"),
+        (", Denoising strength: 0.4, Hires upscale: 2", "It will be another picture, and of another size:"),
+        (
+            ", Denoising strength: 0.4, Hires resize: 64x64",
+            "It will be another picture: the original was painted in two",
+        ),
+        (", Denoising strength: 0.4", "It will be another picture: the original was painted in two"),
+        (", Denoising strength: 0, Hires upscale: 1", "It is made as A1111 makes it, as far as that is known"),
+    ],
+)
+def test_what_certainly_makes_it_another_picture_is_said_first(more, first):
+    recipe = recipe_of_other_program(read_infotext("a cat\n" + FIELDS.format("Euler", f", Version: v1.10.1{more}"))[0])
+    assert recipe.remarks[0].startswith(first), recipe.remarks
+
+
+def test_what_is_in_the_trash_is_said_to_be_there(assetctl, made, home):
+    assetctl("rm", "ink", "--yes")
+    ended = assetctl("reproduce", made / "cat.png", "--json")
+    assert (ended.code, ended.error["hint"]) == (3, RESTORE)
+    assert RESTORE in assetctl("inspect", made / "cat.png").out
+
+
+RESTORE = "ink is in the trash: `assetctl trash restore ink` brings it back."
 
 
 def test_old_ddim_is_told_of():

@@ -26,6 +26,19 @@ def test_what_no_asset_can_have_is_wrong_usage(assetctl, option, value, more):
     assert (ended.code, ended.error["code"]) == (2, "usage")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("list", "--kind", "loras"), "lora"),
+        (("list", "--format", "safetensor"), "safetensors"),
+        (("generate", "a cat", "--scheduler", "karas", "--dry-run"), "Karras"),
+    ],
+)
+def test_what_was_meant_by_a_wrong_value_is_told(assetctl, typed, meant):
+    ended = assetctl(*typed, "--json")
+    assert (ended.code, ended.error["hint"].startswith(f"Did you mean {meant}? ")) == (2, True), ended.error
+
+
 @pytest.mark.usefixtures("whiskers")
 @pytest.mark.parametrize("value", ["safetensors", "SafeTensors", "diffusers", "pickle", "gguf", "png", ""])
 def test_every_format_can_be_asked_for(assetctl, value):
@@ -36,7 +49,14 @@ def test_every_format_can_be_asked_for(assetctl, value):
 @pytest.mark.usefixtures("whiskers")
 @pytest.mark.parametrize(
     ("value", "near"),
-    [("nosuch", ""), ("SD 1.55", "SD 1.5"), ("Ilustrious", "Illustrious"), ("Pony", None), ("pony", None)],
+    [
+        ("nosuch", ""),
+        ("SD 1.55", "SD 1.5"),
+        ("SD1.5", "SD 1.5"),
+        ("Ilustrious", "Illustrious"),
+        ("Pony", None),
+        ("pony", None),
+    ],
 )
 def test_a_base_model_that_nothing_has_is_told(assetctl, value, near):
     ended = assetctl("list", "--base-model", value)

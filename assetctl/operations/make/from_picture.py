@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -220,7 +221,8 @@ def recipe_of_other_program(parameters: PictureParameters) -> PictureRecipe:
     request = _request(parameters, remarks)
     remarks += _of_tags(parameters)
     remarks += [*_of_version(parameters), *_of_machine(request), *parameters.notes, *_left_out(parameters, assets)]
-    remarks.insert(0, _resemblance(parameters.software, str(request.settings["flavour"]), whole=not remarks))
+    first = _resemblance(parameters.software, request.settings, whole=not remarks)
+    remarks.insert(0, _another(parameters) or first)
     return PictureRecipe(
         exact=False,
         software=parameters.software,
@@ -238,20 +240,45 @@ def with_family(recipe: PictureRecipe, family: str | None) -> PictureRecipe:
     reads_last = known is not None and known.driven is not None and known.driven.clip_skip
     if not recipe.last_layer or recipe.exact or reads_last:
         return recipe
-    first = _resemblance(recipe.software, str(recipe.request.settings["flavour"]), whole=False)
     remark = "It reads the last layer of its text encoders, where the last but one is usual: that one is read here."
+    told = recipe.remarks[0].startswith(ANOTHER)
+    first = recipe.remarks[0] if told else f"{ANOTHER}: its text encoders are read up to another layer."
     return replace(recipe, remarks=(first, *recipe.remarks[1:], remark))
 
 
-def _resemblance(software: str | None, flavour: str, *, whole: bool) -> str:
+#: How a recipe begins that certainly gives another picture.
+ANOTHER = "It will be another picture"
+
+
+def _another(parameters: PictureParameters) -> str | None:
+    """What certainly makes it another picture, where anything does: later passes, and a picture to begin with."""
+    fields = parameters.fields
+    upscale, strength = (fields.get(key, "") for key in ("Hires upscale", "Denoising strength"))
+    if _number(upscale) not in (None, 0, 1):
+        return f"{ANOTHER}, and of another size: the original was scaled, by {shown(upscale)}, which is left out."
+    if parameters.software == "A1111" and _number(strength) not in (None, 0, 1):
+        done = "in two passes, or over another picture"
+        return f"{ANOTHER}: the original was painted {done} (Denoising strength {shown(strength)}), which is left out."
+    return None
+
+
+def _number(text: str) -> float | None:
+    with suppress(ValueError):
+        return float(text)
+    return None
+
+
+def _resemblance(software: str | None, settings: Mapping[str, Any], *, whole: bool) -> str:
     """Why the new picture will not be the original, to the last bit; `whole` if nothing is left out or unknown."""
     if software == "assetctl":
         return "assetctl's own record is lost from it, so the picture can only resemble the original."
+    flavour = settings["flavour"]
     if _PROGRAMS.get(software or "") == flavour and not whole:
         return f"It is made as {software} makes it, as far as that is known: what follows may make it another picture."
     if _PROGRAMS.get(software or "") == flavour:
+        card = ", if it was made on an NVIDIA card" if flavour == "a1111" and not settings.get("noise") else ""
         return (
-            f"It is made as {software} makes it, with the same noise and steps; "
+            f"It is made as {software} makes it, with the same noise and steps{card}; "
             "another machine or precision than it was made with still differs in last digits."
         )
     name = software or "Another program"

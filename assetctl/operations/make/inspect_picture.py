@@ -55,7 +55,7 @@ class ResolvedAsset:
             `ambiguous`, with the names of the `candidates`.
         matched_by: `sha256`, `autov2`, `autov3`, `blake3`, `autov1`, or `name` where no hash could be compared.
         sources: Where it could come from, best first.
-        note: What else there is to say of the match.
+        note: What else there is to say of the match; of what is missing, how it comes back from the trash.
     """
 
     used: UsedAsset
@@ -108,6 +108,8 @@ class Resolver:
         resolved = found or self._by_name(used, digits)
         gone = resolved.asset is not None and not Path(resolved.asset.path).exists()
         note = f"its file is gone: {resolved.asset.path}" if gone and resolved.asset else resolved.note
+        if resolved.status == "missing" and used.name:
+            note = self._workspace.trash.how_to_restore(used.name)
         return replace(resolved, sources=self._sources(resolved, digits), note=note)
 
     def unhashed(self, resolved: Sequence[ResolvedAsset]) -> int:

@@ -246,7 +246,7 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
             "This is JSON in JSON, too deep.", """A job is one line, like {"prompt": "a cat"}."""
         ) from error
     except ValueError as error:
-        why = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(":")[0]
+        why = "it is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(": line ")[0]
         raise UsageError(f"This is no JSON: {why}.", """A job is one line, like {"prompt": "a cat"}.""") from error
     if not isinstance(found, dict):
         raise UsageError("A job is a JSON object.", """Write {"prompt": "a cat", "seed": 7}, for example.""")

@@ -32,7 +32,12 @@ from assetctl.operations.make.comparison import (
     save_comparison,
     sheet_format,
 )
-from assetctl.operations.make.from_picture import recipe_of_other_program, recipe_of_record, with_family
+from assetctl.operations.make.from_picture import (
+    ANOTHER,
+    recipe_of_other_program,
+    recipe_of_record,
+    with_family,
+)
 from assetctl.operations.make.generate import generate, naming_what_is_done, see_it_can_be_made
 from assetctl.operations.make.history import made_picture
 from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page
@@ -147,6 +152,9 @@ def plan_reproduction(
     recipe = _within_layers(recipe, now.checkpoint)
     plan, report = resolve_selection(workspace, recipe.request, now)
     plan = replace(plan, uses=tuple(map(PlannedUse.of, then.uses)))
+    if not recipe.exact and any(each.status == "other_bytes" for each in resolved):
+        first = recipe.remarks[0] if recipe.remarks[0].startswith(ANOTHER) else f"{ANOTHER}: it is made of other bytes."
+        recipe = replace(recipe, remarks=(first, *recipe.remarks[1:]))
     remarks = [
         *recipe.remarks,
         *_size_remarks(original, recipe),
@@ -390,9 +398,11 @@ def _require(resolved: tuple[ResolvedAsset, ...], *, other_bytes: bool) -> None:
         names = ", ".join(_described(each) for each in missing)
         places = ", ".join(_place(each.sources[0]) for each in missing if each.sources)
         more = f"Where to look: {places}. " if places else ""
+        trashed = list(dict.fromkeys(each.note for each in missing if each.note))
+        pulled = [f"{more}`assetctl pull` or `assetctl import` what is missing, then run this again."]
         raise NotFoundError(
             f"{'An asset is' if len(missing) == 1 else 'Assets are'} missing: {names}.",
-            f"{more}`assetctl pull` or `assetctl import` what is missing, then run this again.",
+            " ".join(trashed if all(each.note for each in missing) else trashed + pulled),
         )
     for each in resolved:
         if each.status == "ambiguous":
