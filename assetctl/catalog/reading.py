@@ -150,7 +150,7 @@ class Reader(Lists):
                 refuse_ambiguous(name, candidates)
         if self._paths and os.path.isfile(os.path.expanduser(name)):  # noqa: PTH111, PTH113 - as in `_lying_at`
             typed = shlex.quote(name)
-            hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes it in."
+            hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes in a model."
             raise NotFoundError(f"{name} is a file, and not in the catalog.", hint)
         there = None if self._elsewhere is None else self._elsewhere(name)
         raise NotFoundError(f"There is no asset {name!r}.", there or self._similar(name))
