@@ -206,7 +206,9 @@ class Jobs(Asking):
                 [month, day, _MOST],
             )
             tx.connection.execute(
-                f"UPDATE jobs SET request = json_remove(request, '$.plan') WHERE kind = 'paint' AND {_HAS_ENDED}"
+                "UPDATE jobs SET request = json_remove(request, '$.plan') "
+                f"WHERE kind = 'paint' AND {_HAS_ENDED} "
+                "AND iif(json_valid(request), json_type(request, '$.plan'), NULL) NOTNULL"
             )
 
     def put_back(self, *, counts: bool) -> None:

@@ -340,5 +340,5 @@ def _plain(text: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _shelf(key: bytes) -> dict[str, bytes]:
-    """What all assets of a shelf have in common, in lower case; nothing where they have none."""
+    """What all assets of a shelf have in common, in lower case."""
     return dict(zip(SHELVED, key.lower().split(b"\x1f", len(SHELVED) - 1), strict=True))

@@ -247,7 +247,9 @@ def check_value(value: object, schema: Schema, name: str) -> None:
         said = f"{low} to {high}" if high is not None else f"at least {low}"
         raise UsageError(f"{name} must be {said}.", "The description of the API is at /docs.")
     if isinstance(value, int) and value % schema.get("multipleOf", 1):
-        raise UsageError(f"{name} must be a multiple of {schema['multipleOf']}.", "It is in pixels.")
+        raise UsageError(
+            f"{name} must be a multiple of {schema['multipleOf']}.", "The description of the API is at /docs."
+        )
     _check_inside(value, schema, name)
     if "enum" in schema and value not in schema["enum"]:
         raise UsageError(f"{name} is {value!r:.40}.", f"Choose one of: {', '.join(map(str, schema['enum']))}.")
@@ -256,8 +258,10 @@ def check_value(value: object, schema: Schema, name: str) -> None:
 def _check_inside(value: object, schema: Schema, name: str) -> None:
     """Likewise, of what a list or an object holds."""
     if isinstance(value, list):
-        if len(value) > schema.get("maxItems", 10_000):
-            raise UsageError(f"{name} has more than {schema['maxItems']} items.", "Send fewer.")
+        if len(value) > (most := schema.get("maxItems", 10_000)):
+            raise UsageError(f"{name} has more than {most} items.", "Send fewer.")
+        if len(value) < schema.get("minItems", 0):
+            raise UsageError(f"{name} is empty.", "Leave it out.")
         for each in value:
             check_value(each, schema.get("items", {}), f"each of {name}")
     if isinstance(value, dict) and any(len(each) > LONGEST for each in value):

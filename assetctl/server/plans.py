@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
+from assetctl.errors import AssetctlError
 from assetctl.options import MAX_SEED
 from assetctl.request import MAX_COUNT, Picture, Plan
 from assetctl.types import Finding
@@ -109,5 +110,11 @@ def lines_of(number: int, job: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def made_of(registry: Registry, job: Job) -> Sequence[int]:
-    """The numbers of the pictures that there are of a job, whatever became of whoever made them."""
-    return registry.made(lines_of(job.id, job.request)) if job.kind == "generate" else []
+    """The numbers of the pictures that there are of a job, whatever became of whoever made them; as far as is known.
+
+    A job comes to its end though what it asked for, or what was made, cannot be read.
+    """
+    try:
+        return registry.made(lines_of(job.id, job.request)) if job.kind == "generate" else []
+    except (AssetctlError, KeyError, TypeError, ValueError):
+        return []

@@ -120,7 +120,7 @@ class Queue:
             StorageError, CatalogError: The catalog cannot be written.
         """
         self._registry.jobs.resume()
-        self._registry.jobs.tidy()
+        self._tidy()
         self._thread.start()
 
     def close(self) -> None:
@@ -303,8 +303,11 @@ class Queue:
             self._progress.pop(job.id, None)
             self._publish(job.id, {"ended": True})
         if job.id % _TIDYING == 0:
-            with contextlib.suppress(AssetctlError):  # the next time will do
-                self._registry.jobs.tidy()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        with contextlib.suppress(AssetctlError):  # the next time will do
+            self._registry.jobs.tidy()
 
     def _insist(self, write: Callable[[Any], object], what: object) -> None:
         """Write what became of a job as soon as it can be; if it never can, the next server finds the job at work."""

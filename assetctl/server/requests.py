@@ -58,7 +58,7 @@ PICTURES: Mapping[str, Schema] = {
     **SETTINGS,
     "seed": {
         "type": ["integer", "array"], "minimum": RANDOM, "maximum": LARGEST_SEED,
-        "items": WHOLE | {"minimum": 0, "maximum": LARGEST_SEED}, "maxItems": MAX_COUNT,
+        "items": WHOLE | {"minimum": 0, "maximum": LARGEST_SEED}, "minItems": 1, "maxItems": MAX_COUNT,
         "description": "One for the first picture, or one for each; by default by chance.",
     },
     "num_images": WHOLE | {"minimum": 1, "maximum": MAX_COUNT, "description": "How many pictures: by default 1."},

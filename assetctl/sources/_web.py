@@ -235,19 +235,22 @@ class Zone(Enum):
     HERE = "this machine"
 
 
-#: Networks that are near. Source: IANA's registries of special-purpose addresses, for IPv4 and IPv6.
+#: Networks that are near. Source: IANA's registries of special-purpose addresses, for IPv4 and IPv6; but 198.18.0.0/15,
+#: from which some proxies give all names numbers.
 _NEAR = (
     (Zone.HERE, ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")),
     (Zone.LINK, ("169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32")),
     (Zone.PRIVATE, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "192.0.0.0/24",
-                    "fc00::/7", "fec0::/10", "64:ff9b:1::/48", "2001::/32")),
+                    "192.0.2.0/24", "192.88.99.0/24", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+                    "100::/64", "2001:db8::/32", "3fff::/20", "5f00::/16", "fc00::/7",
+                    "fec0::/10", "64:ff9b:1::/48", "2001::/32")),
 )  # fmt: skip
 _NETWORKS: tuple[tuple[Zone, IPv4Network | IPv6Network], ...] = tuple(
     (zone, ip_network(network)) for zone, networks in _NEAR for network in networks
 )
 
 #: IPv6 addresses that stand for an IPv4 address, which is their last bits.
-_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("::/96"), ip_network("::ffff:0:0:0/96"))
 
 #: The same within one network; it may write them otherwise too.
 _TRANSLATED_HERE = ip_network("64:ff9b:1::/48")
@@ -479,9 +482,10 @@ class Wire(httpx2.BaseTransport):
         extensions[_ENCRYPTED] = was_encrypted or request.url.scheme == "https"
         if was_encrypted and request.url.scheme != "https" and zone is not Zone.HERE:
             raise AstrayError(f"{host} without encryption", request=request)
-        if host == named.host:
+        is_anybody = extensions[NAMED] == ANYBODY
+        if host == named.host and not is_anybody:
             return _Guard(named=True)
-        guard = _Guard(zone_of_host(named.host) or self._zones.get(named.host))
+        guard = _Guard(None if is_anybody else zone_of_host(named.host) or self._zones.get(named.host))
         if zone is not None:
             _refuse(guard, host, zone)
         return guard

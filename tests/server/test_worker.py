@@ -555,3 +555,16 @@ def test_jobs_that_ended_long_ago_are_forgotten_and_their_pictures_are_not(home,
     assert number > last  # none is given twice
     assert run(["jobs", "prune", str(number)]) == 2
     assert run(["jobs", "prune", "1"]) == 3
+
+
+def test_a_job_that_cannot_be_read_can_be_cancelled_and_keeps_no_server_from_starting(home, capsys):
+    with Registry.open(home) as registry:
+        waiting = registry.jobs.add("generate", {}).id
+        ended = registry.jobs.add("paint", {}).id
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        catalog.execute("UPDATE jobs SET status = 'done', request = 'not json' WHERE id = ?", [ended])
+    assert run(["jobs", "cancel", str(waiting)]) == 0
+    with serving(home) as server:
+        assert server.job(waiting)["status"] == "cancelled"
+        cut = server.submit(prompt="a cat", checkpoint="dawn", seed=1)
+        assert server.await_job(cut)["status"] == "done"
