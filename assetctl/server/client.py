@@ -188,12 +188,14 @@ class Painter:
     Args:
         server: Who is asked.
         own: What makes the backend of this process.
+        begin: Called once, before the first pictures are asked for: what is refused never comes so far.
     """
 
     name = "diffusers"
 
-    def __init__(self, server: Server, own: Callable[[], Backend]) -> None:
-        self._server, self._make_own = server, own
+    def __init__(self, server: Server, own: Callable[[], Backend], begin: Callable[[], None] = lambda: None) -> None:
+        self._server, self._make_own, self._begin = server, own, begin
+        self._has_begun = False
         self._own: Backend | None = None
         self._is_lost = False
 
@@ -216,6 +218,9 @@ class Painter:
         """
         done = 0
         if not self._is_lost:
+            if not self._has_begun:
+                self._has_begun = True
+                self._begin()
             try:
                 for picture in self._painted(plan, run):
                     yield picture
@@ -254,24 +259,30 @@ class Painter:
                 return
 
 
-def find_painter(home: Path, own: Callable[[], Backend]) -> tuple[Painter | None, str | None]:
-    """Who makes pictures by the server of a home, and what a person should know of that.
+def find_painter(home: Path, own: Callable[[], Backend], tell: Callable[[str], None]) -> Painter | None:
+    """Who makes pictures by the server of a home, where one runs and would make the same pictures as this process.
 
-    Returns:
-        The painter, where a server runs and would make the same pictures as this process; and a remark.
+    Args:
+        home: Whose server.
+        own: What makes the backend of this process.
+        tell: Told why there is none though a server runs; and where one makes pictures, as soon as it is asked for any.
     """
     server = Server(home)
     if not server.may_be_there:
-        return None, None
+        return None
     try:
         said = server.ask("GET", "/owner/hello")
     except LostError as lost:
         if isinstance(lost.__cause__, (ConnectionRefusedError, FileNotFoundError)):  # one that was killed left it
-            return None, None
-        return None, "The server of this home does not answer: made without it."
+            return None
+        tell("The server of this home does not answer: made without it.")
+        return None
     except AssetctlError as error:
-        return None, f"The server of this home refuses: {error.message}"
+        tell(f"The server of this home refuses: {error.message}")
+        return None
     if said.get("circumstances") != circumstances():
-        return None, "The server of this home was started in another environment: made without it."
+        tell("The server of this home was started in another environment: made without it.")
+        return None
     before = f", behind {said['before']} others" if said["before"] else ""
-    return Painter(server, own), f"made by the server of this home ({said['url']}){before}"
+    remark = f"made by the server of this home ({said['url']}){before}"
+    return Painter(server, own, lambda: tell(remark))

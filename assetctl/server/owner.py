@@ -135,11 +135,17 @@ class Owner:
 
 
 def _shown(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What a list of jobs shows of a plan."""
+    """What a list of jobs shows of a plan: as a request has it."""
     names = {use["role"]: use["name"] for use in plan["uses"]}
+    weights = {
+        f"{role}s": {use["name"]: use["weight"] for use in plan["uses"] if use["role"] == role}
+        for role in ("lora", "embedding")
+    }
     return {
         "prompt": plan["prompt"]["text"], "negative_prompt": plan["negative_prompt"]["text"],
-        "checkpoint": names.get("checkpoint"), "seeds": plan["seeds"],
+        "checkpoint": names.get("checkpoint"), "vae": names.get("vae"), **weights,
+        **{name: value for name, value in plan["settings"].items() if name != "seed" and value is not None},
+        "seeds": plan["seeds"],
     }  # fmt: skip
 
 

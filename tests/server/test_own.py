@@ -130,6 +130,8 @@ def test_an_upload_is_taken_in_once_and_goes_to_the_trash(server, tmp_path):
     assert (reply.status, reply.data["name"], reply.data["kind"]) == (201, "new one", "lora")
     assert (reply.data["tags"], reply.data["sha256"]) == (["mine", "new"], hashlib.sha256(data).hexdigest())
     assert reply.data["in_store"]
+    tagged = upload(server, "/v1/assets?filename=new%20one.safetensors&tag=late&tag=mine", data)
+    assert tagged.document["warnings"][0]["message"] == "It was here already, as new one, which is tagged now: late."
     again = upload(server, "/v1/assets?filename=other.safetensors", data)
     assert (again.status, again.data["name"]) == (200, "new one")
     assert "new one" in again.document["warnings"][0]["message"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -339,6 +340,26 @@ def test_generate_by_a_server_is_the_same_in_all_that_it_says_and_makes(home, tm
     assert json.dumps(one).replace("/alone/", "/served/") == json.dumps(other)
     for name in ("cat.png", "cat-2.png"):
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "served" / name).read_bytes()
+
+
+def test_what_is_refused_was_not_made_by_the_server(home, tmp_path, capsys):
+    (tmp_path / "there.png").write_bytes(b"mine")
+    refused = (("--lora", "no-such"), ("--out", tmp_path / "there.png"), ("--grid", "steps: 4, many"))
+    with serving(home):
+        for wrong in refused:
+            code, _, said = generate(capsys, "a cat", "--checkpoint", "dawn", *wrong)
+            assert (code != 0, "made by the server" in said) == (True, False), wrong
+        code, _, said = generate(capsys, "a cat", "--checkpoint", "dawn")
+    assert (code, said.count("made by the server")) == (0, 1)
+
+
+def test_a_job_of_a_command_says_all_that_was_asked_for_and_how_many_pictures_there_are(home, capsys):
+    with serving(home) as server:
+        assert generate(capsys, "a cat", "-c", "dawn", "--steps", 3, "--count", 2)[0] == 0
+        request = server.ask("GET", "/v1/jobs/1")["data"]["request"]
+    assert (request["steps"], request["checkpoint"], request["loras"], "plan" in request) == (3, "dawn", {}, False)
+    assert run(["jobs", "--all"]) == 0
+    assert re.search(r"1\s+done\s+a cat\s.*\s2\s", capsys.readouterr().out)
 
 
 def test_ctrl_c_of_generate_cancels_its_job(home):

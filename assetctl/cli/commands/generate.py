@@ -219,10 +219,7 @@ def _served(session: Session) -> Backend | None:
         return None
     from assetctl.server.client import find_painter  # noqa: PLC0415 - most homes have no server
 
-    painter, remark = find_painter(home, session.registry.backend)
-    if remark is not None:
-        session.out.note(remark)
-    return painter
+    return find_painter(home, session.registry.backend, session.out.note)
 
 
 def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) -> None:

@@ -101,6 +101,8 @@ def _cancel(session: Session, number: int) -> Job:
 def _row(job: Job) -> tuple[str, ...]:
     said = job.request
     what = str(said.get("prompt") or said.get("reference") or "").replace("\n", " ")
-    count = len(job.pictures) if job.has_ended else len(said.get("seeds") or ())
+    # a command records by itself what was painted for it: of one that is done, all seeds were
+    is_told = job.has_ended and not (job.kind == "paint" and job.status == "done")
+    count = len(job.pictures) if is_told else len(said.get("seeds") or ())
     what = what if len(what) <= _PROMPT else f"{what[:_PROMPT]}…"
     return (str(job.id), job.status, what, str(said.get("checkpoint") or ""), str(count), job.created_at)

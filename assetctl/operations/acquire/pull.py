@@ -503,9 +503,12 @@ def _known(
 ) -> PullResult:
     """A known asset gets the tags that were asked for and what the source says of it, and keeps its name."""
     learn(workspace, asset, resolution)
-    if tags:
+    added = [tag for tag in tags if tag not in asset.tags]
+    if added:
         _tag(workspace, asset, tags)
     result = PullResult(workspace.catalog.read.by_id(asset.id), known=True)
+    if added:
+        result.warnings.append(f"It was here already, as {asset.name}, which is tagged now: {', '.join(added)}.")
     if name is not None:
         result.warnings += _misnamed(workspace, asset, name)
     return result
