@@ -409,3 +409,17 @@ def again_and_dropped(tab, url, made, folder):
     tab.wait_for_selector(".finding.good")
     asked = [tab.input_value(f"#option-{name}") for name in ("steps", "sampler", "seed", "width")]
     assert (tab.input_value("#prompt"), asked) == ("a red circle", ["3", "Euler", "5", "96"])
+    text = infotext(
+        "a red circle <lora:nolora:0.7>", "", Steps="3", Sampler="Euler", Seed="5", Size="96x96",
+        **{"Model": "demo-checkpoint", "Model hash": "ffffffffff", "Hires upscale": "2"},
+    )  # fmt: skip
+    write_png(folder / "others.png", parameters=text)
+    tab.goto(f"{url}/history")
+    tab.set_input_files("#dropped", folder / "others.png")
+    tab.wait_for_selector("#told-of >> text=same name, other bytes: demo-checkpoint is not this file")
+    told = tab.inner_text("#told-of")
+    assert "not here" in told.partition("nolora")[2]
+    assert "is another picture" in told
+    assert "Hires upscale: 2" in told
+    tab.click("button >> text=Make one like it")
+    tab.wait_for_selector(".finding.error >> text=nolora")

@@ -244,21 +244,37 @@ function described(details) {
   const assets = made("ul", "", "plain");
   // LoRAs become uses of their own, and are not named in the prompt a second time
   const start = { ...said, prompt: (said.prompt ?? "").replace(/<lora:[^<>]*>/g, "").trim(), loras: {}, textual_inversions: {} };
+  const others = [];
   for (const each of details.assets) {
-    const is = each.asset ? `here, as ${each.asset}` : "not here";
-    assets.append(made("li", `${each.role}: ${each.name ?? each.hash ?? "?"} – ${is}`));
-    if (!each.asset) continue;
-    if (each.role === "lora") start.loras[each.asset] = each.weight ?? 1;
+    const name = each.name ?? each.hash ?? "?";
+    assets.append(made("li", `${each.role}: ${name} – ${verdict(each)}`));
+    if (each.status !== "here") others.push(name);
+    if (each.role === "lora") {
+      if (each.asset) start.loras[each.asset] = each.weight ?? 1;
+      else if (each.name) start.prompt += ` <lora:${each.name}:${each.weight ?? 1}>`; // whoever checks it is told that it is not here
+    } else if (!each.asset) continue;
     else if (each.role === "embedding") start.textual_inversions[each.asset] = null;
     else if (each.role === "checkpoint" || each.role === "vae") start[each.role] = each.asset;
   }
+  const told = (said.notes ?? []).map((note) => finding("warning", note));
+  if (others.length) told.push(finding("warning", `Of what it was made of, not the same is here: ${others.join(", ")}. What is made like it is another picture.`));
+  const also = Object.entries(said.fields ?? {}).map(([name, value]) => `${name}: ${value}`).join(", ");
+  line("All that it says", also.slice(0, 4000));
   const use = made("button", "Make one like it");
   use.type = "button";
   use.addEventListener("click", () => {
     sessionStorage.setItem("start", JSON.stringify(start));
     location.href = "/combine";
   });
-  return [list, assets, use];
+  return [list, assets, ...told, use];
+}
+
+/** What is here of an asset that a picture names, as `assetctl inspect` has it. */
+function verdict(each) {
+  const is = each.status === "here" ? `here, as ${each.asset}`
+    : each.status === "other_bytes" ? `same name, other bytes: ${each.asset} is not this file`
+    : each.status === "ambiguous" ? `could be any of ${each.candidates.join(", ")}` : "not here";
+  return each.note ? `${is}; ${each.note}` : is;
 }
 
 // Combining.
@@ -354,6 +370,7 @@ function changed(kind) {
       if (document.querySelector(`[data-place="${other}"] details`).open) offer(other);
     }
   }
+  find("state").querySelector(".finding.error")?.remove(); // it was of what stood there before
   clearTimeout(waiting);
   waiting = setTimeout(judge, 250);
 }
