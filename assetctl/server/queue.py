@@ -34,6 +34,9 @@ _TIDYING = 100
 #: How often a job is tried: a worker that dies over it twice does so again.
 _TRIES = 2
 
+#: Warnings of a job that are kept for who asks later, and jobs of which they are.
+_WARNINGS, _WARNED = 20, 100
+
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
 
@@ -104,6 +107,7 @@ class Queue:
         self._changed = threading.Condition()
         self._sending = threading.Lock()
         self._listeners: dict[int, list[Callable[[Mapping[str, Any]], None]]] = {}
+        self._warnings: dict[int, list[Mapping[str, Any]]] = {}  # for who listens late: some jobs end within moments
         self._progress: dict[int, Progress] = {}
         self._running: int | None = None
         self._cancelled: set[int] = set()
@@ -192,9 +196,12 @@ class Queue:
     ) -> Iterator[None]:
         """Have `hear` called, in another thread, with all that happens to a job while the block runs.
 
-        An `ended` says that it is worth a look at the job: it has ended, waits again, or the server is ending.
+        An `ended` says that it is worth a look at the job: it has ended, waits again, or the server is ending. Warnings
+        from before are told first.
         """
         with self._changed:
+            for warning in self._warnings.get(number, ()):
+                hear(warning)
             self._listeners.setdefault(number, []).append(hear)
         if previews:
             self.watch(number)
@@ -243,6 +250,9 @@ class Queue:
                 if is_news:
                     job = await loop.run_in_executor(None, self._registry.jobs.get, number)
                     if job.has_ended:
+                        while not waiting.empty():
+                            if "ended" not in (event := waiting.get_nowait()):
+                                yield event
                         yield {"ended": job.status}
                         return
                     if self._closing:
@@ -426,6 +436,10 @@ class Queue:
     def _publish(self, number: int, event: Mapping[str, Any]) -> None:
         with self._changed:
             listeners = list(self._listeners.get(number, ()))
+            if event.get("event", {}).get("event") == "warned":
+                self._warnings[number] = [*self._warnings.get(number, ()), event][-_WARNINGS:]
+                while len(self._warnings) > _WARNED:
+                    del self._warnings[next(iter(self._warnings))]
         for hear in listeners:
             hear(event)
 
