@@ -257,7 +257,7 @@ function described(details) {
     else if (each.role === "checkpoint" || each.role === "vae") start[each.role] = each.asset;
   }
   const told = (said.notes ?? []).map((note) => finding("warning", note));
-  if (others.length) told.push(finding("warning", `Of what it was made of, not the same is here: ${others.join(", ")}. What is made like it is another picture.`));
+  if (others.length) told.push(finding("warning", `Not here, or not known to be the same: ${others.join(", ")}. What is made like it may be another picture.`));
   const also = Object.entries(said.fields ?? {}).map(([name, value]) => `${name}: ${value}`).join(", ");
   line("All that it says", also.slice(0, 4000));
   const use = made("button", "Make one like it");
