@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LONGEST = 100
 
 #: Seconds that a server has to answer, and how long one that makes pictures may be silent: it says a word every 5.
-_PATIENCE, _SILENCE = 2.0, 60.0
+_PATIENCE, _SILENCE = 5.0, 60.0
 
 #: Seconds between two looks whether the command was stopped.
 _LOOK = 0.1
@@ -76,10 +76,11 @@ class Server:
 
     Args:
         home: Whose server.
+        patience: Seconds that it has to answer.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / SOCKET
+    def __init__(self, home: Path, patience: float = _PATIENCE) -> None:
+        self._path, self._patience = home / SOCKET, patience
 
     @property
     def may_be_there(self) -> bool:
@@ -96,7 +97,7 @@ class Server:
         from assetctl.wire.reading import read  # noqa: PLC0415 - few commands ask
 
         with self._asking(method, path, body) as (connection, beginning):
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(self._patience)
             data = beginning
             try:
                 while more := connection.recv(_HEAD):
@@ -149,7 +150,7 @@ class Server:
         except (AttributeError, OSError) as error:
             raise LostError(str(error)) from error
         with contextlib.closing(connection):
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(self._patience)
             try:
                 with short(self._path) as reachable:
                     connection.connect(reachable)

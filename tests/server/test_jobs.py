@@ -58,7 +58,7 @@ def over_http(server, path, body=None):
     data = None if body is None else json.dumps(body).encode()
     asked = Asking(server.url + path, data, {"Content-Type": "application/json"})
     try:
-        with urlopen(asked, timeout=60) as answer:
+        with urlopen(asked, timeout=120) as answer:
             return json.loads(answer.read())
     except HTTPError as error:
         return json.loads(error.read())
@@ -169,17 +169,12 @@ def test_a_worker_that_is_killed_over_a_pull_ends_no_picture_and_the_pull_is_tri
 def test_a_job_of_a_command_names_the_pictures_that_the_command_recorded(home, tmp_path, capsys):
     (tmp_path / "jobs.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two", "count": 2}\n')
     with serving(home) as server:
-        made = [
-            [
-                image["number"]
-                for image in printed(capsys, "generate", *words, "-c", "dawn", "--seed", 5)["data"]["images"]
-            ]
+        results = [
+            printed(capsys, "generate", *words, "-c", "dawn", "--seed", 5)["data"]
             for words in (("a cat",), ("cats", "--count", 3))
         ]
-        made += [
-            [image["number"] for image in each["images"]]
-            for each in printed(capsys, "generate", "--batch", "jobs.jsonl", "-c", "dawn")["data"]
-        ]
+        results += printed(capsys, "generate", "--batch", "jobs.jsonl", "-c", "dawn")["data"]
+        made = [[image["number"] for image in each["images"]] for each in results]
         grid = printed(capsys, "generate", "a cat", "--grid", "seed: 8, 9", "-c", "dawn")["data"]
         made += [[cell["image"]["number"]] for cell in grid["cells"]]
         again = printed(capsys, "reproduce", made[0][0])["data"]
