@@ -239,7 +239,7 @@ for _name, _blocks in (("bria 3.2", (8, 28)), ("longcat-image", (10, 20))):
         add(f"{_name} lora{'' if _part else ', attention'}", "lora", None, peft(flux_diffusers(*_blocks, ff=_part)))
 add("flux1 lora peft", "lora", "flux1", peft(flux_diffusers(), "base_model.model."), layout="peft")
 add("flux1 lora comfy", "lora", "flux1", peft(flux(), "diffusion_model."))
-add("flux1 lora comfy unmodulated", "lora", "flux1", peft(flux(modulation=False), "diffusion_model."))
+add("lora of flux1 or chroma, unmodulated", "lora", None, peft(flux(modulation=False), "diffusion_model."))
 add(
     "flux1 lora onetrainer",
     "lora",

@@ -47,6 +47,8 @@ _OWN = (
     "norm1.linear.", "norm1_context.linear.",
 )  # fmt: skip
 _DOUBLE_OR_SINGLE = ("^double_blocks.", "^single_blocks.", "^single_transformer_blocks.")
+#: What Chroma has not, or whose LoRAs are seldom written so.
+_NO_CHROMA = (*_MODULATION, "^single_transformer_blocks.")
 _BLOCKS = (*_DOUBLE_OR_SINGLE, "^transformer_blocks.0.attn.to_", "^transformer_blocks.0.attn.add_")
 _POOLED = ("^vector_in.", "^time_text_embed.text_embedder.")
 _FOREIGN = (
@@ -99,12 +101,12 @@ _SIGNS = (
          measures={UNET: NO, WIDTH: (_WIDTH,), TEXT_IN: (4096,), POOLED: (768,)}),
     Sign("likely", _DETAIL, _PARTS, (_BLOCKS, _OWN), _FOREIGN, _FITS | {SINGLE: range(1, _SINGLE + 1)}),
     Sign("likely", _DETAIL, _PARTS, (_BLOCKS, (*_OWN, *_MODULATION)), _FOREIGN, _FITS_DOUBLE),
-    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN, _FITS_DOUBLE | {FEED_FORWARD: ("plain",)}),
-    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN,
+    Sign("likely", _DETAIL, _PARTS, (_NO_CHROMA,), _FOREIGN, _FITS_DOUBLE | {FEED_FORWARD: ("plain",)}),
+    Sign("likely", _DETAIL, _PARTS, (_NO_CHROMA,), _FOREIGN,
          _FITS | {DOUBLE: range(_OVIS[0] + 1, _DOUBLE + 1)}),
-    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN,
+    Sign("likely", _DETAIL, _PARTS, (_NO_CHROMA,), _FOREIGN,
          _FITS_DOUBLE | {DOUBLE: range(1, _DOUBLE + 1), SINGLE: range(_OVIS[1] + 1, _SINGLE + 1)}),
-    Sign("likely", _DETAIL, _PARTS, (_DOUBLE_OR_SINGLE,), _FOREIGN,
+    Sign("likely", _DETAIL, _PARTS, (_NO_CHROMA,), _FOREIGN,
          _FITS_DOUBLE | {DOUBLE: (0,), SINGLE: range(_AURAFLOW + 1, _SINGLE + 1)}),
     Sign("possible", "its joint blocks are 3072 wide, as in FLUX.1 and others", _PARTS, (_BLOCKS,), _FOREIGN,
          _FITS_DOUBLE),

@@ -39,7 +39,7 @@ _TOGETHER = (
 )  # fmt: skip
 
 #: What hears the time step and draws nothing: ELLA's bridge from a language model.
-_BRIDGE = "connector."
+_BRIDGE = "connector.perceiver_blocks."
 
 
 def denoiser_marks(outline: Outline) -> str | None:
