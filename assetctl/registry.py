@@ -685,8 +685,15 @@ class Registry:
     def plan(
         self,
         request: Request,
+        known: dict[object, Any] | None = None,
     ) -> tuple[Plan, CheckReport]:
-        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
+        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written.
+
+        Args:
+            request: What is asked for.
+            known: What was found out for others, for looking ahead at many: of the same selection the same is said, and
+                its files are not looked at again. It is filled here.
+        """
         from assetctl.operations.make.generate import find_output_path
         from assetctl.operations.make.plan import resolve
 
@@ -695,7 +702,7 @@ class Registry:
             hint = "Make what `Registry.draw` returns, one after the other."
             raise UsageError("Each picture of a template has prompts of its own, and so a plan.", hint)
         find_output_path(self._workspace, request.output, count=request.count or 1)
-        return resolve(self._workspace, request)
+        return resolve(self._workspace, request, known)
 
     def check_picture_paths(self, plan: Plan, output: Output | None = None) -> Sequence[str]:
         """Where a plan's pictures go, if they can be made and saved there: their names, or the folder.

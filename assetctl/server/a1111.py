@@ -253,7 +253,7 @@ class A1111(Face):
             **answers.vae_of(asked, settings),
         }
         wanted = job_said(body, chosen)
-        asked.registry.plan(request_of(wanted))
+        asked.queue.foresee(request_of(wanted))
         if body.get("override_settings_restore_afterwards") is False:
             self._keep(asked, override)
         return wanted

@@ -57,7 +57,7 @@ def _wanted(asked: Asked) -> Job:
     body = dict(asked.body)
     priority = body.pop("priority", 0)
     wanted = job_of(body)
-    asked.registry.plan(request_of(wanted))  # what cannot work is said now
+    asked.queue.foresee(request_of(wanted))  # what cannot work is said now
     return _queued(asked, "generate", wanted, priority)
 
 

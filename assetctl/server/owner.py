@@ -64,22 +64,22 @@ class Owner:
         elif (method, path) == ("POST", "/owner/end"):
             await _answer(send, {})
             self._end()
-        elif method == "POST" and (found := re.fullmatch(r"/owner/jobs/([0-9]{1,18})/cancel", path)):
-            await self._cancel(int(found[1]), send)
-        elif method == "POST" and (found := re.fullmatch(r"/owner/jobs/([0-9]{1,18})/pictures", path)):
-            numbers = [int(number) for number in (await _body(receive))["pictures"]]
-            await asyncio.to_thread(self._queue.recorded, int(found[1]), numbers)
-            await _answer(send, {})
+        elif method == "POST" and (found := re.fullmatch(r"/owner/jobs/([0-9]{1,18})/(cancel|pictures)", path)):
+            await self._change(int(found[1]), await _body(receive) if found[2] == "pictures" else None, send)
         else:
             await _answer(send, {"error": {"code": "usage", "message": "There is no such page.", "hint": None}})
 
-    async def _cancel(self, number: int, send: Send) -> None:
+    async def _change(self, number: int, recorded: Mapping[str, Any] | None, send: Send) -> None:
+        """Cancel a job, or hear which pictures a command has recorded of it."""
         try:
-            job = await asyncio.to_thread(self._queue.cancel, number)
+            if recorded is None:
+                await asyncio.to_thread(self._queue.cancel, number)
+            else:
+                await asyncio.to_thread(self._queue.recorded, number, recorded["pictures"])
         except AssetctlError as error:
             await _answer(send, {"error": document(error)})
         else:
-            await _answer(send, {"status": job.status})
+            await _answer(send, {})
 
     def _before(self) -> int:
         """How many jobs that make pictures wait or are at work."""

@@ -19,13 +19,14 @@ import orjson
 from assetctl.catalog.jobs import ELSEWHERE, MOST_WARNINGS, ON_DEVICE
 from assetctl.errors import AssetctlError, StoppedError
 from assetctl.operations.make.queued import AtWork
-from assetctl.server.plans import clear_up, made_of
+from assetctl.server.plans import Foresight, clear_up, made_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from assetctl.catalog.jobs import Job
     from assetctl.registry import Registry
+    from assetctl.request import Request
 
 #: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
@@ -113,6 +114,7 @@ class Queue:
         self._watched: set[int] = set()
         self._recorded: dict[int, int] = {}  # by commands that follow their job: of how many pictures they have told
         self._closing = False
+        self._foresight = Foresight(registry)
         self._lanes = [_Lane(command, kinds) for kinds in (ON_DEVICE, ELSEWHERE)]
         self._threads = [
             threading.Thread(target=self._serve, args=(lane,), name="lane", daemon=True) for lane in self._lanes
@@ -144,6 +146,14 @@ class Queue:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(20)
+
+    def foresee(self, request: Request) -> None:
+        """See that a request can work, before it becomes a job.
+
+        Raises:
+            AssetctlError: It cannot.
+        """
+        self._foresight.see(request)
 
     def submit(self, kind: str, request: Mapping[str, Any], priority: int = 0) -> Job:
         """Have something done after what waits already."""
@@ -252,7 +262,7 @@ class Queue:
 
     def _await_recorded(self, job: Job) -> None:
         """Give a command the moment that it takes to record what was painted for it, so that the job ends with all."""
-        wanted = len(job.request["seeds"])
+        wanted = len(job.request.get("seeds", ()))
         with self._changed:
             self._changed.wait_for(
                 lambda: self._closing or self._recorded.get(job.id, wanted) >= wanted, timeout=_RECORDING

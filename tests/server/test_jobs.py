@@ -185,7 +185,7 @@ def test_a_job_of_a_command_names_the_pictures_that_the_command_recorded(home, t
     recorded, _ = pictures_of(home)
     files = {each.number: each.image_sha256 for each in recorded}
     assert all(image["sha256"] == files[image["number"]] for job in jobs for image in job["images"])
-    assert again["comparison"]["identical"]
+    assert again["comparison"]["status"] == "identical"
 
 
 def test_reproduce_says_that_a_server_makes_it_unless_it_is_told_not_to(home, capsys):
