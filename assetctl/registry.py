@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
-    from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.inspect_picture import Outlook, PictureDetails
     from assetctl.operations.make.jobs import JobResult
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
@@ -519,8 +519,17 @@ class Registry:
         from assetctl.operations.acquire.upload import uploaded
 
         with running(run) as run, uploaded(self._workspace, upload, run) as came:
-            details = self.inspect_picture(came.path, hashes=False, run=run)
-            return replace(details, file=replace(details.file, path=Path(came.path.name)))
+            return self._inspect_picture(came.path, Path(came.path.name), hashes=False, run=run)
+
+    def inspect_infotext(self, text: str) -> PictureDetails:
+        """What a text says of how a picture was made, that was copied out of one or from a page."""
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.inspect_picture import inspect_infotext
+        from assetctl.operations.make.reproduce import foresee
+
+        with running(None) as run:
+            found = inspect_infotext(self._workspace, text, run)
+            return replace(found, outlook=foresee(self._workspace, found, None, known_environment, run))
 
     def enrich(
         self, *names: str, again: bool = False, previews: bool = False, nsfw: bool = False, run: Run | None = None
@@ -934,7 +943,7 @@ class Registry:
         return find_picture(self._workspace, name)
 
     def inspect_picture(self, path: PathLike, *, hashes: bool | None = None, run: Run | None = None) -> PictureDetails:
-        """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
+        """What a PNG, JPEG or WebP picture says of how it was made, what of that is here, and what comes of it again.
 
         Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
         itself of what is small.
@@ -942,10 +951,19 @@ class Registry:
         Raises:
             FileError: It is no such picture, or is damaged.
         """
-        from assetctl.operations.make.inspect_picture import inspect_picture
-
         with running(run) as run:
-            return inspect_picture(self._workspace, Path(path), hashes=hashes, run=run)
+            return self._inspect_picture(Path(path), Path(path), hashes=hashes, run=run)
+
+    def _inspect_picture(self, path: Path, called: Path, *, hashes: bool | None, run: Run) -> PictureDetails:
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.inspect_picture import inspect_picture
+        from assetctl.operations.make.reproduce import foresee
+
+        found = inspect_picture(self._workspace, path, hashes=hashes, run=run)
+        found = replace(found, file=replace(found.file, path=called))
+        if found.parameters is None:
+            return found
+        return replace(found, outlook=foresee(self._workspace, found, path, known_environment, run))
 
     def history(
         self,
@@ -1000,6 +1018,18 @@ class Registry:
         from assetctl.operations.make.history import remade
 
         return remade(self._workspace, number)
+
+    def outlook(self, number: int) -> Outlook:
+        """What comes of making a picture of the history again; nothing is loaded for it.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.reproduce import foresee_again
+
+        with running(None) as run:
+            return foresee_again(self._workspace, number, known_environment, run)
 
     # A machine that has what a manifest wants.
 

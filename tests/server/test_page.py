@@ -163,7 +163,7 @@ def test_pages_follow_each_other(server, monkeypatch):
 
 def test_unknown_pages_and_assets_are_said_so(server):
     reply = server.get("/assets/%3Cb%3E%60nobody%60")
-    assert (reply.status, b"<code>assetctl list</code>" in reply.body, b"<b>" in reply.body) == (404, True, False)
+    assert (reply.status, b'<a href="/">your library</a>' in reply.body, b"<b>" in reply.body) == (404, True, False)
     assert server.get("/page/files/..%2f__init__.py").status == 404
     assert server.get("/page/files/nothing").status == 404
     assert server.get("/page/choose?kind=nonsense").status == 400
@@ -212,7 +212,7 @@ ASKED = {
 
 
 def pasted(server, asked, of="generate"):
-    reply = server.post(f"/page/said?of={of}", asked)
+    reply = server.post(f"/page/said/{of}", asked)
     assert reply.status == 200, reply.body
     texts = reply.body.decode().split("<code id=")[1:]
     return [Read(each.partition(">")[2].partition("</code>")[0]).text for each in texts]
@@ -289,13 +289,13 @@ def test_a_check_is_said_elsewhere(server, tmp_path):
 
 
 def test_a_token_is_named_and_not_told(server):
-    reply = server.post("/page/said", {"prompt": "x"}, headers={"Authorization": "Bearer sesame"})
+    reply = server.post("/page/said/generate", {"prompt": "x"}, headers={"Authorization": "Bearer sesame"})
     assert b"sesame" not in reply.body
     assert reply.body.count(b"ASSETCTL_TOKEN") == 3
 
 
 def test_a_request_that_makes_no_sense_is_said_so(server):
-    assert server.post("/page/said", {"nonsense": 1}).status == 400
+    assert server.post("/page/said/generate", {"nonsense": 1}).status == 400
 
 
 @pytest.mark.parametrize("number", ["99999999999999999999", "9" * 300, "0"])

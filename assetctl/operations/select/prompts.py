@@ -378,7 +378,7 @@ class _Words:
             why, hint = f"is not taken for an embedding: {refusal.message.rstrip('.')}", refusal.hint
         elif len(assets) > 1:
             why = f"could be any of the embeddings {', '.join(names)}"
-            hint = f"Name the one that you mean: --embedding {assets[0].typed}."
+            hint = f"Name the one that you mean: `--embedding {assets[0].typed}`."
         elif not self._take:
             why, hint = (
                 f"is not taken for the embedding {names[0]}",
