@@ -215,16 +215,24 @@ class Registry:
 
         return base_models()
 
-    def search(self, text: str, *, limit: int | None = None, offset: int = 0, **filters: str | None) -> Sequence[Asset]:
+    def search(
+        self,
+        text: str,
+        *,
+        tags: Iterable[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+        **filters: str | None,
+    ) -> Sequence[Asset]:
         """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first.
 
         The next page begins behind as many as `offset` says.
         """
-        return self._workspace.catalog.read.search(text, limit=limit, offset=offset, **filters)
+        return self._workspace.catalog.read.search(text, tags=tags, limit=limit, offset=offset, **filters)
 
-    def count_matches(self, text: str, **filters: str | None) -> int:
+    def count_matches(self, text: str, *, tags: Iterable[str] = (), **filters: str | None) -> int:
         """How many assets `search` would find, counted up to 1,001."""
-        return self._workspace.catalog.read.count_matches(text, **filters)
+        return self._workspace.catalog.read.count_matches(text, tags=tags, **filters)
 
     def inspect(self, name: str, *, hashes: bool | None = None, run: Run | None = None) -> AssetDetails:
         """Everything that is known of an asset.

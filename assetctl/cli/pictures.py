@@ -283,16 +283,16 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
         weight += "" if use.text_weight is None else f", and {use.text_weight:g} for text encoders"
         why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
         session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
-    for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
+    for called, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
         if not prompt.stretches:
-            session.out.line(f"{label:>12}  {_segments(prompt.segments)}")
+            session.out.line(f"{called:>12}  {_segments(prompt.segments)}")
         for each in prompt.stretches:
             weight = "" if each.weight == 1 else f", weighing {each.weight:g}"
-            session.out.line(f"{label:>12}  {_segments(each.segments)}  (steps {numbers(each.steps)}{weight})")
-            label = ""  # noqa: PLW2901 - it stands before the first
+            session.out.line(f"{called:>12}  {_segments(each.segments)}  (steps {numbers(each.steps)}{weight})")
+            called = ""  # noqa: PLW2901 - it stands before the first
     settings = {**plan.settings, "seed": ", ".join(map(str, plan.seeds))}
     said = [(label(options), written(options, settings)) for options in together("field").values()]
-    line = ", ".join(f"{label} {value}" for label, value in said if value is not None)
+    line = ", ".join(f"{name} {value}" for name, value in said if value is not None)
     session.out.line(f"{'picture':>12}  {line}")
     for place in places:
         session.out.line(f"{'saved in' if Path(place).suffix.lower() not in FORMATS else 'saved as':>12}  {place}")

@@ -140,11 +140,10 @@ class _Page:
     ) -> tuple[list[Asset], int, dict[str, str] | None]:
         offset = asked.get("offset", "0")
         start = min(int(offset), _DEEPEST) if offset.isascii() and offset.isdecimal() else 0
-        found = self._registry.search(asked["q"], limit=_CARDS + 1, offset=start, **filters)
-        total = self._registry.count_matches(asked["q"], **filters)
+        tags = (asked["tag"],) if "tag" in asked else ()
+        found = self._registry.search(asked["q"], tags=tags, limit=_CARDS + 1, offset=start, **filters)
+        total = self._registry.count_matches(asked["q"], tags=tags, **filters)
         shown = found[:_CARDS]
-        if "tag" in asked:
-            shown = [each for each in shown if asked["tag"] in each.tags]
         more = {**asked, "offset": str(start + _CARDS)} if len(found) > _CARDS and start < _DEEPEST else None
         return list(shown), total, more
 
