@@ -199,15 +199,15 @@ class Lists(Asking):
     ) -> list[Asset]:
         """Assets whose name, trigger words, tags or notes hold words that begin with those of `text`, best first.
 
-        All of the `tags` must be there. Names that begin with `text` come first. Where the list is cut short, and a word is so common that more
-        than a thousand assets match, those with the words in their names come before the rest. The first ones are
-        passed over, as many as `offset` says.
+        All of the `tags` must be there. Names that begin with `text` come first. Where the list is cut short, and a
+        word is so common that more than a thousand assets match, those with the words in their names come before the
+        rest. The first ones are passed over, as many as `offset` says.
 
         Raises:
             UsageError: There is nothing to look for.
         """
         _see_limit(limit)
-        tags = several("tags", tags)
+        tags = tuple(several("tags", tags))
         matches = _matches(text, filters, tags)
         if limit is None or self._count(matches, WEIGHED + 1) <= WEIGHED:
             best = "bm25(asset_search, 10, 5, 5, 1)"
@@ -221,7 +221,7 @@ class Lists(Asking):
 
     def count_matches(self, text: str, *, tags: Iterable[str] = (), **filters: str | None) -> int:
         """How many assets `search` would find; one more than `WEIGHED` where there are more than that."""
-        return self._count(_matches(text, filters, several("tags", tags)), WEIGHED + 1)
+        return self._count(_matches(text, filters, tuple(several("tags", tags))), WEIGHED + 1)
 
     def fitting(
         self,
@@ -298,7 +298,11 @@ class Lists(Asking):
         matching = matches._replace(sql=f"{matches.sql} LIMIT :limit OFFSET :offset")
         in_name = {"query": f"name : ({matches.values['query']})"}
         found: dict[int, None] = {}
-        for question, more in ((begin, {**matches.values, **begin.values, "end": end}), (matching, in_name), (matching, {})):
+        for question, more in (
+            (begin, {**matches.values, **begin.values, "end": end}),
+            (matching, in_name),
+            (matching, {}),
+        ):
             if len(found) < limit:
                 found.update(dict.fromkeys(self._numbers(question, limit, more)))
         return list(found)[:limit]

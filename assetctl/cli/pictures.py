@@ -15,7 +15,7 @@ import typer
 from assetctl.cli.session import show_findings
 from assetctl.operations.make.history import lines_of as made_of
 from assetctl.operations.make.inspect_picture import is_page, lines_of
-from assetctl.options import together, written
+from assetctl.options import label, together, written
 from assetctl.pictures.saving import FORMATS
 from assetctl.text import counted
 
@@ -135,9 +135,9 @@ def show_generation(out: Output, picture: Remade) -> None:
             ("SHA256", generation.image_sha256),
             *made_of(generation),
         ]
-        for label, value in lines:
+        for name, value in lines:
             if value:
-                out.labelled(label, value, prose=label in ("prompt", "negative"))
+                out.labelled(name, value, prose=name in ("prompt", "negative"))
         for use in generation.assets:
             weight = "" if use.weight is None else f" at {use.weight:g}"
             now = (

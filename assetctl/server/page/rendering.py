@@ -76,11 +76,12 @@ def templates() -> Environment:
 def _typed(text: str) -> Markup:
     """A sentence in which stands between backticks what is to be typed; a list of assets can be looked at here."""
     return Markup("").join(
-        _linked(part[1:-1]) if part.startswith("`") else escape(part) for part in re.split("(`[^`]+`)", text)
+        _linked(part[1:-1], "Your" if text.startswith(part) else "your") if part.startswith("`") else escape(part)
+        for part in re.split("(`[^`]+`)", text)
     )
 
 
-def _linked(typed: str) -> Markup:
+def _linked(typed: str, your: str) -> Markup:
     try:
         words = shlex.split(typed)
     except ValueError:
@@ -89,9 +90,9 @@ def _linked(typed: str) -> Markup:
     if words[:2] != ["assetctl", "list"] or not pairs.keys() <= {"--fits", "--kind", "--family"}:
         return Markup("<code>{}</code>").format(typed)
     if fits := pairs.pop("--fits", None):
-        return Markup('<a href="/assets/{}#fits">what fits {}</a>').format(quote(fits, safe=""), fits)
+        return Markup('<a href="/assets/{}#fits">{} page of {}</a>').format(quote(fits, safe=""), your, fits)
     query = urlencode({name.removeprefix("--"): value for name, value in pairs.items()})
-    return Markup('<a href="/{}">your library</a>').format(f"?{query}" if query else "")
+    return Markup('<a href="/{}">{} library</a>').format(f"?{query}" if query else "", your)
 
 
 def _data(value: object) -> str:

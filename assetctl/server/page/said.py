@@ -159,7 +159,9 @@ def command(of: str, body: Mapping[str, Any], home: Path) -> str:
 def _batched(body: Mapping[str, Any], home: Path) -> str:
     """The same as a job of a list, where nothing has a meaning of its own."""
     names = {"textual_inversions": "embeddings", "num_images": "count"}
-    job = {names.get(name, name): list(value) if name == "textual_inversions" else value for name, value in body.items()}
+    job = {
+        names.get(name, name): list(value) if name == "textual_inversions" else value for name, value in body.items()
+    }
     line = shlex.quote(json.dumps(job, ensure_ascii=False))
     return f"printf '%s' {line} | {shlex.join([*program(home), 'generate', '--batch', '-'])}"
 
