@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from assetctl.axes import Axis
     from assetctl.catalog import Generation
-    from assetctl.catalog.jobs import Jobs
+    from assetctl.catalog.jobs import Job, Jobs
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
     from assetctl.operations.acquire.demo import DemoStep
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails
     from assetctl.operations.make.jobs import JobResult
+    from assetctl.operations.make.queued import AtWork, JobDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
     from assetctl.operations.provision.lock import LockResult
@@ -733,6 +734,20 @@ class Registry:
         """What waits for a server's worker, is done by it, or was."""
         return self._workspace.catalog.jobs
 
+    def job_details(
+        self, jobs: Iterable[Job], *, at: Mapping[int, AtWork] | None = None, base: str | None = None
+    ) -> Sequence[JobDetails]:
+        """Jobs with what there is of them, as `assetctl jobs` and a server show them.
+
+        Args:
+            jobs: See `jobs`.
+            at: How far those are that run, as their server knows.
+            base: The address of that server.
+        """
+        from assetctl.operations.make.queued import job_details
+
+        return job_details(self._workspace, list(jobs), at or {}, base)
+
     def backend(self) -> Backend:
         """Who makes pictures in this process unless another is given; one for several calls keeps what it loaded."""
         from assetctl.generation.diffusers import DiffusersBackend
@@ -844,6 +859,12 @@ class Registry:
         from assetctl.operations.make.batch import made
 
         return made(self._workspace, jobs)
+
+    def clear_claims(self, jobs: Iterable[Mapping[str, Any]]) -> None:
+        """Take away what killed processes left in the home of claims of jobs, as `made` takes them, that have ended."""
+        from assetctl.operations.make.batch import clear_claims
+
+        clear_claims(self._workspace, jobs)
 
     @property
     def _to_keep(self) -> int | None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shlex
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli.render import local, short
 from assetctl.cli.session import show_findings
 from assetctl.operations.make.inspect_picture import is_page
 from assetctl.options import together, written
 from assetctl.pictures.saving import FORMATS
+from assetctl.server import SOCKET
 from assetctl.text import counted
 
 if TYPE_CHECKING:
@@ -28,16 +31,24 @@ if TYPE_CHECKING:
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
     from assetctl.options import Option
     from assetctl.pictures import PictureParameters
-    from assetctl.request import Plan
+    from assetctl.request import Backend, Plan
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
 
+#: Of commands that make pictures.
+NoServerOption = Annotated[
+    bool, typer.Option("--no-server", help="Make it here, even where a server of this home runs.")
+]
+
+#: How a person says that none is wanted.
+_FALSE = frozenset({"0", "off", "no", "false"})
+
 #: Rows of a terminal that a picture takes at most.
 _ROWS = 32
 
-#: Characters of a prompt in a table.
-_PROMPT = 40
+#: How cells of a grid are called, whichever grid it is.
+_CELL = re.compile(r"x\d+(-y\d+)?(-z\d+)?(-\d+)?")
 
 #: Fields that a page shows elsewhere: as parameters, or as assets.
 _SHOWN = {
@@ -45,6 +56,16 @@ _SHOWN = {
 }  # fmt: skip
 _MARKS = {"here": "✓", "other_bytes": "!", "missing": "✗", "ambiguous": "?"}
 _HASHES = {"sha256": "SHA256", "autov1": "AutoV1", "autov2": "AutoV2", "autov3": "AutoV3", "blake3": "BLAKE3"}
+
+
+def served(session: Session) -> Backend | None:
+    """What has pictures made by the server of the home; `None` where none runs, or a person wants none."""
+    home = session.registry.settings.home
+    if os.environ.get("ASSETCTL_SERVER", "").strip().lower() in _FALSE or not (home / SOCKET).exists():
+        return None
+    from assetctl.server.client import find_painter  # noqa: PLC0415 - most homes have no server
+
+    return find_painter(home, session.registry.backend, session.out.note)
 
 
 def show_picture(out: Output, details: PictureDetails) -> None:
@@ -144,11 +165,12 @@ def show_history(out: Output, generations: Sequence[Generation]) -> None:
 
 def _row(each: Generation) -> tuple[str, ...]:
     checkpoint = next((use.asset or f"{use.name} (removed)" for use in each.assets if use.role == "checkpoint"), "-")
-    prompt = " ".join(each.prompt.split())
-    shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
-    file = Path(each.image_path).name + ("" if each.is_there else " (replaced)" if each.replaced else " (gone)")
+    path = Path(each.image_path)
+    file = f"{path.parent.name}/{path.name}" if _CELL.fullmatch(path.stem) else path.name
+    file += "" if each.is_there else " (replaced)" if each.replaced else " (gone)"
     size = written(together("field")["Size"], each.settings) or ""
-    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
+    made, seed = local(each.created_at), str(each.settings["seed"])
+    return str(each.number), made, short(each.prompt), checkpoint, seed, size, file
 
 
 def show_generation(out: Output, picture: Remade) -> None:
@@ -159,7 +181,7 @@ def show_generation(out: Output, picture: Remade) -> None:
     def render() -> None:
         lines = [
             ("number", str(generation.number)),
-            ("made", _local(generation.created_at)),
+            ("made", local(generation.created_at)),
             ("file", generation.image_path + state),
             ("SHA256", generation.image_sha256),
             ("prompt", generation.prompt),
@@ -180,15 +202,6 @@ def show_generation(out: Output, picture: Remade) -> None:
         out.labelled("command", shlex.join(command), prose=True)
 
     out.result(picture, render, [generation.image_path])
-
-
-def _local(moment: str) -> str:
-    """A moment in UTC as the clock on the wall showed it."""
-    try:
-        utc = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return moment  # a damaged row
-    return utc.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def tell_grid(out: Output, grid: GridResult) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
 from types import UnionType
@@ -21,6 +22,8 @@ from assetctl.wire.hints import hints_of
 from assetctl.wire.reading import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from assetctl.catalog.jobs import Job
     from assetctl.registry import Registry
 
@@ -118,3 +121,16 @@ def made_of(registry: Registry, job: Job) -> Sequence[int]:
         return registry.made(lines_of(job.id, job.request)) if job.kind == "generate" else []
     except (AssetctlError, KeyError, TypeError, ValueError):
         return []
+
+
+def clear_up(registry: Registry, jobs: Iterable[Job] | None = None) -> None:
+    """Take away what killed workers left in the home of claims of these jobs, or of all, that have ended.
+
+    It is no matter if that cannot be: the next server does so.
+    """
+    lines: list[dict[str, Any]] = []
+    with suppress(AssetctlError):
+        for job in registry.jobs.ended_before(2**63 - 1, 2**62) if jobs is None else jobs:
+            with suppress(KeyError, TypeError, ValueError):  # as above
+                lines += lines_of(job.id, job.request) if job.kind == "generate" else ()
+        registry.clear_claims(lines)
