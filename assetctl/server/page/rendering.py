@@ -130,7 +130,11 @@ def _spoken(fields: Mapping[str, Any]) -> str:
             parts += [f"{kind} {each}{'' if weight is None else f' at {weight:g}'}" for each, weight in value.items()]
         else:
             prompt = name in ("prompt", "negative_prompt")
-            parts.append(f"{name.replace('_', ' ')}: {value}" if prompt else f"{names.get(name, name)} {value}")
+            parts.append(
+                f"{name.replace('_', ' ')}: {value}"
+                if prompt
+                else f"{names.get(name, names.get(f'--{name}', name))} {value}"
+            )
     return ", ".join(parts)
 
 
