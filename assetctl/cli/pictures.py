@@ -68,7 +68,8 @@ def show_picture(out: Output, details: PictureDetails) -> None:
 
     def render() -> None:
         size = "" if file.width is None else f"{file.width}x{file.height} "
-        out.labelled("picture", f"{file.path}  ({size}{(file.format or '').upper()})")
+        if file.format is not None:
+            out.labelled("picture", f"{file.path}  ({size}{file.format.upper()})")
         if said is None:
             out.line(details.silence or "")
             return

@@ -129,8 +129,8 @@ def _spoken(fields: Mapping[str, Any]) -> str:
             kind = names["--lora" if name == "loras" else "--embedding"]
             parts += [f"{kind} {each}{'' if weight is None else f' at {weight:g}'}" for each, weight in value.items()]
         else:
-            prompt = name in ("prompt", "negative_prompt")
-            parts.append(f"{name.replace('_', ' ')}: {value}" if prompt else f"{names.get(name, name)} {value}")
+            called = names.get(name, names.get(f"--{name}", f"{name.replace('_', ' ')}:"))
+            parts.append(f"{called} {value}")
     return ", ".join(parts)
 
 
