@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
-    from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.inspect_picture import Outlook, PictureDetails
     from assetctl.operations.make.jobs import JobResult
     from assetctl.operations.make.queued import AtWork, JobDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
@@ -216,16 +216,24 @@ class Registry:
 
         return base_models()
 
-    def search(self, text: str, *, limit: int | None = None, offset: int = 0, **filters: str | None) -> Sequence[Asset]:
+    def search(
+        self,
+        text: str,
+        *,
+        tags: Iterable[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+        **filters: str | None,
+    ) -> Sequence[Asset]:
         """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first.
 
         The next page begins behind as many as `offset` says.
         """
-        return self._workspace.catalog.read.search(text, limit=limit, offset=offset, **filters)
+        return self._workspace.catalog.read.search(text, tags=tags, limit=limit, offset=offset, **filters)
 
-    def count_matches(self, text: str, **filters: str | None) -> int:
+    def count_matches(self, text: str, *, tags: Iterable[str] = (), **filters: str | None) -> int:
         """How many assets `search` would find, counted up to 1,001."""
-        return self._workspace.catalog.read.count_matches(text, **filters)
+        return self._workspace.catalog.read.count_matches(text, tags=tags, **filters)
 
     def inspect(self, name: str, *, hashes: bool | None = None, run: Run | None = None) -> AssetDetails:
         """Everything that is known of an asset.
@@ -520,8 +528,17 @@ class Registry:
         from assetctl.operations.acquire.upload import uploaded
 
         with running(run) as run, uploaded(self._workspace, upload, run) as came:
-            details = self.inspect_picture(came.path, hashes=False, run=run)
-            return replace(details, file=replace(details.file, path=Path(came.path.name)))
+            return self._inspect_picture(came.path, Path(came.path.name), hashes=False, run=run)
+
+    def inspect_infotext(self, text: str) -> PictureDetails:
+        """What a text says of how a picture was made, that was copied out of one or from a page."""
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.inspect_picture import inspect_infotext
+        from assetctl.operations.make.reproduce import foresee
+
+        with running(None) as run:
+            found = inspect_infotext(self._workspace, text, run)
+            return replace(found, outlook=foresee(self._workspace, found, None, known_environment, run))
 
     def enrich(
         self, *names: str, again: bool = False, previews: bool = False, nsfw: bool = False, run: Run | None = None
@@ -955,7 +972,7 @@ class Registry:
         return find_picture(self._workspace, name)
 
     def inspect_picture(self, path: PathLike, *, hashes: bool | None = None, run: Run | None = None) -> PictureDetails:
-        """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
+        """What a PNG, JPEG or WebP picture says of how it was made, what of that is here, and what comes of it again.
 
         Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
         itself of what is small.
@@ -963,10 +980,19 @@ class Registry:
         Raises:
             FileError: It is no such picture, or is damaged.
         """
-        from assetctl.operations.make.inspect_picture import inspect_picture
-
         with running(run) as run:
-            return inspect_picture(self._workspace, Path(path), hashes=hashes, run=run)
+            return self._inspect_picture(Path(path), Path(path), hashes=hashes, run=run)
+
+    def _inspect_picture(self, path: Path, called: Path, *, hashes: bool | None, run: Run) -> PictureDetails:
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.inspect_picture import inspect_picture
+        from assetctl.operations.make.reproduce import foresee
+
+        found = inspect_picture(self._workspace, path, hashes=hashes, run=run)
+        found = replace(found, file=replace(found.file, path=called))
+        if found.parameters is None:
+            return found
+        return replace(found, outlook=foresee(self._workspace, found, path, known_environment, run))
 
     def history(
         self,
@@ -1021,6 +1047,18 @@ class Registry:
         from assetctl.operations.make.history import remade
 
         return remade(self._workspace, number)
+
+    def outlook(self, number: int) -> Outlook:
+        """What comes of making a picture of the history again; nothing is loaded for it.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.reproduce import foresee_again
+
+        with running(None) as run:
+            return foresee_again(self._workspace, number, known_environment, run)
 
     # A machine that has what a manifest wants.
 

@@ -108,7 +108,7 @@ def served(home, *, access=None, faces=None, **variables):
     from assetctl.server.app import make_app
     from assetctl.server.http import make_server
     from assetctl.server.own import OWN
-    from assetctl.server.page import page_routes
+    from assetctl.server.page import page_face, page_routes
     from assetctl.server.queue import Queue
     from assetctl.server.safety import Access
 
@@ -123,7 +123,8 @@ def served(home, *, access=None, faces=None, **variables):
         queue = Queue(registry, [sys.executable, str(PAINTING), str(home)])
         queue.start()
         ready = threading.Event()
-        app = make_app(registry, queue, faces or [OWN], access or Access(), page_routes(registry, queue))
+        every = [*(faces or [OWN]), page_face()]
+        app = make_app(registry, queue, every, access or Access(), page_routes(registry, queue))
         server = make_server(app, ready=ready.set)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from assetctl.errors import FileError, NotFoundError, StoppedError, UsageError
 from assetctl.operations.acquire.upload import Upload
-from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, TEXT, WHOLE, Answer, Asked, Endpoint
+from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, PROMPT, TEXT, WHOLE, Answer, Asked, Endpoint
 from assetctl.server.face import status_of
 from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
 from assetctl.sources import find_source
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from assetctl.catalog.jobs import Job
     from assetctl.operations.acquire.pull import PullPlan
     from assetctl.operations.make.history import Remade
-    from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.inspect_picture import Outlook, PictureDetails
     from assetctl.operations.make.queued import JobDetails
     from assetctl.server.endpoints import Schema
     from assetctl.server.safety import Send
@@ -86,9 +86,8 @@ async def _submitted(asked: Asked, job: Job) -> object:
         return Answer(shown, headers={"location": str(shown.url)})
     ended = await asked.queue.ended(job.id)
     if ended.error is not None:
-        return Response(
-            orjson.dumps(envelope({"error": dict(ended.error)}, ())), _status(ended.error), media_type=_JSON
-        )
+        said = asked.worded(envelope({"error": dict(ended.error)}, ()))
+        return Response(orjson.dumps(said), _status(ended.error), media_type=_JSON)
     if ended.status == "cancelled":
         raise StoppedError(f"Job {job.id} was cancelled.", f"GET /v1/jobs/{job.id} has what was made of it; ask again.")
     return Answer((await asked.worked_out(_shown, asked, [ended]))[0], 200)
@@ -167,7 +166,7 @@ class _Stream(StreamingResponse):
 
 async def _told(asked: Asked, number: int, job: JobDetails) -> AsyncIterator[bytes]:
     """A job as it is, what happens to it, and how it ended."""
-    yield _event("job", document(job), 0)
+    yield _event("job", asked.worded(document(job)), 0)
     happening = asked.queue.events(number, previews=bool(asked.query.get("previews")))
     count, coming = 0, None
     try:
@@ -183,7 +182,7 @@ async def _told(asked: Asked, number: int, job: JobDetails) -> AsyncIterator[byt
             event = said["event"]
             if event["event"] != "preview" or asked.query.get("previews"):
                 count += 1
-                yield _event(event["event"], event, count)
+                yield _event(event["event"], asked.worded(event), count)
     except StoppedError:  # the server ends, and the job waits for the next one
         return
     finally:
@@ -193,7 +192,7 @@ async def _told(asked: Asked, number: int, job: JobDetails) -> AsyncIterator[byt
                 await asyncio.wait({coming})
             await happening.aclose()  # type: ignore[attr-defined]  # it is a generator
     job = await asked.worked_out(_numbered, asked, number)
-    yield _event("job", document(job), _LAST)
+    yield _event("job", asked.worded(document(job)), _LAST)
 
 
 def _event(name: str, data: object, number: object) -> bytes:
@@ -212,6 +211,10 @@ def _pictures(asked: Asked) -> Answer:
 
 def _picture(asked: Asked) -> Remade:
     return asked.registry.remade(_number(asked))
+
+
+def _outlook(asked: Asked) -> Outlook:
+    return asked.registry.outlook(_number(asked))
 
 
 def _file(asked: Asked) -> Response:
@@ -237,12 +240,17 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
-def _look_into(asked: Asked) -> PictureDetails:
+def look_into(asked: Asked) -> PictureDetails:
+    """What a picture that somebody sends says."""
     upload = Upload(asked.query.get("filename", "picture"), asked.chunks, asked.size)
     details = asked.registry.inspect_upload(upload)
     if details.file.format is None:
         raise FileError("This is no PNG, JPEG or WebP picture.", "Send one as it was saved.")
     return details
+
+
+def _read(asked: Asked) -> PictureDetails:
+    return asked.registry.inspect_infotext(asked.body["text"])
 
 
 _JOB = "operations.make.queued.JobDetails"
@@ -267,9 +275,19 @@ JOBS = (
         },
     ),
     Endpoint(
-        "POST", "/v1/pictures/inspect", _look_into, "Upload a picture to be told what it was made of.",
+        "POST", "/v1/pictures/inspect", look_into,
+        "Upload a picture to be told what it was made of, and what comes of making it again.",
         "operations.make.inspect_picture.PictureDetails", query={"filename": NAME}, upload=True,
         largest=LARGEST_PICTURE, group="Pictures",
+    ),
+    Endpoint(
+        "POST", "/v1/pictures/read", _read, "Likewise of a text that was copied out of a picture or from a page.",
+        "operations.make.inspect_picture.PictureDetails", body={"text": PROMPT}, required=("text",), heavy=True,
+        group="Pictures",
+    ),
+    Endpoint(
+        "GET", "/v1/pictures/{number}/outlook", _outlook, "What comes of making a picture again.",
+        "operations.make.inspect_picture.Outlook", heavy=True, group="Pictures",
     ),
     Endpoint(
         "GET", "/v1/pictures/{number}", _picture, "A picture, and the command line that makes it again.",

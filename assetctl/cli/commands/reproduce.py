@@ -19,7 +19,6 @@ from assetctl.cli.session import Session, command, show_findings, tell_result
 from assetctl.errors import StoppedError
 from assetctl.operations.make.generate import GenerationResult, SavedPicture
 from assetctl.operations.make.reproduce import Reproduced, Reproduction
-from assetctl.pictures.saving import FORMATS
 
 
 @command(
@@ -113,16 +112,5 @@ def _tell(session: Session, reproduction: Reproduction, out: Path | None) -> Non
         return
     for remark in reproduction.remarks:
         session.out.note(remark)
-    if reproduction.exact and reproduction.remarks:
-        session.out.note("So the new picture may differ from the original.")
-    elif reproduction.exact:
-        session.out.note(f"Everything is as it was: the new picture will be {_promise(reproduction, out)}.")
-
-
-def _promise(reproduction: Reproduction, out: Path | None) -> str:
-    """What the new picture will be where nothing differs."""
-    original = reproduction.original
-    suffix = "" if out is None else out.suffix.lower()
-    if FORMATS.get(suffix, original.format) != original.format:
-        return f"the picture that the record describes, as a {FORMATS[suffix].upper()} file"
-    return "the original, byte for byte" if original.is_saved else "the picture that the record describes"
+    if reproduction.exact:
+        session.out.note(reproduction.verdict("" if out is None else out.suffix.lower()))
