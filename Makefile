@@ -33,11 +33,11 @@ test: install  ## Run the tests, the slow proofs in a short form
 	@echo "==> Running the tests"
 	@$(BIN)/python -m pytest
 
-test-slow: install  ## Run the slow proofs whole
+test-slow: install  ## Run the slow proofs at more length
 	@echo "==> Running the slow proofs"
 	@$(BIN)/python -m pytest -m 'slow and not long' --dist load --maxschedchunk 1
 
-test-long: install  ## Run the proofs that take an hour in all
+test-long: install  ## Run the proofs whole: an hour and more in all
 	@echo "==> Running the long proofs"
 	@$(BIN)/python -m pytest -m long --dist load --maxschedchunk 1
 
