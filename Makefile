@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
+# Where Python may not keep what it compiled, each process compiles torch again: a minute, a hundred times.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install demo test test-slow test-long lint bench clean
 
 help:  ## Show this help

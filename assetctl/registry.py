@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from assetctl.axes import Axis
     from assetctl.catalog import Generation
-    from assetctl.catalog.jobs import Jobs
+    from assetctl.catalog.jobs import Job, Jobs
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
     from assetctl.operations.acquire.demo import DemoStep
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import Outlook, PictureDetails
     from assetctl.operations.make.jobs import JobResult
+    from assetctl.operations.make.queued import AtWork, JobDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
     from assetctl.operations.provision.lock import LockResult
@@ -701,8 +702,15 @@ class Registry:
     def plan(
         self,
         request: Request,
+        known: dict[object, Any] | None = None,
     ) -> tuple[Plan, CheckReport]:
-        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
+        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written.
+
+        Args:
+            request: What is asked for.
+            known: What was found out for others, for looking ahead at many: of the same selection the same is said, and
+                its files are not looked at again. It is filled here.
+        """
         from assetctl.operations.make.generate import find_output_path
         from assetctl.operations.make.plan import resolve
 
@@ -711,7 +719,7 @@ class Registry:
             hint = "Make what `Registry.draw` returns, one after the other."
             raise UsageError("Each picture of a template has prompts of its own, and so a plan.", hint)
         find_output_path(self._workspace, request.output, count=request.count or 1)
-        return resolve(self._workspace, request)
+        return resolve(self._workspace, request, known)
 
     def check_picture_paths(self, plan: Plan, output: Output | None = None) -> Sequence[str]:
         """Where a plan's pictures go, if they can be made and saved there: their names, or the folder.
@@ -749,6 +757,20 @@ class Registry:
     def jobs(self) -> Jobs:
         """What waits for a server's worker, is done by it, or was."""
         return self._workspace.catalog.jobs
+
+    def job_details(
+        self, jobs: Iterable[Job], *, at: Mapping[int, AtWork] | None = None, base: str | None = None
+    ) -> Sequence[JobDetails]:
+        """Jobs with what there is of them, as `assetctl jobs` and a server show them.
+
+        Args:
+            jobs: See `jobs`.
+            at: How far those are that run, as their server knows.
+            base: The address of that server.
+        """
+        from assetctl.operations.make.queued import job_details
+
+        return job_details(self._workspace, list(jobs), at or {}, base)
 
     def backend(self) -> Backend:
         """Who makes pictures in this process unless another is given; one for several calls keeps what it loaded."""
@@ -861,6 +883,12 @@ class Registry:
         from assetctl.operations.make.batch import made
 
         return made(self._workspace, jobs)
+
+    def clear_claims(self, jobs: Iterable[Mapping[str, Any]]) -> None:
+        """Take away what killed processes left in the home of claims of jobs, as `made` takes them, that have ended."""
+        from assetctl.operations.make.batch import clear_claims
+
+        clear_claims(self._workspace, jobs)
 
     @property
     def _to_keep(self) -> int | None:

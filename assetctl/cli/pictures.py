@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shlex
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli.render import local, short
 from assetctl.cli.session import show_findings
 from assetctl.operations.make.history import lines_of as made_of
 from assetctl.operations.make.inspect_picture import is_page, lines_of
 from assetctl.options import label, together, written
 from assetctl.pictures.saving import FORMATS
+from assetctl.server import SOCKET
 from assetctl.text import counted
 
 if TYPE_CHECKING:
@@ -27,18 +30,36 @@ if TYPE_CHECKING:
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
-    from assetctl.request import Plan
+    from assetctl.request import Backend, Plan
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
 
+#: Of commands that make pictures.
+NoServerOption = Annotated[
+    bool, typer.Option("--no-server", help="Make it here, even where a server of this home runs.")
+]
+
+#: How a person says that none is wanted.
+_FALSE = frozenset({"0", "off", "no", "false"})
+
 #: Rows of a terminal that a picture takes at most.
 _ROWS = 32
 
-#: Characters of a prompt in a table.
-_PROMPT = 40
+#: How cells of a grid are called, whichever grid it is.
+_CELL = re.compile(r"x\d+(-y\d+)?(-z\d+)?(-\d+)?")
 
 _MARKS = {"here": "✓", "other_bytes": "!", "missing": "✗", "ambiguous": "?"}
+
+
+def served(session: Session) -> Backend | None:
+    """What has pictures made by the server of the home; `None` where none runs, or a person wants none."""
+    home = session.registry.settings.home
+    if os.environ.get("ASSETCTL_SERVER", "").strip().lower() in _FALSE or not (home / SOCKET).exists():
+        return None
+    from assetctl.server.client import find_painter  # noqa: PLC0415 - most homes have no server
+
+    return find_painter(home, session.registry.backend, session.out.note)
 
 
 def show_picture(out: Output, details: PictureDetails) -> None:
@@ -116,11 +137,12 @@ def show_history(out: Output, generations: Sequence[Generation]) -> None:
 
 def _row(each: Generation) -> tuple[str, ...]:
     checkpoint = next((use.asset or f"{use.name} (removed)" for use in each.assets if use.role == "checkpoint"), "-")
-    prompt = " ".join(each.prompt.split())
-    shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
-    file = Path(each.image_path).name + ("" if each.is_there else " (replaced)" if each.replaced else " (gone)")
+    path = Path(each.image_path)
+    file = f"{path.parent.name}/{path.name}" if _CELL.fullmatch(path.stem) else path.name
+    file += "" if each.is_there else " (replaced)" if each.replaced else " (gone)"
     size = written(together("field")["Size"], each.settings) or ""
-    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
+    made, seed = local(each.created_at), str(each.settings["seed"])
+    return str(each.number), made, short(each.prompt), checkpoint, seed, size, file
 
 
 def show_generation(out: Output, picture: Remade) -> None:
@@ -131,7 +153,7 @@ def show_generation(out: Output, picture: Remade) -> None:
     def render() -> None:
         lines = [
             ("number", str(generation.number)),
-            ("made", _local(generation.created_at)),
+            ("made", local(generation.created_at)),
             ("file", generation.image_path + state),
             ("SHA256", generation.image_sha256),
             *made_of(generation),
@@ -150,15 +172,6 @@ def show_generation(out: Output, picture: Remade) -> None:
         out.labelled("command", shlex.join(command), prose=True)
 
     out.result(picture, render, [generation.image_path])
-
-
-def _local(moment: str) -> str:
-    """A moment in UTC as the clock on the wall showed it."""
-    try:
-        utc = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return moment  # a damaged row
-    return utc.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def tell_grid(out: Output, grid: GridResult) -> None:

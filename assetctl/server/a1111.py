@@ -263,28 +263,28 @@ class A1111(Face):
             **answers.vae_of(asked, settings),
         }
         wanted = job_said(body, chosen)
-        asked.registry.plan(request_of(wanted))
+        asked.queue.foresee(request_of(wanted))
         if body.get("override_settings_restore_afterwards") is False:
             self._keep(asked, override)
         return wanted
 
     def _interrupt(self, asked: Asked) -> dict[str, Any]:
-        number = asked.queue.running
+        number = asked.queue.painting
         if number is not None and number in self._jobs:
             self._interrupted.add(number)
             asked.queue.cancel(number)
         return {}
 
     def _skip(self, asked: Asked) -> None:
-        number = asked.queue.running
+        number = asked.queue.painting
         at = None if number is None else asked.queue.progress(number)
         if at is not None and at.picture < at.pictures:
             raise UnusableError("assetctl cannot skip one of several pictures yet.", "Interrupt: those made are kept.")
         self._interrupt(asked)
 
     def _progress(self, asked: Asked) -> dict[str, Any]:
-        number = asked.queue.running
-        if number is None or asked.registry.jobs.get(number).kind == "pull":
+        number = asked.queue.painting
+        if number is None:
             return {
                 "progress": 0.0,
                 "eta_relative": 0.0,

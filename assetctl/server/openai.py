@@ -199,7 +199,7 @@ class OpenAI(Face):
         if body.get("seed") is not None:
             wanted["seed"] = option_of("seed", body["seed"], "seed")
         made = job_of(wanted)
-        asked.registry.plan(request_of(made))
+        asked.queue.foresee(request_of(made))
         return made
 
     def _cannot(self, _asked: Asked) -> Answer:

@@ -17,7 +17,6 @@ from assetctl.operations.acquire.upload import Upload
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, PROMPT, TEXT, WHOLE, Answer, Asked, Endpoint
 from assetctl.server.face import status_of
 from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
-from assetctl.server.views import JobView, job_views
 from assetctl.sources import find_source
 from assetctl.wire import document, envelope
 from assetctl.wire.hints import error_classes
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from assetctl.operations.acquire.pull import PullPlan
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import Outlook, PictureDetails
+    from assetctl.operations.make.queued import JobDetails
     from assetctl.server.endpoints import Schema
     from assetctl.server.safety import Send
 
@@ -57,7 +57,7 @@ def _wanted(asked: Asked) -> Job:
     body = dict(asked.body)
     priority = body.pop("priority", 0)
     wanted = job_of(body)
-    asked.registry.plan(request_of(wanted))  # what cannot work is said now
+    asked.queue.foresee(request_of(wanted))  # what cannot work is said now
     return _queued(asked, "generate", wanted, priority)
 
 
@@ -82,16 +82,15 @@ def _queued(asked: Asked, kind: str, wanted: Mapping[str, Any], priority: int) -
 async def _submitted(asked: Asked, job: Job) -> object:
     """The answer to who has submitted a job: that it is there, or what became of it."""
     if not asked.query.get("wait"):
-        (view,) = await asked.worked_out(job_views, asked, [job])
-        return Answer(view, headers={"location": view.url})
+        (shown,) = await asked.worked_out(_shown, asked, [job])
+        return Answer(shown, headers={"location": str(shown.url)})
     ended = await asked.queue.ended(job.id)
     if ended.error is not None:
         said = asked.worded(envelope({"error": dict(ended.error)}, ()))
         return Response(orjson.dumps(said), _status(ended.error), media_type=_JSON)
     if ended.status == "cancelled":
         raise StoppedError(f"Job {job.id} was cancelled.", f"GET /v1/jobs/{job.id} has what was made of it; ask again.")
-    (view,) = await asked.worked_out(job_views, asked, [ended])
-    return Answer(view, 200)
+    return Answer((await asked.worked_out(_shown, asked, [ended]))[0], 200)
 
 
 _JSON = "application/json"
@@ -111,15 +110,19 @@ def _jobs(asked: Asked) -> Answer:
     jobs = asked.registry.jobs.latest(limit) if before is None else asked.registry.jobs.ended_before(before, limit)
     last = next((job.id for job in reversed(jobs) if job.has_ended), None)
     link = f'<{asked.base}/v1/jobs?limit={limit}&before={last}>; rel="next"'
-    return Answer(job_views(asked, jobs), headers={"link": link} if len(jobs) == limit and last is not None else {})
+    return Answer(_shown(asked, jobs), headers={"link": link} if len(jobs) == limit and last is not None else {})
 
 
-def _job(asked: Asked) -> JobView:
-    return _view(asked, _number(asked))
+def _shown(asked: Asked, jobs: Sequence[Job]) -> Sequence[JobDetails]:
+    return asked.registry.job_details(jobs, at=asked.queue.at_work(), base=asked.base)
 
 
-def _view(asked: Asked, number: int) -> JobView:
-    return job_views(asked, [asked.registry.jobs.get(number)])[0]
+def _job(asked: Asked) -> JobDetails:
+    return _numbered(asked, _number(asked))
+
+
+def _numbered(asked: Asked, number: int) -> JobDetails:
+    return _shown(asked, [asked.registry.jobs.get(number)])[0]
 
 
 def _number(asked: Asked) -> int:
@@ -134,18 +137,18 @@ def _number(asked: Asked) -> int:
     return int(text)
 
 
-def _cancel(asked: Asked) -> JobView:
+def _cancel(asked: Asked) -> JobDetails:
     number = _number(asked)
     asked.queue.cancel(number)
-    return _view(asked, number)
+    return _numbered(asked, number)
 
 
 async def _events(asked: Asked) -> Response:
     number = _number(asked)
-    view = await asked.worked_out(_view, asked, number)
+    job = await asked.worked_out(_numbered, asked, number)
     if asked.headers.get("last-event-id") == _LAST:
         return Response(status_code=204)
-    told = _told(asked, number, view)
+    told = _told(asked, number, job)
     return _Stream(told, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
@@ -161,9 +164,9 @@ class _Stream(StreamingResponse):
                 await self.body_iterator.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes]:
+async def _told(asked: Asked, number: int, job: JobDetails) -> AsyncIterator[bytes]:
     """A job as it is, what happens to it, and how it ended."""
-    yield _event("job", asked.worded(document(view)), 0)
+    yield _event("job", asked.worded(document(job)), 0)
     happening = asked.queue.events(number, previews=bool(asked.query.get("previews")))
     count, coming = 0, None
     try:
@@ -188,8 +191,8 @@ async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes
                 coming.cancel()
                 await asyncio.wait({coming})
             await happening.aclose()  # type: ignore[attr-defined]  # it is a generator
-    view = await asked.worked_out(_view, asked, number)
-    yield _event("job", asked.worded(document(view)), _LAST)
+    job = await asked.worked_out(_numbered, asked, number)
+    yield _event("job", asked.worded(document(job)), _LAST)
 
 
 def _event(name: str, data: object, number: object) -> bytes:
@@ -250,7 +253,7 @@ def _read(asked: Asked) -> PictureDetails:
     return asked.registry.inspect_infotext(asked.body["text"])
 
 
-_JOB = "server.views.JobView"
+_JOB = "operations.make.queued.JobDetails"
 
 _WAIT: Mapping[str, Schema] = {"wait": FLAG | {"description": "Answer when it is done, with 200."}}
 

@@ -256,14 +256,8 @@ class _Page:
 
     def jobs(self, _request: Request) -> Response:
         """What waits, is done, or was."""
-        jobs = self._registry.jobs.latest(50)
-        shown = [(each, self._queue.progress(each.id)) for each in jobs]
-        fetched = {each.id: each.pictures for each in jobs if each.kind == "pull"}
-        known = {
-            each.id: each.name for each in self._registry.assets(*(id_ for ids in fetched.values() for id_ in ids))
-        }
-        names = {number: [known[each] for each in ids if each in known] for number, ids in fetched.items()}
-        return html("jobs.html", jobs=shown, names=names)
+        jobs = self._registry.job_details(self._registry.jobs.latest(50), at=self._queue.at_work(), base="")
+        return html("jobs.html", jobs=jobs)
 
     def pull(self, _request: Request) -> Response:
         """Bring assets from elsewhere."""
