@@ -53,7 +53,7 @@ def hints(assetctl, rule, *arguments):
 def test_a_lora_of_another_family_names_the_one_most_like_it_and_the_checkpoint_that_all_fit(assetctl, filled):
     (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
     assert "cat-whiskers in your catalog fits: `--lora cat-whiskers`." in hint
-    assert "All of them fit photo-xl: --checkpoint photo-xl." in hint
+    assert "All of them fit photo-xl: `--checkpoint photo-xl`." in hint
 
 
 def test_only_what_is_really_there_is_named(assetctl, filled):
@@ -117,7 +117,7 @@ def test_what_generate_does_not_apply_is_not_named(assetctl, filled):
     assetctl("edit", "cat-whiskers-xl-1", "--family", "sd1")
     for rule, name in (("family", "cat-whiskers-xl"), ("method", "cat-whiskers-xl-0")):
         (hint,) = hints(assetctl, rule, "photo", name)
-        assert "--lora cat-whiskers." in hint
+        assert "`--lora cat-whiskers`." in hint
 
 
 def test_a_checkpoint_that_all_would_fit_is_of_the_family_and_has_their_modules(assetctl, filled):
