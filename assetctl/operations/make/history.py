@@ -211,8 +211,13 @@ def asked_for(
         elif use.role in ("checkpoint", "vae") and use.is_here:
             body.setdefault(use.role, use.name)
     body |= {"auto_embeddings": False} if more else {}
+    is_plain = sampled_by_diffusers(settings.get("flavour"))
     said = {each: settings[each.name] for each in OPTIONS if settings.get(each.name) is not None}
-    return body | {each.name: value for each, value in said.items() if not value == each.silent == each.usual}
+    return body | {
+        each.name: value
+        for each, value in said.items()
+        if value != each.silent or not (value == each.usual or (each.sampled and is_plain))
+    }
 
 
 def calls_more(workspace: Workspace, selection: Selection) -> bool:
