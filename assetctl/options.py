@@ -406,6 +406,11 @@ def written(options: Sequence[Option], settings: Settings, number: str = "g") ->
     return "x".join(_written(value, number) for value in values)
 
 
+def label(options: Sequence[Option]) -> str:
+    """What options that are written together are called in a list: CFG, clip skip."""
+    return options[0].field.replace("CFG scale", "CFG").lower().replace("cfg", "CFG")
+
+
 def _written(value: object, number: str) -> str:
     if isinstance(value, float):
         return f"{value:g}" if number == "g" else repr(value).removesuffix(".0")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from assetctl.axes import Axis
     from assetctl.catalog import Generation
-    from assetctl.catalog.jobs import Jobs
+    from assetctl.catalog.jobs import Job, Jobs
     from assetctl.compat.check import Rule
     from assetctl.errors import AssetctlError, CatalogError
     from assetctl.operations.acquire.demo import DemoStep
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
-    from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.inspect_picture import Outlook, PictureDetails
     from assetctl.operations.make.jobs import JobResult
+    from assetctl.operations.make.queued import AtWork, JobDetails
     from assetctl.operations.make.reproduce import Reproduced, Reproduction
     from assetctl.operations.provision.export import Export
     from assetctl.operations.provision.lock import LockResult
@@ -215,16 +216,24 @@ class Registry:
 
         return base_models()
 
-    def search(self, text: str, *, limit: int | None = None, offset: int = 0, **filters: str | None) -> Sequence[Asset]:
+    def search(
+        self,
+        text: str,
+        *,
+        tags: Iterable[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+        **filters: str | None,
+    ) -> Sequence[Asset]:
         """Assets whose names, trigger words, tags or notes hold words that begin like those of `text`, best first.
 
         The next page begins behind as many as `offset` says.
         """
-        return self._workspace.catalog.read.search(text, limit=limit, offset=offset, **filters)
+        return self._workspace.catalog.read.search(text, tags=tags, limit=limit, offset=offset, **filters)
 
-    def count_matches(self, text: str, **filters: str | None) -> int:
+    def count_matches(self, text: str, *, tags: Iterable[str] = (), **filters: str | None) -> int:
         """How many assets `search` would find, counted up to 1,001."""
-        return self._workspace.catalog.read.count_matches(text, **filters)
+        return self._workspace.catalog.read.count_matches(text, tags=tags, **filters)
 
     def inspect(self, name: str, *, hashes: bool | None = None, run: Run | None = None) -> AssetDetails:
         """Everything that is known of an asset.
@@ -519,8 +528,17 @@ class Registry:
         from assetctl.operations.acquire.upload import uploaded
 
         with running(run) as run, uploaded(self._workspace, upload, run) as came:
-            details = self.inspect_picture(came.path, hashes=False, run=run)
-            return replace(details, file=replace(details.file, path=Path(came.path.name)))
+            return self._inspect_picture(came.path, Path(came.path.name), hashes=False, run=run)
+
+    def inspect_infotext(self, text: str) -> PictureDetails:
+        """What a text says of how a picture was made, that was copied out of one or from a page."""
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.inspect_picture import inspect_infotext
+        from assetctl.operations.make.reproduce import foresee
+
+        with running(None) as run:
+            found = inspect_infotext(self._workspace, text, run)
+            return replace(found, outlook=foresee(self._workspace, found, None, known_environment, run))
 
     def enrich(
         self, *names: str, again: bool = False, previews: bool = False, nsfw: bool = False, run: Run | None = None
@@ -684,8 +702,15 @@ class Registry:
     def plan(
         self,
         request: Request,
+        known: dict[object, Any] | None = None,
     ) -> tuple[Plan, CheckReport]:
-        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written."""
+        """Make a request exact and check it, and where its pictures would go; nothing is loaded or written.
+
+        Args:
+            request: What is asked for.
+            known: What was found out for others, for looking ahead at many: of the same selection the same is said, and
+                its files are not looked at again. It is filled here.
+        """
         from assetctl.operations.make.generate import find_output_path
         from assetctl.operations.make.plan import resolve
 
@@ -694,7 +719,7 @@ class Registry:
             hint = "Make what `Registry.draw` returns, one after the other."
             raise UsageError("Each picture of a template has prompts of its own, and so a plan.", hint)
         find_output_path(self._workspace, request.output, count=request.count or 1)
-        return resolve(self._workspace, request)
+        return resolve(self._workspace, request, known)
 
     def check_picture_paths(self, plan: Plan, output: Output | None = None) -> Sequence[str]:
         """Where a plan's pictures go, if they can be made and saved there: their names, or the folder.
@@ -732,6 +757,20 @@ class Registry:
     def jobs(self) -> Jobs:
         """What waits for a server's worker, is done by it, or was."""
         return self._workspace.catalog.jobs
+
+    def job_details(
+        self, jobs: Iterable[Job], *, at: Mapping[int, AtWork] | None = None, base: str | None = None
+    ) -> Sequence[JobDetails]:
+        """Jobs with what there is of them, as `assetctl jobs` and a server show them.
+
+        Args:
+            jobs: See `jobs`.
+            at: How far those are that run, as their server knows.
+            base: The address of that server.
+        """
+        from assetctl.operations.make.queued import job_details
+
+        return job_details(self._workspace, list(jobs), at or {}, base)
 
     def backend(self) -> Backend:
         """Who makes pictures in this process unless another is given; one for several calls keeps what it loaded."""
@@ -845,6 +884,12 @@ class Registry:
 
         return made(self._workspace, jobs)
 
+    def clear_claims(self, jobs: Iterable[Mapping[str, Any]]) -> None:
+        """Take away what killed processes left in the home of claims of jobs, as `made` takes them, that have ended."""
+        from assetctl.operations.make.batch import clear_claims
+
+        clear_claims(self._workspace, jobs)
+
     @property
     def _to_keep(self) -> int | None:
         """Bytes of loaded models that may wait for another picture, where somebody has set how many."""
@@ -934,7 +979,7 @@ class Registry:
         return find_picture(self._workspace, name)
 
     def inspect_picture(self, path: PathLike, *, hashes: bool | None = None, run: Run | None = None) -> PictureDetails:
-        """What a PNG, JPEG or WebP picture says of how it was made, and which of its assets are here.
+        """What a PNG, JPEG or WebP picture says of how it was made, what of that is here, and what comes of it again.
 
         Of assets that go by the right name, hashes that were left for later are computed if `hashes` is true, and by
         itself of what is small.
@@ -942,10 +987,19 @@ class Registry:
         Raises:
             FileError: It is no such picture, or is damaged.
         """
-        from assetctl.operations.make.inspect_picture import inspect_picture
-
         with running(run) as run:
-            return inspect_picture(self._workspace, Path(path), hashes=hashes, run=run)
+            return self._inspect_picture(Path(path), Path(path), hashes=hashes, run=run)
+
+    def _inspect_picture(self, path: Path, called: Path, *, hashes: bool | None, run: Run) -> PictureDetails:
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.inspect_picture import inspect_picture
+        from assetctl.operations.make.reproduce import foresee
+
+        found = inspect_picture(self._workspace, path, hashes=hashes, run=run)
+        found = replace(found, file=replace(found.file, path=called))
+        if found.parameters is None:
+            return found
+        return replace(found, outlook=foresee(self._workspace, found, path, known_environment, run))
 
     def history(
         self,
@@ -1000,6 +1054,18 @@ class Registry:
         from assetctl.operations.make.history import remade
 
         return remade(self._workspace, number)
+
+    def outlook(self, number: int) -> Outlook:
+        """What comes of making a picture of the history again; nothing is loaded for it.
+
+        Raises:
+            NotFoundError: No picture has this number.
+        """
+        from assetctl.generation.diffusers.backend import known_environment
+        from assetctl.operations.make.reproduce import foresee_again
+
+        with running(None) as run:
+            return foresee_again(self._workspace, number, known_environment, run)
 
     # A machine that has what a manifest wants.
 

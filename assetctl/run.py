@@ -103,9 +103,10 @@ class Preview(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(Event):
-    """A file was written under its final name, or an asset was recorded."""
+    """A file was written under its final name, or an asset was recorded; `number` is a picture's in the history."""
 
     path: str
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +150,15 @@ class Run:
     def is_cancelled(self) -> bool:
         """Whether it is to end."""
         return self._cancelled.is_set() or (self._whole is not None and self._whole.is_cancelled)
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[Event], None]) -> Iterator[None]:
+        """Have somebody more told of all that happens in the block."""
+        self._listeners = (*self._listeners, listener)
+        try:
+            yield
+        finally:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
 
     def part(self, said: Callable[[Event], Event] | None = None) -> Run:
         """A run of a part of the work: those who listen to this one hear it, and it ends with this one, or before.

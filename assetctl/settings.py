@@ -86,6 +86,11 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("assetctl", appauthor=False))
 
 
+def program(home: Path) -> list[str]:
+    """What a command line about a home begins with, wherever it is pasted."""
+    return ["assetctl", *([] if home == default_home() else ["--home", str(home)])]
+
+
 _TRUE, _FALSE = frozenset({"1", "on", "yes", "true"}), frozenset({"0", "off", "no", "false"})
 _CHOICES = {"dtype": ("auto", "bf16", "fp32", "fp16"), "device": ("auto", "cpu", "cuda", "mps")}
 

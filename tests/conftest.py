@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 import signal
 
@@ -13,3 +14,9 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["servers.fixtures"]
+
+
+def pytest_collection_finish():
+    """What the tests and their libraries are made of stays: no rubbish is looked for there, and no fork copies it."""
+    gc.collect()
+    gc.freeze()

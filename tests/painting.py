@@ -90,7 +90,7 @@ with Registry.open(sys.argv[1], paths=False) as registry:
     def ask(self, method, path, body=None):
         from assetctl.server.client import Server as Asked
 
-        return Asked(self.home).ask(method, path, body)
+        return Asked(self.home, patience=60).ask(method, path, body)
 
     def submit(self, **said):
         """The number of a job."""
@@ -99,7 +99,7 @@ with Registry.open(sys.argv[1], paths=False) as registry:
     def job(self, number):
         return self.ask("GET", f"/v1/jobs/{number}")["data"]
 
-    def await_job(self, number, *states, seconds=60):
+    def await_job(self, number, *states, seconds=120):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if (job := self.job(number))["status"] in (states or ("done", "failed", "cancelled")):

@@ -47,7 +47,7 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.replies = []
 
-    def ask(self, method, path, body=None, headers=None, timeout=30):
+    def ask(self, method, path, body=None, headers=None, timeout=120):
         """Ask once; a body that is no text is sent as JSON, bytes as a file."""
         said = {"Host": f"127.0.0.1:{self.port}"}
         if isinstance(body, bytes):
@@ -92,7 +92,7 @@ class Served:
                 pass
             return found
 
-    def await_job(self, number, *states, seconds=30):
+    def await_job(self, number, *states, seconds=120):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if (job := self.get(f"/v1/jobs/{number}").data)["status"] in (states or ("done", "failed", "cancelled")):
@@ -108,7 +108,7 @@ def served(home, *, access=None, faces=None, **variables):
     from assetctl.server.app import make_app
     from assetctl.server.http import make_server
     from assetctl.server.own import OWN
-    from assetctl.server.page import page_routes
+    from assetctl.server.page import page_face, page_routes
     from assetctl.server.queue import Queue
     from assetctl.server.safety import Access
 
@@ -123,7 +123,8 @@ def served(home, *, access=None, faces=None, **variables):
         queue = Queue(registry, [sys.executable, str(PAINTING), str(home)])
         queue.start()
         ready = threading.Event()
-        app = make_app(registry, queue, faces or [OWN], access or Access(), page_routes(registry, queue))
+        every = [*(faces or [OWN]), page_face()]
+        app = make_app(registry, queue, every, access or Access(), page_routes(registry, queue))
         server = make_server(app, ready=ready.set)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
@@ -139,7 +140,7 @@ def served(home, *, access=None, faces=None, **variables):
 
 def events(server, number, last=None):
     """The events of a job: id, event, data."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     connection.request("GET", f"/v1/jobs/{number}/events", headers={"Last-Event-ID": last} if last else {})
     answer = connection.getresponse()
     if answer.status != 200:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from assetctl.catalog.rows import TABLES, Asking, DamagedError, explained, from_json, insert
+from assetctl.catalog.rows import TABLES, Asking, DamagedError, check, explained, from_json, insert
 from assetctl.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 
 _COLUMNS = TABLES["jobs"]
 
+#: What jobs do: on the device that makes pictures, for the server or for a command that borrows it; and elsewhere.
+ON_DEVICE, ELSEWHERE = ("generate", "paint"), ("pull",)
+KINDS = (*ON_DEVICE, *ELSEWHERE)
+
 #: Those of a job that has come to its end.
 ENDED = ("done", "failed", "cancelled")
 
 _HAS_ENDED = "status IN ('done', 'failed', 'cancelled')"
+
+#: A job's row, as `Job` is made of it.
+_ROW = ", ".join(_COLUMNS)
+
+#: Warnings of a job that are kept.
+MOST_WARNINGS = 20
 
 #: Days after which a job that has ended is forgotten; how many stay so long, and for how many days the others do.
 _MONTH, _MOST, _DAY = 30, 1000, 1
@@ -41,6 +51,7 @@ class Job:
         pictures: Numbers of the pictures that were made, as the history has them; of the assets that a pull brought.
         error: What it failed of, as documents have it.
         attempts: How often it was begun.
+        warnings: What was to be known of it, as events have it: the last ones, once it has ended.
     """
 
     id: int
@@ -54,6 +65,7 @@ class Job:
     created_at: str
     started_at: str | None
     finished_at: str | None
+    warnings: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -85,9 +97,7 @@ class Jobs(Asking):
             "kind": kind, "status": "queued", "priority": priority, "request": orjson.dumps(dict(request)).decode(),
             "pictures": "[]", "attempts": 0, "created_at": _now(),
         }  # fmt: skip
-        with self._write() as tx:
-            number = int(tx.connection.execute(insert("jobs", *values), tuple(values.values())).lastrowid or 0)
-        return self.get(number)
+        return self._changed(f"{insert('jobs', *values)} RETURNING {_ROW}", tuple(values.values()))[0]
 
     def get(self, number: int) -> Job:
         """One job.
@@ -114,34 +124,55 @@ class Jobs(Asking):
         """Jobs of lower numbers that have ended, the last one first."""
         return self._jobs(f"WHERE {_HAS_ENDED} AND id < ? ORDER BY id DESC LIMIT ?", [min(number, 2**63 - 1), limit])
 
-    def count(self, status: str) -> int:
-        """How many are so."""
-        return int(self._rows("SELECT count(*) FROM jobs WHERE status = ?", [status])[0][0])
+    def count(self, status: str, kinds: Sequence[str] = KINDS) -> int:
+        """How many are so, of these kinds."""
+        query = f"SELECT count(*) FROM jobs WHERE status = ? AND kind IN ({_marks(kinds)})"
+        return int(self._rows(query, [status, *kinds])[0][0])
 
-    def take(self) -> Job | None:
-        """Begin the job whose turn it is; `None` where none waits."""
-        if not self.count("queued"):  # which writes nothing, and keeps no other from writing
+    def take(self, kinds: Sequence[str] = KINDS) -> Job | None:
+        """Begin the job of these kinds whose turn it is; `None` where none waits."""
+        turn = (
+            f"SELECT id FROM jobs WHERE status = 'queued' AND kind IN ({_marks(kinds)}) "
+            "ORDER BY priority DESC, id LIMIT 1"
+        )
+        if not self._rows(turn, kinds):  # which writes nothing, and keeps no other from writing
             return None
-        with self._write() as tx:
-            row = tx.connection.execute(
-                "UPDATE jobs SET status = 'running', attempts = attempts + 1, started_at = ? WHERE id = "
-                "(SELECT id FROM jobs WHERE status = 'queued' ORDER BY priority DESC, id LIMIT 1) RETURNING id",
-                [_now()],
-            ).fetchone()
-        return None if row is None else self.get(row[0])
+        begun = self._changed(
+            "UPDATE jobs SET status = 'running', attempts = attempts + 1, started_at = ? "
+            f"WHERE id = ({turn}) RETURNING {_ROW}",
+            [_now(), *kinds],
+        )
+        return begun[0] if begun else None
 
     def end(
-        self, number: int, status: str, pictures: Sequence[int] = (), error: Mapping[str, Any] | None = None
-    ) -> Job:
-        """Let a running job end as `done`, `failed` or `cancelled`; one that has ended stays as it is."""
+        self,
+        number: int,
+        status: str,
+        pictures: Sequence[int] = (),
+        error: Mapping[str, Any] | None = None,
+        warnings: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Let a running job end as `done`, `failed` or `cancelled`; one that has ended stays as it is.
+
+        Those pictures stay that a command has told of; see `made`. Warnings are kept with the request.
+        """
         said = None if error is None else orjson.dumps(dict(error)).decode()
+        kept = orjson.dumps(list(warnings[-MOST_WARNINGS:])).decode() if warnings else None
         with self._write() as tx:
             tx.connection.execute(
-                "UPDATE jobs SET status = ?, pictures = ?, error = ?, finished_at = ? "
+                "UPDATE jobs SET status = ?, pictures = iif(kind = 'paint', pictures, ?), error = ?, finished_at = ?, "
+                "request = iif(? ISNULL OR NOT json_valid(request), request, json_set(request, '$.warnings', json(?))) "
                 "WHERE id = ? AND status = 'running'",
-                [status, orjson.dumps(list(pictures)).decode(), said, _now(), number],
+                [status, orjson.dumps(list(pictures)).decode(), said, _now(), kept, kept, number],
             )
-        return self.get(number)
+
+    def made(self, number: int, pictures: Sequence[int]) -> None:
+        """Keep which pictures a command has recorded of those that were painted for it."""
+        with self._write() as tx:
+            tx.connection.execute(
+                "UPDATE jobs SET pictures = ? WHERE id = ? AND kind = 'paint'",
+                [orjson.dumps(list(pictures)).decode(), number],
+            )
 
     def cancel(self, number: int, pictures: Sequence[int] = (), *, left: bool = False) -> Job:
         """Let a job that waits not begin. One that runs is stopped by whoever runs it; see `Queue.cancel`.
@@ -157,7 +188,7 @@ class Jobs(Asking):
         self.get(number)
         with self._write() as tx:
             tx.connection.execute(
-                "UPDATE jobs SET status = 'cancelled', pictures = ?, finished_at = ? "
+                "UPDATE jobs SET status = 'cancelled', pictures = iif(kind = 'paint', pictures, ?), finished_at = ? "
                 "WHERE id = ? AND (status = 'queued' OR ? AND status = 'running')",
                 [orjson.dumps(list(pictures)).decode(), _now(), number, left],
             )
@@ -211,17 +242,25 @@ class Jobs(Asking):
                 "AND iif(json_valid(request), json_type(request, '$.plan'), NULL) NOTNULL"
             )
 
-    def put_back(self, *, counts: bool) -> None:
-        """Let what was running wait again; whether that `counts` as a try, or was no fault of the job."""
+    def put_back(self, number: int | None = None, *, counts: bool) -> None:
+        """Let what was running wait again, or this one; whether that `counts` as a try, or was no fault of the job."""
         with self._write() as tx:
             tx.connection.execute(
                 "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - ? "
-                "WHERE status = 'running'",
-                [not counts],
+                "WHERE status = 'running' AND id = coalesce(?, id)",
+                [not counts, number],
             )
 
+    def _changed(self, statement: str, values: Sequence[object]) -> list[Job]:
+        """Change jobs, and have them as they are then."""
+        with self._write() as tx:
+            rows = tx.connection.execute(statement, values).fetchall()
+        with explained(self._path):
+            check(rows, _COLUMNS)
+        return [self._job(dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+
     def _jobs(self, rest: str, values: Sequence[object]) -> list[Job]:
-        rows = self._rows(f"SELECT {', '.join(_COLUMNS)} FROM jobs {rest}", values, _COLUMNS)
+        rows = self._rows(f"SELECT {_ROW} FROM jobs {rest}", values, _COLUMNS)
         return [self._job(dict(row)) for row in rows]
 
     def _job(self, values: dict[str, Any]) -> Job:
@@ -233,7 +272,14 @@ class Jobs(Asking):
             numbered = isinstance(made, list) and all(type(each) is int for each in made)
             if not (isinstance(request, dict) and numbered and (said is None or isinstance(said, dict))):
                 raise DamagedError("a job is not what assetctl writes")
-        return Job(**values, request=request, pictures=tuple(made), error=said)
+            warnings = request.pop("warnings", [])
+            if not (isinstance(warnings, list) and all(isinstance(each, dict) for each in warnings)):
+                raise DamagedError("the warnings of a job are not what assetctl writes")
+        return Job(**values, request=request, pictures=tuple(made), error=said, warnings=tuple(warnings))
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _now(ago: timedelta = timedelta(0)) -> str:

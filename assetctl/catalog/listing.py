@@ -188,31 +188,40 @@ class Lists(Asking):
         values = {**question.values, **more, "limit": -1 if limit is None else limit, "offset": offset}
         return [row[0] for row in self._rows(question.sql, values)]  # to SQLite, a negative limit is none
 
-    def search(self, text: str, *, limit: int | None = None, offset: int = 0, **filters: str | None) -> list[Asset]:
+    def search(
+        self,
+        text: str,
+        *,
+        tags: Iterable[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+        **filters: str | None,
+    ) -> list[Asset]:
         """Assets whose name, trigger words, tags or notes hold words that begin with those of `text`, best first.
 
-        Names that begin with `text` come first. Where the list is cut short, and a word is so common that more
-        than a thousand assets match, those with the words in their names come before the rest. The first ones are
-        passed over, as many as `offset` says.
+        All of the `tags` must be there. Names that begin with `text` come first. Where the list is cut short, and a
+        word is so common that more than a thousand assets match, those with the words in their names come before the
+        rest. The first ones are passed over, as many as `offset` says.
 
         Raises:
             UsageError: There is nothing to look for.
         """
         _see_limit(limit)
-        matches = _matches(text, filters)
+        tags = tuple(several("tags", tags))
+        matches = _matches(text, filters, tags)
         if limit is None or self._count(matches, WEIGHED + 1) <= WEIGHED:
             best = "bm25(asset_search, 10, 5, 5, 1)"
-            query = _matches(text, filters, joined=True).sql.replace(
+            query = _matches(text, filters, tags, joined=True).sql.replace(
                 "SELECT s.rowid", f"SELECT s.rowid, a.name, {best} AS score"
             )
             query += " ORDER BY substr(a.name, 1, length(:text)) <> :text COLLATE NOCASE, score, a.name"
             best_first = Question(f"{query} LIMIT :limit OFFSET :offset", matches.values)
             return self.by_ids(self._numbers(best_first, limit, offset=offset))
-        return self.by_ids(self._common(matches, filters, offset + limit)[offset:])
+        return self.by_ids(self._common(matches, filters, tags, offset + limit)[offset:])
 
-    def count_matches(self, text: str, **filters: str | None) -> int:
+    def count_matches(self, text: str, *, tags: Iterable[str] = (), **filters: str | None) -> int:
         """How many assets `search` would find; one more than `WEIGHED` where there are more than that."""
-        return self._count(_matches(text, filters), WEIGHED + 1)
+        return self._count(_matches(text, filters, tuple(several("tags", tags))), WEIGHED + 1)
 
     def fitting(
         self,
@@ -280,14 +289,20 @@ class Lists(Asking):
                 found = which._replace(shelves=keys)
                 yield fit, found if fit != FITS[4] else found._replace(where=[*which.where, claim], values=values)
 
-    def _common(self, matches: Question, filters: Mapping[str, str | None], limit: int) -> list[int]:
+    def _common(
+        self, matches: Question, filters: Mapping[str, str | None], tags: Sequence[str], limit: int
+    ) -> list[int]:
         """Matches of common words: weighing all of them would take as long as there are assets."""
-        begin = self._which(filters).ordered("name", "name >= :text AND name < :end")
+        begin = self._which(filters, tags=tags).ordered("name", "name >= :text AND name < :end")
         end = str(matches.values["text"]) + "\U0010ffff"  # just past every name that begins with the text
         matching = matches._replace(sql=f"{matches.sql} LIMIT :limit OFFSET :offset")
         in_name = {"query": f"name : ({matches.values['query']})"}
         found: dict[int, None] = {}
-        for question, more in ((begin, {**matches.values, "end": end}), (matching, in_name), (matching, {})):
+        for question, more in (
+            (begin, {**matches.values, **begin.values, "end": end}),
+            (matching, in_name),
+            (matching, {}),
+        ):
             if len(found) < limit:
                 found.update(dict.fromkeys(self._numbers(question, limit, more)))
         return list(found)[:limit]
@@ -325,7 +340,9 @@ def _see_limit(limit: int | None) -> None:
         raise UsageError(f"{limit!r:.40} is no limit.", "Give a whole number, or `None` for all.")
 
 
-def _matches(text: str, filters: Mapping[str, str | None], *, joined: bool = False) -> Question:
+def _matches(
+    text: str, filters: Mapping[str, str | None], tags: Sequence[str] = (), *, joined: bool = False
+) -> Question:
     typed = re.findall(r"\w+", text)
     if not typed:
         raise UsageError(f"There is no word in {text!r} to search for.", "Try a part of a name or a trigger word.")
@@ -335,6 +352,9 @@ def _matches(text: str, filters: Mapping[str, str | None], *, joined: bool = Fal
     if joined or any(value is not None for value in filters.values()):
         # words first, filters after: the planner would ask the index of words about every asset of a family
         source, matching = f"{source} CROSS JOIN assets a ON a.id = s.rowid", f"{matching} AND {where}"
+    for number, tag in enumerate(tags):
+        matching += f" AND EXISTS (SELECT 1 FROM tags WHERE asset_id = s.rowid AND tag = :tag{number})"
+        values[f"tag{number}"] = tag
     return Question(f"SELECT s.rowid FROM {source} WHERE {matching}", values)
 
 

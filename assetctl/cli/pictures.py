@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shlex
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assetctl.cli.render import local, short
 from assetctl.cli.session import show_findings
-from assetctl.operations.make.inspect_picture import is_page
-from assetctl.options import together, written
+from assetctl.operations.make.history import lines_of as made_of
+from assetctl.operations.make.inspect_picture import is_page, lines_of
+from assetctl.options import label, together, written
 from assetctl.pictures.saving import FORMATS
+from assetctl.server import SOCKET
 from assetctl.text import counted
 
 if TYPE_CHECKING:
@@ -26,47 +30,65 @@ if TYPE_CHECKING:
     from assetctl.operations.make.grid import GridResult
     from assetctl.operations.make.history import Remade
     from assetctl.operations.make.inspect_picture import PictureDetails, ResolvedAsset
-    from assetctl.options import Option
-    from assetctl.pictures import PictureParameters
-    from assetctl.request import Plan
+    from assetctl.request import Backend, Plan
 
 
 COLUMNS = ("NUMBER", "MADE", "PROMPT", "CHECKPOINT", "SEED", "SIZE", "FILE")
 
+#: Of commands that make pictures.
+NoServerOption = Annotated[
+    bool, typer.Option("--no-server", help="Make it here, even where a server of this home runs.")
+]
+
+#: How a person says that none is wanted.
+_FALSE = frozenset({"0", "off", "no", "false"})
+
 #: Rows of a terminal that a picture takes at most.
 _ROWS = 32
 
-#: Characters of a prompt in a table.
-_PROMPT = 40
+#: How cells of a grid are called, whichever grid it is.
+_CELL = re.compile(r"x\d+(-y\d+)?(-z\d+)?(-\d+)?")
 
-#: Fields that a page shows elsewhere: as parameters, or as assets.
-_SHOWN = {
-    "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Version",
-}  # fmt: skip
 _MARKS = {"here": "✓", "other_bytes": "!", "missing": "✗", "ambiguous": "?"}
-_HASHES = {"sha256": "SHA256", "autov1": "AutoV1", "autov2": "AutoV2", "autov3": "AutoV3", "blake3": "BLAKE3"}
+
+
+def served(session: Session) -> Backend | None:
+    """What has pictures made by the server of the home; `None` where none runs, or a person wants none."""
+    home = session.registry.settings.home
+    if os.environ.get("ASSETCTL_SERVER", "").strip().lower() in _FALSE or not (home / SOCKET).exists():
+        return None
+    from assetctl.server.client import find_painter  # noqa: PLC0415 - most homes have no server
+
+    return find_painter(home, session.registry.backend, session.out.note)
 
 
 def show_picture(out: Output, details: PictureDetails) -> None:
-    """Give all that is known of a picture as a result."""
+    """Give all that is known of a picture, or of a text from one, as a result."""
     file, said = details.file, details.parameters
 
     def render() -> None:
         size = "" if file.width is None else f"{file.width}x{file.height} "
-        out.labelled("picture", f"{file.path}  ({size}{(file.format or '').upper()})")
+        if file.format is not None:
+            out.labelled("picture", f"{file.path}  ({size}{file.format.upper()})")
         if said is None:
-            if details.embedding:
-                out.line("It is an embedding: A1111 writes one into a picture, so that it can be shared.")
-            elif details.unread:
-                out.line(f"It holds texts ({', '.join(details.unread)}) that assetctl does not understand.")
-            else:
-                out.line("It does not say how it was made.")
+            out.line(details.silence or "")
             return
-        _show_parameters(out, said)
+        for name, value in lines_of(said):
+            out.labelled(name, value, prose=True)
         show_resolved(out, details.assets)
+        if details.outlook is not None:
+            out.labelled("again", details.outlook.verdict, prose=True)
+            for remark in details.outlook.remarks:
+                out.labelled("", remark, prose=True)
 
     here = [each.asset.name for each in details.assets if each.asset is not None and each.status == "here"]
     out.result(details, render, here)
+    _hint_at(out, details)
+
+
+def _hint_at(out: Output, details: PictureDetails) -> None:
+    """What to do with a picture."""
+    file, said = details.file, details.parameters
     if details.embedding:
         typed = shlex.quote(str(file.path))
         out.hint(f"`assetctl convert {typed}` makes a safetensors file of the embedding in it.")
@@ -74,8 +96,10 @@ def show_picture(out: Output, details: PictureDetails) -> None:
         out.hint(
             "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
         )
-    elif said is not None and (said.prompt is not None or said.record is not None):
-        out.hint(f"`assetctl reproduce {shlex.quote(str(file.path))} --dry-run` tells whether it can be made again.")
+    elif details.outlook is not None and details.outlook.error is not None:
+        out.hint(details.outlook.error.hint or "")
+    elif details.outlook is not None and file.format is not None:
+        out.hint(f"`assetctl reproduce {shlex.quote(str(file.path))}` makes it again.")
     if details.unhashed:
         number = "1 asset lacks" if details.unhashed == 1 else f"{details.unhashed} assets lack"
         out.hint(
@@ -91,7 +115,7 @@ def show_resolved(out: Output, assets: Sequence[ResolvedAsset]) -> None:
         weight = "" if used.weight is None else f" at {used.weight:g}"
         weight += "" if used.text_weight is None else f", and {used.text_weight:g} for text encoders"
         digits = f" [{used.hash[:12]}]" if used.hash else ""
-        out.labelled(used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {_verdict(each)}")
+        out.labelled(used.role, f"{_MARKS[each.status]} {used.name or 'no name'}{weight}{digits}: {each.verdict}")
         if each.status != "here":
             for source in each.sources:
                 out.labelled("", f"  from {source}{_how(source)}")
@@ -99,37 +123,6 @@ def show_resolved(out: Output, assets: Sequence[ResolvedAsset]) -> None:
 
 def _how(source: str) -> str:
     return " (open in a browser, then `assetctl import`)" if is_page(source) else ""
-
-
-def _verdict(each: ResolvedAsset) -> str:
-    note = f"; {each.note}" if each.note else ""
-    if each.status == "missing":
-        return f"missing{note}"
-    if each.status == "ambiguous" or each.asset is None:
-        return f"could be any of {', '.join(each.candidates)}"
-    if each.status == "other_bytes":
-        return f"same name, other bytes: {each.asset.name} is not this file{note}"
-    how = "by its name" if each.matched_by == "name" else f"by its {_HASHES.get(each.matched_by or '', 'hash')}"
-    return f"here, {each.asset.name}, {how}{note}"
-
-
-def _show_parameters(out: Output, said: PictureParameters) -> None:
-    lines = [("made by", said.software), ("prompt", said.prompt), ("negative", said.negative_prompt)]
-    lines += [(_label(options), written(options, said.settings)) for options in together("field").values()]
-    for label, value in lines:
-        if value is not None:
-            out.labelled(label, value, prose=True)
-    shown = _SHOWN | together("field").keys()
-    others = [f"{key}: {value}" for key, value in said.fields.items() if key not in shown]
-    if others:
-        out.labelled("also", ", ".join(others), prose=True)
-    for note in said.notes:
-        out.labelled("note", note, prose=True)
-
-
-def _label(options: Sequence[Option]) -> str:
-    """What options are called in a list: CFG, clip skip."""
-    return options[0].field.replace("CFG scale", "CFG").lower().replace("cfg", "CFG")
 
 
 def show_history(out: Output, generations: Sequence[Generation]) -> None:
@@ -144,11 +137,12 @@ def show_history(out: Output, generations: Sequence[Generation]) -> None:
 
 def _row(each: Generation) -> tuple[str, ...]:
     checkpoint = next((use.asset or f"{use.name} (removed)" for use in each.assets if use.role == "checkpoint"), "-")
-    prompt = " ".join(each.prompt.split())
-    shown = prompt if len(prompt) <= _PROMPT else prompt[: _PROMPT - 1] + "…"
-    file = Path(each.image_path).name + ("" if each.is_there else " (replaced)" if each.replaced else " (gone)")
+    path = Path(each.image_path)
+    file = f"{path.parent.name}/{path.name}" if _CELL.fullmatch(path.stem) else path.name
+    file += "" if each.is_there else " (replaced)" if each.replaced else " (gone)"
     size = written(together("field")["Size"], each.settings) or ""
-    return str(each.number), _local(each.created_at), shown, checkpoint, str(each.settings["seed"]), size, file
+    made, seed = local(each.created_at), str(each.settings["seed"])
+    return str(each.number), made, short(each.prompt), checkpoint, seed, size, file
 
 
 def show_generation(out: Output, picture: Remade) -> None:
@@ -159,16 +153,14 @@ def show_generation(out: Output, picture: Remade) -> None:
     def render() -> None:
         lines = [
             ("number", str(generation.number)),
-            ("made", _local(generation.created_at)),
+            ("made", local(generation.created_at)),
             ("file", generation.image_path + state),
             ("SHA256", generation.image_sha256),
-            ("prompt", generation.prompt),
-            ("negative", generation.negative_prompt),
-            *((_label(options), written(options, generation.settings) or "") for options in together("field").values()),
+            *made_of(generation),
         ]
-        for label, value in lines:
+        for name, value in lines:
             if value:
-                out.labelled(label, value, prose=label in ("prompt", "negative"))
+                out.labelled(name, value, prose=name in ("prompt", "negative"))
         for use in generation.assets:
             weight = "" if use.weight is None else f" at {use.weight:g}"
             now = (
@@ -180,15 +172,6 @@ def show_generation(out: Output, picture: Remade) -> None:
         out.labelled("command", shlex.join(command), prose=True)
 
     out.result(picture, render, [generation.image_path])
-
-
-def _local(moment: str) -> str:
-    """A moment in UTC as the clock on the wall showed it."""
-    try:
-        utc = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return moment  # a damaged row
-    return utc.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def tell_grid(out: Output, grid: GridResult) -> None:
@@ -314,16 +297,16 @@ def show_plan(session: Session, plan: Plan, places: Sequence[str]) -> None:
         weight += "" if use.text_weight is None else f", and {use.text_weight:g} for text encoders"
         why = "" if use.found_by is None else f", found by {use.found_by!r} in the prompts"
         session.out.line(f"{use.role:>12}  {use.name}{weight}  ({use.family or 'family unknown'}){why}")
-    for label, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
+    for called, prompt in (("prompt", plan.prompt), ("negative", plan.negative_prompt)):
         if not prompt.stretches:
-            session.out.line(f"{label:>12}  {_segments(prompt.segments)}")
+            session.out.line(f"{called:>12}  {_segments(prompt.segments)}")
         for each in prompt.stretches:
             weight = "" if each.weight == 1 else f", weighing {each.weight:g}"
-            session.out.line(f"{label:>12}  {_segments(each.segments)}  (steps {numbers(each.steps)}{weight})")
-            label = ""  # noqa: PLW2901 - it stands before the first
+            session.out.line(f"{called:>12}  {_segments(each.segments)}  (steps {numbers(each.steps)}{weight})")
+            called = ""  # noqa: PLW2901 - it stands before the first
     settings = {**plan.settings, "seed": ", ".join(map(str, plan.seeds))}
-    said = [(_label(options), written(options, settings)) for options in together("field").values()]
-    line = ", ".join(f"{label} {value}" for label, value in said if value is not None)
+    said = [(label(options), written(options, settings)) for options in together("field").values()]
+    line = ", ".join(f"{name} {value}" for name, value in said if value is not None)
     session.out.line(f"{'picture':>12}  {line}")
     for place in places:
         session.out.line(f"{'saved in' if Path(place).suffix.lower() not in FORMATS else 'saved as':>12}  {place}")

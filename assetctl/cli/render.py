@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,26 @@ _SHRINKING = ("TRIGGER WORDS", "TAGS")
 #: How many assets a person is shown unless asked for more, and how many are counted to say how many there are.
 SHOWN, COUNTED = 100, 100_000
 
+#: Characters of a prompt in a table.
+_PROMPT = 40
+
 #: How many entries of a file's metadata a person is shown, and how long a number in them can be.
 METADATA_SHOWN, _LONGEST_NUMBER = 20, 8
+
+
+def local(moment: str) -> str:
+    """A moment in UTC as the clock on the wall showed it."""
+    try:
+        utc = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return moment  # a damaged row
+    return utc.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def short(prompt: str) -> str:
+    """A prompt in a table."""
+    text = " ".join(prompt.split())
+    return text if len(text) <= _PROMPT else text[: _PROMPT - 1] + "…"
 
 
 def show_assets(

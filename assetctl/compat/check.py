@@ -439,6 +439,25 @@ def refusal(report: CheckReport) -> AssetctlError | None:
     )
 
 
+#: Rules whose findings say that something could not be told.
+_LEFT_OPEN = frozenset({"no_checkpoint", "not_compared", "unknown_family"})
+
+
+def verdict(report: CheckReport) -> str:
+    """A report in one sentence: whether it fits, and whether assetctl can generate with it, where that was asked."""
+    refused = refusal(report)
+    if isinstance(refused, IncompatibleError):
+        return "This selection cannot work together."
+    if refused is not None and not report.ok:
+        return f"This selection cannot be used: {refused.message}"
+    fits = "This selection fits."
+    if any(finding.rule in _LEFT_OPEN for finding in report.findings):
+        fits = "Nothing speaks against this selection, as far as it could be compared."
+    if refused is not None:
+        return f"{fits[:-1]}, but assetctl cannot generate this: {refused.message}"
+    return f"{fits} assetctl can generate this." if report.can_generate else fits
+
+
 def list_rules() -> tuple[Rule, ...]:
     """What each rule looks for, by name."""
     return tuple(module.RULE for module in rule_modules())

@@ -24,7 +24,7 @@ def identify(path: Path, *, beside: Path | None = None) -> Identification:
         CorruptFileError: It is damaged or cut short.
         StorageError: It cannot be opened.
     """
-    from assetctl.identify.folder import identify_path  # noqa: PLC0415 - `import assetctl` stays cheap
+    from assetctl.identify.identification import identify_path  # noqa: PLC0415 - `import assetctl` stays cheap
 
     return identify_path(path, beside=beside)
 
@@ -44,13 +44,13 @@ def identify_folder(path: Path) -> Identification:
         CorruptFileError: Its configuration or weights are damaged.
         StorageError: A file in it cannot be opened.
     """
-    from assetctl.identify.folder import identify_diffusers  # noqa: PLC0415 - as above
+    from assetctl.identify.identification import identify_diffusers  # noqa: PLC0415 - as above
 
     return identify_diffusers(path)
 
 
 def is_diffusers_folder(path: Path) -> bool:
     """Whether `path` is a folder with a diffusers pipeline or one component of one."""
-    from assetctl.identify.folder import is_diffusers  # noqa: PLC0415 - as above
+    from assetctl.identify.identification import is_diffusers  # noqa: PLC0415 - as above
 
     return is_diffusers(path)

@@ -7,6 +7,8 @@ which tokens a prompt becomes, `unread` what of it is not read as its writer may
 from __future__ import annotations
 
 from assetctl.prompt.chunks import split_at_tokens, words_present
-from assetctl.prompt.syntax import ParsedPrompt, parse_prompt, parse_weights, without_tags
+from assetctl.prompt.syntax import ParsedPrompt, is_infotext, parse_prompt, parse_weights, without_tags
 
-__all__ = ["ParsedPrompt", "parse_prompt", "parse_weights", "split_at_tokens", "without_tags", "words_present"]
+__all__ = [
+    "ParsedPrompt", "is_infotext", "parse_prompt", "parse_weights", "split_at_tokens", "without_tags", "words_present",
+]  # fmt: skip

@@ -460,6 +460,11 @@ _INFOTEXT = re.compile(
 )
 
 
+def is_infotext(text: str) -> bool:
+    """Whether a text is, or ends with, what a program notes of a picture."""
+    return _INFOTEXT.search(text) is not None
+
+
 def _of_infotext(text: str) -> Iterator[Remark]:
     """What programs write into a picture, pasted whole."""
     if found := _INFOTEXT.search(text):

@@ -16,7 +16,8 @@ from assetctl.server import a1111_answers as answers
 from assetctl.server.a1111_fields import CHOICES, FIELDS, TXT2IMG, job_said, kept, settings_of, usual_settings
 from assetctl.server.app import Face, status_of
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, TEXT, Answer, Asked, Endpoint
-from assetctl.server.face import in_fields
+from assetctl.server.face import FIELDS as OURS
+from assetctl.server.face import Words
 from assetctl.server.requests import request_of
 from assetctl.server.waiting import NOT_YET, Fields, about, make
 
@@ -79,6 +80,14 @@ class A1111(Face):
     """A1111's API over one home. What `options` sets is kept as long as the server runs."""
 
     title = "A1111"
+    words = Words.of(
+        {
+            "--checkpoint": "sd_model_checkpoint", "--vae": "sd_vae", "--lora": "<lora:…> in the prompt",
+            "--negative": "negative_prompt", "--prompt": "prompt", "--count": "batch_size and n_iter",
+        },
+        lambda option: FIELDS.get(option.name, option.name),
+        OURS.typed,
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
@@ -89,8 +98,9 @@ class A1111(Face):
 
     def failure(self, error: AssetctlError) -> Response:
         """An error, as A1111 has it."""
-        error, status = in_fields(error, FIELDS), {400: 422}.get(status_of(error), status_of(error))
-        return Response(orjson.dumps(answers.error_said(error)), status, media_type="application/json")
+        status = {400: 422}.get(status_of(error), status_of(error))
+        said = self.words.within(answers.error_said(error))
+        return Response(orjson.dumps(said), status, media_type="application/json")
 
     def schema(self, endpoint: Endpoint) -> Mapping[str, Any]:
         """The JSON Schema of an answer."""
@@ -253,28 +263,28 @@ class A1111(Face):
             **answers.vae_of(asked, settings),
         }
         wanted = job_said(body, chosen)
-        asked.registry.plan(request_of(wanted))
+        asked.queue.foresee(request_of(wanted))
         if body.get("override_settings_restore_afterwards") is False:
             self._keep(asked, override)
         return wanted
 
     def _interrupt(self, asked: Asked) -> dict[str, Any]:
-        number = asked.queue.running
+        number = asked.queue.painting
         if number is not None and number in self._jobs:
             self._interrupted.add(number)
             asked.queue.cancel(number)
         return {}
 
     def _skip(self, asked: Asked) -> None:
-        number = asked.queue.running
+        number = asked.queue.painting
         at = None if number is None else asked.queue.progress(number)
         if at is not None and at.picture < at.pictures:
             raise UnusableError("assetctl cannot skip one of several pictures yet.", "Interrupt: those made are kept.")
         self._interrupt(asked)
 
     def _progress(self, asked: Asked) -> dict[str, Any]:
-        number = asked.queue.running
-        if number is None or asked.registry.jobs.get(number).kind == "pull":
+        number = asked.queue.painting
+        if number is None:
             return {
                 "progress": 0.0,
                 "eta_relative": 0.0,

@@ -69,7 +69,12 @@ def make_app(
     found.sort(key=lambda route: "{" in route.path)  # a name may be anything; what has a path of its own comes first
     handlers: dict[Any, Any] = {HTTPException: _no_page, Exception: _defect}
     return Guard(
-        Starlette(routes=[*description_routes(faces), *found, *routes], exception_handlers=handlers), access, larger
+        Starlette(
+            routes=[*description_routes([face for face in faces if face.title]), *found, *routes],
+            exception_handlers=handlers,
+        ),
+        access,
+        larger,
     )
 
 
@@ -196,6 +201,7 @@ class _Handler:
             _Coming(request, self._limits["slow"]) if self._endpoint.upload else iter(()),
             int(request.headers.get("content-length", "0")),
             self._limits["few"],
+            self._face.words.within,
         )
 
 

@@ -20,20 +20,20 @@ import orjson
 
 from assetctl import __version__
 from assetctl.errors import AssetctlError, InternalError, StoppedError
-from assetctl.run import Warned
+from assetctl.run import Saved, Warned
 from assetctl.server import SOCKET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from assetctl.request import Backend, Picture, Plan
-    from assetctl.run import Run
+    from assetctl.run import Event, Run
 
 #: The longest path that systems take for a socket.
 _LONGEST = 100
 
 #: Seconds that a server has to answer, and how long one that makes pictures may be silent: it says a word every 5.
-_PATIENCE, _SILENCE = 2.0, 60.0
+_PATIENCE, _SILENCE = 5.0, 60.0
 
 #: Seconds between two looks whether the command was stopped.
 _LOOK = 0.1
@@ -76,10 +76,11 @@ class Server:
 
     Args:
         home: Whose server.
+        patience: Seconds that it has to answer.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / SOCKET
+    def __init__(self, home: Path, patience: float = _PATIENCE) -> None:
+        self._path, self._patience = home / SOCKET, patience
 
     @property
     def may_be_there(self) -> bool:
@@ -96,7 +97,7 @@ class Server:
         from assetctl.wire.reading import read  # noqa: PLC0415 - few commands ask
 
         with self._asking(method, path, body) as (connection, beginning):
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(self._patience)
             data = beginning
             try:
                 while more := connection.recv(_HEAD):
@@ -107,6 +108,11 @@ class Server:
         if "error" in found:
             raise read(AssetctlError, found["error"])
         return found
+
+    def tell_recorded(self, job: int, pictures: Sequence[int]) -> None:
+        """Tell that the command is done with one more picture of its job, and of those that it recorded."""
+        with contextlib.suppress(LostError, AssetctlError):  # they are in the history all the same
+            self.ask("POST", f"/owner/jobs/{job}/pictures", {"pictures": list(pictures)})
 
     def paint(self, plan: Plan, run: Run) -> Iterator[dict[str, Any]]:
         """All that its worker tells of a plan's pictures. Whoever asks no more has the job cancelled.
@@ -144,7 +150,7 @@ class Server:
         except (AttributeError, OSError) as error:
             raise LostError(str(error)) from error
         with contextlib.closing(connection):
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(self._patience)
             try:
                 with short(self._path) as reachable:
                     connection.connect(reachable)
@@ -196,6 +202,7 @@ class Painter:
     def __init__(self, server: Server, own: Callable[[], Backend], begin: Callable[[], None] = lambda: None) -> None:
         self._server, self._make_own, self._begin = server, own, begin
         self._has_begun = False
+        self._job = 0
         self._own: Backend | None = None
         self._is_lost = False
 
@@ -216,6 +223,12 @@ class Painter:
             StoppedError: Somebody cancelled the job.
             AssetctlError: As the backend does.
         """
+        recorded: list[int] = []
+
+        def note(event: Event) -> None:
+            if isinstance(event, Saved) and event.number is not None:
+                recorded.append(event.number)
+
         done = 0
         if not self._is_lost:
             if not self._has_begun:
@@ -223,7 +236,11 @@ class Painter:
                 self._begin()
             try:
                 for picture in self._painted(plan, run):
-                    yield picture
+                    try:
+                        with run.heard_by(note):
+                            yield picture
+                    finally:
+                        self._server.tell_recorded(self._job, recorded)
                     done += 1
             except LostError:
                 self._is_lost = True
@@ -242,7 +259,9 @@ class Painter:
         told = 0  # by the worker at work: one that takes over from one that died begins anew
         done = 0
         for said in self._server.paint(plan, run):
-            if said.get("begun"):
+            if "number" in said:
+                self._job = said["number"]
+            elif said.get("begun"):
                 told = 0
             elif "event" in said:
                 run.tell(read(Event, said["event"]))

@@ -64,6 +64,7 @@ class Asked:
         chunks: What an upload consists of, piece by piece as it comes; nothing where there is none.
         size: How many bytes those will be.
         few: Lets a few at a time work something out that takes a processor's time, while others are answered.
+        worded: Puts a document into the words of the face that was asked.
     """
 
     registry: Registry
@@ -76,6 +77,7 @@ class Asked:
     chunks: Iterable[bytes] = ()
     size: int = 0
     few: CapacityLimiter | None = None
+    worded: Callable[[Any], Any] = lambda document: document
 
     async def worked_out(self, work: Callable[..., Result], *arguments: object) -> Result:
         """What something comes to that takes a processor's time, in a thread."""

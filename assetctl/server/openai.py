@@ -116,7 +116,7 @@ class OpenAI(Face):
         """An error, as OpenAI has it."""
         status = status_of(error)
         headers = {"x-should-retry": "false"} if status >= 500 else {}  # else its clients try twice more by themselves
-        return Response(orjson.dumps(_said(error, status)), status, headers, "application/json")
+        return Response(orjson.dumps(self.words.within(_said(error, status))), status, headers, "application/json")
 
     def schema(self, endpoint: Endpoint) -> Mapping[str, Any]:
         """The JSON Schema of an answer."""
@@ -199,7 +199,7 @@ class OpenAI(Face):
         if body.get("seed") is not None:
             wanted["seed"] = option_of("seed", body["seed"], "seed")
         made = job_of(wanted)
-        asked.registry.plan(request_of(made))
+        asked.queue.foresee(request_of(made))
         return made
 
     def _cannot(self, _asked: Asked) -> Answer:

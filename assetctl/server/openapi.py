@@ -117,12 +117,16 @@ def description_routes(faces: Sequence[Face]) -> list[Route]:
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881 }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem }
+* { box-sizing: border-box }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
 code, pre { font: 14px/1.45 ui-monospace, monospace } pre { overflow-x: auto; padding: .6rem; background: var(--soft) }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .4rem 0; padding: .3rem .7rem }
-summary { cursor: pointer; overflow-wrap: anywhere } summary b { display: inline-block; min-width: 4.5rem }
+summary { cursor: pointer } summary b { display: inline-block; min-width: 4.5rem }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; vertical-align: top; padding: .2rem .6rem;
-border-bottom: 1px solid var(--line); overflow-wrap: anywhere } nav a { margin-right: 1rem }
+border-bottom: 1px solid var(--line) } nav a { margin-right: 1rem; display: inline-block }
+@media (max-width: 40rem) { tr { display: block; padding: .3rem 0; border-bottom: 1px solid var(--line) }
+td, th { display: inline-block; padding: 0 .4rem 0 0; border: 0 } td:last-child { display: block }
+tr:has(th) { display: none } }
 """
 
 

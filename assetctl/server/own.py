@@ -62,7 +62,7 @@ _FILTERS: Mapping[str, Schema] = {
 }
 
 #: Those of `q`; others do not go with it.
-_RANKED = ("tag", "in_store", "sort", "after", "fits")
+_RANKED = ("in_store", "sort", "after", "fits")
 
 
 def _assets(asked: Asked) -> Answer:
@@ -78,10 +78,10 @@ def _assets(asked: Asked) -> Answer:
     _see_ranked(asked.query)
     start = query.pop("offset", 0)
     ranked: Sequence[object]
+    query["tags"] = query.pop("tag", ())
     if words is not None:
         ranked = asked.registry.search(words, limit=limit, offset=start, **query)
     else:
-        query["tags"] = query.pop("tag", ())
         fitting = asked.registry.fitting(str(fits), limit=start + limit, **query)
         ranked = [Fitting(asset, fit) for asset, fit in fitting[start:]]
     more = {"offset": start + limit} if len(ranked) == limit and start + limit <= _DEEPEST else None

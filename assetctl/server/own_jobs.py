@@ -14,10 +14,9 @@ from starlette.responses import Response, StreamingResponse
 
 from assetctl.errors import FileError, NotFoundError, StoppedError, UsageError
 from assetctl.operations.acquire.upload import Upload
-from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, TEXT, WHOLE, Answer, Asked, Endpoint
+from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, NAME, NAMES, PROMPT, TEXT, WHOLE, Answer, Asked, Endpoint
 from assetctl.server.face import status_of
 from assetctl.server.requests import PICTURES, SELECTION, job_of, request_of
-from assetctl.server.views import JobView, job_views
 from assetctl.sources import find_source
 from assetctl.wire import document, envelope
 from assetctl.wire.hints import error_classes
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
     from assetctl.catalog.jobs import Job
     from assetctl.operations.acquire.pull import PullPlan
     from assetctl.operations.make.history import Remade
-    from assetctl.operations.make.inspect_picture import PictureDetails
+    from assetctl.operations.make.inspect_picture import Outlook, PictureDetails
+    from assetctl.operations.make.queued import JobDetails
     from assetctl.server.endpoints import Schema
     from assetctl.server.safety import Send
 
@@ -57,7 +57,7 @@ def _wanted(asked: Asked) -> Job:
     body = dict(asked.body)
     priority = body.pop("priority", 0)
     wanted = job_of(body)
-    asked.registry.plan(request_of(wanted))  # what cannot work is said now
+    asked.queue.foresee(request_of(wanted))  # what cannot work is said now
     return _queued(asked, "generate", wanted, priority)
 
 
@@ -82,17 +82,15 @@ def _queued(asked: Asked, kind: str, wanted: Mapping[str, Any], priority: int) -
 async def _submitted(asked: Asked, job: Job) -> object:
     """The answer to who has submitted a job: that it is there, or what became of it."""
     if not asked.query.get("wait"):
-        (view,) = await asked.worked_out(job_views, asked, [job])
-        return Answer(view, headers={"location": view.url})
+        (shown,) = await asked.worked_out(_shown, asked, [job])
+        return Answer(shown, headers={"location": str(shown.url)})
     ended = await asked.queue.ended(job.id)
     if ended.error is not None:
-        return Response(
-            orjson.dumps(envelope({"error": dict(ended.error)}, ())), _status(ended.error), media_type=_JSON
-        )
+        said = asked.worded(envelope({"error": dict(ended.error)}, ()))
+        return Response(orjson.dumps(said), _status(ended.error), media_type=_JSON)
     if ended.status == "cancelled":
         raise StoppedError(f"Job {job.id} was cancelled.", f"GET /v1/jobs/{job.id} has what was made of it; ask again.")
-    (view,) = await asked.worked_out(job_views, asked, [ended])
-    return Answer(view, 200)
+    return Answer((await asked.worked_out(_shown, asked, [ended]))[0], 200)
 
 
 _JSON = "application/json"
@@ -112,15 +110,19 @@ def _jobs(asked: Asked) -> Answer:
     jobs = asked.registry.jobs.latest(limit) if before is None else asked.registry.jobs.ended_before(before, limit)
     last = next((job.id for job in reversed(jobs) if job.has_ended), None)
     link = f'<{asked.base}/v1/jobs?limit={limit}&before={last}>; rel="next"'
-    return Answer(job_views(asked, jobs), headers={"link": link} if len(jobs) == limit and last is not None else {})
+    return Answer(_shown(asked, jobs), headers={"link": link} if len(jobs) == limit and last is not None else {})
 
 
-def _job(asked: Asked) -> JobView:
-    return _view(asked, _number(asked))
+def _shown(asked: Asked, jobs: Sequence[Job]) -> Sequence[JobDetails]:
+    return asked.registry.job_details(jobs, at=asked.queue.at_work(), base=asked.base)
 
 
-def _view(asked: Asked, number: int) -> JobView:
-    return job_views(asked, [asked.registry.jobs.get(number)])[0]
+def _job(asked: Asked) -> JobDetails:
+    return _numbered(asked, _number(asked))
+
+
+def _numbered(asked: Asked, number: int) -> JobDetails:
+    return _shown(asked, [asked.registry.jobs.get(number)])[0]
 
 
 def _number(asked: Asked) -> int:
@@ -135,18 +137,18 @@ def _number(asked: Asked) -> int:
     return int(text)
 
 
-def _cancel(asked: Asked) -> JobView:
+def _cancel(asked: Asked) -> JobDetails:
     number = _number(asked)
     asked.queue.cancel(number)
-    return _view(asked, number)
+    return _numbered(asked, number)
 
 
 async def _events(asked: Asked) -> Response:
     number = _number(asked)
-    view = await asked.worked_out(_view, asked, number)
+    job = await asked.worked_out(_numbered, asked, number)
     if asked.headers.get("last-event-id") == _LAST:
         return Response(status_code=204)
-    told = _told(asked, number, view)
+    told = _told(asked, number, job)
     return _Stream(told, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
@@ -162,9 +164,9 @@ class _Stream(StreamingResponse):
                 await self.body_iterator.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes]:
+async def _told(asked: Asked, number: int, job: JobDetails) -> AsyncIterator[bytes]:
     """A job as it is, what happens to it, and how it ended."""
-    yield _event("job", document(view), 0)
+    yield _event("job", asked.worded(document(job)), 0)
     happening = asked.queue.events(number, previews=bool(asked.query.get("previews")))
     count, coming = 0, None
     try:
@@ -180,7 +182,7 @@ async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes
             event = said["event"]
             if event["event"] != "preview" or asked.query.get("previews"):
                 count += 1
-                yield _event(event["event"], event, count)
+                yield _event(event["event"], asked.worded(event), count)
     except StoppedError:  # the server ends, and the job waits for the next one
         return
     finally:
@@ -189,8 +191,8 @@ async def _told(asked: Asked, number: int, view: JobView) -> AsyncIterator[bytes
                 coming.cancel()
                 await asyncio.wait({coming})
             await happening.aclose()  # type: ignore[attr-defined]  # it is a generator
-    view = await asked.worked_out(_view, asked, number)
-    yield _event("job", document(view), _LAST)
+    job = await asked.worked_out(_numbered, asked, number)
+    yield _event("job", asked.worded(document(job)), _LAST)
 
 
 def _event(name: str, data: object, number: object) -> bytes:
@@ -209,6 +211,10 @@ def _pictures(asked: Asked) -> Answer:
 
 def _picture(asked: Asked) -> Remade:
     return asked.registry.remade(_number(asked))
+
+
+def _outlook(asked: Asked) -> Outlook:
+    return asked.registry.outlook(_number(asked))
 
 
 def _file(asked: Asked) -> Response:
@@ -234,7 +240,8 @@ def _bytes(path: Path) -> bytes:
         return b""
 
 
-def _look_into(asked: Asked) -> PictureDetails:
+def look_into(asked: Asked) -> PictureDetails:
+    """What a picture that somebody sends says."""
     upload = Upload(asked.query.get("filename", "picture"), asked.chunks, asked.size)
     details = asked.registry.inspect_upload(upload)
     if details.file.format is None:
@@ -242,7 +249,11 @@ def _look_into(asked: Asked) -> PictureDetails:
     return details
 
 
-_JOB = "server.views.JobView"
+def _read(asked: Asked) -> PictureDetails:
+    return asked.registry.inspect_infotext(asked.body["text"])
+
+
+_JOB = "operations.make.queued.JobDetails"
 
 _WAIT: Mapping[str, Schema] = {"wait": FLAG | {"description": "Answer when it is done, with 200."}}
 
@@ -264,9 +275,19 @@ JOBS = (
         },
     ),
     Endpoint(
-        "POST", "/v1/pictures/inspect", _look_into, "Upload a picture to be told what it was made of.",
+        "POST", "/v1/pictures/inspect", look_into,
+        "Upload a picture to be told what it was made of, and what comes of making it again.",
         "operations.make.inspect_picture.PictureDetails", query={"filename": NAME}, upload=True,
         largest=LARGEST_PICTURE, group="Pictures",
+    ),
+    Endpoint(
+        "POST", "/v1/pictures/read", _read, "Likewise of a text that was copied out of a picture or from a page.",
+        "operations.make.inspect_picture.PictureDetails", body={"text": PROMPT}, required=("text",), heavy=True,
+        group="Pictures",
+    ),
+    Endpoint(
+        "GET", "/v1/pictures/{number}/outlook", _outlook, "What comes of making a picture again.",
+        "operations.make.inspect_picture.Outlook", heavy=True, group="Pictures",
     ),
     Endpoint(
         "GET", "/v1/pictures/{number}", _picture, "A picture, and the command line that makes it again.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from assetctl.catalog.jobs import ON_DEVICE
 from assetctl.errors import AssetctlError
 from assetctl.server.client import circumstances
 from assetctl.server.safety import OWNER
@@ -55,27 +56,34 @@ class Owner:
         elif (method, path) == ("GET", "/owner/hello"):
             before = await asyncio.to_thread(self._before)
             await _answer(send, {"url": self._url, "circumstances": circumstances(), "before": before})
+        elif (method, path) == ("GET", "/owner/jobs"):
+            at = {str(number): document(each) for number, each in self._queue.at_work().items()}
+            await _answer(send, {"url": self._url, "at": at})
         elif (method, path) == ("POST", "/owner/paint"):
             await self._paint(receive, send)
         elif (method, path) == ("POST", "/owner/end"):
             await _answer(send, {})
             self._end()
-        elif method == "POST" and (found := re.fullmatch(r"/owner/jobs/([0-9]{1,18})/cancel", path)):
-            await self._cancel(int(found[1]), send)
+        elif method == "POST" and (found := re.fullmatch(r"/owner/jobs/([0-9]{1,18})/(cancel|pictures)", path)):
+            await self._change(int(found[1]), await _body(receive) if found[2] == "pictures" else None, send)
         else:
             await _answer(send, {"error": {"code": "usage", "message": "There is no such page.", "hint": None}})
 
-    async def _cancel(self, number: int, send: Send) -> None:
+    async def _change(self, number: int, recorded: Mapping[str, Any] | None, send: Send) -> None:
+        """Cancel a job, or hear which pictures a command has recorded of it."""
         try:
-            job = await asyncio.to_thread(self._queue.cancel, number)
+            if recorded is None:
+                await asyncio.to_thread(self._queue.cancel, number)
+            else:
+                await asyncio.to_thread(self._queue.recorded, number, recorded["pictures"])
         except AssetctlError as error:
             await _answer(send, {"error": document(error)})
         else:
-            await _answer(send, {"status": job.status})
+            await _answer(send, {})
 
     def _before(self) -> int:
-        """How many jobs wait or are at work."""
-        return self._registry.jobs.count("queued") + self._registry.jobs.count("running")
+        """How many jobs that make pictures wait or are at work."""
+        return sum(self._registry.jobs.count(status, ON_DEVICE) for status in ("queued", "running"))
 
     async def _paint(self, receive: Receive, send: Send) -> None:
         """Have the pictures of a plan made for a command, and tell it all; where it hangs up, the job is over."""
@@ -94,6 +102,7 @@ class Owner:
             )
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": []})
+                await _say(send, {"number": job.id})
                 await self._tell(job.id, heard, gone, send)
             finally:
                 gone.cancel()
@@ -108,30 +117,25 @@ class Owner:
         self, number: int, heard: asyncio.Queue[Mapping[str, Any]], gone: asyncio.Task[None], send: Send
     ) -> None:
         """Pass on what happens to a job until it ends, or nobody hears it any more."""
-
-        async def say(line: Mapping[str, Any] | None) -> None:
-            body = b"\n" if line is None else orjson.dumps(dict(line)) + b"\n"
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-
         while not gone.done():
             hearing = asyncio.ensure_future(heard.get())
             await asyncio.wait({hearing, gone}, timeout=_BEAT, return_when=asyncio.FIRST_COMPLETED)
             if not hearing.done():
                 hearing.cancel()
-                await say(None)
+                await _say(send, None)
                 continue
             event = hearing.result()
             if "ended" not in event:
-                await say(event)
+                await _say(send, event)
                 continue
             if event["ended"] == "closing":
                 return  # the command goes on by itself
             job = await asyncio.to_thread(self._registry.jobs.get, number)
             if job.has_ended:
-                await say({"ended": job.status, "error": job.error})
+                await _say(send, {"ended": job.status, "error": job.error})
                 await send({"type": "http.response.body", "body": b""})
                 return
-            await say({"begun": True})
+            await _say(send, {"begun": True})
 
 
 def _shown(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,6 +167,12 @@ async def _hung_up(receive: Receive) -> None:
     """Return once whoever asked is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _say(send: Send, line: Mapping[str, Any] | None) -> None:
+    """A line of a long answer, or a sign of life."""
+    body = b"\n" if line is None else orjson.dumps(dict(line)) + b"\n"
+    await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 async def _answer(send: Send, said: Mapping[str, Any]) -> None:

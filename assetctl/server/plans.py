@@ -5,8 +5,11 @@ Documents of plans leave out what people need not see. Here every field stands, 
 
 from __future__ import annotations
 
+import os
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
 from types import UnionType
@@ -21,8 +24,15 @@ from assetctl.wire.hints import hints_of
 from assetctl.wire.reading import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from assetctl.catalog.jobs import Job
     from assetctl.registry import Registry
+    from assetctl.request import Request
+
+
+#: Seconds for which the same is said of a selection whose files have not changed.
+_FORESEEN = 60.0
 
 
 def plan_said(plan: Plan) -> dict[str, Any]:
@@ -118,3 +128,55 @@ def made_of(registry: Registry, job: Job) -> Sequence[int]:
         return registry.made(lines_of(job.id, job.request)) if job.kind == "generate" else []
     except (AssetctlError, KeyError, TypeError, ValueError):
         return []
+
+
+class Foresight:
+    """Says whether requests can work, to who asks for one after the other; whoever makes them looks for himself.
+
+    Args:
+        registry: The home.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[object, Any] = {}
+        self._files: dict[str, object] = {}
+        self._since = 0.0
+
+    def see(self, request: Request) -> None:
+        """See that a request can work. Files that have not changed are looked at once a minute.
+
+        Raises:
+            AssetctlError: It cannot; see `Registry.plan`.
+        """
+        now, files = time.monotonic(), list(self._files.items())
+        if now - self._since > _FORESEEN or any(_stamp(path) != stamp for path, stamp in files):
+            self._known, self._files, self._since = {}, {}, now
+        known, files_of = self._known, self._files
+        try:
+            plan, _ = self._registry.plan(request, known)
+        except AssetctlError:
+            plan, _ = self._registry.plan(request)  # what was refused may work by now
+        files_of |= {use.path: _stamp(use.path) for use in plan.uses}
+
+
+def _stamp(path: str) -> object:
+    """What changes where a file does."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - on the way of every job
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def clear_up(registry: Registry, jobs: Iterable[Job] | None = None) -> None:
+    """Take away what killed workers left in the home of claims of these jobs, or of all, that have ended.
+
+    It is no matter if that cannot be: the next server does so.
+    """
+    lines: list[dict[str, Any]] = []
+    with suppress(AssetctlError):
+        for job in registry.jobs.ended_before(2**63 - 1, 2**62) if jobs is None else jobs:
+            with suppress(KeyError, TypeError, ValueError):  # as above
+                lines += lines_of(job.id, job.request) if job.kind == "generate" else ()
+        registry.clear_claims(lines)

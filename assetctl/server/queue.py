@@ -1,4 +1,4 @@
-"""The queue: jobs in the catalog, handed one after the other to a worker, and what is told of them meanwhile."""
+"""The queue: jobs in the catalog, handed one after the other to workers, and what is told of them meanwhile."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from assetctl.catalog.jobs import ELSEWHERE, MOST_WARNINGS, ON_DEVICE
 from assetctl.errors import AssetctlError, StoppedError
-from assetctl.server.plans import made_of
+from assetctl.operations.make.queued import AtWork
+from assetctl.server.plans import Foresight, clear_up, made_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from assetctl.catalog.jobs import Job
     from assetctl.registry import Registry
+    from assetctl.request import Request
 
 #: Seconds between two looks for jobs that another process added, and between two tries to write what became of one.
 _LOOK = 0.5
@@ -34,8 +37,8 @@ _TIDYING = 100
 #: How often a job is tried: a worker that dies over it twice does so again.
 _TRIES = 2
 
-#: Warnings of a job that are kept for who asks later, and jobs of which they are.
-_WARNINGS, _WARNED = 20, 100
+#: Seconds that a command has to record what was painted for it, until its job ends without it.
+_RECORDING = 2.0
 
 #: Events that a slow listener may be behind; then it misses some.
 _BEHIND = 1000
@@ -76,7 +79,7 @@ class Progress:
     def total(self) -> int | None:
         """Bytes in all, where they are known."""
         totals = [total for _, total in self.files.values()]
-        return self.announced or (None if None in totals else sum(total or 0 for total in totals))
+        return self.announced or (None if None in totals else sum(total or 0 for total in totals) or None)
 
 
 class _End(NamedTuple):
@@ -88,9 +91,9 @@ class _End(NamedTuple):
 
 
 class Queue:
-    """Jobs of one home, and the worker that does them. Any thread may call it.
+    """Jobs of one home, and the workers that do them. Any thread may call it.
 
-    The worker is started with the first job, and again whenever it has ended.
+    There are two lanes: what makes pictures needs the device, and waits for nothing that is fetched meanwhile.
 
     Args:
         registry: The home.
@@ -102,18 +105,20 @@ class Queue:
     def __init__(self, registry: Registry, command: list[str] | None = None, patience: float = 15.0) -> None:
         self._registry, self._patience = registry, patience
         home = str(registry.settings.home)
-        self._command = command or [sys.executable, "-m", "assetctl.server.worker", home]
-        self._worker: subprocess.Popen[bytes] | None = None
+        command = command or [sys.executable, "-m", "assetctl.server.worker", home]
         self._changed = threading.Condition()
-        self._sending = threading.Lock()
         self._listeners: dict[int, list[Callable[[Mapping[str, Any]], None]]] = {}
-        self._warnings: dict[int, list[Mapping[str, Any]]] = {}  # for who listens late: some jobs end within moments
+        self._warnings: dict[int, list[Mapping[str, Any]]] = {}  # of jobs at work; the others' are in the catalog
         self._progress: dict[int, Progress] = {}
-        self._running: int | None = None
         self._cancelled: set[int] = set()
         self._watched: set[int] = set()
+        self._recorded: dict[int, int] = {}  # by commands that follow their job: of how many pictures they have told
         self._closing = False
-        self._thread = threading.Thread(target=self._serve, name="queue", daemon=True)
+        self._foresight = Foresight(registry)
+        self._lanes = [_Lane(command, kinds) for kinds in (ON_DEVICE, ELSEWHERE)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(lane,), name="lane", daemon=True) for lane in self._lanes
+        ]
 
     # what faces ask
 
@@ -124,22 +129,31 @@ class Queue:
             StorageError, CatalogError: The catalog cannot be written.
         """
         self._registry.jobs.resume()
+        clear_up(self._registry)
         self._tidy()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Stop the job at work, which waits again, and end the worker; whoever listens is told that it is over."""
+        """Stop the jobs at work, which wait again, and end the workers; whoever listens is told that it is over."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        worker = self._worker
-        if worker is not None:
-            with contextlib.suppress(OSError):
-                worker.kill()  # what is saved is found again, and what is not was no picture yet
+        for lane in self._lanes:
+            lane.kill()  # what is saved is found again, and what is not was no picture yet
         for number in list(self._listeners):
             self._publish(number, {"ended": "closing"})
-        if self._thread.is_alive():
-            self._thread.join(20)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(20)
+
+    def foresee(self, request: Request) -> None:
+        """See that a request can work, before it becomes a job.
+
+        Raises:
+            AssetctlError: It cannot.
+        """
+        self._foresight.see(request)
 
     def submit(self, kind: str, request: Mapping[str, Any], priority: int = 0) -> Job:
         """Have something done after what waits already."""
@@ -158,11 +172,8 @@ class Queue:
         job = self._registry.jobs.cancel(number, made_of(self._registry, job))
         if job.status == "running":
             self._cancelled.add(number)
-            if self._running == number:
-                self._send({"cancel": number})
-            patience = threading.Timer(self._patience, self._lose_patience, (number, self._worker))
-            patience.daemon = True
-            patience.start()
+            for lane in self._lanes:
+                lane.stop(number, self._patience)
         else:
             self._publish(number, {"ended": job.status})
         return job
@@ -180,15 +191,28 @@ class Queue:
 
     def watch(self, number: int) -> None:
         """Have previews made of a job from now on."""
-        if number not in self._watched and (number == self._running or number in self._listeners):
+        if number not in self._watched and (number in self.running or number in self._listeners):
             self._watched.add(number)
-            if number == self._running:
-                self._send({"previews": number})
+            for lane in self._lanes:
+                lane.send(number, previews=number)
 
     @property
-    def running(self) -> int | None:
-        """The number of the job at work."""
-        return self._running
+    def painting(self) -> int | None:
+        """The number of the job that makes pictures."""
+        return self._lanes[0].running
+
+    @property
+    def running(self) -> list[int]:
+        """Numbers of the jobs at work."""
+        return [number for lane in self._lanes if (number := lane.running) is not None]
+
+    def at_work(self) -> dict[int, AtWork]:
+        """How far the jobs at work are, by their numbers."""
+        return {number: self._at(number) for number in self.running}
+
+    def _at(self, number: int) -> AtWork:
+        at, warnings = self.progress(number), tuple(self._warnings.get(number, ()))
+        return AtWork(at.fraction, at.done, at.total, at.step, at.steps, at.picture, warnings)
 
     @contextmanager
     def listening(
@@ -197,11 +221,11 @@ class Queue:
         """Have `hear` called, in another thread, with all that happens to a job while the block runs.
 
         An `ended` says that it is worth a look at the job: it has ended, waits again, or the server is ending. Warnings
-        from before are told first.
+        from before are told first, of one at work.
         """
         with self._changed:
             for warning in self._warnings.get(number, ()):
-                hear(warning)
+                hear({"job": number, "event": warning})
             self._listeners.setdefault(number, []).append(hear)
         if previews:
             self.watch(number)
@@ -218,18 +242,38 @@ class Queue:
         with self._changed:  # which the thread waits for, before it begins a job
             job = self._registry.jobs.add(kind, request)
             self._listeners[job.id] = [hear]
+            self._recorded[job.id] = 0
             self._changed.notify_all()
         try:
             yield job
         finally:
             self._forget(job.id, hear)
+            with self._changed:
+                del self._recorded[job.id]
+                self._changed.notify_all()
+
+    def recorded(self, number: int, pictures: Sequence[int]) -> None:
+        """A command is done with one more of the pictures of its job: these are the numbers of all that it recorded."""
+        self._registry.jobs.made(number, pictures)
+        with self._changed:
+            if number in self._recorded:
+                self._recorded[number] += 1
+                self._changed.notify_all()
+
+    def _await_recorded(self, job: Job) -> None:
+        """Give a command the moment that it takes to record what was painted for it, so that the job ends with all."""
+        wanted = len(job.request.get("seeds", ()))
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closing or self._recorded.get(job.id, wanted) >= wanted, timeout=_RECORDING
+            )
 
     def _forget(self, number: int, hear: Callable[[Mapping[str, Any]], None]) -> None:
         with self._changed:
             self._listeners[number].remove(hear)
             if not self._listeners[number]:
                 del self._listeners[number]
-                if number != self._running:
+                if number not in self.running:
                     self._watched.discard(number)
 
     async def events(
@@ -245,14 +289,16 @@ class Queue:
         waiting: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_BEHIND)
 
         with self.listening(number, _into(waiting, loop, steps=steps), previews=previews):
-            is_news = True
+            is_news, heard = True, False
             while True:
                 if is_news:
                     job = await loop.run_in_executor(None, self._registry.jobs.get, number)
                     if job.has_ended:
-                        while not waiting.empty():
-                            if "ended" not in (event := waiting.get_nowait()):
-                                yield event
+                        rest = [event for event in _all_of(waiting) if "ended" not in event]
+                        if not heard and not any(map(_is_warning, rest)):  # who listens late
+                            rest = [{"job": number, "event": each} for each in job.warnings] + rest
+                        for event in rest:
+                            yield event
                         yield {"ended": job.status}
                         return
                     if self._closing:
@@ -264,6 +310,7 @@ class Queue:
                     continue
                 is_news = "ended" in event
                 if not is_news:
+                    heard = heard or _is_warning(event)
                     yield event
 
     async def ended(self, number: int, *, previews: bool = False) -> Job:
@@ -281,36 +328,39 @@ class Queue:
             pass
         return await asyncio.get_running_loop().run_in_executor(None, self._registry.jobs.get, number)
 
-    # what the thread does
+    # what the threads do
 
-    def _serve(self) -> None:
+    def _serve(self, lane: _Lane) -> None:
         while not self._closing:
             try:
-                job = self._registry.jobs.take()
+                job = self._registry.jobs.take(lane.kinds)
             except AssetctlError:  # the disk is full, or the catalog is busy: later, perhaps
                 job = None
             if job is not None:
-                self._work(job)
+                self._work(lane, job)
                 continue
             with self._changed:
                 if not self._closing:
                     self._changed.wait(_LOOK)
 
-    def _work(self, job: Job) -> None:
+    def _work(self, lane: _Lane, job: Job) -> None:
         self._progress[job.id] = Progress(pictures=len(job.request.get("seeds", ())))
         with self._changed:  # once whoever asked for it listens
-            self._running = job.id
+            lane.running = job.id
         try:
-            end = self._done(job)
+            end = self._done(lane, job)
             if end is None:
-                self._insist(lambda how: self._bury(job, how), self._mourn())
+                self._insist(lambda how: self._bury(job, how), lane.mourn())
             else:
-                self._insist(lambda end: self._registry.jobs.end(job.id, *end), end)
+                if end.status == "done" and job.kind == "paint":
+                    self._await_recorded(job)
+                self._insist(lambda end: self._end(job, end), end)
         finally:
-            self._running = None
+            lane.running = None
             self._cancelled.discard(job.id)
             self._watched.discard(job.id)
             self._progress.pop(job.id, None)
+            self._warnings.pop(job.id, None)
             self._publish(job.id, {"ended": True})
         if job.id % _TIDYING == 0:
             self._tidy()
@@ -332,17 +382,19 @@ class Queue:
             else:
                 return
 
-    def _done(self, job: Job) -> _End | None:
+    def _done(self, lane: _Lane, job: Job) -> _End | None:
         """Have a job done; `None` where the worker died over it."""
         try:
-            worker = self._living()
+            worker = lane.living()
         except OSError:
             return None
-        self._send({"job": job.id, "kind": job.kind, "request": dict(job.request)})
+        if self._closing:  # whoever closes may not have seen it
+            lane.kill()
+        lane.send(job.id, job=job.id, kind=job.kind, request=dict(job.request))
         if job.id in self._cancelled:  # before there was somebody to tell
-            self._send({"cancel": job.id})
+            lane.send(job.id, cancel=job.id)
         if job.id in self._watched:
-            self._send({"previews": job.id})
+            lane.send(job.id, previews=job.id)
         assert worker.stdout is not None  # noqa: S101 - it is a pipe
         for line in worker.stdout:
             if not line.endswith(b"\n"):  # its last word was cut short
@@ -357,58 +409,18 @@ class Queue:
             self._publish(job.id, said)
         return None
 
-    def _living(self) -> subprocess.Popen[bytes]:
-        """A worker: the one that is there, or a new one."""
-        if self._worker is None or self._worker.poll() is not None:
-            self._worker = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                start_new_session=True,  # a Ctrl-C at the terminal is for the server, which ends it
-            )
-            if self._closing:  # whoever closes may not have seen it
-                self._worker.kill()
-        return self._worker
-
-    def _mourn(self) -> str:
-        """Say how the worker ended, which is let go."""
-        worker, self._worker = self._worker, None
-        if worker is None:
-            return "cannot be started"
-        try:
-            code = worker.wait(2)
-        except subprocess.TimeoutExpired:  # it has closed its output, and would tell nothing any more
-            worker.kill()
-            code = worker.wait()
-        for pipe in (worker.stdin, worker.stdout):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-        return _how(code)
+    def _end(self, job: Job, end: _End) -> None:
+        self._registry.jobs.end(job.id, *end, self._warnings.get(job.id, ()))
 
     def _bury(self, job: Job, how: str) -> None:
         """A worker died over a job, which waits again, or has failed of that; one that was to stop has stopped."""
-        if job.id in self._cancelled:
-            self._registry.jobs.end(job.id, "cancelled", made_of(self._registry, job))
-        elif self._closing or job.attempts < _TRIES:
-            self._registry.jobs.put_back(counts=not self._closing)
-        else:
-            died = _died(f"The worker {how} over it, twice.")
-            self._registry.jobs.end(job.id, "failed", made_of(self._registry, job), died)
-
-    def _lose_patience(self, number: int, worker: subprocess.Popen[bytes] | None) -> None:
-        """Kill a worker that is still at a job which was cancelled."""
-        if self._running == number and worker is not None and worker is self._worker:
-            with contextlib.suppress(OSError):
-                worker.kill()
-
-    def _send(self, command: Mapping[str, Any]) -> None:
-        worker = self._worker
-        if worker is not None and worker.stdin is not None:
-            # it died, which whoever reads from it sees
-            with self._sending, contextlib.suppress(OSError, ValueError):
-                worker.stdin.write(orjson.dumps(dict(command)) + b"\n")
-                worker.stdin.flush()
+        if job.id not in self._cancelled and (self._closing or job.attempts < _TRIES):
+            self._registry.jobs.put_back(job.id, counts=not self._closing)
+            return
+        is_failed = job.id not in self._cancelled
+        error = _died(f"The worker {how} over it, twice.", job.kind) if is_failed else None
+        self._end(job, _End("failed" if is_failed else "cancelled", made_of(self._registry, job), error))
+        clear_up(self._registry, [job])
 
     def _note(self, number: int, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """How far a job is by now. A job's pictures are made one by one: told is the number of each in the job."""
@@ -436,12 +448,85 @@ class Queue:
     def _publish(self, number: int, event: Mapping[str, Any]) -> None:
         with self._changed:
             listeners = list(self._listeners.get(number, ()))
-            if event.get("event", {}).get("event") == "warned":
-                self._warnings[number] = [*self._warnings.get(number, ()), event][-_WARNINGS:]
-                while len(self._warnings) > _WARNED:
-                    del self._warnings[next(iter(self._warnings))]
+            if _is_warning(event):
+                self._warnings[number] = [*self._warnings.get(number, ()), event["event"]][-MOST_WARNINGS:]
         for hear in listeners:
             hear(event)
+
+
+class _Lane:
+    """Jobs of some kinds, done one after the other by a worker of their own.
+
+    The worker is started with the first job, and again whenever it has ended.
+
+    Args:
+        command: What starts a worker.
+        kinds: Of its jobs.
+    """
+
+    def __init__(self, command: Sequence[str], kinds: Sequence[str]) -> None:
+        self._command, self.kinds = command, kinds
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._sending = threading.Lock()
+        self.running: int | None = None
+
+    def living(self) -> subprocess.Popen[bytes]:
+        """A worker: the one that is there, or a new one."""
+        if self._worker is None or self._worker.poll() is not None:
+            self._worker = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # a Ctrl-C at the terminal is for the server, which ends it
+            )
+        return self._worker
+
+    def send(self, number: int, **command: object) -> None:
+        """Tell the worker something of a job, if it is the one at work."""
+        worker = self._worker
+        if self.running == number and worker is not None and worker.stdin is not None:
+            # it died, which whoever reads from it sees
+            with self._sending, contextlib.suppress(OSError, ValueError):
+                worker.stdin.write(orjson.dumps(command) + b"\n")
+                worker.stdin.flush()
+
+    def stop(self, number: int, patience: float) -> None:
+        """Have a job end, if it is the one at work; its worker is killed where it has not in so many seconds."""
+        self.send(number, cancel=number)
+        timer = threading.Timer(patience, self.kill, (number,))
+        timer.daemon = True
+        timer.start()
+
+    def kill(self, number: int | None = None) -> None:
+        """End the worker, wherever it is; or only if it is at this job."""
+        worker = self._worker
+        if worker is not None and number in (None, self.running):
+            with contextlib.suppress(OSError):
+                worker.kill()
+
+    def mourn(self) -> str:
+        """Say how the worker ended, which is let go."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return "cannot be started"
+        try:
+            code = worker.wait(2)
+        except subprocess.TimeoutExpired:  # it has closed its output, and would tell nothing any more
+            worker.kill()
+            code = worker.wait()
+        for pipe in (worker.stdin, worker.stdout):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+        return _how(code)
+
+
+def _is_warning(event: Mapping[str, Any]) -> bool:
+    return bool(event.get("event", {}).get("event") == "warned")
+
+
+def _all_of(waiting: asyncio.Queue[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [waiting.get_nowait() for _ in range(waiting.qsize())]
 
 
 def _into(
@@ -473,5 +558,7 @@ def _how(code: int) -> str:
     return f"was killed ({name})" + (", as happens where memory is short," if name == "SIGKILL" else "")
 
 
-def _died(message: str) -> dict[str, Any]:
+def _died(message: str, kind: str) -> dict[str, Any]:
+    if kind == "pull":
+        return {"code": "internal", "message": message, "hint": "Ask for it once more: what came is kept."}
     return {"code": "generation_failed", "message": message, "hint": "Ask for a smaller picture, or free some memory."}

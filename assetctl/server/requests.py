@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from assetctl.errors import UsageError
-from assetctl.options import LARGEST_SEED, MAX_SEED, OPTIONS, RANDOM
+from assetctl.options import LARGEST_SEED, MAX_SEED, OPTIONS, RANDOM, parse_sides, together
 from assetctl.request import MAX_COUNT, Request, Use
 from assetctl.server.endpoints import FLAG, LONGEST, NAME, NUMBER, PROMPT, TEXT, WHOLE
 
@@ -95,6 +96,35 @@ def _seeds(asked: int | list[int] | None, count: int | None) -> list[int]:
     first = secrets.randbelow(MAX_SEED - MAX_COUNT) if asked in (None, RANDOM) else asked
     most = MAX_SEED if first <= MAX_SEED else LARGEST_SEED
     return [(first + each) % (most + 1) for each in range(number)]
+
+
+def fields_of(typed: str) -> dict[str, Any] | None:
+    """The fields of a body that flags with their values are; `None` where they are of no picture."""
+    fields: dict[str, Any] = {}
+    try:
+        words = iter(shlex.split(typed))
+        for word in words:
+            flag, said, value = word.partition("=")
+            options = together("flag").get(flag)
+            if flag == "--no-auto-embeddings" or (options and options[0].type is bool):
+                fields |= {"auto_embeddings": False} if options is None else {options[0].name: True}
+                continue
+            value = value if said else next(words)
+            if flag == "--lora":
+                use = Use.parse("lora", value)
+                fields.setdefault("loras", {})[use.reference] = use.weight
+            elif flag == "--embedding":
+                fields.setdefault("textual_inversions", {})[value] = None
+            elif options is not None:
+                fields |= parse_sides(options, value) if len(options) > 1 else {options[0].name: options[0].type(value)}
+            else:
+                fields[_TEXTS[flag]] = value
+    except (KeyError, StopIteration, ValueError, UsageError):
+        return None
+    return fields
+
+
+_TEXTS = {"--checkpoint": "checkpoint", "--vae": "vae", "--negative": "negative_prompt", "--prompt": "prompt"}
 
 
 def request_of(body: Mapping[str, Any]) -> Request:

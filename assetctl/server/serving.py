@@ -357,9 +357,9 @@ def _answer(
     from assetctl.server.openai import OpenAI  # noqa: PLC0415 - likewise
     from assetctl.server.own import OWN  # noqa: PLC0415 - likewise
     from assetctl.server.owner import Owner  # noqa: PLC0415 - likewise
-    from assetctl.server.page import page_routes  # noqa: PLC0415 - likewise
+    from assetctl.server.page import page_face, page_routes  # noqa: PLC0415 - likewise
 
-    app = make_app(registry, queue, [OWN, A1111(), OpenAI(manifest)], access, page_routes(registry, queue))
+    app = make_app(registry, queue, [OWN, A1111(), OpenAI(manifest), page_face()], access, page_routes(registry, queue))
 
     def end(sig: int = signal.SIGTERM, frame: FrameType | None = None) -> None:  # noqa: ARG001 - as uvicorn names them
         server.force_exit = server.should_exit  # whoever asks twice is in a hurry

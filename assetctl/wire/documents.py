@@ -70,10 +70,13 @@ SHAPES = {
     "operations.make.grid.GridResult": Shape(without=("title",)),
     "operations.make.history.Remade": Shape(("generation",), {"record": "generation.record"}),
     "operations.make.inspect_picture.PictureDetails": Shape(
-        ("file",), {"parameters": "parameters", "software": "parameters.software", "record": "parameters.record"},
+        ("file",), {
+            "parameters": "parameters", "software": "parameters.software", "record": "parameters.record",
+            "silence": "silence",
+        },
         without=("unhashed",),
     ),
-    "operations.make.inspect_picture.ResolvedAsset": Shape(("used",), {"asset": "asset.name"}),
+    "operations.make.inspect_picture.ResolvedAsset": Shape(("used",), {"asset": "asset.name", "verdict": "verdict"}),
     "operations.make.reproduce.Reproduced": Shape(("reproduction", "result")),
     "operations.make.reproduce.Reproduction": Shape(
         keys={"original": "original.path", "original_is_there": "original.is_there"}, without=("plan", "report")

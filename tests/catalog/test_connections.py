@@ -360,7 +360,9 @@ def _live_in_threads(path: Path, name: str, seconds: float, told: multiprocessin
         told.put(([traceback.format_exc()], {}, {}, []))
 
 
-@pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seconds", [1, pytest.param(15, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.long)]
+)
 def test_eight_threads_and_eight_processes_at_once_lose_nothing(tmp_path, seconds):
     path = tmp_path / "catalog.db"
     Catalog(path).close()

@@ -135,13 +135,17 @@ def test_pictures_outlive_their_assets(assetctl, made):
     assert assetctl("history", "--with", "nobody").code == 3
 
 
-def test_one_picture_comes_with_the_command_line_that_makes_it_again(assetctl, made):
+def test_one_picture_comes_with_the_command_line_that_makes_it_again(assetctl, made, home):
     data = assetctl("history", "2", "--json").data
     assert data["command"] == [
-        "assetctl", "generate", "--lora", "whiskers:0.7", "--negative", "bad", "--steps", "20",
+        "assetctl", "--home", str(home), "generate", "--lora", "whiskers:0.7", "--negative", "bad", "--steps", "20",
         "--cfg", "7.5", "--sampler", "Euler a", "--seed", "2", "--size", "512x768",
             "--flavour", "legacy", "--", "a Cat on a sofa",
     ]  # fmt: skip
+    assert data["request"] == {
+        "prompt": "a Cat on a sofa", "negative_prompt": "bad", "loras": {"whiskers": 0.7}, "steps": 20,
+        "cfg_scale": 7.5, "sampler": "Euler a", "seed": 2, "width": 512, "height": 768, "flavour": "legacy",
+    }  # fmt: skip
     assert data["record"]["environment"] == {"threads": "2"}
     assert shlex.join(data["command"]) in assetctl("history", "2").out
 
@@ -201,7 +205,7 @@ def test_a_prompt_of_spaces_takes_no_time(home, assetctl, made):
     with Registry.open(home) as registry:
         generation = registry.generation(1)
     start = time.perf_counter()
-    command_line(generation)
+    command_line(generation, home)
     assert time.perf_counter() - start < 1
 
 

@@ -141,7 +141,7 @@ def test_an_embedding_that_the_prompt_called_is_kept_with_its_word(assetctl, mad
     assetctl("edit", "photo", "--kind", "embedding", "--family", "sd1")
     assert verdict(assetctl("reproduce", found, "--json")) == "identical"
     command = assetctl("history", number, "--json").data["command"]
-    assert command[:3] == ["assetctl", "generate", "--no-auto-embeddings"]
+    assert command[3:5] == ["generate", "--no-auto-embeddings"]
 
 
 def test_other_surroundings_are_told_before_and_the_difference_after(assetctl, made, home, tmp_path):
@@ -369,7 +369,7 @@ def test_a_picture_says_whose_it_is_and_where_its_noise_is_from(assetctl, made, 
 def test_the_words_of_the_history_ask_for_the_same_picture(assetctl, made, home, asked):
     small = ("generate", "a cat", "--steps", "1", "--size", "64x64", "--seed", "3", *asked)
     (image,) = assetctl(*small, "--json").data["images"]
-    words = assetctl("history", image["number"], "--json").data["command"][1:]
+    words = assetctl("history", image["number"], "--json").data["command"][3:]
     plans = [assetctl(each[0], "--json", "--dry-run", *each[1:]).data["plan"] for each in (small, words)]
     assert plans[0] == plans[1]
     assert ("--noise" in words, "--eta" in words) == ("--noise" in asked, "--eta" in asked)
@@ -386,7 +386,7 @@ def test_a_distilled_checkpoint_is_asked_for_its_own_levels_unless_another_is_na
         data = assetctl(*small, *asked, "--json").data
         plan = assetctl(*small, *asked, "--dry-run", "--json").data["plan"]
         assert (plan["sampler"], plan["scheduler"], plan["steps"]) == meant
-        words = assetctl("history", data["images"][0]["number"], "--json").data["command"][1:]
+        words = assetctl("history", data["images"][0]["number"], "--json").data["command"][3:]
         assert assetctl(words[0], "--json", "--dry-run", *words[1:]).data["plan"] == plan
 
 

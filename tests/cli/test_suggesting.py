@@ -52,8 +52,8 @@ def hints(assetctl, rule, *arguments):
 
 def test_a_lora_of_another_family_names_the_one_most_like_it_and_the_checkpoint_that_all_fit(assetctl, filled):
     (hint,) = hints(assetctl, "family", "photo", "cat-whiskers-xl")
-    assert "cat-whiskers in your catalog fits: --lora cat-whiskers." in hint
-    assert "All of them fit photo-xl: --checkpoint photo-xl." in hint
+    assert "cat-whiskers in your catalog fits: `--lora cat-whiskers`." in hint
+    assert "All of them fit photo-xl: `--checkpoint photo-xl`." in hint
 
 
 def test_only_what_is_really_there_is_named(assetctl, filled):
@@ -78,7 +78,7 @@ def test_what_is_named_was_asked_the_same_rules(assetctl, filled):
     broken_lora(filled / "cat-ears-too.safetensors")
     assetctl("import", filled)
     (hint,) = hints(assetctl, "coverage", "photo", "cat-ears")
-    assert "cat-whiskers in your catalog fits: --lora cat-whiskers." in hint
+    assert "cat-whiskers in your catalog fits: `--lora cat-whiskers`." in hint
     for name in ("cat-whiskers", "alpine-hut"):
         assetctl("rm", name, "--yes")
     (hint,) = hints(assetctl, "coverage", "photo", "cat-ears")
@@ -95,7 +95,7 @@ def test_an_embedding_of_another_width_names_one_of_the_right_width(assetctl, fi
     write_safetensors(filled / "soft-xl.safetensors", {"clip_l": (1, 768), "clip_g": (1, 1280)})
     assetctl("import", filled)
     (hint,) = hints(assetctl, "embedding_width", "photo-xl", "soft")
-    assert "soft-xl in your catalog fits: --embedding soft-xl." in hint
+    assert "soft-xl in your catalog fits: `--embedding soft-xl`." in hint
 
 
 def test_what_replaces_an_unknown_licence_has_a_known_one(assetctl, filled):
@@ -117,7 +117,7 @@ def test_what_generate_does_not_apply_is_not_named(assetctl, filled):
     assetctl("edit", "cat-whiskers-xl-1", "--family", "sd1")
     for rule, name in (("family", "cat-whiskers-xl"), ("method", "cat-whiskers-xl-0")):
         (hint,) = hints(assetctl, rule, "photo", name)
-        assert "--lora cat-whiskers." in hint
+        assert "`--lora cat-whiskers`." in hint
 
 
 def test_a_checkpoint_that_all_would_fit_is_of_the_family_and_has_their_modules(assetctl, filled):

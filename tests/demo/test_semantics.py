@@ -40,11 +40,15 @@ PARTS = ("samplers", "style LoRA", "prompts", "weights", "subject LoRA", "prompt
 LEAST = {"embeddings": 8}
 
 
+#: Parts whose many prompts are asked for before each change; those of the others, with all that takes long.
+OFTEN = ("prompts", "subject LoRA")
+
+
 @pytest.mark.parametrize(
     ("part", "prompts"),
     [
         *((part, 3) for part in PARTS),
-        *(pytest.param(part, 64, marks=pytest.mark.long if part == "samplers" else pytest.mark.slow) for part in PARTS),
+        *(pytest.param(part, 64, marks=pytest.mark.slow if part in OFTEN else pytest.mark.long) for part in PARTS),
     ],
 )
 def test_every_promise_is_kept_on_enough_prompts_and_not_with_its_feature_switched_off(evaluate, studio, part, prompts):

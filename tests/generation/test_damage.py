@@ -145,14 +145,11 @@ def compare(models: Models, family: str, every: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_refused_is_what_diffusers_would_not_load(models: Models, family: str):
-    assert list(compare(models, family, 29)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-def test_of_all_tensors_what_is_refused_is_what_diffusers_would_not_load(models: Models, family: str):
-    assert list(compare(models, family, 1)) == []
+@pytest.mark.parametrize(
+    "every", [29, pytest.param(5, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)]
+)
+def test_what_is_refused_is_what_diffusers_would_not_load(models: Models, family: str, every: int):
+    assert list(compare(models, family, every)) == []
 
 
 # Several text encoders, and what is in doubt.

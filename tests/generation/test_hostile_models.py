@@ -23,7 +23,7 @@ from assetctl.generation.bounds import check_lora
 from assetctl.generation.configuration import unet_config
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, copy_tokenizer, hand_over, hand_over_vae
-from assetctl.identify.folder import identify_diffusers
+from assetctl.identify.identification import identify_diffusers
 from assetctl.run import Run
 
 if TYPE_CHECKING:

@@ -124,7 +124,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "count", [5, pytest.param(60, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.long)]
+    "count", [5, pytest.param(25, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.long)]
 )
 def test_a_picture_after_any_changes_is_the_one_of_a_new_backend(demo: Demo, count: int):
     chance, backend, asked = random.Random(count), DiffusersBackend(2**30), {}

@@ -73,10 +73,10 @@ def test_few_steps_are_enough_for_every_sampler(flavour: str):
     few_steps(flavour, FEW)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["a1111", "comfyui"])
-def test_few_steps_are_enough_for_every_sampler_and_schedule(flavour: str):
-    few_steps(flavour, [each.name for each in listing().schedules if each.name not in FEW])
+@pytest.mark.parametrize("every", [pytest.param(4, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+def test_few_steps_are_enough_for_every_sampler_and_schedule(flavour: str, every: int):
+    few_steps(flavour, [each.name for each in listing().schedules if each.name not in FEW][::every])
 
 
 def test_steps_are_aligned_as_each_program_has_them():

@@ -105,14 +105,18 @@ def table() -> dict[str, Tensors]:
     return {entry["id"]: long(entry["tensors"]) for entry in entries}
 
 
-def test_no_part_of_a_network_is_taken_for_another_familys():
-    assert [fault for name, tensors in table().items() for fault in wrong(name, tensors, each=False)] == []
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_no_part_of_a_network_is_taken_for_another_familys(every):
+    some = list(table().items())[::every]
+    assert [fault for name, tensors in some for fault in wrong(name, tensors, each=False)] == []
 
 
-@pytest.mark.slow
-def test_no_part_of_any_network_of_the_installed_diffusers_is():
+@pytest.mark.parametrize(
+    "each", [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.long)]
+)
+def test_no_part_of_any_network_of_the_installed_diffusers_is(each):
     pytest.importorskip("diffusers")
-    assert [fault for name, tensors in networks().items() for fault in wrong(name, tensors, each=True)] == []
+    assert [fault for name, tensors in networks().items() for fault in wrong(name, tensors, each=each)] == []
 
 
 @cache

@@ -136,9 +136,11 @@ def test_mutated_infotexts(count: int):
         check(parse_infotext(mutated_text(noise, INFOTEXT)))
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [200, pytest.param(1000, marks=pytest.mark.slow), pytest.param(4000, marks=pytest.mark.long)]
+)
 def test_mutated_descriptions(count: int):
-    noise = random.Random(count)
+    noise = random.Random(4000)
     for number in range(count):
         texts = {}
         for name, value in {
@@ -153,7 +155,9 @@ def test_mutated_descriptions(count: int):
             read_texts(chosen)
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [100, pytest.param(600, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_mutated_pictures(tmp_path: Path, suffix: str, count: int):
     noise = random.Random(suffix)

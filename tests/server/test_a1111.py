@@ -362,15 +362,15 @@ def test_nobody_waits_for_pictures_of_who_has_hung_up(slow):
     head = "POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", slow.port)) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        until(lambda: slow.queue.running)
-        number = slow.queue.running
+        until(lambda: slow.queue.painting)
+        number = slow.queue.painting
     assert until(lambda: slow.registry.jobs.get(number).has_ended)
     assert slow.registry.jobs.get(number).status == "cancelled"
 
 
 def test_others_jobs_are_not_interrupted(slow):
     number = slow.post("/v1/generate", {"prompt": "a cat", "checkpoint": "dawn", "seed": 1}).data["id"]
-    until(lambda: slow.queue.running == number)
+    until(lambda: slow.queue.painting == number)
     slow.post("/sdapi/v1/interrupt", {})
     assert slow.get("/sdapi/v1/progress").document["progress"] > 0
     assert slow.registry.jobs.get(number).status == "running"

@@ -36,7 +36,7 @@ CHANGED = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
 TAGS = ("lora", "text-to-image")
 
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 800}
-PATHS = ("/", "/assets/{asset}", "/combine?lora={asset}", "/history", "/jobs", "/pull", "/assets/nobody")
+PATHS = ("/", "/assets/{asset}", "/combine?lora={asset}", "/history", "/jobs", "/pull", "/assets/nobody", "/pictures/1")
 
 #: What is wrong with a page, as axe and its kin look for it.
 LOOK = (Path(__file__).parent / "accessible.js").read_text().partition("\n")[2]
@@ -136,6 +136,55 @@ def test_everybody_can_read_every_page(server, browser, scheme, size, tmp_path):
                     summary.click()
             tab.wait_for_load_state("networkidle")
             assert tab.evaluate(LOOK) == [], path
+        tab.goto(f"{server.url}/docs")
+        tab.evaluate("() => { for (const each of document.querySelectorAll('details')) each.open = true; }")
+        assert tab.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+THEIRS = infotext(
+    "a red circle <lora:nolora:0.7>", "bad", Steps="3", Sampler="Euler", Seed=str(2**64 - 1), Size="96x96",
+    Model="dawn", **{"Model hash": "ffffffffff", "Hires upscale": "2"},
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["pasted", "dropped"])
+def test_what_a_picture_of_another_program_says_is_filled_in_and_what_is_lost_stays_in_sight(
+    server, browser, tmp_path, how
+):
+    with opened(browser, server.url, viewport=PHONE) as tab:
+        if how == "pasted":
+            tab.goto(f"{server.url}/combine")
+            tab.fill("#prompt", THEIRS)
+            tab.click("[data-read]")
+        else:
+            tab.goto(f"{server.url}/history")
+            tab.set_input_files("#dropped", write_png(tmp_path / "theirs.png", parameters=THEIRS))
+            tab.click("[data-start]")
+        playwright.expect(tab.locator("#option-steps")).to_have_value("3")
+        asked = [tab.input_value(f"#{name}") for name in ("prompt", "negative", "option-seed", "option-width")]
+        assert asked == ["a red circle <lora:nolora:0.7>", "bad", str(2**64 - 1), "96"]
+        assert tab.locator("#chosen-checkpoint .name").inner_text() == "dawn"
+        for said in ("An asset is missing: the lora 'nolora'.", "Not carried over: Hires upscale.", "other bytes"):
+            assert said in tab.inner_text("#origin")
+        tab.wait_for_selector("#findings .finding.error >> text=nolora")
+        assert tab.evaluate(LOOK) == []
+        tab.fill("#option-steps", "4")
+        assert not tab.locator("#told-of").is_visible()
+        tab.click("#origin summary")
+        assert tab.locator("#told-of").is_visible()
+        tab.click("#dismiss")
+        assert not tab.locator("#origin").is_visible()
+
+
+@pytest.mark.slow
+def test_a_phone_keeps_the_button_at_hand(server, browser):
+    with opened(browser, server.url, viewport=PHONE) as tab:
+        tab.goto(f"{server.url}/combine")
+        for place in (0, 1e6):
+            tab.evaluate("place => scrollTo(0, place)", place)
+            box = tab.locator("#generate").bounding_box()
+            assert 0 <= box["y"] <= PHONE["height"] - box["height"]
 
 
 @pytest.mark.slow
@@ -403,7 +452,7 @@ def again_and_dropped(tab, url, made, folder):
     write_png(folder / "theirs.png", parameters=text)
     tab.goto(f"{url}/history")
     tab.set_input_files("#dropped", folder / "theirs.png")
-    tab.wait_for_selector("#told-of >> text=here, as demo-checkpoint")
+    tab.wait_for_selector("#told-of >> text=here, demo-checkpoint, by its AutoV2")
     assert "a red circle" in tab.inner_text("#told-of")
     tab.click("button >> text=Make one like it")
     tab.wait_for_selector(".finding.good")
@@ -418,8 +467,8 @@ def again_and_dropped(tab, url, made, folder):
     tab.set_input_files("#dropped", folder / "others.png")
     tab.wait_for_selector("#told-of >> text=same name, other bytes: demo-checkpoint is not this file")
     told = tab.inner_text("#told-of")
-    assert "not here" in told.partition("nolora")[2]
-    assert "may be another picture" in told
+    assert "An asset is missing: the lora 'nolora'." in told
+    assert "It will be another picture, and of another size" in told
     assert "Hires upscale: 2" in told
     tab.click("button >> text=Make one like it")
     tab.wait_for_selector(".finding.error >> text=nolora")

@@ -202,7 +202,7 @@ def test_a_job_that_somebody_cancels_is_an_error(slow):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    while (number := slow.queue.running) is None:
+    while (number := slow.queue.painting) is None:
         time.sleep(0.01)
     slow.queue.cancel(number)
     asking.join(20)

@@ -375,7 +375,9 @@ def test_pictures_are_listed_in_pages_and_told_how_to_make_again(server):
     assert server.get("/v1/pictures?with=whiskers&limit=1").data[0]["number"] == number
     assert server.get("/v1/pictures?prompt=striped").data[0]["number"] == number
     reply = server.get(f"/v1/pictures/{number}")
-    assert reply.data["command"][:2] == ["assetctl", "generate"]
+    assert reply.data["command"][:4] == ["assetctl", "--home", str(server.registry.settings.home), "generate"]
+    again = server.post("/v1/generate?wait=true", reply.data["request"]).data["images"][0]
+    assert again["sha256"] == job["images"][0]["sha256"]
     numbers, path = [], "/v1/pictures?limit=2"
     while path is not None:
         reply = server.get(path)

@@ -16,7 +16,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
-from written_pictures import HOSTILES, near, picture
+from written_pictures import HOSTILES, infotext, near, picture, write_png
 
 from assetctl import Registry
 from assetctl.operations.library.edit import Changes
@@ -161,9 +161,27 @@ def test_pages_follow_each_other(server, monkeypatch):
     assert seen == [f"/assets/{quote(name, safe='')}" for name in ("50% & more #1", "other", "whiskers")]
 
 
+def test_a_search_within_a_tag_is_paged_and_counted(server, monkeypatch):
+    from assetctl.server import page
+
+    monkeypatch.setattr(page, "_CARDS", 1)
+    for name in ("whiskers", "other"):
+        server.registry.edit(name, Changes(add_tags=("paged",), notes="plainly"))
+    server.registry.edit("50% & more #1", Changes(notes="plainly"))
+    seen, path = [], "/?q=plainly&tag=paged"
+    while path:
+        found = read(server.get(path))
+        seen += [each["href"] for tag, each in found.tags if tag == "a" and "/assets/" in each["href"]]
+        assert "2 assets" in found.text
+        assert ("input", "paged") in [(tag, each.get("value")) for tag, each in found.tags]
+        path = next((each["href"] for tag, each in found.tags if tag == "a" and "offset=" in each["href"]), None)
+    assert sorted(seen) == ["/assets/other", "/assets/whiskers"]
+    assert {each["name"] for each in server.get("/v1/assets?q=plainly&tag=paged").data} == {"whiskers", "other"}
+
+
 def test_unknown_pages_and_assets_are_said_so(server):
     reply = server.get("/assets/%3Cb%3E%60nobody%60")
-    assert (reply.status, b"<code>assetctl list</code>" in reply.body, b"<b>" in reply.body) == (404, True, False)
+    assert (reply.status, b'<a href="/">Your library</a>' in reply.body, b"<b>" in reply.body) == (404, True, False)
     assert server.get("/page/files/..%2f__init__.py").status == 404
     assert server.get("/page/files/nothing").status == 404
     assert server.get("/page/choose?kind=nonsense").status == 400
@@ -212,7 +230,7 @@ ASKED = {
 
 
 def pasted(server, asked, of="generate"):
-    reply = server.post(f"/page/said?of={of}", asked)
+    reply = server.post(f"/page/said/{of}", asked)
     assert reply.status == 200, reply.body
     texts = reply.body.decode().split("<code id=")[1:]
     return [Read(each.partition(">")[2].partition("</code>")[0]).text for each in texts]
@@ -289,18 +307,127 @@ def test_a_check_is_said_elsewhere(server, tmp_path):
 
 
 def test_a_token_is_named_and_not_told(server):
-    reply = server.post("/page/said", {"prompt": "x"}, headers={"Authorization": "Bearer sesame"})
+    reply = server.post("/page/said/generate", {"prompt": "x"}, headers={"Authorization": "Bearer sesame"})
     assert b"sesame" not in reply.body
     assert reply.body.count(b"ASSETCTL_TOKEN") == 3
 
 
 def test_a_request_that_makes_no_sense_is_said_so(server):
-    assert server.post("/page/said", {"nonsense": 1}).status == 400
+    assert server.post("/page/said/generate", {"nonsense": 1}).status == 400
 
 
 @pytest.mark.parametrize("number", ["99999999999999999999", "9" * 300, "0"])
 def test_a_picture_of_no_number_is_none(server, number):
     assert server.get(f"/page/thumbnails/pictures/{number}").headers["content-type"] == "image/svg+xml"
+
+
+# what is found of a selection, in the words of who asks
+
+
+def test_findings_are_in_the_words_of_who_asks(server):
+    asked = {"checkpoint": "dawn", "loras": {"whiskers": 0}, "prompt": "x"}
+    hints = {each["rule"]: each["hint"] for each in server.post("/v1/check", asked).data["findings"]}
+    assert hints["zero_weight"].startswith('Give it another: `"loras": {"whiskers": 0.8}`')
+    page = Read(server.post("/page/check", asked).body.decode())
+    assert "Give it another: LoRA whiskers at 0.8" in page.text
+    assert "This selection fits." in page.text
+    wrong = asked | {"steps": 3, "start_step": 9, "flavour": "comfyui"}
+    assert "start_step 9 is behind the last step" in server.post("/v1/generate", wrong).error["message"]
+    assert "Start at step 9 is behind the last step" in server.post("/page/generate", wrong).error["message"]
+    assert "Start at step 9 is behind the last step" in Read(server.post("/page/check", wrong).body.decode()).text
+    assert "Choose a checkpoint." in Read(server.post("/page/check", {"prompt": "x"}).body.decode()).text
+
+
+@pytest.mark.parametrize(
+    ("said", "fields", "plain"),
+    [
+        ("Try `--steps 4 --cfg 1.5`.", 'Try `"steps": 4, "cfg_scale": 1.5`.', "Try Steps 4, CFG scale 1.5."),
+        ("`--negative 'a, b'`", '`"negative_prompt": "a, b"`', "negative prompt: a, b"),
+        ("Leave --scheduler out", "Leave scheduler out", "Leave Schedule type out"),
+        ("`--size 64x72`", '`"width": 64, "height": 72`', "Width 64, Height 72"),
+        ("`--embedding x --vae y`", '`"textual_inversions": {"x": null}, "vae": "y"`', "embedding x, VAE y"),
+        ("`assetctl list --fits x`, or --nothing", *["`assetctl list --fits x`, or --nothing"] * 2),
+        ("an odd ` and --cfg", "an odd ` and cfg_scale", "an odd ` and CFG scale"),
+    ],
+)
+def test_flags_are_fields_or_words(said, fields, plain):
+    from assetctl.server.face import FIELDS
+    from assetctl.server.page.rendering import PLAIN
+
+    assert (FIELDS(said), PLAIN(said)) == (fields, plain)
+    record = {"parameters": {"message": "--cfg"}, "findings": [{"message": "--cfg", "assets": ["--cfg"]}]}
+    assert FIELDS.within(record) == record | {"findings": [{"message": "cfg_scale", "assets": ["--cfg"]}]}
+
+
+# pictures of other programs
+
+THEIRS = infotext(
+    "a red circle <lora:nolora:0.7> <lora:whiskers:0.5>", "bad", Steps="3", Sampler="Euler", Seed=str(2**64 - 1),
+    Size="96x96", Model="dawn", **{"Model hash": "ffffffffff", "Hires upscale": "2", "Version": "f2.0.1v1.10.1"},
+)  # fmt: skip
+
+
+def test_a_picture_is_told_alike_everywhere(server, tmp_path, capsys):
+    from assetctl.cli.main import run
+
+    path = write_png(tmp_path / "theirs.png", parameters=THEIRS)
+    found = server.post("/v1/pictures/inspect?filename=theirs.png", path.read_bytes()).data
+    told = found["outlook"]
+    assert told["likeness"] is None
+    assert told["error"]["message"] == "An asset is missing: the lora 'nolora'."
+    assert [each.split()[0] for each in told["remarks"]] == ["It", "Version", "Not", "The"]
+    assert told["request"] == {
+        "prompt": "a red circle <lora:nolora:0.7>", "negative_prompt": "bad", "checkpoint": "dawn",
+        "loras": {"whiskers": 0.5}, "steps": 3, "cfg_scale": 7.0, "sampler": "Euler", "seed": 2**64 - 1, "width": 96,
+        "height": 96, "flavour": "a1111", "scheduler": "Uniform",
+    }  # fmt: skip
+    assert [each["verdict"] for each in found["assets"] if each["name"] == "nolora"] == ["missing"]
+    assert run(["--home", str(server.registry.settings.home), "inspect", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["outlook"] == told
+    read = server.post("/v1/pictures/read", {"text": THEIRS}).data
+    assert (read["outlook"], read["parameters"]) == (told, found["parameters"])
+    for reply in (
+        server.post("/page/inspect?filename=theirs.png", path.read_bytes()),
+        server.post("/page/read", {"text": THEIRS}),
+    ):
+        page = Read(reply.body.decode())
+        assert all(each in page.text for each in (told["verdict"], *told["remarks"]))
+        start = next(json.loads(each["data-start"]) for _, each in page.tags if "data-start" in each)
+        assert start == told["request"] | {"seed": str(2**64 - 1)}
+
+
+def test_what_says_nothing_is_said_so(server, tmp_path):
+    path = write_png(tmp_path / "plain.png")
+    found = server.post("/v1/pictures/inspect", path.read_bytes()).data
+    assert (found["silence"], found["outlook"]) == ("It does not say how it was made.", None)
+    assert (
+        "It does not say how it was made." in Read(server.post("/page/inspect", path.read_bytes()).body.decode()).text
+    )
+    assert server.post("/page/inspect", b"x" * 100).error["code"] == "file_error"
+
+
+def test_a_pasted_text_is_offered_to_be_read(server):
+    pasted, typed = (
+        server.post("/page/check", {"prompt": prompt, "checkpoint": "dawn"}).body for prompt in (THEIRS, "a cat")
+    )
+    assert b'data-read="prompt"' in pasted
+    assert b"data-read" not in typed
+
+
+def test_a_picture_has_a_page(server):
+    job = server.post("/v1/generate?wait=true", {"prompt": WORDS, "checkpoint": "dawn", "loras": {"whiskers": 0.5}})
+    number = job.data["images"][0]["number"]
+    found = read(server.get(f"/pictures/{number}"))
+    links = [each.get("href") for tag, each in found.tags if tag == "a"]
+    assert {f"/combine?from={number}", f"/v1/pictures/{number}/file", "/assets/dawn", "/assets/whiskers"} <= {*links}
+    remade, told = (server.get(f"/v1/pictures/{number}{more}").data for more in ("", "/outlook"))
+    assert told["request"] == remade["request"]
+    assert told["verdict"] in found.text
+    assert shlex.join(remade["command"]) in found.text
+    assert WORDS in found.text
+    for path in ("/history", "/jobs", "/assets/whiskers"):
+        assert f'href="/pictures/{number}"'.encode() in server.get(path).body, path
+    assert server.get("/pictures/99999").status == 404
 
 
 # previews
@@ -416,6 +543,10 @@ def test_the_command_line_of_a_dash_and_of_several_seeds_asks_for_just_that():
 
     for name in ("prompt", "negative_prompt"):
         assert command("generate", {"prompt": "x", name: "-"}, Path("/x")).startswith("echo - | assetctl")
+    both = command("generate", {"prompt": "-", "negative_prompt": "-", "num_images": 2}, Path("/x"))
+    words = shlex.split(both)
+    assert words[3:] == ["|", "assetctl", "--home", "/x", "generate", "--batch", "-"]
+    assert json.loads(words[2]) == {"prompt": "-", "negative_prompt": "-", "count": 2}
     several = command("generate", {"prompt": "x", "seed": [5, 9], "num_images": 2}, Path("/x")).split(" && ")
     assert ["--seed=5" in several[0], "--seed=9" in several[1], len(several)] == [True, True, 2]
     assert "--count" not in several[0]

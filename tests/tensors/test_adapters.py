@@ -218,10 +218,10 @@ def wrong_pairs(family: str, spelling: str, share: int = 1) -> dict[tuple[str, s
     return {pair: wrong for pair, wrong in said.items() if wrong is not None}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("family", "spelling"), NETWORKS)
-def test_every_layout_with_every_change_is_a_lora_whose_modules_are_found(family: str, spelling: str):
-    assert wrong_pairs(family, spelling) == {}
+@pytest.mark.parametrize("share", [pytest.param(2, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.long)])
+def test_every_layout_with_every_change_is_a_lora_whose_modules_are_found(family: str, spelling: str, share: int):
+    assert wrong_pairs(family, spelling, share) == {}
 
 
 @pytest.mark.parametrize(("family", "spelling"), NETWORKS)

@@ -25,7 +25,6 @@ from assetctl.cli.request import (
     with_recipe,
 )
 from assetctl.cli.session import Session, command
-from assetctl.errors import IncompatibleError
 from assetctl.request import Request
 from assetctl.types import PURPOSES
 
@@ -34,13 +33,9 @@ if TYPE_CHECKING:
 
     from assetctl.cli.session import Output
     from assetctl.compat.check import Rule
-    from assetctl.errors import AssetctlError
     from assetctl.types import CheckReport, Coverage
 
 _MARKS = {"error": "✗", "warning": "!", "info": "·"}
-
-#: Rules whose findings say that something could not be told.
-_LEFT_OPEN = frozenset({"no_checkpoint", "not_compared", "unknown_family"})
 
 
 @command(
@@ -115,11 +110,12 @@ def app(
         **settings_of(settings),
     )
     report = session.registry.check(with_recipe(typed, recipe, file), purpose=purpose, commercial=commercial)
-    from assetctl.compat.check import refusal  # noqa: PLC0415 - loaded by now, and not for `--help`
+    from assetctl.compat.check import refusal, verdict  # noqa: PLC0415 - loaded by now, and not for `--help`
 
     refused = refusal(report)
+    last = f"{'✓' if refused is None else '✗'} {verdict(report)}"
     session.out.result(
-        report, lambda: _show_report(session.out, report, refused), ["ok" if refused is None else refused.code]
+        report, lambda: _show_report(session.out, report, last), ["ok" if refused is None else refused.code]
     )
     if refused is not None:
         raise typer.Exit(refused.exit_code)
@@ -131,8 +127,8 @@ def _show_rules(out: Output, rules: Sequence[Rule]) -> None:
     out.result(rules, lambda: out.table(("RULE", "SEVERITY", "WHAT MUST HOLD"), rows), (rule.name for rule in rules))
 
 
-def _show_report(out: Output, report: CheckReport, refused: AssetctlError | None) -> None:
-    """A report as a page on stdout; `refused` is what its findings come to."""
+def _show_report(out: Output, report: CheckReport, last: str) -> None:
+    """A report as a page on stdout; its last line is what it comes to."""
     for finding in report.findings:
         out.line(f"{_MARKS[finding.severity]} {finding.message} [{finding.rule}]")
         if finding.hint:
@@ -144,21 +140,7 @@ def _show_report(out: Output, report: CheckReport, refused: AssetctlError | None
         if coverage.elsewhere:
             told += f", {len(coverage.elsewhere)} are of text encoders, which are not in this file"
         out.line(told + _scaling(coverage))
-    out.line(_verdict(report, refused))
-
-
-def _verdict(report: CheckReport, refused: AssetctlError | None) -> str:
-    """The last line: whether it fits, and whether assetctl can generate with it or why not, where that was asked."""
-    if isinstance(refused, IncompatibleError):
-        return "✗ This selection cannot work together."
-    if refused is not None and not report.ok:
-        return f"✗ This selection cannot be used: {refused.message}"
-    fits = "This selection fits."
-    if any(finding.rule in _LEFT_OPEN for finding in report.findings):
-        fits = "Nothing speaks against this selection, as far as it could be compared."
-    if refused is not None:
-        return f"✗ {fits[:-1]}, but assetctl cannot generate this: {refused.message}"
-    return f"✓ {fits} assetctl can generate this." if report.can_generate else f"✓ {fits}"
+    out.line(last)
 
 
 def _scaling(coverage: Coverage) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from assetctl.cli.pictures import (
+    NoServerOption,
     open_pictures,
+    served,
     show_at_terminal,
     show_grid,
     show_plan,
@@ -40,11 +41,7 @@ from assetctl.cli.session import Session, command, show_findings, tell_result
 from assetctl.errors import StoppedError, UsageError
 from assetctl.request import Backend, Output, Request
 from assetctl.run import Run
-from assetctl.server import SOCKET
 from assetctl.text import counted
-
-#: How a person says that none is wanted.
-_FALSE = frozenset({"0", "off", "no", "false"})
 
 
 @command(
@@ -145,9 +142,7 @@ def app(
         str | None, typer.Option("--shard", metavar="I/N", help="With --batch: make the Ith of N parts of the list.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan and load nothing.")] = False,
-    no_server: Annotated[
-        bool, typer.Option("--no-server", help="Make it here, even where a server of this home runs.")
-    ] = False,
+    no_server: NoServerOption = False,
     **settings: Any,  # noqa: ANN401 - the options of a picture
 ) -> None:
     """Make pictures from a prompt and a selection of assets.
@@ -183,7 +178,7 @@ def app(
         raise UsageError("--wildcards goes with --dynamic.", "ASSETCTL_WILDCARDS names the folder for a batch.")
     if batch is not None:
         gc.enable()  # as below
-        backend = None if dry_run or no_server else _served(session)
+        backend = None if dry_run or no_server else served(session)
         paths = tell_batch(session, batch, request, backend, file=file, shard=shard, dry_run=dry_run)
     else:
         if not request.of_role("checkpoint"):
@@ -192,7 +187,7 @@ def app(
         if dry_run:
             _show_plan(session, drawn, grid)
             return
-        backend = None if no_server else _served(session)
+        backend = None if no_server else served(session)
         draws = terminal_image(session) if preview else None
         if grid is None:
             paths = _make(session, drawn, backend, draws)
@@ -210,16 +205,6 @@ def _drawn(session: Session, request: Request, wildcards: Path | None, grid: str
     if grid is not None and len(drawn) > 1:
         raise UsageError("A grid has one prompt for all its cells.", "Leave --count out.")
     return drawn
-
-
-def _served(session: Session) -> Backend | None:
-    """What has pictures made by the server of the home; `None` where none runs, or a person wants none."""
-    home = session.registry.settings.home
-    if os.environ.get("ASSETCTL_SERVER", "").strip().lower() in _FALSE or not (home / SOCKET).exists():
-        return None
-    from assetctl.server.client import find_painter  # noqa: PLC0415 - most homes have no server
-
-    return find_painter(home, session.registry.backend, session.out.note)
 
 
 def _show_plan(session: Session, requests: Sequence[Request], grid: str | None) -> None:
@@ -256,7 +241,8 @@ def _naming_what_is_done() -> Iterator[None]:
         rest = {"--seed": str(stopped.rest[0]), "--count": str(len(stopped.rest))} if stopped.rest else {}
         if rest and stopped.done and stopped.name is not None:
             rest["--out"] = str(stopped.name)
-        done = f"{len(stopped.done)} of {count} {'picture is' if count == 1 else 'pictures are'} done"
+        done = f"{len(stopped.done)} of {count} pictures are done" if count > 1 else "the picture is not done"
+        done = "the picture is done" if count == len(stopped.done) == 1 else done
         error = StoppedError(f"Interrupted: {done}.", None, rest)
         error.done = stopped.done
         raise error from None

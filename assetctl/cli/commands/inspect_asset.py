@@ -34,7 +34,7 @@ def app(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A name, a path, a hash from 6 digits up; or a picture file.",
+            help="A name, a path, a hash from 6 digits up; a picture file; - for a text copied out of one.",
             autocompletion=completion.asset_names(),
         ),
     ],
@@ -48,8 +48,16 @@ def app(
     """Show everything that is known of an asset, and why; or what a picture was made of.
 
     A PNG, JPEG or WebP picture of A1111, ComfyUI, InvokeAI, Civitai or assetctl says how it was made: each
-    asset that it names is looked for in the catalog by its hash, and then by its name.
+    asset that it names is looked for in the catalog by its hash, and then by its name. What comes of making it
+    again is told as `reproduce` tells it.
     """
+    if name == "-":
+        from assetctl.cli.pictures import show_picture  # noqa: PLC0415 - for pictures and texts alone
+        from assetctl.cli.request import read_prompts  # noqa: PLC0415 - likewise
+
+        (text,) = read_prompts(name)
+        show_picture(session.out, session.registry.inspect_infotext(text or ""))
+        return
     picture = session.registry.find_picture(name)
     if picture is None:
         with session.out.progress() if hash_it else nullcontext() as run:

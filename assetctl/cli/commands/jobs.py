@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from assetctl.catalog.jobs import Job
+from assetctl.cli.render import local, short
 from assetctl.cli.session import Session, command
-from assetctl.errors import UsageError
+from assetctl.errors import AssetctlError, UsageError
+from assetctl.operations.make.queued import AtWork, JobDetails
 from assetctl.server.client import LostError, Server
 
-#: Characters of a prompt in a table, and rows of it without `--all`.
-_PROMPT, _MOST = 40, 1000
+#: Rows of a table without `--all`.
+_MOST = 1000
 
 
 class Action(StrEnum):
@@ -25,7 +28,7 @@ class Action(StrEnum):
 
 
 @command(
-    gives="list[catalog.jobs.Job]",
+    gives="list[operations.make.queued.JobDetails]",
     lists=True,
     examples=[
         "assetctl jobs",
@@ -41,11 +44,11 @@ def app(
     numbers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Of the jobs that are meant.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Those too that have ended.")] = False,
 ) -> None:
-    """Show what waits for the worker of `assetctl serve` and what it does, cancel it, or forget what has ended.
+    """Show what waits for the workers of `assetctl serve` and what they do, cancel it, or forget what has ended.
 
-    Jobs are listed in the order of their turn. They wait in the catalog, whether a server runs or not. Those that
-    ended are forgotten after 30 days, and beyond the last 1,000 after one; `prune` forgets them now, all or those that
-    are named. Pictures stay, and so does the history.
+    Jobs are listed in the order of their turn: one makes pictures at a time, and another fetches meanwhile. They wait
+    in the catalog, whether a server runs or not. Those that ended are forgotten after 30 days, and beyond the last
+    1,000 after one; `prune` forgets them now, all or those that are named. Pictures stay, and so does the history.
     """
     if action is Action.CANCEL:
         if not numbers:
@@ -58,24 +61,41 @@ def app(
     else:
         found = session.registry.jobs.latest(2**62 if every else _MOST, ended=every)
 
+    shown = _details(session, found)
+
     def render() -> None:
-        if not found:
+        if not shown:
             session.out.line("No job has ended." if action is Action.PRUNE else "No job waits.")
             return
         session.out.table(
             ("ID", "STATUS", "WHAT", "CHECKPOINT", "PICTURES", "SINCE"),
-            [_row(job) for job in found],
+            [_row(job) for job in shown],
             ("ID", "PICTURES"),
             spare=("SINCE", "CHECKPOINT"),
             shrinking=("WHAT",),
         )
 
-    session.out.result(found, render, [str(job.id) for job in found])
+    session.out.result(shown, render, [str(job.id) for job in shown])
     if action is Action.PRUNE:
         session.out.note(f"{len(found)} {'job is' if len(found) == 1 else 'jobs are'} forgotten, and no picture")
     for job in found:
         if job.error is not None and action is not Action.PRUNE:
             session.out.note(f"{job.id} failed: {job.error.get('message')}")
+
+
+def _details(session: Session, jobs: Sequence[Job]) -> Sequence[JobDetails]:
+    """Jobs as they are shown, with what the server knows of them, where one runs."""
+    server = Server(session.registry.settings.home)
+    if not (jobs and server.may_be_there):
+        return session.registry.job_details(jobs)
+    try:
+        said = server.ask("GET", "/owner/jobs")
+    except (LostError, AssetctlError):  # none that would say
+        return session.registry.job_details(jobs)
+    from assetctl.wire.reading import read  # noqa: PLC0415 - of what a server says
+
+    at = {int(number): read(AtWork, each) for number, each in said["at"].items()}
+    return session.registry.job_details(jobs, at=at, base=said["url"])
 
 
 def _cancel(session: Session, number: int) -> Job:
@@ -98,11 +118,8 @@ def _cancel(session: Session, number: int) -> Job:
     return job
 
 
-def _row(job: Job) -> tuple[str, ...]:
+def _row(job: JobDetails) -> tuple[str, ...]:
     said = job.request
-    what = str(said.get("prompt") or said.get("reference") or "").replace("\n", " ")
-    # a command records by itself what was painted for it: of one that is done, all seeds were
-    is_told = job.has_ended and not (job.kind == "paint" and job.status == "done")
-    count = len(job.pictures) if is_told else len(said.get("seeds") or ())
-    what = what if len(what) <= _PROMPT else f"{what[:_PROMPT]}…"
-    return (str(job.id), job.status, what, str(said.get("checkpoint") or ""), str(count), job.created_at)
+    what = short(str(said.get("prompt") or said.get("reference") or ""))
+    count = "" if job.kind == "pull" else str(len(job.images) if job.has_ended else job.pictures)
+    return (str(job.id), job.status, what, str(said.get("checkpoint") or ""), count, local(job.created_at))

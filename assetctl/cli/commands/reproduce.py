@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from assetctl.cli.pictures import (
+    NoServerOption,
+    served,
     show_plan,
     show_resolved,
 )
@@ -17,7 +19,6 @@ from assetctl.cli.session import Session, command, show_findings, tell_result
 from assetctl.errors import StoppedError
 from assetctl.operations.make.generate import GenerationResult, SavedPicture
 from assetctl.operations.make.reproduce import Reproduced, Reproduction
-from assetctl.pictures.saving import FORMATS
 
 
 @command(
@@ -48,11 +49,14 @@ def app(
         Path | None, typer.Option("--compare-as", help="Save that sheet as this PNG, JPEG or WebP file.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and what would differ.")] = False,
+    no_server: NoServerOption = False,
 ) -> None:
     """Make a picture again, and say how the two compare.
 
     assetctl's own pictures come out the same, byte for byte, where device, precision, threads, processor and
     versions are the same; what differs is told first. A picture of another program comes out alike.
+
+    Where `assetctl serve` runs, its worker makes it, the same and sooner, as with `generate`.
     """
     gc.enable()  # it was off for a short life, and this one is long
     reproduction = session.registry.plan_reproduction(picture, other_bytes=other_bytes)
@@ -66,9 +70,10 @@ def app(
         show_findings(() if session.out.json else reproduction.report.findings)
         return
     _tell(session, reproduction, out)
+    backend = None if no_server else served(session)
     try:
         with session.out.progress() as run:
-            done = session.registry.reproduce(reproduction, out=out, force=force, sheet=sheet, run=run)
+            done = session.registry.reproduce(reproduction, out=out, force=force, sheet=sheet, backend=backend, run=run)
     except KeyboardInterrupt as stop:
         raise _stopped(getattr(stop, "done", ())) from stop
     (image,) = done.result.images
@@ -107,16 +112,5 @@ def _tell(session: Session, reproduction: Reproduction, out: Path | None) -> Non
         return
     for remark in reproduction.remarks:
         session.out.note(remark)
-    if reproduction.exact and reproduction.remarks:
-        session.out.note("So the new picture may differ from the original.")
-    elif reproduction.exact:
-        session.out.note(f"Everything is as it was: the new picture will be {_promise(reproduction, out)}.")
-
-
-def _promise(reproduction: Reproduction, out: Path | None) -> str:
-    """What the new picture will be where nothing differs."""
-    original = reproduction.original
-    suffix = "" if out is None else out.suffix.lower()
-    if FORMATS.get(suffix, original.format) != original.format:
-        return f"the picture that the record describes, as a {FORMATS[suffix].upper()} file"
-    return "the original, byte for byte" if original.is_saved else "the picture that the record describes"
+    if reproduction.exact:
+        session.out.note(reproduction.verdict("" if out is None else out.suffix.lower()))

@@ -45,4 +45,4 @@ def check(context: Context) -> Iterator[Finding]:
                 f"{asset.name} is {asset.base_model}, made for {fit.fewest} to {fit.most} steps and a CFG up to "
                 f"{fit.cfg:g}, and gets {' and '.join(wrong)}."
             )
-            yield RULE.finding("warning", message, f"Try {' '.join(right)}.", asset)
+            yield RULE.finding("warning", message, f"Try `{' '.join(right)}`.", asset)

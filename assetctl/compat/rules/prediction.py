@@ -35,7 +35,7 @@ def check(context: Context) -> Iterator[Finding]:
         yield RULE.finding("warning", message, hint, asset)
     elif asset is not None and asset.prediction is None and asset.format == "safetensors" and _says_v(asset):
         message = f"{asset.name} is called a v-prediction model, and its file does not say so: epsilon is assumed."
-        hint = f"If it is one: `assetctl edit {asset.typed} --prediction v_prediction`; if not, `--prediction epsilon`."
+        hint = f"`assetctl edit {asset.typed} --prediction v_prediction` says that it is one, epsilon that it is not."
         yield RULE.finding("warning", message, hint, asset)
 
 

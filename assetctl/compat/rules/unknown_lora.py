@@ -24,4 +24,9 @@ RULE = Rule(
 def check(context: Context) -> Iterator[Finding]:
     """Tell each name once, with what may have been meant."""
     for name, hint in dict.fromkeys(context.selection.unknown_loras):
-        yield RULE.finding("error", f"The prompt asks for <lora:{name}>, and there is no asset of that name.", hint)
+        yield not_here(name, hint)
+
+
+def not_here(name: str, hint: str | None) -> Finding:
+    """What is said of a name that no asset has."""
+    return RULE.finding("error", f"The prompt asks for <lora:{name}>, and there is no asset of that name.", hint)

@@ -212,6 +212,20 @@ def describe(device: str, dtype: str, threads: int | None) -> dict[str, str]:
     }
 
 
+def known_environment(device: str, dtype: str, threads: int | None) -> dict[str, str]:
+    """What of an environment is known without torch, which is loaded to generate alone.
+
+    That is all of it where the processor is certainly the only device, and else the versions.
+    """
+    found = {"python": platform.python_version()}
+    with suppress(importlib.metadata.PackageNotFoundError):
+        found |= _versions()
+    is_told = "torch" in sys.modules or (platform.machine() == "x86_64" and "ATEN_CPU_CAPABILITY" not in os.environ)
+    if threads is None or not (_is_plain() and is_told):
+        return found
+    return describe(*nearest(device, dtype), threads)
+
+
 def _torch() -> Any:  # noqa: ANN401 - a module
     import torch  # noqa: PLC0415 - seconds
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.errors import AssetctlError, CorruptFileError, UsageError
 from assetctl.files.disk import storage_errors
-from assetctl.identify.folder import identify_path
+from assetctl.identify.identification import identify_path
 from assetctl.operations.acquire.pull import keep
 from assetctl.operations.library.identify_files import Identified
 from assetctl.operations.library.ingest import Staged, checked_name, checked_words

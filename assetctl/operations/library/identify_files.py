@@ -23,7 +23,7 @@ from assetctl.errors import AssetctlError, CorruptFileError, NotFoundError, Stor
 from assetctl.files.paths import absolute
 from assetctl.files.png_embeddings import holds_embedding
 from assetctl.files.safetensors import MODEL_SUFFIXES
-from assetctl.identify.folder import identify_path, is_diffusers
+from assetctl.identify.identification import identify_path, is_diffusers
 from assetctl.identify.plugins import families, kinds
 from assetctl.operations.library.ingest import as_file, folder_files, with_source_facts
 from assetctl.run import Warned

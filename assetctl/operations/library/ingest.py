@@ -16,7 +16,7 @@ from assetctl.catalog import FileHashes, NewAsset, several
 from assetctl.errors import CorruptFileError, UsageError
 from assetctl.files.hashing import hash_file, tree_sha256
 from assetctl.files.paths import absolute
-from assetctl.identify.folder import identify_path
+from assetctl.identify.identification import identify_path
 from assetctl.identify.plugins import families
 from assetctl.store import safe_name
 from assetctl.text import hidden_in

@@ -44,6 +44,7 @@ from assetctl.run import Finished, Warned, leaving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from assetctl.operations.make.generate import OutputPath
     from assetctl.operations.workspace import Workspace
@@ -129,7 +130,7 @@ def generate_batch(
     try:
         with leaving(done):
             if not dry_run:
-                _clear_marks(workspace, listed)
+                _clear_marks(workspace, {job.key for job in listed if job.status == "here"})
                 _make_all(workspace, _in_order(workspace, ready, run), backend, run)
     except AssetctlError as error:
         error.done = done()
@@ -144,10 +145,21 @@ def generate_batch(
 
 def made(workspace: Workspace, jobs: Iterable[Mapping[str, Any]]) -> list[int]:
     """The numbers of the pictures that there are of jobs, in their order."""
-    folder = folder_of(workspace, None)
-    listed = jobs_of(jobs, Request(), Path("registry.toml"), folder, workspace.settings.home)
+    listed = _of_home(workspace, jobs)
     _look_up(workspace, listed)
     return [image.number for job in listed for image in job.images]
+
+
+def clear_claims(workspace: Workspace, jobs: Iterable[Mapping[str, Any]]) -> None:
+    """Take away what is left of claims of jobs that nobody makes any more; what a process is at stays its own."""
+    jobs = list(jobs)
+    if jobs and (workspace.settings.home / "jobs").is_dir():
+        _clear_marks(workspace, {job.key for job in _of_home(workspace, jobs)})
+
+
+def _of_home(workspace: Workspace, jobs: Iterable[Mapping[str, Any]]) -> list[Job]:
+    """Jobs that lie over nothing, and whose pictures go into the home."""
+    return jobs_of(jobs, Request(), Path("registry.toml"), folder_of(workspace, None), workspace.settings.home)
 
 
 def _look_up(workspace: Workspace, jobs: Sequence[Job]) -> None:
@@ -393,12 +405,10 @@ def _mark(workspace: Workspace, key: str) -> Path:
     return workspace.settings.home / "jobs" / f"{key}.begun"
 
 
-def _clear_marks(workspace: Workspace, jobs: Sequence[Job]) -> None:
-    """Take away what is left of claims of jobs that are made: their process was killed when it had recorded them."""
-    here = {job.key for job in jobs if job.status == "here"}
+def _clear_marks(workspace: Workspace, keys: AbstractSet[str]) -> None:
+    """Take away what is left of claims: their process was killed."""
     folder = workspace.settings.home / "jobs"
-    left = {path.stem for path in folder.iterdir()} & here if here and folder.is_dir() else set()
-    for key in left:
+    for key in {path.stem for path in folder.iterdir()} & keys if keys and folder.is_dir() else ():
         with _claimed(workspace, key):
             pass
 

@@ -386,7 +386,7 @@ def make(
                 entry = _save(plan, picture, target, numbers[position])
                 saved.append(record(workspace, replace(entry, job=None if place is None else place.job)))
             report = _with_findings(report, picture.findings)
-            run.tell(Saved(path=saved[-1].path))
+            run.tell(Saved(path=saved[-1].path, number=saved[-1].number))
     return GenerationResult(tuple(saved), plan, report, clock.timings(), target.planned(len(plan.seeds)))
 
 

@@ -8,20 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from assetctl.catalog import GenerationFilter
 from assetctl.errors import AmbiguousNameError, FileError, NotFoundError, StorageError, UsageError
 from assetctl.files.hashing import hash_file
 from assetctl.identify.plugins import family_called
 from assetctl.operations.select.prompts import with_embeddings
-from assetctl.options import LARGEST_SEED, complete, shown, taken, together, written
+from assetctl.options import LARGEST_SEED, OPTIONS, complete, label, shown, taken, together, written
 from assetctl.prompt import without_tags
 from assetctl.samplers import sampled_by_diffusers
+from assetctl.settings import program
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from assetctl.catalog import Generation, GenerationAsset
@@ -39,10 +40,15 @@ _LARGEST = 2**28
 
 @dataclass(frozen=True, slots=True)
 class Remade:
-    """A picture of the history, and the words of the command line that makes it again."""
+    """A picture of the history, and the words of the command line that makes it again.
+
+    Attributes:
+        request: What `/v1/generate` is asked for the same.
+    """
 
     generation: Generation
     command: Sequence[str]
+    request: Mapping[str, Any]
 
 
 def history(
@@ -153,18 +159,70 @@ def remade(workspace: Workspace, number: int) -> Remade:
         NotFoundError: No picture has this number.
     """
     generation = made_picture(workspace, number)
-    return Remade(generation, command_line(generation, more=_calls_more(workspace, generation)))
-
-
-def _calls_more(workspace: Workspace, generation: Generation) -> bool:
-    """Whether its prompts call embeddings of the catalog by now that it was made without."""
-    read = workspace.catalog.read
-    uses = []
+    read, there = workspace.catalog.read, []
     for use in generation.assets:
         with suppress(NotFoundError, AmbiguousNameError):
-            if use.role in ("checkpoint", "embedding") and use.asset is not None:
-                uses.append(AssetUse(use.role, read.find(use.asset)))
-    selection = Selection(tuple(uses), generation.prompt, generation.negative_prompt)
+            if use.asset is not None:
+                there.append(AssetUse(use.role, read.find(use.asset)))
+    more = calls_more(workspace, Selection(tuple(there), generation.prompt, generation.negative_prompt))
+    texts = _text_weights(generation)
+    uses = [
+        Wanted(each.role, each.asset or each.name, each.weight, texts.get(each.name), is_here=True)
+        for each in generation.assets
+    ]
+    prompts = generation.prompt, generation.negative_prompt
+    request = asked_for(*prompts, uses, complete(generation.settings), more=more)
+    return Remade(generation, command_line(generation, workspace.settings.home, more=more), request)
+
+
+class Wanted(NamedTuple):
+    """An asset of a picture that is to be made again, as it is called here, or there where it is not here."""
+
+    role: str
+    name: str
+    weight: float | None
+    text_weight: object = None
+    is_here: bool = True
+
+
+def asked_for(
+    prompt: str, negative_prompt: str, uses: Iterable[Wanted], settings: Settings, *, more: bool
+) -> dict[str, Any]:
+    """What `/v1/generate` is asked for a picture. LoRAs that are not here stay in the prompt, for a check to tell.
+
+    Args:
+        prompt: With its LoRA tags, as all prompts are kept.
+        negative_prompt: Likewise.
+        uses: What it is made of.
+        settings: Those that it says.
+        more: Whether the prompts call embeddings that it was made without.
+    """
+    body: dict[str, Any] = {"prompt": without_tags(prompt).strip()}
+    body |= {"negative_prompt": negative} if (negative := without_tags(negative_prompt).strip()) else {}
+    for use in uses:
+        weight = 1.0 if use.weight is None else use.weight
+        if use.role == "lora" and (use.text_weight is not None or not use.is_here):  # only a tag can say both weights
+            both = "" if use.text_weight is None else f"{use.text_weight}:"
+            body["prompt"] += f" <lora:{use.name}:{both}{weight}>"
+        elif use.role == "lora":
+            body.setdefault("loras", {})[use.name] = weight
+        elif use.role == "embedding" and use.is_here:
+            body.setdefault("textual_inversions", {})[use.name] = None
+        elif use.role in ("checkpoint", "vae") and use.is_here:
+            body.setdefault(use.role, use.name)
+    body |= {"auto_embeddings": False} if more else {}
+    is_plain = sampled_by_diffusers(settings.get("flavour"))
+    said = {each: settings[each.name] for each in OPTIONS if settings.get(each.name) is not None}
+    return body | {
+        each.name: value
+        for each, value in said.items()
+        if value != each.silent or not (value == each.usual or (each.sampled and is_plain))
+    }
+
+
+def calls_more(workspace: Workspace, selection: Selection) -> bool:
+    """Whether prompts call embeddings of the catalog that are not among what is selected."""
+    read = workspace.catalog.read
     try:
         found = with_embeddings(read, selection)
     except AmbiguousNameError:
@@ -172,21 +230,35 @@ def _calls_more(workspace: Workspace, generation: Generation) -> bool:
     return len(found.uses) > len(selection.uses)
 
 
-def command_line(generation: Generation, *, more: bool = False) -> list[str]:
+def lines_of(generation: Generation) -> list[tuple[str, str]]:
+    """How a picture was made, each with what that is called."""
+    lines = [("prompt", generation.prompt), ("negative", generation.negative_prompt)]
+    lines += [(label(each), written(each, generation.settings) or "") for each in together("field").values()]
+    return [(name, value) for name, value in lines if value]
+
+
+def _text_weights(generation: Generation) -> dict[object, object]:
+    """Weights of LoRAs for text encoders, by their names of then, where the record says such."""
+    assets = (generation.record or {}).get("assets", [])
+    return {
+        each.get("name"): each.get("text_weight")
+        for each in (assets if isinstance(assets, list) else [])
+        if isinstance(each, dict) and each.get("role") == "lora"
+    }
+
+
+def command_line(generation: Generation, home: Path, *, more: bool = False) -> list[str]:
     """The words that make this picture again, with the names that its assets go by now.
 
     LoRAs that the prompt named in tags are named as options, with the weights that they had.
 
     Args:
         generation: The picture.
+        home: Where it was made.
         more: Whether the prompts call embeddings that it was made without.
     """
-    words = ["assetctl", "generate", *(["--no-auto-embeddings"] if more else [])]
-    text_weights = {
-        each.get("name"): each.get("text_weight")
-        for each in (generation.record or {}).get("assets", [])
-        if isinstance(each, dict) and each.get("role") == "lora"
-    }
+    words = [*program(home), "generate", *(["--no-auto-embeddings"] if more else [])]
+    text_weights = _text_weights(generation)
     for use in generation.assets:
         words += [f"--{use.role}", _named(use, text_weights.get(use.name) if use.role == "lora" else None)]
     negative = without_tags(generation.negative_prompt).strip()

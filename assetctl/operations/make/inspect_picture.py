@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from assetctl.errors import FileError, StorageError
 from assetctl.files.paths import absolute, open_regular
 from assetctl.files.png_embeddings import KEYWORD, holds_embedding
 from assetctl.operations.library.verify import learn_hashes, may_hash
-from assetctl.pictures import read_parameters
+from assetctl.options import label, together, written
+from assetctl.pictures import parse_infotext, read_parameters
 from assetctl.pictures.image_files import PictureFile, look_at_picture, picture_format
 from assetctl.pictures.saving import FORMATS
 from assetctl.text import model_path, without_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from assetctl.errors import AssetctlError
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures import PictureParameters, UsedAsset
     from assetctl.run import Run
@@ -65,6 +67,22 @@ class ResolvedAsset:
     candidates: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     note: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What is here of it, in words: `here, whiskers, by its SHA256`."""
+        note = f"; {self.note}" if self.note else ""
+        if self.status == "missing":
+            return f"missing{note}"
+        if self.status == "ambiguous" or self.asset is None:
+            return f"could be any of {', '.join(self.candidates)}"
+        if self.status == "other_bytes":
+            return f"same name, other bytes: {self.asset.name} is not this file{note}"
+        how = "by its name" if self.matched_by == "name" else f"by its {_HASHES.get(self.matched_by or '', 'hash')}"
+        return f"here, {self.asset.name}, {how}{note}"
+
+
+_HASHES = {"sha256": "SHA256", "autov1": "AutoV1", "autov2": "AutoV2", "autov3": "AutoV3", "blake3": "BLAKE3"}
 
 
 class Resolver:
@@ -254,9 +272,33 @@ def _autov1(asset: Asset) -> str | None:
     return hashlib.sha256(piece).hexdigest()[:_AUTOV1_DIGITS] if piece else None
 
 
+#: Of a picture that is made again, beside the one that it is made from.
+Likeness = Literal["same", "alike", "another"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What comes of making a picture again, as `reproduce` does.
+
+    Attributes:
+        likeness: `same`, byte for byte; `alike`, where it may be the same or resembles it; `another` picture, for
+            certain; `None` where it cannot be made.
+        verdict: That in one sentence.
+        remarks: What is not carried over, and why else the new one may differ, each in one sentence.
+        error: What `reproduce` refuses to make it for; `None` where it makes it.
+        request: What `/v1/generate` is asked for one like it, of what is here.
+    """
+
+    likeness: Likeness | None
+    verdict: str
+    remarks: tuple[str, ...] = ()
+    error: AssetctlError | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class PictureDetails:
-    """What is known of a picture.
+    """What is known of a picture, or of a text that was copied out of one.
 
     Attributes:
         parameters: What it says; `None` where it says nothing.
@@ -264,6 +306,7 @@ class PictureDetails:
         unhashed: How many assets of the catalog lack a hash, any of which might be one that is missing here.
         unread: Names of texts in it that are not understood.
         embedding: Whether it holds an embedding, as A1111 shares them.
+        outlook: What comes of making it again; `None` where it does not say how it was made.
     """
 
     file: PictureFile
@@ -272,6 +315,18 @@ class PictureDetails:
     unhashed: int = 0
     unread: tuple[str, ...] = ()
     embedding: bool = False
+    outlook: Outlook | None = None
+
+    @property
+    def silence(self) -> str | None:
+        """What there is to say of a picture that does not say how it was made; `None` of one that does."""
+        if self.parameters is not None:
+            return None
+        if self.embedding:
+            return "It is an embedding: A1111 writes one into a picture, so that it can be shared."
+        if self.unread:
+            return f"It holds texts ({', '.join(self.unread)}) that assetctl does not understand."
+        return "It does not say how it was made."
 
 
 def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = None, run: Run) -> PictureDetails:
@@ -289,9 +344,36 @@ def inspect_picture(workspace: Workspace, path: Path, *, hashes: bool | None = N
     if parameters is None or parameters.unread:
         unread = () if parameters is None else tuple(name for name in parameters.unread if name != KEYWORD)
         return PictureDetails(file, None, unread=unread, embedding=embedding)
+    return replace(_found(workspace, file, parameters, run, hashes=hashes), embedding=embedding)
+
+
+def inspect_infotext(workspace: Workspace, text: str, run: Run) -> PictureDetails:
+    """Likewise of a text that was copied out of a picture or from a page, which has no file."""
+    return _found(workspace, PictureFile(Path("-"), None, None, None), parse_infotext(text), run, hashes=False)
+
+
+def _found(
+    workspace: Workspace, file: PictureFile, parameters: PictureParameters, run: Run, *, hashes: bool | None
+) -> PictureDetails:
     resolver = Resolver(workspace, hashes=hashes, software=parameters.software, run=run)
     assets = resolver.resolve_all(parameters.assets)
-    return PictureDetails(file, parameters, assets, resolver.unhashed(assets), embedding=embedding)
+    return PictureDetails(file, parameters, assets, resolver.unhashed(assets))
+
+
+#: Fields that are shown elsewhere: as parameters, or as assets.
+_SHOWN = {
+    "Model", "Model hash", "VAE", "VAE hash", "Lora hashes", "TI hashes", "Version",
+}  # fmt: skip
+
+
+def lines_of(said: PictureParameters) -> list[tuple[str, str]]:
+    """What a picture says, each with what that is called: steps, CFG, clip skip."""
+    lines = [("made by", said.software), ("prompt", said.prompt), ("negative", said.negative_prompt)]
+    lines += [(label(options), written(options, said.settings)) for options in together("field").values()]
+    shown = _SHOWN | together("field").keys()
+    others = [f"{key}: {value}" for key, value in said.fields.items() if key not in shown]
+    lines += [("also", ", ".join(others) or None), *(("note", note) for note in said.notes)]
+    return [(name, value) for name, value in lines if value is not None]
 
 
 def find_picture(workspace: Workspace, name: str) -> Path | None:

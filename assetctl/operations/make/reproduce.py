@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import count as counted
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from assetctl.compat.check import OpenedCheckpoint
 from assetctl.compat.rules.generate import text_layers
@@ -39,8 +39,8 @@ from assetctl.operations.make.from_picture import (
     with_family,
 )
 from assetctl.operations.make.generate import generate, naming_what_is_done, see_it_can_be_made
-from assetctl.operations.make.history import made_picture
-from assetctl.operations.make.inspect_picture import ResolvedAsset, Resolver, find_picture, is_page
+from assetctl.operations.make.history import Wanted, asked_for, calls_more, made_picture
+from assetctl.operations.make.inspect_picture import Outlook, ResolvedAsset, Resolver, find_picture, is_page
 from assetctl.operations.make.plan import resolve_selection
 from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters, read_record
@@ -50,10 +50,11 @@ from assetctl.request import Output, PlannedUse
 from assetctl.types import AssetUse, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
+    from assetctl.operations.make.inspect_picture import Likeness, PictureDetails
     from assetctl.operations.workspace import Workspace
     from assetctl.pictures import PictureParameters, UsedAsset
     from assetctl.request import Backend, Plan
@@ -105,6 +106,22 @@ class Reproduction:
     assets: tuple[ResolvedAsset, ...]
     remarks: tuple[str, ...]
 
+    def verdict(self, suffix: str = "") -> str:
+        """What will come of it, in one sentence; `suffix` is that of the new file, where somebody named one."""
+        return _verdict(self.original, self.exact, self.remarks, suffix)
+
+
+def _verdict(original: Original, exact: bool, remarks: Sequence[str], suffix: str = "") -> str:  # noqa: FBT001 - as there
+    if not exact:
+        return remarks[0]
+    if remarks:
+        return "The new picture may differ from the original."
+    if FORMATS.get(suffix, original.format) != original.format:
+        promise = f"the picture that the record describes, as a {FORMATS[suffix].upper()} file"
+    else:
+        promise = "the original, byte for byte" if original.is_saved else "the picture that the record describes"
+    return f"Everything is as it was: the new picture will be {promise}."
+
 
 @dataclass(frozen=True, slots=True)
 class Reproduced:
@@ -143,6 +160,20 @@ def plan_reproduction(
     resolver = Resolver(workspace, software=recipe.software, run=run)
     resolved = resolver.resolve_all(recipe.assets)
     _require(resolved, other_bytes=other_bytes)
+    return _planned(workspace, original, recipe, resolved, backend.environment)
+
+
+#: Says what a picture would record that is made here, for a device, a precision and a number of threads.
+_Environment: TypeAlias = "Callable[[str, str, int | None], Mapping[str, str]]"
+
+
+def _planned(
+    workspace: Workspace,
+    original: Original,
+    recipe: PictureRecipe,
+    resolved: tuple[ResolvedAsset, ...],
+    environment: _Environment,
+) -> Reproduction:
     checkpoint = next((each.asset for each in resolved if each.used.role == "checkpoint" and each.asset), None)
     recipe = with_family(recipe, None if checkpoint is None else checkpoint.family)
     # Rules speak of assets under their names of now; the new picture, under those of then.
@@ -162,9 +193,83 @@ def plan_reproduction(
         *_family_remarks(resolved, recipe),
     ]
     if recipe.exact:
-        plan, more = _surrounded(replace(plan, prediction=recipe.prediction), recipe, backend)
+        plan, more = _surrounded(replace(plan, prediction=recipe.prediction), recipe, environment)
         remarks += more
     return Reproduction(original, recipe.exact, recipe.software, plan, report, resolved, tuple(remarks))
+
+
+def foresee(workspace: Workspace, details: PictureDetails, path: Path | None, now: _Environment, run: Run) -> Outlook:
+    """What comes of making a picture again that says how it was made; nothing is hashed for it but the picture.
+
+    Args:
+        workspace: The home.
+        details: What it says.
+        path: Its file, if it has one.
+        now: As `Backend.environment` tells it; of what that leaves out, nothing is said.
+        run: Told how far it is.
+    """
+    parameters, original = details.parameters, Original(Path(details.file.path), "", is_there=False)
+    assert parameters is not None  # noqa: S101 - so it says
+    try:
+        if path is not None:
+            sha256 = str(hash_file(path, frozenset({"sha256"})).sha256)
+            original = Original(path, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
+            _see_it_is_one(workspace, path, parameters, details.file.path)
+        recipe = _recipe_of(parameters, details.file.path)
+    except AssetctlError as error:
+        return _refused(error)
+    return _outlook(workspace, original, recipe, now, run)
+
+
+def foresee_again(workspace: Workspace, number: int, now: _Environment, run: Run) -> Outlook:
+    """Likewise, of a picture of the history.
+
+    Raises:
+        NotFoundError: No picture has this number.
+    """
+    made_picture(workspace, number)
+    try:
+        original, recipe = _read(workspace, str(number))
+    except AssetctlError as error:
+        return _refused(error)
+    return _outlook(workspace, original, recipe, now, run)
+
+
+def _outlook(workspace: Workspace, original: Original, recipe: PictureRecipe, now: _Environment, run: Run) -> Outlook:
+    resolved = Resolver(workspace, hashes=False, software=recipe.software, run=run).resolve_all(recipe.assets)
+    asked = _asked_for(workspace, recipe, resolved)
+    error, remarks = None, [*recipe.remarks, *_asset_remarks(resolved, exact=recipe.exact)]
+    try:
+        _require(resolved, other_bytes=True)
+        found = _planned(workspace, original, recipe, resolved, now)
+        remarks = list(found.remarks)
+        _require(resolved, other_bytes=False)
+    except AssetctlError as refused:
+        error = refused
+    if error is not None:
+        return replace(_refused(error), remarks=tuple(remarks), request=asked)
+    another = bool(remarks) and remarks[0].startswith(ANOTHER)
+    likeness: Likeness = "another" if another else "same" if recipe.exact and not remarks else "alike"
+    told = tuple(remarks if recipe.exact else remarks[1:])
+    return Outlook(likeness, _verdict(original, recipe.exact, remarks), told, None, asked)
+
+
+def _refused(error: AssetctlError) -> Outlook:
+    return Outlook(None, f"It cannot be made again as it is. {error.message}", error=error)
+
+
+def _asked_for(workspace: Workspace, recipe: PictureRecipe, resolved: Sequence[ResolvedAsset]) -> dict[str, Any]:
+    """What is asked for of a recipe, of what is here."""
+    uses, there = [], []
+    for each in resolved:
+        used, asset = each.used, each.asset
+        name = asset.name if asset is not None else used.name or used.hash or "?"
+        uses.append(Wanted(used.role, name, used.weight, used.text_weight, is_here=asset is not None))
+        there += [] if asset is None else [AssetUse(used.role, asset)]
+    request = recipe.request
+    prompt, negative = request.prompt or "", request.negative_prompt or ""
+    more = calls_more(workspace, Selection(tuple(there), prompt, negative))
+    return asked_for(prompt, negative, uses, request.settings, more=more)
 
 
 def reproduce(
@@ -304,14 +409,18 @@ def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
         raise NotFoundError(f"{found} does not say how it was made.", hint)
     sha256 = str(hash_file(found, frozenset({"sha256"})).sha256)
     original = Original(found, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
-    _see_it_is_one(workspace, found, parameters)
+    _see_it_is_one(workspace, found, parameters, found)
+    return original, _recipe_of(parameters, found)
+
+
+def _recipe_of(parameters: PictureParameters, path: Path) -> PictureRecipe:
     if parameters.record is not None:
-        return original, recipe_of_record(parameters.record, f"The record in {found}")
-    return original, recipe_of_other_program(parameters)
+        return recipe_of_record(parameters.record, f"The record in {path}")
+    return recipe_of_other_program(parameters)
 
 
-def _see_it_is_one(workspace: Workspace, path: Path, parameters: PictureParameters) -> None:
-    """See that a file of ours is one picture, and not the sheet of a grid.
+def _see_it_is_one(workspace: Workspace, path: Path, parameters: PictureParameters, called: Path) -> None:
+    """See that a file of ours is one picture, and not the sheet of a grid; `called` is what a person calls it.
 
     Raises:
         UsageError: It is a sheet; its hint names pictures of its cells.
@@ -324,7 +433,7 @@ def _see_it_is_one(workspace: Workspace, path: Path, parameters: PictureParamete
     places = islice(_cells(workspace, path, grid), _CELLS_NAMED)
     named = " or ".join(f"`assetctl reproduce {shlex.quote(place)}`" for place in places)
     hint = f"Name one of its cells: {named}." if named else "Name one of its cells, which lie in a folder of its name."
-    raise UsageError(f"{path} is the sheet of a grid, not one picture.", hint)
+    raise UsageError(f"{called} is the sheet of a grid, not one picture.", hint)
 
 
 #: Cells of a sheet that a hint names.
@@ -483,11 +592,14 @@ def _asset_remarks(resolved: tuple[ResolvedAsset, ...], *, exact: bool) -> list[
     return [remark[0].upper() + remark[1:] for remark in remarks]
 
 
-def _surrounded(plan: Plan, recipe: PictureRecipe, backend: Backend) -> tuple[Plan, list[str]]:
+def _surrounded(plan: Plan, recipe: PictureRecipe, environment: _Environment) -> tuple[Plan, list[str]]:
     """The plan with the device, precision and threads of then, and what differs from then."""
     then = recipe.environment
-    now = backend.environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)
-    plan = replace(plan, device=now["device"], dtype=now["dtype"], threads=int(now["threads"]))
+    now = environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)
+    if "threads" not in now:  # not all of it is known, and nothing is to be made
+        then = {name: value for name, value in then.items() if name in now}
+    else:
+        plan = replace(plan, device=now["device"], dtype=now["dtype"], threads=int(now["threads"]))
     names = dict.fromkeys((*now, *then))
     differing = [name for name in names if then.get(name) != now.get(name)]
     return plan, [

@@ -77,11 +77,11 @@ class Search:
             other, flag = self.other_checkpoint(finding.rule), "--checkpoint"
         else:
             other, flag = self.alike(role, asset, finding.rule), f"--{role}"
-        more = [] if other is None else [f"{other.name} in your catalog fits: {flag} {other.typed}."]
+        more = [] if other is None else [f"{other.name} in your catalog fits: `{flag} {other.typed}`."]
         if finding.rule == "family" and role != "checkpoint":
             checkpoint = self.other_checkpoint(finding.rule)
             more += (
-                [] if checkpoint is None else [f"All of them fit {checkpoint.name}: --checkpoint {checkpoint.typed}."]
+                [] if checkpoint is None else [f"All of them fit {checkpoint.name}: `--checkpoint {checkpoint.typed}`."]
             )
         return replace(finding, hint=" ".join([*filter(None, [finding.hint]), *more])) if more else finding
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from assetctl.catalog.reading import refuse_ambiguous
 from assetctl.compat.check import OpenedCheckpoint, Situation, run_rules
+from assetctl.compat.rules.unknown_lora import not_here
 from assetctl.errors import AmbiguousNameError, CorruptFileError, GenerationError, NotFoundError
 from assetctl.files.paths import read_regular
 from assetctl.files.safetensors import read_header
@@ -118,7 +119,7 @@ def read_prompt(
         tuple(name for name, _ in parsed.loras if isinstance(refused.get(name), kind)) if known else None
         for kind in (NotFoundError, AmbiguousNameError)
     )
-    told = [Remark(error.message, error.hint or "") for error in refused.values()]
+    told = [_remark(name, error) for name, error in refused.items()]
     reading = PromptReading(
         parsed,
         unknown,
@@ -224,6 +225,12 @@ def _refused(workspace: Workspace, parsed: ParsedPrompt) -> dict[str, AssetctlEr
         except (AmbiguousNameError, NotFoundError) as error:
             found[name] = error
     return found
+
+
+def _remark(name: str, error: AssetctlError) -> Remark:
+    """What is said of a LoRA's name, as a check says it."""
+    said = not_here(name, error.hint) if isinstance(error, NotFoundError) else error
+    return Remark(said.message, said.hint or "")
 
 
 def _count(embedding: Asset) -> int:
@@ -378,7 +385,7 @@ class _Words:
             why, hint = f"is not taken for an embedding: {refusal.message.rstrip('.')}", refusal.hint
         elif len(assets) > 1:
             why = f"could be any of the embeddings {', '.join(names)}"
-            hint = f"Name the one that you mean: --embedding {assets[0].typed}."
+            hint = f"Name the one that you mean: `--embedding {assets[0].typed}`."
         elif not self._take:
             why, hint = (
                 f"is not taken for the embedding {names[0]}",

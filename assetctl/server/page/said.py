@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from assetctl.options import together
 from assetctl.server.endpoints import NAME, NAMES, Endpoint
 from assetctl.server.own import OWN
-from assetctl.settings import default_home
+from assetctl.settings import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,20 +141,29 @@ def _sending(body: Mapping[str, Any], url: str, *, token: bool) -> str:
     return _SENDING.format(path=_path(body), url=url, headers=headers)
 
 
-def assetctl_of(home: Path) -> str:
-    """What a line that is about a home begins with."""
-    return shlex.join(["assetctl", *([] if home == default_home() else ["--home", str(home)])])
-
-
 def command(of: str, body: Mapping[str, Any], home: Path) -> str:
     """The line that asks for the same at a terminal: several, where seeds are named one by one."""
     if isinstance(seeds := body.get("seed"), list):
         one = {name: value for name, value in body.items() if name != "num_images"}
         return " && ".join(command(of, {**one, "seed": seed}, home) for seed in seeds)
+    if body.get("prompt") == body.get("negative_prompt") == "-":  # standard input can be one of them
+        if of == "generate":
+            return _batched(body, home)
+        body = {**body, "prompt": " -"}  # which a check reads alike
     words = {"pull": _pulled, "import": _imported, "check": _checked, "generate": _generated}[of](body)
     # a prompt of this alone is what comes by standard input
     said = "echo - | " if "-" in (body.get("prompt"), body.get("negative_prompt")) else ""
-    return f"{said}{assetctl_of(home)} {shlex.join([of, *words])}"
+    return f"{said}{shlex.join(program(home))} {shlex.join([of, *words])}"
+
+
+def _batched(body: Mapping[str, Any], home: Path) -> str:
+    """The same as a job of a list, where nothing has a meaning of its own."""
+    names = {"textual_inversions": "embeddings", "num_images": "count"}
+    job = {
+        names.get(name, name): list(value) if name == "textual_inversions" else value for name, value in body.items()
+    }
+    line = shlex.quote(json.dumps(job, ensure_ascii=False))
+    return f"printf '%s' {line} | {shlex.join([*program(home), 'generate', '--batch', '-'])}"
 
 
 def _pulled(body: Mapping[str, Any]) -> list[str]:

@@ -38,9 +38,24 @@ function worded(text) {
   return String(text).split("`").map((part, n, all) => (n % 2 && n < all.length - 1 ? made("code", part) : n % 2 ? `\`${part}` : part));
 }
 
+const turns = {};
+
+/** Put what a template of the server's made of this into a place, where all is escaped; what was asked last counts. */
+async function put(id, path, body, type = "application/json") {
+  const turn = turns[id] = (turns[id] ?? 0) + 1;
+  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": type }, body });
+  const text = await answer.text();
+  if (turn !== turns[id]) return;
+  if (answer.ok) find(id).innerHTML = text;
+  else {
+    const { error } = JSON.parse(text);
+    find(id).replaceChildren(finding("error", error.message, error.hint));
+  }
+}
+
 /** Call `heard` with each event of a job until it has ended; returns what ends the listening. */
 function follow(id, heard, previews = false) {
-  const source = new EventSource(`/v1/jobs/${id}/events${previews ? "?previews=true" : ""}`);
+  const source = new EventSource(`/page/jobs/${id}/events${previews ? "?previews=true" : ""}`);
   const handle = (event) => {
     const said = JSON.parse(event.data);
     heard(event.type, said);
@@ -55,7 +70,7 @@ function follow(id, heard, previews = false) {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  const { copy, cancel, pull } = button.dataset;
+  const { copy, cancel, pull, read, start } = button.dataset;
   try {
     if (copy) {
       await copied(find(copy));
@@ -70,6 +85,12 @@ document.addEventListener("click", async (event) => {
     } else if (pull) {
       button.disabled = true;
       await fetched(pull);
+    } else if (read) {
+      await put("told-of", "/page/read", JSON.stringify({ text: find(read).value }));
+      beginLike();
+    } else if (start) {
+      sessionStorage.setItem("told", find("told-of").innerHTML);
+      location.href = "/combine";
     }
   } catch (error) {
     button.disabled = false;
@@ -174,22 +195,9 @@ function sent(file) {
   asked.send(file);
 }
 
-let said = 0;
-
-/** The same request elsewhere, as the last one who was asked says. */
-async function elsewhere(of, body) {
-  const turn = ++said;
-  const headers = { "Content-Type": "application/json" };
-  const answer = await fetch(`/page/said?of=${of}`, { method: "POST", headers, body });
-  const text = await answer.text();
-  if (turn !== said) return;
-  if (answer.ok) find("said").innerHTML = text; // of a template, where all is escaped
-  else find("said").replaceChildren(made("p", text));
-}
-
 if (find("pull")) {
   const reference = find("reference");
-  const say = () => { if (reference.value.trim()) elsewhere("pull", JSON.stringify(pulled(reference.value.trim()))); };
+  const say = () => { if (reference.value.trim()) put("said", "/page/said/pull", JSON.stringify(pulled(reference.value.trim()))); };
   reference.addEventListener("input", say);
   find("previews").addEventListener("change", say);
   find("pull").addEventListener("submit", (event) => {
@@ -197,84 +205,33 @@ if (find("pull")) {
     fetched(reference.value.trim());
   });
   dropping(find("sending"), find("files"), (files) => {
-    if (files.length) elsewhere("import", JSON.stringify({ filename: files[0].name }));
+    if (files.length) put("said", "/page/said/import", JSON.stringify({ filename: files[0].name }));
     for (const file of files) sent(file);
   });
 }
 
 /** Have `heard` called with files that are dropped on a place, or chosen in its field. */
 function dropping(place, field, heard) {
-  const over = (is) => (event) => { event.preventDefault(); place.classList.toggle("over", is); };
+  const over = (is) => (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return; // words may be dragged into a prompt
+    event.preventDefault();
+    place.classList.toggle("over", is);
+  };
   place.addEventListener("dragover", over(true));
   place.addEventListener("dragleave", over(false));
-  place.addEventListener("drop", (event) => { over(false)(event); heard([...event.dataTransfer.files]); });
-  field.addEventListener("change", () => heard([...field.files]));
+  place.addEventListener("drop", (event) => { over(false)(event); if (event.dataTransfer.files.length) heard([...event.dataTransfer.files]); });
+  field?.addEventListener("change", () => heard([...field.files]));
 }
 
 // What was this made of?
 
-if (find("drop")) dropping(find("drop"), find("dropped"), (files) => lookInto(files[0]));
+if (find("dropped")) dropping(find("drop"), find("dropped"), (files) => lookInto(files[0]));
 
 async function lookInto(file) {
   if (!file) return;
-  const place = find("told-of");
-  place.replaceChildren(made("p", "Looking…"));
-  try {
-    const name = encodeURIComponent(file.name.slice(0, 200));
-    const details = await ask("POST", `/v1/pictures/inspect?filename=${name}`, file, "application/octet-stream");
-    place.replaceChildren(...described(details));
-  } catch (error) {
-    place.replaceChildren(finding("error", error.message, error.hint));
-  }
-}
-
-function described(details) {
-  const said = details.parameters;
-  if (!said) return [made("p", "It does not say how it was made.")];
-  const list = made("dl");
-  const line = (name, value) => {
-    if (value !== null && value !== undefined && value !== "") list.append(made("dt", name), made("dd", String(value)));
-  };
-  line("Made by", details.software);
-  line("Prompt", said.prompt);
-  line("Negative prompt", said.negative_prompt);
-  for (const [name, value] of Object.entries(said)) {
-    if (!["prompt", "negative_prompt", "text"].includes(name) && typeof value !== "object") line(name[0].toUpperCase() + name.slice(1).replace(/_/g, " "), value);
-  }
-  const assets = made("ul", "", "plain");
-  // LoRAs become uses of their own, and are not named in the prompt a second time
-  const start = { ...said, prompt: (said.prompt ?? "").replace(/<lora:[^<>]*>/g, "").trim(), loras: {}, textual_inversions: {} };
-  const others = [];
-  for (const each of details.assets) {
-    const name = each.name ?? each.hash ?? "?";
-    assets.append(made("li", `${each.role}: ${name} – ${verdict(each)}`));
-    if (each.status !== "here") others.push(name);
-    if (each.role === "lora") {
-      if (each.asset) start.loras[each.asset] = each.weight ?? 1;
-      else if (each.name) start.prompt += ` <lora:${each.name}:${each.weight ?? 1}>`; // whoever checks it is told that it is not here
-    } else if (!each.asset) continue;
-    else if (each.role === "embedding") start.textual_inversions[each.asset] = null;
-    else if (each.role === "checkpoint" || each.role === "vae") start[each.role] = each.asset;
-  }
-  const told = (said.notes ?? []).map((note) => finding("warning", note));
-  if (others.length) told.push(finding("warning", `Not here, or not known to be the same: ${others.join(", ")}. What is made like it may be another picture.`));
-  const also = Object.entries(said.fields ?? {}).map(([name, value]) => `${name}: ${value}`).join(", ");
-  line("All that it says", also.slice(0, 4000));
-  const use = made("button", "Make one like it");
-  use.type = "button";
-  use.addEventListener("click", () => {
-    sessionStorage.setItem("start", JSON.stringify(start));
-    location.href = "/combine";
-  });
-  return [list, assets, ...told, use];
-}
-
-/** What is here of an asset that a picture names, as `assetctl inspect` has it. */
-function verdict(each) {
-  const is = each.status === "here" ? `here, as ${each.asset}`
-    : each.status === "other_bytes" ? `same name, other bytes: ${each.asset} is not this file`
-    : each.status === "ambiguous" ? `could be any of ${each.candidates.join(", ")}` : "not here";
-  return each.note ? `${is}; ${each.note}` : is;
+  find("told-of").replaceChildren(made("p", "Looking…"));
+  const name = encodeURIComponent(file.name.slice(0, 200));
+  await put("told-of", `/page/inspect?filename=${name}`, file, "application/octet-stream");
 }
 
 // Combining.
@@ -282,7 +239,6 @@ function verdict(each) {
 const form = find("combine");
 const uses = { checkpoint: new Map(), lora: new Map(), embedding: new Map(), vae: new Map() };
 const single = (kind) => kind === "checkpoint" || kind === "vae";
-let latest = 0;
 let waiting = 0;
 let job = null;
 
@@ -370,34 +326,17 @@ function changed(kind) {
       if (document.querySelector(`[data-place="${other}"] details`).open) offer(other);
     }
   }
-  find("state").querySelector(".finding.error")?.remove(); // it was of what stood there before
+  find("origin").querySelector("details").open = false; // both were of what stood there before
+  find("state").querySelector(".finding.error")?.remove();
   clearTimeout(waiting);
   waiting = setTimeout(judge, 250);
 }
 
 /** What `check` says of the form as it stands, and the same request elsewhere. */
-async function judge() {
-  const turn = ++latest;
-  const body = wanted();
-  const text = written(body);
-  const place = find("findings");
-  if (!Object.values(uses).some((chosen) => chosen.size)) {
-    said += 1; // what was asked before is not shown any more
-    for (const id of ["findings", "said"]) find(id).replaceChildren(made("p", "Choose a checkpoint."));
-    return;
-  }
-  const of = find("said-of").value;
-  elsewhere(of, of === "check" ? written({ ...body, num_images: undefined }) : text);
-  let found;
-  try {
-    const report = await ask("POST", "/v1/check", written({ ...body, num_images: undefined }));
-    found = report.findings.map((each) => finding(each.severity, each.message, each.hint));
-    const works = report.can_generate ?? report.ok;
-    found.unshift(made("p", works ? "It works together." : "It does not work together.", `finding ${works ? "good" : "error"}`));
-  } catch (error) {
-    found = [finding("error", error.message, error.hint)];
-  }
-  if (turn === latest) place.replaceChildren(...found);
+function judge() {
+  const body = written(wanted());
+  put("findings", "/page/check", body);
+  put("said", `/page/said/${find("said-of").value}`, body);
 }
 
 function busy(is) {
@@ -410,7 +349,7 @@ async function generate() {
   const state = find("state");
   find("progress").value = 0;
   try {
-    job = await ask("POST", "/v1/generate", written(wanted()));
+    job = await ask("POST", "/page/generate", written(wanted()));
   } catch (error) {
     state.replaceChildren(finding("error", error.message, error.hint));
     return;
@@ -437,12 +376,11 @@ async function generate() {
 }
 
 function picture(image) {
-  const path = new URL(image.url).pathname;
   const row = made("li", "", "card");
   const link = made("a");
   const shown = made("img");
-  link.href = path;
-  shown.src = path;
+  link.href = `/pictures/${image.number}`;
+  shown.src = new URL(image.url).pathname;
   shown.alt = `Picture ${image.number}`;
   shown.dataset.sha256 = image.sha256;
   link.append(shown);
@@ -452,28 +390,54 @@ function picture(image) {
   return row;
 }
 
+/** Fill in the form; what is not said is as usual, but for a checkpoint. */
 function begin(start) {
   find("prompt").value = start.prompt ?? "";
   find("negative").value = start.negative_prompt ?? "";
-  if (start.auto_embeddings === false) find("auto").checked = false;
+  find("auto").checked = start.auto_embeddings !== false;
+  for (const kind of Object.keys(uses)) if (kind !== "checkpoint" || start.checkpoint) uses[kind].clear();
   for (const kind of ["checkpoint", "vae"]) if (start[kind]) uses[kind].set(start[kind], null);
   for (const [name, weight] of Object.entries(start.loras ?? {})) uses.lora.set(name, weight);
   for (const name of Object.keys(start.textual_inversions ?? {})) uses.embedding.set(name, null);
   for (const field of form.querySelectorAll("[data-option]")) {
     const value = start[field.dataset.option];
-    if (value === undefined || value === null) continue;
     if (field.dataset.type === "bool") field.checked = value === true;
-    else field.value = value;
-    if (field.tagName === "SELECT" && field.value !== String(value)) field.add(new Option(value, value, true, true));
+    else field.value = value ?? "";
+    if (field.tagName === "SELECT" && value && field.value !== String(value)) field.add(new Option(value, value, true, true));
   }
   for (const kind of Object.keys(uses)) show(kind);
   judge();
 }
 
+/** Begin with what a picture says, and keep what is told of that in sight until it is dismissed. */
+function beginLike() {
+  const like = find("told-of").querySelector("[data-start]");
+  find("origin").hidden = false;
+  find("origin").querySelector("details").open = true;
+  find("told-of").querySelector("details")?.removeAttribute("open");
+  if (!like) return;
+  begin(JSON.parse(like.dataset.start));
+  like.parentElement.remove();
+  tell("The form is filled in.");
+}
+
 if (form) {
-  const kept = sessionStorage.getItem("start");
-  sessionStorage.removeItem("start");
-  begin(JSON.parse(kept ?? find("start").textContent));
+  const kept = sessionStorage.getItem("told");
+  sessionStorage.removeItem("told");
+  begin(JSON.parse(find("start").textContent));
+  if (kept) {
+    find("told-of").innerHTML = kept; // of a template, where all is escaped
+    beginLike();
+  }
+  find("dismiss").addEventListener("click", () => {
+    find("origin").hidden = true;
+    find("prompt").focus();
+  });
+  dropping(form, null, async (files) => {
+    find("origin").hidden = false;
+    await lookInto(files[0]);
+    beginLike();
+  });
   form.addEventListener("input", (event) => { if (!event.target.id.startsWith("find-")) changed(); });
   find("said-of").addEventListener("change", () => judge());
   form.addEventListener("submit", (event) => { event.preventDefault(); generate(); });
