@@ -211,7 +211,7 @@ def asked_for(
         elif use.role in ("checkpoint", "vae") and use.is_here:
             body.setdefault(use.role, use.name)
     body |= {"auto_embeddings": False} if more else {}
-    is_plain = sampled_by_diffusers(settings.get("flavour"))
+    is_plain = sampled_by_diffusers(settings.get("flavour") or "")
     said = {each: settings[each.name] for each in OPTIONS if settings.get(each.name) is not None}
     return body | {
         each.name: value
