@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # Where Python may not keep what it compiled, each process compiles torch again: a minute, a hundred times.
 unexport PYTHONDONTWRITEBYTECODE
+# `make test MINUTES=20` begins no test after that, and says how many were left out.
 .PHONY: help install demo test test-slow test-long lint bench clean
 
 help:  ## Show this help
@@ -31,11 +32,11 @@ demo: install  ## Pull, list, inspect, check and generate with small assets, in 
 
 test: install  ## Run the tests, the slow proofs in a short form
 	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(if $(MINUTES),--minutes $(MINUTES))
 
 test-slow: install  ## Run the slow proofs at more length
 	@echo "==> Running the slow proofs"
-	@$(BIN)/python -m pytest -m 'slow and not long' --dist load --maxschedchunk 1
+	@$(BIN)/python -m pytest -m 'slow and not long' --dist load --maxschedchunk 1 $(if $(MINUTES),--minutes $(MINUTES))
 
 test-long: install  ## Run the proofs whole: an hour and more in all
 	@echo "==> Running the long proofs"

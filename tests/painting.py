@@ -14,6 +14,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from patience import fair
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -100,7 +102,7 @@ with Registry.open(sys.argv[1], paths=False) as registry:
         return self.ask("GET", f"/v1/jobs/{number}")["data"]
 
     def await_job(self, number, *states, seconds=120):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + fair(seconds)
         while time.monotonic() < end:
             if (job := self.job(number))["status"] in (states or ("done", "failed", "cancelled")):
                 return job
@@ -119,7 +121,7 @@ with Registry.open(sys.argv[1], paths=False) as registry:
     def end(self, number=signal.SIGTERM):
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(60)
+        self.process.wait(fair(60))
         self.process.stdout.close()
 
 

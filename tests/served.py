@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from patience import fair
 
 #: The worker that paints.
 PAINTING = Path(__file__).with_name("painting.py")
@@ -47,7 +48,7 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.replies = []
 
-    def ask(self, method, path, body=None, headers=None, timeout=120):
+    def ask(self, method, path, body=None, headers=None, timeout=None):
         """Ask once; a body that is no text is sent as JSON, bytes as a file."""
         said = {"Host": f"127.0.0.1:{self.port}"}
         if isinstance(body, bytes):
@@ -55,7 +56,7 @@ class Served:
         elif body is not None:
             body = body if isinstance(body, str) else json.dumps(body)
             said["Content-Type"] = "application/json"
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout or fair(120))) as connection:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             data = body.encode() if isinstance(body, str) else body
             if data is not None:
@@ -75,9 +76,9 @@ class Served:
     def post(self, path, body, **options):
         return self.ask("POST", path, body, **options)
 
-    def raw(self, data, *, timeout=15, more=()):
+    def raw(self, data, *, timeout=None, more=()):
         """Send bytes as they are, and all that comes back until the connection ends."""
-        with closing(socket.create_connection(("127.0.0.1", self.port), timeout=timeout)) as connection:
+        with closing(socket.create_connection(("127.0.0.1", self.port), timeout=timeout or fair(15))) as connection:
             found = b""
             try:
                 connection.sendall(data)
@@ -93,7 +94,7 @@ class Served:
             return found
 
     def await_job(self, number, *states, seconds=120):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + fair(seconds)
         while time.monotonic() < end:
             if (job := self.get(f"/v1/jobs/{number}").data)["status"] in (states or ("done", "failed", "cancelled")):
                 return job
@@ -128,19 +129,19 @@ def served(home, *, access=None, faces=None, **variables):
         server = make_server(app, ready=ready.set)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(fair(10))
         try:
             yield Served(registry, queue, listening.getsockname()[1])
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(fair(10))
             queue.close()
             assert not thread.is_alive()
 
 
 def events(server, number, last=None):
     """The events of a job: id, event, data."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=fair(120))
     connection.request("GET", f"/v1/jobs/{number}/events", headers={"Last-Event-ID": last} if last else {})
     answer = connection.getresponse()
     if answer.status != 200:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from patience import fair
 from selections import lora_use, picture_entry
 
 from assetctl.catalog import Catalog, FileHashes, GenerationAsset, GenerationEntry, GenerationFilter, NewAsset
@@ -264,7 +265,7 @@ def test_two_processes_writing_at_once_both_succeed(tmp_path):
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(60)
+        writer.join(fair(60))
     assert [writer.exitcode for writer in writers] == [0, 0]
     with Catalog(path) as catalog:
         assert len(catalog.read.assets()) == 50

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from patience import fair
 from selections import lora_use, picture_entry
 
 from assetctl.catalog import Catalog, GenerationFilter, NewAsset
@@ -50,7 +51,7 @@ def in_a_thread(work: Callable[[], object]) -> object:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(40)
+    thread.join(fair(40))
     (result,) = came
     if isinstance(result, BaseException):
         raise result
@@ -119,14 +120,14 @@ for turn in range(3):
     time.sleep(0.2)
     catalog.close()
     for thread in threads:
-        thread.join(20)
+        thread.join(fair(20))
     assert len(ended) == 5 and all("closed" in said or "ended" in said for said in ended), ended
 with Catalog(Path(sys.argv[1])) as again:
     again.read.see_that_it_is_whole()
 print("fine")
 """
     command = [sys.executable, "-c", code, tmp_path / "catalog.db"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=fair(100), check=False)
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
@@ -150,7 +151,7 @@ def test_writing_within_writing_is_refused_at_once_and_the_outer_goes_on(catalog
             with pytest.raises(InternalError, match="within another of the same thread"):
                 inner()
         tx.add([entry("outer")])
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < fair(5)
     assert [asset.name for asset in catalog.read.assets()] == ["outer"]
 
 
@@ -166,7 +167,7 @@ def test_threads_that_write_wait_for_each_other(catalog):
 
     thread = threading.Thread(target=first)
     thread.start()
-    first_is_in.wait(10)
+    first_is_in.wait(fair(10))
     with catalog.write() as tx:
         order.append("second")
         assert tx.has_path("/loras/first.safetensors")
@@ -375,7 +376,7 @@ def test_eight_threads_and_eight_processes_at_once_lose_nothing(tmp_path, second
         process.start()
     outcomes = [told.get(timeout=seconds + 120) for _ in processes]
     for process in processes:
-        process.join(60)
+        process.join(fair(60))
     assert [failure for wrong, *_ in outcomes for failure in wrong] == []
     there = {name: number for _, names, _, _ in outcomes for name, number in names.items()}
     with Catalog(path) as catalog:

@@ -9,6 +9,7 @@ import pytest
 from generated import texts
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import fair
 from tables import table
 
 from assetctl.axes import parse_axes
@@ -26,7 +27,7 @@ def test_axes_are_read_as_they_are_meant(case):
         assert len(refused.value.message) < 300
     else:
         assert {axis.name: list(axis.labels) for axis in parse_axes(case["text"])} == case["axes"]
-    assert time.perf_counter() - begun < 1
+    assert time.perf_counter() - begun < fair(1)
 
 
 def _written(head: str, values: list[str]) -> str:

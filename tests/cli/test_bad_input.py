@@ -13,6 +13,7 @@ import time
 import pytest
 from compat.sparse import write_sparse
 from material import write_lora
+from patience import fair
 
 from assetctl.catalog import Catalog
 
@@ -215,7 +216,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_done(assetctl, home, tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     process = start(home, "pull", lora, preexec_fn=limit)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=fair(60))
     assert process.returncode == 1, err
     assert err.count("error: ") == 1
     assert "Traceback" not in err
@@ -238,11 +239,11 @@ def test_ctrl_c_ends_with_130_and_the_next_run_goes_on(home, assetctl, tmp_path)
         rows = (4 + number) * 2**30 // 1536  # more than is hashed before the signal comes
         write_sparse(folder / f"{number}.safetensors", {"emb_params": [rows, 768]})
     process = start(home, "import", folder)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + fair(30)
     while time.monotonic() < deadline and not registered(home):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=fair(30))
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert err.count("error: ") == 1
@@ -262,7 +263,7 @@ def test_a_manifest_is_written_whole_or_not_at_all(assetctl, home, tmp_path):
     out = tmp_path / "out" / "registry.toml"
     out.parent.mkdir()
     process = start(home, "export", "-o", out, preexec_fn=limit)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=fair(60))
     assert (process.returncode, err.count("error: ")) == (1, 1), err
     assert list(out.parent.iterdir()) == []
     assert assetctl("export", "-o", out).code == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from material import write_lora
+from patience import fair
 
 
 @pytest.fixture
@@ -114,14 +115,14 @@ def shared_disk(tmp_path_factory):
     for make in (["mkfs.btrfs", "-q"], ["mkfs.xfs", "-q"]):
         if (program := shutil.which(make[0])) is None:
             continue
-        made = subprocess.run([program, *make[1:], str(image)], check=False, capture_output=True, timeout=60)
+        made = subprocess.run([program, *make[1:], str(image)], check=False, capture_output=True, timeout=fair(60))
         if made.returncode == 0:
             mounted = subprocess.run(
-                ["mount", "-o", "loop", image, place], check=False, capture_output=True, timeout=60
+                ["mount", "-o", "loop", image, place], check=False, capture_output=True, timeout=fair(60)
             )
             if mounted.returncode == 0:
                 yield place
-                subprocess.run(["umount", place], check=True, timeout=60)
+                subprocess.run(["umount", place], check=True, timeout=fair(60))
                 return
     pytest.skip("no filesystem with reflinks can be mounted here")
 

@@ -12,6 +12,7 @@ import time
 
 import pytest
 from compat.sparse import write_sparse
+from patience import fair
 
 from assetctl.catalog import Catalog
 from assetctl.operations.library.verify import HashRun
@@ -72,14 +73,14 @@ def interrupted(home, folder, assets: int) -> int:
     """Exit code of an import that gets Ctrl-C once all is registered and some is hashed."""
     command = [sys.executable, "-m", "assetctl", "import", str(folder)]
     process = subprocess.Popen(command, env={**os.environ, "ASSETCTL_HOME": str(home)}, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + fair(30)
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
         if (home / "catalog.db").exists() and len(rows(home, "SELECT 1 FROM files")) == assets:
             break
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=fair(30))
     return process.returncode
 
 

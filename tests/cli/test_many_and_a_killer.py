@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from headers import lora, write_safetensors
+from patience import fair
 
 from assetctl.operations.library.identify_files import MANY, identified
 from assetctl.types import Identification
@@ -67,7 +68,7 @@ def test_a_file_that_ends_its_process_is_named_and_all_others_are_registered(tmp
         killing = lora({"diffusion_model.killing_blocks.0.mixer": (8, 8)})
         write_safetensors(folder / f"{name}-killer.safetensors", killing)
     process = begin(tmp_path, folder, "--no-hash", "--json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=fair(60))
     assert process.returncode == 0, err
     assert [asset["name"] for asset in json.loads(out)["data"]] == [f"{number:03}" for number in range(COUNT)]
     warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
@@ -113,7 +114,7 @@ def busy(tmp_path, folder, request):
 
 def are_gone(workers: list[int], within: float) -> bool:
     """Whether all these processes have ended, soon; nobody may have asked how."""
-    end = time.monotonic() + within
+    end = time.monotonic() + fair(within)
     while time.monotonic() < end:
         try:
             states = [Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] for number in workers]
@@ -129,13 +130,13 @@ def are_gone(workers: list[int], within: float) -> bool:
 def test_an_interrupt_is_heard_at_once_while_others_are_at_work_on_a_file_without_end(busy):
     start = time.monotonic()
     busy.send_signal(signal.SIGINT)  # to it alone: its children do not hear it
-    busy.wait(timeout=20)
+    busy.wait(timeout=fair(20))
     assert busy.returncode == 130
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < fair(1)
     assert are_gone(busy.workers, within=1)
 
 
 def test_nobody_works_on_for_one_who_was_killed(busy):
     busy.kill()
-    busy.wait(timeout=20)
+    busy.wait(timeout=fair(20))
     assert are_gone(busy.workers, within=3)

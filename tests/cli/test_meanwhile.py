@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from material import write_lora
+from patience import fair
 
 from assetctl import Changes, Registry
 from assetctl.catalog import FileHashes
@@ -40,10 +41,10 @@ def begun(work: Callable[[], object]) -> Callable[[], object]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(0.5)
+    thread.join(fair(0.5))
 
     def result() -> object:
-        thread.join(30)
+        thread.join(fair(30))
         return came[0]
 
     return result
@@ -59,7 +60,7 @@ def test_a_registry_is_used_from_any_thread(registry):
 def test_threads_open_one_catalog_between_them(home):
     with Registry.open(home) as registry:
         barrier = threading.Barrier(4)
-        opened = [begun(lambda: (barrier.wait(10), registry._workspace.catalog)[1]) for _ in range(4)]
+        opened = [begun(lambda: (barrier.wait(fair(10)), registry._workspace.catalog)[1]) for _ in range(4)]
         assert len({id(each()) for each in opened}) == 1
 
 

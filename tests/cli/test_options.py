@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from patience import fair
 
 from assetctl import Request
 from assetctl.errors import UsageError
@@ -59,7 +60,7 @@ def glowing(assetctl, tmp_path, home):
         command = [sys.executable, "-c", START.format(entry=entry[1]) + code]
         environment = os.environ | {"ASSETCTL_HOME": str(home)}
         done = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=100, check=False
+            command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=fair(100), check=False
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

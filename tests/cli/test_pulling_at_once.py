@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from material import write_lora
+from patience import fair
 
 ASSETS = 8
 
@@ -28,7 +29,7 @@ def test_many_processes_fetch_eight_assets_once(assetctl, home, hub, tmp_path, c
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
         )
     for process in processes:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=fair(120))
         assert (process.returncode, err) == (0, ""), err
         assert len(out.split()) == ASSETS
     for name, content in contents.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from disks import fill, small_disk
 from material import write_lora
+from patience import fair
 
 from assetctl import Registry
 from assetctl.errors import NotFoundError
@@ -44,7 +45,7 @@ def together(*works):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(fair(60))
     return wrong
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from material import write_lora, write_safetensors
+from patience import fair
 
 from assetctl import Registry
 
@@ -22,12 +23,14 @@ def mounted(source: Path, place: Path):
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("mounting takes root")
     place.mkdir()
-    if subprocess.run(["mount", "--bind", source, place], check=False, capture_output=True, timeout=20).returncode:
+    if subprocess.run(
+        ["mount", "--bind", source, place], check=False, capture_output=True, timeout=fair(20)
+    ).returncode:
         pytest.skip("nothing can be mounted here")
     try:
         yield place
     finally:
-        subprocess.run(["umount", "-l", place], check=True, timeout=20)
+        subprocess.run(["umount", "-l", place], check=True, timeout=fair(20))
 
 
 def test_the_store_by_another_name_is_not_moved_into_itself(assetctl, home, tmp_path):
@@ -245,7 +248,7 @@ def test_a_tree_in_the_store_may_be_as_deep_as_it_likes(assetctl, home, tmp_path
         ended = assetctl("prune", "--yes", "--json")
         assert [each["path"] for each in ended.data["strangers"]] == [str(deep)]
     finally:
-        subprocess.run(["rm", "-r", deep], check=True, timeout=60)
+        subprocess.run(["rm", "-r", deep], check=True, timeout=fair(60))
 
 
 @pytest.mark.parametrize("now", [False, True])

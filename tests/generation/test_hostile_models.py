@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from generation import tiny
 from headers import write_safetensors
+from patience import fair
 from tables import table
 
 from assetctl.errors import AssetctlError, GenerationError, UnusableError
@@ -69,7 +70,7 @@ def refusal(folder: Path, family: str = "sd1") -> AssetctlError:
     start = time.monotonic()
     with pytest.raises(AssetctlError) as caught:
         ours(tiny.plan(tiny.asset(folder, "checkpoint", family)))
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < fair(10)
     error = caught.value
     assert error.exit_code in (4, 5)
     assert error.hint
@@ -282,7 +283,7 @@ def test_a_unet_of_as_many_blocks_as_can_be_named_is_refused_at_once(tmp_path: P
     start = time.monotonic()
     with pytest.raises(UnusableError, match="known shape"):
         unet_config(header, "sd1", {})
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < fair(2)
 
 
 # LoRAs.
@@ -378,7 +379,7 @@ def test_a_lora_of_far_more_tensors_than_there_are_modules_is_refused_at_once(mo
     start = time.monotonic()
     with pytest.raises(UnusableError, match="LoRA many does not fit the checkpoint"):
         ours(tiny.plan(models.folder("sd1"), loras=[(tiny.asset(tmp_path / "many.safetensors", "lora", "sd1"), 1.0)]))
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < fair(10)
 
 
 def test_whether_a_lora_has_too_many_tensors_does_not_depend_on_those_that_are_on(models: Models, tmp_path: Path):

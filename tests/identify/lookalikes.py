@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
+from identify.late import late
 from identify.networks import (
     Modules,
     Shapes,
@@ -47,15 +50,29 @@ from identify.relatives import (
     twice,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-class Lookalike(NamedTuple):
+
+@dataclass(frozen=True, eq=False)
+class Lookalike:
     """What a generated header is, and its shapes."""
 
     kind: str
     family: str | None
-    shapes: Shapes
+    table: Mapping[str, list[int]]
     layout: str | None = None
     variant: str | None = None
+
+    @property
+    def shapes(self) -> Shapes:
+        """Each tensor's shape, by its name."""
+        return _shapes(self)
+
+
+@lru_cache(2)
+def _shapes(case: Lookalike) -> Shapes:
+    return dict(case.table)
 
 
 SD = "model.diffusion_model."
@@ -94,11 +111,13 @@ VISION = {"vision_model.embeddings.patch_embedding.weight": [1280, 3, 14, 14],
           "visual_projection.weight": [1024, 1280]}  # fmt: skip
 
 
+@late
 def under(prefix: str, shapes: Shapes) -> Shapes:
     """The same tensors below a prefix."""
     return {prefix + name: shape for name, shape in shapes.items()}
 
 
+@late
 def ema(shapes: Shapes) -> Shapes:
     """A training checkpoint's averaged copy of its UNet."""
     return {f"model_ema.{name.replace('.', '')}": shape for name, shape in shapes.items()}

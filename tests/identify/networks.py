@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from identify.late import late
+
 Shapes = dict[str, list[int]]
 Modules = dict[str, tuple[int, ...]]
 
@@ -31,6 +33,7 @@ UNETS = {  # base width, levels' multiples, depth of attention per level, contex
 }
 
 
+@late
 def ldm_unet(family: str, channels: int = 4) -> Modules:
     """A UNet as CompVis names its modules."""
     base, multiples, depths, context, linear, condition = UNETS[family]
@@ -60,6 +63,7 @@ def ldm_unet(family: str, channels: int = 4) -> Modules:
     return modules
 
 
+@late
 def diffusers_unet(family: str, channels: int = 4) -> Modules:
     """A UNet as diffusers names its modules."""
     base, multiples, depths, context, linear, condition = UNETS[family]
@@ -80,6 +84,7 @@ def diffusers_unet(family: str, channels: int = 4) -> Modules:
     return modules
 
 
+@late
 def clip(width: int, layers: int) -> Modules:
     """A CLIP text encoder as transformers names its modules, from `text_model` on."""
     modules: Modules = {}
@@ -90,6 +95,7 @@ def clip(width: int, layers: int) -> Modules:
     return modules
 
 
+@late
 def flux(double: int = 19, single: int = 38, *, modulation: bool = True) -> Modules:
     """FLUX.1 as its authors name it."""
     modules: Modules = {}
@@ -108,6 +114,7 @@ def flux(double: int = 19, single: int = 38, *, modulation: bool = True) -> Modu
     return modules
 
 
+@late
 def flux2(width: int = 6144, double: int = 8, single: int = 48) -> Modules:
     """FLUX.2 as its authors name it: 6144 wide, Klein 9B 4096, Klein 4B 3072."""
     modules: Modules = {}
@@ -122,6 +129,7 @@ def flux2(width: int = 6144, double: int = 8, single: int = 48) -> Modules:
     return modules
 
 
+@late
 def flux_diffusers(double: int = 19, single: int = 38, *, ff: bool = True, norms: bool = False) -> Modules:
     """FLUX.1 as diffusers names it."""
     modules: Modules = {}
@@ -144,6 +152,7 @@ def flux_diffusers(double: int = 19, single: int = 38, *, ff: bool = True, norms
     return modules
 
 
+@late
 def joint(width: int, blocks: int) -> Modules:
     """Stable Diffusion 3 as its authors name it: 1536 wide, 3.5 large 2432."""
     modules: Modules = {}
@@ -155,6 +164,7 @@ def joint(width: int, blocks: int) -> Modules:
     return modules
 
 
+@late
 def joint_diffusers(width: int, blocks: int) -> Modules:
     """Stable Diffusion 3 as diffusers names it."""
     modules: Modules = {}
@@ -166,6 +176,7 @@ def joint_diffusers(width: int, blocks: int) -> Modules:
     return modules
 
 
+@late
 def qwen(*, feed_forward: bool = True) -> Modules:
     """Qwen-Image."""
     modules: Modules = {}
@@ -179,6 +190,7 @@ def qwen(*, feed_forward: bool = True) -> Modules:
     return modules
 
 
+@late
 def z_image(*, fused: bool = True) -> Modules:
     """Z-Image, with its attention fused as its authors have it or parted as diffusers does."""
     modules: Modules = {}
@@ -193,6 +205,7 @@ def z_image(*, fused: bool = True) -> Modules:
     return modules
 
 
+@late
 def wan(width: int = 5120, blocks: int = 40) -> Modules:
     """Wan as its authors name it: 14B is 5120 wide, 5B 3072, 1.3B 1536."""
     modules: Modules = {}
@@ -205,6 +218,7 @@ def wan(width: int = 5120, blocks: int = 40) -> Modules:
     return modules
 
 
+@late
 def wan_diffusers(width: int = 5120, blocks: int = 40) -> Modules:
     """Wan as diffusers names it."""
     modules: Modules = {}
@@ -216,6 +230,7 @@ def wan_diffusers(width: int = 5120, blocks: int = 40) -> Modules:
     return modules
 
 
+@late
 def ltx(width: int = 2048, blocks: int = 28) -> Modules:
     """LTX-Video, 2048 wide, or 4096 with 48 blocks."""
     modules: Modules = {}
@@ -227,6 +242,7 @@ def ltx(width: int = 2048, blocks: int = 28) -> Modules:
     return modules
 
 
+@late
 def krea2(*, diffusers: bool = False) -> Modules:
     """Krea 2."""
     modules: Modules = {}
@@ -242,6 +258,7 @@ def krea2(*, diffusers: bool = False) -> Modules:
     return modules
 
 
+@late
 def hunyuan() -> Modules:
     """HunyuanVideo as its authors name it."""
     modules: Modules = {}
@@ -258,6 +275,7 @@ def hunyuan() -> Modules:
 # Layouts: modules to tensors' shapes.
 
 
+@late
 def whole(modules: Modules, prefix: str = "") -> Shapes:
     """The weights themselves."""
     shapes: Shapes = {}
@@ -272,6 +290,7 @@ def _products(stem: str, size: tuple[int, ...], down: str, up: str, rank: int) -
     return {f"{stem}.{down}": [rank, taken, *kernel], f"{stem}.{up}": [given, rank, *[1 for _ in kernel]]}
 
 
+@late
 def kohya(modules: Modules, prefix: str = "lora_unet_", rank: int = 16) -> Shapes:
     """kohya's trainer, OneTrainer and musubi: one underscored path, an alpha beside each."""
     shapes: Shapes = {}
@@ -281,6 +300,7 @@ def kohya(modules: Modules, prefix: str = "lora_unet_", rank: int = 16) -> Shape
     return shapes
 
 
+@late
 def peft(modules: Modules, prefix: str = "", rank: int = 16) -> Shapes:
     """Peft and diffusers: dotted paths, `lora_A` and `lora_B`."""
     return {
@@ -290,6 +310,7 @@ def peft(modules: Modules, prefix: str = "", rank: int = 16) -> Shapes:
     }
 
 
+@late
 def dotted(modules: Modules, prefix: str = "", rank: int = 16) -> Shapes:
     """Dotted paths with kohya's endings, as some ai-toolkit and OneTrainer files have them."""
     return {
@@ -299,6 +320,7 @@ def dotted(modules: Modules, prefix: str = "", rank: int = 16) -> Shapes:
     }
 
 
+@late
 def loha(modules: Modules, prefix: str = "lora_unet_") -> Shapes:
     """LyCORIS's Hadamard products."""
     shapes: Shapes = {}
@@ -312,6 +334,7 @@ def loha(modules: Modules, prefix: str = "lora_unet_") -> Shapes:
     return shapes
 
 
+@late
 def lokr(modules: Modules, prefix: str = "lora_unet_", *, whole_second: bool = True) -> Shapes:
     """LyCORIS's Kronecker products."""
     shapes: Shapes = {}
@@ -326,6 +349,7 @@ def lokr(modules: Modules, prefix: str = "lora_unet_", *, whole_second: bool = T
     return shapes
 
 
+@late
 def ending(modules: Modules, prefix: str, sizes: dict[str, str]) -> Shapes:
     """Other LyCORIS algorithms: tensor ending to its shape, in letters: i(nput), o(utput), r(ank 16), digits."""
     shapes: Shapes = {}
@@ -338,6 +362,7 @@ def ending(modules: Modules, prefix: str, sizes: dict[str, str]) -> Shapes:
     return shapes
 
 
+@late
 def parts(modules: Modules, *words: str) -> Modules:
     """Those modules whose names contain one of `words`."""
     return {name: size for name, size in modules.items() if any(word in name for word in words)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from identify.late import late
 from identify.networks import Modules, Shapes, flux, flux_diffusers
 
 JOINT = ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
 
 
+@late
 def twice(width: int, blocks: int, text: int | None = None, *, ff: bool = True) -> Modules:
     """Blocks that attend to themselves and to text, as wide as they are unless said otherwise: PixArt, Sana, Cosmos."""
     modules: Modules = {}
@@ -20,11 +22,13 @@ def twice(width: int, blocks: int, text: int | None = None, *, ff: bool = True) 
     return modules
 
 
+@late
 def once(width: int, blocks: int) -> Modules:
     """Blocks that attend to picture and text at once, by `attn1`: CogView4, GLM-Image, CogVideoX."""
     return {name: size for name, size in twice(width, blocks).items() if ".attn2." not in name}
 
 
+@late
 def cosmos(width: int = 2048, blocks: int = 28) -> Modules:
     """Cosmos-Predict2 and Anima as their authors name them."""
     modules: Modules = {}
@@ -37,6 +41,7 @@ def cosmos(width: int = 2048, blocks: int = 28) -> Modules:
     return modules
 
 
+@late
 def ovis() -> Modules:
     """Ovis-Image as ComfyUI names it: FLUX.1's blocks with a gated feed-forward 4 times as wide as they are."""
     modules = {name: size for name, size in flux(6, 27).items() if "_mlp." not in name}
@@ -48,6 +53,7 @@ def ovis() -> Modules:
     return modules | {f"single_blocks.{number}.linear1": (3072, 33792) for number in range(27)}
 
 
+@late
 def ovis_diffusers() -> Modules:
     """Ovis-Image as diffusers names it."""
     wide = ("net.0.proj", "proj_mlp")
@@ -55,6 +61,7 @@ def ovis_diffusers() -> Modules:
     return {name: (3072, 24576) if name.endswith(wide) else size for name, size in modules.items()}
 
 
+@late
 def hunyuan_image() -> Modules:
     """HunyuanImage 2.1: HunyuanVideo's names, 3584 wide."""
     modules: Modules = {}
@@ -68,6 +75,7 @@ def hunyuan_image() -> Modules:
     return modules
 
 
+@late
 def flux2_diffusers(width: int = 6144, double: int = 8, single: int = 48) -> Modules:
     """FLUX.2 as diffusers names it."""
     modules: Modules = {}
@@ -80,6 +88,7 @@ def flux2_diffusers(width: int = 6144, double: int = 8, single: int = 48) -> Mod
     return modules
 
 
+@late
 def auraflow() -> Modules:
     """AuraFlow as diffusers names it."""
     modules: Modules = {}
@@ -92,6 +101,7 @@ def auraflow() -> Modules:
     return modules
 
 
+@late
 def lumina2() -> Modules:
     """Lumina-Image 2 as diffusers names it: four heads share a key."""
     modules: Modules = {}
@@ -109,6 +119,7 @@ def lumina2() -> Modules:
 # Layouts of packed weights, of which only shapes are told here.
 
 
+@late
 def nf4(modules: Modules) -> Shapes:
     """bitsandbytes: two numbers a byte in one column; biases stay as they are."""
     shapes: Shapes = {}
@@ -118,6 +129,7 @@ def nf4(modules: Modules) -> Shapes:
     return shapes
 
 
+@late
 def nvfp4(modules: Modules, prefix: str = "") -> Shapes:
     """ComfyUI's NVFP4, once written as `U8`: two numbers a byte, a scale for each sixteen; convolutions stay whole."""
     shapes: Shapes = {}
@@ -128,6 +140,7 @@ def nvfp4(modules: Modules, prefix: str = "") -> Shapes:
     return shapes
 
 
+@late
 def svdquant(modules: Modules) -> Shapes:
     """Nunchaku: packed weights by another name, with a low-rank branch beside them."""
     shapes: Shapes = {}
@@ -137,12 +150,14 @@ def svdquant(modules: Modules) -> Shapes:
     return shapes
 
 
+@late
 def oft(modules: Modules, prefix: str = "", size: int = 32) -> Shapes:
     """Peft's OFT: rotations of `size` features, each the half above a diagonal."""
     half = size * (size - 1) // 2
     return {f"{prefix}{name}.oft_R.weight": [taken // size, half] for name, (taken, *_) in modules.items()}
 
 
+@late
 def differences(modules: Modules, prefix: str = "diffusion_model.") -> Shapes:
     """Whole differences as ComfyUI saves them."""
     shapes: Shapes = {}

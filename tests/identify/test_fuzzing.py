@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from headers import write_safetensors
+from patience import fair
 
 from assetctl.files.odd_headers import read_odd_header
 from assetctl.identify import identify
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_mutated_headers_give_an_answer_or_a_refusal(count: int):
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("fuzzing.py"), "20261124", str(count)],
-        env={"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}, capture_output=True, text=True, check=False, timeout=240,
+        env={"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"}, capture_output=True, text=True, check=False, timeout=fair(240),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     outcome = json.loads(done.stdout)

@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from patience import fair
+
 from assetctl.cli.main import run
 
 if TYPE_CHECKING:
@@ -205,7 +207,7 @@ def _become(words: list[str], home: Path, output: Path) -> None:
 
 def _wait(child: int, seconds: float) -> int | None:
     """The exit code of a child; `None` if its time was up and it was killed."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + fair(seconds)
     while time.monotonic() < end:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from generation import tiny
 from hostile import GRAPH_OF_CIRCLES, chunk, picture
+from patience import fair
 from PIL import Image
 
 from assetctl.errors import AssetctlError
@@ -281,7 +282,7 @@ def test_a_thousand_pointers_to_a_thousand_large_entries_are_not_followed(tmp_pa
     block += struct.pack(">H", 1000) + struct.pack(">HHII", tag, 7, large, 8) * 1000 + bytes(large)
     path = tmp_path / "a.png"
     path.write_bytes(chunks((b"eXIf", block)))
-    assert in_seconds(path) < 3
+    assert in_seconds(path) < fair(3)
 
 
 @pytest.mark.parametrize("ending", [b"", b"x"])
@@ -290,7 +291,7 @@ def test_thousands_of_texts_that_inflate_to_megabytes_are_not_inflated(tmp_path:
     bomb = bomb[: len(bomb) // 2] + ending * 50 if ending else bomb  # damaged ones cost as much
     path = tmp_path / "a.png"
     path.write_bytes(chunks(*[(b"zTXt", b"a\0\0" + bomb)] * 3000))
-    assert in_seconds(path) < 3
+    assert in_seconds(path) < fair(3)
 
 
 @pytest.mark.parametrize("blank", [" ", "\n", "\n ", " \n"])
@@ -298,7 +299,7 @@ def test_a_record_of_a_million_blanks_is_read_in_linear_time(tmp_path: Path, bla
     path = tmp_path / "a.png"
     prompt = "a" + blank * (10**6 // len(blank)) + "b"
     save_picture(Image.new("L", (1, 1)), path, "a", {"prompt": prompt})
-    assert in_seconds(path) < 3
+    assert in_seconds(path) < fair(3)
     start = time.process_time()
     tiny_plan = tiny.plan(tiny.asset(path, "checkpoint", "sd1"), prompt, negative=prompt)
     infotext(tiny_plan, 1)

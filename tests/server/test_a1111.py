@@ -15,6 +15,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from patience import fair
 from tables import cases, table
 
 from assetctl import Registry
@@ -86,7 +87,7 @@ def recorded(server, number=1):
 
 
 def until(happens, seconds=20):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + fair(seconds)
     while not (found := happens()):
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -350,7 +351,7 @@ def test_progress_is_told_and_interrupt_keeps_what_there_is(slow):
     assert slow.post("/sdapi/v1/skip", {}).status == 422
     until(lambda: slow.get("/sdapi/v1/progress").document["state"]["job_no"] == 1)
     assert slow.post("/sdapi/v1/interrupt", None).document == {}
-    asking.join(20)
+    asking.join(fair(20))
     ((answer, info),) = answers
     assert len(info["all_seeds"]) == len(answer["images"]) == 1
     idle = slow.get("/sdapi/v1/progress").document
@@ -388,7 +389,7 @@ def test_two_at_once_get_their_own_pictures(server):
     for each in threads:
         each.start()
     for each in threads:
-        each.join(30)
+        each.join(fair(30))
     assert all(info["all_seeds"] == [seed] and info["prompt"] == f"cat {seed}" for seed, (_, info) in found.items())
     assert len(found) == 12
 

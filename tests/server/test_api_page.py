@@ -12,6 +12,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from patience import fair
 
 from assetctl import Registry
 
@@ -50,7 +51,7 @@ def test_the_examples_run(page, tmp_path):
                 cwd=tmp_path,
                 capture_output=True,
                 check=True,
-                timeout=60,
+                timeout=fair(60),
             ).stdout
             if "-o picture.png" in line:
                 assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")

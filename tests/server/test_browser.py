@@ -16,6 +16,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from patience import fair
 from written_pictures import infotext, picture, write_png
 
 from assetctl import Registry
@@ -292,14 +293,14 @@ def newcomer(tmp_path, hub):
             yield tmp_path, process.stdout.readline().strip()
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(fair(30))
 
 
 def pasted(line, folder, code=0):
     """What a line says that is run in a shell, in a folder."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     words, where = ["bash", "-c", line], {**os.environ, "PATH": path}
-    ended = subprocess.run(words, check=False, capture_output=True, cwd=folder, timeout=120, env=where)
+    ended = subprocess.run(words, check=False, capture_output=True, cwd=folder, timeout=fair(120), env=where)
     assert ended.returncode == code, ended.stderr.decode()
     return ended.stdout.decode()
 
@@ -411,8 +412,10 @@ def making(tab, url, folder):
     tab.fill("#chosen-lora [type=number]", "0.8")
     tab.wait_for_selector(".finding.good")
     tab.click("#generate")
-    tab.wait_for_function("() => document.getElementById('preview').src.startsWith('data:image/png')", timeout=60_000)
-    tab.wait_for_selector("#made img", timeout=60_000)
+    tab.wait_for_function(
+        "() => document.getElementById('preview').src.startsWith('data:image/png')", timeout=fair(60_000)
+    )
+    tab.wait_for_selector("#made img", timeout=fair(60_000))
     made = tab.get_attribute("#made img", "data-sha256")
     assert tab.evaluate("() => document.querySelector('#made img').naturalWidth") > 0
     playwright.expect(tab.locator("#said-curl")).to_contain_text("0.8")
@@ -433,7 +436,7 @@ def again_and_dropped(tab, url, made, folder):
     tab.click("#found .card >> nth=0 >> text=Make again")
     tab.wait_for_selector(".finding.good")
     tab.click("#generate")
-    tab.wait_for_selector("#made img", timeout=60_000)
+    tab.wait_for_selector("#made img", timeout=fair(60_000))
     assert tab.get_attribute("#made img", "data-sha256") == made
     tab.goto(f"{url}/history")
     tab.set_input_files("#dropped", folder / "same.png")
@@ -443,7 +446,7 @@ def again_and_dropped(tab, url, made, folder):
     assert tab.input_value("#option-seed") == "7"
     assert tab.locator("#chosen-lora .name").inner_text() == "it's a cat"
     tab.click("#generate")
-    tab.wait_for_selector("#made img", timeout=60_000)
+    tab.wait_for_selector("#made img", timeout=fair(60_000))
     assert tab.get_attribute("#made img", "data-sha256") == made
     checkpoint = sha256(folder / "mine/demo-checkpoint.safetensors")[:10]
     text = infotext(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from painting import serving
+from patience import fair
 
 from assetctl import Registry
 
@@ -45,7 +46,7 @@ def blocks(language, server):
 
 
 def ended(arguments, folder):
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=fair(300))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from patience import fair
 from tables import table
 
 from assetctl import Registry
@@ -72,7 +73,7 @@ def slow(tmp_path_factory):
 
 
 def client(server, kind=openai.OpenAI, **options):
-    return kind(base_url=f"{server.url}/v1", api_key="none", timeout=30, **options)
+    return kind(base_url=f"{server.url}/v1", api_key="none", timeout=fair(30), **options)
 
 
 def pictures(server):
@@ -185,7 +186,7 @@ def test_several_at_a_time_get_their_own(server):
 def test_nobody_waits_for_pictures_of_who_has_hung_up(slow):
     with pytest.raises(openai.APITimeoutError):
         client(slow, max_retries=0).with_options(timeout=0.5).images.generate(prompt="a cat", model="dawn")
-    end = time.monotonic() + 10
+    end = time.monotonic() + fair(10)
     while not (job := slow.registry.jobs.latest(1)[0]).has_ended:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -205,7 +206,7 @@ def test_a_job_that_somebody_cancels_is_an_error(slow):
     while (number := slow.queue.painting) is None:
         time.sleep(0.01)
     slow.queue.cancel(number)
-    asking.join(20)
+    asking.join(fair(20))
     assert failed == [422]
 
 

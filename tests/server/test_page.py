@@ -16,6 +16,7 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
+from patience import fair
 from written_pictures import HOSTILES, infotext, near, picture, write_png
 
 from assetctl import Registry
@@ -242,10 +243,12 @@ def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
 
     asked = ASKED | {"prompt": ASKED["prompt"].replace("<lora:x>", "")}
     curl, python, command = pasted(server, asked)
-    ended = subprocess.run(["bash", "-c", curl], capture_output=True, check=True, timeout=60)
+    ended = subprocess.run(["bash", "-c", curl], capture_output=True, check=True, timeout=fair(60))
     assert b'"data"' in ended.stdout, ended.stdout
     first = json.loads(ended.stdout)["data"]
-    script = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    script = subprocess.run(
+        [sys.executable, "-c", python], cwd=tmp_path, capture_output=True, check=True, timeout=fair(60)
+    )
     second = server.get("/v1/jobs?limit=1").data[0]
     assert {**first["request"]} == {**second["request"]}
     for image in second["images"]:
@@ -253,7 +256,7 @@ def test_what_is_said_elsewhere_asks_for_the_same(server, tmp_path):
         assert (tmp_path / f"{image['number']}.png").is_file()
     dry = command.replace(" generate ", " generate --dry-run --json ", 1)
     path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    ended = subprocess.run(["bash", "-c", dry], capture_output=True, check=True, timeout=60, env=path)
+    ended = subprocess.run(["bash", "-c", dry], capture_output=True, check=True, timeout=fair(60), env=path)
     plan = json.loads(ended.stdout)["data"]["plan"]
     same, _ = server.registry.plan(request_of(job_of(asked)))
     planned = document(same)
@@ -276,7 +279,9 @@ def test_what_is_fetched_is_said_elsewhere(server):
 
 def shell(line, folder, code=0):
     path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    ended = subprocess.run(["bash", "-c", line], capture_output=True, check=False, timeout=60, env=path, cwd=folder)
+    ended = subprocess.run(
+        ["bash", "-c", line], capture_output=True, check=False, timeout=fair(60), env=path, cwd=folder
+    )
     assert ended.returncode == code, ended.stderr
     return ended.stdout.decode()
 

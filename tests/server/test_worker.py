@@ -24,6 +24,7 @@ from compat.sparse import whole_checkpoint, write_sparse
 from disks import fill, small_disk
 from generation import tiny
 from painting import Server, is_alive, paint_here, pictures_of, serving
+from patience import fair
 
 from assetctl import Registry, Request
 from assetctl.cli.main import run
@@ -93,7 +94,7 @@ def test_seeds_that_do_not_follow_each_other_are_one_job_and_its_pictures_are_co
         try:
             request = {"prompt": "a cat", "checkpoint": "dawn", "seeds": seeds}
             with queue.following("generate", request, heard.append) as job:
-                end = time.monotonic() + 30
+                end = time.monotonic() + fair(30)
                 while not registry.jobs.get(job.id).has_ended and time.monotonic() < end:
                     time.sleep(0.05)
             ended = registry.jobs.get(job.id)
@@ -133,9 +134,9 @@ def test_a_job_that_is_cancelled_while_it_loads_what_is_large_ends_soon(home):
             ]
             heard = threading.Event()
             with queue.listening(numbers[0], lambda _: heard.set()):
-                assert heard.wait(20)
+                assert heard.wait(fair(20))
                 queue.cancel(numbers[0])
-                end = time.monotonic() + 20
+                end = time.monotonic() + fair(20)
                 while not registry.jobs.get(numbers[1]).has_ended and time.monotonic() < end:
                     time.sleep(0.05)
             assert [registry.jobs.get(number).status for number in numbers] == ["cancelled", "done"]
@@ -149,7 +150,7 @@ def test_a_worker_ends_with_its_server_whatever_kills_that(home):
     server.submit(prompt="what is large", checkpoint="dawn", seed=1)
     (worker,) = server.workers()
     server.kill()
-    end = time.monotonic() + 10
+    end = time.monotonic() + fair(10)
     while is_alive(worker):
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -169,7 +170,7 @@ SCATTERED = {"seed": [11, 200, 300, 4000], "checkpoint": "dawn"}
 
 
 def await_pictures(home, count):
-    end = time.monotonic() + 20
+    end = time.monotonic() + fair(20)
     while len(pictures_of(home)[0]) < count and time.monotonic() < end:
         time.sleep(0.02)
 
@@ -204,7 +205,7 @@ def test_a_job_that_is_cancelled_while_its_worker_hangs_has_the_pictures_that_th
             (worker,) = painting.children(os.getpid())
             os.kill(worker, signal.SIGSTOP)
             queue.cancel(number)
-            end = time.monotonic() + 20
+            end = time.monotonic() + fair(20)
             while not registry.jobs.get(number).has_ended and time.monotonic() < end:
                 time.sleep(0.02)
         finally:
@@ -260,12 +261,12 @@ def test_a_server_is_ended_by_a_command_by_ctrl_c_and_by_a_signal(home, capsys):
     with serving(home) as server:
         assert run(["serve", "--stop"]) == 0
         assert server.url in capsys.readouterr().out
-        assert server.process.wait(10) == 0
+        assert server.process.wait(fair(10)) == 0
     with serving(home) as server, subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         note = json.loads((home / "server.json").read_bytes())  # a number may be another process's where it is read
         (home / "server.json").write_text(json.dumps(note | {"pid": other.pid}))
         assert run(["serve", "--stop"]) == 0
-        assert (server.process.wait(10), other.poll()) == (0, None)
+        assert (server.process.wait(fair(10)), other.poll()) == (0, None)
         other.kill()
     for number in (signal.SIGINT, signal.SIGTERM):
         with serving(home, PAINTER_SECONDS="1") as server:
@@ -274,7 +275,7 @@ def test_a_server_is_ended_by_a_command_by_ctrl_c_and_by_a_signal(home, capsys):
             begun = time.monotonic()
             server.end(number)
             assert server.process.returncode == 0
-            assert time.monotonic() - begun < 8
+            assert time.monotonic() - begun < fair(8)
         with Registry.open(home) as registry:
             assert registry.jobs.get(job).status == "queued"  # it waits again
             assert registry.jobs.get(job).attempts == 0
@@ -308,7 +309,7 @@ def test_another_address_takes_a_token_that_is_told_once_and_kept_for_the_owner(
         )
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        said.append(process.communicate(timeout=30)[1])
+        said.append(process.communicate(timeout=fair(30))[1])
     token = (home / "server.token").read_text()
     assert [token in each for each in said] == [True, False]
     assert all("plain HTTP" in each for each in said)
@@ -373,7 +374,7 @@ def test_ctrl_c_of_generate_cancels_its_job(home):
         await_first_job(server)
         server.await_job(1, "running")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=fair(20))
         assert process.returncode == 130
         assert "by the server of this home" in said
         assert server.await_job(1, seconds=10)["status"] == "cancelled"
@@ -381,7 +382,7 @@ def test_ctrl_c_of_generate_cancels_its_job(home):
 
 
 def await_first_job(server):
-    end = time.monotonic() + 30
+    end = time.monotonic() + fair(30)
     while time.monotonic() < end:
         if server.ask("GET", "/v1/jobs")["data"]:
             return

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from patience import fair
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -103,7 +105,7 @@ class Hub:
     @property
     def requests(self) -> list[Request]:
         """What was asked, once what is being answered is written down: a client has its last byte before that."""
-        end = time.monotonic() + 2
+        end = time.monotonic() + fair(2)
         while self.answering > 0 and time.monotonic() < end:
             time.sleep(0.001)
         return self.answered

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import fetching
 import pytest
+from patience import fair
 
 from assetctl.errors import (
     AmbiguousNameError,
@@ -418,7 +419,7 @@ def test_a_hub_that_never_answers_is_given_up_on(hub: Hub, monkeypatch: pytest.M
     start = time.monotonic()
     with pytest.raises(SourceError, match="did not answer in time"):
         HuggingFaceSource().resolve(REPO)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < fair(5)
 
 
 def test_offline_says_so_and_asks_nobody(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ import socket
 import httpx2
 import pytest
 from fetching import fetch
+from patience import fair
 from servers.scripted import answer, scripted
 
 from assetctl.errors import SourceError
@@ -82,7 +83,7 @@ def test_from_one_port_of_this_machine_to_another_one_may_go():
 
 
 def _asked(url: str, named: str) -> bytes:
-    with httpx2.Client(transport=Wire(), timeout=5, trust_env=False) as client:
+    with httpx2.Client(transport=Wire(), timeout=fair(5), trust_env=False) as client:
         return client.get(url, extensions={NAMED: named}).content
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from material import write_lora
+from patience import fair
 from servers.scripted import answer, scripted
 from tables import cases
 
@@ -135,7 +136,7 @@ def test_no_field_of_an_answer_is_a_surprise(server: _Server, registry: Registry
     assert set(failed) <= set(NEEDED[address])
     assert {error.exit_code for error in failed.values()} <= {3, 5, 6}
     assert max((len(error.message) for error in failed.values()), default=0) < 1000
-    assert time.monotonic() - since < 60
+    assert time.monotonic() - since < fair(60)
 
 
 def test_one_odd_page_does_not_keep_the_others_from_being_asked(server: _Server, registry: Registry, tmp_path: Path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from patience import fair
 
 from assetctl.sources._web import Wire
 
@@ -39,12 +40,12 @@ def server(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
         yield f"127.0.0.1:{listening.getsockname()[1]}", asked
     finally:
         listening.close()
-        thread.join(5)
+        thread.join(fair(5))
 
 
 @pytest.fixture
 def client() -> Iterator[httpx2.Client]:
-    with httpx2.Client(transport=Wire(), timeout=5) as one:
+    with httpx2.Client(transport=Wire(), timeout=fair(5)) as one:
         yield one
 
 

@@ -1,0 +1,24 @@
+"""How long is too long: bounds in seconds are those of a core of one's own, and stretch where there is less."""
+
+import time
+
+#: What a core of one's own takes for `_loop`, in seconds.
+_USUAL = 0.01
+_slowest = 1.0
+
+
+def _loop() -> float:
+    begun = time.perf_counter()
+    for _ in range(500_000):
+        pass
+    return time.perf_counter() - begun
+
+
+def fair(seconds: float) -> float:
+    """As many seconds as this machine may need for what a core of one's own does in `seconds`.
+
+    The slowest that it was seen at in this process counts: a starved machine stands still between good moments.
+    """
+    global _slowest  # noqa: PLW0603
+    _slowest = max(_slowest, *(_loop() / _USUAL for _ in range(4)))
+    return seconds * min(_slowest, 50)
