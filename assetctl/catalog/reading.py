@@ -79,6 +79,9 @@ _FACTS: dict[str, Kinds] = {
 #: A name with a hash behind it, as A1111 and others write checkpoints.
 TITLE = re.compile(r"(.*\S)\s*\[([0-9A-Fa-f]{6,64})\]\s*", re.DOTALL)
 
+#: What is more likely to be meant for a file than for an asset: a picture, or a model, by what it ends in.
+_FILE_NAME = re.compile(r"\.(?:safetensors|sft|ckpt|pth?|bin|gguf|png|jpe?g|webp|avif)\Z", re.IGNORECASE)
+
 #: How names are compared, the strictest way first: with or without regard to case, and to what a file ends in.
 _SPELLINGS = tuple((fold, strip) for fold in (str, str.casefold) for strip in (False, True))
 
@@ -153,7 +156,10 @@ class Reader(Lists):
             hint = f"`assetctl identify {typed}` says what it is; `assetctl import {typed}` takes in a model."
             raise NotFoundError(f"{name} is a file, and not in the catalog.", hint)
         there = None if self._elsewhere is None else self._elsewhere(name)
-        raise NotFoundError(f"There is no asset {name!r}.", there or self._similar(name))
+        told = f"There is no asset {name!r}."
+        if self._paths and _FILE_NAME.search(name):
+            told = f"There is no file {name}, and no asset goes by that name."
+        raise NotFoundError(told, there or self._similar(name))
 
     def by_id(self, asset_id: int) -> Asset:
         """The asset of this number.

@@ -229,11 +229,35 @@ _SCHEDULER: dict[str, Bound] = {
         "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas", "lower_order_final",
         "euler_at_final", "use_lu_lambdas",
     ),
-    **_all(
-        Name(), "algorithm_type", "solver_type", "variance_type", "final_sigmas_type", "interpolation_type",
-        "timestep_type",
-    ),
+    "algorithm_type": Word((
+        "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "deis", "data_prediction",
+        "noise_prediction", None,
+    )),
+    "solver_type": Word(("midpoint", "heun", "logrho", "bh1", "bh2", None)),
+    "final_sigmas_type": Word(("zero", "sigma_min", None)),
+    **_all(Name(), "variance_type", "interpolation_type", "timestep_type"),
 }  # fmt: skip
+
+#: What a scheduler's class takes of words that others take too; diffusers puts its own in place of some of these.
+_MULTISTEP = ("dpmsolver", "dpmsolver++", "deis")
+_TAKEN: dict[str, tuple[str, ...]] = {
+    "DPMSolverMultistepScheduler": (*_MULTISTEP, "sde-dpmsolver", "sde-dpmsolver++"),
+    "DPMSolverSinglestepScheduler": (*_MULTISTEP, "sde-dpmsolver++"),
+    "DEISMultistepScheduler": _MULTISTEP,
+    "SASolverScheduler": ("data_prediction", "noise_prediction"),
+}
+_SOLVING = frozenset({
+    "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
+})  # fmt: skip
+_ENDING = ("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler")
+_BETAS = {"DDPMScheduler": ("laplace", "sigmoid"), "HeunDiscreteScheduler": ("exp",)}
+
+#: Schedules of which a class takes one, and the classes that take none of them.
+_ONE_OF = ("use_beta_sigmas", "use_exponential_sigmas", "use_karras_sigmas")
+_UNSCHEDULED = frozenset({
+    "PNDMScheduler", "DDIMScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "LCMScheduler",
+    "TCDScheduler",
+})  # fmt: skip
 
 _PARTS: dict[str, dict[str, Bound]] = {
     "unet": _UNET, "vae": _VAE, "text_encoder": _TEXT_ENCODER, "text_encoder_2": _TEXT_ENCODER, "scheduler": _SCHEDULER,
@@ -282,6 +306,38 @@ def within_bounds(config: Mapping[str, Any], part: str, path: Path) -> Config:
     if (layers := layers_of(kept, part)) > _MOST_LAYERS:
         raise UnusableError(f"{path} cannot be used: it asks for {layers} layers.", _HINT)
     return kept
+
+
+def see_scheduler(config: Mapping[str, Any], kind: str, path: Path) -> None:
+    """See that a class of scheduler can be made of a configuration that is within bounds: making it would fail.
+
+    Args:
+        config: What `path` holds.
+        kind: The class of diffusers that is to be made of it.
+        path: The file to name.
+
+    Raises:
+        UnusableError: It cannot.
+    """
+    taken: dict[str, tuple[str, ...]] = {}
+    if kind in _TAKEN:
+        taken["algorithm_type"] = _TAKEN[kind]
+    if kind in _SOLVING:
+        taken["solver_type"] = ("midpoint", "heun", "logrho", "bh1", "bh2")
+    if config.get("trained_betas") is None:
+        taken["beta_schedule"] = ("linear", "scaled_linear", "squaredcos_cap_v2", *_BETAS.get(kind, ()))
+    for key, words in taken.items():
+        if key in config and config[key] not in words:
+            told = f"its {key} is {shown_value(config[key])}, and a {kind} takes {', '.join(words)}"
+            raise UnusableError(f"{path} cannot be used: {told}.", _HINT)
+    asked = [] if kind in _UNSCHEDULED else [key for key in _ONE_OF if config.get(key)]
+    if len(asked) > 1:
+        told = f"it asks for {' and '.join(asked)}, and a {kind} takes one of them"
+        raise UnusableError(f"{path} cannot be used: {told}.", _HINT)
+    way = config.get("algorithm_type", "dpmsolver++")
+    if kind in _ENDING and not way.endswith("++") and config.get("final_sigmas_type", "zero") == "zero":
+        told = f"with the algorithm_type {way}, its final_sigmas_type has to be sigma_min"
+        raise UnusableError(f"{path} cannot be used: {told}.", _HINT)
 
 
 def layers_of(config: Mapping[str, Any], part: str) -> int:

@@ -20,7 +20,7 @@ import orjson
 from assetctl.errors import UnusableError
 from assetctl.files.paths import read_bytes, read_object, write_json
 from assetctl.files.safetensors import read_header
-from assetctl.generation.bounds import Config, refuse_code, shown_value, within_bounds
+from assetctl.generation.bounds import Config, refuse_code, see_scheduler, shown_value, within_bounds
 from assetctl.generation.families import build_of
 from assetctl.generation.weights import DEFAULTS, see_weights, see_widths
 
@@ -163,9 +163,10 @@ def _checked(
     folder: Path, family: str, *, own_vae: bool, see_part: SeePart | None
 ) -> tuple[dict[str, Config], tuple[str, ...]]:
     """The configurations of the parts that are used, and what of them is in doubt."""
-    check_folder(folder, family)
+    index = check_folder(folder, family)
     used = _used(family, own_vae=own_vae)
     parts = {part: _read_part(folder, part) for part in used if not part.startswith("tokenizer")}
+    see_scheduler(parts["scheduler"], index["scheduler"][1], _config_path(folder, "scheduler"))
     see = see_part or (lambda part, config, path: _see_own(folder / part, part, config, path))
     doubts = [see(part, config, _config_path(folder, part)) for part, config in parts.items() if part != "scheduler"]
     see_together(parts, family, folder)

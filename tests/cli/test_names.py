@@ -47,3 +47,11 @@ def test_what_can_be_no_name_is_none_to_a_manifest_nor_to_the_trash(assetctl, ho
     note.write_text(json.dumps(document))
     ended = assetctl("trash", "restore", "lora", "--json")
     assert (ended.code, ended.error["code"]) == (5, "file_corrupt")
+
+
+@pytest.mark.parametrize("name", ["nofile.png", "nope.safetensors", "lost/model.ckpt"])
+def test_a_file_that_is_not_there_is_called_a_file(assetctl, name):
+    for command in (("inspect", name), ("check", name), ("generate", "a cat", "--checkpoint", name, "--dry-run")):
+        ended = assetctl(*command, "--json")
+        assert (ended.code, ended.error["code"]) == (3, "not_found"), command
+        assert f"There is no file {name}" in ended.error["message"], command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -20,7 +21,8 @@ from tables import table
 
 from assetctl.errors import AssetctlError, GenerationError, UnusableError
 from assetctl.files.safetensors import Header, read_header
-from assetctl.generation.bounds import check_lora
+from assetctl.generation import folders
+from assetctl.generation.bounds import check_lora, see_scheduler, within_bounds
 from assetctl.generation.configuration import unet_config
 from assetctl.generation.diffusers import DiffusersBackend
 from assetctl.generation.folders import check_model, copy_tokenizer, hand_over, hand_over_vae
@@ -408,8 +410,46 @@ def test_what_goes_wrong_is_told_of_the_persons_folder_and_not_of_ours(folder: P
     change(folder / "model_index.json", scheduler=["diffusers", "DPMSolverMultistepScheduler"])
     change(folder / "scheduler" / "scheduler_config.json", algorithm_type="unheard_of")
     message = refusal(folder).message
-    assert message.startswith("spoilt could not be loaded")
+    assert message.startswith(f"{folder / 'scheduler' / 'scheduler_config.json'} cannot be used: its algorithm_type")
     assert "assetctl-" not in message
+
+
+def test_a_scheduler_is_refused_before_it_is_made_exactly_where_diffusers_cannot_make_it(tmp_path: Path):
+    import diffusers
+
+    whole = {"beta_schedule": "scaled_linear", "num_train_timesteps": 10}
+    changes: list[dict[str, Any]] = [
+        {}, {"use_karras_sigmas": True}, {"use_karras_sigmas": True, "use_exponential_sigmas": True},
+        {"use_karras_sigmas": False, "use_exponential_sigmas": True}, {"use_flow_sigmas": True},
+        *({"beta_schedule": word} for word in ("linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp", "other")),
+        {"beta_schedule": "laplace", "trained_betas": [0.1] * 10},
+        *({"solver_type": word} for word in ("midpoint", "heun", "logrho", "bh1", "bh2", None)),
+        *({"algorithm_type": way, "final_sigmas_type": end}
+          for way in ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "deis", "data_prediction",
+                      "noise_prediction", None)
+          for end in ("zero", "sigma_min")),
+        *({"algorithm_type": way} for way in ("dpmsolver", "dpmsolver++", "deis")),
+        {"algorithm_type": "unheard"}, {"solver_type": "unheard"},
+    ]  # fmt: skip
+    for kind in sorted(folders._KNOWN_SCHEDULERS):
+        takes = inspect.signature(getattr(diffusers, kind).__init__).parameters
+        for change in changes:
+            if any(each in ("unheard", "other") for each in change.values()) and not change.keys() & takes.keys():
+                continue  # a word that is none is refused of all classes: a sampler's own class may take it
+            config = whole | change
+            try:
+                getattr(diffusers, kind).from_config(config)
+                made = True
+            except (ValueError, NotImplementedError):
+                made = False
+            except ImportError:
+                continue  # DPM++ SDE draws its noise with another package
+            try:
+                see_scheduler(within_bounds(config, "scheduler", tmp_path), kind, tmp_path)
+                taken = True
+            except UnusableError:
+                taken = False
+            assert taken is made, (kind, change)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
