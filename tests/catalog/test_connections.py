@@ -120,7 +120,7 @@ for turn in range(3):
     time.sleep(0.2)
     catalog.close()
     for thread in threads:
-        thread.join(fair(20))
+        thread.join()
     assert len(ended) == 5 and all("closed" in said or "ended" in said for said in ended), ended
 with Catalog(Path(sys.argv[1])) as again:
     again.read.see_that_it_is_whole()
