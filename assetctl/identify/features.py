@@ -479,6 +479,9 @@ _FIRST_ATTENTION = (
     "input_blocks.1.1.", "input_blocks_1_1_", "input_blocks.2.1.", "input_blocks_2_1_",
     "output_blocks.9.1.", "output_blocks_9_1_", "output_blocks.10.1.", "output_blocks_10_1_",
 )  # fmt: skip
+#: What BFL and Tencent build alike and end otherwise.
+_MODULATED = ("double_blocks.0.img_mod", "double_blocks.0.txt_mod", "single_blocks.0.modulation")
+_MLPS = ("double_blocks.0.img_mlp", "double_blocks.0.txt_mlp")
 #: How names of a network begin, by how it is built: one that begins in ways of which no build has all is several.
 _NETWORKS = (
     (
@@ -486,7 +489,11 @@ _NETWORKS = (
         "up_blocks.0.resnets.", "up_blocks.0.attentions.", "mid_block.",
     ),
     ("down_blocks.0.0.", "up_blocks.0.0."),  # Stable Cascade's
-    ("double_blocks.", "single_blocks."),
+    ("double_blocks.", "single_blocks.", *(f"{name}.lin." for name in _MODULATED), *(f"{name}.0." for name in _MLPS)),
+    (
+        "double_blocks.", "single_blocks.", *(f"{name}.linear." for name in _MODULATED),
+        *(f"{name}.fc1." for name in _MLPS), *(f"{name}.fc2." for name in _MLPS),
+    ),  # HunyuanVideo's, by its authors
     ("transformer_blocks.0.attn.", "transformer_blocks.0.ff.", "single_transformer_blocks."),
     ("transformer_blocks.0.attn.", "transformer_blocks.0.img_mlp."),
     ("joint_transformer_blocks.", "single_transformer_blocks."),

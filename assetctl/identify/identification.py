@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from assetctl.identify.features import Sign
+    from assetctl.identify.features import Sign, Strength
     from assetctl.types import Confidence
 
 
@@ -276,14 +276,21 @@ def _matches(features: Features) -> list[tuple[Family, Match]]:
     return [(family, match) for family, match in found if match is not None]
 
 
+#: What a sign proves that no family is known to account for all of a file.
+_WEAKER: Mapping[str, Strength] = {"certain": "likely", "likely": "possible"}
+
+
 def _match(family: Family, signs: tuple[Sign, ...], features: Features) -> Match | None:
     if features.model_class is not None and features.model_class in family.classes:
         return Match("certain", f"the network is a {features.model_class}")
     match = claim(signs, features) or (family.match(features) if family.match else None)
-    if match is None or match.strength != "certain" or not features.denoiser:
+    weaker = _WEAKER.get(match.strength) if match is not None else None
+    if match is None or weaker is None or not features.denoiser:
+        return match
+    if match.strength == "likely" and features.kind == "controlnet":  # it brings blocks of its own
         return match
     other = _beside(family, features)
-    return match if other is None else replace(match, strength="likely", detail=f"{match.detail}, beside {other}")
+    return match if other is None else replace(match, strength=weaker, detail=f"{match.detail}, beside {other}")
 
 
 def _beside(family: Family, features: Features) -> str | None:

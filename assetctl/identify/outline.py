@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from assetctl.files.safetensors import Header
-    from assetctl.tensors.adapters import Change, Tensors
+    from assetctl.tensors.adapters import Change
 
 _Made = TypeVar("_Made")
 
@@ -204,6 +204,11 @@ class _Text:
         return cast("_Made", made)
 
     @cached_property
+    def with_adapters(self) -> bool:
+        """Whether names of peft's adapters stand in them."""
+        return self.dotted and with_adapters_names(self.text)
+
+    @cached_property
     def ways(self) -> tuple[tuple[Change, str, str], ...]:
         """Ways to write a change that may occur: each with what stands before the ending that marks it, and that."""
         return tuple(
@@ -224,11 +229,6 @@ class _Text:
             return frozenset(line for line in lines if not any(part in f"{line}\n" for part in parts))
 
         return self.once(parts, left)
-
-    @cached_property
-    def with_adapters(self) -> bool:
-        """Whether names of peft's adapters stand in them."""
-        return self.dotted and with_adapters_names(self.text)
 
     def showing(self, modules: tuple[str, ...], axis: int) -> Mapping[str, tuple[str, int, tuple[str, ...]]]:
         """Lines of the tensors that may show how wide `modules` are, from the root on where they name a block.
@@ -364,21 +364,22 @@ class Outline:
     Names are asked for as the network's authors write them, `attn.to_k`, and found in every layout's spelling.
 
     Attributes:
-        header: The header.
+        header: The header, without the names of adapters that peft writes into those of its tensors.
         text: One line for each distinct name from its network's root on, `\n` before and after each.
         written: The same with whatever prefix the layout gives them.
         flat: Whether some names are written flat.
     """
 
     def __init__(self, header: Header) -> None:
+        self._read(header)
+        if self._distinct.with_adapters:
+            self._read(replace(header, tensors=plain_tensors(header)))
+        self.written, self.text, self.flat = self._distinct.written, self._distinct.text, self._distinct.flat
+
+    def _read(self, header: Header) -> None:
         self.header = header
         self._lines = _kept_lines.of(header.tensors, header.names)
         self._distinct = _text_of(frozenset(self._lines))
-        self.written, self.text, self.flat = self._distinct.written, self._distinct.text, self._distinct.flat
-
-    @cached_property
-    def _tensors(self) -> Tensors:
-        return plain_tensors(self.header) if self._distinct.with_adapters else self.header.tensors
 
     def once(self, key: object, make: Callable[[], _Made]) -> _Made:
         """What `make` makes of the names alone, under a `key` that is one object: once for all files of such names."""
@@ -399,10 +400,6 @@ class Outline:
     def has(self, *names: str) -> bool:
         """Whether some module's path contains one of `names`."""
         return self._distinct.has(names)
-
-    def has_all(self, *names: str) -> bool:
-        """Whether each of `names` is contained in some module's path."""
-        return all(map(self._distinct.holds, names))
 
     def begins(self, *names: str) -> bool:
         """Whether some module's path, counted from its network's root, begins with one of `names`."""
@@ -549,11 +546,11 @@ class Outline:
 
     def _width(self, module: str, axis: int) -> int | None:
         weight = f"{module}.weight"
-        shape = self.header.shape(weight)
+        shape = self.header.shape(weight) or self.header.shape(f"{weight}._data")  # as optimum-quanto packs them
         if shape is not None and len(shape) > 1 and shape[1:] != (1,):  # four-bit weights are [n, 1]
             return shape[axis] * (2 if axis == 1 and self._halved(weight) else 1)
         for change, between, mark in self._distinct.ways:
-            width = change.width(self._tensors, module + between, mark, axis)
+            width = change.width(self.header.tensors, module + between, mark, axis)
             if width is not None:
                 return width
         bias = self.header.shape(f"{module}.bias")
@@ -561,5 +558,6 @@ class Outline:
 
     def _halved(self, weight: str) -> bool:
         """Whether a matrix holds two four-bit numbers a byte (NVFP4), with a scale for each few of a row."""
-        scales = self.header.shape(weight + "_scale") if self.header.tensors[weight].get("dtype") == "U8" else None
+        packed = self.header.tensors.get(weight, {}).get("dtype") == "U8"
+        scales = self.header.shape(weight + "_scale") if packed else None
         return scales is not None and len(scales) == 2

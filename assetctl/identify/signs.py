@@ -69,16 +69,24 @@ UNET = Measure("UNet", lambda features: features.unet is not None)
 #: Of a UNet: width of its text, of its condition, channels of its input; first level attends; depth; linear or not.
 CONTEXT, CONDITION, CHANNELS = of("unet.context", contexts), of("unet.condition", conditions), of("unet.in_channels")
 FIRST_ATTENTION, DEPTH, LINEAR = of("unet.first_attention"), of("unet.depth"), of("unet.linear")
+#: Of a LoRA of a UNet: whether some attention module holds several transformer blocks.
+DEEP = Measure(
+    "several transformer blocks",
+    lambda features: (
+        features.kind == "lora" and features.outline.header.has("transformer_blocks.1.", "transformer_blocks_1_")
+    ),
+)
 #: Of a UNet: how wide its attention is, which differs from level to level.
 INNER = given("attn2.to_k", "attn2.to_v", "attn2.processor.to_k", "attn2.processor.to_v", alike=False)
 #: Of a transformer: width of its stream, how many double and single blocks, how its feed-forward is built.
 WIDTH, DOUBLE, SINGLE = of("blocks.width", streams), of("blocks.double"), of("blocks.single")
 FEED_FORWARD = of("blocks.feed_forward")
-#: Of blocks that attend twice: width of the stream, and of the text.
+#: Of blocks that attend twice: width of the stream, and of the text; what else of a block takes in the stream.
+_ALSO_STREAM = ("transformer_blocks.#.ff.net.0.proj",)
 STREAM = Measure(
     "stream",
     lambda features: features.blocks.twice[0] if features.blocks else None,
-    lambda features: features.outline.widths(STREAM_IN, 1),
+    lambda features: features.outline.widths((*STREAM_IN, *_ALSO_STREAM), 1),
 )
 TEXT = Measure(
     "text",

@@ -529,6 +529,16 @@ _TEXTS = kohya(CLIP_L, "lora_te1_") | kohya(CLIP_G, "lora_te2_")
 _T5: Modules = {f"encoder.block.{n}.layer.0.SelfAttention.{part}": (4096, 4096) for n in range(24) for part in "qkvo"}
 _HIDREAM: Modules = {f"double_stream_blocks.{n}.block.attn1.to_q": (2560, 2560) for n in range(16)}
 add("sd3 lora kohya with encoders", "lora", "sd3", kohya(joint(1536, 24)) | _TEXTS)
+_MEDIUM = joint_diffusers(1536, 24) | {
+    f"transformer_blocks.{n}.attn2.{part}": (1536, 1536)
+    for n in range(13)
+    for part in ("to_q", "to_k", "to_v", "to_out.0")
+}
+add("sd3.5 medium diffusers", "diffusion-model", "sd3", whole(_MEDIUM) | {
+    "time_text_embed.timestep_embedder.linear_1.weight": [1536, 256],
+    "pos_embed.proj.weight": [1536, 16, 2, 2]})  # fmt: skip
+add("sd3.5 medium lora diffusers", "lora", "sd3", peft(_MEDIUM, "transformer."))
+add("sd3.5 medium lora kohya", "lora", "sd3", kohya(_MEDIUM, "lora_transformer_"))
 add("sd3 lora onetrainer with encoders", "lora", "sd3", kohya(joint_diffusers(1536, 24), "lora_transformer_") | _TEXTS)
 add("sd3 lora diffusers with encoders", "lora", "sd3",
     peft(joint_diffusers(1536, 24), "transformer.") | peft(CLIP_G, "text_encoder_2."))  # fmt: skip

@@ -37,3 +37,14 @@ def test_a_packed_network_is_what_it_stands_for(tmp_path, family, modules):
 def test_blocks_stored_as_wide_as_those_of_sd3_are_not_sd3s(tmp_path):
     found = identify(write_safetensors(tmp_path / "file.safetensors", nvfp4(joint_diffusers(3072, 20), SD), dtype="U8"))
     assert found.family != "sd3"
+
+
+def test_a_network_that_optimum_quanto_packed_is_what_it_stands_for(tmp_path):
+    shapes = {}
+    for name, (taken, given, *_) in (
+        flux() | {"time_in.in_layer": (256, 3072), "vector_in.in_layer": (768, 3072)}
+    ).items():
+        shapes |= {f"{name}.weight._data": [given, taken], f"{name}.weight._scale": [given, 1]}
+        shapes |= {f"{name}.input_scale": [], f"{name}.output_scale": [], f"{name}.bias": [given]}
+    found = identify(write_safetensors(tmp_path / "file.safetensors", shapes, dtype="U8"))
+    assert (found.kind, found.family) == ("diffusion-model", "flux1"), found.evidence

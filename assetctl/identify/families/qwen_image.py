@@ -59,8 +59,9 @@ _SIGNS = (
 
 #: How its networks' blocks begin.
 _STACKS = (
-    "transformer_blocks.#.attn.", "transformer_blocks.#.img_", "transformer_blocks.#.txt_", "controlnet_",
-    "control_blocks.",
+    "transformer_blocks.#.attn.to_", "transformer_blocks.#.attn.add_", "transformer_blocks.#.attn.norm",
+    *(f"transformer_blocks.#.{side}_{part}" for side in ("img", "txt") for part in ("mlp.net", "mod", "norm")),
+    "controlnet_", "control_blocks.",
 )  # fmt: skip
 
 

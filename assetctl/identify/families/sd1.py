@@ -8,6 +8,7 @@ from assetctl.identify.signs import (
     CHANNELS,
     CONTEXT,
     DECODED,
+    DEEP,
     DEPTH,
     FIRST_ATTENTION,
     HEADS,
@@ -37,7 +38,7 @@ _SILENT = {UNET: YES, CONTEXT: (None,), ONLY: (None,)}
 
 _SIGNS = (
     Sign("certain", "its cross-attention takes text of width 768",
-         measures=_ALONE | {CONTEXT: (768,), INNER: HEADS, CHANNELS: (4, 5, 7, 9, None)}),
+         measures=_ALONE | {CONTEXT: (768,), INNER: HEADS, CHANNELS: (4, 5, 7, 9, None), DEEP: NO}),
     Sign("certain", "its cross-attention takes text of width 768, and its input a picture to edit",
          measures=_ALONE | {CONTEXT: (768,), INNER: (320, 640, 1280), CHANNELS: (8,)}),
     Sign("likely", "its cross-attention takes text of width 768", measures={CONTEXT: (768,), INNER: HEADS}),
