@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from assetctl.files.png_embeddings import PictureEmbedding
 
     Pieces = Callable[[], Iterator[bytes]]
+    Tensors = dict[str, tuple[str, tuple[int, ...], Pieces]]
+    _Found = tuple[Tensors, object]
 
 
 #: Bytes up to which a view's whole stretch of its storage is kept, rather than read again for every row.
@@ -121,11 +123,15 @@ class Convertible:
     """A file that can be written as safetensors.
 
     Attributes:
+        path: The file.
+        state: What told, before it was looked at, whether anybody has written to it since.
         tensors: Name to dtype, shape and what gives its bytes.
         metadata: What the file says of itself.
     """
 
-    tensors: dict[str, tuple[str, tuple[int, ...], Pieces]]
+    path: Path
+    state: tuple[int, ...]
+    tensors: Tensors
     metadata: dict[str, str]
 
     @property
@@ -143,8 +149,10 @@ def read_convertible(path: Path) -> Convertible:
         CorruptFileError: It is damaged, or holds no tensors.
         StorageError: It cannot be opened.
     """
+    state = _state(path)
     with contained(path):
-        found = _found(path)
+        tensors, metadata = _found(path)
+    found = Convertible(path, state, _renamed(tensors), dict(metadata) if isinstance(metadata, dict) else {})
     if not found.tensors:
         raise RefusedFileError(f"{path} holds no tensors, so it is no model.", "Nothing is to be converted.")
     if _RESERVED in found.tensors:
@@ -152,7 +160,16 @@ def read_convertible(path: Path) -> Convertible:
     return found
 
 
-def _found(path: Path) -> Convertible:
+def _state(path: Path) -> tuple[int, ...]:
+    """Which file it is, its size and time of writing; nothing of what is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _found(path: Path) -> _Found:
     try:
         read_header(path)
     except OtherFormatError as other:
@@ -187,9 +204,11 @@ def write_tensors(found: Convertible, file: IO[bytes], on_bytes: Callable[[int],
         for piece in pieces():
             file.write(piece)
             on_bytes(len(piece))
+    if _state(found.path) != found.state:  # its tensors may be of two states
+        raise CorruptFileError(f"{found.path} changed while it was read.", "Wait until it is complete; then try again.")
 
 
-def _of_pickle(path: Path) -> Convertible:
+def _of_pickle(path: Path) -> _Found:
     from assetctl.files.pickles import read_pickle  # noqa: PLC0415 - most files need no conversion
 
     read = read_pickle(path)
@@ -199,31 +218,27 @@ def _of_pickle(path: Path) -> Convertible:
                 f"{path} holds compressed tensors ({key}), which PyTorch never writes.", "Get it from its source."
             )
     tensors = {name: (item.dtype, item.shape, _pieces(path, read, item)) for name, item in read.tensors.items()}
-    return Convertible(_renamed(tensors), _said(read.header.metadata))
+    return tensors, read.header.metadata
 
 
-def _of_picture(path: Path) -> Convertible:
+def _of_picture(path: Path) -> _Found:
     from assetctl.files.png_embeddings import read_png_embedding  # noqa: PLC0415 - as above
 
     read = read_png_embedding(path)
-    tensors: dict[str, tuple[str, tuple[int, ...], Pieces]] = {
+    tensors: Tensors = {
         name: ("F32", (len(rows), len(rows[0])), _row_pieces(read, name)) for name, rows in read.vectors.items()
     }
     token = read.header.metadata.get("name")
     if token and list(tensors) == [_A1111_EMBEDDING]:
         tensors = {token: tensors[_A1111_EMBEDDING]}  # in a picture this is what A1111 calls it, not the file's name
-    return Convertible(_renamed(tensors), _said(read.header.metadata))
+    return tensors, read.header.metadata
 
 
-def _renamed(tensors: dict[str, tuple[str, tuple[int, ...], Pieces]]) -> dict[str, tuple[str, tuple[int, ...], Pieces]]:
+def _renamed(tensors: Tensors) -> Tensors:
     """Tensors as safetensors files call them; none takes the name of another."""
     if _A1111_EMBEDDING not in tensors or _EMBEDDING in tensors:
         return tensors
     return {_EMBEDDING if name == _A1111_EMBEDDING else name: tensor for name, tensor in tensors.items()}
-
-
-def _said(metadata: object) -> dict[str, str]:
-    return dict(metadata) if isinstance(metadata, dict) else {}
 
 
 def _row_pieces(read: PictureEmbedding, name: str) -> Pieces:

@@ -16,6 +16,8 @@ from assetctl.files.safetensors import MAX_DIMENSIONS, Header
 if TYPE_CHECKING:
     from pathlib import Path
 
+_NEWER = "Get the safetensors version, or a newer assetctl."
+
 #: Limit on a header's bytes. A language model's vocabulary is in it, of ten megabytes at most.
 MAX_HEADER = 64 * 2**20
 
@@ -37,8 +39,11 @@ _TYPES = {
     20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136),
     24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8),
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
-    39: ("MXFP4", 32, 17),
+    39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
 }  # fmt: skip
+
+#: Numbers of types up to which one is a newer or a retired one, and beyond which the header is damaged.
+_LAST_TYPE = 255
 
 #: Under this name a file tells the shape of a tensor that had more dimensions than GGUF has.
 _TRUE_SHAPE = "comfy.gguf.orig_shape."
@@ -50,7 +55,7 @@ def read_gguf(path: Path) -> Header:
     A quantised tensor's dtype is its type's name, for example `Q4_K`.
 
     Raises:
-        RefusedFileError: It is of a version that is not known.
+        RefusedFileError: It is of a version that is not known, or has a tensor of such a type.
         CorruptFileError: It is damaged or cut short.
         StorageError: It cannot be opened.
     """
@@ -77,10 +82,7 @@ class _Reader:
     def header(self, size: int) -> Header:
         version, tensors, fields = self._take("IQQ")
         if version not in (2, 3):
-            raise RefusedFileError(
-                f"{self._path} is a GGUF file of version {version}, and 2 and 3 are known.",
-                "Get the safetensors version, or a newer assetctl.",
-            )
+            raise RefusedFileError(f"{self._path} is a GGUF file of version {version}, and 2 and 3 are known.", _NEWER)
         if tensors > _MOST_TENSORS or fields > _MOST_FIELDS:
             self._fail("its header lists more than any model has")
         said = {self._string(): self._value(self._take("I")[0]) for _ in range(fields)}
@@ -106,8 +108,12 @@ class _Reader:
             self._fail("a tensor has more dimensions than any model has")
         shape = list(self._take(f"{count}Q"))[::-1]
         number, begin = self._take("IQ")
-        if number not in _TYPES:
+        if number > _LAST_TYPE:
             self._fail(f"a tensor is of the unknown type {number}")
+        if number not in _TYPES:
+            raise RefusedFileError(
+                f"{self._path} is a GGUF file with tensors of type {number}, which is not known.", _NEWER
+            )
         dtype, elements, width = _TYPES[number]
         total = prod(shape)
         if total % elements or total > 2**48:

@@ -54,8 +54,11 @@ class Note:
         return cls(final, files)
 
     def proven(self) -> list[Path]:
-        """The noted files that lie there, and are the very files that were noted."""
-        return [path for path, identity in self.files.items() if _is(path, identity)]
+        """The noted files that lie there, behind no link, and are the very files that were noted."""
+        place = self.path.parent
+        return [
+            path for path, identity in self.files.items() if _is(path, identity) and not is_behind_link(path, place)
+        ]
 
     def is_whole(self) -> bool:
         """Whether all of them do, and in the asset's folder lies nothing else."""
@@ -122,6 +125,19 @@ def has_companion(path: Path) -> bool:
     return path.is_file() and companion(path).is_dir()
 
 
+def is_behind_link(path: Path, folder: Path) -> bool:
+    """Whether a link leads to `path` from a folder that it seems to lie in: what is there is another's, or a person's.
+
+    Args:
+        path: The file; it may be a link itself.
+        folder: Where the asset lies. Links above it are a matter of whoever made them.
+    """
+    if not path.is_relative_to(folder):
+        return True
+    place = os.path.join(os.path.realpath(folder), path.parent.relative_to(folder))  # noqa: PTH118 - strings
+    return os.path.normcase(os.path.realpath(path.parent)) != os.path.normcase(os.path.normpath(place))
+
+
 def sign_companion(folder: Path) -> None:
     """Note in a companion what assetctl puts there: whatever else it holds later on is a person's.
 
@@ -142,7 +158,9 @@ def own_files(folder: Path) -> list[Path]:
             return []
         rows = json.loads(signature.read_bytes())
         known = {folder / name: written for name, written in rows.items() if ".." not in Path(name).parts}
-        own = [path for path, written in known.items() if path.is_relative_to(folder) and _written(path) == written]
+        own = [
+            path for path, written in known.items() if not is_behind_link(path, folder) and _written(path) == written
+        ]
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return []
     return [*own, signature]

@@ -51,7 +51,7 @@ SHAPES = {
     "operations.library.identify_files.Identified": Shape(("identification",), without=("named",)),
     "operations.library.remove.Removal": Shape(
         keys={"name": "asset.name", "deleted": "deletes", "kept": "keeps"},
-        without=("changed", "is_owned", "is_final"),
+        without=("changed", "linked", "is_owned", "is_final"),
     ),
     "operations.library.trash.Emptied": Shape(keys={"size": "size"}),
     "operations.library.trash.Restored": Shape(without=("asset",)),

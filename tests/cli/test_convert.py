@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from assetctl.files.safetensors import read_header
+from assetctl.operations.library import convert as operation
 from tests.files.test_gguf import gguf
+from tests.hostile import archived, mapping, tensor
 from tests.material import write_embedding
 
 
@@ -64,6 +66,23 @@ def test_it_can_be_written_elsewhere_and_overwrites_nothing(assetctl, embedding,
     assert target.read_bytes() == before
     assert assetctl("list", "--json").data == []
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["calico.pt", "out.safetensors"]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_pickle_that_is_overwritten_meanwhile_is_not_converted(assetctl, tmp_path, monkeypatch, elsewhere):
+    last, write = tmp_path / "last.pt", operation.write_tensors
+    archived(mapping(a=tensor()), stored=b"\1" * 16)(last)
+
+    def overwritten(found, *rest):
+        archived(mapping(a=tensor()), stored=b"\2" * 16)(last)  # as long
+        os.utime(last, (1, 1))
+        write(found, *rest)
+
+    monkeypatch.setattr(operation, "write_tensors", overwritten)
+    ended = assetctl("convert", last, *(["--out", tmp_path / "out.safetensors"] if elsewhere else []))
+    assert (ended.code, "changed while it was read" in ended.err) == (5, True)
+    assert assetctl("list", "--json").data == []
+    assert [*tmp_path.rglob("*.safetensors")] == []
 
 
 def test_a_converted_file_is_written_by_a_name_that_nobody_took(assetctl, tmp_path, embedding):

@@ -12,6 +12,8 @@ import pytest
 from material import write_lora
 from patience import fair
 
+from assetctl.operations.library import upkeep
+
 
 @pytest.fixture
 def twins(assetctl, tmp_path):
@@ -100,6 +102,26 @@ def test_what_changed_since_is_left_alone(assetctl, twins):
     assert "no longer holds the same bytes" in ended.err
     assert two.read_bytes() == bytes(changed)
     assert (one.stat().st_nlink, two.stat().st_nlink) == (1, 1)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_what_changes_after_it_was_compared_is_left_alone(assetctl, twins, monkeypatch, which, replaced):
+    changed = twins[which].read_bytes()[:-1] + b"!"
+
+    def change(*_):
+        if replaced:
+            twins[which].unlink()
+        twins[which].write_bytes(changed)
+        return False
+
+    other = state(twins[1 - which])
+    monkeypatch.setattr(upkeep, "share_bytes", change)
+    ended = assetctl("dedupe", "--link", "--outside", "--hard-links", "--yes")
+    assert "was changed meanwhile" in ended.err
+    assert state(twins[1 - which]) == other
+    assert twins[which].read_bytes() == changed
+    assert sorted(twins[0].parent.iterdir()) == list(twins)
 
 
 @pytest.fixture(scope="module")

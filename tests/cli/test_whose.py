@@ -118,6 +118,58 @@ def test_what_somebody_adds_to_a_stored_folder_is_never_assetctls(assetctl, home
     assert (place / "vae" / "own.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("taken_in", "flags"),
+    [(["--move"], ["--now"]), (["--move"], []), ([], ["--delete-files", "--now"])],
+    ids=["for good", "to the trash", "in place"],
+)
+def test_what_a_link_in_an_assets_folder_leads_to_stays(assetctl, home, tmp_path, taken_in, flags):
+    folders = tmp_path / "pipes"
+    index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    for seed, name in enumerate(("one", "two")):
+        for part in ("unet", "vae"):
+            weights = folders / name / part / "diffusion_pytorch_model.safetensors"
+            write_safetensors(weights, {"conv_in.weight": (4, 4, 3, 3)}, seed=seed if part == "vae" else 7)
+            (weights.parent / "config.json").write_text(json.dumps({"in_channels": 4}))
+        (folders / name / "model_index.json").write_text(json.dumps(index | {"vae": ["diffusers", "AutoencoderKL"]}))
+    assetctl("import", *taken_in, folders)
+    one = (home / "models" / "diffusers" if taken_in else folders) / "one"
+    shutil.rmtree(one / "unet")
+    (one / "unet").symlink_to("../two/unet")
+    mine = tmp_path / "mine"
+    shutil.move(one / "vae", mine)
+    (one / "vae").symlink_to(mine)
+    ended = assetctl("rm", "one", *flags, "--yes")
+    assert (ended.code, ended.err.count("behind a link")) == (0, 4)
+    assert sorted(path.name for path in mine.iterdir()) == ["config.json", "diffusion_pytorch_model.safetensors"]
+    assert assetctl("verify", "two").code == 0
+    assert sorted(path.name for path in one.iterdir()) == ["unet", "vae"]
+
+
+def test_what_a_link_in_a_configuration_leads_to_stays(assetctl, home, tmp_path):
+    lora = write_lora(tmp_path / "cat.safetensors")
+    (tmp_path / "cat.config" / "unet").mkdir(parents=True)
+    (tmp_path / "cat.config" / "unet" / "config.json").write_text("{}")
+    assetctl("pull", lora)
+    part = home / "models" / "loras" / "cat.config" / "unet"
+    shutil.move(part, tmp_path / "mine")
+    part.symlink_to(tmp_path / "mine")
+    assert assetctl("rm", "cat", "--now", "--yes").code == 0
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("what", ["pipe", "pipe/unet"])
+def test_a_folder_that_became_a_link_since_it_was_shown_is_not_emptied(assetctl, home, tmp_path, pipeline, what):
+    assetctl("import", "--move", pipeline)
+    place = home / "models" / "diffusers" / what
+    with Registry.open(home) as registry:
+        plan = registry.plan_removal("pipe")
+        shutil.move(place, tmp_path / "mine")
+        place.symlink_to(tmp_path / "mine")
+        registry.remove(plan, now=True)
+    assert [path.name for path in (tmp_path / "mine").rglob("*.safetensors")] == ["diffusion_pytorch_model.safetensors"]
+
+
 def test_a_copy_of_what_lies_in_the_store_gives_nothing_away(assetctl, tmp_path, monkeypatch):
     tree = tmp_path / "comfy"
     monkeypatch.setenv("ASSETCTL_MODELS", str(tree))

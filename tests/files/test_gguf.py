@@ -23,10 +23,10 @@ def text(word: str) -> bytes:
 
 
 def gguf(path: Path, tensors: dict[str, tuple[int, ...]], fields: bytes = b"", count: int = 0, **change: int) -> Path:
-    """A file whose matrices are Q4_K and whose other tensors are F16."""
+    """A file whose matrices are Q4_K, or of another type as wide, and whose other tensors are F16."""
     body, listed = b"", b""
     for name, shape in tensors.items():
-        kind, size = (Q4_K, 144) if len(shape) == 2 else (F16, 2 * 256)
+        kind, size = (change.get("type", Q4_K), 144) if len(shape) == 2 else (F16, 2 * 256)
         total = 1
         for length in shape:
             total *= length
@@ -77,6 +77,23 @@ def test_it_is_no_safetensors_file(tmp_path: Path):
 def test_an_unknown_version_is_refused(tmp_path: Path):
     with pytest.raises(RefusedFileError, match="version 9"):
         read_gguf(gguf(tmp_path / "a.gguf", {"x": (2, 256)}, version=9))
+
+
+@pytest.mark.parametrize("number", [31, 99])
+def test_a_type_of_another_time_is_refused_and_not_called_damage(tmp_path: Path, number: int):
+    with pytest.raises(RefusedFileError, match=f"type {number}") as caught:
+        read_gguf(gguf(tmp_path / "a.gguf", {"x": (2, 256)}, type=number))
+    assert "newer assetctl" in str(caught.value.hint)
+
+
+def test_a_type_that_no_version_has_is_damage(tmp_path: Path):
+    with pytest.raises(CorruptFileError):
+        read_gguf(gguf(tmp_path / "a.gguf", {"x": (2, 256)}, type=2**31))
+
+
+def test_nvfp4_is_known(tmp_path: Path):
+    header = read_gguf(gguf(tmp_path / "a.gguf", {"x": (2, 256)}, type=40))  # four blocks of 64 are as wide as Q4_K's
+    assert (header.tensors["x"]["dtype"], header.tensors["x"]["data_offsets"]) == ("NVFP4", [0, 288])
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,16 @@ def test_a_folder_is_taken_back_but_for_what_somebody_put_into_it(store: Store):
     assert everything(store) == {"diffusers/sd/mine.txt"}
 
 
+@pytest.mark.parametrize("what", ["sd", "sd/unet"])
+def test_what_lies_behind_a_link_in_a_folder_is_not_taken_back(store: Store, tmp_path: Path, what: str):
+    final = store.place(staged(store, "sd/unet/w.bin").parent.parent, "checkpoint", "diffusers", "sd", key="key")
+    (final.parent / what).rename(tmp_path / "mine")
+    (final.parent / what).symlink_to(tmp_path / "mine")
+    assert store.placed_before("key") is None
+    store.take_back("key")
+    assert [path.read_bytes() for path in (tmp_path / "mine").rglob("*.bin")] == [b"weights"]
+
+
 @pytest.mark.parametrize("note", ["", "[]", '{"path": "../x", "files": [["../x", 1, 2, 3, 4]]}', '{"path": 5}'])
 def test_a_note_that_assetctl_did_not_write_proves_nothing(store: Store, note: str):
     outside = store.root.parent / "x"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -81,8 +82,14 @@ def _tell(session: Session, removals: Sequence[Removal], *, planned: bool, now: 
         if len(removal.deletes) > _NAMED:
             session.out.note(f"…and {len(removal.deletes) - _NAMED} more files of {removal.asset.name}")
         for path in removal.keeps:
-            why = "holds other bytes than assetctl put there" if path in removal.changed else "is yours"
-            session.out.note(f"keeps {path}, which {why}")
+            session.out.note(f"keeps {path}, which {_why(path, removal)}")
+
+
+def _why(path: Path, removal: Removal) -> str:
+    """Why a file stays."""
+    if path in removal.linked:
+        return "lies behind a link"
+    return "holds other bytes than assetctl put there" if path in removal.changed else "is yours"
 
 
 #: How many files of one asset are named, where there are more.

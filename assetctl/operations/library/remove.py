@@ -14,7 +14,7 @@ from assetctl.files.hashing import hash_file
 from assetctl.files.paths import absolute
 from assetctl.operations.library.ingest import is_as_it_was, is_intact
 from assetctl.operations.library.trash import discard
-from assetctl.store.placement import companion, own_files, state_of
+from assetctl.store.placement import companion, is_behind_link, own_files, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,8 +60,9 @@ class Removal:
         asset: The asset.
         generations: How many recorded pictures were made with it.
         deletes: Files that go.
-        keeps: A person's own files, which stay.
+        keeps: A person's own files, which stay, and what lies behind a link in the asset's folder.
         changed: Of these, what somebody wrote into the store in a file's place.
+        linked: Of these, what lies behind such a link.
         is_owned: Whether the store has the asset's bytes.
         is_final: Whether what goes cannot be downloaded again: a person's own file, or what only the store has.
         removed: Whether it was done.
@@ -73,6 +74,7 @@ class Removal:
     deletes: tuple[Path, ...]
     keeps: tuple[Path, ...]
     changed: tuple[Path, ...]
+    linked: tuple[Path, ...]
     is_owned: bool
     is_final: bool
     removed: bool = False
@@ -93,7 +95,7 @@ class Removal:
 def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False) -> Removal:
     """Say what `remove` would do; `delete_files` includes a person's own files.
 
-    Of a folder, the files go that make the asset: what else lies in it is none of its own.
+    Of a folder, the files go that make the asset: what else lies in it, or behind a link in it, is none of its own.
 
     Raises:
         NotFoundError, AmbiguousNameError: The name.
@@ -105,20 +107,22 @@ def plan_removal(workspace: Workspace, name: str, *, delete_files: bool = False)
     _see_that_it_was_named(asset, files, name, delete_files=delete_files)
     copies = [Path(file.path) for file in files if file.role == "copy"]
     is_owned = asset.in_store and workspace.store.owns(Path(asset.path))
-    own = _own(asset, files)
-    changed = _changed(files) if is_owned else own
+    own, linked = _own(asset, files)
+    changed = _changed(file for file in files if Path(file.path) in own) if is_owned else own
     owned = _with_companion([path for path in own if path not in changed])
     others = changed + copies
     deletes = owned + others if delete_files else owned
     kept = [] if delete_files else (changed if is_owned else [Path(asset.path)]) + copies
+    linked = [path for path in linked if os.path.lexists(path)] if is_owned or delete_files else []
     is_final = bool(delete_files and others) or (is_owned and not is_recoverable(workspace, asset))
-    keeps = tuple(path for path in kept if os.path.lexists(path))
+    keeps = (*(path for path in kept if os.path.lexists(path)), *linked)
     return Removal(
         asset,
         read.generations_with(asset),
         tuple(deletes),
         keeps,
         tuple(changed) if is_owned else (),
+        tuple(linked),
         is_owned,
         is_final,
     )
@@ -137,8 +141,10 @@ def remove(workspace: Workspace, removal: Removal, *, reason: str = "rm", now: b
     """
     asset, folder = removal.asset, removal.folder
     known = {Path(file.path): file for file in workspace.catalog.read.files(asset)}
-    beside = own_files(companion(Path(asset.path)))  # a person may have written to them since
-    meant = [path for path in removal.deletes if path in known or path == Path(asset.path) or path in beside]
+    copies = [path for path, file in known.items() if file.role == "copy"]
+    own, _ = _own(asset, list(known.values()))  # a folder may have become a link since
+    beside = own_files(companion(Path(asset.path)))  # and a person may have written to these
+    meant = [path for path in removal.deletes if path in {*own, *beside, *copies}]
     seen: dict[Path, State] = {}
     for path in meant if now else ():
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -194,11 +200,14 @@ def _see_that_it_was_named(asset: Asset, files: Sequence[AssetFile], name: str, 
         raise NotFoundError(f"No asset is called {name}; {asset.name} is known by it as well.", hint)
 
 
-def _own(asset: Asset, files: Sequence[AssetFile]) -> list[Path]:
-    """The files that make the asset; a link in its place is one."""
-    if asset.format != "diffusers" or Path(asset.path).is_symlink():
-        return [Path(asset.path)]
-    return [Path(file.path) for file in files if file.role != "copy"]
+def _own(asset: Asset, files: Sequence[AssetFile]) -> tuple[list[Path], list[Path]]:
+    """The files that make the asset, a link in its place being one; and those that lie behind a link in its folder."""
+    place = Path(asset.path)
+    if asset.format != "diffusers" or place.is_symlink():
+        return [place], []
+    parts = [Path(file.path) for file in files if file.role != "copy"]
+    linked = [path for path in parts if is_behind_link(path, place)]
+    return [path for path in parts if path not in linked], linked
 
 
 def _with_companion(own: list[Path]) -> list[Path]:

@@ -205,7 +205,7 @@ def share_duplicate(workspace: Workspace, duplicate: Duplicate, run: Run, *, har
     path, copy = duplicate.path, duplicate.copy
     with storage_errors(f"let {copy} share its bytes with {path}"):
         gain = bytes_alone(copy)
-        before = copy.lstat()
+        kept, before = path.lstat(), copy.lstat()
         count = run.counter(duplicate.asset, str(copy), before.st_size)
         if not (_is_file(path) and _is_file(copy) and same_bytes(path, copy, count)):
             raise HashMismatchError(
@@ -216,16 +216,15 @@ def share_duplicate(workspace: Workspace, duplicate: Duplicate, run: Run, *, har
         if not hard_links:
             hint = "`--hard-links` makes them one file with two names: a change to one shows in the other."
             raise StorageError(f"{copy} and {path} are left alone: their disk cannot share bytes between files.", hint)
-        _link(path, copy, before)
+        _link(path, kept, copy, before)
     with workspace.catalog.write() as writer:  # a link has the time of what it leads to, and nobody wrote to it
         writer.set_times({str(copy): path.stat().st_mtime_ns})
     return replace(duplicate, shared="hard link", freed=gain)
 
 
-def _link(path: Path, copy: Path, before: os.stat_result) -> None:
-    """Make `copy` a hard link to `path`, if nobody has written to it since `before`, and nobody gains rights by it."""
-    one = path.lstat()
-    if (one.st_mode, one.st_uid, one.st_gid) != (before.st_mode, before.st_uid, before.st_gid):
+def _link(path: Path, kept: os.stat_result, copy: Path, before: os.stat_result) -> None:
+    """Make `copy` a hard link to `path`, if both are as they were, and nobody gains rights by it."""
+    if _rights(kept) != _rights(before):
         raise StorageError(
             f"{copy} and {path} are left alone: one file cannot have the permissions of both.",
             "Give both the same owner and permissions first.",
@@ -233,12 +232,21 @@ def _link(path: Path, copy: Path, before: os.stat_result) -> None:
     incoming = copy.with_name(f".assetctl-{secrets.token_hex(16)}")
     os.link(path, incoming, follow_symlinks=False)
     try:
-        now = copy.lstat()
-        if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
-            raise HashMismatchError(f"{copy} was changed meanwhile.", "Try again when nothing writes to it.")
+        for place, named, was in ((incoming, path, kept), (copy, copy, before)):
+            if _state(place.lstat()) != _state(was):
+                raise HashMismatchError(f"{named} was changed meanwhile.", "Try again when nothing writes to it.")
         incoming.replace(copy)
     finally:
         incoming.unlink(missing_ok=True)
+
+
+def _rights(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_mode, status.st_uid, status.st_gid
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    """What tells whether a file is the same, and nobody has written to it or given it away."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, *_rights(status)
 
 
 def _is_file(path: Path) -> bool:
