@@ -20,7 +20,8 @@ MAX_NODES = 5000
 _MAX_HOPS = 50
 _MAX_JOINED = 20
 
-_HELPERS = ("sampler", "sigmas", "noise", "guider")
+#: What a custom sampler takes its parts from, the guider first: its model makes the picture, a schedule's does not.
+_HELPERS = ("guider", "sampler", "sigmas", "noise")
 _CONDITIONING = (
     "conditioning", "conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from", "cond1", "cond2",
     "base_ctx", "context",
