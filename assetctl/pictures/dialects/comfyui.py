@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.editor import to_api
-from assetctl.pictures.graph import HANDING_ON, MODEL_NAMES, Graph, Node, text_with_tags
+from assetctl.pictures.graph import HANDING_ON, MODEL_NAMES, Graph, Node, as_text, text_with_tags
 from assetctl.pictures.parameters import (
     LOST,
     MAX_ASSETS,
@@ -61,8 +61,8 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     plain = {key: graph.scalar(value, key) for key, value in given.items()}
     plain.setdefault("guidance", graph.behind(given.get("positive", given.get("conditioning")), "guidance"))
     both = _of_sdxl(graph, given)
-    positive = both.pop("prompt", None) or _text(graph, given, "positive", "conditioning")
-    negative = both.pop("negative", None) or _text(graph, given, "negative")
+    positive = both.pop("prompt") if "prompt" in both else _text(graph, given, "positive", "conditioning")
+    negative = both.pop("negative") if "negative" in both else _text(graph, given, "negative")
     link = _latent(given)
     width, height = graph.size_of(Node("", "", given)) if link is None else graph.size(link)
     count, index, _ = _batch(graph, given)
@@ -507,9 +507,9 @@ def _of_sdxl(graph: Graph, given: dict[str, Any]) -> dict[str, Any]:
         if len(encoders) != 1 or encoders[0].kind != "CLIPTextEncodeSDXL":
             continue
         said = {key: graph.scalar(value, key) for key, value in encoders[0].inputs.items()}
-        found[whole] = prompt(said.get("text_g")) or ""
-        text = prompt(said.get("text_l")) or ""
-        found[first] = text if text != found[whole] else ""
+        texts = [as_text(encoders[0], said.get(key)) for key in ("text_g", "text_l")]
+        found[whole], own = prompt(texts[0]), prompt(texts[1])
+        found[first] = "" if own == found[whole] or texts[1] is None else own or NOTHING
         numbers = [integer(said.get(key), 0, 99_999) for key in _SIZES_OF_SDXL]
         if None not in numbers:
             found[sizes] = "{}x{}+{}+{}-{}x{}".format(*numbers)
@@ -540,6 +540,9 @@ def _add_refiners(found: Collection, graph: Graph, samplers: list[Node]) -> None
             for key in sorted(MODEL_NAMES & node.inputs.keys()):
                 name = _named(graph, node.inputs[key], key)
                 if model_name(name) not in first:
+#: A text of no words, where an empty one stands for the prompt: brackets around nothing.
+NOTHING = "()"
+
                     found.add("other", name)
 
 
