@@ -396,13 +396,12 @@ def _of_lora(graph: Graph, node: Node, name: object, strengths: tuple[object, ob
 
 def _of_decoding(graph: Graph, sampler: Node) -> Iterator[str]:
     """What makes pixels of the sampler's latents: one VAE, and nothing behind it."""
-    decoders = [node for node in graph.readers(sampler) if node.kind == "VAEDecode"]
-    if not decoders:  # others are named as nodes that are not known
-        return
-    way = graph.walk(decoders[0].inputs.get("vae"), lambda each, _: [next(iter(each.inputs.values()), None)])
-    loader = next((each for each in way if each.kind != "Reroute"), None)
+    decoders = [node for node in graph.readers(sampler) if node.kind == "VAEDecode"]  # others are not known, and told
+    loaders = [_vae_loader(graph, node.inputs.get("vae")) for node in decoders]
     mine = [node.key for node in graph.model_chain(graph.settings(sampler).get("model")) if "ckpt_name" in node.inputs]
-    if loader is None or (loader.kind == "CheckpointLoaderSimple" and loader.key not in mine):
+    if len({None if each is None else str(each.inputs.get("vae_name", each.key)) for each in loaders}) > 1:
+        yield "Several VAEs decoded it, and it does not say which made this picture: the first that it names is used."
+    elif any(each is None or (each.kind == "CheckpointLoaderSimple" and each.key not in mine) for each in loaders):
         yield "It was decoded by the VAE of another checkpoint: this one's own is used."
 
 
@@ -416,6 +415,11 @@ def _latent(given: dict[str, Any]) -> object:
 
 
 _OF_LATENTS = ("EmptyLatentImage", "LatentFromBatch", "RepeatLatentBatch", "Reroute", *_PRIMITIVES)
+
+
+def _vae_loader(graph: Graph, link: object) -> Node | None:
+    way = graph.walk(link, lambda each, _: [next(iter(each.inputs.values()), None)])
+    return next((each for each in way if each.kind != "Reroute"), None)
 
 
 def _batch(graph: Graph, given: dict[str, Any]) -> tuple[int, int, bool]:
