@@ -16,7 +16,14 @@ from assetctl.pictures import UsedAsset
 from assetctl.pictures.parameters import Collection, shown
 from assetctl.prompt import parse_prompt
 from assetctl.request import Request
-from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, of_diffusers, told_apart
+from assetctl.samplers import (
+    AUTOMATIC,
+    canonical_sampler,
+    canonical_scheduler,
+    of_diffusers,
+    steps_taken,
+    told_apart,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -315,9 +322,11 @@ def _token(used: UsedAsset, prompts: str) -> dict[str, object]:
 def _request(parameters: PictureParameters, remarks: list[str]) -> Request:
     settings = {each.name: _setting(each, parameters, remarks) for each in OPTIONS if each.name not in _TOGETHER}
     settings |= _sampled(parameters, settings["sampler"], remarks)
-    more = (parameters.settings.get("steps") or 0) - settings["steps"]
-    if more > 0 and settings["start_step"]:  # as many steps are taken of fewer
-        settings["start_step"] = max(settings["start_step"] - more, 0)
+    asked = parameters.settings.get("steps") or 0
+    if asked > settings["steps"] and settings["start_step"]:  # as many steps are taken of fewer
+        how = settings["sampler"], settings["scheduler"]
+        all_, fewer = (steps_taken(*how, each) for each in (asked, settings["steps"]))
+        settings["start_step"] = max(settings["start_step"] - all_ + fewer, 0)
     if settings["flavour"] == "diffusers":  # which knows nothing of what tunes samplers elsewhere
         settings = {name: value for name, value in settings.items() if not option(name).sampled}
     return Request(prompt=parameters.prompt or "", negative_prompt=parameters.negative_prompt or "", settings=settings)

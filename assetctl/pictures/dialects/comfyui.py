@@ -31,7 +31,7 @@ from assetctl.pictures.parameters import (
     written,
 )
 from assetctl.prompt.syntax import find_tags
-from assetctl.samplers import SCHEDULERS, a1111_name
+from assetctl.samplers import SCHEDULERS, a1111_name, steps_taken
 from assetctl.text import Altered, line
 
 if TYPE_CHECKING:
@@ -447,12 +447,12 @@ def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
     steps, start, end = (integer(plain.get(name)) for name in ("steps", "start_at_step", "end_at_step"))
     share = number(plain.get("denoise"))
     found: dict[str, Any] = {"start_step": start or 0, "end_step": 0, "leftover_noise": False}
-    if steps and end is not None and end < steps:
+    if steps and end is not None and end < _taken(plain, steps):
         leftover = str(plain.get("return_with_leftover_noise", "disable")).lower() == "enable"
         found |= {"end_step": end, "leftover_noise": leftover}
     if steps and share is not None and steps / _MOST_STEPS <= share < 1 and start is None:
         more = int(steps / share)
-        found |= {"steps": more, "start_step": more - steps}
+        found |= {"steps": more, "start_step": max(_taken(plain, more) - steps, 0)}
     return found
 
 
@@ -466,6 +466,12 @@ _SILENT: dict[str, Callable[[object], object]] = {
     "add_noise": lambda value: _SWITCHES.get(str(value).lower()),
     "return_with_leftover_noise": lambda value: _SWITCHES.get(str(value).lower()),
 }  # fmt: skip
+
+
+def _taken(plain: Mapping[str, Any], steps: int) -> int:
+    """How many steps the sampler's schedule has, of so many that are asked for."""
+    schedule, sampler = line(plain.get("scheduler")) or "", a1111_name(line(plain.get("sampler_name"))) or ""
+    return steps_taken(sampler, schedule, steps)
 
 
 #: Likewise of nodes that latents and texts pass through, by the bounds of what can have been.
@@ -495,7 +501,8 @@ def _of_steps(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     plain = {key: graph.scalar(given.get(key), key) for key in ("steps", "start_at_step", "end_at_step", "denoise")}
     steps, start, end = (integer(plain[key]) for key in ("steps", "start_at_step", "end_at_step"))
     share = number(plain["denoise"])
-    last = min(each for each in (steps, end, _MOST_STEPS) if each is not None)
+    all_ = _taken(plain, steps) if steps else steps
+    last = min(each for each in (all_, end, _MOST_STEPS) if each is not None)
     if (start or 0) >= last or (share == 0 and start is None):
         yield "Its sampler took no step: all steps are taken here."
     elif steps and share and 0 < share < min(steps / _MOST_STEPS, 1):
