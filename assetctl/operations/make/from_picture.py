@@ -491,7 +491,7 @@ def _left_out(parameters: PictureParameters, assets: Sequence[UsedAsset]) -> lis
     unfit = [used for used in assets if used.role not in _USABLE]
     others = [f"the {'model' if used.role == 'other' else used.role} {used.name or used.hash}" for used in unfit]
     named, options = set[str](), {**together("field"), "Eta DDIM": [], "Model hash": [], "VAE hash": []}
-    for key in (*parameters.fields, *parameters.extra):
+    for key in filter(str.strip, (*parameters.fields, *parameters.extra)):
         is_told = any(used.name and used.name in parameters.fields.get(key, "") for used in unfit)
         if not (is_told or key in parameters.understood or key in _UNDERSTOOD or key.startswith("AddNet")):
             named.add(key)
