@@ -207,7 +207,7 @@ class _Reader:
 #: Fields that are used, or that say nothing of how the picture looks; those of options come with these.
 _UNDERSTOOD = {
     "Model", "Version", "Created Date", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
-    "Model 1", "Module 1", "App", "Operations", "Template", "Negative Template", "Batch size", "Batch pos",
+    "App", "Operations", "Template", "Negative Template", "Batch size", "Batch pos",
     "Time taken", "Wildcard prompt", "Wildcard negative prompt", "sv_prompt", "sv_negative", "Source Identifier",
 }  # fmt: skip
 
@@ -424,7 +424,7 @@ _OLD_EDITING, _HALF = (1, 6), (1, 7, 0, 225)
 
 #: The version in a field of that name; and other programs that write one like it.
 _VERSION_OF_A1111 = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:-(\d{1,6})(?=-|$))?")
-_FORGE = re.compile(r"f\d|neo\b|forge", re.IGNORECASE)
+_FORGE = re.compile(r"f\d|neo\b|classic\b|forge", re.IGNORECASE)
 
 
 def _version(parameters: PictureParameters) -> tuple[int, ...] | None:
@@ -450,7 +450,8 @@ def _of_version(parameters: PictureParameters) -> Iterator[str]:
         yield f"Version {written:.40} is Forge's, which samples much like A1111, and not in all the same."
     elif version is None:
         vae = "" if any(each.role == "vae" for each in parameters.assets) else ", with the checkpoint's own VAE"
-        yield f"It does not say its version: it is taken as A1111 1.10 makes it{vae}."
+        unknown = f"Its version, {shown(written)}, is not known" if written else "It does not say its version"
+        yield f"{unknown}: it is taken as A1111 1.10 makes it{vae}."
     elif version < _OLD_EDITING and sampler in ("DDIM", "PLMS"):
         yield f"A1111 had another {sampler} before 1.6: today's is used."
 
