@@ -393,6 +393,13 @@ class Collection:
         self._found[own[0]] = _joined(self._found[own[0]], UsedAsset(role, sources=sources))
         return True
 
+    def complete(self, said: UsedAsset) -> bool:
+        """Give an asset that is known what another text says of it, but for its weight; whether there is one."""
+        at = self._same(said, None)
+        if at is not None:
+            self._found[at] = _joined(self._found[at], replace(said, weight=None, text_weight=None))
+        return at is not None
+
     def extend(self, assets: Iterable[UsedAsset]) -> None:
         """Note assets that were put together before."""
         uses = Counter[tuple[str, str]]()

@@ -249,6 +249,18 @@ def _is_known(node: Node, read: Container[str]) -> bool:
 #: Nodes of these that a note names.
 _NAMED = 8
 
+#: Notes, or how they begin, on what an infotext beside the graph may tell better.
+EDITED = "It has the graph as it was edited, not as it was run: seeds and texts may have been others."
+STRANGE = "Nodes that are not known here may change the picture"
+NO_PROMPT = "It does not say its prompt: none is taken."
+
+
+def unread(name: str) -> tuple[str, str]:
+    """What a note says of a prompt that could not be read, and of one that could be in part."""
+    said = f"{name.replace('_', ' ')} could not be read: it is left out."
+    return f"Its {said}", f"Part of its {said}"
+
+
 #: Samplers whose last level but one ComfyUI's KSampler leaves out, and a custom sampler does not.
 _DISCARDING = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 
@@ -258,13 +270,13 @@ def _notes(graph: Graph, samplers: list[Node], given: dict[str, Any], *, edited:
     if not given:
         return
     if edited:
-        yield "It has the graph as it was edited, not as it was run: seeds and texts may have been others."
+        yield EDITED
     links = (link for node in graph.nodes.values() for link in node.inputs.values())
     read = {found.key for found in map(graph.linked, links) if found is not None}
     strange = list(dict.fromkeys(node.kind for node in graph.nodes.values() if not _is_known(node, read)))
     if strange:
         more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
-        yield f"Nodes that are not known here may change the picture: {', '.join(strange[:_NAMED])}{more}."
+        yield f"{STRANGE}: {', '.join(strange[:_NAMED])}{more}."
     if len(samplers) > 1:
         yield f"{len(samplers)} samplers made it: only the one that starts from an empty picture is followed."
     yield from _of_latents(graph, given)
@@ -299,11 +311,11 @@ def _of_sampling(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
 def _of_texts(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     sides = dict(_sides(given))
     if "prompt" not in sides:
-        yield "It does not say its prompt: none is taken."
+        yield NO_PROMPT
     for name, link in sides.items():
         any_, all_ = graph.texts_are_read(link)
         if not all_:
-            yield f"{'Part of its' if any_ else 'Its'} {name.replace('_', ' ')} could not be read: it is left out."
+            yield unread(name)[any_]
         if any(isinstance(each, Altered) for each in graph.texts(link)):
             yield LOST
     encoders = [graph.encoders(given.get(side)) for side in ("positive", "negative")]
@@ -405,6 +417,11 @@ def _of_decoding(graph: Graph, sampler: Node) -> Iterator[str]:
         yield "It was decoded by the VAE of another checkpoint: this one's own is used."
 
 
+def _vae_loader(graph: Graph, link: object) -> Node | None:
+    way = graph.walk(link, lambda each, _: [next(iter(each.inputs.values()), None)])
+    return next((each for each in way if each.kind != "Reroute"), None)
+
+
 def _from_nothing(graph: Graph, given: dict[str, Any]) -> bool:
     chain = graph.latents(_latent(given)) or [Node("", "", given)]
     return all(node.kind in _OF_LATENTS or graph.makes_empty(node) for node in chain)
@@ -415,11 +432,6 @@ def _latent(given: dict[str, Any]) -> object:
 
 
 _OF_LATENTS = ("EmptyLatentImage", "LatentFromBatch", "RepeatLatentBatch", "Reroute", *_PRIMITIVES)
-
-
-def _vae_loader(graph: Graph, link: object) -> Node | None:
-    way = graph.walk(link, lambda each, _: [next(iter(each.inputs.values()), None)])
-    return next((each for each in way if each.kind != "Reroute"), None)
 
 
 def _batch(graph: Graph, given: dict[str, Any]) -> tuple[int, int, bool]:
@@ -456,6 +468,12 @@ def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _taken(plain: Mapping[str, Any], steps: int) -> int:
+    """How many steps the sampler's schedule has, of so many that are asked for."""
+    schedule, sampler = line(plain.get("scheduler")) or "", a1111_name(line(plain.get("sampler_name"))) or ""
+    return steps_taken(sampler, schedule, steps)
+
+
 _MOST_STEPS = 10_000
 
 _SWITCHES = {"enable": True, "disable": False, "true": True, "false": False, "on": True, "off": False}
@@ -466,12 +484,6 @@ _SILENT: dict[str, Callable[[object], object]] = {
     "add_noise": lambda value: _SWITCHES.get(str(value).lower()),
     "return_with_leftover_noise": lambda value: _SWITCHES.get(str(value).lower()),
 }  # fmt: skip
-
-
-def _taken(plain: Mapping[str, Any], steps: int) -> int:
-    """How many steps the sampler's schedule has, of so many that are asked for."""
-    schedule, sampler = line(plain.get("scheduler")) or "", a1111_name(line(plain.get("sampler_name"))) or ""
-    return steps_taken(sampler, schedule, steps)
 
 
 #: Likewise of nodes that latents and texts pass through, by the bounds of what can have been.
@@ -498,7 +510,8 @@ def _unread_values(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
 
 def _of_steps(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     """Whether it took any step, and not more than can be told."""
-    plain = {key: graph.scalar(given.get(key), key) for key in ("steps", "start_at_step", "end_at_step", "denoise")}
+    keys = ("steps", "start_at_step", "end_at_step", "denoise", "sampler_name", "scheduler")
+    plain = {key: graph.scalar(given.get(key), key) for key in keys}
     steps, start, end = (integer(plain[key]) for key in ("steps", "start_at_step", "end_at_step"))
     share = number(plain["denoise"])
     all_ = _taken(plain, steps) if steps else steps
@@ -527,6 +540,9 @@ def _of_sdxl(graph: Graph, given: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+#: A text of no words, where an empty one stands for the prompt: brackets around nothing.
+NOTHING = "()"
+
 _SIZES_OF_SDXL = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 
 
@@ -551,9 +567,6 @@ def _add_refiners(found: Collection, graph: Graph, samplers: list[Node]) -> None
             for key in sorted(MODEL_NAMES & node.inputs.keys()):
                 name = _named(graph, node.inputs[key], key)
                 if model_name(name) not in first:
-#: A text of no words, where an empty one stands for the prompt: brackets around nothing.
-NOTHING = "()"
-
                     found.add("other", name)
 
 
