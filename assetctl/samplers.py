@@ -172,6 +172,24 @@ def a1111_name(name: str | None, schedule: str | None = None) -> str | None:
     return " ".join(filter(None, (_NAMES[plain], _IN_NAMES.get(schedule or ""))))
 
 
+#: Steps that Stable Diffusion 1, 2 and XL were trained in.
+_TRAINED = 1000
+
+
+def steps_taken(sampler: str, schedule: str, steps: int) -> int:
+    """How many steps ComfyUI takes where it is asked for so many, from noise to none: its DDIM schedule has some more.
+
+    Args:
+        sampler: As A1111 prints it, or any other word.
+        schedule: By any of its names.
+        steps: At least one.
+    """
+    if _SCHEDULES.get(schedule.lower()) != "DDIM":
+        return steps
+    left_out = sampler in SAMPLERS and "comfyui" in SAMPLERS[sampler].discards
+    return len(range(1, _TRAINED, max(_TRAINED // (steps + left_out), 1))) - left_out
+
+
 def _of_other_programs(wanted: str) -> str:
     """The same name as A1111 has it: of `dpmpp_2m`, or of `dpmpp_2m karras`."""
     plain = wanted.replace(" ", "_")

@@ -20,7 +20,8 @@ MAX_NODES = 5000
 _MAX_HOPS = 50
 _MAX_JOINED = 20
 
-_HELPERS = ("sampler", "sigmas", "noise", "guider")
+#: What a custom sampler takes its parts from, the guider first: its model makes the picture, a schedule's does not.
+_HELPERS = ("guider", "sampler", "sigmas", "noise")
 _CONDITIONING = (
     "conditioning", "conditioning_1", "conditioning_2", "conditioning_to", "conditioning_from", "cond1", "cond2",
     "base_ctx", "context",
@@ -245,7 +246,7 @@ class Graph:
             return leads
 
         for node in self.walk(link, follow):
-            found |= dict.fromkeys(text for each in _said(node) if (text := _as_text(node, each)) and text.strip())
+            found |= dict.fromkeys(text for each in _said(node) if (text := as_text(node, each)) and text.strip())
         return list(found)
 
     def texts_are_read(self, link: object) -> tuple[bool, bool]:
@@ -256,7 +257,7 @@ class Graph:
             leads = [node.inputs[each] for each in (*_CONDITIONING, *_TEXTS) if each in node.inputs]
             leads += [each for each in _towards_texts(node, 0) if isinstance(each, str)]
             for each in leads:
-                is_text = _as_text(node, each) is not None
+                is_text = as_text(node, each) is not None
                 any_, all_ = any_ or is_text, all_ and (is_text or self.linked(each) is not None)
         return any_ or isinstance(link, str), all_
 
@@ -352,7 +353,7 @@ def _said(node: Node) -> list[Any]:
     return [populated] if isinstance(populated, str) else [node.inputs.get(each) for each in _TEXTS]
 
 
-def _as_text(node: Node, value: object) -> str | None:
+def as_text(node: Node, value: object) -> str | None:
     """A text; of a node that encodes texts also a number, which ComfyUI makes a text of."""
     if "clip" in node.inputs and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from assetctl.prompt import parse_prompt
 from assetctl.text import MAX_LINE, MAX_TEXT, Altered, clean, is_altered, line, model_path, without_suffix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from assetctl.options import Settings
 
@@ -121,6 +122,22 @@ def mapping(value: object) -> dict[str, Any]:
 def sequence(value: object) -> list[Any]:
     """The value if it is a JSON array, else an empty one."""
     return value if isinstance(value, list) else []
+
+
+def nested(said: Mapping[str, Any], read: Container[str]) -> dict[str, Any]:
+    """Lists and objects of what a program says, by their names: those that hold anything, and are not `read`."""
+    found = ((line(key), value) for key, value in said.items() if key not in read and isinstance(value, dict | list))
+    return {key: value for key, value in islice(found, _MAX_NESTED) if key and _holds(value)}
+
+
+_MAX_NESTED = 500
+
+
+def _holds(value: object) -> bool:
+    """Whether there is anything in JSON but empty lists and what is turned off."""
+    if isinstance(value, dict | list):
+        return any(map(_holds, value.values() if isinstance(value, dict) else value))
+    return bool(value)
 
 
 def parse_json(text: str | None) -> Any:  # noqa: ANN401 - JSON is anything
@@ -375,6 +392,13 @@ class Collection:
             return False
         self._found[own[0]] = _joined(self._found[own[0]], UsedAsset(role, sources=sources))
         return True
+
+    def complete(self, said: UsedAsset) -> bool:
+        """Give an asset that is known what another text says of it, but for its weight; whether there is one."""
+        at = self._same(said, None)
+        if at is not None:
+            self._found[at] = _joined(self._found[at], replace(said, weight=None, text_weight=None))
+        return at is not None
 
     def extend(self, assets: Iterable[UsedAsset]) -> None:
         """Note assets that were put together before."""

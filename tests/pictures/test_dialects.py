@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from patience import fair
 from pictures.expected import read_of
 from PIL import Image, PngImagePlugin
 from tables import table
@@ -103,7 +104,7 @@ def test_comfyui_graphs_that_multiply_are_read_in_seconds(tmp_path: Path):
         assert found.settings["steps"] == 4
         assert len(found.prompt or "") < 200_000
     assert read(tmp_path, workflow=editor) is not None
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < fair(10)
 
 
 def test_comfyui_webp_savers_use_exif(tmp_path: Path):

@@ -68,6 +68,7 @@ def lengths(text: str, embeddings=None, length: int = 10) -> list[str]:
 
 def test_short_segments_stay_whole_and_long_ones_are_cut():
     assert lengths("") == [""]
+    assert lengths("()") == [""]
     assert lengths("abcdefghij") == ["abcdefghij"]
     assert lengths("abcdefghijk") == ["abcdefghij", "k"]
     assert lengths("abcdef(ghijkl)") == ["abcdef", "ghijkl"]

@@ -16,7 +16,14 @@ from assetctl.pictures import UsedAsset
 from assetctl.pictures.parameters import Collection, shown
 from assetctl.prompt import parse_prompt
 from assetctl.request import Request
-from assetctl.samplers import AUTOMATIC, canonical_sampler, canonical_scheduler, of_diffusers, told_apart
+from assetctl.samplers import (
+    AUTOMATIC,
+    canonical_sampler,
+    canonical_scheduler,
+    of_diffusers,
+    steps_taken,
+    told_apart,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -200,7 +207,7 @@ class _Reader:
 #: Fields that are used, or that say nothing of how the picture looks; those of options come with these.
 _UNDERSTOOD = {
     "Model", "Version", "Created Date", "AddNet Enabled", "User", "Civitai resources", "Civitai metadata", "Workflow",
-    "Model 1", "Module 1", "App", "Operations", "Template", "Negative Template", "Batch size", "Batch pos",
+    "App", "Operations", "Template", "Negative Template", "Batch size", "Batch pos",
     "Time taken", "Wildcard prompt", "Wildcard negative prompt", "sv_prompt", "sv_negative", "Source Identifier",
 }  # fmt: skip
 
@@ -315,9 +322,11 @@ def _token(used: UsedAsset, prompts: str) -> dict[str, object]:
 def _request(parameters: PictureParameters, remarks: list[str]) -> Request:
     settings = {each.name: _setting(each, parameters, remarks) for each in OPTIONS if each.name not in _TOGETHER}
     settings |= _sampled(parameters, settings["sampler"], remarks)
-    more = (parameters.settings.get("steps") or 0) - settings["steps"]
-    if more > 0 and settings["start_step"]:  # as many steps are taken of fewer
-        settings["start_step"] = max(settings["start_step"] - more, 0)
+    asked = parameters.settings.get("steps") or 0
+    if asked > settings["steps"] and settings["start_step"]:  # as many steps are taken of fewer
+        how = settings["sampler"], settings["scheduler"]
+        all_, fewer = (steps_taken(*how, each) for each in (asked, settings["steps"]))
+        settings["start_step"] = max(settings["start_step"] - all_ + fewer, 0)
     if settings["flavour"] == "diffusers":  # which knows nothing of what tunes samplers elsewhere
         settings = {name: value for name, value in settings.items() if not option(name).sampled}
     return Request(prompt=parameters.prompt or "", negative_prompt=parameters.negative_prompt or "", settings=settings)
@@ -415,7 +424,7 @@ _OLD_EDITING, _HALF = (1, 6), (1, 7, 0, 225)
 
 #: The version in a field of that name; and other programs that write one like it.
 _VERSION_OF_A1111 = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:-(\d{1,6})(?=-|$))?")
-_FORGE = re.compile(r"f\d|neo\b|forge", re.IGNORECASE)
+_FORGE = re.compile(r"f\d|neo\b|classic\b|forge", re.IGNORECASE)
 
 
 def _version(parameters: PictureParameters) -> tuple[int, ...] | None:
@@ -441,7 +450,8 @@ def _of_version(parameters: PictureParameters) -> Iterator[str]:
         yield f"Version {written:.40} is Forge's, which samples much like A1111, and not in all the same."
     elif version is None:
         vae = "" if any(each.role == "vae" for each in parameters.assets) else ", with the checkpoint's own VAE"
-        yield f"It does not say its version: it is taken as A1111 1.10 makes it{vae}."
+        unknown = f"Its version, {shown(written)}, is not known" if written else "It does not say its version"
+        yield f"{unknown}: it is taken as A1111 1.10 makes it{vae}."
     elif version < _OLD_EDITING and sampler in ("DDIM", "PLMS"):
         yield f"A1111 had another {sampler} before 1.6: today's is used."
 
@@ -482,7 +492,7 @@ def _left_out(parameters: PictureParameters, assets: Sequence[UsedAsset]) -> lis
     unfit = [used for used in assets if used.role not in _USABLE]
     others = [f"the {'model' if used.role == 'other' else used.role} {used.name or used.hash}" for used in unfit]
     named, options = set[str](), {**together("field"), "Eta DDIM": [], "Model hash": [], "VAE hash": []}
-    for key in (*parameters.fields, *parameters.extra):
+    for key in filter(str.strip, (*parameters.fields, *parameters.extra)):
         is_told = any(used.name and used.name in parameters.fields.get(key, "") for used in unfit)
         if not (is_told or key in parameters.understood or key in _UNDERSTOOD or key.startswith("AddNet")):
             named.add(key)

@@ -22,6 +22,7 @@ from assetctl.pictures.parameters import (
     settings,
     with_understood,
 )
+from assetctl.samplers import a1111_name
 from assetctl.text import clean, is_altered, line
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
         if remark is not None:
             fields.plain.setdefault(remark[1], remark[2])
     positive, negative = _prompts(lines[:at])
-    said = fields.plain
+    said = fields.plain = _respelled(fields.plain)
     for name, template in templates.items():
         said.setdefault(name, template)
     found = PictureParameters(
@@ -168,8 +169,16 @@ def read_infotext(text: str) -> tuple[PictureParameters, bool]:
         notes=tuple(_notes(text, fields)),
     )
     expressed = {each.field: each.name for each in OPTIONS}
-    found = with_understood(found, {**expressed, "Eta DDIM": "eta", "Version": "software"}, _ROLES)
+    others = {"Eta DDIM": "eta", "Version": "software", "KSampler": "sampler", "Schedule": "scheduler"}
+    found = with_understood(found, expressed | others, _ROLES)
     return replace(found, understood=found.understood - _unreadable(said)), at is not None
+
+
+def _respelled(said: dict[str, str]) -> dict[str, str]:
+    """Fields by the names that A1111 has for them, in its capitals: SD.Next has `CLIP skip`."""
+    names = {name.lower(): name for name in together("field")}
+    usual = {name: names.get(name.lower(), name) for name in said}
+    return {name if usual[name] in said else usual[name]: value for name, value in said.items()}
 
 
 #: Where fields and a negative prompt begin in a text that lost its lines, with the dots that may stand for one.
@@ -232,7 +241,9 @@ def _without_templates(lines: list[str]) -> tuple[list[str], dict[str, str]]:
 
 def _settings(said: dict[str, str]) -> dict[str, Any]:
     """What the fields say of options."""
-    found = {"sampler": _sampler(said)}
+    found: dict[str, object] = {"sampler": _sampler(said)}
+    if _KSAMPLER in said:
+        found |= {"scheduler": line(said.get("Schedule") or said.get("Schedule type")), "flavour": "comfyui"}
     if "Eta DDIM" in said:
         found["eta"] = said["Eta DDIM"]
     for name, options in together("field").items():
@@ -245,6 +256,7 @@ def _settings(said: dict[str, str]) -> dict[str, Any]:
 def _neutral(said: dict[str, str]) -> frozenset[str]:
     """Fields that say no more than that something is as usual, or that belong to one that is read."""
     names = {key for key in said if key.startswith("AddNet") or (key in _ROLES and not said[key])}
+    names |= {_vae_module(said)} & said.keys()
     if said.get("VAE", "x").lower() in NO_FILE:
         names.add("VAE")
     if said.get("Schedule type", "").lower() in ("automatic", "karras", "exponential"):
@@ -273,11 +285,19 @@ def _software(version: str) -> str:
 
 def _software_of(said: dict[str, str]) -> str:
     """Who wrote the fields: A1111, or what tells in a field of its own."""
+    if _KSAMPLER in said:
+        return "Tensor.Art"
     return "SD.Next" if said.get("App") == "SD.Next" else _software(said.get("Version", ""))
+
+
+#: Where Tensor.Art has what ComfyUI calls the sampler; its schedule is the field `Schedule`.
+_KSAMPLER = "KSampler"
 
 
 def _sampler(said: dict[str, str]) -> str | None:
     """The sampler as A1111 named it before it told samplers and schedules apart."""
+    if _KSAMPLER in said:
+        return a1111_name(line(said[_KSAMPLER]), line(said.get("Schedule")))
     name, schedule = line(said.get("Sampler")), line(said.get("Schedule type"))
     if name and schedule in ("Karras", "Exponential") and not name.endswith(schedule):
         return f"{name} {schedule}"
@@ -289,7 +309,7 @@ def _assets(positive: str, negative: str, fields: Fields) -> Collection:
     found.add_loras(positive, negative)
     model = said.get("Model")
     found.add("checkpoint", model, digest=said.get("Model hash"))
-    vae = said.get("VAE", "")
+    vae = said.get("VAE", said.get(_vae_module(said), ""))
     if vae.lower() not in NO_FILE or "VAE" not in said:
         found.add("vae", vae, digest=said.get("VAE hash"))
     for name, digest in _pairs(said.get("Lora hashes") or said.get("LoRA hashes", "")):
@@ -305,6 +325,17 @@ def _assets(positive: str, negative: str, fields: Fields) -> Collection:
         name, digest = _name_and_hash(said.get(key, ""), "[" if key == "Refiner" else "(")
         found.add("other", name, digest=digest, weight=said.get("Hypernet strength") if key == "Hypernet" else None)
     return found
+
+
+#: Forge numbers VAEs and text encoders alike, and does not say which is which.
+_MODULE = re.compile(r"Module [1-9]")
+
+
+def _vae_module(said: Mapping[str, str]) -> str:
+    """The field of the module that is a VAE by its name, if there is one."""
+    if "VAE" in said:
+        return ""
+    return next((key for key, value in said.items() if _MODULE.fullmatch(key) and "vae" in value.lower()), "")
 
 
 def _add_hashes(found: Collection, hashes: dict[str, object], model: str | None, vae: str) -> None:

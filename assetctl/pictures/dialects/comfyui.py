@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from assetctl.pictures.editor import to_api
-from assetctl.pictures.graph import HANDING_ON, MODEL_NAMES, Graph, Node, text_with_tags
+from assetctl.pictures.graph import HANDING_ON, MODEL_NAMES, Graph, Node, as_text, text_with_tags
 from assetctl.pictures.parameters import (
     LOST,
     MAX_ASSETS,
@@ -31,7 +31,7 @@ from assetctl.pictures.parameters import (
     written,
 )
 from assetctl.prompt.syntax import find_tags
-from assetctl.samplers import SCHEDULERS, a1111_name
+from assetctl.samplers import SCHEDULERS, a1111_name, steps_taken
 from assetctl.text import Altered, line
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     plain = {key: graph.scalar(value, key) for key, value in given.items()}
     plain.setdefault("guidance", graph.behind(given.get("positive", given.get("conditioning")), "guidance"))
     both = _of_sdxl(graph, given)
-    positive = both.pop("prompt", None) or _text(graph, given, "positive", "conditioning")
-    negative = both.pop("negative", None) or _text(graph, given, "negative")
+    positive = both.pop("prompt") if "prompt" in both else _text(graph, given, "positive", "conditioning")
+    negative = both.pop("negative") if "negative" in both else _text(graph, given, "negative")
     link = _latent(given)
     width, height = graph.size_of(Node("", "", given)) if link is None else graph.size(link)
     count, index, _ = _batch(graph, given)
@@ -249,6 +249,18 @@ def _is_known(node: Node, read: Container[str]) -> bool:
 #: Nodes of these that a note names.
 _NAMED = 8
 
+#: Notes, or how they begin, on what an infotext beside the graph may tell better.
+EDITED = "It has the graph as it was edited, not as it was run: seeds and texts may have been others."
+STRANGE = "Nodes that are not known here may change the picture"
+NO_PROMPT = "It does not say its prompt: none is taken."
+
+
+def unread(name: str) -> tuple[str, str]:
+    """What a note says of a prompt that could not be read, and of one that could be in part."""
+    said = f"{name.replace('_', ' ')} could not be read: it is left out."
+    return f"Its {said}", f"Part of its {said}"
+
+
 #: Samplers whose last level but one ComfyUI's KSampler leaves out, and a custom sampler does not.
 _DISCARDING = ("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2")
 
@@ -258,13 +270,13 @@ def _notes(graph: Graph, samplers: list[Node], given: dict[str, Any], *, edited:
     if not given:
         return
     if edited:
-        yield "It has the graph as it was edited, not as it was run: seeds and texts may have been others."
+        yield EDITED
     links = (link for node in graph.nodes.values() for link in node.inputs.values())
     read = {found.key for found in map(graph.linked, links) if found is not None}
     strange = list(dict.fromkeys(node.kind for node in graph.nodes.values() if not _is_known(node, read)))
     if strange:
         more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
-        yield f"Nodes that are not known here may change the picture: {', '.join(strange[:_NAMED])}{more}."
+        yield f"{STRANGE}: {', '.join(strange[:_NAMED])}{more}."
     if len(samplers) > 1:
         yield f"{len(samplers)} samplers made it: only the one that starts from an empty picture is followed."
     yield from _of_latents(graph, given)
@@ -299,11 +311,11 @@ def _of_sampling(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
 def _of_texts(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     sides = dict(_sides(given))
     if "prompt" not in sides:
-        yield "It does not say its prompt: none is taken."
+        yield NO_PROMPT
     for name, link in sides.items():
         any_, all_ = graph.texts_are_read(link)
         if not all_:
-            yield f"{'Part of its' if any_ else 'Its'} {name.replace('_', ' ')} could not be read: it is left out."
+            yield unread(name)[any_]
         if any(isinstance(each, Altered) for each in graph.texts(link)):
             yield LOST
     encoders = [graph.encoders(given.get(side)) for side in ("positive", "negative")]
@@ -396,14 +408,18 @@ def _of_lora(graph: Graph, node: Node, name: object, strengths: tuple[object, ob
 
 def _of_decoding(graph: Graph, sampler: Node) -> Iterator[str]:
     """What makes pixels of the sampler's latents: one VAE, and nothing behind it."""
-    decoders = [node for node in graph.readers(sampler) if node.kind == "VAEDecode"]
-    if not decoders:  # others are named as nodes that are not known
-        return
-    way = graph.walk(decoders[0].inputs.get("vae"), lambda each, _: [next(iter(each.inputs.values()), None)])
-    loader = next((each for each in way if each.kind != "Reroute"), None)
+    decoders = [node for node in graph.readers(sampler) if node.kind == "VAEDecode"]  # others are not known, and told
+    loaders = [_vae_loader(graph, node.inputs.get("vae")) for node in decoders]
     mine = [node.key for node in graph.model_chain(graph.settings(sampler).get("model")) if "ckpt_name" in node.inputs]
-    if loader is None or (loader.kind == "CheckpointLoaderSimple" and loader.key not in mine):
+    if len({None if each is None else str(each.inputs.get("vae_name", each.key)) for each in loaders}) > 1:
+        yield "Several VAEs decoded it, and it does not say which made this picture: the first that it names is used."
+    elif any(each is None or (each.kind == "CheckpointLoaderSimple" and each.key not in mine) for each in loaders):
         yield "It was decoded by the VAE of another checkpoint: this one's own is used."
+
+
+def _vae_loader(graph: Graph, link: object) -> Node | None:
+    way = graph.walk(link, lambda each, _: [next(iter(each.inputs.values()), None)])
+    return next((each for each in way if each.kind != "Reroute"), None)
 
 
 def _from_nothing(graph: Graph, given: dict[str, Any]) -> bool:
@@ -443,13 +459,19 @@ def _window(plain: Mapping[str, Any]) -> dict[str, Any]:
     steps, start, end = (integer(plain.get(name)) for name in ("steps", "start_at_step", "end_at_step"))
     share = number(plain.get("denoise"))
     found: dict[str, Any] = {"start_step": start or 0, "end_step": 0, "leftover_noise": False}
-    if steps and end is not None and end < steps:
+    if steps and end is not None and end < _taken(plain, steps):
         leftover = str(plain.get("return_with_leftover_noise", "disable")).lower() == "enable"
         found |= {"end_step": end, "leftover_noise": leftover}
     if steps and share is not None and steps / _MOST_STEPS <= share < 1 and start is None:
         more = int(steps / share)
-        found |= {"steps": more, "start_step": more - steps}
+        found |= {"steps": more, "start_step": max(_taken(plain, more) - steps, 0)}
     return found
+
+
+def _taken(plain: Mapping[str, Any], steps: int) -> int:
+    """How many steps the sampler's schedule has, of so many that are asked for."""
+    schedule, sampler = line(plain.get("scheduler")) or "", a1111_name(line(plain.get("sampler_name"))) or ""
+    return steps_taken(sampler, schedule, steps)
 
 
 _MOST_STEPS = 10_000
@@ -488,10 +510,12 @@ def _unread_values(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
 
 def _of_steps(graph: Graph, given: dict[str, Any]) -> Iterator[str]:
     """Whether it took any step, and not more than can be told."""
-    plain = {key: graph.scalar(given.get(key), key) for key in ("steps", "start_at_step", "end_at_step", "denoise")}
+    keys = ("steps", "start_at_step", "end_at_step", "denoise", "sampler_name", "scheduler")
+    plain = {key: graph.scalar(given.get(key), key) for key in keys}
     steps, start, end = (integer(plain[key]) for key in ("steps", "start_at_step", "end_at_step"))
     share = number(plain["denoise"])
-    last = min(each for each in (steps, end, _MOST_STEPS) if each is not None)
+    all_ = _taken(plain, steps) if steps else steps
+    last = min(each for each in (all_, end, _MOST_STEPS) if each is not None)
     if (start or 0) >= last or (share == 0 and start is None):
         yield "Its sampler took no step: all steps are taken here."
     elif steps and share and 0 < share < min(steps / _MOST_STEPS, 1):
@@ -507,14 +531,17 @@ def _of_sdxl(graph: Graph, given: dict[str, Any]) -> dict[str, Any]:
         if len(encoders) != 1 or encoders[0].kind != "CLIPTextEncodeSDXL":
             continue
         said = {key: graph.scalar(value, key) for key, value in encoders[0].inputs.items()}
-        found[whole] = prompt(said.get("text_g")) or ""
-        text = prompt(said.get("text_l")) or ""
-        found[first] = text if text != found[whole] else ""
+        texts = [as_text(encoders[0], said.get(key)) for key in ("text_g", "text_l")]
+        found[whole], own = prompt(texts[0]), prompt(texts[1])
+        found[first] = "" if own == found[whole] or texts[1] is None else own or NOTHING
         numbers = [integer(said.get(key), 0, 99_999) for key in _SIZES_OF_SDXL]
         if None not in numbers:
             found[sizes] = "{}x{}+{}+{}-{}x{}".format(*numbers)
     return found
 
+
+#: A text of no words, where an empty one stands for the prompt: brackets around nothing.
+NOTHING = "()"
 
 _SIZES_OF_SDXL = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 

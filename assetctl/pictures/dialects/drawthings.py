@@ -15,6 +15,7 @@ from assetctl.pictures.parameters import (
     Dialect,
     PictureParameters,
     mapping,
+    nested,
     parse_json,
     prompt,
     sequence,
@@ -33,6 +34,10 @@ _ATTRIBUTES = {
     "sampler": "sampler", "size": "width",
 }  # fmt: skip
 _ROLES = {"model": "checkpoint", "lora": "lora"}
+
+#: Lists and objects that are read, and what is not of the second, which every picture has: all of its settings.
+_READ = ("lora", "v2")
+_OF_V2 = ("hiresFix", "refinerModel", "controls", "upscaler", "faceRestoration")
 
 #: Fields that say nothing of how the picture looks, or nothing at these values.
 _USUAL: dict[str, tuple[object, ...]] = {
@@ -55,6 +60,8 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     if "c" not in said:
         return None
     width, _, height = (line(said.get("size")) or "").partition("x")
+    whole = mapping(said.get("v2"))
+    more = said | {key: whole[key] for key in _OF_V2 if whole.get(key)}
     return with_understood(
         PictureParameters(
             software="Draw Things",
@@ -64,13 +71,15 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
                 {
                     **said,
                     "cfg_scale": said.get("scale"),
+                    "clip_skip": whole.get("clipSkip"),
                     "sampler": line(said.get("sampler")),
                     "width": width,
                     "height": height,
                 }
             ),
             assets=_assets(said).assets(),
-            fields={key: shown for key, value in list(said.items())[:500] if (shown := written(value))},
+            fields={key: shown for key, value in list(more.items())[:500] if (shown := written(value))},
+            extra=nested(more, _READ),
             understood=frozenset(key for key, usual in _USUAL.items() if key in said and said[key] in usual),
         ),
         _ATTRIBUTES,

@@ -25,7 +25,7 @@ from assetctl.pictures.parameters import (
     with_understood,
     written,
 )
-from assetctl.samplers import a1111_name
+from assetctl.samplers import SCHEDULERS, a1111_name
 from assetctl.text import line
 
 if TYPE_CHECKING:
@@ -57,7 +57,15 @@ def read(texts: Mapping[str, str]) -> PictureParameters | None:
     found = a1111.read(texts)
     if found is None or not found.fields.get("Version", "").startswith("Fooocus"):
         return None
-    return replace(found, software="Fooocus", assets=_with_weights(found))
+    found = replace(found, software="Fooocus", assets=_with_weights(found), settings=_sampled(found))
+    plain = found.fields.get("Scheduler") in SCHEDULERS.values()
+    return with_understood(found, {"Scheduler": "scheduler"} if plain else {})
+
+
+def _sampled(found: PictureParameters) -> dict[str, Any]:
+    """An infotext's settings, where samplers that A1111 has no name for stand beside their schedule."""
+    name, schedule = line(found.fields.get("Sampler")), line(found.fields.get("Scheduler"))
+    return settings({"sampler": a1111_name(name, schedule), "scheduler": schedule}, found.settings)
 
 
 def _parameters(said: dict[str, Any]) -> PictureParameters:

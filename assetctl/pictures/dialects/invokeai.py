@@ -15,6 +15,7 @@ from assetctl.pictures.parameters import (
     PictureParameters,
     integer,
     mapping,
+    nested,
     parse_json,
     prompt,
     sequence,
@@ -40,6 +41,9 @@ _ATTRIBUTES = {
     "height": "height", "clip_skip": "clip_skip", "app_version": "software", "app_id": "software",
 }  # fmt: skip
 _ROLES = {"model": "checkpoint", "model_weights": "checkpoint", "model_hash": "checkpoint", "vae": "vae"}
+
+#: Lists and objects that are read.
+_READ = ("model", "loras", "vae", "controlnets", "image", "prompt")
 
 #: Values of fields that change nothing.
 _USUAL: dict[str, tuple[object, ...]] = {
@@ -109,6 +113,7 @@ def _parameters(
         settings=settings(said | _OTHERS | {"sampler": a1111_name(line(sampler)), "clip_skip": clip_skip}),
         assets=assets.assets(),
         fields={key: text for key, value in list(said.items())[:500] if (text := written(value))},
+        extra=nested(said, _READ),
         understood=frozenset(key for key, value in said.items() if key in _USUAL and value in _USUAL[key]),
     )
     return with_understood(found, _ATTRIBUTES, _ROLES)

@@ -11,6 +11,7 @@ from assetctl.pictures.parameters import (
     Dialect,
     PictureParameters,
     mapping,
+    nested,
     parse_json,
     prompt,
     sequence,
@@ -31,6 +32,9 @@ _ATTRIBUTES = {
     "prompt": "prompt", "uc": "negative_prompt", "steps": "steps", "seed": "seed", "scale": "cfg_scale",
     "width": "width", "height": "height", "sampler": "sampler",
 }  # fmt: skip
+
+#: Objects that are read.
+_READ = ("v4_prompt", "v4_negative_prompt")
 
 #: Fields that say nothing of how the picture looks, or nothing at these values.
 _USUAL: dict[str, tuple[object, ...]] = {
@@ -64,6 +68,7 @@ def _parameters(said: dict[str, Any], texts: Mapping[str, str]) -> PictureParame
             }
         ),
         fields={key: text for key, value in list(said.items())[:500] if (text := written(value))},
+        extra=nested(said, _READ),
         understood=frozenset(key for key, usual in _USUAL.items() if key in said and (not usual or said[key] in usual)),
     )
     return with_understood(found, _ATTRIBUTES)
