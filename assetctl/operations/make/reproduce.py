@@ -205,7 +205,7 @@ def foresee(workspace: Workspace, details: PictureDetails, path: Path | None, no
         workspace: The home.
         details: What it says.
         path: Its file, if it has one.
-        now: As `Backend.environment` tells it; of what that leaves out, nothing is said.
+        now: As `Backend.environment` tells it; what that leaves out is said to be unknown.
         run: Told how far it is.
     """
     parameters, original = details.parameters, Original(Path(details.file.path), "", is_there=False)
@@ -596,18 +596,24 @@ def _surrounded(plan: Plan, recipe: PictureRecipe, environment: _Environment) ->
     """The plan with the device, precision and threads of then, and what differs from then."""
     then = recipe.environment
     now = environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)
-    if "threads" not in now:  # not all of it is known, and nothing is to be made
+    unknown = [] if "threads" in now else [_UNKNOWN]
+    if unknown:  # and nothing is to be made
         then = {name: value for name, value in then.items() if name in now}
     else:
         plan = replace(plan, device=now["device"], dtype=now["dtype"], threads=int(now["threads"]))
     names = dict.fromkeys((*now, *then))
     differing = [name for name in names if then.get(name) != now.get(name)]
-    return plan, [
+    return plan, unknown + [
         f"Another {_SPOKEN.get(name, name)}: {then.get(name, 'none was recorded')} then, "
         f"{now.get(name, 'none is recorded')} now."
         for name in differing
     ]
 
+
+_UNKNOWN = (
+    "Whether device, precision, threads and processor are those of then is known only once torch is loaded: "
+    "`assetctl reproduce` tells it."
+)
 
 _SPOKEN = {
     "dtype": "precision",

@@ -1,0 +1,91 @@
+"""What comes of making a picture again is told without torch, and never more than is known."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+
+import headers
+import pytest
+from compat.sparse import whole_checkpoint, write_sparse
+from generation import tiny
+from painting import Painter as Squares
+
+from assetctl import Registry, Request
+from assetctl.generation.diffusers import backend
+from assetctl.request import Picture
+
+Image = pytest.importorskip("PIL.Image")
+
+
+LORA = headers.lora({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": (768, 8)})
+
+
+class Painter(Squares):
+    """A backend whose pictures are as large as they say, and made where somebody says."""
+
+    def __init__(self, surroundings):
+        super().__init__()
+        self.surroundings = surroundings
+
+    def environment(self, *_):
+        return self.surroundings
+
+    def generate(self, plan, run):
+        for picture in super().generate(plan, run):
+            size = plan.settings["width"], plan.settings["height"]
+            yield Picture(Image.new("RGB", size, (picture.seed, 0, 0)), picture.seed, self.surroundings)
+
+
+@pytest.fixture
+def registry(home, tmp_path):
+    """A home with a checkpoint and a LoRA."""
+    write_sparse(tmp_path / "files" / "dawn.safetensors", whole_checkpoint())
+    tiny.write_vocabulary(tmp_path / "files" / "dawn.config" / "tokenizer")
+    headers.write_safetensors(tmp_path / "files" / "whiskers.safetensors", LORA)
+    with Registry.open(home) as registry:
+        registry.import_files(tmp_path / "files")
+        yield registry
+
+
+@pytest.fixture
+def here():
+    """What is known of this machine."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("needs torch")
+    found = backend.known_environment("cpu", "fp32", 1)
+    if "threads" not in found:
+        pytest.skip("torch alone knows this machine")
+    return found
+
+
+def made(registry, surroundings=None, **said):
+    """One picture: its number, and its file."""
+    request = Request.of("a cat", checkpoint="dawn", **{"width": 64, "height": 64, "steps": 1, "seed": 5} | said)
+    return saved(registry, request, surroundings)
+
+
+def saved(registry, request, surroundings=None):
+    (image,) = registry.generate(request, backend=Painter(surroundings or {"device": "cpu", "threads": "1"})).images
+    return image.number, image.path
+
+
+def test_the_same_bytes_are_promised_where_all_is_known_and_as_it_was(registry, here):
+    number, path = made(registry, here)
+    for told in (registry.outlook(number), registry.inspect_picture(path).outlook):
+        assert (told.likeness, told.remarks) == ("same", ())
+        assert "byte for byte" in told.verdict
+
+
+def test_nothing_is_promised_of_a_card_that_torch_alone_knows(registry, here, monkeypatch):
+    number, path = made(registry, here | {"device": "cuda", "dtype": "fp16", "processor": "NVIDIA A100"})
+    monkeypatch.setattr(backend, "_is_plain", lambda: False)
+    for told in (registry.outlook(number), registry.inspect_picture(path).outlook):
+        assert (told.likeness, told.verdict) == ("alike", "The new picture may differ from the original.")
+        assert "known only once torch is loaded" in told.remarks[0]
+        assert len(told.remarks) == 1
+
+
+def test_nothing_is_promised_of_more_threads_than_are_believed(registry, here):
+    number, _ = made(registry, here | {"threads": "192"})
+    assert registry.outlook(number).likeness == "alike"
