@@ -89,3 +89,27 @@ def test_nothing_is_promised_of_a_card_that_torch_alone_knows(registry, here, mo
 def test_nothing_is_promised_of_more_threads_than_are_believed(registry, here):
     number, _ = made(registry, here | {"threads": "192"})
     assert registry.outlook(number).likeness == "alike"
+
+
+def test_where_torch_is_not_installed_that_is_said(registry, here, monkeypatch):
+    number, path = made(registry, here)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "torch" else find(name, *more))
+    for told in (registry.outlook(number), registry.inspect_picture(path).outlook):
+        assert (told.likeness, told.error.code) == (None, "extra_missing")
+        assert "torch" in told.verdict
+        assert told.request["checkpoint"] == "dawn"
+
+
+def test_what_lies_there_without_a_version_keeps_no_picture_from_being_looked_at(registry, here, monkeypatch):
+    number, _ = made(registry, here)
+    real = importlib.metadata.version
+
+    def version(name):
+        if name == "torch":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    backend._versions.cache_clear()
+    assert registry.outlook(number).likeness == "alike"
