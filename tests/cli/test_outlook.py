@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+from pathlib import Path
 
 import headers
 import pytest
@@ -13,6 +14,7 @@ from painting import Painter as Squares
 
 from assetctl import Registry, Request
 from assetctl.generation.diffusers import backend
+from assetctl.pictures import read_parameters, save_picture
 from assetctl.request import Picture
 
 Image = pytest.importorskip("PIL.Image")
@@ -113,3 +115,14 @@ def test_what_lies_there_without_a_version_keeps_no_picture_from_being_looked_at
     monkeypatch.setattr(importlib.metadata, "version", version)
     backend._versions.cache_clear()
     assert registry.outlook(number).likeness == "alike"
+
+
+def test_a_file_that_was_saved_anew_is_not_what_comes(registry, here, tmp_path):
+    path = Path(made(registry, here)[1])
+    said = read_parameters(path)
+    with Image.open(path) as image:
+        image.putpixel((0, 0), (0, 0, 9))
+        save_picture(image, tmp_path / "edited.png", said.text, said.record)
+    told = registry.inspect_picture(tmp_path / "edited.png").outlook
+    assert (told.likeness, told.remarks) == ("alike", ())
+    assert "that the record describes" in told.verdict

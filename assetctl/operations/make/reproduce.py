@@ -249,7 +249,8 @@ def _outlook(workspace: Workspace, original: Original, recipe: PictureRecipe, no
     if error is not None:
         return replace(_refused(error), remarks=tuple(remarks), request=asked)
     another = bool(remarks) and remarks[0].startswith(ANOTHER)
-    likeness: Likeness = "another" if another else "same" if recipe.exact and not remarks else "alike"
+    is_same = recipe.exact and not remarks and original.is_saved
+    likeness: Likeness = "another" if another else "same" if is_same else "alike"
     told = tuple(remarks if recipe.exact else remarks[1:])
     return Outlook(likeness, _verdict(original, recipe.exact, remarks), told, None, asked)
 
