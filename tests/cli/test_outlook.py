@@ -126,3 +126,14 @@ def test_a_file_that_was_saved_anew_is_not_what_comes(registry, here, tmp_path):
     told = registry.inspect_picture(tmp_path / "edited.png").outlook
     assert (told.likeness, told.remarks) == ("alike", ())
     assert "that the record describes" in told.verdict
+
+
+def test_a_number_is_no_file_of_the_folder_that_somebody_is_in(registry, here, tmp_path, monkeypatch):
+    number, _ = made(registry, here)
+    other = Path(made(registry, here, seed=9)[1]).read_bytes()
+    monkeypatch.chdir(tmp_path)
+    before = registry.outlook(number)
+    assert before.error is None
+    for content in (b"x", other):
+        (tmp_path / str(number)).write_bytes(content)
+        assert registry.outlook(number) == before

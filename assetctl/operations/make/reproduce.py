@@ -52,6 +52,7 @@ from assetctl.types import AssetUse, Selection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from assetctl.catalog import Generation
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.inspect_picture import Likeness, PictureDetails
@@ -227,9 +228,9 @@ def foresee_again(workspace: Workspace, number: int, now: _Environment, run: Run
     Raises:
         NotFoundError: No picture has this number.
     """
-    made_picture(workspace, number)
+    generation = made_picture(workspace, number)
     try:
-        original, recipe = _read(workspace, str(number))
+        original, recipe = _of_history(generation)
     except AssetctlError as error:
         return _refused(error)
     return _outlook(workspace, original, recipe, now, run)
@@ -396,10 +397,7 @@ def _format(original: Original, out: Path | None) -> str | None:
 
 def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
     if picture.isdecimal() and picture.isascii() and not Path(picture).is_file():
-        generation = made_picture(workspace, int(picture[:20]))
-        path = Path(generation.image_path)
-        original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256, is_saved=True)
-        return original, recipe_of_record(generation.record or {}, f"The record of picture {generation.number}")
+        return _of_history(made_picture(workspace, int(picture[:20])))
     found = find_picture(workspace, picture)
     if found is None:
         hint = "Name a PNG, JPEG or WebP file, or a number that `assetctl history` shows."
@@ -412,6 +410,11 @@ def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
     original = Original(found, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
     _see_it_is_one(workspace, found, parameters, found)
     return original, _recipe_of(parameters, found)
+
+
+def _of_history(generation: Generation) -> tuple[Original, PictureRecipe]:
+    original = Original(Path(generation.image_path), generation.image_sha256, generation.is_there, is_saved=True)
+    return original, recipe_of_record(generation.record or {}, f"The record of picture {generation.number}")
 
 
 def _recipe_of(parameters: PictureParameters, path: Path) -> PictureRecipe:
@@ -492,13 +495,6 @@ def _family_remarks(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe) 
         for asset, family in pairs
         if asset is not None and recipe.exact and family != asset.family
     ]
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hash_file(path, frozenset({"sha256"})).sha256
-    except AssetctlError:
-        return None
 
 
 def _require(resolved: tuple[ResolvedAsset, ...], *, other_bytes: bool) -> None:
