@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
 from painting import Painter as Squares
+from written_pictures import infotext, write_png
 
 from assetctl import Registry, Request
 from assetctl.generation.diffusers import backend
+from assetctl.operations.library.edit import Changes
 from assetctl.pictures import read_parameters, save_picture
 from assetctl.request import Picture
 
@@ -126,6 +129,27 @@ def test_a_file_that_was_saved_anew_is_not_what_comes(registry, here, tmp_path):
     told = registry.inspect_picture(tmp_path / "edited.png").outlook
     assert (told.likeness, told.remarks) == ("alike", ())
     assert "that the record describes" in told.verdict
+
+
+def test_what_only_wants_hashing_is_open_and_reproduce_finds_it(registry, tmp_path):
+    paths = [tmp_path / folder / "paws.safetensors" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        headers.write_safetensors(path, LORA, {"said": path.parent.name})
+        registry.import_files(path, hashes=False)
+    registry.edit("paws", Changes(name="first"))
+    text = infotext("a cat <lora:paws:1>", Model="dawn", Lora_hashes=f'"paws: {autov2(paths[1])}"')
+    told = registry.inspect_infotext(text).outlook
+    assert (told.likeness, told.error) == (None, None)
+    assert "known only once they are hashed" in told.verdict
+    picture = write_png(tmp_path / "theirs.png", parameters=text)
+    found = registry.plan_reproduction(picture, backend=Painter({}))
+    assert [each.asset.path for each in found.assets if each.used.role == "lora"] == [str(paths[1])]
+    assert registry.inspect_infotext(text).outlook.likeness == "alike"
+
+
+def autov2(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:10]
 
 
 def test_a_number_is_no_file_of_the_folder_that_somebody_is_in(registry, here, tmp_path, monkeypatch):

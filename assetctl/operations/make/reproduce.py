@@ -40,7 +40,7 @@ from assetctl.operations.make.from_picture import (
 )
 from assetctl.operations.make.generate import generate, naming_what_is_done, see_it_can_be_made
 from assetctl.operations.make.history import Wanted, asked_for, calls_more, made_picture
-from assetctl.operations.make.inspect_picture import Outlook, ResolvedAsset, Resolver, find_picture, is_page
+from assetctl.operations.make.inspect_picture import UNHASHED, Outlook, ResolvedAsset, Resolver, find_picture, is_page
 from assetctl.operations.make.plan import resolve_selection
 from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters, read_record
@@ -248,7 +248,8 @@ def _outlook(workspace: Workspace, original: Original, recipe: PictureRecipe, no
     except AssetctlError as refused:
         error = refused
     if error is not None:
-        return replace(_refused(error), remarks=tuple(remarks), request=asked)
+        outlook = _open(error) if _awaits_hashes(error, resolved) else _refused(error)
+        return replace(outlook, remarks=tuple(remarks), request=asked)
     another = bool(remarks) and remarks[0].startswith(ANOTHER)
     is_same = recipe.exact and not remarks and original.is_saved
     likeness: Likeness = "another" if another else "same" if is_same else "alike"
@@ -258,6 +259,17 @@ def _outlook(workspace: Workspace, original: Original, recipe: PictureRecipe, no
 
 def _refused(error: AssetctlError) -> Outlook:
     return Outlook(None, f"It cannot be made again as it is. {error.message}", error=error)
+
+
+def _awaits_hashes(error: AssetctlError, resolved: Sequence[ResolvedAsset]) -> bool:
+    """Whether all that stands against it is that files of one name were never hashed, which `reproduce` does."""
+    notes = [each.note for each in resolved if each.status == "ambiguous"]
+    return isinstance(error, AmbiguousNameError) and bool(notes) and set(notes) == {UNHASHED}
+
+
+def _open(error: AssetctlError) -> Outlook:
+    known = "Which file it was made of is known only once they are hashed; `assetctl reproduce` does that."
+    return Outlook(None, f"{known} {error.message}")
 
 
 def _asked_for(workspace: Workspace, recipe: PictureRecipe, resolved: Sequence[ResolvedAsset]) -> dict[str, Any]:
