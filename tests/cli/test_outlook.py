@@ -19,6 +19,7 @@ from assetctl.generation.diffusers import backend
 from assetctl.operations.library.edit import Changes
 from assetctl.pictures import read_parameters, save_picture
 from assetctl.request import Picture
+from assetctl.server.requests import request_of
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -129,6 +130,22 @@ def test_a_file_that_was_saved_anew_is_not_what_comes(registry, here, tmp_path):
     told = registry.inspect_picture(tmp_path / "edited.png").outlook
     assert (told.likeness, told.remarks) == ("alike", ())
     assert "that the record describes" in told.verdict
+
+
+def planned(registry, request):
+    plan, _ = registry.plan(request_of(request))
+    return plan
+
+
+@pytest.mark.parametrize("flavour", ["a1111", "diffusers"])
+def test_what_a_distilled_model_would_take_otherwise_is_asked_for(registry, flavour):
+    registry.edit("dawn", Changes(base_model="SD 1.5 Hyper"))
+    number, _ = made(registry, scheduler="Automatic", flavour=flavour, sampler="Euler")
+    for request in (registry.remade(number).request, registry.outlook(number).request):
+        assert planned(registry, request).settings["scheduler"] == "Automatic"
+    theirs = infotext(Model="dawn", Version="v1.10.1", Sampler="Euler", **{"Schedule type": "Automatic"})
+    request = registry.inspect_infotext(theirs).outlook.request
+    assert planned(registry, request).settings["scheduler"] == "Automatic"
 
 
 def test_what_only_wants_hashing_is_open_and_reproduce_finds_it(registry, tmp_path):

@@ -216,7 +216,9 @@ def asked_for(
     return body | {
         each.name: value
         for each, value in said.items()
-        if value != each.silent or not (value == each.usual or (each.sampled and is_plain))
+        if value != each.silent
+        or not (value == each.usual or (each.sampled and is_plain))
+        or (each.name == "scheduler" and not is_plain)  # distilled models have their own where nobody says one
     }
 
 
