@@ -18,7 +18,7 @@ from assetctl import Registry, Request
 from assetctl.generation.diffusers import backend
 from assetctl.operations.library.edit import Changes
 from assetctl.pictures import read_parameters, save_picture
-from assetctl.request import Picture
+from assetctl.request import Picture, Use
 from assetctl.server.requests import request_of
 
 Image = pytest.importorskip("PIL.Image")
@@ -146,6 +146,20 @@ def test_what_a_distilled_model_would_take_otherwise_is_asked_for(registry, flav
     theirs = infotext(Model="dawn", Version="v1.10.1", Sampler="Euler", **{"Schedule type": "Automatic"})
     request = registry.inspect_infotext(theirs).outlook.request
     assert planned(registry, request).settings["scheduler"] == "Automatic"
+
+
+def test_a_lora_that_a_picture_has_twice_is_asked_for_twice(registry):
+    uses = (Use("checkpoint", "dawn"), Use("lora", "whiskers", 0.5), Use("lora", "whiskers", 0.3))
+    settings = {"width": 64, "height": 64, "steps": 1, "seed": 5}
+    number, _ = saved(registry, Request(uses, "a cat", settings=settings))
+    theirs = infotext("a cat <lora:whiskers:0.5> <lora:whiskers:0.3>", Model="dawn", Version="v1.10.1")
+    for request in (
+        registry.remade(number).request,
+        registry.outlook(number).request,
+        registry.inspect_infotext(theirs).outlook.request,
+    ):
+        loras = [use for use in planned(registry, request).uses if use.role == "lora"]
+        assert [(use.name, use.applied_weight) for use in loras] == [("whiskers", 0.5), ("whiskers", 0.3)]
 
 
 def test_what_only_wants_hashing_is_open_and_reproduce_finds_it(registry, tmp_path):

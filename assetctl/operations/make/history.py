@@ -201,7 +201,8 @@ def asked_for(
     body |= {"negative_prompt": negative} if (negative := without_tags(negative_prompt).strip()) else {}
     for use in uses:
         weight = 1.0 if use.weight is None else use.weight
-        if use.role == "lora" and (use.text_weight is not None or not use.is_here):  # only a tag can say both weights
+        is_tag = use.text_weight is not None or not use.is_here or use.name in body.get("loras", {})
+        if use.role == "lora" and is_tag:  # only a tag can say both weights, or the same LoRA once more
             both = "" if use.text_weight is None else f"{use.text_weight}:"
             body["prompt"] += f" <lora:{use.name}:{both}{weight}>"
         elif use.role == "lora":
