@@ -51,12 +51,13 @@ class Words:
 
     Attributes:
         names: What stands for a flag in a sentence.
-        typed: Likewise, for flags with their values between backticks, from the fields of `/v1/generate`.
+        typed: Likewise, for flags with their values between backticks, from the fields of `/v1/generate`; `None` where
+            they stay flags.
         mark: What stands around these.
     """
 
     names: Mapping[str, str]
-    typed: Callable[[Mapping[str, Any]], str]
+    typed: Callable[[Mapping[str, Any]], str | None]
     mark: str = "`"
 
     @classmethod
@@ -64,7 +65,7 @@ class Words:
         cls,
         selection: Mapping[str, str],
         options: Callable[[Option], str],
-        typed: Callable[[Mapping[str, Any]], str],
+        typed: Callable[[Mapping[str, Any]], str | None],
         mark: str = "`",
     ) -> Words:
         """Words made of those for assets and prompts, and those for options."""
