@@ -38,7 +38,7 @@ def status_of(error: AssetctlError) -> int:
 
 
 #: What is to be typed, and flags.
-_FLAGGED = re.compile(r"`([^`]*)`|--[a-z][a-z0-9-]*")
+_FLAGGED = re.compile(r"`([^`]*)`|(?<![\w-])--[a-z][a-z0-9-]*")
 
 #: Texts for people in documents, and where theirs are, which stay as they are.
 _TOLD = frozenset({"message", "hint", "detail", "errors", "verdict", "remarks"})
