@@ -246,6 +246,22 @@ def test_a_server_that_starts_takes_away_what_killed_workers_left_and_no_more(ho
         assert [path.name for path in (home / "jobs").iterdir()] == [other.name]
 
 
+def test_a_start_looks_into_no_ended_job_where_nothing_is_left(home, monkeypatch):
+    from assetctl.catalog.jobs import Jobs
+    from assetctl.server.plans import clear_up
+
+    asked = []
+    monkeypatch.setattr(Jobs, "ended_before", lambda *_: asked.append(1) or [])
+    with Registry.open(home) as registry:
+        clear_up(registry)
+        (home / "jobs").mkdir()
+        clear_up(registry)
+        assert asked == []
+        (home / "jobs" / "x.begun").touch()
+        clear_up(registry)
+        assert asked == [1]
+
+
 def test_a_damaged_picture_hides_no_job_and_none_is_forgotten_unsaid(home, capsys):
     with Registry.open(home) as registry:
         request = Request.of("a cat", checkpoint="dawn", count=2, seed=1)
