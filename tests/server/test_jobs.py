@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -277,3 +278,39 @@ def test_a_damaged_picture_hides_no_job_and_none_is_forgotten_unsaid(home, capsy
         (told,) = json.loads(capsys.readouterr().out)["data"]
         assert [each["number"] for each in told["images"]] == made[1:]
         assert f"picture {made[0]} is damaged" in told["warnings"][0]["message"]
+
+
+def test_who_listens_does_not_wait_for_a_job_that_waits_for_the_catalog(home, monkeypatch):
+    from assetctl.catalog.jobs import Jobs
+    from assetctl.server.queue import Queue
+
+    begun, go, listened = threading.Event(), threading.Event(), threading.Event()
+    add = Jobs.add
+
+    def slow(self, *asked):
+        begun.set()
+        assert go.wait(fair(60))
+        return add(self, *asked)
+
+    monkeypatch.setattr(Jobs, "add", slow)
+    with Registry.open(home) as registry:
+        queue = Queue(registry)
+
+        def follow():
+            with queue.following("paint", {"prompt": "x"}, lambda _: None):
+                pass
+
+        def listen():
+            with queue.listening(1, lambda _: None):
+                listened.set()
+
+        threads = [threading.Thread(target=each, daemon=True) for each in (follow, listen)]
+        try:
+            threads[0].start()
+            assert begun.wait(fair(20))
+            threads[1].start()
+            assert listened.wait(fair(20))
+        finally:
+            go.set()
+            for each in threads:
+                each.join(fair(20))
