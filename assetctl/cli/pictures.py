@@ -97,8 +97,9 @@ def _hint_at(out: Output, details: PictureDetails) -> None:
             "Such data are lost when a picture is edited, or sent through a messenger: look for the original file."
         )
     elif details.outlook is not None and details.outlook.error is not None:
-        out.hint(details.outlook.error.hint or "")
-    elif details.outlook is not None and file.format is not None:
+        if details.outlook.error.hint:
+            out.hint(details.outlook.error.hint)
+    elif details.outlook is not None and details.outlook.likeness is not None and file.format is not None:
         out.hint(f"`assetctl reproduce {shlex.quote(str(file.path))}` makes it again.")
     if details.unhashed:
         number = "1 asset lacks" if details.unhashed == 1 else f"{details.unhashed} assets lack"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from assetctl.server import a1111_answers as answers
 from assetctl.server.a1111_fields import CHOICES, FIELDS, TXT2IMG, job_said, kept, settings_of, usual_settings
 from assetctl.server.app import Face, status_of
 from assetctl.server.endpoints import FLAG, LARGEST_PICTURE, TEXT, Answer, Asked, Endpoint
-from assetctl.server.face import FIELDS as OURS
 from assetctl.server.face import Words
 from assetctl.server.requests import request_of
 from assetctl.server.waiting import NOT_YET, Fields, about, make
@@ -76,17 +76,41 @@ _ANSWERS: Mapping[str, Schema] = {
 }  # fmt: skip
 
 
+#: What fields of `/v1/generate` are called here.
+_CALLED: Mapping[str, str] = {
+    "checkpoint": "sd_model_checkpoint", "vae": "sd_vae", "sampler": "sampler_name", "variation_seed": "subseed",
+    **FIELDS,
+}  # fmt: skip
+
+
+def _typed(fields: Mapping[str, Any]) -> str | None:
+    """Fields of `/v1/generate` as `txt2img` takes them; `None` where it has no such."""
+    body: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for name, value in fields.items():
+        called = _CALLED.get(name, name)
+        if called in TXT2IMG:
+            body[called] = value
+        elif called in (*CHOICES, *FIELDS.values()):
+            settings[called] = value
+        elif name != "loras":
+            return None
+    body |= {"override_settings": settings} if settings else {}
+    tags = [f"<lora:{name}:{1 if weight is None else weight:g}>" for name, weight in fields.get("loras", {}).items()]
+    return ", ".join([json.dumps(body, ensure_ascii=False)[1:-1], *tags] if body else tags)
+
+
 class A1111(Face):
     """A1111's API over one home. What `options` sets is kept as long as the server runs."""
 
     title = "A1111"
     words = Words.of(
         {
-            "--checkpoint": "sd_model_checkpoint", "--vae": "sd_vae", "--lora": "<lora:…> in the prompt",
+            "--checkpoint": _CALLED["checkpoint"], "--vae": _CALLED["vae"], "--lora": "<lora:…> in the prompt",
             "--negative": "negative_prompt", "--prompt": "prompt", "--count": "batch_size and n_iter",
         },
-        lambda option: FIELDS.get(option.name, option.name),
-        OURS.typed,
+        lambda option: _CALLED.get(option.name, option.name),
+        _typed,
     )  # fmt: skip
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ def status_of(error: AssetctlError) -> int:
 
 
 #: What is to be typed, and flags.
-_FLAGGED = re.compile(r"`([^`]*)`|--[a-z][a-z0-9-]*")
+_FLAGGED = re.compile(r"`([^`]*)`|(?<![\w-])--[a-z][a-z0-9-]*")
 
 #: Texts for people in documents, and where theirs are, which stay as they are.
 _TOLD = frozenset({"message", "hint", "detail", "errors", "verdict", "remarks"})
@@ -51,12 +51,13 @@ class Words:
 
     Attributes:
         names: What stands for a flag in a sentence.
-        typed: Likewise, for flags with their values between backticks, from the fields of `/v1/generate`.
+        typed: Likewise, for flags with their values between backticks, from the fields of `/v1/generate`; `None` where
+            they stay flags.
         mark: What stands around these.
     """
 
     names: Mapping[str, str]
-    typed: Callable[[Mapping[str, Any]], str]
+    typed: Callable[[Mapping[str, Any]], str | None]
     mark: str = "`"
 
     @classmethod
@@ -64,7 +65,7 @@ class Words:
         cls,
         selection: Mapping[str, str],
         options: Callable[[Option], str],
-        typed: Callable[[Mapping[str, Any]], str],
+        typed: Callable[[Mapping[str, Any]], str | None],
         mark: str = "`",
     ) -> Words:
         """Words made of those for assets and prompts, and those for options."""

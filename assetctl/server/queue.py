@@ -107,6 +107,7 @@ class Queue:
         home = str(registry.settings.home)
         command = command or [sys.executable, "-m", "assetctl.server.worker", home]
         self._changed = threading.Condition()
+        self._adding = threading.Lock()  # while the catalog may be waited for: `_changed` is for moments
         self._listeners: dict[int, list[Callable[[Mapping[str, Any]], None]]] = {}
         self._warnings: dict[int, list[Mapping[str, Any]]] = {}  # of jobs at work; the others' are in the catalog
         self._progress: dict[int, Progress] = {}
@@ -239,11 +240,12 @@ class Queue:
         self, kind: str, request: Mapping[str, Any], hear: Callable[[Mapping[str, Any]], None]
     ) -> Iterator[Job]:
         """Have something done, and `hear` called with all that happens to it, from the first moment on."""
-        with self._changed:  # which the thread waits for, before it begins a job
+        with self._adding:  # which a lane waits for, before it begins a job
             job = self._registry.jobs.add(kind, request)
-            self._listeners[job.id] = [hear]
-            self._recorded[job.id] = 0
-            self._changed.notify_all()
+            with self._changed:
+                self._listeners.setdefault(job.id, []).append(hear)
+                self._recorded[job.id] = 0
+                self._changed.notify_all()
         try:
             yield job
         finally:
@@ -345,7 +347,7 @@ class Queue:
 
     def _work(self, lane: _Lane, job: Job) -> None:
         self._progress[job.id] = Progress(pictures=len(job.request.get("seeds", ())))
-        with self._changed:  # once whoever asked for it listens
+        with self._adding, self._changed:  # once whoever asked for it listens
             lane.running = job.id
         try:
             end = self._done(lane, job)

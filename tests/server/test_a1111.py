@@ -283,6 +283,23 @@ def test_errors_are_said_as_a1111_says_them(server):
         assert server.post(f"/sdapi/v1/{name}", {}).status == 404
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("Write `--sampler LCM`.", 'Write `"sampler_name": "LCM"`.'),
+        ("`--checkpoint x --steps 4`", '`"steps": 4, "override_settings": {"sd_model_checkpoint": "x"}`'),
+        ("`--lora y --lora 'a cat:0.8'`", "`<lora:y:1>, <lora:a cat:0.8>`"),
+        ("`--noise nv --variation-seed 3`", '`"subseed": 3, "override_settings": {"randn_source": "nv"}`'),
+        *[(each, each) for each in ("`--embedding x`", "`--flavour comfyui`", "`assetctl list`")],
+        ("--sampler and --variation-seed", "sampler_name and subseed"),
+    ],
+)
+def test_what_is_to_be_written_are_fields_that_are_obeyed(said, meant):
+    from assetctl.server.a1111 import A1111
+
+    assert A1111.words(said) == meant
+
+
 def test_a_job_that_fails_says_why(server):
     reply = server.post("/sdapi/v1/txt2img", {"prompt": "a deadly cat"})
     assert reply.status == 500

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import sqlite3
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,11 +19,11 @@ import headers
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from generation import tiny
-from painting import paint_here, pictures_of, serving
+from painting import Painter, paint_here, pictures_of, serving
 from patience import fair
 from served import events, served
 
-from assetctl import Registry
+from assetctl import Registry, Request
 from assetctl.cli.main import run
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -243,3 +245,72 @@ def test_a_server_that_starts_takes_away_what_killed_workers_left_and_no_more(ho
     capsys.readouterr()
     with serving(home):
         assert [path.name for path in (home / "jobs").iterdir()] == [other.name]
+
+
+def test_a_start_looks_into_no_ended_job_where_nothing_is_left(home, monkeypatch):
+    from assetctl.catalog.jobs import Jobs
+    from assetctl.server.plans import clear_up
+
+    asked = []
+    monkeypatch.setattr(Jobs, "ended_before", lambda *_: asked.append(1) or [])
+    with Registry.open(home) as registry:
+        clear_up(registry)
+        (home / "jobs").mkdir()
+        clear_up(registry)
+        assert asked == []
+        (home / "jobs" / "x.begun").touch()
+        clear_up(registry)
+        assert asked == [1]
+
+
+def test_a_damaged_picture_hides_no_job_and_none_is_forgotten_unsaid(home, capsys):
+    with Registry.open(home) as registry:
+        request = Request.of("a cat", checkpoint="dawn", count=2, seed=1)
+        made = [each.number for each in registry.generate(request, backend=Painter()).images]
+        job = registry.jobs.add("generate", {"prompt": "a cat", "seeds": [1, 2]})
+        registry.jobs.take()
+        registry.jobs.end(job.id, "done", made)
+    with closing(sqlite3.connect(home / "catalog.db")) as catalog, catalog:
+        catalog.execute("UPDATE generations SET settings = '{}' WHERE id = ?", made[:1])
+    capsys.readouterr()
+    for words in (["--all"], ["prune"]):
+        assert run(["jobs", *words, "--json"]) == 0
+        (told,) = json.loads(capsys.readouterr().out)["data"]
+        assert [each["number"] for each in told["images"]] == made[1:]
+        assert f"picture {made[0]} is damaged" in told["warnings"][0]["message"]
+
+
+def test_who_listens_does_not_wait_for_a_job_that_waits_for_the_catalog(home, monkeypatch):
+    from assetctl.catalog.jobs import Jobs
+    from assetctl.server.queue import Queue
+
+    begun, go, listened = threading.Event(), threading.Event(), threading.Event()
+    add = Jobs.add
+
+    def slow(self, *asked):
+        begun.set()
+        assert go.wait(fair(60))
+        return add(self, *asked)
+
+    monkeypatch.setattr(Jobs, "add", slow)
+    with Registry.open(home) as registry:
+        queue = Queue(registry)
+
+        def follow():
+            with queue.following("paint", {"prompt": "x"}, lambda _: None):
+                pass
+
+        def listen():
+            with queue.listening(1, lambda _: None):
+                listened.set()
+
+        threads = [threading.Thread(target=each, daemon=True) for each in (follow, listen)]
+        try:
+            threads[0].start()
+            assert begun.wait(fair(20))
+            threads[1].start()
+            assert listened.wait(fair(20))
+        finally:
+            go.set()
+            for each in threads:
+                each.join(fair(20))

@@ -352,6 +352,7 @@ def test_findings_are_in_the_words_of_who_asks(server):
         ("`--size 64x72`", '`"width": 64, "height": 72`', "Width 64, Height 72"),
         ("`--embedding x --vae y`", '`"textual_inversions": {"x": null}, "vae": "y"`', "embedding x, VAE y"),
         ("`assetctl list --fits x`, or --nothing", *["`assetctl list --fits x`, or --nothing"] * 2),
+        *[(each, each, each) for each in ("There is no asset 'style--vae'.", "a---cfg")],
         ("an odd ` and --cfg", "an odd ` and cfg_scale", "an odd ` and CFG scale"),
     ],
 )

@@ -216,10 +216,16 @@ def known_environment(device: str, dtype: str, threads: int | None) -> dict[str,
     """What of an environment is known without torch, which is loaded to generate alone.
 
     That is all of it where the processor is certainly the only device, and else the versions.
+
+    Raises:
+        MissingExtraError: torch, diffusers or what they need is not installed.
     """
+    _require_packages()
     found = {"python": platform.python_version()}
-    with suppress(importlib.metadata.PackageNotFoundError):
+    try:
         found |= _versions()
+    except importlib.metadata.PackageNotFoundError:  # it lies there without having been installed
+        return found
     is_told = "torch" in sys.modules or (platform.machine() == "x86_64" and "ATEN_CPU_CAPABILITY" not in os.environ)
     if threads is None or not (_is_plain() and is_told):
         return found

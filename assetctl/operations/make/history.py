@@ -201,7 +201,8 @@ def asked_for(
     body |= {"negative_prompt": negative} if (negative := without_tags(negative_prompt).strip()) else {}
     for use in uses:
         weight = 1.0 if use.weight is None else use.weight
-        if use.role == "lora" and (use.text_weight is not None or not use.is_here):  # only a tag can say both weights
+        is_tag = use.text_weight is not None or not use.is_here or use.name in body.get("loras", {})
+        if use.role == "lora" and is_tag:  # only a tag can say both weights, or the same LoRA once more
             both = "" if use.text_weight is None else f"{use.text_weight}:"
             body["prompt"] += f" <lora:{use.name}:{both}{weight}>"
         elif use.role == "lora":
@@ -216,7 +217,9 @@ def asked_for(
     return body | {
         each.name: value
         for each, value in said.items()
-        if value != each.silent or not (value == each.usual or (each.sampled and is_plain))
+        if value != each.silent
+        or not (value == each.usual or (each.sampled and is_plain))
+        or (each.name == "scheduler" and not is_plain)  # distilled models have their own where nobody says one
     }
 
 

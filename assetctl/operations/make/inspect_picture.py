@@ -41,6 +41,9 @@ _AUTOV1_DIGITS, _AUTOV1_START, _AUTOV1_LENGTH = 8, 0x100000, 0x10000
 #: What is said of a file whose name is right, and whose folder is not the one that the picture names.
 _ELSEWHERE = "it lies in another folder there"
 
+#: What is said of several files of the right name where a hash would tell which it is.
+UNHASHED = "their hashes are not known"
+
 #: How many assets of one name are looked into.
 _MOST_NAMESAKES = 5
 
@@ -75,7 +78,7 @@ class ResolvedAsset:
         if self.status == "missing":
             return f"missing{note}"
         if self.status == "ambiguous" or self.asset is None:
-            return f"could be any of {', '.join(self.candidates)}"
+            return f"could be any of {', '.join(self.candidates)}{note}"
         if self.status == "other_bytes":
             return f"same name, other bytes: {self.asset.name} is not this file{note}"
         how = "by its name" if self.matched_by == "name" else f"by its {_HASHES.get(self.matched_by or '', 'hash')}"
@@ -190,7 +193,7 @@ class Resolver:
             if _lacks(asset, files, digits):
                 unknown.append(asset)
         if len(unknown) > 1:
-            return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in unknown))
+            return ResolvedAsset(used, "ambiguous", candidates=tuple(asset.name for asset in unknown), note=UNHASHED)
         if unknown:
             note = "its hash is not known, so it may be another file"
             return ResolvedAsset(used, "here", unknown[0], "name", note=note)
@@ -282,7 +285,7 @@ class Outlook:
 
     Attributes:
         likeness: `same`, byte for byte; `alike`, where it may be the same or resembles it; `another` picture, for
-            certain; `None` where it cannot be made.
+            certain; `None` where it cannot be made, or files have to be hashed to tell.
         verdict: That in one sentence.
         remarks: What is not carried over, and why else the new one may differ, each in one sentence.
         error: What `reproduce` refuses to make it for; `None` where it makes it.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from assetctl.errors import CatalogError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -132,11 +134,12 @@ def job_details(
     """
     numbers = [number for job in jobs if job.kind != "pull" for number in job.pictures]
     fetched = [number for job in jobs if job.kind == "pull" for number in job.pictures]
-    made = {each.number: each for each in workspace.catalog.generations.numbered(numbers)} if numbers else {}
+    made = _made(workspace, numbers) if numbers else {}
     names = {each.id: each.name for each in workspace.catalog.read.by_ids(fetched)} if fetched else {}
     found = []
     for job in jobs:
         now, is_pull = at.get(job.id, AtWork()) if job.status == "running" else AtWork(), job.kind == "pull"
+        pictures = {} if is_pull else {number: made[number] for number in job.pictures if number in made}
         seeds = job.request.get("seeds")
         url = None if base is None else f"{base}/v1/jobs/{job.id}"
         found.append(
@@ -154,9 +157,12 @@ def job_details(
                 picture=now.picture,
                 pictures=len(seeds) if isinstance(seeds, list) else 0,
                 request={name: value for name, value in job.request.items() if name not in _INNER},
-                images=[_image(made[number], base) for number in job.pictures if number in made and not is_pull],
+                images=[_image(picture, base) for picture in pictures.values() if picture is not None],
                 assets=[names[number] for number in job.pictures if number in names and is_pull],
-                warnings=[_warning(each) for each in job.warnings or now.warnings],
+                warnings=[
+                    *(_warning(each) for each in job.warnings or now.warnings),
+                    *(_damaged(number) for number, picture in pictures.items() if picture is None),
+                ],
                 error=job.error,
                 attempts=job.attempts,
                 created_at=job.created_at,
@@ -167,6 +173,25 @@ def job_details(
             )
         )
     return found
+
+
+def _made(workspace: Workspace, numbers: Sequence[int]) -> dict[int, Generation | None]:
+    """Pictures by their numbers; `None` of which what is kept is damaged, which hides no other."""
+    read = workspace.catalog.generations.numbered
+    found: dict[int, Generation | None] = {}
+    try:
+        found.update((each.number, each) for each in read(numbers))
+    except CatalogError:
+        for number in numbers:
+            try:
+                found.update((each.number, each) for each in read([number]))
+            except CatalogError:
+                found[number] = None
+    return found
+
+
+def _damaged(number: int) -> JobWarning:
+    return JobWarning(f"What the history keeps of picture {number} is damaged: it is not named.")
 
 
 def _image(picture: Generation, base: str | None) -> JobImage:

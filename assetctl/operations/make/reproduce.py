@@ -40,7 +40,7 @@ from assetctl.operations.make.from_picture import (
 )
 from assetctl.operations.make.generate import generate, naming_what_is_done, see_it_can_be_made
 from assetctl.operations.make.history import Wanted, asked_for, calls_more, made_picture
-from assetctl.operations.make.inspect_picture import Outlook, ResolvedAsset, Resolver, find_picture, is_page
+from assetctl.operations.make.inspect_picture import UNHASHED, Outlook, ResolvedAsset, Resolver, find_picture, is_page
 from assetctl.operations.make.plan import resolve_selection
 from assetctl.operations.select.prompts import with_embeddings
 from assetctl.pictures import read_parameters, read_record
@@ -52,6 +52,7 @@ from assetctl.types import AssetUse, Selection
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from assetctl.catalog import Generation
     from assetctl.operations.make.from_picture import PictureRecipe
     from assetctl.operations.make.generate import GenerationResult
     from assetctl.operations.make.inspect_picture import Likeness, PictureDetails
@@ -205,7 +206,7 @@ def foresee(workspace: Workspace, details: PictureDetails, path: Path | None, no
         workspace: The home.
         details: What it says.
         path: Its file, if it has one.
-        now: As `Backend.environment` tells it; of what that leaves out, nothing is said.
+        now: As `Backend.environment` tells it; what that leaves out is said to be unknown.
         run: Told how far it is.
     """
     parameters, original = details.parameters, Original(Path(details.file.path), "", is_there=False)
@@ -227,9 +228,9 @@ def foresee_again(workspace: Workspace, number: int, now: _Environment, run: Run
     Raises:
         NotFoundError: No picture has this number.
     """
-    made_picture(workspace, number)
+    generation = made_picture(workspace, number)
     try:
-        original, recipe = _read(workspace, str(number))
+        original, recipe = _of_history(generation)
     except AssetctlError as error:
         return _refused(error)
     return _outlook(workspace, original, recipe, now, run)
@@ -247,15 +248,28 @@ def _outlook(workspace: Workspace, original: Original, recipe: PictureRecipe, no
     except AssetctlError as refused:
         error = refused
     if error is not None:
-        return replace(_refused(error), remarks=tuple(remarks), request=asked)
+        outlook = _open(error) if _awaits_hashes(error, resolved) else _refused(error)
+        return replace(outlook, remarks=tuple(remarks), request=asked)
     another = bool(remarks) and remarks[0].startswith(ANOTHER)
-    likeness: Likeness = "another" if another else "same" if recipe.exact and not remarks else "alike"
+    is_same = recipe.exact and not remarks and original.is_saved
+    likeness: Likeness = "another" if another else "same" if is_same else "alike"
     told = tuple(remarks if recipe.exact else remarks[1:])
     return Outlook(likeness, _verdict(original, recipe.exact, remarks), told, None, asked)
 
 
 def _refused(error: AssetctlError) -> Outlook:
     return Outlook(None, f"It cannot be made again as it is. {error.message}", error=error)
+
+
+def _awaits_hashes(error: AssetctlError, resolved: Sequence[ResolvedAsset]) -> bool:
+    """Whether all that stands against it is that files of one name were never hashed, which `reproduce` does."""
+    notes = [each.note for each in resolved if each.status == "ambiguous"]
+    return isinstance(error, AmbiguousNameError) and bool(notes) and set(notes) == {UNHASHED}
+
+
+def _open(error: AssetctlError) -> Outlook:
+    known = "Which file it was made of is known only once they are hashed; `assetctl reproduce` does that."
+    return Outlook(None, f"{known} {error.message}")
 
 
 def _asked_for(workspace: Workspace, recipe: PictureRecipe, resolved: Sequence[ResolvedAsset]) -> dict[str, Any]:
@@ -395,10 +409,7 @@ def _format(original: Original, out: Path | None) -> str | None:
 
 def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
     if picture.isdecimal() and picture.isascii() and not Path(picture).is_file():
-        generation = made_picture(workspace, int(picture[:20]))
-        path = Path(generation.image_path)
-        original = Original(path, generation.image_sha256, _sha256(path) == generation.image_sha256, is_saved=True)
-        return original, recipe_of_record(generation.record or {}, f"The record of picture {generation.number}")
+        return _of_history(made_picture(workspace, int(picture[:20])))
     found = find_picture(workspace, picture)
     if found is None:
         hint = "Name a PNG, JPEG or WebP file, or a number that `assetctl history` shows."
@@ -411,6 +422,11 @@ def _read(workspace: Workspace, picture: str) -> tuple[Original, PictureRecipe]:
     original = Original(found, sha256, is_there=True, is_saved=workspace.catalog.generations.has_file(sha256))
     _see_it_is_one(workspace, found, parameters, found)
     return original, _recipe_of(parameters, found)
+
+
+def _of_history(generation: Generation) -> tuple[Original, PictureRecipe]:
+    original = Original(Path(generation.image_path), generation.image_sha256, generation.is_there, is_saved=True)
+    return original, recipe_of_record(generation.record or {}, f"The record of picture {generation.number}")
 
 
 def _recipe_of(parameters: PictureParameters, path: Path) -> PictureRecipe:
@@ -491,13 +507,6 @@ def _family_remarks(resolved: tuple[ResolvedAsset, ...], recipe: PictureRecipe) 
         for asset, family in pairs
         if asset is not None and recipe.exact and family != asset.family
     ]
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return hash_file(path, frozenset({"sha256"})).sha256
-    except AssetctlError:
-        return None
 
 
 def _require(resolved: tuple[ResolvedAsset, ...], *, other_bytes: bool) -> None:
@@ -596,18 +605,24 @@ def _surrounded(plan: Plan, recipe: PictureRecipe, environment: _Environment) ->
     """The plan with the device, precision and threads of then, and what differs from then."""
     then = recipe.environment
     now = environment(then.get("device", "auto"), then.get("dtype", "auto"), recipe.threads)
-    if "threads" not in now:  # not all of it is known, and nothing is to be made
+    unknown = [] if "threads" in now else [_UNKNOWN]
+    if unknown:  # and nothing is to be made
         then = {name: value for name, value in then.items() if name in now}
     else:
         plan = replace(plan, device=now["device"], dtype=now["dtype"], threads=int(now["threads"]))
     names = dict.fromkeys((*now, *then))
     differing = [name for name in names if then.get(name) != now.get(name)]
-    return plan, [
+    return plan, unknown + [
         f"Another {_SPOKEN.get(name, name)}: {then.get(name, 'none was recorded')} then, "
         f"{now.get(name, 'none is recorded')} now."
         for name in differing
     ]
 
+
+_UNKNOWN = (
+    "Whether device, precision, threads and processor are those of then is known only once torch is loaded: "
+    "`assetctl reproduce` tells it."
+)
 
 _SPOKEN = {
     "dtype": "precision",
