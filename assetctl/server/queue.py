@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from assetctl.catalog.jobs import ELSEWHERE, MOST_WARNINGS, ON_DEVICE
-from assetctl.errors import AssetctlError, StoppedError
+from assetctl.errors import AssetctlError, InternalError, StoppedError
 from assetctl.operations.make.queued import AtWork
 from assetctl.server.plans import Foresight, clear_up, made_of
+from assetctl.wire.documents import error_document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -355,6 +356,8 @@ class Queue:
                 if end.status == "done" and job.kind == "paint":
                     self._await_recorded(job)
                 self._insist(lambda end: self._end(job, end), end)
+        except Exception as error:  # noqa: BLE001 - a defect ends one job, not the lane
+            self._give_up(lane, job, error)
         finally:
             lane.running = None
             self._cancelled.discard(job.id)
@@ -421,6 +424,14 @@ class Queue:
         error = _died(f"The worker {how} over it, twice.", job.kind) if is_failed else None
         self._end(job, _End("failed" if is_failed else "cancelled", made_of(self._registry, job), error))
         clear_up(self._registry, [job])
+
+    def _give_up(self, lane: _Lane, job: Job, error: Exception) -> None:
+        """Let a job fail of a defect of the server's; one whose end is known already keeps it."""
+        lane.kill()  # it may still be at it
+        lane.mourn()
+        defect = InternalError(f"assetctl has a defect: {type(error).__name__}: {error}")
+        end = _End("failed", made_of(self._registry, job), error_document(defect))
+        self._insist(lambda how: self._end(job, how), end)
 
     def _note(self, number: int, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """How far a job is by now. A job's pictures are made one by one: told is the number of each in the job."""

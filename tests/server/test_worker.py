@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -164,6 +164,55 @@ def test_a_job_that_kills_its_worker_is_tried_twice_and_says_why_and_the_next_on
         assert (job["status"], server.await_job(good)["status"]) == ("failed", "done")
     assert "killed (SIGKILL)" in job["error"]["message"]
     assert "memory" in job["error"]["message"]
+
+
+#: A worker of few words, whose prompts say what it does.
+CURT = """
+import json, sys
+for line in sys.stdin:
+    said = json.loads(line)
+    prompt = said.get("request", {}).get("prompt")
+    if prompt == "die":
+        sys.exit(1)
+    if prompt == "rave":
+        print("no JSON", flush=True)
+    if prompt == "work":
+        print(json.dumps({"job": said["job"], "ended": "done", "pictures": []}), flush=True)
+"""
+
+
+@contextmanager
+def queue_of(registry, *words):
+    """A queue whose worker says little."""
+    queue = Queue(registry, [sys.executable, *(words or ("-c", CURT))])
+    queue.start()
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+def await_state(registry, number, *states):
+    end = time.monotonic() + fair(30)
+    while (job := registry.jobs.get(number)).status not in states:
+        assert time.monotonic() < end, job
+        time.sleep(0.02)
+    return job
+
+
+def test_what_nobody_expected_of_a_worker_or_of_the_disk_ends_one_job_and_not_those_behind_it(home, monkeypatch):
+    def refuse(*_):
+        raise OSError("the disk fails")
+
+    with Registry.open(home) as registry, queue_of(registry) as queue:
+        monkeypatch.setattr("assetctl.server.queue.clear_up", refuse)
+        numbers = [
+            queue.submit("generate", {"prompt": prompt, "seeds": [1]}).id for prompt in ("rave", "work", "die", "work")
+        ]
+        jobs = [await_state(registry, number, "done", "failed") for number in numbers]
+    assert [job.status for job in jobs] == ["failed", "done", "failed", "done"]
+    assert (jobs[0].error["code"], "defect" in jobs[0].error["message"]) == ("internal", True)
+    assert "twice" in jobs[2].error["message"]
 
 
 SCATTERED = {"seed": [11, 200, 300, 4000], "checkpoint": "dawn"}
