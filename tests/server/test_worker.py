@@ -22,6 +22,7 @@ import painting
 import pytest
 from compat.sparse import whole_checkpoint, write_sparse
 from disks import fill, small_disk
+from filelock import FileLock
 from generation import tiny
 from painting import Server, is_alive, paint_here, pictures_of, serving
 from patience import fair
@@ -477,6 +478,25 @@ def test_jobs_are_listed_and_cancelled_with_a_server_and_without(home, capsys):
     assert run(["jobs", "--all", "--quiet"]) == 0
     assert capsys.readouterr().out.split() == [str(number) for number in reversed(numbers)]
     assert run(["jobs", "cancel", "99"]) == 3
+
+
+def test_a_job_at_work_is_not_said_to_end_where_its_server_cannot_be_told(home, capsys):
+    with Registry.open(home) as registry:
+        running, waiting = (registry.jobs.add("generate", {"prompt": "a cat", "seeds": [1]}).id for _ in range(2))
+        assert registry.jobs.take().id == running
+    (home / "server.json").write_text(json.dumps({"url": "http://x", "pid": 5, "socket": None, "token_file": None}))
+    with FileLock(home / "server.lock"):  # as on a disk that takes no sockets
+        assert run(["jobs", "cancel", str(running)]) == 1
+        said = capsys.readouterr().err
+        assert ("does not answer" in said, "ends at its next step" in said) == (True, False)
+        assert run(["jobs", "cancel", str(waiting), "--quiet"]) == 0
+        begun = time.monotonic()
+        assert run(["serve", "--stop"]) == 1
+        assert "process 5" in capsys.readouterr().err
+        assert time.monotonic() - begun < fair(5)
+    with Registry.open(home) as registry:
+        assert [registry.jobs.get(number).status for number in (running, waiting)] == ["running", "cancelled"]
+    assert run(["jobs", "cancel", str(running)]) == 0  # which nobody is at any more
 
 
 def test_a_full_disk_ends_a_job_with_its_reason_and_the_queue_goes_on(home, tmp_path):
