@@ -110,10 +110,22 @@ class Jobs(Asking):
             raise NotFoundError(f"There is no job {number}.", "`assetctl jobs` lists them.")
         return found[0]
 
-    def latest(self, limit: int, *, ended: bool = True) -> list[Job]:
-        """Jobs: those that wait or run in the order of their turn, and then those that ended, the last one first."""
+    def latest(self, limit: int, *, ended: bool = True, after: int | None = None) -> list[Job]:
+        """Jobs: those that run or wait in the order of their turn, and then those that ended, the last one first.
+
+        Args:
+            limit: How many at most.
+            ended: Whether those that ended are wanted too.
+            after: The number of one that ran or waited: only those that come behind it, whatever became of it.
+
+        Raises:
+            NotFoundError: None has the number `after`.
+        """
+        last = None if after is None else self.get(after)
+        place = (-1, 0, 0) if last is None else (last.status != "running", -last.priority, last.id)
+        turn = "status <> 'running', -priority, id"
         waiting = self._jobs(
-            "WHERE status IN ('queued', 'running') ORDER BY status = 'running' DESC, priority DESC, id LIMIT ?", [limit]
+            f"WHERE status IN ('queued', 'running') AND ({turn}) > (?, ?, ?) ORDER BY {turn} LIMIT ?", [*place, limit]
         )
         rest = limit - len(waiting)
         if not ended or rest <= 0:
