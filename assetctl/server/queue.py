@@ -172,8 +172,10 @@ class Queue:
         job = self._registry.jobs.get(number)
         job = self._registry.jobs.cancel(number, made_of(self._registry, job))
         if job.status == "running":
-            self._cancelled.add(number)
-            for lane in self._lanes:
+            with self._changed:
+                is_first = number not in self._cancelled
+                self._cancelled.add(number)
+            for lane in self._lanes if is_first else ():  # each waits in a thread of its own
                 lane.stop(number, self._patience)
         else:
             self._publish(number, {"ended": job.status})

@@ -216,6 +216,16 @@ def test_what_nobody_expected_of_a_worker_or_of_the_disk_ends_one_job_and_not_th
     assert "twice" in jobs[2].error["message"]
 
 
+def test_a_job_that_is_cancelled_again_and_again_takes_no_more_of_the_server_than_once(home):
+    with Registry.open(home) as registry, queue_of(registry) as queue:
+        number = queue.submit("generate", {"prompt": "wait", "seeds": [1]}).id
+        await_state(registry, number, "running")
+        before = threading.active_count()
+        for _ in range(50):
+            assert queue.cancel(number).status == "running"
+        assert threading.active_count() - before <= 2
+
+
 SCATTERED = {"seed": [11, 200, 300, 4000], "checkpoint": "dawn"}
 
 
